@@ -1,0 +1,1 @@
+"""The science of Echocast: radar sequences, networks, forecasts and their verification. No HTTP, no queue."""

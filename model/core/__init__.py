@@ -1,0 +1,1 @@
+"""Units, grid, FrameSequence, forecast file and package manifest: what every other part speaks."""

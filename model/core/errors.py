@@ -1,0 +1,80 @@
+"""Errors that a user can cause. Each says what is wrong, where, and the mend; one table maps them to HTTP."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InputError(Exception):
+    """Bad input: `what` is wrong, `where` (a file, a parameter), and the `mend`.
+
+    `code` is a stable identifier: the tail of the problem's `type` URI over HTTP, and part of `--json` output.
+    """
+
+    code: ClassVar[str] = "bad-input"
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.mend = mend
+        super().__init__(what, where, mend)
+
+    def __str__(self) -> str:
+        """One line: what, where, the mend."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}. {self.mend}" if self.mend else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.mend)
+
+
+def _rebuild(kind: type[InputError], what: str, where: str, mend: str) -> InputError:
+    return kind(what, where=where, mend=mend)
+
+
+class NotARadarFile(InputError):
+    code = "not-a-radar-file"
+
+
+class UnknownVariable(InputError):
+    code = "unknown-variable"
+
+
+class MixedGrids(InputError):
+    code = "mixed-grids"
+
+
+class DuplicateTimes(InputError):
+    code = "duplicate-times"
+
+
+class TooFewFrames(InputError):
+    code = "too-few-frames"
+
+
+class IrregularTimeStep(InputError):
+    code = "irregular-time-step"
+
+
+class NoData(InputError):
+    code = "no-data"
+
+
+class StepsOutOfRange(InputError):
+    code = "steps-out-of-range"
+
+
+class UnknownModel(InputError):
+    code = "unknown-model"
+
+
+class BadPackage(InputError):
+    code = "bad-package"
+
+
+class TooLarge(InputError):
+    code = "too-large"
+
+
+class MissingDependency(InputError):
+    code = "missing-dependency"

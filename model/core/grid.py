@@ -1,0 +1,87 @@
+"""The horizontal grid of a radar composite: a coordinate reference system and the centres of its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from model.core.errors import InputError
+
+METRES_PER_DEGREE = 111_195.0
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Regular grid: pixel centres `x` [nx] and `y` [ny] in the units of `crs` (metres, or degrees if geographic).
+
+    `x` increases. `y` may run either way: as the file had it. The first row is north where `y` decreases.
+    """
+
+    crs: CRS
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            centres = np.asarray(getattr(self, name), np.float64)
+            object.__setattr__(self, name, centres)
+            if centres.ndim != 1 or centres.size < 2:
+                raise InputError(f"grid needs at least two pixel centres along {name}", where="grid")
+            steps = np.diff(centres)
+            if not np.all(np.isfinite(steps)) or not np.allclose(steps, steps.mean(), rtol=0.05):
+                raise InputError(f"pixel centres along {name} are not evenly spaced", where="grid")
+        if self.x[1] <= self.x[0]:
+            raise InputError("pixel centres along x must increase", where="grid")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.y.size, self.x.size
+
+    @property
+    def north_up(self) -> bool:
+        """Whether row 0 is the northern edge."""
+        return bool(self.y[0] > self.y[-1])
+
+    @property
+    def pixel_size_m(self) -> tuple[float, float]:
+        """(dy, dx) in metres, at the grid's centre."""
+        dx = float(np.abs(np.diff(self.x)).mean())
+        dy = float(np.abs(np.diff(self.y)).mean())
+        if self.crs.is_geographic:
+            middle = np.deg2rad(float(self.y.mean()))
+            return dy * METRES_PER_DEGREE, dx * METRES_PER_DEGREE * float(np.cos(middle))
+        factor = self.crs.axis_info[0].unit_conversion_factor if self.crs.axis_info else 1.0
+        return dy * factor, dx * factor
+
+    def matches(self, other: Grid) -> bool:
+        """Whether both are the same grid: shape, and pixel centres to a hundredth of a pixel."""
+        if self.shape != other.shape:
+            return False
+        tolerance_x = 0.01 * abs(self.x[1] - self.x[0])
+        tolerance_y = 0.01 * abs(self.y[1] - self.y[0])
+        same_centres = np.allclose(self.x, other.x, rtol=0, atol=tolerance_x) and np.allclose(
+            self.y, other.y, rtol=0, atol=tolerance_y
+        )
+        return bool(same_centres) and (self.crs == other.crs or self.crs.is_exact_same(other.crs))
+
+    def lon_lat(self, x: float, y: float) -> tuple[float, float]:
+        """Longitude and latitude (degrees, WGS 84) of a point in the grid's coordinates."""
+        lon, lat = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True).transform(x, y)
+        return float(lon), float(lat)
+
+    def cf_grid_mapping(self) -> dict[str, Any]:
+        """CF grid mapping attributes, `crs_wkt` included."""
+        return {key: value for key, value in self.crs.to_cf().items() if value is not None}
+
+    @classmethod
+    def regular(cls, crs: CRS, *, shape: tuple[int, int], pixel_size: float, centre: tuple[float, float]) -> Grid:
+        """North-up grid of `shape` (ny, nx) and square pixels around `centre` (x, y), in the units of `crs`."""
+        ny, nx = shape
+        x = centre[0] + (np.arange(nx) - (nx - 1) / 2) * pixel_size
+        y = centre[1] - (np.arange(ny) - (ny - 1) / 2) * pixel_size
+        return cls(crs=crs, x=x, y=y)

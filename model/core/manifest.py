@@ -1,0 +1,147 @@
+"""The model package: a folder with `manifest.json`, weights, ONNX variants and a card. Versions never change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model.core.errors import BadPackage
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+MAX_LEAD_STEPS = 120
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TimeStepRange(Frozen):
+    """Time steps (minutes) that the model was trained for, both ends included."""
+
+    min_minutes: float = Field(gt=0)
+    max_minutes: float = Field(gt=0)
+
+    def holds(self, minutes: float) -> bool:
+        return self.min_minutes - 1e-6 <= minutes <= self.max_minutes + 1e-6
+
+
+class Normalisation(Frozen):
+    """How rain rate becomes the network's number. `hko7-fraction`: p of `model.core.units.hko7_fraction`."""
+
+    kind: Literal["hko7-fraction"] = "hko7-fraction"
+
+
+class Training(Frozen):
+    """What the weights come from."""
+
+    data_digest: str
+    days: tuple[str, ...]
+    sources: tuple[str, ...]
+    iterations: int
+    recipe: dict[str, Any]
+    software: str
+
+
+class Score(Frozen):
+    """One score, with the protocol and the data that it was measured under."""
+
+    protocol: str
+    data: str
+    metric: str
+    threshold_mm_h: float | None = None
+    lead_minutes: float | None = None
+    value: float
+
+
+class Manifest(Frozen):
+    """`manifest.json` of a package.
+
+    `frame_of_reference`: `eulerian`, the network sees frames as they are; `lagrangian`, the runtime warps them along
+    the motion field to the newest frame first and advects what the network answers.
+    `stride`: the network takes grids whose sides are multiples of this; the runtime pads and crops.
+    `files`: name -> SHA-256 (hex) of every other file of the package; `variants`: precision -> ONNX file.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    name: Name
+    version: Version
+    summary: str
+    architecture: str
+    config: dict[str, Any]
+    input_frames: int = Field(ge=1)
+    time_step: TimeStepRange
+    max_steps: int = Field(default=MAX_LEAD_STEPS, ge=1)
+    unit: Literal["mm h-1"] = "mm h-1"
+    normalisation: Normalisation = Normalisation()
+    frame_of_reference: Literal["eulerian", "lagrangian"] = "eulerian"
+    stride: int = Field(ge=1)
+    training: Training | None = None
+    scores: tuple[Score, ...] = ()
+    licence: str
+    variants: dict[str, str] = {}
+    files: dict[str, str] = {}
+
+    @property
+    def reference(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the package in `folder`; files are not checked (see `verify_package`).
+
+    Raises:
+        BadPackage: it is absent, not JSON, or not of this schema.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BadPackage("no manifest.json", where=str(folder), mend="Name a model package's folder") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise BadPackage(
+            f"{field}: {first['msg']}", where=str(path), mend="Export the package again, or fetch it anew"
+        ) from None
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write `manifest.json`, the last file of a package."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def package_digest(folder: Path) -> str:
+    """SHA-256 (hex) of the manifest, which holds the digest of every other file."""
+    return sha256_of(folder / MANIFEST)
+
+
+def verify_package(folder: Path) -> Manifest:
+    """The manifest, after the digest of every file was compared.
+
+    Raises:
+        BadPackage: a file is missing or its content is not what the manifest says.
+    """
+    manifest = read_manifest(folder)
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BadPackage(f"file {name} is missing", where=str(folder), mend="Fetch the package anew")
+        if sha256_of(path) != digest:
+            raise BadPackage(f"file {name} does not match its digest", where=str(folder), mend="Fetch the package anew")
+    return manifest

@@ -1,0 +1,221 @@
+"""FrameSequence: rain rate on one grid at several times, and its CF-1.11 form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from model.core.errors import DuplicateTimes, InputError, IrregularTimeStep, NoData, TooFewFrames, UnknownVariable
+from model.core.grid import Grid
+from model.core.units import FloatArray
+
+CF_VERSION = "CF-1.11"
+RAIN_RATE_ATTRIBUTES = {
+    "standard_name": "rainfall_rate",
+    "long_name": "rain rate",
+    "units": "mm h-1",
+    "grid_mapping": "crs",
+    "cell_methods": "time: point",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSequence:
+    """Rain rate `rain_rate` float32 [time, y, x] in mm h-1; NaN = no data.
+
+    `times` are UTC datetime64[ns], strictly increasing. `mask` [y, x], where given, is True where the radar never
+    sees anything (HKO-7's exclude mask). `attributes` carry how the rain rate was made: source, Z-R relation.
+    """
+
+    rain_rate: FloatArray
+    times: NDArray[np.datetime64]
+    grid: Grid
+    mask: NDArray[np.bool_] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rain_rate", np.asarray(self.rain_rate, np.float32))
+        object.__setattr__(self, "times", np.asarray(self.times, "datetime64[ns]"))
+        if self.rain_rate.shape != (self.times.size, *self.grid.shape):
+            raise InputError(
+                f"rain rate has shape {self.rain_rate.shape}, times and grid say {(self.times.size, *self.grid.shape)}",
+                where="sequence",
+            )
+        if self.times.size and np.any(np.isnat(self.times)):
+            raise InputError("a frame has no valid time", where="sequence")
+        if np.any(np.diff(self.times) <= np.timedelta64(0)):
+            raise DuplicateTimes(
+                "frame times do not strictly increase", where="sequence", mend="Give each valid time once"
+            )
+        if self.mask is not None and self.mask.shape != self.grid.shape:
+            raise InputError(f"mask has shape {self.mask.shape}, the grid {self.grid.shape}", where="mask")
+
+    def __len__(self) -> int:
+        return int(self.times.size)
+
+    @property
+    def reference_time(self) -> np.datetime64:
+        """Valid time of the newest frame: where a forecast starts."""
+        return np.datetime64(self.times[-1])
+
+    def last(self, frames: int) -> FrameSequence:
+        """The newest `frames` frames."""
+        return FrameSequence(
+            rain_rate=self.rain_rate[-frames:],
+            times=self.times[-frames:],
+            grid=self.grid,
+            mask=self.mask,
+            attributes=self.attributes,
+        )
+
+    def time_step_minutes(self) -> float:
+        """The most common step (minutes) between frames.
+
+        Raises:
+            TooFewFrames: fewer than two frames.
+        """
+        if len(self) < 2:
+            raise TooFewFrames("a time step needs at least two frames", where="input", mend="Give more frames")
+        steps, counts = np.unique(np.diff(self.times), return_counts=True)
+        return float(steps[np.argmax(counts)] / np.timedelta64(1, "s")) / 60.0
+
+    def newest_regular(self, frames: int) -> FrameSequence:
+        """The newest `frames` frames, which must follow each other at one time step.
+
+        Raises:
+            TooFewFrames: there are fewer frames than that.
+            IrregularTimeStep: a frame is missing among them; the message names the gap.
+            NoData: no pixel of the newest frame holds data.
+        """
+        if len(self) < frames:
+            raise TooFewFrames(
+                f"the model wants {frames} frames, the input has {len(self)}",
+                where="input",
+                mend=f"Give at least {frames} frames at one time step",
+            )
+        newest = self.last(frames)
+        if len(newest) > 1:
+            step = np.timedelta64(round(newest.time_step_minutes() * 60), "s")
+            tolerance = step / 10
+            for before, after in zip(newest.times[:-1], newest.times[1:], strict=True):
+                if abs((after - before) - step) > tolerance:
+                    raise IrregularTimeStep(
+                        f"frames step by {_minutes(step)} min, but {_minutes(after - before)} min lie between "
+                        f"{_utc(before)} and {_utc(after)}",
+                        where="input",
+                        mend=f"Give {frames} frames in a row at one time step, the newest last",
+                    )
+        if not np.isfinite(newest.rain_rate).any():
+            raise NoData(
+                f"all of the newest {frames} frames are without data", where="input", mend="Give frames that hold data"
+            )
+        if not np.isfinite(newest.rain_rate[-1]).any():
+            raise NoData(
+                f"the newest frame ({_utc(newest.times[-1])}) is without data",
+                where="input",
+                mend="Leave that frame out, or give one that holds data",
+            )
+        return newest
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the times, the grid's pixel centres and the rain rate."""
+        sha = hashlib.sha256()
+        for array in (self.times.astype("int64"), self.grid.x, self.grid.y, self.rain_rate):
+            sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()
+
+    def to_dataset(self) -> xr.Dataset:
+        """CF-1.11 dataset with `rainfall_rate(time, y, x)`, a grid mapping `crs`, and the mask where there is one."""
+        dataset = xr.Dataset(
+            {
+                "rainfall_rate": (("time", "y", "x"), self.rain_rate, dict(RAIN_RATE_ATTRIBUTES)),
+                "crs": ((), np.int32(0), self.grid.cf_grid_mapping()),
+            },
+            coords={
+                "time": ("time", self.times, {"standard_name": "time", "axis": "T"}),
+                **spatial_coordinates(self.grid),
+            },
+            attrs={"Conventions": CF_VERSION, **self.attributes},
+        )
+        if self.mask is not None:
+            dataset["mask"] = (
+                ("y", "x"),
+                self.mask.astype(np.int8),
+                {
+                    "long_name": "static mask: pixels that the radar never sees",
+                    "flag_values": np.array([0, 1], np.int8),
+                    "flag_meanings": "seen never_seen",
+                },
+            )
+        dataset["time"].encoding = {"units": "seconds since 1970-01-01T00:00:00Z", "dtype": "int64"}
+        return dataset
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> FrameSequence:
+        """The inverse of `to_dataset`.
+
+        Raises:
+            UnknownVariable: there is no `rainfall_rate`, or it has no grid mapping.
+        """
+        if "rainfall_rate" not in dataset:
+            raise UnknownVariable(
+                "no variable rainfall_rate", where="dataset", mend=f"It holds {', '.join(map(str, dataset.data_vars))}"
+            )
+        rain_rate = dataset["rainfall_rate"]
+        mapping = rain_rate.attrs.get("grid_mapping", rain_rate.encoding.get("grid_mapping", "crs"))
+        if mapping not in dataset.variables:
+            raise UnknownVariable(
+                f"grid mapping {mapping!r} is absent", where="rainfall_rate", mend="Write a CF grid mapping"
+            )
+        return cls(
+            rain_rate=rain_rate.transpose("time", "y", "x").values,
+            times=dataset["time"].values,
+            grid=Grid(crs=crs_from_cf(dataset[mapping].attrs), x=dataset["x"].values, y=dataset["y"].values),
+            mask=dataset["mask"].values.astype(bool) if "mask" in dataset else None,
+            attributes={k: str(v) for k, v in dataset.attrs.items() if k != "Conventions"},
+        )
+
+
+def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
+    """The CRS of CF grid mapping attributes.
+
+    Raises:
+        InputError: they do not describe a CRS.
+    """
+    try:
+        return CRS.from_cf(dict(attributes))
+    except (CRSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the grid mapping is not one that can be read ({error})",
+            where="grid mapping",
+            mend="Write CF grid mapping attributes, or crs_wkt",
+        ) from None
+
+
+def spatial_coordinates(grid: Grid) -> dict[str, tuple[str, NDArray[np.float64], dict[str, str]]]:
+    """CF coordinate variables `x` and `y` of a grid."""
+    if grid.crs.is_geographic:
+        names, units = ("longitude", "latitude"), ("degrees_east", "degrees_north")
+    else:
+        unit = grid.crs.axis_info[0].unit_name if grid.crs.axis_info else "metre"
+        short = {"metre": "m", "kilometre": "km"}.get(unit, unit)
+        names, units = ("projection_x_coordinate", "projection_y_coordinate"), (short, short)
+    return {
+        "x": ("x", grid.x, {"standard_name": names[0], "units": units[0], "axis": "X"}),
+        "y": ("y", grid.y, {"standard_name": names[1], "units": units[1], "axis": "Y"}),
+    }
+
+
+def _minutes(delta: np.timedelta64) -> str:
+    return f"{float(delta / np.timedelta64(1, 's')) / 60:g}"
+
+
+def _utc(time: np.datetime64) -> str:
+    return f"{np.datetime_as_string(time, unit='s')}Z"

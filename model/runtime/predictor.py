@@ -1,0 +1,118 @@
+"""The Predictor protocol, and `nowcast`, which runs one over a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import version as distribution_version
+from typing import Protocol
+
+import numpy as np
+
+from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
+from model.core.errors import InputError, IrregularTimeStep
+from model.core.forecast import Forecast
+from model.core.sequence import FrameSequence
+from model.core.units import FloatArray
+
+
+class Predictor(Protocol):
+    """A model that is ready to run."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model this is, how many frames it wants, how many steps it can do."""
+        ...
+
+    @property
+    def variant(self) -> str:
+        """What runs: the ONNX variant and the device, as in `fp32 on CPU`; `numpy` for a baseline."""
+        ...
+
+    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """Yield `steps` frames [y, x] (mm h-1, NaN = not known), one per time step after the newest frame.
+
+        `sequence` holds exactly `info.input_frames` frames at one time step.
+        """
+        ...
+
+
+OnStep = Callable[[int, FloatArray], None]
+
+
+def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[ModelInfo, str]:
+    """The model that `reference` means for this input, and why, where it is not the one that was asked for.
+
+    A model asked for by name must fit: its time steps and its number of frames are checked by name. `auto` takes the
+    default model where it fits, else extrapolation.
+
+    Raises:
+        InputError: the named model does not exist or does not fit; nor does extrapolation.
+    """
+    info = catalog.find(reference)
+    try:
+        check_fits(sequence, info)
+    except InputError as misfit:
+        if reference != AUTO or info is EXTRAPOLATION or len(sequence) < EXTRAPOLATION.input_frames:
+            raise
+        check_fits(sequence, EXTRAPOLATION)
+        return EXTRAPOLATION, f"{info.reference} does not fit the input: {misfit.what}"
+    return info, ""
+
+
+def check_fits(sequence: FrameSequence, info: ModelInfo) -> None:
+    """Raise TooFewFrames, IrregularTimeStep or NoData where `info` cannot run on the newest frames."""
+    newest = sequence.newest_regular(info.input_frames)
+    if len(sequence) < 2:
+        return
+    step = (newest if len(newest) > 1 else sequence).time_step_minutes()
+    if not info.time_step.holds(step):
+        low, high = info.time_step.min_minutes, info.time_step.max_minutes
+        raise IrregularTimeStep(
+            f"frames step by {step:g} min, {info.reference} takes {low:g} to {high:g} min",
+            where="input",
+            mend=f"Give frames every {low:g} to {high:g} min, or choose the model extrapolation",
+        )
+
+
+def nowcast(
+    sequence: FrameSequence,
+    predictor: Predictor,
+    steps: int,
+    on_step: OnStep = lambda step, frame: None,
+    note: str = "",
+) -> Forecast:
+    """Run `predictor` over the newest frames of `sequence`; dry input gives a dry forecast at once.
+
+    `on_step(step, frame)` is called after each lead step, counted from 1; it may raise to cancel.
+
+    Raises:
+        InputError: the model does not fit the input, or `steps` is out of its range.
+    """
+    info = predictor.info
+    info.check_steps(steps)
+    check_fits(sequence, info)
+    newest = sequence.newest_regular(info.input_frames)
+    step_minutes = (newest if len(newest) > 1 else sequence).time_step_minutes()
+    frames = np.empty((steps, *sequence.grid.shape), np.float32)
+    for step, frame in enumerate(predictor.forecast(newest, steps), start=1):
+        frames[step - 1] = frame
+        on_step(step, frame)
+    attributes = {
+        "source": f"Echocast {distribution_version('echocast')}, model {info.reference}",
+        "echocast_version": distribution_version("echocast"),
+        "model": info.name,
+        "model_version": info.version,
+        "model_digest": info.digest,
+        "model_variant": predictor.variant,
+        "input_digest": newest.digest(),
+        **{f"input_{key}": value for key, value in sequence.attributes.items() if not key.startswith("input_")},
+    }
+    if note:
+        attributes["comment"] = note
+    return Forecast(
+        rain_rate=frames,
+        reference_time=newest.reference_time,
+        lead_minutes=step_minutes * np.arange(1, steps + 1, dtype=np.float64),
+        grid=sequence.grid,
+        attributes=attributes,
+    )
