@@ -63,7 +63,7 @@ PERSISTENCE: Final = ModelInfo(
     version="1",
     kind="baseline",
     summary="The newest frame stays as it is.",
-    input_frames=1,
+    input_frames=2,
     time_step=ANY_TIME_STEP,
 )
 EXTRAPOLATION: Final = ModelInfo(

@@ -61,10 +61,7 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[M
 
 def check_fits(sequence: FrameSequence, info: ModelInfo) -> None:
     """Raise TooFewFrames, IrregularTimeStep or NoData where `info` cannot run on the newest frames."""
-    newest = sequence.newest_regular(info.input_frames)
-    if len(sequence) < 2:
-        return
-    step = (newest if len(newest) > 1 else sequence).time_step_minutes()
+    step = sequence.newest_regular(info.input_frames).time_step_minutes()
     if not info.time_step.holds(step):
         low, high = info.time_step.min_minutes, info.time_step.max_minutes
         raise IrregularTimeStep(
@@ -92,7 +89,7 @@ def nowcast(
     info.check_steps(steps)
     check_fits(sequence, info)
     newest = sequence.newest_regular(info.input_frames)
-    step_minutes = (newest if len(newest) > 1 else sequence).time_step_minutes()
+    step_minutes = newest.time_step_minutes()
     frames = np.empty((steps, *sequence.grid.shape), np.float32)
     for step, frame in enumerate(predictor.forecast(newest, steps), start=1):
         frames[step - 1] = frame
