@@ -1,0 +1,35 @@
+"""Persistence and extrapolation: always there, as baselines and as the fallback where no network fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model.core.catalog import EXTRAPOLATION, PERSISTENCE, ModelInfo
+from model.core.sequence import FrameSequence
+from model.core.units import FloatArray
+from model.runtime.motion import advect, estimate_motion, trajectories
+
+
+class Persistence:
+    """The newest frame, at every lead time."""
+
+    info: ModelInfo = PERSISTENCE
+    variant = "numpy"
+
+    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.forecast."""
+        for _ in range(steps):
+            yield sequence.rain_rate[-1]
+
+
+class Extrapolation:
+    """The newest frame, advected along the motion of the newest frames."""
+
+    info: ModelInfo = EXTRAPOLATION
+    variant = "OpenCV DIS on CPU"
+
+    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.forecast."""
+        motion = estimate_motion(sequence.rain_rate)
+        for origin in trajectories(motion, steps):
+            yield advect(sequence.rain_rate[-1], origin)
