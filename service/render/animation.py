@@ -1,0 +1,120 @@
+"""A nowcast as one moving picture: the observed frames, then the forecast, each with its time on it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from PIL import Image, ImageDraw, ImageFont
+
+from model.core.units import FloatArray
+from service.render.colours import GROUND, NO_DATA, RAIN_CLASSES, UNIT, Colour
+from service.render.picture import painted, palette_image
+
+AnimationFormat = Literal["webp", "gif"]
+
+MAX_SIDE: Final = 720
+MARGIN: Final = 12
+HEADER: Final = 64
+FOOTER: Final = 46
+MIN_WIDTH: Final = 420
+FRAME_MS: Final = 300
+LAST_FRAME_MS: Final = 1500
+INK: Final[Colour] = (24, 32, 40)
+QUIET: Final[Colour] = (84, 94, 104)
+OBSERVED: Final[Colour] = (84, 94, 104)
+FORECAST: Final[Colour] = (176, 74, 0)
+PAPER: Final[Colour] = (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrame:
+    """A north-up frame (mm h-1) [y, x]; `lead_minutes` is at most 0 for an observed frame."""
+
+    rain_rate: FloatArray
+    valid_time: datetime
+    lead_minutes: float
+    forecast: bool
+
+
+def animation(frames: Iterable[LabelledFrame], *, file_format: AnimationFormat, title: str) -> bytes:
+    """Animated WebP (lossless) or GIF of `frames`, in their order, which must not be empty."""
+    pictures = [_page(frame, title) for frame in frames]
+    file = io.BytesIO()
+    durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
+    options = {"lossless": True, "quality": 30, "method": 0} if file_format == "webp" else {"disposal": 1}
+    pictures[0].save(
+        file,
+        file_format,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+        **options,
+    )
+    return file.getvalue()
+
+
+def _page(frame: LabelledFrame, title: str) -> Image.Image:
+    """One page, mode P with the palette of `_palette`: header, map, legend."""
+    rain = palette_image(painted(frame.rain_rate)).convert("P")
+    if max(rain.size) > MAX_SIDE:
+        rain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.NEAREST)
+    width = max(MIN_WIDTH, rain.width + 2 * MARGIN)
+    page = Image.new("P", (width, HEADER + rain.height + FOOTER))
+    colours = list(_palette())
+    page.putpalette([channel for colour in colours for channel in colour])
+    draw = ImageDraw.Draw(page)
+    ink = {colour: colours.index(colour) for colour in (INK, QUIET, FORECAST, PAPER)}
+    draw.rectangle((0, 0, *page.size), fill=ink[PAPER])
+    left = (width - rain.width) // 2
+    page.paste(rain, (left, HEADER))
+    draw.fontmode = "1"
+    accent = ink[FORECAST if frame.forecast else OBSERVED]
+    draw.rectangle((0, 0, width, 5), fill=accent)
+    draw.text((MARGIN, 12), _kind(frame), fill=accent, font=_font(18))
+    draw.text((MARGIN, 37), title, fill=ink[QUIET], font=_font(13))
+    stamp = f"{frame.valid_time:%Y-%m-%d %H:%M} UTC"
+    draw.text((width - MARGIN, 12), stamp, fill=ink[INK], font=_font(18), anchor="ra")
+    _legend(draw, top=HEADER + rain.height + 8, width=width, ink=ink[INK])
+    return page
+
+
+def _kind(frame: LabelledFrame) -> str:
+    minutes = f"{abs(frame.lead_minutes):g} min"
+    if frame.forecast:
+        return f"Forecast +{minutes}"
+    return "Observed" if frame.lead_minutes == 0 else f"Observed -{minutes}"
+
+
+def _legend(draw: ImageDraw.ImageDraw, *, top: int, width: int, ink: int) -> None:
+    first_class = 1
+    cell = (width - 2 * MARGIN - 110) // len(RAIN_CLASSES)
+    font = _font(11)
+    for number, item in enumerate(RAIN_CLASSES):
+        left = MARGIN + number * cell
+        draw.rectangle((left, top, left + cell - 1, top + 14), fill=first_class + number)
+        draw.text((left, top + 18), f"{item.lower:g}", fill=ink, font=font)
+    left = MARGIN + len(RAIN_CLASSES) * cell + 4
+    draw.text((left, top + 18), UNIT, fill=ink, font=font)
+    left += 38
+    hatch = 1 + len(RAIN_CLASSES)
+    draw.rectangle((left, top, left + 14, top + 14), fill=hatch)
+    for offset in range(0, 15, 5):
+        draw.line((left, top + offset, left + offset, top), fill=hatch + 1, width=2)
+    draw.text((left + 19, top + 1), "no data", fill=ink, font=font)
+
+
+def _palette() -> Iterator[Colour]:
+    """The palette of the frames first, so that their indices stay, then the inks."""
+    yield GROUND
+    yield from (item.colour for item in RAIN_CLASSES)
+    yield from NO_DATA
+    yield from (PAPER, INK, QUIET, FORECAST)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,55 @@
+"""The colour scale: ordered without hue, classes apart under colour vision deficiency, no data unlike any."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from service.render.colours import DRY_INDEX, GROUND, NO_DATA, NO_DATA_INDEX, RAIN_CLASSES, class_index
+
+# Machado, Oliveira and Fernandes (2009), severity 1.0.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+
+
+def lab(colour, deficiency):
+    """CIE L*a*b* (D65) of an sRGB colour as somebody with the deficiency sees it."""
+    srgb = np.array(colour) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(DEFICIENCIES[deficiency] @ linear, 0, 1)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = to_xyz @ linear / np.array([0.9505, 1.0, 1.089])
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_heavier_rain_is_darker_and_neighbours_differ(deficiency):
+    scale = [lab(colour, deficiency) for colour in (GROUND, *(item.colour for item in RAIN_CLASSES))]
+    for lighter, darker in itertools.pairwise(scale):
+        assert darker[0] < lighter[0] + 2
+        assert np.linalg.norm(darker - lighter) > 6
+    assert scale[-1][0] < scale[1][0] - 50
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_no_data_is_unlike_dry_ground_and_every_class(deficiency):
+    dark = lab(NO_DATA[0], deficiency)
+    for item in RAIN_CLASSES:
+        assert np.linalg.norm(dark - lab(item.colour, deficiency)) > 10, item
+    assert np.linalg.norm(dark - lab(GROUND, deficiency)) > 25
+
+
+def test_a_class_begins_at_its_lower_end():
+    rain = np.array([np.nan, 0, 0.09, 0.1, 0.5, 99.9, 100, 1000], np.float32)
+    assert class_index(rain).tolist() == [NO_DATA_INDEX, DRY_INDEX, DRY_INDEX, 1, 2, 9, 10, 10]

@@ -1,0 +1,82 @@
+"""Reading a forecast file without xarray."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from model.core.forecast import Forecast, write_netcdf
+from model.core.grid import Grid
+from service.render import rainfile
+from service.render.rainfile import RainFile, pixel_of_fraction, pixel_of_lon_lat
+
+
+def write(path, rain, *, south_up=False, crs="EPSG:3035", size=1000.0, centre=(4_000_000.0, 3_000_000.0)):
+    grid = Grid.regular(CRS.from_user_input(crs), shape=rain.shape[1:], pixel_size=size, centre=centre)
+    if south_up:
+        grid = Grid(crs=grid.crs, x=grid.x, y=grid.y[::-1])
+    forecast = Forecast(
+        rain_rate=rain,
+        reference_time=np.datetime64("2026-06-01T12:00", "ns"),
+        lead_minutes=np.arange(1, len(rain) + 1) * 5.0,
+        grid=grid,
+        attributes={"model": "persistence"},
+    )
+    write_netcdf(forecast, path)
+    return RainFile.open(path)
+
+
+@pytest.fixture
+def rain():
+    field = np.zeros((2, 40, 60), np.float32)
+    field[1, 3, 5] = 42.0
+    field[:, :, 50:] = np.nan
+    return field
+
+
+def test_times_leads_and_frames_come_back(tmp_path, rain):
+    file = write(tmp_path / "f.nc", rain)
+    assert file.times[0] == datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
+    assert file.lead_minutes == (5.0, 10.0)
+    assert file.attributes["model"] == "persistence"
+    np.testing.assert_allclose(file.frame(1), rain[1], atol=0.006)
+    np.testing.assert_allclose(file.series(3, 5), [0, 42], atol=0.006)
+    assert np.isnan(file.series(3, 55)).all()
+
+
+def test_a_file_that_runs_south_to_north_is_shown_north_up(tmp_path, rain):
+    file = write(tmp_path / "f.nc", rain, south_up=True)
+    np.testing.assert_allclose(file.frame(1), rain[1, ::-1], atol=0.006)
+    row, column = pixel_of_fraction(file.grid, 5.5 / 60, 36.5 / 40)
+    assert (row, column) == (3, 5)
+    assert file.series(row, column)[1] == pytest.approx(42, abs=0.01)
+
+
+def test_a_large_grid_keeps_its_small_heavy_cell_and_never_turns_no_data_dry(tmp_path, monkeypatch):
+    monkeypatch.setattr(rainfile, "MAX_SIDE", 10)
+    monkeypatch.setattr(rainfile, "BAND_BYTES", 1024)
+    rain = np.zeros((1, 37, 35), np.float32)
+    rain[0, 9, 9] = 80.0
+    rain[0, 20, 20] = np.nan
+    rain[0, 36, 34] = 5.0
+    frame = write(tmp_path / "f.nc", rain).frame(0)
+    assert frame.shape == (10, 9)
+    assert frame[2, 2] == pytest.approx(80, abs=0.01)
+    assert np.isnan(frame[5, 5])
+    assert frame[9, 8] == pytest.approx(5, abs=0.01)
+    assert np.isfinite(frame).sum() == frame.size - 1
+
+
+def test_a_town_is_found_by_longitude_and_latitude(tmp_path, rain):
+    file = write(tmp_path / "f.nc", rain)
+    lon, lat = file.grid.lon_lat(float(file.grid.x[5]), float(file.grid.y[3]))
+    assert pixel_of_lon_lat(file.grid, lon, lat) == (3, 5)
+    assert pixel_of_lon_lat(file.grid, lon - 40, lat) is None
+
+
+def test_longitudes_that_count_to_360_are_found_by_a_western_longitude(tmp_path, rain):
+    file = write(tmp_path / "f.nc", rain, crs="EPSG:4326", size=0.01, centre=(262.0, 35.0))
+    assert pixel_of_lon_lat(file.grid, -98.0, 35.0) in {
+        (row, column) for row in (19, 20) for column in (29, 30)
+    }
