@@ -1,0 +1,1 @@
+"""Archives of radar frames and the windows that training draws from them."""

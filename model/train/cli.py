@@ -1,0 +1,65 @@
+"""`echocast train RECIPE --archive DIR`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from model.data.archive import Archive
+from model.train.loop import train as run_training
+from model.train.recipes import RECIPES
+
+
+@click.command()
+@click.argument("recipe", type=click.Choice(list(RECIPES)))
+@click.option(
+    "--archive",
+    "archives",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="An archive's folder; may be given several times.",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/latest"), show_default=True)
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--iterations", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so many minutes at most.")
+@click.option("--batch", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of PyTorch.")
+def train(
+    recipe: str,
+    archives: tuple[Path, ...],
+    out: Path,
+    resume: bool,
+    iterations: int | None,
+    minutes: float | None,
+    batch: int | None,
+    seed: int | None,
+    threads: int | None,
+) -> None:
+    """Train RECIPE on HKO-7-style archives; then `echocast export` makes a package of the run."""
+    asked = {"iterations": iterations, "batch": batch, "seed": seed}
+    chosen = replace(RECIPES[recipe](), **{key: value for key, value in asked.items() if value is not None})
+    if threads:
+        torch.set_num_threads(threads)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task(chosen.name, total=1.0)
+
+        def report(iteration: int, scores: dict[str, float]) -> None:
+            if "loss" in scores:
+                progress.update(bar, completed=scores["progress"], description=f"{iteration}  loss {scores['loss']:.4f}")
+            else:
+                click.echo(json.dumps({"iteration": iteration, **{k: round(v, 4) for k, v in scores.items()}}))
+
+        best = run_training(
+            chosen, [Archive(path) for path in archives], out, resume=resume, minutes=minutes, report=report
+        )
+    click.echo(f"Best weights in {best}. Make a package of them: echocast export {out}")
