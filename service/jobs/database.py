@@ -1,0 +1,109 @@
+"""The ledger's engine, and its migrations, which run at start under a lock: gateway, worker and beat may start together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.pool import ConnectionPoolEntry
+
+HEAD: Final = "0001"
+"""The newest migration. Knowing it here spares every start from loading Alembic."""
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+LOCK_ID: Final = 0x6563686F
+"""PostgreSQL's advisory lock of the migrations."""
+
+BUSY_TIMEOUT_MS: Final = 15_000
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for SQLite (WAL; writers take the lock when they begin) or PostgreSQL; the tables are up to date."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+    else:
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    upgrade(engine)
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A short transaction that writes."""
+    with engine.execution_options(echocast_write=True).begin() as connection:
+        yield connection
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the tables up to `HEAD`, unless they are there; one process at a time."""
+    if _revision(engine) == HEAD:
+        return
+    with _migration_lock(engine):
+        if _revision(engine) == HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        with engine.execution_options(echocast_write=True).begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+_in_process = threading.Lock()
+
+
+@contextmanager
+def _migration_lock(engine: Engine) -> Iterator[None]:
+    if engine.dialect.name == "sqlite":
+        with _in_process, _file_lock(Path(f"{engine.url.database}.migrating")):
+            yield
+        return
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:id)"), {"id": LOCK_ID})
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": LOCK_ID})
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    import fcntl
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sqlite_connect(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a DBAPI connection
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("echocast_write"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,310 @@
+"""The ledger: every job that was accepted, in SQL. Each change of a job is one UPDATE that names the state it starts from.
+
+A running job is held by a lease: a random token that only its worker knows, and a time until when it holds. A worker
+that is not heard of loses the lease, another may claim the job, and only the holder of the lease can finish it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, or_, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
+
+from service.jobs.database import open_engine, writing
+from service.jobs.job import (
+    IdempotencyConflict,
+    Job,
+    JobInput,
+    JobStatus,
+    NewJob,
+    Problem,
+    UnknownJob,
+    new_job_id,
+    problem_of,
+)
+from service.jobs.tables import JobRow
+from service.settings import Settings
+
+__all__ = [
+    "IdempotencyConflict",
+    "Job",
+    "JobInput",
+    "JobStatus",
+    "Ledger",
+    "NewJob",
+    "Problem",
+    "UnknownJob",
+    "new_job_id",
+    "open_ledger",
+    "problem_of",
+]
+
+jobs = JobRow.__table__
+_FIELDS = tuple(jobs.c[name] for name in Job.__dataclass_fields__)
+_OPEN = (JobStatus.ACCEPTED, JobStatus.RUNNING)
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """The ledger of these settings; its tables are brought up to date."""
+    return Ledger(settings.database)
+
+
+class Ledger:
+    """Jobs by id. Safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = open_engine(url)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def check(self) -> None:
+        """Raise what the database raises when it cannot be read."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1 FROM jobs LIMIT 1"))
+
+    def create(
+        self,
+        new: NewJob,
+        *,
+        job_id: str | None = None,
+        idempotency_key: str | None = None,
+        request_digest: str | None = None,
+    ) -> Job:
+        """Record an accepted job. A key that was used before, for the same request, gives the job of then.
+
+        Raises:
+            IdempotencyConflict: the key was used for another request.
+        """
+        values = {
+            "id": job_id or new_job_id(),
+            "kind": new.kind,
+            "status": JobStatus.ACCEPTED.value,
+            "model": new.model,
+            "note": "",
+            "steps": new.steps,
+            "variable": new.variable,
+            "zr": new.zr,
+            "inputs": [dict(item) for item in new.inputs],
+            "feed": new.feed,
+            "output": new.output,
+            "progress_done": 0,
+            "progress_total": new.steps,
+            "created": datetime.now(UTC),
+            "attempt": 0,
+            "idempotency_key": idempotency_key,
+            "request_digest": request_digest,
+        }
+        try:
+            with writing(self.engine) as connection:
+                connection.execute(insert(jobs).values(values))
+        except IntegrityError:
+            earlier = self.find_request(idempotency_key, request_digest) if idempotency_key else None
+            if earlier is None:
+                raise
+            return earlier
+        return self.get(str(values["id"]))
+
+    def find_request(self, idempotency_key: str, request_digest: str | None) -> Job | None:
+        """The job that was created with this key, if any.
+
+        Raises:
+            IdempotencyConflict: the key was used for another request.
+        """
+        with self.engine.connect() as connection:
+            row = connection.execute(
+                select(*_FIELDS, jobs.c.request_digest).where(jobs.c.idempotency_key == idempotency_key)
+            ).one_or_none()
+        if row is None:
+            return None
+        if row.request_digest != request_digest:
+            raise IdempotencyConflict(
+                "this key was used for another request",
+                where="Idempotency-Key",
+                mend="Send a new key with each new request",
+            )
+        return _job(row._mapping)
+
+    def get(self, job_id: str) -> Job:
+        """The job.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        with self.engine.connect() as connection:
+            row = connection.execute(select(*_FIELDS).where(jobs.c.id == job_id)).one_or_none()
+        if row is None:
+            raise UnknownJob(
+                f"no nowcast {job_id!r}", where="id", mend="It may have been deleted after its retention"
+            )
+        return _job(row._mapping)
+
+    def recent(
+        self, limit: int = 50, *, status: JobStatus | None = None, feed: str | None = None
+    ) -> list[Job]:
+        """The newest jobs first."""
+        query = select(*_FIELDS).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
+        if status is not None:
+            query = query.where(jobs.c.status == status.value)
+        if feed is not None:
+            query = query.where(jobs.c.feed == feed)
+        with self.engine.connect() as connection:
+            return [_job(row._mapping) for row in connection.execute(query)]
+
+    def counts(self) -> dict[JobStatus, int]:
+        """How many jobs there are of each status."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status)).all()
+        found = {JobStatus(status): int(count) for status, count in rows}
+        return {status: found.get(status, 0) for status in JobStatus}
+
+    def mark_queued(self, job_id: str) -> None:
+        """The queue took the job's id."""
+        self._change(jobs.c.id == job_id, queued=datetime.now(UTC))
+
+    def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
+        """Take an accepted job, or a running one whose lease ran out; None where neither is so. Sets `Job.lease`."""
+        now = datetime.now(UTC)
+        token = uuid.uuid4().hex
+        free = or_(
+            jobs.c.status == JobStatus.ACCEPTED.value,
+            and_(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < now),
+        )
+        if max_attempts is not None:
+            free = and_(free, jobs.c.attempt < max_attempts)
+        claimed = self._change(
+            and_(jobs.c.id == job_id, free),
+            status=JobStatus.RUNNING.value,
+            lease=token,
+            lease_until=now + timedelta(seconds=lease_seconds),
+            attempt=jobs.c.attempt + 1,
+            progress_done=0,
+            started=func.coalesce(jobs.c.started, now),
+        )
+        if not claimed:
+            return None
+        job = self.get(job_id)
+        return job if job.lease == token else None
+
+    def renew(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
+        """Hold the lease for longer, and note the progress. False: the job was dismissed, or is another worker's."""
+        values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_seconds)}
+        if progress_done is not None:
+            values["progress_done"] = progress_done
+        return self._change(_held(job), **values)
+
+    def describe(self, job: Job, *, model_used: str, note: str) -> bool:
+        """Note which model runs, and why where it is not the one that was asked for. False as in `renew`."""
+        return self._change(_held(job), model_used=model_used, note=note)
+
+    def succeed(self, job: Job, *, result_key: str, input_key: str) -> bool:
+        """The result is published. False as in `renew`."""
+        return self._change(
+            _held(job),
+            status=JobStatus.SUCCESSFUL.value,
+            result_key=result_key,
+            input_key=input_key,
+            progress_done=jobs.c.progress_total,
+            finished=datetime.now(UTC),
+            lease=None,
+            lease_until=None,
+        )
+
+    def fail(self, job: Job, problem: Problem) -> bool:
+        """The holder of the lease gives up. False as in `renew`."""
+        return self._change(_held(job), **_failure(problem))
+
+    def release(self, job: Job) -> bool:
+        """The holder of the lease gives the job back unfinished (it was told to stop); the attempt does not count."""
+        return self._change(_held(job), **_RELEASED)
+
+    def release_all(self) -> int:
+        """Give every running job back: for a start where no worker can be alive."""
+        return self._change_count(jobs.c.status == JobStatus.RUNNING.value, **_RELEASED)
+
+    def dismiss(self, job_id: str) -> bool:
+        """Cancel a job that is not finished; False where it is."""
+        return self._change(
+            and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])),
+            status=JobStatus.DISMISSED.value,
+            finished=datetime.now(UTC),
+            lease=None,
+            lease_until=None,
+        )
+
+    def unqueued(self, older_than: timedelta, limit: int = 1000) -> list[Job]:
+        """Jobs that the queue may have lost: accepted and not queued within `older_than`, or their lease ran out."""
+        now = datetime.now(UTC)
+        waiting = and_(
+            jobs.c.status == JobStatus.ACCEPTED.value,
+            or_(jobs.c.queued.is_(None), jobs.c.queued < now - older_than),
+        )
+        lost = and_(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < now)
+        query = select(*_FIELDS).where(or_(waiting, lost)).order_by(jobs.c.created).limit(limit)
+        with self.engine.connect() as connection:
+            return [_job(row._mapping) for row in connection.execute(query)]
+
+    def fail_lost(self, job: Job, problem: Problem) -> bool:
+        """A job whose worker died too often. False where it moved on since `job` was read."""
+        return self._change(
+            and_(
+                jobs.c.id == job.id,
+                jobs.c.status == JobStatus.RUNNING.value,
+                jobs.c.attempt == job.attempt,
+                jobs.c.lease_until < datetime.now(UTC),
+            ),
+            **_failure(problem),
+        )
+
+    def finished_before(self, moment: datetime, limit: int = 1000) -> list[Job]:
+        """Finished jobs, oldest first."""
+        query = select(*_FIELDS).where(jobs.c.finished < moment).order_by(jobs.c.finished).limit(limit)
+        with self.engine.connect() as connection:
+            return [_job(row._mapping) for row in connection.execute(query)]
+
+    def delete(self, job_ids: Sequence[str]) -> None:
+        """Forget finished jobs."""
+        with writing(self.engine) as connection:
+            connection.execute(delete(jobs).where(jobs.c.id.in_(job_ids), jobs.c.finished.is_not(None)))
+
+    def _change(self, which: ColumnElement[bool], **values: Any) -> bool:  # noqa: ANN401 - column values
+        return self._change_count(which, **values) == 1
+
+    def _change_count(self, which: ColumnElement[bool], **values: Any) -> int:  # noqa: ANN401 - column values
+        with writing(self.engine) as connection:
+            return int(connection.execute(update(jobs).where(which).values(**values)).rowcount)
+
+
+_RELEASED: dict[str, Any] = {
+    "status": JobStatus.ACCEPTED.value,
+    "attempt": jobs.c.attempt - 1,
+    "queued": None,
+    "lease": None,
+    "lease_until": None,
+}
+
+
+def _held(job: Job) -> ColumnElement[bool]:
+    return and_(jobs.c.id == job.id, jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease == job.lease)
+
+
+def _failure(problem: Problem) -> dict[str, Any]:
+    return {
+        "status": JobStatus.FAILED.value,
+        "problem": dict(problem),
+        "finished": datetime.now(UTC),
+        "lease": None,
+        "lease_until": None,
+    }
+
+
+def _job(row: Any) -> Job:  # noqa: ANN401 - a row mapping
+    values = {name: row[name] for name in Job.__dataclass_fields__}
+    values["status"] = JobStatus(values["status"])
+    values["inputs"] = tuple(values["inputs"])
+    return Job(**values)

@@ -1,0 +1,109 @@
+"""The queue: Celery over Redis. Messages carry ids only, as JSON; the queue may be lost, the ledger is not."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from service.jobs.ledger import Ledger
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from redis import Redis
+
+RUN_NOWCAST: Final = "echocast.run_nowcast"
+RECONCILE: Final = "echocast.reconcile"
+SCAN_FEEDS: Final = "echocast.scan_feeds"
+
+QUEUES: Final = ("echocast.schedule", "echocast.feeds", "echocast.nowcasts")
+"""In the order in which a worker empties them: a flood of uploads does not hold back the feeds."""
+
+CONNECT_SECONDS: Final = 2.0
+"""How long the gateway waits for a broker that does not answer."""
+
+log = logging.getLogger(__name__)
+
+
+class NoBroker(RuntimeError):
+    """The settings name no broker: only `echocast serve` can do without."""
+
+
+def celery_app(settings: Settings, *, client: bool = False) -> Celery:
+    """The Celery application. As `client` it only sends, and gives up quickly where the broker is down."""
+    from celery import Celery
+    from kombu import Queue
+
+    app = Celery("echocast", broker=_broker_url(settings), set_as_current=not client)
+    hard_limit = settings.job_time_limit_seconds + 60
+    transport: dict[str, object] = {
+        "visibility_timeout": int(2 * hard_limit),
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "queue_order_strategy": "priority",
+    }
+    if client:
+        transport |= {"socket_timeout": CONNECT_SECONDS, "max_retries": 1}
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_time_limit=hard_limit,
+        task_soft_time_limit=settings.job_time_limit_seconds,
+        task_default_queue=QUEUES[-1],
+        task_queues=[Queue(name) for name in QUEUES],
+        task_routes={RECONCILE: {"queue": QUEUES[0]}, SCAN_FEEDS: {"queue": QUEUES[0]}},
+        worker_prefetch_multiplier=1,
+        worker_pool_start_method="spawn",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=transport,
+        enable_utc=True,
+        timezone="UTC",
+    )
+    return app
+
+
+class JobQueue:
+    """Hands job ids to the workers."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._app: Celery | None = None
+
+    def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
+        """Queue an accepted job. False where the broker is down: the job stays accepted, the reconciler queues it."""
+        from kombu.exceptions import OperationalError
+        from redis.exceptions import RedisError
+
+        try:
+            if self._app is None:
+                self._app = celery_app(self._settings, client=True)
+            self._app.send_task(
+                RUN_NOWCAST, args=[job_id], queue=QUEUES[1] if feed else QUEUES[2], retry=False
+            )
+        except (OperationalError, RedisError, OSError, NoBroker) as error:
+            log.warning("job %s waits in the ledger, the queue is down: %s", job_id, error)
+            return False
+        self._ledger.mark_queued(job_id)
+        return True
+
+
+def redis_client(settings: Settings) -> Redis:
+    """A Redis connection for small things beside the queue, which gives up quickly."""
+    from redis import Redis
+
+    url = _broker_url(settings).replace("redis+socket://", "unix://", 1)
+    return Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
+
+
+def _broker_url(settings: Settings) -> str:
+    if settings.broker_url is None:
+        raise NoBroker("ECHOCAST_BROKER_URL is not set")
+    return settings.broker_url

@@ -1,0 +1,149 @@
+"""Settings: environment variables `ECHOCAST_*`, each with a default that runs on one machine with nothing installed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.core.catalog import SHIPPED_PACKAGES, Catalog
+from model.core.errors import InputError
+
+
+class BadSetting(InputError):
+    code = "bad-setting"
+
+
+def default_data_dir() -> Path:
+    """`$XDG_DATA_HOME/echocast`, which is `~/.local/share/echocast` where that is not set."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "echocast"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside."""
+
+    model_config = SettingsConfigDict(env_prefix="ECHOCAST_", frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Folder that holds the ledger, results, packages and the private Redis of the embedded default.",
+    )
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(
+        8000, ge=0, le=65535, description="Port that the gateway listens on; 0 takes a free one."
+    )
+    broker_url: str | None = Field(
+        None,
+        description="Redis URL of the queue. Not set: `echocast serve` runs a private Redis, worker and beat.",
+    )
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the ledger (PostgreSQL). Not set: SQLite in the data folder."
+    )
+    store_url: str | None = Field(
+        None,
+        description="Object store of inputs and results: s3://, gs://, az:// or file://. Not set: a folder in the "
+        "data folder. Credentials come from the cloud's usual environment variables.",
+    )
+    packages: Path | None = Field(
+        None,
+        description="Extra folder of model packages, beside the shipped ones. Not set: packages in data_dir.",
+    )
+    feeds_file: Path | None = Field(
+        None, description="TOML file of feeds: folders to watch. Not set: feeds.toml in the data folder."
+    )
+    max_upload_mb: int = Field(
+        512, ge=1, description="Largest request body of one nowcast, in MB (10^6 bytes)."
+    )
+    max_files: int = Field(256, ge=1, description="Most files in one request.")
+    max_pixels: int = Field(
+        400_000_000,
+        ge=1,
+        description="Most pixels (frames x rows x columns) of the frames read for one nowcast.",
+    )
+    lease_seconds: float = Field(
+        30.0, gt=0, description="A running job whose worker has not been heard of for this long is run again."
+    )
+    reconcile_seconds: float = Field(
+        15.0, gt=0, description="How often jobs that the queue has lost are looked for and queued again."
+    )
+    requeue_seconds: float = Field(
+        60.0, gt=0, description="An accepted job that was not queued within this time is queued again."
+    )
+    feed_scan_seconds: float = Field(60.0, gt=0, description="How often the feeds' folders are looked at.")
+    feed_settle_seconds: float = Field(
+        2.0,
+        ge=0,
+        description="A frame whose file changed within this time is still being written, and waits.",
+    )
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        description="How often a job is begun before it fails as worker-lost, when its worker dies each time.",
+    )
+    job_time_limit_seconds: float = Field(
+        1800.0, gt=0, description="A nowcast that runs longer than this is stopped and fails as time-limit."
+    )
+    retention_days: float = Field(
+        30.0, ge=0, description="Finished nowcasts are deleted after this many days; 0 keeps them for ever."
+    )
+    worker_stale_seconds: float = Field(
+        15.0, gt=0, description="A worker that has not been heard of for this long counts as gone (readyz)."
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """No broker is set: `echocast serve` runs its own."""
+        return self.broker_url is None
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        if self.database_url is None:
+            return f"sqlite:///{self.data_dir.absolute() / 'ledger.sqlite'}"
+        scheme, separator, rest = self.database_url.partition("://")
+        return (
+            f"postgresql+psycopg://{rest}"
+            if separator and scheme in ("postgres", "postgresql")
+            else self.database_url
+        )
+
+    @property
+    def store(self) -> str:
+        """URL of the object store."""
+        return self.store_url if self.store_url is not None else (self.data_dir.absolute() / "store").as_uri()
+
+    @property
+    def packages_folder(self) -> Path:
+        """Folder of model packages beside the shipped ones."""
+        return self.packages if self.packages is not None else self.data_dir / "packages"
+
+    @property
+    def feeds_path(self) -> Path:
+        """The TOML file of feeds; it need not exist."""
+        return self.feeds_file if self.feeds_file is not None else self.data_dir / "feeds.toml"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings of the environment; `overrides` that are not None come first.
+
+    Raises:
+        BadSetting: a value is not one that can be used; names the variable.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "ECHOCAST_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise BadSetting(
+            f"{first['msg']}, it is {first['input']!r}",
+            where=name,
+            mend="Correct the setting, or leave it out",
+        ) from None
+
+
+def catalog(settings: Settings) -> Catalog:
+    """The models that can run here."""
+    return Catalog((SHIPPED_PACKAGES, settings.packages_folder))

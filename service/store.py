@@ -1,0 +1,138 @@
+"""Inputs and results as whole objects, in a local folder or a bucket. An object is written once."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from model.core.errors import InputError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore as Backend
+
+
+class MissingObject(InputError):
+    code = "missing-object"
+
+
+def job_prefix(job_id: str) -> str:
+    """All that belongs to one job lies under this prefix."""
+    return f"nowcasts/{job_id}"
+
+
+def upload_key(job_id: str, index: int) -> str:
+    """Key of the `index`-th uploaded file. Its own name stays in the ledger: names from outside are not trusted."""
+    return f"{job_prefix(job_id)}/upload/{index:04d}"
+
+
+def result_key(job_id: str) -> str:
+    """Key of the forecast."""
+    return f"{job_prefix(job_id)}/result.nc"
+
+
+def input_key(job_id: str) -> str:
+    """Key of the frames that the forecast started from."""
+    return f"{job_prefix(job_id)}/input.nc"
+
+
+class ObjectStore:
+    """Objects by key. `url` is `file:///folder` (made where absent), or what obstore takes: s3://, gs://, az://."""
+
+    def __init__(self, url: str) -> None:
+        from obstore.store import LocalStore, from_url
+
+        parts = urlsplit(url)
+        self.url = url
+        self._folder: Path | None = None
+        self._backend: Backend
+        if parts.scheme in ("", "file"):
+            self._folder = Path(unquote(parts.path))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._backend = LocalStore(self._folder, automatic_cleanup=True)
+        else:
+            self._backend = from_url(url)
+
+    def put(self, key: str, data: bytes | Path, *, if_absent: bool = False) -> bool:
+        """Write a whole object, atomically, from bytes or a file. With `if_absent` False says that it was there."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        try:
+            if if_absent:
+                obstore.put(self._backend, key, data, mode="create", use_multipart=False)
+            else:
+                obstore.put(self._backend, key, data)
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes.
+
+        Raises:
+            MissingObject: there is none.
+        """
+        import obstore
+
+        try:
+            return bytes(obstore.get(self._backend, key).bytes())
+        except FileNotFoundError:
+            raise _missing(key) from None
+
+    def fetch(self, key: str, target: Path) -> Path:
+        """Copy the object to the file `target`, in pieces; returns `target`.
+
+        Raises:
+            MissingObject: there is none.
+        """
+        import obstore
+
+        try:
+            result = obstore.get(self._backend, key)
+        except FileNotFoundError:
+            raise _missing(key) from None
+        with target.open("wb") as file:
+            for piece in result.stream(min_chunk_size=4 << 20):
+                file.write(piece)
+        return target
+
+    def size(self, key: str) -> int | None:
+        """Bytes of the object; None where there is none."""
+        import obstore
+
+        try:
+            return int(obstore.head(self._backend, key)["size"])
+        except FileNotFoundError:
+            return None
+
+    def exists(self, key: str) -> bool:
+        return self.size(key) is not None
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Delete every object below the folder `prefix`."""
+        import obstore
+
+        for batch in obstore.list(self._backend, prefix=prefix):
+            obstore.delete(self._backend, [entry["path"] for entry in batch])
+
+    def local_path(self, key: str) -> Path | None:
+        """The file of an object that lies in a local folder; None in a bucket, or where there is no such object."""
+        if self._folder is None:
+            return None
+        path = self._folder / key
+        return path if path.is_file() else None
+
+    def check(self) -> None:
+        """Write, read and delete a small object; raises what the store raises."""
+        key = f"health/{uuid.uuid4().hex}"
+        self.put(key, b"ok")
+        try:
+            self.get(key)
+        finally:
+            self.delete_prefix(key if self._folder is None else "health")
+
+
+def _missing(key: str) -> MissingObject:
+    return MissingObject("no such object", where=key, mend="It was deleted, or never written")
