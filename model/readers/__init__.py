@@ -1,0 +1,56 @@
+"""Radar files -> FrameSequence. The format is known by content, never by the file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from model.core.errors import InputError
+from model.core.sequence import FrameSequence
+from model.core.units import zr_relation
+from model.readers.join import join
+from model.readers.registry import Reader, reader_of
+from model.readers.source import Options, Source
+
+__all__ = ["read"]
+
+
+def read(
+    paths: Sequence[Path],
+    *,
+    names: Sequence[str] | None = None,
+    variable: str | None = None,
+    zr: str | None = None,
+) -> FrameSequence:
+    """Rain rate (mm h-1) of radar files of any known format, as one sequence sorted by valid time.
+
+    `names` are what the user calls the files, where paths are temporary: they stand in every message, and give the
+    time where a format has it in the name only. `variable` chooses among a file's variables, `zr` names the Z-R
+    relation that turns reflectivity into rain (default: the format's own). Valid times that are missing at the most
+    common step are named in the attribute `gaps`.
+
+    Raises:
+        InputError: a file cannot be read (NotARadarFile), lies on another grid (MixedGrids), repeats a valid time
+            (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable), declares an unreasonable
+            size (TooLarge), or needs an extra that is not installed (MissingDependency).
+    """
+    if names is not None and len(names) != len(paths):
+        raise InputError(
+            f"{len(paths)} files came with {len(names)} names", where="names", mend="Name each file once"
+        )
+    labels = [str(path) for path in paths] if names is None else list(names)
+    sources = [Source(path=Path(path), name=name) for path, name in zip(paths, labels, strict=True)]
+    options = Options(variable=variable, zr=zr)
+    if zr is not None:
+        zr_relation(zr)  # an unknown name is refused before any file is read
+    return join(_parts(sources, options))
+
+
+def _parts(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
+    """Frames by file; the files of one format go to its reader together."""
+    groups: dict[str, tuple[Reader, list[Source]]] = {}
+    for source in sources:
+        reader = reader_of(source)
+        groups.setdefault(reader.title, (reader, []))[1].append(source)
+    for reader, members in groups.values():
+        yield from reader.read_frames(members, options)

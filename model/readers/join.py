@@ -1,0 +1,127 @@
+"""Frames of several files as one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile, TooLarge
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.readers.source import MAX_TOTAL_PIXELS, Source
+
+MAX_GAPS_NAMED: Final = 20
+
+
+def join(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
+    """One sequence of all frames, sorted by valid time; gaps are named in the attribute `gaps`, not refused.
+
+    Raises:
+        NotARadarFile: no file holds a frame.
+        MixedGrids: a file has another grid than the first.
+        DuplicateTimes: two files hold the same valid time.
+        TooLarge: together they hold too much.
+    """
+    read: list[tuple[Source, FrameSequence]] = []
+    pixels = 0
+    for source, frames in parts:
+        if read and not frames.grid.matches(read[0][1].grid):
+            raise _mixed_grids(source, frames.grid, *read[0])
+        pixels += frames.rain_rate.size
+        if pixels > MAX_TOTAL_PIXELS:
+            raise TooLarge(
+                f"with this file the input holds {pixels:,} pixels, the limit is {MAX_TOTAL_PIXELS:,}",
+                where=source.name,
+                mend="Give fewer frames",
+            )
+        read.append((source, frames))
+    if not read:
+        raise NotARadarFile("no file holds a radar frame", where="input", mend="Give at least one radar file")
+
+    first = read[0][1]
+    masks = [frames.mask for _, frames in read if frames.mask is not None]
+    times, owners, rows = _sorted_times(read)
+    attributes = _common_attributes(read)
+    attributes.pop("gaps", None)
+    if gaps := describe_gaps(times):
+        attributes["gaps"] = gaps
+    if len(read) == 1 and bool(np.all(rows == np.arange(rows.size))):
+        rain_rate = first.rain_rate
+    else:
+        rain_rate = np.empty((times.size, *first.grid.shape), np.float32)
+        # Each part is let go as soon as it is copied, so the peak is one sequence, not two.
+        places = [np.flatnonzero(owners == part) for part in range(len(read))]
+        read.reverse()
+        for place in places:
+            _, frames = read.pop()
+            rain_rate[place] = frames.rain_rate[rows[place]]
+    return FrameSequence(
+        rain_rate=rain_rate,
+        times=times,
+        grid=first.grid,
+        mask=np.logical_or.reduce(masks) if masks else None,
+        attributes=attributes,
+    )
+
+
+def describe_gaps(times: NDArray[np.datetime64]) -> str:
+    """Valid times that are missing at the most common step, `2010-08-26T00:10Z 2010-08-26T00:15Z`, else ''."""
+    if times.size < 3:
+        return ""
+    seconds = times.astype("datetime64[s]").astype("int64")
+    steps, counts = np.unique(np.diff(seconds), return_counts=True)
+    step = int(steps[np.argmax(counts)])
+    if step <= 0:
+        return ""
+    missing: list[str] = []
+    count = 0
+    for before, after in zip(seconds[:-1], seconds[1:], strict=True):
+        absent = round((after - before) / step) - 1
+        count += max(absent, 0)
+        for index in range(1, min(absent, MAX_GAPS_NAMED - len(missing)) + 1):
+            missing.append(_utc(np.datetime64(int(before + index * step), "s")))
+    more = f" and {count - len(missing)} more" if count > len(missing) else ""
+    return " ".join(missing) + more
+
+
+def _sorted_times(
+    read: list[tuple[Source, FrameSequence]],
+) -> tuple[NDArray[np.datetime64], NDArray[np.int64], NDArray[np.int64]]:
+    """Valid times in order, with the part and the row within that part of each."""
+    times = np.concatenate([frames.times for _, frames in read])
+    owners = np.repeat(np.arange(len(read)), [len(frames) for _, frames in read])
+    rows = np.concatenate([np.arange(len(frames)) for _, frames in read])
+    order = np.argsort(times, kind="stable")
+    times, owners, rows = times[order], owners[order], rows[order]
+    for index in np.flatnonzero(np.diff(times) == np.timedelta64(0)):
+        one, other = (read[int(owners[i])][0].name for i in (index, index + 1))
+        raise DuplicateTimes(
+            f"{one} and {other} both hold {_utc(times[index])}", where=other, mend="Give each valid time once"
+        )
+    return times, owners, rows
+
+
+def _common_attributes(read: list[tuple[Source, FrameSequence]]) -> dict[str, str]:
+    """Attributes that all files agree on; where they differ, every value that occurs."""
+    names = dict.fromkeys(name for _, frames in read for name in frames.attributes)
+    values = {n: dict.fromkeys(f.attributes[n] for _, f in read if n in f.attributes) for n in names}
+    return {name: "; ".join(found) for name, found in values.items()}
+
+
+def _mixed_grids(source: Source, grid: Grid, first: Source, frames: FrameSequence) -> MixedGrids:
+    what = f"its grid is {_describe(grid)}, that of {first.name} is {_describe(frames.grid)}"
+    return MixedGrids(what, where=source.name, mend="Give frames of one radar product on one grid")
+
+
+def _describe(grid: Grid) -> str:
+    ny, nx = grid.shape
+    name = grid.crs.name if grid.crs.name not in ("unknown", "undefined") else grid.crs.to_proj4()
+    return f"{ny} x {nx} from x {grid.x[0]:.6g}, y {grid.y[0]:.6g} in {name}"
+
+
+def _utc(time: np.datetime64) -> str:
+    text = np.datetime_as_string(time.astype("datetime64[s]"), unit="s")
+    return f"{text.removesuffix(':00')}Z"

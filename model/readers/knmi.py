@@ -1,0 +1,153 @@
+"""KNMI HDF5: precipitation accumulations and reflectivity of the Netherlands, polar stereographic.
+
+Roozekrans and Holleman (2003), "KNMI HDF5 Data Format Specification", KNMI publication IR-2003-05.
+The valid time is the end of the product's period. Values are `calibration_formulas` (GEO = a PV + b) of the pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from model.core.errors import NotARadarFile, UnknownVariable
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.core.units import MARSHALL_PALMER, FloatArray
+from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
+from model.readers.source import (
+    Options,
+    Source,
+    describe_accumulation,
+    describe_zr,
+    file_by_file,
+    rain_of_reflectivity,
+    rain_per_hour,
+)
+
+TITLE: Final = "KNMI HDF5"
+FORMULA: Final = re.compile(r"GEO\s*=\s*([-+\d.eE]+)\s*\*\s*PV\s*\+?\s*([-+\d.eE]+)\s*$", re.IGNORECASE)
+MONTHS: Final = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+
+
+def matches(head: bytes, path: Path) -> bool:
+    """HDF5 with KNMI's groups `overview` and `image1`."""
+    if not head.startswith(MAGIC):
+        return False
+    with open_hdf5(path) as file:
+        return "overview" in file and any(name.startswith("image") for name in file)
+
+
+def read_file(source: Source, options: Options) -> FrameSequence:
+    """The one frame of a KNMI file; `variable` names an image group (`image1`)."""
+    with open_hdf5(source.path) as file:
+        image = _image(file, options.variable)
+        parameter = str(attribute(file, image, "image_geo_parameter"))
+        pixels = read_array(file, f"{image}/image_data")
+        start, end = (_time(file, name) for name in ("product_datetime_start", "product_datetime_end"))
+        grid = _grid(file, pixels.shape)
+        values = _calibrated(file, image, pixels, reflectivity="REFLECTIVITY" in parameter.upper())
+        name = str(optional_attribute(file, image, "image_product_name") or "")
+
+    attributes = {"radar_format": TITLE, "source_product": name}
+    if "REFLECTIVITY" in parameter.upper() and "DBZ" in parameter.upper():
+        relation = options.relation(MARSHALL_PALMER)
+        rain = rain_of_reflectivity(values, relation)
+        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+    elif "ACCUMULATED_PRECIPITATION" in parameter.upper() and "[MM]" in parameter.upper():
+        rain = rain_per_hour(values, end - start)
+        attributes["quantity"] = describe_accumulation(end - start)
+    else:
+        raise UnknownVariable(
+            f"{image} holds {parameter}", mend="Give accumulated precipitation in mm, or reflectivity in dBZ"
+        )
+    return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([end]), grid=grid, attributes=attributes)
+
+
+read_frames = file_by_file(read_file, TITLE)
+
+
+def _image(file: Any, variable: str | None) -> str:  # noqa: ANN401  (an h5py.File)
+    images = sorted(name for name in file if name.startswith("image"))
+    if variable is not None and variable not in images:
+        raise UnknownVariable(f"it has no variable {variable!r}", mend=f"It holds {', '.join(images)}")
+    return variable or images[0]
+
+
+def _calibrated(
+    file: Any,  # noqa: ANN401  (an h5py.File)
+    image: str,
+    pixels: NDArray[Any],
+    *,
+    reflectivity: bool,
+) -> FloatArray:
+    """Pixel values by the file's own formula, float32 [y, x]; NaN = no data.
+
+    Of reflectivity, "missing" at pixel value 0 is the foot of the scale, where nothing was received: no echo, not no
+    data, as long as another value marks what lies outside the image.
+    """
+    group = f"{image}/calibration"
+    formula = str(attribute(file, group, "calibration_formulas"))
+    match = FORMULA.match(formula)
+    if match is None:
+        raise NotARadarFile(
+            f"its calibration formula {formula!r} is not GEO = a * PV + b", mend="Correct the formula"
+        )
+    outside = int(attribute(file, group, "calibration_out_of_image"))
+    missing = optional_attribute(file, group, "calibration_missing_data")
+    missing = outside if missing is None else int(missing)
+    values = pixels.astype(np.float32) * np.float32(match[1]) + np.float32(match[2])
+    values[pixels == outside] = np.nan
+    no_echo = reflectivity and missing == 0 and missing != outside
+    values[pixels == missing] = -np.inf if no_echo else np.nan
+    return values
+
+
+def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
+    """Pixel centres in metres. The file counts in kilometres from the projection's origin."""
+    rows, columns = (int(attribute(file, "geographic", f"geo_number_{name}")) for name in ("rows", "columns"))
+    if (rows, columns) != shape:
+        raise NotARadarFile(
+            f"its image is {shape[0]} x {shape[1]}, its grid {rows} x {columns}", mend="Correct it"
+        )
+    if str(attribute(file, "geographic", "geo_dim_pixel")).upper() != "KM,KM":
+        raise NotARadarFile("its pixels are not measured in km", mend="Give a file in a projection in km")
+    proj4 = str(attribute(file, "geographic/map_projection", "projection_proj4_params"))
+    dx, dy = (float(attribute(file, "geographic", f"geo_pixel_size_{axis}")) for axis in "xy")
+    column, row = (float(attribute(file, "geographic", f"geo_{name}_offset")) for name in ("column", "row"))
+    upper_left = str(optional_attribute(file, "geographic", "geo_pixel_def") or "LU").upper()
+    shift = 0.0 if upper_left == "CENTRE" else 0.5
+    return Grid(
+        crs=_metres(proj4),
+        x=(column + shift + np.arange(columns)) * dx * 1000.0,
+        y=(row + shift + np.arange(rows)) * dy * 1000.0,
+    )
+
+
+def _metres(proj4: str) -> CRS:
+    """The projection with its earth radii in metres: KNMI writes them in kilometres (`+a=6378.137`)."""
+
+    def in_metres(match: re.Match[str]) -> str:
+        radius = float(match[2])
+        return f"+{match[1]}={radius * 1000 if radius < 10_000 else radius:.12g}"
+
+    return CRS.from_proj4(re.sub(r"\+(a|b|R)=([\d.]+)", in_metres, proj4))
+
+
+def _time(file: Any, name: str) -> np.datetime64:  # noqa: ANN401  (an h5py.File)
+    """`26-AUG-2010;00:05:00.000`, English months whatever the locale."""
+    text = str(attribute(file, "overview", name))
+    try:
+        date, clock = text.split(";")
+        day, month, year = date.split("-")
+        moment = datetime.fromisoformat(f"{year}-{MONTHS.index(month.upper()) + 1:02}-{int(day):02}T{clock}")
+    except ValueError:
+        raise NotARadarFile(
+            f"its {name} {text!r} is not a time like 26-AUG-2010;00:05:00", mend="Correct it"
+        ) from None
+    return np.datetime64(moment, "ns")

@@ -1,0 +1,62 @@
+"""The table of formats. To add one: write its file (`matches`, `read_frames`) and add a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from model.core.errors import NotARadarFile
+from model.readers import fmi, grib, knmi
+from model.readers.source import HEAD_BYTES, Matches, ReadFrames, Source, reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A format: what people call it, how to know it by content, and how to read it."""
+
+    title: str
+    matches: Matches
+    read_frames: ReadFrames
+
+
+READERS: Final[tuple[Reader, ...]] = (
+    Reader(title="KNMI HDF5", matches=knmi.matches, read_frames=knmi.read_frames),
+    Reader(title="FMI PGM", matches=fmi.matches, read_frames=fmi.read_frames),
+    Reader(title="GRIB2", matches=grib.matches, read_frames=grib.read_frames),
+)
+
+
+def reader_of(source: Source) -> Reader:
+    """The reader of a file, by content.
+
+    Raises:
+        NotARadarFile: absent, a folder, empty, damaged, or of no known format.
+    """
+    head = _head(source)
+    for reader in READERS:
+        with reading(source, reader.title):
+            if reader.matches(head, source.path):
+                return reader
+    raise NotARadarFile(
+        "it is of no format that can be read here",
+        where=source.name,
+        mend=f"Give one of: {', '.join(reader.title for reader in READERS)}",
+    )
+
+
+def _head(source: Source) -> bytes:
+    try:
+        with source.path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except FileNotFoundError:
+        raise NotARadarFile("there is no such file", where=source.name, mend="Check the path") from None
+    except IsADirectoryError:
+        raise NotARadarFile("it is a folder", where=source.name, mend="Give the files in it") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise NotARadarFile(
+            f"it cannot be opened ({reason})", where=source.name, mend="Check the path and its rights"
+        ) from None
+    if not head:
+        raise NotARadarFile("it is empty (0 bytes)", where=source.name, mend="Give a whole file")
+    return head
