@@ -1,0 +1,67 @@
+# What a developer types. Needs make and Python 3.11 or 3.12; everything else goes into ./.venv.
+#   make run                     the service, with a nowcast of the bundled sample (ONCE=1: stop after it)
+#   make run FILES="a.h5 b.h5"   the same, with your radar files
+#   make test                    linters, types, layers, tests
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+FILES ?=
+ONCE ?=
+CI ?=
+PYTEST ?= -q
+
+.PHONY: help run test lint format bench sample clean
+
+help:
+	@sed -n '2,4s/^# //p' Makefile
+
+$(VENV)/made:
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(SUPPORTED)'; then \
+		echo "Echocast needs Python 3.11 or 3.12, and none was found. Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+# Serving needs no PyTorch: it is in the extra "train" only.
+$(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu]'
+	@touch $@
+
+$(VENV)/test: $(VENV)/made pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,train,grib,postgres,dev]'
+	@touch $@ $(VENV)/run
+
+run: $(VENV)/run
+	@exec $(BIN)/python -m service.demo $(if $(or $(ONCE),$(CI)),--once) $(FILES)
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest $(PYTEST)
+
+format: $(VENV)/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/test
+	$(BIN)/python -m benchmarks
+
+# One seed, one result: the same file again, unless model/data/synth.py changed.
+sample: $(VENV)/run
+	$(BIN)/echocast archive synth service/web/sample/sample.nc --frames 8 --size 320 --step 5 --seed 14
+
+# Keeps .data: your nowcasts are in it.
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
