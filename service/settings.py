@@ -1,4 +1,4 @@
-"""Settings: environment variables `ECHOCAST_*`, each with a default that runs on one machine with nothing installed."""
+"""Settings: environment variables `ECHOCAST_*`; the defaults run on one machine with nothing installed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="Folder that holds the ledger, results, packages and the private Redis of the embedded default.",
+        description="Folder of the ledger, results, packages and the private Redis of the embedded default.",
     )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(
@@ -37,15 +37,15 @@ class Settings(BaseSettings):
     )
     broker_url: str | None = Field(
         None,
-        description="Redis URL of the queue. Not set: `echocast serve` runs a private Redis, worker and beat.",
+        description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat.",
     )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the ledger (PostgreSQL). Not set: SQLite in the data folder."
     )
     store_url: str | None = Field(
         None,
-        description="Object store of inputs and results: s3://, gs://, az:// or file://. Not set: a folder in the "
-        "data folder. Credentials come from the cloud's usual environment variables.",
+        description="Object store of inputs and results: s3://, gs://, az:// or file://. Not set: a folder "
+        "in the data folder. Credentials come from the cloud's usual environment variables.",
     )
     packages: Path | None = Field(
         None,
@@ -64,10 +64,10 @@ class Settings(BaseSettings):
         description="Most pixels (frames x rows x columns) of the frames read for one nowcast.",
     )
     lease_seconds: float = Field(
-        30.0, gt=0, description="A running job whose worker has not been heard of for this long is run again."
+        20.0, gt=0, description="A running job whose worker has not been heard of for this long is run again."
     )
     reconcile_seconds: float = Field(
-        15.0, gt=0, description="How often jobs that the queue has lost are looked for and queued again."
+        10.0, gt=0, description="How often jobs that the queue has lost are looked for and queued again."
     )
     requeue_seconds: float = Field(
         60.0, gt=0, description="An accepted job that was not queued within this time is queued again."
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         3,
         ge=1,
-        description="How often a job is begun before it fails as worker-lost, when its worker dies each time.",
+        description="How often a job whose worker dies is begun before it fails as worker-lost.",
     )
     job_time_limit_seconds: float = Field(
         1800.0, gt=0, description="A nowcast that runs longer than this is stopped and fails as time-limit."

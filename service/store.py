@@ -23,7 +23,7 @@ def job_prefix(job_id: str) -> str:
 
 
 def upload_key(job_id: str, index: int) -> str:
-    """Key of the `index`-th uploaded file. Its own name stays in the ledger: names from outside are not trusted."""
+    """Key of the `index`-th uploaded file. Its own name, which is not to be trusted, stays in the ledger."""
     return f"{job_prefix(job_id)}/upload/{index:04d}"
 
 
@@ -55,7 +55,7 @@ class ObjectStore:
             self._backend = from_url(url)
 
     def put(self, key: str, data: bytes | Path, *, if_absent: bool = False) -> bool:
-        """Write a whole object, atomically, from bytes or a file. With `if_absent` False says that it was there."""
+        """Write a whole object, atomically, from bytes or a file. False: `if_absent`, and it was there."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
@@ -118,7 +118,7 @@ class ObjectStore:
             obstore.delete(self._backend, [entry["path"] for entry in batch])
 
     def local_path(self, key: str) -> Path | None:
-        """The file of an object that lies in a local folder; None in a bucket, or where there is no such object."""
+        """The file of an object in a local folder; None in a bucket, or where there is no such object."""
         if self._folder is None:
             return None
         path = self._folder / key

@@ -1,4 +1,7 @@
-"""The ledger's engine, and its migrations, which run at start under a lock: gateway, worker and beat may start together."""
+"""The ledger's engine, and its migrations.
+
+They run at start, under a lock: gateway, worker and beat may start together.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ BUSY_TIMEOUT_MS: Final = 15_000
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for SQLite (WAL; writers take the lock when they begin) or PostgreSQL; the tables are up to date."""
+    """An engine for SQLite (WAL; writers lock when they begin) or PostgreSQL; the tables are up to date."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:

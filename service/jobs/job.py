@@ -28,7 +28,7 @@ class JobStatus(StrEnum):
 
 
 class JobInput(TypedDict):
-    """One input file: its name as the user knows it, its key in the store (kind feed: its path), its bytes."""
+    """One input file: its name outside, its key in the store (kind feed: its path), its bytes."""
 
     name: str
     key: str
@@ -82,7 +82,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """What a caller gives to `Ledger.create`. `output`: the file that a feed's nowcast is also published at."""
+    """What a caller gives to `Ledger.create`. `output`: the file that a feed's nowcast is also put at."""
 
     kind: Kind = "upload"
     model: str

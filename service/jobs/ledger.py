@@ -1,7 +1,8 @@
-"""The ledger: every job that was accepted, in SQL. Each change of a job is one UPDATE that names the state it starts from.
+"""The ledger: every job that was accepted, in SQL.
 
-A running job is held by a lease: a random token that only its worker knows, and a time until when it holds. A worker
-that is not heard of loses the lease, another may claim the job, and only the holder of the lease can finish it.
+Each change of a job is one UPDATE that names the state that it starts from. A running job is held by a lease: a
+random token that only its worker knows, and a time until when it holds. A worker that is not heard of loses the
+lease, another may claim the job, and only the holder of the lease can finish it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Table, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -21,6 +22,7 @@ from service.jobs.job import (
     Job,
     JobInput,
     JobStatus,
+    Kind,
     NewJob,
     Problem,
     UnknownJob,
@@ -44,7 +46,7 @@ __all__ = [
     "problem_of",
 ]
 
-jobs = JobRow.__table__
+jobs = cast(Table, JobRow.__table__)
 _FIELDS = tuple(jobs.c[name] for name in Job.__dataclass_fields__)
 _OPEN = (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
@@ -81,34 +83,16 @@ class Ledger:
         Raises:
             IdempotencyConflict: the key was used for another request.
         """
-        values = {
-            "id": job_id or new_job_id(),
-            "kind": new.kind,
-            "status": JobStatus.ACCEPTED.value,
-            "model": new.model,
-            "note": "",
-            "steps": new.steps,
-            "variable": new.variable,
-            "zr": new.zr,
-            "inputs": [dict(item) for item in new.inputs],
-            "feed": new.feed,
-            "output": new.output,
-            "progress_done": 0,
-            "progress_total": new.steps,
-            "created": datetime.now(UTC),
-            "attempt": 0,
-            "idempotency_key": idempotency_key,
-            "request_digest": request_digest,
-        }
+        wanted = job_id or new_job_id()
         try:
             with writing(self.engine) as connection:
-                connection.execute(insert(jobs).values(values))
+                insert_job(connection, wanted, new, idempotency_key, request_digest)
         except IntegrityError:
             earlier = self.find_request(idempotency_key, request_digest) if idempotency_key else None
             if earlier is None:
                 raise
             return earlier
-        return self.get(str(values["id"]))
+        return self.get(wanted)
 
     def find_request(self, idempotency_key: str, request_digest: str | None) -> Job | None:
         """The job that was created with this key, if any.
@@ -168,7 +152,7 @@ class Ledger:
         self._change(jobs.c.id == job_id, queued=datetime.now(UTC))
 
     def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
-        """Take an accepted job, or a running one whose lease ran out; None where neither is so. Sets `Job.lease`."""
+        """Take an accepted job, or a running one whose lease ran out; None where it is neither."""
         now = datetime.now(UTC)
         token = uuid.uuid4().hex
         free = or_(
@@ -192,7 +176,7 @@ class Ledger:
         return job if job.lease == token else None
 
     def renew(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
-        """Hold the lease for longer, and note the progress. False: the job was dismissed, or is another worker's."""
+        """Hold the lease for longer, note the progress. False: the job was dismissed, or is another's."""
         values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_seconds)}
         if progress_done is not None:
             values["progress_done"] = progress_done
@@ -220,8 +204,12 @@ class Ledger:
         return self._change(_held(job), **_failure(problem))
 
     def release(self, job: Job) -> bool:
-        """The holder of the lease gives the job back unfinished (it was told to stop); the attempt does not count."""
+        """The holder of the lease gives the job back unfinished; the attempt does not count."""
         return self._change(_held(job), **_RELEASED)
+
+    def withdraw(self, job: Job, note: str) -> bool:
+        """The holder of the lease dismisses the job, and says why. False as in `renew`."""
+        return self._change(_held(job), note=note, **_dismissal())
 
     def release_all(self) -> int:
         """Give every running job back: for a start where no worker can be alive."""
@@ -230,36 +218,44 @@ class Ledger:
     def dismiss(self, job_id: str) -> bool:
         """Cancel a job that is not finished; False where it is."""
         return self._change(
-            and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])),
-            status=JobStatus.DISMISSED.value,
-            finished=datetime.now(UTC),
-            lease=None,
-            lease_until=None,
+            and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])), **_dismissal()
         )
 
-    def unqueued(self, older_than: timedelta, limit: int = 1000) -> list[Job]:
-        """Jobs that the queue may have lost: accepted and not queued within `older_than`, or their lease ran out."""
-        now = datetime.now(UTC)
-        waiting = and_(
-            jobs.c.status == JobStatus.ACCEPTED.value,
-            or_(jobs.c.queued.is_(None), jobs.c.queued < now - older_than),
+    def waiting(self, kind: Kind) -> int:
+        """How many jobs of this kind are accepted and not begun."""
+        query = select(func.count()).where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.kind == kind)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def unqueued(self, kind: Kind, queued_before: datetime, limit: int) -> list[Job]:
+        """Accepted jobs that were never queued, or only before that time: oldest first."""
+        query = (
+            select(*_FIELDS)
+            .where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.kind == kind)
+            .where(or_(jobs.c.queued.is_(None), jobs.c.queued < queued_before))
+            .order_by(jobs.c.created)
+            .limit(limit)
         )
-        lost = and_(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < now)
-        query = select(*_FIELDS).where(or_(waiting, lost)).order_by(jobs.c.created).limit(limit)
         with self.engine.connect() as connection:
             return [_job(row._mapping) for row in connection.execute(query)]
 
+    def lost(self, limit: int = 1000) -> list[Job]:
+        """Running jobs whose lease ran out: their worker is gone."""
+        query = (
+            select(*_FIELDS)
+            .where(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < datetime.now(UTC))
+            .limit(limit)
+        )
+        with self.engine.connect() as connection:
+            return [_job(row._mapping) for row in connection.execute(query)]
+
+    def accept_again(self, job: Job) -> bool:
+        """A lost job goes back to the queue. False where it moved on since `job` was read."""
+        return self._change(_still_lost(job), **{**_RELEASED, "attempt": job.attempt})
+
     def fail_lost(self, job: Job, problem: Problem) -> bool:
         """A job whose worker died too often. False where it moved on since `job` was read."""
-        return self._change(
-            and_(
-                jobs.c.id == job.id,
-                jobs.c.status == JobStatus.RUNNING.value,
-                jobs.c.attempt == job.attempt,
-                jobs.c.lease_until < datetime.now(UTC),
-            ),
-            **_failure(problem),
-        )
+        return self._change(_still_lost(job), **_failure(problem))
 
     def finished_before(self, moment: datetime, limit: int = 1000) -> list[Job]:
         """Finished jobs, oldest first."""
@@ -280,6 +276,37 @@ class Ledger:
             return int(connection.execute(update(jobs).where(which).values(**values)).rowcount)
 
 
+def insert_job(
+    connection: Connection,
+    job_id: str,
+    new: NewJob,
+    idempotency_key: str | None = None,
+    request_digest: str | None = None,
+) -> None:
+    """Insert an accepted job in a transaction that may hold more than that."""
+    connection.execute(
+        insert(jobs).values(
+            id=job_id,
+            kind=new.kind,
+            status=JobStatus.ACCEPTED.value,
+            model=new.model,
+            note="",
+            steps=new.steps,
+            variable=new.variable,
+            zr=new.zr,
+            inputs=[dict(item) for item in new.inputs],
+            feed=new.feed,
+            output=new.output,
+            progress_done=0,
+            progress_total=new.steps,
+            created=datetime.now(UTC),
+            attempt=0,
+            idempotency_key=idempotency_key,
+            request_digest=request_digest,
+        )
+    )
+
+
 _RELEASED: dict[str, Any] = {
     "status": JobStatus.ACCEPTED.value,
     "attempt": jobs.c.attempt - 1,
@@ -293,10 +320,28 @@ def _held(job: Job) -> ColumnElement[bool]:
     return and_(jobs.c.id == job.id, jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease == job.lease)
 
 
+def _still_lost(job: Job) -> ColumnElement[bool]:
+    return and_(
+        jobs.c.id == job.id,
+        jobs.c.status == JobStatus.RUNNING.value,
+        jobs.c.attempt == job.attempt,
+        jobs.c.lease_until < datetime.now(UTC),
+    )
+
+
 def _failure(problem: Problem) -> dict[str, Any]:
     return {
         "status": JobStatus.FAILED.value,
         "problem": dict(problem),
+        "finished": datetime.now(UTC),
+        "lease": None,
+        "lease_until": None,
+    }
+
+
+def _dismissal() -> dict[str, Any]:
+    return {
+        "status": JobStatus.DISMISSED.value,
         "finished": datetime.now(UTC),
         "lease": None,
         "lease_until": None,

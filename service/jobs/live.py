@@ -17,6 +17,6 @@ def beat_heart(settings: Settings, name: str) -> None:
 
 
 def live_workers(settings: Settings) -> list[str]:
-    """Names of the workers that were heard of lately; raises RedisError or NoBroker where the broker is down."""
+    """Names of the workers heard of lately; raises RedisError or NoBroker where there is no broker."""
     with redis_client(settings) as redis:
         return sorted(key.decode().removeprefix(PREFIX) for key in redis.scan_iter(f"{PREFIX}*"))

@@ -1,4 +1,4 @@
-"""The queue: Celery over Redis. Messages carry ids only, as JSON; the queue may be lost, the ledger is not."""
+"""The queue: Celery over Redis. Messages carry ids only, as JSON; it may be lost, the ledger is not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NoBroker(RuntimeError):
 def celery_app(settings: Settings, *, client: bool = False) -> Celery:
     """The Celery application. As `client` it only sends, and gives up quickly where the broker is down."""
     from celery import Celery
-    from kombu import Queue
+    from kombu.entity import Queue
 
     app = Celery("echocast", broker=_broker_url(settings), set_as_current=not client)
     hard_limit = settings.job_time_limit_seconds + 60
@@ -78,7 +78,7 @@ class JobQueue:
         self._app: Celery | None = None
 
     def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
-        """Queue an accepted job. False where the broker is down: the job stays accepted, the reconciler queues it."""
+        """Queue an accepted job. False where the broker is down: the reconciler queues the job later."""
         from kombu.exceptions import OperationalError
         from redis.exceptions import RedisError
 

@@ -59,7 +59,10 @@ class JobRow(Base):
     idempotency_key: Mapped[str | None] = mapped_column(String(256), unique=True)
     request_digest: Mapped[str | None] = mapped_column(String(128))
 
-    __table_args__ = (Index("ix_jobs_status_created", "status", "created"),)
+    __table_args__ = (
+        Index("ix_jobs_status_created", "status", "created"),
+        Index("ix_jobs_finished", "finished"),
+    )
 
 
 class FeedRow(Base):

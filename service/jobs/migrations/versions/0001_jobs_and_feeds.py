@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("request_digest", sa.String(128)),
     )
     op.create_index("ix_jobs_status_created", "jobs", ["status", "created"])
+    op.create_index("ix_jobs_finished", "jobs", ["finished"])
     op.create_table(
         "feeds",
         sa.Column("name", sa.String(128), primary_key=True),
