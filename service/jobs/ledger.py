@@ -1,8 +1,8 @@
 """The ledger: every job that was accepted, in SQL.
 
-Each change of a job is one UPDATE that names the state that it starts from. A running job is held by a lease: a
-random token that only its worker knows, and a time until when it holds. A worker that is not heard of loses the
-lease, another may claim the job, and only the holder of the lease can finish it.
+Each change of a job is one UPDATE that names the state that it starts from. A running job is held by a lease:
+a random token that only its worker knows, and a time until when it holds. A worker that is not heard of loses
+the lease, another may claim the job, and only the holder of the lease can finish it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,147 @@
+"""Feeds: folders where radar frames arrive, named in a TOML file.
+
+[[feed]]
+name = "helsinki"
+folder = "/data/radar/helsinki"
+pattern = "*.h5"        # which files are frames; their names sort in order of time
+model = "auto"
+steps = 12
+out = "/data/nowcasts"  # where the nowcasts go; beside the frames where left out
+frames = 8              # how many files are read for one nowcast; what the model wants where left out
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model.core.catalog import AUTO
+from model.core.errors import InputError
+from model.core.manifest import MAX_LEAD_STEPS
+from service.jobs.job import Problem, problem_of
+
+SUFFIX: Final = ".nowcast.nc"
+"""A feed's nowcast is called as its newest frame is, with this behind; such files are never taken as frames."""
+
+
+class BadFeed(InputError):
+    code = "bad-feed"
+
+
+class Feed(BaseModel):
+    """One folder to watch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+    folder: Path
+    pattern: str = Field("*", min_length=1)
+    model: str = AUTO
+    steps: int = Field(12, ge=1, le=MAX_LEAD_STEPS)
+    out: Path | None = None
+    frames: int | None = Field(None, ge=1, le=1000)
+    variable: str | None = None
+    zr: str | None = None
+
+    @property
+    def output_folder(self) -> Path:
+        return self.folder if self.out is None else self.out
+
+    def output(self, frame: str) -> Path:
+        """The file of the nowcast that starts from the frame of that name."""
+        return self.output_folder / f"{frame}{SUFFIX}"
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """The feeds that can be watched, and what is wrong with the others."""
+
+    feeds: tuple[Feed, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def find(self, name: str) -> Feed | None:
+        return next((feed for feed in self.feeds if feed.name == name), None)
+
+
+@dataclass
+class _Found:
+    feeds: list[Feed] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_feeds(path: Path) -> Feeds:
+    """The feeds of a TOML file; no file, no feeds. A bad feed is told of and does not stop the others."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Feeds()
+    except (OSError, UnicodeDecodeError) as error:
+        return _only(BadFeed(f"it cannot be read ({error})", where=str(path), mend="Make it a readable file"))
+    except tomllib.TOMLDecodeError as error:
+        return _only(BadFeed(f"it is not TOML: {error}", where=str(path), mend="Correct that line"))
+    found = _Found()
+    for key in document.keys() - {"feed"}:
+        found.problems.append(
+            problem_of(BadFeed(f"unknown key {key!r}", where=str(path), mend="Feeds are tables [[feed]]"))
+        )
+    tables = document.get("feed", [])
+    if not isinstance(tables, list):
+        return _only(
+            BadFeed("feed is not a list of tables", where=str(path), mend="Write [[feed]], not [feed]")
+        )
+    for number, table in enumerate(tables, start=1):
+        try:
+            feed = _feed(table, number, path)
+            if any(feed.name == other.name for other in found.feeds):
+                raise BadFeed(
+                    f"two feeds are called {feed.name!r}",
+                    where=f"{path}: feed.name",
+                    mend="Give each its own name",
+                )
+        except BadFeed as error:
+            found.problems.append(problem_of(error))
+        else:
+            found.feeds.append(feed)
+    return Feeds(tuple(found.feeds), tuple(found.problems))
+
+
+def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed TOML
+    label = repr(table["name"]) if isinstance(table, dict) and "name" in table else str(number)
+    where = f"{path}: feed {label}"
+    try:
+        feed = Feed.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise _misfit(first["type"], first["msg"], f"{where}, {key}" if key else where) from None
+    base = path.absolute().parent
+    feed = feed.model_copy(
+        update={
+            "folder": base / feed.folder.expanduser(),
+            "out": None if feed.out is None else base / feed.out.expanduser(),
+        }
+    )
+    for key, folder in (("folder", feed.folder), ("out", feed.output_folder)):
+        if not folder.is_dir():
+            raise BadFeed(
+                f"{folder} is not a folder",
+                where=f"{where}, {key}",
+                mend="Make the folder, or correct its path",
+            )
+    return feed
+
+
+def _misfit(kind: str, message: str, where: str) -> BadFeed:
+    if kind == "extra_forbidden":
+        return BadFeed("unknown key", where=where, mend=f"The keys are {', '.join(Feed.model_fields)}")
+    if kind == "missing":
+        return BadFeed("this key is missing", where=where, mend="Each feed needs a name and a folder")
+    return BadFeed(message, where=where, mend="Correct the value")
+
+
+def _only(error: BadFeed) -> Feeds:
+    return Feeds(problems=(problem_of(error),))
