@@ -1,0 +1,68 @@
+"""The house rules: imports go one way, serving needs no PyTorch, importing a module does nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TRAINING = ("torch", "onnx", "onnxscript")
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    """`lint-imports` over the packages in `root`."""
+    # Where the project is installed in editable mode too, the packages in `root` must still come first.
+    program = (
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "from importlinter.cli import lint_imports_command\nlint_imports_command()"
+    )
+    command = [sys.executable, "-c", program, "--no-cache"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_imports_go_one_way(project: Path) -> None:
+    done = lint_imports(project)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_import_that_goes_the_wrong_way_is_caught(project: Path, tmp_path: Path) -> None:
+    for package in ("model", "service", "workers"):
+        shutil.copytree(
+            project / package,
+            tmp_path / package,
+            ignore=lambda _, names: [n for n in names if "." in n and n[-3:] != ".py"],
+        )
+    shutil.copy(project / "pyproject.toml", tmp_path)
+    (tmp_path / "model" / "core" / "units.py").write_text("import service.settings\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode != 0
+    assert "model never imports service or workers BROKEN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        (
+            ("service.api.app",),
+            (*TRAINING, "onnxruntime", "cv2", "model.runtime", "model.readers", "workers"),
+        ),
+        (("service.cli",), (*TRAINING, "onnxruntime", "fastapi", "celery", "sqlalchemy")),
+        (("workers.app", "workers.tasks"), (*TRAINING, "fastapi")),
+        (
+            ("model.runtime", "model.runtime.cli", "model.readers", "model.data.synth"),
+            (*TRAINING, "fastapi", "celery"),
+        ),
+    ],
+)
+def test_importing_brings_in_no_more_than_it_should(
+    modules: tuple[str, ...], absent: tuple[str, ...]
+) -> None:
+    program = f"import sys, {', '.join(modules)}; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
