@@ -24,15 +24,15 @@ def read(
 ) -> FrameSequence:
     """Rain rate (mm h-1) of radar files of any known format, as one sequence sorted by valid time.
 
-    `names` are what the user calls the files, where paths are temporary: they stand in every message, and give the
-    time where a format has it in the name only. `variable` chooses among a file's variables, `zr` names the Z-R
-    relation that turns reflectivity into rain (default: the format's own). Valid times that are missing at the most
-    common step are named in the attribute `gaps`.
+    `names` are what the user calls the files, where paths are temporary: they stand in every message, and
+    give the time where a format has it in the name only. `variable` chooses among a file's variables, `zr`
+    names the Z-R relation that turns reflectivity into rain (default: the format's own). Valid times that
+    are missing at the most common step are named in the attribute `gaps`.
 
     Raises:
-        InputError: a file cannot be read (NotARadarFile), lies on another grid (MixedGrids), repeats a valid time
-            (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable), declares an unreasonable
-            size (TooLarge), or needs an extra that is not installed (MissingDependency).
+        InputError: a file cannot be read (NotARadarFile), lies on another grid (MixedGrids), repeats a valid
+            time (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable), declares an
+            unreasonable size (TooLarge), or needs an extra that is not installed (MissingDependency).
     """
     if names is not None and len(names) != len(paths):
         raise InputError(

