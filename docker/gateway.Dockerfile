@@ -1,0 +1,33 @@
+# syntax=docker/dockerfile:1
+# The gateway: HTTP in, jobs out. No PyTorch, no ONNX Runtime.
+#   docker build -f docker/gateway.Dockerfile -t echocast-gateway .
+ARG PYTHON=3.12
+
+FROM python:${PYTHON}-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/echocast
+ENV PATH=/opt/echocast/bin:$PATH
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY model model
+COPY service service
+COPY workers workers
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-compile -c constraints.txt '.[postgres]'
+
+FROM python:${PYTHON}-slim
+RUN useradd --uid 10001 --create-home --home-dir /data echocast
+COPY --from=build /opt/echocast /opt/echocast
+ENV PATH=/opt/echocast/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ECHOCAST_DATA_DIR=/data \
+    ECHOCAST_HOST=0.0.0.0 \
+    ECHOCAST_PORT=8000
+USER 10001
+VOLUME /data
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# The process is up; whether it can really serve is /readyz, which a load balancer should ask.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+ENTRYPOINT ["echocast"]
+CMD ["serve"]
