@@ -17,12 +17,12 @@ COMMANDS: Final[Mapping[str, str]] = {
     "serve": "service.commands:serve",
     "worker": "workers.cli:worker",
     "beat": "workers.cli:beat",
-    "nowcast": "model.runtime.cli:nowcast",
+    "nowcast": "model.commands:nowcast",
     "archive": "model.data.cli:archive",
     "train": "model.train.cli:train",
     "verify": "model.verify.cli:verify",
     "export": "model.export.cli:export",
-    "models": "model.runtime.cli:models",
+    "models": "model.commands:models",
 }
 
 
@@ -48,7 +48,12 @@ class LazyGroup(click.Group):
         return command
 
 
-EXTRAS: Final[Mapping[str, str]] = {"torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train"}
+EXTRAS: Final[Mapping[str, str]] = {
+    "torch": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "safetensors": "train",
+}
 
 
 def _not_installed(command: str, package: str) -> click.Command:

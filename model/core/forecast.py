@@ -50,7 +50,7 @@ class Forecast:
                 **spatial_coordinates(self.grid),
                 "forecast_reference_time": (
                     (),
-                    np.datetime64(self.reference_time, "ns"),
+                    self.reference_time.astype("datetime64[ns]"),
                     {"standard_name": "forecast_reference_time"},
                 ),
                 "forecast_period": (

@@ -22,8 +22,8 @@ class Grid:
     """
 
     crs: CRS
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
 
     def __post_init__(self) -> None:
         for name in ("x", "y"):

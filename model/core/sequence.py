@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from model.core.errors import DuplicateTimes, InputError, IrregularTimeStep, NoData, TooFewFrames, UnknownVariable
+from model.core.errors import (
+    DuplicateTimes,
+    InputError,
+    IrregularTimeStep,
+    NoData,
+    TooFewFrames,
+    UnknownVariable,
+)
 from model.core.grid import Grid
 from model.core.units import FloatArray
 
@@ -114,7 +121,9 @@ class FrameSequence:
                     )
         if not np.isfinite(newest.rain_rate).any():
             raise NoData(
-                f"all of the newest {frames} frames are without data", where="input", mend="Give frames that hold data"
+                f"all of the newest {frames} frames are without data",
+                where="input",
+                mend="Give frames that hold data",
             )
         if not np.isfinite(newest.rain_rate[-1]).any():
             raise NoData(
@@ -166,7 +175,9 @@ class FrameSequence:
         """
         if "rainfall_rate" not in dataset:
             raise UnknownVariable(
-                "no variable rainfall_rate", where="dataset", mend=f"It holds {', '.join(map(str, dataset.data_vars))}"
+                "no variable rainfall_rate",
+                where="dataset",
+                mend=f"It holds {', '.join(map(str, dataset.data_vars))}",
             )
         rain_rate = dataset["rainfall_rate"]
         mapping = rain_rate.attrs.get("grid_mapping", rain_rate.encoding.get("grid_mapping", "crs"))
@@ -199,7 +210,7 @@ def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
         ) from None
 
 
-def spatial_coordinates(grid: Grid) -> dict[str, tuple[str, NDArray[np.float64], dict[str, str]]]:
+def spatial_coordinates(grid: Grid) -> dict[str, tuple[str, NDArray[np.floating], dict[str, str]]]:
     """CF coordinate variables `x` and `y` of a grid."""
     if grid.crs.is_geographic:
         names, units = ("longitude", "latitude"), ("degrees_east", "degrees_north")

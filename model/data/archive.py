@@ -58,7 +58,9 @@ class ArchiveWriter:
             return
         if root.exists() and any(root.iterdir()):
             raise InputError(
-                "the folder is not empty and is not an archive", where=str(root), mend="Choose an empty folder"
+                "the folder is not empty and is not an archive",
+                where=str(root),
+                mend="Choose an empty folder",
             )
         root.mkdir(parents=True, exist_ok=True)
         description = {
@@ -115,7 +117,9 @@ class Archive:
             ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"not a description of an archive ({error})", where=str(root / DESCRIPTION), mend="Import it again"
+                f"not a description of an archive ({error})",
+                where=str(root / DESCRIPTION),
+                mend="Import it again",
             ) from None
         self.times = np.array(
             sorted(_time_of(path) for path in (root / FRAMES).glob("*/*/*/RAD*.png")), dtype="datetime64[s]"
@@ -136,6 +140,7 @@ class Archive:
                 where=str(path),
                 mend="Import that frame again",
             )
+        pixels = np.asarray(pixels, np.uint8)
         mask = mask_path(self.root, time)
         if not mask.exists():
             return pixels, np.zeros(self.grid.shape, bool)

@@ -94,7 +94,9 @@ class Region:
         self.config = config
         self.columns = columns or (0, cache.pixels.shape[2])
         inside = (cache.minutes >= minutes[0]) & (cache.minutes < minutes[1])
-        index_of = {round(float(minute) * 60): int(index) for index, minute in enumerate(cache.minutes) if inside[index]}
+        index_of = {
+            round(float(minute) * 60): int(index) for index, minute in enumerate(cache.minutes) if inside[index]
+        }
         self.runs = {step: runs for step in config.step_minutes if (runs := self._runs(index_of, step))}
         if not self.runs:
             raise TooFewFrames(
@@ -143,7 +145,10 @@ class Region:
         row, column = divmod(min(place, worth.size - 1), worth.shape[1])
         ny, nx = self.cache.pixels.shape[1:]
         jitter = rng.random(2) - 0.5
-        centre = (int((row + 0.5 + jitter[0]) * ny / worth.shape[0]), int((column + 0.5 + jitter[1]) * nx / worth.shape[1]))
+        centre = (
+            int((row + 0.5 + jitter[0]) * ny / worth.shape[0]),
+            int((column + 0.5 + jitter[1]) * nx / worth.shape[1]),
+        )
         coarsen = 2 if rng.random() < config.coarsen_chance else 1
         rain = cut(self.cache.pixels, run, centre, (config.crop + 2 * config.margin) * coarsen, coarsen)
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
@@ -153,9 +158,7 @@ class Region:
         return lagrangian_window(np.ascontiguousarray(rain), step, config)
 
 
-def cut(
-    pixels: NDArray[np.uint8], run: Sequence[int], centre: tuple[int, int], side: int, coarsen: int
-) -> FloatArray:
+def cut(pixels: NDArray[np.uint8], run: Sequence[int], centre: tuple[int, int], side: int, coarsen: int) -> FloatArray:
     """Rain rate (mm h-1) of a square of `side` pixels around `centre` (row, column); NaN outside the grid."""
     ny, nx = pixels.shape[1:]
     top, left = centre[0] - side // 2, centre[1] - side // 2
@@ -167,8 +170,8 @@ def cut(
         rain[(position, *inside)] = RAIN_OF_PIXEL[pixels[index, rows, columns]]
     if coarsen == 1:
         return rain
-    blocks = rain.reshape(len(run), side // coarsen, coarsen, side // coarsen, coarsen)
-    return np.asarray(blocks.mean(axis=(2, 4)), np.float32)
+    parts = [rain[:, row::coarsen, column::coarsen] for row in range(coarsen) for column in range(coarsen)]
+    return np.asarray(sum(parts) / np.float32(coarsen**2), np.float32)
 
 
 def lagrangian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:

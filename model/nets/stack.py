@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.nets.st_lstm import CellState, STLSTM
+from model.nets.st_lstm import STLSTM, CellState
 
 
 @dataclass(frozen=True, kw_only=True)

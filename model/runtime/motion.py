@@ -9,9 +9,11 @@ started, found by following the steady motion field back in time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from model.core.units import FloatArray, hko7_fraction
 
@@ -37,7 +39,7 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
     weighted_flow = np.zeros((size[1], size[0], 2), np.float32)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(1)
-    for before, after in zip(images[:-1], images[1:], strict=True):
+    for before, after in pairwise(images):
         flow = dis.calc(before, after, None)
         rain = np.minimum(before, after).astype(np.float32)
         weighted_flow += rain[..., None] * flow
@@ -63,8 +65,7 @@ def trajectories(motion: FloatArray, steps: int) -> Iterator[FloatArray]:
     columns, rows = np.meshgrid(np.arange(nx, dtype=np.float32), np.arange(ny, dtype=np.float32))
     position = np.dstack([columns, rows])
     for _ in range(steps):
-        velocity = cv2.remap(motion, position, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        position = position - velocity
+        position = position - _sample(motion, position, cv2.BORDER_REPLICATE)
         yield position
 
 
@@ -74,22 +75,26 @@ def advect(field: FloatArray, origin: FloatArray) -> FloatArray:
     NaN where less than half of the interpolation weight holds data: what enters the domain is not known.
     """
     known = np.isfinite(field)
-    value = cv2.remap(
-        np.where(known, field, np.float32(0)), origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    weight = cv2.remap(
-        known.astype(np.float32), origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
+    value = _sample(np.where(known, field, np.float32(0)), origin, cv2.BORDER_CONSTANT)
+    weight = _sample(known.astype(np.float32), origin, cv2.BORDER_CONSTANT)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(weight >= 0.5, value / weight, np.float32(np.nan)).astype(np.float32)
 
 
-def _image(rain_rate_mm_h: FloatArray, size: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+def _sample(field: FloatArray, position: FloatArray, border: int) -> FloatArray:
+    """Bilinear values of `field` [y, x] or [y, x, n] at `position` [y, x, 2]; a constant border is 0."""
+    # The second map is None where the first holds both coordinates; OpenCV's stubs do not know.
+    sampled = cv2.remap(field, position, None, cv2.INTER_LINEAR, borderMode=border)  # type: ignore[call-overload]
+    return np.asarray(sampled, np.float32)
+
+
+def _image(rain_rate_mm_h: FloatArray, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Rain as an 8-bit picture on a logarithmic scale, for optical flow; no data and drizzle are 0."""
-    fraction = np.nan_to_num(hko7_fraction(rain_rate_mm_h))
+    fraction: FloatArray = np.nan_to_num(hko7_fraction(rain_rate_mm_h))
     if size != (fraction.shape[1], fraction.shape[0]):
-        fraction = cv2.resize(fraction, size, interpolation=cv2.INTER_AREA)
-    return np.clip((fraction - np.float32(0.15)) * np.float32(255 / 0.75), 0, 255).astype(np.uint8)
+        fraction = np.asarray(cv2.resize(fraction, size, interpolation=cv2.INTER_AREA), np.float32)
+    image: NDArray[np.uint8] = np.clip((fraction - 0.15) * (255 / 0.75), 0, 255).astype(np.uint8)
+    return image
 
 
 def _blur(field: FloatArray, sigma: float) -> FloatArray:

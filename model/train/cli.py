@@ -45,17 +45,29 @@ def train(
     threads: int | None,
 ) -> None:
     """Train RECIPE on HKO-7-style archives; then `echocast export` makes a package of the run."""
-    asked = {"iterations": iterations, "batch": batch, "seed": seed}
-    chosen = replace(RECIPES[recipe](), **{key: value for key, value in asked.items() if value is not None})
+    chosen = RECIPES[recipe]()
+    chosen = replace(
+        chosen,
+        iterations=iterations or chosen.iterations,
+        batch=batch or chosen.batch,
+        seed=chosen.seed if seed is None else seed,
+    )
     if threads:
         torch.set_num_threads(threads)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task(chosen.name, total=1.0)
 
         def report(iteration: int, scores: dict[str, float]) -> None:
             if "loss" in scores:
-                progress.update(bar, completed=scores["progress"], description=f"{iteration}  loss {scores['loss']:.4f}")
+                progress.update(
+                    bar, completed=scores["progress"], description=f"{iteration}  loss {scores['loss']:.4f}"
+                )
             else:
                 click.echo(json.dumps({"iteration": iteration, **{k: round(v, 4) for k, v in scores.items()}}))
 

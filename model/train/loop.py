@@ -150,7 +150,10 @@ class Run:
 def new_run(recipe: Recipe, device: torch.device) -> Run:
     """A run at its start: weights from the recipe's seed."""
     torch.manual_seed(recipe.seed)
-    net = RainNowcaster(recipe.net).to(device).to(memory_format=torch.channels_last)
+    net = RainNowcaster(recipe.net).to(device)
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     ema = deepcopy(net).eval()
     optimiser = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate)
     return Run(net=net, ema=ema, optimiser=optimiser)
@@ -275,7 +278,7 @@ def _update(run: Run, batch: Batch, recipe: Recipe, progress: float, out: Path) 
             mend="Resume with a lower learning rate",
         )
     run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(run.net.parameters(), recipe.clip_norm)
     run.optimiser.step()
     decay = min(recipe.ema_decay, (run.iteration + 1) / (run.iteration + 10))

@@ -1,0 +1,64 @@
+"""The card of a package: what it is, what it was trained on, how good it is, and where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model.core.manifest import Manifest
+
+
+def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: float) -> None:
+    """Write `card.md`; every figure in it comes from the manifest, the run, or an answer of `echocast verify`."""
+    path.write_text("\n".join(_lines(manifest, scores, difference)).rstrip() + "\n", encoding="utf-8")
+
+
+def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: float) -> Iterator[str]:
+    training = manifest.training
+    yield f"# {manifest.name} {manifest.version}\n"
+    yield f"{manifest.summary}\n"
+    low, high = manifest.time_step.min_minutes, manifest.time_step.max_minutes
+    yield f"- Network: {manifest.architecture}, " + ", ".join(f"{k} {v}" for k, v in manifest.config.items())
+    yield f"- Input: {manifest.input_frames} frames at one time step of {low:g} to {high:g} min, any grid."
+    yield f"- Frame of reference: {manifest.frame_of_reference}; it forecasts the change of rain along its motion."
+    yield f"- torch and ONNX differ by at most {difference:.1e} in pixel fraction over 12 steps."
+    if training:
+        yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
+        yield f"- Trained on: {'; '.join(training.sources)}."
+        yield f"- Days: {', '.join(training.days)}. Part of each was held out to choose the weights."
+        yield f"- Data digest (SHA-256 of each archive): `{training.data_digest}`."
+    yield f"- Licence: {manifest.licence}.\n"
+    if scores:
+        yield "## Scores\n"
+        yield f"Protocol {scores[0]['protocol']}: {scores[0]['protocol_description']}.\n"
+        yield "None of these radars was trained on, or used to choose the weights.\n"
+    for answer in scores:
+        yield from _tables(answer)
+    yield "## Where it is weak\n"
+    yield "Like every deterministic nowcast it smooths: at long leads it draws rain areas and not single cells."
+    yield "The frequency bias tells how much wider than observed they are. What enters the domain is not known and"
+    yield "stays without data. Motion is estimated from optical flow and kept steady over the forecast."
+
+
+def _tables(answer: Mapping[str, Any]) -> Iterator[str]:
+    leads = answer["lead_minutes"]
+    yield f"### {answer['archive']}: {answer['from']} to {answer['to']}, {answer['starts']} start times\n"
+    for index, threshold in enumerate(answer["thresholds_mm_h"]):
+        yield f"CSI at {threshold:g} mm/h by lead time (min):\n"
+        yield f"| model | {' | '.join(f'{lead:g}' for lead in leads)} | mean | POD | FAR | bias |"
+        yield f"|---|{'---|' * (len(leads) + 4)}"
+        for model, metrics in answer["models"].items():
+            cells = [_figure(value) for value in metrics["csi"][index]]
+            means = [_figure(_mean(metrics[name][index])) for name in ("csi", "pod", "far", "bias")]
+            yield f"| {model} | {' | '.join([*cells, *means])} |"
+        yield ""
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

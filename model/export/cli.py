@@ -1,0 +1,50 @@
+"""`echocast export RUN`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from model.core.catalog import DEFAULT_MODEL
+from model.core.errors import InputError
+from model.data.archive import Archive
+from model.export.package import build_package
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of packages; NAME/VERSION is made in it.",
+)
+@click.option("--name", default=DEFAULT_MODEL, show_default=True)
+@click.option("--version", required=True)
+@click.option(
+    "--archive",
+    "archives",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="What the run was trained on.",
+)
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Answers of `echocast verify --json`, for the card.",
+)
+def export(run: Path, out: Path, name: str, version: str, archives: tuple[Path, ...], scores: tuple[Path, ...]) -> None:
+    """Make a model package of the best weights of a training RUN: ONNX graph, weights, manifest, card."""
+    answers = []
+    for path in scores:
+        try:
+            answers.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(f"not scores ({error})", where=str(path), mend="Give what verify --json printed") from None
+    folder = build_package(
+        run, out, name=name, version=version, archives=[Archive(path) for path in archives], scores=answers
+    )
+    click.echo(str(folder))

@@ -1,0 +1,157 @@
+"""Builds a model package from a training run: weights, graph, manifest and card, with parity proven on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import save_file
+
+from model.core.errors import BadPackage, InputError
+from model.core.manifest import Manifest, Score, TimeStepRange, Training, sha256_of, write_manifest
+from model.data.archive import Archive
+from model.data.windows import WindowConfig
+from model.export.card import write_card
+from model.export.onnx import export_step, largest_difference
+from model.nets.rain_nowcaster import RainNowcaster
+from model.nets.stack import StackConfig
+from model.train.loop import BEST
+
+PARITY_LIMIT: Final = 1e-4
+PARITY_STEPS: Final = 12
+GRAPH: Final = "model.fp32.onnx"
+WEIGHTS: Final = "weights.safetensors"
+CARD: Final = "card.md"
+TRAINED_FOR = TimeStepRange(min_minutes=2, max_minutes=15)
+
+
+def build_package(
+    run: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    archives: Sequence[Archive],
+    scores: Sequence[Mapping[str, Any]] = (),
+) -> Path:
+    """Write the package of a run's best weights to `out/name/version` and return that folder.
+
+    `scores` are answers of `echocast verify --json`; the card shows them and the manifest keeps them.
+
+    Raises:
+        InputError: the run has no best weights, or the version exists (versions never change).
+        BadPackage: the graph does not answer like torch.
+    """
+    folder = out / name / version
+    if folder.exists():
+        raise InputError(
+            "this version exists, and versions never change", where=str(folder), mend="Give a new --version"
+        )
+    net, recipe, iterations = load_run(run)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as part:
+        draft = Path(part) / version
+        draft.mkdir()
+        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, draft / WEIGHTS)
+        export_step(net, draft / GRAPH)
+        side = 4 * net.stack.config.stride
+        difference = max(
+            largest_difference(net, draft / GRAPH, steps=PARITY_STEPS, shape=shape, frames=recipe["windows"]["context"])
+            for shape in ((side, side), (side, 2 * side))
+        )
+        if difference > PARITY_LIMIT:
+            raise BadPackage(
+                f"torch and ONNX differ by {difference:.1e}, the limit is {PARITY_LIMIT:.0e}",
+                where=str(run),
+                mend="Report this run",
+            )
+        manifest = _manifest(net, recipe, iterations, name, version, archives, scores)
+        write_card(draft / CARD, manifest, scores, difference)
+        files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
+        write_manifest(manifest.model_copy(update={"files": files}), draft)
+        shutil.move(draft, folder)
+    return folder
+
+
+def load_run(run: Path) -> tuple[RainNowcaster, dict[str, Any], int]:
+    """The best network of a run, its recipe as kept beside it, and after how many iterations it was best.
+
+    Raises:
+        InputError: the folder is not a run.
+    """
+    try:
+        recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+        kept = torch.load(run / BEST, weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"no {Path(error.filename).name}",
+            where=str(run),
+            mend="Name the folder of a finished `echocast train`",
+        ) from None
+    net = RainNowcaster(StackConfig(**{**recipe["net"], "scales": tuple(recipe["net"]["scales"])}))
+    net.load_state_dict(kept["ema"])
+    return net.eval(), recipe, int(kept["iteration"])
+
+
+def _manifest(
+    net: RainNowcaster,
+    recipe: dict[str, Any],
+    iterations: int,
+    name: str,
+    version: str,
+    archives: Sequence[Archive],
+    scores: Sequence[Mapping[str, Any]],
+) -> Manifest:
+    config = net.stack.config
+    days = sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
+    windows = WindowConfig(**{**recipe["windows"], "step_minutes": tuple(recipe["windows"]["step_minutes"])})
+    return Manifest(
+        name=name,
+        version=version,
+        summary="MS-PredRNN: growth and decay of rain along its motion, up to an hour and more ahead.",
+        architecture="ms-predrnn" if max(config.scales) > 1 else "predrnn",
+        config=asdict(config),
+        input_frames=windows.context,
+        time_step=TRAINED_FOR,
+        frame_of_reference="lagrangian",
+        stride=config.stride,
+        training=Training(
+            data_digest="+".join(archive.digest() for archive in archives),
+            days=tuple(days),
+            sources=tuple(archive.attributes.get("source", archive.root.name) for archive in archives),
+            iterations=iterations,
+            recipe=recipe,
+            software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
+        ),
+        scores=tuple(_scores_of(name, version, scores)),
+        licence="Apache-2.0",
+        variants={"fp32": GRAPH},
+    )
+
+
+def _scores_of(name: str, version: str, answers: Sequence[Mapping[str, Any]]) -> list[Score]:
+    """Mean over leads of the CSI of each model compared, by threshold."""
+    kept = []
+    for answer in answers:
+        for model, metrics in answer["models"].items():
+            label = f"csi of {f'{name}@{version}' if model.startswith(name) else model}, mean over leads"
+            for threshold, row in zip(answer["thresholds_mm_h"], metrics["csi"], strict=True):
+                known = [value for value in row if value is not None]
+                if known:
+                    kept.append(
+                        Score(
+                            protocol=answer["protocol"],
+                            data=answer["archive"],
+                            metric=label,
+                            threshold_mm_h=threshold,
+                            value=round(sum(known) / len(known), 4),
+                        )
+                    )
+    return kept

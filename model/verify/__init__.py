@@ -1,0 +1,1 @@
+"""Verification of nowcasts against what the radar then saw, under named protocols."""
