@@ -32,9 +32,7 @@ class Settings(BaseSettings):
         description="Folder of the ledger, results, packages and the private Redis of the embedded default.",
     )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
-    port: int = Field(
-        8000, ge=0, le=65535, description="Port that the gateway listens on; 0 takes a free one."
-    )
+    port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 takes a free one.")
     broker_url: str | None = Field(
         None,
         description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat.",
@@ -54,9 +52,7 @@ class Settings(BaseSettings):
     feeds_file: Path | None = Field(
         None, description="TOML file of feeds: folders to watch. Not set: feeds.toml in the data folder."
     )
-    max_upload_mb: int = Field(
-        512, ge=1, description="Largest request body of one nowcast, in MB (10^6 bytes)."
-    )
+    max_upload_mb: int = Field(512, ge=1, description="Largest request body of one nowcast, in MB (10^6 bytes).")
     max_files: int = Field(256, ge=1, description="Most files in one request.")
     max_pixels: int = Field(
         400_000_000,
@@ -105,9 +101,7 @@ class Settings(BaseSettings):
             return f"sqlite:///{self.data_dir.absolute() / 'ledger.sqlite'}"
         scheme, separator, rest = self.database_url.partition("://")
         return (
-            f"postgresql+psycopg://{rest}"
-            if separator and scheme in ("postgres", "postgresql")
-            else self.database_url
+            f"postgresql+psycopg://{rest}" if separator and scheme in ("postgres", "postgresql") else self.database_url
         )
 
     @property

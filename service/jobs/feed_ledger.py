@@ -1,4 +1,4 @@
-"""What the ledger knows of feeds: which were seen, and what became of each frame. One run per feed and frame."""
+"""What the ledger knows of feeds: which were seen, and what became of each frame, once per frame."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ runs = cast(Table, FeedRunRow.__table__)
 
 
 class RunState(StrEnum):
-    """`submitted`: see the job. `waiting`: too few frames yet. `skipped`: it was there before the feed was seen."""
+    """`submitted`: see the job. `waiting`: too few frames yet. `skipped`: there before the feed was seen."""
 
     SUBMITTED = "submitted"
     WAITING = "waiting"
@@ -56,6 +56,10 @@ class FeedRun:
     def is_of(self, frame: Frame) -> bool:
         """The file has not changed since."""
         return (self.size, self.modified_ns) == (frame.size, frame.modified_ns)
+
+
+class _Overtaken(Exception):
+    """Rolls a transaction back: another scan was first."""
 
 
 class FeedLedger:
@@ -127,9 +131,8 @@ class FeedLedger:
                 if earlier is None:
                     connection.execute(insert(runs).values(row))
                 elif connection.execute(update(runs).where(_same(earlier)).values(row)).rowcount != 1:
-                    connection.rollback()
-                    return None
-        except IntegrityError:
+                    raise _Overtaken
+        except (IntegrityError, _Overtaken):
             return None
         return job_id
 
@@ -137,18 +140,14 @@ class FeedLedger:
         """The frame needs no job: its nowcast is there."""
         try:
             with writing(self.engine) as connection:
-                connection.execute(
-                    insert(runs).values(_row(feed, frame, RunState.SKIPPED, datetime.now(UTC)))
-                )
+                connection.execute(insert(runs).values(_row(feed, frame, RunState.SKIPPED, datetime.now(UTC))))
         except IntegrityError:
             return
 
     def wait(self, job_id: str) -> None:
         """The frame of this job waits for more frames before it."""
         with writing(self.engine) as connection:
-            connection.execute(
-                update(runs).where(runs.c.job_id == job_id).values(state=RunState.WAITING.value)
-            )
+            connection.execute(update(runs).where(runs.c.job_id == job_id).values(state=RunState.WAITING.value))
 
     def forget(self, feed: str, frames: Sequence[str]) -> None:
         """Forget the runs of frames that have left the folder long ago."""

@@ -25,7 +25,7 @@ from model.core.manifest import MAX_LEAD_STEPS
 from service.jobs.job import Problem, problem_of
 
 SUFFIX: Final = ".nowcast.nc"
-"""A feed's nowcast is called as its newest frame is, with this behind; such files are never taken as frames."""
+"""A feed's nowcast is called as its newest frame, with this behind; it is never taken as a frame."""
 
 
 class BadFeed(InputError):
@@ -90,9 +90,7 @@ def read_feeds(path: Path) -> Feeds:
         )
     tables = document.get("feed", [])
     if not isinstance(tables, list):
-        return _only(
-            BadFeed("feed is not a list of tables", where=str(path), mend="Write [[feed]], not [feed]")
-        )
+        return _only(BadFeed("feed is not a list of tables", where=str(path), mend="Write [[feed]], not [feed]"))
     for number, table in enumerate(tables, start=1):
         try:
             feed = _feed(table, number, path)

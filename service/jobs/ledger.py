@@ -123,14 +123,10 @@ class Ledger:
         with self.engine.connect() as connection:
             row = connection.execute(select(*_FIELDS).where(jobs.c.id == job_id)).one_or_none()
         if row is None:
-            raise UnknownJob(
-                f"no nowcast {job_id!r}", where="id", mend="It may have been deleted after its retention"
-            )
+            raise UnknownJob(f"no nowcast {job_id!r}", where="id", mend="It may have been deleted after its retention")
         return _job(row._mapping)
 
-    def recent(
-        self, limit: int = 50, *, status: JobStatus | None = None, feed: str | None = None
-    ) -> list[Job]:
+    def recent(self, limit: int = 50, *, status: JobStatus | None = None, feed: str | None = None) -> list[Job]:
         """The newest jobs first."""
         query = select(*_FIELDS).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
         if status is not None:

@@ -20,3 +20,9 @@ def live_workers(settings: Settings) -> list[str]:
     """Names of the workers heard of lately; raises RedisError or NoBroker where there is no broker."""
     with redis_client(settings) as redis:
         return sorted(key.decode().removeprefix(PREFIX) for key in redis.scan_iter(f"{PREFIX}*"))
+
+
+def stop_heart(settings: Settings, name: str) -> None:
+    """Say that the worker `name` is gone."""
+    with redis_client(settings) as redis:
+        redis.delete(PREFIX + name)

@@ -16,7 +16,10 @@ RUN_NOWCAST: Final = "echocast.run_nowcast"
 RECONCILE: Final = "echocast.reconcile"
 SCAN_FEEDS: Final = "echocast.scan_feeds"
 
-QUEUES: Final = ("echocast.schedule", "echocast.feeds", "echocast.nowcasts")
+SCHEDULE_QUEUE: Final = "echocast.schedule"
+FEEDS_QUEUE: Final = "echocast.feeds"
+NOWCASTS_QUEUE: Final = "echocast.nowcasts"
+QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE)
 """In the order in which a worker empties them: a flood of uploads does not hold back the feeds."""
 
 CONNECT_SECONDS: Final = 2.0
@@ -52,9 +55,9 @@ def celery_app(settings: Settings, *, client: bool = False) -> Celery:
         task_reject_on_worker_lost=True,
         task_time_limit=hard_limit,
         task_soft_time_limit=settings.job_time_limit_seconds,
-        task_default_queue=QUEUES[-1],
-        task_queues=[Queue(name) for name in QUEUES],
-        task_routes={RECONCILE: {"queue": QUEUES[0]}, SCAN_FEEDS: {"queue": QUEUES[0]}},
+        task_default_queue=NOWCASTS_QUEUE,
+        task_queues=[Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+        task_routes={RECONCILE: {"queue": SCHEDULE_QUEUE}, SCAN_FEEDS: {"queue": SCHEDULE_QUEUE}},
         worker_prefetch_multiplier=1,
         worker_pool_start_method="spawn",
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -85,9 +88,7 @@ class JobQueue:
         try:
             if self._app is None:
                 self._app = celery_app(self._settings, client=True)
-            self._app.send_task(
-                RUN_NOWCAST, args=[job_id], queue=QUEUES[1] if feed else QUEUES[2], retry=False
-            )
+            self._app.send_task(RUN_NOWCAST, args=[job_id], queue=FEEDS_QUEUE if feed else NOWCASTS_QUEUE, retry=False)
         except (OperationalError, RedisError, OSError, NoBroker) as error:
             log.warning("job %s waits in the ledger, the queue is down: %s", job_id, error)
             return False

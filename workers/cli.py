@@ -1,0 +1,69 @@
+"""`echocast worker` and `echocast beat`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from service.settings import BadSetting, Settings, load_settings
+
+LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False)
+
+
+@click.command()
+@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Nowcasts at a time.")
+@click.option("--log-level", type=LEVELS, default="INFO", show_default=True, help="What is logged on stderr.")
+def worker(concurrency: int, log_level: str) -> None:
+    """Take jobs from the queue and run them. One process per GPU: start one worker for each."""
+    settings = _with_broker()
+    from workers.app import worker_app
+    from workers.lifecycle import configure_logging
+
+    configure_logging(log_level.upper())
+    app = worker_app(settings)
+    process = app.Worker(
+        concurrency=concurrency,
+        pool="prefork",
+        loglevel=log_level.upper(),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+    )
+    process.start()
+    sys.exit(process.exitcode)
+
+
+@click.command()
+@click.option("--log-level", type=LEVELS, default="INFO", show_default=True, help="What is logged on stderr.")
+def beat(log_level: str) -> None:
+    """Send the schedule's tasks: the reconciler and the scan of the feeds. One is enough; two do no harm."""
+    settings = _with_broker()
+    from celery.beat import Scheduler, Service
+
+    from workers.app import worker_app
+    from workers.lifecycle import configure_logging
+
+    configure_logging(log_level.upper())
+    service = Service(worker_app(settings), scheduler_cls=Scheduler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        service.stop()
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    service.start()
+
+
+def _with_broker() -> Settings:
+    settings = load_settings()
+    if settings.broker_url is None:
+        raise BadSetting(
+            "no broker is set",
+            where="ECHOCAST_BROKER_URL",
+            mend="Set it to the queue's Redis, as in redis://redis:6379/0; `echocast serve` alone needs none",
+        )
+    return settings

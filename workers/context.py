@@ -1,0 +1,44 @@
+"""What the tasks of one process stand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from model.core.catalog import Catalog
+from service.jobs.feed_ledger import FeedLedger
+from service.jobs.ledger import Ledger, open_ledger
+from service.jobs.queue import JobQueue
+from service.settings import Settings, catalog, load_settings
+from service.store import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Settings, ledger, store, queue and catalogue."""
+
+    settings: Settings
+    ledger: Ledger
+    feed_ledger: FeedLedger
+    store: ObjectStore
+    queue: JobQueue
+    catalog: Catalog
+
+
+def open_context(settings: Settings) -> Context:
+    """Connect to the ledger and the store of these settings."""
+    ledger = open_ledger(settings)
+    return Context(
+        settings=settings,
+        ledger=ledger,
+        feed_ledger=FeedLedger(ledger),
+        store=ObjectStore(settings.store),
+        queue=JobQueue(settings, ledger),
+        catalog=catalog(settings),
+    )
+
+
+@lru_cache(maxsize=1)
+def process_context() -> Context:
+    """The context of this process, from its environment."""
+    return open_context(load_settings())

@@ -1,0 +1,119 @@
+"""The frames of a job: fetched from the store, or read where a feed's folder has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Final
+
+import numpy as np
+
+from model.core.catalog import Catalog, ModelInfo
+from model.core.errors import InputError, IrregularTimeStep, TooLarge
+from model.core.sequence import FrameSequence
+from model.readers import read
+from model.runtime.predictor import choose
+from service.jobs.ledger import Job
+from service.store import ObjectStore
+
+MAX_STRIDE: Final = 3
+"""Where a frame is missing, a feed's frames are taken at up to this many time steps apart."""
+
+
+def read_upload(job: Job, store: ObjectStore, folder: Path) -> FrameSequence:
+    """Fetch the uploads of a job to `folder` and read them.
+
+    Raises:
+        InputError: a file cannot be read; `where` is the name that the user gave it.
+    """
+    paths = [
+        store.fetch(item["key"], folder / f"{number:04d}-{_safe(item['name'])}")
+        for number, item in enumerate(job.inputs)
+    ]
+    return read(paths, names=[item["name"] for item in job.inputs], variable=job.variable, zr=job.zr)
+
+
+def read_feed(job: Job) -> FrameSequence:
+    """Read a feed's frames, oldest first in `job.inputs`; broken ones among the older frames are left out.
+
+    Raises:
+        InputError: the newest frame cannot be read.
+    """
+    paths = [Path(item["key"]) for item in job.inputs]
+    try:
+        return _read(job, paths)
+    except InputError:
+        newest = paths[-1]
+        _read(job, [newest])
+        return _read(job, [path for path in paths if path == newest or _readable(job, path, newest)])
+
+
+def choose_for_feed(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
+    """The model for a feed's frames. Where a frame is missing, every second or third is taken.
+
+    Raises:
+        InputError: no model fits, however the frames are taken.
+    """
+    try:
+        return sequence, *choose(sequence, reference, catalog)
+    except IrregularTimeStep as gap:
+        for stride in range(2, MAX_STRIDE + 1):
+            thinned = every_nth(sequence, stride)
+            try:
+                info, note = choose(thinned, reference, catalog)
+            except InputError:
+                continue
+            reason = f"frames {thinned.time_step_minutes():g} min apart were taken, for one is missing: {gap.what}"
+            return thinned, info, f"{note}; {reason}" if note else reason
+        raise
+
+
+def every_nth(sequence: FrameSequence, stride: int) -> FrameSequence:
+    """The newest frame, and those before it `stride` time steps apart, as far as they are there."""
+    step = np.timedelta64(round(sequence.time_step_minutes() * 60 * stride), "s")
+    taken = [len(sequence) - 1]
+    while True:
+        wanted = sequence.times[taken[-1]] - step
+        away = np.abs(sequence.times - wanted)
+        nearest = int(np.argmin(away))
+        if away[nearest] > step / (10 * stride) or nearest >= taken[-1]:
+            break
+        taken.append(nearest)
+    taken.reverse()
+    return FrameSequence(
+        rain_rate=sequence.rain_rate[taken],
+        times=sequence.times[taken],
+        grid=sequence.grid,
+        mask=sequence.mask,
+        attributes=sequence.attributes,
+    )
+
+
+def check_size(sequence: FrameSequence, max_pixels: int) -> None:
+    """Raise TooLarge where the frames hold more pixels than that."""
+    if sequence.rain_rate.size > max_pixels:
+        frames, rows, columns = sequence.rain_rate.shape
+        raise TooLarge(
+            f"{frames} frames of {rows} x {columns} pixels are more than {max_pixels:,} pixels",
+            where="input",
+            mend="Give fewer frames, or a part of the grid",
+        )
+
+
+def _read(job: Job, paths: Sequence[Path]) -> FrameSequence:
+    return read(paths, names=[path.name for path in paths], variable=job.variable, zr=job.zr)
+
+
+def _readable(job: Job, path: Path, newest: Path) -> bool:
+    """The frame can be read, and lies on the newest frame's grid."""
+    try:
+        _read(job, [path, newest])
+    except (InputError, OSError):
+        return False
+    return True
+
+
+def _safe(name: str) -> str:
+    """The user's file name as one that is safe to make; its suffixes stay, for they tell some formats."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(name).name)[-80:]

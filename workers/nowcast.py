@@ -1,0 +1,133 @@
+"""The task that runs one nowcast. It may run more than once; its result is published once."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+
+from model.core.catalog import ModelInfo
+from model.core.errors import InputError, TooFewFrames
+from service.jobs.ledger import Job, Problem, problem_of
+from service.jobs.queue import RUN_NOWCAST
+from service.store import input_key, result_key
+from workers.context import Context, process_context
+from workers.lease import Lease, Stopped
+from workers.publish import check_opens, put_file
+
+if TYPE_CHECKING:
+    from model.core.forecast import Forecast
+    from model.core.sequence import FrameSequence
+    from model.runtime.predictor import Predictor
+
+INTERNAL: Final = Problem(
+    code="internal",
+    what="the nowcast failed in the service",
+    where="worker",
+    mend="The worker's log has the reason under the nowcast's id",
+)
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name=RUN_NOWCAST)
+def run_nowcast(job_id: str) -> None:
+    """Run the job of that id, unless it is finished or another worker's."""
+    run(job_id, process_context())
+
+
+def run(job_id: str, context: Context) -> None:
+    """Claim the job, run it, and write down how it ended."""
+    ledger, settings = context.ledger, context.settings
+    job = ledger.claim(job_id, settings.lease_seconds, max_attempts=settings.max_attempts)
+    if job is None:
+        log.info("job %s is not free: finished, dismissed, or another worker's", job_id)
+        return
+    log.info("job %s: attempt %d", job.id, job.attempt)
+    try:
+        with Lease(ledger, job, settings.lease_seconds) as lease:
+            _forecast(job, context, lease)
+    except Stopped:
+        log.info("job %s: stopped, it was dismissed or its lease was lost", job.id)
+    except TooFewFrames as error:
+        if job.kind == "feed":
+            context.feed_ledger.wait(job.id)
+            ledger.withdraw(job, f"waits for more frames: {error.what}")
+        else:
+            ledger.fail(job, problem_of(error))
+    except InputError as error:
+        log.info("job %s: %s", job.id, error)
+        ledger.fail(job, problem_of(error))
+    except SoftTimeLimitExceeded:
+        log.warning("job %s: time limit", job.id)
+        ledger.fail(job, _time_limit(settings.job_time_limit_seconds))
+    except Exception:
+        log.exception("job %s failed", job.id)
+        ledger.fail(job, INTERNAL)
+
+
+def _forecast(job: Job, context: Context, lease: Lease) -> None:
+    from model.runtime.predictor import choose, nowcast
+    from workers.frames import check_size, choose_for_feed, read_feed, read_upload
+
+    with tempfile.TemporaryDirectory(prefix="echocast-") as name:
+        folder = Path(name)
+        if job.kind == "feed":
+            sequence = read_feed(job)
+            sequence, info, note = choose_for_feed(sequence, job.model, context.catalog)
+        else:
+            sequence = read_upload(job, context.store, folder)
+            info, note = choose(sequence, job.model, context.catalog)
+        check_size(sequence, context.settings.max_pixels)
+        lease.check()
+        context.ledger.describe(job, model_used=info.reference, note=note)
+        forecast = nowcast(
+            sequence,
+            _predictor(info),
+            job.steps,
+            on_step=lambda step, frame: lease.progress(step),
+            note=note,
+        )
+        _publish(job, context, lease, forecast, sequence.last(info.input_frames), folder)
+
+
+def _publish(job: Job, context: Context, lease: Lease, forecast: Forecast, frames: FrameSequence, folder: Path) -> None:
+    """Write both files, see that they open, put each where none is yet; one that is there is taken over."""
+    from model.core.forecast import write_netcdf
+
+    store = context.store
+    keys = {"input": input_key(job.id), "result": result_key(job.id)}
+    items: dict[str, Forecast | FrameSequence] = {"input": frames, "result": forecast}
+    for part, item in items.items():
+        path = folder / f"{part}.nc"
+        write_netcdf(item, path)
+        check_opens(path, item.rain_rate.shape)
+        lease.check()
+        if not store.put(keys[part], path, if_absent=True):
+            log.info("job %s: the %s was published before", job.id, part)
+    if job.output is not None:
+        put_file(store.fetch(keys["result"], folder / "published.nc"), Path(job.output))
+    if not context.ledger.succeed(job, result_key=keys["result"], input_key=keys["input"]):
+        raise Stopped
+    log.info("job %s: done, %s", job.id, forecast.attributes["model"])
+
+
+@lru_cache(maxsize=3)
+def _predictor(info: ModelInfo) -> Predictor:
+    from model.runtime.load import load_predictor
+
+    return load_predictor(info)
+
+
+def _time_limit(seconds: float) -> Problem:
+    return Problem(
+        code="time-limit",
+        what=f"the nowcast took longer than {seconds:g} s",
+        where="worker",
+        mend="Ask for fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
+    )

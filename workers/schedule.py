@@ -1,0 +1,86 @@
+"""What the schedule does: queue again what the queue has lost, delete what is old, scan the feeds."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from celery import shared_task
+
+from service.jobs.job import Kind, Problem
+from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, RECONCILE, SCAN_FEEDS, redis_client
+from service.store import job_prefix
+from workers.context import Context, process_context
+from workers.feeds import scan
+
+BATCH: Final = 500
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name=RECONCILE)
+def reconcile() -> None:
+    """Make the queue agree with the ledger."""
+    context = process_context()
+    take_back(context)
+    queue_again(context)
+    expire(context)
+
+
+@shared_task(name=SCAN_FEEDS)
+def scan_feeds() -> None:
+    """Look for new frames."""
+    scan(process_context())
+
+
+def take_back(context: Context) -> None:
+    """Jobs whose worker is gone: accepted again, or failed where that happened too often."""
+    for job in context.ledger.lost():
+        if job.attempt >= context.settings.max_attempts:
+            log.warning("job %s: its worker died %d times", job.id, job.attempt)
+            context.ledger.fail_lost(job, _worker_lost(job.attempt))
+        elif context.ledger.accept_again(job):
+            log.warning("job %s: its worker is gone, attempt %d", job.id, job.attempt)
+
+
+def queue_again(context: Context) -> None:
+    """Queue accepted jobs that the queue does not hold.
+
+    The queue is first in, first out, so where it holds fewer messages than there are accepted jobs, it is those
+    queued longest ago that it has lost. A job that is queued twice runs once: the second finds it claimed.
+    """
+    kinds: tuple[tuple[Kind, str], ...] = (("feed", FEEDS_QUEUE), ("upload", NOWCASTS_QUEUE))
+    before = datetime.now(UTC) - timedelta(seconds=context.settings.requeue_seconds)
+    with redis_client(context.settings) as redis:
+        held = {kind: int(redis.llen(queue)) for kind, queue in kinds}  # type: ignore[arg-type]
+    for kind, _ in kinds:
+        missing = min(context.ledger.waiting(kind) - held[kind], BATCH)
+        if missing <= 0:
+            continue
+        for job in context.ledger.unqueued(kind, before, missing):
+            log.info("job %s is queued again", job.id)
+            if not context.queue.enqueue(job.id, feed=kind == "feed"):
+                return
+
+
+def expire(context: Context) -> None:
+    """Delete what finished longer ago than the retention."""
+    days = context.settings.retention_days
+    if days == 0:
+        return
+    old = context.ledger.finished_before(datetime.now(UTC) - timedelta(days=days), BATCH)
+    for job in old:
+        context.store.delete_prefix(job_prefix(job.id))
+    if old:
+        context.ledger.delete([job.id for job in old])
+        log.info("deleted %d nowcasts older than %g days", len(old), days)
+
+
+def _worker_lost(attempts: int) -> Problem:
+    return Problem(
+        code="worker-lost",
+        what=f"the worker died {attempts} times while it ran this nowcast",
+        where="worker",
+        mend="Give the worker more memory, or ask for a smaller grid or fewer steps",
+    )
