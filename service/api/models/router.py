@@ -1,0 +1,51 @@
+"""Routes of models."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from model.core.catalog import AUTO
+from service.api.context import Context, InContext
+from service.api.errors import NoSuchModel
+from service.api.models.types import Model, Models, ModelVersions, model_of
+from service.api.problems import responses
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("", operation_id="listModels", summary="What can run here", responses=responses("bad-package"))
+def models(context: InContext) -> Models:
+    """Every version of every model, with its scores."""
+    return Models(models=_models(context))
+
+
+@router.get("/{name}", operation_id="getModel", summary="One model", responses=responses("no-such-model"))
+def versions(name: str, context: InContext) -> ModelVersions:
+    """Every version of a model, newest first."""
+    found = [item for item in _models(context) if item.name == name]
+    if not found:
+        raise _unknown(name)
+    return ModelVersions(name=name, versions=found)
+
+
+@router.get(
+    "/{name}/versions/{version}",
+    operation_id="getModelVersion",
+    summary="One version of a model",
+    responses=responses("no-such-model"),
+)
+def version(name: str, version: str, context: InContext) -> Model:
+    """What it needs, how far it forecasts, and its scores."""
+    for item in _models(context):
+        if (item.name, item.version) == (name, version):
+            return item
+    raise _unknown(f"{name}@{version}")
+
+
+def _models(context: Context) -> list[Model]:
+    default = context.catalog.find(AUTO)
+    return [model_of(info, default) for info in context.catalog.models()]
+
+
+def _unknown(reference: str) -> NoSuchModel:
+    return NoSuchModel(f"no model {reference!r}", where="path", mend="/v1/models lists what can run here")

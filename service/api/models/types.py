@@ -1,0 +1,49 @@
+"""What the routes of models answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from model.core.catalog import ModelInfo
+from model.core.manifest import Score, TimeStepRange
+
+
+class Model(BaseModel):
+    """One version of one model."""
+
+    name: str
+    version: str
+    kind: Literal["baseline", "network"]
+    default: bool = Field(description="Whether `auto` means this one, where it fits the frames.")
+    summary: str
+    input_frames: int = Field(description="Frames in a row that it needs.")
+    time_step: TimeStepRange
+    max_steps: int
+    scores: list[Score] = Field(description="Each with the protocol and the data it was measured under.")
+    licence: str
+    digest: str = Field(description="SHA-256 of the package; empty for a baseline.")
+    href: str
+
+
+class Models(BaseModel):
+    """Models that can run here, baselines first."""
+
+    models: list[Model]
+
+
+class ModelVersions(BaseModel):
+    """Every version of a model, newest first."""
+
+    name: str
+    versions: list[Model]
+
+
+def model_of(info: ModelInfo, default: ModelInfo) -> Model:
+    """What a client sees of a model: never the folder that it lies in."""
+    return Model(
+        default=info.reference == default.reference,
+        href=f"/v1/models/{info.name}/versions/{info.version}",
+        **info.model_dump(exclude={"folder"}),
+    )

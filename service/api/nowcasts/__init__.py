@@ -1,0 +1,1 @@
+"""Nowcasts: ask for one, follow it, fetch it, look at it."""

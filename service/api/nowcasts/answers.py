@@ -1,0 +1,191 @@
+"""Turns a job into its HTTP answers: status, result by format, conditional requests."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from datetime import datetime
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import FileResponse, Response
+
+from service.api.context import Context
+from service.api.errors import AlreadyFinished, Dismissed, NotAcceptable, NotFinished
+from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of
+from service.api.nowcasts.view import View
+from service.api.problems import answer, problem_of_job
+from service.jobs.job import Job, JobStatus
+
+FORMATS: Final = {
+    "netcdf": (NETCDF, "application/netcdf", "application/octet-stream"),
+    "webp": ("image/webp",),
+    "gif": ("image/gif",),
+    "png": ("image/png",),
+}
+MAX_WAIT_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.2
+RETRY_AFTER_SECONDS: Final = 1
+IMMUTABLE: Final = "private, max-age=31536000, immutable"
+
+
+def status_of(job: Job) -> NowcastStatus:
+    """What a client sees of a job."""
+    return NowcastStatus(
+        id=job.id,
+        status=job.status,
+        progress=Progress(done=job.progress_done, total=job.progress_total),
+        model_asked=job.model,
+        model_used=job.model_used,
+        note=job.note,
+        steps=job.steps,
+        files=[item["name"] for item in job.inputs],
+        created=job.created,
+        started=job.started,
+        finished=job.finished,
+        problem=problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
+        links=links_of(job),
+    )
+
+
+def status_response(job: Job, *, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = status_of(job).model_dump_json(exclude_none=True)
+    more = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(body, status_code=code, media_type="application/json", headers=more)
+
+
+def wait_seconds(prefer: str | None) -> float | None:
+    """Seconds of `Prefer: wait=N` (RFC 7240), at most MAX_WAIT_SECONDS; None where it is not asked for."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", prefer or "", re.IGNORECASE)
+    return min(float(found[1]), MAX_WAIT_SECONDS) if found else None
+
+
+async def finished(context: Context, job: Job, seconds: float) -> Job:
+    """The job when it is finished, or as it is after `seconds`."""
+    until = time.monotonic() + seconds
+    while not job.status.finished and time.monotonic() < until:
+        await asyncio.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
+        job = await context.in_thread(context.ledger.get, job.id)
+    return job
+
+
+async def accepted_response(context: Context, job: Job, prefer: str | None) -> Response:
+    """202, or what became of the job where the client prefers to wait."""
+    headers = {"Location": path_of(job.id)}
+    wait = wait_seconds(prefer)
+    if wait is None:
+        return status_response(job, code=202, headers=headers)
+    job = await finished(context, job, wait)
+    headers["Preference-Applied"] = f"wait={wait:g}"
+    if job.status is JobStatus.FAILED:
+        return answer(problem_of_job(job.problem), headers)
+    if job.status is JobStatus.DISMISSED:
+        raise _dismissed()
+    return status_response(job, code=200 if job.status.finished else 202, headers=headers)
+
+
+def require_result(job: Job) -> Response | None:
+    """None where there is a result; the problem of a job that failed.
+
+    Raises:
+        NotFinished, Dismissed
+    """
+    if job.status is JobStatus.FAILED:
+        return answer(problem_of_job(job.problem))
+    if job.status is JobStatus.DISMISSED:
+        raise _dismissed()
+    if job.status is not JobStatus.SUCCESSFUL:
+        raise not_finished(job)
+    return None
+
+
+def not_finished(job: Job) -> NotFinished:
+    return NotFinished(
+        f"the nowcast is {job.status.value}, {job.progress_done} of {job.progress_total} lead steps are done",
+        mend=f"Ask again later, or follow {path_of(job.id)}",
+        job_status=job.status.value,
+        retry_after=RETRY_AFTER_SECONDS,
+    )
+
+
+def _dismissed() -> Dismissed:
+    return Dismissed(
+        "the nowcast was cancelled, it has no result",
+        mend="Ask for a new nowcast",
+        job_status=JobStatus.DISMISSED.value,
+    )
+
+
+def already_finished(job: Job) -> AlreadyFinished:
+    return AlreadyFinished(
+        f"the nowcast is {job.status.value}",
+        mend="Nothing is left to cancel; its result is kept for a while",
+        job_status=job.status.value,
+    )
+
+
+def chosen_format(named: str | None, accept: str | None) -> str:
+    """The format by `?format=`, else by Accept (RFC 9110), netCDF where anything is welcome.
+
+    Raises:
+        NotAcceptable: none of ours is.
+    """
+    if named is not None:
+        if named in FORMATS:
+            return named
+        raise _not_acceptable(named, "format")
+    if not accept:
+        return "netcdf"
+    for media in _by_preference(accept):
+        for name, types in FORMATS.items():
+            if media in types or media in ("*/*", f"{types[0].partition('/')[0]}/*"):
+                return name
+    raise _not_acceptable(accept, "Accept")
+
+
+def _by_preference(accept: str) -> list[str]:
+    """Media types of an Accept header, most welcome first; those with q=0 are left out."""
+    weighed = []
+    for order, item in enumerate(accept.split(",")):
+        media, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        weight = float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
+        if weight > 0:
+            weighed.append((-weight, media == "*/*", order, media))
+    return [media for *_, media in sorted(weighed)]
+
+
+def _not_acceptable(asked: str, where: str) -> NotAcceptable:
+    return NotAcceptable(
+        f"the result does not come as {asked[:100]!r}",
+        where=where,
+        mend=f"Ask for one of {', '.join(FORMATS)}",
+    )
+
+
+async def result_response(
+    context: Context, job: Job, request: Request, file_format: str, frame: int | None
+) -> Response:
+    """The result in a format; it never changes, so a client that has it gets 304."""
+    etag = f'"{job.id}-{file_format}{"" if frame is None else f"-{frame}"}"'
+    headers = {"ETag": etag, "Cache-Control": IMMUTABLE, "Vary": "Accept"}
+    if etag in (request.headers.get("if-none-match") or ""):
+        return Response(status_code=304, headers=headers)
+    view = await context.drawing(View, context, job)
+    name = file_name(view.reference_time, file_format if file_format != "netcdf" else "nc")
+    if file_format == "netcdf":
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return FileResponse(view.forecast.path, media_type=NETCDF, headers=headers)
+    headers["Content-Disposition"] = f'inline; filename="{name}"'
+    if file_format == "png":
+        first_forecast = len(view.moments) - len(view.forecast)
+        data = await context.drawing(view.png, first_forecast if frame is None else frame)
+    else:
+        data = await context.drawing(view.animated, "webp" if file_format == "webp" else "gif")
+    return Response(data, media_type=FORMATS[file_format][0], headers=headers)
+
+
+def file_name(reference_time: datetime, suffix: str) -> str:
+    """`nowcast_20260601T1200Z.nc`."""
+    return f"nowcast_{reference_time:%Y%m%dT%H%MZ}.{suffix}"

@@ -1,0 +1,101 @@
+"""Rain at one place through time, and the answer in a word. Missing data never reads as "dry"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from model.core.grid import Grid
+from model.core.units import DRY_RAIN_RATE_MM_H
+from service.api.errors import InvalidParameter, OutsideGrid
+from service.api.nowcasts.types import PointSeries, PointSummary, PointValue
+from service.api.nowcasts.view import View
+from service.render.rainfile import pixel_of_fraction, pixel_of_lon_lat
+
+
+def point_series(view: View, *, x: float | None, y: float | None, lon: float | None, lat: float | None) -> PointSeries:
+    """The series of the pixel at a fraction (`x`, `y`) of the picture, or at `lon`, `lat`.
+
+    Raises:
+        InvalidParameter: neither pair is whole, or both are given.
+        OutsideGrid: the place is not on the grid.
+    """
+    grid = view.forecast.grid
+    row, column = _pixel(grid, x, y, lon, lat)
+    ahead = view.forecast.series(row, column)
+    past = view.observed.series(row, column) if view.observed else ()
+    values = [
+        PointValue(
+            index=item.index,
+            kind=item.kind,
+            valid_time=item.valid_time,
+            lead_minutes=item.lead_minutes,
+            rain_rate=_known(float((ahead if item.kind == "forecast" else past)[item.number])),
+        )
+        for item in view.moments
+    ]
+    at_lon, at_lat = grid.lon_lat(float(grid.x[column]), float(grid.y[row]))
+    ny, nx = grid.shape
+    from_north = row if grid.north_up else ny - 1 - row
+    return PointSeries(
+        id=view.job.id,
+        x=(column + 0.5) / nx,
+        y=(from_north + 0.5) / ny,
+        lon=round(at_lon, 5),
+        lat=round(at_lat, 5),
+        reference_time=view.reference_time,
+        summary=summary(values),
+        series=values,
+    )
+
+
+def summary(values: Sequence[PointValue]) -> PointSummary:
+    """What the forecast says of one place: the newest observed frame counts as now."""
+    ahead = [value for value in values if value.kind == "forecast"]
+    now = [value for value in values if value.kind == "observed"][-1:]
+    missing = sum(value.rain_rate is None for value in ahead)
+    wet = [value for value in ahead if _rains(value)]
+    peak = max(wet, key=lambda value: value.rain_rate or 0.0, default=None)
+    after = [value for value in ahead if wet and value.lead_minutes > wet[0].lead_minutes and not _rains(value)]
+    ends = after[0].valid_time if after and after[0].rain_rate is not None else None
+    if any(_rains(value) for value in now):
+        state = "raining"
+    elif wet:
+        state = "rain-coming"
+    elif missing == len(ahead):
+        state = "no-data"
+    else:
+        state = "dry-where-known" if missing else "dry"
+    return PointSummary(
+        state=state,
+        starts=wet[0].valid_time if wet else None,
+        ends=ends,
+        peak=peak.rain_rate if peak else None,
+        peak_time=peak.valid_time if peak else None,
+        frames_without_data=missing,
+    )
+
+
+def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat: float | None) -> tuple[int, int]:
+    if x is not None and y is not None and lon is None and lat is None:
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise OutsideGrid(f"x {x:g}, y {y:g} are not fractions of the picture", where="x, y", mend="Give 0 to 1")
+        return pixel_of_fraction(grid, x, y)
+    if lon is not None and lat is not None and x is None and y is None:
+        pixel = pixel_of_lon_lat(grid, lon, lat) if math.isfinite(lon) and abs(lat) <= 90 else None
+        if pixel is None:
+            raise OutsideGrid(
+                f"longitude {lon:g}, latitude {lat:g} is not on the grid",
+                where="lon, lat",
+                mend="Give a place inside the bounds that /frames names",
+            )
+        return pixel
+    raise InvalidParameter("a place is a pair: x and y, or lon and lat", where="query", mend="Give one whole pair")
+
+
+def _known(rain_rate: float) -> float | None:
+    return round(rain_rate, 3) if math.isfinite(rain_rate) else None
+
+
+def _rains(value: PointValue) -> bool:
+    return value.rain_rate is not None and value.rain_rate >= DRY_RAIN_RATE_MM_H - 1e-4

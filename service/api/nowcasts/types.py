@@ -1,0 +1,180 @@
+"""What the routes of nowcasts answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from service.api.problems import Problem
+from service.jobs.job import Job, JobStatus
+from service.render.colours import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
+
+NETCDF = "application/x-netcdf"
+
+
+class Link(BaseModel):
+    """A link as in OGC API - Processes."""
+
+    rel: str
+    href: str
+    type: str
+    title: str = ""
+
+
+class Progress(BaseModel):
+    """Lead steps that are done, of those asked for."""
+
+    done: int
+    total: int
+
+
+class NowcastStatus(BaseModel):
+    """A nowcast: how far it is, and where its parts are."""
+
+    id: str = Field(examples=["5f0c6c0e3f5b4b7d9a7e0f1c2d3e4f50"])
+    status: JobStatus = Field(examples=["running"])
+    progress: Progress
+    model_asked: str = Field(examples=["auto"])
+    model_used: str | None = Field(None, examples=["extrapolation@1"])
+    note: str = Field("", description="Why another model ran than the one asked for, if so.")
+    steps: int
+    files: list[str] = Field(description="Names of the uploaded files.")
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    problem: Problem | None = Field(None, description="Why it failed.")
+    links: list[Link]
+
+
+class LegendClass(BaseModel):
+    """Rain rates from `lower` up to, not including, `upper`; the last class has no upper end."""
+
+    lower: float
+    upper: float | None
+    colour: str = Field(examples=["#2f99e8"])
+
+
+class DryKey(BaseModel):
+    below: float
+    colour: str
+
+
+class NoDataKey(BaseModel):
+    """Hatched in these two greys: rain there is not known. It is not dry."""
+
+    colours: list[str]
+    meaning: str = "not known, not dry"
+
+
+class Legend(BaseModel):
+    """The colour scale of every picture."""
+
+    unit: str = UNIT
+    classes: list[LegendClass]
+    dry: DryKey
+    no_data: NoDataKey
+
+
+class GridInfo(BaseModel):
+    """The grid that the pictures show. `bounds` are west, south, east, north (degrees, WGS 84)."""
+
+    nx: int
+    ny: int
+    pixel_km: tuple[float, float] = Field(description="Width and height of a pixel.")
+    extent_km: tuple[float, float] = Field(description="Width and height of the picture.")
+    pixels_per_block: int = Field(description="Large grids are shown in blocks of this many pixels a side.")
+    crs: str
+    bounds: tuple[float, float, float, float]
+
+
+class GridLine(BaseModel):
+    """A meridian or parallel: points as fractions of the picture, x from west, y from north."""
+
+    label: str
+    points: list[tuple[float, float]]
+
+
+class Frame(BaseModel):
+    index: int
+    kind: Literal["observed", "forecast"]
+    valid_time: datetime
+    lead_minutes: float = Field(description="Minutes after the reference time; at most 0 where observed.")
+    href: str
+
+
+class Frames(BaseModel):
+    """Every frame that can be shown: what was observed, then what is forecast."""
+
+    id: str
+    model: str | None
+    note: str
+    reference_time: datetime
+    grid: GridInfo
+    graticule: list[GridLine]
+    legend: Legend
+    frames: list[Frame]
+
+
+class PointValue(BaseModel):
+    index: int
+    kind: Literal["observed", "forecast"]
+    valid_time: datetime
+    lead_minutes: float
+    rain_rate: float | None = Field(description="mm/h; null: no data, which is not dry.")
+
+
+class PointSummary(BaseModel):
+    """The answer in a word. Rain begins at 0.1 mm/h.
+
+    `dry` is said only where every forecast frame is known. `dry-where-known`: no rain in those that are.
+    """
+
+    state: Literal["raining", "rain-coming", "dry", "dry-where-known", "no-data"]
+    starts: datetime | None = Field(None, description="Valid time of the first forecast frame with rain.")
+    ends: datetime | None = Field(None, description="First dry frame after it; null: rain to the end, or not known.")
+    peak: float | None = Field(None, description="Highest rain rate that is forecast, mm/h.")
+    peak_time: datetime | None = None
+    frames_without_data: int = Field(description="Forecast frames without data here.")
+
+
+class PointSeries(BaseModel):
+    """Rain at one pixel through time."""
+
+    id: str
+    unit: str = UNIT
+    x: float = Field(description="Where the pixel's centre lies in the picture, from west, 0 to 1.")
+    y: float = Field(description="From north, 0 to 1.")
+    lon: float
+    lat: float
+    reference_time: datetime
+    summary: PointSummary
+    series: list[PointValue]
+
+
+def legend() -> Legend:
+    """The legend that belongs to every picture."""
+    return Legend(
+        classes=[LegendClass(lower=item.lower, upper=item.upper, colour=item.hex) for item in RAIN_CLASSES],
+        dry=DryKey(below=RAIN_CLASSES[0].lower, colour=hex_of(GROUND)),
+        no_data=NoDataKey(colours=[hex_of(colour) for colour in NO_DATA]),
+    )
+
+
+def path_of(job_id: str) -> str:
+    return f"/v1/nowcasts/{job_id}"
+
+
+def links_of(job: Job) -> list[Link]:
+    here = path_of(job.id)
+    links = [Link(rel="self", href=here, type="application/json", title="Status")]
+    if job.status is JobStatus.SUCCESSFUL:
+        result = f"{here}/result?format="
+        links += [
+            Link(rel="results", href=f"{result}netcdf", type=NETCDF, title="Forecast, CF-netCDF"),
+            Link(rel="alternate", href=f"{result}webp", type="image/webp", title="Animation, WebP"),
+            Link(rel="alternate", href=f"{result}gif", type="image/gif", title="Animation, GIF"),
+            Link(rel="items", href=f"{here}/frames", type="application/json", title="Frames"),
+        ]
+    return links

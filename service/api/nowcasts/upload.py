@@ -1,0 +1,209 @@
+"""Takes in the files of a request: counted while they arrive, kept on disk, then put into the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from model.core.catalog import AUTO
+from model.core.errors import TooLarge
+from model.core.units import zr_relation
+from service.api.context import Context
+from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
+from service.jobs.job import Job, JobInput, NewJob, new_job_id
+from service.store import job_prefix, upload_key
+
+DEFAULT_STEPS: Final = 12
+MAX_FIELDS: Final = 16
+MAX_NAME: Final = 200
+MAX_KEY: Final = 200
+KNOWN_FIELDS: Final = ("files", "model", "steps", "variable", "zr")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The checked form fields of one request."""
+
+    model: str
+    steps: int
+    variable: str | None
+    zr: str | None
+
+
+async def read_form(request: Request, context: Context) -> FormData:
+    """The multipart form; files lie in temporary files, to be closed by the caller.
+
+    Raises:
+        TooLarge: more bytes than the limit; known from Content-Length, or as soon as they have arrived.
+        TooManyFiles, NotMultipart, InvalidParameter
+    """
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise NotMultipart(
+            "the body is not multipart/form-data",
+            where="Content-Type",
+            mend="Send the radar files as form files",
+        )
+    limit_mb = context.settings.max_upload_mb
+    most = context.settings.max_files
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit_mb * 1_000_000:
+        raise _too_large(limit_mb)
+    parser = MultiPartParser(request.headers, _limited(request, limit_mb), max_files=most, max_fields=MAX_FIELDS)
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        if "Too many files" in error.message:
+            raise TooManyFiles(
+                f"more than {most} files in one request",
+                where="files",
+                mend=f"Send at most {most} files; a nowcast needs only the newest",
+            ) from None
+        raise InvalidParameter(error.message, where="body", mend="Send multipart/form-data") from None
+
+
+async def _limited(request: Request, limit_mb: int) -> AsyncIterator[bytes]:
+    arrived = 0
+    async for piece in request.stream():
+        arrived += len(piece)
+        if arrived > limit_mb * 1_000_000:
+            raise _too_large(limit_mb)
+        yield piece
+
+
+def _too_large(limit_mb: int) -> TooLarge:
+    return TooLarge(
+        f"the request is larger than {limit_mb} MB",
+        where="files",
+        mend=f"Send at most {limit_mb} MB, the newest frames; ECHOCAST_MAX_UPLOAD_MB raises the limit",
+    )
+
+
+def checked_fields(form: FormData, context: Context) -> Asked:
+    """The fields, checked against the catalogue.
+
+    Raises:
+        UnknownModel, StepsOutOfRange, InvalidParameter, InputError
+    """
+    for name in form:
+        if name not in KNOWN_FIELDS:
+            raise InvalidParameter(
+                "there is no such field", where=name[:MAX_NAME], mend=f"Use {', '.join(KNOWN_FIELDS)}"
+            )
+    model = _text(form, "model") or AUTO
+    steps_text = _text(form, "steps") or str(DEFAULT_STEPS)
+    try:
+        steps = int(steps_text)
+    except ValueError:
+        raise InvalidParameter(
+            f"{steps_text!r} is not a whole number", where="steps", mend="Give the number of lead steps"
+        ) from None
+    context.catalog.find(model).check_steps(steps)
+    zr = _text(form, "zr")
+    if zr is not None:
+        zr_relation(zr)
+    return Asked(model=model, steps=steps, variable=_text(form, "variable"), zr=zr)
+
+
+def _text(form: FormData, name: str) -> str | None:
+    value = form.get(name)
+    if isinstance(value, UploadFile):
+        raise InvalidParameter("this field is text, not a file", where=name, mend="Send it as a plain field")
+    text = (value or "").strip()
+    if len(text) > MAX_NAME:
+        raise InvalidParameter(f"longer than {MAX_NAME} characters", where=name, mend="Shorten it")
+    return text or None
+
+
+def checked_files(form: FormData) -> list[UploadFile]:
+    """The uploaded files.
+
+    Raises:
+        NoFiles, EmptyFile, InvalidParameter
+    """
+    files = form.getlist("files")
+    uploads = [file for file in files if isinstance(file, UploadFile)]
+    if len(uploads) < len(files):
+        raise InvalidParameter("this field takes files, not text", where="files", mend="Send the radar files")
+    if not uploads:
+        raise NoFiles("the request holds no file", where="files", mend="Send one or more radar files as `files`")
+    for upload in uploads:
+        if not upload.size:
+            raise EmptyFile("the file holds no bytes", where=_name(upload), mend="Send the whole file")
+    return uploads
+
+
+def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_key: str | None) -> Job:
+    """Put the files into the store, note the job in the ledger, queue it. Blocks.
+
+    Raises:
+        IdempotencyConflict: the key was used for another request.
+    """
+    digest = _digest(files, asked)
+    if idempotency_key is not None:
+        earlier = context.ledger.find_request(idempotency_key, digest)
+        if earlier is not None:
+            return earlier
+    job_id = new_job_id()
+    try:
+        inputs = tuple(_store(context, job_id, index, upload) for index, upload in enumerate(files))
+        new = NewJob(model=asked.model, steps=asked.steps, inputs=inputs, variable=asked.variable, zr=asked.zr)
+        job = context.ledger.create(new, job_id=job_id, idempotency_key=idempotency_key, request_digest=digest)
+    except BaseException:
+        context.store.delete_prefix(job_prefix(job_id))
+        raise
+    if job.id != job_id:
+        context.store.delete_prefix(job_prefix(job_id))
+        return job
+    context.queue.enqueue(job.id)
+    return context.ledger.get(job.id)
+
+
+def checked_key(key: str | None) -> str | None:
+    """The Idempotency-Key.
+
+    Raises:
+        InvalidParameter: it is empty or too long.
+    """
+    if key is not None and not 0 < len(key) <= MAX_KEY:
+        raise InvalidParameter(
+            f"must have 1 to {MAX_KEY} characters", where="Idempotency-Key", mend="Send a UUID, for example"
+        )
+    return key
+
+
+def _name(upload: UploadFile) -> str:
+    """The file's own name, without the folders that some clients send, short and printable."""
+    name = (upload.filename or "").replace("\\", "/").rpartition("/")[2]
+    return "".join(letter if letter.isprintable() else "?" for letter in name)[-MAX_NAME:] or "upload"
+
+
+def _store(context: Context, job_id: str, index: int, upload: UploadFile) -> JobInput:
+    key = upload_key(job_id, index)
+    with tempfile.NamedTemporaryFile(prefix="echocast-upload-", suffix=".part") as copy:
+        upload.file.seek(0)
+        shutil.copyfileobj(upload.file, copy, 1 << 20)
+        copy.flush()
+        context.store.put(key, Path(copy.name))
+    return JobInput(name=_name(upload), key=key, size=upload.size or 0)
+
+
+def _digest(files: list[UploadFile], asked: Asked) -> str:
+    """SHA-256 (hex) of the request: its fields, and each file's name and bytes."""
+    sha = hashlib.sha256(json.dumps([asked.model, asked.steps, asked.variable, asked.zr]).encode())
+    for upload in files:
+        upload.file.seek(0)
+        content = hashlib.sha256()
+        while piece := upload.file.read(1 << 20):
+            content.update(piece)
+        sha.update(json.dumps([_name(upload), content.hexdigest()]).encode())
+    return sha.hexdigest()

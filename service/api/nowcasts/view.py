@@ -1,0 +1,124 @@
+"""A finished nowcast as frames: what was observed, then what is forecast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+
+from model.core.units import FloatArray
+from service.api.context import Context
+from service.api.errors import NoSuchFrame
+from service.api.nowcasts.types import Frame, Frames, GridInfo, GridLine, legend, path_of
+from service.jobs.job import Job
+from service.render.animation import AnimationFormat, LabelledFrame, animation
+from service.render.graticule import bounds_lon_lat, graticule
+from service.render.picture import frame_png
+from service.render.rainfile import RainFile
+
+MAX_OBSERVED = 12
+"""Observed frames that are shown: the newest. A file of a whole day would bury the forecast."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame: where it lies (`file`, `number` in it), and when."""
+
+    file: RainFile
+    number: int
+    index: int
+    kind: Literal["observed", "forecast"]
+    valid_time: datetime
+    lead_minutes: float
+
+    def rain(self) -> FloatArray:
+        """Rain rate (mm h-1) [y, x], north up."""
+        return self.file.frame(self.number)
+
+
+class View:
+    """The frames of a successful job, opened. Every method blocks."""
+
+    def __init__(self, context: Context, job: Job) -> None:
+        if job.result_key is None:
+            raise ValueError(f"job {job.id} has no result")
+        self.job = job
+        self.forecast = context.results.rain(job.result_key)
+        self.observed = context.results.rain(job.input_key) if job.input_key else None
+        first = self.forecast
+        lead = np.median(np.diff((0.0, *first.lead_minutes)))
+        self.reference_time = self.observed.times[-1] if self.observed else first.times[0]
+        self.step_minutes = float(lead)
+        self.moments = self._moments()
+
+    def _moments(self) -> list[Moment]:
+        past = [
+            (self.observed, number, "observed", valid, (valid - self.reference_time).total_seconds() / 60)
+            for number, valid in enumerate(self.observed.times if self.observed else ())
+        ][-MAX_OBSERVED:]
+        ahead = [
+            (self.forecast, number, "forecast", valid, lead)
+            for number, (valid, lead) in enumerate(zip(self.forecast.times, self.forecast.lead_minutes, strict=True))
+        ]
+        return [
+            Moment(file, n, index, kind, valid, lead) for index, (file, n, kind, valid, lead) in enumerate(past + ahead)
+        ]
+
+    def moment(self, index: int) -> Moment:
+        """Frame `index` of the manifest.
+
+        Raises:
+            NoSuchFrame: there is none.
+        """
+        if not 0 <= index < len(self.moments):
+            raise NoSuchFrame(
+                f"there is no frame {index}", where="frame", mend=f"Frames are 0 to {len(self.moments) - 1}"
+            )
+        return self.moments[index]
+
+    def png(self, index: int) -> bytes:
+        return frame_png(self.moment(index).rain())
+
+    def animated(self, file_format: AnimationFormat) -> bytes:
+        """The moving picture of all frames."""
+        frames = (
+            LabelledFrame(item.rain(), item.valid_time, item.lead_minutes, forecast=item.kind == "forecast")
+            for item in self.moments
+        )
+        title = f"{self.job.model_used or self.job.model}, from {self.reference_time:%Y-%m-%d %H:%M} UTC"
+        return animation(frames, file_format=file_format, title=title)
+
+    def manifest(self) -> Frames:
+        """The list of frames, their grid and their legend."""
+        grid, block = self.forecast.grid, self.forecast.block
+        dy, dx = grid.pixel_size_m
+        ny, nx = grid.shape
+        return Frames(
+            id=self.job.id,
+            model=self.job.model_used,
+            note=self.job.note,
+            reference_time=self.reference_time,
+            grid=GridInfo(
+                nx=nx,
+                ny=ny,
+                pixel_km=(dx / 1000, dy / 1000),
+                extent_km=(nx * dx / 1000, ny * dy / 1000),
+                pixels_per_block=block,
+                crs=grid.crs.name,
+                bounds=bounds_lon_lat(grid),
+            ),
+            graticule=[GridLine(label=label, points=points) for label, points in graticule(grid)],
+            legend=legend(),
+            frames=[
+                Frame(
+                    index=item.index,
+                    kind=item.kind,
+                    valid_time=item.valid_time,
+                    lead_minutes=item.lead_minutes,
+                    href=f"{path_of(self.job.id)}/frames/{item.index}.png",
+                )
+                for item in self.moments
+            ],
+        )

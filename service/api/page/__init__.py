@@ -1,0 +1,1 @@
+"""The page for people: static files, nothing from the network."""

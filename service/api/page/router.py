@@ -1,0 +1,65 @@
+"""The page, its files, the bundled sample, and what each problem type means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
+
+from service.api.errors import NoSample
+from service.api.nowcasts.types import NETCDF
+from service.api.problems import PROBLEMS_PATH, explain, responses
+
+WEB: Final = Path(__file__).resolve().parents[2] / "web"
+SAMPLE: Final = WEB / "sample" / "sample.nc"
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> FileResponse:
+    return FileResponse(WEB / "docs.html", headers=PAGE_HEADERS)
+
+
+@router.get(
+    "/sample",
+    tags=["page"],
+    operation_id="getSample",
+    summary="Radar frames to try",
+    response_class=FileResponse,
+    responses={200: {"description": "CF-netCDF", "content": {NETCDF: {}}}, **responses("no-sample")},
+)
+async def sample() -> FileResponse:
+    """A short made-up radar sequence: POST it to /v1/nowcasts to see a nowcast without data of your own."""
+    if not SAMPLE.is_file():
+        raise NoSample("the sample is not part of this installation", mend="Send radar files of your own")
+    return FileResponse(SAMPLE, media_type=NETCDF, filename="sample.nc")
+
+
+@router.get(
+    PROBLEMS_PATH + "/{code}",
+    tags=["page"],
+    operation_id="getProblemType",
+    summary="What a problem's type means",
+    responses=responses("not-found"),
+)
+async def problem_type(code: str) -> dict[str, Any]:
+    """Title and status of a problem type."""
+    meaning = explain(code)
+    if meaning is None:
+        raise HTTPException(404)
+    return meaning

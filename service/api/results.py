@@ -1,0 +1,57 @@
+"""Results as local files: netCDF wants a file, the store may be a bucket."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from service.render.rainfile import RainFile
+from service.store import ObjectStore
+
+KEPT = 32
+
+
+class ResultFiles:
+    """The results used last, opened. What lies in a bucket is copied to a temporary folder, KEPT at most."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._folder: Path | None = None
+        self._open: OrderedDict[str, RainFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def rain(self, key: str) -> RainFile:
+        """The file of rain at `key`.
+
+        Raises:
+            MissingObject: there is none.
+        """
+        with self._lock:
+            file = self._open.get(key)
+            if file is None or not file.path.is_file():
+                self._open[key] = file = RainFile.open(self._path(key))
+            self._open.move_to_end(key)
+            while len(self._open) > KEPT:
+                self._forget(self._open.popitem(last=False)[1])
+            return file
+
+    def close(self) -> None:
+        """Delete the copies."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _path(self, key: str) -> Path:
+        local = self._store.local_path(key)
+        if local is not None:
+            return local
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="echocast-results-"))
+        return self._store.fetch(key, self._folder / key.replace("/", "_"))
+
+    def _forget(self, file: RainFile) -> None:
+        if self._folder is not None and file.path.parent == self._folder:
+            file.path.unlink(missing_ok=True)

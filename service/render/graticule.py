@@ -1,0 +1,74 @@
+"""Meridians and parallels over a picture: with no background map, they say where on earth it is."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from model.core.grid import Grid
+
+WGS84: Final = "EPSG:4326"
+STEPS_DEGREES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+MOST_LINES: Final = 6
+POINTS: Final = 40
+
+Line = tuple[str, list[tuple[float, float]]]
+
+
+def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float]:
+    """West, south, east, north (degrees) of the pixel centres."""
+    lon, lat = _mesh_lon_lat(grid)
+    west, south, east, north = np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat)
+    return (round(float(west), 4), round(float(south), 4), round(float(east), 4), round(float(north), 4))
+
+
+def graticule(grid: Grid) -> list[Line]:
+    """(label, points) of each line; points are fractions of the picture, x from west, y from north."""
+    west, south, east, north = bounds_lon_lat(grid)
+    if not all(map(math.isfinite, (west, south, east, north))) or east - west > 180:
+        return []
+    step_lon, step_lat = _step(east - west), _step(north - south)
+    lines: list[Line] = []
+    lats = np.linspace(max(south - 2, -89.9), min(north + 2, 89.9), POINTS)
+    lons = np.linspace(west - 2, east + 2, POINTS)
+    for lon in _rounded(west, east, step_lon):
+        side = "E" if lon >= 0 else "W"
+        lines.append((f"{abs(lon):g}°{side}", _fractions(grid, np.full(POINTS, lon), lats)))
+    for lat in _rounded(south, north, step_lat):
+        side = "N" if lat >= 0 else "S"
+        lines.append((f"{abs(lat):g}°{side}", _fractions(grid, lons, np.full(POINTS, lat))))
+    return [(label, points) for label, points in lines if len(points) > 1]
+
+
+def _step(span: float) -> float:
+    return next((step for step in STEPS_DEGREES if span / step <= MOST_LINES), STEPS_DEGREES[-1])
+
+
+def _rounded(low: float, high: float, step: float) -> list[float]:
+    return [round(number * step, 6) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x = np.linspace(grid.x[0], grid.x[-1], POINTS)
+    y = np.linspace(grid.y[0], grid.y[-1], POINTS)
+    lon, lat = Transformer.from_crs(grid.crs, WGS84, always_xy=True).transform(*np.meshgrid(x, y))
+    finite = np.isfinite(lon) & np.isfinite(lat)
+    return np.where(finite, lon, np.nan), np.where(finite, lat, np.nan)
+
+
+def _fractions(grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Where points lie in the picture; those far outside are left out, the picture's edge cuts the rest."""
+    x, y = Transformer.from_crs(WGS84, grid.crs, always_xy=True).transform(lon, lat)
+    if grid.crs.is_geographic:
+        x = np.where(x < grid.x[0] - 90, x + 360.0, x)
+    ny, nx = grid.shape
+    column = (x - grid.x[0]) / (grid.x[1] - grid.x[0])
+    row = (y - grid.y[0]) / (grid.y[1] - grid.y[0])
+    across = (column + 0.5) / nx
+    down = (row + 0.5) / ny if grid.north_up else 1 - (row + 0.5) / ny
+    near = (np.abs(across - 0.5) < 1.5) & (np.abs(down - 0.5) < 1.5)
+    return [(round(float(a), 4), round(float(d), 4)) for a, d in zip(across[near], down[near], strict=True)]

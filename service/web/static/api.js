@@ -1,0 +1,68 @@
+// Talks to the service. Every failure becomes a Problem with words: title, detail, where, mend.
+
+export class Problem extends Error {
+  constructor({ title, detail = "", where = "", mend = "", status = 0, type = "" }) {
+    super(detail || title);
+    Object.assign(this, { title, detail, where, mend, status, type });
+  }
+}
+
+export const unreachable = () => new Problem({
+  title: "The service does not answer",
+  detail: "Either it was stopped, or this computer is not connected to it.",
+  mend: "Check that the service runs, then load this page again. A nowcast that was accepted is not lost.",
+});
+
+async function problemOf(response) {
+  const type = response.headers.get("content-type") || "";
+  if (type.includes("json")) {
+    return new Problem({ ...(await response.json()), status: response.status });
+  }
+  return new Problem({
+    title: `The service answered ${response.status}`,
+    detail: "Something between this page and the service answered in its place.",
+    mend: "Try again in a moment.",
+    status: response.status,
+  });
+}
+
+export async function call(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw unreachable();
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+export const json = async (path, options) => (await call(path, options)).json();
+
+const base = "v1/nowcasts";
+
+export const models = async () => (await json("v1/models")).models;
+export const status = (id, signal) => json(`${base}/${encodeURIComponent(id)}`, { signal });
+export const frames = (id) => json(`${base}/${encodeURIComponent(id)}/frames`);
+export const cancel = (id) => json(`${base}/${encodeURIComponent(id)}`, { method: "DELETE" });
+export const point = (id, query, signal) =>
+  json(`${base}/${encodeURIComponent(id)}/point?${new URLSearchParams(query)}`, { signal });
+
+export async function submit(files, fields) {
+  const body = new FormData();
+  for (const file of files) body.append("files", file, file.name);
+  for (const [name, value] of Object.entries(fields)) if (value) body.append(name, value);
+  return json(base, { method: "POST", body, headers: { "Idempotency-Key": key() } });
+}
+
+// crypto.randomUUID exists on secure pages only; a laptop's http address is not one.
+function key() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export async function sample() {
+  const response = await call("sample");
+  return new File([await response.blob()], "sample.nc", { type: "application/x-netcdf" });
+}

@@ -1,0 +1,36 @@
+// The legend, drawn from the numbers that the service sends: the page has no colours of its own.
+
+export function drawLegend(box, legend) {
+  const unit = document.createElement("p");
+  unit.className = "unit";
+  unit.textContent = `Rain rate, ${legend.unit}`;
+  const list = document.createElement("ol");
+  for (const item of legend.classes) {
+    const row = document.createElement("li");
+    const patch = document.createElement("i");
+    patch.style.background = item.colour;
+    row.append(patch, document.createTextNode(String(item.lower)));
+    row.title = item.upper === null ? `${item.lower} ${legend.unit} and more` : `${item.lower} to ${item.upper} ${legend.unit}`;
+    list.append(row);
+  }
+  box.replaceChildren(unit, list,
+    key(legend.dry.colour, `dry (below ${legend.dry.below})`),
+    key(hatching(legend), "no data: not known, not dry"));
+}
+
+function key(background, text) {
+  const item = document.createElement("span");
+  item.className = "key";
+  const patch = document.createElement("i");
+  patch.style.background = background;
+  item.append(patch, text);
+  return item;
+}
+
+const hatching = ({ no_data: { colours: [dark, light] } }) =>
+  `repeating-linear-gradient(135deg, ${dark} 0 3px, ${light} 3px 6px)`;
+
+export function colourOf(legend, rain) {
+  if (rain < legend.dry.below) return legend.dry.colour;
+  return legend.classes.findLast((item) => rain >= item.lower).colour;
+}
