@@ -35,9 +35,7 @@ def read(
             unreasonable size (TooLarge), or needs an extra that is not installed (MissingDependency).
     """
     if names is not None and len(names) != len(paths):
-        raise InputError(
-            f"{len(paths)} files came with {len(names)} names", where="names", mend="Name each file once"
-        )
+        raise InputError(f"{len(paths)} files came with {len(names)} names", where="names", mend="Name each file once")
     labels = [str(path) for path in paths] if names is None else list(names)
     sources = [Source(path=Path(path), name=name) for path, name in zip(paths, labels, strict=True)]
     options = Options(variable=variable, zr=zr)

@@ -61,9 +61,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         raise NotARadarFile(f"it is cut short: {len(data)} of {ny * nx} pixels are there", mend=DAMAGED)
     parameter = header.get("param", "")
     if "reflectivity" not in parameter.lower():
-        raise NotARadarFile(
-            f"its header's param is {parameter!r}, not a reflectivity", mend="Give reflectivity"
-        )
+        raise NotARadarFile(f"its header's param is {parameter!r}, not a reflectivity", mend="Give reflectivity")
     grid = _grid(header, (ny, nx))
     relation = options.relation(FMI)
     return FrameSequence(
@@ -141,9 +139,7 @@ def _grid(header: dict[str, str], shape: tuple[int, int]) -> Grid:
     """Pixel centres between the outer corners `bottomleft` and `topright` (lon lat), row 0 north."""
     kind = _value(header, "type")
     if kind.lower() != "stereographic":
-        raise NotARadarFile(
-            f"its projection is {kind!r}, not stereographic", mend="Give a stereographic composite"
-        )
+        raise NotARadarFile(f"its projection is {kind!r}, not stereographic", mend="Give a stereographic composite")
     lon_0, lat_0, lat_ts = (
         float(_value(header, key)) for key in ("centrallongitude", "centrallatitude", "truelatitude")
     )

@@ -153,9 +153,7 @@ def _next_values(stdout: BufferedReader, count: int) -> FloatArray:
 
 def _rate(keys: dict[str, Any]) -> tuple[str, float | None]:
     """The parameter's name, and the factor to mm h-1 where it is a precipitation rate."""
-    parameter = tuple(
-        int(keys.get(key, -1)) for key in ("discipline", "parameterCategory", "parameterNumber")
-    )
+    parameter = tuple(int(keys.get(key, -1)) for key in ("discipline", "parameterCategory", "parameterNumber"))
     if keys.get("edition") == 2 and parameter in RATES_MM_H:
         return RATES_MM_H[parameter]
     name = str(keys.get("shortName", "unknown"))
@@ -174,13 +172,9 @@ def _grid(keys: dict[str, Any]) -> Grid:
     """Pixel centres in degrees, longitudes from -180 where the grid starts beyond 180."""
     kind = keys.get("gridType")
     if kind != "regular_ll":
-        raise NotARadarFile(
-            f"its grid is {kind}, not regular_ll", mend="Give a regular latitude-longitude grid"
-        )
+        raise NotARadarFile(f"its grid is {kind}, not regular_ll", mend="Give a regular latitude-longitude grid")
     if keys.get("jPointsAreConsecutive") or keys.get("alternativeRowScanning"):
-        raise NotARadarFile(
-            "its rows do not run along parallels in one direction", mend="Give scanning mode 0 or 64"
-        )
+        raise NotARadarFile("its rows do not run along parallels in one direction", mend="Give scanning mode 0 or 64")
     nx, ny = int(keys["Ni"]), int(keys["Nj"])
     dx, dy = float(keys["iDirectionIncrementInDegrees"]), float(keys["jDirectionIncrementInDegrees"])
     west = float(keys["longitudeOfFirstGridPointInDegrees"])

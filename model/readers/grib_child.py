@@ -81,7 +81,8 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
 
 
 def _png_values(handle: int, keys: dict[str, Any]) -> NDArray[np.float32] | None:
-    """Values of a message packed as a PNG (MRMS), else None. Half the time of eccodes, an eighth of its memory.
+    """Values of a message packed as a PNG (MRMS), else None. Half the time of eccodes, an eighth of its
+    memory.
 
     GRIB2 template 7.41: value = (R + 2^E X) / 10^D, X the pixels of the PNG that is section 7.
     """
@@ -91,8 +92,7 @@ def _png_values(handle: int, keys: dict[str, Any]) -> NDArray[np.float32] | None
     if keys.get("packingType") != "grid_png" or keys.get("bitmapPresent"):
         return None
     reference, binary, decimal = (
-        float(eccodes.codes_get(handle, key))
-        for key in ("referenceValue", "binaryScaleFactor", "decimalScaleFactor")
+        float(eccodes.codes_get(handle, key)) for key in ("referenceValue", "binaryScaleFactor", "decimalScaleFactor")
     )
     Image.MAX_IMAGE_PIXELS = None  # the declared grid was held against our own limit
     with Image.open(io.BytesIO(_section(eccodes.codes_get_message(handle), 7))) as image:

@@ -62,9 +62,7 @@ def attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401  (a str 
     """
     value = optional_attribute(file, group, name)
     if value is None:
-        raise NotARadarFile(
-            f"it lacks the attribute {name} of /{group}", mend="Give a file as its producer wrote it"
-        )
+        raise NotARadarFile(f"it lacks the attribute {name} of /{group}", mend="Give a file as its producer wrote it")
     return value
 
 
@@ -78,3 +76,22 @@ def optional_attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401
         return None
     first = values[0]
     return first.decode("utf-8", "replace").strip("\x00 ") if isinstance(first, bytes) else first
+
+
+def check_self_contained(path: Path) -> None:
+    """Refuse a file with an array that lies outside it, for libraries that would follow (see `read_array`).
+
+    Raises:
+        NotARadarFile: an array points outside the file.
+    """
+    import h5py
+
+    with open_hdf5(path) as file:
+
+        def visit(name: str, kind: object) -> None:
+            if isinstance(kind, h5py.ExternalLink):
+                raise NotARadarFile(f"{name} points outside the file", mend="Give a file that holds its own data")
+            if isinstance(kind, h5py.HardLink) and file.get(name, getclass=True) is h5py.Dataset:
+                own_dataset(file, name)
+
+        file.visititems_links(visit)

@@ -96,9 +96,7 @@ def _calibrated(
     formula = str(attribute(file, group, "calibration_formulas"))
     match = FORMULA.match(formula)
     if match is None:
-        raise NotARadarFile(
-            f"its calibration formula {formula!r} is not GEO = a * PV + b", mend="Correct the formula"
-        )
+        raise NotARadarFile(f"its calibration formula {formula!r} is not GEO = a * PV + b", mend="Correct the formula")
     outside = int(attribute(file, group, "calibration_out_of_image"))
     missing = optional_attribute(file, group, "calibration_missing_data")
     missing = outside if missing is None else int(missing)
@@ -113,9 +111,7 @@ def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.
     """Pixel centres in metres. The file counts in kilometres from the projection's origin."""
     rows, columns = (int(attribute(file, "geographic", f"geo_number_{name}")) for name in ("rows", "columns"))
     if (rows, columns) != shape:
-        raise NotARadarFile(
-            f"its image is {shape[0]} x {shape[1]}, its grid {rows} x {columns}", mend="Correct it"
-        )
+        raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {rows} x {columns}", mend="Correct it")
     if str(attribute(file, "geographic", "geo_dim_pixel")).upper() != "KM,KM":
         raise NotARadarFile("its pixels are not measured in km", mend="Give a file in a projection in km")
     proj4 = str(attribute(file, "geographic/map_projection", "projection_proj4_params"))
@@ -148,7 +144,5 @@ def _time(file: Any, name: str) -> np.datetime64:  # noqa: ANN401  (an h5py.File
         day, month, year = date.split("-")
         moment = datetime.fromisoformat(f"{year}-{MONTHS.index(month.upper()) + 1:02}-{int(day):02}T{clock}")
     except ValueError:
-        raise NotARadarFile(
-            f"its {name} {text!r} is not a time like 26-AUG-2010;00:05:00", mend="Correct it"
-        ) from None
+        raise NotARadarFile(f"its {name} {text!r} is not a time like 26-AUG-2010;00:05:00", mend="Correct it") from None
     return np.datetime64(moment, "ns")

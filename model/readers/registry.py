@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.core.errors import NotARadarFile
-from model.readers import fmi, grib, knmi
+from model.readers import cf, fmi, grib, hko7, knmi, npz, odim
 from model.readers.source import HEAD_BYTES, Matches, ReadFrames, Source, reading
 
 
@@ -21,8 +21,12 @@ class Reader:
 
 READERS: Final[tuple[Reader, ...]] = (
     Reader(title="KNMI HDF5", matches=knmi.matches, read_frames=knmi.read_frames),
+    Reader(title="ODIM_H5", matches=odim.matches, read_frames=odim.read_frames),
+    Reader(title="CF netCDF", matches=cf.matches, read_frames=cf.read_frames),  # after the other HDF5 formats
     Reader(title="FMI PGM", matches=fmi.matches, read_frames=fmi.read_frames),
     Reader(title="GRIB2", matches=grib.matches, read_frames=grib.read_frames),
+    Reader(title="HKO-7 PNG", matches=hko7.matches, read_frames=hko7.read_frames),
+    Reader(title="NumPy npz", matches=npz.matches, read_frames=npz.read_frames),  # after HKO-7's mask
 )
 
 

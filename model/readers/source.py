@@ -58,9 +58,7 @@ class Matches(Protocol):
 class ReadFrames(Protocol):
     """Frames of files that are all of one format, one sequence per file that holds frames."""
 
-    def __call__(
-        self, sources: Sequence[Source], options: Options
-    ) -> Iterator[tuple[Source, FrameSequence]]: ...
+    def __call__(self, sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]: ...
 
 
 @contextmanager
@@ -78,9 +76,7 @@ def reading(source: Source, format_name: str) -> Iterator[None]:
         where = f"{source.name} ({error.where})" if error.where else source.name
         raise type(error)(error.what, where=where, mend=error.mend) from error
     except MemoryError as error:
-        raise TooLarge(
-            "there is not enough memory to read it", where=source.name, mend="Give less at once"
-        ) from error
+        raise TooLarge("there is not enough memory to read it", where=source.name, mend="Give less at once") from error
     except Exception as error:
         text = " ".join(str(error).replace(str(source.path), source.name).split()) or type(error).__name__
         raise NotARadarFile(

@@ -1,0 +1,264 @@
+"""HKO-7's PNG archive (Shi et al. 2017, arXiv 1706.03458), and home-made archives in its layout.
+
+- `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`: 8-bit, p = value / 255, dBZ = 70 p - 10. The time is in the name
+only. - HKO-7 pixels in (0, 71) are noise, clutter left below 9.5 dBZ or 0.3 mm/h: they read as no rain. An
+  archive of one's own says what it counts as noise in `archive.json` (`noise_below`, 0 unless given).
+- `radarPNG_mask/.../RADyymmddHHMM00.mask`: zlib-compressed booleans, one per pixel. In HKO-7 True marks a
+  pixel that COUNTS (its `precompute_mask` is `1 - exclude_mask` without the noise, and missing frames are
+  all False); in an archive of one's own True marks no data. Found among the files, beside the image, or in
+  the parallel tree.
+- `mask_dat.npz`: `exclude_mask`, 1 where the radar of HKO-7 never sees. Used when it is among the files.
+
+The grid of HKO-7: 512 km over 480 pixels, azimuthal equidistant around Hong Kong. Elsewhere it is in
+`archive.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePath
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from model.core.errors import NotARadarFile
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.core.units import HKO7, FloatArray, hko7_rain_rate_mm_h
+from model.readers.npz import MAGIC as ZIP_MAGIC
+from model.readers.npz import members, read_member
+from model.readers.source import DAMAGED, Options, Source, check_size, describe_zr, reading
+
+TITLE: Final = "HKO-7 PNG"
+PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+SHAPE: Final = (480, 480)
+WIDTH_M: Final = 512_000.0
+CENTRE: Final = (22.30, 114.17)
+NOISE_BELOW: Final = 71
+"""Pixel values above 0 and below this are noise."""
+NAME: Final = re.compile(r"RAD(\d{12})\.\w+$")
+DESCRIPTION: Final = "archive.json"
+FRAMES: Final = "radarPNG"
+MASKS: Final = "radarPNG_mask"
+DEEPEST: Final = 6
+"""How many folders above an image may hold its `archive.json`: ROOT/radarPNG/YYYY/MM/DD is five."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """What an image alone does not say."""
+
+    grid: Grid
+    noise_below: int
+    mask_true_is_seen: bool
+    title: str
+
+
+def matches(head: bytes, path: Path) -> bool:
+    """A PNG, a zlib-compressed mask of 480 x 480, or the static `exclude_mask`."""
+    if head.startswith(ZIP_MAGIC):
+        with zipfile.ZipFile(path) as archive:
+            return "exclude_mask.npy" in archive.namelist()
+    return head.startswith(PNG_MAGIC) or _is_mask(head)
+
+
+def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
+    """One frame per image; masks among the files belong to the images of the same time."""
+    images: list[Source] = []
+    masks: dict[str, Source] = {}
+    static: NDArray[np.bool_] | None = None
+    for source in sources:
+        with reading(source, TITLE):
+            with source.path.open("rb") as file:
+                head = file.read(len(PNG_MAGIC))
+            if head.startswith(PNG_MAGIC):
+                images.append(source)
+            elif head.startswith(ZIP_MAGIC):
+                static = _static_mask(source)
+            else:
+                masks[_stamp(source.name)] = source
+    archives: dict[Path, Archive | None] = {}
+    for source in images:
+        with reading(source, TITLE):
+            frames = _frame(source, masks.get(_stamp(source.name)), static, archives)
+        yield source, frames
+
+
+def grid_of_archive(description: Mapping[str, object]) -> Grid:
+    """The grid that `archive.json` describes: `grid: {crs_wkt, x0, dx, nx, y0, dy, ny}`, centres of pixels.
+
+    Raises:
+        NotARadarFile: a key is absent, or not a number.
+    """
+    grid = description.get("grid")
+    try:
+        if not isinstance(grid, Mapping):
+            raise KeyError("grid")
+        x0, dx, y0, dy = (float(grid[key]) for key in ("x0", "dx", "y0", "dy"))
+        nx, ny = (int(grid[key]) for key in ("nx", "ny"))
+        crs = CRS.from_wkt(str(grid["crs_wkt"]))
+    except (KeyError, TypeError, ValueError) as error:  # CRSError is a ValueError
+        raise NotARadarFile(
+            f"the archive's description lacks a readable {error}", where=DESCRIPTION, mend="Import the archive again"
+        ) from None
+    check_size(ny, nx)
+    return Grid(crs=crs, x=x0 + dx * np.arange(nx), y=y0 + dy * np.arange(ny))
+
+
+def hko7_grid() -> Grid:
+    """HKO-7's own grid."""
+    crs = CRS.from_proj4(f"+proj=aeqd +lat_0={CENTRE[0]} +lon_0={CENTRE[1]} +datum=WGS84 +units=m")
+    return Grid.regular(crs, shape=SHAPE, pixel_size=WIDTH_M / SHAPE[1], centre=(0.0, 0.0))
+
+
+def _frame(
+    source: Source,
+    mask: Source | None,
+    static: NDArray[np.bool_] | None,
+    archives: dict[Path, Archive | None],
+) -> FrameSequence:
+    time = _time(source.name)
+    archive = _archive_of(source.path, archives)
+    pixels = _pixels(source.path, archive.grid.shape if archive else None)
+    archive = archive or Archive(
+        grid=hko7_grid(), noise_below=NOISE_BELOW, mask_true_is_seen=True, title="HKO-7, Hong Kong Observatory"
+    )
+    rain: FloatArray = _rain_rate_of_value(archive.noise_below)[pixels]
+    unseen = np.zeros(pixels.shape, np.bool_)
+    found = mask or _mask_beside(source)
+    if found is not None:
+        flags = _read_mask(found, pixels.shape)
+        noise = (pixels > 0) & (pixels < archive.noise_below)
+        unseen |= ~flags & ~noise if archive.mask_true_is_seen else flags
+    if static is not None:
+        if static.shape != pixels.shape:
+            raise NotARadarFile(f"the exclude mask is {static.shape}, the image {pixels.shape}", mend="Leave it out")
+        unseen |= static
+    rain[unseen] = np.nan
+    attributes = {
+        "radar_format": TITLE,
+        "source_product": archive.title,
+        "quantity": "reflectivity",
+        "zr_relation": describe_zr(HKO7),
+    }
+    return FrameSequence(
+        rain_rate=rain[np.newaxis], times=np.array([time]), grid=archive.grid, mask=static, attributes=attributes
+    )
+
+
+def _rain_rate_of_value(noise_below: int) -> FloatArray:
+    """Rain rate (mm h-1) of each of the 256 pixel values."""
+    values = np.arange(256, dtype=np.float32)
+    values[: max(noise_below, 1)] = 0
+    return hko7_rain_rate_mm_h(values / np.float32(255))
+
+
+def _pixels(path: Path, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """The image, 8-bit grey; of `shape`, or where None of HKO-7's."""
+    from PIL import Image
+
+    with Image.open(path, formats=["PNG"]) as image:
+        size = (image.height, image.width)
+        if image.mode != "L" or size != (shape or SHAPE):
+            wanted = f"{(shape or SHAPE)[0]} x {(shape or SHAPE)[1]} pixels of 8-bit grey"
+            why = "as its archive says" if shape else f"HKO-7's, and no folder above it holds {DESCRIPTION}"
+            raise NotARadarFile(
+                f"it is {size[0]} x {size[1]}, mode {image.mode}; wanted {wanted} ({why})",
+                mend=f"Give an HKO-7 image, or one in an archive with its {DESCRIPTION}",
+            )
+        return np.array(image, np.uint8)
+
+
+def _time(name: str) -> np.datetime64:
+    try:
+        moment = datetime.strptime(_stamp(name), "%y%m%d%H%M%S")  # noqa: DTZ007  (datetime64 has no zone)
+    except ValueError:
+        raise NotARadarFile(
+            "a PNG has its valid time in its name only, and this is not one like RAD101231235400.png",
+            mend="Name it RADyymmddHHMM00.png",
+        ) from None
+    return np.datetime64(moment, "ns")
+
+
+def _stamp(name: str) -> str:
+    match = NAME.search(PurePath(name).name)
+    return match[1] if match else ""
+
+
+def _archive_of(path: Path, known: dict[Path, Archive | None]) -> Archive | None:
+    """The archive that an image lies in, looked up once per folder."""
+    folder = path.resolve().parent
+    if folder not in known:
+        above = [folder, *folder.parents][:DEEPEST]
+        file = next((parent / DESCRIPTION for parent in above if (parent / DESCRIPTION).is_file()), None)
+        known[folder] = _described(file) if file else None
+    return known[folder]
+
+
+def _described(file: Path) -> Archive:
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise NotARadarFile("it is not JSON", where=DESCRIPTION, mend="Import the archive again") from None
+    if not isinstance(description, dict):
+        raise NotARadarFile("it is not a JSON object", where=DESCRIPTION, mend="Import the archive again")
+    attributes = description.get("attributes")
+    title = attributes.get("title") if isinstance(attributes, dict) else None
+    return Archive(
+        grid=grid_of_archive(description),
+        noise_below=int(description.get("noise_below", 0)),
+        mask_true_is_seen=False,
+        title=str(title or "archive in HKO-7's layout"),
+    )
+
+
+def _mask_beside(source: Source) -> Source | None:
+    """The mask of an image: beside it, or in the parallel tree."""
+    path = source.path.resolve()
+    candidates = [path.with_suffix(".mask")]
+    parts = list(path.parts)
+    if FRAMES in parts:
+        at = len(parts) - 1 - parts[::-1].index(FRAMES)
+        parts[at] = MASKS
+        candidates.append(Path(*parts).with_suffix(".mask"))
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    return Source(path=found, name=found.name) if found else None
+
+
+def _is_mask(head: bytes) -> bool:
+    """Whether a zlib stream begins with booleans."""
+    if head[:1] != b"\x78":
+        return False
+    try:
+        start = zlib.decompressobj().decompress(head, 4096)
+    except zlib.error:
+        return False
+    return bool(start) and set(start) <= {0, 1}
+
+
+def _read_mask(mask: Source, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    count = int(np.prod(shape))
+    with reading(mask, TITLE):
+        stream = zlib.decompressobj()
+        data = stream.decompress(mask.path.read_bytes(), count + 1)
+        if len(data) != count or not set(data) <= {0, 1}:
+            raise NotARadarFile(f"it is not a mask of {shape[0]} x {shape[1]} booleans", mend=DAMAGED)
+    return np.frombuffer(data, np.bool_).reshape(shape)
+
+
+def _static_mask(source: Source) -> NDArray[np.bool_]:
+    with zipfile.ZipFile(source.path) as archive:
+        if "exclude_mask" not in members(archive):
+            raise NotARadarFile("it has no exclude_mask", mend=f"It holds {', '.join(members(archive))}")
+        mask = read_member(archive, "exclude_mask")
+    if mask.ndim != 2:
+        raise NotARadarFile(f"its exclude_mask has {mask.ndim} dimensions", mend=DAMAGED)
+    return mask.astype(np.bool_)

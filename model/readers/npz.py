@@ -1,0 +1,188 @@
+"""NumPy archives (.npz) of rain rate or reflectivity, and the bounded .npy decoding that they need.
+
+Arrays: `rain_rate` [t, y, x] (mm h-1) or `reflectivity` [t, y, x] (dBZ), and `times` [t] (datetime64, or ISO
+8601 text; UTC unless it says otherwise). Optional: pixel centres `x` and `y`, and `crs` (WKT or an authority
+code such as EPSG:32633). Without a grid the pixels count as 1 km around longitude 0, latitude 0 (azimuthal
+equidistant): distances are then right if the pixels are 1 km, places are not.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.core.units import MARSHALL_PALMER
+from model.readers.source import (
+    DAMAGED,
+    MAX_TOTAL_PIXELS,
+    Options,
+    Source,
+    check_size,
+    describe_zr,
+    file_by_file,
+    rain_of_reflectivity,
+)
+
+TITLE: Final = "NumPy npz"
+MAGIC: Final = b"PK\x03\x04"
+VARIABLES: Final = ("rain_rate", "reflectivity")
+MAX_NPY_HEADER_BYTES: Final = 65_536
+LOCAL_PIXEL_M: Final = 1000.0
+LOCAL_CRS: Final = "+proj=aeqd +lat_0=0 +lon_0=0 +x_0=0 +y_0=0 +datum=WGS84 +units=m"
+
+
+def matches(head: bytes, path: Path) -> bool:
+    """A zip archive that holds .npy members."""
+    if not head.startswith(MAGIC):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".npy") for name in archive.namelist())
+
+
+def read_file(source: Source, options: Options) -> FrameSequence:
+    """The frames of one archive."""
+    with zipfile.ZipFile(source.path) as archive:
+        held = members(archive)
+        name = _choose(held, options.variable)
+        shape, _ = member_header(archive, name)
+        if len(shape) == 2:
+            shape = (1, *shape)
+        if len(shape) != 3:
+            raise NotARadarFile(f"{name} has {len(shape)} dimensions, not [t, y, x]", mend="Give [t, y, x]")
+        check_size(*shape)
+        values = read_member(archive, name)
+        if values.dtype.kind not in "iuf":
+            raise NotARadarFile(f"{name} holds {values.dtype}, not numbers", mend="Give float32")
+        values = values.astype(np.float32, copy=False).reshape(shape)
+        if "times" not in held:
+            raise NotARadarFile("it has no array 'times'", mend=f"Add times [t]: it holds {', '.join(held)}")
+        times = _times(read_member(archive, "times"))
+        grid = _grid(archive, held, (shape[1], shape[2]))
+
+    attributes = {"radar_format": TITLE, "quantity": "rain rate"}
+    if name == "reflectivity":
+        relation = options.relation(MARSHALL_PALMER)
+        values = rain_of_reflectivity(values, relation)
+        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+    if "x" not in held:
+        attributes["georeference"] = "none in the file: 1 km pixels around longitude 0, latitude 0"
+    if times.size != shape[0]:
+        raise NotARadarFile(f"it has {shape[0]} frames and {times.size} times", mend="Give one time per frame")
+    order = np.argsort(times, kind="stable")
+    if not np.array_equal(order, np.arange(order.size)):
+        times, values = times[order], values[order]
+    return FrameSequence(rain_rate=values, times=times, grid=grid, attributes=attributes)
+
+
+read_frames = file_by_file(read_file, TITLE)
+
+
+def members(archive: zipfile.ZipFile) -> list[str]:
+    """Names of the arrays that an archive holds."""
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def member_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that an array declares, without reading it."""
+    with archive.open(f"{name}.npy") as file:
+        shape, dtype, _ = _npy_header(file)
+    return shape, dtype
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """An array of an archive; never unpickles, and reads no more than its header declares and the limit
+    allows.
+
+    Raises:
+        NotARadarFile: cut short, or it holds Python objects.
+        TooLarge: it declares more elements than any sequence may have.
+    """
+    with archive.open(f"{name}.npy") as file:
+        shape, dtype, fortran = _npy_header(file)
+        count = math.prod(shape)
+        if count > MAX_TOTAL_PIXELS:
+            raise TooLarge(f"{name} declares {count:,} values", mend=f"The limit is {MAX_TOTAL_PIXELS:,}")
+        data = file.read(count * dtype.itemsize)
+    if len(data) < count * dtype.itemsize:
+        raise NotARadarFile(f"{name} is cut short", mend=DAMAGED)
+    array = np.frombuffer(bytearray(data), dtype, count)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    """Shape, type and order of a .npy stream (numpy.lib.format), Python 2's `480L` too, which numpy warns
+    about.
+    """
+    if file.read(6) != b"\x93NUMPY":
+        raise NotARadarFile("a member is not a .npy array", mend=DAMAGED)
+    major = file.read(2)[0]
+    length = int.from_bytes(file.read(2 if major == 1 else 4), "little")
+    if length > MAX_NPY_HEADER_BYTES:
+        raise NotARadarFile("the header of an array is too long", mend=DAMAGED)
+    text = file.read(length).decode("latin-1")
+    header = ast.literal_eval(re.sub(r"(\d)L\b", r"\1", text.strip()))
+    shape = tuple(int(size) for size in header["shape"])
+    dtype = np.dtype(header["descr"])
+    if dtype.hasobject or dtype.kind not in "biufMUS" or min(shape, default=0) < 0:
+        raise NotARadarFile(f"an array holds {dtype}, which is not read", mend="Give numbers, times or text")
+    return shape, dtype, bool(header["fortran_order"])
+
+
+def _choose(held: list[str], variable: str | None) -> str:
+    wanted = VARIABLES if variable is None else (variable,)
+    found = next((name for name in wanted if name in held and name in VARIABLES), None)
+    if found is None:
+        raise UnknownVariable(f"it has no array {' or '.join(wanted)}", mend=f"It holds {', '.join(held)}")
+    return found
+
+
+def _times(values: NDArray[Any]) -> NDArray[np.datetime64]:
+    if values.dtype.kind == "M":
+        return values.reshape(-1).astype("datetime64[ns]")
+    if values.dtype.kind not in "US":
+        raise NotARadarFile(f"times are {values.dtype}", mend="Give datetime64, or ISO 8601 text")
+    texts = [t.decode("ascii", "replace") if isinstance(t, bytes) else str(t) for t in values.reshape(-1)]
+    return np.array([_utc(text) for text in texts], "datetime64[ns]")
+
+
+def _utc(text: str) -> np.datetime64:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise NotARadarFile(f"its time {text!r} is not ISO 8601", mend="Give 2010-08-26T00:05:00Z") from None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "ns")
+
+
+def _grid(archive: zipfile.ZipFile, held: list[str], shape: tuple[int, int]) -> Grid:
+    given = [name for name in ("x", "y", "crs") if name in held]
+    if not given:
+        crs = CRS.from_proj4(LOCAL_CRS)
+        return Grid.regular(crs, shape=shape, pixel_size=LOCAL_PIXEL_M, centre=(0.0, 0.0))
+    if len(given) < 3:
+        raise NotARadarFile(f"its grid is not whole: it has {', '.join(given)}", mend="Give x, y and crs, or none")
+    text = str(read_member(archive, "crs").reshape(-1)[0])
+    try:
+        crs = CRS.from_user_input(text)
+    except CRSError:
+        raise NotARadarFile(
+            f"its crs {text[:80]!r} is not known", mend="Give WKT, or a code such as EPSG:32633"
+        ) from None
+    x, y = (read_member(archive, axis).astype(np.float64) for axis in "xy")
+    if (y.size, x.size) != shape:
+        raise InputError(f"x and y make {y.size} x {x.size}, its frames are {shape[0]} x {shape[1]}", where="grid")
+    return Grid(crs=crs, x=x, y=y)

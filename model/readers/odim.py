@@ -1,0 +1,208 @@
+"""ODIM_H5 Cartesian composites and images (OPERA and most European services).
+
+Michelson et al., "OPERA Data Information Model for HDF5", versions 2.0 to 2.4. The valid time is the
+product's nominal time, or for an accumulation (ACRR) the end of its period. Corners are the outer corners of
+pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from model.core.errors import NotARadarFile, UnknownVariable
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.core.units import MARSHALL_PALMER, FloatArray
+from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
+from model.readers.source import (
+    Options,
+    Source,
+    describe_accumulation,
+    describe_zr,
+    file_by_file,
+    rain_of_reflectivity,
+    rain_per_hour,
+)
+
+TITLE: Final = "ODIM_H5"
+CARTESIAN: Final = ("COMP", "IMAGE", "CVOL")
+POLAR: Final = ("PVOL", "SCAN", "RAY", "AZIM", "ELEV", "ID")
+RATES: Final = ("RATE",)
+ACCUMULATIONS: Final = ("ACRR",)
+REFLECTIVITIES: Final = ("DBZH", "DBZ", "TH")
+PREFERENCE: Final = (*RATES, *ACCUMULATIONS, *REFLECTIVITIES)
+MAX_PIXEL_MISMATCH: Final = 0.01
+NO_ECHO: Final = np.float32(-np.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A data group (`dataset1/data1`) and its quantity."""
+
+    group: str
+    quantity: str
+
+
+def matches(head: bytes, path: Path) -> bool:
+    """HDF5 whose Conventions are ODIM_H5, or with an ODIM object at its root."""
+    if not head.startswith(MAGIC):
+        return False
+    with open_hdf5(path) as file:
+        conventions = str(optional_attribute(file, "", "Conventions") or "")
+        return conventions.startswith("ODIM") or ("what" in file and "object" in file["what"].attrs)
+
+
+def read_file(source: Source, options: Options) -> FrameSequence:
+    """The one frame of a composite; `variable` is a quantity (`DBZH`) or a group (`dataset1/data1`)."""
+    with open_hdf5(source.path) as file:
+        kind = str(attribute(file, "what", "object")).upper()
+        if kind in POLAR:
+            raise NotARadarFile(
+                f"it is a polar volume or scan (object {kind}), not a map",
+                mend="Make a Cartesian composite of it first (for instance with wradlib or Py-ART)",
+            )
+        if kind not in CARTESIAN:
+            raise NotARadarFile(f"its object is {kind}, not a composite", mend=f"Give {' or '.join(CARTESIAN)}")
+        image = _choose(_images(file), options.variable)
+        pixels = read_array(file, f"{image.group}/data")
+        grid = _grid(file, image, pixels.shape)
+        values = _values(file, image, pixels)
+        nominal = _time(_inherited(file, image, "what", "date"), _inherited(file, image, "what", "time"))
+        period = _period(file, image)
+        producer = str(optional_attribute(file, "what", "source") or "")
+
+    attributes = {"radar_format": TITLE, "source_product": f"{image.quantity} {producer}".strip()}
+    time = nominal
+    if image.quantity in REFLECTIVITIES:
+        relation = options.relation(MARSHALL_PALMER)
+        rain = rain_of_reflectivity(values, relation)
+        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+    elif image.quantity in ACCUMULATIONS:
+        if period is None:
+            raise NotARadarFile("its accumulation has no start and end", mend="Give startdate ... endtime in what")
+        start, time = period
+        rain = rain_per_hour(values, time - start)
+        attributes["quantity"] = describe_accumulation(time - start)
+    else:
+        rain = values
+        attributes["quantity"] = "rain rate"
+    rain[values == NO_ECHO] = 0.0
+    return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([time]), grid=grid, attributes=attributes)
+
+
+read_frames = file_by_file(read_file, TITLE)
+
+
+def _images(file: Any) -> list[Image]:  # noqa: ANN401  (an h5py.File)
+    """Every data group that names its quantity, datasets and data in the order of their numbers."""
+
+    def numbered(node: Any, word: str) -> list[str]:  # noqa: ANN401
+        names = [name for name in node if re.fullmatch(rf"{word}\d+", name)]
+        return sorted(names, key=lambda name: int(name.removeprefix(word)))
+
+    images = []
+    for dataset in numbered(file, "dataset"):
+        for data in numbered(file[dataset], "data"):
+            group = f"{dataset}/{data}"
+            quantity = _optional_inherited(file, group, "what", "quantity")
+            if quantity is not None:
+                images.append(Image(group=group, quantity=str(quantity).upper()))
+    return images
+
+
+def _choose(images: list[Image], variable: str | None) -> Image:
+    held = ", ".join(f"{image.quantity} ({image.group})" for image in images) or "no image"
+    if variable is not None:
+        found = [image for image in images if variable in (image.group, image.quantity)]
+        if not found or found[0].quantity not in PREFERENCE:
+            why = f"no variable {variable!r}" if not found else f"{variable!r}, which is not rain"
+            raise UnknownVariable(f"it has {why}", mend=f"It holds {held}")
+    else:
+        wanted = next((quantity for quantity in PREFERENCE if any(i.quantity == quantity for i in images)), None)
+        found = [image for image in images if image.quantity == wanted]
+        if not found:
+            raise UnknownVariable("it has no rain rate, accumulation or reflectivity", mend=f"It holds {held}")
+    if len(found) > 1:
+        raise UnknownVariable(
+            f"it has {len(found)} images of {found[0].quantity}", mend=f"Name one as variable: it holds {held}"
+        )
+    return found[0]
+
+
+def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noqa: ANN401  (an h5py.File)
+    """offset + gain * pixel, float32 [y, x]: NaN where nodata, -inf where undetect (looked at, no echo)."""
+    gain, offset, nodata, undetect = (
+        float(_inherited(file, image, "what", name)) for name in ("gain", "offset", "nodata", "undetect")
+    )
+    values = (pixels * gain + offset).astype(np.float32)
+    values[pixels == undetect] = NO_ECHO
+    values[pixels == nodata] = np.nan
+    return values
+
+
+def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
+    """Pixel centres from the upper-left corner and the pixel size, held against the other corners."""
+
+    def where(name: str) -> float:
+        return float(_inherited(file, image, "where", name))
+
+    nx, ny = int(where("xsize")), int(where("ysize"))
+    if (ny, nx) != shape:
+        raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {ny} x {nx}", mend="Correct it")
+    crs = CRS.from_user_input(str(_inherited(file, image, "where", "projdef")))
+    to_xy = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
+    left, top = to_xy.transform(where("UL_lon"), where("UL_lat"))
+    right, bottom = to_xy.transform(where("LR_lon"), where("LR_lat"))
+    dx, dy = (right - left) / nx, (top - bottom) / ny
+    if not crs.is_geographic:
+        for axis, size, declared in (("x", dx, where("xscale")), ("y", dy, where("yscale"))):
+            if not abs(size / declared - 1) < MAX_PIXEL_MISMATCH:
+                raise NotARadarFile(
+                    f"its corners make pixels of {size:.1f} along {axis}, its {axis}scale is {declared:.1f}",
+                    mend="Correct its where",
+                )
+        dx, dy = where("xscale"), where("yscale")
+    return Grid(crs=crs, x=left + (np.arange(nx) + 0.5) * dx, y=top - (np.arange(ny) + 0.5) * dy)
+
+
+def _inherited(file: Any, image: Image, group: str, name: str) -> Any:  # noqa: ANN401
+    """An attribute of `what` or `where`: of the data, else of its data set, else of the file."""
+    value = _optional_inherited(file, image.group, group, name)
+    if value is None:
+        raise NotARadarFile(f"it lacks the attribute {name} of {group}", mend="Give a file as its producer wrote it")
+    return value
+
+
+def _optional_inherited(file: Any, path: str, group: str, name: str) -> Any:  # noqa: ANN401
+    for parent in (f"{path}/", f"{path.split('/', maxsplit=1)[0]}/", ""):
+        value = optional_attribute(file, f"{parent}{group}", name)
+        if value is not None:
+            return value
+    return None
+
+
+def _period(file: Any, image: Image) -> tuple[np.datetime64, np.datetime64] | None:  # noqa: ANN401
+    names = ("startdate", "starttime", "enddate", "endtime")
+    start_date, start_time, end_date, end_time = (
+        _optional_inherited(file, image.group, "what", name) for name in names
+    )
+    if None in (start_date, start_time, end_date, end_time):
+        return None
+    return _time(start_date, start_time), _time(end_date, end_time)
+
+
+def _time(date: object, clock: object) -> np.datetime64:
+    """`20180824`, `181500` -> UTC."""
+    text = f"{date}{clock}"
+    try:
+        return np.datetime64(datetime.strptime(text, "%Y%m%d%H%M%S"), "ns")  # noqa: DTZ007  (UTC)
+    except ValueError:
+        raise NotARadarFile(f"its time {text!r} is not YYYYMMDDhhmmss", mend="Correct its what") from None
