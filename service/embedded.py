@@ -184,28 +184,27 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all children; those that take too long are killed."""
         self._stopping.set()
-        self._go_on.set()
         if self._thread.is_alive():
             self._thread.join()
-        for child in self._others:
-            child.signal(signal.SIGTERM)
-        _wait(self._others, STOP_SECONDS)
-        for child in self._others:
-            child.signal(signal.SIGKILL)
-        self._redis.signal(signal.SIGTERM)
-        _wait([self._redis], STOP_SECONDS)
-        self._redis.signal(signal.SIGKILL)
-        _wait([self._redis, *self._others], STOP_SECONDS)
         if self._short is not None:
             shutil.rmtree(self._short, ignore_errors=True)
 
     def _keep(self) -> None:
+        """Start and tend the children, and stop them: the kernel kills them when the thread that began them ends."""
         while not self._stopping.is_set():
             self._redis.tend()
             if self._go_on.is_set():
                 for child in self._others:
                     child.tend()
             self._stopping.wait(0.1)
+        self._end(self._others)
+        self._end([self._redis])
+
+    def _end(self, children: Sequence[Child]) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for child in children:
+                child.signal(number)
+            _wait(children, STOP_SECONDS)
 
     def _redis_command(self) -> list[str]:
         options = {
@@ -217,6 +216,7 @@ class Supervisor:
             "appendonly": "no",
             "daemonize": "no",
             "loglevel": "warning",
+            "logfile": str(self._folder / "redis.log"),
             "maxmemory-policy": "noeviction",
         }
         return [str(redis_program()), *(word for key, value in options.items() for word in (f"--{key}", value))]

@@ -7,7 +7,7 @@ from celery import Celery
 from service.jobs.queue import RECONCILE, SCAN_FEEDS, celery_app
 from service.settings import Settings
 
-TASKS = ("workers.lifecycle", "workers.nowcast", "workers.schedule")
+TASKS = ("workers.lifecycle", "workers.tasks")
 
 
 def worker_app(settings: Settings) -> Celery:

@@ -10,24 +10,21 @@ import click
 
 from service.settings import BadSetting, Settings, load_settings
 
-LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False)
-
 
 @click.command()
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Nowcasts at a time.")
-@click.option("--log-level", type=LEVELS, default="INFO", show_default=True, help="What is logged on stderr.")
-def worker(concurrency: int, log_level: str) -> None:
+def worker(concurrency: int) -> None:
     """Take jobs from the queue and run them. One process per GPU: start one worker for each."""
     settings = _with_broker()
     from workers.app import worker_app
     from workers.lifecycle import configure_logging
 
-    configure_logging(log_level.upper())
+    configure_logging(settings)
     app = worker_app(settings)
     process = app.Worker(
         concurrency=concurrency,
         pool="prefork",
-        loglevel=log_level.upper(),
+        loglevel="WARNING",
         quiet=True,
         without_gossip=True,
         without_mingle=True,
@@ -37,8 +34,7 @@ def worker(concurrency: int, log_level: str) -> None:
 
 
 @click.command()
-@click.option("--log-level", type=LEVELS, default="INFO", show_default=True, help="What is logged on stderr.")
-def beat(log_level: str) -> None:
+def beat() -> None:
     """Send the schedule's tasks: the reconciler and the scan of the feeds. One is enough; two do no harm."""
     settings = _with_broker()
     from celery.beat import Scheduler, Service
@@ -46,7 +42,7 @@ def beat(log_level: str) -> None:
     from workers.app import worker_app
     from workers.lifecycle import configure_logging
 
-    configure_logging(log_level.upper())
+    configure_logging(settings)
     service = Service(worker_app(settings), scheduler_cls=Scheduler)
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -6,24 +6,29 @@ import logging
 import os
 import socket
 import threading
+import warnings
 from typing import Any
 
+from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutdown
 from redis.exceptions import RedisError
 
 from service.jobs.live import beat_heart, stop_heart
 from service.jobs.queue import RECONCILE, SCAN_FEEDS
+from service.log import log_to_stderr
 from service.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 _stopping = threading.Event()
 
 
-def configure_logging(level: str = "INFO") -> None:
+def configure_logging(settings: Settings) -> None:
     """One line per record on stderr; Celery's own chatter only from warnings on."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("celery", "kombu", "amqp"):
+    log_to_stderr(settings.log_level)
+    for name in ("celery", "kombu", "multiprocessing"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Celery warns of root because of pickle, which no message of ours may be.
+    warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
 
 
 def worker_name() -> str:
@@ -33,14 +38,14 @@ def worker_name() -> str:
 
 @setup_logging.connect(weak=False)
 def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    configure_logging()
+    configure_logging(load_settings())
 
 
 @worker_process_init.connect(weak=False)
 def _load(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Import what every job needs before the first one asks for it."""
-    import model.readers
-    import model.runtime.load  # noqa: F401
+    import workers.frames
+    import workers.nowcast  # noqa: F401
 
 
 @worker_ready.connect(weak=False)

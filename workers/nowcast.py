@@ -1,4 +1,4 @@
-"""The task that runs one nowcast. It may run more than once; its result is published once."""
+"""Running one nowcast. It may run more than once; its result is published once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from model.core.catalog import ModelInfo
 from model.core.errors import InputError, TooFewFrames
 from service.jobs.ledger import Job, Problem, problem_of
-from service.jobs.queue import RUN_NOWCAST
 from service.store import input_key, result_key
-from workers.context import Context, process_context
+from workers.context import Context
 from workers.lease import Lease, Stopped
 from workers.publish import check_opens, put_file
 
@@ -35,14 +33,8 @@ INTERNAL: Final = Problem(
 log = logging.getLogger(__name__)
 
 
-@shared_task(name=RUN_NOWCAST)
-def run_nowcast(job_id: str) -> None:
-    """Run the job of that id, unless it is finished or another worker's."""
-    run(job_id, process_context())
-
-
 def run(job_id: str, context: Context) -> None:
-    """Claim the job, run it, and write down how it ended."""
+    """Claim the job, run it, and write down how it ended; nothing where it is finished or another worker's."""
     ledger, settings = context.ledger, context.settings
     job = ledger.claim(job_id, settings.lease_seconds, max_attempts=settings.max_attempts)
     if job is None:

@@ -1,4 +1,4 @@
-"""What the schedule does: queue again what the queue has lost, delete what is old, scan the feeds."""
+"""The reconciler: queues again what the queue has lost, fails what keeps killing its worker, deletes what is old."""
 
 from __future__ import annotations
 
@@ -6,32 +6,21 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from celery import shared_task
-
 from service.jobs.job import Kind, Problem
-from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, RECONCILE, SCAN_FEEDS, redis_client
+from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix
-from workers.context import Context, process_context
-from workers.feeds import scan
+from workers.context import Context
 
 BATCH: Final = 500
 
 log = logging.getLogger(__name__)
 
 
-@shared_task(name=RECONCILE)
-def reconcile() -> None:
-    """Make the queue agree with the ledger."""
-    context = process_context()
+def reconcile(context: Context) -> None:
+    """Make the queue agree with the ledger, and the store with the retention."""
     take_back(context)
     queue_again(context)
     expire(context)
-
-
-@shared_task(name=SCAN_FEEDS)
-def scan_feeds() -> None:
-    """Look for new frames."""
-    scan(process_context())
 
 
 def take_back(context: Context) -> None:
@@ -53,7 +42,7 @@ def queue_again(context: Context) -> None:
     kinds: tuple[tuple[Kind, str], ...] = (("feed", FEEDS_QUEUE), ("upload", NOWCASTS_QUEUE))
     before = datetime.now(UTC) - timedelta(seconds=context.settings.requeue_seconds)
     with redis_client(context.settings) as redis:
-        held = {kind: int(redis.llen(queue)) for kind, queue in kinds}  # type: ignore[arg-type]
+        held = {kind: int(redis.llen(queue)) for kind, queue in kinds}
     for kind, _ in kinds:
         missing = min(context.ledger.waiting(kind) - held[kind], BATCH)
         if missing <= 0:

@@ -1,0 +1,32 @@
+"""The tasks by name. What they do lies in modules that know nothing of Celery's application."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from service.jobs.queue import RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from workers.context import process_context
+
+
+@shared_task(name=RUN_NOWCAST)
+def run_nowcast(job_id: str) -> None:
+    """Run the job of that id."""
+    from workers.nowcast import run
+
+    run(job_id, process_context())
+
+
+@shared_task(name=RECONCILE)
+def reconcile() -> None:
+    """Make the queue agree with the ledger."""
+    from workers import reconcile as reconciler
+
+    reconciler.reconcile(process_context())
+
+
+@shared_task(name=SCAN_FEEDS)
+def scan_feeds() -> None:
+    """Look for new frames."""
+    from workers.feeds import scan
+
+    scan(process_context())
