@@ -11,13 +11,15 @@ from typing import TypeVar
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from model.core.errors import InputError
+from model.core.errors import InputError, MixedGrids
 from model.core.forecast import write_netcdf
+from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.data.archive import Archive, ArchiveWriter, frame_path
+from model.data.archive import DESCRIPTION, Archive, ArchiveWriter, frame_path
 from model.data.synth import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
 from model.readers import read
 
@@ -30,9 +32,7 @@ class Size(click.ParamType[tuple[int, int]]):
 
     name = "size"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         if isinstance(value, tuple):
             return value
         parts = str(value).lower().split("x")
@@ -54,9 +54,7 @@ def archive() -> None:
 @click.option("--step", type=click.FloatRange(0.5, 60), default=5.0, show_default=True, help="Minutes.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same storms.")
 @click.option("--weather", type=click.Choice(list(WEATHERS)), default="frontal", show_default=True)
-@click.option(
-    "--no-data", "sectors", type=click.IntRange(0, 12), default=0, help="Sectors that the radar cannot see."
-)
+@click.option("--no-data", "sectors", type=click.IntRange(0, 12), default=0, help="Sectors that the radar cannot see.")
 def synth(
     out: Path,
     frames: int,
@@ -143,31 +141,51 @@ class _Import:
 
     root: Path
     step_minutes: float | None
+    grid: Grid | None
     waiting: list[FrameSequence] = field(default_factory=list)
     writer: ArchiveWriter | None = None
     written: int = 0
     skipped: int = 0
 
+    def check_grid(self, sequence: FrameSequence) -> None:
+        """Raise MixedGrids unless the frames lie on the archive's grid, which is that of the first frames."""
+        self.grid = self.grid or sequence.grid
+        if not self.grid.matches(sequence.grid):
+            raise MixedGrids("it lies on another grid than the archive", mend="Import it into one of its own")
+
     def add(self, sequence: FrameSequence) -> None:
+        """Write the frames, or let them wait; a few, for a frame of a continent takes 100 MB."""
+        self.waiting.append(sequence)
         if self.writer is None and self.step_minutes is None:
-            self.step_minutes = _step_of([*self.waiting, sequence])
-            if self.step_minutes is None:
-                self.waiting.append(sequence)
+            steps = _steps_of(self.waiting)
+            if steps.size < 2 or (steps.size < 4 and np.unique(steps).size == steps.size):
                 return
-        waiting, self.waiting = [*self.waiting, sequence], []
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the frames that wait.
+
+        Raises:
+            InputError: the time step cannot be known from one frame.
+        """
+        if self.waiting and self.writer is None and self.step_minutes is None:
+            steps = _steps_of(self.waiting)
+            if not steps.size:
+                raise InputError(
+                    "only one valid time was found, so the time step is not known",
+                    where="FILES",
+                    mend="Give more files, or --step MINUTES",
+                )
+            self.step_minutes = float(steps.min())
+        waiting, self.waiting = self.waiting, []
         for one in waiting:
             self._write(one)
 
     def _write(self, sequence: FrameSequence) -> None:
         if self.writer is None:
-            assert self.step_minutes is not None  # noqa: S101  (add() sees to it)
-            self.writer = ArchiveWriter(
-                self.root, sequence.grid, self.step_minutes, dict(sequence.attributes)
-            )
-        elif not self.writer.grid.matches(sequence.grid):
-            raise InputError(
-                "it lies on another grid than the archive", mend="Import it into an archive of its own"
-            )
+            if self.step_minutes is None:
+                raise ValueError("frames are written once the time step is known")
+            self.writer = ArchiveWriter(self.root, sequence.grid, self.step_minutes, dict(sequence.attributes))
         for time, rain in zip(sequence.times, sequence.rain_rate, strict=True):
             if frame_path(self.root, time).exists():
                 self.skipped += 1
@@ -176,10 +194,10 @@ class _Import:
                 self.written += 1
 
 
-def _step_of(sequences: Sequence[FrameSequence]) -> float | None:
-    """The shortest step (minutes) between the valid times seen, or None while there is but one."""
+def _steps_of(sequences: Sequence[FrameSequence]) -> NDArray[np.float64]:
+    """Minutes between the valid times seen."""
     times = np.unique(np.concatenate([sequence.times for sequence in sequences]))
-    return float(np.diff(times).min() / np.timedelta64(1, "s")) / 60 if times.size > 1 else None
+    return np.asarray(np.diff(times) / np.timedelta64(1, "s"), np.float64) / 60
 
 
 @archive.command("import")
@@ -188,36 +206,30 @@ def _step_of(sequences: Sequence[FrameSequence]) -> float | None:
 @click.option("--variable", help="Variable to read, where a file has several.")
 @click.option("--zr", help="Z-R relation for reflectivity; default: the format's own.")
 @click.option("--step", type=click.FloatRange(0.5, 60), help="Minutes between frames; default: as found.")
-def import_(
-    files: tuple[Path, ...], out: Path, variable: str | None, zr: str | None, step: float | None
-) -> None:
+def import_(files: tuple[Path, ...], out: Path, variable: str | None, zr: str | None, step: float | None) -> None:
     """Read radar FILES (or folders of them) into the archive --out, one at a time.
 
     May be run again: frames that the archive has are left alone. A file that cannot be read is named and
     passed over.
     """
     paths = _expanded(files)
-    if step is None and (out / "archive.json").exists():
-        step = Archive(out).step_minutes
-    work, bad = _Import(out, step), 0
+    kept = Archive(out) if (out / DESCRIPTION).exists() else None
+    work = _Import(out, kept.step_minutes if kept and step is None else step, kept.grid if kept else None)
+    bad = 0
     for path in _progress(paths, len(paths), "files"):
         try:
-            work.add(read([path], variable=variable, zr=zr))
+            sequence = read([path], variable=variable, zr=zr)
+            work.check_grid(sequence)
         except InputError as error:
             bad += 1
             place = "" if str(path) in str(error) else f"{path}: "
             click.echo(f"passed over: {place}{error}", err=True)
-    if work.waiting:
-        raise InputError(
-            "only one valid time was found, so the time step is not known",
-            where=str(paths[0]),
-            mend="Give more files, or --step MINUTES",
-        )
+            continue
+        work.add(sequence)
+    work.flush()
     click.echo(f"{out}: {work.written} frames written, {work.skipped} there already, {bad} files passed over")
     if work.writer is None:
-        raise InputError(
-            f"none of {len(paths)} files could be read", where="FILES", mend="See the lines above"
-        )
+        raise InputError(f"none of {len(paths)} files could be read", where="FILES", mend="See the lines above")
 
 
 def _expanded(files: Sequence[Path]) -> list[Path]:
@@ -240,11 +252,7 @@ def info(folder: Path, as_json: bool) -> None:
     step = np.timedelta64(round(found.step_minutes * 60), "s")
     days = np.unique(times.astype("datetime64[D]"))
     same_day = np.diff(times.astype("datetime64[D]")) == np.timedelta64(0, "D")
-    missing = (
-        np.maximum(np.round(np.diff(times)[same_day] / step).astype(int) - 1, 0)
-        if times.size
-        else np.zeros(0)
-    )
+    missing = np.maximum(np.round(np.diff(times)[same_day] / step).astype(int) - 1, 0) if times.size else np.zeros(0)
     dy, dx = found.grid.pixel_size_m
     facts: dict[str, object] = {
         "frames": int(times.size),

@@ -12,6 +12,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 from model.core.errors import InputError
+from model.core.forecast import write_netcdf
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive
 from model.data.cli import archive
@@ -40,9 +41,7 @@ def test_frames_are_those_of_a_radar_product() -> None:
 
 @pytest.mark.parametrize("weather", WEATHERS)
 def test_every_weather_has_rain_dry_pixels_and_cores(weather: str) -> None:
-    rain = synthesise(
-        frames=2, shape=(256, 256), step_minutes=5, seed=11, weather=WEATHERS[weather]()
-    ).rain_rate
+    rain = synthesise(frames=2, shape=(256, 256), step_minutes=5, seed=11, weather=WEATHERS[weather]()).rain_rate
     wet = (rain > 0).mean()
     assert 0.05 < wet < 0.97
     assert rain.max() > 10
@@ -51,9 +50,7 @@ def test_every_weather_has_rain_dry_pixels_and_cores(weather: str) -> None:
 
 
 def test_storms_move_with_the_steering_wind() -> None:
-    east = Weather(
-        steering_speed=20, steering_towards_deg=90, shear=0, veering_deg_per_hour=0, texture_life=60
-    )
+    east = Weather(steering_speed=20, steering_towards_deg=90, shear=0, veering_deg_per_hour=0, texture_life=60)
     sequence = synthesise(frames=3, shape=(192, 192), step_minutes=5, seed=2, weather=east)
     first, last = np.log1p(sequence.rain_rate[0]), np.log1p(sequence.rain_rate[2])
     # 20 m/s for 10 min is 12 km: the best match of the two frames lies there.
@@ -80,9 +77,7 @@ def test_sectors_without_data_are_nan_in_every_frame() -> None:
     assert not blind[0, 48, 64]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"frames": 0}, {"shape": (8, 96)}, {"step_minutes": 0.0}, {"pixel_size_m": -1.0}]
-)
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"shape": (8, 96)}, {"step_minutes": 0.0}, {"pixel_size_m": -1.0}])
 def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         synthesise(**{**SMALL, "seed": 0, **wrong})  # type: ignore[arg-type]
@@ -90,9 +85,7 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
 
 def test_the_command_writes_a_file_that_reads_back(tmp_path: Path) -> None:
     out = tmp_path / "storms.nc"
-    result = CliRunner().invoke(
-        archive, ["synth", str(out), "--frames", "3", "--size", "64x80", "--seed", "5"]
-    )
+    result = CliRunner().invoke(archive, ["synth", str(out), "--frames", "3", "--size", "64x80", "--seed", "5"])
     assert result.exit_code == 0, result.output
     with xr.open_dataset(out) as dataset:
         read = FrameSequence.from_dataset(dataset.load())
@@ -122,30 +115,27 @@ def test_days_differ_from_each_other(tmp_path: Path) -> None:
     assert (kept.read(kept.times[0]) != kept.read(kept.times[24])).any()
 
 
+def _one_frame(sequence: FrameSequence, index: int, path: Path) -> Path:
+    """Frame `index` as a file of its own."""
+    only = slice(index, index + 1)
+    write_netcdf(
+        FrameSequence(rain_rate=sequence.rain_rate[only], times=sequence.times[only], grid=sequence.grid), path
+    )
+    return path
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     """Three files of one frame each, and one that is no radar file."""
-    from model.core.forecast import write_netcdf
-
+    folder = tmp_path / "in"
+    folder.mkdir()
     made = synthesise(frames=3, shape=(48, 64), step_minutes=5, seed=9)
-    paths = [tmp_path / "in" / f"{k}.nc" for k in range(3)]
-    paths[0].parent.mkdir()
-    for k, path in enumerate(paths):
-        one = FrameSequence(
-            rain_rate=made.rain_rate[k : k + 1],
-            times=made.times[k : k + 1],
-            grid=made.grid,
-            attributes=made.attributes,
-        )
-        write_netcdf(one, path)
-    broken = tmp_path / "in" / "broken.nc"
+    broken = folder / "broken.nc"
     broken.write_bytes(b"not a radar file")
-    return [*paths, broken]
+    return [*(_one_frame(made, index, folder / f"{index}.nc") for index in range(3)), broken]
 
 
-def test_import_takes_what_it_can_names_the_rest_and_can_be_repeated(
-    files: list[Path], tmp_path: Path
-) -> None:
+def test_import_takes_what_it_can_names_the_rest_and_can_be_repeated(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "archive"
     run = CliRunner().invoke(archive, ["import", *map(str, files), "--out", str(out)])
     assert run.exit_code == 0, run.output
@@ -154,6 +144,24 @@ def test_import_takes_what_it_can_names_the_rest_and_can_be_repeated(
     assert Archive(out).step_minutes == 5
     again = CliRunner().invoke(archive, ["import", str(files[0].parent), "--out", str(out)])
     assert "0 frames written, 3 there already, 1 files passed over" in again.output
+
+
+def test_a_file_on_another_grid_is_passed_over_and_the_time_step_is_the_usual_one(tmp_path: Path) -> None:
+    times = (0, 20, 25, 30)  # a gap between the first two files
+    made = synthesise(frames=7, shape=(48, 64), step_minutes=5, seed=9)
+    paths = [_one_frame(made, minutes // 5, tmp_path / f"{minutes:02}.nc") for minutes in times]
+    other = _one_frame(synthesise(frames=2, shape=(32, 32), step_minutes=5, seed=9), 1, tmp_path / "15.nc")
+    out = tmp_path / "archive"
+    run = CliRunner().invoke(archive, ["import", *map(str, [paths[0], other, *paths[1:]]), "--out", str(out)])
+    assert "4 frames written, 0 there already, 1 files passed over" in run.output
+    assert f"{other}: it lies on another grid" in run.output
+    assert Archive(out).step_minutes == 5
+
+
+def test_import_into_a_folder_of_something_else_is_refused(files: list[Path], tmp_path: Path) -> None:
+    run = CliRunner().invoke(archive, ["import", *map(str, files[:3]), "--out", str(files[0].parent)])
+    assert isinstance(run.exception, InputError)
+    assert "not an archive" in str(run.exception)
 
 
 def test_import_of_nothing_readable_is_bad_input(files: list[Path], tmp_path: Path) -> None:
