@@ -166,13 +166,18 @@ def table(forecast: RainFile) -> Table:
     return rows
 
 
+def named(files: Sequence[str]) -> str:
+    """File names as a person would say them: all of a few, else the first and the last."""
+    return ", ".join(files) if len(files) <= 3 else f"{len(files)} files, {files[0]} to {files[-1]}"
+
+
 def show(console: Console, client: Client, status: dict[str, Any]) -> None:
     """Print the result's table, and where to look at it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "nowcast.nc"
         path.write_bytes(client.call(f"/v1/nowcasts/{status['id']}/result?format=netcdf"))
         forecast = RainFile.open(path)
-        console.print(f"\nNowcast by [bold]{status['model_used']}[/] from {', '.join(status['files'])}")
+        console.print(f"\nNowcast by [bold]{status['model_used']}[/] from {named(status['files'])}", soft_wrap=True)
         if status.get("note"):
             console.print(f"Note: {status['note']}", markup=False)
         console.print(table(forecast))

@@ -1,0 +1,64 @@
+"""What `make run` does, from the outside."""
+
+from __future__ import annotations
+
+import email
+import os
+import subprocess
+import sys
+from email.policy import HTTP
+from pathlib import Path
+
+import pytest
+
+from model.core.catalog import DEFAULT_MODEL, Catalog
+from service.demo import multipart, named
+
+
+def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m service.demo --once` with a data folder and a port of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ECHOCAST_")}
+    environment |= {"ECHOCAST_DATA_DIR": str(tmp_path / "data"), "ECHOCAST_PORT": "0", "COLUMNS": "120"}
+    command = [sys.executable, "-m", "service.demo", "--once", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+
+
+@pytest.fixture
+def shipped() -> None:
+    """The default model is there: without it the service does not call itself ready."""
+    if not any(info.name == DEFAULT_MODEL for info in Catalog().models()):
+        pytest.skip(f"the package {DEFAULT_MODEL} is not part of this checkout")
+
+
+@pytest.mark.usefixtures("shipped")
+def test_the_sample_is_forecast_over_http_and_the_service_ends(tmp_path: Path) -> None:
+    done = demo(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"Nowcast by {DEFAULT_MODEL}" in done.stdout
+    assert "heaviest" in done.stdout
+    assert "/?nowcast=" in done.stdout
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_file_that_is_no_radar_file_is_named(tmp_path: Path) -> None:
+    wrong = tmp_path / "holiday.h5"
+    wrong.write_text("not radar")
+    done = demo(tmp_path, str(wrong))
+    assert done.returncode == 1
+    assert "holiday.h5" in done.stderr.splitlines()[-1]
+
+
+def test_uploads_are_multipart_forms_that_others_can_read(tmp_path: Path) -> None:
+    file = tmp_path / 'one "odd" name.h5'
+    file.write_bytes(b"\x89HDF\r\n\x1a\n\x00--")
+    body, content_type = multipart([file], {"steps": "3"})
+    message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=HTTP)
+    steps, upload = message.iter_parts()
+    assert steps.get_content().strip() == "3"
+    assert upload.get_filename() == "one %22odd%22 name.h5"
+    assert upload.get_payload(decode=True) == file.read_bytes()
+
+
+def test_many_files_are_told_in_short() -> None:
+    assert named(["a", "b"]) == "a, b"
+    assert named(["a", "b", "c", "d"]) == "4 files, a to d"
