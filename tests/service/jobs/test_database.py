@@ -1,0 +1,35 @@
+"""Migrations: the same tables as the code says, made once, whoever comes first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from service.jobs.database import HEAD, MIGRATIONS, open_engine
+from service.jobs.tables import Base
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:
+    engine = open_engine(database_url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+def test_head_is_the_newest_migration() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
+
+
+def test_processes_that_start_together_make_the_tables_once(database_url: str) -> None:
+    program = "import sys; from service.jobs.ledger import Ledger; Ledger(sys.argv[1]).check()"
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, database_url], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors

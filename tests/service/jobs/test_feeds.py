@@ -1,0 +1,63 @@
+"""The feeds' file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.jobs.feeds import read_feeds
+
+GOOD = '[[feed]]\nname = "north"\nfolder = "frames"\n'
+
+
+@pytest.fixture
+def feeds_file(tmp_path: Path) -> Path:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "out").mkdir()
+    return tmp_path / "feeds.toml"
+
+
+def test_no_file_is_no_feeds(feeds_file: Path) -> None:
+    assert read_feeds(feeds_file).feeds == ()
+    assert read_feeds(feeds_file).problems == ()
+
+
+def test_folders_are_relative_to_the_file(feeds_file: Path) -> None:
+    feeds_file.write_text(GOOD + 'out = "out"\npattern = "*.h5"\nsteps = 6\nframes = 4\nmodel = "persistence"\n')
+    [feed] = read_feeds(feeds_file).feeds
+    assert feed.folder == feeds_file.parent / "frames"
+    assert feed.output("a.h5") == feeds_file.parent / "out" / "a.h5.nowcast.nc"
+    assert (feed.pattern, feed.steps, feed.frames, feed.model) == ("*.h5", 6, 4, "persistence")
+
+
+def test_nowcasts_lie_beside_the_frames_where_nothing_else_is_said(feeds_file: Path) -> None:
+    feeds_file.write_text(GOOD)
+    assert read_feeds(feeds_file).feeds[0].output("a.h5") == feeds_file.parent / "frames" / "a.h5.nowcast.nc"
+
+
+@pytest.mark.parametrize(
+    ("bad", "where", "what"),
+    [
+        ("[[feed]\n", "feeds.toml", "line 1"),
+        ("[feed]\nname = 'x'\n", "feeds.toml", "[feed]"),
+        ("feeds = 3\n" + GOOD, "feeds.toml", "'feeds'"),
+        (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\ncolour = 3\n", "feed 'b', colour", "unknown key"),
+        (GOOD + "[[feed]]\nname = 'b'\nfolder = 'nowhere'\n", "feed 'b', folder", "nowhere is not a folder"),
+        (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nout = 'no'\n", "feed 'b', out", "is not a folder"),
+        (GOOD + "[[feed]]\nfolder = 'frames'\n", "feed 2, name", "missing"),
+        (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nsteps = 0\n", "feed 'b', steps", "greater than"),
+        (GOOD + GOOD, "feed.name", "two feeds"),
+        ("feed = 3\n", "feeds.toml", "[[feed]]"),
+        ("feed = [3]\n", "feed 1", "dictionary"),
+    ],
+)
+def test_a_bad_feed_is_named_and_does_not_stop_the_others(feeds_file: Path, bad: str, where: str, what: str) -> None:
+    feeds_file.write_text(bad)
+    found = read_feeds(feeds_file)
+    [problem] = found.problems
+    assert where in problem["where"]
+    assert str(feeds_file) in problem["where"]
+    assert what in problem["what"] + problem["mend"]
+    assert problem["mend"]
+    assert [feed.name for feed in found.feeds] == (["north"] if GOOD in bad else [])

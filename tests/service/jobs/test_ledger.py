@@ -1,0 +1,166 @@
+"""The ledger, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.jobs.ledger import (
+    IdempotencyConflict,
+    Job,
+    JobInput,
+    JobStatus,
+    Ledger,
+    NewJob,
+    Problem,
+    UnknownJob,
+)
+
+NEW = NewJob(model="auto", steps=12, inputs=(JobInput(name="a.npz", key="k/0", size=7),), zr="hko7")
+PROBLEM = Problem(code="not-a-radar-file", what="it is empty", where="a.npz", mend="Send the file again")
+
+
+def expire_lease(ledger: Ledger, job: Job) -> None:
+    assert ledger.renew(job, -1)
+
+
+def test_a_job_is_accepted_then_runs_then_is_successful(ledger: Ledger) -> None:
+    made = ledger.create(NEW)
+    assert (made.status, made.inputs, made.zr, made.progress_total) == (JobStatus.ACCEPTED, NEW.inputs, "hko7", 12)
+    assert made.created.tzinfo is UTC
+    job = ledger.claim(made.id, 60)
+    assert job is not None
+    assert ledger.get(made.id).status is JobStatus.RUNNING
+    assert ledger.describe(job, model_used="extrapolation@1", note="too short")
+    assert ledger.renew(job, 60, progress_done=5)
+    assert ledger.get(made.id).progress_done == 5
+    assert ledger.succeed(job, result_key="r", input_key="i")
+    done = ledger.get(made.id)
+    assert (done.status, done.result_key, done.input_key, done.progress_done) == (JobStatus.SUCCESSFUL, "r", "i", 12)
+    assert (done.model_used, done.note, done.attempt) == ("extrapolation@1", "too short", 1)
+    assert done.started is not None
+    assert done.finished is not None
+    assert made.created <= done.started <= done.finished
+
+
+def test_one_of_many_claims_wins(ledger: Ledger) -> None:
+    made = ledger.create(NEW)
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda _: ledger.claim(made.id, 60), range(16)))
+    assert Counter(claim is not None for claim in claims) == {True: 1, False: 15}
+
+
+def test_a_lease_that_ran_out_goes_to_another_worker_and_only_that_one_can_finish(ledger: Ledger) -> None:
+    made = ledger.create(NEW)
+    first = ledger.claim(made.id, 60)
+    assert first is not None
+    assert ledger.claim(made.id, 60) is None
+    expire_lease(ledger, first)
+    second = ledger.claim(made.id, 60)
+    assert second is not None
+    assert second.attempt == 2
+    assert not ledger.renew(first, 60)
+    assert not ledger.succeed(first, result_key="r", input_key="i")
+    assert not ledger.fail(first, PROBLEM)
+    assert ledger.succeed(second, result_key="r", input_key="i")
+    assert not ledger.succeed(second, result_key="again", input_key="again")
+    assert ledger.get(made.id).result_key == "r"
+
+
+def test_a_job_is_not_begun_more_often_than_allowed(ledger: Ledger) -> None:
+    made = ledger.create(NEW)
+    for _ in range(2):
+        job = ledger.claim(made.id, 60, max_attempts=2)
+        assert job is not None
+        expire_lease(ledger, job)
+    assert ledger.claim(made.id, 60, max_attempts=2) is None
+
+
+def test_a_dismissed_job_can_neither_go_on_nor_be_claimed(ledger: Ledger) -> None:
+    made = ledger.create(NEW)
+    job = ledger.claim(made.id, 60)
+    assert job is not None
+    assert ledger.dismiss(made.id)
+    assert not ledger.dismiss(made.id)
+    assert not ledger.renew(job, 60)
+    assert not ledger.succeed(job, result_key="r", input_key="i")
+    assert ledger.claim(made.id, 60) is None
+    assert ledger.get(made.id).status is JobStatus.DISMISSED
+
+
+def test_a_failed_job_keeps_its_problem(ledger: Ledger) -> None:
+    job = ledger.claim(ledger.create(NEW).id, 60)
+    assert job is not None
+    assert ledger.fail(job, PROBLEM)
+    failed = ledger.get(job.id)
+    assert (failed.status, failed.problem) == (JobStatus.FAILED, PROBLEM)
+
+
+def test_the_same_idempotency_key_gives_the_same_job(ledger: Ledger) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: ledger.create(NEW, idempotency_key="k", request_digest="d").id, range(8)))
+    assert len(set(made)) == 1
+    assert ledger.find_request("k", "d") == ledger.get(made[0])
+    assert ledger.find_request("other", "d") is None
+    with pytest.raises(IdempotencyConflict, match="another request"):
+        ledger.create(NEW, idempotency_key="k", request_digest="other")
+
+
+def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger) -> None:
+    with pytest.raises(UnknownJob, match="no nowcast 'nope'"):
+        ledger.get("nope")
+
+
+def test_jobs_are_listed_newest_first_and_counted(ledger: Ledger) -> None:
+    made = []
+    for feed in (None, "north", "north"):
+        made.append(
+            ledger.create(NewJob(kind="feed" if feed else "upload", model="auto", steps=1, inputs=(), feed=feed))
+        )
+        time.sleep(0.002)
+    ledger.dismiss(made[1].id)
+    assert [job.id for job in ledger.recent()] == [job.id for job in reversed(made)]
+    assert [job.id for job in ledger.recent(1, feed="north")] == [made[2].id]
+    assert [job.id for job in ledger.recent(status=JobStatus.DISMISSED)] == [made[1].id]
+    assert ledger.counts()[JobStatus.ACCEPTED] == 2
+    assert ledger.waiting("upload") == 1
+    ledger.check()
+
+
+def test_what_the_reconciler_asks_for(ledger: Ledger) -> None:
+    now = datetime.now(UTC)
+    queued, never, running, lost = (ledger.create(NEW) for _ in range(4))
+    ledger.mark_queued(queued.id)
+    assert ledger.claim(running.id, 60) is not None
+    taken = ledger.claim(lost.id, 60)
+    assert taken is not None
+    expire_lease(ledger, taken)
+    assert [job.id for job in ledger.unqueued("upload", now, 10)] == [never.id]
+    later = now + timedelta(minutes=5)
+    assert {job.id for job in ledger.unqueued("upload", later, 10)} == {queued.id, never.id}
+    [found] = ledger.lost()
+    assert found.id == lost.id
+    assert ledger.accept_again(found)
+    assert not ledger.accept_again(found)
+    assert ledger.get(lost.id).attempt == 1
+    assert {job.id for job in ledger.unqueued("upload", now, 10)} == {never.id, lost.id}
+
+
+def test_a_clean_restart_takes_nothing_from_a_jobs_attempts(ledger: Ledger) -> None:
+    made = ledger.create(NEW)
+    for _ in range(5):
+        assert ledger.claim(made.id, 60, max_attempts=1) is not None
+        assert ledger.release_all() == 1
+    assert ledger.get(made.id).status is JobStatus.ACCEPTED
+
+
+def test_only_finished_jobs_are_deleted(ledger: Ledger) -> None:
+    old, still_open = ledger.create(NEW), ledger.create(NEW)
+    ledger.dismiss(old.id)
+    assert [job.id for job in ledger.finished_before(datetime.now(UTC) + timedelta(seconds=1))] == [old.id]
+    ledger.delete([old.id, still_open.id])
+    assert [job.id for job in ledger.recent()] == [still_open.id]

@@ -1,0 +1,58 @@
+"""The object store, on a local folder."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from service.store import MissingObject, ObjectStore, job_prefix, result_key, upload_key
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore((tmp_path / "a store").as_uri())
+
+
+def test_what_was_put_can_be_got(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"from a file")
+    assert store.put("a/b", b"bytes")
+    assert store.put("a/c", tmp_path / "file")
+    assert store.get("a/b") == b"bytes"
+    assert store.fetch("a/c", tmp_path / "copy").read_bytes() == b"from a file"
+    assert store.size("a/c") == 11
+    assert store.exists("a/b")
+    local = store.local_path("a/b")
+    assert local is not None
+    assert local.read_bytes() == b"bytes"
+
+
+def test_one_of_many_writers_is_first(store: ObjectStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        first = list(pool.map(lambda n: store.put("x", str(n).encode(), if_absent=True), range(20)))
+    assert sum(first) == 1
+    assert store.get("x") == str(first.index(True)).encode()
+
+
+def test_what_is_not_there_is_said_to_be_missing(store: ObjectStore, tmp_path: Path) -> None:
+    for ask in (store.get, lambda key: store.fetch(key, tmp_path / "copy")):
+        with pytest.raises(MissingObject, match="no/such"):
+            ask("no/such")
+    assert store.size("no/such") is None
+    assert store.local_path("no/such") is None
+
+
+def test_a_jobs_objects_are_deleted_together(store: ObjectStore) -> None:
+    for key in (upload_key("1", 0), upload_key("1", 1), result_key("1"), result_key("12")):
+        store.put(key, b"x")
+    store.delete_prefix(job_prefix("1"))
+    assert not store.exists(result_key("1"))
+    assert not store.exists(upload_key("1", 1))
+    assert store.exists(result_key("12"))
+    store.delete_prefix(job_prefix("1"))
+
+
+def test_health_leaves_nothing_behind(store: ObjectStore, tmp_path: Path) -> None:
+    store.check()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
