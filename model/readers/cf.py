@@ -199,7 +199,9 @@ def _decoded(variable: Any, bounded: Any = None) -> NDArray[np.datetime64]:  # n
         only_use_cftime_datetimes=False,
         only_use_python_datetimes=True,
     )
-    return np.array([np.datetime64(moment, "ns") for moment in np.ravel(moments)], "datetime64[ns]")
+    return np.array(
+        [np.datetime64(moment, "ns") for moment in np.asarray(moments, dtype=object).reshape(-1)], "datetime64[ns]"
+    )
 
 
 def _periods(

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
@@ -55,20 +55,38 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
         MissingDependency: eccodes is not installed.
     """
     if importlib.util.find_spec("eccodes") is None:
-        raise MissingDependency(
-            "GRIB needs eccodes, which is not installed",
-            where=sources[0].name,
-            mend="Install it: pip install 'echocast[grib]'",
-        )
+        with reading(sources[0], TITLE):
+            raise _missing_eccodes("GRIB needs eccodes, which is not installed")
     children = max(1, min(len(sources), _processors(), MAX_CHILDREN))
+    shares = [sources[index::children] for index in range(children)]
+    stop = threading.Event()
     with ThreadPoolExecutor(children) as pool:
-        shares = [sources[index::children] for index in range(children)]
-        for share in pool.map(lambda share: list(_decode(share, options)), shares):
+        for share in pool.map(lambda share: _decode_share(share, options, stop), shares):
             yield from share
+
+
+def _missing_eccodes(what: str) -> MissingDependency:
+    return MissingDependency(what, mend="Install it: pip install 'echocast[grib]'")
 
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _decode_share(
+    sources: Sequence[Source], options: Options, stop: threading.Event
+) -> list[tuple[Source, FrameSequence]]:
+    """Frames of the files of one child; a bad file stops the other children too."""
+    decoded = []
+    try:
+        for item in _decode(sources, options):
+            decoded.append(item)
+            if stop.is_set():
+                break
+    except BaseException:
+        stop.set()
+        raise
+    return decoded
 
 
 def _decode(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
@@ -93,7 +111,7 @@ def _child(sources: Sequence[Source]) -> Iterator[BufferedReader]:
         try:
             assert process.stdin is not None  # noqa: S101  (it is a pipe)
             request = {"paths": [str(source.path) for source in sources], "max_pixels": MAX_GRID_PIXELS}
-            with process.stdin as stdin:
+            with suppress(BrokenPipeError), process.stdin as stdin:  # a child that is gone shows when it is read
                 stdin.write(json.dumps(request).encode())
             yield cast(BufferedReader, process.stdout)
         finally:
@@ -107,6 +125,8 @@ def _file_frames(stdout: BufferedReader, variable: str | None) -> FrameSequence:
     grid: Grid | None = None
     held: dict[str, None] = {}
     while not (keys := _next_line(stdout)).get("end"):
+        if "unavailable" in keys:
+            raise _missing_eccodes(f"eccodes cannot be loaded ({keys['unavailable']})")
         if "error" in keys:
             raise NotARadarFile(f"cannot be read as {TITLE}: {keys['error']}", mend=DAMAGED)
         check_size(int(keys.get("Nj") or 0), int(keys.get("Ni") or 0))

@@ -53,6 +53,11 @@ def main() -> None:
     # What the library prints must not end up among the values.
     request = json.load(sys.stdin)
     sys.stdout = sys.stderr
+    try:
+        import eccodes  # noqa: F401
+    except Exception as error:  # the package may be there without its library
+        _line(output, {"unavailable": f"{type(error).__name__}: {error}"})
+        request["paths"] = []
     for path in request["paths"]:
         try:
             _one_file(path, request["max_pixels"], output)
