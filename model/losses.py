@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model.core.units import hko7_fraction
 
-HKO7_THRESHOLDS_MM_H = (2.0, 5.0, 10.0, 30.0)
+WEIGHT_EDGES_MM_H = (2.0, 5.0, 10.0, 30.0)
 HKO7_WEIGHTS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -17,15 +17,20 @@ def fraction_of(rain_rate_mm_h: float) -> float:
     return float(hko7_fraction(np.array([rain_rate_mm_h], np.float32))[0])
 
 
-def hko7_weights(truth: Tensor) -> Tensor:
-    """Pixel weight 1, 2, 5, 10, 30 for truth below 2, 5, 10, 30 and above (Shi et al. 2017), for fractions `truth`."""
-    edges = torch.tensor([fraction_of(rain) for rain in HKO7_THRESHOLDS_MM_H], device=truth.device)
-    return torch.tensor(HKO7_WEIGHTS, device=truth.device)[torch.bucketize(truth, edges, right=True)]
+def pixel_weights(truth: Tensor, weights: tuple[float, ...] = HKO7_WEIGHTS) -> Tensor:
+    """One of five `weights` for truth below 2, 5, 10, 30 mm h-1 and above; HKO-7's by default (Shi et al. 2017).
+
+    `truth` is in fractions, any shape.
+    """
+    edges = torch.tensor([fraction_of(rain) for rain in WEIGHT_EDGES_MM_H], device=truth.device)
+    return torch.tensor(weights, device=truth.device)[torch.bucketize(truth, edges, right=True)]
 
 
-def balanced_loss(forecast: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """B-MSE + B-MAE (HKO-7), the mean over known pixels; all [b, lead, y, x]."""
-    weight = hko7_weights(truth) * known
+def balanced_loss(
+    forecast: Tensor, truth: Tensor, known: Tensor, weights: tuple[float, ...] = HKO7_WEIGHTS
+) -> Tensor:
+    """B-MSE + B-MAE (HKO-7, or with other weights), the mean over known pixels; all [b, lead, y, x]."""
+    weight = pixel_weights(truth, weights) * known
     difference = forecast - truth
     return (weight * (difference.abs() + difference.square())).sum() / known.sum().clamp(min=1)
 

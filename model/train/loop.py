@@ -164,7 +164,7 @@ def loss_of(net: RainNowcaster, batch: Batch, recipe: Recipe) -> Tensor:
     with torch.autocast(batch.context.device.type, torch.bfloat16, enabled=recipe.bfloat16):
         forecast = net(batch.context, batch.context_known, batch.step_minutes, batch.target.shape[1])
     forecast = forecast.float()
-    loss = balanced_loss(forecast, batch.target, batch.target_known)
+    loss = balanced_loss(forecast, batch.target, batch.target_known, recipe.pixel_weights)
     return loss + recipe.csi_weight * soft_csi_loss(
         forecast,
         batch.target,

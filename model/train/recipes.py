@@ -37,9 +37,10 @@ class Recipe:
     warmup_iterations: int = 200
     clip_norm: float = 1.0
     ema_decay: float = 0.998
+    pixel_weights: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
     csi_weight: float
     csi_thresholds_mm_h: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0)
-    csi_softness: float = 0.03
+    csi_softness: float = 0.015
     validate_every: int = 250
     validation_windows: int = 48
     bfloat16: bool = True
@@ -62,9 +63,9 @@ def ms_predrnn() -> Recipe:
         windows=WindowConfig(),
         iterations=4000,
         batch=8,
-        learning_rate=1e-3,
+        learning_rate=8e-4,
         final_learning_rate=2e-5,
-        csi_weight=0.5,
+        csi_weight=0.2,
     )
 
 

@@ -1,0 +1,95 @@
+"""FrameSequence: what it refuses, what it says of gaps, and its CF round trip through a real file."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from pyproj import CRS
+
+from model.core.errors import DuplicateTimes, IrregularTimeStep, NoData, TooFewFrames
+from model.core.forecast import Forecast, write_netcdf
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+
+GRID = Grid.regular(CRS.from_epsg(28992), shape=(12, 20), pixel_size=1000.0, centre=(155_000.0, 463_000.0))
+START = np.datetime64("2010-08-26T00:00", "ns")
+
+
+def sequence(minutes, *, rain=1.0):
+    times = START + np.array(minutes).astype("timedelta64[m]")
+    return FrameSequence(
+        rain_rate=np.full((len(minutes), *GRID.shape), rain, np.float32),
+        times=times,
+        grid=GRID,
+        attributes={"radar_format": "test"},
+    )
+
+
+def test_times_must_increase():
+    with pytest.raises(DuplicateTimes):
+        sequence([0, 5, 5])
+
+
+def test_a_gap_among_the_frames_needed_is_named_with_both_ends():
+    with pytest.raises(IrregularTimeStep, match=r"10 min lie between 2010-08-26T00:05:00Z and 2010-08-26T00:15:00Z"):
+        sequence([0, 5, 15, 20]).newest_regular(4)
+
+
+def test_a_gap_before_the_frames_needed_does_no_harm():
+    newest = sequence([0, 30, 35, 40]).newest_regular(3)
+    assert newest.time_step_minutes() == 5
+    assert len(newest) == 3
+
+
+def test_too_few_frames_says_how_many_are_wanted():
+    with pytest.raises(TooFewFrames, match=r"wants 4 frames, the input has 2"):
+        sequence([0, 5]).newest_regular(4)
+
+
+def test_frames_without_data_are_refused():
+    with pytest.raises(NoData):
+        sequence([0, 5, 10], rain=np.nan).newest_regular(3)
+
+
+def test_cf_round_trip_through_a_file(tmp_path):
+    rng = np.random.default_rng(1)
+    rain = rng.gamma(0.5, 8.0, (3, *GRID.shape)).astype(np.float32)
+    rain[1, 2, 3] = np.nan
+    original = FrameSequence(
+        rain_rate=rain,
+        times=START + np.arange(3) * np.timedelta64(5, "m"),
+        grid=GRID,
+        mask=np.eye(*GRID.shape, dtype=bool),
+        attributes={"zr_relation": "fmi: Z = 223 R^1.53"},
+    )
+    write_netcdf(original, tmp_path / "frames.nc")
+    with xr.open_dataset(tmp_path / "frames.nc") as opened:
+        read = FrameSequence.from_dataset(opened.load())
+    assert np.array_equal(read.times, original.times)
+    assert read.grid.matches(GRID)
+    assert np.array_equal(read.mask, original.mask)
+    assert read.attributes["zr_relation"] == "fmi: Z = 223 R^1.53"
+    assert np.array_equal(np.isnan(read.rain_rate), np.isnan(rain))
+    assert np.nanmax(np.abs(read.rain_rate - rain)) <= 0.0051
+
+
+def test_packing_keeps_its_promise_for_light_and_for_extreme_rain(tmp_path):
+    rain = np.array([0.004, 0.5, 0.99, 1.0, 60.0, 655.0, 900.0], np.float32)
+    grid = Grid.regular(CRS.from_epsg(4326), shape=(2, 7), pixel_size=0.01, centre=(5.0, 52.0))
+    forecast = Forecast(
+        rain_rate=np.stack([np.stack([rain, rain])]),
+        reference_time=START,
+        lead_minutes=np.array([5.0]),
+        grid=grid,
+        attributes={"model": "test"},
+    )
+    write_netcdf(forecast, tmp_path / "f.nc")
+    with xr.open_dataset(tmp_path / "f.nc") as opened:
+        kept = opened["rainfall_rate"].values[0, 0]
+        assert opened["time"].values[0] == START + np.timedelta64(5, "m")
+        assert opened["forecast_reference_time"].values == START
+        assert opened["forecast_period"].values[0] == 300.0
+        assert opened["rainfall_rate"].attrs["units"] == "mm h-1"
+        assert CRS.from_cf(opened["crs"].attrs).is_geographic
+    light, heavy = rain < 1, rain >= 1
+    assert np.all(np.abs(kept - rain)[light] <= 0.01)
+    assert np.all((np.abs(kept - rain) / rain)[heavy] <= 0.01)

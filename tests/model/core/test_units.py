@@ -1,0 +1,38 @@
+"""Rain rate, reflectivity and HKO-7 pixels, against values worked out by hand from the papers."""
+
+import numpy as np
+import pytest
+
+from model.core.errors import InputError
+from model.core.units import HKO7, MARSHALL_PALMER, hko7_fraction, hko7_rain_rate_mm_h, zr_relation
+
+
+def test_marshall_palmer_at_the_textbook_points():
+    # 10 log10(200) = 23.01 dBZ at 1 mm/h, and 16 dB more at 10 mm/h.
+    assert MARSHALL_PALMER.reflectivity_dbz(np.array([1.0, 10.0])) == pytest.approx([23.0103, 39.0103], abs=1e-3)
+    assert MARSHALL_PALMER.rain_rate_mm_h(np.array([39.0103])) == pytest.approx([10.0], rel=1e-4)
+
+
+def test_hko7_pixels_follow_the_paper():
+    # dBZ = 10 log10(58.53) + 15.6 log10(R), pixel = 255 (dBZ + 10) / 70: 10 mm/h is 33.27 dBZ, pixel 157.6.
+    assert HKO7.reflectivity_dbz(np.array([10.0])) == pytest.approx([33.2738], abs=1e-3)
+    assert 255 * hko7_fraction(np.array([10.0])) == pytest.approx([157.64], abs=0.05)
+
+
+@pytest.mark.parametrize("rain", [0.05, 0.5, 2.0, 5.0, 10.0, 30.0, 100.0])
+def test_fraction_and_rain_rate_are_inverse(rain):
+    assert hko7_rain_rate_mm_h(hko7_fraction(np.array([rain]))) == pytest.approx([rain], rel=1e-4)
+
+
+def test_no_rain_is_zero_and_no_data_stays_no_data():
+    fraction = hko7_fraction(np.array([0.0, np.nan]))
+    assert fraction[0] == 0
+    assert np.isnan(fraction[1])
+    rain = hko7_rain_rate_mm_h(fraction)
+    assert rain[0] == 0
+    assert np.isnan(rain[1])
+
+
+def test_an_unknown_relation_is_refused_by_name_and_the_known_ones_are_listed():
+    with pytest.raises(InputError, match=r"'marshal'.*marshall-palmer"):
+        zr_relation("marshal")

@@ -1,0 +1,132 @@
+"""Every predictor, run as a user would: any grid, dry input, missing data, the wrong input."""
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from model.core.catalog import EXTRAPOLATION, Catalog
+from model.core.errors import InputError, IrregularTimeStep, StepsOutOfRange, TooFewFrames
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.data.synth import synthesise
+from model.runtime.load import load_predictor
+from model.runtime.predictor import choose, nowcast
+
+MODELS = ("persistence", "extrapolation", "rain-ms-predrnn")
+
+
+def predictor(name):
+    return load_predictor(Catalog().find(name))
+
+
+def storms(shape=(96, 130), frames=5, step=5.0, seed=4):
+    return synthesise(frames=frames, shape=shape, step_minutes=step, seed=seed)
+
+
+def still(rain, minutes=(0, 5, 10, 15)):
+    grid = Grid.regular(CRS.from_epsg(28992), shape=rain.shape[1:], pixel_size=1000.0, centre=(0.0, 0.0))
+    times = np.datetime64("2020-01-01T00:00", "ns") + np.array(minutes).astype("timedelta64[m]")
+    return FrameSequence(rain_rate=rain, times=times, grid=grid)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_grid_gives_that_grid_and_the_lead_times_of_the_input(name):
+    sequence = storms(shape=(97, 133))
+    forecast = nowcast(sequence, predictor(name), 4)
+    assert forecast.rain_rate.shape == (4, 97, 133)
+    assert list(forecast.lead_minutes) == [5, 10, 15, 20]
+    assert forecast.times[0] == sequence.times[-1] + np.timedelta64(5, "m")
+    assert np.nanmin(forecast.rain_rate) >= 0
+    assert forecast.attributes["model"] == name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_input_gives_the_same_output_twice(name):
+    ready, sequence = predictor(name), storms()
+    first, second = nowcast(sequence, ready, 3), nowcast(sequence, ready, 3)
+    assert np.array_equal(first.rain_rate, second.rain_rate, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_dry_input_gives_a_dry_forecast_and_keeps_what_is_not_known(name):
+    rain = np.zeros((4, 40, 50), np.float32)
+    rain[:, :10] = np.nan
+    forecast = nowcast(still(rain), predictor(name), 2).rain_rate
+    assert np.isnan(forecast[:, :10]).all()
+    assert (forecast[:, 10:] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["extrapolation", "rain-ms-predrnn"])
+def test_a_region_without_data_is_never_forecast_dry(name):
+    sequence = storms(shape=(128, 128))
+    rain = sequence.rain_rate.copy()
+    rain[:, 50:80, 50:80] = np.nan
+    holed = FrameSequence(rain_rate=rain, times=sequence.times, grid=sequence.grid)
+    forecast = nowcast(holed, predictor(name), 1).rain_rate[0]
+    assert np.isnan(forecast[58:72, 58:72]).all()
+    assert np.isfinite(forecast[100:110, 100:110]).all()
+
+
+def test_the_network_beats_persistence_on_moving_storms_and_answers_to_the_context():
+    sequence = storms(shape=(192, 192), frames=10, seed=11)
+    seen, truth = sequence.last(10), sequence.rain_rate[4:]
+    past = FrameSequence(rain_rate=seen.rain_rate[:4], times=seen.times[:4], grid=seen.grid)
+    error = {}
+    for name in ("persistence", "rain-ms-predrnn"):
+        forecast = nowcast(past, predictor(name), 6).rain_rate
+        known = np.isfinite(forecast)
+        error[name] = np.abs(np.log1p(forecast[known]) - np.log1p(truth[known])).mean()
+    assert error["rain-ms-predrnn"] < error["persistence"]
+
+
+def test_progress_is_told_step_by_step_and_may_cancel():
+    class CancelledError(Exception):
+        pass
+
+    seen = []
+
+    def on_step(step, frame):
+        seen.append(step)
+        if step == 2:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        nowcast(storms(), predictor("extrapolation"), 6, on_step)
+    assert seen == [1, 2]
+
+
+def test_steps_out_of_range_are_refused():
+    with pytest.raises(StepsOutOfRange):
+        nowcast(storms(), predictor("extrapolation"), 1000)
+
+
+def test_auto_takes_the_network_where_it_fits():
+    info, note = choose(storms(), "auto", Catalog())
+    assert (info.name, note) == ("rain-ms-predrnn", "")
+
+
+def test_auto_falls_back_to_extrapolation_and_says_why():
+    info, note = choose(storms(step=30.0), "auto", Catalog())
+    assert info is EXTRAPOLATION
+    assert "30 min" in note
+    info, note = choose(storms(frames=3), "auto", Catalog())
+    assert info is EXTRAPOLATION
+    assert "4 frames" in note
+
+
+def test_auto_with_too_few_frames_for_anything_says_how_many_the_model_wants():
+    with pytest.raises(TooFewFrames, match="wants 4 frames, the input has 2"):
+        choose(storms(frames=2), "auto", Catalog())
+
+
+def test_a_named_model_must_fit():
+    with pytest.raises(IrregularTimeStep, match="30 min.*2 to 15"):
+        choose(storms(step=30.0), "rain-ms-predrnn", Catalog())
+
+
+def test_a_graph_that_is_not_one_is_refused(tmp_path):
+    from model.runtime.onnx import OneStepSession
+
+    (tmp_path / "bad.onnx").write_bytes(b"not a graph")
+    with pytest.raises(InputError, match="cannot load the graph"):
+        OneStepSession(tmp_path / "bad.onnx")

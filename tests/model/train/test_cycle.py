@@ -1,0 +1,141 @@
+"""Synthetic archive -> train -> verify -> export -> nowcast, through the command line as a user would."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from model.core.manifest import verify_package
+from service import cli
+
+
+def echocast(capsys, monkeypatch, *words):
+    """Exit code, stdout and stderr of `echocast WORDS`."""
+    monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        code = end.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cycle")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    return lambda *words: echocast(capsys, monkeypatch, *words)
+
+
+@pytest.fixture(scope="module")
+def archive(folder):
+    from model.data.archive import ArchiveWriter
+    from model.data.synth import synthesise
+
+    storms = synthesise(frames=40, shape=(128, 160), step_minutes=5.0, seed=5)
+    with ArchiveWriter(folder / "archive", storms.grid, 5.0, {"source": "synthetic storms"}) as writer:
+        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
+            writer.append(time, rain)
+    return folder / "archive"
+
+
+def test_the_whole_cycle(run, archive, folder):
+    code, out, err = run("train", "ms-predrnn-tiny", "--archive", archive, "--out", folder / "run", "--iterations", 20)
+    assert code == 0, err
+    assert "best.pt" in out
+
+    code, out, err = run(
+        *("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "1"),
+        *("--archive", archive),
+    )
+    assert code == 0, err
+    manifest = verify_package(folder / "packages/mine/1")
+    assert manifest.training is not None
+    assert manifest.training.sources == ("synthetic storms",)
+
+    code, out, err = run(
+        "verify", "mine", "extrapolation", "--archive", archive, "--packages", folder / "packages", "--json"
+    )
+    assert code == 0, err
+    answer = json.loads(out)
+    assert answer["protocol"] == "nowcast-60@1"
+    assert answer["lead_minutes"] == [5.0 * lead for lead in range(1, 13)]
+    assert 0 < answer["models"]["mine@1"]["csi"][0][0] <= 1
+    (folder / "scores.json").write_text(out)
+
+    code, out, err = run(
+        *("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "2"),
+        *("--archive", archive, "--scores", folder / "scores.json"),
+    )
+    assert code == 0, err
+    card = (folder / "packages/mine/2/card.md").read_text()
+    assert "CSI at 0.5 mm/h by lead time" in card
+    assert f"{answer['models']['extrapolation@1']['csi'][0][0]:.3f}" in card
+
+    storms = sorted((archive / "radarPNG").rglob("*.png"))[:5]
+    code, out, err = run(
+        *("nowcast", *storms, "--packages", folder / "packages", "--model", "mine@2", "--steps", 3),
+        *("--out", folder / "n.nc", "--json"),
+    )
+    assert code == 0, err
+    assert json.loads(out)["model"] == "mine@2"
+    with xr.open_dataset(folder / "n.nc") as nowcast:
+        assert nowcast["rainfall_rate"].shape == (3, 128, 160)
+        assert np.isfinite(nowcast["rainfall_rate"].values).any()
+
+
+def test_a_version_never_changes(run, folder):
+    code, _, err = run("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "1")
+    assert code == 2
+    assert "versions never change" in err
+
+
+def test_a_run_is_not_overwritten_but_resumed(run, archive, folder):
+    words = ("train", "ms-predrnn-tiny", "--archive", archive, "--out", folder / "run")
+    code, _, err = run(*words, "--iterations", 25)
+    assert code == 2
+    assert "--resume" in err
+    code, out, err = run(*words, "--iterations", 25, "--resume")
+    assert code == 0, err
+    kept = torch.load(folder / "run/last.pt", weights_only=True)
+    assert kept["iteration"] == 25
+
+
+def test_a_checkpoint_of_another_network_is_refused(run, archive, folder):
+    shutil.copytree(folder / "run", folder / "other")
+    code, _, err = run("train", "ms-predrnn", "--archive", archive, "--out", folder / "other", "--resume")
+    assert code == 2
+    assert "not a checkpoint of this recipe" in err
+
+
+def test_training_without_an_archive_says_how_to_make_one(run, folder):
+    code, _, err = run("train", "ms-predrnn-tiny", "--archive", folder / "nowhere", "--out", folder / "x")
+    assert code == 2
+    assert "echocast archive import" in err
+    assert err.count("\n") == 1
+
+
+def test_training_lowers_the_loss(archive, folder):
+    from dataclasses import replace
+
+    from model.data.archive import Archive
+    from model.train.loop import train
+    from model.train.recipes import ms_predrnn_tiny
+
+    losses = []
+    recipe = replace(ms_predrnn_tiny(), iterations=60, batch=4)
+    train(
+        recipe,
+        [Archive(archive)],
+        folder / "longer",
+        report=lambda _, scores: losses.append(scores["loss"]) if "loss" in scores else None,
+    )
+    assert np.mean(losses[-15:]) < 0.97 * np.mean(losses[:5])
