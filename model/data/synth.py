@@ -136,6 +136,7 @@ def synthetic_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
             mend="Take sides of at least 16 pixels, and a positive pixel size",
         )
     crs = CRS.from_proj4("+proj=laea +lat_0=52 +lon_0=5 +datum=WGS84 +units=m")
+    crs = CRS.from_json_dict({**crs.to_json_dict(), "name": "Lambert azimuthal equal-area at 52 N 5 E"})
     return Grid.regular(crs, shape=shape, pixel_size=pixel_size_m, centre=(0.0, 0.0))
 
 

@@ -1,0 +1,100 @@
+"""The docs, held to the code: every setting, route and command is in them, and they name none that is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from pydantic_core import PydanticUndefined
+
+from service.cli import cli
+from service.settings import Settings
+
+BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_THREADS", "ECHOCAST_REAL_DATA"}
+"""Variables of a single program, which are not among the service's settings."""
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Every command that can be run, with its full name."""
+    if not isinstance(command, click.Group):
+        yield " ".join(path), command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from commands(found, (*path, name))
+
+
+@pytest.fixture
+def openapi(tmp_path: Path) -> dict[str, dict[str, object]]:
+    """Path -> methods, of the routes that the gateway has."""
+    from service.api.app import create_app
+
+    app = create_app(Settings(data_dir=tmp_path))
+    paths = app.openapi()["paths"]
+    app.state.context.close()
+    return paths
+
+
+def test_every_setting_is_in_the_table_as_the_code_has_it(project: Path) -> None:
+    text = (project / "docs" / "settings.md").read_text()
+    rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith("| `ECHOCAST_")}
+    fields = {f"ECHOCAST_{name}".upper(): field for name, field in Settings.model_fields.items()}
+    assert set(rows) == set(fields) | BESIDE_SETTINGS
+    for name, field in fields.items():
+        assert field.description, name
+        assert field.description in rows[name], f"{name}: the code says: {field.description}"
+        if field.default is not None and field.default is not PydanticUndefined:
+            assert f"| {field.default} |" in rows[name], f"{name}: the default is {field.default}"
+
+
+def test_every_route_is_in_the_docs(project: Path, openapi: dict[str, dict[str, object]]) -> None:
+    text = (project / "docs" / "http.md").read_text()
+    routes = {f"{method.upper()} {path}" for path, methods in openapi.items() for method in methods}
+    written = set(re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)", text))
+    assert routes <= written
+    assert written - routes <= {"GET /", "GET /docs", "GET /openapi.json"}
+
+
+def test_every_problem_is_in_the_docs(project: Path) -> None:
+    from service.api.errors import KINDS
+
+    text = (project / "docs" / "http.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", text, flags=re.MULTILINE))
+    assert rows == {code: str(kind.status) for code, kind in KINDS.items()}
+
+
+def test_every_command_and_option_is_in_the_docs(project: Path) -> None:
+    text = (project / "docs" / "cli.md").read_text()
+    parts = re.split(r"^#+ `echocast ", text, flags=re.MULTILINE)[1:]
+    sections = {part.split("`")[0]: part for part in parts}
+    known = dict(commands(cli))
+    assert {" ".join(word for word in name.split() if word.islower()) for name in sections} == set(known)
+    for name, section in sections.items():
+        command = known[" ".join(word for word in name.split() if word.islower())]
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                assert option.opts[0] in section, f"{name} {option.opts[0]}"
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{n}.md" for n in ("http", "cli", "architecture"))]
+)
+def test_links_lead_somewhere_and_named_settings_are_settings(page: str, project: Path) -> None:
+    path = project / page
+    text = path.read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), target
+    settings = {f"ECHOCAST_{name}".upper() for name in Settings.model_fields} | BESIDE_SETTINGS
+    assert set(re.findall(r"ECHOCAST_[A-Z_]*[A-Z]", text)) <= settings
+
+
+def test_the_makefile_has_what_the_readme_promises(project: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (project / "Makefile").read_text(), flags=re.MULTILINE))
+    promised = set(re.findall(r"\bmake ([a-z]+)", (project / "README.md").read_text()))
+    assert {"run", "test"} <= promised <= targets
