@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from model.core.catalog import AUTO, EXTRAPOLATION
 from model.core.errors import InputError
 from service.jobs.feed_ledger import FeedRun, Frame, RunState
 from service.jobs.feeds import SUFFIX, Feed, read_feeds
 from service.jobs.job import JobInput, JobStatus, NewJob, Problem, problem_of
 from workers.context import Context
+from workers.frames import MAX_STRIDE, frames_wanted
 
-SPARE: Final = 2
-"""A job is given this many times the frames that its model wants: a broken one among them can be left out."""
+SPARE: Final = MAX_STRIDE
+"""A job is given this many times the frames that its model wants, for where one of them is broken or missing."""
 
 FORGET_DAYS: Final = 30
 """Runs of frames that have left the folder are forgotten after this."""
@@ -49,7 +49,7 @@ def scan_feed(feed: Feed, context: Context) -> None:
     Raises:
         InputError: the feed names a model that there is not.
     """
-    wanted = _frames_wanted(feed, context)
+    wanted = feed.frames or SPARE * frames_wanted(feed.model, context.catalog)
     frames = settled_frames(feed, context.settings.feed_settle_seconds)
     ledger = context.feed_ledger
     if not ledger.seen(feed.name):
@@ -124,16 +124,6 @@ def _again(run: FeedRun, frame: Frame, files: int) -> bool:
     if run.state is RunState.WAITING:
         return files > run.files or not run.is_of(frame)
     return run.status is JobStatus.FAILED and not run.is_of(frame)
-
-
-def _frames_wanted(feed: Feed, context: Context) -> int:
-    """How many files a job of this feed reads."""
-    if feed.frames is not None:
-        return feed.frames
-    wanted = context.catalog.find(feed.model).input_frames
-    if feed.model == AUTO:
-        wanted = max(wanted, EXTRAPOLATION.input_frames)
-    return SPARE * wanted
 
 
 def _job(feed: Feed, files: Sequence[Frame]) -> NewJob:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from model.core.catalog import Catalog, ModelInfo
+from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import InputError, IrregularTimeStep, TooLarge
 from model.core.sequence import FrameSequence
 from model.readers import read
@@ -34,13 +34,35 @@ def read_upload(job: Job, store: ObjectStore, folder: Path) -> FrameSequence:
     return read(paths, names=[item["name"] for item in job.inputs], variable=job.variable, zr=job.zr)
 
 
-def read_feed(job: Job) -> FrameSequence:
-    """Read a feed's frames, oldest first in `job.inputs`; broken ones among the older frames are left out.
+def frames_wanted(reference: str, catalog: Catalog) -> int:
+    """How many frames the model of that name wants; for `auto`, enough for what it may fall back to.
 
     Raises:
-        InputError: the newest frame cannot be read.
+        UnknownModel: there is no such model.
+    """
+    wanted = catalog.find(reference).input_frames
+    return max(wanted, EXTRAPOLATION.input_frames) if reference == AUTO else wanted
+
+
+def read_feed(job: Job, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
+    """A feed's frames (`job.inputs`, oldest first), the model that runs, and why where it is another.
+
+    Only as many files are read as the model wants, unless one of them is broken or missing: then the broken ones
+    among the older frames are left out, and every second or third frame is taken.
+
+    Raises:
+        InputError: the newest frame cannot be read, or no model fits, however the frames are taken.
     """
     paths = [Path(item["key"]) for item in job.inputs]
+    few = paths[-frames_wanted(job.model, catalog) :]
+    try:
+        sequence = _read(job, few)
+        return sequence, *choose(sequence, job.model, catalog)
+    except InputError:
+        return _thin(_read_sound(job, paths), job.model, catalog)
+
+
+def _read_sound(job: Job, paths: Sequence[Path]) -> FrameSequence:
     try:
         return _read(job, paths)
     except InputError:
@@ -49,12 +71,7 @@ def read_feed(job: Job) -> FrameSequence:
         return _read(job, [path for path in paths if path == newest or _readable(job, path, newest)])
 
 
-def choose_for_feed(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
-    """The model for a feed's frames. Where a frame is missing, every second or third is taken.
-
-    Raises:
-        InputError: no model fits, however the frames are taken.
-    """
+def _thin(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
     try:
         return sequence, *choose(sequence, reference, catalog)
     except IrregularTimeStep as gap:
@@ -64,7 +81,8 @@ def choose_for_feed(sequence: FrameSequence, reference: str, catalog: Catalog) -
                 info, note = choose(thinned, reference, catalog)
             except InputError:
                 continue
-            reason = f"frames {thinned.time_step_minutes():g} min apart were taken, for one is missing: {gap.what}"
+            step = f"{thinned.time_step_minutes():g} min"
+            reason = f"frames {step} apart were taken, for one is missing: {gap.what}"
             return thinned, info, f"{note}; {reason}" if note else reason
         raise
 

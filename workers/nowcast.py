@@ -65,13 +65,12 @@ def run(job_id: str, context: Context) -> None:
 
 def _forecast(job: Job, context: Context, lease: Lease) -> None:
     from model.runtime.predictor import choose, nowcast
-    from workers.frames import check_size, choose_for_feed, read_feed, read_upload
+    from workers.frames import check_size, read_feed, read_upload
 
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         folder = Path(name)
         if job.kind == "feed":
-            sequence = read_feed(job)
-            sequence, info, note = choose_for_feed(sequence, job.model, context.catalog)
+            sequence, info, note = read_feed(job, context.catalog)
         else:
             sequence = read_upload(job, context.store, folder)
             info, note = choose(sequence, job.model, context.catalog)

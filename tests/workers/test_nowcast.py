@@ -1,0 +1,156 @@
+"""One job, run in this process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from model.core.catalog import SHIPPED_PACKAGES
+from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
+from service.store import input_key, result_key
+from workers import nowcast as nowcasts
+from workers.context import Context
+from workers.nowcast import run
+from workers.publish import CannotPublish, put_file
+
+
+def finished(context: Context, job: Job) -> Job:
+    run(job.id, context)
+    return context.ledger.get(job.id)
+
+
+def test_a_job_ends_with_its_result_and_its_frames_in_the_store(context: Context, lab, tmp_path: Path) -> None:
+    frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n) for n in (2, 0, 1)]
+    done = finished(context, lab.upload(context.ledger, context.store, *frames, steps=4))
+    assert done.status is JobStatus.SUCCESSFUL
+    assert (done.model_used, done.progress_done, done.progress_total) == ("extrapolation@1", 4, 4)
+    assert (done.result_key, done.input_key) == (result_key(done.id), input_key(done.id))
+    with xr.open_dataset(context.store.fetch(done.result_key, tmp_path / "result.nc")) as forecast:
+        assert forecast.rainfall_rate.shape == (4, 48, 48)
+        assert forecast.attrs["model"] == "extrapolation"
+        assert forecast.time.values[0] == np.datetime64("2026-06-01T12:15:00")
+    with xr.open_dataset(context.store.fetch(done.input_key, tmp_path / "input.nc")) as used:
+        assert used.rainfall_rate.shape == (3, 48, 48)
+
+
+def test_a_broken_file_among_good_ones_is_named_and_nothing_is_lost(context: Context, lab, tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
+    frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n) for n in range(3)]
+    failed = finished(context, lab.upload(context.ledger, context.store, *frames, tmp_path / "broken.npz"))
+    assert failed.status is JobStatus.FAILED
+    assert failed.problem is not None
+    assert failed.problem["code"] == "not-a-radar-file"
+    assert "broken.npz" in failed.problem["where"]
+    assert failed.problem["mend"]
+    good = finished(context, lab.upload(context.ledger, context.store, *frames))
+    assert good.status is JobStatus.SUCCESSFUL
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "code"),
+    [
+        (2, {}, "too-few-frames"),
+        (3, {"steps": 500}, "steps-out-of-range"),
+        (3, {"model": "no-such-model"}, "unknown-model"),
+    ],
+)
+def test_what_the_user_asked_wrongly_is_said(
+    context: Context, lab, tmp_path: Path, count: int, options: dict, code: str
+) -> None:
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=count), **options)
+    failed = finished(context, job)
+    assert failed.status is JobStatus.FAILED
+    assert failed.problem is not None
+    assert failed.problem["code"] == code
+
+
+def test_too_many_pixels_are_refused(context: Context, lab, tmp_path: Path) -> None:
+    small = type(context)(**{**context.__dict__, "settings": context.settings.model_copy(update={"max_pixels": 1000})})
+    failed = finished(small, lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3)))
+    assert failed.problem is not None
+    assert failed.problem["code"] == "too-large"
+
+
+def test_the_default_model_falls_back_and_says_why(context: Context, lab, tmp_path: Path) -> None:
+    if not SHIPPED_PACKAGES.is_dir():
+        pytest.skip("no model package is shipped yet")
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3), model="auto")
+    done = finished(context, job)
+    assert done.status is JobStatus.SUCCESSFUL
+    assert done.model_used == "extrapolation@1"
+    assert "does not fit" in done.note
+
+
+def test_our_own_failure_is_logged_and_told_without_its_inside(
+    context: Context, lab, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nowcasts, "check_opens", lambda path, shape: 1 / 0)
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
+    with caplog.at_level(logging.ERROR):
+        failed = finished(context, job)
+    assert failed.problem is not None
+    assert failed.problem["code"] == "internal"
+    assert "ZeroDivision" not in str(failed.problem)
+    assert "ZeroDivisionError" in caplog.text
+    assert job.id in caplog.text
+
+
+def test_a_second_finisher_takes_the_first_ones_result(context: Context, lab, tmp_path: Path) -> None:
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
+    context.store.put(result_key(job.id), b"of the worker that died before it could say so")
+    done = finished(context, job)
+    assert done.status is JobStatus.SUCCESSFUL
+    assert context.store.get(result_key(job.id)) == b"of the worker that died before it could say so"
+
+
+def test_a_job_runs_once_however_often_it_is_queued(context: Context, lab, tmp_path: Path) -> None:
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
+    first = finished(context, job)
+    again = finished(context, job)
+    assert first == again
+    assert again.attempt == 1
+
+
+def test_a_dismissed_job_does_not_start(context: Context, lab, tmp_path: Path) -> None:
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
+    context.ledger.dismiss(job.id)
+    assert finished(context, job).status is JobStatus.DISMISSED
+    assert not context.store.exists(result_key(job.id))
+
+
+def test_a_feeds_nowcast_lies_where_it_should(context: Context, lab, tmp_path: Path) -> None:
+    frame = lab.write_frames(tmp_path / "a.npz", count=3)
+    output = tmp_path / "a.npz.nowcast.nc"
+    new = NewJob(
+        kind="feed",
+        model="extrapolation",
+        steps=2,
+        inputs=(JobInput(name=frame.name, key=str(frame), size=1),),
+        feed="north",
+        output=str(output),
+    )
+    done = finished(context, context.ledger.create(new))
+    assert done.status is JobStatus.SUCCESSFUL
+    assert output.read_bytes() == context.store.get(str(done.result_key))
+
+
+def test_a_file_is_put_once_and_leaves_no_part_behind(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"first")
+    target = tmp_path / "out" / "x.nc"
+    target.parent.mkdir()
+    (target.parent / ".x.nc.0123.part").write_bytes(b"of a worker that was killed")
+    assert put_file(tmp_path / "source", target)
+    (tmp_path / "source").write_bytes(b"second")
+    assert not put_file(tmp_path / "source", target)
+    assert target.read_bytes() == b"first"
+    assert [path.name for path in target.parent.iterdir()] == ["x.nc"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x")
+    with pytest.raises(CannotPublish, match="nowhere"):
+        put_file(tmp_path / "source", tmp_path / "nowhere" / "x.nc")

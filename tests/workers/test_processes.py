@@ -1,0 +1,144 @@
+"""Real processes: a Redis, a worker and a beat that are killed, stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from redis.exceptions import RedisError
+
+from service.embedded import Supervisor
+from service.jobs.ledger import Job, JobStatus
+from service.jobs.live import live_workers
+from service.store import job_prefix, result_key
+from workers.context import Context, open_context
+
+LONG = {"steps": 120}
+SIZE = 400
+
+
+@pytest.fixture
+def running(supervisor: Supervisor, lab):
+    """A context whose jobs are run by real processes, and their supervisor."""
+    context = open_context(supervisor.settings)
+    supervisor.start()
+    supervisor.go_on()
+    yield context
+    context.ledger.close()
+
+
+def wait_alive(context: Context, lab) -> None:
+    lab.wait_until(lambda: bool(_alive(context)), "a worker")
+
+
+def _alive(context: Context) -> list[str]:
+    try:
+        return live_workers(context.settings)
+    except RedisError:
+        return []
+
+
+def pool_children(parent: int) -> list[int]:
+    """The worker's processes that run jobs."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=True
+    )
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
+
+
+def check_published_once(context: Context, job: Job, folder: Path) -> None:
+    assert job.status is JobStatus.SUCCESSFUL
+    published = [path.name for path in (context.settings.data_dir / "store" / job_prefix(job.id)).iterdir()]
+    assert sorted(published) == ["input.nc", "result.nc", "upload"]
+    with xr.open_dataset(context.store.fetch(result_key(job.id), folder / "published.nc")) as forecast:
+        assert forecast.rainfall_rate.shape[0] == job.steps
+
+
+def test_a_job_survives_the_death_of_its_worker(running: Context, supervisor: Supervisor, lab, tmp_path: Path) -> None:
+    frames = lab.write_frames(tmp_path / "big.npz", count=3, size=SIZE)
+    job = lab.upload(running.ledger, running.store, frames, **LONG)
+    wait_alive(running, lab)
+    assert running.queue.enqueue(job.id)
+    lab.wait_running(running.ledger, job)
+    [child] = pool_children(supervisor.children["worker"])
+    os.kill(child, signal.SIGKILL)
+    lab.wait_running(running.ledger, job, attempt=2)
+    parent = supervisor.children["worker"]
+    os.kill(parent, signal.SIGKILL)
+    done = lab.wait_finished(running.ledger, job)
+    assert done.attempt == 3
+    assert supervisor.children["worker"] != parent
+    check_published_once(running, done, tmp_path)
+
+
+def test_a_dismissed_job_stops_and_the_next_one_runs(running: Context, lab, tmp_path: Path) -> None:
+    big = lab.write_frames(tmp_path / "big.npz", count=3, size=SIZE)
+    small = lab.write_frames(tmp_path / "small.npz", count=3)
+    long = lab.upload(running.ledger, running.store, big, **LONG)
+    short = lab.upload(running.ledger, running.store, small)
+    wait_alive(running, lab)
+    for job in (long, short):
+        assert running.queue.enqueue(job.id)
+    lab.wait_running(running.ledger, long)
+    assert running.ledger.dismiss(long.id)
+    assert lab.wait_finished(running.ledger, short).status is JobStatus.SUCCESSFUL
+    assert running.ledger.get(long.id).status is JobStatus.DISMISSED
+    assert not running.store.exists(result_key(long.id))
+
+
+def test_a_job_that_came_while_the_broker_was_down_runs_later(supervisor: Supervisor, lab, tmp_path: Path) -> None:
+    context = open_context(supervisor.settings)
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
+    assert not context.queue.enqueue(job.id)
+    assert context.ledger.get(job.id).status is JobStatus.ACCEPTED
+    supervisor.start()
+    supervisor.go_on()
+    done = lab.wait_finished(context.ledger, job)
+    check_published_once(context, done, tmp_path)
+    context.ledger.close()
+
+
+def test_a_queue_that_is_lost_is_filled_again_from_the_ledger(
+    running: Context, supervisor: Supervisor, lab, tmp_path: Path
+) -> None:
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    wait_alive(running, lab)
+    jobs = [lab.upload(running.ledger, running.store, frames) for _ in range(3)]
+    redis = supervisor.children["redis"]
+    os.kill(supervisor.children["worker"], signal.SIGKILL)
+    for job in jobs:
+        running.queue.enqueue(job.id)
+    os.kill(redis, signal.SIGKILL)
+    for job in jobs:
+        check_published_once(running, lab.wait_finished(running.ledger, job), tmp_path)
+
+
+def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Supervisor, lab, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    context = open_context(supervisor.settings)
+    supervisor.start()
+    supervisor.go_on()
+    lab.wait_until(lambda: context.feed_ledger.seen("north"), "the feed to be seen")
+    lab.write_frames(folder / "f0.npz", first=0, count=2)
+    for n in range(2, 5):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+        lab.wait_until((folder / f"f{n}.npz.nowcast.nc").exists, f"the nowcast of frame {n}")
+    supervisor.stop()
+    published = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nowcast.nc")}
+    assert sorted(published) == [f"f{n}.npz.nowcast.nc" for n in (2, 3, 4)]
+    again = Supervisor(supervisor.settings.model_copy(update={"broker_url": None}))
+    again.start()
+    again.go_on()
+    try:
+        lab.write_frames(folder / "f5.npz", first=5)
+        lab.wait_until((folder / "f5.npz.nowcast.nc").exists, "the nowcast of frame 5")
+    finally:
+        again.stop()
+    jobs = context.ledger.recent(feed="north", status=JobStatus.SUCCESSFUL)
+    assert sorted(job.inputs[-1]["name"] for job in jobs) == [f"f{n}.npz" for n in range(2, 6)]
+    assert {name: (folder / name).stat().st_mtime_ns for name in published} == published
+    context.ledger.close()
