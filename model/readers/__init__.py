@@ -8,7 +8,7 @@ from pathlib import Path
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
 from model.core.units import zr_relation
-from model.readers.join import join
+from model.readers.join import join_frames
 from model.readers.registry import Reader, reader_of
 from model.readers.source import Options, Source
 
@@ -41,7 +41,7 @@ def read(
     options = Options(variable=variable, zr=zr)
     if zr is not None:
         zr_relation(zr)  # an unknown name is refused before any file is read
-    return join(_parts(sources, options))
+    return join_frames(_parts(sources, options))
 
 
 def _parts(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:

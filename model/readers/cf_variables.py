@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from model.core.errors import UnknownVariable
+from model.core.errors import NotARadarFile, UnknownVariable
 
 Kind = Literal["rate", "accumulation", "reflectivity"]
 RANK: Final[tuple[Kind, ...]] = ("rate", "accumulation", "reflectivity")
@@ -52,24 +53,36 @@ STANDARD_NAMES: Final = (
     "radar_equivalent_reflectivity_factor",
 )
 RAINY_WORDS: Final = ("rain", "precip", "accumul", "reflectivity")
+FACTOR: Final = re.compile(r"([a-z]+)(-?\d+)?")
 SPELLINGS: Final = {"hour": "h", "hours": "h", "hr": "h", "sec": "s", "second": "s", "minute": "min", "day": "d"}
 
 
 def normal_unit(text: str) -> str:
-    """`mm/h`, `mm hr**-1`, `mm/hour` -> `mm h-1`; `dBZ` -> `dbz`."""
-    unit = text.strip().lower().replace("**", "").replace("^", "").replace("·", " ").replace(".", " ")
-    head, *below = unit.replace("*", " ").split("/")
-    words = head.split() + [word if word.endswith("-1") else f"{word}-1" for part in below for word in part.split()]
-    return " ".join(_normal_word(word) for word in words)
+    """`mm/h`, `mm hr**-1`, `mm/hour` -> `mm h-1`; `kg/m^2/s` -> `kg m-2 s-1`; `dBZ` -> `dbz`."""
+    words = []
+    for word, power, below in _factors(text.strip().lower().replace("**", "").replace("^", "")):
+        exponent = -power if below else power
+        words.append(f"{SPELLINGS.get(word, word)}{'' if exponent == 1 else exponent}")
+    return " ".join(words)
+
+
+def _factors(text: str) -> Iterator[tuple[str, int, bool]]:
+    """Name, power, and whether it stands below a stroke, of each factor of a unit."""
+    for index, part in enumerate(text.split("/")):
+        for name, power in FACTOR.findall(part):
+            yield name, int(power or 1), index > 0
 
 
 def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quantity]:
     """The variable to read (a netCDF4 variable), and its quantity.
 
     Raises:
+        NotARadarFile: there is no variable at all.
         UnknownVariable: `wanted` is absent or in no unit of rain; or there is none, or more than one of a
         kind.
     """
+    if not variables:
+        raise NotARadarFile("it holds no variable", mend="Give a file with rain in its root group")
     if wanted is not None:
         if wanted not in variables:
             raise UnknownVariable(f"it has no variable {wanted!r}", mend=describe(variables))
@@ -121,9 +134,3 @@ def _is_field(variable: Any) -> bool:  # noqa: ANN401
 
 def _unit(variable: Any) -> str:  # noqa: ANN401
     return normal_unit(str(getattr(variable, "units", "")))
-
-
-def _normal_word(word: str) -> str:
-    power = "-1" if word.endswith("-1") else ""
-    base = word.removesuffix("-1")
-    return f"{SPELLINGS.get(base, base)}{power}"

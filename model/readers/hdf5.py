@@ -14,6 +14,7 @@ from model.core.errors import NotARadarFile
 from model.readers.source import check_size
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+SELF_CONTAINED: Final = "Give a file that holds its own data"
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def own_dataset(file: Any, name: str) -> Any:  # noqa: ANN401
     if not isinstance(dataset, h5py.Dataset):
         raise NotARadarFile(f"it has no array {name}", mend="Give a radar image")
     if dataset.file.filename != file.filename or dataset.external is not None or dataset.is_virtual:
-        raise NotARadarFile(f"{name} points outside the file", mend="Give a file that holds its own data")
+        raise NotARadarFile(f"{name} points outside the file", mend=SELF_CONTAINED)
     return dataset
 
 
@@ -86,12 +87,18 @@ def check_self_contained(path: Path) -> None:
     """
     import h5py
 
+    arrays: list[str] = []
+    elsewhere: list[str] = []
     with open_hdf5(path) as file:
 
-        def visit(name: str, kind: object) -> None:
-            if isinstance(kind, h5py.ExternalLink):
-                raise NotARadarFile(f"{name} points outside the file", mend="Give a file that holds its own data")
-            if isinstance(kind, h5py.HardLink) and file.get(name, getclass=True) is h5py.Dataset:
-                own_dataset(file, name)
+        def visit(name: str, link: object) -> None:  # must not raise: h5py calls it from C
+            if isinstance(link, h5py.ExternalLink):
+                elsewhere.append(name)
+            elif isinstance(link, h5py.HardLink) and file.get(name, getclass=True) is h5py.Dataset:
+                arrays.append(name)
 
         file.visititems_links(visit)
+        if elsewhere:
+            raise NotARadarFile(f"{elsewhere[0]} points outside the file", mend=SELF_CONTAINED)
+        for name in arrays:
+            own_dataset(file, name)

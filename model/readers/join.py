@@ -20,7 +20,7 @@ MAX_VALUES_NAMED: Final = 5
 NEGLIGIBLE_MM_H: Final = 0.05
 
 
-def join(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
+def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     """One sequence of all frames, sorted by valid time; gaps are named in the attribute `gaps`, not refused.
 
     Raises:
@@ -139,7 +139,8 @@ def _mixed_grids(source: Source, grid: Grid, first: Source, frames: FrameSequenc
 
 def _describe(grid: Grid) -> str:
     ny, nx = grid.shape
-    name = grid.crs.name if grid.crs.name not in ("unknown", "undefined") else grid.crs.to_proj4()
+    operation = grid.crs.coordinate_operation
+    name = operation.method_name if operation and grid.crs.name in ("unknown", "undefined") else grid.crs.name
     return f"{ny} x {nx} from x {grid.x[0]:.6g}, y {grid.y[0]:.6g} in {name}"
 
 

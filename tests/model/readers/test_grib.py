@@ -115,7 +115,7 @@ def test_another_parameter_is_named(write_grib: Callable[..., Path]) -> None:
     path = write_grib("t.grib2", {"parameterCategory": 0, "parameterNumber": 0})
     with pytest.raises(UnknownVariable, match=r"t\.grib2: it has no precipitation rate\. It holds \w+"):
         read([path])
-    with pytest.raises(UnknownVariable, match="no variable 'rain'. It holds prate"):
+    with pytest.raises(UnknownVariable, match=r"no variable 'rain'. It holds prate"):
         read([write_grib("r.grib2", {})], variable="rain")
 
 

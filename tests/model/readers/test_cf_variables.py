@@ -1,0 +1,95 @@
+"""Which variable is rain, and its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from model.core.errors import UnknownVariable
+from model.readers.cf_variables import choose, normal_unit
+
+FLOAT = np.dtype("f4")
+
+
+@dataclass
+class Variable:
+    """As much of a netCDF4 variable as the choice looks at."""
+
+    name: str
+    units: str
+    standard_name: str = ""
+    long_name: str = ""
+    shape: tuple[int, ...] = (2, 4, 5)
+    dtype: np.dtype = FLOAT
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+def among(*variables: Variable) -> dict[str, Variable]:
+    return {variable.name: variable for variable in variables}
+
+
+@pytest.mark.parametrize(
+    "text", ["mm h-1", "mm/h", "mm/hr", "mm hr-1", "mm hour**-1", "mm h^-1", " MM/Hour ", "mm.h-1"]
+)
+def test_spellings_of_one_unit(text: str) -> None:
+    assert normal_unit(text) == "mm h-1"
+
+
+@pytest.mark.parametrize(
+    ("units", "standard_name", "kind", "factor"),
+    [
+        ("mm h-1", "rainfall_rate", "rate", 1.0),
+        ("m s-1", "rainfall_rate", "rate", 3.6e6),
+        ("m s-1", "lwe_precipitation_rate", "rate", 3.6e6),
+        ("kg m-2 s-1", "precipitation_flux", "rate", 3600.0),
+        ("kg/m^2/s", "rainfall_flux", "rate", 3600.0),
+        ("mm", "rainfall_amount", "accumulation", 1.0),
+        ("kg m-2", "precipitation_amount", "accumulation", 1.0),
+        ("m", "lwe_thickness_of_precipitation_amount", "accumulation", 1000.0),
+        ("dBZ", "equivalent_reflectivity_factor", "reflectivity", 1.0),
+        ("dBZ", "", "reflectivity", 1.0),
+    ],
+)
+def test_units_become_mm_per_hour_mm_or_dbz(units: str, standard_name: str, kind: str, factor: float) -> None:
+    _, quantity = choose(among(Variable("v", units, standard_name)), None)
+    assert quantity.kind == kind
+    assert quantity.factor == pytest.approx(factor)
+
+
+def test_winds_and_heights_are_not_rain() -> None:
+    with pytest.raises(UnknownVariable, match=r"It holds wind \(m s-1\), height \(m\), snow \(kg m-2\)"):
+        choose(among(Variable("wind", "m s-1"), Variable("height", "m"), Variable("snow", "kg m-2")), None)
+
+
+def test_a_name_makes_millimetres_rain() -> None:
+    assert choose(among(Variable("x", "mm", long_name="Accumulated precipitation")), None)[1].kind == "accumulation"
+
+
+def test_a_rate_comes_before_an_accumulation_before_reflectivity() -> None:
+    rate, amount, dbz = Variable("r", "mm/h"), Variable("rain_sum", "mm"), Variable("z", "dBZ")
+    assert choose(among(dbz, amount, rate), None)[0] is rate
+    assert choose(among(dbz, amount), None)[0] is amount
+
+
+def test_two_of_a_kind_are_told_apart_by_the_user() -> None:
+    variables = among(Variable("a", "mm/h"), Variable("b", "mm/h"))
+    with pytest.raises(UnknownVariable, match="more than one rate: a, b"):
+        choose(variables, None)
+    assert choose(variables, "b")[0] is variables["b"]
+
+
+@pytest.mark.parametrize("wanted", ["absent", "t", "text", "profile"])
+def test_what_was_asked_for_must_be_a_field_of_rain(wanted: str) -> None:
+    variables = among(
+        Variable("r", "mm/h"),
+        Variable("t", "K"),
+        Variable("text", "mm", dtype=np.dtype("S1")),
+        Variable("profile", "mm", shape=(7,)),
+    )
+    with pytest.raises(UnknownVariable, match=r"It holds r \(mm/h\), t \(K\)"):
+        choose(variables, wanted)

@@ -1,0 +1,78 @@
+"""Frames of several files as one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.core.errors import DuplicateTimes, IrregularTimeStep, MixedGrids, TooLarge
+from model.readers import join, read
+from model.readers.join import describe_gaps
+
+Write = Callable[..., Path]
+
+
+def knmi(write_knmi: Write, minute: int, value: int = 0, shape: tuple[int, int] = (4, 3)) -> Path:
+    pixels = np.full(shape, value, np.uint16)
+    end = f"26-AUG-2010;00:{minute:02}:00.000"
+    start = f"26-AUG-2010;00:{minute - 5:02}:00.000"
+    return write_knmi(f"{minute:02}-{value}-{shape[0]}.h5", pixels=pixels, start=start, end=end)
+
+
+def test_frames_are_sorted_by_valid_time(write_knmi: Write) -> None:
+    sequence = read([knmi(write_knmi, minute, minute) for minute in (15, 5, 10)])
+    assert [str(time)[14:16] for time in sequence.times] == ["05", "10", "15"]
+    np.testing.assert_allclose(sequence.rain_rate[:, 0, 0], [0.6, 1.2, 1.8], rtol=1e-5)
+    assert "gaps" not in sequence.attributes
+
+
+def test_two_files_of_one_time_are_both_named(write_knmi: Write) -> None:
+    one, other = knmi(write_knmi, 5, 1), knmi(write_knmi, 5, 2)
+    with pytest.raises(DuplicateTimes, match=r"first\.h5 and second\.h5 both hold 2010-08-26T00:05Z"):
+        read([one, other], names=["first.h5", "second.h5"])
+
+
+def test_another_grid_is_named_with_both_shapes(write_knmi: Write) -> None:
+    one, other = knmi(write_knmi, 5), knmi(write_knmi, 10, shape=(6, 5))
+    with pytest.raises(MixedGrids, match=r"b\.h5: its grid is 6 x 5 .*, that of a\.h5 is 4 x 3") as caught:
+        read([one, other], names=["a.h5", "b.h5"])
+    assert caught.value.where == "b.h5"
+
+
+def test_gaps_are_named_and_left_to_the_model(write_knmi: Write) -> None:
+    sequence = read([knmi(write_knmi, minute) for minute in (5, 10, 25, 30)])
+    assert sequence.attributes["gaps"] == "2010-08-26T00:15Z 2010-08-26T00:20Z"
+    with pytest.raises(IrregularTimeStep):
+        sequence.newest_regular(3)
+    assert len(sequence.newest_regular(2)) == 2
+
+
+def test_many_gaps_are_counted() -> None:
+    times = np.array([0, 5, 10, 500], "datetime64[m]").astype("datetime64[ns]")
+    text = describe_gaps(times)
+    assert text.startswith("1970-01-01T00:15Z ")
+    assert text.endswith("and 77 more")
+
+
+def test_formats_may_differ_where_the_grid_does_not(write_knmi: Write, write_npz: Write) -> None:
+    one = knmi(write_knmi, 5)
+    grid = read([one]).grid
+    other = write_npz(
+        rain_rate=np.ones((1, 4, 3), np.float32),
+        times=np.array(["2010-08-26T00:10"], "datetime64[s]"),
+        x=grid.x,
+        y=grid.y,
+        crs=grid.crs.to_wkt(),
+    )
+    sequence = read([other, one])
+    assert len(sequence) == 2
+    assert set(sequence.attributes["radar_format"].split("; ")) == {"KNMI HDF5", "NumPy npz"}
+
+
+def test_too_much_together_is_refused(write_knmi: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(join, "MAX_TOTAL_PIXELS", 20)
+    with pytest.raises(TooLarge, match="24 pixels, the limit is 20"):
+        read([knmi(write_knmi, 5), knmi(write_knmi, 10)])

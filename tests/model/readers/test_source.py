@@ -1,0 +1,69 @@
+"""The guards that every reader shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.core.errors import MixedGrids, NotARadarFile, TooLarge
+from model.core.units import FMI, MARSHALL_PALMER
+from model.readers.source import Source, check_size, rain_of_reflectivity, rain_per_hour, reading
+
+SOURCE = Source(path=Path("/tmp/upload-1"), name="theirs.h5")
+
+
+@pytest.mark.parametrize("error", [OSError("/tmp/upload-1: truncated\nfile"), KeyError("x"), RuntimeError()])
+def test_what_a_library_raises_becomes_one_line_with_the_users_name(error: Exception) -> None:
+    with pytest.raises(NotARadarFile) as caught, reading(SOURCE, "KNMI HDF5"):
+        raise error
+    text = str(caught.value)
+    assert text.startswith("theirs.h5: cannot be read as KNMI HDF5: ")
+    assert "upload-1" not in text
+    assert "\n" not in text
+    assert caught.value.__cause__ is error
+
+
+def test_an_input_error_keeps_its_kind_and_gains_the_name() -> None:
+    with pytest.raises(MixedGrids) as caught, reading(SOURCE, "x"):
+        raise MixedGrids("what", where="grid", mend="mend")
+    assert str(caught.value) == "theirs.h5 (grid): what. mend"
+
+
+def test_a_lack_of_memory_is_too_large() -> None:
+    with pytest.raises(TooLarge, match=r"theirs\.h5"), reading(SOURCE, "x"):
+        raise MemoryError
+
+
+def test_an_interrupt_passes() -> None:
+    with pytest.raises(KeyboardInterrupt), reading(SOURCE, "x"):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("shape", [(20_000, 20_000), (1000, 3000, 3000), (2**40, 2**40)])
+def test_unreasonable_sizes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(TooLarge):
+        check_size(*shape)
+
+
+def test_the_largest_known_composite_passes() -> None:
+    check_size(36, 3500, 7000)
+    with pytest.raises(NotARadarFile):
+        check_size(0, 10, 10)
+
+
+def test_faint_echo_is_dry_and_no_data_stays() -> None:
+    dbz = np.array([-np.inf, -31.5, -10.5, 0.0, 40.0, np.nan], np.float32)
+    rain = rain_of_reflectivity(dbz, FMI)
+    assert rain[:3].tolist() == [0, 0, 0]
+    assert rain[3] > 0
+    assert rain[4] == pytest.approx((1e4 / 223) ** (1 / 1.53), rel=1e-5)
+    assert np.isnan(rain[5])
+    assert rain_of_reflectivity(dbz, MARSHALL_PALMER)[4] != rain[4]
+
+
+def test_a_period_must_be_positive() -> None:
+    assert rain_per_hour(np.float32([1]), np.timedelta64(15, "m"))[0] == 4
+    with pytest.raises(NotARadarFile, match="period"):
+        rain_per_hour(np.float32([1]), np.timedelta64(0, "m"))
