@@ -50,9 +50,7 @@ class RainFile:
             periods = file["forecast_period"][:] / 60.0 if "forecast_period" in file.variables else ()
             return cls(
                 path=path,
-                times=tuple(
-                    EPOCH + timedelta(seconds=int(seconds)) for seconds in np.atleast_1d(file["time"][:])
-                ),
+                times=tuple(EPOCH + timedelta(seconds=int(seconds)) for seconds in np.atleast_1d(file["time"][:])),
                 lead_minutes=tuple(float(minutes) for minutes in periods),
                 grid=Grid(crs=crs, x=np.asarray(file["x"][:]), y=np.asarray(file["y"][:])),
                 attributes={name: str(file.getncattr(name)) for name in file.ncattrs()},
@@ -79,8 +77,7 @@ class RainFile:
         with _NETCDF, netCDF4.Dataset(self.path) as file:
             variable = file[VARIABLE]
             bands = [
-                _reduced(_values(variable[number, top : min(top + rows, ny), :]), block)
-                for top in range(0, ny, rows)
+                _reduced(_values(variable[number, top : min(top + rows, ny), :]), block) for top in range(0, ny, rows)
             ]
         frame = np.concatenate(bands)
         return frame if self.grid.north_up else frame[::-1]
@@ -99,8 +96,7 @@ def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | No
     if grid.crs.is_geographic and x < grid.x[0] - 1:
         x += 360.0
     row, column = (
-        round(float((value - centres[0]) / (centres[1] - centres[0])))
-        for value, centres in ((y, grid.y), (x, grid.x))
+        round(float((value - centres[0]) / (centres[1] - centres[0]))) for value, centres in ((y, grid.y), (x, grid.x))
     )
     inside = 0 <= row < grid.y.size and 0 <= column < grid.x.size
     return (row, column) if inside else None

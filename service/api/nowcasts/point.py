@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 
 from model.core.grid import Grid
 from model.core.units import DRY_RAIN_RATE_MM_H
 from service.api.errors import InvalidParameter, OutsideGrid
-from service.api.nowcasts.types import PointSeries, PointSummary, PointValue
+from service.api.nowcasts.types import PointSeries, PointState, PointSummary, PointValue
 from service.api.nowcasts.view import View
 from service.render.rainfile import pixel_of_fraction, pixel_of_lon_lat
 
@@ -56,9 +57,10 @@ def summary(values: Sequence[PointValue]) -> PointSummary:
     missing = sum(value.rain_rate is None for value in ahead)
     wet = [value for value in ahead if _rains(value)]
     peak = max(wet, key=lambda value: value.rain_rate or 0.0, default=None)
-    after = [value for value in ahead if wet and value.lead_minutes > wet[0].lead_minutes and not _rains(value)]
-    ends = after[0].valid_time if after and after[0].rain_rate is not None else None
-    if any(_rains(value) for value in now):
+    raining = any(_rains(value) for value in now)
+    starts, ends = _spell(ahead, raining)
+    state: PointState
+    if raining:
         state = "raining"
     elif wet:
         state = "rain-coming"
@@ -68,12 +70,24 @@ def summary(values: Sequence[PointValue]) -> PointSummary:
         state = "dry-where-known" if missing else "dry"
     return PointSummary(
         state=state,
-        starts=wet[0].valid_time if wet else None,
+        starts=starts,
         ends=ends,
         peak=peak.rain_rate if peak else None,
         peak_time=peak.valid_time if peak else None,
         frames_without_data=missing,
     )
+
+
+def _spell(ahead: Sequence[PointValue], raining: bool) -> tuple[datetime | None, datetime | None]:
+    """When rain starts (anew, where it rains now), and when the first spell ends: None where never, or not known."""
+    first_wet = 0 if raining else next((n for n, value in enumerate(ahead) if _rains(value)), len(ahead))
+    first_after = next((n for n in range(first_wet, len(ahead)) if not _rains(ahead[n])), len(ahead))
+    known = first_after < len(ahead) and ahead[first_after].rain_rate is not None
+    ends = ahead[first_after].valid_time if known else None
+    if not raining:
+        return (ahead[first_wet].valid_time if first_wet < len(ahead) else None), ends
+    again = next((value.valid_time for value in ahead[first_after:] if _rains(value)), None)
+    return again, ends
 
 
 def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat: float | None) -> tuple[int, int]:

@@ -75,6 +75,10 @@ RESULT_CONTENT: Final[dict[str, Any]] = {
     openapi_extra=UPLOAD_BODY,
     responses={
         200: {"model": NowcastStatus, "description": "Finished while waiting (`Prefer: wait=N`)"},
+        202: {
+            "description": "Accepted: it is in the ledger, and survives a restart",
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "Where to follow it"}},
+        },
         **responses(
             "idempotency-key-reused",
             "too-large",
@@ -97,10 +101,11 @@ async def create(
     context: InContext,
     prefer: Annotated[
         str | None,
-        Header(description="`wait=N`: answer when done, after N (at most 60) seconds at the latest."),
+        Header(alias="Prefer", description="`wait=N`: answer when done, after N (at most 60) seconds at the latest."),
     ] = None,
     idempotency_key: Annotated[
-        str | None, Header(description="The same key with the same request gives the same nowcast.")
+        str | None,
+        Header(alias="Idempotency-Key", description="The same key with the same request gives the same nowcast."),
     ] = None,
 ) -> Response:
     """Send the newest radar frames; a worker makes the forecast.
@@ -217,7 +222,9 @@ async def frame_picture(job_id: JobId, index: int, request: Request, context: In
     """PNG with a palette, north up. Dry is transparent; where rain is not known, it is hatched grey."""
     job = await context.in_thread(context.ledger.get, job_id)
     failure = answers.require_result(job)
-    return failure or await answers.result_response(context, job, request, "png", index)
+    if failure is not None:
+        return failure
+    return await answers.result_response(context, job, request, "png", index)
 
 
 @router.get(
@@ -250,4 +257,5 @@ async def point(
 
 async def _view(context: Context, job_id: str) -> View | Response:
     job: Job = await context.in_thread(context.ledger.get, job_id)
-    return answers.require_result(job) or await context.drawing(View, context, job)
+    failure = answers.require_result(job)
+    return failure if failure is not None else await context.drawing(View, context, job)

@@ -6,11 +6,12 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import anyio
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -25,6 +26,8 @@ from service.store import job_prefix, upload_key
 
 DEFAULT_STEPS: Final = 12
 MAX_FIELDS: Final = 16
+DRAIN_BYTES: Final = 16_000_000
+DRAIN_SECONDS: Final = 2.0
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
 KNOWN_FIELDS: Final = ("files", "model", "steps", "variable", "zr")
@@ -57,6 +60,7 @@ async def read_form(request: Request, context: Context) -> FormData:
     most = context.settings.max_files
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit_mb * 1_000_000:
+        await _drain(request)
         raise _too_large(limit_mb)
     parser = MultiPartParser(request.headers, _limited(request, limit_mb), max_files=most, max_fields=MAX_FIELDS)
     try:
@@ -71,13 +75,30 @@ async def read_form(request: Request, context: Context) -> FormData:
         raise InvalidParameter(error.message, where="body", mend="Send multipart/form-data") from None
 
 
-async def _limited(request: Request, limit_mb: int) -> AsyncIterator[bytes]:
+async def _limited(request: Request, limit_mb: int) -> AsyncGenerator[bytes, None]:
     arrived = 0
     async for piece in request.stream():
         arrived += len(piece)
         if arrived > limit_mb * 1_000_000:
+            await _drain(request)
             raise _too_large(limit_mb)
         yield piece
+
+
+async def _drain(request: Request) -> None:
+    """Read on for a little: a client that is cut off while it still sends may never see the answer.
+
+    One that waits for `100 Continue` sends nothing until it is asked to, and is not asked.
+    """
+    if request.headers.get("expect", "").lower() == "100-continue":
+        return
+    drained = 0
+    with anyio.move_on_after(DRAIN_SECONDS):
+        while drained < DRAIN_BYTES:
+            message = await request.receive()
+            drained += len(message.get("body", b""))
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                return
 
 
 def _too_large(limit_mb: int) -> TooLarge:

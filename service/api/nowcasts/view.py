@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
-
-import numpy as np
 
 from model.core.units import FloatArray
 from service.api.context import Context
@@ -47,24 +45,19 @@ class View:
         self.job = job
         self.forecast = context.results.rain(job.result_key)
         self.observed = context.results.rain(job.input_key) if job.input_key else None
-        first = self.forecast
-        lead = np.median(np.diff((0.0, *first.lead_minutes)))
-        self.reference_time = self.observed.times[-1] if self.observed else first.times[0]
-        self.step_minutes = float(lead)
+        self.reference_time = self.forecast.times[0] - timedelta(minutes=self.forecast.lead_minutes[0])
         self.moments = self._moments()
 
     def _moments(self) -> list[Moment]:
-        past = [
-            (self.observed, number, "observed", valid, (valid - self.reference_time).total_seconds() / 60)
-            for number, valid in enumerate(self.observed.times if self.observed else ())
-        ][-MAX_OBSERVED:]
-        ahead = [
-            (self.forecast, number, "forecast", valid, lead)
-            for number, (valid, lead) in enumerate(zip(self.forecast.times, self.forecast.lead_minutes, strict=True))
-        ]
-        return [
-            Moment(file, n, index, kind, valid, lead) for index, (file, n, kind, valid, lead) in enumerate(past + ahead)
-        ]
+        moments: list[Moment] = []
+        if self.observed:
+            times = self.observed.times
+            for number in range(max(0, len(times) - MAX_OBSERVED), len(times)):
+                lead = (times[number] - self.reference_time).total_seconds() / 60
+                moments.append(Moment(self.observed, number, len(moments), "observed", times[number], lead))
+        for number, (valid, lead) in enumerate(zip(self.forecast.times, self.forecast.lead_minutes, strict=True)):
+            moments.append(Moment(self.forecast, number, len(moments), "forecast", valid, lead))
+        return moments
 
     def moment(self, index: int) -> Moment:
         """Frame `index` of the manifest.

@@ -4,10 +4,10 @@ import { clockUtc, lead, rain as rainText, utc } from "./format.js";
 import { colourOf } from "./legend.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 420;
+const WIDTH = 350;
 const HEIGHT = 190;
 const LEFT = 34;
-const TOP = 10;
+const TOP = 18;
 const BOTTOM = 34;
 const PLOT = HEIGHT - TOP - BOTTOM;
 
@@ -40,7 +40,7 @@ export function drawChart(box, point, legend, { onPick }) {
     svg.append(shape("line", { class: "grid", x1: LEFT, x2: WIDTH - 4, y1: y(value), y2: y(value) }));
     svg.append(shape("text", { x: LEFT - 5, y: y(value) + 4, "text-anchor": "end" }, String(value)));
   }
-  svg.append(shape("text", { x: 2, y: HEIGHT - BOTTOM + 4 }, unit));
+  svg.append(shape("text", { x: 0, y: 10 }, unit));
 
   for (const [index, item] of series.entries()) {
     const width = Math.max(1, step - (step > 5 ? 2 : 0.5));
@@ -56,7 +56,7 @@ export function drawChart(box, point, legend, { onPick }) {
   const cursor = shape("rect", { class: "cursor", y: TOP - 3, width: step, height: PLOT + 6, rx: 2 });
   svg.append(cursor);
 
-  const every = Math.ceil(series.length / 6);
+  const every = Math.ceil(series.length / 5);
   for (let index = Math.max(firstForecast - 1, 0) % every; index < series.length; index += every) {
     const middle = Math.min(x(index) + step / 2, WIDTH - 16);
     svg.append(shape("text", { x: middle, y: HEIGHT - BOTTOM + 15, "text-anchor": "middle" }, clockUtc(series[index].valid_time)));

@@ -20,7 +20,7 @@ function label({ label: text, points }) {
   const [before, after] = [points[crossing - 1], points[crossing]];
   const share = -before[along] / (after[along] - before[along]);
   const across = before[1 - along] + share * (after[1 - along] - before[1 - along]);
-  if (across < 0.01 || across > 0.93) return null;
+  if (across < 0.01 || across > 0.87) return null;
   const mark = document.createElement("span");
   mark.textContent = text;
   mark.style.left = meridian ? `${across * 100}%` : "0";

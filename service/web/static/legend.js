@@ -13,9 +13,10 @@ export function drawLegend(box, legend) {
     row.title = item.upper === null ? `${item.lower} ${legend.unit} and more` : `${item.lower} to ${item.upper} ${legend.unit}`;
     list.append(row);
   }
-  box.replaceChildren(unit, list,
-    key(legend.dry.colour, `dry (below ${legend.dry.below})`),
-    key(hatching(legend), "no data: not known, not dry"));
+  const keys = document.createElement("div");
+  keys.className = "keys";
+  keys.append(key(legend.dry.colour, `dry (below ${legend.dry.below})`), key(hatching(legend), `no data: ${legend.no_data.meaning}`));
+  box.replaceChildren(unit, list, keys);
 }
 
 function key(background, text) {

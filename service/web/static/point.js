@@ -21,9 +21,9 @@ export function sentence({ summary, series, unit, reference_time: reference }) {
     const stop = ends ? `, until about ${clock(ends)}` : "";
     return `Rain starts at ${clock(starts)} (${local(starts)}), ${within(starts)} min after the reference time${stop}.${most}${gaps}`;
   }
-  if (!starts) return `Raining at the reference time; dry in the forecast frames that are known.${gaps}`;
-  if (!ends) return `Raining, and no dry frame follows by ${clock(last)}.${most}${gaps}`;
-  return `Raining, until about ${clock(ends)}.${most}${gaps}`;
+  if (!ends) return missing ? `Raining at the reference time.${most}${gaps}` : `Raining, and on until ${clock(last)} at least.${most}`;
+  const again = starts ? `, and again from ${clock(starts)}` : "";
+  return `Raining, until about ${clock(ends)}${again}.${most}${gaps}`;
 }
 
 export function pointPanel({ onPick, onPlace }) {

@@ -71,11 +71,15 @@ export function uploadForm({ onSubmit, onProblem }) {
   fillModels().catch(onProblem);
 }
 
+const autoWords = (model) => (!model || model.kind === "baseline"
+  ? "Extrapolation: the newest frame moves along its motion."
+  : `${model.name} where it fits your frames, else extrapolation.`);
+
 async function fillModels() {
   const models = await api.models();
   const select = at("model");
   const auto = models.find((model) => model.default);
-  const summaries = new Map([["auto", auto ? `The best model that fits your frames: ${auto.name}, else extrapolation.` : ""]]);
+  const summaries = new Map([["auto", autoWords(auto)]]);
   for (const model of models) {
     const reference = `${model.name}@${model.version}`;
     const option = document.createElement("option");

@@ -1,6 +1,6 @@
 // The frames of a finished nowcast: the map, the time slider, the legend.
 
-import { clockUtc, dateUtc, lead, local, pixels, utc } from "./format.js";
+import { clockUtc, lead, local, pixels, utc } from "./format.js";
 import { drawLegend } from "./legend.js";
 import { drawGraticule } from "./graticule.js";
 import { pointPanel } from "./point.js";
@@ -29,7 +29,7 @@ export function viewer() {
     at("kind").textContent = kindOf(frame);
     at("valid").textContent = utc(frame.valid_time);
     at("valid").dateTime = frame.valid_time;
-    at("valid-local").textContent = `here ${local(frame.valid_time)}`;
+    at("valid-local").textContent = `your time ${local(frame.valid_time)}`;
     at("slider").value = index;
     at("slider").setAttribute("aria-valuetext", `${forecast ? "forecast" : "observed"}, ${utc(frame.valid_time)}, ${lead(frame.lead_minutes)}`);
     [...at("ticks").children].forEach((tick, number) => tick.classList.toggle("at", number === index));
@@ -134,12 +134,12 @@ function furnish(status, manifest) {
   at("note").textContent = manifest.note;
   at("note").hidden = !manifest.note;
   at("slider").max = frames.length - 1;
-  at("first-time").textContent = clockUtc(frames[0].valid_time);
   at("last-time").textContent = clockUtc(frames[frames.length - 1].valid_time);
   const past = frames.filter((frame) => frame.kind === "observed").length;
-  at("now-label").textContent = "now";
-  at("now-label").title = dateUtc(manifest.reference_time);
-  at("now-label").style.left = `${(past / frames.length) * 100}%`;
+  // The reference time says more than the first time does, where there is no room for both.
+  at("first-time").textContent = past > 1 && past / frames.length < 0.3 ? "" : clockUtc(frames[0].valid_time);
+  at("now-label").textContent = past > 1 ? clockUtc(manifest.reference_time) : "";
+  at("now-label").style.left = `${((past - 0.5) / frames.length) * 100}%`;
   at("ticks").replaceChildren(...frames.map((frame) => {
     const tick = document.createElement("span");
     tick.className = frame.kind;

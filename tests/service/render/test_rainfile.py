@@ -77,6 +77,4 @@ def test_a_town_is_found_by_longitude_and_latitude(tmp_path, rain):
 
 def test_longitudes_that_count_to_360_are_found_by_a_western_longitude(tmp_path, rain):
     file = write(tmp_path / "f.nc", rain, crs="EPSG:4326", size=0.01, centre=(262.0, 35.0))
-    assert pixel_of_lon_lat(file.grid, -98.0, 35.0) in {
-        (row, column) for row in (19, 20) for column in (29, 30)
-    }
+    assert pixel_of_lon_lat(file.grid, -98.0, 35.0) in {(row, column) for row in (19, 20) for column in (29, 30)}

@@ -1,0 +1,103 @@
+"""A gateway in this process, with no worker behind it: jobs stay as the test puts them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from pyproj import CRS
+
+from model.core.forecast import Forecast, write_netcdf
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from service.api.app import create_app
+from service.jobs.ledger import NewJob
+from service.settings import Settings
+from service.store import input_key, result_key
+
+REFERENCE = np.datetime64("2026-06-01T12:00", "ns")
+NO_REDIS = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return Settings(data_dir=tmp_path_factory.mktemp("data"), broker_url=NO_REDIS, max_upload_mb=1, max_files=3)
+
+
+@contextmanager
+def served(app):
+    """A client of `app`, which a thread serves on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def app(settings):
+    app = create_app(settings)
+    app.state.context.queue.enqueue = lambda job_id: False
+    return app
+
+
+@pytest.fixture(scope="module")
+def gateway(app):
+    """An HTTP client of the gateway."""
+    with served(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def context(app):
+    return app.state.context
+
+
+@pytest.fixture
+def accepted(context):
+    """A job that waits."""
+    return context.ledger.create(NewJob(model="auto", steps=4, inputs=()))
+
+
+@pytest.fixture
+def running(context, accepted):
+    job = context.ledger.claim(accepted.id, 60)
+    context.ledger.renew(job, 60, progress_done=2)
+    return context.ledger.get(job.id)
+
+
+@pytest.fixture
+def finished(context, accepted, tmp_path):
+    """A successful job: rain of 3 mm/h that comes to the west half at the second lead step; no data in the east."""
+    grid = Grid.regular(CRS.from_epsg(3035), shape=(20, 40), pixel_size=1000.0, centre=(4_000_000.0, 3_000_000.0))
+    past = np.zeros((3, 20, 40), np.float32)
+    ahead = np.zeros((4, 20, 40), np.float32)
+    ahead[1:3, :, :20] = 3.0
+    ahead[:, :, 30:] = np.nan
+    times = REFERENCE + np.arange(-2, 1) * np.timedelta64(5, "m")
+    sequence = FrameSequence(rain_rate=past, times=times, grid=grid)
+    forecast = Forecast(
+        rain_rate=ahead,
+        reference_time=REFERENCE,
+        lead_minutes=np.arange(1, 5) * 5.0,
+        grid=grid,
+        attributes={},
+    )
+    job = context.ledger.claim(accepted.id, 60)
+    context.ledger.describe(job, model_used="persistence@1", note="the frames are too few for the default model")
+    for item, key in ((sequence, input_key(job.id)), (forecast, result_key(job.id))):
+        path = tmp_path / "file.nc"
+        write_netcdf(item, path)
+        context.store.put(key, path)
+    context.ledger.succeed(job, result_key=result_key(job.id), input_key=input_key(job.id))
+    return context.ledger.get(job.id)

@@ -1,0 +1,149 @@
+"""Models, health, errors of the framework, and the OpenAPI description."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROUTES = {
+    ("POST", "/v1/nowcasts"): "createNowcast",
+    ("GET", "/v1/nowcasts/{id}"): "getNowcast",
+    ("DELETE", "/v1/nowcasts/{id}"): "dismissNowcast",
+    ("GET", "/v1/nowcasts/{id}/result"): "getResult",
+    ("GET", "/v1/nowcasts/{id}/frames"): "getFrames",
+    ("GET", "/v1/nowcasts/{id}/frames/{index}.png"): "getFramePicture",
+    ("GET", "/v1/nowcasts/{id}/point"): "getPoint",
+    ("GET", "/v1/models"): "listModels",
+    ("GET", "/v1/models/{name}"): "getModel",
+    ("GET", "/v1/models/{name}/versions/{version}"): "getModelVersion",
+    ("GET", "/healthz"): "healthz",
+    ("GET", "/readyz"): "readyz",
+    ("GET", "/sample"): "getSample",
+    ("GET", "/problems/{code}"): "getProblemType",
+}
+
+
+def test_models_are_listed_without_their_folders(gateway):
+    models = gateway.get("/v1/models").json()["models"]
+    assert {"persistence", "extrapolation"} <= {model["name"] for model in models}
+    assert sum(model["default"] for model in models) == 1
+    assert "folder" not in models[0]
+    one = gateway.get(models[0]["href"]).json()
+    assert one == models[0]
+    assert one in gateway.get(f"/v1/models/{one['name']}").json()["versions"]
+
+
+@pytest.mark.parametrize("path", ["skynet", "persistence/versions/99"])
+def test_an_unknown_model_is_404(gateway, path):
+    response = gateway.get(f"/v1/models/{path}")
+    assert (response.status_code, response.json()["type"]) == (404, "/problems/no-such-model")
+
+
+def test_readiness_names_what_is_bad_and_liveness_does_not_care(gateway):
+    response = gateway.get("/readyz")
+    assert response.status_code == 503
+    states = {part["name"]: part["state"] for part in response.json()["parts"]}
+    assert states.keys() == {"ledger", "store", "broker", "workers", "model"}
+    assert (states["ledger"], states["store"], states["broker"], states["workers"]) == ("ok", "ok", "bad", "bad")
+    assert "127.0.0.1" not in response.text
+    assert gateway.get("/healthz").json() == {"status": "ok"}
+
+
+def test_errors_of_the_framework_are_problems_too(gateway):
+    missing = gateway.get("/v1/nothing")
+    assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")
+    method = gateway.put("/v1/models")
+    assert (method.status_code, method.json()["type"]) == (405, "/problems/method-not-allowed")
+    assert method.headers["allow"] == "GET"
+    for response in (missing, method):
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_our_own_failure_keeps_its_traceback_for_the_log(gateway, context, monkeypatch, caplog):
+    def fail(job_id):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(context.ledger, "get", fail)
+    response = gateway.get("/v1/nowcasts/abc")
+    body = response.json()
+    assert (response.status_code, body["type"]) == (500, "/problems/internal")
+    assert "secret" not in response.text
+    assert body["id"] in caplog.text
+    assert "secret detail" in caplog.text
+
+
+def test_every_problem_type_can_be_looked_up(gateway):
+    assert gateway.get("/problems/too-few-frames").json()["status"] == 422
+    assert gateway.get("/problems/nonsense").status_code == 404
+
+
+def test_the_description_of_the_api_is_whole(gateway):
+    api = gateway.get("/openapi.json").json()
+    described = {
+        (method.upper(), path): operation
+        for path, methods in api["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert {route: operation["operationId"] for route, operation in described.items()} == ROUTES
+    for operation in described.values():
+        assert operation["tags"]
+        assert operation["summary"]
+        assert operation["description"]
+    refusals = described["POST", "/v1/nowcasts"]["responses"]["422"]["content"]["application/problem+json"]
+    assert "too-few-frames" in refusals["examples"]
+
+
+def test_the_page_asks_nothing_of_the_network(gateway):
+    page = gateway.get("/")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    files = ["/", "/docs"]
+    for name in files:
+        text = gateway.get(name).text
+        found = re.findall(r'(?:src|href)="(static/[^"]+)"', text)
+        found += [f"static/{path}" for path in re.findall(r'from "\./([\w.]+)"', text)]
+        files += [path for path in dict.fromkeys(f"/{path}" for path in found) if path not in files]
+        assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text), name
+    assert {"/static/main.js", "/static/chart.js", "/static/style.css"} <= set(files)
+
+
+GATEWAY = """
+import re, socket, sys, threading
+from pathlib import Path
+import httpx, uvicorn
+from service.api.app import create_app
+from service.settings import Settings
+
+app = create_app(Settings(data_dir=Path(sys.argv[1]), broker_url="redis://127.0.0.1:1/0"))
+listener = socket.create_server(("127.0.0.1", 0))
+server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+thread.start()
+try:
+    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+        for path in ("frames", "frames/4.png", "point?x=0.5&y=0.5", "result?format=webp", "result"):
+            assert client.get(f"/v1/nowcasts/{sys.argv[2]}/{path}").status_code == 200, path
+        with open(sys.argv[3], "rb") as radar:
+            assert client.post("/v1/nowcasts", files={"files": radar}).status_code == 202
+finally:
+    server.should_exit = True
+    thread.join()
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+print(*(name for name in ("torch", "onnxruntime", "cv2", "xarray", "pandas") if name in sys.modules))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc: the peak memory cannot be read")
+def test_the_gateway_is_light(settings, finished, project):
+    """No network, no array library of the workers, and a memory that many gateways fit into."""
+    sample = project / "service" / "web" / "sample" / "sample.nc"
+    done = subprocess.run(
+        [sys.executable, "-c", GATEWAY, str(settings.data_dir), finished.id, str(sample)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    peak_kib, loaded = done.stdout.splitlines()
+    assert loaded == ""
+    assert int(peak_kib) * 1024 < 200e6

@@ -1,0 +1,123 @@
+"""Asking for a nowcast: what is accepted, and what is refused at once."""
+
+import pytest
+
+from service.jobs.queue import JobQueue
+
+RADAR = ("files", ("radar.nc", b"not really", "application/x-netcdf"))
+
+
+def post(gateway, files=(RADAR,), data=None, **headers):
+    return gateway.post("/v1/nowcasts", files=list(files), data=data or {}, headers=headers)
+
+
+def uploads(context):
+    """Folders of uploaded files in the store."""
+    return len(list(context.settings.data_dir.rglob("upload")))
+
+
+def problem(response):
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == response.status_code
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+def test_a_nowcast_is_accepted_and_can_be_followed(gateway, context):
+    response = post(gateway, data={"model": "persistence", "steps": "3"})
+    assert response.status_code == 202
+    body = response.json()
+    assert response.headers["location"] == f"/v1/nowcasts/{body['id']}"
+    assert (body["status"], body["model_asked"], body["steps"]) == ("accepted", "persistence", 3)
+    assert body["progress"] == {"done": 0, "total": 3}
+    assert gateway.get(response.headers["location"]).json()["files"] == ["radar.nc"]
+    [item] = context.ledger.get(body["id"]).inputs
+    assert context.store.get(item["key"]) == b"not really"
+
+
+def test_names_from_outside_are_only_names(gateway, context):
+    body = post(gateway, files=[("files", ("../../etc/r\u202ear.nc", b"x"))]).json()
+    [item] = context.ledger.get(body["id"]).inputs
+    assert item["name"] == "r?ar.nc"
+    assert item["key"].startswith(f"nowcasts/{body['id']}/upload/")
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "where"),
+    [
+        ({"model": "skynet"}, "unknown-model", "model"),
+        ({"steps": "0"}, "steps-out-of-range", "steps"),
+        ({"steps": "9999"}, "steps-out-of-range", "steps"),
+        ({"steps": "many"}, "invalid-parameter", "steps"),
+        ({"zr": "magic"}, "bad-input", "zr"),
+        ({"stepps": "3"}, "invalid-parameter", "stepps"),
+        ({"variable": "v" * 300}, "invalid-parameter", "variable"),
+    ],
+)
+def test_a_field_that_cannot_be_used_is_refused_at_once(gateway, data, code, where):
+    body = problem(post(gateway, data=data))
+    assert (body["status"], body["type"], body["where"]) == (422, f"/problems/{code}", where)
+    assert body["mend"]
+
+
+def test_an_empty_file_and_no_file_are_refused_by_name(gateway):
+    body = problem(post(gateway, files=[RADAR, ("files", ("empty.nc", b""))]))
+    assert (body["type"], body["where"]) == ("/problems/empty-file", "empty.nc")
+    body = problem(post(gateway, files=[("other", ("a.nc", b"x"))]))
+    assert body["type"] == "/problems/no-files"
+    body = problem(gateway.post("/v1/nowcasts", json={"files": []}))
+    assert (body["status"], body["type"]) == (415, "/problems/not-multipart")
+    body = problem(gateway.post("/v1/nowcasts", content=b"--", headers={"Content-Type": "multipart/form-data"}))
+    assert body["type"] == "/problems/invalid-parameter"
+
+
+def test_too_many_bytes_are_refused_with_the_limit(gateway, context):
+    before = uploads(context)
+    body = problem(post(gateway, files=[("files", ("big.nc", bytes(1_100_000)))]))
+    assert (body["status"], body["type"]) == (413, "/problems/too-large")
+    assert "1 MB" in body["what"]
+    assert uploads(context) == before
+
+
+def test_too_many_bytes_are_refused_where_the_length_is_not_told(gateway):
+    taken = 0
+
+    def pieces():
+        nonlocal taken
+        yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.nc"\r\n\r\n'
+        for _ in range(100):
+            taken += 1
+            yield bytes(100_000)
+
+    body = problem(
+        gateway.post("/v1/nowcasts", content=pieces(), headers={"Content-Type": "multipart/form-data; boundary=b"})
+    )
+    assert body["type"] == "/problems/too-large"
+
+
+def test_too_many_files_are_refused_with_the_limit(gateway):
+    body = problem(post(gateway, files=[("files", (f"{n}.nc", b"x")) for n in range(4)]))
+    assert (body["status"], body["type"]) == (413, "/problems/too-many-files")
+    assert "3" in body["what"]
+
+
+def test_the_same_key_and_request_give_the_same_nowcast(gateway, context):
+    before = uploads(context)
+    first = post(gateway, data={"steps": "3"}, **{"Idempotency-Key": "k1"})
+    again = post(gateway, data={"steps": "3"}, **{"Idempotency-Key": "k1"})
+    assert first.status_code == again.status_code == 202
+    assert first.json()["id"] == again.json()["id"]
+    body = problem(post(gateway, data={"steps": "4"}, **{"Idempotency-Key": "k1"}))
+    assert (body["status"], body["type"]) == (409, "/problems/idempotency-key-reused")
+    assert uploads(context) == before + 1
+
+
+def test_without_a_broker_a_nowcast_is_still_accepted(gateway, context, monkeypatch):
+    """The ledger has it: the reconciler queues it when the broker is back."""
+    monkeypatch.setattr(context, "queue", JobQueue(context.settings, context.ledger))
+    response = post(gateway, Prefer="wait=0")
+    assert response.status_code == 202
+    assert response.headers["preference-applied"] == "wait=0"
+    assert response.json()["status"] == "accepted"

@@ -1,0 +1,80 @@
+"""One running Echocast for all tests of the service: `echocast serve` with everything embedded, on a free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+START_SECONDS = 60
+
+
+@dataclass
+class Stack:
+    """A running `echocast serve`."""
+
+    url: str
+    process: subprocess.Popen[str]
+    data_dir: Path
+    log: list[str]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """`echocast serve` on a free port with a worker that is alive. Stopped at the end."""
+    data_dir = tmp_path_factory.mktemp("echocast")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    log: list[str] = []
+    served = threading.Event()
+
+    def read() -> None:
+        for line in process.stderr:
+            log.append(line)
+            if "Echocast serves" in line:
+                served.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert served.wait(START_SECONDS), "".join(log)
+        url = re.search(r"serves (http://\S+)", "".join(log))[1]
+        _wait_for_worker(url, log)
+        yield Stack(url=url, process=process, data_dir=data_dir, log=log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+            reader.join(5)
+            process.stderr.close()
+
+
+def _wait_for_worker(url: str, log: list[str]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            parts = {part["name"]: part["state"] for part in httpx.get(f"{url}/readyz").json()["parts"]}
+        except httpx.TransportError:
+            parts = {}
+        if parts.get("workers") == "ok":
+            return
+        time.sleep(0.2)
+    raise AssertionError("no worker came up:\n" + "".join(log))

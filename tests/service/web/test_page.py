@@ -1,0 +1,180 @@
+"""The page in a real browser: what a flood-duty officer sees and does."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+
+
+@pytest.fixture(scope="module")
+def browser_context(tmp_path_factory):
+    """A fresh profile of the machine's own Chromium."""
+    chromium = os.environ.get("ECHOCAST_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on PATH: the page cannot be driven")
+    with playwright.sync_playwright() as driver:
+        context = driver.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=chromium,
+            args=ARGUMENTS,
+            timezone_id="Europe/Amsterdam",
+            locale="en-GB",
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(browser_context, stack):
+    """The page, freshly opened; it fails the test where the page itself fails, or asks a stranger for anything."""
+    page = browser_context.new_page()
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith((stack.url, "data:")) else failures.append(request.url),
+    )
+    page.goto(stack.url)
+    yield page
+    page.close()
+    assert failures == []
+
+
+def test_from_the_sample_to_the_rain_in_a_town(page, stack):
+    page.get_by_role("spinbutton", name="Lead steps").fill("6")
+    page.get_by_role("button", name="Try the bundled sample").click()
+    viewer = page.get_by_role("region", name="Nowcast", exact=True)
+    expect(viewer).to_be_visible(timeout=60_000)
+    assert re.search(r"\?nowcast=[0-9a-f]{32}$", page.url)
+
+    kind, valid = page.locator("#kind"), page.locator("#valid")
+    expect(kind).to_have_text("Observed, newest frame")
+    reference = page.locator("#reference").inner_text()
+    expect(valid).to_have_text(reference)
+    expect(page.locator("#valid-local")).to_contain_text("CEST")
+    page.keyboard.press("ArrowRight")
+    expect(kind).to_have_text("Forecast, +5 min")
+    slider = page.get_by_role("slider", name="Frame")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(kind).to_have_text("Forecast, +30 min")
+    assert "forecast" in slider.get_attribute("aria-valuetext")
+    picture = page.locator("#picture")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+    play = page.get_by_role("button", name="Play", exact=True)
+    play.click()
+    expect(kind).to_contain_text("Observed")
+    page.get_by_role("button", name="Pause").click()
+    expect(play).to_be_visible()
+
+    legend = page.locator("#legend")
+    for words in ("Rain rate, mm/h", "0.1", "100", "dry (below 0.1)", "no data: not known, not dry"):
+        expect(legend).to_contain_text(words)
+
+    box = picture.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    answer = page.locator("#point-answer")
+    expect(answer).to_contain_text(re.compile("rain|dry|no data", re.IGNORECASE))
+    expect(page.locator("#chart svg")).to_be_visible()
+    page.get_by_text("The numbers").click()
+    expect(page.locator("#point-table tbody tr")).to_have_count(page.locator("#ticks span").count())
+    page.get_by_label("Longitude").fill("0")
+    page.get_by_role("button", name="Show").click()
+    expect(answer).to_contain_text("not on the grid")
+
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Forecast, CF-netCDF").click()
+    assert re.fullmatch(r"nowcast_\d{8}T\d{4}Z\.nc", started.value.suggested_filename)
+
+    page.reload()
+    expect(viewer).to_be_visible()
+    expect(page.locator("#reference")).to_have_text(reference)
+
+
+def test_the_map_answers_to_the_keyboard(page):
+    page.get_by_role("button", name="Try the bundled sample").click()
+    stage = page.get_by_role("application", name="Rain map")
+    expect(stage).to_be_visible(timeout=60_000)
+    stage.focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chart svg")).to_be_visible()
+    expect(page.locator("#kind")).to_have_text("Observed, newest frame")
+
+
+def test_a_wrong_file_is_told_in_words(page):
+    page.set_input_files("#files", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
+    expect(page.locator("#chosen")).to_contain_text("notes.txt")
+    page.get_by_role("button", name="Make the nowcast").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Not a radar file", timeout=60_000)
+    expect(alert).to_contain_text("notes.txt")
+    expect(alert).to_contain_text("What to do")
+
+
+def test_no_file_and_too_many_steps_are_told_at_once(page):
+    alert = page.get_by_role("alert")
+    page.get_by_role("button", name="Make the nowcast").click()
+    expect(alert).to_contain_text("No radar files yet")
+    page.get_by_role("spinbutton", name="Lead steps").fill("999")
+    page.get_by_role("button", name="Try the bundled sample").click()
+    expect(alert).to_contain_text("Too many or too few lead steps")
+
+
+def test_a_nowcast_that_is_not_there_is_told_in_words(page, stack):
+    page.goto(f"{stack.url}/?nowcast=0123")
+    expect(page.get_by_role("alert")).to_contain_text("This nowcast is not here")
+    page.get_by_role("link", name="Echocast").click()
+    expect(page.get_by_role("heading", name="When does the rain come")).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_progress_is_shown_and_can_be_cancelled(page, stack):
+    """The service's answers are played here: a real forecast would be done before a click."""
+    state = {"status": "running", "progress": {"done": 2, "total": 5}, "id": "abc", "links": []}
+
+    def answer(route):
+        if route.request.method == "DELETE":
+            state["status"] = "dismissed"
+        route.fulfill(json=state)
+
+    page.route("**/v1/nowcasts/abc", answer)
+    page.goto(f"{stack.url}/?nowcast=abc")
+    meter = page.get_by_role("progressbar")
+    expect(meter).to_have_attribute("aria-valuenow", "2")
+    expect(page.locator("#progress-text")).to_have_text("Lead step 2 of 5 done")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("alert")).to_contain_text("This nowcast was cancelled")
+
+
+def test_a_service_that_stops_answering_is_told_and_asked_again(page, stack):
+    running = {"status": "running", "progress": {"done": 1, "total": 5}, "id": "abc", "links": []}
+    page.route("**/v1/nowcasts/abc", lambda route: route.abort())
+    page.goto(f"{stack.url}/?nowcast=abc")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The service does not answer")
+    page.unroute("**/v1/nowcasts/abc")
+    page.route("**/v1/nowcasts/abc", lambda route: route.fulfill(json=running))
+    expect(page.locator("#progress-text")).to_have_text("Lead step 1 of 5 done", timeout=10_000)
+    expect(alert).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_sticks_out_on_any_screen(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.get_by_role("button", name="Try the bundled sample").click()
+    expect(page.get_by_role("application", name="Rain map")).to_be_visible(timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
