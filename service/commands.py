@@ -18,6 +18,9 @@ from service.settings import Settings, load_settings
 STOP_SECONDS = 2
 """How long open requests, event streams among them, may take to end when the gateway stops."""
 
+BACKLOG = 1024
+"""Connections that may wait to be accepted, from the first moment on."""
+
 log = logging.getLogger(__name__)
 
 
@@ -93,6 +96,7 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
+            listener.listen(BACKLOG)
         except OSError as error:
             raise CannotStart(
                 f"cannot listen on {settings.host} port {settings.port} ({error.strerror})",

@@ -110,6 +110,12 @@ class ObjectStore:
     def exists(self, key: str) -> bool:
         return self.size(key) is not None
 
+    def delete(self, key: str) -> None:
+        """Delete one object."""
+        import obstore
+
+        obstore.delete(self._backend, key)
+
     def delete_prefix(self, prefix: str) -> None:
         """Delete every object below the folder `prefix`."""
         import obstore
@@ -131,7 +137,7 @@ class ObjectStore:
         try:
             self.get(key)
         finally:
-            self.delete_prefix(key if self._folder is None else "health")
+            self.delete(key)
 
 
 def _missing(key: str) -> MissingObject:

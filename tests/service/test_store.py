@@ -1,4 +1,4 @@
-"""The object store, on a local folder."""
+"""The object store."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from service.store import MissingObject, ObjectStore, job_prefix, result_key, upload_key
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore((tmp_path / "a store").as_uri())
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    """A local folder, and what a bucket is to us: a store that is no folder."""
+    return ObjectStore((tmp_path / "a store").as_uri() if request.param == "folder" else "memory:///")
 
 
 def test_what_was_put_can_be_got(store: ObjectStore, tmp_path: Path) -> None:
@@ -23,9 +24,15 @@ def test_what_was_put_can_be_got(store: ObjectStore, tmp_path: Path) -> None:
     assert store.fetch("a/c", tmp_path / "copy").read_bytes() == b"from a file"
     assert store.size("a/c") == 11
     assert store.exists("a/b")
-    local = store.local_path("a/b")
-    assert local is not None
-    assert local.read_bytes() == b"bytes"
+
+
+def test_only_a_folder_has_files(tmp_path: Path) -> None:
+    for url, has_files in ((tmp_path.as_uri(), True), ("memory:///", False)):
+        store = ObjectStore(url)
+        store.put("a/b", b"bytes")
+        path = store.local_path("a/b")
+        assert (path is not None) == has_files
+        assert path is None or path.read_bytes() == b"bytes"
 
 
 def test_one_of_many_writers_is_first(store: ObjectStore) -> None:

@@ -18,7 +18,7 @@ from service.store import job_prefix, result_key
 from workers.context import Context, open_context
 
 LONG = {"steps": 120}
-SIZE = 400
+SIZE = 500
 
 
 @pytest.fixture
@@ -142,3 +142,34 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
     assert sorted(job.inputs[-1]["name"] for job in jobs) == [f"f{n}.npz" for n in range(2, 6)]
     assert {name: (folder / name).stat().st_mtime_ns for name in published} == published
     context.ledger.close()
+
+
+def test_a_worker_outlives_its_broker(running: Context, supervisor: Supervisor, lab, tmp_path: Path) -> None:
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    wait_alive(running, lab)
+    worker, redis = supervisor.children["worker"], supervisor.children["redis"]
+    os.kill(redis, signal.SIGKILL)
+    job = lab.upload(running.ledger, running.store, frames)
+    running.queue.enqueue(job.id)
+    assert lab.wait_finished(running.ledger, job).status is JobStatus.SUCCESSFUL
+    assert supervisor.children["worker"] == worker
+    later = lab.upload(running.ledger, running.store, frames)
+    assert running.queue.enqueue(later.id)
+    assert lab.wait_finished(running.ledger, later).status is JobStatus.SUCCESSFUL
+
+
+def test_a_job_that_takes_too_long_is_stopped(supervisor: Supervisor, lab, tmp_path: Path) -> None:
+    hasty = Supervisor(supervisor.settings.model_copy(update={"broker_url": None, "job_time_limit_seconds": 1.0}))
+    context = open_context(hasty.settings)
+    big = lab.write_frames(tmp_path / "big.npz", count=3, size=900)
+    job = lab.upload(context.ledger, context.store, big, **LONG)
+    hasty.start()
+    hasty.go_on()
+    try:
+        failed = lab.wait_finished(context.ledger, job)
+    finally:
+        hasty.stop()
+        context.ledger.close()
+    assert failed.problem is not None
+    assert failed.problem["code"] == "time-limit"
+    assert not context.store.exists(result_key(job.id))

