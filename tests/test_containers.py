@@ -22,9 +22,7 @@ def instructions(path: Path) -> list[tuple[str, str]]:
     """(instruction, rest) of a Dockerfile, continued lines joined, comments left out."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     return [
-        (line.split(None, 1)[0].upper(), line.split(None, 1)[1].strip())
-        for line in text.splitlines()
-        if line.strip()
+        (line.split(None, 1)[0].upper(), line.split(None, 1)[1].strip()) for line in text.splitlines() if line.strip()
     ]
 
 
@@ -55,9 +53,7 @@ def test_the_image_that_ships_does_not_run_as_root_and_says_how_it_is(dockerfile
 
 
 def test_everything_copied_exists_and_is_let_through(dockerfile: Path, project: Path) -> None:
-    let_through = {
-        line[1:] for line in (project / ".dockerignore").read_text().splitlines() if line.startswith("!")
-    }
+    let_through = {line[1:] for line in (project / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for name, rest in instructions(dockerfile):
         if name != "COPY" or "--from=" in rest:
             continue
@@ -110,15 +106,23 @@ def test_the_gateway_is_not_open_to_the_network_by_default(compose: dict[str, An
 
 def test_every_setting_that_is_named_is_one(project: Path) -> None:
     named: set[str] = set()
-    for path in (*FILES, "docker-compose.yml", "docker-compose.gpu.yml"):
+    deploy = [path for path in (project / "deploy").iterdir() if path.is_file()]
+    for path in (*FILES, "docker-compose.yml", "docker-compose.gpu.yml", *deploy):
         named |= set(re.findall(r"ECHOCAST_[A-Z_]+", (project / path).read_text()))
     assert named
     assert named <= SETTINGS
 
 
-def test_the_gpu_override_changes_only_services_that_there_are(
-    compose: dict[str, Any], project: Path
-) -> None:
+def test_the_gpu_override_changes_only_services_that_there_are(compose: dict[str, Any], project: Path) -> None:
     override = yaml.safe_load((project / "docker-compose.gpu.yml").read_text())
     assert set(override["services"]) <= set(compose["services"])
     assert override["services"]["worker"]["build"]["args"] == {"DEVICE": "gpu"}
+
+
+def test_units_start_commands_that_there_are_and_not_as_root(project: Path) -> None:
+    units = list((project / "deploy").glob("*.service"))
+    assert units
+    for unit in units:
+        text = unit.read_text()
+        assert re.findall(r"^ExecStart=/opt/echocast/bin/echocast (\w+)$", text, flags=re.MULTILINE)[0] in COMMANDS
+        assert "User=echocast\n" in text
