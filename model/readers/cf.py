@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from model.core.errors import NotARadarFile, UnknownVariable
+from model.core.errors import NotARadarFile, TooLarge, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import CF_VERSION, FrameSequence, crs_from_cf
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers import hdf5
 from model.readers.cf_variables import choose
 from model.readers.source import (
+    MAX_FRAMES,
     Options,
     Source,
     check_size,
@@ -64,8 +65,9 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     with closing(netCDF4.Dataset(str(source.path.resolve()), "r")) as dataset:
         variable, quantity = choose(dataset.variables, options.variable)
         axes = _axes(dataset, variable)
+        frames = variable.shape[axes["time"]] if "time" in axes else 1
+        check_size(frames, variable.shape[axes["y"]], variable.shape[axes["x"]])
         times = _times(dataset, variable, axes)
-        check_size(max(times.size, 1), variable.shape[axes["y"]], variable.shape[axes["x"]])
         periods = _periods(dataset, variable, times) if quantity.kind == "accumulation" else None
         crs, x, y = _grid(dataset, variable, axes)
         values = _values(variable, axes)
@@ -188,7 +190,8 @@ def _decoded(variable: Any, bounded: Any = None) -> NDArray[np.datetime64]:  # n
     import netCDF4
 
     attributes = {**(_attributes_of(bounded) if bounded is not None else {}), **_attributes_of(variable)}
-    check_size(1, 1, variable.size)
+    if variable.size > 2 * MAX_FRAMES:
+        raise TooLarge(f"{variable.name} holds {variable.size:,} times", mend=f"Give up to {MAX_FRAMES:,} frames")
     values = np.ma.asarray(variable[...]).reshape(-1)
     if np.ma.getmaskarray(values).any():
         raise NotARadarFile(f"{variable.name} is missing for a frame", mend="Give each frame its time")

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
@@ -27,7 +28,7 @@ from model.core.errors import DuplicateTimes, MissingDependency, NotARadarFile, 
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.readers.source import DAMAGED, MAX_GRID_PIXELS, Options, Source, check_size, reading
+from model.readers.source import DAMAGED, MAX_GRID_PIXELS, MAX_TOTAL_PIXELS, Options, Source, check_size, reading
 
 TITLE: Final = "GRIB2"
 CHILD: Final = Path(__file__).with_name("grib_child.py")
@@ -59,10 +60,18 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
             raise _missing_eccodes("GRIB needs eccodes, which is not installed")
     children = max(1, min(len(sources), _processors(), MAX_CHILDREN))
     shares = [sources[index::children] for index in range(children)]
-    stop = threading.Event()
+    state = _State()
     with ThreadPoolExecutor(children) as pool:
-        for share in pool.map(lambda share: _decode_share(share, options, stop), shares):
+        for share in pool.map(lambda share: _decode_share(share, options, state), shares):
             yield from share
+
+
+@dataclass
+class _State:
+    """What the threads that wait for the children tell each other."""
+
+    pixels: int = 0
+    failed: bool = False
 
 
 def _missing_eccodes(what: str) -> MissingDependency:
@@ -73,18 +82,17 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _decode_share(
-    sources: Sequence[Source], options: Options, stop: threading.Event
-) -> list[tuple[Source, FrameSequence]]:
-    """Frames of the files of one child; a bad file stops the other children too."""
+def _decode_share(sources: Sequence[Source], options: Options, state: _State) -> list[tuple[Source, FrameSequence]]:
+    """Frames of the files of one child; a bad file, or too much in all, stops the other children too."""
     decoded = []
     try:
         for item in _decode(sources, options):
             decoded.append(item)
-            if stop.is_set():
+            state.pixels += item[1].rain_rate.size
+            if state.failed or state.pixels > MAX_TOTAL_PIXELS:
                 break
     except BaseException:
-        stop.set()
+        state.failed = True
         raise
     return decoded
 
@@ -129,7 +137,7 @@ def _file_frames(stdout: BufferedReader, variable: str | None) -> FrameSequence:
             raise _missing_eccodes(f"eccodes cannot be loaded ({keys['unavailable']})")
         if "error" in keys:
             raise NotARadarFile(f"cannot be read as {TITLE}: {keys['error']}", mend=DAMAGED)
-        check_size(int(keys.get("Nj") or 0), int(keys.get("Ni") or 0))
+        check_size(len(frames) + 1, int(keys.get("Nj") or 0), int(keys.get("Ni") or 0))
         values = _next_values(stdout, int(keys["values"]))
         name, factor = _rate(keys)
         held[name] = None

@@ -13,8 +13,9 @@ import math
 import re
 import zipfile
 from datetime import UTC, datetime
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ TITLE: Final = "NumPy npz"
 MAGIC: Final = b"PK\x03\x04"
 VARIABLES: Final = ("rain_rate", "reflectivity")
 MAX_NPY_HEADER_BYTES: Final = 65_536
+SMALL_BYTES: Final = 64 << 20
+"""Enough for times, coordinates, a mask."""
 LOCAL_PIXEL_M: Final = 1000.0
 LOCAL_CRS: Final = "+proj=aeqd +lat_0=0 +lon_0=0 +x_0=0 +y_0=0 +datum=WGS84 +units=m"
 
@@ -63,7 +66,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         if len(shape) != 3:
             raise NotARadarFile(f"{name} has {len(shape)} dimensions, not [t, y, x]", mend="Give [t, y, x]")
         check_size(*shape)
-        values = read_member(archive, name)
+        values = read_member(archive, name, MAX_TOTAL_PIXELS * np.dtype(np.float64).itemsize)
         if values.dtype.kind not in "iuf":
             raise NotARadarFile(f"{name} holds {values.dtype}, not numbers", mend="Give float32")
         values = values.astype(np.float32, copy=False).reshape(shape)
@@ -102,23 +105,25 @@ def member_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...],
     return shape, dtype
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """An array of an archive; never unpickles, and reads no more than its header declares and the limit
-    allows.
+def read_member(archive: zipfile.ZipFile, name: str, max_bytes: int = SMALL_BYTES) -> NDArray[Any]:
+    """An array of an archive; never unpickles, and reads no more than its header declares.
 
     Raises:
         NotARadarFile: cut short, or it holds Python objects.
-        TooLarge: it declares more elements than any sequence may have.
+        TooLarge: it declares more than `max_bytes`.
     """
     with archive.open(f"{name}.npy") as file:
         shape, dtype, fortran = _npy_header(file)
-        count = math.prod(shape)
-        if count > MAX_TOTAL_PIXELS:
-            raise TooLarge(f"{name} declares {count:,} values", mend=f"The limit is {MAX_TOTAL_PIXELS:,}")
-        data = file.read(count * dtype.itemsize)
-    if len(data) < count * dtype.itemsize:
+        size = math.prod(shape) * dtype.itemsize
+        if size > max_bytes:
+            raise TooLarge(f"{name} declares {size:,} bytes, the limit is {max_bytes:,}", mend="Give less at once")
+        data = np.empty(size, np.uint8)
+        left = data.data
+        while left and (count := cast(BufferedIOBase, file).readinto(left)):
+            left = left[count:]
+    if left:
         raise NotARadarFile(f"{name} is cut short", mend=DAMAGED)
-    array = np.frombuffer(bytearray(data), dtype, count)
+    array = data.view(dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
@@ -136,7 +141,7 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
     header = ast.literal_eval(re.sub(r"(\d)L\b", r"\1", text.strip()))
     shape = tuple(int(size) for size in header["shape"])
     dtype = np.dtype(header["descr"])
-    if dtype.hasobject or dtype.kind not in "biufMUS" or min(shape, default=0) < 0:
+    if dtype.kind not in "biufMUS" or min(shape, default=0) < 0:
         raise NotARadarFile(f"an array holds {dtype}, which is not read", mend="Give numbers, times or text")
     return shape, dtype, bool(header["fortran_order"])
 

@@ -18,8 +18,9 @@ from model.core.units import FloatArray, ZRRelation, zr_relation
 HEAD_BYTES: Final = 1024
 MAX_GRID_PIXELS: Final = 200_000_000
 """A larger declared grid is refused before it is allocated. The largest known: 24.5 million."""
-MAX_TOTAL_PIXELS: Final = 2_000_000_000
-"""Frames times grid, over all files of one call: 8 GB of float32."""
+MAX_TOTAL_PIXELS: Final = 1_000_000_000
+"""Frames times grid, over all files of one call: 4 GB of float32, forty frames of the largest known composite."""
+MAX_FRAMES: Final = 100_000
 NO_ECHO_DBZ: Final = -10.0
 """Reflectivity below this is no rain: the least that HKO-7 stores, and about 0.01 mm h-1."""
 DAMAGED: Final = "Give a whole file: fetch or copy it again"
@@ -101,13 +102,13 @@ def check_size(*shape: int) -> None:
 
     Raises:
         NotARadarFile: a length is not positive.
-        TooLarge: more than `MAX_GRID_PIXELS` on the grid, or `MAX_TOTAL_PIXELS` in all.
+        TooLarge: more than `MAX_GRID_PIXELS` on the grid, `MAX_TOTAL_PIXELS` in all, or `MAX_FRAMES`.
     """
     if any(length < 1 for length in shape):
         raise NotARadarFile(f"it declares an empty grid {tuple(shape)}", mend=DAMAGED)
     total = int(np.prod([int(length) for length in shape], dtype=object))
     grid = int(np.prod([int(length) for length in shape[-2:]], dtype=object))
-    if grid > MAX_GRID_PIXELS or total > MAX_TOTAL_PIXELS:
+    if grid > MAX_GRID_PIXELS or total > MAX_TOTAL_PIXELS or total > grid * MAX_FRAMES:
         raise TooLarge(
             f"it declares {' x '.join(map(str, shape))} pixels, "
             f"the limit is {MAX_GRID_PIXELS:,} per frame and {MAX_TOTAL_PIXELS:,} in all",

@@ -130,6 +130,17 @@ def npy_header(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
 
+def test_coordinates_may_not_be_a_bomb(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    rain = io.BytesIO()
+    np.save(rain, RAIN)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rain_rate.npy", rain.getvalue())
+        archive.writestr("times.npy", npy_header((10**9,), "<M8[s]"))
+    with pytest.raises(TooLarge, match="times declares 8,000,000,000 bytes"):
+        read([path])
+
+
 @pytest.mark.parametrize(
     ("header", "error"),
     [

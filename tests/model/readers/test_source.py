@@ -41,7 +41,7 @@ def test_an_interrupt_passes() -> None:
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("shape", [(20_000, 20_000), (1000, 3000, 3000), (2**40, 2**40)])
+@pytest.mark.parametrize("shape", [(20_000, 20_000), (1000, 3000, 3000), (2**40, 2**40), (100_001, 2, 2)])
 def test_unreasonable_sizes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(TooLarge):
         check_size(*shape)
