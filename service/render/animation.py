@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,9 @@ from service.render.picture import painted, palette_image
 
 AnimationFormat = Literal["webp", "gif"]
 
-MAX_SIDE: Final = 720
+MAX_SIDE: Final = 800
+MAX_PIXELS: Final = 20_000_000
+"""Of all maps of one animation: bounds the memory that it takes."""
 MARGIN: Final = 12
 HEADER: Final = 64
 FOOTER: Final = 46
@@ -40,9 +43,14 @@ class LabelledFrame:
     forecast: bool
 
 
-def animation(frames: Iterable[LabelledFrame], *, file_format: AnimationFormat, title: str) -> bytes:
-    """Animated WebP (lossless) or GIF of `frames`, in their order, which must not be empty."""
-    pictures = [_page(frame, title) for frame in frames]
+def side_of(frames: int) -> int:
+    """Longest side (pixels) of the map in an animation of so many frames: the longer, the smaller."""
+    return min(MAX_SIDE, math.isqrt(MAX_PIXELS // frames))
+
+
+def animation(frames: Iterable[LabelledFrame], *, side: int, file_format: AnimationFormat, title: str) -> bytes:
+    """Animated WebP (lossless) or GIF of `frames` (at least one), in their order; the map is about `side` wide."""
+    pictures = [_page(frame, title, side) for frame in frames]
     file = io.BytesIO()
     durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
     options = {"lossless": True, "quality": 30, "method": 0} if file_format == "webp" else {"disposal": 1}
@@ -58,11 +66,9 @@ def animation(frames: Iterable[LabelledFrame], *, file_format: AnimationFormat, 
     return file.getvalue()
 
 
-def _page(frame: LabelledFrame, title: str) -> Image.Image:
+def _page(frame: LabelledFrame, title: str, side: int) -> Image.Image:
     """One page, mode P with the palette of `_palette`: header, map, legend."""
-    rain = palette_image(painted(frame.rain_rate)).convert("P")
-    if max(rain.size) > MAX_SIDE:
-        rain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.NEAREST)
+    rain = palette_image(painted(frame.rain_rate, side))
     width = max(MIN_WIDTH, rain.width + 2 * MARGIN)
     page = Image.new("P", (width, HEADER + rain.height + FOOTER))
     colours = list(_palette())

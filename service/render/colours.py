@@ -72,6 +72,8 @@ _EDGES: Final = np.array([item.lower for item in RAIN_CLASSES], np.float32)
 
 def class_index(rain_rate_mm_h: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Palette index, any shape: 0 dry, 1 to 10 the rain classes, NO_DATA_INDEX where the rain rate is NaN."""
-    index: NDArray[np.uint8] = np.digitize(rain_rate_mm_h, _EDGES).astype(np.uint8)
+    index = np.zeros(rain_rate_mm_h.shape, np.uint8)
+    for edge in _EDGES:
+        index += rain_rate_mm_h >= edge
     index[np.isnan(rain_rate_mm_h)] = NO_DATA_INDEX
     return index

@@ -17,14 +17,9 @@ PICTURE_SIDE: Final = 720
 _HATCH_PERIOD: Final = 10
 
 
-def enlargement(shape: tuple[int, int]) -> int:
-    """By how much a picture of a grid of `shape` (ny, nx) is enlarged: 1 for grids that are large already."""
-    return max(1, PICTURE_SIDE // max(shape))
-
-
-def painted(rain_rate_mm_h: FloatArray) -> NDArray[np.uint8]:
-    """Palette indices [y, x] of a north-up frame, enlarged, hatched where there is no data."""
-    factor = enlargement(rain_rate_mm_h.shape)
+def painted(rain_rate_mm_h: FloatArray, side: int = PICTURE_SIDE) -> NDArray[np.uint8]:
+    """Palette indices [y, x] of a north-up frame, enlarged towards `side`, hatched where there is no data."""
+    factor = max(1, side // max(rain_rate_mm_h.shape))
     index = class_index(rain_rate_mm_h).repeat(factor, axis=0).repeat(factor, axis=1)
     rows, columns = np.ogrid[: index.shape[0], : index.shape[1]]
     stripe = (rows + columns) % _HATCH_PERIOD < _HATCH_PERIOD // 2

@@ -7,6 +7,8 @@ netCDF4 and HDF5 are not thread safe, so every access holds one lock.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +25,9 @@ from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 VARIABLE: Final = "rainfall_rate"
 MAX_SIDE: Final = 1200
 """Larger grids are shown in blocks of several pixels."""
-BAND_BYTES: Final = 8 * 1024 * 1024
+BAND_PIXELS: Final = 1 << 20
+CHUNK_CACHE_BYTES: Final = 8 << 20
+"""Holds a row of chunks (512 rows) of a grid 7000 pixels wide, no more."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NETCDF: Final = threading.Lock()
 
@@ -59,33 +63,42 @@ class RainFile:
     def __len__(self) -> int:
         return len(self.times)
 
-    @property
-    def block(self) -> int:
-        """Pixels along one side of a block that a picture shows as one pixel."""
-        return -(-max(self.grid.shape) // MAX_SIDE)
+    def block(self, max_side: int = MAX_SIDE) -> int:
+        """Pixels along one side of a block that a picture of at most `max_side` pixels shows as one pixel."""
+        return -(-max(self.grid.shape) // max_side)
 
-    def frame(self, number: int) -> FloatArray:
-        """Rain rate (mm h-1) [y, x] of frame `number`, north up, NaN = no data, at most MAX_SIDE a side.
+    def frame(self, number: int, max_side: int = MAX_SIDE) -> FloatArray:
+        """Rain rate (mm h-1) [y, x] of frame `number`, north up, NaN = no data, at most `max_side` pixels a side.
 
-        A block shows the highest rain rate among its pixels, so that no small heavy cell is lost; where that
-        is dry and one of its pixels is without data, it is "no data": a block is dry only if all of it is
-        known to be.
+        A block shows the highest rain rate among its pixels, so that no small heavy cell is lost; where that is dry
+        and one of its pixels is without data, it is "no data": a block is dry only if all of it is known to be.
         """
         ny, nx = self.grid.shape
-        block = self.block
-        rows = max(1, BAND_BYTES // (4 * nx * block)) * block
-        with _NETCDF, netCDF4.Dataset(self.path) as file:
-            variable = file[VARIABLE]
+        block = self.block(max_side)
+        rows = max(1, BAND_PIXELS // (nx * block)) * block
+        with _packed(self.path) as variable:
             bands = [
-                _reduced(_values(variable[number, top : min(top + rows, ny), :]), block) for top in range(0, ny, rows)
+                _unpacked(variable, *_reduced(variable, variable[number, top : min(top + rows, ny), :], block))
+                for top in range(0, ny, rows)
             ]
         frame = np.concatenate(bands)
         return frame if self.grid.north_up else frame[::-1]
 
     def series(self, row: int, column: int) -> FloatArray:
         """Rain rate (mm h-1) [time] of one pixel (`row` as the file counts), NaN = no data."""
-        with _NETCDF, netCDF4.Dataset(self.path) as file:
-            return _values(file[VARIABLE][:, row, column])
+        with _packed(self.path) as variable:
+            packed = variable[:, row, column]
+            return _unpacked(variable, packed, packed == variable.getncattr("_FillValue"))
+
+
+@contextmanager
+def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
+    """The variable of rain, which gives its numbers as they are packed. Holds the lock."""
+    with _NETCDF, netCDF4.Dataset(path) as file:
+        variable = file[VARIABLE]
+        variable.set_auto_maskandscale(False)
+        variable.set_var_chunk_cache(CHUNK_CACHE_BYTES)
+        yield variable
 
 
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
@@ -109,22 +122,27 @@ def pixel_of_fraction(grid: Grid, x: float, y: float) -> tuple[int, int]:
     return (row if grid.north_up else ny - 1 - row), column
 
 
-def _values(read: NDArray[Any]) -> FloatArray:
-    return np.ma.filled(np.ma.asarray(read, np.float32), np.nan).astype(np.float32, copy=False)
+def _reduced(variable: netCDF4.Variable[Any], band: NDArray[Any], block: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Highest packed number, and whether to call it no data, of each block [y / block, x / block] of a band [y, x].
 
-
-def _reduced(band: FloatArray, block: int) -> FloatArray:
-    """Block maximum [y / block, x / block] of a band [y, x]; blocks at the edge may hold fewer pixels."""
+    Blocks at the edge may hold fewer pixels: they are filled up with dry ones, which change neither.
+    """
+    fill = variable.getncattr("_FillValue")
     if block == 1:
-        return band
+        return band, band == fill
     ny, nx = band.shape
-    padded = np.full((-(-ny // block) * block, -(-nx // block) * block), np.nan, np.float32)
+    shape = (-(-ny // block), block, -(-nx // block), block)
+    padded = np.zeros((shape[0] * block, shape[2] * block), band.dtype)
     padded[:ny, :nx] = band
-    blocks = padded.reshape(padded.shape[0] // block, block, padded.shape[1] // block, block)
-    inside = np.zeros(padded.shape, np.uint8)
-    inside[:ny, :nx] = 1
-    pixels = inside.reshape(blocks.shape).sum(axis=(1, 3), dtype=np.int32)
-    known = np.isfinite(blocks).sum(axis=(1, 3))
-    highest = np.where(np.isnan(blocks), -np.inf, blocks).max(axis=(1, 3))
-    unknown = (known < pixels) & (highest < DRY_RAIN_RATE_MM_H)
-    return np.where(unknown, np.nan, highest).astype(np.float32)
+    blocks = padded.reshape(shape)
+    missing = blocks == fill
+    blocks[missing] = 0
+    highest = blocks.max(axis=1).max(axis=2)
+    dry = highest * variable.getncattr("scale_factor") < DRY_RAIN_RATE_MM_H
+    return highest, missing.any(axis=1).any(axis=2) & dry
+
+
+def _unpacked(variable: netCDF4.Variable[Any], packed: NDArray[Any], missing: NDArray[np.bool_]) -> FloatArray:
+    rain = packed * np.float32(variable.getncattr("scale_factor"))
+    rain[missing] = np.nan
+    return rain

@@ -11,10 +11,10 @@ from service.api.context import Context
 from service.api.errors import NoSuchFrame
 from service.api.nowcasts.types import Frame, Frames, GridInfo, GridLine, legend, path_of
 from service.jobs.job import Job
-from service.render.animation import AnimationFormat, LabelledFrame, animation
+from service.render.animation import AnimationFormat, LabelledFrame, animation, side_of
 from service.render.graticule import bounds_lon_lat, graticule
 from service.render.picture import frame_png
-from service.render.rainfile import RainFile
+from service.render.rainfile import MAX_SIDE, RainFile
 
 MAX_OBSERVED = 12
 """Observed frames that are shown: the newest. A file of a whole day would bury the forecast."""
@@ -31,9 +31,9 @@ class Moment:
     valid_time: datetime
     lead_minutes: float
 
-    def rain(self) -> FloatArray:
-        """Rain rate (mm h-1) [y, x], north up."""
-        return self.file.frame(self.number)
+    def rain(self, max_side: int = MAX_SIDE) -> FloatArray:
+        """Rain rate (mm h-1) [y, x], north up, at most `max_side` pixels a side."""
+        return self.file.frame(self.number, max_side)
 
 
 class View:
@@ -76,16 +76,17 @@ class View:
 
     def animated(self, file_format: AnimationFormat) -> bytes:
         """The moving picture of all frames."""
+        side = side_of(len(self.moments))
         frames = (
-            LabelledFrame(item.rain(), item.valid_time, item.lead_minutes, forecast=item.kind == "forecast")
+            LabelledFrame(item.rain(side), item.valid_time, item.lead_minutes, forecast=item.kind == "forecast")
             for item in self.moments
         )
         title = f"{self.job.model_used or self.job.model}, from {self.reference_time:%Y-%m-%d %H:%M} UTC"
-        return animation(frames, file_format=file_format, title=title)
+        return animation(frames, side=side, file_format=file_format, title=title)
 
     def manifest(self) -> Frames:
         """The list of frames, their grid and their legend."""
-        grid, block = self.forecast.grid, self.forecast.block
+        grid, block = self.forecast.grid, self.forecast.block()
         dy, dx = grid.pixel_size_m
         ny, nx = grid.shape
         return Frames(

@@ -54,13 +54,12 @@ def test_a_file_that_runs_south_to_north_is_shown_north_up(tmp_path, rain):
 
 
 def test_a_large_grid_keeps_its_small_heavy_cell_and_never_turns_no_data_dry(tmp_path, monkeypatch):
-    monkeypatch.setattr(rainfile, "MAX_SIDE", 10)
-    monkeypatch.setattr(rainfile, "BAND_BYTES", 1024)
+    monkeypatch.setattr(rainfile, "BAND_PIXELS", 256)
     rain = np.zeros((1, 37, 35), np.float32)
     rain[0, 9, 9] = 80.0
     rain[0, 20, 20] = np.nan
     rain[0, 36, 34] = 5.0
-    frame = write(tmp_path / "f.nc", rain).frame(0)
+    frame = write(tmp_path / "f.nc", rain).frame(0, max_side=10)
     assert frame.shape == (10, 9)
     assert frame[2, 2] == pytest.approx(80, abs=0.01)
     assert np.isnan(frame[5, 5])
