@@ -288,9 +288,7 @@ def _mask(dataset: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:  # 
 
 
 def _attributes(dataset: Any, variable: Any) -> dict[str, str]:  # noqa: ANN401
-    """What the file says of itself: all of it in a sequence that was written here, else a few well-known
-    names.
-    """
+    """What the file says of itself: all of it in a sequence that was written here, else a few names."""
     attributes = _attributes_of(dataset)
     ours = attributes.get("Conventions") == CF_VERSION and variable.name == "rainfall_rate"
     if ours:

@@ -78,8 +78,7 @@ def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quant
 
     Raises:
         NotARadarFile: there is no variable at all.
-        UnknownVariable: `wanted` is absent or in no unit of rain; or there is none, or more than one of a
-        kind.
+        UnknownVariable: `wanted` is absent or in no unit of rain; or there is none, or several of a kind.
     """
     if not variables:
         raise NotARadarFile("it holds no variable", mend="Give a file with rain in its root group")

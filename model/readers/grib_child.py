@@ -86,8 +86,7 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
 
 
 def _png_values(handle: int, keys: dict[str, Any]) -> NDArray[np.float32] | None:
-    """Values of a message packed as a PNG (MRMS), else None. Half the time of eccodes, an eighth of its
-    memory.
+    """Values of a message packed as a PNG (MRMS), else None. Half the time of eccodes, an eighth of its memory.
 
     GRIB2 template 7.41: value = (R + 2^E X) / 10^D, X the pixels of the PNG that is section 7.
     """

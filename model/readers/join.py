@@ -74,9 +74,7 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
 
 
 def _check_values(rain_rate: FloatArray) -> None:
-    """In place: what cannot be rain is no data: infinities, and negatives beyond what packing makes of
-    zero.
-    """
+    """In place: what cannot be rain is no data: infinities, and negatives that no packing makes of zero."""
     # fmin and fmax pass over NaN without the copies that nanmin and nanmax make.
     least, most = (float(reduce(rain_rate, axis=None, initial=0.0)) for reduce in (np.fmin.reduce, np.fmax.reduce))
     if least >= 0 and most < np.inf:

@@ -1,8 +1,7 @@
 """KNMI HDF5: precipitation accumulations and reflectivity of the Netherlands, polar stereographic.
 
 Roozekrans and Holleman (2003), "KNMI HDF5 Data Format Specification", KNMI publication IR-2003-05.
-The valid time is the end of the product's period. Values are `calibration_formulas` (GEO = a PV + b) of the
-pixels.
+The valid time is the end of the product's period. Values are `calibration_formulas` of the pixels.
 """
 
 from __future__ import annotations

@@ -128,9 +128,7 @@ def read_member(archive: zipfile.ZipFile, name: str, max_bytes: int = SMALL_BYTE
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    """Shape, type and order of a .npy stream (numpy.lib.format), Python 2's `480L` too, which numpy warns
-    about.
-    """
+    """Shape, type and order of a .npy stream (numpy.lib.format); Python 2's `480L` too, of which numpy warns."""
     if file.read(6) != b"\x93NUMPY":
         raise NotARadarFile("a member is not a .npy array", mend=DAMAGED)
     major = file.read(2)[0]

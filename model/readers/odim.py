@@ -1,8 +1,7 @@
 """ODIM_H5 Cartesian composites and images (OPERA and most European services).
 
 Michelson et al., "OPERA Data Information Model for HDF5", versions 2.0 to 2.4. The valid time is the
-product's nominal time, or for an accumulation (ACRR) the end of its period. Corners are the outer corners of
-pixels.
+product's nominal time, or for an accumulation (ACRR) the end of its period. Corners are outer ones.
 """
 
 from __future__ import annotations

@@ -192,3 +192,21 @@ def test_frames_of_two_archives_do_not_mix(tmp_path: Path, frame: Path) -> None:
     describe_archive(root)
     with pytest.raises(MixedGrids, match=r"480 x 480.*5 x 6|5 x 6.*480 x 480"):
         read([frame, path])
+
+
+def test_what_the_archive_writer_wrote_is_read_back(tmp_path: Path) -> None:
+    from pyproj import CRS
+
+    from model.core.grid import Grid
+    from model.data.archive import ArchiveWriter, frame_path
+
+    grid = Grid.regular(CRS.from_epsg(28992), shape=(5, 6), pixel_size=1000.0, centre=(0.0, 0.0))
+    rain = np.array([[0.0, 0.3, 5.0, 40.0, np.nan, 1.0]] * 5, np.float32)
+    time = np.datetime64("2010-08-26T00:05", "ns")
+    with ArchiveWriter(tmp_path / "archive", grid, 5.0, {"title": "mine"}) as writer:
+        writer.append(time, rain)
+    sequence = read([frame_path(tmp_path / "archive", time)])
+    np.testing.assert_allclose(sequence.rain_rate[0], rain, rtol=0.03)  # one of 255 steps of 0.27 dB
+    assert sequence.grid.matches(grid)
+    np.testing.assert_array_equal(sequence.times, [time])
+    assert sequence.attributes["source_product"] == "mine"
