@@ -28,7 +28,7 @@ from service.settings import Settings
 MAX_SOCKET_PATH: Final = 100
 """The kernel takes Unix socket paths of up to 107 bytes."""
 
-STOP_SECONDS: Final = 2.5
+STOP_SECONDS: Final = 2.0
 """How long children may take to stop; then they are killed. The ledger knows what they had begun."""
 
 MAX_BACKOFF_SECONDS: Final = 30.0

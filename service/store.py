@@ -22,9 +22,14 @@ def job_prefix(job_id: str) -> str:
     return f"nowcasts/{job_id}"
 
 
+def upload_prefix(job_id: str) -> str:
+    """The uploaded files lie under this prefix until their nowcast is published."""
+    return f"{job_prefix(job_id)}/upload"
+
+
 def upload_key(job_id: str, index: int) -> str:
     """Key of the `index`-th uploaded file. Its own name, which is not to be trusted, stays in the ledger."""
-    return f"{job_prefix(job_id)}/upload/{index:04d}"
+    return f"{upload_prefix(job_id)}/{index:04d}"
 
 
 def result_key(job_id: str) -> str:

@@ -9,7 +9,7 @@ import threading
 import warnings
 from typing import Any
 
-from celery.platforms import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutdown
 from redis.exceptions import RedisError
 
@@ -29,6 +29,8 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Celery warns of root because of pickle, which no message of ours may be.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
+    # A job goes on while the broker is away: that Celery will change its default does not touch us.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 
 def worker_name() -> str:

@@ -13,7 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from model.core.catalog import ModelInfo
 from model.core.errors import InputError, TooFewFrames
 from service.jobs.ledger import Job, Problem, problem_of
-from service.store import input_key, result_key
+from service.store import input_key, result_key, upload_prefix
 from workers.context import Context
 from workers.lease import Lease, Stopped
 from workers.publish import check_opens, put_file
@@ -105,6 +105,7 @@ def _publish(job: Job, context: Context, lease: Lease, forecast: Forecast, frame
         put_file(store.fetch(keys["result"], folder / "published.nc"), Path(job.output))
     if not context.ledger.succeed(job, result_key=keys["result"], input_key=keys["input"]):
         raise Stopped
+    store.delete_prefix(upload_prefix(job.id))
     log.info("job %s: done, %s", job.id, forecast.attributes["model"])
 
 
