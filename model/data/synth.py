@@ -61,9 +61,7 @@ class Weather:
 
 def frontal() -> Weather:
     """A band of stratiform rain with embedded convection, crossing the area."""
-    return Weather(
-        band_rain_rate=1.1, cells_per_hour_per_10000_km2=16.0, cell_radius=(3.0, 9.0), cell_peak=(3.0, 28.0)
-    )
+    return Weather(band_rain_rate=1.1, cells_per_hour_per_10000_km2=16.0, cell_radius=(3.0, 9.0), cell_peak=(3.0, 28.0))
 
 
 def convective() -> Weather:
@@ -108,9 +106,7 @@ def synthesise(
     if frames < 1:
         raise InputError(f"{frames} frames asked for", where="frames", mend="Ask for at least 1")
     grid = synthetic_grid(shape, pixel_size_m)
-    rain = list(
-        islice(storms(grid, step_minutes=step_minutes, seed=seed, weather=weather or frontal()), frames)
-    )
+    rain = list(islice(storms(grid, step_minutes=step_minutes, seed=seed, weather=weather or frontal()), frames))
     rain_rate = np.stack(rain)
     if no_data_sectors:
         rain_rate[:, blind_pixels(grid, no_data_sectors, seed)] = np.nan
@@ -206,9 +202,7 @@ class _Sky:
         self.step_minutes = step_minutes
         self.pixel_km = float(np.mean(grid.pixel_size_m)) / 1000
         self.shape = (_canvas_side(grid.shape[0]), _canvas_side(grid.shape[1]))
-        self.crop = tuple(
-            slice((c - g) // 2, (c - g) // 2 + g) for c, g in zip(self.shape, grid.shape, strict=True)
-        )
+        self.crop = tuple(slice((c - g) // 2, (c - g) // 2 + g) for c, g in zip(self.shape, grid.shape, strict=True))
         self.minutes = 0.0
         self.rows, self.columns = np.meshgrid(*map(np.arange, self.shape), indexing="ij", sparse=True)
         self.perturbation = self._perturbation()
@@ -337,9 +331,7 @@ class _Sky:
         low, high = np.log(weather.cell_peak)
         # Few cells are strong, and strong ones are larger and live longer (a lognormal tail).
         strength = rng.beta(1.3, 2.4, count)
-        radius_km = weather.cell_radius[0] + np.ptp(weather.cell_radius) * strength * rng.uniform(
-            0.5, 1, count
-        )
+        radius_km = weather.cell_radius[0] + np.ptp(weather.cell_radius) * strength * rng.uniform(0.5, 1, count)
         return _Cells(
             row=row,
             column=column,
@@ -355,9 +347,7 @@ class _Sky:
         u, v = self._motion()
         cells = self.cells
         at = cells.row.astype(int), cells.column.astype(int)
-        moved = replace(
-            cells, row=cells.row + v[at], column=cells.column + u[at], age=cells.age + self.step_minutes
-        )
+        moved = replace(cells, row=cells.row + v[at], column=cells.column + u[at], age=cells.age + self.step_minutes)
         ny, nx = self.shape
         inside = (moved.row >= 0) & (moved.row < ny) & (moved.column >= 0) & (moved.column < nx)
         self.cells = moved.where(inside & (moved.age < moved.life)).joined(self._born(self.step_minutes))
