@@ -82,4 +82,4 @@ def hko7_rain_rate_mm_h(fraction: NDArray[np.floating]) -> FloatArray:
     """Rain rate (mm h-1, float32) of HKO-7 pixel fraction p in [0, 1]; p <= 0 is no rain, NaN stays NaN."""
     p = np.asarray(fraction, np.float32)
     rain = HKO7.rain_rate_mm_h(p * np.float32(HKO7_DBZ_RANGE) + np.float32(HKO7_DBZ_OFFSET))
-    return np.where(p <= 0, np.float32(0), rain)
+    return np.asarray(np.where(p <= 0, np.float32(0), rain), np.float32)

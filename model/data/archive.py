@@ -1,7 +1,7 @@
 """HKO-7-style archives: `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`, 8 bit, with zlib masks beside.
 
 What HKO-7 left outside the files is in `archive.json`: grid, time step, source, licence. A pixel is
-round(255 p), p of `model.core.units.hko7_fraction`; a mask (True = no data) is written only where a frame has gaps.
+round(255 p), p of `model.core.units.hko7_fraction`; a mask (True = the pixel holds data) is written only where a frame has gaps.
 Shi et al. 2017, arXiv 1706.03458.
 """
 
@@ -90,7 +90,7 @@ class ArchiveWriter:
         missing = ~np.isfinite(rain_rate_mm_h)
         pixels = np.round(np.nan_to_num(hko7_fraction(rain_rate_mm_h)) * 255).astype(np.uint8)
         if missing.any():
-            _write_atomically(mask_path(self.root, time), zlib.compress(missing.tobytes(), level=1))
+            _write_atomically(mask_path(self.root, time), zlib.compress((~missing).tobytes(), level=1))
         encoded, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
         if not encoded:
             raise RuntimeError(f"OpenCV could not encode the frame of {time}")
@@ -140,12 +140,12 @@ class Archive:
                 where=str(path),
                 mend="Import that frame again",
             )
-        pixels = np.asarray(pixels, np.uint8)
+        frame: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)
         mask = mask_path(self.root, time)
         if not mask.exists():
-            return pixels, np.zeros(self.grid.shape, bool)
+            return frame, np.zeros(self.grid.shape, bool)
         try:
-            return pixels, np.frombuffer(zlib.decompress(mask.read_bytes()), bool).reshape(self.grid.shape)
+            return frame, ~np.frombuffer(zlib.decompress(mask.read_bytes()), bool).reshape(self.grid.shape)
         except (zlib.error, ValueError):
             raise InputError("the mask is damaged", where=str(mask), mend="Import that frame again") from None
 

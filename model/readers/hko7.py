@@ -1,12 +1,11 @@
 """HKO-7's PNG archive (Shi et al. 2017, arXiv 1706.03458), and home-made archives in its layout.
 
-- `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`: 8-bit, p = value / 255, dBZ = 70 p - 10. The time is in the name
-only. - HKO-7 pixels in (0, 71) are noise, clutter left below 9.5 dBZ or 0.3 mm/h: they read as no rain. An
-  archive of one's own says what it counts as noise in `archive.json` (`noise_below`, 0 unless given).
-- `radarPNG_mask/.../RADyymmddHHMM00.mask`: zlib-compressed booleans, one per pixel. In HKO-7 True marks a
-  pixel that COUNTS (its `precompute_mask` is `1 - exclude_mask` without the noise, and missing frames are
-  all False); in an archive of one's own True marks no data. Found among the files, beside the image, or in
-  the parallel tree.
+- `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`: 8-bit, p = value / 255, dBZ = 70 p - 10. The time is in the name only.
+- HKO-7 pixels in (0, 71) are noise, clutter left below 9.5 dBZ or 0.3 mm/h: they read as no rain. An archive of
+  one's own says what it counts as noise in `archive.json` (`noise_below`, 0 unless given).
+- `radarPNG_mask/.../RADyymmddHHMM00.mask`: zlib-compressed booleans, one per pixel. True marks a pixel that COUNTS
+  (HKO-7's `precompute_mask` is `1 - exclude_mask` without the noise, and missing frames are all False). Found among
+  the files, beside the image, or in the parallel tree.
 - `mask_dat.npz`: `exclude_mask`, 1 where the radar of HKO-7 never sees. Used when it is among the files.
 
 The grid of HKO-7: 512 km over 480 pixels, azimuthal equidistant around Hong Kong. Elsewhere it is in
@@ -58,7 +57,6 @@ class Archive:
 
     grid: Grid
     noise_below: int
-    mask_true_is_seen: bool
     title: str
 
 
@@ -128,16 +126,14 @@ def _frame(
     time = _time(source.name)
     archive = _archive_of(source.path, archives)
     pixels = _pixels(source.path, archive.grid.shape if archive else None)
-    archive = archive or Archive(
-        grid=hko7_grid(), noise_below=NOISE_BELOW, mask_true_is_seen=True, title="HKO-7, Hong Kong Observatory"
-    )
+    archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")
     rain: FloatArray = _rain_rate_of_value(archive.noise_below)[pixels]
     unseen = np.zeros(pixels.shape, np.bool_)
     found = mask or _mask_beside(source)
     if found is not None:
         flags = _read_mask(found, pixels.shape)
         noise = (pixels > 0) & (pixels < archive.noise_below)
-        unseen |= ~flags & ~noise if archive.mask_true_is_seen else flags
+        unseen |= ~flags & ~noise
     if static is not None:
         if static.shape != pixels.shape:
             raise NotARadarFile(f"the exclude mask is {static.shape}, the image {pixels.shape}", mend="Leave it out")
@@ -215,7 +211,6 @@ def _described(file: Path) -> Archive:
     return Archive(
         grid=grid_of_archive(description),
         noise_below=int(description.get("noise_below", 0)),
-        mask_true_is_seen=False,
         title=str(title or "archive in HKO-7's layout"),
     )
 

@@ -40,7 +40,7 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(1)
     for before, after in pairwise(images):
-        flow = dis.calc(before, after, None)
+        flow = dis.calc(before, after, None)  # type: ignore[call-overload]  # None: a new array
         rain = np.minimum(before, after).astype(np.float32)
         weighted_flow += rain[..., None] * flow
         weight += rain
@@ -53,7 +53,7 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
     smooth_weight = _blur(weight, sigma) + background
     smooth_flow = (_blur(weighted_flow, sigma) + background * mean_flow) / smooth_weight[..., None]
     flow = cv2.resize(smooth_flow, (nx, ny), interpolation=cv2.INTER_LINEAR) if size != (nx, ny) else smooth_flow
-    return (flow * np.array([nx / size[0], ny / size[1]], np.float32)).astype(np.float32)
+    return np.asarray(flow * np.array([nx / size[0], ny / size[1]]), np.float32)
 
 
 def trajectories(motion: FloatArray, steps: int) -> Iterator[FloatArray]:

@@ -15,6 +15,7 @@ from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.tiles import Tile, tiles_of
 
 INPUTS = ("fraction", "valid", "conditions")
 
@@ -41,33 +42,58 @@ class OneStepSession:
         self.states = [item for item in self.session.get_inputs() if item.name not in INPUTS]
 
     def run(self, fraction: FloatArray, valid: FloatArray, step_minutes: float, leads: int) -> Iterator[FloatArray]:
-        """Yield `leads` frames [y, x] after `fraction` and `valid` [t, y, x], whose sides fit the graph's stride."""
-        height, width = fraction.shape[1:]
-        binding = self.session.io_binding()
-        for item, strides in zip(self.states, self._strides(height, width), strict=True):
-            zeros = np.zeros((1, int(item.shape[1]), height // strides, width // strides), np.float32)
-            binding.bind_ortvalue_input(item.name, ort.OrtValue.ortvalue_from_numpy(zeros, self.device, 0))
-        for index in range(len(fraction) + leads - 1):
-            newest = index - (len(fraction) - 1)
-            if newest <= 0:
-                binding.bind_cpu_input("fraction", np.ascontiguousarray(fraction[index][None, None]))
-                binding.bind_cpu_input("valid", np.ascontiguousarray(valid[index][None, None]))
-            conditions = np.array([[step_minutes * newest / 60, step_minutes / 15]], np.float32)
-            binding.bind_cpu_input("conditions", conditions)
-            for output in self.session.get_outputs():
-                binding.bind_output(output.name, self.device)
-            self.session.run_with_iobinding(binding)
-            answer, *states = binding.get_outputs()
-            for item, state in zip(self.states, states, strict=True):
-                binding.bind_ortvalue_input(item.name, state)
-            if newest >= 0:
-                binding.bind_ortvalue_input("fraction", answer)
-                yield answer.numpy()[0, 0]
+        """Yield `leads` frames [y, x] after `fraction` and `valid` [t, y, x], whose sides fit the graph's stride.
 
-    def _strides(self, height: int, width: int) -> list[int]:
+        A large domain goes through as tiles; each keeps its own states, and all see the blended frame at each step.
+        """
+        newest = len(fraction) - 1
+        tiles = tiles_of((fraction.shape[1], fraction.shape[2]), max(self._strides()))
+        bindings = [self._bind(tile) for tile in tiles]
+        frame, known = fraction[0], valid[0]
+        for index in range(newest + leads):
+            if index <= newest:
+                frame, known = fraction[index], valid[index]
+            conditions = np.array([[step_minutes * (index - newest) / 60, step_minutes / 15]], np.float32)
+            blend = np.zeros_like(frame)
+            for tile, binding in zip(tiles, bindings, strict=True):
+                answer = self._step(binding, _cut(frame, tile), _cut(known, tile), conditions)
+                blend[tile.rows, tile.columns] += tile.weight * answer
+            frame = blend
+            if index >= newest:
+                yield frame
+
+    def _bind(self, tile: Tile) -> ort.IOBinding:
+        """A binding whose states are zeros on the device."""
+        binding = self.session.io_binding()
+        for item, stride in zip(self.states, self._strides(), strict=True):
+            height, width = (side // stride for side in tile.weight.shape)
+            zeros = np.zeros((1, int(item.shape[1]), height, width), np.float32)
+            binding.bind_ortvalue_input(item.name, ort.OrtValue.ortvalue_from_numpy(zeros, self.device, 0))
+        return binding
+
+    def _step(
+        self, binding: ort.IOBinding, fraction: FloatArray, valid: FloatArray, conditions: FloatArray
+    ) -> FloatArray:
+        """One step of one tile; the new states stay on the device and are bound as the next step's."""
+        for name, value in zip(INPUTS, (fraction, valid, conditions), strict=True):
+            binding.bind_cpu_input(name, value)
+        for output in self.session.get_outputs():
+            binding.bind_output(output.name, self.device)
+        self.session.run_with_iobinding(binding)
+        answer, *states = binding.get_outputs()
+        for item, state in zip(self.states, states, strict=True):
+            binding.bind_ortvalue_input(item.name, state)
+        return np.asarray(answer.numpy()[0, 0], np.float32)
+
+    def _strides(self) -> list[int]:
         """Stride of each state, from the graph's metadata."""
         kept = self.session.get_modelmeta().custom_metadata_map["state_strides"]
         return [int(stride) for stride in kept.split(",")]
+
+
+def _cut(frame: FloatArray, tile: Tile) -> FloatArray:
+    """The tile's part of a frame, as the graph takes it: [1, 1, y, x]."""
+    return np.ascontiguousarray(frame[tile.rows, tile.columns])[None, None]
 
 
 class OnnxPredictor:

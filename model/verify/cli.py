@@ -65,7 +65,7 @@ def verify(models: tuple[str, ...], folder: Path, protocol_name: str, packages: 
     for index, threshold in enumerate(protocol.thresholds_mm_h):
         table = Table(title=f"CSI at {threshold:g} mm/h, {protocol.name}, {starts} start times of {folder.name}")
         for column in ("model", *(f"{lead:g} min" for lead in leads), "mean", "bias"):
-            table.add_column(column, justify="left" if column == "model" else "right")
+            table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
         for name, count in counts.items():
             row = [*count.csi[index], np.nanmean(count.csi[index]), np.nanmean(count.bias[index])]
             table.add_row(name, *(f"{value:.3f}" for value in row))

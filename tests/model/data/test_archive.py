@@ -44,8 +44,8 @@ def test_a_mask_is_zlib_booleans_and_only_where_data_are_missing(tmp_path, rain)
     masks = list((tmp_path / "a/radarPNG_mask").rglob("*.mask"))
     assert [path.name for path in masks] == ["RAD150709235400.mask"]
     mask = np.frombuffer(zlib.decompress(masks[0].read_bytes()), bool).reshape(GRID.shape)
-    assert np.array_equal(mask, np.isnan(holed))
-    assert np.array_equal(np.isnan(archive.read(TIME)), mask)
+    assert np.array_equal(mask, np.isfinite(holed))
+    assert np.array_equal(np.isfinite(archive.read(TIME)), mask)
 
 
 def test_rain_comes_back_within_half_a_pixel_and_dry_stays_dry(tmp_path, rain):

@@ -159,12 +159,12 @@ def test_an_archive_of_ones_own_lies_on_its_own_grid(tmp_path: Path) -> None:
 def test_a_mask_of_ones_own_archive_marks_no_data(tmp_path: Path) -> None:
     describe_archive(tmp_path)
     path = write_png(tmp_path / "radarPNG/2010/08/26/RAD100826000500.png", np.full((5, 6), 100, np.uint8))
-    flags = np.zeros((5, 6), bool)
-    flags[2] = True
+    flags = np.ones((5, 6), bool)
+    flags[2] = False
     mask = tmp_path / "radarPNG_mask/2010/08/26/RAD100826000500.mask"
     mask.parent.mkdir(parents=True)
     mask.write_bytes(mask_bytes(flags))
-    np.testing.assert_array_equal(np.isnan(read([path]).rain_rate[0]), flags)
+    np.testing.assert_array_equal(np.isfinite(read([path]).rain_rate[0]), flags)
 
 
 def test_an_archive_says_its_own_noise(tmp_path: Path) -> None:

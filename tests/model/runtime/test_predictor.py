@@ -120,7 +120,7 @@ def test_auto_with_too_few_frames_for_anything_says_how_many_the_model_wants():
 
 
 def test_a_named_model_must_fit():
-    with pytest.raises(IrregularTimeStep, match="30 min.*2 to 15"):
+    with pytest.raises(IrregularTimeStep, match=r"30 min.*2 to 15"):
         choose(storms(step=30.0), "rain-ms-predrnn", Catalog())
 
 
