@@ -170,7 +170,8 @@ async def result_response(
     """The result in a format; it never changes, so a client that has it gets 304."""
     etag = f'"{job.id}-{file_format}{"" if frame is None else f"-{frame}"}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, "Vary": "Accept"}
-    if etag in (request.headers.get("if-none-match") or ""):
+    known = request.headers.get("if-none-match", "")
+    if etag in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
     view = await context.drawing(View, context, job)
     name = file_name(view.reference_time, file_format if file_format != "netcdf" else "nc")

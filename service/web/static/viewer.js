@@ -4,6 +4,7 @@ import { clockUtc, lead, local, pixels, utc } from "./format.js";
 import { drawLegend } from "./legend.js";
 import { drawGraticule } from "./graticule.js";
 import { pointPanel } from "./point.js";
+import { drawSkill } from "./skill.js";
 
 const at = (id) => document.getElementById(id);
 const FRAME_MS = 350;
@@ -145,6 +146,7 @@ function furnish(status, manifest) {
     tick.className = frame.kind;
     return tick;
   }));
+  drawSkill(manifest.model);
   drawLegend(at("legend"), manifest.legend);
   drawGraticule(at("overlay"), at("marks"), manifest.graticule);
   const [width, height] = grid.extent_km;

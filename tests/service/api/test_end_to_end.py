@@ -66,7 +66,8 @@ def test_a_sample_becomes_a_forecast(client, sample, tmp_path):
 
 
 def test_waiting_answers_with_the_result_or_with_the_problem(client, sample):
-    answer = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, headers={"Prefer": "wait=60"})
+    data = {"model": "extrapolation"}
+    answer = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, data=data, headers={"Prefer": "wait=60"})
     assert (answer.status_code, answer.json()["status"]) == (200, "successful")
     answer = client.post("/v1/nowcasts", files={"files": ("notes.txt", b"hello")}, headers={"Prefer": "wait=60"})
     body = answer.json()

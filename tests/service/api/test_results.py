@@ -99,6 +99,8 @@ def test_the_netcdf_is_the_published_file_in_whole_or_in_part(gateway, finished,
         assert dataset["rainfall_rate"].shape == (4, 20, 40)
     part = gateway.get(url, headers={"Range": "bytes=0-7"})
     assert (part.status_code, part.content) == (206, whole.content[:8])
+    head = gateway.head(url)
+    assert (head.headers["content-length"], head.headers["accept-ranges"]) == (str(len(whole.content)), "bytes")
     same = gateway.get(url, headers={"If-None-Match": whole.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
 

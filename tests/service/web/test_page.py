@@ -52,9 +52,15 @@ def page(browser_context, stack):
     assert failures == []
 
 
-def test_from_the_sample_to_the_rain_in_a_town(page, stack):
-    page.get_by_role("spinbutton", name="Lead steps").fill("6")
+def try_sample(page, steps=3):
+    """The sample, by the model that needs no time."""
+    page.get_by_role("combobox", name="Model").select_option("extrapolation@1")
+    page.get_by_role("spinbutton", name="Lead steps").fill(str(steps))
     page.get_by_role("button", name="Try the bundled sample").click()
+
+
+def test_from_the_sample_to_the_rain_in_a_town(page, stack):
+    try_sample(page, steps=6)
     viewer = page.get_by_role("region", name="Nowcast", exact=True)
     expect(viewer).to_be_visible(timeout=60_000)
     assert re.search(r"\?nowcast=[0-9a-f]{32}$", page.url)
@@ -95,6 +101,10 @@ def test_from_the_sample_to_the_rain_in_a_town(page, stack):
     page.get_by_role("button", name="Show").click()
     expect(answer).to_contain_text("not on the grid")
 
+    expect(page.locator("#used")).to_have_text("extrapolation 1")
+    page.get_by_text("How good is this model?").click()
+    expect(page.locator("#skill-words")).to_contain_text("optical flow")
+
     with page.expect_download() as started:
         page.get_by_role("link", name="Forecast, CF-netCDF").click()
     assert re.fullmatch(r"nowcast_\d{8}T\d{4}Z\.nc", started.value.suggested_filename)
@@ -105,7 +115,7 @@ def test_from_the_sample_to_the_rain_in_a_town(page, stack):
 
 
 def test_the_map_answers_to_the_keyboard(page):
-    page.get_by_role("button", name="Try the bundled sample").click()
+    try_sample(page)
     stage = page.get_by_role("application", name="Rain map")
     expect(stage).to_be_visible(timeout=60_000)
     stage.focus()
@@ -175,6 +185,6 @@ def test_a_service_that_stops_answering_is_told_and_asked_again(page, stack):
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_nothing_sticks_out_on_any_screen(page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    page.get_by_role("button", name="Try the bundled sample").click()
+    try_sample(page)
     expect(page.get_by_role("application", name="Rain map")).to_be_visible(timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
