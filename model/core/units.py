@@ -34,7 +34,7 @@ class ZRRelation:
         exponent = (np.asarray(reflectivity_dbz, np.float32) - np.float32(10 * np.log10(self.a))) / np.float32(
             10 * self.b
         )
-        return np.power(np.float32(10), exponent, dtype=np.float32)
+        return np.asarray(np.power(np.float32(10), exponent), np.float32)
 
     def reflectivity_dbz(self, rain_rate_mm_h: NDArray[np.floating]) -> FloatArray:
         """Reflectivity (dBZ, float32) of rain rate (mm h-1), any shape; no rain is -inf, NaN stays NaN."""
@@ -75,7 +75,8 @@ HKO7_DBZ_OFFSET: Final = -10.0
 def hko7_fraction(rain_rate_mm_h: NDArray[np.floating]) -> FloatArray:
     """Rain rate (mm h-1) as HKO-7 pixel fraction p in [0, 1] (float32); NaN stays NaN."""
     dbz = HKO7.reflectivity_dbz(rain_rate_mm_h)
-    return np.clip((dbz - np.float32(HKO7_DBZ_OFFSET)) / np.float32(HKO7_DBZ_RANGE), 0, 1)
+    fraction = (dbz - np.float32(HKO7_DBZ_OFFSET)) / np.float32(HKO7_DBZ_RANGE)
+    return np.asarray(np.clip(fraction, 0, 1), np.float32)
 
 
 def hko7_rain_rate_mm_h(fraction: NDArray[np.floating]) -> FloatArray:
