@@ -23,7 +23,8 @@ def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float]:
     """West, south, east, north (degrees) of the pixel centres."""
     lon, lat = _mesh_lon_lat(grid)
     west, south, east, north = np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat)
-    return (round(float(west), 4), round(float(south), 4), round(float(east), 4), round(float(north), 4))
+    turn = 360.0 if west >= 180 else 0.0
+    return (round(float(west) - turn, 4), round(float(south), 4), round(float(east) - turn, 4), round(float(north), 4))
 
 
 def graticule(grid: Grid) -> list[Line]:

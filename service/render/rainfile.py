@@ -115,6 +115,12 @@ def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | No
     return (row, column) if inside else None
 
 
+def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float]:
+    """Longitude (-180 to 180) and latitude (degrees, WGS 84) of a pixel's centre."""
+    lon, lat = grid.lon_lat(float(grid.x[column]), float(grid.y[row]))
+    return (lon + 180.0) % 360.0 - 180.0, lat
+
+
 def pixel_of_fraction(grid: Grid, x: float, y: float) -> tuple[int, int]:
     """(row, column) of the pixel under a point of the picture: `x` from west, `y` from north, in [0, 1]."""
     ny, nx = grid.shape

@@ -11,7 +11,7 @@ from model.core.units import DRY_RAIN_RATE_MM_H
 from service.api.errors import InvalidParameter, OutsideGrid
 from service.api.nowcasts.types import PointSeries, PointState, PointSummary, PointValue
 from service.api.nowcasts.view import View
-from service.render.rainfile import pixel_of_fraction, pixel_of_lon_lat
+from service.render.rainfile import lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
 def point_series(view: View, *, x: float | None, y: float | None, lon: float | None, lat: float | None) -> PointSeries:
@@ -35,7 +35,7 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
         )
         for item in view.moments
     ]
-    at_lon, at_lat = grid.lon_lat(float(grid.x[column]), float(grid.y[row]))
+    at_lon, at_lat = lon_lat_of_pixel(grid, row, column)
     ny, nx = grid.shape
     from_north = row if grid.north_up else ny - 1 - row
     return PointSeries(

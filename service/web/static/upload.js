@@ -34,13 +34,16 @@ export function uploadForm({ onSubmit, onProblem }) {
 
   async function send(getFiles) {
     const buttons = [at("go"), at("sample")];
+    const words = at("go").textContent;
     buttons.forEach((button) => { button.disabled = true; });
+    at("go").textContent = "Sending the files…";
     try {
       await onSubmit(await getFiles(), fields());
     } catch (problem) {
       onProblem(problem);
     } finally {
       buttons.forEach((button) => { button.disabled = false; });
+      at("go").textContent = words;
     }
   }
 

@@ -154,10 +154,8 @@ function furnish(status, manifest) {
   at("stage").style.maxWidth = `calc(max(20rem, 72vh) * ${grid.nx / grid.ny})`;
   const bar = [1000, 500, 200, 100, 50, 20, 10, 5, 2, 1].find((km) => km <= width / 4) ?? width / 4;
   at("scalebar").textContent = `${bar} km`;
-  at("scalebar").style.setProperty("--bar", `${(bar / width) * at("stage").clientWidth || 60}px`);
-  at("scalebar").style.width = "auto";
+  at("scalebar").style.setProperty("--share", bar / width);
   at("stage").title = `${grid.crs}, ${Math.round(width)} × ${Math.round(height)} km, pixels of ${pixels(grid.pixel_km[0])}`;
-  new ResizeObserver(() => at("scalebar").style.setProperty("--bar", `${(bar / width) * at("stage").clientWidth}px`)).observe(at("stage"));
   at("downloads").replaceChildren(...status.links
     .filter((link) => link.rel === "results" || link.rel === "alternate")
     .map((link) => {

@@ -9,7 +9,7 @@ from pyproj import CRS
 from model.core.forecast import Forecast, write_netcdf
 from model.core.grid import Grid
 from service.render import rainfile
-from service.render.rainfile import RainFile, pixel_of_fraction, pixel_of_lon_lat
+from service.render.rainfile import RainFile, lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
 def write(path, rain, *, south_up=False, crs="EPSG:3035", size=1000.0, centre=(4_000_000.0, 3_000_000.0)):
@@ -76,4 +76,6 @@ def test_a_town_is_found_by_longitude_and_latitude(tmp_path, rain):
 
 def test_longitudes_that_count_to_360_are_found_by_a_western_longitude(tmp_path, rain):
     file = write(tmp_path / "f.nc", rain, crs="EPSG:4326", size=0.01, centre=(262.0, 35.0))
-    assert pixel_of_lon_lat(file.grid, -98.0, 35.0) in {(row, column) for row in (19, 20) for column in (29, 30)}
+    row, column = pixel_of_lon_lat(file.grid, -98.0, 35.0)
+    assert (row, column) in {(row, column) for row in (19, 20) for column in (29, 30)}
+    assert lon_lat_of_pixel(file.grid, row, column) == pytest.approx((-98.0, 35.0), abs=0.006)

@@ -1,0 +1,38 @@
+"""Meridians and parallels: they must say truly where on earth the picture is."""
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from model.core.grid import Grid
+from service.render.graticule import bounds_lon_lat, graticule
+
+
+def lines_of(grid):
+    return {label: np.array(points) for label, points in graticule(grid)}
+
+
+@pytest.mark.parametrize("south_up", [False, True])
+def test_lines_lie_where_their_degrees_are(south_up):
+    grid = Grid.regular(CRS.from_epsg(4326), shape=(100, 200), pixel_size=0.01, centre=(5.0, 52.0))
+    if south_up:
+        grid = Grid(crs=grid.crs, x=grid.x, y=grid.y[::-1])
+    lines = lines_of(grid)
+    assert np.allclose(lines["5°E"][:, 0], 0.5, atol=1e-3)
+    assert np.allclose(lines["4.5°E"][:, 0], 0.25, atol=1e-3)
+    assert np.allclose(lines["52.4°N"][:, 1], 0.1, atol=1e-3)
+    assert bounds_lon_lat(grid) == pytest.approx((4.005, 51.505, 5.995, 52.495))
+
+
+def test_longitudes_that_count_to_360_are_written_as_west():
+    grid = Grid.regular(CRS.from_epsg(4326), shape=(100, 200), pixel_size=0.01, centre=(262.0, 35.0))
+    assert np.allclose(lines_of(grid)["98°W"][:, 0], 0.5, atol=1e-3)
+
+
+def test_a_polar_stereographic_grid_has_curved_lines_that_cross_it():
+    crs = CRS.from_proj4("+proj=stere +lat_0=90 +lon_0=0 +lat_ts=60 +a=6378140 +b=6356750 +x_0=0 +y_0=0 +units=m")
+    grid = Grid.regular(crs, shape=(765, 700), pixel_size=1000.0, centre=(350_000.0, -4_030_000.0))
+    lines = lines_of(grid)
+    assert {label[-1] for label in lines} == {"E", "N"}
+    inside = [((points > 0) & (points < 1)).all(axis=1).any() for points in lines.values()]
+    assert sum(inside) > 4
