@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +142,7 @@ class _Import:
     root: Path
     step_minutes: float | None
     grid: Grid | None
+    attributes: Mapping[str, str]
     waiting: list[FrameSequence] = field(default_factory=list)
     writer: ArchiveWriter | None = None
     written: int = 0
@@ -185,7 +186,9 @@ class _Import:
         if self.writer is None:
             if self.step_minutes is None:
                 raise ValueError("frames are written once the time step is known")
-            self.writer = ArchiveWriter(self.root, sequence.grid, self.step_minutes, dict(sequence.attributes))
+            self.writer = ArchiveWriter(
+                self.root, sequence.grid, self.step_minutes, {**sequence.attributes, **self.attributes}
+            )
         for time, rain in zip(sequence.times, sequence.rain_rate, strict=True):
             if frame_path(self.root, time).exists():
                 self.skipped += 1
@@ -206,7 +209,17 @@ def _steps_of(sequences: Sequence[FrameSequence]) -> NDArray[np.float64]:
 @click.option("--variable", help="Variable to read, where a file has several.")
 @click.option("--zr", help="Z-R relation for reflectivity; default: the format's own.")
 @click.option("--step", type=click.FloatRange(0.5, 60), help="Minutes between frames; default: as found.")
-def import_(files: tuple[Path, ...], out: Path, variable: str | None, zr: str | None, step: float | None) -> None:
+@click.option("--source", help="Whose data this is, for the card of what is trained on it.")
+@click.option("--licence", help="Under which licence: kept in archive.json.")
+def import_(
+    files: tuple[Path, ...],
+    out: Path,
+    variable: str | None,
+    zr: str | None,
+    step: float | None,
+    source: str | None,
+    licence: str | None,
+) -> None:
     """Read radar FILES (or folders of them) into the archive --out, one at a time.
 
     May be run again: frames that the archive has are left alone. A file that cannot be read is named and
@@ -214,7 +227,8 @@ def import_(files: tuple[Path, ...], out: Path, variable: str | None, zr: str | 
     """
     paths = _expanded(files)
     kept = Archive(out) if (out / DESCRIPTION).exists() else None
-    work = _Import(out, kept.step_minutes if kept and step is None else step, kept.grid if kept else None)
+    named = {key: value for key, value in (("source", source), ("licence", licence)) if value}
+    work = _Import(out, kept.step_minutes if kept and step is None else step, kept.grid if kept else None, named)
     bad = 0
     for path in _progress(paths, len(paths), "files"):
         try:

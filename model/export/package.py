@@ -125,7 +125,7 @@ def _manifest(
         training=Training(
             data_digest="+".join(archive.digest() for archive in archives),
             days=tuple(days),
-            sources=tuple(archive.attributes.get("source", archive.root.name) for archive in archives),
+            sources=tuple(_source_of(archive) for archive in archives),
             iterations=iterations,
             recipe=recipe,
             software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
@@ -134,6 +134,12 @@ def _manifest(
         licence="Apache-2.0",
         variants={"fp32": GRAPH},
     )
+
+
+def _source_of(archive: Archive) -> str:
+    source = archive.attributes.get("source", archive.root.name)
+    licence = archive.attributes.get("licence")
+    return f"{source} ({licence})" if licence else source
 
 
 def _scores_of(name: str, version: str, answers: Sequence[Mapping[str, Any]]) -> list[Score]:
