@@ -1,7 +1,7 @@
 """HKO-7-style archives: `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`, 8 bit, with zlib masks beside.
 
-What HKO-7 left outside the files is in `archive.json`: grid, time step, source, licence. A pixel is
-round(255 p), p of `model.core.units.hko7_fraction`; a mask (True = the pixel holds data) is written only where a frame has gaps.
+What HKO-7 left outside the files is in `archive.json`: grid, time step, source, licence. A pixel is round(255 p), p of
+`model.core.units.hko7_fraction`; a mask (True = the pixel holds data) is written only where a frame has gaps.
 Shi et al. 2017, arXiv 1706.03458.
 """
 
