@@ -20,7 +20,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DRAWING_THREADS = 2
-"""Frames and animations drawn at a time: bounds the gateway's memory, leaves threads for the ledger."""
+ANIMATING_THREADS = 1
+"""Frames and animations drawn at a time: bounds the gateway's memory, leaves threads for everything quick."""
 
 
 class Context:
@@ -34,14 +35,19 @@ class Context:
         self.catalog: Catalog = catalog(settings)
         self.results = ResultFiles(self.store)
         self._drawing = CapacityLimiter(DRAWING_THREADS)
+        self._animating = CapacityLimiter(ANIMATING_THREADS)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call that blocks (ledger, store) beside the event loop."""
+        """Run a call that blocks (ledger, store, a few numbers of a file) beside the event loop."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
 
     async def drawing(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call that reads arrays or draws, a few at a time."""
+        """Run a call that draws a frame, a few at a time."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._drawing)
+
+    async def animating(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that draws many frames."""
+        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._animating)
 
     def close(self) -> None:
         self.results.close()

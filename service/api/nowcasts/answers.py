@@ -173,7 +173,7 @@ async def result_response(
     known = request.headers.get("if-none-match", "")
     if etag in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
-    view = await context.drawing(View, context, job)
+    view = await context.in_thread(View, context, job)
     name = file_name(view.reference_time, file_format if file_format != "netcdf" else "nc")
     if file_format == "netcdf":
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -183,7 +183,7 @@ async def result_response(
         first_forecast = len(view.moments) - len(view.forecast)
         data = await context.drawing(view.png, first_forecast if frame is None else frame)
     else:
-        data = await context.drawing(view.animated, "webp" if file_format == "webp" else "gif")
+        data = await context.animating(view.animated, "webp" if file_format == "webp" else "gif")
     return Response(data, media_type=FORMATS[file_format][0], headers=headers)
 
 

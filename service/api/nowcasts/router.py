@@ -200,7 +200,7 @@ async def frames(job_id: JobId, context: InContext) -> Response:
     view = await _view(context, job_id)
     if isinstance(view, Response):
         return view
-    manifest = await context.drawing(view.manifest)
+    manifest = await context.in_thread(view.manifest)
     return Response(
         manifest.model_dump_json(),
         media_type="application/json",
@@ -249,7 +249,7 @@ async def point(
     view = await _view(context, job_id)
     if isinstance(view, Response):
         return view
-    series = await context.drawing(point_series, view, x=x, y=y, lon=lon, lat=lat)
+    series = await context.in_thread(point_series, view, x=x, y=y, lon=lon, lat=lat)
     return Response(
         series.model_dump_json(), media_type="application/json", headers={"Cache-Control": answers.IMMUTABLE}
     )
@@ -258,4 +258,4 @@ async def point(
 async def _view(context: Context, job_id: str) -> View | Response:
     job: Job = await context.in_thread(context.ledger.get, job_id)
     failure = answers.require_result(job)
-    return failure if failure is not None else await context.drawing(View, context, job)
+    return failure if failure is not None else await context.in_thread(View, context, job)

@@ -36,6 +36,8 @@ export function pointPanel({ onPick, onPlace }) {
   async function ask(query) {
     request?.abort();
     request = new AbortController();
+    at("point-answer").textContent = "Reading the rain at this place…";
+    if (query.x !== undefined) onPlace(query.x, query.y);
     try {
       const point = await api.point(id, query, request.signal);
       at("point-title").textContent = `Rain at ${coordinates(point)}`;

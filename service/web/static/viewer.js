@@ -9,6 +9,8 @@ import { drawSkill } from "./skill.js";
 const at = (id) => document.getElementById(id);
 const FRAME_MS = 350;
 const LAST_FRAME_MS = 1400;
+const KEPT = 300;
+const kept = new Map();
 
 export function viewer() {
   let manifest = null;
@@ -25,7 +27,7 @@ export function viewer() {
     const frame = frames[index];
     const forecast = frame.kind === "forecast";
     at("viewer").dataset.kind = frame.kind;
-    at("picture").src = pictures[index].src;
+    at("picture").src = pictures[index];
     at("picture").alt = `Rain, ${frame.kind}, valid ${utc(frame.valid_time)}`;
     at("kind").textContent = kindOf(frame);
     at("valid").textContent = utc(frame.valid_time);
@@ -106,18 +108,30 @@ export function viewer() {
     open(status, frames) {
       stop();
       manifest = frames;
-      pictures = frames.frames.map((frame) => { const image = new Image(); image.src = relative(frame.href); return image; });
+      pictures = frames.frames.map((frame) => relative(frame.href));
       furnish(status, frames);
       panel.open(status.id, frames.legend);
       at("viewer").hidden = false;
       const first = frames.frames.findIndex((frame) => frame.kind === "forecast");
       show(Math.max(0, first - 1));
+      preload([...pictures.slice(first), ...pictures.slice(0, first)]);
     },
     close() {
       if (timer !== null) stop();
       at("viewer").hidden = true;
     },
   };
+}
+
+// One picture after the other, the forecast first: a click on the map must not wait behind all of them.
+async function preload(addresses) {
+  for (const address of addresses) {
+    const image = new Image();
+    image.src = address;
+    await image.decode().catch(() => {});
+    kept.set(address, image);
+    if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+  }
 }
 
 // The service may live below a path of a proxy: its links are taken as relative to the page.
