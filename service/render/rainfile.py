@@ -1,13 +1,13 @@
 """Reads the rain of a forecast file one frame at a time, north up, in bounded memory.
 
 The gateway shows frames, it does not compute with them: netCDF4 alone is enough, and far smaller than xarray.
-netCDF4 and HDF5 are not thread safe, so every access holds one lock.
+netCDF4 and HDF5 are not thread safe, so one thread reads for all: their large buffers then also lie in one heap.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ BAND_PIXELS: Final = 1 << 20
 CHUNK_CACHE_BYTES: Final = 8 << 20
 """Holds a row of chunks (512 rows) of a grid 7000 pixels wide, no more."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NETCDF: Final = threading.Lock()
+_READER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netcdf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,11 @@ class RainFile:
     @classmethod
     def open(cls, path: Path) -> RainFile:
         """Read the header of `path`; no frame is read."""
-        with _NETCDF, netCDF4.Dataset(path) as file:
+        return _READER.submit(cls._open, path).result()
+
+    @classmethod
+    def _open(cls, path: Path) -> RainFile:
+        with netCDF4.Dataset(path) as file:
             mapping = file[VARIABLE].grid_mapping
             crs = CRS.from_cf({name: file[mapping].getncattr(name) for name in file[mapping].ncattrs()})
             periods = file["forecast_period"][:] / 60.0 if "forecast_period" in file.variables else ()
@@ -73,8 +77,10 @@ class RainFile:
         A block shows the highest rain rate among its pixels, so that no small heavy cell is lost; where that is dry
         and one of its pixels is without data, it is "no data": a block is dry only if all of it is known to be.
         """
+        return _READER.submit(self._frame, number, self.block(max_side)).result()
+
+    def _frame(self, number: int, block: int) -> FloatArray:
         ny, nx = self.grid.shape
-        block = self.block(max_side)
         rows = max(1, BAND_PIXELS // (nx * block)) * block
         with _packed(self.path) as variable:
             bands = [
@@ -86,6 +92,9 @@ class RainFile:
 
     def series(self, row: int, column: int) -> FloatArray:
         """Rain rate (mm h-1) [time] of one pixel (`row` as the file counts), NaN = no data."""
+        return _READER.submit(self._series, row, column).result()
+
+    def _series(self, row: int, column: int) -> FloatArray:
         with _packed(self.path) as variable:
             packed = variable[:, row, column]
             return _unpacked(variable, packed, packed == variable.getncattr("_FillValue"))
@@ -93,8 +102,8 @@ class RainFile:
 
 @contextmanager
 def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
-    """The variable of rain, which gives its numbers as they are packed. Holds the lock."""
-    with _NETCDF, netCDF4.Dataset(path) as file:
+    """The variable of rain, which gives its numbers as they are packed. For the reading thread only."""
+    with netCDF4.Dataset(path) as file:
         variable = file[VARIABLE]
         variable.set_auto_maskandscale(False)
         variable.set_var_chunk_cache(CHUNK_CACHE_BYTES)
