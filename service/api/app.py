@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import problems
 from service.api.context import Context
 from service.api.health.router import router as health
+from service.api.memory import share_heaps
 from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
 from service.api.page.router import WEB
@@ -39,6 +40,7 @@ TAGS: Final = [
 
 def create_app(settings: Settings) -> FastAPI:
     """The gateway of these settings. Ledger and store are opened here: a wrong setting stops the start."""
+    share_heaps()
     context = Context(settings)
 
     @asynccontextmanager
