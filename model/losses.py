@@ -26,9 +26,7 @@ def pixel_weights(truth: Tensor, weights: tuple[float, ...] = HKO7_WEIGHTS) -> T
     return torch.tensor(weights, device=truth.device)[torch.bucketize(truth, edges, right=True)]
 
 
-def balanced_loss(
-    forecast: Tensor, truth: Tensor, known: Tensor, weights: tuple[float, ...] = HKO7_WEIGHTS
-) -> Tensor:
+def balanced_loss(forecast: Tensor, truth: Tensor, known: Tensor, weights: tuple[float, ...] = HKO7_WEIGHTS) -> Tensor:
     """B-MSE + B-MAE (HKO-7, or with other weights), the mean over known pixels; all [b, lead, y, x]."""
     weight = pixel_weights(truth, weights) * known
     difference = forecast - truth

@@ -76,6 +76,8 @@ def build_package(
         write_card(draft / CARD, manifest, scores, difference)
         files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
+        for path in draft.iterdir():
+            path.chmod(0o644)  # safetensors writes for its owner only; a package is for every worker
         shutil.move(draft, folder)
     return folder
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
+from model.core.catalog import AUTO, DEFAULT_MODEL, EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import InputError, IrregularTimeStep
 from model.core.forecast import Forecast
 from model.core.sequence import FrameSequence
@@ -56,6 +56,8 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[M
             raise
         check_fits(sequence, EXTRAPOLATION)
         return EXTRAPOLATION, f"{info.reference} does not fit the input: {misfit.what}"
+    if reference == AUTO and info is EXTRAPOLATION:
+        return info, f"the default model {DEFAULT_MODEL} is not installed"
     return info, ""
 
 

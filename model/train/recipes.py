@@ -65,7 +65,7 @@ def ms_predrnn() -> Recipe:
         batch=8,
         learning_rate=8e-4,
         final_learning_rate=2e-5,
-        csi_weight=0.2,
+        csi_weight=0.4,
     )
 
 

@@ -114,6 +114,12 @@ def test_auto_falls_back_to_extrapolation_and_says_why():
     assert "4 frames" in note
 
 
+def test_auto_without_the_default_package_says_so(tmp_path):
+    info, note = choose(storms(), "auto", Catalog((tmp_path,)))
+    assert info is EXTRAPOLATION
+    assert "rain-ms-predrnn is not installed" in note
+
+
 def test_auto_with_too_few_frames_for_anything_says_how_many_the_model_wants():
     with pytest.raises(TooFewFrames, match="wants 4 frames, the input has 2"):
         choose(storms(frames=2), "auto", Catalog())

@@ -103,7 +103,7 @@ def test_a_run_is_not_overwritten_but_resumed(run, archive, folder):
     code, _, err = run(*words, "--iterations", 25)
     assert code == 2
     assert "--resume" in err
-    code, out, err = run(*words, "--iterations", 25, "--resume")
+    code, _, err = run(*words, "--iterations", 25, "--resume")
     assert code == 0, err
     kept = torch.load(folder / "run/last.pt", weights_only=True)
     assert kept["iteration"] == 25
