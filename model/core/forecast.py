@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from model.core.grid import Grid
-from model.core.sequence import CF_VERSION, RAIN_RATE_ATTRIBUTES, FrameSequence, spatial_coordinates
+from model.core.sequence import TIME_ENCODING, FrameSequence
 from model.core.units import FloatArray
 
 PACKED_RESOLUTION_MM_H = 0.01
@@ -40,29 +40,25 @@ class Forecast:
 
     def to_dataset(self) -> xr.Dataset:
         """CF-1.11 dataset: `rainfall_rate(time, y, x)`, `forecast_reference_time`, `forecast_period`."""
-        dataset = xr.Dataset(
-            {
-                "rainfall_rate": (("time", "y", "x"), self.rain_rate, dict(RAIN_RATE_ATTRIBUTES)),
-                "crs": ((), np.int32(0), self.grid.cf_grid_mapping()),
-            },
-            coords={
-                "time": ("time", self.times, {"standard_name": "time", "axis": "T"}),
-                **spatial_coordinates(self.grid),
-                "forecast_reference_time": (
-                    (),
-                    self.reference_time.astype("datetime64[ns]"),
-                    {"standard_name": "forecast_reference_time"},
-                ),
-                "forecast_period": (
-                    "time",
-                    self.lead_minutes * 60.0,
-                    {"standard_name": "forecast_period", "long_name": "lead time", "units": "s"},
-                ),
-            },
-            attrs={"Conventions": CF_VERSION, "title": "Precipitation nowcast", **self.attributes},
+        frames = FrameSequence(
+            rain_rate=self.rain_rate,
+            times=self.times,
+            grid=self.grid,
+            attributes={"title": "Precipitation nowcast", **self.attributes},
         )
-        for name in ("time", "forecast_reference_time"):
-            dataset[name].encoding = {"units": "seconds since 1970-01-01T00:00:00Z", "dtype": "int64"}
+        dataset = frames.to_dataset().assign_coords(
+            forecast_reference_time=(
+                (),
+                self.reference_time.astype("datetime64[ns]"),
+                {"standard_name": "forecast_reference_time"},
+            ),
+            forecast_period=(
+                "time",
+                self.lead_minutes * 60.0,
+                {"standard_name": "forecast_period", "long_name": "lead time", "units": "s"},
+            ),
+        )
+        dataset["forecast_reference_time"].encoding = dict(TIME_ENCODING)
         dataset["forecast_period"].encoding = {"dtype": "float64"}
         return dataset
 

@@ -24,6 +24,7 @@ from model.core.grid import Grid
 from model.core.units import FloatArray
 
 CF_VERSION = "CF-1.11"
+TIME_ENCODING = {"units": "seconds since 1970-01-01T00:00:00Z", "dtype": "int64"}
 RAIN_RATE_ATTRIBUTES = {
     "standard_name": "rainfall_rate",
     "long_name": "rain rate",
@@ -163,7 +164,7 @@ class FrameSequence:
                     "flag_meanings": "seen never_seen",
                 },
             )
-        dataset["time"].encoding = {"units": "seconds since 1970-01-01T00:00:00Z", "dtype": "int64"}
+        dataset["time"].encoding = dict(TIME_ENCODING)
         return dataset
 
     @classmethod

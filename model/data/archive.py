@@ -20,11 +20,11 @@ from typing import Final, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS
 
 from model.core.errors import DuplicateTimes, InputError, MixedGrids
 from model.core.grid import Grid
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
+from model.readers.hko7 import grid_of_archive
 
 FRAMES: Final = "radarPNG"
 MASKS: Final = "radarPNG_mask"
@@ -110,7 +110,7 @@ class Archive:
             description = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
             self.step_minutes = float(description["step_minutes"])
             self.attributes: dict[str, str] = description["attributes"]
-            self.grid = described_grid(description["grid"])
+            self.grid = grid_of_archive(description)
         except FileNotFoundError:
             raise InputError(
                 f"no {DESCRIPTION}", where=str(root), mend="Make an archive with: echocast archive import"
@@ -168,7 +168,7 @@ class Archive:
 
 
 def grid_description(grid: Grid) -> dict[str, object]:
-    """A grid as `archive.json` keeps it."""
+    """A grid as `archive.json` keeps it; `model.readers.hko7.grid_of_archive` is the inverse."""
     return {
         "crs_wkt": grid.crs.to_wkt(),
         "x0": float(grid.x[0]),
@@ -178,16 +178,6 @@ def grid_description(grid: Grid) -> dict[str, object]:
         "dy": float(grid.y[-1] - grid.y[0]) / (grid.y.size - 1),
         "ny": grid.y.size,
     }
-
-
-def described_grid(described: Mapping[str, object]) -> Grid:
-    """The inverse of `grid_description`."""
-    values = {key: float(str(described[key])) for key in ("x0", "dx", "nx", "y0", "dy", "ny")}
-    return Grid(
-        crs=CRS.from_wkt(str(described["crs_wkt"])),
-        x=values["x0"] + values["dx"] * np.arange(int(values["nx"])),
-        y=values["y0"] + values["dy"] * np.arange(int(values["ny"])),
-    )
 
 
 def _path(root: Path, tree: str, time: np.datetime64, suffix: str) -> Path:

@@ -47,19 +47,23 @@ class Recipe:
     seed: int = 2026
 
 
+def _ms_predrnn_net(hidden: int) -> StackConfig:
+    return StackConfig(
+        hidden=hidden,
+        scales=(1, 2, 4, 4, 2, 1),
+        kernel=3,
+        patch=4,
+        in_channels=INPUT_PLANES,
+        conditions=CONDITIONS,
+        embed=True,
+    )
+
+
 def ms_predrnn() -> Recipe:
     """The shipped rain-ms-predrnn: ST-LSTM at scales 1, 1/2, 1/4, 1/4, 1/2, 1 of 4 x 4 patches, in Lagrangian frame."""
     return Recipe(
         name="ms-predrnn",
-        net=StackConfig(
-            hidden=32,
-            scales=(1, 2, 4, 4, 2, 1),
-            kernel=3,
-            patch=4,
-            in_channels=INPUT_PLANES,
-            conditions=CONDITIONS,
-            embed=True,
-        ),
+        net=_ms_predrnn_net(hidden=32),
         windows=WindowConfig(),
         iterations=4000,
         batch=8,
@@ -73,15 +77,7 @@ def ms_predrnn_tiny() -> Recipe:
     """Minutes on two cores, for tests and first tries; not for use."""
     return Recipe(
         name="ms-predrnn-tiny",
-        net=StackConfig(
-            hidden=8,
-            scales=(1, 2, 4, 4, 2, 1),
-            kernel=3,
-            patch=4,
-            in_channels=INPUT_PLANES,
-            conditions=CONDITIONS,
-            embed=True,
-        ),
+        net=_ms_predrnn_net(hidden=8),
         windows=WindowConfig(crop=64, margin=32, leads=6, coarsen_chance=0.0),
         iterations=40,
         batch=2,
