@@ -183,7 +183,10 @@ def learning_rate(recipe: Recipe, iteration: int, progress: float) -> float:
 
 @torch.no_grad()
 def validate(net: RainNowcaster, held_out: Sequence[Batch], recipe: Recipe) -> dict[str, float]:
-    """CSI over the held-out windows (pooled, all leads), of the network and of extrapolation, and their mean ratio."""
+    """CSI over the held-out windows (pooled, all leads) and its ratio to extrapolation's, by threshold.
+
+    `ratio` is the mean over the thresholds that the recipe chooses weights by.
+    """
     counts = np.zeros((2, len(SCORED_MM_H), 3))
     for batch in held_out:
         with torch.autocast(batch.context.device.type, torch.bfloat16, enabled=recipe.bfloat16):
@@ -199,7 +202,8 @@ def validate(net: RainNowcaster, held_out: Sequence[Batch], recipe: Recipe) -> d
     hits, events, foreseen = counts[..., 0], counts[..., 1], counts[..., 2]
     csi = hits / np.maximum(events + foreseen - hits, 1)
     ratio = csi[0] / np.maximum(csi[1], 1e-6)
-    scores = {"ratio": float(np.mean(ratio[events[0] > 0])) if (events[0] > 0).any() else 0.0}
+    chosen = [t in recipe.chosen_by_mm_h and events[0, index] > 0 for index, t in enumerate(SCORED_MM_H)]
+    scores = {"ratio": float(np.mean(ratio[chosen])) if any(chosen) else 0.0}
     for index, threshold in enumerate(SCORED_MM_H):
         scores[f"csi_{threshold:g}"] = float(csi[0, index])
         scores[f"ratio_{threshold:g}"] = float(ratio[index])

@@ -42,6 +42,7 @@ class Recipe:
     csi_thresholds_mm_h: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0)
     csi_softness: float = 0.015
     validate_every: int = 250
+    chosen_by_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)
     validation_windows: int = 48
     bfloat16: bool = True
     seed: int = 2026
