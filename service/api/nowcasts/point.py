@@ -79,14 +79,18 @@ def summary(values: Sequence[PointValue]) -> PointSummary:
 
 
 def _spell(ahead: Sequence[PointValue], raining: bool) -> tuple[datetime | None, datetime | None]:
-    """When rain starts (anew, where it rains now), and when the first spell ends: None where never, or not known."""
+    """When rain starts, and when the first spell ends: None where never, or not known.
+
+    Where it rains now, rain starts anew only after a frame that is known to be dry: a gap in what is known is no pause.
+    """
     first_wet = 0 if raining else next((n for n, value in enumerate(ahead) if _rains(value)), len(ahead))
     first_after = next((n for n in range(first_wet, len(ahead)) if not _rains(ahead[n])), len(ahead))
     known = first_after < len(ahead) and ahead[first_after].rain_rate is not None
     ends = ahead[first_after].valid_time if known else None
     if not raining:
         return (ahead[first_wet].valid_time if first_wet < len(ahead) else None), ends
-    again = next((value.valid_time for value in ahead[first_after:] if _rains(value)), None)
+    dry_again = next((n for n in range(first_after, len(ahead)) if _is_dry(ahead[n])), len(ahead))
+    again = next((value.valid_time for value in ahead[dry_again:] if _rains(value)), None)
     return again, ends
 
 
@@ -113,3 +117,7 @@ def _known(rain_rate: float) -> float | None:
 
 def _rains(value: PointValue) -> bool:
     return value.rain_rate is not None and value.rain_rate >= DRY_RAIN_RATE_MM_H - 1e-4
+
+
+def _is_dry(value: PointValue) -> bool:
+    return value.rain_rate is not None and not _rains(value)

@@ -136,7 +136,7 @@ class PointSummary(BaseModel):
 
     state: PointState = Field(description="`raining` is said of the reference time.")
     starts: datetime | None = Field(
-        None, description="First forecast frame with rain; where it rains already, the first after a pause."
+        None, description="First forecast frame with rain; where it rains already, the first after a dry one."
     )
     ends: datetime | None = Field(
         None, description="First dry frame of the first spell; null: rain to the end, or not known."

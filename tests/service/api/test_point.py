@@ -36,7 +36,9 @@ def values(now, ahead):
         (2, [1, 0, 3], "raining", 15, 10),
         (2, [2, 2], "raining", None, None),
         (2, [0, 0], "raining", None, 5),
-        (2, [None, 1], "raining", 10, None),
+        (2, [None, 1], "raining", None, None),
+        (2, [None, 0, 1], "raining", 15, None),
+        (2, [0, None, 1], "raining", 15, 5),
         (0, [0.09, 0.1], "rain-coming", 10, None),
     ],
 )
