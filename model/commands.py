@@ -25,8 +25,8 @@ from model.runtime.predictor import nowcast as run_nowcast
 
 
 def catalog_of(packages: Path | None) -> Catalog:
-    """The shipped packages, and those of a folder."""
-    return Catalog((packages, *Catalog().folders)) if packages else Catalog()
+    """The shipped packages, and those of a folder: in the service's order."""
+    return Catalog((*Catalog().folders, packages)) if packages else Catalog()
 
 
 packages_option = click.option(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from model.core.errors import StepsOutOfRange, UnknownModel
+from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
 from model.core.manifest import (
     MANIFEST,
     MAX_LEAD_STEPS,
@@ -19,10 +20,15 @@ from model.core.manifest import (
     read_manifest,
 )
 
+log = logging.getLogger(__name__)
+
 SHIPPED_PACKAGES: Final = Path(__file__).resolve().parent.parent / "packages"
 DEFAULT_MODEL: Final = "rain-ms-predrnn"
 AUTO: Final = "auto"
 """Ask for this name (the default) to run the default model where it fits the input, else extrapolation."""
+
+
+MAX_BASELINE_LEAD_MINUTES: Final = 720.0
 
 
 class ModelInfo(BaseModel):
@@ -37,6 +43,7 @@ class ModelInfo(BaseModel):
     input_frames: int
     time_step: TimeStepRange
     max_steps: int = MAX_LEAD_STEPS
+    max_lead_minutes: float = MAX_BASELINE_LEAD_MINUTES
     scores: tuple[Score, ...] = ()
     licence: str = "Apache-2.0"
     digest: str = ""
@@ -47,13 +54,20 @@ class ModelInfo(BaseModel):
         """`name@version`."""
         return f"{self.name}@{self.version}"
 
-    def check_steps(self, steps: int) -> None:
-        """Raise StepsOutOfRange unless 1 <= steps <= max_steps."""
+    def check_steps(self, steps: int, step_minutes: float = 0.0) -> None:
+        """Raise StepsOutOfRange unless 1 <= steps <= max_steps, and the last step is not too far ahead."""
         if not 1 <= steps <= self.max_steps:
             raise StepsOutOfRange(
                 f"steps is {steps}, {self.reference} forecasts 1 to {self.max_steps}",
                 where="steps",
                 mend=f"Ask for 1 to {self.max_steps} steps",
+            )
+        if steps * step_minutes > self.max_lead_minutes:
+            raise StepsOutOfRange(
+                f"{steps} steps of {step_minutes:g} min are {steps * step_minutes:g} min, {self.reference} forecasts "
+                f"up to {self.max_lead_minutes:g} min",
+                where="steps",
+                mend=f"Ask for at most {int(self.max_lead_minutes // step_minutes)} steps",
             )
 
 
@@ -86,37 +100,64 @@ class Catalog:
     def models(self) -> list[ModelInfo]:
         """Every model version, baselines first, then by name and newest version first.
 
-        Raises:
-            BadPackage: a manifest cannot be read.
+        A package whose manifest cannot be read is left out, and logged: it takes no other model with it.
         """
-        packages = [
-            info_of(read_manifest(path.parent), path.parent)
-            for folder in self.folders
-            for path in folder.glob(f"*/*/{MANIFEST}")
-        ]
-        packages.sort(key=lambda info: (info.name, _version_key(info.version)), reverse=True)
-        packages.sort(key=lambda info: info.name)
+        packages, bad = self._packages()
+        for error in bad.values():
+            log.warning("package left out: %s", error)
         return [*BASELINES, *packages]
 
     def find(self, reference: str) -> ModelInfo:
-        """The model of `NAME` (its newest version) or `NAME@VERSION`; `auto` is the default model.
+        """The model of `NAME` (its newest version) or `NAME@VERSION`; `auto` is the default model, else extrapolation.
 
         Raises:
             UnknownModel: there is none.
+            BadPackage: its manifest cannot be read, or two different packages have this name and version.
         """
         name, _, version = reference.partition("@")
+        if name == AUTO and version:
+            raise UnknownModel(f"{AUTO} has no versions", where="model", mend=f"Ask for {AUTO}, or for NAME@VERSION")
         wanted = DEFAULT_MODEL if name == AUTO else name
-        models = self.models()
+        packages, bad = self._packages()
+        models = [*BASELINES, *packages]
         for info in models:
             if info.name == wanted and version in ("", info.version):
+                _check_alone(info, packages)
                 return info
         if name == AUTO:
             return EXTRAPOLATION
+        for folder, error in bad.items():
+            if folder.parent.name == wanted and version in ("", folder.name):
+                raise error
         raise UnknownModel(
             f"no model {reference!r}",
             where="model",
             mend=f"Choose one of {', '.join(dict.fromkeys(info.name for info in models))}",
         )
+
+    def _packages(self) -> tuple[list[ModelInfo], dict[Path, BadPackage]]:
+        """Packages by name and newest version first; and the folders that cannot be read, and why."""
+        packages: list[ModelInfo] = []
+        bad: dict[Path, BadPackage] = {}
+        for folder in self.folders:
+            for path in sorted(folder.glob(f"*/*/{MANIFEST}")):
+                try:
+                    packages.append(info_of(read_manifest(path.parent), path.parent))
+                except BadPackage as error:
+                    bad[path.parent] = error
+        packages.sort(key=lambda info: _version_key(info.version), reverse=True)
+        packages.sort(key=lambda info: info.name)
+        return packages, bad
+
+
+def _check_alone(info: ModelInfo, packages: Sequence[ModelInfo]) -> None:
+    for other in packages:
+        if other.reference == info.reference and other.digest != info.digest:
+            raise BadPackage(
+                f"two different packages are {info.reference}: {info.folder} and {other.folder}",
+                where="model",
+                mend="Give one of them another name or version: versions never change",
+            )
 
 
 def info_of(manifest: Manifest, folder: Path) -> ModelInfo:
@@ -129,6 +170,7 @@ def info_of(manifest: Manifest, folder: Path) -> ModelInfo:
         input_frames=manifest.input_frames,
         time_step=manifest.time_step,
         max_steps=manifest.max_steps,
+        max_lead_minutes=manifest.max_lead_minutes,
         scores=manifest.scores,
         licence=manifest.licence,
         digest=package_digest(folder),

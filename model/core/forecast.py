@@ -16,6 +16,7 @@ from model.core.units import FloatArray
 
 PACKED_RESOLUTION_MM_H = 0.01
 PACKED_FILL = 65535
+PACKED_CEILING_MM_H = np.float32(PACKED_RESOLUTION_MM_H * (PACKED_FILL - 1))
 CHUNK = 512
 
 
@@ -66,15 +67,18 @@ class Forecast:
 def write_netcdf(item: Forecast | FrameSequence, path: Path) -> None:
     """Write a forecast (or the frames that it started from) as packed CF-netCDF4.
 
-    Rain rate is packed as unsigned 16-bit at 0.01 mm h-1 (error at most 0.005), coarser only where a pixel exceeds
-    655 mm h-1. No data is the fill value.
+    Rain rate is packed as unsigned 16-bit at 0.01 mm h-1 (error at most 0.005); no data is the fill value. What
+    exceeds 655.34 mm h-1, more than rain does, is written as that, and `clipped_pixels` counts it.
     """
     dataset = item.to_dataset()
-    peak = float(np.nanmax(item.rain_rate, initial=0.0)) if item.rain_rate.size else 0.0
+    clipped = int(np.count_nonzero(item.rain_rate > PACKED_CEILING_MM_H))
+    if clipped:
+        dataset["rainfall_rate"] = dataset["rainfall_rate"].clip(max=PACKED_CEILING_MM_H, keep_attrs=True)
+        dataset["rainfall_rate"].attrs["clipped_pixels"] = clipped
     ny, nx = item.grid.shape
     dataset["rainfall_rate"].encoding = {
         "dtype": "uint16",
-        "scale_factor": np.float32(max(PACKED_RESOLUTION_MM_H, peak / (PACKED_FILL - 1))),
+        "scale_factor": np.float32(PACKED_RESOLUTION_MM_H),
         "_FillValue": np.uint16(PACKED_FILL),
         "zlib": True,
         "complevel": 1,

@@ -13,6 +13,7 @@ from model.core.errors import BadPackage
 
 SCHEMA: Final = 1
 MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
 MAX_LEAD_STEPS = 120
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -79,6 +80,7 @@ class Manifest(Frozen):
     input_frames: int = Field(ge=1)
     time_step: TimeStepRange
     max_steps: int = Field(default=MAX_LEAD_STEPS, ge=1)
+    max_lead_minutes: float = Field(default=180.0, gt=0)
     unit: Literal["mm h-1"] = "mm h-1"
     normalisation: Normalisation = Normalisation()
     frame_of_reference: Literal["eulerian", "lagrangian"] = "eulerian"

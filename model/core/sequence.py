@@ -30,7 +30,6 @@ RAIN_RATE_ATTRIBUTES = {
     "long_name": "rain rate",
     "units": "mm h-1",
     "grid_mapping": "crs",
-    "cell_methods": "time: point",
 }
 
 
@@ -145,7 +144,11 @@ class FrameSequence:
         """CF-1.11 dataset with `rainfall_rate(time, y, x)`, a grid mapping `crs`, and the mask where there is one."""
         dataset = xr.Dataset(
             {
-                "rainfall_rate": (("time", "y", "x"), self.rain_rate, dict(RAIN_RATE_ATTRIBUTES)),
+                "rainfall_rate": (
+                    ("time", "y", "x"),
+                    self.rain_rate,
+                    {**RAIN_RATE_ATTRIBUTES, "cell_methods": self._cell_methods()},
+                ),
                 "crs": ((), np.int32(0), self.grid.cf_grid_mapping()),
             },
             coords={
@@ -166,6 +169,11 @@ class FrameSequence:
             )
         dataset["time"].encoding = dict(TIME_ENCODING)
         return dataset
+
+    def _cell_methods(self) -> str:
+        """CF cell methods: rain rates made of accumulations are means over their interval."""
+        quantity = self.attributes.get("quantity", self.attributes.get("input_quantity", ""))
+        return "time: mean" if "accumulation" in quantity else "time: point"
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> FrameSequence:

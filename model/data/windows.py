@@ -61,7 +61,7 @@ class FrameCache:
         self.minutes = (archive.times - archive.times[0]).astype("timedelta64[s]").astype(np.int64) / 60.0
         ny, nx = archive.grid.shape
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{archive.root.resolve().name}-{len(archive.times)}-{ny}x{nx}.npy"
+        path = folder / f"{archive.root.resolve().name}-{archive.digest()[:16]}.npy"
         if not path.exists():
             unfinished = path.with_suffix(".part")
             pixels = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(archive.times), ny, nx))
@@ -150,7 +150,8 @@ class Region:
             int((column + 0.5 + jitter[1]) * nx / worth.shape[1]),
         )
         coarsen = 2 if rng.random() < config.coarsen_chance else 1
-        rain = cut(self.cache.pixels, run, centre, (config.crop + 2 * config.margin) * coarsen, coarsen)
+        side = (config.crop + 2 * config.margin) * coarsen
+        rain = cut(self.cache.pixels, run, centre, side, coarsen, self.columns)
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
         rain = np.rot90(rain, int(rng.integers(4)), axes=(1, 2))
         if rng.random() < 0.5:
@@ -158,12 +159,22 @@ class Region:
         return lagrangian_window(np.ascontiguousarray(rain), step, config)
 
 
-def cut(pixels: NDArray[np.uint8], run: Sequence[int], centre: tuple[int, int], side: int, coarsen: int) -> FloatArray:
-    """Rain rate (mm h-1) of a square of `side` pixels around `centre` (row, column); NaN outside the grid."""
-    ny, nx = pixels.shape[1:]
+def cut(
+    pixels: NDArray[np.uint8],
+    run: Sequence[int],
+    centre: tuple[int, int],
+    side: int,
+    coarsen: int,
+    bounds: tuple[int, int],
+) -> FloatArray:
+    """Rain rate (mm h-1) of a square of `side` pixels around `centre` (row, column).
+
+    NaN outside the grid and outside the columns `bounds`: what is held out is not seen from across the border.
+    """
+    ny = pixels.shape[1]
     top, left = centre[0] - side // 2, centre[1] - side // 2
     rows = slice(max(0, top), min(ny, top + side))
-    columns = slice(max(0, left), min(nx, left + side))
+    columns = slice(max(bounds[0], min(left, bounds[1])), max(bounds[0], min(left + side, bounds[1])))
     rain = np.full((len(run), side, side), np.nan, np.float32)
     inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
     for position, index in enumerate(run):

@@ -32,18 +32,22 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
     if scores:
         yield "## Scores\n"
         yield f"Protocol {scores[0]['protocol']}: {scores[0]['protocol_description']}.\n"
-        yield "None of these radars was trained on, or used to choose the weights.\n"
+    trained_on = training.data_digest.split("+") if training else []
     for answer in scores:
-        yield from _tables(answer)
+        yield from _tables(answer, seen=answer["archive_digest"] in trained_on)
     yield "## Where it is weak\n"
     yield "Like every deterministic nowcast it smooths: at long leads it draws rain areas and not single cells."
     yield "The frequency bias tells how much wider than observed they are. What enters the domain is not known and"
     yield "stays without data. Motion is estimated from optical flow and kept steady over the forecast."
 
 
-def _tables(answer: Mapping[str, Any]) -> Iterator[str]:
+def _tables(answer: Mapping[str, Any], *, seen: bool) -> Iterator[str]:
     leads = answer["lead_minutes"]
     yield f"### {answer['archive']}: {answer['from']} to {answer['to']}, {answer['starts']} start times\n"
+    if seen:
+        yield "**This archive was trained on: these scores do not tell how good the model is elsewhere.**\n"
+    else:
+        yield f"{answer['source'].get('source', 'This archive')}: not among the archives that were trained on.\n"
     for index, threshold in enumerate(answer["thresholds_mm_h"]):
         yield f"CSI at {threshold:g} mm/h by lead time (min):\n"
         yield f"| model | {' | '.join(f'{lead:g}' for lead in leads)} | mean | POD | FAR | bias |"

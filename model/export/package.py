@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import Manifest, Score, TimeStepRange, Training, sha256_of, write_manifest
+from model.core.manifest import WEIGHTS, Manifest, Score, TimeStepRange, Training, sha256_of, write_manifest
 from model.data.archive import Archive
 from model.data.windows import WindowConfig
 from model.export.card import write_card
@@ -27,7 +27,6 @@ from model.train.loop import BEST
 PARITY_LIMIT: Final = 1e-4
 PARITY_STEPS: Final = 12
 GRAPH: Final = "model.fp32.onnx"
-WEIGHTS: Final = "weights.safetensors"
 CARD: Final = "card.md"
 TRAINED_FOR = TimeStepRange(min_minutes=2, max_minutes=15)
 
@@ -46,7 +45,8 @@ def build_package(
     `scores` are answers of `echocast verify --json`; the card shows them and the manifest keeps them.
 
     Raises:
-        InputError: the run has no best weights, or the version exists (versions never change).
+        InputError: the run has no best weights, the version exists (versions never change), or scores are of other
+            weights.
         BadPackage: the graph does not answer like torch.
     """
     folder = out / name / version
@@ -72,8 +72,9 @@ def build_package(
                 where=str(run),
                 mend="Report this run",
             )
-        manifest = _manifest(net, recipe, iterations, name, version, archives, scores)
-        write_card(draft / CARD, manifest, scores, difference)
+        answers = [_of_these_weights(answer, f"{name}@{version}", sha256_of(draft / WEIGHTS)) for answer in scores]
+        manifest = _manifest(net, recipe, iterations, name, version, archives, answers)
+        write_card(draft / CARD, manifest, answers, difference)
         files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
         for path in draft.iterdir():
@@ -132,7 +133,7 @@ def _manifest(
             recipe=recipe,
             software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
         ),
-        scores=tuple(_scores_of(name, version, scores)),
+        scores=tuple(_scores_of(scores)),
         licence="Apache-2.0",
         variants={"fp32": GRAPH},
     )
@@ -144,12 +145,30 @@ def _source_of(archive: Archive) -> str:
     return f"{source} ({licence})" if licence else source
 
 
-def _scores_of(name: str, version: str, answers: Sequence[Mapping[str, Any]]) -> list[Score]:
+def _of_these_weights(answer: Mapping[str, Any], reference: str, weights_sha256: str) -> Mapping[str, Any]:
+    """The answer with the model that has these weights under `reference`, whatever it was called when it was scored.
+
+    Raises:
+        InputError: no model of the answer has these weights.
+    """
+    models = {
+        reference if metrics.get("weights_sha256") == weights_sha256 else model: metrics
+        for model, metrics in answer["models"].items()
+    }
+    if reference not in models or models[reference].get("weights_sha256") != weights_sha256:
+        raise InputError(
+            "these scores are of other weights than the run's best",
+            where=f"scores of {answer['archive']}",
+            mend="Export without scores, verify that package, and export again with what it answered",
+        )
+    return {**answer, "models": models}
+
+
+def _scores_of(answers: Sequence[Mapping[str, Any]]) -> list[Score]:
     """Mean over leads of the CSI of each model compared, by threshold."""
     kept = []
     for answer in answers:
         for model, metrics in answer["models"].items():
-            label = f"csi of {f'{name}@{version}' if model.startswith(name) else model}, mean over leads"
             for threshold, row in zip(answer["thresholds_mm_h"], metrics["csi"], strict=True):
                 known = [value for value in row if value is not None]
                 if known:
@@ -157,7 +176,7 @@ def _scores_of(name: str, version: str, answers: Sequence[Mapping[str, Any]]) ->
                         Score(
                             protocol=answer["protocol"],
                             data=answer["archive"],
-                            metric=label,
+                            metric=f"csi of {model}, mean over leads",
                             threshold_mm_h=threshold,
                             value=round(sum(known) / len(known), 4),
                         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import version as distribution_version
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -35,6 +35,18 @@ class Predictor(Protocol):
         """
         ...
 
+
+PROVENANCE: Final = (
+    "radar_format",
+    "source_product",
+    "quantity",
+    "zr_relation",
+    "source",
+    "licence",
+    "institution",
+    "gaps",
+)
+"""What a forecast file keeps of the attributes of its input, as `input_...`."""
 
 OnStep = Callable[[int, FloatArray], None]
 
@@ -92,6 +104,7 @@ def nowcast(
     check_fits(sequence, info)
     newest = sequence.newest_regular(info.input_frames)
     step_minutes = newest.time_step_minutes()
+    info.check_steps(steps, step_minutes)
     frames = np.empty((steps, *sequence.grid.shape), np.float32)
     for step, frame in enumerate(_frames(newest, predictor, steps), start=1):
         frames[step - 1] = frame
@@ -104,7 +117,7 @@ def nowcast(
         "model_digest": info.digest,
         "model_variant": predictor.variant,
         "input_digest": newest.digest(),
-        **{f"input_{key}": value for key, value in sequence.attributes.items() if not key.startswith("input_")},
+        **{f"input_{key}": sequence.attributes[key] for key in PROVENANCE if key in sequence.attributes},
     }
     if note:
         attributes["comment"] = note

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def regions_of(archives: Sequence[Archive], recipe: Recipe, cache_folder: Path) 
         train, held = _split(cache, recipe.holdout)
         try:
             training.append(Region(cache, recipe.windows, **train))
-            held_out.append(Region(cache, recipe.windows, **held))
+            held_out.append(Region(cache, replace(recipe.windows, scale_db=0.0), **held))
         except TooFewFrames as error:
             raise TooFewFrames(error.what, where=str(archive.root), mend=error.mend) from None
     return training, held_out

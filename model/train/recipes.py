@@ -65,7 +65,7 @@ def ms_predrnn() -> Recipe:
     return Recipe(
         name="ms-predrnn",
         net=_ms_predrnn_net(hidden=32),
-        windows=WindowConfig(),
+        windows=WindowConfig(scale_db=3.0),
         iterations=4000,
         batch=8,
         learning_rate=8e-4,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.core.catalog import Catalog, info_of
-from model.core.manifest import read_manifest
+from model.core.manifest import WEIGHTS, read_manifest
 from model.data.archive import Archive
 from model.runtime.load import load_predictor
 from model.runtime.predictor import Predictor
@@ -36,7 +36,7 @@ METRICS = ("csi", "pod", "far", "bias")
 def verify(models: tuple[str, ...], folder: Path, protocol_name: str, packages: Path | None, as_json: bool) -> None:
     """Score MODELS (names, NAME@VERSION, or a package's folder) by threshold and lead time, in one table."""
     archive = Archive(folder)
-    catalog = Catalog((packages, *Catalog().folders)) if packages else Catalog()
+    catalog = Catalog((*Catalog().folders, packages)) if packages else Catalog()
     predictors = [_predictor(name, catalog) for name in models]
     protocol = PROTOCOLS[protocol_name]
     console = Console(stderr=True)
@@ -58,7 +58,13 @@ def verify(models: tuple[str, ...], folder: Path, protocol_name: str, packages: 
             "starts": starts,
             "lead_minutes": leads,
             "thresholds_mm_h": protocol.thresholds_mm_h,
-            "models": {name: _as_json(count) for name, count in counts.items()},
+            "models": {
+                predictor.info.reference: {
+                    "weights_sha256": _weights_digest(predictor),
+                    **_as_json(counts[predictor.info.reference]),
+                }
+                for predictor in predictors
+            },
         }
         click.echo(json.dumps(answer, indent=2))
         return
@@ -83,6 +89,11 @@ def _predictor(name: str, catalog: Catalog) -> Predictor:
     if folder.is_dir():
         return load_predictor(info_of(read_manifest(folder), folder))
     return load_predictor(catalog.find(name))
+
+
+def _weights_digest(predictor: Predictor) -> str | None:
+    folder = predictor.info.folder
+    return read_manifest(folder).files.get(WEIGHTS) if folder else None
 
 
 def _as_json(count: Contingency) -> dict[str, Any]:

@@ -64,9 +64,27 @@ def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path):
         verify_package(folder)
 
 
-def test_a_broken_manifest_names_the_field(tmp_path):
+def test_a_broken_manifest_names_the_field_and_takes_no_other_model_with_it(tmp_path):
     folder = tmp_path / "m" / "1"
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text('{"name": "m"}')
+    catalog = Catalog((tmp_path,))
+    assert [info.name for info in catalog.models()] == ["persistence", "extrapolation"]
+    assert catalog.find("persistence").version == "1"
     with pytest.raises(BadPackage, match="version"):
-        Catalog((tmp_path,)).models()
+        catalog.find("m")
+
+
+def test_two_different_packages_of_one_name_and_version_are_refused(tmp_path):
+    shutil.copytree(SHIPPED, tmp_path / "rain-ms-predrnn/1")
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    assert catalog.find("rain-ms-predrnn").version == "1"  # the same package twice does no harm
+    manifest = tmp_path / "rain-ms-predrnn/1" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"Apache-2.0"', '"MIT"'))
+    with pytest.raises(BadPackage, match=r"two different packages are rain-ms-predrnn@1"):
+        catalog.find("rain-ms-predrnn")
+
+
+def test_auto_takes_no_version():
+    with pytest.raises(UnknownModel, match="no versions"):
+        Catalog().find("auto@99")

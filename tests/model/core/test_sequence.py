@@ -73,7 +73,7 @@ def test_cf_round_trip_through_a_file(tmp_path):
 
 
 def test_packing_keeps_its_promise_for_light_and_for_extreme_rain(tmp_path):
-    rain = np.array([0.004, 0.5, 0.99, 1.0, 60.0, 655.0, 900.0], np.float32)
+    rain = np.array([0.004, 0.2, 0.99, 1.0, 60.0, 655.0, np.nan], np.float32)
     grid = Grid.regular(CRS.from_epsg(4326), shape=(2, 7), pixel_size=0.01, centre=(5.0, 52.0))
     forecast = Forecast(
         rain_rate=np.stack([np.stack([rain, rain])]),
@@ -90,6 +90,30 @@ def test_packing_keeps_its_promise_for_light_and_for_extreme_rain(tmp_path):
         assert opened["forecast_period"].values[0] == 300.0
         assert opened["rainfall_rate"].attrs["units"] == "mm h-1"
         assert CRS.from_cf(opened["crs"].attrs).is_geographic
+    assert np.isnan(kept[-1])
     light, heavy = rain < 1, rain >= 1
     assert np.all(np.abs(kept - rain)[light] <= 0.01)
     assert np.all((np.abs(kept - rain) / rain)[heavy] <= 0.01)
+
+
+def test_one_absurd_pixel_takes_nothing_from_the_others(tmp_path):
+    rain = np.full((1, *GRID.shape), 0.2, np.float32)
+    rain[0, 0, 0] = 47_240.0  # 95 dBZ
+    frames = FrameSequence(rain_rate=rain, times=np.array([START]), grid=GRID)
+    write_netcdf(frames, tmp_path / "frames.nc")
+    with xr.open_dataset(tmp_path / "frames.nc") as opened:
+        kept = opened["rainfall_rate"].values
+        assert opened["rainfall_rate"].attrs["clipped_pixels"] == 1
+    assert kept[0, 5, 5] == pytest.approx(0.2, abs=0.01)
+    assert kept[0, 0, 0] == pytest.approx(655.34, abs=0.01)
+
+
+def test_accumulations_say_that_they_are_means():
+    summed = FrameSequence(
+        rain_rate=np.zeros((1, *GRID.shape), np.float32),
+        times=np.array([START]),
+        grid=GRID,
+        attributes={"quantity": "accumulation over 5 min"},
+    )
+    assert summed.to_dataset()["rainfall_rate"].attrs["cell_methods"] == "time: mean"
+    assert sequence([0]).to_dataset()["rainfall_rate"].attrs["cell_methods"] == "time: point"

@@ -56,8 +56,17 @@ def test_held_out_times_and_columns_are_never_drawn(tmp_path):
     early, late = Region(cache, CONFIG, minutes=(0, 100)), Region(cache, CONFIG, minutes=(100, 1e9))
     assert max(max(run) for runs in early.runs.values() for run in runs) < 20
     assert min(min(run) for runs in late.runs.values() for run in runs) >= 20
+
+
+def test_held_out_columns_are_never_seen_not_even_across_the_border(tmp_path):
+    cache = FrameCache(archive(tmp_path / "a", range(0, 200, 5)), tmp_path / "cache")
+    cache.pixels = cache.pixels.copy()
+    cache.pixels[:, :, 64:] = 200  # 71 mm/h, which nothing west of it has
     west = Region(cache, CONFIG, columns=(0, 64))
-    assert all((wetness[:, 3:] == 0).all() for wetness in west.wetness.values())
+    rng = np.random.default_rng(0)
+    drawn = [west.draw(rng, 5) for _ in range(100)]
+    assert any(np.isnan(window.target[0]).any() for window in drawn)
+    assert max(np.nanmax(array) for window in drawn for array in (window.context, window.target)) < 190 / 255
 
 
 def test_in_the_lagrangian_frame_moving_rain_stands_still():

@@ -67,7 +67,15 @@ def test_a_region_without_data_is_never_forecast_dry(name):
     assert np.isfinite(forecast[100:110, 100:110]).all()
 
 
-def test_the_network_beats_persistence_on_moving_storms_and_answers_to_the_context():
+def test_the_network_answers_to_the_context_and_not_to_the_newest_frame_alone():
+    rain = np.zeros((4, 64, 64), np.float32)
+    rain[:, 20:44, 20:44] = 4.0
+    growing = rain * np.array([0.25, 0.5, 0.75, 1.0], np.float32)[:, None, None]
+    forecasts = [nowcast(still(frames), predictor("rain-ms-predrnn"), 3).rain_rate for frames in (rain, growing)]
+    assert np.nanmax(np.abs(forecasts[0] - forecasts[1])) > 0.05
+
+
+def test_the_network_beats_persistence_on_moving_storms():
     sequence = storms(shape=(192, 192), frames=10, seed=11)
     seen, truth = sequence.last(10), sequence.rain_rate[4:]
     past = FrameSequence(rain_rate=seen.rain_rate[:4], times=seen.times[:4], grid=seen.grid)
@@ -98,6 +106,11 @@ def test_progress_is_told_step_by_step_and_may_cancel():
 def test_steps_out_of_range_are_refused():
     with pytest.raises(StepsOutOfRange):
         nowcast(storms(), predictor("extrapolation"), 1000)
+
+
+def test_a_lead_time_beyond_what_the_model_can_do_is_refused():
+    with pytest.raises(StepsOutOfRange, match=r"13 steps of 15 min are 195 min.*at most 12 steps"):
+        nowcast(storms(step=15.0), predictor("rain-ms-predrnn"), 13)
 
 
 def test_auto_takes_the_network_where_it_fits():

@@ -79,6 +79,15 @@ def test_the_whole_cycle(run, archive, folder):
     card = (folder / "packages/mine/2/card.md").read_text()
     assert "CSI at 0.5 mm/h by lead time" in card
     assert f"{answer['models']['extrapolation@1']['csi'][0][0]:.3f}" in card
+    assert "mine@2" in card
+    assert "This archive was trained on" in card
+
+    answer["models"]["mine@1"]["weights_sha256"] = "0" * 64
+    (folder / "others.json").write_text(json.dumps(answer))
+    words = ("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "3")
+    code, out, err = run(*words, "--archive", archive, "--scores", folder / "others.json")
+    assert code == 2
+    assert "of other weights" in err
 
     storms = sorted((archive / "radarPNG").rglob("*.png"))[:5]
     code, out, err = run(
