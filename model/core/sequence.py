@@ -90,8 +90,7 @@ class FrameSequence:
         """
         if len(self) < 2:
             raise TooFewFrames("a time step needs at least two frames", where="input", mend="Give more frames")
-        steps, counts = np.unique(np.diff(self.times), return_counts=True)
-        return float(steps[np.argmax(counts)] / np.timedelta64(1, "s")) / 60.0
+        return float(common_step(self.times) / np.timedelta64(1, "s")) / 60.0
 
     def newest_regular(self, frames: int) -> FrameSequence:
         """The newest `frames` frames, which must follow each other at one time step.
@@ -201,6 +200,12 @@ class FrameSequence:
             mask=dataset["mask"].values.astype(bool) if "mask" in dataset else None,
             attributes={k: str(v) for k, v in dataset.attrs.items() if k != "Conventions"},
         )
+
+
+def common_step(times: NDArray[np.datetime64]) -> np.timedelta64:
+    """The most common step between two or more times in order; of equally common ones the shortest."""
+    steps, counts = np.unique(np.diff(times), return_counts=True)
+    return np.timedelta64(steps[np.argmax(counts)])
 
 
 def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
