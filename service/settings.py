@@ -67,7 +67,10 @@ class Settings(BaseSettings):
         10.0, gt=0, description="How often jobs that the queue has lost are looked for and queued again."
     )
     requeue_seconds: float = Field(
-        60.0, gt=0, description="An accepted job that was not queued within this time is queued again."
+        60.0,
+        gt=0,
+        description="An accepted job that was not begun this long after it was queued is queued again; so is one that "
+        "failed in the service, this long after.",
     )
     feed_scan_seconds: float = Field(60.0, gt=0, description="How often the feeds' folders are looked at.")
     feed_settle_seconds: float = Field(
@@ -78,7 +81,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         3,
         ge=1,
-        description="How often a job whose worker dies is begun before it fails as worker-lost.",
+        description="How often a job is begun whose worker dies, or that fails in the service, before it has failed.",
     )
     job_time_limit_seconds: float = Field(
         1800.0, gt=0, description="A nowcast that runs longer than this is stopped and fails as time-limit."

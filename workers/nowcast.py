@@ -8,15 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from celery.exceptions import SoftTimeLimitExceeded
-
 from model.core.catalog import ModelInfo
 from model.core.errors import InputError, TooFewFrames
+from model.core.interrupt import Interrupted
 from service.jobs.ledger import Job, Problem, problem_of
 from service.store import input_key, result_key, upload_prefix
 from workers.context import Context
 from workers.lease import Lease, Stopped
-from workers.publish import check_opens, put_file
+from workers.publish import CannotPublish, check_opens, put_file
+from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
     from model.core.forecast import Forecast
@@ -42,7 +42,17 @@ def run(job_id: str, context: Context) -> None:
         return
     log.info("job %s: attempt %d", job.id, job.attempt)
     try:
-        with Lease(ledger, job, settings.lease_seconds) as lease:
+        with time_limit_interrupts():
+            _run(job, context)
+    except Interrupted:
+        log.warning("job %s: time limit", job.id)
+        ledger.fail(job, _time_limit(settings.job_time_limit_seconds))
+
+
+def _run(job: Job, context: Context) -> None:
+    ledger = context.ledger
+    try:
+        with Lease(ledger, job, context.settings.lease_seconds) as lease:
             _forecast(job, context, lease)
     except Stopped:
         log.info("job %s: stopped, it was dismissed or its lease was lost", job.id)
@@ -52,15 +62,23 @@ def run(job_id: str, context: Context) -> None:
             ledger.withdraw(job, f"waits for more frames: {error.what}")
         else:
             ledger.fail(job, problem_of(error))
+    except CannotPublish as error:
+        log.warning("job %s: %s", job.id, error)
+        _release_or_fail(job, context, problem_of(error))
     except InputError as error:
         log.info("job %s: %s", job.id, error)
         ledger.fail(job, problem_of(error))
-    except SoftTimeLimitExceeded:
-        log.warning("job %s: time limit", job.id)
-        ledger.fail(job, _time_limit(settings.job_time_limit_seconds))
     except Exception:
         log.exception("job %s failed", job.id)
-        ledger.fail(job, INTERNAL)
+        _release_or_fail(job, context, INTERNAL)
+
+
+def _release_or_fail(job: Job, context: Context, problem: Problem) -> None:
+    """What went wrong may be over in a while: a store that answers again, a disk with room. The last attempt fails."""
+    if job.attempt >= context.settings.max_attempts:
+        context.ledger.fail(job, problem)
+    elif context.ledger.release(job):
+        log.info("job %s: tried again after %g s", job.id, context.settings.requeue_seconds)
 
 
 def _forecast(job: Job, context: Context, lease: Lease) -> None:

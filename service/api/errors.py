@@ -108,6 +108,7 @@ KINDS: Final[dict[str, Kind]] = {
     "already-finished": Kind(409, "The nowcast is finished already"),
     "dismissed": Kind(410, "The nowcast was cancelled"),
     "no-sample": Kind(404, "This installation has no sample"),
+    "cannot-publish": Kind(500, "A feed's nowcast cannot be written"),
     "worker-lost": Kind(500, "The nowcast failed: its worker died"),
     "time-limit": Kind(500, "The nowcast took too long"),
     "internal": Kind(500, "The service failed"),

@@ -136,13 +136,6 @@ class Ledger:
         with self.engine.connect() as connection:
             return [_job(row._mapping) for row in connection.execute(query)]
 
-    def counts(self) -> dict[JobStatus, int]:
-        """How many jobs there are of each status."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status)).all()
-        found = {JobStatus(status): int(count) for status, count in rows}
-        return {status: found.get(status, 0) for status in JobStatus}
-
     def mark_queued(self, job_id: str) -> None:
         """The queue took the job's id."""
         self._change(jobs.c.id == job_id, queued=datetime.now(UTC))
@@ -200,16 +193,19 @@ class Ledger:
         return self._change(_held(job), **_failure(problem))
 
     def release(self, job: Job) -> bool:
-        """The holder of the lease gives the job back unfinished; the attempt does not count."""
-        return self._change(_held(job), **_RELEASED)
+        """The holder of the lease gives the job back unfinished, as if it were queued now: it rests before it is queued.
+
+        The attempt counts. False as in `renew`.
+        """
+        return self._change(_held(job), **{**_ACCEPTED, "queued": datetime.now(UTC)})
 
     def withdraw(self, job: Job, note: str) -> bool:
         """The holder of the lease dismisses the job, and says why. False as in `renew`."""
         return self._change(_held(job), note=note, **_dismissal())
 
     def release_all(self) -> int:
-        """Give every running job back: for a start where no worker can be alive."""
-        return self._change_count(jobs.c.status == JobStatus.RUNNING.value, **_RELEASED)
+        """Give every running job back: for a start where no worker can be alive. The attempts do not count."""
+        return self._change_count(jobs.c.status == JobStatus.RUNNING.value, attempt=jobs.c.attempt - 1, **_ACCEPTED)
 
     def dismiss(self, job_id: str) -> bool:
         """Cancel a job that is not finished; False where it is."""
@@ -247,7 +243,7 @@ class Ledger:
 
     def accept_again(self, job: Job) -> bool:
         """A lost job goes back to the queue. False where it moved on since `job` was read."""
-        return self._change(_still_lost(job), **{**_RELEASED, "attempt": job.attempt})
+        return self._change(_still_lost(job), **_ACCEPTED)
 
     def fail_lost(self, job: Job, problem: Problem) -> bool:
         """A job whose worker died too often. False where it moved on since `job` was read."""
@@ -303,9 +299,9 @@ def insert_job(
     )
 
 
-_RELEASED: dict[str, Any] = {
+_ACCEPTED: dict[str, Any] = {
     "status": JobStatus.ACCEPTED.value,
-    "attempt": jobs.c.attempt - 1,
+    "progress_done": 0,
     "queued": None,
     "lease": None,
     "lease_until": None,

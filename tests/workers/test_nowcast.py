@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from model.core.catalog import SHIPPED_PACKAGES
+from model.readers import npz
 from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
-from service.store import input_key, result_key
+from service.store import input_key, job_prefix, result_key
 from workers import nowcast as nowcasts
 from workers.context import Context
 from workers.nowcast import run
@@ -85,18 +90,66 @@ def test_the_default_model_falls_back_and_says_why(context: Context, lab, tmp_pa
     assert "does not fit" in done.note
 
 
-def test_our_own_failure_is_logged_and_told_without_its_inside(
+def test_our_own_failure_is_logged_and_in_the_end_told_without_its_inside(
     context: Context, lab, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nowcasts, "check_opens", lambda path, shape: 1 / 0)
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     with caplog.at_level(logging.ERROR):
+        for attempt in range(1, context.settings.max_attempts):
+            again = finished(context, job)
+            assert (again.status, again.attempt, again.problem) == (JobStatus.ACCEPTED, attempt, None)
         failed = finished(context, job)
+    assert failed.status is JobStatus.FAILED
     assert failed.problem is not None
     assert failed.problem["code"] == "internal"
     assert "ZeroDivision" not in str(failed.problem)
     assert "ZeroDivisionError" in caplog.text
     assert job.id in caplog.text
+
+
+def test_a_store_that_fails_for_a_while_costs_an_attempt_and_not_the_nowcast(
+    context: Context, lab, tmp_path: Path
+) -> None:
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
+    folder = context.settings.data_dir / "store" / job_prefix(job.id)
+    folder.rename(tmp_path / "away")
+    folder.write_text("where the job's folder should be")
+    assert finished(context, job).status is JobStatus.ACCEPTED
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    done = finished(context, job)
+    assert (done.status, done.attempt, done.problem) == (JobStatus.SUCCESSFUL, 2, None)
+
+
+@pytest.fixture
+def _pool_handlers() -> Iterator[None]:
+    """The time limit's signal does what Celery's pool makes it do in its processes."""
+    before = signal.signal(SIG_SOFT_TIMEOUT, soft_timeout_sighandler)
+    yield
+    signal.signal(SIG_SOFT_TIMEOUT, before)
+
+
+@pytest.mark.usefixtures("_pool_handlers")
+@pytest.mark.parametrize("kind", ["upload", "feed"])
+def test_a_time_limit_that_strikes_while_a_file_is_read_is_told_as_that(
+    context: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    job = lab.upload(context.ledger, context.store, frames)
+    if kind == "feed":
+        job = context.ledger.create(feed_job(frames, tmp_path / "a.npz.nowcast.nc"))
+    read_member = npz.read_member
+
+    def slow_read(*args: Any, **options: Any) -> Any:
+        signal.raise_signal(SIG_SOFT_TIMEOUT)
+        return read_member(*args, **options)
+
+    monkeypatch.setattr(npz, "read_member", slow_read)
+    failed = finished(context, job)
+    assert failed.problem is not None
+    assert failed.problem["code"] == "time-limit"
+    assert signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler
 
 
 def test_a_second_finisher_takes_the_first_ones_result(context: Context, lab, tmp_path: Path) -> None:
@@ -122,20 +175,32 @@ def test_a_dismissed_job_does_not_start(context: Context, lab, tmp_path: Path) -
     assert not context.store.exists(result_key(job.id))
 
 
+def feed_job(frame: Path, output: Path) -> NewJob:
+    inputs = (JobInput(name=frame.name, key=str(frame), size=1),)
+    return NewJob(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="north", output=str(output))
+
+
 def test_a_feeds_nowcast_lies_where_it_should(context: Context, lab, tmp_path: Path) -> None:
-    frame = lab.write_frames(tmp_path / "a.npz", count=3)
     output = tmp_path / "a.npz.nowcast.nc"
-    new = NewJob(
-        kind="feed",
-        model="extrapolation",
-        steps=2,
-        inputs=(JobInput(name=frame.name, key=str(frame), size=1),),
-        feed="north",
-        output=str(output),
-    )
+    new = feed_job(lab.write_frames(tmp_path / "a.npz", count=3), output)
     done = finished(context, context.ledger.create(new))
     assert done.status is JobStatus.SUCCESSFUL
     assert output.read_bytes() == context.store.get(str(done.result_key))
+
+
+def test_a_feeds_nowcast_whose_folder_is_away_for_a_while_is_tried_again(context: Context, lab, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    frame = lab.write_frames(tmp_path / "a.npz", count=3)
+    job = context.ledger.create(feed_job(frame, folder / "a.nc"))
+    assert finished(context, job).status is JobStatus.ACCEPTED
+    folder.mkdir()
+    assert finished(context, job).status is JobStatus.SUCCESSFUL
+    assert (folder / "a.nc").is_file()
+    job = context.ledger.create(feed_job(frame, tmp_path / "nowhere" / "a.nc"))
+    for _ in range(context.settings.max_attempts):
+        failed = finished(context, job)
+    assert failed.problem is not None
+    assert failed.problem["code"] == "cannot-publish"
 
 
 def test_a_file_is_put_once_and_leaves_no_part_behind(tmp_path: Path) -> None:
