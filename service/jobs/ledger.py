@@ -193,9 +193,9 @@ class Ledger:
         return self._change(_held(job), **_failure(problem))
 
     def release(self, job: Job) -> bool:
-        """The holder of the lease gives the job back unfinished, as if it were queued now: it rests before it is queued.
+        """The holder of the lease gives the job back unfinished, and its attempt counts. False as in `renew`.
 
-        The attempt counts. False as in `renew`.
+        It counts as queued now, so that it rests before it is queued.
         """
         return self._change(_held(job), **{**_ACCEPTED, "queued": datetime.now(UTC)})
 

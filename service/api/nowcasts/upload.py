@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator
@@ -13,6 +14,7 @@ from typing import Final
 
 import anyio
 from fastapi import Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -21,7 +23,7 @@ from model.core.errors import TooLarge
 from model.core.units import zr_relation
 from service.api.context import Context
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
-from service.jobs.job import Job, JobInput, NewJob, new_job_id
+from service.jobs.job import Job, JobInput, NewJob, UnknownJob, new_job_id
 from service.store import job_prefix, upload_key
 
 DEFAULT_STEPS: Final = 12
@@ -31,6 +33,8 @@ DRAIN_SECONDS: Final = 2.0
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
 KNOWN_FIELDS: Final = ("files", "model", "steps", "variable", "zr")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -180,13 +184,23 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
         new = NewJob(model=asked.model, steps=asked.steps, inputs=inputs, variable=asked.variable, zr=asked.zr)
         job = context.ledger.create(new, job_id=job_id, idempotency_key=idempotency_key, request_digest=digest)
     except BaseException:
-        context.store.delete_prefix(job_prefix(job_id))
+        _discard(context, job_id)
         raise
     if job.id != job_id:
         context.store.delete_prefix(job_prefix(job_id))
         return job
     context.queue.enqueue(job.id)
     return context.ledger.get(job.id)
+
+
+def _discard(context: Context, job_id: str) -> None:
+    """Delete the uploads of a request that made no job. What failed may have failed after the job was recorded."""
+    try:
+        context.ledger.get(job_id)
+    except UnknownJob:
+        context.store.delete_prefix(job_prefix(job_id))
+    except SQLAlchemyError as error:
+        log.warning("the uploads of %s stay, it is not known whether it is a nowcast: %s", job_id, error)
 
 
 def checked_key(key: str | None) -> str | None:

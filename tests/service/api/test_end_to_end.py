@@ -2,6 +2,7 @@
 
 import io
 import time
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -75,3 +76,15 @@ def test_waiting_answers_with_the_result_or_with_the_problem(client, sample):
     assert body["where"] == "notes.txt"
     assert body["mend"]
     assert client.get(answer.headers["location"]).json()["status"] == "failed"
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc: what a process has loaded is not told")
+def test_the_gateway_that_served_all_this_has_loaded_no_part_of_the_science(stack, client, sample):
+    answer = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, headers={"Prefer": "wait=60"})
+    assert answer.json()["status"] == "successful"
+    for path in ("/point?x=0.5&y=0.5", "/result?format=webp"):
+        assert client.get(answer.headers["location"] + path).status_code == 200
+    loaded = Path(f"/proc/{stack.process.pid}/maps").read_text()
+    assert "numpy" in loaded
+    for package in ("onnxruntime", "torch", "cv2"):
+        assert f"/{package}/" not in loaded

@@ -1,6 +1,10 @@
 """Asking for a nowcast: what is accepted, and what is refused at once."""
 
+from contextlib import contextmanager
+
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from service.jobs.queue import JobQueue
 
@@ -121,3 +125,39 @@ def test_without_a_broker_a_nowcast_is_still_accepted(gateway, context, monkeypa
     assert response.status_code == 202
     assert response.headers["preference-applied"] == "wait=0"
     assert response.json()["status"] == "accepted"
+
+
+@contextmanager
+def broken_database(engine, begins, times):
+    """The first `times` statements that begin so fail, as where the connection is lost."""
+    left = times
+
+    def fail(connection, cursor, statement, parameters, execution_context, executemany):
+        nonlocal left
+        if left and statement.startswith(begins):
+            left -= 1
+            raise OperationalError(statement, parameters, ConnectionResetError())
+
+    event.listen(engine, "before_cursor_execute", fail)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", fail)
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_the_uploads_of_a_nowcast_that_was_recorded_stay_whatever_fails_then(gateway, context, times):
+    before = uploads(context)
+    with broken_database(context.ledger.engine, "SELECT", times):
+        assert problem(post(gateway))["type"] == "/problems/internal"
+    [job] = context.ledger.recent(1)
+    assert job.status == "accepted"
+    assert context.store.get(job.inputs[0]["key"]) == b"not really"
+    assert uploads(context) == before + 1
+
+
+def test_the_uploads_of_a_nowcast_that_could_not_be_recorded_are_deleted(gateway, context):
+    before = uploads(context)
+    with broken_database(context.ledger.engine, "INSERT", 1):
+        assert problem(post(gateway))["type"] == "/problems/internal"
+    assert uploads(context) == before
