@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -136,15 +137,25 @@ def test_a_frame_that_is_being_written_waits(look, lab, folder: Path, context: C
 
 
 def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, context: Context) -> None:
-    other = open_context(context.settings)
     scan(context)
-    for n in range(4):
-        lab.write_frames(folder / f"f{n}.npz", first=n)
-        for scanner in (context, other):
-            scan(scanner)
+    other = open_context(context.settings)
+    together = threading.Barrier(2)
+
+    def scan_with(scanner: Context) -> None:
+        together.wait(30)
+        scan(scanner)
+
+    with ThreadPoolExecutor(2) as pool:
+        for n in range(8):
+            lab.write_frames(folder / f"f{n}.npz", first=n)
+            list(pool.map(scan_with, (context, other)))
     other.ledger.close()
     jobs = context.ledger.recent(feed="north")
-    assert sorted(job.inputs[-1]["name"] for job in jobs) == [f"f{n}.npz" for n in range(4)]
+    assert sorted(job.inputs[-1]["name"] for job in jobs) == [f"f{n}.npz" for n in range(8)]
+    again = open_context(context.settings)
+    scan(again)
+    again.ledger.close()
+    assert len(context.ledger.recent(feed="north")) == len(jobs)
 
 
 def test_a_nowcast_that_is_there_already_is_left_alone(look, lab, folder: Path) -> None:

@@ -21,6 +21,7 @@ class Model(BaseModel):
     input_frames: int = Field(description="Frames in a row that it needs.")
     time_step: TimeStepRange
     max_steps: int
+    max_lead_minutes: float = Field(description="How far ahead it forecasts at most, however long the steps.")
     scores: list[Score] = Field(description="Each with the protocol and the data it was measured under.")
     licence: str
     digest: str = Field(description="SHA-256 of the package; empty for a baseline.")

@@ -30,6 +30,7 @@ def test_models_are_listed_without_their_folders(gateway):
     assert {"persistence", "extrapolation"} <= {model["name"] for model in models}
     assert sum(model["default"] for model in models) == 1
     assert "folder" not in models[0]
+    assert all(model["max_lead_minutes"] >= 60 for model in models)
     one = gateway.get(models[0]["href"]).json()
     assert one == models[0]
     assert one in gateway.get(f"/v1/models/{one['name']}").json()["versions"]
