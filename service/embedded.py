@@ -157,7 +157,7 @@ class Supervisor:
             self._short = Path(tempfile.mkdtemp(prefix="echocast-"))
             self._socket = self._short / "redis.sock"
         self.settings = settings.model_copy(update={"broker_url": f"redis+socket://{self._socket}"})
-        environment = {**os.environ, **environment_of(self.settings)}
+        environment = {**os.environ, **environment_of(self.settings), "PYTHONWARNINGS": _warnings()}
         echocast = [sys.executable, "-m", "service.cli"]
         self._redis = Child("redis", self._redis_command(), os.environ)
         self._others = [
@@ -227,6 +227,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {
         f"ECHOCAST_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None
     }
+
+
+def _warnings() -> str:
+    """A worker that is killed leaves a semaphore to its pool's clean-up process, which warns of it at each stop."""
+    return ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:semaphore_tracker")))
 
 
 def _wait(children: Sequence[Child], seconds: float) -> None:

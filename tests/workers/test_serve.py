@@ -113,6 +113,7 @@ def test_what_was_begun_before_a_stop_is_finished_after_the_next_start(
     code, said = end_of(first)
     assert code == 0
     assert "Traceback" not in said
+    assert "Warning" not in said
     assert ledger.get(long.id).status is JobStatus.RUNNING
     second = serve()
     assert get(f"{address(second)}/healthz") == 200
