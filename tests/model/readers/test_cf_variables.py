@@ -37,7 +37,57 @@ def among(*variables: Variable) -> dict[str, Variable]:
     "text", ["mm h-1", "mm/h", "mm/hr", "mm hr-1", "mm hour**-1", "mm h^-1", " MM/Hour ", "mm.h-1"]
 )
 def test_spellings_of_one_unit(text: str) -> None:
-    assert normal_unit(text) == "mm h-1"
+    assert normal_unit(text) == ("mm h-1", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "factor"),
+    [
+        ("mm/5min", "rate", 12.0),
+        ("mm / 10 minutes", "rate", 6.0),
+        ("mm per 6 min", "rate", 10.0),
+        ("mm/24h", "rate", 1 / 24),
+        ("mm/3hr", "rate", 1 / 3),
+        ("mm/0.5 h", "rate", 2.0),
+        ("0.1 mm h-1", "rate", 0.1),
+        ("0.1mm/5min", "rate", 1.2),
+        ("1e-3 m s-1", "rate", 3600.0),
+        ("0.1 mm", "accumulation", 0.1),
+        (".01*mm", "accumulation", 0.01),
+        ("100 kg m-2", "accumulation", 100.0),
+    ],
+)
+def test_numbers_in_a_unit_count(text: str, kind: str, factor: float) -> None:
+    _, quantity = choose(among(Variable("rain", text)), None)
+    assert quantity.kind == kind
+    assert quantity.factor == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mm 5min-1",  # UDUNITS multiplies, people divide
+        "mm (5 min)-1",
+        "mm/5",
+        "mm/0h",
+        "0 mm",
+        "-1 mm",
+        "mm h-1 @ 2",
+        "mm h-1 2",
+        "mm,h",
+        "mm/h/",
+        "1e999 mm",
+        "1 000 mm",
+        "mm/fortnight",
+        "mm" + " " * 200 + "h-1",
+    ],
+)
+@pytest.mark.parametrize("wanted", [None, "rain"])
+def test_a_unit_that_is_not_wholly_known_is_named(text: str, wanted: str | None) -> None:
+    with pytest.raises(UnknownVariable) as caught:
+        choose(among(Variable("rain", text)), wanted)
+    assert repr(text[:80]) in caught.value.what
+    assert "rain" in caught.value.what
 
 
 @pytest.mark.parametrize(
