@@ -10,7 +10,7 @@ from model.core.sequence import FrameSequence
 from model.core.units import zr_relation
 from model.readers.join import join_frames
 from model.readers.registry import Reader, reader_of
-from model.readers.source import Options, Source
+from model.readers.source import MAX_TOTAL_PIXELS, Budget, Options, Source
 
 __all__ = ["read"]
 
@@ -21,24 +21,33 @@ def read(
     names: Sequence[str] | None = None,
     variable: str | None = None,
     zr: str | None = None,
+    max_pixels: int | None = None,
 ) -> FrameSequence:
     """Rain rate (mm h-1) of radar files of any known format, as one sequence sorted by valid time.
 
-    `names` are what the user calls the files, where paths are temporary: they stand in every message, and
-    give the time where a format has it in the name only. `variable` chooses among a file's variables, `zr`
-    names the Z-R relation that turns reflectivity into rain (default: the format's own). Valid times that
-    are missing at the most common step are named in the attribute `gaps`.
+    `names` are what the user calls the files, where paths are temporary (uploads): they stand in every
+    message, and give the time where a format has it in the name only. The files around an upload are never
+    looked at; around a path without a name, HKO-7's masks and `archive.json` are. `variable` chooses among a
+    file's variables. `zr` names the Z-R relation that turns reflectivity into rain (default: the format's
+    own); files of rain rates and accumulations need none, and leave it aside. `max_pixels` is the most that
+    all files may hold together, frames x rows x columns.
+
+    Valid times that are missing at the most common step are named in the attribute `gaps`, frames in which no
+    pixel holds data in `frames_without_data`, by their files.
 
     Raises:
-        InputError: a file cannot be read (NotARadarFile), lies on another grid (MixedGrids), repeats a valid
-            time (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable), declares an
-            unreasonable size (TooLarge), or needs an extra that is not installed (MissingDependency).
+        InputError: a file cannot be read, or is a forecast (NotARadarFile), lies on another grid (MixedGrids),
+            repeats a valid time (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable),
+            declares an unreasonable size or more than `max_pixels` (TooLarge), or needs an extra that is not
+            installed (MissingDependency).
     """
     if names is not None and len(names) != len(paths):
         raise InputError(f"{len(paths)} files came with {len(names)} names", where="names", mend="Name each file once")
     labels = [str(path) for path in paths] if names is None else list(names)
-    sources = [Source(path=Path(path), name=name) for path, name in zip(paths, labels, strict=True)]
-    options = Options(variable=variable, zr=zr)
+    uploads = names is not None
+    sources = [Source(path=Path(path), name=name, upload=uploads) for path, name in zip(paths, labels, strict=True)]
+    most = MAX_TOTAL_PIXELS if max_pixels is None else min(max_pixels, MAX_TOTAL_PIXELS)
+    options = Options(variable=variable, zr=zr, budget=Budget(max_pixels=most))
     if zr is not None:
         zr_relation(zr)  # an unknown name is refused before any file is read
     return join_frames(_parts(sources, options))

@@ -24,7 +24,7 @@ from model.readers.source import (
     DAMAGED,
     Options,
     Source,
-    check_size,
+    check_one_variable,
     describe_zr,
     file_by_file,
     rain_of_reflectivity,
@@ -53,9 +53,10 @@ def matches(head: bytes, path: Path) -> bool:
 
 def read_file(source: Source, options: Options) -> FrameSequence:
     """The one frame of a PGM file."""
+    check_one_variable(options, "reflectivity")
     with closing(_open(source.path)) as file:
         header, (ny, nx) = _header(file)
-        check_size(ny, nx)
+        options.budget.take(1, ny, nx)
         data = file.read(ny * nx)
     if len(data) < ny * nx:
         raise NotARadarFile(f"it is cut short: {len(data)} of {ny * nx} pixels are there", mend=DAMAGED)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile
-from model.readers.source import check_size
+from model.readers.source import Budget
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 SELF_CONTAINED: Final = "Give a file that holds its own data"
@@ -26,33 +26,22 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         yield file
 
 
-def read_array(file: Any, name: str) -> NDArray[Any]:  # noqa: ANN401  (an h5py.File)
-    """A 2-D numeric array that lies inside this file.
-
-    A file may point at bytes of other files on the machine that reads it (external links, external storage,
-    virtual data sets); an uploaded file must not reach them.
+def read_array(file: Any, name: str, budget: Budget) -> NDArray[Any]:  # noqa: ANN401  (an h5py.File)
+    """The one frame of a file: a 2-D numeric array.
 
     Raises:
-        NotARadarFile: absent, elsewhere, or not a 2-D array of numbers.
-        TooLarge: it declares an unreasonable size.
+        NotARadarFile: absent, or not a 2-D array of numbers.
+        TooLarge: it declares an unreasonable size, or more than the budget holds.
     """
-    dataset = own_dataset(file, name)
-    if dataset.ndim != 2 or dataset.dtype.kind not in "iuf":
-        raise NotARadarFile(f"{name} is not a two-dimensional array of numbers", mend="Give a radar image")
-    check_size(*dataset.shape)
-    return np.asarray(dataset[()])
-
-
-def own_dataset(file: Any, name: str) -> Any:  # noqa: ANN401
-    """The data set `name`, which must lie inside this very file."""
     import h5py
 
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
         raise NotARadarFile(f"it has no array {name}", mend="Give a radar image")
-    if dataset.file.filename != file.filename or dataset.external is not None or dataset.is_virtual:
-        raise NotARadarFile(f"{name} points outside the file", mend=SELF_CONTAINED)
-    return dataset
+    if dataset.ndim != 2 or dataset.dtype.kind not in "iuf":
+        raise NotARadarFile(f"{name} is not a two-dimensional array of numbers", mend="Give a radar image")
+    budget.take(1, *dataset.shape)
+    return np.asarray(dataset[()])
 
 
 def attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)
@@ -80,25 +69,30 @@ def optional_attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401
 
 
 def check_self_contained(path: Path) -> None:
-    """Refuse a file with an array that lies outside it, for libraries that would follow (see `read_array`).
+    """Refuse a file that points outside itself; every HDF5 file goes through this before a reader looks inside.
+
+    A file may point at other files of the machine that reads it: by external links (soft links may lead through
+    them), external storage, and virtual data sets. An uploaded file must not reach them.
 
     Raises:
-        NotARadarFile: an array points outside the file.
+        NotARadarFile: a link, or the bytes of an array, lead out of the file.
     """
     import h5py
 
-    arrays: list[str] = []
-    elsewhere: list[str] = []
+    # A walk of our own: h5py's visititems turns what a signal raises inside its callback into SystemError.
     with open_hdf5(path) as file:
-
-        def visit(name: str, link: object) -> None:  # must not raise: h5py calls it from C
-            if isinstance(link, h5py.ExternalLink):
-                elsewhere.append(name)
-            elif isinstance(link, h5py.HardLink) and file.get(name, getclass=True) is h5py.Dataset:
-                arrays.append(name)
-
-        file.visititems_links(visit)
-        if elsewhere:
-            raise NotARadarFile(f"{elsewhere[0]} points outside the file", mend=SELF_CONTAINED)
-        for name in arrays:
-            own_dataset(file, name)
+        groups = [file["/"]]
+        seen = {h5py.h5o.get_info(file["/"].id).addr}
+        while groups:
+            group = groups.pop()
+            for name in group:
+                link = group.get(name, getlink=True)
+                if isinstance(link, h5py.SoftLink):
+                    continue  # it stays inside, or goes through an external link, which is met in its own place
+                node = None if isinstance(link, h5py.ExternalLink) else group[name]
+                if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
+                    raise NotARadarFile(f"{group.name.rstrip('/')}/{name} points outside the file", mend=SELF_CONTAINED)
+                address = h5py.h5o.get_info(node.id).addr
+                if isinstance(node, h5py.Group) and address not in seen:  # hard links may run in circles
+                    seen.add(address)
+                    groups.append(node)

@@ -5,11 +5,11 @@
   one's own says what it counts as noise in `archive.json` (`noise_below`, 0 unless given).
 - `radarPNG_mask/.../RADyymmddHHMM00.mask`: zlib-compressed booleans, one per pixel. True marks a pixel that COUNTS
   (HKO-7's `precompute_mask` is `1 - exclude_mask` without the noise, and missing frames are all False). Found among
-  the files, beside the image, or in the parallel tree.
+  the files; beside an image that is no upload, or in the parallel tree.
 - `mask_dat.npz`: `exclude_mask`, 1 where the radar of HKO-7 never sees. Used when it is among the files.
 
 The grid of HKO-7: 512 km over 480 pixels, azimuthal equidistant around Hong Kong. Elsewhere it is in
-`archive.json`.
+`archive.json`, in a folder above an image that is no upload. The relation of reflectivity and rain is HKO-7's own.
 """
 
 from __future__ import annotations
@@ -28,13 +28,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from model.core.errors import NotARadarFile
+from model.core.errors import InputError, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import HKO7, FloatArray, hko7_rain_rate_mm_h
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
-from model.readers.source import DAMAGED, Options, Source, check_size, describe_zr, reading
+from model.readers.source import (
+    DAMAGED,
+    Budget,
+    Options,
+    Source,
+    check_one_variable,
+    check_size,
+    describe_zr,
+    reading,
+)
 
 TITLE: Final = "HKO-7 PNG"
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
@@ -86,7 +95,8 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
     archives: dict[Path, Archive | None] = {}
     for source in images:
         with reading(source, TITLE):
-            frames = _frame(source, masks.get(_stamp(source.name)), static, archives)
+            _check_options(options)
+            frames = _frame(source, masks.get(_stamp(source.name)), static, archives, options.budget)
         yield source, frames
 
 
@@ -117,19 +127,30 @@ def hko7_grid() -> Grid:
     return Grid.regular(crs, shape=SHAPE, pixel_size=WIDTH_M / SHAPE[1], centre=(0.0, 0.0))
 
 
+def _check_options(options: Options) -> None:
+    check_one_variable(options, "reflectivity")
+    if options.zr not in (None, HKO7.name):
+        raise InputError(
+            f"the relation of its pixels and rain is fixed, {describe_zr(HKO7)}; {options.zr} cannot take its place",
+            where="zr",
+            mend=f"Leave zr out, or ask for {HKO7.name}",
+        )
+
+
 def _frame(
     source: Source,
     mask: Source | None,
     static: NDArray[np.bool_] | None,
     archives: dict[Path, Archive | None],
+    budget: Budget,
 ) -> FrameSequence:
     time = _time(source.name)
-    archive = _archive_of(source.path, archives)
-    pixels = _pixels(source.path, archive.grid.shape if archive else None)
+    archive = None if source.upload else _archive_of(source.path, archives)
+    pixels = _pixels(source.path, archive.grid.shape if archive else None, budget)
     archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")
     rain: FloatArray = _rain_rate_of_value(archive.noise_below)[pixels]
     unseen = np.zeros(pixels.shape, np.bool_)
-    found = mask or _mask_beside(source)
+    found = mask or (None if source.upload else _mask_beside(source))
     if found is not None:
         flags = _read_mask(found, pixels.shape)
         noise = (pixels > 0) & (pixels < archive.noise_below)
@@ -157,7 +178,7 @@ def _rain_rate_of_value(noise_below: int) -> FloatArray:
     return hko7_rain_rate_mm_h(values / np.float32(255))
 
 
-def _pixels(path: Path, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+def _pixels(path: Path, shape: tuple[int, int] | None, budget: Budget) -> NDArray[np.uint8]:
     """The image, 8-bit grey; of `shape`, or where None of HKO-7's."""
     from PIL import Image
 
@@ -165,11 +186,12 @@ def _pixels(path: Path, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         size = (image.height, image.width)
         if image.mode != "L" or size != (shape or SHAPE):
             wanted = f"{(shape or SHAPE)[0]} x {(shape or SHAPE)[1]} pixels of 8-bit grey"
-            why = "as its archive says" if shape else f"HKO-7's, and no folder above it holds {DESCRIPTION}"
+            why = "as its archive says" if shape else "HKO-7's"
             raise NotARadarFile(
                 f"it is {size[0]} x {size[1]}, mode {image.mode}; wanted {wanted} ({why})",
-                mend=f"Give an HKO-7 image, or one in an archive with its {DESCRIPTION}",
+                mend=f"Give an HKO-7 image, or the path of one in an archive with its {DESCRIPTION}",
             )
+        budget.take(1, *size)
         return np.array(image, np.uint8)
 
 

@@ -9,39 +9,35 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile, TooLarge
+from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
-from model.core.sequence import FrameSequence
+from model.core.sequence import FrameSequence, common_step
 from model.core.units import FloatArray
-from model.readers.source import MAX_TOTAL_PIXELS, Source
+from model.readers.source import Source, utc_text
 
 MAX_GAPS_NAMED: Final = 20
+MAX_EMPTY_NAMED: Final = 20
+SAMPLE: Final = 16
 MAX_VALUES_NAMED: Final = 5
 NEGLIGIBLE_MM_H: Final = 0.05
 
 
 def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
-    """One sequence of all frames, sorted by valid time; gaps are named in the attribute `gaps`, not refused.
+    """One sequence of all frames, sorted by valid time.
+
+    Gaps and frames without data are not refused: the attributes `gaps` and `frames_without_data` name them, for
+    whoever needs those frames.
 
     Raises:
         NotARadarFile: no file holds a frame.
         MixedGrids: a file has another grid than the first.
         DuplicateTimes: two files hold the same valid time.
-        TooLarge: together they hold too much.
     """
     read: list[tuple[Source, FrameSequence]] = []
-    pixels = 0
     for source, frames in parts:
         if read and not frames.grid.matches(read[0][1].grid):
             raise _mixed_grids(source, frames.grid, *read[0])
         _check_values(frames.rain_rate)
-        pixels += frames.rain_rate.size
-        if pixels > MAX_TOTAL_PIXELS:
-            raise TooLarge(
-                f"with this file the input holds {pixels:,} pixels, the limit is {MAX_TOTAL_PIXELS:,}",
-                where=source.name,
-                mend="Give fewer frames",
-            )
         read.append((source, frames))
     if not read:
         raise NotARadarFile("no file holds a radar frame", where="input", mend="Give at least one radar file")
@@ -50,9 +46,10 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     masks = [frames.mask for _, frames in read if frames.mask is not None]
     times, owners, rows = _sorted_times(read)
     attributes = _common_attributes(read)
-    attributes.pop("gaps", None)
-    if gaps := describe_gaps(times):
-        attributes["gaps"] = gaps
+    for name, text in (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read))):
+        attributes.pop(name, None)
+        if text:
+            attributes[name] = text
     if len(read) == 1 and bool(np.all(rows == np.arange(rows.size))):
         rain_rate = first.rain_rate
     else:
@@ -88,8 +85,7 @@ def describe_gaps(times: NDArray[np.datetime64]) -> str:
     if times.size < 3:
         return ""
     seconds = times.astype("datetime64[s]").astype("int64")
-    steps, counts = np.unique(np.diff(seconds), return_counts=True)
-    step = int(steps[np.argmax(counts)])
+    step = int(common_step(times) / np.timedelta64(1, "s"))
     if step <= 0:
         return ""
     missing: list[str] = []
@@ -98,9 +94,23 @@ def describe_gaps(times: NDArray[np.datetime64]) -> str:
         absent = round((after - before) / step) - 1
         count += max(absent, 0)
         for index in range(1, min(absent, MAX_GAPS_NAMED - len(missing)) + 1):
-            missing.append(_utc(np.datetime64(int(before + index * step), "s")))
+            missing.append(utc_text(np.datetime64(int(before + index * step), "s")))
     more = f" and {count - len(missing)} more" if count > len(missing) else ""
     return " ".join(missing) + more
+
+
+def _describe_empty(read: list[tuple[Source, FrameSequence]]) -> str:
+    """The files of frames in which no pixel holds data, newest first: `b.h5; a.nc at 2010-08-26T00:10Z`; '' if none."""
+    empty = [
+        (time, source.name if len(frames) == 1 else f"{source.name} at {utc_text(time)}")
+        for source, frames in read
+        for time, rain_rate in zip(frames.times, frames.rain_rate, strict=True)
+        # Most frames show in a sample that they hold data; only the others are looked at whole.
+        if not (np.isfinite(rain_rate[::SAMPLE, ::SAMPLE]).any() or np.isfinite(rain_rate).any())
+    ]
+    names = [name for _, name in sorted(empty, reverse=True)]
+    more = f" and {len(names) - MAX_EMPTY_NAMED} more" if len(names) > MAX_EMPTY_NAMED else ""
+    return "; ".join(names[:MAX_EMPTY_NAMED]) + more
 
 
 def _sorted_times(
@@ -115,7 +125,7 @@ def _sorted_times(
     for index in np.flatnonzero(np.diff(times) == np.timedelta64(0)):
         one, other = (read[int(owners[i])][0].name for i in (index, index + 1))
         raise DuplicateTimes(
-            f"{one} and {other} both hold {_utc(times[index])}", where=other, mend="Give each valid time once"
+            f"{one} and {other} both hold {utc_text(times[index])}", where=other, mend="Give each valid time once"
         )
     return times, owners, rows
 
@@ -140,8 +150,3 @@ def _describe(grid: Grid) -> str:
     operation = grid.crs.coordinate_operation
     name = operation.method_name if operation and grid.crs.name in ("unknown", "undefined") else grid.crs.name
     return f"{ny} x {nx} from x {grid.x[0]:.6g}, y {grid.y[0]:.6g} in {name}"
-
-
-def _utc(time: np.datetime64) -> str:
-    text = np.datetime_as_string(time.astype("datetime64[s]"), unit="s")
-    return f"{text.removesuffix(':00')}Z"

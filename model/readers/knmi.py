@@ -44,11 +44,11 @@ def matches(head: bytes, path: Path) -> bool:
 
 
 def read_file(source: Source, options: Options) -> FrameSequence:
-    """The one frame of a KNMI file; `variable` names an image group (`image1`)."""
+    """The one frame of a KNMI file; `variable` names an image group (`image1`), `zr` is for reflectivity."""
     with open_hdf5(source.path) as file:
         image = _image(file, options.variable)
         parameter = str(attribute(file, image, "image_geo_parameter"))
-        pixels = read_array(file, f"{image}/image_data")
+        pixels = read_array(file, f"{image}/image_data", options.budget)
         start, end = (_time(file, name) for name in ("product_datetime_start", "product_datetime_end"))
         grid = _grid(file, pixels.shape)
         values = _calibrated(file, image, pixels, reflectivity="REFLECTIVITY" in parameter.upper())

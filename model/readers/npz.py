@@ -25,13 +25,11 @@ from pyproj.exceptions import CRSError
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import MARSHALL_PALMER
+from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers.source import (
     DAMAGED,
-    MAX_TOTAL_PIXELS,
     Options,
     Source,
-    check_size,
     describe_zr,
     file_by_file,
     rain_of_reflectivity,
@@ -43,6 +41,9 @@ VARIABLES: Final = ("rain_rate", "reflectivity")
 MAX_NPY_HEADER_BYTES: Final = 65_536
 SMALL_BYTES: Final = 64 << 20
 """Enough for times, coordinates, a mask."""
+READ_BYTES: Final = 1 << 20
+BLOCK_NUMBERS: Final = 1 << 20
+"""Frames of another type than float32 are converted in blocks of this size, so they never lie in memory twice."""
 LOCAL_PIXEL_M: Final = 1000.0
 LOCAL_CRS: Final = "+proj=aeqd +lat_0=0 +lon_0=0 +x_0=0 +y_0=0 +datum=WGS84 +units=m"
 
@@ -60,16 +61,15 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     with zipfile.ZipFile(source.path) as archive:
         held = members(archive)
         name = _choose(held, options.variable)
-        shape, _ = member_header(archive, name)
+        shape, dtype = member_header(archive, name)
         if len(shape) == 2:
             shape = (1, *shape)
         if len(shape) != 3:
             raise NotARadarFile(f"{name} has {len(shape)} dimensions, not [t, y, x]", mend="Give [t, y, x]")
-        check_size(*shape)
-        values = read_member(archive, name, MAX_TOTAL_PIXELS * np.dtype(np.float64).itemsize)
-        if values.dtype.kind not in "iuf":
-            raise NotARadarFile(f"{name} holds {values.dtype}, not numbers", mend="Give float32")
-        values = values.astype(np.float32, copy=False).reshape(shape)
+        if dtype.kind not in "iuf":
+            raise NotARadarFile(f"{name} holds {dtype}, not numbers", mend="Give float32")
+        options.budget.take(*shape)
+        values = read_float32(archive, name).reshape(shape)
         if "times" not in held:
             raise NotARadarFile("it has no array 'times'", mend=f"Add times [t]: it holds {', '.join(held)}")
         times = _times(read_member(archive, "times"))
@@ -105,26 +105,55 @@ def member_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...],
     return shape, dtype
 
 
-def read_member(archive: zipfile.ZipFile, name: str, max_bytes: int = SMALL_BYTES) -> NDArray[Any]:
-    """An array of an archive; never unpickles, and reads no more than its header declares.
+def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """A small array of an archive; never unpickles, and reads no more than its header declares.
 
     Raises:
         NotARadarFile: cut short, or it holds Python objects.
-        TooLarge: it declares more than `max_bytes`.
+        TooLarge: it declares more than `SMALL_BYTES`.
     """
     with archive.open(f"{name}.npy") as file:
         shape, dtype, fortran = _npy_header(file)
         size = math.prod(shape) * dtype.itemsize
-        if size > max_bytes:
-            raise TooLarge(f"{name} declares {size:,} bytes, the limit is {max_bytes:,}", mend="Give less at once")
+        if size > SMALL_BYTES:
+            raise TooLarge(f"{name} declares {size:,} bytes, the limit is {SMALL_BYTES:,}", mend="Give less at once")
         data = np.empty(size, np.uint8)
-        left = data.data
-        while left and (count := cast(BufferedIOBase, file).readinto(left)):
-            left = left[count:]
+        _fill(data, file, name)
+    return _shaped(data.view(dtype), shape, fortran)
+
+
+def read_float32(archive: zipfile.ZipFile, name: str) -> FloatArray:
+    """An array of numbers of any size as float32; what float32 cannot hold is infinite. The caller checked its size.
+
+    Raises:
+        NotARadarFile: cut short.
+    """
+    with archive.open(f"{name}.npy") as file:
+        shape, dtype, fortran = _npy_header(file)
+        values = np.empty(math.prod(shape), np.float32)
+        if dtype == values.dtype:
+            _fill(values.view(np.uint8), file, name)
+        else:
+            for start in range(0, values.size, BLOCK_NUMBERS):
+                part = values[start : start + BLOCK_NUMBERS]
+                block = np.empty(part.size, dtype)
+                _fill(block.view(np.uint8), file, name)
+                with np.errstate(over="ignore"):
+                    part[:] = block
+    return _shaped(values, shape, fortran)
+
+
+def _fill(data: NDArray[np.uint8], file: IO[bytes], name: str) -> None:
+    left = data.data
+    # A zip member's readinto makes bytes of all that it is asked for first.
+    while left and (count := cast(BufferedIOBase, file).readinto(left[:READ_BYTES])):
+        left = left[count:]
     if left:
         raise NotARadarFile(f"{name} is cut short", mend=DAMAGED)
-    array = data.view(dtype)
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def _shaped(flat: NDArray[Any], shape: tuple[int, ...], fortran: bool) -> NDArray[Any]:
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
@@ -158,10 +187,10 @@ def _times(values: NDArray[Any]) -> NDArray[np.datetime64]:
     if values.dtype.kind not in "US":
         raise NotARadarFile(f"times are {values.dtype}", mend="Give datetime64, or ISO 8601 text")
     texts = [t.decode("ascii", "replace") if isinstance(t, bytes) else str(t) for t in values.reshape(-1)]
-    return np.array([_utc(text) for text in texts], "datetime64[ns]")
+    return np.array([_time(text) for text in texts], "datetime64[ns]")
 
 
-def _utc(text: str) -> np.datetime64:
+def _time(text: str) -> np.datetime64:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -60,7 +60,7 @@ def matches(head: bytes, path: Path) -> bool:
 
 
 def read_file(source: Source, options: Options) -> FrameSequence:
-    """The one frame of a composite; `variable` is a quantity (`DBZH`) or a group (`dataset1/data1`)."""
+    """The one frame of a composite; `variable` is a quantity (`DBZH`) or a group, `zr` is for reflectivity."""
     with open_hdf5(source.path) as file:
         kind = str(attribute(file, "what", "object")).upper()
         if kind in POLAR:
@@ -71,7 +71,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         if kind not in CARTESIAN:
             raise NotARadarFile(f"its object is {kind}, not a composite", mend=f"Give {' or '.join(CARTESIAN)}")
         image = _choose(_images(file), options.variable)
-        pixels = read_array(file, f"{image.group}/data")
+        pixels = read_array(file, f"{image.group}/data", options.budget)
         grid = _grid(file, image, pixels.shape)
         values = _values(file, image, pixels)
         nominal = _time(_inherited(file, image, "what", "date"), _inherited(file, image, "what", "time"))

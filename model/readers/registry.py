@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.core.errors import NotARadarFile
-from model.readers import cf, fmi, grib, hko7, knmi, npz, odim
+from model.readers import cf, fmi, grib, hdf5, hko7, knmi, npz, odim
 from model.readers.source import HEAD_BYTES, Matches, ReadFrames, Source, reading
 
 
@@ -37,6 +37,9 @@ def reader_of(source: Source) -> Reader:
         NotARadarFile: absent, a folder, empty, damaged, or of no known format.
     """
     head = _head(source)
+    if head.startswith(hdf5.MAGIC):
+        with reading(source, "HDF5"):
+            hdf5.check_self_contained(source.path)
     for reader in READERS:
         with reading(source, reader.title):
             if reader.matches(head, source.path):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import InputError, NotARadarFile, TooLarge
+from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray, ZRRelation, zr_relation
 
@@ -28,18 +30,47 @@ DAMAGED: Final = "Give a whole file: fetch or copy it again"
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A file to read, and the name by which its user knows it (an upload has a temporary path)."""
+    """A file to read, and the name by which its user knows it.
+
+    Where the user named the path itself, the files around it are the user's too and may be looked at. An
+    `upload` has a temporary path, with strangers' files around it.
+    """
 
     path: Path
     name: str
+    upload: bool = False
+
+
+@dataclass(kw_only=True)
+class Budget:
+    """How many pixels the files of one call may hold, and how many those read so far hold."""
+
+    max_pixels: int = MAX_TOTAL_PIXELS
+    taken: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def check(self, *shape: int) -> None:
+        """Refuse a declared shape (..., y, x) that is no radar's, or that goes beyond what is left.
+
+        Raises:
+            NotARadarFile, TooLarge: see `check_size`.
+        """
+        check_size(*shape, taken=self.taken, max_pixels=self.max_pixels)
+
+    def take(self, *shape: int) -> None:
+        """`check`, then count it: every reader calls this before it allocates frames."""
+        with self._lock:
+            self.check(*shape)
+            self.taken += math.prod(shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the caller may choose: the variable to read, and the Z-R relation (None: the format's own)."""
+    """What the caller may choose: the variable, the Z-R relation (None: the format's own), the most pixels."""
 
     variable: str | None = None
     zr: str | None = None
+    budget: Budget = field(default_factory=Budget)
 
     def relation(self, default: ZRRelation) -> ZRRelation:
         """The Z-R relation asked for, or the format's `default`.
@@ -67,7 +98,8 @@ def reading(source: Source, format_name: str) -> Iterator[None]:
     """Turn what a library raises on a bad file into NotARadarFile, and give every InputError the file's name.
 
     Decoding libraries raise nearly anything on damaged input (OSError, KeyError, RuntimeError, struct.error,
-    ...), so this boundary catches every Exception; the cause stays attached.
+    ...), so this boundary catches every Exception; the cause stays attached. What ends work from outside
+    (`model.core.interrupt.Interrupted`, KeyboardInterrupt) is a BaseException and passes.
     """
     try:
         yield
@@ -97,22 +129,38 @@ def file_by_file(read_file: Callable[[Source, Options], FrameSequence], format_n
     return read_frames
 
 
-def check_size(*shape: int) -> None:
+def check_size(*shape: int, taken: int = 0, max_pixels: int = MAX_TOTAL_PIXELS) -> None:
     """Refuse a declared shape (..., y, x) that no radar has, before it is allocated.
 
     Raises:
         NotARadarFile: a length is not positive.
-        TooLarge: more than `MAX_GRID_PIXELS` on the grid, `MAX_TOTAL_PIXELS` in all, or `MAX_FRAMES`.
+        TooLarge: more than `MAX_GRID_PIXELS` on the grid, more than `max_pixels` with those `taken` by files
+            before it, or more than `MAX_FRAMES`.
     """
-    if any(length < 1 for length in shape):
-        raise NotARadarFile(f"it declares an empty grid {tuple(shape)}", mend=DAMAGED)
-    total = int(np.prod([int(length) for length in shape], dtype=object))
-    grid = int(np.prod([int(length) for length in shape[-2:]], dtype=object))
-    if grid > MAX_GRID_PIXELS or total > MAX_TOTAL_PIXELS or total > grid * MAX_FRAMES:
+    lengths = [int(length) for length in shape]
+    if min(lengths) < 1:
+        raise NotARadarFile(f"it declares an empty grid {tuple(lengths)}", mend=DAMAGED)
+    total = math.prod(lengths)
+    grid = math.prod(lengths[-2:])
+    if grid > MAX_GRID_PIXELS or taken + total > max_pixels or total > grid * MAX_FRAMES:
+        before = f" after {taken:,} of the files before it" if taken else ""
         raise TooLarge(
-            f"it declares {' x '.join(map(str, shape))} pixels, "
-            f"the limit is {MAX_GRID_PIXELS:,} per frame and {MAX_TOTAL_PIXELS:,} in all",
+            f"it declares {' x '.join(map(str, lengths))} pixels{before}, "
+            f"the limit is {MAX_GRID_PIXELS:,} per frame and {max_pixels:,} in all",
             mend="Crop it, or give fewer frames",
+        )
+
+
+def check_one_variable(options: Options, name: str) -> None:
+    """For a format that holds one variable only: refuse any other that was asked for.
+
+    Raises:
+        UnknownVariable: another was asked for.
+    """
+    if options.variable not in (None, name):
+        raise UnknownVariable(
+            f"it has no variable {options.variable!r}: this format holds one variable, {name}",
+            mend=f"Leave the variable out, or ask for {name}",
         )
 
 
@@ -138,6 +186,11 @@ def rain_per_hour(amount_mm: FloatArray, interval: np.timedelta64) -> FloatArray
     if not hours > 0:
         raise NotARadarFile("its accumulation period does not end after it starts", mend="Correct its period")
     return amount_mm / np.float32(hours)
+
+
+def utc_text(time: np.datetime64) -> str:
+    """`2010-08-26T00:05Z`, with seconds where there are any."""
+    return f"{np.datetime_as_string(time, unit='s').removesuffix(':00')}Z"
 
 
 def describe_accumulation(interval: np.timedelta64) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyproj import CRS, Transformer
 
-from model.core.errors import NotARadarFile, TooLarge
+from model.core.errors import NotARadarFile, TooLarge, UnknownVariable
 from model.core.units import FMI
 from model.readers import read
 from model.readers.fmi import EARTH_RADIUS_M
@@ -126,6 +126,22 @@ def test_a_bad_header_is_said(tmp_path: Path, change: dict[str, object], message
         read([path], names=["radar.pgm"])
     assert caught.value.where == "radar.pgm"
     assert "upload-1" not in str(caught.value)
+
+
+def test_it_holds_one_variable(tmp_path: Path) -> None:
+    path = tmp_path / "a.pgm"
+    path.write_bytes(pgm(PIXELS))
+    assert len(read([path], variable="reflectivity")) == 1
+    with pytest.raises(UnknownVariable, match=r"a\.pgm: it has no variable 'nonsense': this format holds one variable"):
+        read([path], variable="nonsense")
+
+
+def test_the_callers_limit_holds(tmp_path: Path) -> None:
+    path = tmp_path / "a.pgm"
+    path.write_bytes(pgm(PIXELS))
+    assert len(read([path], max_pixels=20)) == 1
+    with pytest.raises(TooLarge, match=r"a\.pgm: .*1 x 5 x 4 pixels"):
+        read([path], max_pixels=19)
 
 
 def test_a_header_that_never_ends_is_not_read_for_ever(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import NotARadarFile
+from model.core.interrupt import Interrupted
 from model.readers import read
 
 Write = Callable[..., Path]
@@ -57,6 +58,50 @@ def test_netcdf_that_stores_elsewhere_is_refused(tmp_path: Path) -> None:
         file.create_dataset("deep/rainfall_rate", shape=(4, 3), dtype="u2", external=[(str(secret), 0, 24)])
     with pytest.raises(NotARadarFile, match="points outside the file"):
         read([path])
+
+
+@pytest.mark.parametrize("format", ["odim", "knmi", "netcdf"])
+@pytest.mark.parametrize("through", ["link", "soft link"])
+def test_attributes_of_another_file_are_never_looked_at(
+    write_knmi: Write, tmp_path: Path, format: str, through: str
+) -> None:
+    secret = write_knmi("secret.h5", parameter="SECRET")
+    with h5py.File(secret, "a") as file:
+        file.create_group("what").attrs.update(object=np.bytes_("SECRET"))
+    group = {"odim": "what", "knmi": "image1", "netcdf": "anything"}[format]
+    path = tmp_path / "upload"
+    with h5py.File(path, "w") as file:
+        file["deep/other"] = h5py.ExternalLink(str(secret), "/")
+        if through == "link":
+            file[group] = h5py.ExternalLink(str(secret), f"/{group}")
+        else:
+            file[group] = h5py.SoftLink(f"/deep/other/{group}")
+        if format == "knmi":
+            file.create_group("overview")
+    with pytest.raises(NotARadarFile, match="points outside the file") as caught:
+        read([path], names=["theirs.h5"])
+    assert "SECRET" not in str(caught.value)
+
+
+def test_links_within_the_file_are_followed(write_knmi: Write) -> None:
+    path = write_knmi()
+    with h5py.File(path, "a") as file:
+        file.move("geographic", "elsewhere")
+        file["geographic"] = h5py.SoftLink("/elsewhere")
+        file["circle/round"] = file["/"]
+        file["dangling"] = h5py.SoftLink("/nowhere")
+    assert len(read([path])) == 1
+
+
+def test_an_interrupt_while_links_are_checked_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object, **options: object) -> None:
+        raise Interrupted
+
+    with h5py.File(tmp_path / "x", "w") as file:
+        file["deep/array"] = [1]
+    monkeypatch.setattr(h5py.Group, "get", interrupt)
+    with pytest.raises(Interrupted):
+        read([tmp_path / "x"])
 
 
 def test_an_image_that_is_no_array_is_said(write_knmi: Write) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.core.errors import MixedGrids, NotARadarFile
+from model.core.errors import InputError, MixedGrids, NotARadarFile, TooLarge, UnknownVariable
 from model.readers import read
 from model.readers.hko7 import grid_of_archive
 
@@ -61,6 +61,25 @@ def test_the_time_is_in_the_users_name_not_in_the_path(tmp_path: Path) -> None:
     assert caught.value.where == "radar.png"
     with pytest.raises(NotARadarFile):
         read([path], names=["RAD091301000600.png"])  # month 13
+
+
+def test_it_holds_one_variable(frame: Path) -> None:
+    assert len(read([frame], variable="reflectivity")) == 1
+    with pytest.raises(UnknownVariable, match=r"no variable 'nonsense': this format holds one variable, reflectivity"):
+        read([frame], variable="nonsense")
+
+
+def test_its_relation_is_fixed(frame: Path) -> None:
+    assert len(read([frame], zr="hko7")) == 1
+    with pytest.raises(InputError, match=r"fixed, hko7: Z = 58.53 R\^1.56; marshall-palmer cannot") as caught:
+        read([frame], names=[NAME], zr="marshall-palmer")
+    assert caught.value.where == f"{NAME} (zr)"
+
+
+def test_the_callers_limit_holds(frame: Path) -> None:
+    assert len(read([frame], max_pixels=480 * 480)) == 1
+    with pytest.raises(TooLarge, match=r"1 x 480 x 480 pixels"):
+        read([frame], max_pixels=480 * 480 - 1)
 
 
 def mask_bytes(flags: np.ndarray) -> bytes:
@@ -165,6 +184,16 @@ def test_a_mask_of_ones_own_archive_marks_no_data(tmp_path: Path) -> None:
     mask.parent.mkdir(parents=True)
     mask.write_bytes(mask_bytes(flags))
     np.testing.assert_array_equal(np.isfinite(read([path]).rain_rate[0]), flags)
+
+
+def test_around_an_upload_nothing_is_looked_at(frame: Path, tmp_path: Path) -> None:
+    describe_archive(tmp_path)
+    frame.with_suffix(".mask").write_bytes(mask_bytes(np.zeros((480, 480))))
+    uploaded = read([frame], names=[NAME])
+    assert uploaded.grid.shape == (480, 480)
+    assert np.isfinite(uploaded.rain_rate).all()
+    with pytest.raises(NotARadarFile, match="wanted 5 x 6"):
+        read([frame])  # the user's own path: the archive that it lies in counts
 
 
 def test_an_archive_says_its_own_noise(tmp_path: Path) -> None:

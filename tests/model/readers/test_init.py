@@ -42,9 +42,9 @@ def test_attributes_are_text_and_times_are_nanoseconds(write_knmi: Write) -> Non
 def test_six_knmi_frames_read_fast(real_data: Path) -> None:
     paths = sorted((real_data / "knmi").glob("*.h5"))[:6]
     read(paths)
-    start = time.perf_counter()
+    start = time.process_time()  # not the clock on the wall: other work may share the processors
     read(paths)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_importing_loads_no_decoder() -> None:

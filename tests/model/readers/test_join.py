@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import DuplicateTimes, IrregularTimeStep, MixedGrids, TooLarge
-from model.readers import join, read
+from model.readers import read
 from model.readers.join import describe_gaps
 
 Write = Callable[..., Path]
@@ -72,7 +72,28 @@ def test_formats_may_differ_where_the_grid_does_not(write_knmi: Write, write_npz
     assert set(sequence.attributes["radar_format"].split("; ")) == {"KNMI HDF5", "NumPy npz"}
 
 
-def test_too_much_together_is_refused(write_knmi: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(join, "MAX_TOTAL_PIXELS", 20)
-    with pytest.raises(TooLarge, match="24 pixels, the limit is 20"):
-        read([knmi(write_knmi, 5), knmi(write_knmi, 10)])
+def test_too_much_together_is_refused(write_knmi: Write) -> None:
+    paths = [knmi(write_knmi, 5), knmi(write_knmi, 10)]
+    assert len(read(paths, max_pixels=24)) == 2
+    with pytest.raises(TooLarge, match=r"1 x 4 x 3 pixels after 12 of the files before it, the limit is .* 23 in all"):
+        read(paths, max_pixels=23)
+
+
+def test_frames_without_data_are_named_newest_first(write_knmi: Write, write_npz: Write) -> None:
+    one, two, three = (knmi(write_knmi, minute, value) for minute, value in ((5, 65535), (10, 0), (15, 65535)))
+    sequence = read([one, two, three], names=["a.h5", "b.h5", "c.h5"])
+    assert len(sequence) == 3
+    assert sequence.attributes["frames_without_data"] == "c.h5; a.h5"
+    assert "frames_without_data" not in read([two]).attributes
+
+    rain = np.full((2, 40, 40), np.nan, np.float32)
+    rain[0, 3, 5] = 1.0  # between the points of any sample
+    times = np.array(["2010-08-26T00:05", "2010-08-26T00:10"], "datetime64[s]")
+    several = read([write_npz(rain_rate=rain, times=times)], names=["n.npz"])
+    assert several.attributes["frames_without_data"] == "n.npz at 2010-08-26T00:10Z"
+
+
+def test_frames_without_data_are_counted_anew_when_read_again(write_knmi: Write, tmp_path: Path) -> None:
+    read([knmi(write_knmi, 5, 65535), knmi(write_knmi, 10)]).to_dataset().to_netcdf(tmp_path / "own.nc")
+    again = read([tmp_path / "own.nc"], names=["own.nc"])
+    assert again.attributes["frames_without_data"] == "own.nc at 2010-08-26T00:05Z"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import DuplicateTimes, InputError, NotARadarFile, TooLarge, UnknownVariable
-from model.readers import read
+from model.readers import npz, read
 
 Write = Callable[..., Path]
 TIMES = np.array(["2020-01-01T00:00", "2020-01-01T00:05"], "datetime64[m]")
@@ -163,6 +164,47 @@ def test_headers_are_held_against_what_is_there(tmp_path: Path, header: bytes, e
         archive.writestr("times.npy", times.getvalue())
     with pytest.raises(error, match=r"x\.npz"):
         read([path])
+
+
+def test_the_callers_limit_holds_before_arrays_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "zeros.npz"
+    np.savez_compressed(path, rain_rate=np.zeros((40, 1000, 1000), np.float32), times=np.arange(40).astype("M8[m]"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge, match=r"40 x 1000 x 1000 pixels.* 1,000,000 in all") as caught:
+            read([path], names=["theirs.npz"], max_pixels=1_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert caught.value.where == "theirs.npz"
+
+
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", "<f2", "i2", "u1"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_other_numbers_are_converted_block_by_block(
+    write_npz: Write, monkeypatch: pytest.MonkeyPatch, dtype: str, order: str
+) -> None:
+    monkeypatch.setattr(npz, "BLOCK_NUMBERS", 5)
+    path = write_npz(rain_rate=np.asarray(RAIN, dtype, order=order), times=TIMES)
+    np.testing.assert_array_equal(read([path]).rain_rate, RAIN)
+
+
+def test_what_float32_cannot_hold_is_no_data(write_npz: Write) -> None:
+    rain = RAIN.astype(np.float64)
+    rain[0, 0, 0] = 1e300
+    np.testing.assert_array_equal(read([write_npz(rain_rate=rain, times=TIMES)]).rain_rate[0, 0], [np.nan, 1, 2, 3])
+
+
+def test_float64_does_not_lie_in_memory_twice(write_npz: Write) -> None:
+    rain = np.zeros((2, 2000, 2000))
+    path = write_npz(rain_rate=rain, times=TIMES)
+    tracemalloc.start()
+    try:
+        read([path])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < rain.nbytes / 2 + npz.BLOCK_NUMBERS * 8 + 10_000_000
 
 
 def test_a_truncated_archive_is_damaged(write_npz: Write) -> None:

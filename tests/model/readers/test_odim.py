@@ -180,6 +180,12 @@ def test_a_missing_attribute_is_named(write_odim: Write, group: str, name: str) 
         read([path])
 
 
+def test_the_callers_limit_holds(write_odim: Write) -> None:
+    assert len(read([write_odim()], max_pixels=6)) == 1
+    with pytest.raises(TooLarge, match="1 x 2 x 3 pixels"):
+        read([write_odim()], max_pixels=5)
+
+
 def test_a_declared_bomb_is_refused(write_odim: Write) -> None:
     path = write_odim()
     with h5py.File(path, "a") as file:

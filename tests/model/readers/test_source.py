@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from model.core.errors import MixedGrids, NotARadarFile, TooLarge
+from model.core.interrupt import Interrupted
 from model.core.units import FMI, MARSHALL_PALMER
-from model.readers.source import Source, check_size, rain_of_reflectivity, rain_per_hour, reading
+from model.readers.source import Budget, Source, check_size, rain_of_reflectivity, rain_per_hour, reading
 
 SOURCE = Source(path=Path("/tmp/upload-1"), name="theirs.h5")
 
@@ -36,9 +37,11 @@ def test_a_lack_of_memory_is_too_large() -> None:
         raise MemoryError
 
 
-def test_an_interrupt_passes() -> None:
-    with pytest.raises(KeyboardInterrupt), reading(SOURCE, "x"):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, Interrupted])
+def test_an_interrupt_passes(interrupt: type[BaseException]) -> None:
+    assert not issubclass(interrupt, Exception)
+    with pytest.raises(interrupt), reading(SOURCE, "x"):
+        raise interrupt
 
 
 @pytest.mark.parametrize("shape", [(20_000, 20_000), (1000, 3000, 3000), (2**40, 2**40), (100_001, 2, 2)])
@@ -51,6 +54,16 @@ def test_the_largest_known_composite_passes() -> None:
     check_size(36, 3500, 7000)
     with pytest.raises(NotARadarFile):
         check_size(0, 10, 10)
+
+
+def test_a_budget_counts_what_was_taken() -> None:
+    budget = Budget(max_pixels=100)
+    budget.take(1, 10, 6)
+    budget.check(1, 10, 4)
+    with pytest.raises(TooLarge, match=r"1 x 10 x 5 pixels after 60 of the files before it, .* 100 in all"):
+        budget.take(1, 10, 5)
+    budget.take(1, 10, 4)
+    assert budget.taken == 100
 
 
 def test_faint_echo_is_dry_and_no_data_stays() -> None:
