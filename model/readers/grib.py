@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
@@ -28,7 +29,7 @@ from model.core.errors import DuplicateTimes, MissingDependency, NotARadarFile, 
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.readers.source import DAMAGED, MAX_GRID_PIXELS, MAX_TOTAL_PIXELS, Options, Source, check_size, reading
+from model.readers.source import DAMAGED, MAX_GRID_PIXELS, Budget, Options, Source, reading
 
 TITLE: Final = "GRIB2"
 CHILD: Final = Path(__file__).with_name("grib_child.py")
@@ -60,18 +61,29 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
             raise _missing_eccodes("GRIB needs eccodes, which is not installed")
     children = max(1, min(len(sources), _processors(), MAX_CHILDREN))
     shares = [sources[index::children] for index in range(children)]
-    state = _State()
+    work = _Work()
     with ThreadPoolExecutor(children) as pool:
-        for share in pool.map(lambda share: _decode_share(share, options, state), shares):
-            yield from share
+        try:
+            for share in pool.map(lambda share: _decode_share(share, options, work), shares):
+                yield from share
+        except BaseException:
+            work.stop()  # or the pool would wait for its children to finish
+            raise
 
 
 @dataclass
-class _State:
-    """What the threads that wait for the children tell each other."""
+class _Work:
+    """The children of one call; whether one failed, and whether all were stopped."""
 
-    pixels: int = 0
+    children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     failed: bool = False
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """End every child, those that are about to start too."""
+        self.failed = self.stopped = True
+        for child in self.children:
+            child.kill()
 
 
 def _missing_eccodes(what: str) -> MissingDependency:
@@ -82,43 +94,39 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _decode_share(sources: Sequence[Source], options: Options, state: _State) -> list[tuple[Source, FrameSequence]]:
-    """Frames of the files of one child; a bad file, or too much in all, stops the other children too."""
+def _decode_share(sources: Sequence[Source], options: Options, work: _Work) -> list[tuple[Source, FrameSequence]]:
+    """Frames of the files that one child decodes, in order; where one is bad, the other children's next is not read."""
     decoded = []
     try:
-        for item in _decode(sources, options):
-            decoded.append(item)
-            state.pixels += item[1].rain_rate.size
-            if state.failed or state.pixels > MAX_TOTAL_PIXELS:
-                break
+        with _child(sources, options.budget, work) as stdout:
+            for source in sources:
+                with reading(source, TITLE):
+                    decoded.append((source, _file_frames(stdout, options)))
+                if work.failed:
+                    break
     except BaseException:
-        state.failed = True
+        work.failed = True
         raise
     return decoded
 
 
-def _decode(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
-    """Frames of files that one child decodes, in order."""
-    with _child(sources) as stdout:
-        for source in sources:
-            with reading(source, TITLE):
-                frames = _file_frames(stdout, options.variable)
-            yield source, frames
-
-
 @contextmanager
-def _child(sources: Sequence[Source]) -> Iterator[BufferedReader]:
+def _child(sources: Sequence[Source], budget: Budget, work: _Work) -> Iterator[BufferedReader]:
     """The standard output of a child that decodes `sources`; it is killed when it takes too long."""
     # -P: the folder of the script, with its modules named like libraries, stays off the child's import path.
     command = [sys.executable, "-P", str(CHILD)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pipesize=PIPE_BYTES
     ) as process:
+        work.children.append(process)
         timer = threading.Timer(SECONDS_PER_FILE * len(sources), process.kill)
         timer.start()
         try:
+            if work.stopped:
+                process.kill()
             assert process.stdin is not None  # noqa: S101  (it is a pipe)
-            request = {"paths": [str(source.path) for source in sources], "max_pixels": MAX_GRID_PIXELS}
+            most = min(MAX_GRID_PIXELS, budget.max_pixels)
+            request = {"paths": [str(source.path) for source in sources], "max_pixels": most}
             with suppress(BrokenPipeError), process.stdin as stdin:  # a child that is gone shows when it is read
                 stdin.write(json.dumps(request).encode())
             yield cast(BufferedReader, process.stdout)
@@ -127,7 +135,7 @@ def _child(sources: Sequence[Source]) -> Iterator[BufferedReader]:
             process.kill()
 
 
-def _file_frames(stdout: BufferedReader, variable: str | None) -> FrameSequence:
+def _file_frames(stdout: BufferedReader, options: Options) -> FrameSequence:
     """The frames of the next file, one per message that holds the rain rate asked for."""
     frames: list[tuple[np.datetime64, FloatArray]] = []
     grid: Grid | None = None
@@ -137,11 +145,11 @@ def _file_frames(stdout: BufferedReader, variable: str | None) -> FrameSequence:
             raise _missing_eccodes(f"eccodes cannot be loaded ({keys['unavailable']})")
         if "error" in keys:
             raise NotARadarFile(f"cannot be read as {TITLE}: {keys['error']}", mend=DAMAGED)
-        check_size(len(frames) + 1, int(keys.get("Nj") or 0), int(keys.get("Ni") or 0))
-        values = _next_values(stdout, int(keys["values"]))
         name, factor = _rate(keys)
         held[name] = None
-        if factor is None or (variable is not None and variable != name):
+        wanted = factor is not None and options.variable in (None, name)
+        values = _message_values(stdout, keys, options.budget, wanted=wanted)
+        if factor is None or not wanted:
             continue
         message_grid = _grid(keys)
         if grid is not None and not grid.matches(message_grid):
@@ -149,8 +157,8 @@ def _file_frames(stdout: BufferedReader, variable: str | None) -> FrameSequence:
         grid = grid or message_grid
         frames.append((_valid_time(keys), _rain_rate(values.reshape(grid.shape), factor, keys)))
     if grid is None:
-        wanted = f"no variable {variable!r}" if variable else "no precipitation rate"
-        raise UnknownVariable(f"it has {wanted}", mend=f"It holds {', '.join(held) or 'no message'}")
+        lacking = f"no variable {options.variable!r}" if options.variable else "no precipitation rate"
+        raise UnknownVariable(f"it has {lacking}", mend=f"It holds {', '.join(held) or 'no message'}")
     frames.sort(key=lambda frame: frame[0])
     times = np.array([time for time, _ in frames])
     if np.any(np.diff(times) == np.timedelta64(0)):
@@ -166,6 +174,15 @@ def _next_line(stdout: BufferedReader) -> dict[str, Any]:
         raise NotARadarFile("decoding it ended in a crash, or took too long", mend=DAMAGED)
     content: dict[str, Any] = json.loads(line)
     return content
+
+
+def _message_values(stdout: BufferedReader, keys: dict[str, Any], budget: Budget, *, wanted: bool) -> FloatArray:
+    """The values that follow the description of a message, once its size was held against its grid and the limits."""
+    shape = (1, int(keys.get("Nj") or 0), int(keys.get("Ni") or 0))
+    (budget.take if wanted else budget.check)(*shape)
+    if int(keys["values"]) != math.prod(shape):
+        raise NotARadarFile(f"its grid is {shape[1]} x {shape[2]}, its values are {keys['values']}", mend=DAMAGED)
+    return _next_values(stdout, math.prod(shape))
 
 
 def _next_values(stdout: BufferedReader, count: int) -> FloatArray:

@@ -23,7 +23,6 @@ KEYS = (
     "parameterCategory",
     "parameterNumber",
     "shortName",
-    "units",
     "gridType",
     "Ni",
     "Nj",
@@ -41,9 +40,6 @@ KEYS = (
     "bitmapPresent",
     "packingType",
     "missingValue",
-    "typeOfLevel",
-    "level",
-    "lengthOfTimeRange",
 )
 
 
@@ -75,6 +71,7 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
         if int(keys.get("Ni") or 0) * int(keys.get("Nj") or 0) > max_pixels:
             _line(output, {"message": number, **keys})  # described, never decoded: the parent refuses it
             continue
+        _check_counts(handle, keys)
         values = _png_values(handle, keys)
         if values is None:
             values = eccodes.codes_get_values(handle).astype(np.float32)
@@ -83,6 +80,16 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
         _line(output, {"message": number, "values": int(values.size), **keys})
         output.write(values.data)
     _line(output, {"end": True})
+
+
+def _check_counts(handle: int, keys: dict[str, Any]) -> None:
+    """Refuse a message whose counts disagree: the library allocates by one and the grid is made by another."""
+    import eccodes
+
+    nx, ny = int(keys.get("Ni") or 0), int(keys.get("Nj") or 0)
+    for count in (int(eccodes.codes_get(handle, "numberOfDataPoints")), eccodes.codes_get_size(handle, "values")):
+        if count != nx * ny:
+            raise ValueError(f"its grid is {ny} x {nx}, it declares {count} values")
 
 
 def _png_values(handle: int, keys: dict[str, Any]) -> NDArray[np.float32] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import DuplicateTimes, MissingDependency, NotARadarFile, TooLarge, UnknownVariable
+from model.core.interrupt import Interrupted
 from model.readers import grib, read
 
 needs_eccodes = pytest.mark.skipif(importlib.util.find_spec("eccodes") is None, reason="needs the extra grib")
@@ -171,6 +174,86 @@ def test_a_huge_grid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(TooLarge, match="100000 x 100000"):
         read([path])
+
+
+def sections(message: bytes) -> dict[int, int]:
+    """Where each section of a GRIB2 message starts."""
+    starts = {}
+    offset = 16
+    while message[offset : offset + 4] != b"7777":
+        starts[message[offset + 4]] = offset
+        offset += int.from_bytes(message[offset : offset + 4], "big")
+    return starts
+
+
+@needs_eccodes
+@pytest.mark.parametrize("where", [{3: 6}, {5: 5}, {3: 6, 5: 5}], ids=["data points", "packed values", "both"])
+def test_counts_that_disagree_with_the_grid_are_refused_before_they_are_believed(
+    write_grib: Callable[..., Path], where: dict[int, int]
+) -> None:
+    path = write_grib("x.grib2", {"values": [0.0] * 6, "bitsPerValue": 0})
+    message = bytearray(path.read_bytes())
+    assert len(message) == 179
+    starts = sections(message)
+    for section, octet in where.items():
+        message[starts[section] + octet : starts[section] + octet + 4] = (50_000_000).to_bytes(4, "big")
+    path.write_bytes(message)
+    script = (
+        "import resource, sys; from pathlib import Path; from model.readers import read\n"
+        "try: read([Path(sys.argv[1])])\n"
+        "except Exception as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True)
+    said, peak_kb = done.stdout.splitlines()
+    assert "its grid is 2 x 3, it declares 50000000 values" in said
+    assert int(peak_kb) < 300_000  # 50 million values are 400 MB
+
+
+@pytest.mark.parametrize("count", [50_000_000, 5])
+def test_a_child_that_announces_other_values_than_its_grid_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    child = tmp_path / "child.py"
+    child.write_text(f"""print('{{"Ni": 3, "Nj": 2, "message": 0, "values": {count}}}')""")
+    monkeypatch.setattr(grib, "CHILD", child)
+    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    path = tmp_path / "x.grib2"
+    path.write_bytes(b"GRIB" + bytes(100))
+    with pytest.raises(NotARadarFile, match=f"its grid is 2 x 3, its values are {count}"):
+        read([path])
+
+
+@needs_eccodes
+def test_the_callers_limit_holds(write_grib: Callable[..., Path]) -> None:
+    two = [write_grib(f"{minute}.grib2", {"dataTime": minute}) for minute in (0, 10)]
+    assert len(read(two, max_pixels=12)) == 2
+    for most in (11, 5):
+        with pytest.raises(TooLarge, match=rf"0\.grib2: it declares 1 x 2 x 3 pixels.* {most} in all"):
+            read(two, max_pixels=most)
+
+
+def test_an_interrupt_ends_the_children_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise Interrupted
+
+    child = tmp_path / "child.py"
+    child.write_text("import time; time.sleep(30)")
+    monkeypatch.setattr(grib, "CHILD", child)
+    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    paths = [tmp_path / f"{number}.grib2" for number in range(3)]
+    for path in paths:
+        path.write_bytes(b"GRIB" + bytes(100))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    start = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(Interrupted):
+            read(paths)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - start < 10
 
 
 def test_without_eccodes_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
