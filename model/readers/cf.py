@@ -2,14 +2,13 @@
 
 The variable is chosen by standard name and units (`cf_variables`), its place by grid mapping or by
 one-dimensional latitude and longitude. Times are UTC. An accumulation counts at the end of its period, which
-is taken from the bounds of its time, from `start_time` and `valid_time`, from `cell_methods` (interval: 10
-min), or else from the time step.
+is taken from the bounds of its time, from `start_time` and `valid_time`, or else from the time step; not from
+the interval of `cell_methods`, which is the spacing of the original samples (CF 7.3.2). Forecasts are refused.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from contextlib import closing
 from functools import lru_cache
@@ -22,7 +21,7 @@ from pyproj import CRS
 
 from model.core.errors import NotARadarFile, TooLarge, UnknownVariable
 from model.core.grid import Grid
-from model.core.sequence import CF_VERSION, FrameSequence, crs_from_cf
+from model.core.sequence import CF_VERSION, FrameSequence, common_step, crs_from_cf
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers import hdf5
 from model.readers.cf_variables import choose
@@ -30,12 +29,12 @@ from model.readers.source import (
     MAX_FRAMES,
     Options,
     Source,
-    check_size,
     describe_accumulation,
     describe_zr,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
+    utc_text,
 )
 
 TITLE: Final = "CF netCDF"
@@ -43,8 +42,6 @@ CLASSIC_MAGIC: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 BLOCK_PIXELS: Final = 32_000_000
 """Values are unpacked in blocks of about this size: unpacking goes through float64."""
 LENGTHS: Final = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "km": 1000.0, "kilometre": 1000.0}
-INTERVAL: Final = re.compile(r"interval:\s*([\d.]+)\s*(s|sec|seconds?|min|minutes?|h|hr|hours?)\b")
-SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 KEPT: Final = ("title", "institution", "source", "references", "licence", "license")
 START_NAMES: Final = ("start_time", "time_start", "begin_time")
 END_NAMES: Final = ("valid_time", "end_time", "time_end", "time")
@@ -59,14 +56,12 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     """The frames of one netCDF file."""
     import netCDF4
 
-    with source.path.open("rb") as file:
-        if file.read(len(hdf5.MAGIC)) == hdf5.MAGIC:
-            hdf5.check_self_contained(source.path)
     with closing(netCDF4.Dataset(str(source.path.resolve()), "r")) as dataset:
         variable, quantity = choose(dataset.variables, options.variable)
+        _check_observed(dataset, variable)
         axes = _axes(dataset, variable)
         frames = variable.shape[axes["time"]] if "time" in axes else 1
-        check_size(frames, variable.shape[axes["y"]], variable.shape[axes["x"]])
+        options.budget.take(frames, variable.shape[axes["y"]], variable.shape[axes["x"]])
         times = _times(dataset, variable, axes)
         periods = _periods(dataset, variable, times) if quantity.kind == "accumulation" else None
         crs, x, y = _grid(dataset, variable, axes)
@@ -102,7 +97,38 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 read_frames = file_by_file(read_file, TITLE)
 
 
-def _axes(dataset: Any, variable: Any) -> dict[str, int]:  # noqa: ANN401  (netCDF4 ships no types)
+def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netCDF4 ships no types)
+    """Refuse a forecast, ours or another's: a nowcast starts from frames that a radar saw.
+
+    A forecast has positive `forecast_period`s, or valid times after its `forecast_reference_time`. Those of an
+    analysis are zero.
+
+    Raises:
+        NotARadarFile: the variable is a forecast.
+    """
+    of_it = [
+        v
+        for v in dataset.variables.values()
+        if set(v.dimensions) <= set(variable.dimensions)
+        and 0 < v.size <= MAX_FRAMES
+        and getattr(v.dtype, "kind", "O") in "iuf"
+    ]
+
+    def called(*names: str) -> list[Any]:
+        return [v for v in of_it if v.name in names or _attributes_of(v).get("standard_name") in names]
+
+    def latest(*names: str) -> np.datetime64 | None:
+        return max((_decoded(v).max() for v in called(*names) if _is_time(v)), default=None)
+
+    reference = latest("forecast_reference_time")
+    valid = latest(*END_NAMES) if reference is not None else None
+    ahead = any(np.any(np.ma.filled(v[...] > 0, False)) for v in called("forecast_period"))
+    if ahead or (reference is not None and valid is not None and valid > reference):
+        since = f", from {utc_text(reference)}" if reference is not None else ""
+        raise NotARadarFile(f"this is a forecast{since}", mend="Give observed frames")
+
+
+def _axes(dataset: Any, variable: Any) -> dict[str, int]:  # noqa: ANN401
     """Which dimension of a variable is y, x and (where it has one) time; all others must have length one."""
     axes: dict[str, int] = {}
     for index, dimension in enumerate(variable.dimensions):
@@ -222,16 +248,11 @@ def _periods(
         start = dataset.variables.get(name)
         if start is not None and _is_time(start) and start.size == times.size:
             return _decoded(start), times
-    interval = INTERVAL.search(str(_attributes_of(variable).get("cell_methods", "")))
-    if interval:
-        step = np.timedelta64(round(float(interval[1]) * SECONDS[interval[2][0]] * 1e9), "ns")
-        return times - step, times
     if times.size > 1:
-        step = np.median(np.diff(times).astype("int64")).astype("timedelta64[ns]")
-        return times - step, times
+        return times - common_step(np.sort(times)), times
     raise NotARadarFile(
         f"{variable.name} is an accumulation, and nothing says over which period",
-        mend="Give bounds of time, a start_time, or cell_methods 'time: sum (interval: 5 min)'",
+        mend="Give bounds of its time or a start_time, or several frames in one file",
     )
 
 

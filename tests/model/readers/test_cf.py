@@ -131,7 +131,7 @@ def test_our_own_packed_file_comes_back_to_its_packing(tmp_path: Path) -> None:
     assert after.grid.matches(before.grid)
 
 
-def test_our_own_forecast_can_be_read(tmp_path: Path) -> None:
+def test_our_own_forecast_is_no_observation_and_its_input_is(tmp_path: Path) -> None:
     sequence = sequence_of(VALUES)
     forecast = Forecast(
         rain_rate=VALUES,
@@ -141,9 +141,59 @@ def test_our_own_forecast_can_be_read(tmp_path: Path) -> None:
         attributes={"model": "persistence@1"},
     )
     write_netcdf(forecast, tmp_path / "nowcast.nc")
-    after = read([tmp_path / "nowcast.nc"])
-    np.testing.assert_array_equal(after.times, forecast.times)
-    np.testing.assert_allclose(after.rain_rate, VALUES, atol=0.006)
+    with pytest.raises(NotARadarFile, match=r"n\.nc: this is a forecast, from 2020-01-01T00:00Z\. Give observed"):
+        read([tmp_path / "nowcast.nc"], names=["n.nc"])
+    write_netcdf(sequence, tmp_path / "input.nc")
+    np.testing.assert_allclose(read([tmp_path / "input.nc"]).rain_rate, VALUES, atol=0.006)
+
+
+def lead_time(name: str, dimensions: tuple[str, ...], values: Any, **attributes: str) -> Callable[..., None]:
+    def add(file: netCDF4.Dataset) -> None:
+        variable = file.createVariable(name, "f8", dimensions)
+        variable.setncatts(attributes)
+        variable[...] = values
+
+    return add
+
+
+SINCE = "minutes since 2020-01-01 00:00:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lead_time("forecast_period", ("time",), [0, 5, 10], units="min"), "this is a forecast"),
+        (lead_time("lead", (), 5, units="min", standard_name="forecast_period"), "this is a forecast"),
+        (lead_time("lead", ("time",), [np.nan, 5, 10], standard_name="forecast_period"), "this is a forecast"),
+        (
+            lead_time("run", (), 5, units=SINCE, standard_name="forecast_reference_time"),
+            "this is a forecast, from 2020-01-01T00:05Z",
+        ),
+    ],
+)
+def test_forecasts_of_others_are_no_observations(write_cf: Write, edit: Callable[..., None], message: str) -> None:
+    with pytest.raises(NotARadarFile, match=message):
+        read([write_cf(edit=edit)])
+
+
+def test_a_forecast_along_its_lead_times_is_no_observation(write_cf: Write) -> None:
+    path = write_cf(
+        dimensions=("lead", "y", "x"),
+        edit=lead_time("lead", ("lead",), [5, 10, 15], units="min", standard_name="forecast_period"),
+    )
+    with pytest.raises(NotARadarFile, match="this is a forecast"):
+        read([path])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lead_time("forecast_period", ("time",), 0, units="min"),
+        lead_time("run", (), 10, units=SINCE, standard_name="forecast_reference_time"),
+    ],
+)
+def test_an_analysis_is_an_observation(write_cf: Write, edit: Callable[..., None]) -> None:
+    np.testing.assert_array_equal(read([write_cf(edit=edit)]).rain_rate, VALUES)
 
 
 # Values
@@ -216,17 +266,33 @@ def test_bounds_give_the_period_and_its_end(write_cf: Write) -> None:
     assert [str(time)[11:16] for time in sequence.times] == ["00:02", "00:07", "00:12"]
 
 
-def test_cell_methods_give_the_period(write_cf: Write) -> None:
-    def name_it(file: netCDF4.Dataset) -> None:
-        file["rain"].cell_methods = "time: sum (interval: 10 min)"
-
-    sequence = read([write_cf(units="mm", standard_name="rainfall_amount", edit=name_it)])
-    np.testing.assert_allclose(sequence.rain_rate, VALUES * 6, rtol=1e-6)
+def sampled(file: netCDF4.Dataset) -> None:
+    file["rain"].cell_methods = "time: sum (interval: 1 min)"
 
 
-def test_an_accumulation_without_a_period_is_refused(write_cf: Write) -> None:
-    path = write_cf(values=VALUES[:1], minutes=[0], units="mm", standard_name="rainfall_amount")
-    with pytest.raises(NotARadarFile, match="nothing says over which period"):
+def test_the_interval_of_the_samples_is_not_the_period(write_cf: Write) -> None:
+    sequence = read([write_cf(units="mm", standard_name="rainfall_amount", edit=sampled)])
+    np.testing.assert_allclose(sequence.rain_rate, VALUES * 12, rtol=1e-6)
+
+
+def test_a_gap_does_not_lengthen_the_period(write_cf: Write) -> None:
+    path = write_cf(minutes=(0, 15, 5), units="mm", standard_name="rainfall_amount")
+    np.testing.assert_allclose(read([path]).rain_rate, VALUES[[0, 2, 1]] * 12, rtol=1e-6)
+
+
+def test_a_start_time_gives_the_period(write_cf: Write) -> None:
+    def start(file: netCDF4.Dataset) -> None:
+        sampled(file)
+        lead_time("start_time", ("time",), [-10], units=SINCE)(file)
+
+    path = write_cf(values=VALUES[:1], minutes=[0], units="mm", standard_name="rainfall_amount", edit=start)
+    np.testing.assert_allclose(read([path]).rain_rate, VALUES[:1] * 6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("edit", [None, sampled])
+def test_an_accumulation_without_a_period_is_refused(write_cf: Write, edit: Callable[..., None] | None) -> None:
+    path = write_cf(values=VALUES[:1], minutes=[0], units="mm", standard_name="rainfall_amount", edit=edit)
+    with pytest.raises(NotARadarFile, match=r"nothing says over which period\. Give bounds"):
         read([path])
 
 
@@ -355,6 +421,14 @@ def test_a_declared_bomb_is_refused(tmp_path: Path, write_cf: Write) -> None:
         file.createVariable("rain", "u1", ("time", "y", "x"), zlib=True, chunksizes=(1, 100, 100)).units = "mm/h"
     with pytest.raises(TooLarge, match="20000 x 20000"):
         read([path])
+
+
+@pytest.mark.parametrize("format", ["NETCDF3_CLASSIC", "NETCDF4"])
+def test_the_callers_limit_holds(write_cf: Write, format: str) -> None:
+    path = write_cf(format=format)
+    assert len(read([path], max_pixels=60)) == 3
+    with pytest.raises(TooLarge, match=r"cf\.nc: it declares 3 x 4 x 5 pixels.* 59 in all"):
+        read([path], max_pixels=59)
 
 
 @pytest.mark.parametrize("part", [0.3, 0.9])
