@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
-from model.core.errors import InputError, IrregularTimeStep, TooLarge
+from model.core.errors import InputError, IrregularTimeStep
 from model.core.sequence import FrameSequence
 from model.readers import read
 from model.runtime.predictor import choose
@@ -21,17 +21,19 @@ MAX_STRIDE: Final = 3
 """Where a frame is missing, a feed's frames are taken at up to this many time steps apart."""
 
 
-def read_upload(job: Job, store: ObjectStore, folder: Path) -> FrameSequence:
+def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> FrameSequence:
     """Fetch the uploads of a job to `folder` and read them.
 
     Raises:
-        InputError: a file cannot be read; `where` is the name that the user gave it.
+        InputError: a file cannot be read, or they declare more than `max_pixels` (TooLarge, before the file that does
+            is read); `where` is the name that the user gave it.
     """
     paths = [
         store.fetch(item["key"], folder / f"{number:04d}-{_safe(item['name'])}")
         for number, item in enumerate(job.inputs)
     ]
-    return read(paths, names=[item["name"] for item in job.inputs], variable=job.variable, zr=job.zr)
+    names = [item["name"] for item in job.inputs]
+    return read(paths, names=names, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
 
 
 def frames_wanted(reference: str, catalog: Catalog) -> int:
@@ -44,31 +46,33 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
     return max(wanted, EXTRAPOLATION.input_frames) if reference == AUTO else wanted
 
 
-def read_feed(job: Job, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
+def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> tuple[FrameSequence, ModelInfo, str]:
     """A feed's frames (`job.inputs`, oldest first), the model that runs, and why where it is another.
 
     Only as many files are read as the model wants, unless one of them is broken or missing: then the broken ones
     among the older frames are left out, and every second or third frame is taken.
 
     Raises:
-        InputError: the newest frame cannot be read, or no model fits, however the frames are taken.
+        InputError: the newest frame cannot be read, no model fits, however the frames are taken, or they declare more
+            than `max_pixels`.
     """
     paths = [Path(item["key"]) for item in job.inputs]
     few = paths[-frames_wanted(job.model, catalog) :]
     try:
-        sequence = _read(job, few)
+        sequence = _read(job, few, max_pixels)
         return sequence, *choose(sequence, job.model, catalog)
     except InputError:
-        return _thin(_read_sound(job, paths), job.model, catalog)
+        return _thin(_read_sound(job, paths, max_pixels), job.model, catalog)
 
 
-def _read_sound(job: Job, paths: Sequence[Path]) -> FrameSequence:
+def _read_sound(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
     try:
-        return _read(job, paths)
+        return _read(job, paths, max_pixels)
     except InputError:
         newest = paths[-1]
-        _read(job, [newest])
-        return _read(job, [path for path in paths if path == newest or _readable(job, path, newest)])
+        _read(job, [newest], max_pixels)
+        sound = [path for path in paths if path == newest or _readable(job, path, newest, max_pixels)]
+        return _read(job, sound, max_pixels)
 
 
 def _thin(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
@@ -108,25 +112,15 @@ def every_nth(sequence: FrameSequence, stride: int) -> FrameSequence:
     )
 
 
-def check_size(sequence: FrameSequence, max_pixels: int) -> None:
-    """Raise TooLarge where the frames hold more pixels than that."""
-    if sequence.rain_rate.size > max_pixels:
-        frames, rows, columns = sequence.rain_rate.shape
-        raise TooLarge(
-            f"{frames} frames of {rows} x {columns} pixels are more than {max_pixels:,} pixels",
-            where="input",
-            mend="Give fewer frames, or a part of the grid",
-        )
+def _read(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
+    """Files of the operator's own: what lies beside them (an archive's description, masks) counts."""
+    return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
 
 
-def _read(job: Job, paths: Sequence[Path]) -> FrameSequence:
-    return read(paths, names=[path.name for path in paths], variable=job.variable, zr=job.zr)
-
-
-def _readable(job: Job, path: Path, newest: Path) -> bool:
-    """The frame can be read, and lies on the newest frame's grid."""
+def _readable(job: Job, path: Path, newest: Path, max_pixels: int) -> bool:
+    """The frame can be read, and lies on the newest frame's grid. That both are too many is not its fault."""
     try:
-        _read(job, [path, newest])
+        _read(job, [path, newest], 2 * max_pixels)
     except (InputError, OSError):
         return False
     return True

@@ -121,13 +121,13 @@ class FrameSequence:
         if not np.isfinite(newest.rain_rate).any():
             raise NoData(
                 f"all of the newest {frames} frames are without data",
-                where="input",
+                where=self.attributes.get("frames_without_data", "input"),
                 mend="Give frames that hold data",
             )
         if not np.isfinite(newest.rain_rate[-1]).any():
             raise NoData(
                 f"the newest frame ({_utc(newest.times[-1])}) is without data",
-                where="input",
+                where=self.attributes.get("frames_without_data", "input").partition(";")[0],
                 mend="Leave that frame out, or give one that holds data",
             )
         return newest

@@ -39,7 +39,7 @@ class Recipe:
     ema_decay: float = 0.998
     pixel_weights: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
     csi_weight: float
-    csi_thresholds_mm_h: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0)
+    csi_thresholds_mm_h: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
     csi_softness: float = 0.015
     validate_every: int = 250
     chosen_by_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)

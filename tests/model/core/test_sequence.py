@@ -50,6 +50,17 @@ def test_frames_without_data_are_refused():
         sequence([0, 5, 10], rain=np.nan).newest_regular(3)
 
 
+def test_a_newest_frame_without_data_is_refused_by_its_file():
+    frames = sequence([0, 5, 10])
+    rain = frames.rain_rate.copy()
+    rain[-1] = np.nan
+    named = FrameSequence(
+        rain_rate=rain, times=frames.times, grid=GRID, attributes={"frames_without_data": "c.h5; a.h5"}
+    )
+    with pytest.raises(NoData, match=r"^c\.h5: the newest frame \(2010-08-26T00:10:00Z\) is without data"):
+        named.newest_regular(3)
+
+
 def test_cf_round_trip_through_a_file(tmp_path):
     rng = np.random.default_rng(1)
     rain = rng.gamma(0.5, 8.0, (3, *GRID.shape)).astype(np.float32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,14 +36,6 @@ def test_attributes_are_text_and_times_are_nanoseconds(write_knmi: Write) -> Non
     assert all(isinstance(value, str) for value in sequence.attributes.values())
     assert sequence.times.dtype == np.dtype("datetime64[ns]")
     assert sequence.rain_rate.dtype == np.float32
-
-
-def test_six_knmi_frames_read_fast(real_data: Path) -> None:
-    paths = sorted((real_data / "knmi").glob("*.h5"))[:6]
-    read(paths)
-    start = time.process_time()  # not the clock on the wall: other work may share the processors
-    read(paths)
-    assert time.process_time() - start < 0.5
 
 
 def test_importing_loads_no_decoder() -> None:
