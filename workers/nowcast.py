@@ -83,16 +83,16 @@ def _release_or_fail(job: Job, context: Context, problem: Problem) -> None:
 
 def _forecast(job: Job, context: Context, lease: Lease) -> None:
     from model.runtime.predictor import choose, nowcast
-    from workers.frames import check_size, read_feed, read_upload
+    from workers.frames import read_feed, read_upload
 
+    max_pixels = context.settings.max_pixels
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         folder = Path(name)
         if job.kind == "feed":
-            sequence, info, note = read_feed(job, context.catalog)
+            sequence, info, note = read_feed(job, context.catalog, max_pixels)
         else:
-            sequence = read_upload(job, context.store, folder)
+            sequence = read_upload(job, context.store, folder, max_pixels)
             info, note = choose(sequence, job.model, context.catalog)
-        check_size(sequence, context.settings.max_pixels)
         lease.check()
         context.ledger.describe(job, model_used=info.reference, note=note)
         forecast = nowcast(

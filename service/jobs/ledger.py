@@ -126,16 +126,6 @@ class Ledger:
             raise UnknownJob(f"no nowcast {job_id!r}", where="id", mend="It may have been deleted after its retention")
         return _job(row._mapping)
 
-    def recent(self, limit: int = 50, *, status: JobStatus | None = None, feed: str | None = None) -> list[Job]:
-        """The newest jobs first."""
-        query = select(*_FIELDS).order_by(jobs.c.created.desc(), jobs.c.id).limit(limit)
-        if status is not None:
-            query = query.where(jobs.c.status == status.value)
-        if feed is not None:
-            query = query.where(jobs.c.feed == feed)
-        with self.engine.connect() as connection:
-            return [_job(row._mapping) for row in connection.execute(query)]
-
     def mark_queued(self, job_id: str) -> None:
         """The queue took the job's id."""
         self._change(jobs.c.id == job_id, queued=datetime.now(UTC))

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
+
+from service.jobs.ledger import jobs
 
 START_SECONDS = 60
 
@@ -26,6 +29,18 @@ class Stack:
     process: subprocess.Popen[str]
     data_dir: Path
     log: list[str]
+
+
+@pytest.fixture
+def all_jobs():
+    """Every job of a ledger, the newest first."""
+
+    def read(ledger):
+        query = select(jobs.c.id).order_by(jobs.c.created.desc())
+        with ledger.engine.connect() as connection:
+            return [ledger.get(job_id) for job_id in connection.execute(query).scalars()]
+
+    return read
 
 
 @pytest.fixture(scope="session")

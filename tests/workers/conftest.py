@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from service.embedded import Supervisor
-from service.jobs.ledger import Job, JobInput, JobStatus, Ledger, NewJob, new_job_id
+from service.jobs.ledger import Job, JobInput, JobStatus, Ledger, NewJob, jobs, new_job_id
 from service.settings import Settings
 from service.store import ObjectStore, upload_key
 from workers.context import Context, open_context
@@ -56,6 +57,14 @@ class Lab:
             store.put(key, path)
             inputs.append(JobInput(name=path.name, key=key, size=path.stat().st_size))
         return ledger.create(NewJob(model=model, steps=steps, inputs=tuple(inputs)), job_id=job_id)
+
+    @staticmethod
+    def jobs(ledger: Ledger, status: JobStatus | None = None) -> list[Job]:
+        """Every job (of that status), the newest first."""
+        query = select(jobs.c.id).order_by(jobs.c.created.desc())
+        with ledger.engine.connect() as connection:
+            found = [ledger.get(job_id) for job_id in connection.execute(query).scalars()]
+        return [job for job in found if status in (None, job.status)]
 
     @staticmethod
     def wait_finished(ledger: Ledger, job: Job) -> Job:

@@ -29,12 +29,12 @@ def folder(tmp_path: Path, settings: Settings) -> Path:
 
 
 @pytest.fixture
-def look(context: Context) -> Callable[[], dict[str, FeedRun]]:
+def look(context: Context, lab) -> Callable[[], dict[str, FeedRun]]:
     """Scan the feeds, run what is to be run, and say what became of each frame."""
 
     def do() -> dict[str, FeedRun]:
         scan(context)
-        for job in reversed(context.ledger.recent(status=JobStatus.ACCEPTED)):
+        for job in reversed(lab.jobs(context.ledger, JobStatus.ACCEPTED)):
             run(job.id, context)
         return {run.frame: run for run in context.feed_ledger.runs("north")}
 
@@ -150,12 +150,12 @@ def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, c
             lab.write_frames(folder / f"f{n}.npz", first=n)
             list(pool.map(scan_with, (context, other)))
     other.ledger.close()
-    jobs = context.ledger.recent(feed="north")
+    jobs = lab.jobs(context.ledger)
     assert sorted(job.inputs[-1]["name"] for job in jobs) == [f"f{n}.npz" for n in range(8)]
     again = open_context(context.settings)
     scan(again)
     again.ledger.close()
-    assert len(context.ledger.recent(feed="north")) == len(jobs)
+    assert len(lab.jobs(context.ledger)) == len(jobs)
 
 
 def test_a_nowcast_that_is_there_already_is_left_alone(look, lab, folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from model.core.catalog import SHIPPED_PACKAGES
 from model.readers import npz
+from service.api.errors import kind_of
 from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
 from service.store import input_key, job_prefix, result_key
 from workers import nowcast as nowcasts
@@ -73,11 +76,40 @@ def test_what_the_user_asked_wrongly_is_said(
     assert failed.problem["code"] == code
 
 
-def test_too_many_pixels_are_refused(context: Context, lab, tmp_path: Path) -> None:
-    small = type(context)(**{**context.__dict__, "settings": context.settings.model_copy(update={"max_pixels": 1000})})
-    failed = finished(small, lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3)))
+def write_declared(path: Path, *shape: int) -> Path:
+    """An .npz that only declares rain of that shape: reading it would find it cut short."""
+    with zipfile.ZipFile(path, "w") as archive:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        archive.writestr("rain_rate.npy", header.getvalue())
+        times = io.BytesIO()
+        np.save(times, np.datetime64("2026-06-01T12:00:00") + np.arange(shape[0]) * np.timedelta64(300, "s"))
+        archive.writestr("times.npy", times.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["upload", "feed"])
+def test_too_many_pixels_are_refused_before_they_are_read(context: Context, lab, tmp_path: Path, kind: str) -> None:
+    small = type(context)(
+        **{**context.__dict__, "settings": context.settings.model_copy(update={"max_pixels": 10_000})}
+    )
+    declared = write_declared(tmp_path / "a.npz", 3, 100, 100)
+    job = lab.upload(context.ledger, context.store, declared)
+    if kind == "feed":
+        job = context.ledger.create(feed_job(declared, tmp_path / "a.nc"))
+    failed = finished(small, job)
     assert failed.problem is not None
     assert failed.problem["code"] == "too-large"
+    assert failed.problem["where"] == "a.npz"
+    assert kind_of("too-large").status == 413
+
+
+def test_pixels_are_counted_over_all_files(context: Context, lab, tmp_path: Path) -> None:
+    frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n, size=50) for n in range(4)]
+    for max_pixels, status in ((9_999, JobStatus.FAILED), (10_000, JobStatus.SUCCESSFUL)):
+        settings = context.settings.model_copy(update={"max_pixels": max_pixels})
+        some = type(context)(**{**context.__dict__, "settings": settings})
+        assert finished(some, lab.upload(context.ledger, context.store, *frames)).status is status
 
 
 def test_the_default_model_falls_back_and_says_why(context: Context, lab, tmp_path: Path) -> None:

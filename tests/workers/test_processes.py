@@ -45,7 +45,7 @@ def _alive(context: Context) -> list[str]:
 def pool_children(parent: int) -> list[int]:
     """The worker's processes that run jobs."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=True
     )
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
@@ -139,7 +139,7 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
         lab.wait_until((folder / "f5.npz.nowcast.nc").exists, "the nowcast of frame 5")
     finally:
         again.stop()
-    jobs = context.ledger.recent(feed="north", status=JobStatus.SUCCESSFUL)
+    jobs = lab.jobs(context.ledger, JobStatus.SUCCESSFUL)
     assert sorted(job.inputs[-1]["name"] for job in jobs) == [f"f{n}.npz" for n in range(2, 6)]
     assert {name: (folder / name).stat().st_mtime_ns for name in published} == published
     context.ledger.close()

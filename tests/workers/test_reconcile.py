@@ -82,7 +82,7 @@ def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: Conte
     assert failed.problem["code"] == "worker-lost"
 
 
-def test_what_is_older_than_the_retention_is_deleted(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_older_than_the_retention_is_deleted(context: Context, lab, monkeypatch: pytest.MonkeyPatch) -> None:
     job, fresh = context.ledger.create(UPLOAD), context.ledger.create(UPLOAD)
     for made in (job, fresh):
         context.store.put(result_key(made.id), b"x")
@@ -93,7 +93,7 @@ def test_what_is_older_than_the_retention_is_deleted(context: Context, monkeypat
     monkeypatch.setattr(reconcile, "datetime", type("Later", (), {"now": staticmethod(lambda zone: later)}))
     reconcile.expire(context)
     assert not context.store.exists(result_key(job.id))
-    assert [left.id for left in context.ledger.recent()] == [fresh.id]
+    assert [left.id for left in lab.jobs(context.ledger)] == [fresh.id]
     assert context.store.exists(f"{job_prefix(fresh.id)}/result.nc")
 
 

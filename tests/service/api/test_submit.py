@@ -146,11 +146,11 @@ def broken_database(engine, begins, times):
 
 
 @pytest.mark.parametrize("times", [1, 99])
-def test_the_uploads_of_a_nowcast_that_was_recorded_stay_whatever_fails_then(gateway, context, times):
+def test_the_uploads_of_a_nowcast_that_was_recorded_stay_whatever_fails_then(gateway, context, all_jobs, times):
     before = uploads(context)
     with broken_database(context.ledger.engine, "SELECT", times):
         assert problem(post(gateway))["type"] == "/problems/internal"
-    [job] = context.ledger.recent(1)
+    job = all_jobs(context.ledger)[0]
     assert job.status == "accepted"
     assert context.store.get(job.inputs[0]["key"]) == b"not really"
     assert uploads(context) == before + 1

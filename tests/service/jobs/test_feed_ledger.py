@@ -35,18 +35,18 @@ def test_a_feed_begins_once_and_skips_its_backlog(feeds: FeedLedger) -> None:
     feeds.scanned("north", PROBLEM)
 
 
-def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Ledger) -> None:
+def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
     with ThreadPoolExecutor(4) as pool:
         made = [job for job in pool.map(lambda _: feeds.submit(frame("a"), NEW), range(8)) if job]
     assert len(made) == 1
-    assert [job.id for job in ledger.recent()] == made
+    assert [job.id for job in all_jobs(ledger)] == made
     [run] = feeds.runs("north")
     assert (run.job_id, run.status, run.state) == (made[0], JobStatus.ACCEPTED, RunState.SUBMITTED)
     assert run.is_of(frame("a"))
     assert not run.is_of(frame("a", size=2))
 
 
-def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledger) -> None:
+def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
     first = feeds.submit(frame("a"), NEW)
     assert first is not None
     feeds.wait(first)
@@ -56,7 +56,7 @@ def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledg
     assert second is not None
     assert feeds.submit(frame("a"), NEW, waiting) is None
     assert [run.job_id for run in feeds.runs("north")] == [second]
-    assert {job.id for job in ledger.recent()} == {first, second}
+    assert {job.id for job in all_jobs(ledger)} == {first, second}
 
 
 def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger: Ledger) -> None:
