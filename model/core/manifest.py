@@ -41,7 +41,7 @@ class Normalisation(Frozen):
 
 
 class Training(Frozen):
-    """What the weights come from."""
+    """What the weights come from. `held_out`: their scores on the held-out part, which chose them."""
 
     data_digest: str
     days: tuple[str, ...]
@@ -49,6 +49,7 @@ class Training(Frozen):
     iterations: int
     recipe: dict[str, Any]
     software: str
+    held_out: dict[str, float] = {}
 
 
 class Score(Frozen):

@@ -29,6 +29,15 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
         yield f"- Days: {', '.join(training.days)}. Part of each was held out to choose the weights."
         yield f"- Data digest (SHA-256 of each archive): `{training.data_digest}`."
     yield f"- Licence: {manifest.licence}.\n"
+    if training and training.held_out:
+        yield "## On the held-out part of the training events\n"
+        yield "CSI, its ratio to extrapolation's, and frequency bias; windows at all time steps, all leads pooled:\n"
+        thresholds = [key.removeprefix("csi_") for key in training.held_out if key.startswith("csi_")]
+        yield f"| | {' | '.join(f'{threshold} mm/h' for threshold in thresholds)} |"
+        yield f"|---|{'---|' * len(thresholds)}"
+        for metric in ("csi", "ratio", "bias"):
+            yield f"| {metric} | {' | '.join(_figure(training.held_out[f'{metric}_{t}']) for t in thresholds)} |"
+        yield ""
     if scores:
         yield "## Scores\n"
         yield f"Protocol {scores[0]['protocol']}: {scores[0]['protocol_description']}.\n"
@@ -37,8 +46,10 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
         yield from _tables(answer, seen=answer["archive_digest"] in trained_on)
     yield "## Where it is weak\n"
     yield "Like every deterministic nowcast it smooths: at long leads it draws rain areas and not single cells."
-    yield "The frequency bias tells how much wider than observed they are. What enters the domain is not known and"
-    yield "stays without data. Motion is estimated from optical flow and kept steady over the forecast."
+    yield "The frequency bias tells how much wider than observed they are: above 1, more rain area than falls."
+    yield "A ratio below 1 is a threshold at which extrapolation is the better forecast on that data."
+    yield "What enters the domain is not known and stays without data. Motion is estimated from optical flow and kept"
+    yield "steady over the forecast."
 
 
 def _tables(answer: Mapping[str, Any], *, seen: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ from model.export.card import write_card
 from model.export.onnx import export_step, largest_difference
 from model.nets.rain_nowcaster import RainNowcaster
 from model.nets.stack import StackConfig
-from model.train.loop import BEST
+from model.train.loop import BEST, LOG
 
 PARITY_LIMIT: Final = 1e-4
 PARITY_STEPS: Final = 12
@@ -54,7 +54,7 @@ def build_package(
         raise InputError(
             "this version exists, and versions never change", where=str(folder), mend="Give a new --version"
         )
-    net, recipe, iterations = load_run(run)
+    net, recipe, iterations, held_out = load_run(run)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as part:
         draft = Path(part) / version
@@ -73,7 +73,8 @@ def build_package(
                 mend="Report this run",
             )
         answers = [_of_these_weights(answer, f"{name}@{version}", sha256_of(draft / WEIGHTS)) for answer in scores]
-        manifest = _manifest(net, recipe, iterations, name, version, archives, answers)
+        training = _training(recipe, iterations, held_out, archives)
+        manifest = _manifest(net, recipe, training, name, version, answers)
         write_card(draft / CARD, manifest, answers, difference)
         files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
@@ -83,8 +84,8 @@ def build_package(
     return folder
 
 
-def load_run(run: Path) -> tuple[RainNowcaster, dict[str, Any], int]:
-    """The best network of a run, its recipe as kept beside it, and after how many iterations it was best.
+def load_run(run: Path) -> tuple[RainNowcaster, dict[str, Any], int, dict[str, float]]:
+    """The best network of a run, its recipe as kept beside it, after how many iterations it was best, and its scores.
 
     Raises:
         InputError: the folder is not a run.
@@ -92,6 +93,7 @@ def load_run(run: Path) -> tuple[RainNowcaster, dict[str, Any], int]:
     try:
         recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
         kept = torch.load(run / BEST, weights_only=True)
+        log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError as error:
         raise InputError(
             f"no {Path(error.filename).name}",
@@ -100,20 +102,21 @@ def load_run(run: Path) -> tuple[RainNowcaster, dict[str, Any], int]:
         ) from None
     net = RainNowcaster(StackConfig(**{**recipe["net"], "scales": tuple(recipe["net"]["scales"])}))
     net.load_state_dict(kept["ema"])
-    return net.eval(), recipe, int(kept["iteration"])
+    iteration = int(kept["iteration"])
+    scores: dict[str, float] = next((line for line in reversed(log) if line["iteration"] == iteration), {})
+    held_out = {key: round(value, 4) for key, value in scores.items() if key.startswith(("csi_", "ratio_", "bias_"))}
+    return net.eval(), recipe, iteration, held_out
 
 
 def _manifest(
     net: RainNowcaster,
     recipe: dict[str, Any],
-    iterations: int,
+    training: Training,
     name: str,
     version: str,
-    archives: Sequence[Archive],
     scores: Sequence[Mapping[str, Any]],
 ) -> Manifest:
     config = net.stack.config
-    days = sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
     windows = WindowConfig(**{**recipe["windows"], "step_minutes": tuple(recipe["windows"]["step_minutes"])})
     return Manifest(
         name=name,
@@ -125,17 +128,25 @@ def _manifest(
         time_step=TRAINED_FOR,
         frame_of_reference="lagrangian",
         stride=config.stride,
-        training=Training(
-            data_digest="+".join(archive.digest() for archive in archives),
-            days=tuple(days),
-            sources=tuple(_source_of(archive) for archive in archives),
-            iterations=iterations,
-            recipe=recipe,
-            software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
-        ),
+        training=training,
         scores=tuple(_scores_of(scores)),
         licence="Apache-2.0",
         variants={"fp32": GRAPH},
+    )
+
+
+def _training(
+    recipe: dict[str, Any], iterations: int, held_out: dict[str, float], archives: Sequence[Archive]
+) -> Training:
+    days = sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
+    return Training(
+        data_digest="+".join(archive.digest() for archive in archives),
+        days=tuple(days),
+        sources=tuple(_source_of(archive) for archive in archives),
+        iterations=iterations,
+        recipe=recipe,
+        software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
+        held_out=held_out,
     )
 
 
