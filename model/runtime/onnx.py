@@ -13,11 +13,13 @@ from model.core.catalog import ModelInfo
 from model.core.errors import BadPackage
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
-from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
+from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.runtime.motion import advect, estimate_motion, trajectories
 from model.runtime.tiles import Tile, tiles_of
 
 INPUTS = ("fraction", "valid", "conditions")
+HEAVIEST_QUANTILE = 0.9999
+WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
 
 
 class OneStepSession:
@@ -41,10 +43,13 @@ class OneStepSession:
         self.device = "cuda" if self.session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
         self.states = [item for item in self.session.get_inputs() if item.name not in INPUTS]
 
-    def run(self, fraction: FloatArray, valid: FloatArray, step_minutes: float, leads: int) -> Iterator[FloatArray]:
+    def run(
+        self, fraction: FloatArray, valid: FloatArray, step_minutes: float, leads: int, *, ceiling: float = 1.0
+    ) -> Iterator[FloatArray]:
         """Yield `leads` frames [y, x] after `fraction` and `valid` [t, y, x], whose sides fit the graph's stride.
 
         A large domain goes through as tiles; each keeps its own states, and all see the blended frame at each step.
+        No fraction exceeds `ceiling`, neither in an answer nor where the graph reads its own answer.
         """
         newest = len(fraction) - 1
         tiles = tiles_of((fraction.shape[1], fraction.shape[2]), max(self._strides()))
@@ -58,7 +63,7 @@ class OneStepSession:
             for tile, binding in zip(tiles, bindings, strict=True):
                 answer = self._step(binding, _cut(frame, tile), _cut(known, tile), conditions)
                 blend[tile.rows, tile.columns] += tile.weight * answer
-            frame = blend
+            frame = np.minimum(blend, np.float32(ceiling))
             if index >= newest:
                 yield frame
 
@@ -130,12 +135,23 @@ class OnnxPredictor:
             np.pad(known.astype(np.float32), pad),
             sequence.time_step_minutes(),
             steps,
+            ceiling=heaviest(fraction),
         )
         ny, nx = sequence.grid.shape
         arrivals = trajectories(motion, steps) if lagrangian else None
         for answer in answers:
             frame = np.where(known[-1], hko7_rain_rate_mm_h(answer[:ny, :nx]), np.float32(np.nan))
             yield advect(frame, next(arrivals)) if arrivals else frame
+
+
+def heaviest(fraction: FloatArray) -> float:
+    """The fraction that 1 in 10 000 of the wet pixels exceeds; 1 where none is wet.
+
+    A forecast stays below it. Scores at 10 mm/h do not punish a network for letting a hail core grow without end, and
+    it does; a single pixel of clutter is no licence for it either.
+    """
+    wet = fraction[fraction >= WET_FRACTION]  # NaN is not
+    return float(np.quantile(wet, HEAVIEST_QUANTILE)) if wet.size else 1.0
 
 
 def padding(shape: tuple[int, int], stride: int) -> list[tuple[int, int]]:

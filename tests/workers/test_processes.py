@@ -18,7 +18,7 @@ from service.store import job_prefix, result_key
 from workers.context import Context, open_context
 
 LONG = {"steps": 120}
-SIZE = 500
+SIZE = 900
 
 
 @pytest.fixture

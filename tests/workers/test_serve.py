@@ -106,7 +106,7 @@ def test_what_was_begun_before_a_stop_is_finished_after_the_next_start(
     assert get(f"{address(first)}/healthz") == 200
     small = lab.upload(ledger, store, lab.write_frames(tmp_path / "small.npz", count=3))
     assert lab.wait_finished(ledger, small).status is JobStatus.SUCCESSFUL
-    big = lab.write_frames(tmp_path / "big.npz", count=3, size=400)
+    big = lab.write_frames(tmp_path / "big.npz", count=3, size=1200)  # seconds of work on an idle machine
     long = lab.upload(ledger, store, big, steps=120)
     lab.wait_running(ledger, long)
     first.terminate()

@@ -75,6 +75,14 @@ def test_the_network_answers_to_the_context_and_not_to_the_newest_frame_alone():
     assert np.nanmax(np.abs(forecasts[0] - forecasts[1])) > 0.05
 
 
+def test_a_hail_core_does_not_grow_without_end():
+    rows, columns = np.mgrid[:96, :96]
+    core = 80 * np.exp(-((rows - 48) ** 2 + (columns - 48) ** 2) / 200).astype(np.float32)
+    growing = core * np.array([0.4, 0.6, 0.8, 1.0], np.float32)[:, None, None]
+    forecast = nowcast(still(growing, minutes=(0, 10, 20, 30)), predictor("rain-ms-predrnn"), 12).rain_rate
+    assert 5 < np.nanmax(forecast) <= 80.1
+
+
 def test_the_network_beats_persistence_on_moving_storms():
     sequence = storms(shape=(192, 192), frames=10, seed=11)
     seen, truth = sequence.last(10), sequence.rain_rate[4:]
