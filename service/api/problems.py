@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.core.errors import InputError
 from service.api.errors import KINDS, JobState, kind_of
@@ -95,7 +96,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InputError, _input_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _our_failure)
+    app.add_middleware(AnswerFailures)
 
 
 async def _input_error(request: Request, error: Exception) -> Response:
@@ -136,7 +137,33 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return answer(item, error.headers)
 
 
-async def _our_failure(request: Request, error: Exception) -> Response:
+class AnswerFailures:
+    """Answers what no handler knows with a 500 problem.
+
+    Starlette's own last handler raises the error again once it has answered, and the server then drops the
+    connection: a client that reuses it for its next request finds it reset.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                raise
+            await _our_failure(Request(scope), error)(scope, receive, send)
+
+
+def _our_failure(request: Request, error: Exception) -> Response:
     item = problem("internal", "the service failed to answer", mend="Try again; if it stays, report the id")
     item.id = _logged(request, error)
     return answer(item)

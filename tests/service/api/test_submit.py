@@ -1,3 +1,5 @@
+import http.client
+
 """Asking for a nowcast: what is accepted, and what is refused at once."""
 
 from contextlib import contextmanager
@@ -161,3 +163,17 @@ def test_the_uploads_of_a_nowcast_that_could_not_be_recorded_are_deleted(gateway
     with broken_database(context.ledger.engine, "INSERT", 1):
         assert problem(post(gateway))["type"] == "/problems/internal"
     assert uploads(context) == before
+
+
+def test_a_failure_of_ours_keeps_the_connection(gateway, context):
+    connection = http.client.HTTPConnection(gateway.base_url.host, gateway.base_url.port, timeout=30)
+    with broken_database(context.ledger.engine, "SELECT", 99):
+        connection.request("GET", "/v1/nowcasts/any")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[:1]) == (500, b"{")
+    socket = connection.sock
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    assert socket is not None
+    assert connection.sock is socket
+    connection.close()
