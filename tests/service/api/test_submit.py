@@ -1,7 +1,6 @@
-import http.client
-
 """Asking for a nowcast: what is accepted, and what is refused at once."""
 
+import http.client
 from contextlib import contextmanager
 
 import pytest
