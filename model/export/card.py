@@ -48,6 +48,9 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
     yield "Like every deterministic nowcast it smooths: at long leads it draws rain areas and not single cells."
     yield "The frequency bias tells how much wider than observed they are: above 1, more rain area than falls."
     yield "A ratio below 1 is a threshold at which extrapolation is the better forecast on that data."
+    if training and "windows" in training.recipe:
+        horizon = training.recipe["windows"]["horizon_minutes"]
+        yield f"It was trained on leads to {horizon:g} min: what it forecasts beyond has not been scored."
     yield "What enters the domain is not known and stays without data. Motion is estimated from optical flow and kept"
     yield "steady over the forecast."
 
