@@ -90,6 +90,7 @@ export function viewer() {
   at("slider").addEventListener("input", (event) => { stop(); show(Number(event.target.value)); });
   at("stage").addEventListener("keydown", stageKeys);
   at("stage").addEventListener("click", (event) => {
+    at("stage").blur(); // who clicks has a mouse: the arrow keys stay with time
     const box = at("picture").getBoundingClientRect();
     const fraction = (value) => Math.max(0, Math.min(1, value));
     panel.ask({ x: fraction((event.clientX - box.left) / box.width), y: fraction((event.clientY - box.top) / box.height) });

@@ -95,6 +95,9 @@ def test_from_the_sample_to_the_rain_in_a_town(page, stack):
     answer = page.locator("#point-answer")
     expect(answer).to_contain_text(re.compile("rain|dry|no data", re.IGNORECASE))
     expect(page.locator("#chart svg")).to_be_visible()
+    shown = valid.inner_text()
+    page.keyboard.press("ArrowLeft")  # after a click on the map, too, the arrow keys step through time
+    expect(valid).not_to_have_text(shown)
     page.get_by_text("The numbers").click()
     expect(page.locator("#point-table tbody tr")).to_have_count(page.locator("#ticks span").count())
     page.get_by_label("Longitude").fill("0")
