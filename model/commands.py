@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from model.core.catalog import AUTO, Catalog, ModelInfo
+from model.core.catalog import AUTO, ModelInfo, catalog_with
 from model.core.errors import InputError
 from model.core.forecast import Forecast, write_netcdf
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
@@ -22,12 +22,6 @@ from model.readers import read
 from model.runtime.load import load_predictor
 from model.runtime.predictor import choose
 from model.runtime.predictor import nowcast as run_nowcast
-
-
-def catalog_of(packages: Path | None) -> Catalog:
-    """The shipped packages, and those of a folder: in the service's order."""
-    return Catalog((*Catalog().folders, packages)) if packages else Catalog()
-
 
 packages_option = click.option(
     "--packages",
@@ -59,7 +53,7 @@ def nowcast(
     """Forecast rain from radar FILES and write it to a CF-netCDF file."""
     if not out.parent.is_dir():
         raise InputError("the folder does not exist", where=str(out.parent), mend="Make it, or choose another --out")
-    catalog = catalog_of(packages)
+    catalog = catalog_with(packages)
     catalog.find(reference).check_steps(steps)
     sequence = read(files, variable=variable, zr=zr)
     info, note = choose(sequence, reference, catalog)
@@ -133,7 +127,7 @@ def models() -> None:
 @packages_option
 def list_models(as_json: bool, packages: Path | None) -> None:
     """Every model and version."""
-    found = catalog_of(packages).models()
+    found = catalog_with(packages).models()
     if as_json:
         click.echo(json.dumps([info.model_dump(mode="json", exclude={"folder"}) for info in found], indent=2))
         return
@@ -151,4 +145,4 @@ def list_models(as_json: bool, packages: Path | None) -> None:
 @packages_option
 def show_model(reference: str, packages: Path | None) -> None:
     """What is known of one model, as JSON, its scores with their protocol included."""
-    click.echo(catalog_of(packages).find(reference).model_dump_json(indent=2))
+    click.echo(catalog_with(packages).find(reference).model_dump_json(indent=2))

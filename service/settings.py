@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model.core.catalog import SHIPPED_PACKAGES, Catalog
+from model.core.catalog import Catalog, catalog_with
 from model.core.errors import InputError
 
 
@@ -148,4 +148,4 @@ def load_settings(**overrides: object) -> Settings:
 
 def catalog(settings: Settings) -> Catalog:
     """The models that can run here."""
-    return Catalog((SHIPPED_PACKAGES, settings.packages_folder))
+    return catalog_with(settings.packages_folder)

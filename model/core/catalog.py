@@ -150,6 +150,11 @@ class Catalog:
         return packages, bad
 
 
+def catalog_with(folder: Path | None) -> Catalog:
+    """The shipped packages, then those of a folder of one's own: one order for the commands and the service."""
+    return Catalog((SHIPPED_PACKAGES, folder) if folder else (SHIPPED_PACKAGES,))
+
+
 def _check_alone(info: ModelInfo, packages: Sequence[ModelInfo]) -> None:
     for other in packages:
         if other.reference == info.reference and other.digest != info.digest:

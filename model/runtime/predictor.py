@@ -62,20 +62,25 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[M
     """
     info = catalog.find(reference)
     try:
-        check_fits(sequence, info)
+        fitting_frames(sequence, info)
     except InputError as misfit:
         if reference != AUTO or info is EXTRAPOLATION or len(sequence) < EXTRAPOLATION.input_frames:
             raise
-        check_fits(sequence, EXTRAPOLATION)
+        fitting_frames(sequence, EXTRAPOLATION)
         return EXTRAPOLATION, f"{info.reference} does not fit the input: {misfit.what}"
     if reference == AUTO and info is EXTRAPOLATION:
         return info, f"the default model {DEFAULT_MODEL} is not installed"
     return info, ""
 
 
-def check_fits(sequence: FrameSequence, info: ModelInfo) -> None:
-    """Raise TooFewFrames, IrregularTimeStep or NoData where `info` cannot run on the newest frames."""
-    step = sequence.newest_regular(info.input_frames).time_step_minutes()
+def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
+    """The newest frames, as many as `info` wants.
+
+    Raises:
+        TooFewFrames, IrregularTimeStep, NoData: `info` cannot run on them.
+    """
+    newest = sequence.newest_regular(info.input_frames)
+    step = newest.time_step_minutes()
     if not info.time_step.holds(step):
         low, high = info.time_step.min_minutes, info.time_step.max_minutes
         raise IrregularTimeStep(
@@ -83,6 +88,7 @@ def check_fits(sequence: FrameSequence, info: ModelInfo) -> None:
             where="input",
             mend=f"Give frames every {low:g} to {high:g} min, or choose the model extrapolation",
         )
+    return newest
 
 
 def nowcast(
@@ -101,8 +107,7 @@ def nowcast(
     """
     info = predictor.info
     info.check_steps(steps)
-    check_fits(sequence, info)
-    newest = sequence.newest_regular(info.input_frames)
+    newest = fitting_frames(sequence, info)
     step_minutes = newest.time_step_minutes()
     info.check_steps(steps, step_minutes)
     frames = np.empty((steps, *sequence.grid.shape), np.float32)

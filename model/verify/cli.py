@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from model.core.catalog import Catalog, info_of
+from model.core.catalog import Catalog, catalog_with, info_of
 from model.core.manifest import WEIGHTS, read_manifest
 from model.data.archive import Archive
 from model.runtime.load import load_predictor
@@ -36,11 +37,11 @@ METRICS = ("csi", "pod", "far", "bias")
 def verify(models: tuple[str, ...], folder: Path, protocol_name: str, packages: Path | None, as_json: bool) -> None:
     """Score MODELS (names, NAME@VERSION, or a package's folder) by threshold and lead time, in one table."""
     archive = Archive(folder)
-    catalog = Catalog((*Catalog().folders, packages)) if packages else Catalog()
+    catalog = catalog_with(packages)
     predictors = [_predictor(name, catalog) for name in models]
     protocol = PROTOCOLS[protocol_name]
     console = Console(stderr=True)
-    with console.status("verifying") if console.is_terminal else _Quiet():
+    with console.status("verifying") if console.is_terminal else nullcontext():
         counts, starts = run_verification(archive, predictors, protocol)
     leads = [
         round(archive.step_minutes * (lead + 1), 3)
@@ -76,12 +77,6 @@ def verify(models: tuple[str, ...], folder: Path, protocol_name: str, packages: 
             row = [*count.csi[index], np.nanmean(count.csi[index]), np.nanmean(count.bias[index])]
             table.add_row(name, *(f"{value:.3f}" for value in row))
         Console().print(table)
-
-
-class _Quiet:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def _predictor(name: str, catalog: Catalog) -> Predictor:
