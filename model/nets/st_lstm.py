@@ -1,59 +1,60 @@
-"""ST-LSTM: the cell of PredRNN (Wang et al., NeurIPS 2017; arXiv 2103.09504, equations 2).
+"""ST-LSTM: the cell of PredRNN and PredRNN-V2 (Wang et al., NeurIPS 2017; arXiv 2103.09504, equations 2 and 4).
 
 A cell holds two memories: C, its own from step to step, and M, which it takes from the layer below, changes, and
-hands to the layer above.
+hands to the layer above. PredRNN-V2 is this cell too: its decoupling loss (`model.losses.decoupling_loss`) looks at what
+each step writes to C and to M. With actions it is the action-conditioned cell (equation 6).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor, nn
 
-CellState = tuple[Tensor, Tensor]
-"""(H, C), each [b, hidden, y, x]."""
+from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec, fused, heard
 
 
-class STLSTM(nn.Module):
-    """One ST-LSTM cell. It holds no state: `step(x, m, (h, c)) -> (h, m, (h, c))`.
+class STLSTM(Cell):
+    """Gates g, i, f of C; g', i', f' of M; one output gate o of both."""
 
-    `forget_bias` is added to both forget gates before the sigmoid (1 in the authors' code, 0 in MS-RNN's).
-    """
+    zigzags = True
 
-    def __init__(self, in_channels: int, hidden: int, *, kernel: int, forget_bias: float, bias: bool) -> None:
+    def __init__(self, in_channels: int, hidden: int, config: CellConfig) -> None:
         super().__init__()
         self.hidden = hidden
-        self.forget_bias = forget_bias
+        self.forget_bias = config.forget_bias
+        self.from_x = config.gates(in_channels, 7 * hidden)  # g i f, g' i' f', o
+        self.from_h = config.gates(hidden, 4 * hidden)  # g i f, o
+        self.from_m = config.gates(hidden, 3 * hidden)  # g' i' f'
+        self.from_memories = config.gates(2 * hidden, hidden)  # o
+        self.merge = config.pointwise(2 * hidden, hidden)
+        self.from_action = config.gates_of_action(4 * hidden)
 
-        def conv(inputs: int, outputs: int, size: int = kernel) -> nn.Conv2d:
-            return nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias)
+    def states(self) -> Sequence[StateSpec]:
+        """H and C; M travels."""
+        return [StateSpec("h", self.hidden), StateSpec("c", self.hidden)]
 
-        self.from_x = conv(in_channels, 7 * hidden)  # g i f, g' i' f', o
-        self.from_h = conv(hidden, 4 * hidden)  # g i f, o
-        self.from_m = conv(hidden, 3 * hidden)  # g' i' f'
-        self.from_memories = conv(2 * hidden, hidden)  # o
-        self.merge = conv(2 * hidden, hidden, 1)
-
-    def step(self, x: Tensor, m: Tensor, state: CellState) -> tuple[Tensor, Tensor, CellState]:
-        """One time step: x [b, in, y, x], M from the layer below and (H, C) from the step before.
-
-        Returns H (the layer's output), the new M, and the new (H, C), all [b, hidden, y, x].
-        """
+    def step(self, below: Below, state: State) -> tuple[Above, State]:
+        """One time step: x [b, in, y, x], M from below and (H, C) of the step before, each [b, hidden, y, x]."""
         h, c = state
-        xg, xi, xf, xg_m, xi_m, xf_m, xo = self.from_x(x).split(self.hidden, dim=1)
-        hg, hi, hf, ho = self.from_h(h).split(self.hidden, dim=1)
-        mg, mi, mf = self.from_m(m).split(self.hidden, dim=1)
+        m = heard(below.m, "memory M")
+        xg, xi, xf, xg_m, xi_m, xf_m, xo = self.from_x(below.x).chunk(7, dim=1)
+        hg, hi, hf, ho = fused(self.from_h(h), self.from_action, below.action).chunk(4, dim=1)
+        mg, mi, mf = self.from_m(m).chunk(3, dim=1)
 
         g = torch.tanh(xg + hg)
         i = torch.sigmoid(xi + hi)
         f = torch.sigmoid(xf + hf + self.forget_bias)
-        c = f * c + i * g
+        written_c = i * g
+        c = f * c + written_c
 
         g_m = torch.tanh(xg_m + mg)
         i_m = torch.sigmoid(xi_m + mi)
         f_m = torch.sigmoid(xf_m + mf + self.forget_bias)
-        m = f_m * m + i_m * g_m
+        written_m = i_m * g_m
+        m = f_m * m + written_m
 
         memories = torch.cat([c, m], dim=1)
         o = torch.sigmoid(xo + ho + self.from_memories(memories))
         h = o * torch.tanh(self.merge(memories))
-        return h, m, (h, c)
+        return Above(h=h, o=o, m=m, increments=(written_c, written_m)), (h, c)

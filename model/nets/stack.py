@@ -1,115 +1,253 @@
-"""One stack of recurrent cells: PredRNN where every layer has scale 1, MS-PredRNN where scales go down and up again.
+"""One stack for every cell: plain where all layers have scale 1, multi-scale (MS-RNN) where scales go down and up again.
 
-The memory M zigzags: up through the layers within a step, and from the last layer into the first of the next step
-(PredRNN, arXiv 2103.09504, figure 2). Across scales (MS-RNN, arXiv 2206.03010, figure 4) H and M are max-pooled by 2
-on the way down and upsampled bilinearly on the way up; on the way up H, and only H, is summed with the output of the
-layer of the same scale on the way down.
+Within a step each layer hears the one below; the memory M goes up with it, and from the last layer into the first of the
+next step (PredRNN's zigzag, arXiv 2103.09504, figure 2). Across scales (MS-RNN, arXiv 2206.03010, figure 4) all that goes
+up is max-pooled by 2 on the way down and upsampled bilinearly on the way up; on the way up H, and only H, is summed with
+the output of the layer of the same scale on the way down.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.nets.st_lstm import STLSTM, CellState
+from model.nets.causal_lstm import CausalLSTM, GradientHighwayUnit
+from model.nets.cell import Above, Below, Cell, CellConfig, Dialect, State, StateSpec
+from model.nets.conv_lstm import ConvLSTM
+from model.nets.embedding import ActionEmbedding, Embedding, PatchEmbedding, StridedEmbedding
+from model.nets.mim import MIM
+from model.nets.motion_gru import MotionCell
+from model.nets.st_lstm import STLSTM
+from model.nets.traj_gru import TrajGRU
+
+CELLS: dict[str, type[Cell]] = {
+    "conv-lstm": ConvLSTM,
+    "traj-gru": TrajGRU,
+    "st-lstm": STLSTM,
+    "causal-lstm": CausalLSTM,
+    "mim": MIM,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
-    """A stack of ST-LSTM layers.
+    """A stack of recurrent layers.
 
-    `scales`: per layer, by how much its grid is coarser than the embedded frame; neighbours differ by 1 or 2 times.
-    `patch`: side of the square of pixels that becomes channels (space to depth), as in PredRNN.
-    `embed`: a 1x1 convolution before the first layer, as in MS-RNN. `in_channels`: planes per pixel of the input.
+    `hidden`: channels of every layer, or of each. `scales`: per layer, by how much its grid is coarser than the embedded
+    frame; neighbours differ by 1 or 2 times. `motion`: a MotionGRU after each layer but the last (MotionRNN).
+    `gradient_highway`: a GHU before the second layer (PredRNN++). `decoupled`: has the projection W of the decoupling
+    loss (PredRNN-V2). `patch`, `embed`, `embed_skips`: see `model.nets.embedding`. `grid`: (rows, columns) of frames,
+    where weights are per pixel and the network is bound to them. The rest: see `CellConfig`.
     """
 
-    hidden: int
+    cell: Literal["conv-lstm", "traj-gru", "st-lstm", "causal-lstm", "mim"] = "st-lstm"
+    hidden: int | tuple[int, ...]
     scales: tuple[int, ...]
     kernel: int
-    patch: int
-    in_channels: int = 1
-    out_channels: int = 1
-    conditions: int = 0
-    embed: bool = False
+    patch: int = 1
+    embed: Literal["none", "pointwise", "strided"] = "none"
+    embed_skips: bool = False
+    motion: bool = False
+    gradient_highway: bool = False
+    decoupled: bool = False
     forget_bias: float = 1.0
     bias: bool = True
+    layer_norm: bool = False
+    grid: tuple[int, int] | None = None
+    dialect: Dialect = "authors"
+    links: int = 10
 
     def __post_init__(self) -> None:
-        if self.scales[0] != 1 or self.scales[-1] != 1:
-            raise ValueError(f"scales {self.scales} must begin and end with 1")
-        for below, above in zip(self.scales[:-1], self.scales[1:], strict=True):
+        scales, widths = self.scales, self.widths
+        if scales[0] != 1 or scales[-1] != 1:
+            raise ValueError(f"scales {scales} must begin and end with 1")
+        for below, above in zip(scales[:-1], scales[1:], strict=True):
             if above not in (below, 2 * below) and below != 2 * above:
-                raise ValueError(f"scales {self.scales}: {below} and {above} are not neighbours")
+                raise ValueError(f"scales {scales}: {below} and {above} are not neighbours")
+        if len(widths) != len(scales):
+            raise ValueError(f"hidden {self.hidden} and scales {scales} differ in length")
+        if len(set(widths)) > 1 and (self.cell != "causal-lstm" or max(scales) > 1 or self.motion):
+            raise ValueError(f"hidden {self.hidden}: only a plain stack of Causal LSTMs may differ from layer to layer")
+        if self.gradient_highway and len(scales) < 2:
+            raise ValueError("a gradient highway lies between the first two layers: one is not enough")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each layer."""
+        return (self.hidden,) * len(self.scales) if isinstance(self.hidden, int) else self.hidden
+
+    @property
+    def first_stride(self) -> int:
+        """Pixels of a frame per pixel of the first layer."""
+        return self.patch * (4 if self.embed == "strided" else 1)
 
     @property
     def stride(self) -> int:
         """Both sides of a frame must be multiples of this."""
-        return self.patch * max(self.scales)
+        return self.first_stride * max(self.scales) * (2 if self.motion else 1)
 
 
-State = tuple[Tensor, ...]
-"""H and C of each layer, first to last, then M: [b, hidden, y / s, x / s] at the layer's scale s times the patch."""
+class StackStep(NamedTuple):
+    """What a step answers: the frame [b, out, y, x], the new state, and per layer its H and what it wrote to C and M."""
+
+    answer: Tensor
+    state: State
+    outputs: list[Tensor]
+    increments: list[tuple[Tensor, Tensor]]
 
 
 class RecurrentStack(nn.Module):
-    """PredRNN or MS-PredRNN, one step at a time; it holds no state."""
+    """Any cell at any scales, one step at a time; it holds no state.
 
-    def __init__(self, config: StackConfig) -> None:
+    `inputs` and `outputs`: planes of a frame. `conditions`: numbers per frame that become planes of the input.
+    `actions`: conditioning fields per frame, which are fused with every layer's H.
+    """
+
+    def __init__(
+        self, config: StackConfig, *, inputs: int = 1, outputs: int = 1, conditions: int = 0, actions: int = 0
+    ) -> None:
         super().__init__()
         self.config = config
-        patch_channels = config.in_channels * config.patch**2 + config.conditions
-        self.embed = nn.Conv2d(patch_channels, config.hidden, 1, bias=config.bias) if config.embed else nn.Identity()
-        first = config.hidden if config.embed else patch_channels
-        self.cells = nn.ModuleList(
-            STLSTM(
-                first if layer == 0 else config.hidden,
-                config.hidden,
-                kernel=config.kernel,
-                forget_bias=config.forget_bias,
-                bias=config.bias,
+        first, last = config.widths[0], config.widths[-1]
+        planes = {"patch": config.patch, "inputs": inputs, "conditions": conditions, "outputs": outputs}
+        if config.embed == "strided":
+            strided = {"kernel": config.kernel, "skips": config.embed_skips}
+            self.embedding: Embedding = StridedEmbedding(**planes, hidden=first, bias=config.bias, **strided)
+        else:
+            pointwise = config.embed == "pointwise"
+            self.embedding = PatchEmbedding(**planes, hidden=first, last=last, bias=config.bias, pointwise=pointwise)
+        self.cells = nn.ModuleList(self._cell(layer, bool(actions)) for layer in range(len(config.scales)))
+        self.highway_unit = GradientHighwayUnit(first, self._of_layer(1, 0)) if config.gradient_highway else None
+        authors_motion = config.motion and config.dialect == "authors"
+        self.highway_start = nn.Conv2d(self.embedding.features, first, 1, bias=config.bias) if authors_motion else None
+        self.decouple = nn.Conv2d(first, first, 1, bias=config.bias) if config.decoupled else None
+        self.action = (
+            ActionEmbedding(
+                actions=actions, hidden=first, embedding=self.embedding, kernel=config.kernel, bias=config.bias
             )
-            for layer in range(len(config.scales))
+            if actions
+            else None
         )
-        self.output = nn.Conv2d(config.hidden, config.out_channels * config.patch**2, 1, bias=config.bias)
+
+    def layers(self) -> list[Cell]:
+        """The cells, first to last."""
+        return [cell for cell in self.cells if isinstance(cell, Cell)]
+
+    def states(self) -> list[StateSpec]:
+        """Every state tensor, in order: of the first layer (h1, c1, ...), of the next, ..., z, m; strides in pixels."""
+        first_stride = self.config.first_stride
+        specs = [
+            StateSpec(f"{spec.name}{layer + 1}", spec.channels, spec.stride * scale * first_stride)
+            for layer, (cell, scale) in enumerate(zip(self.layers(), self.config.scales, strict=True))
+            for spec in cell.states()
+        ]
+        if self.highway_unit is not None:
+            specs.append(StateSpec("z", self.config.widths[0], self.config.scales[1] * first_stride))
+        if self.layers()[0].zigzags:
+            specs.append(StateSpec("m", self.config.widths[-1], first_stride))
+        return specs
 
     def initial_state(self, batch: int, height: int, width: int, like: Tensor) -> State:
         """Zeros for frames of `height` x `width` pixels."""
+        return tuple(
+            like.new_zeros(batch, spec.channels, height // spec.stride, width // spec.stride) for spec in self.states()
+        )
 
-        def zeros(scale: int) -> Tensor:
-            stride = self.config.patch * scale
-            return like.new_zeros(batch, self.config.hidden, height // stride, width // stride)
-
-        return (*(zeros(scale) for scale in self.config.scales for _ in "hc"), zeros(1))
-
-    def step(self, frame: Tensor, state: State, conditions: Tensor | None = None) -> tuple[Tensor, State]:
-        """One time step: frame [b, in, y, x], conditions [b, n] (one plane each) -> answer [b, out, y, x], state."""
-        x = functional.pixel_unshuffle(frame, self.config.patch)
-        if conditions is not None:
-            planes = conditions[:, :, None, None].expand(-1, -1, x.shape[2], x.shape[3])
-            x = torch.cat([x, planes], dim=1)
-        x = self.embed(x)
-
-        m = state[-1]
+    def step(
+        self, frame: Tensor, state: State, conditions: Tensor | None = None, action: Tensor | None = None
+    ) -> StackStep:
+        """One time step: frame [b, in, y, x], conditions [b, n], action fields [b, n, y, x]."""
+        layers, scales = self.layers(), self.config.scales
+        own, z, m = self._split(state)
+        x, skips = self.embedding.encode(frame, conditions)
+        below = Below(
+            x=x,
+            m=m,
+            highway=None if self.highway_start is None else self.highway_start(x),
+            action=None if self.action is None or action is None else self.action(action),
+        )
         new_state: list[Tensor] = []
-        descending: dict[int, Tensor] = {}
-        scale_below = 1
-        for layer, (cell, scale) in enumerate(zip(self.cells, self.config.scales, strict=True)):
-            if scale > scale_below:
-                x, m = functional.max_pool2d(x, 2), functional.max_pool2d(m, 2)
-            elif scale < scale_below:
-                x = _upsample(x) + descending[scale]
-                m = _upsample(m)
-            assert isinstance(cell, STLSTM)  # noqa: S101  (narrows nn.ModuleList's element type)
-            layer_state: CellState = (state[2 * layer], state[2 * layer + 1])
-            x, m, (h, c) = cell.step(x, m, layer_state)
-            new_state += [h, c]
-            descending.setdefault(scale, x)
-            scale_below = scale
-        answer = functional.pixel_shuffle(self.output(x), self.config.patch)
-        return answer, (*new_state, m)
+        outputs: list[Tensor] = []
+        increments: list[tuple[Tensor, Tensor]] = []
+        descended: dict[int, Tensor] = {}
+        for layer, cell in enumerate(layers):
+            if layer:
+                below = _between(below, own[layer - 1][0], scales[layer - 1], scales[layer], descended)
+            if layer == 1 and self.highway_unit is not None and z is not None:
+                z = self.highway_unit.step(below.x, z)
+                below = below._replace(x=z)
+            above, new = cell.step(below, own[layer])
+            new_state += new
+            outputs.append(above.h)
+            if above.increments is not None:
+                increments.append(above.increments)
+            descended.setdefault(scales[layer], above.h)
+            below = _upwards(above, below.action)
+        answer = self.embedding.decode(below.x, skips)
+        travelling = [tensor for tensor in (z, below.m) if tensor is not None]
+        return StackStep(answer, (*new_state, *travelling), outputs, increments)
+
+    def _split(self, state: State) -> tuple[list[State], Tensor | None, Tensor | None]:
+        """The state of each layer, Z, and M."""
+        left = list(state)
+        own = []
+        for cell in self.layers():
+            count = len(cell.states())
+            own.append(tuple(left[:count]))
+            left = left[count:]
+        z = left.pop(0) if self.highway_unit is not None else None
+        m = left.pop(0) if self.layers()[0].zigzags else None
+        if left or len(state) != len(self.states()):
+            raise ValueError(f"a state of {len(state)} tensors, this stack has {len(self.states())}")
+        return own, z, m
+
+    def _of_layer(self, layer: int, actions: int) -> CellConfig:
+        config = self.config
+        stride = config.first_stride * config.scales[layer]
+        return CellConfig(
+            kernel=config.kernel,
+            forget_bias=config.forget_bias,
+            bias=config.bias,
+            layer_norm=config.layer_norm,
+            grid=(config.grid[0] // stride, config.grid[1] // stride) if config.grid else None,
+            dialect=config.dialect,
+            links=config.links,
+            actions=actions,
+        )
+
+    def _cell(self, layer: int, conditioned: bool) -> Cell:
+        """The cell of a layer; MIM's first is an ST-LSTM."""
+        config, widths = self.config, self.config.widths
+        of_layer = self._of_layer(layer, widths[0] if conditioned else 0)
+        in_channels = widths[layer - 1] if layer else self.embedding.features
+        if config.cell == "causal-lstm":
+            cell: Cell = CausalLSTM(in_channels, widths[layer], of_layer, memory_in=widths[layer - 1])
+        else:
+            kind = STLSTM if config.cell == "mim" and layer == 0 else CELLS[config.cell]
+            cell = kind(in_channels, widths[layer], of_layer)
+        return MotionCell(cell, of_layer, last=layer == len(widths) - 1) if config.motion else cell
+
+
+def _upwards(above: Above, action: Tensor | None) -> Below:
+    """What a layer handed up, as the next one's input."""
+    return Below(x=above.h, m=above.m, d=above.d, highway=above.highway, action=action)
+
+
+def _between(below: Below, h_before: Tensor, scale_below: int, scale: int, descended: dict[int, Tensor]) -> Below:
+    """What goes up, brought to the scale of the next layer; on the way up H joins its equal of the way down."""
+    below = below._replace(x_before=h_before)
+    if scale == scale_below:
+        return below
+    resample = _downsample if scale > scale_below else _upsample
+    resampled = Below(*(None if signal is None else resample(signal) for signal in below))
+    return resampled._replace(x=resampled.x + descended[scale]) if scale < scale_below else resampled
+
+
+def _downsample(x: Tensor) -> Tensor:
+    return functional.max_pool2d(x, 2)
 
 
 def _upsample(x: Tensor) -> Tensor:

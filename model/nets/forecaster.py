@@ -1,0 +1,199 @@
+"""A network put to forecasting: what it reads at each step, and how its answer becomes the next frame.
+
+Frames hold numbers in [0, 1]: of rain the HKO-7 pixel fraction (`model.core.units.hko7_fraction`), 0 where there are no
+data; of other videos their brightness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.nets.cell import State, StateSpec
+from model.nets.simvp import SimVP, SimVPConfig
+from model.nets.stack import RecurrentStack, StackConfig
+
+TIME_CONDITIONS = 2
+"""Per frame: its lead time over 60 min (0 at the newest observed frame, negative before), its time step over 15 min."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecasterConfig:
+    """A network and what it reads and answers.
+
+    `channels`: of a frame's data, 1 for rain. `reads_known`: a plane that is 1 where a pixel holds data. `reads_time`:
+    the two numbers of `TIME_CONDITIONS`. `fields`: planes of exogenous fields per frame. `residual`: the network answers
+    the change from the frame that it reads, not the next frame.
+    """
+
+    net: StackConfig | SimVPConfig
+    channels: int = 1
+    reads_known: bool = True
+    reads_time: bool = True
+    fields: int = 0
+    residual: bool = True
+
+    @property
+    def planes(self) -> int:
+        """Planes of a frame as the network reads it, but conditions and fields."""
+        return self.channels + self.reads_known
+
+    @property
+    def conditions(self) -> int:
+        """Numbers per frame that the network reads."""
+        return TIME_CONDITIONS if self.reads_time else 0
+
+
+class Unrolled(NamedTuple):
+    """Answers [b, t, c, y, x] to frames 0 to t - 1: each the frame after it; of recurrent networks also, per step and
+    layer, what was written to C and to M."""
+
+    frames: Tensor
+    increments: list[list[tuple[Tensor, Tensor]]]
+
+
+class Frames(NamedTuple):
+    """A batch of sequences as a forecaster takes it.
+
+    `data` [b, t, c, y, x]; `known` [b, t, 1, y, x]; `step_minutes` [b]; `fields` [b, t + leads, n, y, x] or None.
+    """
+
+    data: Tensor
+    known: Tensor
+    step_minutes: Tensor
+    fields: Tensor | None = None
+
+
+class Forecaster(nn.Module):
+    """What training, export and verification know of a network."""
+
+    config: ForecasterConfig
+
+    def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
+        """Answers for steps 0 to context + leads - 2; the last `leads` of them are the forecast.
+
+        `truth` [b, context + leads - 1] says at which steps a sequence reads its true frame, and not the answer of the
+        step before; `frames` must hold those. Without it the context is read, and nothing after.
+        """
+        raise NotImplementedError
+
+    def forward(self, frames: Frames, leads: int) -> Tensor:
+        """The forecast [b, leads, c, y, x] that follows the frames."""
+        context = frames.data.shape[1]
+        return self.unroll(frames, context, leads).frames[:, context - 1 :]
+
+    def finished(self, answer: Tensor, newest: Tensor) -> Tensor:
+        """The next frame: in [0, 1]. In training the gradient passes the clip, so that a pixel forecast dry can grow."""
+        raw = newest + answer if self.config.residual else answer
+        clipped = torch.clamp(raw, 0, 1)
+        return raw + (clipped - raw).detach() if self.training else clipped
+
+
+class RecurrentForecaster(Forecaster):
+    """A recurrent stack, one frame at a time. With `residual` it starts as persistence: the output layer is zero."""
+
+    def __init__(self, config: ForecasterConfig) -> None:
+        super().__init__()
+        if not isinstance(config.net, StackConfig):
+            raise TypeError("a recurrent forecaster needs a StackConfig")
+        self.config = config
+        self.stack = RecurrentStack(
+            config.net,
+            inputs=config.planes,
+            outputs=config.channels,
+            conditions=config.conditions,
+            actions=config.fields,
+        )
+        if config.residual:
+            for parameter in self.stack.embedding.output.parameters():
+                nn.init.zeros_(parameter)
+
+    def states(self) -> list[StateSpec]:
+        """Name, channels and stride (in pixels) of each state tensor."""
+        return self.stack.states()
+
+    def step(
+        self, frame: Tensor, known: Tensor, conditions: Tensor | None, fields: Tensor | None, state: State
+    ) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
+        """One step: frame [b, c, y, x], known [b, 1, y, x], conditions [b, 2], fields [b, n, y, x] -> the next frame."""
+        planes = torch.cat([frame, known], dim=1) if self.config.reads_known else frame
+        read = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
+        return self.finished(read.answer, frame), read.state, read.increments
+
+    def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
+        """See Forecaster.unroll."""
+        batch, held, _, height, width = frames.data.shape
+        state = self.stack.initial_state(batch, height, width, frames.data)
+        answers: list[Tensor] = []
+        increments = []
+        frame, known = frames.data[:, 0], frames.known[:, 0]
+        for index in range(context + leads - 1):
+            if index and truth is not None and index < held:
+                true = truth[:, index, None, None, None]
+                frame = torch.where(true, frames.data[:, index], answers[-1])
+                known = torch.where(true, frames.known[:, index], known)
+            elif index < context:
+                frame, known = frames.data[:, index], frames.known[:, index]
+            else:
+                frame = answers[-1]
+            conditions = time_conditions(index - (context - 1), frames.step_minutes)
+            fields = None if frames.fields is None else frames.fields[:, index]
+            answer, state, written = self.step(frame, known, conditions, fields, state)
+            answers.append(answer)
+            increments.append(written)
+        return Unrolled(torch.stack(answers, dim=1), increments)
+
+
+class WholeForecaster(Forecaster):
+    """A network that reads all context frames at once and answers as many; more leads by reading its own answers."""
+
+    def __init__(self, config: ForecasterConfig) -> None:
+        super().__init__()
+        if not isinstance(config.net, SimVPConfig):
+            raise TypeError("a whole-sequence forecaster needs a SimVPConfig")
+        if config.reads_time:
+            raise ValueError("a whole-sequence network reads no time conditions")
+        self.config = config
+        self.net = SimVP(config.net, inputs=config.planes + config.fields, outputs=config.channels)
+        if config.residual:
+            for parameter in self.net.output.parameters():
+                nn.init.zeros_(parameter)
+
+    def whole(self, data: Tensor, known: Tensor, fields: Tensor | None) -> Tensor:
+        """data [b, t, c, y, x], known [b, t, 1, y, x], fields [b, t, n, y, x] -> the t frames that follow."""
+        planes = [data, *([known] if self.config.reads_known else []), *([] if fields is None else [fields])]
+        return self.finished(self.net(torch.cat(planes, dim=2)), data[:, -1:])
+
+    def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
+        """See Forecaster.unroll; what comes before the forecast is the frames themselves, for nothing is answered then."""
+        if truth is not None:
+            raise ValueError("a whole-sequence network reads no true frames after its context")
+        data, known = frames.data[:, :context], frames.known[:, :context]
+        answers: list[Tensor] = [frames.data[:, 1:context]]
+        for first in range(0, leads, context):
+            fields = None if frames.fields is None else frames.fields[:, first : first + context]
+            data = self.whole(data, known, fields)
+            known = known[:, -1:].expand_as(known)
+            answers.append(data[:, : leads - first])
+        return Unrolled(torch.cat(answers, dim=1), [])
+
+
+def forecaster(config: ForecasterConfig) -> RecurrentForecaster | WholeForecaster:
+    """The network that a configuration describes, with fresh weights."""
+    return RecurrentForecaster(config) if isinstance(config.net, StackConfig) else WholeForecaster(config)
+
+
+def config_from(kept: Mapping[str, Any]) -> ForecasterConfig:
+    """The configuration that `dataclasses.asdict` wrote into a manifest or a recipe, JSON's lists as tuples again."""
+    net = {key: tuple(value) if isinstance(value, list) else value for key, value in kept["net"].items()}
+    described = StackConfig(**net) if "scales" in net else SimVPConfig(**net)
+    return ForecasterConfig(**{**kept, "net": described})
+
+
+def time_conditions(steps_after_newest: int, step_minutes: Tensor) -> Tensor:
+    """Conditions [b, 2] of the frame that lies so many steps after the newest observed one."""
+    return torch.stack([step_minutes * steps_after_newest / 60, step_minutes / 15], dim=1)

@@ -1,0 +1,135 @@
+"""What lies between encoder and decoder: blocks over an image whose channels are all frames of the sequence.
+
+IncepU (SimVP, arXiv 2206.05099) is a U of Inception blocks; gSTA (SimVPv2, 2211.12509) and TAU (`model.nets.tau`) are rows
+of attention blocks, which differ in the attention alone. Neither looks at height and width: any size will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+INCEPTION_KERNELS = (3, 5, 7, 11)
+INCEPTION_GROUPS = 8
+REACH = 21
+"""Side of the pixels that an attention sees: 5 x 5, then 7 x 7 of every third."""
+DILATION = 3
+LAYER_SCALE = 1e-2
+
+
+class Inception(nn.Module):
+    """A 1x1 convolution, then grouped ones of several sizes, each normalised, summed."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        groups = INCEPTION_GROUPS if hidden % INCEPTION_GROUPS == 0 else 1
+        self.reduce = nn.Conv2d(inputs, hidden, 1)
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(hidden, outputs, size, padding=size // 2, groups=groups),
+                nn.GroupNorm(groups, outputs),
+                nn.LeakyReLU(0.2),
+            )
+            for size in INCEPTION_KERNELS
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, inputs, y, x] -> [b, outputs, y, x]."""
+        x = self.reduce(x)
+        return torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
+
+
+class InceptionTranslator(nn.Module):
+    """`layers` Inception blocks down and as many up, each of the latter hears its opposite (channels joined)."""
+
+    def __init__(self, channels: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        half = hidden // 2
+        self.down = nn.ModuleList(Inception(hidden if layer else channels, half, hidden) for layer in range(layers))
+        self.up = nn.ModuleList(
+            Inception(2 * hidden if layer else hidden, half, hidden if layer < layers - 1 else channels)
+            for layer in range(layers)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, channels, y, x] -> the same shape."""
+        heard: list[Tensor] = []
+        for block in self.down:
+            x = block(x)
+            heard.append(x)
+        heard.pop()
+        for layer, block in enumerate(self.up):
+            x = block(torch.cat([x, heard.pop()], dim=1) if layer else x)
+        return x
+
+
+class LargeKernel(nn.Module):
+    """A depthwise convolution of 21 x 21 pixels, taken apart into 5 x 5 and a dilated 7 x 7, then 1 x 1."""
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__()
+        near = 2 * DILATION - 1
+        far = REACH // DILATION + REACH // DILATION % 2 - 1
+        self.near = nn.Conv2d(channels, channels, near, padding=near // 2, groups=channels)
+        self.far = nn.Conv2d(
+            channels, channels, far, padding=DILATION * (far - 1) // 2, dilation=DILATION, groups=channels
+        )
+        self.mix = nn.Conv2d(channels, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, channels, y, x] -> [b, outputs, y, x]."""
+        mixed: Tensor = self.mix(self.far(self.near(x)))
+        return mixed
+
+
+class SpatialGate(nn.Module):
+    """gSTA: what a large kernel sees, gated by what it sees."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kernel = LargeKernel(channels, 2 * channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, channels, y, x] -> the same shape."""
+        seen, gate = self.kernel(x).chunk(2, dim=1)
+        return torch.sigmoid(gate) * seen
+
+
+class AttentionBlock(nn.Module):
+    """Attention, then a convolutional MLP, each on normalised input and added with a small scale per channel."""
+
+    def __init__(self, inputs: int, outputs: int, mlp_ratio: float, gate: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        wide = int(inputs * mlp_ratio)
+        self.norm = nn.BatchNorm2d(inputs)
+        self.attend = nn.Sequential(nn.Conv2d(inputs, inputs, 1), nn.GELU(), gate(inputs), nn.Conv2d(inputs, inputs, 1))
+        self.mlp_norm = nn.BatchNorm2d(inputs)
+        self.mlp = nn.Sequential(
+            nn.Conv2d(inputs, wide, 1),
+            nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
+            nn.GELU(),
+            nn.Conv2d(wide, inputs, 1),
+        )
+        self.scale = nn.Parameter(torch.full((inputs, 1, 1), LAYER_SCALE))
+        self.mlp_scale = nn.Parameter(torch.full((inputs, 1, 1), LAYER_SCALE))
+        self.reduce = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, inputs, y, x] -> [b, outputs, y, x]."""
+        normed = self.norm(x)
+        x = x + self.scale * (normed + self.attend(normed))
+        x = x + self.mlp_scale * self.mlp(self.mlp_norm(x))
+        answer: Tensor = self.reduce(x)
+        return answer
+
+
+def attention_translator(
+    channels: int, hidden: int, layers: int, mlp_ratio: float, gate: Callable[[int], nn.Module]
+) -> nn.Sequential:
+    """A row of attention blocks; the first widens to `hidden`, the last comes back to `channels`."""
+    widths = [channels, *[hidden] * (layers - 1), channels]
+    return nn.Sequential(
+        *(AttentionBlock(into, out, mlp_ratio, gate) for into, out in zip(widths[:-1], widths[1:], strict=True))
+    )

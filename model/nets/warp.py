@@ -1,0 +1,39 @@
+"""Moves feature maps along flow fields: what TrajGRU does to H, and MotionGRU to a layer's output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Each of n flows reads the image at p + flow(p), bilinearly; what lies outside of it is 0.
+
+    image [b, c, y, x]; flow [b, n, 2, y, x] in pixels, (x, y) -> [b, c, n, y, x]. A zero flow is the identity, exactly.
+    Computed in float32, whatever the autocast: positions need it.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        b, n, _, height, width = flow.shape
+        still = torch.stack(
+            torch.meshgrid(
+                torch.arange(width, dtype=torch.float32, device=image.device),
+                torch.arange(height, dtype=torch.float32, device=image.device),
+                indexing="xy",
+            )
+        )
+        positions = torch.cat([still + flow.float(), still.expand(b, 1, -1, -1, -1)], dim=1)
+        read = _sample(image.float(), positions, height, width)
+        moved, unmoved = read[:, :, :n], read[:, :, n:]
+        # grid_sample rounds positions, so that even a zero flow would shift by 1e-5 of a pixel: take that shift off.
+        return (moved + (image.float().unsqueeze(2) - unmoved)).to(image.dtype)
+
+
+def _sample(image: Tensor, positions: Tensor, height: int, width: int) -> Tensor:
+    """positions [b, n, 2, y, x] in pixels -> [b, c, n, y, x]; the n fields lie below one another in one grid."""
+    b, n = positions.shape[:2]
+    size = torch.tensor([width, height], dtype=torch.float32, device=image.device)
+    grid = positions.permute(0, 1, 3, 4, 2).reshape(b, n * height, width, 2)
+    unit = (2 * grid + 1) / size - 1  # pixel centres, as align_corners=False has them
+    read = functional.grid_sample(image, unit, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return read.reshape(b, -1, n, height, width)
