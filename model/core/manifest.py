@@ -52,6 +52,21 @@ class Training(Frozen):
     held_out: dict[str, float] = {}
 
 
+class LayerProfile(Frozen):
+    """One layer of a network. `scale`: pixels of a frame per pixel of the layer, along a side.
+
+    Multiply-adds and state are per pixel of a frame: they grow with the grid. Multiply-adds are of one time step of a
+    recurrent network, of one run of a whole-sequence one.
+    """
+
+    name: str
+    kind: str
+    scale: int
+    parameters: int
+    macs_per_pixel: float
+    state_values_per_pixel: float
+
+
 class Score(Frozen):
     """One score, with the protocol and the data that it was measured under."""
 

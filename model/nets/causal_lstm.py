@@ -13,8 +13,8 @@ from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec, fu
 class CausalLSTM(Cell):
     """C is written first, and the gates of M look at the C just written: two memories in cascade.
 
-    Two forms. "ms-rnn" is the paper's equation 3. "authors" is the authors' code: there H also opens o, the candidate g'
-    does not look at M, and M passes through a convolution as wide as the others.
+    Two forms. "ms-rnn" is the paper's equation 3. "authors" is the authors' code: there H also opens o, the candidate
+    g' does not look at M, and M passes through a convolution as wide as the others.
     """
 
     zigzags = True
@@ -44,7 +44,7 @@ class CausalLSTM(Cell):
         h, c = state
         m = heard(below.m, "memory M")
         xg, xi, xf, xg_m, xi_m, xf_m, xo = self.from_x(below.x).chunk(7, dim=1)
-        hg, hi, hf, *ho = fused(self.from_h(h), self.from_action, below.action).split(self.hidden, dim=1)
+        hg, hi, hf, *ho = torch.split(fused(self.from_h(h), self.from_action, below.action), self.hidden, dim=1)
         cg, ci, cf = self.from_c(c).chunk(3, dim=1)
         written_c = torch.sigmoid(xi + hi + ci) * torch.tanh(xg + hg + cg)
         c = torch.sigmoid(xf + hf + cf + self.forget_bias) * c + written_c

@@ -59,9 +59,9 @@ class CellConfig:
     """What a cell is built from, but its channels.
 
     `forget_bias` is added to forget gates before the sigmoid: 1 in the authors' codes, 0 in MS-RNN's. `bias`: whether
-    convolutions have one. `layer_norm`: whether gates are normalised. `grid`: (rows, columns) of the layer where weights
-    are per pixel, as in OpenSTL's layer norms and MIM; None: per channel, for any grid. `links`: flow fields of TrajGRU.
-    `actions`: channels of the conditioning features, 0 for none.
+    convolutions have one. `layer_norm`: whether gates are normalised. `grid`: (rows, columns) of the layer where
+    weights are per pixel, as in OpenSTL's layer norms and MIM; None: per channel, for any grid. `links`: flow fields
+    of TrajGRU. `actions`: channels of the conditioning features, 0 for none.
     """
 
     kernel: int
@@ -108,6 +108,10 @@ class Cell(nn.Module):
         """One time step."""
         raise NotImplementedError
 
+    def parts(self) -> Sequence[nn.Module]:
+        """What it is made of: itself, or the cell and what is around it."""
+        return [self]
+
 
 class LayerNorm(nn.Module):
     """Normalises each sample over all channels, rows and columns; scales by channel, or by pixel on a fixed grid.
@@ -129,7 +133,7 @@ class LayerNorm(nn.Module):
 
 
 def fused(gates: Tensor, from_action: nn.Module | None, action: Tensor | None) -> Tensor:
-    """(W_h * H) . (W_a * A), the fusion of action-conditioned PredRNN (2103.09504, section 3.5); without actions W_h * H.
+    """(W_h * H) . (W_a * A): how action-conditioned PredRNN fuses them (2103.09504); without actions W_h * H.
 
     Raises:
         ValueError: the cell is conditioned and hears no action, or the other way round.

@@ -9,26 +9,14 @@ from torch.nn import functional
 
 class PatchEmbedding(nn.Module):
     """Squares of `patch` x `patch` pixels become channels (space to depth), as in PredRNN; then, as in MS-RNN, a 1x1
-    convolution where `pointwise`. The way back is a 1x1 convolution and depth to space."""
+    convolution to `embedded` channels, unless that is None. The way back is a 1x1 convolution and depth to space."""
 
-    def __init__(
-        self,
-        *,
-        patch: int,
-        inputs: int,
-        conditions: int,
-        outputs: int,
-        hidden: int,
-        last: int,
-        bias: bool,
-        pointwise: bool,
-    ) -> None:
+    def __init__(self, patch: int, embedded: int | None, last: int, *, inputs: int, outputs: int, bias: bool) -> None:
         super().__init__()
         self.patch = self.stride = patch
-        planes = inputs * patch**2 + conditions
-        self.features = hidden if pointwise else planes
-        self.embed = nn.Conv2d(planes, hidden, 1, bias=bias) if pointwise else nn.Identity()
-        self.output = nn.Conv2d(last, outputs * patch**2, 1, bias=bias)
+        self.features = embedded or inputs
+        self.embed = nn.Conv2d(inputs, embedded, 1, bias=bias) if embedded else nn.Identity()
+        self.output = nn.Conv2d(last, outputs, 1, bias=bias)
 
     def encode(self, frame: Tensor, conditions: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """frame [b, in, y, x], conditions [b, n] -> features [b, features, y / patch, x / patch], nothing to skip."""
@@ -45,27 +33,18 @@ class StridedEmbedding(nn.Module):
     how action-conditioned PredRNN (predrnn-pytorch: conv_on_input, res_on_conv) reads and answers."""
 
     def __init__(
-        self,
-        *,
-        patch: int,
-        inputs: int,
-        conditions: int,
-        outputs: int,
-        hidden: int,
-        kernel: int,
-        bias: bool,
-        skips: bool,
+        self, patch: int, hidden: int, kernel: int, *, inputs: int, outputs: int, bias: bool, skips: bool
     ) -> None:
         super().__init__()
         self.patch, self.stride = patch, 4 * patch
         self.features = hidden
         self.skips = skips
-        self.embed = strided_pair(inputs * patch**2 + conditions, hidden, kernel, bias=bias)
+        self.embed = strided_pair(inputs, hidden, kernel, bias=bias)
 
         def widen(channels: int, answers: int) -> nn.ConvTranspose2d:
             return nn.ConvTranspose2d(channels, answers, kernel, 2, kernel // 2, output_padding=1, bias=bias)
 
-        self.output = nn.ModuleList([widen(hidden, hidden // 2), widen(hidden // 2, outputs * patch**2)])
+        self.output = nn.ModuleList([widen(hidden, hidden // 2), widen(hidden // 2, outputs)])
 
     def encode(self, frame: Tensor, conditions: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """frame [b, in, y, x], conditions [b, n] -> features [b, hidden, y / stride, x / stride], and what to skip."""

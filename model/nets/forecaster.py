@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from model.core.errors import BadPackage
+from model.core.manifest import WEIGHTS, verify_package
 from model.nets.cell import State, StateSpec
 from model.nets.simvp import SimVP, SimVPConfig
 from model.nets.stack import RecurrentStack, StackConfig
@@ -26,8 +30,8 @@ class ForecasterConfig:
     """A network and what it reads and answers.
 
     `channels`: of a frame's data, 1 for rain. `reads_known`: a plane that is 1 where a pixel holds data. `reads_time`:
-    the two numbers of `TIME_CONDITIONS`. `fields`: planes of exogenous fields per frame. `residual`: the network answers
-    the change from the frame that it reads, not the next frame.
+    the two numbers of `TIME_CONDITIONS`. `fields`: planes of exogenous fields per frame. `residual`: the network
+    answers the change from the frame that it reads, not the next frame.
     """
 
     net: StackConfig | SimVPConfig
@@ -87,7 +91,7 @@ class Forecaster(nn.Module):
         return self.unroll(frames, context, leads).frames[:, context - 1 :]
 
     def finished(self, answer: Tensor, newest: Tensor) -> Tensor:
-        """The next frame: in [0, 1]. In training the gradient passes the clip, so that a pixel forecast dry can grow."""
+        """The next frame, in [0, 1]. In training the gradient passes the clip: a pixel forecast dry can still grow."""
         raw = newest + answer if self.config.residual else answer
         clipped = torch.clamp(raw, 0, 1)
         return raw + (clipped - raw).detach() if self.training else clipped
@@ -119,7 +123,10 @@ class RecurrentForecaster(Forecaster):
     def step(
         self, frame: Tensor, known: Tensor, conditions: Tensor | None, fields: Tensor | None, state: State
     ) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
-        """One step: frame [b, c, y, x], known [b, 1, y, x], conditions [b, 2], fields [b, n, y, x] -> the next frame."""
+        """One step: frame [b, c, y, x], known [b, 1, y, x], conditions [b, 2], fields [b, n, y, x].
+
+        Returns the next frame, the new state, and per layer what was written to C and to M.
+        """
         planes = torch.cat([frame, known], dim=1) if self.config.reads_known else frame
         read = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
         return self.finished(read.answer, frame), read.state, read.increments
@@ -169,7 +176,7 @@ class WholeForecaster(Forecaster):
         return self.finished(self.net(torch.cat(planes, dim=2)), data[:, -1:])
 
     def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
-        """See Forecaster.unroll; what comes before the forecast is the frames themselves, for nothing is answered then."""
+        """See Forecaster.unroll; before the forecast stand the frames themselves, for nothing is answered there."""
         if truth is not None:
             raise ValueError("a whole-sequence network reads no true frames after its context")
         data, known = frames.data[:, :context], frames.known[:, :context]
@@ -189,9 +196,29 @@ def forecaster(config: ForecasterConfig) -> RecurrentForecaster | WholeForecaste
 
 def config_from(kept: Mapping[str, Any]) -> ForecasterConfig:
     """The configuration that `dataclasses.asdict` wrote into a manifest or a recipe, JSON's lists as tuples again."""
-    net = {key: tuple(value) if isinstance(value, list) else value for key, value in kept["net"].items()}
+    net: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept["net"].items()}
     described = StackConfig(**net) if "scales" in net else SimVPConfig(**net)
     return ForecasterConfig(**{**kept, "net": described})
+
+
+def load_forecaster(folder: Path) -> RecurrentForecaster | WholeForecaster:
+    """The network of a model package, with its weights, in evaluation mode.
+
+    Raises:
+        BadPackage: the package is damaged, or its weights are not of the network that its manifest describes.
+    """
+    manifest = verify_package(folder)
+    try:
+        net = forecaster(config_from(manifest.config))
+        net.load_state_dict(load_file(folder / WEIGHTS))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadPackage(
+            f"the weights are not of the network in its manifest ({reason})",
+            where=str(folder),
+            mend="Export the package again, or fetch it anew",
+        ) from None
+    return net.eval()
 
 
 def time_conditions(steps_after_newest: int, step_minutes: Tensor) -> Tensor:

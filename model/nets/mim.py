@@ -28,21 +28,21 @@ class MemoryUnit(nn.Module):
         self.forget_bias = config.forget_bias
         self.from_x = config.gates(in_channels, 4 * hidden)  # g i f o
         self.from_r = config.gates(hidden, recurrent_gates * hidden)  # g i f (o)
-        self.peephole = config.weight(2 * hidden, 0.0) if config.dialect == "authors" else None  # i f
-        self.output_weight = config.weight(hidden, 0.0) if config.dialect == "authors" else None
-        self.from_s = None if config.dialect == "authors" else config.gates(hidden, hidden)  # o
+        as_authors = config.dialect == "authors"
+        self.peephole = config.weight(3 * hidden, 0.0) if as_authors else None  # i f o
+        self.from_s = nn.Identity() if as_authors else config.gates(hidden, hidden)  # o
 
     def step(self, x: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """x [b, in, y, x], r and s [b, hidden, y, x] -> the answer, and the new s."""
         g, i, f, o = self.from_x(x).chunk(4, dim=1)
-        rg, ri, rf, *ro = self.from_r(r).split(self.hidden, dim=1)
+        rg, ri, rf, *ro = torch.split(self.from_r(r), self.hidden, dim=1)
         i, f, o = i + ri, f + rf + self.forget_bias, sum(ro, o)
-        if self.peephole is not None:
-            of_i, of_f = self.peephole.chunk(2)
-            i, f = i + of_i * s, f + of_f * s
-        s = torch.sigmoid(f) * s + torch.sigmoid(i) * torch.tanh(g + rg)
-        seen = self.output_weight * s if self.from_s is None else self.from_s(s)
-        return torch.sigmoid(o + seen) * torch.tanh(s), s
+        if self.peephole is None:
+            s = torch.sigmoid(f) * s + torch.sigmoid(i) * torch.tanh(g + rg)
+            return torch.sigmoid(o + self.from_s(s)) * torch.tanh(s), s
+        of_i, of_f, of_o = self.peephole.chunk(3)
+        s = torch.sigmoid(f + of_f * s) * s + torch.sigmoid(i + of_i * s) * torch.tanh(g + rg)
+        return torch.sigmoid(o + of_o * s) * torch.tanh(s), s
 
 
 class MIM(Cell):
@@ -86,7 +86,7 @@ class MIM(Cell):
         m = heard(below.m, "memory M")
         xg, xi, xg_m, xi_m, xf_m, xo = self._of_input(below.x)
         hg, hi, ho = fused(self.from_h(h), self.from_action, below.action).chunk(3, dim=1)
-        mg, mi, mf, *mo = self.from_m(m).split(self.hidden, dim=1)
+        mg, mi, mf, *mo = torch.split(self.from_m(m), self.hidden, dim=1)
         written_c = torch.sigmoid(xi + hi) * torch.tanh(xg + hg)
         c = t + written_c
         written_m = torch.sigmoid(xi_m + mi) * torch.tanh(xg_m + mg)
@@ -111,7 +111,8 @@ class MIM(Cell):
 
     def _of_input(self, x: Tensor) -> tuple[Tensor, ...]:
         """x's part of g, i, g', i', f', o."""
+        gates = torch.split(self.from_x(x), self.hidden, dim=1)
         if not self.as_authors:
-            return self.from_x(x).chunk(6, dim=1)
-        g, i, f_m, o = self.from_x(x).chunk(4, dim=1)
+            return gates
+        g, i, f_m, o = gates
         return g, i, g, i, f_m, o

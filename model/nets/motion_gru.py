@@ -27,6 +27,8 @@ class MotionGRU(nn.Module):
     "ms-rnn": all start from the pixel itself, and gates see it alone.
     """
 
+    starts: Tensor
+
     def __init__(self, hidden: int, kernel: int, dialect: Dialect) -> None:
         super().__init__()
         as_authors = dialect == "authors"
@@ -56,7 +58,7 @@ class MotionGRU(nn.Module):
         z = torch.tanh(self.candidate(torch.cat([encoded, r * flow], dim=1)))
         trend = trend + TREND_SHARE * (flow - trend)
         flow = u * z + (1 - u) * flow + trend
-        warped = warp(encoded, flow.unflatten(1, (FLOWS, 2)) + self.starts)
+        warped = warp(encoded, torch.unflatten(flow, 1, (FLOWS, 2)) + self.starts)
         masked = torch.sigmoid(self.mask(encoded)).unsqueeze(1) * warped
         decoded = self.decode(self.merge(masked.flatten(1, 2)))
         g = torch.sigmoid(self.gate(torch.cat([decoded, h], dim=1)))
@@ -66,8 +68,8 @@ class MotionGRU(nn.Module):
 class MotionCell(Cell):
     """A cell followed by a MotionGRU, with a highway past the cell so that motion is not lost in it.
 
-    "authors": H = o-gated cell + (1 - o) . H of the layer below before it was warped; then the MotionGRU. "ms-rnn": the
-    MotionGRU first, then + (1 - o) . x, the layer's input. The last layer has the highway (authors) or nothing (ms-rnn).
+    "authors": H + (1 - o) . H of the layer below before it was warped; then the MotionGRU. "ms-rnn": the MotionGRU
+    first, then + (1 - o) . x, the layer's input. The last layer has the highway alone (authors) or nothing (ms-rnn).
     """
 
     def __init__(self, cell: Cell, config: CellConfig, *, last: bool) -> None:
@@ -83,6 +85,10 @@ class MotionCell(Cell):
         motion = [StateSpec("flow", 2 * FLOWS, 2), StateSpec("trend", 2 * FLOWS, 2)]
         return [*self.cell.states(), *(motion if self.motion else [])]
 
+    def parts(self) -> Sequence[nn.Module]:
+        """The cell, and the MotionGRU where there is one."""
+        return [self.cell, *([self.motion] if self.motion else [])]
+
     def step(self, below: Below, state: State) -> tuple[Above, State]:
         """One time step of the cell, then of the motion; the H that the cell remembers is the warped one."""
         count = len(self.cell.states())
@@ -92,7 +98,8 @@ class MotionCell(Cell):
         if self.as_authors:
             h = highway = h + (1 - above.o) * heard(below.highway, "motion highway")
         if self.motion is not None:
-            h, *motion = self.motion.step(h, *motion)
+            h, flow, trend = self.motion.step(h, *motion)
+            motion = (flow, trend)
             if not self.as_authors:
                 h = h + (1 - above.o) * below.x
         return above._replace(h=h, highway=highway), (h, *rest, *motion)

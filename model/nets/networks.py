@@ -15,14 +15,13 @@ PLAIN: Final = (1, 1, 1, 1, 1, 1)
 MULTI_SCALE: Final = (1, 2, 4, 4, 2, 1)
 
 
-def ms_rnn(scales: tuple[int, ...], **cell: Any) -> StackConfig:
-    """A network in MS-RNN's settings (2206.03010): six layers of 64 channels, 3 x 3 kernels, 1x1 embedding, no patches."""
-    return StackConfig(hidden=64, scales=scales, kernel=3, embed="pointwise", forget_bias=0.0, dialect="ms-rnn", **cell)
+def ms_rnn(scales: tuple[int, ...], cell: Mapping[str, Any]) -> StackConfig:
+    """A cell in MS-RNN's settings (2206.03010): six layers of 64 channels, 3 x 3 kernels, 1x1 embedding, no patches."""
+    return StackConfig(scales=scales, hidden=64, kernel=3, embed="pointwise", forget_bias=0.0, dialect="ms-rnn", **cell)
 
 
-def authors(layers: int = 4, **settings: Any) -> StackConfig:
-    """A plain stack as predrnn-pytorch, MotionRNN and OpenSTL build them: 5 x 5 kernels, no biases, forget bias 1."""
-    return StackConfig(**{"scales": (1,) * layers, "hidden": 128, "kernel": 5, "patch": 4, "bias": False, **settings})
+FOUR_LAYERS: Final = StackConfig(hidden=128, scales=(1, 1, 1, 1), kernel=5, patch=4, bias=False)
+"""What predrnn-pytorch, MotionRNN and OpenSTL build on: 5 x 5 kernels, no biases, forget bias 1."""
 
 
 _CELLS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -37,7 +36,7 @@ _CELLS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 IN_MS_RNN: Final[Mapping[str, Callable[[], StackConfig]]] = MappingProxyType(
     {
-        f"{prefix}{name}": partial(ms_rnn, scales, **cell)
+        f"{prefix}{name}": partial(ms_rnn, scales, cell)
         for name, cell in _CELLS.items()
         for prefix, scales in (("", PLAIN), ("ms-", MULTI_SCALE))
     }
@@ -47,42 +46,47 @@ IN_MS_RNN: Final[Mapping[str, Callable[[], StackConfig]]] = MappingProxyType(
 
 def convlstm() -> StackConfig:
     """ConvLSTM in OpenSTL's settings."""
-    return authors(cell="conv-lstm", forget_bias=0.0)
+    return replace(FOUR_LAYERS, cell="conv-lstm", forget_bias=0.0)
 
 
 def predrnn() -> StackConfig:
     """PredRNN (predrnn-pytorch, mnist_script)."""
-    return authors()
+    return FOUR_LAYERS
 
 
 def predrnn_v2() -> StackConfig:
     """PredRNN-V2: the same, and the projection W of its decoupling loss."""
-    return authors(decoupled=True)
+    return replace(FOUR_LAYERS, decoupled=True)
 
 
 def action_predrnn() -> StackConfig:
-    """Action-conditioned PredRNN (predrnn-pytorch, bair_script): strided embedding, its inputs added on the way back."""
-    return authors(patch=1, embed="strided", embed_skips=True)
+    """Action-conditioned PredRNN (predrnn-pytorch, bair_script): strided embedding, its inputs added on the way back.
+
+    Their script has 64 channels for this and 128 for the one with decoupling.
+    """
+    return replace(FOUR_LAYERS, hidden=64, patch=1, embed="strided", embed_skips=True)
 
 
 def action_predrnn_v2() -> StackConfig:
     """The same with memory decoupling."""
-    return replace(action_predrnn(), decoupled=True)
+    return replace(action_predrnn(), hidden=128, decoupled=True)
 
 
 def predrnn_pp() -> StackConfig:
     """PredRNN++ (predrnn-pp): 128 channels in the first layer, 64 in the others, layer norms."""
-    return authors(cell="causal-lstm", gradient_highway=True, hidden=(128, 64, 64, 64), layer_norm=True, bias=True)
+    return replace(
+        FOUR_LAYERS, cell="causal-lstm", gradient_highway=True, hidden=(128, 64, 64, 64), layer_norm=True, bias=True
+    )
 
 
 def mim() -> StackConfig:
     """MIM (authors' repository): four layers of 64 channels, no patches, layer norms."""
-    return authors(cell="mim", hidden=64, patch=1, layer_norm=True, bias=True)
+    return replace(FOUR_LAYERS, cell="mim", hidden=64, patch=1, layer_norm=True, bias=True)
 
 
 def motionrnn() -> StackConfig:
     """MotionRNN around PredRNN (authors' repository)."""
-    return authors(hidden=64, motion=True)
+    return replace(FOUR_LAYERS, hidden=64, motion=True)
 
 
 def simvp_incepu() -> SimVPConfig:

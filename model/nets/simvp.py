@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from model.nets.tau import TemporalGate
@@ -69,12 +70,11 @@ class SimVP(nn.Module):
         first = x = self.encoder[0](frames.flatten(0, 1))
         for layer in self.encoder[1:]:
             x = layer(x)
-        together = x.unflatten(0, (batch, count)).flatten(1, 2)
-        x = self.translator(together).unflatten(1, (count, -1)).flatten(0, 1)
+        together = torch.unflatten(x, 0, (batch, count)).flatten(1, 2)
+        x = torch.unflatten(self.translator(together), 1, (count, -1)).flatten(0, 1)
         for layer in self.decoder[:-1]:
             x = layer(x)
-        answer: Tensor = self.output(self.decoder[-1](x + first))
-        return answer.unflatten(0, (batch, count))
+        return torch.unflatten(self.output(self.decoder[-1](x + first)), 0, (batch, count))
 
 
 def _layer(inputs: int, outputs: int, kernel: int, *, down: bool = False, up: bool = False) -> nn.Sequential:

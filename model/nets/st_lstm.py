@@ -1,8 +1,8 @@
 """ST-LSTM: the cell of PredRNN and PredRNN-V2 (Wang et al., NeurIPS 2017; arXiv 2103.09504, equations 2 and 4).
 
 A cell holds two memories: C, its own from step to step, and M, which it takes from the layer below, changes, and
-hands to the layer above. PredRNN-V2 is this cell too: its decoupling loss (`model.losses.decoupling_loss`) looks at what
-each step writes to C and to M. With actions it is the action-conditioned cell (equation 6).
+hands to the layer above. PredRNN-V2 is this cell too: its decoupling loss (`model.losses.decoupling_loss`) looks at
+what each step writes to C and to M. With actions it is the action-conditioned cell.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""One stack for every cell: plain where all layers have scale 1, multi-scale (MS-RNN) where scales go down and up again.
+"""One stack for every cell: plain where all layers have scale 1, MS-RNN where scales go down and up again.
 
-Within a step each layer hears the one below; the memory M goes up with it, and from the last layer into the first of the
-next step (PredRNN's zigzag, arXiv 2103.09504, figure 2). Across scales (MS-RNN, arXiv 2206.03010, figure 4) all that goes
-up is max-pooled by 2 on the way down and upsampled bilinearly on the way up; on the way up H, and only H, is summed with
-the output of the layer of the same scale on the way down.
+Within a step each layer hears the one below; the memory M goes up with it, and from the last layer into the first of
+the next step (PredRNN's zigzag, arXiv 2103.09504, figure 2). Across scales (MS-RNN, arXiv 2206.03010, figure 4) all
+that goes up is max-pooled by 2 on the way down and upsampled bilinearly on the way up; on the way up H, and only H, is
+summed with the output of the layer of the same scale on the way down.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -36,8 +37,8 @@ CELLS: dict[str, type[Cell]] = {
 class StackConfig:
     """A stack of recurrent layers.
 
-    `hidden`: channels of every layer, or of each. `scales`: per layer, by how much its grid is coarser than the embedded
-    frame; neighbours differ by 1 or 2 times. `motion`: a MotionGRU after each layer but the last (MotionRNN).
+    `hidden`: channels of every layer, or of each. `scales`: per layer, by how much its grid is coarser than the
+    embedded frame; neighbours differ by 1 or 2 times. `motion`: a MotionGRU after each layer but the last (MotionRNN).
     `gradient_highway`: a GHU before the second layer (PredRNN++). `decoupled`: has the projection W of the decoupling
     loss (PredRNN-V2). `patch`, `embed`, `embed_skips`: see `model.nets.embedding`. `grid`: (rows, columns) of frames,
     where weights are per pixel and the network is bound to them. The rest: see `CellConfig`.
@@ -64,7 +65,7 @@ class StackConfig:
         scales, widths = self.scales, self.widths
         if scales[0] != 1 or scales[-1] != 1:
             raise ValueError(f"scales {scales} must begin and end with 1")
-        for below, above in zip(scales[:-1], scales[1:], strict=True):
+        for below, above in pairwise(scales):
             if above not in (below, 2 * below) and below != 2 * above:
                 raise ValueError(f"scales {scales}: {below} and {above} are not neighbours")
         if len(widths) != len(scales):
@@ -91,7 +92,7 @@ class StackConfig:
 
 
 class StackStep(NamedTuple):
-    """What a step answers: the frame [b, out, y, x], the new state, and per layer its H and what it wrote to C and M."""
+    """What a step answers: the frame [b, out, y, x], the new state; per layer its H, and what it wrote to C and M."""
 
     answer: Tensor
     state: State
@@ -112,13 +113,14 @@ class RecurrentStack(nn.Module):
         super().__init__()
         self.config = config
         first, last = config.widths[0], config.widths[-1]
-        planes = {"patch": config.patch, "inputs": inputs, "conditions": conditions, "outputs": outputs}
+        shared = {"inputs": inputs * config.patch**2 + conditions, "outputs": outputs * config.patch**2}
         if config.embed == "strided":
-            strided = {"kernel": config.kernel, "skips": config.embed_skips}
-            self.embedding: Embedding = StridedEmbedding(**planes, hidden=first, bias=config.bias, **strided)
+            self.embedding: Embedding = StridedEmbedding(
+                config.patch, first, config.kernel, **shared, bias=config.bias, skips=config.embed_skips
+            )
         else:
-            pointwise = config.embed == "pointwise"
-            self.embedding = PatchEmbedding(**planes, hidden=first, last=last, bias=config.bias, pointwise=pointwise)
+            embedded = first if config.embed == "pointwise" else None
+            self.embedding = PatchEmbedding(config.patch, embedded, last, **shared, bias=config.bias)
         self.cells = nn.ModuleList(self._cell(layer, bool(actions)) for layer in range(len(config.scales)))
         self.highway_unit = GradientHighwayUnit(first, self._of_layer(1, 0)) if config.gradient_highway else None
         authors_motion = config.motion and config.dialect == "authors"
@@ -241,14 +243,17 @@ def _between(below: Below, h_before: Tensor, scale_below: int, scale: int, desce
     below = below._replace(x_before=h_before)
     if scale == scale_below:
         return below
-    resample = _downsample if scale > scale_below else _upsample
-    resampled = Below(*(None if signal is None else resample(signal) for signal in below))
-    return resampled._replace(x=resampled.x + descended[scale]) if scale < scale_below else resampled
+    resampled = {
+        name: _resample(signal, down=scale > scale_below)
+        for name, signal in below._asdict().items()
+        if signal is not None
+    }
+    if scale < scale_below:
+        resampled["x"] = resampled["x"] + descended[scale]
+    return Below(**resampled)
 
 
-def _downsample(x: Tensor) -> Tensor:
-    return functional.max_pool2d(x, 2)
-
-
-def _upsample(x: Tensor) -> Tensor:
+def _resample(x: Tensor, *, down: bool) -> Tensor:
+    if down:
+        return functional.max_pool2d(x, 2)
     return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -13,8 +13,8 @@ LEAST_REDUCTION = 4
 class TemporalGate(nn.Module):
     """Statical attention within frames times dynamical attention between them.
 
-    Within: a large kernel over the pixels of each channel. Between: each channel (a frame's features) is weighed by what
-    the means of all say (squeeze and excitation). Their product weighs x.
+    Within: a large kernel over the pixels of each channel. Between: each channel (a frame's features) is weighed by
+    what the means of all say (squeeze and excitation). Their product weighs x.
     """
 
     def __init__(self, channels: int) -> None:

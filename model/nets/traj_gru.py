@@ -15,7 +15,7 @@ SLOPE = 0.2
 
 
 class TrajGRU(Cell):
-    """L learned flow fields say from where each pixel's past comes: H is warped along each before it enters the gates."""
+    """L learned flow fields say from where each pixel's past comes: H is warped along each, then enters the gates."""
 
     def __init__(self, in_channels: int, hidden: int, config: CellConfig) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class TrajGRU(Cell):
         """One time step: x [b, in, y, x] and H [b, hidden, y, x] -> H, (H,)."""
         (h,) = state
         structure = functional.leaky_relu(self.flow_from_x(below.x) + self.flow_from_h(h), SLOPE)
-        flows = self.to_flow(structure).unflatten(1, (self.links, 2))
+        flows = torch.unflatten(self.to_flow(structure), 1, (self.links, 2))
         warped = warp(h, -flows).flatten(1, 2)
         xz, xr, xn = self.from_x(below.x).chunk(3, dim=1)
         hz, hr, hn = fused(self.from_warped(warped), self.from_action, below.action).chunk(3, dim=1)

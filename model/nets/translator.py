@@ -1,12 +1,13 @@
 """What lies between encoder and decoder: blocks over an image whose channels are all frames of the sequence.
 
-IncepU (SimVP, arXiv 2206.05099) is a U of Inception blocks; gSTA (SimVPv2, 2211.12509) and TAU (`model.nets.tau`) are rows
-of attention blocks, which differ in the attention alone. Neither looks at height and width: any size will do.
+IncepU (SimVP, arXiv 2206.05099) is a U of Inception blocks; gSTA (SimVPv2, 2211.12509) and TAU (`model.nets.tau`) are
+rows of attention blocks, which differ in the attention alone. Neither looks at height and width: any size will do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +94,7 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, channels, y, x] -> the same shape."""
-        seen, gate = self.kernel(x).chunk(2, dim=1)
+        seen, gate = torch.chunk(self.kernel(x), 2, dim=1)
         return torch.sigmoid(gate) * seen
 
 
@@ -130,6 +131,4 @@ def attention_translator(
 ) -> nn.Sequential:
     """A row of attention blocks; the first widens to `hidden`, the last comes back to `channels`."""
     widths = [channels, *[hidden] * (layers - 1), channels]
-    return nn.Sequential(
-        *(AttentionBlock(into, out, mlp_ratio, gate) for into, out in zip(widths[:-1], widths[1:], strict=True))
-    )
+    return nn.Sequential(*(AttentionBlock(into, out, mlp_ratio, gate) for into, out in pairwise(widths)))

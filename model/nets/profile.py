@@ -1,0 +1,119 @@
+"""What a network is made of: parameters, multiply-adds and state, layer by layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.core.manifest import LayerProfile
+from model.nets.forecaster import Frames, RecurrentForecaster, WholeForecaster
+
+COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+
+@torch.no_grad()
+def profile(net: RecurrentForecaster | WholeForecaster) -> list[LayerProfile]:
+    """The layers in the order in which they run.
+
+    Multiply-adds of convolutions and linear layers are counted while the network runs once on a small grid, per pixel
+    of a frame; they grow with the pixels. Of a recurrent network they are one step's, of a whole-sequence network one
+    run's. Norms, gates and warps are not counted, as in the literature.
+    """
+    side = 2 * net.config.net.stride
+    macs: dict[str, float] = {}
+    handles = []
+    for name, module in net.named_modules():
+        if isinstance(module, COUNTED):
+
+            def count(module: nn.Module, read: tuple[Tensor], answer: Tensor, name: str = name) -> None:
+                group = _group(name)
+                macs[group] = macs.get(group, 0.0) + _macs(module, read[0], answer) / side**2
+
+            handles.append(module.register_forward_hook(count))
+    training = net.training
+    net.eval()
+    _run_once(net, side)
+    net.train(training)
+    for handle in handles:
+        handle.remove()
+
+    parameters: dict[str, int] = {}
+    for name, parameter in net.named_parameters():
+        parameters[_group(name)] = parameters.get(_group(name), 0) + parameter.numel()
+    states = _state_values(net)
+    return [
+        LayerProfile(
+            name=group,
+            kind=_kind(net, group),
+            scale=_scale(net, group),
+            parameters=parameters.get(group, 0),
+            macs_per_pixel=macs.get(group, 0.0),
+            state_values_per_pixel=states.get(group, 0.0),
+        )
+        for group in dict.fromkeys([*macs, *parameters, *states])
+    ]
+
+
+def _macs(module: nn.Module, read: Tensor, answer: Tensor) -> float:
+    """Multiply-adds of one call: each weight is used once per place that the kernel stands at."""
+    weight = module.weight
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{module} has no weight")
+    if isinstance(module, nn.Linear):
+        return float(weight.numel())
+    places = read if isinstance(module, nn.ConvTranspose2d) else answer
+    return float(weight.numel() * places.shape[0] * places.shape[2] * places.shape[3])
+
+
+def _run_once(net: RecurrentForecaster | WholeForecaster, side: int) -> None:
+    """One step of a recurrent network, one run of a whole-sequence network, on one sample."""
+    config = net.config
+    frames = 1 if isinstance(net, RecurrentForecaster) else net.net.config.frames
+    net(
+        Frames(
+            data=torch.zeros(1, frames, config.channels, side, side),
+            known=torch.ones(1, frames, 1, side, side),
+            step_minutes=torch.full((1,), 5.0),
+            fields=torch.zeros(1, frames, config.fields, side, side) if config.fields else None,
+        ),
+        1,
+    )
+
+
+def _group(name: str) -> str:
+    """The layer that a module or a parameter belongs to: `stack.cells.0.from_x.weight` -> `cells 1`."""
+    _, part, *rest = name.split(".")
+    if part == "embedding":
+        return rest[0]
+    return f"{part} {int(rest[0]) + 1}" if rest and rest[0].isdigit() else part
+
+
+def _state_values(net: RecurrentForecaster | WholeForecaster) -> dict[str, float]:
+    """Values of state per pixel of a frame, by layer; Z and M, which travel, under their own names."""
+    values: dict[str, float] = {}
+    for spec in net.states() if isinstance(net, RecurrentForecaster) else []:
+        layer = "".join(filter(str.isdigit, spec.name))
+        group = f"cells {layer}" if layer else f"memory {spec.name.upper()}"
+        values[group] = values.get(group, 0.0) + spec.channels / spec.stride**2
+    return values
+
+
+def _layer(net: RecurrentForecaster | WholeForecaster, group: str) -> int | None:
+    part, _, number = group.partition(" ")
+    return int(number) - 1 if isinstance(net, RecurrentForecaster) and part == "cells" else None
+
+
+def _kind(net: RecurrentForecaster | WholeForecaster, group: str) -> str:
+    layer = _layer(net, group)
+    if layer is None or not isinstance(net, RecurrentForecaster):
+        return ""
+    cell = net.stack.layers()[layer]
+    return " + ".join(type(part).__name__ for part in cell.parts())
+
+
+def _scale(net: RecurrentForecaster | WholeForecaster, group: str) -> int:
+    """Pixels of a frame per pixel of the layer, along a side; 1 where it is not of one scale."""
+    layer = _layer(net, group)
+    if layer is None or not isinstance(net, RecurrentForecaster):
+        return 1
+    return net.stack.config.first_stride * net.stack.config.scales[layer]
