@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
-from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec, fused, heard
+from model.nets.cell import Above, Below, Cell, CellConfig, State, fused, heard
 
 
 class CausalLSTM(Cell):
@@ -19,7 +17,9 @@ class CausalLSTM(Cell):
 
     zigzags = True
 
-    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, memory_in: int | None = None) -> None:
+    def __init__(
+        self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0, memory_in: int | None = None
+    ) -> None:
         super().__init__()
         self.hidden = hidden
         self.forget_bias = config.forget_bias
@@ -33,11 +33,7 @@ class CausalLSTM(Cell):
         self.from_new_c = config.gates(hidden, 4 * hidden)  # g' i' f' o
         self.from_new_m = config.gates(hidden, hidden)  # o
         self.merge = config.pointwise(2 * hidden, hidden)
-        self.from_action = config.gates_of_action((4 if self.as_authors else 3) * hidden)
-
-    def states(self) -> Sequence[StateSpec]:
-        """H and C; M travels."""
-        return [StateSpec("h", self.hidden), StateSpec("c", self.hidden)]
+        self.from_action = config.gates_of_action(actions, (4 if self.as_authors else 3) * hidden)
 
     def step(self, below: Below, state: State) -> tuple[Above, State]:
         """One time step: x [b, in, y, x], M from below and (H, C) of the step before, each [b, hidden, y, x]."""

@@ -61,7 +61,7 @@ class CellConfig:
     `forget_bias` is added to forget gates before the sigmoid: 1 in the authors' codes, 0 in MS-RNN's. `bias`: whether
     convolutions have one. `layer_norm`: whether gates are normalised. `grid`: (rows, columns) of the layer where
     weights are per pixel, as in OpenSTL's layer norms and MIM; None: per channel, for any grid. `links`: flow fields
-    of TrajGRU. `actions`: channels of the conditioning features, 0 for none.
+    of TrajGRU.
     """
 
     kernel: int
@@ -71,7 +71,6 @@ class CellConfig:
     grid: tuple[int, int] | None = None
     dialect: Dialect = "authors"
     links: int = 10
-    actions: int = 0
 
     def gates(self, inputs: int, outputs: int, kernel: int | None = None) -> nn.Module:
         """A convolution to gates, normalised where the configuration says so."""
@@ -83,9 +82,9 @@ class CellConfig:
         """A 1x1 convolution, never normalised."""
         return nn.Conv2d(inputs, outputs, 1, bias=self.bias)
 
-    def gates_of_action(self, outputs: int) -> nn.Module | None:
-        """The convolution W_a of action-conditioned cells, where there are actions."""
-        return self.gates(self.actions, outputs) if self.actions else None
+    def gates_of_action(self, actions: int, outputs: int) -> nn.Module | None:
+        """The convolution W_a of action-conditioned cells; None where there are no features of actions."""
+        return self.gates(actions, outputs) if actions else None
 
     def weight(self, channels: int, value: float) -> nn.Parameter:
         """One weight per channel, or per channel and pixel of a fixed grid."""
@@ -93,7 +92,10 @@ class CellConfig:
 
 
 class Cell(nn.Module):
-    """A recurrent cell. It holds no state between calls: what it remembers goes out and comes in again as `state`."""
+    """A recurrent cell. It holds no state between calls: what it remembers goes out and comes in again as `state`.
+
+    It is built from the channels of its input and of H, its configuration, and the channels of conditioning features.
+    """
 
     zigzags: bool = False
     """Whether it takes the memory M from the layer below and hands it on."""
@@ -101,8 +103,8 @@ class Cell(nn.Module):
     hidden: int
 
     def states(self) -> Sequence[StateSpec]:
-        """Its state tensors; the first is H."""
-        raise NotImplementedError
+        """Its state tensors; the first is H. H and C, unless a cell says otherwise."""
+        return [StateSpec("h", self.hidden), StateSpec("c", self.hidden)]
 
     def step(self, below: Below, state: State) -> tuple[Above, State]:
         """One time step."""

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
-from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec, fused
+from model.nets.cell import Above, Below, Cell, CellConfig, State, fused
 
 
 class ConvLSTM(Cell):
     """Convolutional gates i, f, o and candidate g over the input and H."""
 
-    def __init__(self, in_channels: int, hidden: int, config: CellConfig) -> None:
+    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0) -> None:
         super().__init__()
         self.hidden = hidden
         self.forget_bias = config.forget_bias
         self.from_x = config.gates(in_channels, 4 * hidden)  # g i f o
         self.from_h = config.gates(hidden, 4 * hidden)
-        self.from_action = config.gates_of_action(4 * hidden)
-
-    def states(self) -> Sequence[StateSpec]:
-        """H and C."""
-        return [StateSpec("h", self.hidden), StateSpec("c", self.hidden)]
+        self.from_action = config.gates_of_action(actions, 4 * hidden)
 
     def step(self, below: Below, state: State) -> tuple[Above, State]:
         """One time step: x [b, in, y, x] and (H, C) [b, hidden, y, x] -> H, (H, C)."""

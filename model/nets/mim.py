@@ -55,7 +55,7 @@ class MIM(Cell):
 
     zigzags = True
 
-    def __init__(self, in_channels: int, hidden: int, config: CellConfig) -> None:
+    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0) -> None:
         super().__init__()
         self.hidden = hidden
         self.forget_bias = config.forget_bias
@@ -69,7 +69,7 @@ class MIM(Cell):
         self.from_m = config.gates(hidden, (4 if self.as_authors else 3) * hidden)  # g' i' f' (o)
         self.from_memories = None if self.as_authors else config.gates(2 * hidden, hidden)  # o
         self.merge = config.pointwise(2 * hidden, hidden)
-        self.from_action = config.gates_of_action(3 * hidden)
+        self.from_action = config.gates_of_action(actions, 3 * hidden)
 
     def states(self) -> Sequence[StateSpec]:
         """H, C, N of MIM-N and S of MIM-S; as the authors have it also D, and 1 where a step went before."""

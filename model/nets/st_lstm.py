@@ -7,11 +7,9 @@ what each step writes to C and to M. With actions it is the action-conditioned c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
-from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec, fused, heard
+from model.nets.cell import Above, Below, Cell, CellConfig, State, fused, heard
 
 
 class STLSTM(Cell):
@@ -19,7 +17,7 @@ class STLSTM(Cell):
 
     zigzags = True
 
-    def __init__(self, in_channels: int, hidden: int, config: CellConfig) -> None:
+    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0) -> None:
         super().__init__()
         self.hidden = hidden
         self.forget_bias = config.forget_bias
@@ -28,11 +26,7 @@ class STLSTM(Cell):
         self.from_m = config.gates(hidden, 3 * hidden)  # g' i' f'
         self.from_memories = config.gates(2 * hidden, hidden)  # o
         self.merge = config.pointwise(2 * hidden, hidden)
-        self.from_action = config.gates_of_action(4 * hidden)
-
-    def states(self) -> Sequence[StateSpec]:
-        """H and C; M travels."""
-        return [StateSpec("h", self.hidden), StateSpec("c", self.hidden)]
+        self.from_action = config.gates_of_action(actions, 4 * hidden)
 
     def step(self, below: Below, state: State) -> tuple[Above, State]:
         """One time step: x [b, in, y, x], M from below and (H, C) of the step before, each [b, hidden, y, x]."""

@@ -8,7 +8,8 @@ summed with the output of the layer of the same scale on the way down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.nets.causal_lstm import CausalLSTM, GradientHighwayUnit
-from model.nets.cell import Above, Below, Cell, CellConfig, Dialect, State, StateSpec
+from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec
 from model.nets.conv_lstm import ConvLSTM
 from model.nets.embedding import ActionEmbedding, Embedding, PatchEmbedding, StridedEmbedding
 from model.nets.mim import MIM
@@ -24,7 +25,7 @@ from model.nets.motion_gru import MotionCell
 from model.nets.st_lstm import STLSTM
 from model.nets.traj_gru import TrajGRU
 
-CELLS: dict[str, type[Cell]] = {
+CELLS: dict[str, Callable[..., Cell]] = {
     "conv-lstm": ConvLSTM,
     "traj-gru": TrajGRU,
     "st-lstm": STLSTM,
@@ -34,32 +35,25 @@ CELLS: dict[str, type[Cell]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackConfig:
-    """A stack of recurrent layers.
+class StackConfig(CellConfig):
+    """A stack of recurrent layers, all of one configuration.
 
     `hidden`: channels of every layer, or of each. `scales`: per layer, by how much its grid is coarser than the
     embedded frame; neighbours differ by 1 or 2 times. `motion`: a MotionGRU after each layer but the last (MotionRNN).
     `gradient_highway`: a GHU before the second layer (PredRNN++). `decoupled`: has the projection W of the decoupling
-    loss (PredRNN-V2). `patch`, `embed`, `embed_skips`: see `model.nets.embedding`. `grid`: (rows, columns) of frames,
-    where weights are per pixel and the network is bound to them. The rest: see `CellConfig`.
+    loss (PredRNN-V2). `patch`, `embed`, `embed_skips`: see `model.nets.embedding`. `grid`: here (rows, columns) of
+    frames. The rest: see `CellConfig`.
     """
 
     cell: Literal["conv-lstm", "traj-gru", "st-lstm", "causal-lstm", "mim"] = "st-lstm"
     hidden: int | tuple[int, ...]
     scales: tuple[int, ...]
-    kernel: int
     patch: int = 1
     embed: Literal["none", "pointwise", "strided"] = "none"
     embed_skips: bool = False
     motion: bool = False
     gradient_highway: bool = False
     decoupled: bool = False
-    forget_bias: float = 1.0
-    bias: bool = True
-    layer_norm: bool = False
-    grid: tuple[int, int] | None = None
-    dialect: Dialect = "authors"
-    links: int = 10
 
     def __post_init__(self) -> None:
         scales, widths = self.scales, self.widths
@@ -122,7 +116,7 @@ class RecurrentStack(nn.Module):
             embedded = first if config.embed == "pointwise" else None
             self.embedding = PatchEmbedding(config.patch, embedded, last, **shared, bias=config.bias)
         self.cells = nn.ModuleList(self._cell(layer, bool(actions)) for layer in range(len(config.scales)))
-        self.highway_unit = GradientHighwayUnit(first, self._of_layer(1, 0)) if config.gradient_highway else None
+        self.highway_unit = GradientHighwayUnit(first, self._of_layer(1)) if config.gradient_highway else None
         authors_motion = config.motion and config.dialect == "authors"
         self.highway_start = nn.Conv2d(self.embedding.features, first, 1, bias=config.bias) if authors_motion else None
         self.decouple = nn.Conv2d(first, first, 1, bias=config.bias) if config.decoupled else None
@@ -206,31 +200,26 @@ class RecurrentStack(nn.Module):
             raise ValueError(f"a state of {len(state)} tensors, this stack has {len(self.states())}")
         return own, z, m
 
-    def _of_layer(self, layer: int, actions: int) -> CellConfig:
-        config = self.config
-        stride = config.first_stride * config.scales[layer]
-        return CellConfig(
-            kernel=config.kernel,
-            forget_bias=config.forget_bias,
-            bias=config.bias,
-            layer_norm=config.layer_norm,
-            grid=(config.grid[0] // stride, config.grid[1] // stride) if config.grid else None,
-            dialect=config.dialect,
-            links=config.links,
-            actions=actions,
-        )
+    def _of_layer(self, layer: int) -> CellConfig:
+        """The configuration of a layer: the stack's, but for the grid, which is the layer's own."""
+        if self.config.grid is None:
+            return self.config
+        stride = self.config.first_stride * self.config.scales[layer]
+        rows, columns = self.config.grid
+        return replace(self.config, grid=(rows // stride, columns // stride))
 
     def _cell(self, layer: int, conditioned: bool) -> Cell:
         """The cell of a layer; MIM's first is an ST-LSTM."""
-        config, widths = self.config, self.config.widths
-        of_layer = self._of_layer(layer, widths[0] if conditioned else 0)
+        config, widths = self._of_layer(layer), self.config.widths
         in_channels = widths[layer - 1] if layer else self.embedding.features
-        if config.cell == "causal-lstm":
-            cell: Cell = CausalLSTM(in_channels, widths[layer], of_layer, memory_in=widths[layer - 1])
+        actions = widths[0] if conditioned else 0
+        if self.config.cell == "causal-lstm":
+            memory_in = widths[layer - 1]
+            cell: Cell = CausalLSTM(in_channels, widths[layer], config, actions=actions, memory_in=memory_in)
         else:
-            kind = STLSTM if config.cell == "mim" and layer == 0 else CELLS[config.cell]
-            cell = kind(in_channels, widths[layer], of_layer)
-        return MotionCell(cell, of_layer, last=layer == len(widths) - 1) if config.motion else cell
+            kind = STLSTM if self.config.cell == "mim" and layer == 0 else CELLS[self.config.cell]
+            cell = kind(in_channels, widths[layer], config, actions=actions)
+        return MotionCell(cell, config, last=layer == len(widths) - 1) if self.config.motion else cell
 
 
 def _upwards(above: Above, action: Tensor | None) -> Below:

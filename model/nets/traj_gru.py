@@ -17,7 +17,7 @@ SLOPE = 0.2
 class TrajGRU(Cell):
     """L learned flow fields say from where each pixel's past comes: H is warped along each, then enters the gates."""
 
-    def __init__(self, in_channels: int, hidden: int, config: CellConfig) -> None:
+    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0) -> None:
         super().__init__()
         self.hidden = hidden
         self.links = config.links
@@ -26,7 +26,7 @@ class TrajGRU(Cell):
         self.flow_from_h = config.gates(hidden, hidden)
         self.to_flow = config.gates(hidden, 2 * config.links)
         self.from_warped = config.pointwise(hidden * config.links, 3 * hidden)  # z r candidate, of all links of H
-        self.from_action = config.gates_of_action(3 * hidden)
+        self.from_action = config.gates_of_action(actions, 3 * hidden)
 
     def states(self) -> Sequence[StateSpec]:
         """H alone."""
