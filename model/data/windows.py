@@ -1,21 +1,23 @@
-"""Training windows: runs of frames found by their time stamps, seen from the newest frame's Lagrangian coordinates.
+"""Training windows: context frames and target frames at one time step.
 
-A window holds context frames and target frames at one time step. All are warped along the motion of the context
+Those of a radar archive are runs of frames found by their time stamps. They are warped along the motion of the context
 frames to the time of the newest one, so that what is left to predict is growth and decay (Ritvanen et al. 2023,
-L-CNN, doi 10.1109/JSTARS.2022.3233119).
+L-CNN, doi 10.1109/JSTARS.2022.3233119); or, with `lagrangian=False`, left where they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import TooFewFrames
+from model.core.grid import Grid
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.data.archive import Archive
 from model.runtime.motion import advect, estimate_motion, trajectories
@@ -26,12 +28,17 @@ DRY_CHANCE = 0.02
 RAIN_OF_PIXEL = hko7_rain_rate_mm_h(np.arange(256, dtype=np.float32) / np.float32(255))
 RAIN_OF_PIXEL[MISSING_PIXEL] = np.nan
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+ReadFields = Callable[[NDArray[np.datetime64], Grid], FloatArray]
+"""Exogenous fields [t, n, y, x] at valid times (UTC) on a grid."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
     """`context` frames in, up to `leads` out within `horizon_minutes`, `crop` pixels wide, cut from a window that is
     wider by `margin` on each side. `coarsen_chance`: how often a window is averaged over 2 x 2 pixels.
-    `scale_db`: standard deviation of a random factor on rain rate, in dB."""
+    `scale_db`: standard deviation of a random factor on rain rate, in dB. `lagrangian`: frames are warped along the
+    motion of the context; False leaves them as they are."""
 
     context: int = 4
     leads: int = 12
@@ -42,15 +49,27 @@ class WindowConfig:
     min_leads: int = 3
     coarsen_chance: float = 0.3
     scale_db: float = 1.5
+    lagrangian: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Fractions [time, y, x] with NaN = no data: `context`, and `target` (fewer leads than asked for: NaN frames)."""
+    """Frames in [0, 1] with NaN = no data: `context` [t, c, y, x] and `target` [lead, c, y, x] (fewer leads than asked
+    for: NaN frames), and exogenous `fields` [t + lead, n, y, x]. Rain is in HKO-7 fractions."""
 
     context: FloatArray
     target: FloatArray
     step_minutes: float
+    fields: FloatArray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What a model is trained on: SHA-256 (hex) of the data, the days in it, and where it is from, licence included."""
+
+    digest: str
+    days: tuple[str, ...]
+    sources: tuple[str, ...]
 
 
 class FrameCache:
@@ -58,6 +77,7 @@ class FrameCache:
 
     def __init__(self, archive: Archive, folder: Path) -> None:
         self.times = archive.times
+        self.grid = archive.grid
         self.minutes = (archive.times - archive.times[0]).astype("timedelta64[s]").astype(np.int64) / 60.0
         ny, nx = archive.grid.shape
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +99,7 @@ class Region:
     """The part of an archive that windows are drawn from: times in [from_minute, to_minute), columns [x0, x1).
 
     Raises:
+        ValueError: exogenous fields are asked for in Lagrangian windows: they stay in place while the rain is moved.
         TooFewFrames: no window of `config` fits in it.
     """
 
@@ -89,9 +110,13 @@ class Region:
         *,
         minutes: tuple[float, float] = (0.0, float("inf")),
         columns: tuple[int, int] | None = None,
+        read_fields: ReadFields | None = None,
     ) -> None:
+        if read_fields is not None and config.lagrangian:
+            raise ValueError("exogenous fields are for windows with lagrangian=False: they do not move with the rain")
         self.cache = cache
         self.config = config
+        self.read_fields = read_fields
         self.columns = columns or (0, cache.pixels.shape[2])
         inside = (cache.minutes >= minutes[0]) & (cache.minutes < minutes[1])
         index_of = {
@@ -153,10 +178,36 @@ class Region:
         side = (config.crop + 2 * config.margin) * coarsen
         rain = cut(self.cache.pixels, run, centre, side, coarsen, self.columns)
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
-        rain = np.rot90(rain, int(rng.integers(4)), axes=(1, 2))
-        if rng.random() < 0.5:
-            rain = rain[:, :, ::-1]
-        return lagrangian_window(np.ascontiguousarray(rain), step, config)
+        quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
+        window = lagrangian_window if config.lagrangian else eulerian_window
+        fields = None
+        if self.read_fields is not None:
+            fields = turned(self._fields(self.read_fields, run, step, centre, coarsen), quarters, mirrored)
+        return replace(window(turned(rain, quarters, mirrored), step, config), fields=fields)
+
+    def _fields(
+        self, read_fields: ReadFields, run: Sequence[int], step: float, centre: tuple[int, int], coarsen: int
+    ) -> FloatArray:
+        """Fields [context + leads, n, crop, crop] where `cut` takes the rain of the crop, beyond the grid as well."""
+        config = self.config
+        lapse = np.round(np.arange(config.context + config.leads) * step * 60).astype("timedelta64[s]")
+        y, x = (
+            _centres(centres, middle - config.crop * coarsen // 2, config.crop, coarsen)
+            for centres, middle in zip((self.cache.grid.y, self.cache.grid.x), centre, strict=True)
+        )
+        return read_fields(self.cache.times[run[0]] + lapse, Grid(crs=self.cache.grid.crs, x=x, y=y))
+
+
+def _centres(centres: NDArray[np.floating], first: int, number: int, coarsen: int) -> NDArray[np.floating]:
+    """Pixel centres of `number` blocks of `coarsen` pixels from index `first`, which may lie outside."""
+    spacing = (centres[-1] - centres[0]) / (centres.size - 1)
+    return np.asarray(centres[0] + spacing * (first + (coarsen - 1) / 2 + coarsen * np.arange(number)))
+
+
+def turned(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Scalar]:
+    """Frames [..., y, x] turned by `quarters` of a circle, and then perhaps mirrored along x."""
+    frames = np.rot90(frames, quarters, axes=(-2, -1))
+    return np.ascontiguousarray(frames[..., ::-1] if mirrored else frames)
 
 
 def cut(
@@ -193,12 +244,27 @@ def lagrangian_window(rain: FloatArray, step_minutes: float, config: WindowConfi
     warped = [advect(frame, origin) for frame, origin in zip(context[:-1], reversed(origins), strict=True)]
     goals = trajectories(-motion, len(future))
     targets = [advect(frame, goal) for frame, goal in zip(future, goals, strict=True)]
+    return _cropped([*warped, context[-1]], targets, step_minutes, config)
+
+
+def eulerian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:
+    """Frames [time, y, x] (mm h-1) as fractions where they are, cropped."""
+    return _cropped(rain[: config.context], rain[config.context :], step_minutes, config)
+
+
+def _cropped(
+    seen: Sequence[FloatArray] | FloatArray,
+    future: Sequence[FloatArray] | FloatArray,
+    step_minutes: float,
+    config: WindowConfig,
+) -> Window:
+    """Frames [y, x] (mm h-1) without their margin, as fractions with a channel axis; leads beyond `future` are NaN."""
     inner = slice(config.margin, config.margin + config.crop)
-    target = np.full((config.leads, config.crop, config.crop), np.nan, np.float32)
-    for lead, frame in enumerate(targets):
-        target[lead] = hko7_fraction(frame[inner, inner])
-    seen = np.stack([hko7_fraction(frame[inner, inner]) for frame in [*warped, context[-1]]])
-    return Window(context=seen, target=target, step_minutes=step_minutes)
+    target = np.full((config.leads, 1, config.crop, config.crop), np.nan, np.float32)
+    for lead, frame in enumerate(future):
+        target[lead, 0] = hko7_fraction(frame[inner, inner])
+    context = np.stack([hko7_fraction(frame[inner, inner])[None] for frame in seen])
+    return Window(context=context, target=target, step_minutes=step_minutes)
 
 
 def batches(

@@ -82,7 +82,7 @@ def test_in_the_lagrangian_frame_moving_rain_stands_still():
 def test_a_draw_has_the_shapes_asked_for_and_no_data_beyond_the_grid(tmp_path):
     region = Region(FrameCache(archive(tmp_path / "a", range(0, 120, 5)), tmp_path / "cache"), CONFIG)
     window = region.draw(np.random.default_rng(0), 5)
-    assert window.context.shape == (4, 48, 48)
-    assert window.target.shape == (6, 48, 48)
+    assert window.context.shape == (4, 1, 48, 48)
+    assert window.target.shape == (6, 1, 48, 48)
     again = region.draw(np.random.default_rng(0), 5)
     assert np.array_equal(window.target, again.target, equal_nan=True)

@@ -1,0 +1,144 @@
+"""Where training windows come from: a radar archive, or one of the data sets that the papers compare on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from model.core.errors import TooFewFrames
+from model.data.archive import Archive
+from model.data.windows import FrameCache, ReadFields, Region, Window, WindowConfig, batches
+from model.data.windows import Provenance as Provenance
+
+Kind = Literal["rain", "frames"]
+"""`rain`: HKO-7 fractions, scored by CSI. `frames`: brightness in [0, 1], scored by MSE, MAE, SSIM and PSNR."""
+
+
+class WindowSource(Protocol):
+    """Windows to train on, and windows that training never sees. All have `channels` channels."""
+
+    @property
+    def channels(self) -> int:
+        """Of a frame."""
+
+    @property
+    def kind(self) -> Kind:
+        """How forecasts of these frames are scored."""
+
+    def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
+        """Endless batches of `batch` windows."""
+
+    def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
+        """About `count` windows, or all there are, in batches of at most `batch`: the same for the same seed."""
+
+    def provenance(self) -> Provenance:
+        """What the windows are made of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """What training never sees of each archive: its last `time_fraction`, or, where the archive is shorter than
+    `short_minutes`, its eastern `column_fraction` instead."""
+
+    time_fraction: float = 0.25
+    short_minutes: float = 120.0
+    column_fraction: float = 0.2
+
+
+class RadarWindows:
+    """Windows of radar archives, each of one archive and one time step, and exogenous `fields` by name beside them.
+
+    `cache_folder` keeps the decoded frames. `fields_folder`: where fields lie that come from files.
+
+    Raises:
+        TooFewFrames: an archive is too short.
+        ValueError: fields are asked for in Lagrangian windows.
+    """
+
+    channels = 1
+    kind: Kind = "rain"
+
+    def __init__(
+        self,
+        archives: Sequence[Archive],
+        config: WindowConfig,
+        holdout: Holdout,
+        cache_folder: Path,
+        *,
+        fields: tuple[str, ...] = (),
+        fields_folder: Path | None = None,
+    ) -> None:
+        self.archives = archives
+        read_fields = _reader(fields, fields_folder) if fields else None
+        self.train_regions: list[Region] = []
+        self.held_out_regions: list[Region] = []
+        for archive in archives:
+            if len(archive.times) < config.context + config.min_leads:
+                raise TooFewFrames(
+                    f"{len(archive.times)} frames, the recipe wants at least {config.context + config.min_leads}",
+                    where=str(archive.root),
+                    mend="Import more frames",
+                )
+            cache = FrameCache(archive, cache_folder)
+            train, held = _split(cache, holdout)
+            try:
+                self.train_regions.append(Region(cache, config, read_fields=read_fields, **train))
+                self.held_out_regions.append(
+                    Region(cache, replace(config, scale_db=0.0), read_fields=read_fields, **held)
+                )
+            except TooFewFrames as error:
+                raise TooFewFrames(error.what, where=str(archive.root), mend=error.mend) from None
+
+    def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
+        """Endless batches, each archive as often as any other."""
+        return batches(self.train_regions, [1.0] * len(self.train_regions), batch, rng)
+
+    def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
+        """At least `count` windows in full batches, in equal parts from each archive."""
+        rng = np.random.default_rng(seed)
+        per_region = max(1, math.ceil(count / len(self.held_out_regions) / batch))
+        chosen = []
+        for region in self.held_out_regions:
+            steps = list(region.runs)
+            for index in range(per_region):
+                step = steps[index % len(steps)]
+                chosen.append([region.draw(rng, step) for _ in range(batch)])
+        return chosen
+
+    def provenance(self) -> Provenance:
+        """Digests of the archives, joined by `+`; days as `ARCHIVE YYYY-MM-DD`."""
+        days = sorted({f"{archive.root.name} {str(time)[:10]}" for archive in self.archives for time in archive.times})
+        return Provenance(
+            digest="+".join(archive.digest() for archive in self.archives),
+            days=tuple(days),
+            sources=tuple(_source_of(archive) for archive in self.archives),
+        )
+
+
+def _split(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of an archive to train on and what to hold out, as arguments of Region."""
+    length = float(cache.minutes[-1])
+    if length < holdout.short_minutes:
+        width = cache.pixels.shape[2]
+        border = round(width * (1 - holdout.column_fraction))
+        return {"columns": (0, border)}, {"columns": (border, width)}
+    border_minute = length * (1 - holdout.time_fraction)
+    return {"minutes": (0.0, border_minute)}, {"minutes": (border_minute, float("inf"))}
+
+
+def _source_of(archive: Archive) -> str:
+    source = archive.attributes.get("source", archive.root.name)
+    licence = archive.attributes.get("licence")
+    return f"{source} ({licence})" if licence else source
+
+
+def _reader(names: tuple[str, ...], folder: Path | None) -> ReadFields:
+    from model.runtime.fields import fields_for
+
+    return partial(fields_for, names, folder=folder)
