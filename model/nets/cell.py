@@ -128,10 +128,11 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, channels, y, x] -> the same shape."""
-        centred = x - x.mean(dim=(1, 2, 3), keepdim=True)
+        """[b, channels, y, x] -> the same shape; computed in float32, whatever the autocast."""
+        exact = x.float()
+        centred = exact - exact.mean(dim=(1, 2, 3), keepdim=True)
         variance = centred.square().mean(dim=(1, 2, 3), keepdim=True)
-        return centred * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
+        return (centred * torch.rsqrt(variance + 1e-5) * self.weight + self.bias).to(x.dtype)
 
 
 def fused(gates: Tensor, from_action: nn.Module | None, action: Tensor | None) -> Tensor:

@@ -188,6 +188,8 @@ class RecurrentStack(nn.Module):
 
     def _split(self, state: State) -> tuple[list[State], Tensor | None, Tensor | None]:
         """The state of each layer, Z, and M."""
+        if len(state) != len(self.states()):
+            raise ValueError(f"a state of {len(state)} tensors, this stack has {len(self.states())}")
         left = list(state)
         own = []
         for cell in self.layers():
@@ -196,8 +198,6 @@ class RecurrentStack(nn.Module):
             left = left[count:]
         z = left.pop(0) if self.highway_unit is not None else None
         m = left.pop(0) if self.layers()[0].zigzags else None
-        if left or len(state) != len(self.states()):
-            raise ValueError(f"a state of {len(state)} tensors, this stack has {len(self.states())}")
         return own, z, m
 
     def _of_layer(self, layer: int) -> CellConfig:
