@@ -32,7 +32,7 @@ MAX_BASELINE_LEAD_MINUTES: Final = 720.0
 
 
 class ModelInfo(BaseModel):
-    """One version of one model: what a client needs to choose it."""
+    """One version of one model: what a client needs to choose it. `grid`: the only (rows, columns) that it takes."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,6 +44,7 @@ class ModelInfo(BaseModel):
     time_step: TimeStepRange
     max_steps: int = MAX_LEAD_STEPS
     max_lead_minutes: float = MAX_BASELINE_LEAD_MINUTES
+    grid: tuple[int, int] | None = None
     scores: tuple[Score, ...] = ()
     licence: str = "Apache-2.0"
     digest: str = ""
@@ -176,6 +177,7 @@ def info_of(manifest: Manifest, folder: Path) -> ModelInfo:
         time_step=manifest.time_step,
         max_steps=manifest.max_steps,
         max_lead_minutes=manifest.max_lead_minutes,
+        grid=manifest.grid,
         scores=manifest.scores,
         licence=manifest.licence,
         digest=package_digest(folder),

@@ -84,6 +84,8 @@ class Manifest(Frozen):
     `frame_of_reference`: `eulerian`, the network sees frames as they are; `lagrangian`, the runtime warps them along
     the motion field to the newest frame first and advects what the network answers.
     `stride`: the network takes grids whose sides are multiples of this; the runtime pads and crops.
+    `grid`: (rows, columns) of the one grid that the network is bound to; None: any. `channels`: of a frame. `fields`:
+    exogenous fields that it reads, by name, in order (`model.runtime.fields`). `layers`: what it is made of.
     `files`: name -> SHA-256 (hex) of every other file of the package; `variants`: precision -> ONNX file.
     """
 
@@ -101,6 +103,10 @@ class Manifest(Frozen):
     normalisation: Normalisation = Normalisation()
     frame_of_reference: Literal["eulerian", "lagrangian"] = "eulerian"
     stride: int = Field(ge=1)
+    grid: tuple[int, int] | None = None
+    channels: int = Field(default=1, ge=1)
+    fields: tuple[Name, ...] = ()
+    layers: tuple[LayerProfile, ...] = ()
     training: Training | None = None
     scores: tuple[Score, ...] = ()
     licence: str

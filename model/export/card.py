@@ -19,9 +19,18 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
     yield f"# {manifest.name} {manifest.version}\n"
     yield f"{manifest.summary}\n"
     low, high = manifest.time_step.min_minutes, manifest.time_step.max_minutes
-    yield f"- Network: {manifest.architecture}, " + ", ".join(f"{k} {v}" for k, v in manifest.config.items())
-    yield f"- Input: {manifest.input_frames} frames at one time step of {low:g} to {high:g} min, any grid."
-    yield f"- Frame of reference: {manifest.frame_of_reference}; it forecasts the change of rain along its motion."
+    yield f"- Network: {manifest.architecture}, {', '.join(_settings(manifest.config))}"
+    if manifest.layers:
+        parameters = sum(layer.parameters for layer in manifest.layers)
+        yield f"- {parameters} parameters; `echocast models show {manifest.reference}` lists the layers."
+    grid = f"a grid of {manifest.grid[0]} x {manifest.grid[1]} pixels" if manifest.grid else "any grid"
+    yield f"- Input: {manifest.input_frames} frames at one time step of {low:g} to {high:g} min, {grid}."
+    if manifest.fields:
+        yield f"- Exogenous fields: {', '.join(manifest.fields)}."
+    lagrangian = manifest.frame_of_reference == "lagrangian"
+    yield f"- Frame of reference: {manifest.frame_of_reference}; it forecasts " + (
+        "the change of rain along its motion." if lagrangian else "frames as they are."
+    )
     yield f"- torch and ONNX differ by at most {difference:.1e} in pixel fraction over 12 steps."
     if training:
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
@@ -29,10 +38,14 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
         yield f"- Days: {', '.join(training.days)}. Part of each was held out to choose the weights."
         yield f"- Data digest (SHA-256 of each archive): `{training.data_digest}`."
     yield f"- Licence: {manifest.licence}.\n"
-    if training and training.held_out:
+    thresholds = [key.removeprefix("csi_") for key in training.held_out if key.startswith("csi_")] if training else []
+    if training and training.held_out and not thresholds:
+        yield "## On what training did not see\n"
+        yield from (f"- {name}: {value:.4g}" for name, value in training.held_out.items())
+        yield ""
+    if training and thresholds:
         yield "## On the held-out part of the training events\n"
         yield "CSI, its ratio to extrapolation's, and frequency bias; windows at all time steps, all leads pooled:\n"
-        thresholds = [key.removeprefix("csi_") for key in training.held_out if key.startswith("csi_")]
         yield f"| | {' | '.join(f'{threshold} mm/h' for threshold in thresholds)} |"
         yield f"|---|{'---|' * len(thresholds)}"
         for metric in ("csi", "ratio", "bias"):
@@ -48,11 +61,21 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
     yield "Like every deterministic nowcast it smooths: at long leads it draws rain areas and not single cells."
     yield "The frequency bias tells how much wider than observed they are: above 1, more rain area than falls."
     yield "A ratio below 1 is a threshold at which extrapolation is the better forecast on that data."
-    if training and "windows" in training.recipe:
+    if training and "horizon_minutes" in training.recipe.get("windows", {}):
         horizon = training.recipe["windows"]["horizon_minutes"]
         yield f"It was trained on leads to {horizon:g} min: what it forecasts beyond has not been scored."
-    yield "What enters the domain is not known and stays without data. Motion is estimated from optical flow and kept"
-    yield "steady over the forecast."
+    if lagrangian:
+        yield "What enters the domain is not known and stays without data. Motion is estimated from optical flow and"
+        yield "kept steady over the forecast."
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[str]:
+    """`name value` of each setting, those of the network among the others."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value)
+        else:
+            yield f"{name} {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
 def _tables(answer: Mapping[str, Any], *, seen: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ import click
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import InputError
 from model.data.archive import Archive
-from model.export.package import build_package
+from model.export.run import build_package
 
 
 @click.command()

@@ -14,25 +14,26 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     Computed in float32, whatever the autocast: positions need it.
     """
     with torch.autocast(image.device.type, enabled=False):
-        b, n, _, height, width = flow.shape
-        still = torch.stack(
-            torch.meshgrid(
-                torch.arange(width, dtype=torch.float32, device=image.device),
-                torch.arange(height, dtype=torch.float32, device=image.device),
-                indexing="xy",
-            )
-        )
+        # Sizes are read off the image, whose axes stay free in an exported graph; those of an unflattened flow do not.
+        b, _, height, width = image.shape
+        n = flow.shape[1]
+        x = torch.arange(width, dtype=torch.float32, device=image.device)
+        y = torch.arange(height, dtype=torch.float32, device=image.device)
+        still = torch.stack(torch.meshgrid(x, y, indexing="xy"))
         positions = torch.cat([still + flow.float(), still.expand(b, 1, -1, -1, -1)], dim=1)
-        read = _sample(image.float(), positions, height, width)
+        read = _sample(image.float(), positions, torch.stack([x[-1], y[-1]]) + 1)
         moved, unmoved = read[:, :, :n], read[:, :, n:]
         # grid_sample rounds positions, so that even a zero flow would shift by 1e-5 of a pixel: take that shift off.
         return (moved + (image.float().unsqueeze(2) - unmoved)).to(image.dtype)
 
 
-def _sample(image: Tensor, positions: Tensor, height: int, width: int) -> Tensor:
-    """positions [b, n, 2, y, x] in pixels -> [b, c, n, y, x]; the n fields lie below one another in one grid."""
-    b, n = positions.shape[:2]
-    size = torch.tensor([width, height], dtype=torch.float32, device=image.device)
+def _sample(image: Tensor, positions: Tensor, size: Tensor) -> Tensor:
+    """positions [b, n, 2, y, x] in pixels, size [2] (width, height) -> [b, c, n, y, x].
+
+    The n fields lie below one another in one grid.
+    """
+    b, _, height, width = image.shape
+    n = positions.shape[1]
     grid = positions.permute(0, 1, 3, 4, 2).reshape(b, n * height, width, 2)
     unit = (2 * grid + 1) / size - 1  # pixel centres, as align_corners=False has them
     read = functional.grid_sample(image, unit, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from model.core.catalog import EXTRAPOLATION, PERSISTENCE, ModelInfo
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor
 
 
-def load_predictor(info: ModelInfo) -> Predictor:
+def load_predictor(info: ModelInfo, fields: Path | None = None) -> Predictor:
     """The predictor of `info`; a package's files are checked against their digests first.
+
+    `fields`: a folder of exogenous fields (`model.runtime.fields`), for networks that read some.
 
     Raises:
         BadPackage: a file of the package is missing, changed, or not a graph that can run.
@@ -19,4 +23,4 @@ def load_predictor(info: ModelInfo) -> Predictor:
         return Extrapolation()
     from model.runtime.onnx import OnnxPredictor
 
-    return OnnxPredictor(info)
+    return OnnxPredictor(info, fields)

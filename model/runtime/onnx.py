@@ -1,9 +1,11 @@
-"""Recurrent packages on ONNX Runtime: a one-step graph whose states stay on the device (IOBinding)."""
+"""Packages on ONNX Runtime: one-step graphs whose states stay on the device (IOBinding), and whole-sequence graphs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,101 +16,187 @@ from model.core.errors import BadPackage
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
+from model.runtime.fields import fields_for
 from model.runtime.motion import advect, estimate_motion, trajectories
-from model.runtime.tiles import Tile, tiles_of
+from model.runtime.tiles import TILE_SIDE, Tile, tiles_of
 
-INPUTS = ("fraction", "valid", "conditions")
+Feeds = Mapping[str, FloatArray]
+
+FRACTION, VALID, CONDITIONS, FIELDS = "fraction", "valid", "conditions", "fields"
+INPUTS = (FRACTION, VALID, CONDITIONS, FIELDS)
+"""What a graph may read, beside its states; each reads some of them."""
+
+WHOLE_TILE_SIDE = 512
+"""A whole-sequence network holds the features of all frames at once: its tiles are smaller."""
+
 HEAVIEST_QUANTILE = 0.9999
 WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
 
 
-class OneStepSession:
-    """A one-step graph: `fraction`, `valid`, `conditions` and named states in; `next` and `new_` states out."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Observed:
+    """What a forecast starts from; sides fit the graph's stride.
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or int(os.environ.get("ECHOCAST_THREADS", "0"))
-        available = ort.get_available_providers()
-        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
-        try:
-            self.session = ort.InferenceSession(path, options, providers=providers)
-        except Exception as error:  # onnxruntime raises its own, undocumented types
-            reason = str(error).splitlines()[0]
-            raise BadPackage(
-                f"ONNX Runtime cannot load the graph ({reason})",
-                where=str(path),
-                mend="Export the package again",
-            ) from None
-        self.device = "cuda" if self.session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        self.states = [item for item in self.session.get_inputs() if item.name not in INPUTS]
+    `data` [t, c, y, x] in [0, 1], 0 where there are none; `known` [t, 1, y, x], 1 where there are. `fields`
+    [t + leads, n, y, x]: exogenous fields at the times of the frames, then of the forecast, where the graph reads some.
+    """
 
-    def run(
-        self, fraction: FloatArray, valid: FloatArray, step_minutes: float, leads: int, *, ceiling: float = 1.0
-    ) -> Iterator[FloatArray]:
-        """Yield `leads` frames [y, x] after `fraction` and `valid` [t, y, x], whose sides fit the graph's stride.
+    data: FloatArray
+    known: FloatArray
+    step_minutes: float
+    fields: FloatArray | None = None
 
-        A large domain goes through as tiles; each keeps its own states, and all see the blended frame at each step.
-        No fraction exceeds `ceiling`, neither in an answer nor where the graph reads its own answer.
+
+class GraphSession(ABC):
+    """A graph that ONNX Runtime has loaded; a large domain goes through it as tiles, whose answers are blended."""
+
+    tile_side = TILE_SIDE
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self.session = session
+        self.device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        self.reads = [item.name for item in session.get_inputs() if item.name in INPUTS]
+        self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+
+    @abstractmethod
+    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
+        """Yield the `leads` frames [c, y, x] that follow.
+
+        Nothing exceeds `ceiling`, neither in an answer nor where the graph reads its own answer.
         """
-        newest = len(fraction) - 1
-        tiles = tiles_of((fraction.shape[1], fraction.shape[2]), max(self._strides()))
+
+    def _tiles(self, shape: tuple[int, int], stride: int) -> list[Tile]:
+        """The tiles of a domain; one where the graph is of one fixed grid."""
+        sides = [side for item in self.session.get_inputs() if item.name == FRACTION for side in item.shape[-2:]]
+        fixed = [side for side in sides if isinstance(side, int)]
+        return tiles_of(shape, stride, side=max(fixed, default=self.tile_side))
+
+    def _blended(
+        self, read: Mapping[str, FloatArray], tiles: Sequence[Tile], answer_of: Callable[[int, Feeds], FloatArray]
+    ) -> FloatArray:
+        """What all tiles answer, as one. `answer_of(tile index, inputs of the graph)` runs one tile."""
+        blend = np.zeros_like(read[FRACTION])
+        for index, tile in enumerate(tiles):
+            feeds = {name: _cut(read[name], tile) for name in self.reads}
+            blend[..., tile.rows, tile.columns] += tile.weight * answer_of(index, feeds)
+        return blend
+
+
+class OneStepSession(GraphSession):
+    """A one-step graph with named states: each tile keeps its own, and all see the blended frame at each step."""
+
+    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
+        """See GraphSession.run."""
+        newest = len(observed.data) - 1
+        tiles = self._tiles(observed.data.shape[2:], max(self._strides().values()))
         bindings = [self._bind(tile) for tile in tiles]
-        frame, known = fraction[0], valid[0]
+        frame = observed.data[0]
         for index in range(newest + leads):
             if index <= newest:
-                frame, known = fraction[index], valid[index]
-            conditions = np.array([[step_minutes * (index - newest) / 60, step_minutes / 15]], np.float32)
-            blend = np.zeros_like(frame)
-            for tile, binding in zip(tiles, bindings, strict=True):
-                answer = self._step(binding, _cut(frame, tile), _cut(known, tile), conditions)
-                blend[tile.rows, tile.columns] += tile.weight * answer
-            frame = np.minimum(blend, np.float32(ceiling))
+                frame = observed.data[index]
+            minutes = observed.step_minutes
+            read = {
+                FRACTION: frame,
+                VALID: observed.known[min(index, newest)],
+                CONDITIONS: np.array([minutes * (index - newest) / 60, minutes / 15], np.float32),
+                **({} if observed.fields is None else {FIELDS: observed.fields[index]}),
+            }
+            answer = self._blended(read, tiles, lambda tile, feeds: self._step(bindings[tile], feeds))
+            frame = np.minimum(answer, np.float32(ceiling))
             if index >= newest:
                 yield frame
 
     def _bind(self, tile: Tile) -> ort.IOBinding:
         """A binding whose states are zeros on the device."""
         binding = self.session.io_binding()
-        for item, stride in zip(self.states, self._strides(), strict=True):
-            height, width = (side // stride for side in tile.weight.shape)
-            zeros = np.zeros((1, int(item.shape[1]), height, width), np.float32)
-            binding.bind_ortvalue_input(item.name, ort.OrtValue.ortvalue_from_numpy(zeros, self.device, 0))
+        strides = self._strides()
+        for item in self.session.get_inputs():
+            if item.name in strides:
+                height, width = (side // strides[item.name] for side in tile.weight.shape)
+                zeros = np.zeros((1, int(item.shape[1]), height, width), np.float32)
+                binding.bind_ortvalue_input(item.name, ort.OrtValue.ortvalue_from_numpy(zeros, self.device, 0))
         return binding
 
-    def _step(
-        self, binding: ort.IOBinding, fraction: FloatArray, valid: FloatArray, conditions: FloatArray
-    ) -> FloatArray:
+    def _step(self, binding: ort.IOBinding, feeds: Feeds) -> FloatArray:
         """One step of one tile; the new states stay on the device and are bound as the next step's."""
-        for name, value in zip(INPUTS, (fraction, valid, conditions), strict=True):
+        for name, value in feeds.items():
             binding.bind_cpu_input(name, value)
-        for output in self.session.get_outputs():
-            binding.bind_output(output.name, self.device)
+        names = [output.name for output in self.session.get_outputs()]
+        for name in names:
+            binding.bind_output(name, self.device)
         self.session.run_with_iobinding(binding)
-        answer, *states = binding.get_outputs()
-        for item, state in zip(self.states, states, strict=True):
-            binding.bind_ortvalue_input(item.name, state)
-        return np.asarray(answer.numpy()[0, 0], np.float32)
+        answers = dict(zip(names, binding.get_outputs(), strict=True))
+        for name in self._strides():
+            binding.bind_ortvalue_input(name, answers[f"new_{name}"])
+        return np.asarray(answers["next"].numpy()[0], np.float32)
 
-    def _strides(self) -> list[int]:
+    def _strides(self) -> dict[str, int]:
         """Stride of each state, from the graph's metadata."""
-        kept = self.session.get_modelmeta().custom_metadata_map["state_strides"]
-        return [int(stride) for stride in kept.split(",")]
+        states = [item.name for item in self.session.get_inputs() if item.name not in INPUTS]
+        kept = self.metadata["state_strides"].split(",")
+        return {name: int(stride) for name, stride in zip(states, kept, strict=True)}
 
 
-def _cut(frame: FloatArray, tile: Tile) -> FloatArray:
-    """The tile's part of a frame, as the graph takes it: [1, 1, y, x]."""
-    return np.ascontiguousarray(frame[tile.rows, tile.columns])[None, None]
+class WholeSession(GraphSession):
+    """A graph that reads all frames at once and answers as many; more leads follow from its own answers."""
+
+    tile_side = WHOLE_TILE_SIDE
+
+    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
+        """See GraphSession.run."""
+        count = int(self.metadata["frames"])
+        tiles = self._tiles(observed.data.shape[2:], int(self.metadata["stride"]))
+        data, known = observed.data, observed.known
+        for first in range(0, leads, count):
+            fields = {} if observed.fields is None else {FIELDS: observed.fields[first : first + count]}
+            answer = self._blended({FRACTION: data, VALID: known, **fields}, tiles, self._answer)
+            data = np.minimum(answer, np.float32(ceiling))
+            known = np.broadcast_to(known[-1:], known.shape)
+            yield from data[: leads - first]
+
+    def _answer(self, tile: int, feeds: Feeds) -> FloatArray:
+        (answer,) = self.session.run(["next"], dict(feeds))
+        return np.asarray(answer[0], np.float32)
+
+
+def open_session(path: Path, *, threads: int | None = None) -> OneStepSession | WholeSession:
+    """The graph of a file, as its metadata say it is to be run.
+
+    Raises:
+        BadPackage: ONNX Runtime cannot load it.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or int(os.environ.get("ECHOCAST_THREADS", "0"))
+    available = ort.get_available_providers()
+    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    try:
+        session = ort.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # onnxruntime raises its own, undocumented types
+        reason = str(error).splitlines()[0]
+        raise BadPackage(
+            f"ONNX Runtime cannot load the graph ({reason})",
+            where=str(path),
+            mend="Export the package again",
+        ) from None
+    kind = session.get_modelmeta().custom_metadata_map.get("kind", "one-step")
+    return WholeSession(session) if kind == "whole" else OneStepSession(session)
+
+
+def _cut(values: FloatArray, tile: Tile) -> FloatArray:
+    """The tile's part of [..., y, x] as the graph takes it, a batch of 1; numbers that have no place as they are."""
+    part = values if values.ndim == 1 else values[..., tile.rows, tile.columns]
+    return np.ascontiguousarray(part)[None]
 
 
 class OnnxPredictor:
-    """A model package, ready to run.
+    """A model package, ready to run. `fields`: a folder of exogenous fields, beside those in the package.
 
     Raises:
         BadPackage: a file is missing or changed, or the graph cannot be loaded.
     """
 
-    def __init__(self, info: ModelInfo) -> None:
+    def __init__(self, info: ModelInfo, fields: Path | None = None) -> None:
         if info.folder is None:
             raise BadPackage("the model has no package", where=info.reference, mend="Import its package")
         self.info = info
@@ -116,8 +204,21 @@ class OnnxPredictor:
         precision = "fp32"
         if precision not in self.manifest.variants:
             raise BadPackage(f"no variant {precision}", where=info.reference, mend="Export the package again")
-        self.session = OneStepSession(info.folder / self.manifest.variants[precision])
+        if self.manifest.channels != 1:
+            raise BadPackage(
+                f"its network reads frames of {self.manifest.channels} channels, rain has 1",
+                where=info.reference,
+                mend="Choose a model of rain",
+            )
+        self.session = open_session(info.folder / self.manifest.variants[precision])
+        if FIELDS in self.session.reads and not self.manifest.fields:
+            raise BadPackage(
+                "its network reads exogenous fields that its manifest does not name",
+                where=info.reference,
+                mend="Choose a model of rain",
+            )
         self.variant = f"{precision} on {self.session.device.upper()}"
+        self.fields = fields
 
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""
@@ -130,16 +231,21 @@ class OnnxPredictor:
         fraction = hko7_fraction(rain)
         known = np.isfinite(fraction)
         pad = padding(sequence.grid.shape, self.manifest.stride)
-        answers = self.session.run(
-            np.pad(np.where(known, fraction, np.float32(0)), pad),
-            np.pad(known.astype(np.float32), pad),
-            sequence.time_step_minutes(),
-            steps,
-            ceiling=heaviest(fraction),
+        grid = sequence.grid
+        step = np.timedelta64(round(sequence.time_step_minutes() * 60), "s")
+        times = np.concatenate([sequence.times, sequence.times[-1] + step * np.arange(1, steps + 1)])
+        fields = None
+        if self.manifest.fields:
+            fields = fields_for(self.manifest.fields, times, grid, self.fields, package=self.info.folder)
+        observed = Observed(
+            data=np.pad(np.where(known, fraction, np.float32(0)), pad)[:, None],
+            known=np.pad(known.astype(np.float32), pad)[:, None],
+            step_minutes=sequence.time_step_minutes(),
+            fields=None if fields is None else np.pad(fields, [(0, 0), *pad], mode="edge"),
         )
-        ny, nx = sequence.grid.shape
+        ny, nx = grid.shape
         arrivals = trajectories(motion, steps) if lagrangian else None
-        for answer in answers:
+        for (answer,) in self.session.run(observed, steps, ceiling=heaviest(fraction)):
             frame = np.where(known[-1], hko7_rain_rate_mm_h(answer[:ny, :nx]), np.float32(np.nan))
             yield advect(frame, next(arrivals)) if arrivals else frame
 

@@ -78,7 +78,14 @@ def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
 
     Raises:
         TooFewFrames, IrregularTimeStep, NoData: `info` cannot run on them.
+        InputError: `info` is bound to another grid.
     """
+    if info.grid not in (None, sequence.grid.shape):
+        raise InputError(
+            "the grid is {} x {} pixels, {} takes {} x {}".format(*sequence.grid.shape, info.reference, *info.grid),
+            where="input",
+            mend="Give frames of that grid, or choose another model",
+        )
     newest = sequence.newest_regular(info.input_frames)
     step = newest.time_step_minutes()
     if not info.time_step.holds(step):

@@ -1,0 +1,218 @@
+"""Exogenous fields that a network reads beside the radar: time of day and season, orography, fields of a weather model.
+
+A network's manifest names them. `solar-time` and `season` are computed, two planes each; any other name is a CF-netCDF
+file with one variable [y, x] or [time, y, x], one plane, whose values enter the network as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from model.core.errors import InputError
+from model.core.grid import Grid
+from model.core.sequence import crs_from_cf
+from model.core.units import FloatArray
+
+Times = NDArray[np.datetime64]
+GEOGRAPHIC: Final = CRS.from_epsg(4326)
+LENGTHS: Final = {"m": 1.0, "metre": 1.0, "meter": 1.0, "km": 1000.0, "kilometre": 1000.0, "kilometer": 1000.0}
+AXIS_OF: Final = {
+    **dict.fromkeys(("time", "valid_time", "T"), "time"),
+    **dict.fromkeys(("x", "lon", "longitude", "projection_x_coordinate", "X", "degrees_east"), "x"),
+    **dict.fromkeys(("y", "lat", "latitude", "projection_y_coordinate", "Y", "degrees_north"), "y"),
+}
+"""What names, standard names, units and axes say of a coordinate."""
+
+
+def solar_time(times: Times, grid: Grid) -> FloatArray:
+    """Sine and cosine [t, 2, y, x] of the local mean solar time of each pixel: 0 at midnight, a turn a day."""
+    longitude, _ = _points(grid, GEOGRAPHIC)
+    day = times.astype("datetime64[D]")
+    part = ((times - day) / np.timedelta64(1, "D"))[:, None, None] + longitude / 360
+    return _on_a_circle(part)
+
+
+def season(times: Times, grid: Grid) -> FloatArray:
+    """Sine and cosine [t, 2, y, x] of the time of year: 0 at its start, a turn a year; the same at each pixel."""
+    year = times.astype("datetime64[Y]")
+    length = (year + np.timedelta64(1, "Y")).astype("datetime64[D]") - year.astype("datetime64[D]")
+    part = (times - year.astype(times.dtype)) / length
+    return _on_a_circle(np.broadcast_to(part[:, None, None], (times.size, *grid.shape)))
+
+
+COMPUTED: Final[Mapping[str, Callable[[Times, Grid], FloatArray]]] = MappingProxyType(
+    {"solar-time": solar_time, "season": season}
+)
+
+
+def planes_of(names: Sequence[str]) -> int:
+    """How many planes these fields are: the `fields` of a network's configuration."""
+    return sum(2 if name in COMPUTED else 1 for name in names)
+
+
+def fields_for(
+    names: Sequence[str], times: Times, grid: Grid, folder: Path | None, *, package: Path | None = None
+) -> FloatArray:
+    """The fields of these names at `times` (UTC) on the grid, one after the other: [t, n, y, x].
+
+    A file is `field-NAME.nc` in the folder `package`, else `NAME.nc` in `folder`; bilinear in space, linear in time.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or it does not cover the grid and the times.
+    """
+    times = np.asarray(times, "datetime64[ns]")
+    planes = []
+    for name in names:
+        if name in COMPUTED:
+            planes.append(COMPUTED[name](times, grid))
+        else:
+            planes.append(_from_file(_find(name, folder, package), times, grid)[:, None])
+    return np.concatenate(planes, axis=1)
+
+
+def _find(name: str, folder: Path | None, package: Path | None) -> Path:
+    places = [*([package / f"field-{name}.nc"] if package else []), *([folder / f"{name}.nc"] if folder else [])]
+    for path in places:
+        if path.is_file():
+            return path
+    raise InputError(
+        f"the model reads the field {name}, and there is no file {name}.nc",
+        where=str(folder) if folder else "fields",
+        mend=f"Put {name}.nc into the folder of fields (--fields or ECHOCAST_FIELDS)",
+    )
+
+
+class _Field(NamedTuple):
+    """A field of a file: [t, y, x] (one frame and no times where it is still), and its axes; x and y increase."""
+
+    values: FloatArray
+    times: Times | None
+    crs: CRS
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+def _from_file(path: Path, times: Times, grid: Grid) -> FloatArray:
+    """The field of a file, on the grid at the times [t, y, x]."""
+    field = _read(path)
+    x, y = _points(grid, field.crs)
+    if field.crs.is_geographic:
+        west = field.x[0] - 0.5 * (field.x[1] - field.x[0])
+        x = (x - west) % 360 + west
+    column, row = _position(x, field.x), _position(y, field.y)
+    if not (np.isfinite(column).all() and np.isfinite(row).all()):
+        raise InputError("the field does not cover the grid of the radar", where=str(path), mend="Give a larger field")
+    needed, weights = _weights_in_time(field.times, times, path)
+    frames = {index: _bilinear(field.values[index], row, column) for index in sorted({*needed.flat})}
+    answer = np.stack(
+        [
+            frames[before] * (1 - share) + frames[after] * share
+            for (before, after), share in zip(needed.tolist(), weights, strict=True)
+        ]
+    ).astype(np.float32)
+    if not np.isfinite(answer).all():
+        raise InputError("the field has missing values on the grid", where=str(path), mend="Fill them")
+    return answer
+
+
+def _read(path: Path) -> _Field:
+    try:
+        with xr.open_dataset(path) as dataset:
+            fields = [variable for variable in dataset.data_vars.values() if variable.ndim in (2, 3)]
+            if len(fields) != 1:
+                raise InputError(f"it holds {len(fields)} fields [y, x] or [time, y, x], not one")
+            variable = fields[0]
+            dimension = {_axis(variable[name]): name for name in variable.dims}
+            if not {"x", "y"} <= set(dimension) <= {"time", "x", "y"} or len(dimension) != variable.ndim:
+                raise InputError(f"its dimensions {', '.join(map(str, variable.dims))} are not [y, x] or [time, y, x]")
+            order = [dimension[axis] for axis in ("time", "y", "x") if axis in dimension]
+            ordered = variable.transpose(*order).sortby([dimension["y"], dimension["x"]])
+            mapping = variable.attrs.get("grid_mapping", variable.encoding.get("grid_mapping"))
+            crs = crs_from_cf(dataset[mapping].attrs) if mapping in dataset.variables else GEOGRAPHIC
+            centres = [_in_units_of(crs, ordered[dimension[axis]]) for axis in "xy"]
+            values = np.asarray(ordered.values, np.float32).reshape(-1, *ordered.shape[-2:])
+            times = np.asarray(ordered[dimension["time"]].values, "datetime64[ns]") if "time" in dimension else None
+    except InputError as error:
+        raise InputError(error.what, where=str(path), mend=error.mend or "Give one field in a CF-netCDF file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"it cannot be read ({error})", where=str(path), mend="Give a CF-netCDF file") from None
+    return _Field(values, times, crs, *centres)
+
+
+def _axis(coordinate: xr.DataArray) -> str | None:
+    """`x`, `y`, `time` or None."""
+    told = [coordinate.attrs.get(name) for name in ("standard_name", "axis", "units")]
+    return next((AXIS_OF[name] for name in (*told, str(coordinate.name)) if name in AXIS_OF), None)
+
+
+def _in_units_of(crs: CRS, coordinate: xr.DataArray) -> NDArray[np.float64]:
+    """Coordinates in the unit of the CRS."""
+    values = np.asarray(coordinate.values, np.float64)
+    if values.size < 2:
+        raise InputError(f"{coordinate.name} has one value, a field needs two or more along each side")
+    if crs.is_geographic:
+        return values
+    unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+    return values * (LENGTHS.get(coordinate.attrs.get("units", "m"), unit) / unit)
+
+
+def _points(grid: Grid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x and y [y, x] of the grid's pixel centres in another CRS."""
+    x, y = np.meshgrid(grid.x, grid.y)
+    if grid.crs == crs:
+        return x, y
+    there = Transformer.from_crs(grid.crs, crs, always_xy=True).transform(x, y)
+    return np.asarray(there[0]), np.asarray(there[1])
+
+
+def _position(points: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where points lie among increasing pixel centres, in pixels; NaN beyond the edge of the outermost pixel."""
+    position = np.interp(points, centres, np.arange(centres.size))
+    first, last = 0.5 * (centres[1] - centres[0]), 0.5 * (centres[-1] - centres[-2])
+    inside = (points >= centres[0] - first) & (points <= centres[-1] + last)
+    return np.where(inside, position, np.nan)
+
+
+def _weights_in_time(held: Times | None, times: Times, path: Path) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """For each time the frames before and after it [t, 2], and the share of the latter [t]."""
+    if held is None:
+        return np.zeros((times.size, 2), np.intp), np.zeros(times.size)
+    if np.any(np.diff(held) <= np.timedelta64(0)) or times.min() < held[0] or times.max() > held[-1]:
+        raise InputError(
+            f"its times {_minute(held[0])} to {_minute(held[-1])} do not cover {_minute(times.min())} to "
+            f"{_minute(times.max())}, or do not increase",
+            where=str(path),
+            mend="Give a field that covers the frames and the forecast",
+        )
+    after = np.clip(np.searchsorted(held, times), min(1, held.size - 1), None)
+    before = np.maximum(after - 1, 0)
+    span = np.maximum(held[after] - held[before], np.timedelta64(1, "ns"))
+    return np.stack([before, after], axis=1), (times - held[before]) / span
+
+
+def _bilinear(field: FloatArray, row: NDArray[np.float64], column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of a field [y, x] at positions in pixels."""
+    top = np.minimum(row.astype(np.intp), field.shape[0] - 2)
+    left = np.minimum(column.astype(np.intp), field.shape[1] - 2)
+    down, right = row - top, column - left
+    upper = field[top, left] * (1 - right) + field[top, left + 1] * right
+    lower = field[top + 1, left] * (1 - right) + field[top + 1, left + 1] * right
+    return np.asarray(upper * (1 - down) + lower * down)
+
+
+def _on_a_circle(part: NDArray[np.float64]) -> FloatArray:
+    """Parts of a turn [t, y, x] -> sine and cosine [t, 2, y, x]."""
+    angle = 2 * np.pi * part
+    return np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
+
+
+def _minute(time: np.datetime64) -> str:
+    return f"{np.datetime_as_string(time, unit='m')}Z"
