@@ -7,17 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
-from model.core.errors import TooFewFrames
+from model.core.errors import InputError, TooFewFrames
 from model.data.archive import Archive
+from model.data.kth import KTH
+from model.data.moving_mnist import moving_mnist
+from model.data.taxibj import TaxiBJ
 from model.data.windows import FrameCache, ReadFields, Region, Window, WindowConfig, batches
 from model.data.windows import Provenance as Provenance
 
 Kind = Literal["rain", "frames"]
 """`rain`: HKO-7 fractions, scored by CSI. `frames`: brightness in [0, 1], scored by MSE, MAE, SSIM and PSNR."""
+
+
+DATA_SETS: Final = ("moving-mnist", "kth", "taxibj")
 
 
 class WindowSource(Protocol):
@@ -119,6 +125,29 @@ class RadarWindows:
             days=tuple(days),
             sources=tuple(_source_of(archive) for archive in self.archives),
         )
+
+
+def source_from(text: str, *, cache_folder: Path, context: int | None = None, leads: int | None = None) -> WindowSource:
+    """The data set that `moving-mnist`, `moving-mnist:PATH`, `kth:DIR` or `taxibj:PATH` names; see docs/datasets.md.
+
+    `context`, `leads`: frames in and out, where they are not those of the papers (10 and 10; for KTH 10 and 10 in
+    training, 20 held out; for TaxiBJ 4 and 4). `cache_folder` keeps decoded videos.
+
+    Raises:
+        InputError: there is no such data set, its files are not there, or they hold something else.
+    """
+    name, _, path = text.partition(":")
+    if name == "moving-mnist" and (path or text == name):
+        return moving_mnist(Path(path) if path else None, context=context or 10, leads=leads or 10)
+    if name == "kth" and path:
+        return KTH(Path(path), cache_folder, context=context or 10, leads=leads or 10, held_out_leads=leads or 20)
+    if name == "taxibj" and path:
+        return TaxiBJ(Path(path), context=context or 4, leads=leads or 4)
+    raise InputError(
+        f"no data set is called {text!r}" if name not in DATA_SETS else "a data set is named with its files",
+        where="--data",
+        mend="Write moving-mnist, moving-mnist:PATH, kth:DIR or taxibj:PATH",
+    )
 
 
 def _split(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:

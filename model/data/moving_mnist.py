@@ -1,0 +1,247 @@
+"""Moving MNIST (Srivastava et al. 2015, arXiv 1502.04681): two digits that move in straight lines and bounce.
+
+The digits are the user's MNIST (`train-images-idx3-ubyte`), or drawn with OpenCV's fonts, which needs no download. Such
+sequences are as hard to forecast, but scores on them are not those of the papers: these are of `mnist_test_seq.npy`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.errors import InputError
+from model.core.units import FloatArray
+from model.data.clips import absent, chosen, digest_of, window_of
+from model.data.windows import Provenance, Window
+
+GLYPH_SIDE: Final = 28
+SIDE: Final = 64
+DIGITS: Final = 2
+STEP_LENGTH: Final = 0.1
+"""Of the free range, per frame, as in OpenSTL's generator (arXiv 2306.11249), which made its training sequences."""
+
+STEP_MINUTES: Final = 1.0
+MNIST_SITE: Final = "the MNIST page, file train-images-idx3-ubyte.gz"
+TEST_SITE: Final = "https://www.cs.toronto.edu/~nitish/unsupervised_video, file mnist_test_seq.npy"
+TEST_FILE: Final = "mnist_test_seq.npy"
+IMAGE_FILES: Final = tuple(f"train-images{dot}idx3-ubyte{suffix}" for dot in ("-", ".") for suffix in ("", ".gz"))
+IDX_IMAGES: Final = 0x00000803
+HELD_OUT_PART: Final = 6
+"""One image in six is for held-out sequences, where there is no official test file."""
+
+DRAWN: Final = 2000
+PEN: Final = 4
+"""Digits are drawn four times as large, and then reduced."""
+
+FONTS: Final = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
+)
+
+
+class MovingMNIST:
+    """A source of windows. `glyphs` [n, 28, 28] uint8 are for training. Held-out sequences are `test` [20, n, 64, 64]
+    uint8, the official test sequences, or are made of `held_out_glyphs`.
+
+    Raises:
+        InputError: the test sequences are shorter than a window.
+    """
+
+    channels = 1
+    kind: Literal["rain", "frames"] = "frames"
+
+    def __init__(
+        self,
+        glyphs: NDArray[np.uint8],
+        held_out_glyphs: NDArray[np.uint8],
+        *,
+        provenance: Provenance,
+        test: NDArray[np.uint8] | None = None,
+        context: int = 10,
+        leads: int = 10,
+    ) -> None:
+        if test is not None and context + leads > test.shape[0]:
+            raise InputError(
+                f"the test sequences have {test.shape[0]} frames, {context} + {leads} are asked for",
+                where=TEST_FILE,
+                mend="Ask for fewer, or leave the file out: held-out sequences are then generated",
+            )
+        self.glyphs = glyphs
+        self.held_out_glyphs = held_out_glyphs
+        self.test = test
+        self.context = context
+        self.leads = leads
+        self._provenance = provenance
+
+    def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
+        """Endless generated sequences."""
+        while True:
+            yield self._generated(self.glyphs, rng, batch)
+
+    def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
+        """Official test sequences, or generated ones of digits that training does not see."""
+        if self.test is not None:
+            clip = partial(_test_clip, self.test, self.context + self.leads)
+            return chosen(clip, self.test.shape[1], self.context, STEP_MINUTES, seed, batch, count)
+        rng = np.random.default_rng(seed)
+        return [
+            self._generated(self.held_out_glyphs, rng, min(batch, count - first)) for first in range(0, count, batch)
+        ]
+
+    def provenance(self) -> Provenance:
+        """Digest of the files, or of the digits drawn."""
+        return self._provenance
+
+    def _generated(self, glyphs: NDArray[np.uint8], rng: np.random.Generator, batch: int) -> list[Window]:
+        frames = self.context + self.leads
+        return [window_of(_unit(sequence(glyphs, frames, rng)), self.context, STEP_MINUTES) for _ in range(batch)]
+
+
+def moving_mnist(path: Path | None = None, *, context: int = 10, leads: int = 10) -> MovingMNIST:
+    """The source that `moving-mnist` or `moving-mnist:PATH` names; see docs/datasets.md.
+
+    `path`: an MNIST image file, the official test file, or a folder that holds one or both.
+
+    Raises:
+        InputError: there is no such file, or it holds something else.
+    """
+    images, test = _files(path)
+    if images is None:
+        glyphs, unseen = drawn_glyphs(DRAWN, seed=0), drawn_glyphs(DRAWN // HELD_OUT_PART, seed=1)
+        digest = hashlib.sha256(glyphs.tobytes()).hexdigest()
+        sources = ["Moving MNIST of digits drawn by echocast"]
+    else:
+        mnist = read_idx_images(images)
+        border = len(mnist) - max(1, len(mnist) // HELD_OUT_PART)
+        glyphs, unseen = mnist[:border], mnist[border:]
+        digest = digest_of([images])
+        sources = ["Moving MNIST of MNIST's digits"]
+    return MovingMNIST(
+        glyphs,
+        unseen,
+        provenance=Provenance(digest=digest, days=(), sources=tuple(sources)),
+        test=None if test is None else read_test_sequences(test),
+        context=context,
+        leads=leads,
+    )
+
+
+def sequence(
+    glyphs: NDArray[np.uint8], frames: int, rng: np.random.Generator, digits: int = DIGITS
+) -> NDArray[np.uint8]:
+    """`frames` [t, 64, 64] of digits that move; where they overlap, the brighter pixel counts."""
+    video = np.zeros((frames, SIDE, SIDE), np.uint8)
+    for _ in range(digits):
+        glyph = glyphs[rng.integers(len(glyphs))]
+        for frame, (top, left) in zip(video, trajectory(frames, rng), strict=True):
+            place = frame[top : top + GLYPH_SIDE, left : left + GLYPH_SIDE]
+            np.maximum(place, glyph, out=place)
+    return video
+
+
+def trajectory(frames: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Top and left [t, 2] of a digit (pixels): straight on by `STEP_LENGTH` to the border, a frame there, and back."""
+    at, angle = rng.random(2), rng.random() * 2 * np.pi
+    step = STEP_LENGTH * np.array([np.sin(angle), np.cos(angle)])
+    places = np.empty((frames, 2))
+    for place in places:
+        at = at + step
+        step = np.where((at <= 0) | (at >= 1), -step, step)
+        at = np.clip(at, 0, 1)
+        place[:] = at
+    return (places * (SIDE - GLYPH_SIDE)).astype(np.intp)
+
+
+def drawn_glyphs(number: int, seed: int) -> NDArray[np.uint8]:
+    """Digits [n, 28, 28] in OpenCV's fonts, with random thickness, slant and size, in MNIST's box of 20 pixels."""
+    rng = np.random.default_rng(seed)
+    return np.stack([_glyph(index % 10, rng) for index in range(number)])
+
+
+def _glyph(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    side = GLYPH_SIDE * PEN
+    font, thickness = FONTS[rng.integers(len(FONTS))], int(rng.integers(4, 11))
+    canvas = np.zeros((2 * side, 2 * side), np.uint8)
+    cv2.putText(canvas, str(digit), (side // 2, 3 * side // 2), font, 4.0, 255, thickness, cv2.LINE_AA)
+    left, top, width, height = cv2.boundingRect(canvas)
+    size = PEN * rng.uniform(17, 20) / max(width, height)
+    slant, turn = rng.uniform(-0.3, 0.3), rng.uniform(-0.15, 0.15)
+    linear = size * np.array([[1, slant], [turn, 1]])
+    middle = np.array([left + (width - 1) / 2, top + (height - 1) / 2])
+    shift = (side - 1) / 2 - linear @ middle
+    large = cv2.warpAffine(canvas, np.column_stack([linear, shift]), (side, side), flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(large, (GLYPH_SIDE, GLYPH_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def read_idx_images(path: Path) -> NDArray[np.uint8]:
+    """Images [n, 28, 28] of MNIST's idx format, compressed by gzip or not.
+
+    Raises:
+        InputError: the file is not of that format, or is cut short.
+    """
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise absent(f"the gzip file is damaged ({error})", path, MNIST_SITE) from None
+    if len(content) < 16:
+        raise absent("not an idx file of images: it has no header", path, MNIST_SITE)
+    magic, number, height, width = struct.unpack(">IIII", content[:16])
+    if magic != IDX_IMAGES or (height, width) != (GLYPH_SIDE, GLYPH_SIDE):
+        raise absent("not an idx file of images of 28 x 28 pixels", path, MNIST_SITE)
+    if number < 2 or len(content) != 16 + number * height * width:
+        raise absent(f"the header says {number} images, the file holds {len(content) - 16} bytes", path, MNIST_SITE)
+    return np.frombuffer(content, np.uint8, offset=16).reshape(number, height, width)
+
+
+def read_test_sequences(path: Path) -> NDArray[np.uint8]:
+    """The official test sequences [20, n, 64, 64], read as they are needed.
+
+    Raises:
+        InputError: the file is something else.
+    """
+    try:
+        test: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise absent(f"not a numpy file ({error})", path, TEST_SITE) from None
+    if test.dtype != np.uint8 or test.ndim != 4 or test.shape[2:] != (SIDE, SIDE):
+        raise absent(f"{test.dtype} {list(test.shape)}, not uint8 [20, 10000, 64, 64]", path, TEST_SITE)
+    return test
+
+
+def _files(path: Path | None) -> tuple[Path | None, Path | None]:
+    """MNIST's image file and the official test file."""
+    if path is None:
+        return None, None
+    if not path.exists():
+        raise absent("no such file or folder", path, f"{MNIST_SITE}, or {TEST_SITE}")
+    if path.is_file():
+        return (None, path) if path.suffix == ".npy" else (path, None)
+    images = next((path / name for name in IMAGE_FILES if (path / name).is_file()), None)
+    test = path / TEST_FILE if (path / TEST_FILE).is_file() else None
+    if images is None and test is None:
+        raise absent(f"neither {IMAGE_FILES[0]}[.gz] nor {TEST_FILE} in it", path, f"{MNIST_SITE}, or {TEST_SITE}")
+    return images, test
+
+
+def _test_clip(test: NDArray[np.uint8], frames: int, index: int) -> FloatArray:
+    return _unit(test[:frames, index])
+
+
+def _unit(frames: NDArray[np.uint8]) -> FloatArray:
+    """[t, y, x] of 0 to 255 as [t, 1, y, x] of 0 to 1."""
+    return (frames.astype(np.float32) / np.float32(255))[:, None]
