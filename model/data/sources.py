@@ -16,8 +16,9 @@ from model.data.archive import Archive
 from model.data.kth import KTH
 from model.data.moving_mnist import moving_mnist
 from model.data.taxibj import TaxiBJ
-from model.data.windows import FrameCache, ReadFields, Region, Window, WindowConfig, batches
+from model.data.windows import FrameCache, Region, Window, WindowConfig, batches
 from model.data.windows import Provenance as Provenance
+from model.runtime.fields import fields_for
 
 Kind = Literal["rain", "frames"]
 """`rain`: HKO-7 fractions, scored by CSI. `frames`: brightness in [0, 1], scored by MSE, MAE, SSIM and PSNR."""
@@ -81,7 +82,7 @@ class RadarWindows:
         fields_folder: Path | None = None,
     ) -> None:
         self.archives = archives
-        read_fields = _reader(fields, fields_folder) if fields else None
+        read_fields = partial(fields_for, fields, folder=fields_folder) if fields else None
         self.train_regions: list[Region] = []
         self.held_out_regions: list[Region] = []
         for archive in archives:
@@ -165,9 +166,3 @@ def _source_of(archive: Archive) -> str:
     source = archive.attributes.get("source", archive.root.name)
     licence = archive.attributes.get("licence")
     return f"{source} ({licence})" if licence else source
-
-
-def _reader(names: tuple[str, ...], folder: Path | None) -> ReadFields:
-    from model.runtime.fields import fields_for
-
-    return partial(fields_for, names, folder=folder)

@@ -188,20 +188,30 @@ class Region:
     def _fields(
         self, read_fields: ReadFields, run: Sequence[int], step: float, centre: tuple[int, int], coarsen: int
     ) -> FloatArray:
-        """Fields [context + leads, n, crop, crop] where `cut` takes the rain of the crop, beyond the grid as well."""
-        config = self.config
+        """Fields [context + leads, n, crop, crop] where `cut` takes the rain of the crop.
+
+        Files of fields need not reach beyond the archive's grid: there, the values of its edge are repeated.
+        """
+        config, grid = self.config, self.cache.grid
         lapse = np.round(np.arange(config.context + config.leads) * step * 60).astype("timedelta64[s]")
-        y, x = (
+        (y, beyond_y), (x, beyond_x) = (
             _centres(centres, middle - config.crop * coarsen // 2, config.crop, coarsen)
-            for centres, middle in zip((self.cache.grid.y, self.cache.grid.x), centre, strict=True)
+            for centres, middle in zip((grid.y, grid.x), centre, strict=True)
         )
-        return read_fields(self.cache.times[run[0]] + lapse, Grid(crs=self.cache.grid.crs, x=x, y=y))
+        inside = read_fields(self.cache.times[run[0]] + lapse, Grid(crs=grid.crs, x=x, y=y))
+        return np.pad(inside, ((0, 0), (0, 0), beyond_y, beyond_x), mode="edge")
 
 
-def _centres(centres: NDArray[np.floating], first: int, number: int, coarsen: int) -> NDArray[np.floating]:
-    """Pixel centres of `number` blocks of `coarsen` pixels from index `first`, which may lie outside."""
+def _centres(
+    centres: NDArray[np.floating], first: int, number: int, coarsen: int
+) -> tuple[NDArray[np.floating], tuple[int, int]]:
+    """Centres of `number` blocks of `coarsen` pixels from index `first`, those in the grid; and how many lie before
+    it and beyond it."""
+    at = first + (coarsen - 1) / 2 + coarsen * np.arange(number)
+    inside = (at >= 0) & (at <= centres.size - 1)
     spacing = (centres[-1] - centres[0]) / (centres.size - 1)
-    return np.asarray(centres[0] + spacing * (first + (coarsen - 1) / 2 + coarsen * np.arange(number)))
+    before = int((at < 0).sum())
+    return np.asarray(centres[0] + spacing * at[inside]), (before, number - before - int(inside.sum()))
 
 
 def turned(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Scalar]:

@@ -1,0 +1,153 @@
+"""A radar archive as a source of windows, and data sets by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from model.core.errors import InputError, TooFewFrames
+from model.core.grid import Grid
+from model.core.units import hko7_rain_rate_mm_h
+from model.data.archive import Archive, ArchiveWriter
+from model.data.sources import Holdout, RadarWindows, source_from
+from model.data.windows import FrameCache, Region, WindowConfig
+
+CONFIG = WindowConfig(crop=32, margin=8, context=3, leads=4, step_minutes=(5,), coarsen_chance=0.5, scale_db=0)
+START = np.datetime64("2020-06-01T23:00")
+SHAPE = (80, 96)
+
+
+def archive(root, frames, rain=None):
+    grid = Grid.regular(CRS.from_epsg(32650), shape=SHAPE, pixel_size=1000.0, centre=(500.0, 900.0))
+    rng = np.random.default_rng(1)
+    with ArchiveWriter(root, grid, 5.0, {"source": "a test", "licence": "none"}) as writer:
+        for index in range(frames):
+            field = rng.gamma(0.5, 4, SHAPE).astype(np.float32) if rain is None else rain(index, grid)
+            writer.append(START + np.timedelta64(5 * index, "m"), field)
+    return Archive(root)
+
+
+def test_held_out_windows_are_the_same_for_the_same_seed_and_of_every_archive(tmp_path):
+    source = RadarWindows(
+        [archive(tmp_path / "a", 40), archive(tmp_path / "b", 12)], CONFIG, Holdout(), tmp_path / "cache"
+    )
+    once, again = source.held_out(3, 2, 6), source.held_out(3, 2, 6)
+    assert [len(batch) for batch in once] == [2, 2, 2, 2]
+    for one, other in zip(np.ravel(np.array(once, object)), np.ravel(np.array(again, object)), strict=True):
+        assert np.array_equal(one.context, other.context, equal_nan=True)
+        assert np.array_equal(one.target, other.target, equal_nan=True)
+    different = source.held_out(4, 2, 6)[0][0]
+    assert not np.array_equal(different.context, once[0][0].context, equal_nan=True)
+
+
+def test_a_long_archive_holds_out_its_end_and_a_short_one_its_east(tmp_path):
+    long, short = archive(tmp_path / "a", 40), archive(tmp_path / "b", 12)
+    source = RadarWindows([long, short], CONFIG, Holdout(), tmp_path / "cache")
+    trained = {index for run in source.train_regions[0].runs[5] for index in run}
+    unseen = {index for run in source.held_out_regions[0].runs[5] for index in run}
+    assert max(trained) < min(unseen)
+    assert min(unseen) == 30
+    assert source.train_regions[1].columns == (0, 77)
+    assert source.held_out_regions[1].columns == (77, 96)
+
+
+def test_provenance_names_archives_days_and_licence(tmp_path):
+    kept = archive(tmp_path / "a", 20)
+    provenance = RadarWindows([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    assert provenance.digest == kept.digest()
+    assert provenance.days == ("a 2020-06-01", "a 2020-06-02")
+    assert provenance.sources == ("a test (none)",)
+
+
+def test_an_archive_that_is_too_short_is_named(tmp_path):
+    with pytest.raises(TooFewFrames, match=str(tmp_path / "a")):
+        RadarWindows([archive(tmp_path / "a", 5)], CONFIG, Holdout(), tmp_path / "cache")
+
+
+def test_without_the_lagrangian_frame_the_rain_is_where_it_was(tmp_path):
+    # A single bright column that moves east by one pixel a frame: in an Eulerian window it moves.
+    def rain(index, grid):
+        field = np.zeros(SHAPE, np.float32)
+        field[:, 40 + index] = 20
+        return field
+
+    config = WindowConfig(
+        crop=64, margin=0, context=3, leads=4, step_minutes=(5,), coarsen_chance=0, scale_db=0, lagrangian=False
+    )
+    region = Region(FrameCache(archive(tmp_path / "a", 12, rain), tmp_path / "cache"), config)
+    window = region.draw(np.random.default_rng(0), 5)
+    frames = np.nan_to_num(hko7_rain_rate_mm_h(np.concatenate([window.context, window.target])[:, 0]))
+    corners = np.array([np.argwhere(frame > 10).min(axis=0) for frame in frames])
+    steps = np.diff(corners, axis=0)
+    assert (np.abs(steps).sum(axis=1) == 1).all()
+    assert (steps == steps[0]).all()
+
+
+def test_fields_lie_where_the_rain_lies_at_its_times(tmp_path):
+    def coordinates(times, grid):
+        """A field that grows eastwards, northwards and with time (mm/h), of the archive's extent and no further."""
+        assert np.abs(grid.x - 500).max() <= 47500
+        assert np.abs(grid.y - 900).max() <= 39500
+        hours = (times - START).astype("timedelta64[s]").astype(float) / 300
+        place = (grid.x[None] + 60000) / 2500 + (grid.y[:, None] + 60000) / 4000
+        return np.stack([(place + hour)[None] for hour in hours]).astype(np.float32)
+
+    def rain(index, grid):
+        return coordinates(np.array([START + np.timedelta64(5 * index, "m")]), grid)[0, 0]
+
+    config = WindowConfig(
+        crop=32, margin=8, context=3, leads=4, step_minutes=(5, 10), coarsen_chance=0.5, scale_db=0, lagrangian=False
+    )
+    cache = FrameCache(archive(tmp_path / "a", 20, rain), tmp_path / "cache")
+    region = Region(cache, config, read_fields=coordinates)
+    rng = np.random.default_rng(5)
+    for _ in range(40):  # every turn, mirroring, resolution and step, across the border too
+        window = region.draw(rng)
+        assert window.fields.shape == (7, 1, 32, 32)
+        assert np.isfinite(window.fields).all()
+        frames = hko7_rain_rate_mm_h(np.concatenate([window.context, window.target]))
+        known = np.isfinite(frames)
+        assert known.any()
+        difference = (frames - window.fields)[known]  # a pixel is 0.4 and 0.25, a frame 1; an archive has 8 bits
+        assert abs(difference.mean()) < 0.05
+        assert np.abs(difference).max() < 2
+
+
+def test_fields_with_lagrangian_windows_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="lagrangian=False"):
+        RadarWindows([archive(tmp_path / "a", 20)], CONFIG, Holdout(), tmp_path / "cache", fields=("solar-time",))
+
+
+def test_fields_are_asked_for_by_name(tmp_path):
+    config = WindowConfig(crop=32, margin=0, context=3, leads=4, step_minutes=(5,), lagrangian=False)
+    source = RadarWindows(
+        [archive(tmp_path / "a", 40)], config, Holdout(), tmp_path / "cache", fields=("solar-time", "season")
+    )
+    for batch in (next(source.training(np.random.default_rng(0), 2)), source.held_out(0, 2, 2)[0]):
+        assert [window.fields.shape for window in batch] == [(7, 4, 32, 32)] * 2
+    with pytest.raises(InputError, match=r"wind\.nc"):
+        next(
+            RadarWindows(
+                [archive(tmp_path / "b", 40)],
+                config,
+                Holdout(),
+                tmp_path / "cache",
+                fields=("wind",),
+                fields_folder=tmp_path,
+            ).training(np.random.default_rng(0), 1)
+        )
+
+
+@pytest.mark.parametrize("text", ["mnist", "kth", "kth:", "taxibj", "moving-mnist:"])
+def test_a_data_set_that_is_not_there_is_answered_with_those_that_are(text, tmp_path):
+    with pytest.raises(InputError, match="moving-mnist:PATH, kth:DIR or taxibj:PATH"):
+        source_from(text, cache_folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["moving-mnist", "kth", "taxibj"])
+def test_files_that_are_absent_are_named_with_where_to_get_them(name, tmp_path):
+    where = tmp_path / "nowhere"
+    with pytest.raises(InputError, match=r"Get it from .*docs/datasets\.md") as caught:
+        source_from(f"{name}:{where}", cache_folder=tmp_path)
+    assert Path(caught.value.where) == where
