@@ -1,0 +1,82 @@
+"""`echocast models import`: a package of somebody else's weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from model.core.errors import InputError
+from model.export.checkpoints.convert import Converted, convert, read_checkpoint
+from model.export.package import write_package
+from model.nets.simvp import SimVPConfig
+
+DEFAULT_INPUT_FRAMES = 10
+
+
+def import_checkpoint(
+    path: Path,
+    *,
+    family: str,
+    network: str,
+    name: str,
+    version: str,
+    out: Path,
+    input_frames: int | None,
+    steps: tuple[float, float],
+    fields: tuple[str, ...],
+    licence: str,
+) -> Path:
+    """Write the package of a checkpoint and return its folder; tell on stderr which of its weights were left out.
+
+    The network reads and answers pixel fractions as they are: no mask, no time, no motion taken out. `steps`: minutes,
+    from and to.
+
+    Raises:
+        InputError: the file is no checkpoint of this family's, or its network does not forecast rain.
+    """
+    tensors = read_checkpoint(path)
+    try:
+        converted = convert(tensors, family, network=network)
+    except InputError as error:
+        where = f"{path}, {error.where}" if error.where else str(path)
+        raise InputError(error.what, where=where, mend=error.mend) from None
+    _forecasts_rain(converted, fields, path)
+    net = converted.config.net
+    frames = net.frames if isinstance(net, SimVPConfig) else DEFAULT_INPUT_FRAMES
+    low, high = steps
+    folder = write_package(
+        converted.forecaster(),
+        {
+            "name": name,
+            "version": version,
+            "summary": f"{converted.network} of {family}, from {path.name}.",
+            "architecture": converted.network,
+            "input_frames": frames if input_frames is None else input_frames,
+            "time_step": {"min_minutes": low, "max_minutes": high},
+            "frame_of_reference": "eulerian",
+            "fields": fields,
+            "licence": licence,
+        },
+        out,
+    )
+    for left in sorted({re.sub(r"\.\d+\.", ".N.", key) for key in converted.dropped}):
+        click.echo(f"left out, their network does not use it: {left}", err=True)
+    return folder
+
+
+def _forecasts_rain(converted: Converted, fields: tuple[str, ...], path: Path) -> None:
+    config = converted.config
+    if config.channels != 1:
+        raise InputError(
+            f"its frames have {config.channels} channels, which cannot be rain",
+            where=str(path),
+            mend="Import a network that was trained on frames of one channel",
+        )
+    if bool(config.fields) != bool(fields):
+        raise InputError(
+            f"it is conditioned on {config.fields} planes per frame, and {len(fields)} fields are named",
+            where=str(path),
+            mend="Name the fields with --field, once each, in their order" if config.fields else "Give no --field",
+        )

@@ -1,0 +1,192 @@
+"""A checkpoint file of a public repository -> the configuration and the weights of our network."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from model.core.errors import InputError
+from model.export.checkpoints import FAMILIES, motionrnn, ms_rnn, openstl, predrnn_pytorch
+from model.export.checkpoints.layout import Plan, Theirs
+from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster, forecaster
+from model.nets.stack import StackConfig
+
+Planner = Callable[[Theirs, str, int | None], Plan]
+
+PLANNERS: Final[Mapping[str, Planner]] = dict(
+    zip(FAMILIES, (predrnn_pytorch.plan, ms_rnn.plan, openstl.plan, motionrnn.plan), strict=True)
+)
+
+SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ms-rnn": ("rnns.lstm.",),
+    "motionrnn": ("motion_list.",),
+    "openstl": ("cell_list.", "stlstm_layer.", "enc.enc."),
+    "predrnn-pytorch": ("cell_list.",),
+}
+"""What keys of a family begin with; the first that fits tells where a checkpoint may come from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """Our network: its name as in `model.nets.networks`, its configuration, its weights, and what was left out."""
+
+    network: str
+    config: ForecasterConfig
+    weights: Mapping[str, Tensor]
+    dropped: tuple[str, ...]
+
+    def forecaster(self) -> RecurrentForecaster | WholeForecaster:
+        """The network with these weights, in evaluation mode."""
+        net = forecaster(self.config)
+        net.load_state_dict(dict(self.weights))
+        return net.eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file of `torch.save`, without the prefixes of wrappers. Nothing in the file is executed.
+
+    Raises:
+        InputError: no such file, no checkpoint, or objects in it that only unpickling could make.
+    """
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot read ({error.strerror or error})", where=str(path), mend="Name a checkpoint file"
+        ) from None
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            raise InputError(
+                "it holds Python objects beside tensors, which loading would execute",
+                where=str(path),
+                mend="Where you trust the file, save its state dict alone: torch.save(model.state_dict(), FILE)",
+            ) from None
+        raise _no_checkpoint(path) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError):
+        raise _no_checkpoint(path) from None
+    return _state_dict(kept, path)
+
+
+def convert(tensors: Mapping[str, Tensor], family: str, *, network: str = "", channels: int | None = None) -> Converted:
+    """Our network of a state dict of a family's.
+
+    `network`: its name; needed where the tensors do not tell (MS-RNN, plain or multi-scale), else checked against
+    them. `channels` of an image; None: as few as fit the patches.
+
+    Raises:
+        InputError: keys or shapes that are not of a network of this family.
+    """
+    theirs = Theirs(tensors)
+    _of_family(tensors, family)
+    plan = PLANNERS[family](theirs, network, channels)
+    if network and network != plan.network:
+        raise InputError(f"its keys are of {plan.network}, not of {network}", mend=f"Give --network {plan.network}")
+    weights, origin = _follow(plan, theirs)
+    _nothing_left(theirs, plan)
+    net = plan.net
+    if isinstance(net, StackConfig):
+        weights, net = _by_channel(weights, net)
+    try:
+        config = ForecasterConfig(
+            net=net, channels=plan.channels, fields=plan.fields, reads_known=False, reads_time=False, residual=False
+        )
+        with torch.device("meta"):
+            ours = forecaster(config).state_dict()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"no network has these shapes ({error})") from None
+    for name, tensor in ours.items():
+        if name not in weights and name.endswith(".bias"):  # of a layer that they gave no bias, beside some that have
+            weights[name] = torch.zeros(tensor.shape)
+        if name not in weights or weights[name].shape != tensor.shape:
+            found = f"has shape {tuple(weights[name].shape)}" if name in weights else "is missing"
+            raise InputError(
+                f"{origin.get(name, name)} {found}, {plan.network} needs {tuple(tensor.shape)} for its {name}"
+            )
+    return Converted(network=plan.network, config=config, weights=weights, dropped=tuple(sorted(set(theirs.dropped))))
+
+
+def _no_checkpoint(path: Path) -> InputError:
+    return InputError("not a checkpoint of PyTorch", where=str(path), mend="Name a file that torch.save wrote")
+
+
+def _state_dict(kept: Any, path: Path) -> dict[str, Tensor]:  # noqa: ANN401  whatever the file holds
+    for inner in ("net_param", "state_dict"):
+        if isinstance(kept, dict) and isinstance(kept.get(inner), dict):
+            kept = kept[inner]
+    if not isinstance(kept, dict) or not kept or not all(isinstance(tensor, Tensor) for tensor in kept.values()):
+        raise InputError(
+            "no state dict in it", where=str(path), mend="Save the state dict: torch.save(model.state_dict(), FILE)"
+        )
+    tensors = {str(key): tensor for key, tensor in kept.items()}
+    for prefix in ("module.", "model.", "module."):
+        if all(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
+    for key, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{key} holds numbers that are not finite", where=str(path), mend="Take another checkpoint"
+            )
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+
+
+def _of_family(tensors: Mapping[str, Tensor], family: str) -> None:
+    if any(key.startswith(SIGNS[family]) for key in tensors):
+        return
+    first = next(iter(tensors), "none")
+    other = next((name for name, signs in SIGNS.items() if any(key.startswith(signs) for key in tensors)), "")
+    raise InputError(
+        f"its keys are not of {family}: the first is {first}",
+        mend=f"Try --from {other}" if other else f"Known are checkpoints of {', '.join(FAMILIES)}",
+    )
+
+
+def _follow(plan: Plan, theirs: Theirs) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Our tensors by name, and by name where they come from."""
+    weights: dict[str, Tensor] = {}
+    origin: dict[str, str] = {}
+    inside = "stack." if isinstance(plan.net, StackConfig) else "net."
+    for ours, prefix, table in plan.tables:
+        for module, row in table.items():
+            for end, tensor in (row.read(theirs, prefix, plan.changes.get(ours + module)) or {}).items():
+                weights[inside + ours + module + end] = tensor.contiguous()
+                origin[inside + ours + module + end] = prefix + row.named
+    return weights, origin
+
+
+def _nothing_left(theirs: Theirs, plan: Plan) -> None:
+    """Every tensor of theirs is in ours, or is known to do nothing in theirs.
+
+    Raises:
+        InputError: names the first key that is missing and the first that is unexpected.
+    """
+    left = [key for key in theirs.tensors if key not in theirs.used]
+    idle = [key for key in left if any(re.match(pattern, key) for pattern in plan.unused)]
+    theirs.dropped += idle
+    unexpected = [key for key in left if key not in idle]
+    if not theirs.missing and not unexpected:
+        return
+    faults = [
+        *([f"{theirs.missing[0]} is missing"] if theirs.missing else []),
+        *([f"{unexpected[0]} is unexpected"] if unexpected else []),
+    ]
+    counts = f"{len(theirs.missing)} missing, {len(unexpected)} unexpected"
+    raise InputError(
+        f"its keys do not fit {plan.network}: {'; '.join(faults)} ({counts})",
+        mend="Check --from and --network, and that it is a state dict of the whole network",
+    )
+
+
+def _by_channel(weights: dict[str, Tensor], net: StackConfig) -> tuple[dict[str, Tensor], StackConfig]:
+    """Weights per pixel as weights per channel, where they are the same at all pixels; else the grid is theirs."""
+    per_pixel = {name: tensor for name, tensor in weights.items() if tensor.ndim == 3}
+    if all((tensor == tensor[:, :1, :1]).all() for tensor in per_pixel.values()):
+        return weights | {name: tensor[:, :1, :1].contiguous() for name, tensor in per_pixel.items()}, net
+    rows, columns = next(iter(per_pixel.values())).shape[1:]
+    return weights, replace(net, grid=(rows * net.first_stride, columns * net.first_stride))
