@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.core.catalog import AUTO, ModelInfo, catalog_with
-from model.core.errors import InputError
+from model.core.errors import InputError, MissingDependency
 from model.core.forecast import Forecast, write_netcdf
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.export.checkpoints import FAMILIES
 from model.readers import read
 from model.runtime.load import load_predictor
 from model.runtime.predictor import choose
@@ -146,3 +147,61 @@ def list_models(as_json: bool, packages: Path | None) -> None:
 def show_model(reference: str, packages: Path | None) -> None:
     """What is known of one model, as JSON, its scores with their protocol included."""
     click.echo(catalog_with(packages).find(reference).model_dump_json(indent=2))
+
+
+@models.command("import")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--from", "family", type=click.Choice(FAMILIES), required=True, help="Whose repository wrote it.")
+@click.option("--name", required=True, help="Of the package: lower-case letters, digits, hyphens.")
+@click.option("--version", required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, as NAME/VERSION.")
+@click.option("--network", default="", help="Such as ms-predrnn: needed for ms-rnn, checked for the others.")
+@click.option("--input-frames", type=click.IntRange(min=1), help="Frames in; default: the network's own, else 10.")
+@click.option("--step", type=float, help="Minutes between the frames that it was trained on.")
+@click.option("--min-step", type=float, help="Instead, where it was trained on several: the shortest,")
+@click.option("--max-step", type=float, help="and the longest.")
+@click.option("--field", "fields", multiple=True, help="Field that it is conditioned on; once for each, in order.")
+@click.option("--licence", default="unknown", show_default=True, help="Under which the weights were given.")
+def import_model(
+    checkpoint: Path,
+    family: str,
+    name: str,
+    version: str,
+    out: Path,
+    network: str,
+    input_frames: int | None,
+    step: float | None,
+    min_step: float | None,
+    max_step: float | None,
+    fields: tuple[str, ...],
+    licence: str,
+) -> None:
+    """Make a model package of a CHECKPOINT that another repository's training wrote."""
+    low, high = (step, step) if step is not None else (min_step, max_step)
+    both = step is not None and (min_step, max_step) != (None, None)
+    if both or low is None or high is None or not 0 < low <= high:
+        raise click.UsageError("give --step, or --min-step and --max-step: minutes above 0, the shorter one first")
+    try:
+        from model.export.checkpoints.cli import import_checkpoint
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("model", ""):
+            raise
+        raise MissingDependency(
+            f"the package {missing} is not installed",
+            where="models import",
+            mend="Install it with: pip install 'echocast[train]'",
+        ) from None
+    folder = import_checkpoint(
+        checkpoint,
+        family=family,
+        network=network,
+        name=name,
+        version=version,
+        out=out,
+        input_frames=input_frames,
+        steps=(low, high),
+        fields=fields,
+        licence=licence,
+    )
+    click.echo(str(folder))
