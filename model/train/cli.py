@@ -1,9 +1,10 @@
-"""`echocast train RECIPE --archive DIR`."""
+"""`echocast train RECIPE --archive DIR`, or `--data NAME[:PATH]`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.data.archive import Archive
+from model.data.sources import RadarWindows, WindowSource, source_from
 from model.train.loop import train as run_training
-from model.train.recipes import RECIPES
+from model.train.recipes import RECIPES, Recipe
 
 
 @click.command()
@@ -23,8 +25,14 @@ from model.train.recipes import RECIPES
     "archives",
     type=click.Path(path_type=Path),
     multiple=True,
-    required=True,
     help="An archive's folder; may be given several times.",
+)
+@click.option("--data", help="A data set instead: moving-mnist, moving-mnist:PATH, kth:DIR or taxibj:PATH.")
+@click.option(
+    "--fields",
+    "fields_folder",
+    type=click.Path(path_type=Path),
+    help="Folder of exogenous fields, NAME.nc, for a recipe that reads them.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/latest"), show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
@@ -36,6 +44,8 @@ from model.train.recipes import RECIPES
 def train(
     recipe: str,
     archives: tuple[Path, ...],
+    data: str | None,
+    fields_folder: Path | None,
     out: Path,
     resume: bool,
     iterations: int | None,
@@ -44,7 +54,9 @@ def train(
     seed: int | None,
     threads: int | None,
 ) -> None:
-    """Train RECIPE on HKO-7-style archives; then `echocast export` makes a package of the run."""
+    """Train RECIPE on radar archives or a data set; then `echocast export` makes a package of the run."""
+    if bool(archives) == bool(data):
+        raise click.UsageError("Give either --archive (once or more), or --data: what to train on")
     chosen = RECIPES[recipe]()
     chosen = replace(
         chosen,
@@ -54,6 +66,11 @@ def train(
     )
     if threads:
         torch.set_num_threads(threads)
+    windows, cache = chosen.windows, out / "cache"
+    if data:
+        source: WindowSource = source_from(data, cache_folder=cache, context=windows.context, leads=windows.leads)
+    else:
+        source = radar(archives, chosen, cache, fields_folder)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -71,7 +88,17 @@ def train(
             else:
                 click.echo(json.dumps({"iteration": iteration, **{k: round(v, 4) for k, v in scores.items()}}))
 
-        best = run_training(
-            chosen, [Archive(path) for path in archives], out, resume=resume, minutes=minutes, report=report
-        )
+        best = run_training(chosen, source, out, resume=resume, minutes=minutes, report=report)
     click.echo(f"Best weights in {best}. Make a package of them: echocast export {out}")
+
+
+def radar(archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_folder: Path | None) -> RadarWindows:
+    """Windows of archives, as the recipe wants them."""
+    return RadarWindows(
+        [Archive(path) for path in archives],
+        recipe.windows,
+        recipe.holdout,
+        cache_folder,
+        fields=recipe.fields,
+        fields_folder=fields_folder,
+    )

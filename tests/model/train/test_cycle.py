@@ -132,10 +132,25 @@ def test_training_without_an_archive_says_how_to_make_one(run, folder):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [(), ("--data", "moving-mnist", "--archive", "x")])
+def test_training_wants_archives_or_a_data_set(run, folder, words):
+    code, _, err = run("train", "ms-predrnn-tiny", *words, "--out", folder / "y")
+    assert code == 2
+    assert "either --archive (once or more), or --data" in err
+    assert err.count("\n") == 1
+
+
+def test_a_recipe_for_rain_is_refused_other_frames(run, folder):
+    code, _, err = run("train", "ms-predrnn-tiny", "--data", "moving-mnist", "--out", folder / "y")
+    assert code == 2
+    assert "its loss is of rain" in err
+
+
 def test_training_lowers_the_loss(archive, folder):
     from dataclasses import replace
 
     from model.data.archive import Archive
+    from model.data.sources import RadarWindows
     from model.train.loop import train
     from model.train.recipes import ms_predrnn_tiny
 
@@ -143,7 +158,7 @@ def test_training_lowers_the_loss(archive, folder):
     recipe = replace(ms_predrnn_tiny(), iterations=60, batch=4)
     train(
         recipe,
-        [Archive(archive)],
+        RadarWindows([Archive(archive)], recipe.windows, recipe.holdout, folder / "cache"),
         folder / "longer",
         report=lambda _, scores: losses.append(scores["loss"]) if "loss" in scores else None,
     )

@@ -1,0 +1,76 @@
+"""A recipe's loss of one batch, and the true frames that it reads on the way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.losses import (
+    balanced_loss,
+    decoupling_loss,
+    differential_divergence,
+    frame_loss,
+    mean_squared_error,
+    soft_csi_loss,
+)
+from model.nets.forecaster import Forecaster, RecurrentForecaster, Unrolled
+from model.sampling import ReverseScheduledSampling, reverse_scheduled_sampling, scheduled_sampling
+from model.train.batch import Batch
+from model.train.recipes import FrameLoss, RainLoss, Recipe
+
+
+def true_frames(recipe: Recipe, batch: Batch, iteration: int, progress: float) -> Tensor | None:
+    """Where a network reads true frames in this iteration, Bool [b, context + leads - 1]; None: in the context.
+
+    The schedule goes by `progress` of the run (0 to 1), so that a shorter run has all of it. Chances depend on the
+    recipe's seed and the iteration alone: a resumed run draws what the uninterrupted one would.
+    """
+    if recipe.sampling is None:
+        return None
+    step = progress * recipe.sampling.of + 1
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + iteration)
+    count = batch.frames.data.shape[0]
+    shape = {"batch": count, "context": batch.context, "leads": batch.leads}
+    if isinstance(recipe.sampling, ReverseScheduledSampling):
+        drawn = reverse_scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
+    else:
+        drawn = scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
+    # A frame without data is never read as if it were true.
+    held = batch.frames.known[:, :-1].flatten(2).any(dim=2)
+    return drawn.to(held.device) & held
+
+
+def loss_of(net: Forecaster, batch: Batch, recipe: Recipe, truth: Tensor | None = None) -> Tensor:
+    """The recipe's loss of one batch; `truth` [b, context + leads - 1]: where true frames are read."""
+    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+        unrolled = net.unroll(batch.frames, batch.context, batch.leads, truth)
+        unrolled = Unrolled(unrolled.frames.float(), unrolled.increments)
+        if isinstance(recipe.loss, RainLoss):
+            return _rain_loss(unrolled, batch, recipe.loss)
+        return _frame_loss(net, unrolled, batch, recipe.loss)
+
+
+def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss) -> Tensor:
+    forecast = unrolled.frames[:, batch.context - 1 :]
+    total = balanced_loss(forecast, batch.target, batch.target_known, loss.pixel_weights)
+    return total + loss.csi_weight * soft_csi_loss(
+        forecast,
+        batch.target,
+        batch.target_known,
+        thresholds_mm_h=loss.csi_thresholds_mm_h,
+        softness=loss.csi_softness,
+    )
+
+
+def _frame_loss(net: Forecaster, unrolled: Unrolled, batch: Batch, loss: FrameLoss) -> Tensor:
+    first = 1 if loss.over == "all" else batch.context
+    true, known = batch.frames.data[:, first:], batch.frames.known[:, first:]
+    answers = torch.where(known.bool(), unrolled.frames[:, first - 1 :], true)  # no error where the truth is not known
+    total = mean_squared_error(answers, true) if loss.error == "mse" else frame_loss(answers, true)
+    if loss.decoupling and isinstance(net, RecurrentForecaster) and net.stack.decouple is not None:
+        cosine = decoupling_loss(unrolled.increments, net.stack.decouple, reduce=loss.decoupling_reduce)
+        total = total + loss.decoupling * cosine
+    if loss.divergence:
+        forecast, target = answers[:, -batch.leads :], true[:, -batch.leads :]
+        total = total + loss.divergence * differential_divergence(forecast, target, loss.divergence_tau)
+    return total

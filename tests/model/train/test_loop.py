@@ -1,0 +1,274 @@
+"""The loop over every kind of network and curriculum, on a few Moving MNIST windows."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.core.errors import InputError
+from model.data.moving_mnist import moving_mnist
+from model.data.windows import Window, WindowConfig
+from model.nets.forecaster import forecaster
+from model.nets.simvp import SimVPConfig
+from model.sampling import ReverseScheduledSampling, ScheduledSampling
+from model.train.batch import collate
+from model.train.loop import BEST, LAST, LOG, learning_rate, train
+from model.train.objective import loss_of, true_frames
+from model.train.recipes import RECIPES, FrameLoss, Optimiser, RainLoss, video
+from model.train.validation import validate
+
+CPU = torch.device("cpu")
+
+
+class SameWindows:
+    """A source that gives the same two Moving MNIST windows again and again, and holds them out too."""
+
+    channels = 1
+    kind = "frames"
+
+    def __init__(self, context=3, leads=3):
+        self.source = moving_mnist(context=context, leads=leads)
+
+    def training(self, rng, batch):
+        [windows] = self.held_out(0, batch, batch)
+        while True:
+            yield windows
+
+    def held_out(self, seed, batch, count):
+        return self.source.held_out(0, batch, count)
+
+    def provenance(self):
+        return self.source.provenance()
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return SameWindows()
+
+
+def small(name, **changes):
+    """The recipe with a small network, 3 frames in and 3 out."""
+    recipe = RECIPES[name]()
+    net = recipe.forecaster.net
+    if isinstance(net, SimVPConfig):
+        net = replace(net, frames=3, hidden=4, translator_hidden=12, translator_layers=2)
+    else:
+        net = replace(net, hidden=8, patch=8)
+    return replace(
+        recipe,
+        **{
+            "forecaster": video(net),
+            "windows": WindowConfig(context=3, leads=3, lagrangian=False),
+            "iterations": 12,
+            "batch": 2,
+            "validate_every": 6,
+            "validation_windows": 2,
+            "bfloat16": False,
+            **changes,
+        },
+    )
+
+
+def trained(recipe, source, out, **options):
+    """Loss of every iteration, and the lines of the log."""
+    losses = []
+
+    def report(_, scores):
+        if "loss" in scores:
+            losses.append(scores["loss"])
+
+    train(recipe, source, out, report=report, **options)
+    return losses, [json.loads(line) for line in (out / LOG).read_text().splitlines()]
+
+
+def ema_of(path):
+    return torch.load(path, weights_only=True)["ema"]
+
+
+@pytest.mark.parametrize("name", ["mnist-predrnn-v2", "mnist-ms-predrnn-v2", "mnist-tau", "mnist-ms-predrnn"])
+def test_a_network_learns_the_windows_it_sees(name, windows, tmp_path):
+    recipe = small(name, iterations=40, validate_every=20)
+    recipe = replace(recipe, optimiser=replace(recipe.optimiser, learning_rate=5e-3, warmup_iterations=1))
+    losses, log = trained(recipe, windows, tmp_path)
+    assert np.mean(losses[-5:]) < 0.8 * losses[0]
+    assert [line["iteration"] for line in log] == [20, 40]
+    assert log[0]["loss"] == pytest.approx(np.mean(losses[:20]))
+    assert log[1]["loss"] == pytest.approx(np.mean(losses[20:]))
+    assert 0 < log[1]["mse"] < log[0]["mse"]
+    assert set(log[1]) >= {"mae", "psnr", "ssim", "ratio"}
+
+
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(windows, tmp_path):
+    recipe = small("mnist-predrnn-v2")
+    whole, _ = trained(recipe, windows, tmp_path / "whole")
+
+    def interrupt(iteration, scores):
+        if iteration == 8 and "loss" in scores:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, windows, tmp_path / "parts", report=interrupt)
+    rest, log = trained(recipe, windows, tmp_path / "parts", resume=True)
+    assert rest == pytest.approx(whole[6:], rel=1e-6)
+    assert [line["iteration"] for line in log] == [6, 12]
+    ours, theirs = ema_of(tmp_path / "parts" / LAST), ema_of(tmp_path / "whole" / LAST)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
+
+
+def test_the_best_weights_have_the_least_error(windows, tmp_path):
+    recipe = small("mnist-predrnn", iterations=3, validate_every=1)
+    # The rate is right at first; then it throws the weights far away.
+    recipe = replace(recipe, optimiser=Optimiser(learning_rate=3.0, schedule="one-cycle", ema_decay=0.0))
+    _, log = trained(recipe, windows, tmp_path)
+    least = min(log, key=lambda line: line["mse"])
+    assert torch.load(tmp_path / BEST, weights_only=True)["iteration"] == least["iteration"]
+
+
+def test_batch_norms_of_the_mean_weights_count_what_training_counts(windows, tmp_path):
+    train(small("mnist-tau", iterations=2, validate_every=2), windows, tmp_path)
+    kept = torch.load(tmp_path / LAST, weights_only=True)
+    counted = {name for name in kept["ema"] if name.endswith("running_mean")}
+    assert counted
+    assert all(torch.equal(kept["ema"][name], kept["net"][name]) for name in counted)
+
+
+def test_true_frames_reach_the_network(windows):
+    recipe = small("mnist-predrnn")
+    batch = collate(windows.held_out(0, 2, 2)[0], CPU)
+    net = forecaster(recipe.forecaster)
+    without = loss_of(net, batch, recipe, torch.tensor([[True, True, True, False, False]] * 2))
+    assert loss_of(net, batch, recipe).item() == pytest.approx(without.item())
+    with_forecast = loss_of(net, batch, recipe, torch.ones(2, 5, dtype=torch.bool))
+    only_first = loss_of(net, batch, recipe, torch.tensor([[True] + [False] * 4] * 2))
+    assert len({round(loss.item(), 8) for loss in (without, with_forecast, only_first)}) == 3
+
+
+def test_the_sampling_schedule_changes_what_is_learned(windows, tmp_path):
+    results = {}
+    for name, sampling in (
+        ("context", None),
+        ("all", ScheduledSampling(rate=0.0, stop=100, of=80)),
+        ("over", ScheduledSampling(stop=0)),
+    ):
+        trained(small("mnist-predrnn", sampling=sampling, iterations=3), windows, tmp_path / name)
+        results[name] = ema_of(tmp_path / name / LAST)
+    assert all(torch.equal(results["over"][key], value) for key, value in results["context"].items())
+    assert not all(torch.equal(results["all"][key], value) for key, value in results["context"].items())
+
+
+@pytest.mark.parametrize(
+    ("progress", "in_context", "in_forecast"), [(0, 0.5, 0.5), (0.468742, 0.9966, 0.25), (1, 1, 0)]
+)
+def test_a_short_run_has_all_of_its_schedule(windows, progress, in_context, in_forecast):
+    recipe = small("mnist-predrnn-rss")
+    assert recipe.sampling == ReverseScheduledSampling()
+    batch = collate(windows.held_out(0, 2, 2)[0] * 200, CPU)
+    drawn = true_frames(recipe, batch, iteration=7, progress=progress)
+    rates = drawn.float().mean(dim=0).tolist()
+    assert rates[0] == 1
+    assert rates[1:] == pytest.approx([in_context] * 2 + [in_forecast] * 2, abs=0.08)
+    assert torch.equal(drawn, true_frames(recipe, batch, iteration=7, progress=progress))
+
+
+def test_frames_without_data_are_never_read_as_true_nor_scored():
+    rng = np.random.default_rng(0)
+    context, target = (rng.random((3, 1, 64, 64), np.float32) for _ in "ct")
+    target[1:] = np.nan
+    full = Window(context=context, target=rng.random((3, 1, 64, 64), np.float32), step_minutes=1.0)
+    batch = collate([Window(context=context, target=target, step_minutes=1.0), full], CPU)
+    recipe = small("mnist-predrnn", sampling=ScheduledSampling(rate=0.0))
+    assert true_frames(recipe, batch, 0, 0.0).tolist() == [[True] * 4 + [False], [True] * 5]
+    net = forecaster(recipe.forecaster)
+    loss = loss_of(net, batch, replace(recipe, loss=FrameLoss(over="forecast")))
+    answers = net.unroll(batch.frames, 3, 3).frames[:, 2:]
+    error = (answers - batch.target).square()
+    assert loss.item() == pytest.approx((error[0, 0].sum() + error[1].sum()).item() / error.numel(), rel=1e-5)
+
+
+def test_leads_that_no_window_reaches_are_left_out():
+    target = np.full((5, 1, 8, 8), np.nan, np.float32)
+    target[:2] = 0.5
+    batch = collate([Window(context=np.zeros((3, 1, 8, 8), np.float32), target=target, step_minutes=5.0)], CPU)
+    assert batch.leads == 2
+
+
+def test_exogenous_fields_reach_the_network(windows):
+    recipe = small("mnist-predrnn")
+    recipe = replace(recipe, forecaster=replace(recipe.forecaster, fields=1), fields=("solar-time",))
+    shown = windows.held_out(0, 2, 2)[0]
+    losses = []
+    for value in (0.0, 1.0):
+        fields = np.full((6, 1, 64, 64), value, np.float32)
+        torch.manual_seed(0)
+        net = forecaster(recipe.forecaster)
+        batch = collate([replace(window, fields=fields) for window in shown], CPU)
+        losses.append(loss_of(net, batch, recipe).item())
+    assert losses[0] != losses[1]
+
+
+def test_persistence_has_the_ratio_one(windows):
+    recipe = small("mnist-predrnn")
+    net = forecaster(replace(recipe.forecaster, residual=True)).eval()  # begins as persistence
+    batches = [collate(each, CPU) for each in windows.held_out(3, 2, 3)]
+    scores = validate(net, batches, recipe, "frames")
+    assert scores["ratio"] == pytest.approx(1.0)
+    errors = [
+        np.square(window.context[-1] - window.target).sum(axis=(1, 2, 3)).mean()
+        for shown in windows.held_out(3, 2, 3)
+        for window in shown
+    ]
+    assert scores["mse"] == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"windows": WindowConfig(context=4, leads=3)}, "3 context frames, it wants 4"),
+        ({"loss": RainLoss(csi_weight=0.5)}, "its loss is of rain"),
+        ({"forecaster": {"channels": 2}}, "1 channels, its network reads 2"),
+        ({"forecaster": {"fields": 1}, "fields": ("season",)}, "0 exogenous fields, its network reads 1"),
+        ({"forecaster": {"net": {"patch": 5}}}, "64 x 64, its network wants multiples of 5"),
+        ({"forecaster": {"net": {"grid": (32, 32)}}}, "bound to"),
+    ],
+)
+def test_windows_that_do_not_fit_are_named(changes, reason, windows, tmp_path):
+    recipe = small("mnist-predrnn")
+    inner = dict(changes.get("forecaster", {}))
+    if "net" in inner:
+        inner["net"] = replace(recipe.forecaster.net, **inner["net"])
+    recipe = replace(recipe, **{**changes, "forecaster": replace(recipe.forecaster, **inner)})
+    with pytest.raises(InputError, match=reason):
+        train(recipe, windows, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("mnist-tau", {"sampling": ScheduledSampling()}),
+        ("mnist-tau", {"loss": FrameLoss(over="all")}),
+        ("mnist-tau", {"windows": WindowConfig(context=5)}),
+        ("mnist-predrnn", {"loss": FrameLoss(decoupling=0.1)}),
+        ("mnist-predrnn", {"fields": ("season",)}),
+    ],
+)
+def test_a_recipe_that_contradicts_itself_is_refused(name, changes):
+    with pytest.raises(ValueError, match=name):
+        replace(RECIPES[name](), **changes)
+
+
+def test_every_recipe_has_the_name_that_it_is_called_by():
+    for name, recipe in RECIPES.items():
+        assert recipe().name == name
+
+
+def test_learning_rates_by_schedule():
+    cosine = Optimiser(learning_rate=1.0, final_learning_rate=0.2, warmup_iterations=10)
+    assert learning_rate(cosine, 4, 0.0) == pytest.approx(0.5)
+    assert learning_rate(cosine, 50, 0.5) == pytest.approx(0.6)
+    assert learning_rate(cosine, 100, 1.0) == pytest.approx(0.2)
+    cycle = replace(cosine, schedule="one-cycle")
+    rates = [learning_rate(cycle, 0, progress) for progress in (0.0, 0.15, 0.3, 0.65, 1.0)]
+    assert rates == pytest.approx([0.04, 0.52, 1.0, 0.6, 0.2])
+    assert learning_rate(replace(cosine, schedule="constant"), 0, 0.7) == 1.0
