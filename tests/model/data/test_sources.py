@@ -52,6 +52,18 @@ def test_a_long_archive_holds_out_its_end_and_a_short_one_its_east(tmp_path):
     assert source.held_out_regions[1].columns == (77, 96)
 
 
+def test_training_and_held_out_windows_are_of_their_own_part(tmp_path):
+    def rain(index, grid):  # 1 mm/h in the part that trains, and 40 in the last quarter
+        return np.full(SHAPE, 1 if index < 30 else 40, np.float32)
+
+    source = RadarWindows([archive(tmp_path / "a", 40, rain)], CONFIG, Holdout(), tmp_path / "cache")
+    stream = source.training(np.random.default_rng(0), 4)
+    trained = [window for _ in range(5) for window in next(stream)]
+    held_out = [window for batch in source.held_out(0, 4, 20) for window in batch]
+    assert max(np.nanmax(hko7_rain_rate_mm_h(window.target)) for window in trained) < 2
+    assert min(np.nanmin(hko7_rain_rate_mm_h(window.context)) for window in held_out) > 30
+
+
 def test_provenance_names_archives_days_and_licence(tmp_path):
     kept = archive(tmp_path / "a", 20)
     provenance = RadarWindows([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
