@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "train": "model.train.cli:train",
     "verify": "model.verify.cli:verify",
     "export": "model.export.cli:export",
+    "analyze": "model.analyze.cli:analyze",
     "models": "model.commands:models",
 }
 
@@ -53,6 +54,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "onnx": "train",
     "onnxscript": "train",
     "safetensors": "train",
+    "matplotlib": "train",
 }
 
 

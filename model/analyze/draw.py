@@ -1,0 +1,175 @@
+"""The pictures. Colours are those of Okabe and Ito and the map cividis, which colour-blind people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from model.analyze.figures import Responses
+from model.core.units import hko7_fraction
+
+COLOURS = ("#0072B2", "#D55E00")
+MARKERS = ("o", "s")
+MAP = "cividis"
+MOST_COLUMNS = 6
+DPI = 120
+RAIN_TICKS_MM_H = (0.1, 1.0, 10.0, 100.0)
+COSINE_BINS = np.linspace(0, 1, 41)
+COSINE = "|cosine| of the increments of C and M"
+
+
+def draw_gradient(
+    path: Path, gradients: Mapping[str, NDArray[np.float64]], leads: int, step_minutes: float | None
+) -> None:
+    """Gradient by input frame, one line per network; the newest frame is at 0."""
+    figure, axes = _axes(figsize=(7, 4.2))
+    for (name, gradient), colour, marker in zip(gradients.items(), COLOURS, MARKERS, strict=False):
+        axes.plot(
+            np.arange(1 - len(gradient), 1),
+            np.where(gradient > 0, gradient, np.nan),
+            color=colour,
+            marker=marker,
+            label=name,
+        )
+    values = np.concatenate(list(gradients.values()))
+    if (values > 0).any():
+        axes.set_yscale("log")
+    for gradient, colour in zip(gradients.values(), COLOURS, strict=False):
+        for index in np.flatnonzero(gradient == 0):
+            # A logarithm has no place for 0: it stands on the axis.
+            axes.annotate("0", (1 - len(gradient) + int(index), 0), xycoords=("data", "axes fraction"), color=colour)
+    axes.set_xlim(0.5 - max(map(len, gradients.values())), 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    each = f" of {step_minutes:g} min" if step_minutes else ""
+    axes.set_xlabel(f"input frame (time steps{each}, 0 is the newest)")
+    axes.set_ylabel("mean |gradient| per pixel (forecast / input)")
+    axes.grid(visible=True, which="major", color="#dddddd")
+    title = f"Gradient of forecast frame {leads} by input frame"
+    if len(gradients) > 1:
+        axes.legend()
+    else:
+        title = "\n".join([title, *gradients])
+    axes.set_title(title)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_decoupling(
+    path: Path,
+    written: Mapping[str, Sequence[NDArray[np.float32]]],
+    through_w: Mapping[str, Sequence[NDArray[np.float32]]],
+    contexts: Sequence[int],
+) -> None:
+    """Cosines per layer and step, a map for each network on one scale, and how all of them are spread.
+
+    Both mappings hold arrays [step, sequence, channel] per layer; `through_w` has the networks with a projection W.
+    `contexts`: input frames of each network.
+    """
+    chosen = {name: through_w.get(name, layers) for name, layers in written.items()}
+    tables = {name: cosine_table(layers) for name, layers in chosen.items()}
+    top = max(float(table.max()) for table in tables.values())
+    limit = max(0.05, float(np.ceil(top * 20) / 20))
+    figure = Figure(figsize=(5.2 * len(tables) + 0.8, 7.2), layout="constrained")
+    grid = figure.add_gridspec(2, len(tables), height_ratios=(1, 1.1))
+    maps = []
+    for column, ((name, table), context) in enumerate(zip(tables.items(), contexts, strict=True)):
+        axes = figure.add_subplot(grid[0, column])
+        layers, steps = table.shape
+        first = 1 - context
+        extent = (first - 0.5, first + steps - 0.5, layers + 0.5, 0.5)
+        image = axes.imshow(table, cmap=MAP, vmin=0, vmax=limit, aspect="auto", extent=extent)
+        axes.axvline(0.5, color="white", linestyle="--")  # to the right it reads its own forecast
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("frame read (time steps, 0 is the newest observed)")
+        axes.set_ylabel("layer")
+        axes.set_title(f"{name}\n{'through W' if name in through_w else 'as written (no W)'}")
+        maps.append((image, axes))
+    figure.colorbar(maps[0][0], ax=[axes for _, axes in maps], label=f"mean {COSINE}")
+    _draw_spread(figure.add_subplot(grid[1, :]), written, through_w)
+    figure.savefig(path, dpi=DPI)
+
+
+def _draw_spread(
+    axes: Axes,
+    written: Mapping[str, Sequence[NDArray[np.float32]]],
+    through_w: Mapping[str, Sequence[NDArray[np.float32]]],
+) -> None:
+    """Histograms over layers, steps, sequences and channels; dashed as written, whole lines through W."""
+    for (name, layers), colour in zip(written.items(), COLOURS, strict=False):
+        lines = [(f"{name}, as written", layers, "--" if name in through_w else "-")]
+        if name in through_w:
+            lines.append((f"{name}, through W", through_w[name], "-"))
+        for label, values, style in lines:
+            axes.stairs(100 * cosine_shares(values), COSINE_BINS, color=colour, linestyle=style, label=label, lw=1.6)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(COSINE)
+    axes.set_ylabel("channels (%)")
+    axes.set_title("All layers, steps and sequences")
+    axes.grid(visible=True, color="#dddddd")
+    axes.legend()
+
+
+def cosine_table(layers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Mean over sequences and channels: [layer, step]."""
+    return np.stack([layer.mean(axis=(1, 2), dtype=np.float64) for layer in layers])
+
+
+def cosine_shares(layers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Share of all channels in each of `COSINE_BINS`; they sum to 1."""
+    counts, _ = np.histogram(np.concatenate([layer.ravel() for layer in layers]), COSINE_BINS)
+    return np.asarray(counts / counts.sum(), np.float64)
+
+
+def draw_responses(path: Path, found: Mapping[str, Responses], lead: int, rain: bool) -> None:
+    """A row of pictures per network: the frame read, the layers, the forecast frame.
+
+    Each layer has a scale of its own, from its least response to its largest, which its title tells.
+    """
+    panels = {name: _frames_of(one, lead) for name, one in found.items()}
+    most = max(len(panels[name]) + len(one.layers) for name, one in found.items())
+    columns = -(-most // -(-most // MOST_COLUMNS))
+    rows_of = {name: -(-(len(panels[name]) + len(one.layers)) // columns) for name, one in found.items()}
+    figure = Figure(figsize=(2.3 * columns + 1, 2.75 * sum(rows_of.values()) + 0.6), layout="constrained")
+    parts = figure.subfigures(len(found), 1, squeeze=False, height_ratios=list(rows_of.values()))[:, 0]
+    for part, (name, one) in zip(parts, found.items(), strict=True):
+        part.suptitle(f"{name}: mean |response| of each layer at lead step {lead}")
+        every = list(part.subplots(rows_of[name], columns, squeeze=False).ravel())
+        for axes in every:
+            axes.set_axis_off()
+        *before, after = panels[name]
+        height, width = one.forecast.shape[1:]
+        for axes, (layer, response) in zip(every[len(before) :], one.layers, strict=False):
+            # Not smoothed: a coarse layer shows its own pixels.
+            axes.imshow(response, cmap=MAP, extent=(0, width, height, 0), interpolation="nearest")
+            size = f"{response.shape[0]} x {response.shape[1]}"
+            axes.set_title(f"{layer}, {size}\n{response.min():.2g} to {response.max():.2g}", fontsize=9)
+        last = every[len(before) + len(one.layers)]
+        for axes, (title, frame) in zip([*every[: len(before)], last], [*before, after], strict=True):
+            image = axes.imshow(frame[0], cmap=MAP, vmin=0, vmax=1)
+            axes.set_title(title, fontsize=9)
+        bar = part.colorbar(image, ax=every, shrink=0.8, pad=0.01)
+        bar.set_label("rain rate of frames (mm/h)" if rain else "brightness of frames")
+        if rain:
+            bar.set_ticks([float(hko7_fraction(np.array(mm_h))) for mm_h in RAIN_TICKS_MM_H])
+            bar.set_ticklabels([f"{mm_h:g}" for mm_h in RAIN_TICKS_MM_H])
+    figure.savefig(path, dpi=DPI)
+
+
+def _frames_of(one: Responses, lead: int) -> list[tuple[str, NDArray[np.float32]]]:
+    """The frames to show, and what they are: the newest, what was read where it is another, the forecast."""
+    frames = [("newest frame (0)", one.newest)]
+    if one.read_at:
+        frames.append((f"read: forecast {one.read_at}" if one.read_at > 0 else f"read: frame {one.read_at}", one.read))
+    return [*frames, (f"forecast {lead}", one.forecast)]
+
+
+def _axes(figsize: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.add_subplot()

@@ -1,0 +1,99 @@
+"""Small networks, and packages and runs of them."""
+
+import json
+import sys
+from dataclasses import asdict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model.core.manifest import WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
+from model.nets.forecaster import ForecasterConfig, forecaster
+from model.nets.simvp import SimVPConfig
+from model.nets.stack import StackConfig
+from service import cli
+
+CONTEXT = 3
+
+
+def stack(**changes):
+    return StackConfig(
+        **{
+            "hidden": 4,
+            "scales": (1, 2, 1),
+            "kernel": 3,
+            "patch": 2,
+            "embed": "pointwise",
+            "decoupled": True,
+            **changes,
+        }
+    )
+
+
+def simvp():
+    return SimVPConfig(translator="tau", frames=CONTEXT, hidden=4, translator_hidden=8, translator_layers=2, layers=2)
+
+
+def network(net, seed=0, **reads):
+    """A forecaster with seeded weights, of single-channel frames that are not rain, unless `reads` says otherwise."""
+    torch.manual_seed(seed)
+    config = ForecasterConfig(net=net, **{"reads_known": False, "reads_time": False, "residual": False, **reads})
+    return forecaster(config).eval()
+
+
+@pytest.fixture
+def package(tmp_path):
+    def make(name, net, **described):
+        folder = tmp_path / "packages" / name / "1"
+        folder.mkdir(parents=True)
+        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, folder / WEIGHTS)
+        manifest = {
+            "name": name,
+            "version": "1",
+            "summary": "",
+            "architecture": "any",
+            "config": asdict(net.config),
+            "input_frames": CONTEXT,
+            "time_step": TimeStepRange(min_minutes=1, max_minutes=15),
+            "stride": net.config.net.stride,
+            "licence": "Apache-2.0",
+            "files": {WEIGHTS: sha256_of(folder / WEIGHTS)},
+        }
+        write_manifest(Manifest(**{**manifest, **described}), folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def training_run(tmp_path):
+    """What `echocast train` leaves."""
+
+    def make(name, net):
+        folder = tmp_path / name
+        folder.mkdir()
+        recipe = {"name": "tiny", "forecaster": asdict(net.config), "windows": {"context": CONTEXT}}
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+        (folder / "log.jsonl").write_text(json.dumps({"iteration": 7, "mse": 0.5}) + "\n")
+        torch.save({"ema": net.state_dict(), "iteration": 7}, folder / "best.pt")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def echocast(capsys, monkeypatch):
+    """Exit code, stdout and stderr of `echocast WORDS`."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
