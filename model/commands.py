@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import click
 import numpy as np
@@ -24,6 +25,9 @@ from model.runtime.load import load_predictor
 from model.runtime.predictor import choose
 from model.runtime.predictor import nowcast as run_nowcast
 
+DEFAULT_SHAPE: Final = (512, 512)
+FLOAT32_BYTES: Final = 4
+
 packages_option = click.option(
     "--packages",
     type=click.Path(path_type=Path),
@@ -40,6 +44,12 @@ packages_option = click.option(
 @click.option("--variable", help="Variable of the files, where they hold several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary.")
+@click.option(
+    "--fields",
+    type=click.Path(path_type=Path),
+    envvar="ECHOCAST_FIELDS",
+    help="A folder of exogenous fields, NAME.nc, for networks that read some.",
+)
 @packages_option
 def nowcast(
     files: tuple[Path, ...],
@@ -49,6 +59,7 @@ def nowcast(
     variable: str | None,
     zr: str | None,
     as_json: bool,
+    fields: Path | None,
     packages: Path | None,
 ) -> None:
     """Forecast rain from radar FILES and write it to a CF-netCDF file."""
@@ -65,7 +76,7 @@ def nowcast(
         def on_step(step: int, frame: FloatArray) -> None:
             progress.update(bar, completed=step)
 
-        forecast = run_nowcast(sequence, load_predictor(info), steps, on_step, note)
+        forecast = run_nowcast(sequence, load_predictor(info, fields), steps, on_step, note)
     _write(forecast, out)
     _summarise(forecast, info, note, out, as_json)
 
@@ -130,7 +141,7 @@ def list_models(as_json: bool, packages: Path | None) -> None:
     """Every model and version."""
     found = catalog_with(packages).models()
     if as_json:
-        click.echo(json.dumps([info.model_dump(mode="json", exclude={"folder"}) for info in found], indent=2))
+        click.echo(json.dumps([info.model_dump(mode="json", exclude={"folder", "layers"}) for info in found], indent=2))
         return
     table = Table()
     for column in ("model", "version", "frames in", "time step min", "summary"):
@@ -143,10 +154,81 @@ def list_models(as_json: bool, packages: Path | None) -> None:
 
 @models.command("show")
 @click.argument("reference")
+@click.option("--grid", metavar="ROWSxCOLUMNS", help="Grid that multiply-adds and memory are told for (512x512).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, its scores with their protocol included.")
 @packages_option
-def show_model(reference: str, packages: Path | None) -> None:
-    """What is known of one model, as JSON, its scores with their protocol included."""
-    click.echo(catalog_with(packages).find(reference).model_dump_json(indent=2))
+def show_model(reference: str, grid: str | None, as_json: bool, packages: Path | None) -> None:
+    """What is known of one model, and what its network is made of, layer by layer."""
+    info = catalog_with(packages).find(reference)
+    shape = _shape(grid) if grid else info.grid or DEFAULT_SHAPE
+    if as_json:
+        click.echo(info.model_dump_json(indent=2))
+        return
+    console = Console()
+    steps = f"{info.time_step.min_minutes:g} to {info.time_step.max_minutes:g}"
+    takes = f"a grid of {info.grid[0]} x {info.grid[1]}" if info.grid else "any grid"
+    for line in (
+        info.reference,
+        info.summary,
+        f"Takes {info.input_frames} frames every {steps} min, {takes}; forecasts up to {info.max_steps} steps and "
+        f"{info.max_lead_minutes:g} min.",
+        f"Licence {info.licence}." + (f" Digest {info.digest}." if info.digest else ""),
+        *_scored(info),
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
+    if info.layers:
+        console.print(_layer_table(info, shape))
+
+
+def _layer_table(info: ModelInfo, shape: tuple[int, int]) -> Table:
+    """The layers of a network, with what they cost on a grid."""
+    pixels = shape[0] * shape[1]
+    recurrent = any(layer.state_values_per_pixel for layer in info.layers)
+    per = "step" if recurrent else f"run of {info.input_frames} frames"
+    table = Table(title=f"Layers on a grid of {shape[0]} x {shape[1]}", title_justify="left", show_footer=True)
+
+    def total(cost: str) -> float:
+        return float(sum(getattr(layer, cost) for layer in info.layers))
+
+    table.add_column("layer", "total")
+    table.add_column("kind", overflow="fold")
+    table.add_column("scale", justify="right")
+    for title, footer in (
+        ("parameters", f"{total('parameters'):,.0f}"),
+        (f"GMAC per {per}", f"{total('macs_per_pixel') * pixels / 1e9:.3f}"),
+        ("state MB", f"{total('state_values_per_pixel') * pixels * FLOAT32_BYTES / 1e6:.1f}"),
+    ):
+        table.add_column(title, footer, justify="right")
+    for layer in info.layers:
+        table.add_row(
+            layer.name,
+            layer.kind,
+            f"1/{layer.scale}" if layer.scale > 1 else "1",
+            f"{layer.parameters:,}",
+            f"{layer.macs_per_pixel * pixels / 1e9:.3f}",
+            f"{layer.state_values_per_pixel * pixels * FLOAT32_BYTES / 1e6:.1f}",
+        )
+    return table
+
+
+def _shape(text: str) -> tuple[int, int]:
+    """(rows, columns) of `640x710`.
+
+    Raises:
+        InputError: the text is not of that form.
+    """
+    rows, by, columns = text.partition("x")
+    if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise InputError(f"{text!r} is no grid", where="--grid", mend="Give ROWSxCOLUMNS, as in 640x710")
+    return int(rows), int(columns)
+
+
+def _scored(info: ModelInfo) -> list[str]:
+    """How many scores are kept of it, and where they are from."""
+    if not info.scores:
+        return []
+    protocols, data = ({getattr(score, name): None for score in info.scores} for name in ("protocol", "data"))
+    return [f"{len(info.scores)} scores ({', '.join(protocols)}) on {', '.join(data)}: --json tells them."]
 
 
 @models.command("import")

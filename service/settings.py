@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         None,
         description="Extra folder of model packages, beside the shipped ones. Not set: packages in data_dir.",
     )
+    fields: Path | None = Field(None, description="Folder of exogenous fields, NAME.nc, for networks that read some.")
     feeds_file: Path | None = Field(
         None, description="TOML file of feeds: folders to watch. Not set: feeds.toml in the data folder."
     )

@@ -97,7 +97,7 @@ def _forecast(job: Job, context: Context, lease: Lease) -> None:
         context.ledger.describe(job, model_used=info.reference, note=note)
         forecast = nowcast(
             sequence,
-            _predictor(info),
+            _predictor(info, context.settings.fields),
             job.steps,
             on_step=lambda step, frame: lease.progress(step),
             note=note,
@@ -128,10 +128,10 @@ def _publish(job: Job, context: Context, lease: Lease, forecast: Forecast, frame
 
 
 @lru_cache(maxsize=3)
-def _predictor(info: ModelInfo) -> Predictor:
+def _predictor(info: ModelInfo, fields: Path | None) -> Predictor:
     from model.runtime.load import load_predictor
 
-    return load_predictor(info)
+    return load_predictor(info, fields)
 
 
 def _time_limit(seconds: float) -> Problem:

@@ -13,6 +13,7 @@ from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
 from model.core.manifest import (
     MANIFEST,
     MAX_LEAD_STEPS,
+    LayerProfile,
     Manifest,
     Score,
     TimeStepRange,
@@ -49,6 +50,7 @@ class ModelInfo(BaseModel):
     licence: str = "Apache-2.0"
     digest: str = ""
     folder: Path | None = None
+    layers: tuple[LayerProfile, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -182,6 +184,7 @@ def info_of(manifest: Manifest, folder: Path) -> ModelInfo:
         licence=manifest.licence,
         digest=package_digest(folder),
         folder=folder,
+        layers=manifest.layers,
     )
 
 

@@ -8,7 +8,7 @@ from model.core.catalog import SHIPPED_PACKAGES, Catalog
 from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
 from model.core.manifest import MANIFEST, verify_package
 
-SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / "1"
+SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / "1.1"
 
 
 def test_baselines_and_the_shipped_package_are_there():
@@ -32,7 +32,7 @@ def test_the_newest_version_is_found_first(tmp_path):
     for version in ("1", "2", "10"):
         folder = tmp_path / "rain-ms-predrnn" / version
         shutil.copytree(SHIPPED, folder)
-        text = (folder / MANIFEST).read_text().replace('"version": "1"', f'"version": "{version}"')
+        text = (folder / MANIFEST).read_text().replace('"version": "1.1"', f'"version": "{version}"')
         (folder / MANIFEST).write_text(text)
     catalog = Catalog((tmp_path,))
     assert catalog.find("rain-ms-predrnn").version == "10"
@@ -76,12 +76,12 @@ def test_a_broken_manifest_names_the_field_and_takes_no_other_model_with_it(tmp_
 
 
 def test_two_different_packages_of_one_name_and_version_are_refused(tmp_path):
-    shutil.copytree(SHIPPED, tmp_path / "rain-ms-predrnn/1")
+    shutil.copytree(SHIPPED, tmp_path / "rain-ms-predrnn/1.1")
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
-    assert catalog.find("rain-ms-predrnn").version == "1"  # the same package twice does no harm
-    manifest = tmp_path / "rain-ms-predrnn/1" / MANIFEST
+    assert catalog.find("rain-ms-predrnn").version == "1.1"  # the same package twice does no harm
+    manifest = tmp_path / "rain-ms-predrnn/1.1" / MANIFEST
     manifest.write_text(manifest.read_text().replace('"Apache-2.0"', '"MIT"'))
-    with pytest.raises(BadPackage, match=r"two different packages are rain-ms-predrnn@1"):
+    with pytest.raises(BadPackage, match=r"two different packages are rain-ms-predrnn@1.1"):
         catalog.find("rain-ms-predrnn")
 
 

@@ -1,56 +1,132 @@
-"""The exported graph answers like torch, at any size, over a whole forecast."""
+"""Every network, exported: its graph answers like torch, at any size, over a whole forecast."""
 
 from dataclasses import replace
 
+import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 
-from model.export.onnx import export_step, largest_difference
-from model.nets.rain_nowcaster import RainNowcaster
-from model.train.recipes import ms_predrnn
+from model.core.catalog import Catalog
+from model.export.onnx import export_graph, largest_difference
+from model.nets.forecaster import ForecasterConfig, Frames, RecurrentForecaster, forecaster, load_forecaster
+from model.nets.networks import IN_MS_RNN
+from model.runtime.onnx import FRACTION, VALID, OneStepSession, WholeSession, open_session
+from tests.model.nets.small import CONFIGS, CONTEXT, network
+
+STEPS = 20 - CONTEXT + 1
+"""Leads: with the context, 20 steps of a recurrent network."""
 
 
-@pytest.fixture(scope="module")
-def net():
-    torch.manual_seed(3)
-    net = RainNowcaster(replace(ms_predrnn().net, hidden=8))
-    torch.nn.init.normal_(net.stack.output.weight, std=0.2)  # an untrained output of zero would hide the states
-    return net
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Threads that wait for one another cost more than these networks do."""
+    monkeypatch.setenv("ECHOCAST_THREADS", "1")
 
 
-@pytest.fixture(scope="module")
-def graph(net, tmp_path_factory):
-    path = tmp_path_factory.mktemp("graph") / "model.onnx"
-    export_step(net, path)
-    return path
-
-
-@pytest.mark.parametrize("shape", [(64, 64), (48, 96)])
-def test_twelve_steps_are_those_of_torch(net, graph, shape):
-    assert largest_difference(net, graph, steps=12, shape=shape, frames=4) < 1e-4
-
-
-def test_the_comparison_can_fail(net, graph):
-    broken = RainNowcaster(net.stack.config)
-    broken.load_state_dict(net.state_dict())
+def of_rain(name):
+    """A small network as it reads rain: what is known, and time; with weights that let its states show."""
+    small = network(name)
+    recurrent = isinstance(small, RecurrentForecaster)
+    torch.manual_seed(7)
+    net = forecaster(replace(small.config, reads_known=True, reads_time=recurrent))
+    output = net.stack.embedding.output if recurrent else net.net.output
     with torch.no_grad():
-        broken.stack.cells[3].from_m.weight.mul_(1.5)
-    assert largest_difference(broken, graph, steps=12, shape=(64, 64), frames=4) > 1e-4
+        for parameter in net.parameters():
+            parameter.mul_(1.2)
+        for parameter in output.parameters():  # zero at first, which would hide all else
+            parameter.normal_(std=0.1)
+    return net.eval()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_one_file_answers_like_torch_on_two_grids(name, tmp_path):
+    net, path = of_rain(name), tmp_path / "model.onnx"
+    export_graph(net, path)
+    side = max(8, 4 * net.config.net.stride)  # layer norms over a handful of pixels amplify any rounding
+    for shape in ((side, side), (side, 3 * side // 2)):
+        assert largest_difference(net, path, steps=STEPS, shape=shape, frames=CONTEXT) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["motionrnn in MS-RNN", "ms-trajgru in MS-RNN", "ms-predrnn in MS-RNN"])
+def test_the_comparison_sees_a_state_that_is_not_carried(name, tmp_path):
+    net, path = of_rain(name), tmp_path / "model.onnx"
+    export_graph(net, path)
+    with torch.no_grad():
+        for cell in net.stack.cells:
+            for parameter in cell.parameters():
+                parameter.mul_(1.2)
+    assert largest_difference(net, path, steps=STEPS, shape=(16, 16), frames=CONTEXT) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["ms-predrnn in MS-RNN", "tau", "simvp-incepu", "motionrnn"])
+def test_a_batch_goes_through_the_graph_as_through_torch(name, tmp_path):
+    net, path = of_rain(name), tmp_path / "model.onnx"
+    export_graph(net, path)
+    session = open_session(path).session
+    whole = not isinstance(net, RecurrentForecaster)
+    generator = np.random.default_rng(1)
+    lead = (3, CONTEXT) if whole else (3,)
+    read = {name: generator.random((*lead, 1, 32, 48), dtype=np.float32) for name in (FRACTION, VALID)}
+    tensors = [torch.from_numpy(value) for value in read.values()]
+    with torch.no_grad():
+        if whole:
+            expected = net.whole(*tensors, None)
+        else:
+            read["conditions"] = generator.random((3, 2), dtype=np.float32)
+            state = [torch.rand_like(part) for part in net.stack.initial_state(3, 32, 48, tensors[0])]
+            names = [spec.name for spec in net.states()]
+            expected = net.step(*tensors, torch.from_numpy(read["conditions"]), None, tuple(state))[0]
+            read |= {name: part.numpy() for name, part in zip(names, state, strict=True)}
+    (answer,) = session.run(["next"], read)
+    assert np.abs(answer - expected.numpy()).max() < 1e-4
+
+
+def test_a_graph_reads_what_its_network_reads_and_no_more(tmp_path):
+    reads = {}
+    for name, net in {
+        "blind": network("predrnn"),
+        "rain": of_rain("predrnn"),
+        "fields": of_rain("action-predrnn"),
+        "whole": of_rain("tau"),
+    }.items():
+        export_graph(net, tmp_path / f"{name}.onnx")
+        session = open_session(tmp_path / f"{name}.onnx")
+        assert isinstance(session, WholeSession if name == "whole" else OneStepSession)
+        reads[name] = session.reads
+    assert reads == {
+        "blind": ["fraction"],
+        "rain": ["fraction", "valid", "conditions"],
+        "fields": ["fraction", "valid", "conditions", "fields"],
+        "whole": ["fraction", "valid"],
+    }
+
+
+def test_the_states_of_a_graph_are_named_as_the_network_names_them(tmp_path):
+    net = of_rain("predrnn-pp")
+    export_graph(net, tmp_path / "model.onnx")
+    session = ort.InferenceSession(tmp_path / "model.onnx")
+    names = [spec.name for spec in net.states()]
+    assert {"h1", "c4", "z", "m"} <= set(names)
+    assert [item.name for item in session.get_inputs()][3:] == names
+    assert [item.name for item in session.get_outputs()] == ["next", *(f"new_{name}" for name in names)]
+
+
+def test_a_network_of_one_grid_and_several_channels_exports_too(tmp_path):
+    torch.manual_seed(2)
+    stack = replace(IN_MS_RNN["ms-mim"](), hidden=8, layer_norm=True, grid=(16, 24))
+    net = forecaster(ForecasterConfig(net=stack, channels=3, residual=False))
+    export_graph(net, tmp_path / "model.onnx")
+    assert largest_difference(net, tmp_path / "model.onnx", steps=STEPS, shape=(16, 24), frames=CONTEXT) < 1e-4
 
 
 def test_the_shipped_graph_is_its_weights():
-    from safetensors.torch import load_file
-
-    from model.core.catalog import Catalog
-    from model.core.manifest import read_manifest
-    from model.nets.stack import StackConfig
-
-    folder = Catalog().find("rain-ms-predrnn").folder
-    manifest = read_manifest(folder)
-    config = StackConfig(**{**manifest.config, "scales": tuple(manifest.config["scales"])})
-    shipped = RainNowcaster(config)
-    shipped.load_state_dict(load_file(folder / "weights.safetensors"))
-    graph = folder / manifest.variants["fp32"]
-    assert largest_difference(shipped, graph, steps=12, shape=(64, 96), frames=manifest.input_frames) < 1e-4
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    assert size <= 12 * 2**20
+    info = Catalog().find("rain-ms-predrnn")
+    graph = info.folder / "model.fp32.onnx"
+    net = load_forecaster(info.folder)
+    assert largest_difference(net, graph, steps=12, shape=(64, 96), frames=info.input_frames) < 1e-4
+    start = torch.rand(1, info.input_frames, 1, 64, 64)
+    frames = Frames(data=start, known=torch.ones_like(start), step_minutes=torch.tensor([5.0]))
+    with torch.no_grad():
+        assert (net(frames, 3) - start[:, -1:]).abs().max() > 0.1  # it answers more than persistence
+    assert sum(path.stat().st_size for path in info.folder.iterdir()) <= 12 * 2**20

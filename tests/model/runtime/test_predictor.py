@@ -152,8 +152,8 @@ def test_a_named_model_must_fit():
 
 
 def test_a_graph_that_is_not_one_is_refused(tmp_path):
-    from model.runtime.onnx import OneStepSession
+    from model.runtime.onnx import open_session
 
     (tmp_path / "bad.onnx").write_bytes(b"not a graph")
     with pytest.raises(InputError, match="cannot load the graph"):
-        OneStepSession(tmp_path / "bad.onnx")
+        open_session(tmp_path / "bad.onnx")

@@ -5,8 +5,8 @@ import pytest
 
 from model.core.catalog import Catalog
 from model.data.synth import synthesise
-from model.runtime import onnx
 from model.runtime.load import load_predictor
+from model.runtime.onnx import OneStepSession
 from model.runtime.predictor import nowcast
 from model.runtime.tiles import tiles_of
 
@@ -27,7 +27,7 @@ def test_a_tiled_forecast_is_the_untiled_one_but_for_the_halo(monkeypatch):
     sequence = synthesise(frames=4, shape=(320, 480), step_minutes=5.0, seed=2)
     predictor = load_predictor(Catalog().find("rain-ms-predrnn"))
     whole = nowcast(sequence, predictor, 6).rain_rate
-    monkeypatch.setattr(onnx, "tiles_of", lambda shape, stride: tiles_of(shape, stride, side=256, overlap=128))
+    monkeypatch.setattr(OneStepSession, "tile_side", 256)
     tiled = nowcast(sequence, predictor, 6).rain_rate
     assert np.array_equal(np.isnan(whole), np.isnan(tiled))
     difference = np.abs(np.nan_to_num(whole) - np.nan_to_num(tiled))
