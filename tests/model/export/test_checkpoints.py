@@ -1,6 +1,8 @@
 """Weights in the layout of the authors' repositories give the numbers of the authors' equations here."""
 
 import datetime
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -434,3 +436,16 @@ def test_the_time_step_of_a_checkpoint_must_be_given(tmp_path, steps):
     result = CliRunner().invoke(cli, [str(word) for word in [*words, *steps]])
     assert result.exit_code == 2
     assert "--min-step and --max-step" in result.output
+
+
+def test_without_pytorch_it_says_what_to_install(tmp_path):
+    """In a process of its own, in which there is no torch."""
+    script = "import sys; sys.modules['torch'] = None; from service.cli import main; main()"
+    words = ["models", "import", "x.pth", *("--from", "openstl", "--name", "n", "--version", "1", "--out", tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words), "--step", "5"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "echocast: models import: the package torch is not installed. Install it with: pip install 'echocast[train]'\n"
+    )

@@ -1,0 +1,427 @@
+"""`python -m benchmarks.official`: the authors' own code beside ours, with the same weights and the same frames.
+
+Their repositories lie where the options say; nothing of them is kept here. Each runs in a process of its own, on the
+CPU, with stand-ins for what it imports and does not need (timm, a plotting library, `.cuda()`). Weights are random:
+their own start, made larger and stirred, so that nothing stays near zero and every parameter takes part. 4 frames are
+read, then 4 answers are fed back as they are. Where their code does what their paper does not say, a second row has it
+mended, and says how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import types
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.export.checkpoints import FAMILIES
+from model.export.checkpoints.convert import Converted, convert
+from model.losses import decoupling_loss
+from model.nets.forecaster import RecurrentForecaster
+
+CONTEXT, LEADS = 4, 4
+TOTAL = CONTEXT + LEADS
+BATCH = 2
+SIDE = 32
+SEED = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    network: str
+    family: str
+    difference: float
+    value: float
+    note: str = ""
+
+
+# What is ours
+
+
+def answers(converted: Converted, frames: Tensor, fields: Tensor | None = None) -> tuple[Tensor, list[Any]]:
+    """Answers [b, t, c, y, x] to context and leads, fed back as they are, and what was written to C and M."""
+    net = converted.forecaster()
+    assert isinstance(net, RecurrentForecaster)
+    batch, _, _, height, width = frames.shape
+    state = net.stack.initial_state(batch, height, width, frames)
+    given: list[Tensor] = []
+    written: list[Any] = []
+    for index in range(TOTAL - 1):
+        frame = frames[:, index] if index < CONTEXT else given[-1]
+        read = net.stack.step(frame, state, None, None if fields is None else fields[:, index])
+        state = read.state
+        given.append(read.answer)
+        written.append(read.increments)
+    return torch.stack(given, 1), written
+
+
+def stirred(net: nn.Module, gain: float = 2.0) -> nn.Module:
+    """Their start, larger, and noise of the size that keeps signals alive.
+
+    `gain`: 2; less for networks whose answers nothing bounds, for what is fed back must not grow from step to step.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    for name, tensor in net.state_dict().items():
+        if tensor.is_floating_point():
+            noise = torch.randn(tensor.shape, generator=generator)
+            if name.endswith("running_var"):
+                tensor.copy_(0.5 + noise.abs())
+            elif tensor.ndim in (2, 4):
+                tensor.copy_(gain * (tensor + 0.4 * noise / tensor[0].numel() ** 0.5))
+            else:
+                tensor.copy_(tensor + 0.2 * noise)
+    return net.eval()
+
+
+def row(network: str, family: str, theirs: Tensor, mine: Tensor, note: str = "") -> Row:
+    """The difference of two answers of the same shape."""
+    assert theirs.shape == mine.shape, (theirs.shape, mine.shape)
+    difference, value = (theirs - mine).abs().max().item(), theirs.abs().max().item()
+    return Row(network=network, family=family, difference=difference, value=value, note=note)
+
+
+def video(channels: int = 1, height: int = SIDE, width: int = SIDE, count: int = TOTAL, batch: int = BATCH) -> Tensor:
+    """Frames [b, t, c, y, x] in [0, 1], smooth enough to be a picture."""
+    noise = torch.rand(batch, count, channels, height, width, generator=torch.Generator().manual_seed(SEED))
+    smooth = functional.avg_pool2d(noise.flatten(0, 1), 3, 1, 1)
+    return (2 * smooth - 0.5).clamp(0, 1).reshape(noise.shape)
+
+
+# Their code
+
+
+Mends = Sequence[tuple[str, str]]
+
+
+def from_file(name: str, path: Path, mends: Mends = ()) -> types.ModuleType:
+    """Their module at `path`, imported as `name`, with fragments of its source replaced in memory."""
+    source = path.read_text(encoding="utf-8")
+    for old, new in mends:
+        assert old in source, (old, path)
+        source = source.replace(old, new)
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102  their code is what is compared
+    return module
+
+
+def stand_in(name: str, **attributes: object) -> types.ModuleType:
+    """A module that is not there, or a package of which only parts are wanted."""
+    module = types.ModuleType(name)
+    module.__dict__.update(attributes)
+    sys.modules[name] = module
+    return module
+
+
+def package(name: str, folder: Path) -> types.ModuleType:
+    """Their package without running its __init__."""
+    return stand_in(name, __path__=[str(folder)])
+
+
+@contextlib.contextmanager
+def on_the_cpu() -> Iterator[None]:
+    """`.cuda()` does nothing, and what they print and warn of stays out of the table."""
+    torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def settings(**values: object) -> types.SimpleNamespace:
+    """What their networks read of a configuration, the same for predrnn-pytorch, MotionRNN and OpenSTL."""
+    return types.SimpleNamespace(
+        **{
+            **{"patch_size": 4, "img_channel": 1, "img_width": SIDE, "img_height": SIDE, "filter_size": 5, "stride": 1},
+            **{"layer_norm": 0, "device": "cpu", "total_length": TOTAL, "input_length": CONTEXT, "batch_size": BATCH},
+            **{"pre_seq_length": CONTEXT, "aft_seq_length": LEADS, "reverse_scheduled_sampling": 0, "visual": 0},
+            **{"visual_path": "", "decouple_beta": 1.0, "conv_on_input": 1, "res_on_conv": 1, "num_action_ch": 4},
+            **{"in_shape": (CONTEXT, 1, SIDE, SIDE), **values},
+        }
+    )
+
+
+def patched(frames: Tensor, patch: int) -> Tensor:
+    """[b, t, c, y, x] as they lay it out: [b, t, y / patch, x / patch, patch * patch * c]."""
+    b, t, c, y, x = frames.shape
+    parts = frames.reshape(b, t, c, y // patch, patch, x // patch, patch)
+    return parts.permute(0, 1, 3, 5, 4, 6, 2).reshape(b, t, y // patch, x // patch, -1)
+
+
+def unpatched(planes: Tensor, patch: int) -> Tensor:
+    """The way back."""
+    b, t, y, x, n = planes.shape
+    parts = planes.reshape(b, t, y, x, patch, patch, n // patch**2)
+    return parts.permute(0, 1, 6, 2, 4, 3, 5).reshape(b, t, -1, y * patch, x * patch)
+
+
+def recurrent_rows(
+    family: str,
+    name: str,
+    net: nn.Module,
+    config: types.SimpleNamespace,
+    note: str = "",
+    around: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+) -> list[Row]:
+    """Rows of a network of predrnn-pytorch, MotionRNN or OpenSTL, none of them conditioned."""
+    frames = video(config.img_channel)
+    converted = convert(stirred(net).state_dict(), family, channels=config.img_channel)
+    laid_out = patched(frames, config.patch_size)
+    with around():
+        planes, loss = net(laid_out, torch.zeros(BATCH, LEADS - 1, 1, 1, 1))
+    mine, written = answers(converted, frames)
+    rows = [row(name, family, unpatched(planes, config.patch_size), mine, note)]
+    if converted.config.net.decoupled:  # type: ignore[union-attr]
+        theirs = loss - functional.mse_loss(planes, laid_out[:, 1:])
+        rows.append(row(f"{name}: decoupling loss", family, theirs, decoupling_loss(written, projection(converted))))
+    return rows
+
+
+def projection(converted: Converted) -> nn.Module:
+    """W of the decoupling loss."""
+    net = converted.forecaster()
+    assert isinstance(net, RecurrentForecaster)
+    assert net.stack.decouple is not None
+    return net.stack.decouple
+
+
+def predrnn_pytorch(folder: Path) -> list[Row]:
+    """PredRNN and PredRNN-V2, plain and with layer norms and colours, and conditioned."""
+    sys.path.insert(0, str(folder))
+    stand_in("core.utils.tsne", visualization=None)
+    rows = []
+    variants: Mapping[str, Mapping[str, Any]] = {
+        "": {},
+        ", layer norms": {"layer_norm": 1},
+        ", 3 channels": {"img_channel": 3, "patch_size": 2},
+    }
+    for kind, name in (("predrnn", "PredRNN"), ("predrnn_v2", "PredRNN-V2")):
+        module = importlib.import_module(f"core.models.{kind}")
+        for what, values in variants.items():
+            config = settings(**values)
+            net = module.RNN(3, [16] * 3, config)
+            rows += recurrent_rows("predrnn-pytorch", name + what, net, config)
+    for kind, name in (("action_cond_predrnn", "PredRNN"), ("action_cond_predrnn_v2", "PredRNN-V2")):
+        module = importlib.import_module(f"core.models.{kind}")
+        config = settings(patch_size=1, img_channel=3)
+        rows += action_rows(f"action-conditioned {name}", module.RNN(3, [16] * 3, config))
+    return rows
+
+
+def action_rows(name: str, net: nn.Module) -> list[Row]:
+    """Rows of a conditioned network: 3 colours, 4 actions."""
+    planes = video(7)
+    frames, actions = planes[:, :, :3], planes[:, :, 3:]
+    converted = convert(stirred(net, 1.0).state_dict(), "predrnn-pytorch")
+    true = torch.tensor([float(step + 1 < CONTEXT) for step in range(TOTAL - 2)])[None, :, None, None, None]
+    laid_out = patched(planes, 1)
+    theirs, loss = net(laid_out, true.expand(BATCH, -1, 1, 1, 1))
+    mine, written = answers(converted, frames, actions)
+    rows = [row(name, "predrnn-pytorch", unpatched(theirs, 1), mine, "conv_on_input, res_on_conv")]
+    if converted.config.net.decoupled:  # type: ignore[union-attr]
+        decoupling = loss - functional.mse_loss(theirs, laid_out[:, 1:, :, :, :3])
+        ours = decoupling_loss(written, projection(converted))
+        rows.append(row(f"{name}: decoupling loss", "predrnn-pytorch", decoupling, ours))
+    return rows
+
+
+def motionrnn(folder: Path) -> list[Row]:
+    """MotionRNN around PredRNN, from its random states and from zero."""
+    sys.path.insert(0, str(folder))
+    module = importlib.import_module("core.models.MotionRNN_PredRNN")
+    config = settings()
+
+    @contextlib.contextmanager
+    def from_zero() -> Iterator[None]:
+        start = nn.init.xavier_normal_
+        nn.init.xavier_normal_ = nn.init.zeros_  # type: ignore[assignment]
+        yield
+        nn.init.xavier_normal_ = start
+
+    def network() -> nn.Module:
+        torch.manual_seed(SEED)
+        net: nn.Module = module.RNN(3, [16] * 3, config)
+        return net
+
+    published = "as published: every sequence starts from random states, so no two runs agree"
+    return [
+        *recurrent_rows("motionrnn", "MotionRNN", network(), config, published),
+        *recurrent_rows("motionrnn", "MotionRNN", network(), config, "started from zero states", from_zero),
+    ]
+
+
+MS_RNN = {
+    "convlstm": ("convlstm", "ConvLSTM"),
+    "trajgru": ("trajgru", "TrajGRU"),
+    "predrnn": ("predrnn", "PredRNN"),
+    "predrnn-pp": ("predrnn_plus2", "PredRNN_Plus2"),
+    "mim": ("mim", "MIM"),
+    "motionrnn": ("motionrnn", "MotionRNN"),
+    "predrnn-v2": ("predrnn_v2", "PredRNN_V2"),
+}
+"""Our name -> their module and class."""
+
+ALIGNED: Mends = [("align_corners=False", "align_corners=True")]
+IN_ORDER: Mends = [
+    ("flow.reshape(C // 2, B,", "flow.reshape(B, C // 2,"),
+    ("flow[i, ...]", "flow[:, i]"),
+    ("H_warp.reshape(", "H_warp.permute(0, 1, 4, 2, 3).reshape("),
+]
+
+
+def ms_rnn(folder: Path) -> list[Row]:
+    """Seven networks, plain and multi-scale, at 48 x 32."""
+    sys.path.insert(0, str(folder))
+    height, width = 48, 32
+    cfg = types.SimpleNamespace(
+        **{"LSTM_conv": nn.Conv2d, "LSTM_deconv": nn.ConvTranspose2d, "CONV_conv": nn.Conv2d, "LSTM_layers": 6},
+        **{"lstm_hidden_state": 16, "batch": BATCH, "TrajGRU_link_num": 10, "dataset": "HKO", "in_len": CONTEXT},
+        **{"out_len": LEADS, "scheduled_sampling": False, "reverse_scheduled_sampling": False, "epoch": 1},
+    )
+    stand_in("config", cfg=cfg)
+    models = folder / "models"
+
+    def rows_of(name: str, note: str = "", warps: Mends = (), order: Mends = ()) -> list[Row]:
+        base = name.removeprefix("ms-")
+        module, kind = MS_RNN[base]
+        package("models", models)
+        from_file("models.trajgru", models / "trajgru.py", warps)
+        of_name = "" if name == base else "ms_"
+        mends = order if base == "motionrnn" else warps if base == "trajgru" else ()
+        found = from_file(f"models.{of_name}{module}", models / f"{of_name}{module}.py", mends)
+        torch.manual_seed(SEED)
+        rnn = getattr(found, of_name.upper() + kind)(16, 16, (BATCH, height, width), 3, 1, 1)
+        model = importlib.import_module("model_of_ms_rnn")
+        embed, fc = ([16 if i else 1, 1 if i else 16, 1, 1, 0, 1] for i in (0, 1))
+        net = stirred(
+            model.Model(OrderedDict(conv_embed=embed), rnn, OrderedDict(conv_fc=fc)),
+            gain=1.5 if base == "trajgru" else 2.0,
+        )
+        converted = convert(net.state_dict(), "ms-rnn", network=name)
+        frames = video(height=height, width=width)
+        theirs, decoupling = net((frames.transpose(0, 1), 0, 0))
+        mine, written = answers(converted, frames)
+        rows = [row(name, "ms-rnn", theirs.transpose(0, 1), mine, note)]
+        if base == "predrnn-v2":
+            of_theirs = decoupling.sum(dim=(1, 3)).mean()  # step, layer, sample, channel
+            of_mine = decoupling_loss(written, projection(converted), reduce="sum")
+            rows.append(row(f"{name}: decoupling loss", "ms-rnn", of_theirs, of_mine))
+        return rows
+
+    from_file("model_of_ms_rnn", folder / "model.py")
+    rows = []
+    for name in (prefix + base for base in MS_RNN for prefix in ("", "ms-")):
+        if name.endswith("trajgru"):
+            rows += rows_of(name, "as published: a zero flow moves H (positions over W - 1, corners not aligned)")
+            rows += rows_of(name, "its warp mended: corners aligned", ALIGNED)
+        elif name.endswith("motionrnn"):
+            rows += rows_of(
+                name, "as published: that warp, flows of a batch mixed, warped pixels mixed by a reshape after it"
+            )
+            rows += rows_of(name, "its warp and its two reshapes mended", ALIGNED, IN_ORDER)
+        else:
+            rows += rows_of(name)
+    return rows
+
+
+def openstl(folder: Path) -> list[Row]:
+    """Four recurrent networks with their variants, SimVP and TAU."""
+    code = folder / "openstl"
+
+    class Nothing(nn.Identity):
+        """In the place of blocks that none of the networks uses."""
+
+    unused = ["ConvNeXtBlock", "MixerBlock", "SwinTransformerBlock", "window_partition", "window_reverse", "Block"]
+    for module in ("timm", "timm.layers", "timm.models", *(f"timm.models.{name}" for name in TIMM_MODULES)):
+        stand_in(
+            module, __path__=[], DropPath=Nothing, trunc_normal_=nn.init.trunc_normal_, **dict.fromkeys(unused, Nothing)
+        )
+    package("openstl", code)
+    package("openstl.models", code / "models")
+    shared = package("openstl.modules", code / "modules")
+    for name in ("convlstm", "predrnn", "predrnnv2", "predrnnpp", "mim", "simvp"):
+        shared.__dict__.update(importlib.import_module(f"openstl.modules.{name}_modules").__dict__)
+
+    def network(name: str, kind: str) -> Any:  # noqa: ANN401  their class
+        return getattr(importlib.import_module(f"openstl.models.{name}_model"), kind)
+
+    rows = []
+    recurrent = {
+        "ConvLSTM": network("convlstm", "ConvLSTM_Model"),
+        "PredRNN": network("predrnn", "PredRNN_Model"),
+        "PredRNN++": network("predrnnpp", "PredRNNpp_Model"),
+        "MIM": network("mim", "MIM_Model"),
+        "PredRNN-V2": network("predrnnv2", "PredRNNv2_Model"),
+    }
+    for name, kind in recurrent.items():
+        # PredRNN++ with layer norms does not run there: those of its highway are half as wide as its gates.
+        for norms in (0,) if name == "PredRNN++" else (0, 1):
+            config = settings(layer_norm=norms)
+            torch.manual_seed(SEED)
+            note = "a fresh network: it keeps S from one sequence for the next" if name == "MIM" else ""
+            what = ", layer norms" if norms else ""
+            rows += recurrent_rows("openstl", name + what, kind(3, [16] * 3, config), config, note)
+    simvp = network("simvp", "SimVP_Model")
+    for name, kind in (("SimVP (IncepU)", "IncepU"), ("SimVP (gSTA)", "gSTA"), ("TAU", "tau")):
+        torch.manual_seed(SEED)
+        net = stirred(simvp((CONTEXT, 1, 48, 32), hid_S=16, hid_T=64, N_S=4, N_T=4, model_type=kind))
+        frames = video(height=48, width=32, count=CONTEXT)
+        whole = convert(net.state_dict(), "openstl").forecaster()
+        assert not isinstance(whole, RecurrentForecaster)
+        rows.append(row(name, "openstl", net(frames), whole.net(frames)))
+    return rows
+
+
+TIMM_MODULES = ("convnext", "mlp_mixer", "swin_transformer", "vision_transformer")
+
+RUNS: Mapping[str, Callable[[Path], list[Row]]] = {
+    "predrnn-pytorch": predrnn_pytorch,
+    "ms-rnn": ms_rnn,
+    "openstl": openstl,
+    "motionrnn": motionrnn,
+}
+
+
+def main() -> None:
+    """Print the table; with --child, the rows of one family as JSON."""
+    parser = argparse.ArgumentParser(description="The authors' own code beside ours, with the same weights.")
+    for family in FAMILIES:
+        parser.add_argument(f"--{family}", type=Path, metavar="DIR", help=f"A checkout of {family}.")
+    parser.add_argument("--child", choices=FAMILIES, help=argparse.SUPPRESS)
+    options = vars(parser.parse_args())
+    asked = {family: options[family.replace("-", "_")] for family in FAMILIES}
+    if options["child"]:
+        torch.set_num_threads(1)
+        torch.manual_seed(SEED)
+        with on_the_cpu():
+            rows = RUNS[options["child"]](asked[options["child"]].resolve())
+        print(json.dumps([asdict(found) for found in rows]))
+        return
+    print("| network | repository | largest difference | largest value | note |\n|---|---|---:|---:|---|")
+    for family, folder in asked.items():
+        if folder is None:
+            continue
+        child = [sys.executable, "-m", "benchmarks.official", f"--{family}", str(folder), "--child", family]
+        answer = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ)).stdout
+        for found in (Row(**kept) for kept in json.loads(answer)):
+            cells = (found.network, found.family, f"{found.difference:.1e}", f"{found.value:.3g}", found.note)
+            print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
