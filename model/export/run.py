@@ -14,9 +14,10 @@ import torch
 from model.core.errors import InputError
 from model.core.manifest import Score, TimeStepRange, Training
 from model.data.archive import Archive
+from model.data.windows import Provenance
 from model.export.package import network_name, weights_of, write_package
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster
-from model.train.loop import BEST, LOG
+from model.train.loop import BEST, LOG, PROVENANCE, RECIPE
 
 ANY_TIME_STEP: Final = TimeStepRange(min_minutes=1, max_minutes=60)
 """Of a network that was not trained on radar: its frames know no minutes."""
@@ -44,10 +45,10 @@ def build_package(
     digest = hashlib.sha256(weights_of(net)).hexdigest()
     answers = [_of_these_weights(answer, f"{name}@{version}", digest) for answer in scores]
     described = {
-        **_described(net, recipe),
+        **_described(net, recipe, held_out),
         "name": name,
         "version": version,
-        "training": _training(recipe, iterations, held_out, archives),
+        "training": _training(run, recipe, iterations, held_out, archives),
         "scores": tuple(_scores_of(answers)),
     }
     return write_package(net, described, out, scores=answers)
@@ -62,7 +63,7 @@ def load_run(
         InputError: the folder is not a run.
     """
     try:
-        recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+        recipe: dict[str, Any] = json.loads((run / RECIPE).read_text(encoding="utf-8"))
         kept = torch.load(run / BEST, weights_only=True)
         log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError as error:
@@ -87,18 +88,21 @@ def load_run(
     return net.eval(), recipe, iteration, held_out
 
 
-def _described(net: RecurrentForecaster | WholeForecaster, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run's recipe tells of the manifest."""
+def _described(
+    net: RecurrentForecaster | WholeForecaster, recipe: Mapping[str, Any], held_out: Mapping[str, float]
+) -> dict[str, Any]:
+    """What a run's recipe tells of the manifest; rain is what was scored by CSI."""
     windows = recipe["windows"]
-    steps = windows.get("step_minutes")
-    lagrangian = bool(windows.get("lagrangian", False))
+    rain = any(name.startswith("csi_") for name in held_out)
+    steps = windows["step_minutes"]
+    lagrangian = rain and windows["lagrangian"]
     architecture = network_name(net.config)
     what = "growth and decay of rain along its motion" if lagrangian else "the frames that follow"
     return {
         "summary": f"{architecture}, recipe {recipe['name']}: {what}.",
         "architecture": architecture,
         "input_frames": windows["context"],
-        "time_step": TimeStepRange(min_minutes=min(steps), max_minutes=max(steps)) if steps else ANY_TIME_STEP,
+        "time_step": TimeStepRange(min_minutes=min(steps), max_minutes=max(steps)) if rain else ANY_TIME_STEP,
         "frame_of_reference": "lagrangian" if lagrangian else "eulerian",
         "fields": tuple(recipe.get("fields", ())),
         "licence": "Apache-2.0",
@@ -106,13 +110,23 @@ def _described(net: RecurrentForecaster | WholeForecaster, recipe: Mapping[str, 
 
 
 def _training(
-    recipe: dict[str, Any], iterations: int, held_out: dict[str, float], archives: Sequence[Archive]
+    run: Path, recipe: dict[str, Any], iterations: int, held_out: dict[str, float], archives: Sequence[Archive]
 ) -> Training:
-    days = sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
+    """What the weights come from: as the run kept it, unless the archives are given again."""
+    kept = run / PROVENANCE
+    if archives or not kept.exists():
+        days = tuple(
+            sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
+        )
+        digest = "+".join(archive.digest() for archive in archives)
+        sources = tuple(_source_of(archive) for archive in archives)
+    else:
+        provenance = Provenance(**json.loads(kept.read_text(encoding="utf-8")))
+        digest, days, sources = provenance.digest, tuple(provenance.days), tuple(provenance.sources)
     return Training(
-        data_digest="+".join(archive.digest() for archive in archives),
-        days=tuple(days),
-        sources=tuple(_source_of(archive) for archive in archives),
+        data_digest=digest,
+        days=days,
+        sources=sources,
         iterations=iterations,
         recipe=recipe,
         software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
