@@ -10,6 +10,7 @@ import torch
 from model.core.errors import InputError
 from model.data.moving_mnist import moving_mnist
 from model.data.windows import Window, WindowConfig
+from model.losses import decoupling_loss, differential_divergence
 from model.nets.forecaster import forecaster
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling, ScheduledSampling
@@ -172,6 +173,27 @@ def test_a_short_run_has_all_of_its_schedule(windows, progress, in_context, in_f
     assert torch.equal(drawn, true_frames(recipe, batch, iteration=7, progress=progress))
 
 
+def test_regularisation_is_added_by_its_weight(windows):
+    batch = collate(windows.held_out(0, 2, 2)[0], CPU)
+    for name, weight, term in (
+        (
+            "mnist-predrnn-v2",
+            "decoupling",
+            lambda net, out: decoupling_loss(out.increments, net.stack.decouple, reduce="sum"),
+        ),
+        ("mnist-tau", "divergence", lambda net, out: differential_divergence(out.frames[:, 2:], batch.target, 0.01)),
+    ):
+        recipe = small(name)
+        net = forecaster(recipe.forecaster).eval()
+        loss = replace(recipe.loss, decoupling_reduce="sum", divergence_tau=0.01)
+        plain, weighted = (
+            loss_of(net, batch, replace(recipe, loss=replace(loss, **{weight: value}))).item() for value in (0.0, 2.0)
+        )
+        added = term(net, net.unroll(batch.frames, 3, 3)).item()
+        assert added > 1e-4
+        assert weighted - plain == pytest.approx(2 * added, rel=1e-3)
+
+
 def test_frames_without_data_are_never_read_as_true_nor_scored():
     rng = np.random.default_rng(0)
     context, target = (rng.random((3, 1, 64, 64), np.float32) for _ in "ct")
@@ -192,6 +214,14 @@ def test_leads_that_no_window_reaches_are_left_out():
     target[:2] = 0.5
     batch = collate([Window(context=np.zeros((3, 1, 8, 8), np.float32), target=target, step_minutes=5.0)], CPU)
     assert batch.leads == 2
+
+
+def test_a_target_counts_where_the_newest_frame_holds_data():
+    context, target = (np.full((3, 1, 2, 2), 0.5, np.float32) for _ in "ct")
+    context[2, 0, 0, 0] = context[0, 0, 0, 1] = target[1, 0, 1, 1] = np.nan
+    batch = collate([Window(context=context, target=target, step_minutes=5.0)], CPU)
+    assert batch.target_known[0, :, 0].tolist() == [[[0, 1], [1, 1]], [[0, 1], [1, 0]], [[0, 1], [1, 1]]]
+    assert batch.frames.data.isfinite().all()
 
 
 def test_exogenous_fields_reach_the_network(windows):
