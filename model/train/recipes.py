@@ -163,6 +163,8 @@ def mnist_small(
         optimiser=SMALL,
         iterations=iterations,
         batch=8,
+        validate_every=50,
+        validation_windows=64,
     )
 
 
@@ -180,6 +182,8 @@ def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe
         optimiser=SMALL,
         iterations=iterations,
         batch=8,
+        validate_every=50,
+        validation_windows=64,
     )
 
 
