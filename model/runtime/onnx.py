@@ -138,7 +138,10 @@ class OneStepSession(GraphSession):
 
 
 class WholeSession(GraphSession):
-    """A graph that reads all frames at once and answers as many; more leads follow from its own answers."""
+    """A graph that reads all frames at once and answers as many; more leads follow from its own answers.
+
+    Its norms are over a tile, so that tiles differ a little more from the untiled forecast than of a recurrent network.
+    """
 
     tile_side = WHOLE_TILE_SIDE
 

@@ -1,0 +1,163 @@
+"""Packages of every kind of network, written and then served as a user would."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from model.commands import models
+from model.core.catalog import Catalog, info_of
+from model.core.errors import BadPackage, InputError
+from model.core.manifest import TimeStepRange, read_manifest
+from model.core.sequence import FrameSequence
+from model.data.synth import synthesise
+from model.export.package import network_name, write_package
+from model.nets.forecaster import ForecasterConfig, forecaster, load_forecaster
+from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
+from model.runtime.load import load_predictor
+from model.runtime.onnx import WholeSession
+from model.runtime.predictor import nowcast
+from tests.model.nets.small import CONFIGS
+
+TAU = replace(CONFIGS["tau"], residual=False)
+PREDRNN = replace(CONFIGS["ms-predrnn in MS-RNN"], reads_known=True, reads_time=True)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.setenv("ECHOCAST_THREADS", "1")
+
+
+def packed(config, folder, **fields):
+    """What the catalogue knows of a package of this network, untrained but loud."""
+    torch.manual_seed(1)
+    net = forecaster(config)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if "output" in name:
+                parameter.normal_(std=0.1)
+    described = {
+        "name": "mine",
+        "version": "1",
+        "summary": "For tests.",
+        "architecture": network_name(config),
+        "input_frames": 4,
+        "time_step": TimeStepRange(min_minutes=1, max_minutes=60),
+        "licence": "MIT",
+    }
+    written = write_package(net, described | fields, folder)
+    return info_of(read_manifest(written), written)
+
+
+def storms(shape=(70, 90)):
+    return synthesise(frames=4, shape=shape, step_minutes=5.0, seed=4)
+
+
+def test_names_are_those_of_the_networks():
+    for prefix, networks in (("", IN_MS_RNN), ("", AS_PUBLISHED)):
+        for name, build in networks.items():
+            config = ForecasterConfig(net=build(), reads_time=False, fields=1 if "action" in name else 0)
+            assert prefix + network_name(config) == name
+
+
+def test_a_whole_sequence_network_forecasts_more_leads_than_it_answers_at_once(tmp_path):
+    info = packed(TAU, tmp_path)
+    forecast = nowcast(storms(), load_predictor(info), 10).rain_rate
+    assert forecast.shape == (10, 70, 90)
+    assert (np.abs(np.diff(forecast, axis=0)).max(axis=(1, 2)) > 0).all()
+    assert load_forecaster(info.folder).config == TAU
+
+
+def test_a_whole_sequence_network_takes_a_large_domain_as_tiles(tmp_path, monkeypatch):
+    sequence, info = storms((200, 260)), packed(CONFIGS["tau"], tmp_path)
+    whole = nowcast(sequence, load_predictor(info), 6).rain_rate
+    monkeypatch.setattr(WholeSession, "tile_side", 192)
+    tiled = nowcast(sequence, load_predictor(info), 6).rain_rate
+    assert tiled.shape == whole.shape
+    assert not np.array_equal(tiled, whole)
+    assert np.corrcoef(tiled.ravel(), whole.ravel())[0, 1] > 0.9  # its norms see a tile, and not the whole domain
+
+
+def test_a_network_that_is_bound_to_a_grid_takes_that_grid_alone(tmp_path):
+    bound = replace(PREDRNN, net=replace(PREDRNN.net, layer_norm=True, grid=(8, 8)))
+    info = packed(bound, tmp_path)
+    large = storms()
+    rain = np.full((4, 8, 8), 3.0, np.float32)
+    small = FrameSequence(rain, large.times, replace(large.grid, x=large.grid.x[:8], y=large.grid.y[:8]))
+    assert nowcast(small, load_predictor(info), 2).rain_rate.shape == (2, 8, 8)
+    with pytest.raises(InputError, match=r"70 x 90 pixels, mine@1 takes 8 x 8"):
+        nowcast(large, load_predictor(info), 2)
+
+
+def test_a_network_of_several_channels_is_no_model_of_rain(tmp_path):
+    info = packed(replace(PREDRNN, channels=2), tmp_path)
+    with pytest.raises(BadPackage, match="2 channels, rain has 1"):
+        load_predictor(info)
+
+
+def test_exogenous_fields_reach_the_network_at_their_times(tmp_path):
+    conditioned = replace(CONFIGS["action-predrnn"], fields=2, residual=True)
+    info = packed(conditioned, tmp_path, fields=("solar-time",))
+    predictor, morning = load_predictor(info), storms()
+    evening = replace(morning, times=morning.times + np.timedelta64(9, "h"))
+    forecasts = [nowcast(frames, predictor, 3).rain_rate for frames in (morning, evening)]
+    assert np.nanmax(np.abs(forecasts[0] - forecasts[1])) > 0.01
+
+
+def test_fields_that_are_absent_or_not_named_are_told(tmp_path):
+    conditioned = replace(CONFIGS["action-predrnn"], fields=1)
+    info = packed(conditioned, tmp_path / "named", fields=("orography",))
+    with pytest.raises(InputError, match=r"no file orography\.nc"):
+        nowcast(storms(), load_predictor(info, tmp_path), 1)
+    with pytest.raises(BadPackage, match="does not name"):
+        load_predictor(packed(conditioned, tmp_path / "unnamed"))
+    with pytest.raises(BadPackage, match="are 2 planes, the network reads 1"):
+        packed(conditioned, tmp_path / "wrong", fields=("season",))
+
+
+def test_a_version_is_written_once_and_only_with_frames_that_fit(tmp_path):
+    packed(TAU, tmp_path)
+    with pytest.raises(InputError, match="versions never change"):
+        packed(TAU, tmp_path)
+    with pytest.raises(BadPackage, match="input_frames is 5, the network reads 4"):
+        packed(TAU, tmp_path, version="2", input_frames=5)
+
+
+def show(*words):
+    return CliRunner().invoke(models, ["show", *map(str, words)], env={"COLUMNS": "120"}, catch_exceptions=False).output
+
+
+def test_show_lists_the_layers_and_what_they_cost_on_a_grid():
+    table = show("rain-ms-predrnn", "--grid", "640x710")
+    assert "Layers on a grid of 640 x 710" in table
+    (total,) = (line for line in table.splitlines() if "total" in line)
+    assert "901,744" in total
+    assert "11.191" in total
+    assert "22.7" in total
+    # 32 channels of H and C at a fourth, an eighth and a sixteenth, twice each, and M at a fourth, in float32
+    values = 32 * (4 / 16 + 4 / 64 + 4 / 256 + 1 / 16)
+    assert values * 640 * 710 * 4 / 1e6 == pytest.approx(22.7, abs=0.05)
+    assert "512 x 512" in show("rain-ms-predrnn")
+    assert "Layers" not in show("persistence")
+    with pytest.raises(InputError, match="'640' is no grid"):
+        show("rain-ms-predrnn", "--grid", "640")
+
+
+def test_show_of_a_whole_sequence_network_counts_a_run_and_no_state(tmp_path):
+    packed(TAU, tmp_path)
+    table = show("mine", "--packages", tmp_path)
+    assert "GMAC per run of 4 frames" in table
+    assert "translator 1" in table
+
+
+def test_show_as_json_has_the_layers():
+    import json
+
+    info = json.loads(show("rain-ms-predrnn", "--json"))
+    parameters = sum(
+        parameter.numel() for parameter in load_forecaster(Catalog().find("rain-ms-predrnn").folder).parameters()
+    )
+    assert sum(layer["parameters"] for layer in info["layers"]) == parameters
+    assert info["scores"]
