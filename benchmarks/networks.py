@@ -42,7 +42,7 @@ def config_of(name: str):  # noqa: ANN201  (torch must not be imported where a g
     from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 
     build = AS_PUBLISHED[name] if name in WHOLE else IN_MS_RNN[name]
-    return ForecasterConfig(net=build(), reads_known=False, reads_time=False, residual=False)
+    return ForecasterConfig(net=build(), reads_known=False, reads_time=False, residual=False, bounded=False)
 
 
 def size(name: str, folder: Path) -> Mapping[str, float]:
@@ -85,14 +85,14 @@ def onnx_step(name: str, folder: Path) -> Mapping[str, float]:
     """Seconds of a step in ONNX Runtime, through the session that serves; no PyTorch in the process."""
     import numpy as np
 
-    from model.runtime.onnx import open_session
+    from model.runtime.onnx import Observed, open_session
 
     session = open_session(folder / f"{name}.onnx", threads=THREADS)
-    whole = name in WHOLE
-    context = np.random.default_rng(0).random((CONTEXT, SIDE, SIDE), dtype=np.float32)
-    steps = 1 if whole else CONTEXT
-    seconds = timed(lambda: list(session.run(context, np.ones_like(context), 5.0, CONTEXT if whole else 1)))
-    return {"seconds": seconds / steps}
+    data = np.random.default_rng(0).random((CONTEXT, 1, SIDE, SIDE), dtype=np.float32)
+    observed = Observed(data=data, known=np.ones_like(data), step_minutes=5.0)
+    if name in WHOLE:
+        return {"seconds": timed(lambda: list(session.run(observed, CONTEXT)))}
+    return {"seconds": timed(lambda: list(session.run(observed, 1))) / CONTEXT}
 
 
 def training_step(name: str, folder: Path) -> Mapping[str, float]:

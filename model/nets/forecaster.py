@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -31,7 +32,8 @@ class ForecasterConfig:
 
     `channels`: of a frame's data, 1 for rain. `reads_known`: a plane that is 1 where a pixel holds data. `reads_time`:
     the two numbers of `TIME_CONDITIONS`. `fields`: planes of exogenous fields per frame. `residual`: the network
-    answers the change from the frame that it reads, not the next frame.
+    answers the change from the frame that it reads, not the next frame. `bounded`: answers are clipped to [0, 1] before
+    they are read again; the public codes do not.
     """
 
     net: StackConfig | SimVPConfig
@@ -40,6 +42,7 @@ class ForecasterConfig:
     reads_time: bool = True
     fields: int = 0
     residual: bool = True
+    bounded: bool = True
 
     @property
     def planes(self) -> int:
@@ -91,8 +94,10 @@ class Forecaster(nn.Module):
         return self.unroll(frames, context, leads).frames[:, context - 1 :]
 
     def finished(self, answer: Tensor, newest: Tensor) -> Tensor:
-        """The next frame, in [0, 1]. In training the gradient passes the clip: a pixel forecast dry can still grow."""
+        """The next frame. In training the gradient passes the clip to [0, 1]: a pixel forecast dry can still grow."""
         raw = newest + answer if self.config.residual else answer
+        if not self.config.bounded:
+            return raw
         clipped = torch.clamp(raw, 0, 1)
         return raw + (clipped - raw).detach() if self.training else clipped
 
@@ -211,7 +216,7 @@ def load_forecaster(folder: Path) -> RecurrentForecaster | WholeForecaster:
     try:
         net = forecaster(config_from(manifest.config))
         net.load_state_dict(load_file(folder / WEIGHTS))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise BadPackage(
             f"the weights are not of the network in its manifest ({reason})",

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from model.core.manifest import LayerProfile
 from model.nets.forecaster import Frames, RecurrentForecaster, WholeForecaster
+from model.nets.stack import StackConfig
 
 COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -19,7 +20,7 @@ def profile(net: RecurrentForecaster | WholeForecaster) -> list[LayerProfile]:
     of a frame; they grow with the pixels. Of a recurrent network they are one step's, of a whole-sequence network one
     run's. Norms, gates and warps are not counted, as in the literature.
     """
-    side = 2 * net.config.net.stride
+    height, width = _small_grid(net)
     macs: dict[str, float] = {}
     handles = []
     for name, module in net.named_modules():
@@ -27,12 +28,12 @@ def profile(net: RecurrentForecaster | WholeForecaster) -> list[LayerProfile]:
 
             def count(module: nn.Module, read: tuple[Tensor], answer: Tensor, name: str = name) -> None:
                 group = _group(name)
-                macs[group] = macs.get(group, 0.0) + _macs(module, read[0], answer) / side**2
+                macs[group] = macs.get(group, 0.0) + _macs(module, read[0], answer) / (height * width)
 
             handles.append(module.register_forward_hook(count))
     training = net.training
     net.eval()
-    _run_once(net, side)
+    _run_once(net, height, width)
     net.train(training)
     for handle in handles:
         handle.remove()
@@ -65,16 +66,23 @@ def _macs(module: nn.Module, read: Tensor, answer: Tensor) -> float:
     return float(weight.numel() * places.shape[0] * places.shape[2] * places.shape[3])
 
 
-def _run_once(net: RecurrentForecaster | WholeForecaster, side: int) -> None:
+def _small_grid(net: RecurrentForecaster | WholeForecaster) -> tuple[int, int]:
+    """The grid that the network is bound to, or a small one that it fits."""
+    config = net.config.net
+    bound = config.grid if isinstance(config, StackConfig) else None
+    return bound or (2 * config.stride, 2 * config.stride)
+
+
+def _run_once(net: RecurrentForecaster | WholeForecaster, height: int, width: int) -> None:
     """One step of a recurrent network, one run of a whole-sequence network, on one sample."""
     config = net.config
     frames = 1 if isinstance(net, RecurrentForecaster) else net.net.config.frames
     net(
         Frames(
-            data=torch.zeros(1, frames, config.channels, side, side),
-            known=torch.ones(1, frames, 1, side, side),
+            data=torch.zeros(1, frames, config.channels, height, width),
+            known=torch.ones(1, frames, 1, height, width),
             step_minutes=torch.full((1,), 5.0),
-            fields=torch.zeros(1, frames, config.fields, side, side) if config.fields else None,
+            fields=torch.zeros(1, frames, config.fields, height, width) if config.fields else None,
         ),
         1,
     )

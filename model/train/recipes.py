@@ -14,6 +14,7 @@ from model.nets.forecaster import ForecasterConfig
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN, MULTI_SCALE, PLAIN
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
+from model.runtime.fields import planes_of
 from model.sampling import ReverseScheduledSampling, Sampling, ScheduledSampling
 
 
@@ -98,8 +99,11 @@ class Recipe:
                 raise ValueError(f"{self.name}: a context of {self.windows.context}, the network reads {net.frames}")
         if frame_loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
             raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
-        if len(self.fields) != self.forecaster.fields:
-            raise ValueError(f"{self.name}: fields {self.fields}, the network reads {self.forecaster.fields}")
+        if planes_of(self.fields) != self.forecaster.fields:
+            planes = planes_of(self.fields)
+            raise ValueError(
+                f"{self.name}: {self.fields} are {planes} planes, its network reads {self.forecaster.fields}"
+            )
 
 
 def _ms_predrnn_rain(hidden: int) -> ForecasterConfig:
@@ -135,9 +139,9 @@ def ms_predrnn_tiny() -> Recipe:
     )
 
 
-def video(net: StackConfig | SimVPConfig) -> ForecasterConfig:
+def video(net: StackConfig | SimVPConfig, *, bounded: bool = False) -> ForecasterConfig:
     """A network that reads frames and answers frames, as all networks of the literature do."""
-    return ForecasterConfig(net=net, reads_known=False, reads_time=False, residual=False)
+    return ForecasterConfig(net=net, reads_known=False, reads_time=False, residual=False, bounded=bounded)
 
 
 TEN_TO_TEN: Final = WindowConfig(context=10, leads=10, lagrangian=False)
@@ -156,7 +160,7 @@ def mnist_small(
     net = StackConfig(hidden=32, scales=scales, kernel=3, patch=4, embed="pointwise", decoupled=decoupling > 0)
     return Recipe(
         name=name,
-        forecaster=video(net),
+        forecaster=video(net, bounded=True),
         windows=TEN_TO_TEN,
         loss=FrameLoss(decoupling=decoupling),
         sampling=sampling,
@@ -171,12 +175,12 @@ def mnist_small(
 def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe:
     """TAU for Moving MNIST on two cores; without its regularisation where `divergence` is 0.
 
-    OpenSTL takes the mean over a frame's pixels where a divergence is their sum: with its weight of 0.1 it hardly shows.
+    OpenSTL takes the mean over a frame's pixels where a divergence is their sum: its weight of 0.1 hardly shows.
     """
     net = SimVPConfig(translator="tau", frames=10, hidden=16, translator_hidden=128, translator_layers=4)
     return Recipe(
         name=name,
-        forecaster=video(net),
+        forecaster=video(net, bounded=True),
         windows=TEN_TO_TEN,
         loss=FrameLoss(over="forecast", divergence=divergence),
         optimiser=SMALL,

@@ -95,7 +95,13 @@ def convert(tensors: Mapping[str, Tensor], family: str, *, network: str = "", ch
         weights, net = _by_channel(weights, net)
     try:
         config = ForecasterConfig(
-            net=net, channels=plan.channels, fields=plan.fields, reads_known=False, reads_time=False, residual=False
+            net=net,
+            channels=plan.channels,
+            fields=plan.fields,
+            reads_known=False,
+            reads_time=False,
+            residual=False,
+            bounded=False,
         )
         with torch.device("meta"):
             ours = forecaster(config).state_dict()

@@ -81,13 +81,13 @@ def test_a_whole_sequence_network_takes_a_large_domain_as_tiles(tmp_path, monkey
 
 
 def test_a_network_that_is_bound_to_a_grid_takes_that_grid_alone(tmp_path):
-    bound = replace(PREDRNN, net=replace(PREDRNN.net, layer_norm=True, grid=(8, 8)))
+    bound = replace(PREDRNN, net=replace(PREDRNN.net, layer_norm=True, grid=(8, 12)))
     info = packed(bound, tmp_path)
     large = storms()
-    rain = np.full((4, 8, 8), 3.0, np.float32)
-    small = FrameSequence(rain, large.times, replace(large.grid, x=large.grid.x[:8], y=large.grid.y[:8]))
-    assert nowcast(small, load_predictor(info), 2).rain_rate.shape == (2, 8, 8)
-    with pytest.raises(InputError, match=r"70 x 90 pixels, mine@1 takes 8 x 8"):
+    rain = np.full((4, 8, 12), 3.0, np.float32)
+    small = FrameSequence(rain, large.times, replace(large.grid, x=large.grid.x[:12], y=large.grid.y[:8]))
+    assert nowcast(small, load_predictor(info), 2).rain_rate.shape == (2, 8, 12)
+    with pytest.raises(InputError, match=r"70 x 90 pixels, mine@1 takes 8 x 12"):
         nowcast(large, load_predictor(info), 2)
 
 
