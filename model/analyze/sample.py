@@ -19,7 +19,7 @@ from model.data.synth import convective, frontal, stratiform, synthesise
 from model.data.windows import Window
 from model.nets.forecaster import Frames
 from model.readers import read
-from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.motion import estimate_motion, to_newest
 
 SEQUENCES = 4
 STEP_MINUTES = 5.0
@@ -162,8 +162,7 @@ def _fraction(subject: Subject, sequence: FrameSequence) -> FloatArray:
     """Frames [t, y, x] as the network sees them: warped to the newest along their motion, where it works so."""
     rain = sequence.rain_rate
     if subject.lagrangian:
-        origins = list(trajectories(estimate_motion(rain), len(rain) - 1))
-        rain = np.stack([*map(advect, rain[:-1], reversed(origins)), rain[-1]])
+        rain = to_newest(rain, estimate_motion(rain))
     return hko7_fraction(rain)
 
 

@@ -20,7 +20,7 @@ from model.core.errors import TooFewFrames
 from model.core.grid import Grid
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.data.archive import Archive
-from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 
 MISSING_PIXEL = 255
 WETNESS_BLOCK = 32
@@ -250,11 +250,9 @@ def lagrangian_window(rain: FloatArray, step_minutes: float, config: WindowConfi
     """Frames [time, y, x] (mm h-1) as fractions in the newest context frame's coordinates, cropped."""
     context, future = rain[: config.context], rain[config.context :]
     motion = estimate_motion(context)
-    origins = list(trajectories(motion, config.context - 1))
-    warped = [advect(frame, origin) for frame, origin in zip(context[:-1], reversed(origins), strict=True)]
     goals = trajectories(-motion, len(future))
     targets = [advect(frame, goal) for frame, goal in zip(future, goals, strict=True)]
-    return _cropped([*warped, context[-1]], targets, step_minutes, config)
+    return _cropped(to_newest(context, motion), targets, step_minutes, config)
 
 
 def eulerian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:

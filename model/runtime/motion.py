@@ -81,6 +81,13 @@ def advect(field: FloatArray, origin: FloatArray) -> FloatArray:
         return np.where(weight >= 0.5, value / weight, np.float32(np.nan)).astype(np.float32)
 
 
+def to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> FloatArray:
+    """Frames [time, y, x] in the place that their rain has in the newest one: each warped along `motion` [y, x, 2]."""
+    older, newest = rain_rate_mm_h[:-1], rain_rate_mm_h[-1]
+    origins = list(trajectories(motion, len(older)))
+    return np.stack([*map(advect, older, reversed(origins)), newest])
+
+
 def _sample(field: FloatArray, position: FloatArray, border: int) -> FloatArray:
     """Bilinear values of `field` [y, x] or [y, x, n] at `position` [y, x, 2]; a constant border is 0."""
     # The second map is None where the first holds both coordinates; OpenCV's stubs do not know.

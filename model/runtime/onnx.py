@@ -17,7 +17,7 @@ from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.runtime.fields import fields_for
-from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 from model.runtime.tiles import TILE_SIDE, Tile, tiles_of
 
 Feeds = Mapping[str, FloatArray]
@@ -229,8 +229,7 @@ class OnnxPredictor:
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         if lagrangian:
             motion = estimate_motion(rain)
-            origins = list(trajectories(motion, len(rain) - 1))
-            rain = np.stack([*map(advect, rain[:-1], reversed(origins)), rain[-1]])
+            rain = to_newest(rain, motion)
         fraction = hko7_fraction(rain)
         known = np.isfinite(fraction)
         pad = padding(sequence.grid.shape, self.manifest.stride)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 
 
 @pytest.fixture
@@ -42,6 +42,14 @@ def test_advection_moves_rain_downstream_and_leaves_the_inflow_unknown(rain):
     moved = advect(rain, third)
     assert moved[:, 12:] == pytest.approx(rain[:, :-12], abs=1e-4)
     assert np.isnan(moved[:, :11]).all()
+
+
+def test_frames_warped_to_the_newest_hold_its_rain_in_their_order(rain):
+    frames = np.stack([(1 + i) * np.roll(rain, (2 * i, -3 * i), (0, 1)) for i in range(4)])
+    warped = to_newest(frames, np.full((*rain.shape, 2), (-3.0, 2.0), np.float32))
+    assert np.array_equal(warped[-1], frames[-1])
+    for index, frame in enumerate(warped):
+        assert frame[20:-20, 20:-20] == pytest.approx((1 + index) / 4 * frames[-1, 20:-20, 20:-20], abs=1e-4)
 
 
 def test_no_data_moves_with_the_rain_and_never_becomes_dry(rain):
