@@ -45,13 +45,14 @@ def profile(net: RecurrentForecaster | WholeForecaster) -> list[LayerProfile]:
     return [
         LayerProfile(
             name=group,
-            kind=_kind(net, group),
-            scale=_scale(net, group),
+            kind=kind,
+            scale=scale,
             parameters=parameters.get(group, 0),
             macs_per_pixel=macs.get(group, 0.0),
             state_values_per_pixel=states.get(group, 0.0),
         )
         for group in dict.fromkeys([*macs, *parameters, *states])
+        for kind, scale in [_kind_and_scale(net, group)]
     ]
 
 
@@ -89,11 +90,11 @@ def _run_once(net: RecurrentForecaster | WholeForecaster, height: int, width: in
 
 
 def _group(name: str) -> str:
-    """The layer that a module or a parameter belongs to: `stack.cells.0.from_x.weight` -> `cells 1`."""
+    """The layer that a module or a parameter belongs to: `stack.cells.0.from_x.weight` -> `cell 1`."""
     _, part, *rest = name.split(".")
     if part == "embedding":
         return rest[0]
-    return f"{part} {int(rest[0]) + 1}" if rest and rest[0].isdigit() else part
+    return f"{part.removesuffix('s')} {int(rest[0]) + 1}" if rest and rest[0].isdigit() else part.replace("_", " ")
 
 
 def _state_values(net: RecurrentForecaster | WholeForecaster) -> dict[str, float]:
@@ -101,27 +102,23 @@ def _state_values(net: RecurrentForecaster | WholeForecaster) -> dict[str, float
     values: dict[str, float] = {}
     for spec in net.states() if isinstance(net, RecurrentForecaster) else []:
         layer = "".join(filter(str.isdigit, spec.name))
-        group = f"cells {layer}" if layer else f"memory {spec.name.upper()}"
+        group = f"cell {layer}" if layer else f"memory {spec.name.upper()}"
         values[group] = values.get(group, 0.0) + spec.channels / spec.stride**2
     return values
 
 
-def _layer(net: RecurrentForecaster | WholeForecaster, group: str) -> int | None:
-    part, _, number = group.partition(" ")
-    return int(number) - 1 if isinstance(net, RecurrentForecaster) and part == "cells" else None
-
-
-def _kind(net: RecurrentForecaster | WholeForecaster, group: str) -> str:
-    layer = _layer(net, group)
-    if layer is None or not isinstance(net, RecurrentForecaster):
-        return ""
-    cell = net.stack.layers()[layer]
-    return " + ".join(type(part).__name__ for part in cell.parts())
-
-
-def _scale(net: RecurrentForecaster | WholeForecaster, group: str) -> int:
-    """Pixels of a frame per pixel of the layer, along a side; 1 where it is not of one scale."""
-    layer = _layer(net, group)
-    if layer is None or not isinstance(net, RecurrentForecaster):
-        return 1
-    return net.stack.config.first_stride * net.stack.config.scales[layer]
+def _kind_and_scale(net: RecurrentForecaster | WholeForecaster, group: str) -> tuple[str, int]:
+    """The class of a cell, with what is around it; pixels of a frame per pixel of the layer, along a side."""
+    if isinstance(net, WholeForecaster):
+        layers = net.net.config.layers
+        halvings = {f"encoder {layer + 1}": (layer + 1) // 2 for layer in range(layers)}
+        halvings |= {f"decoder {layer + 1}": (layers - layer - 1) // 2 for layer in range(layers)} | {"output": 0}
+        return "", int(2 ** halvings.get(group, layers // 2))
+    first, scales = net.stack.config.first_stride, net.stack.config.scales
+    part, _, which = group.partition(" ")
+    if part == "cell":
+        layer = int(which) - 1
+        parts = net.stack.layers()[layer].parts()
+        return " + ".join(type(part).__name__ for part in parts), first * scales[layer]
+    of_second = group in ("highway unit", "memory Z")
+    return "", first * scales[1] if of_second else first

@@ -139,7 +139,7 @@ def test_show_lists_the_layers_and_what_they_cost_on_a_grid():
     # 32 channels of H and C at a fourth, an eighth and a sixteenth, twice each, and M at a fourth, in float32
     values = 32 * (4 / 16 + 4 / 64 + 4 / 256 + 1 / 16)
     assert values * 640 * 710 * 4 / 1e6 == pytest.approx(22.7, abs=0.05)
-    (first,) = (line for line in table.splitlines() if "cells 1" in line)
+    (first,) = (line for line in table.splitlines() if "cell 1" in line)
     assert "STLSTM" in first
     assert "4.246" in first
     assert "512 x 512" in show("rain-ms-predrnn")

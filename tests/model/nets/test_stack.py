@@ -56,7 +56,7 @@ def test_multi_scale_costs_about_the_44_percent_of_ms_rnns_claim(name):
     def cells(network):
         config = ForecasterConfig(net=network, reads_known=False, reads_time=False, residual=False)
         layers = profile(forecaster(config))
-        return [layer.macs_per_pixel for layer in layers if layer.name.startswith("cells")]
+        return [layer.macs_per_pixel for layer in layers if layer.name.startswith("cell")]
 
     multi, plain = cells(IN_MS_RNN[name]()), cells(IN_MS_RNN[name.removeprefix("ms-")]())
     shares = [few / many for few, many in zip(multi, plain, strict=True)]

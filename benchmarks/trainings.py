@@ -1,0 +1,104 @@
+"""`python -m benchmarks.trainings RUN...`: scores and curves of short Moving MNIST trainings, for docs/networks.md.
+
+RUN are folders of `echocast train mnist-... --data moving-mnist --iterations N --out RUN`. All are scored on the same
+held-out sequences, which the seed of the recipes decides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.page import PAGE, replace_part, table
+from model.data.moving_mnist import moving_mnist
+from model.export.run import load_run
+from model.train.batch import collate
+
+CURVES = "images/moving-mnist-curves.png"
+FRAMES = "images/moving-mnist-forecasts.png"
+LEADS = (1, 4, 7, 10)
+
+Lines = list[dict[str, Any]]
+
+
+def lines_of(run: Path) -> Lines:
+    """The validations of a run."""
+    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def scores_table(runs: dict[str, Lines]) -> str:
+    """Each run's last validation."""
+    header = ["recipe", "iterations", "MSE", "MAE", "SSIM", "MSE over persistence's"]
+    rows = [
+        [
+            name,
+            f"{lines[-1]['iteration']}",
+            *(f"{lines[-1][score]:.1f}" for score in ("mse", "mae")),
+            *(f"{lines[-1][score]:.3f}" for score in ("ssim", "ratio")),
+        ]
+        for name, lines in runs.items()
+    ]
+    return table(header, rows)
+
+
+def draw_curves(runs: dict[str, Lines], path: Path) -> None:
+    """Held-out MSE by iteration: one panel for each of PredRNN, MS-PredRNN and TAU."""
+    panels = {"PredRNN": "mnist-predrnn", "MS-PredRNN": "mnist-ms-predrnn", "TAU": "mnist-tau"}
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for axis, (title, prefix) in zip(axes, panels.items(), strict=True):
+        for name, lines in runs.items():
+            if name == prefix or name.startswith(f"{prefix}-"):
+                label = name.removeprefix(prefix).removeprefix("-") or "as it is"
+                axis.plot([line["iteration"] for line in lines], [line["mse"] for line in lines], label=label)
+        axis.set_title(title)
+        axis.set_xlabel("iteration")
+        axis.set_yscale("log")
+        axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel("held-out MSE per frame")
+    FigureCanvasAgg(figure).print_png(path)
+
+
+@torch.no_grad()
+def draw_forecasts(folders: list[Path], path: Path) -> None:
+    """What each network makes of one held-out sequence."""
+    window = moving_mnist().held_out(seed=5, batch=1, count=1)[0]
+    batch = collate(window, torch.device("cpu"))
+    truth = batch.frames.data[0, -10:, 0].numpy()
+    rows: dict[str, np.ndarray[Any, Any]] = {"truth": truth}
+    for folder in folders:
+        net = load_run(folder)[0]
+        rows[folder.name] = net.unroll(batch.frames, 10, 10).frames[0, -10:, 0].numpy()
+    figure = Figure(figsize=(1.35 * len(LEADS) + 2.4, 1.2 * len(rows)), layout="constrained")
+    for axes, (name, frames) in zip(figure.subplots(len(rows), len(LEADS)), rows.items(), strict=True):
+        for axis, lead in zip(axes, LEADS, strict=True):
+            axis.imshow(frames[lead - 1], cmap="gray", vmin=0, vmax=1)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if name == "truth":
+                axis.set_title(f"lead {lead}", fontsize=9)
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    FigureCanvasAgg(figure).print_png(path)
+
+
+def main() -> None:
+    """Rewrite the part of the page and its two pictures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    folders: list[Path] = parser.parse_args().runs
+    runs = {folder.name: lines_of(folder) for folder in folders}
+    draw_curves(runs, PAGE.parent / CURVES)
+    draw_forecasts(folders, PAGE.parent / FRAMES)
+    pictures = f"![Held-out MSE by iteration]({CURVES})\n\n![Forecasts of one held-out sequence]({FRAMES})"
+    replace_part("training", f"{scores_table(runs)}\n\n{pictures}")
+
+
+if __name__ == "__main__":
+    main()

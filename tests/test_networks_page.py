@@ -1,0 +1,52 @@
+"""docs/networks.md, held to the code: what can be computed again is, and no network is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.networks import SIDE, config_of, names
+from benchmarks.page import part_of
+from model.nets.forecaster import forecaster
+from model.nets.profile import profile
+
+
+def rows(part: str) -> dict[str, list[str]]:
+    """The rows of a part's table, by their first cell."""
+    lines = [line for line in part_of(part).splitlines() if line.startswith("| ")]
+    assert lines, f"docs/networks.md has no table of {part}"
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return {row[0]: row[1:] for row in cells}
+
+
+def test_the_cost_table_has_every_network():
+    assert list(rows("cost")) == names()
+
+
+@pytest.mark.parametrize("name", names())
+def test_parameters_and_multiply_adds_in_the_table_are_those_of_the_network(name):
+    parameters, gmac, share, *measured = rows("cost")[name]
+    layers = profile(forecaster(config_of(name)))
+    assert parameters == f"{sum(layer.parameters for layer in layers):,}"
+    assert gmac == f"{sum(layer.macs_per_pixel for layer in layers) * SIDE**2 / 1e9:.2f}"
+    assert bool(share) == name.startswith("ms-")
+    assert len(measured) == 6
+    assert all(float(figure) > 0 for figure in measured)
+
+
+def test_where_the_official_code_is_right_ours_gives_its_numbers():
+    for network, cells in rows("official").items():
+        repository, difference, *_, note = cells
+        if "as published" not in note:
+            assert float(difference) < 1e-4, f"{network} of {repository}"
+
+
+def test_the_training_table_has_each_of_the_short_trainings():
+    assert set(rows("training")) >= {
+        *(
+            f"mnist-{network}{variant}"
+            for network in ("predrnn", "ms-predrnn")
+            for variant in ("", "-decoupled", "-rss", "-v2")
+        ),
+        "mnist-tau",
+        "mnist-tau-plain",
+    }
