@@ -24,8 +24,9 @@ class StateSpec(NamedTuple):
 class Below(NamedTuple):
     """What a layer hears within a step, at its own scale; each [b, channels, y, x].
 
-    `x`: the output of the layer below. `x_before`: the same, a step earlier. `m`: the spatiotemporal memory M.
-    `d`: the difference that the MIM-N below answered. `highway`: the motion highway. `action`: conditioning features.
+    `x`: the input of the layer, the output of the one below, with what a skip adds to it. `x_before`: the output of the
+    one below a step earlier, without a skip, as MS-RNN has it. `m`: the spatiotemporal memory M. `d`: the difference
+    that the MIM-N below answered. `highway`: the motion highway. `action`: conditioning features.
     """
 
     x: Tensor
@@ -128,8 +129,8 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, channels, y, x] -> the same shape; computed in float32, whatever the autocast."""
-        exact = x.float()
+        """[b, channels, y, x] -> the same shape; computed in float32 or finer, whatever the autocast."""
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
         centred = exact - exact.mean(dim=(1, 2, 3), keepdim=True)
         variance = centred.square().mean(dim=(1, 2, 3), keepdim=True)
         return (centred * torch.rsqrt(variance + 1e-5) * self.weight + self.bias).to(x.dtype)

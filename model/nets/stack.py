@@ -3,7 +3,7 @@
 Within a step each layer hears the one below; the memory M goes up with it, and from the last layer into the first of
 the next step (PredRNN's zigzag, arXiv 2103.09504, figure 2). Across scales (MS-RNN, arXiv 2206.03010, figure 4) all
 that goes up is max-pooled by 2 on the way down and upsampled bilinearly on the way up; on the way up H, and only H, is
-summed with the output of the layer of the same scale on the way down.
+summed with the output of the first layer of the same scale on the way down.
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ class StackConfig(CellConfig):
             raise ValueError(f"hidden {self.hidden}: only a plain stack of Causal LSTMs may differ from layer to layer")
         if self.gradient_highway and len(scales) < 2:
             raise ValueError("a gradient highway lies between the first two layers: one is not enough")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel}: an even one does not keep the size of a frame")
+        if self.decoupled and (self.cell in ("conv-lstm", "traj-gru") or len(set(widths)) > 1):
+            raise ValueError(f"{self.cell}: decoupling needs the memories C and M, of as many channels in every layer")
+        if self.motion and self.dialect == "ms-rnn" and self.embed == "none":
+            raise ValueError("MS-RNN's motion highway adds a layer's input to its output: it needs an embedding")
 
     @property
     def widths(self) -> tuple[int, ...]:

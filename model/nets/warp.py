@@ -11,20 +11,21 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Each of n flows reads the image at p + flow(p), bilinearly; what lies outside of it is 0.
 
     image [b, c, y, x]; flow [b, n, 2, y, x] in pixels, (x, y) -> [b, c, n, y, x]. A zero flow is the identity, exactly.
-    Computed in float32, whatever the autocast: positions need it.
+    Computed in float32 or finer, whatever the autocast: positions need it.
     """
     with torch.autocast(image.device.type, enabled=False):
+        exact = image.to(torch.promote_types(image.dtype, torch.float32))
         # Sizes are read off the image, whose axes stay free in an exported graph; those of an unflattened flow do not.
         b, _, height, width = image.shape
         n = flow.shape[1]
-        x = torch.arange(width, dtype=torch.float32, device=image.device)
-        y = torch.arange(height, dtype=torch.float32, device=image.device)
+        x = torch.arange(width, dtype=exact.dtype, device=image.device)
+        y = torch.arange(height, dtype=exact.dtype, device=image.device)
         still = torch.stack(torch.meshgrid(x, y, indexing="xy"))
-        positions = torch.cat([still + flow.float(), still.expand(b, 1, -1, -1, -1)], dim=1)
-        read = _sample(image.float(), positions, torch.stack([x[-1], y[-1]]) + 1)
+        positions = torch.cat([still + flow.to(exact.dtype), still.expand(b, 1, -1, -1, -1)], dim=1)
+        read = _sample(exact, positions, torch.stack([x[-1], y[-1]]) + 1)
         moved, unmoved = read[:, :, :n], read[:, :, n:]
         # grid_sample rounds positions, so that even a zero flow would shift by 1e-5 of a pixel: take that shift off.
-        return (moved + (image.float().unsqueeze(2) - unmoved)).to(image.dtype)
+        return (exact.unsqueeze(2) + (moved - unmoved)).to(image.dtype)
 
 
 def _sample(image: Tensor, positions: Tensor, size: Tensor) -> Tensor:

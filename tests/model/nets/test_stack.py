@@ -9,6 +9,7 @@ from model.nets.forecaster import ForecasterConfig, Frames, forecaster
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN, MULTI_SCALE, PLAIN
 from model.nets.profile import profile
 from model.nets.stack import RecurrentStack, StackConfig
+from model.nets.warp import warp
 
 MS = StackConfig(hidden=6, scales=MULTI_SCALE, kernel=3, patch=2, embed="pointwise")
 STACKED = StackConfig(hidden=6, scales=(1, 1, 1, 1), kernel=5, patch=4)
@@ -84,6 +85,9 @@ def test_parameters_are_as_many_as_published(name, millions):
         ({"hidden": (6, 6)}, "differ in length"),
         ({"hidden": (6, 8, 8, 8, 8, 8)}, "only a plain stack of Causal LSTMs"),
         ({"scales": (1,), "gradient_highway": True}, "one is not enough"),
+        ({"kernel": 4}, "an even one"),
+        ({"cell": "conv-lstm", "decoupled": True}, "needs the memories C and M"),
+        ({"motion": True, "dialect": "ms-rnn", "embed": "none"}, "needs an embedding"),
     ],
 )
 def test_stacks_that_do_not_fit_together_are_refused(changes, reason):
@@ -103,6 +107,19 @@ def test_a_conditioned_stack_without_fields_is_refused():
     frame = torch.rand(1, 1, 32, 32)
     with pytest.raises(ValueError, match="needs an action"):
         after_one_step(stack, frame)
+
+
+def test_a_zero_flow_is_the_identity_exactly():
+    image = torch.randn(2, 3, 37, 53)
+    still = warp(image, torch.zeros(2, 4, 2, 37, 53))
+    assert torch.equal(still, image.unsqueeze(2).expand_as(still))
+
+
+def test_a_flow_of_whole_pixels_reads_from_where_it_points():
+    image = torch.randn(1, 2, 11, 13)
+    moved = warp(image, torch.tensor([2.0, -1.0])[None, None, :, None, None].expand(1, 1, 2, 11, 13))[:, :, 0]
+    assert torch.allclose(moved[:, :, 1:, :-2], image[:, :, :-1, 2:], atol=1e-4)
+    assert moved[:, :, 0].abs().max() < 1e-4
 
 
 def rain(net=MS):
