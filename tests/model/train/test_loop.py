@@ -226,11 +226,11 @@ def test_a_target_counts_where_the_newest_frame_holds_data():
 
 def test_exogenous_fields_reach_the_network(windows):
     recipe = small("mnist-predrnn")
-    recipe = replace(recipe, forecaster=replace(recipe.forecaster, fields=1), fields=("solar-time",))
+    recipe = replace(recipe, forecaster=replace(recipe.forecaster, fields=2), fields=("solar-time",))
     shown = windows.held_out(0, 2, 2)[0]
     losses = []
     for value in (0.0, 1.0):
-        fields = np.full((6, 1, 64, 64), value, np.float32)
+        fields = np.full((6, 2, 64, 64), value, np.float32)
         torch.manual_seed(0)
         net = forecaster(recipe.forecaster)
         batch = collate([replace(window, fields=fields) for window in shown], CPU)
@@ -258,7 +258,7 @@ def test_persistence_has_the_ratio_one(windows):
         ({"windows": WindowConfig(context=4, leads=3)}, "3 context frames, it wants 4"),
         ({"loss": RainLoss(csi_weight=0.5)}, "its loss is of rain"),
         ({"forecaster": {"channels": 2}}, "1 channels, its network reads 2"),
-        ({"forecaster": {"fields": 1}, "fields": ("season",)}, "0 exogenous fields, its network reads 1"),
+        ({"forecaster": {"fields": 2}, "fields": ("season",)}, "0 exogenous fields, its network reads 2"),
         ({"forecaster": {"net": {"patch": 5}}}, "64 x 64, its network wants multiples of 5"),
         ({"forecaster": {"net": {"grid": (32, 32)}}}, "bound to"),
     ],
