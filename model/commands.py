@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import click
 import numpy as np
@@ -18,6 +18,7 @@ from rich.table import Table
 from model.core.catalog import AUTO, ModelInfo, catalog_with
 from model.core.errors import InputError, MissingDependency
 from model.core.forecast import Forecast, write_netcdf
+from model.core.manifest import DataKind
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.export.checkpoints import FAMILIES
 from model.readers import read
@@ -167,11 +168,14 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
     console = Console()
     steps = f"{info.time_step.min_minutes:g} to {info.time_step.max_minutes:g}"
     takes = f"a grid of {info.grid[0]} x {info.grid[1]}" if info.grid else "any grid"
+    if info.data == "rain":
+        does = f"every {steps} min, {takes}; forecasts up to {info.max_steps} steps and {info.max_lead_minutes:g} min."
+    else:
+        does = f"that are not rain, {takes}; makes no nowcast."
     for line in (
         info.reference,
         info.summary,
-        f"Takes {info.input_frames} frames every {steps} min, {takes}; forecasts up to {info.max_steps} steps and "
-        f"{info.max_lead_minutes:g} min.",
+        f"Takes {info.input_frames} frames {does}",
         f"Licence {info.licence}." + (f" Digest {info.digest}." if info.digest else ""),
         *_scored(info),
     ):
@@ -239,7 +243,16 @@ def _scored(info: ModelInfo) -> list[str]:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, as NAME/VERSION.")
 @click.option("--network", default="", help="Such as ms-predrnn: needed for ms-rnn, checked for the others.")
 @click.option("--input-frames", type=click.IntRange(min=1), help="Frames in; default: the network's own, else 10.")
-@click.option("--step", type=float, help="Minutes between the frames that it was trained on.")
+@click.option(
+    "--kind",
+    type=click.Choice(get_args(DataKind)),
+    default="rain",
+    show_default=True,
+    help="What it was trained on: rain as HKO-7 pixel fractions, or frames that are not rain.",
+)
+@click.option(
+    "--step", type=float, help="Minutes between the frames that it was trained on; needed where they are rain."
+)
 @click.option("--min-step", type=float, help="Instead, where it was trained on several: the shortest,")
 @click.option("--max-step", type=float, help="and the longest.")
 @click.option("--field", "fields", multiple=True, help="Field that it is conditioned on; once for each, in order.")
@@ -252,6 +265,7 @@ def import_model(
     out: Path,
     network: str,
     input_frames: int | None,
+    kind: DataKind,
     step: float | None,
     min_step: float | None,
     max_step: float | None,
@@ -261,7 +275,8 @@ def import_model(
     """Make a model package of a CHECKPOINT that another repository's training wrote."""
     low, high = (step, step) if step is not None else (min_step, max_step)
     both = step is not None and (min_step, max_step) != (None, None)
-    if both or low is None or high is None or not 0 < low <= high:
+    timeless = kind == "frames" and (low, high) == (None, None)
+    if not timeless and (both or low is None or high is None or not 0 < low <= high):
         raise click.UsageError("give --step, or --min-step and --max-step: minutes above 0, the shorter one first")
     try:
         from model.export.checkpoints.cli import import_checkpoint
@@ -282,7 +297,8 @@ def import_model(
         version=version,
         out=out,
         input_frames=input_frames,
-        steps=(low, high),
+        kind=kind,
+        steps=None if low is None or high is None else (low, high),
         fields=fields,
         licence=licence,
     )

@@ -26,6 +26,12 @@ from model.core.manifest import MAX_LEAD_STEPS
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same sequences.")
 @click.option("--variable", help="Variable of the files, where they hold several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")
+@click.option(
+    "--fields",
+    type=click.Path(path_type=Path),
+    envvar="ECHOCAST_FIELDS",
+    help="A folder of exogenous fields, NAME.nc, for networks that read some.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print analysis.json.")
 @click.option(
     "--packages",
@@ -45,6 +51,7 @@ def analyze(
     seed: int,
     variable: str | None,
     zr: str | None,
+    fields: Path | None,
     as_json: bool,
     packages: Path | None,
 ) -> None:
@@ -63,9 +70,9 @@ def analyze(
     looks = []
     for subject in subjects:
         if files:
-            sample = of_files(subject, files, size, variable=variable, zr=zr)
+            sample = of_files(subject, files, size, steps, variable=variable, zr=zr, fields=fields)
         else:
-            sample = of_data(subject, data, size, seed, out / "cache")
+            sample = of_data(subject, data, size, steps, seed=seed, cache_folder=out / "cache", fields=fields)
         check(subject, sample, steps)
         looks.append(look(subject, sample, steps, lead))
     analysis = write(looks, out, steps, lead)

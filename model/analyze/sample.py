@@ -12,6 +12,7 @@ import torch
 
 from model.analyze.subject import Subject
 from model.core.errors import InputError, TooFewFrames
+from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray, hko7_fraction
 from model.data.sources import source_from
@@ -19,6 +20,7 @@ from model.data.synth import convective, frontal, stratiform, synthesise
 from model.data.windows import Window
 from model.nets.forecaster import Frames
 from model.readers import read
+from model.runtime.fields import fields_for
 from model.runtime.motion import estimate_motion, to_newest
 
 SEQUENCES = 4
@@ -52,11 +54,20 @@ class Sample:
         )
 
 
-def of_files(subject: Subject, files: Sequence[Path], size: int, *, variable: str | None, zr: str | None) -> Sample:
-    """The newest frames of radar files, where it rains most.
+def of_files(
+    subject: Subject,
+    files: Sequence[Path],
+    size: int,
+    leads: int,
+    *,
+    variable: str | None = None,
+    zr: str | None = None,
+    fields: Path | None = None,
+) -> Sample:
+    """The newest frames of radar files, where it rains most; exogenous `fields` of a folder, for `leads` more.
 
     Raises:
-        InputError: a file cannot be read, or the frames are too few or not at one time step.
+        InputError: a file or field cannot be read, or the frames are too few or not at one time step.
     """
     sequence = read(files, variable=variable, zr=zr).newest_regular(subject.context)
     fraction = _fraction(subject, sequence)
@@ -67,30 +78,41 @@ def of_files(subject: Subject, files: Sequence[Path], size: int, *, variable: st
         rain=True,
         data=np.ascontiguousarray(fraction[:, rows, columns])[None, :, None],
         step_minutes=sequence.time_step_minutes(),
+        fields=_fields(subject, sequence, rows, columns, leads, fields),
     )
 
 
-def of_data(subject: Subject, data: str | None, size: int, seed: int, cache_folder: Path) -> Sample:
+def of_data(
+    subject: Subject,
+    data: str | None,
+    size: int,
+    leads: int,
+    *,
+    seed: int,
+    cache_folder: Path,
+    fields: Path | None = None,
+) -> Sample:
     """Sequences drawn by a seed: of `data`, `synthetic` or a data set of `echocast train --data`, or by default of what
-    the network reads.
+    the network reads. `fields`: a folder of exogenous ones, for synthetic rain.
 
     Raises:
         InputError: there is no such data set, its files are not there, or the network reads something else.
     """
     chosen = data or (SYNTHETIC if subject.rain else MOVING_MNIST)
     if chosen == SYNTHETIC:
-        return synthetic_rain(subject, size, seed)
+        return synthetic_rain(subject, size, leads, seed=seed, fields=fields)
     source = source_from(chosen, cache_folder=cache_folder, context=subject.context)
     windows = source.held_out(seed, SEQUENCES, SEQUENCES)[0]
     what = f"{len(windows)} sequences of {chosen}, seed {seed}"
     return of_windows(subject, windows, what, rain=source.kind == "rain")
 
 
-def synthetic_rain(subject: Subject, size: int, seed: int) -> Sample:
+def synthetic_rain(subject: Subject, size: int, leads: int, *, seed: int, fields: Path | None = None) -> Sample:
     """Storms that move, grow and decay, of three kinds of weather."""
     ny, nx = _sides(subject, size, (size, size))
     weathers = (frontal(), convective(), stratiform())
-    sequences = []
+    inner = slice(MARGIN, MARGIN + ny), slice(MARGIN, MARGIN + nx)
+    sequences, beside = [], []
     for index in range(SEQUENCES):
         storms = synthesise(
             frames=subject.context,
@@ -99,9 +121,17 @@ def synthetic_rain(subject: Subject, size: int, seed: int) -> Sample:
             seed=seed + index,
             weather=weathers[index % len(weathers)],
         )
-        sequences.append(_fraction(subject, storms)[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
+        sequences.append(_fraction(subject, storms)[:, *inner])
+        beside.append(_fields(subject, storms, *inner, leads, fields))
     what = f"{SEQUENCES} sequences of synthetic rain, seed {seed}"
-    return Sample(what=what, rain=True, data=np.stack(sequences)[:, :, None], step_minutes=STEP_MINUTES)
+    known = [planes for planes in beside if planes is not None]
+    return Sample(
+        what=what,
+        rain=True,
+        data=np.stack(sequences)[:, :, None],
+        step_minutes=STEP_MINUTES,
+        fields=np.concatenate(known) if known else None,
+    )
 
 
 def of_windows(subject: Subject, windows: Sequence[Window], what: str, *, rain: bool) -> Sample:
@@ -164,6 +194,25 @@ def _fraction(subject: Subject, sequence: FrameSequence) -> FloatArray:
     if subject.lagrangian:
         rain = to_newest(rain, estimate_motion(rain))
     return hko7_fraction(rain)
+
+
+def _fields(
+    subject: Subject, sequence: FrameSequence, rows: slice, columns: slice, leads: int, folder: Path | None
+) -> FloatArray | None:
+    """The exogenous fields that the network reads, [1, t + leads, n, y, x], on a part of the grid; None: it reads none.
+
+    As in a nowcast they stay in their place, whatever the rain does.
+    """
+    if not subject.fields:
+        return None
+    grid = sequence.grid
+    return fields_for(
+        subject.fields,
+        sequence.times_with(leads),
+        Grid(crs=grid.crs, x=grid.x[columns], y=grid.y[rows]),
+        folder,
+        package=subject.package,
+    )[None]
 
 
 def _sides(subject: Subject, size: int, available: Sequence[int]) -> tuple[int, int]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # what torch.load raises; nothing is unpickled
 
 from model.core.catalog import catalog_with
-from model.core.errors import BadPackage, InputError, UnknownModel
+from model.core.errors import InputError, UnknownModel
 from model.core.manifest import MANIFEST, read_manifest
 from model.export.run import load_run
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, load_forecaster
@@ -21,7 +20,8 @@ class Subject:
     """A network and how it is fed.
 
     `name`: for titles. `context`: input frames. `lagrangian`: it sees frames warped along their motion to the newest.
-    `rain`: its frames are HKO-7 fractions of rain.
+    `rain`: its frames are HKO-7 fractions of rain. `fields`: exogenous fields that it reads, by name; `package`: the
+    folder of its package, which may hold some.
     """
 
     name: str
@@ -29,6 +29,8 @@ class Subject:
     context: int
     lagrangian: bool
     rain: bool
+    fields: tuple[str, ...] = ()
+    package: Path | None = None
 
 
 def subject_of(reference: str, packages: Path | None = None) -> Subject:
@@ -37,7 +39,7 @@ def subject_of(reference: str, packages: Path | None = None) -> Subject:
     Raises:
         UnknownModel: there is no such model, or it is no network.
         BadPackage: the package is damaged.
-        InputError: the folder is neither a package nor a run.
+        InputError: the folder is neither a package nor a run, or the run is damaged.
     """
     path = Path(reference)
     if (path / MANIFEST).is_file():
@@ -63,32 +65,29 @@ def subject_of(reference: str, packages: Path | None = None) -> Subject:
 def _of_package(folder: Path) -> Subject:
     net = load_forecaster(folder)
     manifest = read_manifest(folder)
-    lagrangian = manifest.frame_of_reference == "lagrangian"
-    context = _context(net, manifest.input_frames)
     return Subject(
-        name=manifest.reference, net=net, context=context, lagrangian=lagrangian, rain=lagrangian or _of_rain(net)
+        name=manifest.reference,
+        net=net,
+        context=_context(net, manifest.input_frames),
+        lagrangian=manifest.frame_of_reference == "lagrangian",
+        rain=manifest.kind == "rain",
+        fields=manifest.fields,
+        package=folder,
     )
 
 
 def _of_run(folder: Path) -> Subject:
-    try:
-        net, recipe, iteration, _ = load_run(folder)
-        context = _context(net, int(recipe["windows"]["context"]))
-        lagrangian = bool(recipe["windows"].get("lagrangian", False))
-        name = f"{recipe['name']} ({folder.name}, iteration {iteration})"
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError, EOFError, UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadPackage(
-            f"the run cannot be read ({reason})", where=str(folder), mend="Train it again, with this version"
-        ) from None
-    return Subject(name=name, net=net, context=context, lagrangian=lagrangian, rain=lagrangian or _of_rain(net))
+    run = load_run(folder)
+    return Subject(
+        name=f"{run.name} ({folder.name}, iteration {run.iteration})",
+        net=run.net,
+        context=_context(run.net, run.windows.context),
+        lagrangian=run.lagrangian,
+        rain=run.kind == "rain",
+        fields=run.fields,
+    )
 
 
 def _context(net: RecurrentForecaster | WholeForecaster, frames: int) -> int:
     """A whole-sequence network reads what it was built for; any other what it was trained with."""
     return net.net.config.frames if isinstance(net, WholeForecaster) else frames
-
-
-def _of_rain(net: RecurrentForecaster | WholeForecaster) -> bool:
-    """Only radar has pixels without data."""
-    return net.config.reads_known

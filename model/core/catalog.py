@@ -13,6 +13,7 @@ from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
 from model.core.manifest import (
     MANIFEST,
     MAX_LEAD_STEPS,
+    DataKind,
     LayerProfile,
     Manifest,
     Score,
@@ -33,7 +34,8 @@ MAX_BASELINE_LEAD_MINUTES: Final = 720.0
 
 
 class ModelInfo(BaseModel):
-    """One version of one model: what a client needs to choose it. `grid`: the only (rows, columns) that it takes."""
+    """One version of one model: what a client needs to choose it. `grid`: the only (rows, columns) that it takes.
+    `data`: what its frames are; no nowcast is made of other than rain."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,6 +52,7 @@ class ModelInfo(BaseModel):
     licence: str = "Apache-2.0"
     digest: str = ""
     folder: Path | None = None
+    data: DataKind = "rain"
     layers: tuple[LayerProfile, ...] = ()
 
     @property
@@ -184,6 +187,7 @@ def info_of(manifest: Manifest, folder: Path) -> ModelInfo:
         licence=manifest.licence,
         digest=package_digest(folder),
         folder=folder,
+        data=manifest.kind,
         layers=manifest.layers,
     )
 

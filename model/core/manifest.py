@@ -16,6 +16,9 @@ MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 MAX_LEAD_STEPS = 120
 
+DataKind = Literal["rain", "frames"]
+"""`rain`: HKO-7 fractions. `frames`: brightness in [0, 1] of any other video."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
 
@@ -84,6 +87,7 @@ class Manifest(Frozen):
     `frame_of_reference`: `eulerian`, the network sees frames as they are; `lagrangian`, the runtime warps them along
     the motion field to the newest frame first and advects what the network answers.
     `stride`: the network takes grids whose sides are multiples of this; the runtime pads and crops.
+    `kind`: what its frames are; only a model of rain makes nowcasts.
     `grid`: (rows, columns) of the one grid that the network is bound to; None: any. `channels`: of a frame. `fields`:
     exogenous fields that it reads, by name, in order (`model.runtime.fields`). `layers`: what it is made of.
     `files`: name -> SHA-256 (hex) of every other file of the package; `variants`: precision -> ONNX file.
@@ -101,6 +105,7 @@ class Manifest(Frozen):
     max_lead_minutes: float = Field(default=180.0, gt=0)
     unit: Literal["mm h-1"] = "mm h-1"
     normalisation: Normalisation = Normalisation()
+    kind: DataKind = "rain"
     frame_of_reference: Literal["eulerian", "lagrangian"] = "eulerian"
     stride: int = Field(ge=1)
     grid: tuple[int, int] | None = None

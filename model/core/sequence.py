@@ -92,6 +92,15 @@ class FrameSequence:
             raise TooFewFrames("a time step needs at least two frames", where="input", mend="Give more frames")
         return float(common_step(self.times) / np.timedelta64(1, "s")) / 60.0
 
+    def times_with(self, leads: int) -> NDArray[np.datetime64]:
+        """Valid times of the frames, and of the `leads` that follow at the same time step.
+
+        Raises:
+            TooFewFrames: fewer than two frames.
+        """
+        step = np.timedelta64(round(self.time_step_minutes() * 60), "s")
+        return np.concatenate([self.times, self.times[-1] + step * np.arange(1, leads + 1)])
+
     def newest_regular(self, frames: int) -> FrameSequence:
         """The newest `frames` frames, which must follow each other at one time step.
 

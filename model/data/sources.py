@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from model.core.errors import InputError, TooFewFrames
+from model.core.manifest import DataKind
 from model.data.archive import Archive
 from model.data.kth import KTH
 from model.data.moving_mnist import moving_mnist
@@ -19,10 +20,6 @@ from model.data.taxibj import TaxiBJ
 from model.data.windows import FrameCache, Region, Window, WindowConfig, batches
 from model.data.windows import Provenance as Provenance
 from model.runtime.fields import fields_for
-
-Kind = Literal["rain", "frames"]
-"""`rain`: HKO-7 fractions, scored by CSI. `frames`: brightness in [0, 1], scored by MSE, MAE, SSIM and PSNR."""
-
 
 DATA_SETS: Final = ("moving-mnist", "kth", "taxibj")
 
@@ -35,8 +32,8 @@ class WindowSource(Protocol):
         """Of a frame."""
 
     @property
-    def kind(self) -> Kind:
-        """How forecasts of these frames are scored."""
+    def kind(self) -> DataKind:
+        """What they are: forecasts of rain are scored by CSI, those of other frames by MSE, MAE, SSIM and PSNR."""
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
         """Endless batches of `batch` windows."""
@@ -69,7 +66,7 @@ class RadarWindows:
     """
 
     channels = 1
-    kind: Kind = "rain"
+    kind: DataKind = "rain"
 
     def __init__(
         self,

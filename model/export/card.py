@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from model.core.manifest import Manifest
+from model.export.onnx import Parity
 
 
-def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: float) -> None:
+def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> None:
     """Write `card.md`; every figure in it comes from the manifest, the run, or an answer of `echocast verify`."""
-    path.write_text("\n".join(_lines(manifest, scores, difference)).rstrip() + "\n", encoding="utf-8")
+    path.write_text("\n".join(_lines(manifest, scores, parity)).rstrip() + "\n", encoding="utf-8")
 
 
-def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: float) -> Iterator[str]:
+def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> Iterator[str]:
     training = manifest.training
     yield f"# {manifest.name} {manifest.version}\n"
     yield f"{manifest.summary}\n"
@@ -24,18 +25,27 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
         parameters = sum(layer.parameters for layer in manifest.layers)
         yield f"- {parameters} parameters; `echocast models show {manifest.reference}` lists the layers."
     grid = f"a grid of {manifest.grid[0]} x {manifest.grid[1]} pixels" if manifest.grid else "any grid"
-    yield f"- Input: {manifest.input_frames} frames at one time step of {low:g} to {high:g} min, {grid}."
+    rain = manifest.kind == "rain"
+    minutes = f" at one time step of {low:g} to {high:g} min" if rain else ""
+    yield f"- Input: {manifest.input_frames} frames{minutes}, {grid}."
+    if not rain:
+        yield f"- Trained on {manifest.kind} that are not rain: it makes no nowcast."
     if manifest.fields:
         yield f"- Exogenous fields: {', '.join(manifest.fields)}."
     lagrangian = manifest.frame_of_reference == "lagrangian"
     yield f"- Frame of reference: {manifest.frame_of_reference}; it forecasts " + (
         "the change of rain along its motion." if lagrangian else "frames as they are."
     )
-    yield f"- torch and ONNX differ by at most {difference:.1e} in pixel fraction over 12 steps."
+    yield f"- torch and ONNX differ by at most {parity.difference:.1e} in pixel fraction over 12 steps." + (
+        f" The network amplifies rounding: torch in float32 and in float64 differ by {parity.rounding:.1e}."
+        if parity.rounding is not None
+        else ""
+    )
     if training:
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
         yield f"- Trained on: {'; '.join(training.sources)}."
-        yield f"- Days: {', '.join(training.days)}. Part of each was held out to choose the weights."
+        if training.days:
+            yield f"- Days: {', '.join(training.days)}. Part of each was held out to choose the weights."
         yield f"- Data digest (SHA-256 of each archive): `{training.data_digest}`."
     yield f"- Licence: {manifest.licence}.\n"
     thresholds = [key.removeprefix("csi_") for key in training.held_out if key.startswith("csi_")] if training else []
@@ -57,6 +67,12 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
     trained_on = training.data_digest.split("+") if training else []
     for answer in scores:
         yield from _tables(answer, seen=answer["archive_digest"] in trained_on)
+    if rain:
+        yield from _weaknesses(manifest)
+
+
+def _weaknesses(manifest: Manifest) -> Iterator[str]:
+    training = manifest.training
     yield "## Where it is weak\n"
     yield "Like every deterministic nowcast it smooths: at long leads it draws rain areas and not single cells."
     yield "The frequency bias tells how much wider than observed they are: above 1, more rain area than falls."
@@ -64,7 +80,7 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], difference: 
     if training and "horizon_minutes" in training.recipe.get("windows", {}):
         horizon = training.recipe["windows"]["horizon_minutes"]
         yield f"It was trained on leads to {horizon:g} min: what it forecasts beyond has not been scored."
-    if lagrangian:
+    if manifest.frame_of_reference == "lagrangian":
         yield "What enters the domain is not known and stays without data. Motion is estimated from optical flow and"
         yield "kept steady over the forecast."
 

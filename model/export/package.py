@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import nn
 
+from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import WEIGHTS, Manifest, sha256_of, write_manifest
+from model.core.manifest import WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
 from model.export.card import write_card
-from model.export.onnx import export_graph, largest_difference
+from model.export.onnx import export_graph, parity
 from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster
 from model.nets.profile import profile
 from model.nets.simvp import SimVPConfig
@@ -28,6 +29,9 @@ PARITY_LIMIT: Final = 1e-4
 PARITY_STEPS: Final = 12
 GRAPH: Final = "model.fp32.onnx"
 CARD: Final = "card.md"
+
+ANY_TIME_STEP: Final = TimeStepRange(min_minutes=1, max_minutes=60)
+"""Of a network that was not trained on radar: its frames know no minutes."""
 
 NAMES: Final = {
     "conv-lstm": "convlstm",
@@ -52,10 +56,17 @@ def write_package(
     `scores` are answers of `echocast verify --json`, for the card.
 
     Raises:
-        InputError: the version exists (versions never change).
+        InputError: the version exists (versions never change), or frames that are not rain would have the name of the
+            default model.
         BadPackage: the fields do not make a manifest, or the graph does not answer like torch.
     """
     manifest = _manifest(net, manifest_fields)
+    if manifest.kind != "rain" and manifest.name == DEFAULT_MODEL:
+        raise InputError(
+            f"{DEFAULT_MODEL} is the default model of rain, and this one was trained on {manifest.kind} that are not",
+            where="--name",
+            mend="Give another --name",
+        )
     folder = out / manifest.name / manifest.version
     if folder.exists():
         raise InputError(
@@ -68,17 +79,21 @@ def write_package(
         draft.mkdir()
         (draft / WEIGHTS).write_bytes(weights_of(net))
         export_graph(net, draft / GRAPH)
-        difference = max(
-            largest_difference(net, draft / GRAPH, steps=PARITY_STEPS, shape=shape, frames=manifest.input_frames)
-            for shape in _parity_shapes(manifest)
-        )
-        if not difference <= PARITY_LIMIT:
-            raise BadPackage(
-                f"torch and ONNX differ by {difference:.1e}, the limit is {PARITY_LIMIT:.0e}",
-                where=manifest.reference,
-                mend="Report this network",
+        found = [
+            parity(
+                net, draft / GRAPH, steps=PARITY_STEPS, shape=shape, frames=manifest.input_frames, limit=PARITY_LIMIT
             )
-        write_card(draft / CARD, manifest, scores, difference)
+            for shape in _parity_shapes(manifest)
+        ]
+        for each in found:
+            if not each.within:
+                rounding = f", torch from float64 by {each.rounding:.1e}" if each.rounding is not None else ""
+                raise BadPackage(
+                    f"torch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}",
+                    where=manifest.reference,
+                    mend="Report this network",
+                )
+        write_card(draft / CARD, manifest, scores, max(found, key=lambda each: each.difference))
         files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
         shutil.move(draft, folder)

@@ -7,20 +7,21 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
-from typing import Any, Final
+from pickle import UnpicklingError  # what torch.load raises; nothing is unpickled
+from typing import Any, Final, NamedTuple
 
 import torch
 
 from model.core.errors import InputError
-from model.core.manifest import Score, TimeStepRange, Training
+from model.core.manifest import DataKind, Score, TimeStepRange, Training
 from model.data.archive import Archive
-from model.data.windows import Provenance
-from model.export.package import network_name, weights_of, write_package
+from model.data.windows import WindowConfig
+from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster
 from model.train.loop import BEST, LOG, PROVENANCE, RECIPE
 
-ANY_TIME_STEP: Final = TimeStepRange(min_minutes=1, max_minutes=60)
-"""Of a network that was not trained on radar: its frames know no minutes."""
+DAMAGE: Final = (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError)
+"""What reading files raises that are cut short, overwritten, or of another program."""
 
 
 def build_package(
@@ -37,41 +38,70 @@ def build_package(
     `scores` are answers of `echocast verify --json`; the card shows them and the manifest keeps them.
 
     Raises:
-        InputError: the run has no best weights, the version exists (versions never change), or scores are of other
-            weights.
+        InputError: the run has no best weights or is damaged, the version exists (versions never change), or scores are
+            of other weights.
         BadPackage: the graph does not answer like torch.
     """
-    net, recipe, iterations, held_out = load_run(run)
-    digest = hashlib.sha256(weights_of(net)).hexdigest()
+    trained = load_run(run)
+    digest = hashlib.sha256(weights_of(trained.net)).hexdigest()
     answers = [_of_these_weights(answer, f"{name}@{version}", digest) for answer in scores]
     described = {
-        **_described(net, recipe, held_out),
+        **_described(trained),
         "name": name,
         "version": version,
-        "training": _training(run, recipe, iterations, held_out, archives),
+        "training": _training(run, trained, archives),
         "scores": tuple(_scores_of(answers)),
     }
-    return write_package(net, described, out, scores=answers)
+    return write_package(trained.net, described, out, scores=answers)
 
 
-def load_run(
-    run: Path,
-) -> tuple[RecurrentForecaster | WholeForecaster, dict[str, Any], int, dict[str, float]]:
-    """The best network of a run, its recipe as kept beside it, after how many iterations it was best, and its scores.
+class TrainedRun(NamedTuple):
+    """The best network of a run, after how many iterations it was best, and its scores then.
+
+    `recipe`: as kept beside it, and of it `name`, `windows` and the names of exogenous `fields`. `kind`: what its
+    frames are.
+    """
+
+    net: RecurrentForecaster | WholeForecaster
+    iteration: int
+    held_out: dict[str, float]
+    kind: DataKind
+    recipe: dict[str, Any]
+    name: str
+    windows: WindowConfig
+    fields: tuple[str, ...]
+
+    @property
+    def lagrangian(self) -> bool:
+        """Whether it saw frames warped along their motion to the newest."""
+        return self.kind == "rain" and self.windows.lagrangian
+
+
+def load_run(run: Path) -> TrainedRun:
+    """What a training run found.
 
     Raises:
-        InputError: the folder is not a run.
+        InputError: the folder is not a run, or a file in it is damaged or of another version.
     """
     try:
-        recipe: dict[str, Any] = json.loads((run / RECIPE).read_text(encoding="utf-8"))
-        kept = torch.load(run / BEST, weights_only=True)
-        log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
+        return _read_run(run)
     except FileNotFoundError as error:
         raise InputError(
             f"no {Path(error.filename).name}",
             where=str(run),
             mend="Name the folder of a finished `echocast train`",
         ) from None
+    except (OSError, *DAMAGE) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"the run cannot be read ({reason})", where=str(run), mend="Train it again, with this version"
+        ) from None
+
+
+def _read_run(run: Path) -> TrainedRun:
+    recipe: dict[str, Any] = json.loads((run / RECIPE).read_text(encoding="utf-8"))
+    kept = torch.load(run / BEST, map_location="cpu", weights_only=True)
+    log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
     if "forecaster" not in recipe:
         raise InputError(
             "the run is of an older version, its recipe has no `forecaster`", where=str(run), mend="Train it again"
@@ -85,52 +115,63 @@ def load_run(
         for key, value in scores.items()
         if key not in ("iteration", "loss", "seconds") and isinstance(value, int | float)
     }
-    return net.eval(), recipe, iteration, held_out
+    # Of a run that began before its kind was kept, the scores tell: CSI is of rain.
+    by_scores: DataKind = "rain" if any(name.startswith("csi_") for name in held_out) else "frames"
+    return TrainedRun(
+        net=net.eval(),
+        iteration=iteration,
+        held_out=held_out,
+        kind=_kept_of(run).get("kind", by_scores),
+        recipe=recipe,
+        name=recipe["name"],
+        windows=WindowConfig(**recipe["windows"]),
+        fields=tuple(recipe.get("fields", ())),
+    )
 
 
-def _described(
-    net: RecurrentForecaster | WholeForecaster, recipe: Mapping[str, Any], held_out: Mapping[str, float]
-) -> dict[str, Any]:
-    """What a run's recipe tells of the manifest; rain is what was scored by CSI."""
-    windows = recipe["windows"]
-    rain = any(name.startswith("csi_") for name in held_out)
-    steps = windows["step_minutes"]
-    lagrangian = rain and windows["lagrangian"]
-    architecture = network_name(net.config)
-    what = "growth and decay of rain along its motion" if lagrangian else "the frames that follow"
+def _kept_of(run: Path) -> dict[str, Any]:
+    """What the run kept of its data; nothing where it is of an older version."""
+    kept = run / PROVENANCE
+    return dict(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else {}
+
+
+def _described(trained: TrainedRun) -> dict[str, Any]:
+    """What a run tells of the manifest."""
+    steps = trained.windows.step_minutes
+    rain = trained.kind == "rain"
+    architecture = network_name(trained.net.config)
+    what = "growth and decay of rain along its motion" if trained.lagrangian else "the frames that follow"
     return {
-        "summary": f"{architecture}, recipe {recipe['name']}: {what}.",
+        "summary": f"{architecture}, recipe {trained.name}: {what}.",
         "architecture": architecture,
-        "input_frames": windows["context"],
+        "kind": trained.kind,
+        "input_frames": trained.windows.context,
         "time_step": TimeStepRange(min_minutes=min(steps), max_minutes=max(steps)) if rain else ANY_TIME_STEP,
-        "frame_of_reference": "lagrangian" if lagrangian else "eulerian",
-        "fields": tuple(recipe.get("fields", ())),
+        "frame_of_reference": "lagrangian" if trained.lagrangian else "eulerian",
+        "fields": trained.fields,
         "licence": "Apache-2.0",
     }
 
 
-def _training(
-    run: Path, recipe: dict[str, Any], iterations: int, held_out: dict[str, float], archives: Sequence[Archive]
-) -> Training:
+def _training(run: Path, trained: TrainedRun, archives: Sequence[Archive]) -> Training:
     """What the weights come from: as the run kept it, unless the archives are given again."""
-    kept = run / PROVENANCE
-    if archives or not kept.exists():
+    kept = _kept_of(run)
+    if archives or not kept:
         days = tuple(
             sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
         )
         digest = "+".join(archive.digest() for archive in archives)
         sources = tuple(_source_of(archive) for archive in archives)
     else:
-        provenance = Provenance(**json.loads(kept.read_text(encoding="utf-8")))
-        digest, days, sources = provenance.digest, tuple(provenance.days), tuple(provenance.sources)
+        digest, days, sources = kept["digest"], tuple(kept["days"]), tuple(kept["sources"])
     return Training(
         data_digest=digest,
         days=days,
         sources=sources,
-        iterations=iterations,
-        recipe=recipe,
+        iterations=trained.iteration,
+        recipe=trained.recipe,
         software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
-        held_out=held_out,
+        held_out=trained.held_out,
     )
 
 

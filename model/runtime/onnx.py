@@ -234,10 +234,9 @@ class OnnxPredictor:
         known = np.isfinite(fraction)
         pad = padding(sequence.grid.shape, self.manifest.stride)
         grid = sequence.grid
-        step = np.timedelta64(round(sequence.time_step_minutes() * 60), "s")
-        times = np.concatenate([sequence.times, sequence.times[-1] + step * np.arange(1, steps + 1)])
         fields = None
         if self.manifest.fields:
+            times = sequence.times_with(steps)
             fields = fields_for(self.manifest.fields, times, grid, self.fields, package=self.info.folder)
         observed = Observed(
             data=np.pad(np.where(known, fraction, np.float32(0)), pad)[:, None],

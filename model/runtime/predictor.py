@@ -78,8 +78,14 @@ def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
 
     Raises:
         TooFewFrames, IrregularTimeStep, NoData: `info` cannot run on them.
-        InputError: `info` is bound to another grid.
+        InputError: `info` is bound to another grid, or is no model of rain.
     """
+    if info.data != "rain":
+        raise InputError(
+            f"{info.reference} was trained on {info.data} that are not rain",
+            where="model",
+            mend="Choose a model of rain",
+        )
     if info.grid not in (None, sequence.grid.shape):
         raise InputError(
             "the grid is {} x {} pixels, {} takes {} x {}".format(*sequence.grid.shape, info.reference, *info.grid),

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from model.core.errors import InputError
-from model.data.sources import Kind, WindowSource
+from model.core.manifest import DataKind
+from model.data.sources import WindowSource
 from model.data.windows import Window
 from model.nets.forecaster import Forecaster, forecaster
 from model.nets.stack import StackConfig
@@ -143,7 +144,8 @@ def train(
     held_out = source.held_out(recipe.seed + 1, recipe.batch, recipe.validation_windows)
     check_windows(recipe, held_out[0][0], source.kind)
     (out / RECIPE).write_text(json.dumps(asdict(recipe), indent=2), encoding="utf-8")
-    (out / PROVENANCE).write_text(json.dumps(asdict(source.provenance()), indent=2), encoding="utf-8")
+    made_of = {"kind": source.kind, **asdict(source.provenance())}
+    (out / PROVENANCE).write_text(json.dumps(made_of, indent=2), encoding="utf-8")
     validation = [collate(windows, device) for windows in held_out]
     log = _Log(out / LOG, report)
     drawn = source.training(np.random.default_rng((recipe.seed, run.iteration)), recipe.batch)
@@ -161,7 +163,7 @@ def train(
     return out / BEST
 
 
-def check_windows(recipe: Recipe, window: Window, kind: Kind) -> None:
+def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
     """Whether a recipe's network can read a window.
 
     Raises:
@@ -239,7 +241,7 @@ class _Log:
             lines.write(json.dumps({"iteration": run.iteration, "seconds": run.seconds, "loss": loss, **scores}) + "\n")
 
 
-def _checkpoint(run: Run, validation: Sequence[Batch], recipe: Recipe, kind: Kind, out: Path, log: _Log) -> None:
+def _checkpoint(run: Run, validation: Sequence[Batch], recipe: Recipe, kind: DataKind, out: Path, log: _Log) -> None:
     scores = validate(run.ema, validation, recipe, kind)
     log.write(scores, run)
     reached = merit(scores, kind)

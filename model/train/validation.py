@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.core.manifest import DataKind
 from model.core.units import FloatArray
-from model.data.sources import Kind
 from model.losses import fraction_of
 from model.metrics import FRAME_SCORES
 from model.nets.forecaster import Forecaster
@@ -19,12 +19,12 @@ from model.train.recipes import Recipe
 SCORED_MM_H = (0.5, 2.0, 5.0, 10.0)
 
 
-def merit(scores: dict[str, float], kind: Kind) -> float:
+def merit(scores: dict[str, float], kind: DataKind) -> float:
     """What the best weights have most of: of rain `ratio`, of other frames the least MSE."""
     return scores["ratio"] if kind == "rain" else -scores["mse"]
 
 
-def validate(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, kind: Kind) -> dict[str, float]:
+def validate(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, kind: DataKind) -> dict[str, float]:
     """Scores of the forecasts of held-out batches (see `rain_scores`, `frame_scores`)."""
     return rain_scores(net, held_out, recipe) if kind == "rain" else frame_scores(net, held_out, recipe)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from model.core.errors import InputError
+from model.core.manifest import DataKind, TimeStepRange
 from model.export.checkpoints.convert import Converted, convert, read_checkpoint
-from model.export.package import write_package
+from model.export.package import ANY_TIME_STEP, write_package
 from model.nets.simvp import SimVPConfig
 
 DEFAULT_INPUT_FRAMES = 10
@@ -24,17 +25,19 @@ def import_checkpoint(
     version: str,
     out: Path,
     input_frames: int | None,
-    steps: tuple[float, float],
+    kind: DataKind,
+    steps: tuple[float, float] | None,
     fields: tuple[str, ...],
     licence: str,
 ) -> Path:
     """Write the package of a checkpoint and return its folder; tell on stderr which of its weights were left out.
 
     The network reads and answers pixel fractions as they are: no mask, no time, no motion taken out. `steps`: minutes,
-    from and to.
+    from and to; None where `kind` says that its frames are not rain.
 
     Raises:
-        InputError: the file is no checkpoint of this family's, or its network does not forecast rain.
+        InputError: the file is no checkpoint of this family's, its frames cannot be of this kind, or its fields are not
+            named.
     """
     tensors = read_checkpoint(path)
     try:
@@ -42,10 +45,10 @@ def import_checkpoint(
     except InputError as error:
         where = f"{path}, {error.where}" if error.where else str(path)
         raise InputError(error.what, where=where, mend=error.mend) from None
-    _forecasts_rain(converted, fields, path)
+    _check(converted, kind, fields, path)
     net = converted.config.net
     frames = net.frames if isinstance(net, SimVPConfig) else DEFAULT_INPUT_FRAMES
-    low, high = steps
+    time_step = TimeStepRange(min_minutes=steps[0], max_minutes=steps[1]) if steps else ANY_TIME_STEP
     folder = write_package(
         converted.forecaster(),
         {
@@ -54,7 +57,8 @@ def import_checkpoint(
             "summary": f"{converted.network} of {family}, from {path.name}.",
             "architecture": converted.network,
             "input_frames": frames if input_frames is None else input_frames,
-            "time_step": {"min_minutes": low, "max_minutes": high},
+            "kind": kind,
+            "time_step": time_step,
             "frame_of_reference": "eulerian",
             "fields": fields,
             "licence": licence,
@@ -66,13 +70,13 @@ def import_checkpoint(
     return folder
 
 
-def _forecasts_rain(converted: Converted, fields: tuple[str, ...], path: Path) -> None:
+def _check(converted: Converted, kind: DataKind, fields: tuple[str, ...], path: Path) -> None:
     config = converted.config
-    if config.channels != 1:
+    if kind == "rain" and config.channels != 1:
         raise InputError(
             f"its frames have {config.channels} channels, which cannot be rain",
             where=str(path),
-            mend="Import a network that was trained on frames of one channel",
+            mend="Import a network that was trained on frames of one channel, or say --kind frames",
         )
     if bool(config.fields) != bool(fields):
         raise InputError(

@@ -52,6 +52,7 @@ def package(tmp_path):
             "name": name,
             "version": "1",
             "summary": "",
+            "kind": "rain" if net.config.reads_known else "frames",
             "architecture": "any",
             "config": asdict(net.config),
             "input_frames": CONTEXT,

@@ -1,13 +1,14 @@
 """`echocast analyze`, as a user runs it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from model.analyze.sample import of_files, synthetic_rain
-from model.analyze.subject import Subject
+from model.analyze.subject import Subject, subject_of
 from model.core.forecast import write_netcdf
 from model.core.units import hko7_fraction
 from model.data.synth import synthesise
@@ -137,7 +138,7 @@ def subject(*, lagrangian):
 
 
 def test_files_are_cut_where_it_rains_most(radar_file, storms):
-    seen = of_files(subject(lagrangian=False), [radar_file], 32, variable=None, zr=None).data[0, -1, 0]
+    seen = of_files(subject(lagrangian=False), [radar_file], 32, 1).data[0, -1, 0]
     newest = hko7_fraction(storms.rain_rate[-1])
     sums = [newest[top : top + 32, left : left + 32].sum() for top in range(65) for left in range(49)]
     assert seen.sum() == pytest.approx(max(sums), rel=1e-3)
@@ -146,10 +147,41 @@ def test_files_are_cut_where_it_rains_most(radar_file, storms):
 def test_rain_stands_still_for_a_lagrangian_network():
     change = {}
     for lagrangian in (True, False):
-        data = synthetic_rain(subject(lagrangian=lagrangian), 64, 1).data
+        data = synthetic_rain(subject(lagrangian=lagrangian), 64, 1, seed=1).data
         assert np.isfinite(data).mean() > 0.95  # the margin is wide enough
         change[lagrangian] = np.nanmean(np.abs(data[:, 0] - data[:, -1]))
     assert change[True] < 0.8 * change[False]
+
+
+def test_a_network_hears_the_fields_that_belong_to_the_frames(echocast, package, radar_file, storms, tmp_path):
+    net = network(stack(), reads_known=True, fields=3)
+    folder = package("fields", net, fields=("solar-time", "height"))
+    height = np.arange(96 * 80, dtype=np.float32).reshape(96, 80) / 7680
+    frames = replace(storms, rain_rate=height[None], times=storms.times[:1])
+    dataset = frames.to_dataset().rename(rainfall_rate="height").isel(time=0, drop=True)
+    (tmp_path / "fields").mkdir()
+    dataset.to_netcdf(tmp_path / "fields/height.nc")
+    words = ("analyze", folder, radar_file, "--out", tmp_path / "a", "--size", 32, "--steps", 2, "--json")
+    code, _, err = echocast(*words, "--fields", tmp_path / "fields")
+    assert code == 0, err
+    assert "no file height.nc" in refused(echocast, *words[1:])
+
+    seen = of_files(subject_of(str(folder)), [radar_file], 32, 2, fields=tmp_path / "fields")
+    top, left = np.argwhere(np.isclose(height, seen.fields[0, 0, 2, 0, 0]))[0]
+    assert seen.fields.shape == (1, CONTEXT + 2, 3, 32, 32)
+    assert seen.fields[0, :, 2] == pytest.approx(np.stack([height[top : top + 32, left : left + 32]] * 5), abs=1e-5)
+    rain = hko7_fraction(storms.rain_rate[-1, top : top + 32, left : left + 32])
+    assert seen.data[0, -1, 0] == pytest.approx(rain, abs=0.01)
+    turns = np.unwrap(np.arctan2(seen.fields[0, :, 0, 0, 0], seen.fields[0, :, 1, 0, 0]))
+    assert np.diff(turns) == pytest.approx(2 * np.pi * 5 / (24 * 60), rel=1e-2)
+
+
+def test_synthetic_rain_comes_with_the_fields_of_its_time(echocast, package, tmp_path):
+    folder = package("sun", network(stack(), reads_known=True, fields=2), fields=("solar-time",))
+    code, _, err = echocast("analyze", folder, "--out", tmp_path / "a", "--size", 32, "--steps", 1, "--json")
+    assert code == 0, err
+    sample = synthetic_rain(subject_of(str(folder)), 32, 1, seed=0)
+    assert sample.fields.shape == (4, CONTEXT + 1, 2, 32, 32)
 
 
 def refused(echocast, *words):

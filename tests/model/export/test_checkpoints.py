@@ -429,6 +429,16 @@ def test_pictures_in_colour_are_no_rain(tmp_path, echocast):
         )
 
 
+def test_frames_that_are_not_rain_are_imported_as_such(tmp_path, echocast):
+    path, packages = save(tmp_path, "predrnn, 3 channels"), tmp_path / "packages"
+    words = ["models", "import", path, "--from", "predrnn-pytorch", "--kind", "frames", "--name", "rgb", "--version", 1]
+    echocast(*words, "--out", packages)
+    assert "makes no nowcast" in echocast("models", "show", "rgb", "--packages", packages)
+    echocast("archive", "synth", tmp_path / "storm.nc", "--frames", 12, "--size", 64)
+    with pytest.raises(InputError, match="not rain"):
+        echocast("nowcast", tmp_path / "storm.nc", "--packages", packages, "--model", "rgb", "--out", tmp_path / "n.nc")
+
+
 @pytest.mark.parametrize("steps", [[], ["--min-step", 5], ["--step", 0], ["--step", 5, "--max-step", 6]])
 def test_the_time_step_of_a_checkpoint_must_be_given(tmp_path, steps):
     path = save(tmp_path, "predrnn")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model.core.catalog import Catalog
-from model.export.onnx import export_graph, largest_difference
+from model.export.onnx import export_graph, largest_difference, parity
 from model.nets.forecaster import ForecasterConfig, Frames, RecurrentForecaster, forecaster, load_forecaster
 from model.nets.networks import IN_MS_RNN
 from model.runtime.onnx import FRACTION, VALID, OneStepSession, WholeSession, open_session
@@ -58,6 +58,24 @@ def test_the_comparison_sees_a_state_that_is_not_carried(name, tmp_path):
             for parameter in cell.parameters():
                 parameter.mul_(1.2)
     assert largest_difference(net, path, steps=STEPS, shape=(16, 16), frames=CONTEXT) > 1e-4
+
+
+def test_rounding_that_a_network_amplifies_is_no_fault_of_its_graph_and_hides_none(tmp_path):
+    net, path = of_rain("predrnn-pp"), tmp_path / "model.onnx"
+    with torch.no_grad():
+        for parameter in net.stack.cells.parameters():
+            parameter.mul_(1.2 / 0.7)
+    export_graph(net, path)
+
+    def found(steps):
+        return parity(net, path, steps=steps, shape=(16, 32), frames=10, limit=1e-4)
+
+    assert found(12).difference > 2e-4
+    assert found(12).rounding > 1e-4
+    assert found(12).within
+    with torch.no_grad():
+        net.stack.cells[1].from_h[0].weight.mul_(1.02)
+    assert not found(12).within
 
 
 @pytest.mark.parametrize("name", ["ms-predrnn in MS-RNN", "tau", "simvp-incepu", "motionrnn"])

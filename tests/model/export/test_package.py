@@ -8,9 +8,9 @@ import torch
 from click.testing import CliRunner
 
 from model.commands import models
-from model.core.catalog import Catalog, info_of
+from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION, Catalog, info_of
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import TimeStepRange, read_manifest
+from model.core.manifest import TimeStepRange, read_manifest, write_manifest
 from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
 from model.export.package import network_name, write_package
@@ -18,7 +18,7 @@ from model.nets.forecaster import ForecasterConfig, forecaster, load_forecaster
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.runtime.load import load_predictor
 from model.runtime.onnx import WholeSession
-from model.runtime.predictor import nowcast
+from model.runtime.predictor import choose, nowcast
 from tests.model.nets.small import CONFIGS
 
 TAU = replace(CONFIGS["tau"], residual=False)
@@ -95,6 +95,27 @@ def test_a_network_of_several_channels_is_no_model_of_rain(tmp_path):
     info = packed(replace(PREDRNN, channels=2), tmp_path)
     with pytest.raises(BadPackage, match="2 channels, rain has 1"):
         load_predictor(info)
+
+
+def test_a_network_of_other_frames_is_no_model_of_rain(tmp_path):
+    info = packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, kind="frames")
+    with pytest.raises(InputError, match="mine@1 was trained on frames that are not rain"):
+        nowcast(storms(), load_predictor(info), 2)
+    with pytest.raises(InputError, match="not rain"):
+        choose(storms(), "mine", Catalog([tmp_path]))
+    assert "makes no nowcast" in show("mine", "--packages", tmp_path)
+    assert "it makes no nowcast" in (info.folder / "card.md").read_text()
+
+
+def test_frames_never_take_the_place_of_the_default_model(tmp_path):
+    with pytest.raises(InputError, match="Give another --name"):
+        packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, name=DEFAULT_MODEL, kind="frames")
+    info = packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, name=DEFAULT_MODEL)
+    manifest = read_manifest(info.folder)
+    write_manifest(manifest.model_copy(update={"kind": "frames"}), info.folder)
+    chosen, note = choose(storms(), "auto", Catalog([tmp_path]))
+    assert chosen is EXTRAPOLATION
+    assert "not rain" in note
 
 
 def test_exogenous_fields_reach_the_network_at_their_times(tmp_path):
