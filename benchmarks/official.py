@@ -3,8 +3,8 @@
 Their repositories lie where the options say; nothing of them is kept here. Each runs in a process of its own, on the
 CPU, with stand-ins for what it imports and does not need (timm, a plotting library, `.cuda()`). Weights are random:
 their own start, made larger and stirred, so that nothing stays near zero and every parameter takes part. 4 frames are
-read, then 4 answers are fed back as they are. Where their code does what their paper does not say, a second row has it
-mended, and says how.
+read, then 4 answers are fed back as they are; ours come from the forecaster that a package runs. Where their code does
+what their paper does not say, a second row has it mended, and says how.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.page import replace_part
 from model.export.checkpoints import FAMILIES
 from model.export.checkpoints.convert import Converted, convert
 from model.losses import decoupling_loss
-from model.nets.forecaster import RecurrentForecaster
+from model.nets.forecaster import Frames, RecurrentForecaster, Unrolled
 
 CONTEXT, LEADS = 4, 4
 TOTAL = CONTEXT + LEADS
@@ -54,21 +55,15 @@ class Row:
 # What is ours
 
 
-def answers(converted: Converted, frames: Tensor, fields: Tensor | None = None) -> tuple[Tensor, list[Any]]:
-    """Answers [b, t, c, y, x] to context and leads, fed back as they are, and what was written to C and M."""
-    net = converted.forecaster()
-    assert isinstance(net, RecurrentForecaster)
-    batch, _, _, height, width = frames.shape
-    state = net.stack.initial_state(batch, height, width, frames)
-    given: list[Tensor] = []
-    written: list[Any] = []
-    for index in range(TOTAL - 1):
-        frame = frames[:, index] if index < CONTEXT else given[-1]
-        read = net.stack.step(frame, state, None, None if fields is None else fields[:, index])
-        state = read.state
-        given.append(read.answer)
-        written.append(read.increments)
-    return torch.stack(given, 1), written
+def answers(converted: Converted, frames: Tensor, fields: Tensor | None = None) -> Unrolled:
+    """What a package of this network answers to context and leads, and what it writes to C and M."""
+    shown = Frames(
+        data=frames[:, :CONTEXT],
+        known=torch.ones_like(frames[:, :CONTEXT, :1]),
+        step_minutes=torch.ones(len(frames)),
+        fields=fields,
+    )
+    return converted.forecaster().unroll(shown, CONTEXT, LEADS)
 
 
 def stirred(net: nn.Module, gain: float = 2.0) -> nn.Module:
@@ -223,6 +218,21 @@ def predrnn_pytorch(folder: Path) -> list[Row]:
     return rows
 
 
+def repeated_rows(family: str, name: str, net: nn.Module, config: types.SimpleNamespace) -> list[Row]:
+    """Rows of a network that is shown the same frames twice: between its two answers nothing may differ."""
+    frames = video()
+    converted = convert(stirred(net).state_dict(), family)
+    ours = converted.forecaster()
+    shown = Frames(frames[:, :CONTEXT], torch.ones_like(frames[:, :CONTEXT]), torch.ones(BATCH))
+    theirs = [net(patched(frames, config.patch_size), torch.zeros(BATCH, LEADS - 1, 1, 1, 1))[0] for _ in "12"]
+    mine = [ours.unroll(shown, CONTEXT, LEADS).frames for _ in "12"]
+    name = f"{name}, the same frames twice"
+    return [
+        row(name, family, theirs[0], theirs[1], "as published: between their two answers, for S is kept"),
+        row(name, family, mine[0], mine[1], "between our two answers"),
+    ]
+
+
 def action_rows(name: str, net: nn.Module) -> list[Row]:
     """Rows of a conditioned network: 3 colours, 4 actions."""
     planes = video(7)
@@ -330,9 +340,11 @@ def ms_rnn(folder: Path) -> list[Row]:
             rows += rows_of(name, "as published: a zero flow moves H (positions over W - 1, corners not aligned)")
             rows += rows_of(name, "its warp mended: corners aligned", ALIGNED)
         elif name.endswith("motionrnn"):
-            rows += rows_of(
-                name, "as published: that warp, flows of a batch mixed, warped pixels mixed by a reshape after it"
+            published = (
+                "as published: the warp of their TrajGRU; a reshape mixes the flows of a batch; a second (H_warp) "
+                "mixes pixels, at batch 1 too"
             )
+            rows += rows_of(name, published)
             rows += rows_of(name, "its warp and its two reshapes mended", ALIGNED, IN_ORDER)
         else:
             rows += rows_of(name)
@@ -373,17 +385,19 @@ def openstl(folder: Path) -> list[Row]:
         for norms in (0,) if name == "PredRNN++" else (0, 1):
             config = settings(layer_norm=norms)
             torch.manual_seed(SEED)
-            note = "a fresh network: it keeps S from one sequence for the next" if name == "MIM" else ""
+            note = "the first sequence that it is shown: it keeps S for the next" if name == "MIM" else ""
             what = ", layer norms" if norms else ""
             rows += recurrent_rows("openstl", name + what, kind(3, [16] * 3, config), config, note)
+            if name == "MIM" and not norms:
+                torch.manual_seed(SEED)
+                rows += repeated_rows("openstl", name, kind(3, [16] * 3, config), config)
     simvp = network("simvp", "SimVP_Model")
     for name, kind in (("SimVP (IncepU)", "IncepU"), ("SimVP (gSTA)", "gSTA"), ("TAU", "tau")):
         torch.manual_seed(SEED)
         net = stirred(simvp((CONTEXT, 1, 48, 32), hid_S=16, hid_T=64, N_S=4, N_T=4, model_type=kind))
         frames = video(height=48, width=32, count=CONTEXT)
-        whole = convert(net.state_dict(), "openstl").forecaster()
-        assert not isinstance(whole, RecurrentForecaster)
-        rows.append(row(name, "openstl", net(frames), whole.net(frames)))
+        mine, _ = answers(convert(net.state_dict(), "openstl"), frames)
+        rows.append(row(name, "openstl", net(frames), mine[:, CONTEXT - 1 :]))
     return rows
 
 
@@ -398,10 +412,11 @@ RUNS: Mapping[str, Callable[[Path], list[Row]]] = {
 
 
 def main() -> None:
-    """Print the table; with --child, the rows of one family as JSON."""
+    """Print the table, or write it into the page; with --child, the rows of one family as JSON."""
     parser = argparse.ArgumentParser(description="The authors' own code beside ours, with the same weights.")
     for family in FAMILIES:
         parser.add_argument(f"--{family}", type=Path, metavar="DIR", help=f"A checkout of {family}.")
+    parser.add_argument("--write", action="store_true", help="Write the table into docs/networks.md.")
     parser.add_argument("--child", choices=FAMILIES, help=argparse.SUPPRESS)
     options = vars(parser.parse_args())
     asked = {family: options[family.replace("-", "_")] for family in FAMILIES}
@@ -412,7 +427,9 @@ def main() -> None:
             rows = RUNS[options["child"]](asked[options["child"]].resolve())
         print(json.dumps([asdict(found) for found in rows]))
         return
-    print("| network | repository | largest difference | largest value | note |\n|---|---|---:|---:|---|")
+    if options["write"] and None in asked.values():
+        parser.error(f"--write wants all of {', '.join(f'--{family}' for family in FAMILIES)}")
+    lines = ["| network | repository | largest difference | largest value | note |", "|---|---|---:|---:|---|"]
     for family, folder in asked.items():
         if folder is None:
             continue
@@ -420,7 +437,11 @@ def main() -> None:
         answer = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ)).stdout
         for found in (Row(**kept) for kept in json.loads(answer)):
             cells = (found.network, found.family, f"{found.difference:.1e}", f"{found.value:.3g}", found.note)
-            print(f"| {' | '.join(cells)} |")
+            lines.append(f"| {' | '.join(cells)} |")
+    if options["write"]:
+        replace_part("official", "\n".join(lines))
+    else:
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":
