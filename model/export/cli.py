@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import InputError
 from model.data.archive import Archive
 from model.export.run import build_package
@@ -21,7 +20,7 @@ from model.export.run import build_package
     required=True,
     help="Folder of packages; NAME/VERSION is made in it.",
 )
-@click.option("--name", default=DEFAULT_MODEL, show_default=True)
+@click.option("--name", required=True, help="What the model is to be called here.")
 @click.option("--version", required=True)
 @click.option(
     "--archive",
@@ -36,7 +35,22 @@ from model.export.run import build_package
     multiple=True,
     help="Answers of `echocast verify --json`, for the card.",
 )
-def export(run: Path, out: Path, name: str, version: str, archives: tuple[Path, ...], scores: tuple[Path, ...]) -> None:
+@click.option(
+    "--field",
+    "field_files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="NAME.nc: an exogenous field that stays as it is, to travel with the package.",
+)
+def export(
+    run: Path,
+    out: Path,
+    name: str,
+    version: str,
+    archives: tuple[Path, ...],
+    scores: tuple[Path, ...],
+    field_files: tuple[Path, ...],
+) -> None:
     """Make a model package of the best weights of a training RUN: ONNX graph, weights, manifest, card."""
     answers = []
     for path in scores:
@@ -45,6 +59,12 @@ def export(run: Path, out: Path, name: str, version: str, archives: tuple[Path, 
         except (OSError, ValueError) as error:
             raise InputError(f"not scores ({error})", where=str(path), mend="Give what verify --json printed") from None
     folder = build_package(
-        run, out, name=name, version=version, archives=[Archive(path) for path in archives], scores=answers
+        run,
+        out,
+        name=name,
+        version=version,
+        archives=[Archive(path) for path in archives],
+        scores=answers,
+        field_files=field_files,
     )
     click.echo(str(folder))

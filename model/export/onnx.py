@@ -100,6 +100,7 @@ def export_graph(net: RecurrentForecaster | WholeForecaster, path: Path) -> None
         metadata = {"kind": "one-step", "state_strides": ",".join(str(spec.stride) for spec in specs)}
     else:
         metadata = {"kind": "whole", "frames": str(lead[-1]), "stride": str(config.net.stride)}
+    metadata["bounded"] = "yes" if config.bounded else "no"
     outputs = ["next", *(f"new_{name}" for name in states)]
     axes = _free_axes(inputs | states, outputs, free_grid=grid is None)
     with warnings.catch_warnings():

@@ -48,16 +48,18 @@ def write_package(
     out: Path,
     *,
     scores: Sequence[Mapping[str, Any]] = (),
+    field_files: Sequence[Path] = (),
 ) -> Path:
     """Write a network with its weights as the package `out/NAME/VERSION`, and return that folder.
 
     `manifest_fields` are those of `Manifest` that the network cannot tell: name, version, summary, architecture,
     input_frames, time_step, licence, and what is not as by default (frame_of_reference, fields, training, ...).
-    `scores` are answers of `echocast verify --json`, for the card.
+    `scores` are answers of `echocast verify --json`, for the card. `field_files`, as NAME.nc, are exogenous fields that
+    stay as they are (orography), and travel with the package.
 
     Raises:
-        InputError: the version exists (versions never change), or frames that are not rain would have the name of the
-            default model.
+        InputError: the version exists (versions never change), a field file is not of a field that it reads, or frames
+            that are not rain would have the name of the default model.
         BadPackage: the fields do not make a manifest, or the graph does not answer like torch.
     """
     manifest = _manifest(net, manifest_fields)
@@ -78,6 +80,8 @@ def write_package(
         draft = Path(part) / manifest.version
         draft.mkdir()
         (draft / WEIGHTS).write_bytes(weights_of(net))
+        for path in field_files:
+            _add_field(path, manifest, draft)
         export_graph(net, draft / GRAPH)
         found = [
             parity(
@@ -135,6 +139,21 @@ def _manifest(net: RecurrentForecaster | WholeForecaster, fields: Mapping[str, A
             mend="Name the fields that it was trained with",
         )
     return manifest
+
+
+def _add_field(path: Path, manifest: Manifest, folder: Path) -> None:
+    if path.stem not in manifest.fields:
+        raise InputError(
+            f"the network reads no field {path.stem} (it reads: {', '.join(manifest.fields) or 'none'})",
+            where=str(path),
+            mend="Name the file as its field, NAME.nc",
+        )
+    try:
+        shutil.copyfile(path, folder / f"field-{path.name}")
+    except OSError as error:
+        raise InputError(
+            f"it cannot be read ({error.strerror})", where=str(path), mend="Give a readable file"
+        ) from None
 
 
 def _parity_shapes(manifest: Manifest) -> list[tuple[int, int]]:

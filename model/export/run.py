@@ -32,10 +32,12 @@ def build_package(
     version: str,
     archives: Sequence[Archive],
     scores: Sequence[Mapping[str, Any]] = (),
+    field_files: Sequence[Path] = (),
 ) -> Path:
     """Write the package of a run's best weights to `out/name/version` and return that folder.
 
-    `scores` are answers of `echocast verify --json`; the card shows them and the manifest keeps them.
+    `scores` are answers of `echocast verify --json`; the card shows them and the manifest keeps them. `field_files`:
+    see `write_package`.
 
     Raises:
         InputError: the run has no best weights or is damaged, the version exists (versions never change), or scores are
@@ -52,7 +54,7 @@ def build_package(
         "training": _training(run, trained, archives),
         "scores": tuple(_scores_of(answers)),
     }
-    return write_package(trained.net, described, out, scores=answers)
+    return write_package(trained.net, described, out, scores=answers, field_files=field_files)
 
 
 class TrainedRun(NamedTuple):

@@ -57,13 +57,19 @@ class GraphSession(ABC):
         self.device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
         self.reads = [item.name for item in session.get_inputs() if item.name in INPUTS]
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+        self.bounded = self.metadata.get("bounded", "yes") == "yes"
 
     @abstractmethod
     def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
-        """Yield the `leads` frames [c, y, x] that follow.
+        """Yield the `leads` frames [c, y, x] that follow; none exceeds `ceiling`.
 
-        Nothing exceeds `ceiling`, neither in an answer nor where the graph reads its own answer.
+        Nor does what a bounded graph reads of its own answers; an unbounded one reads them as they were.
         """
+
+    def _next(self, answer: FloatArray, ceiling: float) -> tuple[FloatArray, FloatArray]:
+        """What is forecast, and what the graph reads next."""
+        capped = np.minimum(answer, np.float32(ceiling))
+        return capped, capped if self.bounded else answer
 
     def _tiles(self, shape: tuple[int, int], stride: int) -> list[Tile]:
         """The tiles of a domain; one where the graph is of one fixed grid."""
@@ -102,9 +108,9 @@ class OneStepSession(GraphSession):
                 **({} if observed.fields is None else {FIELDS: observed.fields[index]}),
             }
             answer = self._blended(read, tiles, lambda tile, feeds: self._step(bindings[tile], feeds))
-            frame = np.minimum(answer, np.float32(ceiling))
+            forecast, frame = self._next(answer, ceiling)
             if index >= newest:
-                yield frame
+                yield forecast
 
     def _bind(self, tile: Tile) -> ort.IOBinding:
         """A binding whose states are zeros on the device."""
@@ -153,9 +159,9 @@ class WholeSession(GraphSession):
         for first in range(0, leads, count):
             fields = {} if observed.fields is None else {FIELDS: observed.fields[first : first + count]}
             answer = self._blended({FRACTION: data, VALID: known, **fields}, tiles, self._answer)
-            data = np.minimum(answer, np.float32(ceiling))
+            forecast, data = self._next(answer, ceiling)
             known = np.broadcast_to(known[-1:], known.shape)
-            yield from data[: leads - first]
+            yield from forecast[: leads - first]
 
     def _answer(self, tile: int, feeds: Feeds) -> FloatArray:
         (answer,) = self.session.run(["next"], dict(feeds))

@@ -33,12 +33,25 @@ METRICS = ("csi", "pod", "far", "bias")
     "--protocol", "protocol_name", type=click.Choice(list(PROTOCOLS)), default="nowcast-60", show_default=True
 )
 @click.option("--packages", type=click.Path(path_type=Path), help="A folder of more packages, as NAME/VERSION.")
+@click.option(
+    "--fields",
+    type=click.Path(path_type=Path),
+    envvar="ECHOCAST_FIELDS",
+    help="A folder of exogenous fields, as NAME.nc, for models that read any.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(models: tuple[str, ...], folder: Path, protocol_name: str, packages: Path | None, as_json: bool) -> None:
+def verify(
+    models: tuple[str, ...],
+    folder: Path,
+    protocol_name: str,
+    packages: Path | None,
+    fields: Path | None,
+    as_json: bool,
+) -> None:
     """Score MODELS (names, NAME@VERSION, or a package's folder) by threshold and lead time, in one table."""
     archive = Archive(folder)
     catalog = catalog_with(packages)
-    predictors = [_predictor(name, catalog) for name in models]
+    predictors = [_predictor(name, catalog, fields) for name in models]
     protocol = PROTOCOLS[protocol_name]
     console = Console(stderr=True)
     with console.status("verifying") if console.is_terminal else nullcontext():
@@ -79,11 +92,10 @@ def verify(models: tuple[str, ...], folder: Path, protocol_name: str, packages: 
         Console().print(table)
 
 
-def _predictor(name: str, catalog: Catalog) -> Predictor:
+def _predictor(name: str, catalog: Catalog, fields: Path | None) -> Predictor:
     folder = Path(name)
-    if folder.is_dir():
-        return load_predictor(info_of(read_manifest(folder), folder))
-    return load_predictor(catalog.find(name))
+    info = info_of(read_manifest(folder), folder) if folder.is_dir() else catalog.find(name)
+    return load_predictor(info, fields)
 
 
 def _weights_digest(predictor: Predictor) -> str | None:

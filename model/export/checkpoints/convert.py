@@ -135,6 +135,8 @@ def _state_dict(kept: Any, path: Path) -> dict[str, Tensor]:  # noqa: ANN401  wh
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
     for key, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise InputError(f"{key} is no dense tensor", where=str(path), mend="Save the weights as dense tensors")
         if not torch.isfinite(tensor).all():
             raise InputError(
                 f"{key} holds numbers that are not finite", where=str(path), mend="Take another checkpoint"

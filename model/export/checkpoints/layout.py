@@ -89,6 +89,8 @@ class Theirs:
         weight = self.take(f"{first}.weight")
         if weight is None:
             return None
+        if weight.ndim != 4:
+            raise InputError(f"{first}.weight has shape {tuple(weight.shape)}, a convolution's has four dimensions")
 
         def optional(name: str) -> Tensor | None:
             return self.take(name) if self.has(name) else None

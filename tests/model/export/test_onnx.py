@@ -11,7 +11,7 @@ from model.core.catalog import Catalog
 from model.export.onnx import export_graph, largest_difference, parity
 from model.nets.forecaster import ForecasterConfig, Frames, RecurrentForecaster, forecaster, load_forecaster
 from model.nets.networks import IN_MS_RNN
-from model.runtime.onnx import FRACTION, VALID, OneStepSession, WholeSession, open_session
+from model.runtime.onnx import FRACTION, VALID, Observed, OneStepSession, WholeSession, open_session
 from tests.model.nets.small import CONFIGS, CONTEXT, network
 
 STEPS = 20 - CONTEXT + 1
@@ -37,6 +37,9 @@ def of_rain(name):
             parameter.mul_(0.7 if recurrent and net.config.net.layer_norm else 1.2)
         for parameter in output.parameters():  # zero at first, which would hide all else
             parameter.normal_(std=0.1)
+        for part, parameter in net.named_parameters():
+            if "action" in part:
+                parameter.mul_(4)
     return net.eval()
 
 
@@ -47,6 +50,32 @@ def test_one_file_answers_like_torch_on_two_grids(name, tmp_path):
     side = max(8, 2 * net.config.net.stride)
     for shape in ((side, side), (side, 3 * side // 2)):
         assert largest_difference(net, path, steps=STEPS, shape=shape, frames=CONTEXT) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["action-predrnn", "action-predrnn-v2"])
+def test_the_comparison_sees_fields_of_another_time(name, tmp_path):
+    net, path = of_rain(name), tmp_path / "model.onnx"
+    export_graph(net, path)
+    step = net.stack.step
+    shifted = iter(torch.randn(CONTEXT + STEPS, 1, net.config.fields, 16, 16))
+    net.stack.step = lambda frame, state, conditions, fields: step(frame, state, conditions, next(shifted))
+    assert largest_difference(net, path, steps=STEPS, shape=(16, 16), frames=CONTEXT) > 1e-3
+
+
+def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
+    """Whatever ceiling the forecast has: what is above it is read again all the same."""
+    torch.manual_seed(2)
+    small = network("predrnn").config
+    net = forecaster(replace(small, residual=False, bounded=False)).eval()
+    torch.nn.init.normal_(net.stack.embedding.output.weight, std=0.5)
+    export_graph(net, tmp_path / "model.onnx")
+    data = np.random.default_rng(3).random((CONTEXT, 1, 16, 16), dtype=np.float32)
+    observed = Observed(data=data, known=np.ones_like(data), step_minutes=5.0)
+    with torch.no_grad():
+        raw = net(Frames(torch.from_numpy(data)[None], torch.ones(1, CONTEXT, 1, 16, 16), torch.tensor([5.0])), 5)[0]
+    served = np.stack(list(open_session(tmp_path / "model.onnx").run(observed, 5, ceiling=0.01)))
+    assert raw.max() > 0.02
+    assert np.abs(served - np.minimum(raw.numpy(), np.float32(0.01))).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", ["ms-trajgru in MS-RNN", "ms-predrnn in MS-RNN"])

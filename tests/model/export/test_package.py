@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from click.testing import CliRunner
 
 from model.commands import models
@@ -30,7 +31,7 @@ def one_thread(monkeypatch):
     monkeypatch.setenv("ECHOCAST_THREADS", "1")
 
 
-def packed(config, folder, **fields):
+def packed(config, folder, field_files=(), **fields):
     """What the catalogue knows of a package of this network, untrained but loud."""
     torch.manual_seed(1)
     net = forecaster(config)
@@ -47,7 +48,7 @@ def packed(config, folder, **fields):
         "time_step": TimeStepRange(min_minutes=1, max_minutes=60),
         "licence": "MIT",
     }
-    written = write_package(net, described | fields, folder)
+    written = write_package(net, described | fields, folder, field_files=field_files)
     return info_of(read_manifest(written), written)
 
 
@@ -125,6 +126,18 @@ def test_exogenous_fields_reach_the_network_at_their_times(tmp_path):
     evening = replace(morning, times=morning.times + np.timedelta64(9, "h"))
     forecasts = [nowcast(frames, predictor, 3).rain_rate for frames in (morning, evening)]
     assert np.nanmax(np.abs(forecasts[0] - forecasts[1])) > 0.01
+
+
+def test_a_field_that_never_changes_travels_with_the_package(tmp_path):
+    conditioned = replace(CONFIGS["action-predrnn"], fields=1, residual=True)
+    lon, lat = np.linspace(-180, 180, 73), np.linspace(-90, 90, 37)
+    heights = xr.DataArray(np.full((37, 73), 0.7), {"lat": lat, "lon": lon}, ("lat", "lon"), name="height")
+    heights.to_netcdf(tmp_path / "orography.nc")
+    with pytest.raises(InputError, match="reads no field winds"):
+        packed(conditioned, tmp_path, [tmp_path / "winds.nc"], fields=("orography",))
+    info = packed(conditioned, tmp_path, [tmp_path / "orography.nc"], fields=("orography",))
+    (tmp_path / "orography.nc").unlink()
+    assert nowcast(storms(), load_predictor(info), 1).rain_rate.shape[0] == 1
 
 
 def test_fields_that_are_absent_or_not_named_are_told(tmp_path):
