@@ -36,7 +36,7 @@ class WindowSource(Protocol):
         """What they are: forecasts of rain are scored by CSI, those of other frames by MSE, MAE, SSIM and PSNR."""
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
-        """Endless batches of `batch` windows."""
+        """Endless batches of `batch` windows, by `rng` alone: the loop asks anew for each, with an rng of its own."""
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
         """About `count` windows, or all there are, in batches of at most `batch`: the same for the same seed."""
@@ -58,7 +58,9 @@ class Holdout:
 class RadarWindows:
     """Windows of radar archives, each of one archive and one time step, and exogenous `fields` by name beside them.
 
-    `cache_folder` keeps the decoded frames. `fields_folder`: where fields lie that come from files.
+    `cache_folder` keeps the decoded frames. `fields_folder`: where fields lie that come from files. Windows are turned
+    and mirrored at random, and each field with them, as a scalar. Components of a vector, such as wind to the east and
+    to the north, would have to be turned into each other, and that cannot be switched off: give its length instead.
 
     Raises:
         TooFewFrames: an archive is too short.
@@ -128,8 +130,8 @@ class RadarWindows:
 def source_from(text: str, *, cache_folder: Path, context: int | None = None, leads: int | None = None) -> WindowSource:
     """The data set that `moving-mnist`, `moving-mnist:PATH`, `kth:DIR` or `taxibj:PATH` names; see docs/datasets.md.
 
-    `context`, `leads`: frames in and out, where they are not those of the papers (10 and 10; for KTH 10 and 10 in
-    training, 20 held out; for TaxiBJ 4 and 4). `cache_folder` keeps decoded videos.
+    `context`, `leads`: frames in, and out in training, where they are not those of the papers (10 and 10; for TaxiBJ 4
+    and 4). Held-out windows have as many, but those of KTH always 20 out. `cache_folder` keeps decoded videos.
 
     Raises:
         InputError: there is no such data set, its files are not there, or they hold something else.
@@ -138,7 +140,7 @@ def source_from(text: str, *, cache_folder: Path, context: int | None = None, le
     if name == "moving-mnist" and (path or text == name):
         return moving_mnist(Path(path) if path else None, context=context or 10, leads=leads or 10)
     if name == "kth" and path:
-        return KTH(Path(path), cache_folder, context=context or 10, leads=leads or 10, held_out_leads=leads or 20)
+        return KTH(Path(path), cache_folder, context=context or 10, leads=leads or 10)
     if name == "taxibj" and path:
         return TaxiBJ(Path(path), context=context or 4, leads=leads or 4)
     raise InputError(

@@ -16,7 +16,10 @@ from model.nets.forecaster import Frames
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Context and target frames of a batch in one sequence: 0 where nothing is known; the first `context` are read."""
+    """Context and target frames of a batch in one sequence: 0 where nothing is known; the first `context` are read.
+
+    What a frame holds is `frames.known`; where an answer is held to it is `scored`.
+    """
 
     frames: Frames
     context: int
@@ -32,9 +35,16 @@ class Batch:
         return self.frames.data[:, self.context :]
 
     @property
+    def scored(self) -> Tensor:
+        """[b, t, 1, y, x]: 1 where an answer is held to a frame."""
+        # A target pixel counts only where the newest frame holds data: elsewhere a forecast of ours says "not known".
+        known = self.frames.known
+        return torch.cat([known[:, : self.context], known[:, self.context :] * known[:, self.context - 1, None]], dim=1)
+
+    @property
     def target_known(self) -> Tensor:
         """[b, leads, 1, y, x]: 1 where a forecast is held to the target."""
-        return self.frames.known[:, self.context :]
+        return self.scored[:, self.context :]
 
     @property
     def newest(self) -> Tensor:
@@ -43,26 +53,24 @@ class Batch:
 
 
 def collate(windows: Sequence[Window], device: torch.device) -> Batch:
-    """Windows as one batch; leads that no window reaches are left out."""
+    """Windows as one batch; leads after the last one that a window reaches are left out."""
     context = np.stack([window.context for window in windows])
     target = np.stack([window.target for window in windows])
-    reached = int(np.isfinite(target).any(axis=(0, 2, 3, 4)).sum())
-    data = np.concatenate([context, target[:, : max(1, reached)]], axis=1)
-    read = context.shape[1]
-    known = np.isfinite(data).all(axis=2, keepdims=True).astype(np.float32)
-    # A target pixel counts only where the newest frame holds data: elsewhere a forecast of ours says "not known".
-    known[:, read:] *= known[:, read - 1 : read]
+    reached = np.flatnonzero(np.isfinite(target).any(axis=(0, 2, 3, 4)))
+    leads = int(reached[-1]) + 1 if reached.size else 1
+    data = np.concatenate([context, target[:, :leads]], axis=1)
+    held = np.isfinite(data).all(axis=2, keepdims=True)
 
     def tensor(array: FloatArray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
     frames = Frames(
-        data=tensor(np.nan_to_num(data)),
-        known=tensor(known),
+        data=tensor(np.where(held, data, np.float32(0))),
+        known=tensor(held.astype(np.float32)),
         step_minutes=tensor(np.array([window.step_minutes for window in windows], np.float32)),
         fields=_fields(windows, device),
     )
-    return Batch(frames=frames, context=read)
+    return Batch(frames=frames, context=context.shape[1])
 
 
 def _fields(windows: Sequence[Window], device: torch.device) -> Tensor | None:

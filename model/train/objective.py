@@ -64,8 +64,8 @@ def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss) -> Tensor:
 
 def _frame_loss(net: Forecaster, unrolled: Unrolled, batch: Batch, loss: FrameLoss) -> Tensor:
     first = 1 if loss.over == "all" else batch.context
-    true, known = batch.frames.data[:, first:], batch.frames.known[:, first:]
-    answers = torch.where(known.bool(), unrolled.frames[:, first - 1 :], true)  # no error where the truth is not known
+    true, scored = batch.frames.data[:, first:], batch.scored[:, first:]
+    answers = torch.where(scored.bool(), unrolled.frames[:, first - 1 :], true)  # no error where the truth is not known
     total = mean_squared_error(answers, true) if loss.error == "mse" else frame_loss(answers, true)
     if loss.decoupling and isinstance(net, RecurrentForecaster) and net.stack.decouple is not None:
         cosine = decoupling_loss(unrolled.increments, net.stack.decouple, reduce=loss.decoupling_reduce)

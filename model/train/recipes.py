@@ -67,10 +67,11 @@ class Optimiser:
 class Recipe:
     """Everything that decides a training run, but the data and the time it is given.
 
-    `windows`: its context and leads hold for every data set, the rest for radar archives, as does `holdout`. `fields`:
-    exogenous fields by name (`model.runtime.fields`). `sampling`: where a recurrent network reads true frames in
-    training; None: the context, and nothing after. `chosen_by_mm_h`: the best weights for rain have the highest mean
-    ratio of CSI to persistence's at these thresholds; for other frames, the lowest MSE.
+    `windows`: its context and leads hold for training on every data set, which itself decides how many leads it holds
+    out; the rest is for radar archives, as is `holdout`. `fields`: exogenous fields by name (`model.runtime.fields`).
+    `sampling`: where a recurrent network reads true frames in training; None: the context, and nothing after.
+    `chosen_by_mm_h`: the best weights for rain have the highest mean ratio of CSI to persistence's at these thresholds;
+    for other frames, the lowest MSE.
     """
 
     name: str
@@ -172,6 +173,16 @@ def mnist_small(
     )
 
 
+def taxibj_small() -> Recipe:
+    """PredRNN for TaxiBJ on two cores: two channels, 4 frames in and 4 out."""
+    base = mnist_small(PLAIN, "taxibj-predrnn", decoupling=0.0, sampling=SCHEDULED)
+    return replace(
+        base,
+        forecaster=replace(base.forecaster, channels=2),
+        windows=WindowConfig(context=4, leads=4, lagrangian=False),
+    )
+
+
 def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe:
     """TAU for Moving MNIST on two cores; without its regularisation where `divergence` is 0.
 
@@ -199,15 +210,23 @@ OPENSTL: Final = replace(AUTHORS, learning_rate=1e-3, schedule="one-cycle", fina
 
 
 def in_ms_rnn(network: str) -> Recipe:
-    """A network of MS-RNN's comparison in its settings for Moving MNIST: 20 epochs of 10 000 sequences."""
+    """A network of MS-RNN's comparison in its settings for Moving MNIST: 20 epochs of 10 000 sequences.
+
+    PredRNN-V2 is trained with reverse scheduled sampling, the others with scheduled sampling. MS-RNN counts the former
+    in epochs; here it goes by the iteration.
+    """
     net = IN_MS_RNN[network]()
     iterations = 50_000
+    sampling: Sampling = ScheduledSampling(rate=1 / iterations, stop=iterations, of=iterations)
+    if net.decoupled:
+        third = iterations / 3
+        sampling = ReverseScheduledSampling(constant_until=third, stop=2 * third, alpha=third / 5, of=iterations)
     return Recipe(
         name=f"ms-rnn/{network}",
         forecaster=video(net),
         windows=TEN_TO_TEN,
         loss=FrameLoss(error="mse+mae", decoupling=0.01 if net.decoupled else 0.0, decoupling_reduce="sum"),
-        sampling=ScheduledSampling(rate=1 / iterations, stop=iterations, of=iterations),
+        sampling=sampling,
         optimiser=AUTHORS,
         iterations=iterations,
         batch=4,
@@ -218,7 +237,13 @@ def in_ms_rnn(network: str) -> Recipe:
 def by_authors(
     network: str, learning_rate: float, *, decoupling: float = 0.0, sampling: Sampling = SCHEDULED
 ) -> Recipe:
-    """A recurrent network in its authors' settings for Moving MNIST."""
+    """A recurrent network in its authors' settings for Moving MNIST.
+
+    Not as published: the authors' codes take a second optimiser step per iteration, on the sequence in reverse; here
+    there is one step, on the sequence as it is. Weights begin as PyTorch's layers do; the codes in TensorFlow
+    (PredRNN++, MIM) begin with small uniform ones. MotionRNN's repository has settings for Human3.6M only (4 frames in,
+    4 out, three channels): its learning rate, batch and sampling are used here.
+    """
     return Recipe(
         name=f"moving-mnist/{network}",
         forecaster=video(AS_PUBLISHED[network]()),
@@ -273,6 +298,7 @@ RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
         "mnist-tau": partial(mnist_tau, "mnist-tau", divergence=0.1),
         "mnist-tau-plain": partial(mnist_tau, "mnist-tau-plain", divergence=0.0),
         "mnist-tau-sum": partial(mnist_tau, "mnist-tau-sum", divergence=0.1 * 64 * 64),
+        "taxibj-predrnn": taxibj_small,
         "moving-mnist/convlstm": partial(
             by_openstl, "convlstm", FrameLoss(), learning_rate=5e-4, sampling=replace(SCHEDULED, of=125_000)
         ),
@@ -287,4 +313,5 @@ RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
         **{f"ms-rnn/{network}": partial(in_ms_rnn, network) for network in IN_MS_RNN},
     }
 )
-"""Recipes by name: `moving-mnist/` as published, `ms-rnn/` in MS-RNN's settings, `mnist-` small ones for two cores."""
+"""Recipes by name: `moving-mnist/` as published but for what `by_authors` says, `ms-rnn/` in MS-RNN's settings,
+`mnist-` and `taxibj-` small ones for two cores."""

@@ -68,12 +68,13 @@ def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe) -> d
 def frame_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe) -> dict[str, float]:
     """MSE, MAE (summed over a frame), PSNR and SSIM of the held-out windows, means over leads; see `model.metrics`.
 
-    `ratio` is the MSE over persistence's: 1 is no better than the newest frame, 0 without error.
+    Forecasts are clipped to [0, 1] first, as MS-RNN and OpenSTL do. `ratio` is the MSE over persistence's: 1 is no
+    better than the newest frame, 0 without error.
     """
     sums = dict.fromkeys([*FRAME_SCORES, "still"], 0.0)
     for batch in held_out:
         truth = batch.target.cpu().numpy()
-        forecast = _where_known(batch, forecast_of(net, batch, recipe))
+        forecast = _where_known(batch, forecast_of(net, batch, recipe).clamp(0, 1))
         for name, score in FRAME_SCORES.items():
             sums[name] += float(score(forecast, truth).mean()) * len(truth)
         still = _where_known(batch, batch.newest.expand_as(batch.target))

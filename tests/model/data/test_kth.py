@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import InputError, TooFewFrames
-from model.data.kth import clip_starts
+from model.data.kth import KTH, clip_starts
 from model.data.sources import source_from
 
 
@@ -40,7 +40,7 @@ def levels(window):
 def test_videos_of_the_site_train_and_test_by_person(tmp_path):
     avi(tmp_path / "kth/boxing/person16_boxing_d1_uncomp.avi", 25)
     avi(tmp_path / "kth/person17_boxing_d1_uncomp.avi", 35)
-    source = source_from(f"kth:{tmp_path / 'kth'}", cache_folder=tmp_path / "cache")
+    source = source_from(f"kth:{tmp_path / 'kth'}", cache_folder=tmp_path / "cache", context=10, leads=10)
     window = next(source.training(np.random.default_rng(0), 1))[0]
     assert window.context.shape == (10, 1, 128, 128)
     assert window.target.shape == (10, 1, 128, 128)
@@ -113,7 +113,7 @@ def test_what_is_not_a_video_is_named(tmp_path):
 
 def test_with_test_persons_only_there_is_nothing_to_train_on(tmp_path):
     pictures(tmp_path / "person20_boxing_d1_uncomp", range(1, 9))
-    source = source_from(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=2)
+    source = KTH(tmp_path, tmp_path / "cache", context=2, leads=2, held_out_leads=2)
     assert len(source.held_out(0, 8, 8)[0]) == 2
     with pytest.raises(TooFewFrames, match="persons 1 to 16"):
         source.training(np.random.default_rng(0), 1)

@@ -94,6 +94,9 @@ def test_the_official_test_sequences_are_held_out_in_their_order(tmp_path):
             assert np.round(frames[:, 0, 0, 0] * 255).tolist() == [10 * t + number for t in range(20)]
     folder = source_from(f"moving-mnist:{tmp_path}", cache_folder=tmp_path)
     assert brightnesses(next(folder.training(np.random.default_rng(0), 2))) <= set(range(100, 110))
+    digest = folder.provenance().digest
+    (tmp_path / "mnist_test_seq.npy").unlink()
+    assert source_from(f"moving-mnist:{tmp_path}", cache_folder=tmp_path).provenance().digest != digest
     some = folder.held_out(7, 2, 2)
     assert len(some) == 1
     assert np.array_equal(some[0][0].context, folder.held_out(7, 2, 2)[0][0].context)

@@ -118,11 +118,15 @@ def test_a_run_is_not_overwritten_but_resumed(run, archive, folder):
     assert kept["iteration"] == 25
 
 
-def test_a_checkpoint_of_another_network_is_refused(run, archive, folder):
+def test_a_run_of_another_recipe_is_not_resumed(run, archive, folder):
     shutil.copytree(folder / "run", folder / "other")
-    code, _, err = run("train", "ms-predrnn", "--archive", archive, "--out", folder / "other", "--resume")
+    words = ("--archive", archive, "--out", folder / "other", "--resume")
+    code, _, err = run("train", "ms-predrnn", *words)
     assert code == 2
-    assert "not a checkpoint of this recipe" in err
+    assert "name was ms-predrnn-tiny, is ms-predrnn" in err
+    code, _, err = run("train", "ms-predrnn-tiny", *words, "--batch", 3, "--iterations", 30)
+    assert code == 2
+    assert "another recipe: batch was 2, is 3. " in err
 
 
 def test_training_without_an_archive_says_how_to_make_one(run, folder):
@@ -154,12 +158,16 @@ def test_training_lowers_the_loss(archive, folder):
     from model.train.loop import train
     from model.train.recipes import ms_predrnn_tiny
 
+    class SameWindows(RadarWindows):  # windows differ more than 60 iterations can lower the loss
+        def training(self, rng, batch):
+            return super().training(np.random.default_rng(0), batch)
+
     losses = []
     recipe = replace(ms_predrnn_tiny(), iterations=60, batch=4)
     train(
         recipe,
-        RadarWindows([Archive(archive)], recipe.windows, recipe.holdout, folder / "cache"),
+        SameWindows([Archive(archive)], recipe.windows, recipe.holdout, folder / "cache"),
         folder / "longer",
         report=lambda _, scores: losses.append(scores["loss"]) if "loss" in scores else None,
     )
-    assert np.mean(losses[-15:]) < 0.97 * np.mean(losses[:5])
+    assert np.mean(losses[-15:]) < 0.9 * np.mean(losses[:5])

@@ -1,6 +1,7 @@
 """The loop over every kind of network and curriculum, on a few Moving MNIST windows."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from model.nets.forecaster import forecaster
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling, ScheduledSampling
 from model.train.batch import collate
-from model.train.loop import BEST, LAST, LOG, learning_rate, train
+from model.train.loop import BEST, LAST, LOG, PROVENANCE, learning_rate, train
 from model.train.objective import loss_of, true_frames
 from model.train.recipes import RECIPES, FrameLoss, Optimiser, RainLoss, video
 from model.train.validation import validate
@@ -118,6 +119,108 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(windows, tmp_pa
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
 
 
+class DrawnWindows:
+    """A source that draws anew for every batch, and keeps what it drew."""
+
+    channels = 1
+    kind = "frames"
+
+    def __init__(self, digest="a"):
+        self.source = moving_mnist(context=3, leads=3)
+        self.digest = digest
+        self.drawn = []
+
+    def training(self, rng, batch):
+        for windows in self.source.training(rng, batch):
+            self.drawn.append(windows[0].context.tobytes())
+            yield windows
+
+    def held_out(self, seed, batch, count):
+        return self.source.held_out(0, batch, count)
+
+    def provenance(self):
+        return replace(self.source.provenance(), digest=self.digest)
+
+
+def test_a_resumed_run_sees_the_windows_that_an_uninterrupted_one_does(tmp_path):
+    recipe = small("mnist-predrnn", iterations=4, validate_every=2)
+    source = DrawnWindows()
+    whole, _ = trained(recipe, source, tmp_path / "whole")
+    assert len(set(source.drawn)) == len(source.drawn) >= 4  # and no window twice
+
+    def interrupt(iteration, scores):
+        if iteration == 3 and "loss" in scores:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, DrawnWindows(), tmp_path / "parts", report=interrupt)
+    resumed = DrawnWindows()
+    rest, _ = trained(recipe, resumed, tmp_path / "parts", resume=True)
+    assert resumed.drawn[:2] == source.drawn[2:4]
+    assert rest == pytest.approx(whole[2:], rel=1e-6)
+
+
+def test_a_run_is_resumed_with_its_recipe_and_its_data_only(tmp_path):
+    recipe = small("mnist-predrnn", iterations=1)
+    train(recipe, DrawnWindows(), tmp_path)
+    slower = replace(recipe, optimiser=replace(recipe.optimiser, learning_rate=1e-4))
+    for changed, source, said in (
+        (slower, DrawnWindows(), r"another recipe: optimiser\.learning_rate was 0\.001, is 0\.0001\."),
+        (replace(recipe, sampling=None), DrawnWindows(), r"another recipe: sampling was .*, is None"),
+        (recipe, DrawnWindows(digest="b"), "other data: its digest differ"),
+    ):
+        with pytest.raises(InputError, match=said):
+            train(changed, source, tmp_path, resume=True)
+    train(replace(recipe, iterations=2), DrawnWindows(), tmp_path, resume=True)
+    assert torch.load(tmp_path / LAST, weights_only=True)["iteration"] == 2
+    (tmp_path / PROVENANCE).unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        train(recipe, DrawnWindows(), tmp_path, resume=True)
+
+
+def test_there_must_be_a_run_to_resume(windows, tmp_path):
+    with pytest.raises(InputError, match=r"nothing to resume: no last\.pt"):
+        train(small("mnist-predrnn"), windows, tmp_path / "new", resume=True)
+
+
+DAMAGED = {
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"garbage"),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    "another object": lambda path: torch.save([1, 2], path),
+    "a number": lambda path: torch.save(3, path),
+    "no iteration": lambda path: torch.save(
+        {name: value for name, value in torch.load(path, weights_only=True).items() if name != "iteration"}, path
+    ),
+    "other weights": lambda path: torch.save({"net": {"weight": torch.zeros(2)}}, path),
+}
+
+
+@pytest.fixture(scope="module")
+def short_run(windows, tmp_path_factory):
+    out = tmp_path_factory.mktemp("short")
+    train(small("mnist-predrnn", iterations=1), windows, out)
+    return out
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_checkpoint_is_named(damage, short_run, windows, tmp_path):
+    run = shutil.copytree(short_run, tmp_path / "run")
+    damage(run / LAST)
+    with pytest.raises(InputError, match="not a checkpoint of this recipe") as caught:
+        train(small("mnist-predrnn", iterations=1), windows, run, resume=True)
+    assert caught.value.where == str(run / LAST)
+
+
+def test_a_run_without_best_weights_does_not_end_as_if_it_had_some(tmp_path):
+    recipe = small("mnist-predrnn", iterations=1)
+    thrown = replace(recipe, optimiser=Optimiser(learning_rate=1e36, schedule="constant", ema_decay=0.0))
+    with pytest.raises(InputError, match="never a number"):
+        train(thrown, DrawnWindows(), tmp_path / "run")
+    with pytest.raises(InputError, match="the time was over"):
+        train(recipe, DrawnWindows(), tmp_path / "hasty", minutes=1e-12)
+
+
 def test_the_best_weights_have_the_least_error(windows, tmp_path):
     recipe = small("mnist-predrnn", iterations=3, validate_every=1)
     # The rate is right at first; then it throws the weights far away.
@@ -216,6 +319,41 @@ def test_leads_that_no_window_reaches_are_left_out():
     assert batch.leads == 2
 
 
+def test_a_lead_without_data_before_others_is_kept():
+    target = np.full((5, 1, 8, 8), np.nan, np.float32)
+    target[0], target[2] = 0.25, 0.75
+    batch = collate([Window(context=np.zeros((3, 1, 8, 8), np.float32), target=target, step_minutes=5.0)], CPU)
+    assert batch.target[0, :, 0, 0, 0].tolist() == [0.25, 0.0, 0.75]
+    assert batch.target_known[0, :, 0, 0, 0].tolist() == [1, 0, 1]
+
+
+def test_what_is_read_is_known():
+    rng = np.random.default_rng(0)
+    context, target = (rng.uniform(0.1, 1, (3, 2, 4, 4)).astype(np.float32) for _ in "ct")
+    context[2, :, 0, 0] = np.nan  # the target is known there, and read, but no forecast is held to it
+    target[1, 0, 1, 1] = np.nan  # of one channel only
+    target[1, 0, 2, 2] = np.inf
+    batch = collate([Window(context=context, target=target, step_minutes=5.0)], CPU)
+    data, known = batch.frames.data[0], batch.frames.known[0]
+    assert torch.equal((data != 0).all(dim=1, keepdim=True).float(), known)
+    assert torch.equal((data != 0).any(dim=1, keepdim=True).float(), known)
+    assert known[3, 0, 0, 0] == 1
+    assert known[4, 0].sum() == 14
+    assert batch.target_known[0, :, 0, 0, 0].tolist() == [0, 0, 0]
+
+
+def test_an_answer_is_held_to_the_target_only_where_the_newest_frame_holds_data(windows):
+    recipe = small("mnist-predrnn")
+    [window] = windows.held_out(0, 1, 1)[0]
+    window.context[2, :, :32] = np.nan
+    net = forecaster(recipe.forecaster)
+    losses = []
+    for unseen in (0.0, 1.0):
+        window.target[:, :, :32] = unseen
+        losses.append(loss_of(net, collate([window], CPU), recipe).item())
+    assert losses[0] == losses[1] > 0
+
+
 def test_a_target_counts_where_the_newest_frame_holds_data():
     context, target = (np.full((3, 1, 2, 2), 0.5, np.float32) for _ in "ct")
     context[2, 0, 0, 0] = context[0, 0, 0, 1] = target[1, 0, 1, 1] = np.nan
@@ -250,6 +388,26 @@ def test_persistence_has_the_ratio_one(windows):
         for window in shown
     ]
     assert scores["mse"] == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_forecasts_are_clipped_before_they_are_scored(windows):
+    recipe = small("mnist-predrnn")
+    net = forecaster(recipe.forecaster).eval()
+    assert not net.config.bounded
+    torch.nn.init.constant_(next(p for n, p in net.named_parameters() if n.endswith("output.bias")), 7.0)
+    batches = [collate(each, CPU) for each in windows.held_out(3, 2, 2)]
+    far = np.concatenate([batch.target.numpy() for batch in batches])
+    assert validate(net, batches, recipe, "frames")["mae"] == pytest.approx((1 - far).sum((2, 3, 4)).mean(), rel=1e-4)
+
+
+def test_predrnn_v2_of_ms_rnn_is_trained_with_reverse_scheduled_sampling():
+    for name, recipe in ((name, make()) for name, make in RECIPES.items() if name.startswith("ms-rnn/")):
+        n = recipe.iterations
+        if name in ("ms-rnn/predrnn-v2", "ms-rnn/ms-predrnn-v2"):
+            expected = ReverseScheduledSampling(constant_until=n / 3, stop=2 * n / 3, alpha=n / 15, of=n)
+        else:
+            expected = ScheduledSampling(rate=1 / n, stop=n, of=n)
+        assert recipe.sampling == expected, name
 
 
 @pytest.mark.parametrize(
