@@ -85,7 +85,12 @@ def convert(tensors: Mapping[str, Tensor], family: str, *, network: str = "", ch
     """
     theirs = Theirs(tensors)
     _of_family(tensors, family)
-    plan = PLANNERS[family](theirs, network, channels)
+    try:
+        plan = PLANNERS[family](theirs, network, channels)
+    except ValueError as error:
+        if theirs.unsized:
+            raise InputError(f"its keys do not fit: {theirs.unsized[0]} is missing, or no convolution's") from None
+        raise InputError(f"no network has these shapes ({error})") from None
     if network and network != plan.network:
         raise InputError(f"its keys are of {plan.network}, not of {network}", mend=f"Give --network {plan.network}")
     weights, origin = _follow(plan, theirs)

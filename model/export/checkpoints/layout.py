@@ -57,6 +57,7 @@ class Theirs:
         self.tensors = tensors
         self.used: set[str] = set()
         self.missing: list[str] = []
+        self.unsized: list[str] = []
         self.dropped: list[str] = []
 
     def take(self, key: str) -> Tensor | None:
@@ -69,7 +70,10 @@ class Theirs:
     def size(self, key: str, axis: int) -> int:
         """A side of the tensor; 0 where there is none, which its row will note."""
         tensor = self.tensors.get(key)
-        return tensor.shape[axis] if tensor is not None and tensor.ndim > axis else 0
+        if tensor is None or tensor.ndim <= axis:
+            self.unsized.append(key)
+            return 0
+        return tensor.shape[axis]
 
     def count(self, pattern: str) -> int:
         """How many of 0, 1, 2, ... stand in keys where `pattern` has its {}."""

@@ -274,6 +274,11 @@ def test_keys_that_do_not_fit_are_named():
         convert({**state, "cell_list.1.conv_m.0.weight": torch.zeros(3, 4, 5, 5)}, "predrnn-pytorch")
     with pytest.raises(InputError, match="13 rows"):
         convert({**state, "cell_list.1.conv_m.0.weight": torch.zeros(13, 4, 5, 5)}, "predrnn-pytorch")
+    with pytest.raises(InputError, match=r"cell_list\.0\.conv_h\.0\.weight is missing"):
+        convert(without(state, "cell_list.0.conv_h.0.weight"), "predrnn-pytorch")
+    even = torch.zeros(16, 4, 4, 4)
+    with pytest.raises(InputError, match=r"no network has these shapes.*kernel 4"):
+        convert({**state, "cell_list.0.conv_h.0.weight": even}, "predrnn-pytorch")
     with pytest.raises(InputError, match=r"conv_last\.weight is missing"):
         convert(without(state, "conv_last.weight"), "predrnn-pytorch")
 
