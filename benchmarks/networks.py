@@ -25,7 +25,7 @@ from benchmarks.page import replace_part, table
 THREADS = 2
 SIDE, TRAINING_SIDE = 128, 64
 CONTEXT, LEADS = 10, 10
-REPEATS = 5
+REPEATS = 3
 WHOLE = ("simvp-incepu", "simvp-gsta", "tau")
 
 
