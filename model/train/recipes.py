@@ -124,6 +124,18 @@ def ms_predrnn() -> Recipe:
     )
 
 
+def ms_predrnn_conditioned() -> Recipe:
+    """Action-conditioned MS-PredRNN for rain: hears the time of day and of the year; frames as they are."""
+    fields = ("solar-time", "season")
+    return replace(
+        ms_predrnn(),
+        name="ms-predrnn-conditioned",
+        forecaster=replace(_ms_predrnn_rain(hidden=32), fields=planes_of(fields)),
+        windows=WindowConfig(scale_db=3.0, lagrangian=False),
+        fields=fields,
+    )
+
+
 def ms_predrnn_tiny() -> Recipe:
     """Minutes on two cores, for tests and first tries; not for use."""
     return Recipe(
@@ -293,6 +305,7 @@ def _mnist_small_recipes() -> dict[str, Callable[[], Recipe]]:
 RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
     {
         "ms-predrnn": ms_predrnn,
+        "ms-predrnn-conditioned": ms_predrnn_conditioned,
         "ms-predrnn-tiny": ms_predrnn_tiny,
         **_mnist_small_recipes(),
         "mnist-tau": partial(mnist_tau, "mnist-tau", divergence=0.1),

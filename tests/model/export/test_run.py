@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import InputError
 from model.core.manifest import verify_package
 from model.data.moving_mnist import moving_mnist
@@ -102,7 +103,7 @@ def test_a_run_on_moving_mnist_becomes_a_package_that_is_no_model_of_rain(
     assert len(analysis["pictures"]) == pictures
     assert "of moving-mnist" in analysis["models"][0]["looked_at"]["what"]
 
-    code, out, err = echocast("export", folder, "--out", packages, "--version", 2)
+    code, out, err = echocast("export", folder, "--out", packages, "--name", DEFAULT_MODEL, "--version", 2)
     assert code == 2
     assert "Give another --name" in err
 
