@@ -28,6 +28,9 @@ CONTEXT, LEADS = 10, 10
 REPEATS = 3
 FEW_FRAMES = 3
 """That a graph reads to be timed: as many steps."""
+FIGURES = Path(__file__).with_name("networks.json")
+"""What was measured last, network by network."""
+
 WHOLE = ("simvp-incepu", "simvp-gsta", "tau")
 
 
@@ -174,6 +177,7 @@ def _cells(figures: Mapping[str, float]) -> tuple[str, str]:
 def main() -> None:
     """Measure everything and rewrite the table, or (with --task) one figure and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", help="Only these are measured anew; without any, all.")
     parser.add_argument("--task", choices=TASKS)
     parser.add_argument("--name")
     parser.add_argument("--folder", type=Path)
@@ -183,11 +187,12 @@ def main() -> None:
         figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(figures))
         return
-    collected: dict[str, dict[str, dict[str, float]]] = {}
+    collected: dict[str, dict[str, dict[str, float]]] = json.loads(FIGURES.read_text()) if asked.networks else {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in names():
+        for name in asked.networks or names():
             collected[name] = {task: measured(task, name, Path(folder)) for task in TASKS}
             print(name, json.dumps(collected[name]), file=sys.stderr)
+    FIGURES.write_text(json.dumps({name: collected[name] for name in names()}, indent=1) + "\n")
     machine = f"Measured on {time.strftime('%Y-%m-%d')}: {THREADS} threads, {platform.machine()}, CPU only."
     replace_part("cost", f"{machine}\n\n{cost_table(collected)}")
 
