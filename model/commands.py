@@ -31,7 +31,7 @@ FLOAT32_BYTES: Final = 4
 
 packages_option = click.option(
     "--packages",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="ECHOCAST_PACKAGES",
     help="A folder of more model packages, as NAME/VERSION.",
 )

@@ -27,7 +27,7 @@ from model.export.run import build_package
     "archives",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="What the run was trained on.",
+    help="What the run was trained on, where it did not keep it.",
 )
 @click.option(
     "--scores",

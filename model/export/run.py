@@ -143,6 +143,8 @@ def _described(trained: TrainedRun) -> dict[str, Any]:
     rain = trained.kind == "rain"
     architecture = network_name(trained.net.config)
     what = "growth and decay of rain along its motion" if trained.lagrangian else "the frames that follow"
+    if rain and not trained.lagrangian:
+        what = "the rain that follows"
     return {
         "summary": f"{architecture}, recipe {trained.name}: {what}.",
         "architecture": architecture,
@@ -156,13 +158,23 @@ def _described(trained: TrainedRun) -> dict[str, Any]:
 
 
 def _training(run: Path, trained: TrainedRun, archives: Sequence[Archive]) -> Training:
-    """What the weights come from: as the run kept it, unless the archives are given again."""
+    """What the weights come from: as the run kept it; of a run that kept nothing, by the archives.
+
+    Raises:
+        InputError: the archives are others than the run kept.
+    """
     kept = _kept_of(run)
-    if archives or not kept:
+    digest = "+".join(archive.digest() for archive in archives)
+    if archives and kept and digest != kept["digest"]:
+        raise InputError(
+            "the run was trained on other data than these archives",
+            where=str(run),
+            mend="Leave --archive out: the run knows what it was trained on",
+        )
+    if not kept:
         days = tuple(
             sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
         )
-        digest = "+".join(archive.digest() for archive in archives)
         sources = tuple(_source_of(archive) for archive in archives)
     else:
         digest, days, sources = kept["digest"], tuple(kept["days"]), tuple(kept["sources"])

@@ -89,7 +89,8 @@ def train(
                 click.echo(json.dumps({"iteration": iteration, **{k: round(v, 4) for k, v in scores.items()}}))
 
         best = run_training(chosen, source, out, resume=resume, minutes=minutes, report=report)
-    click.echo(f"Best weights in {best}. Make a package of them: echocast export {out}")
+    package = f"echocast export {out} --out ./packages --name NAME --version 1"
+    click.echo(f"Best weights in {best}. Make a package of them: {package}")
 
 
 def radar(archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_folder: Path | None) -> RadarWindows:

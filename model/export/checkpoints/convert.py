@@ -92,7 +92,11 @@ def convert(tensors: Mapping[str, Tensor], family: str, *, network: str = "", ch
             raise InputError(f"its keys do not fit: {theirs.unsized[0]} is missing, or no convolution's") from None
         raise InputError(f"no network has these shapes ({error})") from None
     if network and network != plan.network:
-        raise InputError(f"its keys are of {plan.network}, not of {network}", mend=f"Give --network {plan.network}")
+        fitting = plan.network
+        if family == "ms-rnn":  # plain and multi-scale have the same keys
+            plain = plan.network.removeprefix("ms-")
+            fitting = f"{plain} or --network ms-{plain}"
+        raise InputError(f"its keys are of {plan.network}, not of {network}", mend=f"Give --network {fitting}")
     weights, origin = _follow(plan, theirs)
     _nothing_left(theirs, plan)
     net = plan.net

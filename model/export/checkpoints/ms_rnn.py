@@ -133,7 +133,7 @@ def plan(theirs: Theirs, network: str, channels: int | None) -> Plan:
         raise InputError("its cells are of none of MS-RNN's seven networks", mend=f"They are: {', '.join(CELLS)}")
     if not network:
         raise InputError(
-            f"plain and multi-scale networks of MS-RNN have the same keys: {found} or ms-{found}?",
+            f"plain and multi-scale networks of MS-RNN have the same keys: it may be {found} or ms-{found}",
             mend=f"Give --network {found} or --network ms-{found}",
         )
     scales = MULTI_SCALE if network.startswith("ms-") else (1,) * layers

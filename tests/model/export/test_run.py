@@ -108,6 +108,15 @@ def test_a_run_on_moving_mnist_becomes_a_package_that_is_no_model_of_rain(
     assert "Give another --name" in err
 
 
+def test_what_a_run_was_trained_on_is_not_told_otherwise(echocast, run, tmp_path):
+    code, _, err = echocast("archive", "synth", tmp_path / "storms", "--frames", 3, "--size", 64)
+    assert code == 0, err
+    words = ("--out", tmp_path, "--name", "digits", "--version", 1, "--archive", tmp_path / "storms")
+    code, _, err = echocast("export", run, *words)
+    assert code == 2
+    assert "trained on other data than these archives" in err
+
+
 def test_a_run_keeps_what_its_frames_are(run):
     assert load_run(run).kind == "frames"
     kept = json.loads((run / "provenance.json").read_text())
