@@ -12,7 +12,7 @@ pytestmark = pytest.mark.parametrize("name", CONFIGS)
 
 
 def test_samples_of_a_batch_do_not_mix(name):
-    net = network(name)
+    net = network(name, loud=False)
     batch = frames(net, batch=3)
     with torch.no_grad():
         together = net(batch, LEADS)

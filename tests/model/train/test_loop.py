@@ -258,8 +258,13 @@ def test_the_sampling_schedule_changes_what_is_learned(windows, tmp_path):
     ):
         trained(small("mnist-predrnn", sampling=sampling, iterations=3), windows, tmp_path / name)
         results[name] = ema_of(tmp_path / name / LAST)
-    assert all(torch.equal(results["over"][key], value) for key, value in results["context"].items())
-    assert not all(torch.equal(results["all"][key], value) for key, value in results["context"].items())
+
+    def away(name):
+        """Mean distance of the weights from those that read the context alone; threads round differently."""
+        apart = [(results[name][key] - value).abs().flatten() for key, value in results["context"].items()]
+        return torch.cat(apart).mean().item()
+
+    assert away("all") > 10 * away("over")
 
 
 @pytest.mark.parametrize(
