@@ -17,7 +17,7 @@ def test_samples_of_a_batch_do_not_mix(name):
     with torch.no_grad():
         together = net(batch, LEADS)
         alone = [net(Frames(*(part if part is None else part[i : i + 1] for part in batch)), LEADS) for i in range(3)]
-    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert torch.allclose(together, torch.cat(alone), atol=1e-4)  # layer norms amplify rounding; mixing shows at 0.1
 
 
 def test_nothing_is_kept_from_one_sequence_for_the_next(name):
