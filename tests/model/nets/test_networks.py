@@ -94,3 +94,23 @@ def test_true_frames_are_read_where_they_are_asked_for(name):
     assert torch.allclose(free, alone, atol=1e-6)
     assert torch.allclose(taught, one_step, atol=1e-6)
     assert (taught - free).abs().max() > 1e-5
+
+
+def test_activation_checkpointing_gives_the_same_gradients_from_less_memory(name):
+    net = network(name).train()
+    if not isinstance(net, RecurrentForecaster):
+        pytest.skip("a whole-sequence network has no time steps to compute again")
+    gradients, kept = [], []
+    for net.checkpointed in (False, True):
+        net.zero_grad()
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.nbytes) or x, lambda x: x):
+            unrolled = net.unroll(frames(net, batch=2), CONTEXT, LEADS)
+        loss = (unrolled.frames - 0.5).square().sum()
+        if net.stack.decouple is not None:
+            loss = loss + decoupling_loss(unrolled.increments, net.stack.decouple)
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
+        kept.append(sum(sizes))
+    assert torch.allclose(*gradients, rtol=1e-4, atol=1e-5 * gradients[0].abs().max())
+    assert kept[1] < 0.35 * kept[0]
