@@ -49,7 +49,7 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
         }
         lengths = {"in_len": CONTEXT, "out_len": LEADS, "epoch": 1, "dataset": "HKO"}
         sampling = {"scheduled_sampling": False, "reverse_scheduled_sampling": False}
-        stand_in("config", cfg=types.SimpleNamespace(**settings, **lengths, **sampling))
+        stand_in("config", cfg=types.SimpleNamespace(**settings, **kinds, **lengths, **sampling))
         package("models", folder / "models")
         cell = from_file("models.ms_predrnn", folder / "models" / "ms_predrnn.py")
         model = from_file("model_of_ms_rnn", folder / "model.py")
