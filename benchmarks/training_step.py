@@ -40,13 +40,8 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
     def official() -> torch.nn.Module:
         torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
         sys.path.insert(0, str(folder))
-        settings = {
-            "LSTM_conv": torch.nn.Conv2d,
-            "CONV_conv": torch.nn.Conv2d,
-            "LSTM_layers": 6,
-            "lstm_hidden_state": HIDDEN,
-            "batch": batch,
-        }
+        settings = {"LSTM_layers": 6, "lstm_hidden_state": HIDDEN, "batch": batch}
+        kinds = dict.fromkeys(("LSTM_conv", "CONV_conv"), torch.nn.Conv2d)
         lengths = {"in_len": CONTEXT, "out_len": LEADS, "epoch": 1, "dataset": "HKO"}
         sampling = {"scheduled_sampling": False, "reverse_scheduled_sampling": False}
         stand_in("config", cfg=types.SimpleNamespace(**settings, **kinds, **lengths, **sampling))

@@ -140,7 +140,7 @@ class RecurrentForecaster(Forecaster):
         read = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
         return self.finished(read.answer, frame), read.state, read.increments
 
-    def _forgetful_step(self, *read: Any) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
+    def _forgetful_step(self, *read: Tensor | State | None) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
         """`step`, whose activations are not kept; nor is what it wrote to C and M, but for the decoupling loss."""
         answer, state, written = checkpoint(self.step, *read, use_reentrant=False, preserve_rng_state=False)
         return answer, state, written if self.stack.decouple is not None else []
