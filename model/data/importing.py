@@ -35,8 +35,8 @@ from model.readers.hko7 import DESCRIPTION
 JOURNAL: Final = "imported.jsonl"
 FILES_PER_WORKER: Final = 8
 """A process takes about a second to start: fewer files than this are not worth one."""
-BYTES_PER_PIXEL: Final = 32
-"""What a process holds at most, measured on frames of 3500 x 7000 pixels."""
+BYTES_PER_PIXEL: Final = 36
+"""What a process and its GRIB decoder hold at most, measured on frames of 3500 x 7000 pixels."""
 OF_THE_FILE: Final = ("gaps", "frames_without_data")
 """Attributes that tell of one file, not of the archive."""
 

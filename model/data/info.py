@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj import CRS
 
 from model.core.errors import InputError, MissingDependency
 from model.data.archive import RAIN_OF_PIXEL, Archive
@@ -38,12 +39,17 @@ def facts_of(archive: Archive) -> dict[str, Any]:
         "rows": archive.grid.shape[0],
         "columns": archive.grid.shape[1],
         "pixel_size_m": [round(dy, 1), round(dx, 1)],
-        "crs": archive.grid.crs.name,
+        "crs": _name_of(archive.grid.crs),
         "noise_below": archive.noise_below,
         "never_seen": None if archive.static_mask is None else round(float(archive.static_mask.mean()), 4),
         "bytes_on_disk": sum(path.stat().st_size for path in archive.root.rglob("*") if path.is_file()),
         "split": _split_of(archive),
     }
+
+
+def _name_of(crs: CRS) -> str:
+    operation = crs.coordinate_operation
+    return operation.method_name if operation and crs.name in ("unknown", "undefined") else crs.name
 
 
 def _split_of(archive: Archive) -> dict[str, dict[str, int]] | None:
@@ -142,8 +148,8 @@ def draw_histogram(archive: Archive, total: NDArray[np.int64], path: Path) -> No
     above.set_xlabel("rain rate (mm/h)")
     days = np.unique(archive.times.astype("datetime64[D]")).size
     axes.set_title(
-        f"{archive.root.resolve().name}: {archive.times.size} frames of {days} days, {share[0]:.1%} of the pixels dry "
-        f"(value 0), {total[NO_DATA] / total.sum():.1%} without data",
+        f"{archive.root.resolve().name}: {archive.times.size} frames, {days} day{'s' if days > 1 else ''}. "
+        f"Without data {total[NO_DATA] / total.sum():.1%}; of the rest {share[0]:.1%} dry (value 0)",
         fontsize="medium",
     )
     with writing(path):
