@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from model.core.errors import InputError, TooFewFrames
+from model.core.manifest import WEIGHTS, read_manifest
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.data.archive import Archive
@@ -31,7 +32,7 @@ Report = Callable[[int, int], None]
 class Protocol:
     """What is forecast from where, which pixels count, and what an event is.
 
-    `reliability_mm_h`: edges of the classes of rain rate, thresholds among them. `fss_windows`: sides in pixels.
+    `reliability_mm_h`: edges of the classes of forecast rain rate for reliability. `fss_windows`: sides in pixels.
     `look_minutes`: lead times of SSIM, PSNR, the spectrum and the pictures.
     """
 
@@ -44,9 +45,14 @@ class Protocol:
     fss_windows: tuple[int, ...] = (1, 5, 9, 17, 33, 65)
     look_minutes: tuple[float, ...] = (30.0, 60.0)
 
+    @property
+    def class_edges_mm_h(self) -> tuple[float, ...]:
+        """Edges of the classes of rain rate that are counted, thresholds among them."""
+        return tuple(sorted({*self.reliability_mm_h, *self.thresholds_mm_h}))
+
     def layout(self, lead_minutes: Sequence[float], shape: tuple[int, int]) -> Layout:
         """The sums that its scores need."""
-        edges = sorted({*self.reliability_mm_h, *self.thresholds_mm_h})
+        edges = self.class_edges_mm_h
         return Layout(
             scale=self.rules.scale,
             edges=tuple(least_float32(self.rules.edge(edge)) for edge in edges),
@@ -140,12 +146,20 @@ def verify(
         blocks=len(blocks),
         short_blocks=short,
         starts=len(windows),
-        pixel_size_m=archive.grid.pixel_size_m,
+        archive=archive,
         sums=run.sums,
         variants={predictor.info.reference: predictor.variant for predictor in predictors},
+        weights=_weights_of(predictors),
         seconds_per_nowcast={name: seconds / len(windows) for name, seconds in run.seconds.items()},
         example=run.example,
     )
+
+
+def _weights_of(predictors: Sequence[Predictor]) -> dict[str, str]:
+    """SHA-256 of the weights of those that are packages."""
+    folders = {predictor.info.reference: predictor.info.folder for predictor in predictors}
+    files = {reference: read_manifest(folder).files for reference, folder in folders.items() if folder}
+    return {reference: kept[WEIGHTS] for reference, kept in files.items() if WEIGHTS in kept}
 
 
 @dataclass(kw_only=True)

@@ -6,16 +6,18 @@ for the intervals is blocks (`model.verify.bootstrap`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray
-from model.metrics import balanced_weights, psnr, ssim
+from model.metrics import SSIM_WINDOW, balanced_weights, psnr, ssim
 from model.verify.pair import Pair
 from model.verify.spectrum import power_by_wavenumber, wavenumbers
 
@@ -52,6 +54,7 @@ class Layout:
             "fss": (2, len(self.events), len(self.windows), self.leads),
             "ssim": (2, self.leads),
             "psnr": (2, self.leads),
+            "lpips": (2, self.leads),
             "power": (2, wavenumbers(self.shape).size, self.leads),
         }
         return {name: np.zeros((blocks, *shape)) for name, shape in shapes.items()}
@@ -64,7 +67,7 @@ class Layout:
         sums["errors"][block, :, lead] += _errors(pair)
         sums["fss"][block, ..., lead] += self._fractions(pair)
         if lead in self.looks:
-            for name, score in (("ssim", _ssim(pair)), ("psnr", _psnr(pair))):
+            for name, score in (("ssim", _ssim(pair)), ("psnr", _psnr(pair)), ("lpips", _lpips(pair))):
                 if score is not None:
                     sums[name][block, :, lead] += (score, 1)
             sums["power"][block, 0, :, lead] += power_by_wavenumber(pair.forecast.fraction)
@@ -125,6 +128,9 @@ def _errors(pair: Pair) -> NDArray[np.float64]:
 
 
 def _ssim(pair: Pair) -> float | None:
+    """None where the frame is smaller than the window."""
+    if min(pair.scored.shape) < SSIM_WINDOW:
+        return None
     return float(ssim(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
 
 
@@ -132,3 +138,25 @@ def _psnr(pair: Pair) -> float | None:
     """None where the frame has no error: its PSNR is infinite."""
     value = float(psnr(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
     return value if np.isfinite(value) else None
+
+
+def _lpips(pair: Pair) -> float | None:
+    """Learned perceptual distance (Zhang et al. 2018), of grey frames in [-1, 1]; None where it is not installed."""
+    network = _lpips_network()
+    if network is None:
+        return None
+    import torch
+
+    frames = [torch.from_numpy(2 * frame.fraction[None, None] - 1) for frame in (pair.forecast, pair.truth)]
+    with torch.inference_mode():
+        return float(network(*(frame.expand(1, 3, -1, -1) for frame in frames)))
+
+
+@cache
+def _lpips_network() -> Callable[..., Any] | None:
+    if find_spec("lpips") is None:
+        return None
+    import lpips
+
+    network: Callable[..., Any] = lpips.LPIPS(net="alex", verbose=False).eval()
+    return network
