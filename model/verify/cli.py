@@ -36,7 +36,7 @@ from model.verify.verification import Verification
 )
 @click.option("--split", help="Only the days of this split of the archive: train, valid, test.")
 @click.option(
-    "--report", type=click.Path(path_type=Path), help="Write a page to this .html file or folder, JSON beside."
+    "--report", type=click.Path(path_type=Path), help="Write a page to this .html file or folder; JSON beside."
 )
 @click.option("--packages", type=click.Path(path_type=Path), help="A folder of more packages, as NAME/VERSION.")
 @click.option(

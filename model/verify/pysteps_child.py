@@ -1,7 +1,7 @@
 """Runs pysteps in a process of its own: on import it silences every RuntimeWarning, and prints.
 
-Run as a script by `model.verify.lucas_kanade`. Each request on stdin is a JSON line {shape, steps} and the frames as raw
-float32; each answer on stdout a JSON line {shape} or {error} and the frames. Imports nothing of ours.
+Run as a script by `model.verify.lucas_kanade`. Each request on stdin is a JSON line {shape, steps} and the frames as
+raw float32; each answer on stdout a JSON line {shape} or {error} and the frames. Imports nothing of ours.
 """
 
 from __future__ import annotations

@@ -85,11 +85,10 @@ class Layout:
         sums = np.zeros((2, len(self.events), len(self.windows)))
         for row, event in enumerate(self.events):
             edge = self.edges[event]
-            both = [(frame.on(self.scale) >= edge) & pair.scored for frame in (pair.forecast, pair.truth)]
-            if not (both[0].any() or both[1].any()):
+            if not any((frame.on(self.scale) >= edge).any() for frame in (pair.forecast, pair.truth)):
                 continue
             for column, side in enumerate(self.windows):
-                forecast, truth = (_share(events, side) for events in both)
+                forecast, truth = (frame.share(self.scale, edge, side) for frame in (pair.forecast, pair.truth))
                 squares = cv2.norm(forecast, cv2.NORM_L2SQR) + cv2.norm(truth, cv2.NORM_L2SQR)
                 sums[:, row, column] = (cv2.norm(forecast, truth, cv2.NORM_L2SQR), squares)
         return sums
@@ -100,13 +99,6 @@ def _class_of(values: FloatArray, edges: tuple[float, ...]) -> NDArray[np.uint8]
     for edge in edges:
         found += values >= edge
     return found
-
-
-def _share(events: NDArray[np.bool_], side: int) -> FloatArray:
-    """Share of events in the window around each pixel; outside the frame there are none."""
-    return np.asarray(
-        cv2.boxFilter(events.astype(np.float32), -1, (side, side), borderType=cv2.BORDER_CONSTANT), np.float32
-    )
 
 
 def _errors(pair: Pair) -> NDArray[np.float64]:
