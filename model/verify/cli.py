@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -68,8 +67,9 @@ def verify(
         if split:
             archive = archive.only(split)
         with _progress(folder.name) as progress:
-            verification = run_verification(archive, predictors, PROTOCOLS[protocol_name], progress)
-        found.append(replace(verification, split=split))
+            found.append(run_verification(archive, predictors, PROTOCOLS[protocol_name], progress))
+        for start, reason in found[-1].damaged.items():
+            click.echo(f"left out, start time {start}: {reason}", err=True)
     answers = [verification.as_json() for verification in found]
     if report:
         from model.verify.report import write_report

@@ -12,7 +12,7 @@ from model.core.errors import InputError, TooFewFrames
 from model.core.manifest import WEIGHTS, read_manifest
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.data.archive import Archive
+from model.data.archive import Archive, DamagedFrame
 from model.metrics import least_float32
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor, nowcast
@@ -135,9 +135,16 @@ def verify(
         sums={predictor.info.reference: layout.empty(len(blocks)) for predictor in predictors},
         seconds={predictor.info.reference: 0.0 for predictor in predictors},
     )
+    damaged: dict[str, str] = {}
     for done, window in enumerate(windows, start=1):
-        run.add(window, blocks.index(block_of(window.start, short=short)))
+        try:
+            run.add(window, blocks.index(block_of(window.start, short=short)))
+        except DamagedFrame as error:
+            damaged[f"{window.start}Z"] = str(error)
         report(done, len(windows))
+    starts = len(windows) - len(damaged)
+    if not starts:
+        raise DamagedFrame("no start time has all its frames whole", where=str(archive.root), mend="Import it again")
     return Verification(
         protocol=protocol,
         layout=layout,
@@ -145,12 +152,13 @@ def verify(
         days=tuple(map(str, days)),
         blocks=len(blocks),
         short_blocks=short,
-        starts=len(windows),
+        starts=starts,
         archive=archive,
         sums=run.sums,
         variants={predictor.info.reference: predictor.variant for predictor in predictors},
         weights=_weights_of(predictors),
-        seconds_per_nowcast={name: seconds / len(windows) for name, seconds in run.seconds.items()},
+        seconds_per_nowcast={name: seconds / starts for name, seconds in run.seconds.items()},
+        damaged=damaged,
         example=run.example,
     )
 
@@ -178,10 +186,10 @@ class _Run:
         """Forecast from one start time, and score it."""
         rules = self.protocol.rules
         sequence = rules.read(self.archive, window.context)
+        truths = [rules.truth(self.archive, valid) for valid in window.leads]  # all, before anything is summed
         forecasts = {predictor.info.reference: self._forecast(predictor, sequence) for predictor in self.predictors}
         example = Example(start=window.start, looks=self.layout.looks)
-        for lead, valid in enumerate(window.leads):
-            truth, counts = rules.truth(self.archive, valid)
+        for lead, (truth, counts) in enumerate(truths):
             scored = rules.scored(counts, [forecast[lead] for forecast in forecasts.values()])
             true = rules.frame_of_truth(truth, scored)
             for name, forecast in forecasts.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ class Verification:
 
     `days`: UTC days of the start times. `sums`: by model (NAME@VERSION), of `blocks` blocks of time; days, or with few
     days (`short_blocks`) three hours each. `weights`: SHA-256 of those of packages. `seconds_per_nowcast`: mean, as it
-    ran here on `variants`. `split`: which days of the archive, where not all.
+    ran here on `variants`. `damaged`: start times (UTC) left out for a frame that cannot be read, and which.
     """
 
     protocol: Protocol
@@ -46,7 +46,7 @@ class Verification:
     variants: Mapping[str, str]
     weights: Mapping[str, str]
     seconds_per_nowcast: Mapping[str, float]
-    split: str | None = None
+    damaged: Mapping[str, str] = field(default_factory=dict)
     example: Example | None = None
 
     @property
