@@ -42,11 +42,11 @@ class Pin(Frozen):
 class Gate(Frozen):
     """What one gate found. `passed` None: it could not be judged, which does not let a model through.
 
-    `value` (between `low` and `high`, where it has an interval) is held against `limit`; `note` says in words what was
-    compared, or why nothing could be.
+    `value` (between `low` and `high`, where it has an interval) of `what` is held against `limit`.
     """
 
-    gate: str
+    gate: Literal["csi", "extrapolation", "parity", "latency"]
+    what: str
     passed: bool | None
     archive: str = ""
     value: float | None = None

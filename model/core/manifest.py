@@ -19,7 +19,8 @@ MAX_LEAD_STEPS = 120
 DataKind = Literal["rain", "frames"]
 """`rain`: HKO-7 fractions. `frames`: brightness in [0, 1] of any other video."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 RESERVED_NAMES: Final = frozenset({"auto", "champion", "challenger", "persistence", "extrapolation"})
 """Names that mean something else than a package."""
 

@@ -8,7 +8,6 @@ import torch
 import xarray as xr
 from click.testing import CliRunner
 
-from model.commands import models
 from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION, Catalog, info_of
 from model.core.errors import BadPackage, InputError
 from model.core.manifest import TimeStepRange, read_manifest, write_manifest
@@ -17,6 +16,7 @@ from model.data.synth import synthesise
 from model.export.package import network_name, write_package
 from model.nets.forecaster import ForecasterConfig, forecaster, load_forecaster
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
+from model.registry.cli import models
 from model.runtime.load import load_predictor
 from model.runtime.onnx import WholeSession
 from model.runtime.predictor import choose, nowcast
