@@ -7,6 +7,7 @@ A forecast is scored as it is: clip it to [0, 1] first where its network does no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -15,7 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.units import FloatArray
+from model.core.units import HKO7, HKO7_DBZ_OFFSET, HKO7_DBZ_RANGE, FloatArray
+
+BALANCED_EDGES_MM_H: Final = (0.5, 2.0, 5.0, 10.0, 30.0)
+BALANCED_WEIGHTS: Final = (1.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""HKO-7's (Shi et al. 2017): a pixel's weight below 0.5 mm/h, from 0.5, 2, 5, 10 and 30 mm/h on."""
 
 DATA_RANGE: Final = 1.0
 SSIM_WINDOW: Final = 11
@@ -62,6 +67,27 @@ def ssim(forecast: FloatArray, truth: FloatArray) -> Scores:
     for place in np.ndindex(number, leads, channels):
         scores[place] = _ssim_of(forecast[place].astype(np.float64), truth[place].astype(np.float64))
     return np.asarray(scores.mean(axis=(0, 2)))
+
+
+def least_float32(value: float) -> float:
+    """The least float32 number that is not below `value`: float32 arrays reach both at the same pixels."""
+    near = np.float32(value)
+    return float(near if float(near) >= value else np.nextafter(near, np.float32(np.inf)))
+
+
+def pixel_threshold(rain_rate_mm_h: float) -> float:
+    """HKO-7 pixel fraction of a rain rate (mm h-1) above 0, in float64, as thresholds are in HKO-7's evaluation."""
+    dbz = 10 * math.log10(HKO7.a) + 10 * HKO7.b * math.log10(rain_rate_mm_h)
+    return (dbz - HKO7_DBZ_OFFSET) / HKO7_DBZ_RANGE
+
+
+def balanced_weights(truth: FloatArray) -> FloatArray:
+    """Weight of each pixel in B-MSE and B-MAE, by its true HKO-7 pixel fraction; any shape."""
+    weights = np.full(truth.shape, BALANCED_WEIGHTS[0], np.float32)
+    for edge, below, above in zip(BALANCED_EDGES_MM_H, BALANCED_WEIGHTS[:-1], BALANCED_WEIGHTS[1:], strict=True):
+        if above != below:
+            weights[truth >= np.float32(least_float32(pixel_threshold(edge)))] = above
+    return weights
 
 
 FRAME_SCORES: Final[Mapping[str, Callable[[FloatArray, FloatArray], Scores]]] = MappingProxyType(

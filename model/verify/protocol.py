@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from model.core.errors import InputError, TooFewFrames
 from model.core.sequence import FrameSequence
+from model.core.units import FloatArray
 from model.data.archive import Archive
+from model.metrics import least_float32
+from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor, nowcast
-from model.verify.scores import Contingency
+from model.verify.bootstrap import FEWEST_DAYS, block_of
+from model.verify.example import Example
+from model.verify.pair import Pair
+from model.verify.rules import Benchmark, Rules, WhereAllHoldData
+from model.verify.tally import Layout, Sums
+from model.verify.verification import Verification
+from model.verify.windows import Clips, EveryMinutes, Window, Windows
+
+Report = Callable[[int, int], None]
+"""Called after each start time with how many are done, and of how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """Start times every `stride_minutes`, leads to `horizon_minutes`; counts pooled over start times, by lead.
+    """What is forecast from where, which pixels count, and what an event is.
 
-    A pixel is scored where the truth and the forecast of every model that is compared hold data.
+    `reliability_mm_h`: edges of the classes of rain rate, thresholds among them. `fss_windows`: sides in pixels.
+    `look_minutes`: lead times of SSIM, PSNR, the spectrum and the pictures.
     """
 
     name: str
-    horizon_minutes: float
-    stride_minutes: float
-    thresholds_mm_h: tuple[float, ...]
     description: str
+    windows: Windows
+    rules: Rules
+    thresholds_mm_h: tuple[float, ...]
+    reliability_mm_h: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0)
+    fss_windows: tuple[int, ...] = (1, 5, 9, 17, 33, 65)
+    look_minutes: tuple[float, ...] = (30.0, 60.0)
+
+    def layout(self, lead_minutes: Sequence[float], shape: tuple[int, int]) -> Layout:
+        """The sums that its scores need."""
+        edges = sorted({*self.reliability_mm_h, *self.thresholds_mm_h})
+        return Layout(
+            scale=self.rules.scale,
+            edges=tuple(least_float32(self.rules.edge(edge)) for edge in edges),
+            events=tuple(edges.index(threshold) for threshold in self.thresholds_mm_h),
+            windows=self.fss_windows,
+            looks=tuple(index for index, lead in enumerate(lead_minutes) if lead in self.look_minutes),
+            leads=len(lead_minutes),
+            shape=shape,
+        )
 
 
 NOWCAST_60: Final = Protocol(
     name="nowcast-60@1",
-    horizon_minutes=60,
-    stride_minutes=30,
+    windows=EveryMinutes(horizon_minutes=60, stride_minutes=30),
+    rules=WhereAllHoldData(),
     thresholds_mm_h=(0.5, 2.0, 5.0, 10.0),
     description=(
         "start times every 30 min; leads at the archive's own time step to 60 min; counts pooled over all start times "
@@ -41,67 +69,121 @@ NOWCAST_60: Final = Protocol(
         "an event is rain >= threshold"
     ),
 )
-PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType({"nowcast-60": NOWCAST_60})
+HKO7_FIXED: Final = Protocol(
+    name="hko7-fixed@1",
+    windows=Clips(frames_in=5, frames_out=20, stride=5, longest_gap=2, step_minutes=6),
+    thresholds_mm_h=(0.5, 2.0, 5.0, 10.0, 30.0),
+    rules=Benchmark(),
+    look_minutes=(30.0, 60.0, 120.0),
+    description=(
+        "the benchmark of HKO-7 (Shi et al. 2017), its fixed setting: 5 frames of 6 min in, 20 out, one clip every 5 "
+        "frames; at most 2 frames in a row missing, read as 0 and not scored; pixels that the static mask excludes, "
+        "and true pixels in (0, 71), do not count; what a forecast does not know is 0; an event is pixel >= threshold; "
+        "counts pooled over all clips, by lead, and scores averaged over the 20 leads"
+    ),
+)
+PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType({"nowcast-60": NOWCAST_60, "hko7-fixed": HKO7_FIXED})
 
 
-def start_indices(archive: Archive, protocol: Protocol, context: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Indices of the context frames and of the lead frames of each start time; a gap leaves the start time out."""
-    seconds = archive.times.astype("int64")
-    step = round(archive.step_minutes * 60)
-    leads = int(protocol.horizon_minutes * 60 // step)
-    at = {int(second): index for index, second in enumerate(seconds)}
-    last_start = -(10**12)
-    for start in seconds:
-        before = [at.get(int(start) - step * back) for back in range(context - 1, -1, -1)]
-        after = [at.get(int(start) + step * lead) for lead in range(1, leads + 1)]
-        known_before = [index for index in before if index is not None]
-        known_after = [index for index in after if index is not None]
-        due = int(start) - last_start >= protocol.stride_minutes * 60
-        if due and len(known_before) == context and len(known_after) == leads:
-            last_start = int(start)
-            yield known_before, known_after
+def with_baselines(predictors: Sequence[Predictor]) -> list[Predictor]:
+    """The predictors, and of persistence and extrapolation those that are not among them; each once."""
+    found = {predictor.info.reference: predictor for predictor in (*predictors, Persistence(), Extrapolation())}
+    first = {predictor.info.reference: predictor for predictor in reversed(predictors)}
+    return [first.get(reference, predictor) for reference, predictor in found.items()]
 
 
 def verify(
     archive: Archive,
     predictors: Sequence[Predictor],
     protocol: Protocol,
-    report: Callable[[int], None] = lambda starts: None,
-) -> tuple[dict[str, Contingency], int]:
-    """Counts of each model, by its reference, and how many start times there were; memory does not grow with them.
+    report: Report = lambda done, total: None,
+) -> Verification:
+    """Score `predictors`, and persistence and extrapolation beside them, over an archive.
+
+    Memory grows with the archive's days, not with its frames.
 
     Raises:
         TooFewFrames: no start time has all its frames.
+        InputError: a model does not fit the archive, or the archive the protocol.
     """
-    context = max(predictor.info.input_frames for predictor in predictors)
-    leads = int(protocol.horizon_minutes // archive.step_minutes)
-    counts = {p.info.reference: Contingency.empty(protocol.thresholds_mm_h, leads) for p in predictors}
-    starts = 0
-    for before, after in start_indices(archive, protocol, context):
-        sequence = FrameSequence(
-            rain_rate=np.stack([archive.read(archive.times[index]) for index in before]),
-            times=archive.times[before],
-            grid=archive.grid,
-        )
-        try:
-            forecasts = {p.info.reference: nowcast(sequence, p, leads).rain_rate for p in predictors}
-        except InputError as error:
-            raise InputError(
-                error.what, where=f"{archive.root} at {archive.times[before[-1]]}Z", mend=error.mend
-            ) from None
-        for lead, index in enumerate(after):
-            truth = archive.read(archive.times[index])
-            scored = np.isfinite(truth)
-            for forecast in forecasts.values():
-                scored &= np.isfinite(forecast[lead])
-            for name, forecast in forecasts.items():
-                counts[name].add(lead, forecast[lead], truth, scored)
-        starts += 1
-        report(starts)
-    if not starts:
+    predictors = with_baselines(predictors)
+    wanted = protocol.windows.context(max(predictor.info.input_frames for predictor in predictors))
+    lead_count = protocol.windows.lead_count(archive.step_minutes)
+    windows = list(protocol.windows.of(archive.times, archive.step_minutes, wanted))
+    if not windows:
         raise TooFewFrames(
-            f"no start time has {context} frames before and {leads} after it",
+            f"no start time has {wanted} frames before and {lead_count} after it",
             where=str(archive.root),
             mend="Import more frames without gaps",
         )
-    return counts, starts
+    lead_minutes = tuple(round(archive.step_minutes * (lead + 1), 3) for lead in range(lead_count))
+    layout = protocol.layout(lead_minutes, archive.grid.shape)
+    days = sorted({block_of(window.start, short=False) for window in windows})
+    short = len(days) < FEWEST_DAYS
+    blocks = sorted({block_of(window.start, short=short) for window in windows})
+    run = _Run(
+        archive=archive,
+        protocol=protocol,
+        layout=layout,
+        predictors=predictors,
+        sums={predictor.info.reference: layout.empty(len(blocks)) for predictor in predictors},
+        seconds={predictor.info.reference: 0.0 for predictor in predictors},
+    )
+    for done, window in enumerate(windows, start=1):
+        run.add(window, blocks.index(block_of(window.start, short=short)))
+        report(done, len(windows))
+    return Verification(
+        protocol=protocol,
+        layout=layout,
+        lead_minutes=lead_minutes,
+        days=tuple(map(str, days)),
+        blocks=len(blocks),
+        short_blocks=short,
+        starts=len(windows),
+        pixel_size_m=archive.grid.pixel_size_m,
+        sums=run.sums,
+        variants={predictor.info.reference: predictor.variant for predictor in predictors},
+        seconds_per_nowcast={name: seconds / len(windows) for name, seconds in run.seconds.items()},
+        example=run.example,
+    )
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One verification under way."""
+
+    archive: Archive
+    protocol: Protocol
+    layout: Layout
+    predictors: Sequence[Predictor]
+    sums: Mapping[str, Sums]
+    seconds: dict[str, float]
+    example: Example | None = None
+
+    def add(self, window: Window, block: int) -> None:
+        """Forecast from one start time, and score it."""
+        rules = self.protocol.rules
+        sequence = rules.read(self.archive, window.context)
+        forecasts = {predictor.info.reference: self._forecast(predictor, sequence) for predictor in self.predictors}
+        example = Example(start=window.start, looks=self.layout.looks)
+        for lead, valid in enumerate(window.leads):
+            truth, counts = rules.truth(self.archive, valid)
+            scored = rules.scored(counts, [forecast[lead] for forecast in forecasts.values()])
+            true = rules.frame_of_truth(truth, scored)
+            for name, forecast in forecasts.items():
+                pair = Pair(forecast=rules.frame_of_forecast(forecast[lead], scored), truth=true, scored=scored)
+                self.layout.add(self.sums[name], block, lead, pair)
+                example.add(name, lead, pair)
+        if self.example is None or example.wetness > self.example.wetness:
+            self.example = example
+
+    def _forecast(self, predictor: Predictor, sequence: FrameSequence) -> FloatArray:
+        begun = time.perf_counter()
+        try:
+            forecast = nowcast(sequence, predictor, self.layout.leads).rain_rate
+        except InputError as error:
+            raise InputError(
+                error.what, where=f"{self.archive.root} at {sequence.reference_time}Z", mend=error.mend
+            ) from None
+        self.seconds[predictor.info.reference] += time.perf_counter() - begun
+        return forecast

@@ -1,65 +1,87 @@
-"""Scores from contingency tables (Wilks 2011, chapter 8): hits, misses, false alarms, pooled over pixels and times."""
+"""Scores of sums (`model.verify.tally`). Axes before the named ones are kept: draws of blocks, for instance.
+
+Scores of contingency tables (Wilks 2011, chapter 8) are those of the package `scores`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.units import FloatArray
+from model.core.errors import MissingDependency
+
+Array = NDArray[np.float64]
+
+CONTINGENCY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "csi": "critical_success_index",
+        "hss": "heidke_skill_score",
+        "pod": "probability_of_detection",
+        "far": "false_alarm_ratio",
+        "bias": "frequency_bias",
+    }
+)
+"""Our names of scores, and those of `scores.categorical.BasicContingencyManager`."""
 
 
-@dataclass(eq=False)
-class Contingency:
-    """Counts by threshold and lead: hits, misses and false alarms, int64 [threshold, lead] each."""
+def tables(classes: Array, events: tuple[int, ...]) -> Mapping[str, Array]:
+    """Contingency tables [.., threshold, lead] of counts by class [.., forecast class, truth class, lead].
 
-    thresholds_mm_h: tuple[float, ...]
-    hits: NDArray[np.int64]
-    misses: NDArray[np.int64]
-    false_alarms: NDArray[np.int64]
-
-    @classmethod
-    def empty(cls, thresholds_mm_h: tuple[float, ...], leads: int) -> Contingency:
-        """No counts yet."""
-
-        def zeros() -> NDArray[np.int64]:
-            return np.zeros((len(thresholds_mm_h), leads), np.int64)
-
-        return cls(thresholds_mm_h=thresholds_mm_h, hits=zeros(), misses=zeros(), false_alarms=zeros())
-
-    def add(self, lead: int, forecast: FloatArray, truth: FloatArray, scored: NDArray[np.bool_]) -> None:
-        """Count one pair of frames [y, x] (mm h-1) over the pixels that are `scored`; an event is rain >= threshold."""
-        forecast, truth = forecast[scored], truth[scored]
-        for index, threshold in enumerate(self.thresholds_mm_h):
-            foreseen, event = forecast >= threshold, truth >= threshold
-            hits = int(np.count_nonzero(foreseen & event))
-            self.hits[index, lead] += hits
-            self.misses[index, lead] += int(np.count_nonzero(event)) - hits
-            self.false_alarms[index, lead] += int(np.count_nonzero(foreseen)) - hits
-
-    @property
-    def csi(self) -> NDArray[np.float64]:
-        """Critical success index, hits / (hits + misses + false alarms); NaN where there is nothing to count."""
-        return _ratio(self.hits, self.hits + self.misses + self.false_alarms)
-
-    @property
-    def pod(self) -> NDArray[np.float64]:
-        """Probability of detection, hits / (hits + misses)."""
-        return _ratio(self.hits, self.hits + self.misses)
-
-    @property
-    def far(self) -> NDArray[np.float64]:
-        """False alarm ratio, false alarms / (hits + false alarms)."""
-        return _ratio(self.false_alarms, self.hits + self.false_alarms)
-
-    @property
-    def bias(self) -> NDArray[np.float64]:
-        """Frequency bias, (hits + false alarms) / (hits + misses); above 1 is too much rain area."""
-        return _ratio(self.hits + self.false_alarms, self.hits + self.misses)
+    `events` are indices of the edges that are thresholds: class n is at or above the edge n - 1.
+    """
+    cells: dict[str, list[Array]] = {"tp_count": [], "fn_count": [], "fp_count": [], "tn_count": []}
+    for event in events:
+        above, below = slice(event + 1, None), slice(None, event + 1)
+        for name, (foreseen, observed) in {
+            "tp_count": (above, above),
+            "fn_count": (below, above),
+            "fp_count": (above, below),
+            "tn_count": (below, below),
+        }.items():
+            cells[name].append(classes[..., foreseen, observed, :].sum(axis=(-3, -2)))
+    return {name: np.stack(found, axis=-2) for name, found in cells.items()}
 
 
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    ratio = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=ratio, where=whole > 0)
-    return ratio
+def contingency(cells: Mapping[str, Array], score: str) -> Array:
+    """The score of CONTINGENCY, of each of the tables; NaN where there is nothing to count.
+
+    Raises:
+        MissingDependency: the package `scores` is not installed.
+    """
+    try:
+        import xarray as xr
+        from scores.categorical import BasicContingencyManager
+    except ImportError:
+        raise MissingDependency(
+            "the package scores is not installed",
+            where="verify",
+            mend="Install it with: pip install 'echocast[verify]'",
+        ) from None
+    counts = {name: xr.DataArray(values) for name, values in cells.items()}
+    counts["total_count"] = sum(counts.values(), start=xr.zeros_like(counts["tp_count"]))
+    values = np.asarray(getattr(BasicContingencyManager(counts), CONTINGENCY[score])().values, np.float64)
+    any_event = cells["tp_count"] + cells["fn_count"] + cells["fp_count"] > 0  # without one, HSS is 0 / rounding
+    return np.where(np.isfinite(values) & any_event, values, np.nan)
+
+
+def fss(sums: Array) -> Array:
+    """Fractions skill score [.., threshold, window, lead] of `fss` sums [.., 2, threshold, window, lead]."""
+    return 1 - ratio(sums[..., 0, :, :, :], sums[..., 1, :, :, :])
+
+
+def ratio(part: Array, whole: Array) -> Array:
+    """part / whole; NaN where the whole is 0."""
+    part, whole = np.broadcast_arrays(part, whole)
+    found = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=found, where=whole > 0)
+    return found
+
+
+def mean_over_leads(score: Array) -> Array:
+    """Mean over the last axis, of the leads that have a score; NaN where none has."""
+    known = np.isfinite(score)
+    return ratio(np.where(known, score, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))

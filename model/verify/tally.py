@@ -1,0 +1,134 @@
+"""What is summed up over start times. Every score is a function of these sums, so memory does not grow with them.
+
+All arrays end in [.., lead]. Sums over blocks of time (days) are kept apart, as the first axis: what is drawn again
+for the intervals is blocks (`model.verify.bootstrap`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.units import FloatArray
+from model.metrics import balanced_weights, psnr, ssim
+from model.verify.pair import Pair
+from model.verify.spectrum import power_by_wavenumber, wavenumbers
+
+Sums = dict[str, NDArray[np.float64]]
+
+ERRORS: Final = ("squared_rain", "absolute_rain", "squared", "absolute", "balanced_squared", "balanced_absolute")
+"""Rows of `errors`: of the rain rate (mm h-1), then of the pixel fraction, then balanced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Which sums there are. `edges`: of the classes of values, on `scale` (`rain` or `pixel`), in order.
+
+    `events`: which of the edges are thresholds. `windows`: sides of FSS's windows, odd numbers of pixels. `looks`:
+    leads that are looked at as pictures (SSIM, PSNR, spectrum). `shape`: of a frame.
+    """
+
+    scale: str
+    edges: tuple[float, ...]
+    events: tuple[int, ...]
+    windows: tuple[int, ...]
+    looks: tuple[int, ...]
+    leads: int
+    shape: tuple[int, int]
+
+    def empty(self, blocks: int) -> Sums:
+        """No sums yet, for each block."""
+        classes = len(self.edges) + 1
+        shapes: Mapping[str, tuple[int, ...]] = {
+            "sequences": (self.leads,),
+            "pixels": (self.leads,),
+            "classes": (classes, classes, self.leads),
+            "errors": (len(ERRORS), self.leads),
+            "fss": (2, len(self.events), len(self.windows), self.leads),
+            "ssim": (2, self.leads),
+            "psnr": (2, self.leads),
+            "power": (2, wavenumbers(self.shape).size, self.leads),
+        }
+        return {name: np.zeros((blocks, *shape)) for name, shape in shapes.items()}
+
+    def add(self, sums: Sums, block: int, lead: int, pair: Pair) -> None:
+        """Add one pair of frames."""
+        sums["sequences"][block, lead] += 1
+        sums["pixels"][block, lead] += np.count_nonzero(pair.scored)
+        sums["classes"][block, :, :, lead] += self._classes(pair)
+        sums["errors"][block, :, lead] += _errors(pair)
+        sums["fss"][block, ..., lead] += self._fractions(pair)
+        if lead in self.looks:
+            for name, score in (("ssim", _ssim(pair)), ("psnr", _psnr(pair))):
+                if score is not None:
+                    sums[name][block, :, lead] += (score, 1)
+            sums["power"][block, 0, :, lead] += power_by_wavenumber(pair.forecast.fraction)
+            sums["power"][block, 1, :, lead] += power_by_wavenumber(pair.truth.fraction)
+
+    def _classes(self, pair: Pair) -> NDArray[np.float64]:
+        """Scored pixels by class of the forecast and of the truth [forecast, truth]: an edge begins the class above."""
+        classes = len(self.edges) + 1
+        code = _class_of(pair.forecast.on(self.scale), self.edges).astype(np.intp) * classes
+        code += _class_of(pair.truth.on(self.scale), self.edges)
+        return np.bincount(code[pair.scored], minlength=classes**2).reshape(classes, classes).astype(np.float64)
+
+    def _fractions(self, pair: Pair) -> NDArray[np.float64]:
+        """Sums over the frame of (Pf - Po)^2 and of Pf^2 + Po^2 [2, threshold, window] (see docs/verification.md)."""
+        sums = np.zeros((2, len(self.events), len(self.windows)))
+        for row, event in enumerate(self.events):
+            edge = self.edges[event]
+            both = [(frame.on(self.scale) >= edge) & pair.scored for frame in (pair.forecast, pair.truth)]
+            if not (both[0].any() or both[1].any()):
+                continue
+            for column, side in enumerate(self.windows):
+                forecast, truth = (_share(events, side) for events in both)
+                squares = cv2.norm(forecast, cv2.NORM_L2SQR) + cv2.norm(truth, cv2.NORM_L2SQR)
+                sums[:, row, column] = (cv2.norm(forecast, truth, cv2.NORM_L2SQR), squares)
+        return sums
+
+
+def _class_of(values: FloatArray, edges: tuple[float, ...]) -> NDArray[np.uint8]:
+    found = np.zeros(values.shape, np.uint8)
+    for edge in edges:
+        found += values >= edge
+    return found
+
+
+def _share(events: NDArray[np.bool_], side: int) -> FloatArray:
+    """Share of events in the window around each pixel; outside the frame there are none."""
+    return np.asarray(
+        cv2.boxFilter(events.astype(np.float32), -1, (side, side), borderType=cv2.BORDER_CONSTANT), np.float32
+    )
+
+
+def _errors(pair: Pair) -> NDArray[np.float64]:
+    """Sums over the scored pixels, in the order of ERRORS; outside them there is no error, for both are dry."""
+    rain = np.asarray(pair.forecast.rain, np.float64) - pair.truth.rain
+    fraction = np.asarray(pair.forecast.fraction, np.float64) - pair.truth.fraction
+    weights = balanced_weights(pair.truth.fraction)
+    squares, sizes = np.square(fraction), np.abs(fraction)
+    return np.array(
+        [
+            np.vdot(rain, rain),
+            np.abs(rain).sum(),
+            squares.sum(),
+            sizes.sum(),
+            np.vdot(weights, squares),
+            np.vdot(weights, sizes),
+        ]
+    )
+
+
+def _ssim(pair: Pair) -> float | None:
+    return float(ssim(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
+
+
+def _psnr(pair: Pair) -> float | None:
+    """None where the frame has no error: its PSNR is infinite."""
+    value = float(psnr(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
+    return value if np.isfinite(value) else None
