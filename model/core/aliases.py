@@ -59,6 +59,7 @@ class Gate(Frozen):
 class Move(Frozen):
     """One move of an alias: when (UTC), by which user, from what to what (None: nothing), and why.
 
+    Of a promotion also what the `gates` found, under which `protocol`, on which `archives` (as named -> digest).
     `forced`: it went against gates that did not pass; then there is a `reason`.
     """
 
@@ -71,6 +72,8 @@ class Move(Frozen):
     forced: bool = False
     reason: str = ""
     gates: tuple[Gate, ...] = ()
+    protocol: str = ""
+    archives: dict[str, str] = Field(default_factory=dict)
 
 
 class Aliases(Frozen):
@@ -127,19 +130,17 @@ def move(folder: Path, decide: Callable[[Aliases], Move]) -> Move:
         BadAliases: the file is damaged: it is left as it is.
         InputError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            aliases = read_aliases(folder)
-            made = decide(aliases)
-            _write(aliases.moved(made), folder)
-            return made
-    except OSError as error:
-        raise InputError(
-            f"the aliases of its packages cannot be written ({error.strerror})",
-            where=str(folder),
-            mend="Make it writable, or name another folder with --packages",
-        ) from None
+    with _changing(folder):
+        aliases = read_aliases(folder)
+        made = decide(aliases)
+        _write(aliases.moved(made), folder)
+        return made
+
+
+def check_movable(folder: Path) -> None:
+    """Raise what `move` would, before anything long is begun."""
+    with _changing(folder):
+        read_aliases(folder)
 
 
 def user_name() -> str:
@@ -156,11 +157,19 @@ def now_utc() -> datetime:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _changing(folder: Path) -> Iterator[None]:
     """Held by one process at a time; the kernel lets go of it when that process ends, however it ends."""
-    with (folder / LOCK).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOCK).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise InputError(
+            f"the aliases of its packages cannot be written ({error.strerror})",
+            where=str(folder),
+            mend="Make it writable, or name another folder with --packages",
+        ) from None
 
 
 def _write(aliases: Aliases, folder: Path) -> None:

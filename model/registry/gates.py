@@ -129,6 +129,7 @@ def latency_gate(seconds: Sequence[float], limit: float, archive: str, about: st
 
 def refusals(gates: Sequence[Gate]) -> list[str]:
     """What does not let the model through; of several archives one at least must tell, and none may be against it."""
+    several = len({gate.archive for gate in gates if gate.archive}) > 1
     by_what: dict[str, list[Gate]] = {}
     for gate in gates:
         by_what.setdefault(gate.what, []).append(gate)
@@ -137,7 +138,7 @@ def refusals(gates: Sequence[Gate]) -> list[str]:
         against = [gate for gate in found if gate.passed is False]
         if against or not any(gate.passed for gate in found):
             first = (against or found)[0]
-            where = f" on {first.archive}" if first.archive else ""
+            where = f" on {first.archive}" if several and first.archive else ""
             refused.append(f"{what}{where}{'' if against else ' cannot be judged'}")
     return refused
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from model.core.aliases import CHAMPION, Gate, Move, Pin
+from model.core.aliases import CHAMPION, Gate, Move, Pin, check_movable
 from model.core.catalog import DEFAULT_MODEL, catalog_with, pin_of
 from model.core.folders import packages_folder
 from model.options import fields_option, packages_option
 from model.registry.promotion import champion_pin, check_gates, name_alias
 from model.registry.promotion import promote as promote_model
 from model.registry.promotion import rollback as roll_back
+
+if TYPE_CHECKING:
+    from model.registry.trial import Trial
 
 RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
 
@@ -67,11 +71,13 @@ def promote(
     if protocol_name not in PROTOCOLS:
         raise click.UsageError(f"no protocol {protocol_name!r}: choose one of {', '.join(PROTOCOLS)}")
     folder = packages or packages_folder()
+    check_movable(folder)
     over, catalog = champion_pin(folder), catalog_with(folder)
     info = catalog.find(reference)
     candidate = ready_candidate(info, fields)
     if over == pin_of(info):
-        _tell_already(info.reference, as_json)
+        answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
+        click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
         return
     opened = [Archive(path) for path in archives]
     champion, note = ready_champion(catalog, fields)
@@ -80,7 +86,7 @@ def promote(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("gates")
-        gates = trial(
+        tried = trial(
             candidate,
             champion,
             opened,
@@ -89,30 +95,31 @@ def promote(
             report=lambda what, done, total: progress.update(bar, description=what, completed=done, total=total),
         )
     if not as_json:
-        _print_gates(gates, f"{info.reference} beside {champion.info.reference}, {PROTOCOLS[protocol_name].name}")
-    answer = {
-        "model": info.reference,
-        "compared_with": champion.info.reference,
-        "protocol": PROTOCOLS[protocol_name].name,
-        "gates": [gate.model_dump(mode="json") for gate in gates],
-    }
+        _print_gates(tried.gates, f"{info.reference} beside {tried.champion}, {tried.protocol}")
+    moved = None
     try:
         if dry_run:
-            check_gates(info, gates)
-            moved = None
+            check_gates(info, tried.gates)
         else:
-            moved = promote_model(info, folder, over=over, gates=gates, forced=force, reason=reason)
-    except Exception:
+            moved = promote_model(info, folder, tried, over=over, forced=force, reason=reason)
+    finally:
         if as_json:
-            click.echo(json.dumps({**answer, "promoted": False, "forced": False}, indent=2))
-        raise
-    if as_json:
-        forced = moved is not None and moved.forced
-        click.echo(json.dumps({**answer, "promoted": moved is not None, "forced": forced}, indent=2))
-    elif moved is None:
-        click.echo(f"{info.reference} passes; nothing was moved")
-    else:
-        click.echo(_said(moved))
+            click.echo(json.dumps(_promotion(info.reference, tried, moved), indent=2))
+    if not as_json:
+        click.echo(_said(moved) if moved else f"{info.reference} passes; nothing was moved")
+
+
+def _promotion(reference: str, tried: Trial, moved: Move | None) -> dict[str, object]:
+    """What `promote --json` prints."""
+    return {
+        "model": reference,
+        "compared_with": tried.champion,
+        "protocol": tried.protocol,
+        "archives": dict(tried.archives),
+        "gates": [gate.model_dump(mode="json") for gate in tried.gates],
+        "promoted": moved is not None,
+        "forced": moved is not None and moved.forced,
+    }
 
 
 @click.command()
@@ -141,13 +148,6 @@ def alias(alias: str, reference: str | None, remove: bool, as_json: bool, packag
     click.echo(_as_json(moved) if as_json else _said(moved))
 
 
-def _tell_already(reference: str, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"model": reference, "compared_with": reference, "gates": [], "promoted": False}))
-    else:
-        click.echo(f"{reference} is the champion already")
-
-
 def _said(move: Move) -> str:
     """One line on what moved."""
     before = f"was {_name(move.before)}"
@@ -165,7 +165,7 @@ def _name(pin: Pin | None) -> str:
     return pin.model if pin is not None else "none"
 
 
-def _print_gates(gates: list[Gate], title: str) -> None:
+def _print_gates(gates: Sequence[Gate], title: str) -> None:
     several = len({gate.archive for gate in gates if gate.archive}) > 1
     table = Table(title=title, title_justify="left")
     columns = ("gate", *(["archive"] if several else []), "result", "figure", "limit", "note")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.core.aliases import CHAMPION, Action, Aliases, Gate, Move, Pin, move, now_utc, read_aliases, user_name
 from model.core.catalog import AUTO, Catalog, ModelInfo, pin_of
 from model.core.errors import InputError
 from model.core.manifest import NAME_PATTERN, package_digest
 from model.registry.gates import refusals
+
+if TYPE_CHECKING:
+    from model.registry.trial import Trial
 
 
 class NotPromoted(InputError):
@@ -37,16 +41,16 @@ def check_gates(info: ModelInfo, gates: Sequence[Gate]) -> None:
 
 
 def promote(
-    info: ModelInfo, folder: Path, *, over: Pin | None, gates: Sequence[Gate], forced: bool = False, reason: str = ""
+    info: ModelInfo, folder: Path, tried: Trial, *, over: Pin | None, forced: bool = False, reason: str = ""
 ) -> Move:
-    """Make a model the champion of a folder of packages. `over`: the champion that it was compared with.
+    """Make a model that was tried the champion of a folder of packages. `over`: the champion when the trial began.
 
     Raises:
         NotPromoted: a gate refuses it, and it is not forced; the champion is another by now, or the package is.
         BadAliases, InputError: the aliases cannot be read, or not written.
     """
     if not forced:
-        check_gates(info, gates)
+        check_gates(info, tried.gates)
 
     def decide(aliases: Aliases) -> Move:
         now = aliases.aliases.get(CHAMPION)
@@ -62,9 +66,10 @@ def promote(
                 where=info.reference,
                 mend="Versions never change: put it back as it was, or give the new one another version",
             )
-        after = pin_of(info)
-        against = forced and bool(refusals(gates))
-        return _move(CHAMPION, "promote", now, after, forced=against, reason=reason, gates=tuple(gates))
+        made = _move(CHAMPION, "promote", now, pin_of(info), reason)
+        forced_through = forced and bool(refusals(tried.gates))
+        kept = {"gates": tried.gates, "protocol": tried.protocol, "archives": dict(tried.archives)}
+        return made.model_copy(update={"forced": forced_through, **kept})
 
     return move(folder, decide)
 
@@ -84,7 +89,7 @@ def rollback(folder: Path, reason: str = "") -> Move:
                 where=str(folder),
                 mend="Promote one with: echocast models promote",
             )
-        return _move(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason=reason)
+        return _move(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason)
 
     return move(folder, decide)
 
@@ -113,24 +118,5 @@ def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalo
     return move(folder, decide)
 
 
-def _move(
-    alias: str,
-    action: Action,
-    before: Pin | None,
-    after: Pin | None,
-    *,
-    forced: bool = False,
-    reason: str = "",
-    gates: tuple[Gate, ...] = (),
-) -> Move:
-    return Move(
-        alias=alias,
-        action=action,
-        when=now_utc(),
-        by=user_name(),
-        before=before,
-        after=after,
-        forced=forced,
-        reason=reason,
-        gates=gates,
-    )
+def _move(alias: str, action: Action, before: Pin | None, after: Pin | None, reason: str = "") -> Move:
+    return Move(alias=alias, action=action, when=now_utc(), by=user_name(), before=before, after=after, reason=reason)

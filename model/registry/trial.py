@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from model.core.aliases import Gate
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import verify_package
+from model.core.manifest import read_manifest, verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive
@@ -60,6 +62,16 @@ def ready_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, st
             catalog = catalog.without(models[0], error.what)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What every gate found, beside which model, under which protocol, on which archives (as named -> digest)."""
+
+    gates: tuple[Gate, ...]
+    champion: str
+    protocol: str
+    archives: Mapping[str, str]
+
+
 def trial(
     candidate: Predictor,
     champion: Predictor,
@@ -68,16 +80,17 @@ def trial(
     *,
     max_seconds: float | None,
     report: Report = lambda what, done, total: None,
-) -> list[Gate]:
-    """What every gate found. `max_seconds`: per nowcast; None: a share of each archive's time step.
+) -> Trial:
+    """Put a model through every gate. `max_seconds`: per nowcast; None: a share of each archive's time step.
 
     Raises:
         InputError: the candidate does not fit an archive, or an archive the protocol.
     """
     report("parity", 0, 1)
     gates = [parity_gate(candidate.info)]
+    digests = {str(archive.root): archive.digest() for archive in archives}
     for archive in archives:
-        name = archive.root.resolve().name
+        name = str(archive.root)
         gates.append(_latency(candidate, archive, protocol, max_seconds, name))
         unfit = _misfit(archive, protocol, champion.info)
         others = [] if unfit else [champion]
@@ -85,10 +98,11 @@ def trial(
             archive,
             _once([candidate, *others]),
             protocol,
-            report=lambda done, total, name=name: report(f"verifying on {name}", done, total),  # type: ignore[misc]
+            report=partial(report, f"verifying on {name}"),
         )
-        gates += _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
-    return gates
+        found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
+        gates += _marked(found) if _trained_on(candidate.info, digests[name]) else found
+    return Trial(gates=tuple(gates), champion=champion.info.reference, protocol=protocol.name, archives=digests)
 
 
 def parity_gate(info: ModelInfo) -> Gate:
@@ -180,6 +194,17 @@ def _misfit(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
     except InputError as error:
         return error.what
     return ""
+
+
+def _trained_on(info: ModelInfo, digest: str) -> bool:
+    """Whether the archive of that digest is among those that a package says it was trained on."""
+    training = read_manifest(info.folder).training if info.folder else None
+    return training is not None and digest in training.data_digest.split("+")
+
+
+def _marked(gates: Sequence[Gate]) -> list[Gate]:
+    note = "it was trained on this archive"
+    return [gate.model_copy(update={"note": f"{gate.note}; {note}" if gate.note else note}) for gate in gates]
 
 
 def _once(predictors: Sequence[Predictor]) -> list[Predictor]:
