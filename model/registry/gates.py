@@ -85,6 +85,7 @@ def extrapolation_gates(
 ) -> list[Gate]:
     """CSI at 30 and at 60 min, mean over thresholds and of heavy rain: each must be above extrapolation's."""
     gates = []
+    ours, its = scored.csi(model), scored.csi(extrapolation)
     for minutes in BEAT_AT_MINUTES:
         lead = _lead_near(scored.lead_minutes, minutes)
         for heavy in (False, True):
@@ -98,7 +99,7 @@ def extrapolation_gates(
             value = float("nan")
             if not note and lead is not None:
                 rows = [thresholds.index(HEAVY_MM_H)] if heavy else list(range(len(thresholds)))
-                value = _mean_difference(scored.csi(model)[rows, lead], scored.csi(extrapolation)[rows, lead])
+                value = _mean_difference(ours[rows, lead], its[rows, lead])
                 note = "" if np.isfinite(value) else "there is nothing to count"
             known = not note
             gates.append(

@@ -133,7 +133,7 @@ def parity_gate(info: ModelInfo) -> Gate:
 
 def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, archive: str) -> list[Gate]:
     thresholds = scored.protocol.thresholds_mm_h
-    events = _events(scored, model)
+    events = observed_events(scored, model)
     unsaid = {threshold: too_little(events[:, row]) for row, threshold in enumerate(thresholds)}
     gates = [
         csi_gate(
@@ -150,7 +150,7 @@ def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, a
     return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, thresholds, heavy, archive)
 
 
-def _events(scored: Verification, model: str) -> NDArray[np.float64]:
+def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
     """Pixels that were seen to reach each threshold, over all leads [block, threshold]."""
     cells = tables(scored.sums[model]["classes"], scored.layout.events)
     return np.asarray((cells["tp_count"] + cells["fn_count"]).sum(axis=-1), np.float64)

@@ -108,6 +108,13 @@ def test_a_network_of_other_frames_is_no_model_of_rain(tmp_path):
     assert "it makes no nowcast" in (info.folder / "card.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["champion", "challenger", "auto", "extrapolation"])
+def test_names_that_mean_something_else_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=f"--name: the name {name} is reserved. Give another --name"):
+        packed(TAU, tmp_path, name=name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_frames_never_take_the_place_of_the_default_model(tmp_path):
     with pytest.raises(InputError, match="Give another --name"):
         packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, name=DEFAULT_MODEL, kind="frames")
