@@ -1,18 +1,21 @@
 """HKO-7-style archives: `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`, 8 bit, with zlib masks beside.
 
-What HKO-7 left outside the files is in `archive.json`: grid, time step, source, licence. A pixel is round(255 p), p of
-`model.core.units.hko7_fraction`; a mask (True = the pixel holds data) is written only where a frame has gaps.
-Shi et al. 2017, arXiv 1706.03458.
+What HKO-7 left outside the files is in `archive.json`: grid, time step, source, licence, noise. A pixel is
+round(255 p), p of `model.core.units.hko7_fraction`; a mask (True = the pixel holds data) is written only where a frame
+has gaps. docs/archives.md has the layout to the letter. Shi et al. 2017, arXiv 1706.03458.
 """
 
 from __future__ import annotations
 
+import copy
+import fcntl
 import hashlib
 import json
-import tempfile
+import os
+import shutil
 import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,28 +27,51 @@ from numpy.typing import NDArray
 from model.core.errors import DuplicateTimes, InputError, MixedGrids
 from model.core.grid import Grid
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
-from model.readers.hko7 import grid_of_archive
+from model.data.checksums import Checksums, digest_of
+from model.data.days import Days, read_split
+from model.data.files import write_whole, writing
+from model.data.layout import STATIC_MASK, frame_path, mask_path, read_static_mask, times_below
+from model.data.png import fault_of
+from model.readers.hko7 import DESCRIPTION, FRAMES, grid_of_archive
 
-FRAMES: Final = "radarPNG"
-MASKS: Final = "radarPNG_mask"
-DESCRIPTION: Final = "archive.json"
+UNFINISHED: Final = ".unfinished"
+RAIN_OF_PIXEL: Final = hko7_rain_rate_mm_h(np.arange(256, dtype=np.float32) / np.float32(255))
+"""Rain rate (mm h-1) of each value of a pixel."""
 
 
-def frame_path(root: Path, time: np.datetime64) -> Path:
-    """Where the frame of a valid time (UTC) lies."""
-    return _path(root, FRAMES, time, ".png")
+class DamagedFrame(InputError):
+    """A frame of an archive that cannot be read: truncated, of another size or depth, or its mask is."""
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        super().__init__(what, where=where, mend=mend or "Import its file again, or delete it: it is then a gap")
 
 
-def mask_path(root: Path, time: np.datetime64) -> Path:
-    """Where the no-data mask of a valid time (UTC) lies, if it has one."""
-    return _path(root, MASKS, time, ".mask")
+@dataclass(frozen=True, kw_only=True)
+class EncodedFrame:
+    """A frame as it lies in an archive: its PNG and, where it has gaps, its compressed mask."""
+
+    time: np.datetime64
+    png: bytes
+    mask: bytes | None
+
+
+def encode_frame(time: np.datetime64, rain_rate_mm_h: FloatArray) -> EncodedFrame:
+    """Encode a frame [y, x] (mm h-1, NaN = no data)."""
+    missing = ~np.isfinite(rain_rate_mm_h)
+    pixels = np.round(np.nan_to_num(hko7_fraction(rain_rate_mm_h)) * 255).astype(np.uint8)
+    encoded, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not encoded:
+        raise RuntimeError(f"OpenCV could not encode the frame of {time}")
+    mask = zlib.compress((~missing).tobytes(), level=1) if missing.any() else None
+    return EncodedFrame(time=time, png=png.tobytes(), mask=mask)
 
 
 class ArchiveWriter:
     """Adds frames to an archive, each written whole or not at all. Use it as a context manager.
 
     Raises:
-        InputError: `root` holds something else, or an archive of another grid.
+        InputError: `root` holds something else, or an archive of another grid; or it cannot be written, or another
+            writer is at work in it.
     """
 
     def __init__(self, root: Path, grid: Grid, step_minutes: float, attributes: Mapping[str, str]) -> None:
@@ -56,115 +82,257 @@ class ArchiveWriter:
             if not Archive(root).grid.matches(grid):
                 raise MixedGrids("the archive is on another grid", where=str(root), mend="Choose another folder")
             return
-        if root.exists() and any(root.iterdir()):
-            raise InputError(
-                "the folder is not empty and is not an archive",
-                where=str(root),
-                mend="Choose an empty folder",
-            )
-        root.mkdir(parents=True, exist_ok=True)
-        description = {
-            "schema_version": 1,
-            "step_minutes": step_minutes,
-            "attributes": dict(attributes),
-            "grid": grid_description(grid),
-            "noise_below": 0,
-        }
-        _write_atomically(path, json.dumps(description, indent=2).encode())
+        with writing(root):
+            if root.exists() and any(each.name != UNFINISHED for each in root.iterdir()):
+                raise InputError(
+                    "the folder is not empty and is not an archive",
+                    where=str(root),
+                    mend="Choose an empty folder",
+                )
+            root.mkdir(parents=True, exist_ok=True)
+            write_whole(path, describe(grid, step_minutes, attributes), root / UNFINISHED)
 
     def __enter__(self) -> Self:
+        with writing(self.root):
+            self._lock = os.open(self.root, os.O_RDONLY)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._lock)
+                raise InputError(
+                    "another command is writing to it", where=str(self.root), mend="Wait until that is done"
+                ) from None
+            shutil.rmtree(self.root / UNFINISHED, ignore_errors=True)
+            self.checksums = Checksums(self.root)
+            self._kept = Archive(self.root)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        return None
+        try:
+            shutil.rmtree(self.root / UNFINISHED, ignore_errors=True)
+            if kind is None:
+                with writing(self.root):
+                    self.checksums.finish()
+        finally:
+            os.close(self._lock)
 
     def append(self, time: np.datetime64, rain_rate_mm_h: FloatArray) -> None:
         """Write one frame [y, x] (mm h-1, NaN = no data).
 
         Raises:
             DuplicateTimes: the archive has a frame of that time.
+            InputError: it cannot be written.
         """
         path = frame_path(self.root, time)
         if path.exists():
             raise DuplicateTimes(f"the archive has a frame of {time}", where=str(path), mend="Leave it out")
-        missing = ~np.isfinite(rain_rate_mm_h)
-        pixels = np.round(np.nan_to_num(hko7_fraction(rain_rate_mm_h)) * 255).astype(np.uint8)
-        if missing.any():
-            _write_atomically(mask_path(self.root, time), zlib.compress((~missing).tobytes(), level=1))
-        encoded, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-        if not encoded:
-            raise RuntimeError(f"OpenCV could not encode the frame of {time}")
-        _write_atomically(path, png.tobytes())
+        self.put(encode_frame(time, rain_rate_mm_h))
+
+    def put(self, frame: EncodedFrame) -> None:
+        """Write a frame, in place of the one of that time if there is one.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        digests: dict[str, str] = {}
+        with writing(self.root):
+            # The image last: where there is one, its mask is there.
+            for path, content in (
+                (mask_path(self.root, frame.time), frame.mask),
+                (frame_path(self.root, frame.time), frame.png),
+            ):
+                if content is None:
+                    path.unlink(missing_ok=True)
+                    continue
+                write_whole(path, content, self.root / UNFINISHED, sync=False)
+                digests[path.relative_to(self.root).as_posix()] = digest_of(content)
+            self.checksums.add(digests)
+
+    def has_intact(self, time: np.datetime64) -> bool:
+        """Whether the frame of that time is there, and is what was written: by its checksum, or, where it has none
+        (the writer was killed in between), because it can be read. It has one then.
+
+        Raises:
+            InputError: the checksum cannot be written.
+        """
+        if not frame_path(self.root, time).exists():
+            return False
+        new: dict[str, str] = {}
+        for path in (frame_path(self.root, time), mask_path(self.root, time)):
+            name = path.relative_to(self.root).as_posix()
+            digest = digest_of(path.read_bytes()) if path.exists() else None
+            if self.checksums.of.get(name, digest) != digest:
+                return False
+            if digest is not None and name not in self.checksums.of:
+                new[name] = digest
+        if new:
+            try:
+                self._kept.read_raw(time)
+            except DamagedFrame:
+                return False
+            with writing(self.root):
+                self.checksums.add(new)
+        return True
 
 
 class Archive:
-    """An archive on disk.
+    """An archive on disk. `times`: valid times of its frames (UTC, datetime64[s], in order).
+
+    `attributes`: source, licence and how the rain was made. Pixels above 0 and below `noise_below` are no rain.
+    `static_mask` [y, x], where there is one, is True where the radar never sees (HKO-7's `exclude_mask`). `split`: the
+    part that `times` are restricted to, None for all.
 
     Raises:
-        InputError: `root` is not an archive.
+        InputError: `root` is not an archive, or a frame in it has a name that is no time.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.split: str | None = None
         try:
             description = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
             self.step_minutes = float(description["step_minutes"])
             self.attributes: dict[str, str] = description["attributes"]
+            self.noise_below = int(description.get("noise_below", 0))
             self.grid = grid_of_archive(description)
         except FileNotFoundError:
-            raise InputError(
-                f"no {DESCRIPTION}", where=str(root), mend="Make an archive with: echocast archive import"
-            ) from None
-        except (ValueError, KeyError, TypeError) as error:
+            mend = "Make an archive with: echocast archive import"
+            if (root / FRAMES).is_dir():
+                mend = f"If it is HKO-7's tree, take it over with: echocast archive adopt {root}"
+            raise InputError(f"no {DESCRIPTION}", where=str(root), mend=mend) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"not a description of an archive ({error})",
                 where=str(root / DESCRIPTION),
                 mend="Import it again",
             ) from None
-        self.times = np.array(
-            sorted(_time_of(path) for path in (root / FRAMES).glob("*/*/*/RAD*.png")), dtype="datetime64[s]"
-        )
+        self.static_mask = read_static_mask(root, self.grid.shape)
+        self.times = times_below(root)
 
-    def read_pixels(self, time: np.datetime64) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Pixels [y, x] and where they hold no data.
+    def only(self, split: str) -> Archive:
+        """The same archive with the frames of one part of its split alone: `train`, `valid` or `test`.
 
         Raises:
-            InputError: the frame or its mask is missing, truncated, or of another size.
+            InputError: it has no split, no such part, or no frame in it.
+        """
+        parts = self.parts()
+        if split not in parts:
+            raise InputError(
+                f"its split has no part {split!r}" if parts else "it is not split into days to train on and others",
+                where=str(self.root),
+                mend=f"Choose one of {', '.join(parts)}" if parts else f"Run: echocast archive split {self.root}",
+            )
+        part = copy.copy(self)
+        part.split = split
+        part.times = self.times[np.isin(self.times.astype("datetime64[D]"), list(parts[split]))]
+        if not part.times.size:
+            raise InputError(
+                f"it has no frame of a day of {split}",
+                where=str(self.root),
+                mend=f"Import those days, or split it anew: echocast archive split {self.root} --replace",
+            )
+        return part
+
+    def parts(self) -> dict[str, Days]:
+        """Days of `train`, `valid` and `test` with their amounts, frames or none; {} where the archive has no split.
+
+        Raises:
+            InputError: the lists of the split are damaged, or share days.
+        """
+        return read_split(self.root)
+
+    def read_raw(self, time: np.datetime64) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Pixels [y, x] as they are stored, and HKO-7's mask: True where a pixel counts in its benchmark.
+
+        Of a frame without a mask of its own all pixels count, but for the static mask and noise.
+
+        Raises:
+            DamagedFrame: the frame or its mask is missing, truncated, or of another size or depth.
         """
         path = frame_path(self.root, time)
-        encoded = np.fromfile(path, np.uint8) if path.exists() else np.empty(0, np.uint8)
-        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
+        content = path.read_bytes() if path.exists() else b""
+        if fault := fault_of(content, self.grid.shape):
+            raise DamagedFrame(fault, where=str(path))
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if pixels is None or pixels.dtype != np.uint8 or pixels.shape != self.grid.shape:
-            raise InputError(
-                f"not an 8-bit PNG of {self.grid.shape[1]} x {self.grid.shape[0]} pixels",
-                where=str(path),
-                mend="Import that frame again",
-            )
+            raise DamagedFrame("it cannot be decoded", where=str(path))
         frame: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)
-        mask = mask_path(self.root, time)
-        if not mask.exists():
-            return frame, np.zeros(self.grid.shape, bool)
-        try:
-            return frame, ~np.frombuffer(zlib.decompress(mask.read_bytes()), bool).reshape(self.grid.shape)
-        except (zlib.error, ValueError):
-            raise InputError("the mask is damaged", where=str(mask), mend="Import that frame again") from None
+        counts = self._mask(mask_path(self.root, time))
+        if counts is None:
+            counts = ~self._noise(frame)
+        if self.static_mask is not None:
+            counts &= ~self.static_mask
+        return frame, counts
+
+    def read_pixels(self, time: np.datetime64) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Pixels [y, x], noise as 0, and where they hold no data. Noise is no rain; it is not missing.
+
+        Raises:
+            DamagedFrame: see `read_raw`.
+        """
+        frame, counts = self.read_raw(time)
+        noise = self._noise(frame)
+        missing = ~(counts | noise)
+        if self.static_mask is not None:
+            missing |= self.static_mask
+        frame[noise] = 0
+        return frame, missing
 
     def read(self, time: np.datetime64) -> FloatArray:
-        """Rain rate [y, x] (mm h-1, NaN = no data)."""
+        """Rain rate [y, x] (mm h-1, NaN = no data).
+
+        Raises:
+            DamagedFrame: see `read_raw`.
+        """
         pixels, missing = self.read_pixels(time)
-        rain = hko7_rain_rate_mm_h(pixels.astype(np.float32) / np.float32(255))
+        rain: FloatArray = RAIN_OF_PIXEL[pixels]
         rain[missing] = np.nan
         return rain
 
     def digest(self) -> str:
-        """SHA-256 (hex) of every frame and mask, in the order of time."""
+        """SHA-256 (hex) of every frame of `times` and its mask, in the order of time; of the static mask; and, unless
+        this is one part of it, of the split. Files older than `checksums.sha256` are not read for it."""
+        listed = Checksums(self.root)
+        since = listed.path.stat().st_mtime_ns if listed.of else 0
         sha = hashlib.sha256()
-        for time in self.times:
-            for path in (frame_path(self.root, time), mask_path(self.root, time)):
-                if path.exists():
-                    sha.update(path.name.encode())
-                    sha.update(hashlib.sha256(path.read_bytes()).digest())
+        paths = [path(self.root, time) for time in self.times for path in (frame_path, mask_path)]
+        for path in [*paths, self.root / STATIC_MASK]:
+            if not path.exists():
+                continue
+            known = listed.of.get(path.relative_to(self.root).as_posix()) if path.stat().st_mtime_ns <= since else None
+            sha.update(path.name.encode())
+            sha.update(bytes.fromhex(known or digest_of(path.read_bytes())))
+        for part, days in self.parts().items() if self.split is None else ():
+            sha.update(f"{part} {' '.join(sorted(map(str, days)))}".encode())
         return sha.hexdigest()
+
+    def _noise(self, frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        return (frame > 0) & (frame < self.noise_below)
+
+    def _mask(self, path: Path) -> NDArray[np.bool_] | None:
+        if not path.exists():
+            return None
+        rows, columns = self.grid.shape
+        try:
+            flags = zlib.decompressobj().decompress(path.read_bytes(), rows * columns + 1)
+        except zlib.error:
+            flags = b""
+        values = np.frombuffer(flags, np.uint8)
+        if values.size != rows * columns or values.max() > 1:
+            raise DamagedFrame(f"the mask is damaged, or not of {rows} x {columns} pixels", where=str(path))
+        return values.astype(np.bool_).reshape(rows, columns)
+
+
+def describe(grid: Grid, step_minutes: float, attributes: Mapping[str, str], noise_below: int = 0) -> bytes:
+    """The content of `archive.json`."""
+    description = {
+        "schema_version": 1,
+        "step_minutes": step_minutes,
+        "attributes": dict(attributes),
+        "grid": grid_description(grid),
+        "noise_below": noise_below,
+    }
+    return json.dumps(description, indent=2).encode()
 
 
 def grid_description(grid: Grid) -> dict[str, object]:
@@ -178,21 +346,3 @@ def grid_description(grid: Grid) -> dict[str, object]:
         "dy": float(grid.y[-1] - grid.y[0]) / (grid.y.size - 1),
         "ny": grid.y.size,
     }
-
-
-def _path(root: Path, tree: str, time: np.datetime64, suffix: str) -> Path:
-    moment = datetime.fromtimestamp(int(time.astype("datetime64[s]").astype("int64")), UTC)
-    return root / tree / f"{moment:%Y/%m/%d}" / f"RAD{moment:%y%m%d%H%M%S}{suffix}"
-
-
-def _time_of(path: Path) -> np.datetime64:
-    moment = datetime.strptime(path.stem, "RAD%y%m%d%H%M%S").replace(tzinfo=UTC)
-    return np.datetime64(int(moment.timestamp()), "s")
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(content)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)

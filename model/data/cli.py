@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.core.errors import InputError, MixedGrids
+from model.core.errors import InputError
 from model.core.forecast import write_netcdf
-from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.data.archive import DESCRIPTION, Archive, ArchiveWriter, frame_path
+from model.data.archive import Archive, ArchiveWriter
+from model.data.checking import HKO7_ATTRIBUTES, adopt_hko7, check
+from model.data.days import SPLIT, write_split
+from model.data.importing import Choices, import_files
+from model.data.info import draw_histogram, facts_of, facts_of_values, told
+from model.data.splitting import drawn_split, listed_split
+from model.data.statistics import count_values
 from model.data.synth import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
-from model.readers import read
 
 MINUTES_PER_DAY = 1440
-Item = TypeVar("Item")
+NAMED = 10
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -123,94 +124,25 @@ def _write_all(
     written = 0
     with ExitStack() as stack:
         writer: ArchiveWriter | None = None
-        frames = (
-            (sequence.grid, time, rain)
-            for sequence in sequences
-            for time, rain in zip(sequence.times, sequence.rain_rate, strict=True)
-        )
-        for grid, time, rain in _progress(frames, total, "frames"):
-            writer = writer or stack.enter_context(ArchiveWriter(out, grid, step, attributes))
-            writer.append(np.datetime64(time), rain)
-            written += 1
+        done = stack.enter_context(_bar("frames", total))
+        for sequence in sequences:
+            writer = writer or stack.enter_context(ArchiveWriter(out, sequence.grid, step, attributes))
+            for time, rain in zip(sequence.times, sequence.rain_rate, strict=True):
+                writer.append(np.datetime64(time), rain)
+                written += 1
+                done()
     return written
-
-
-@dataclass
-class _Import:
-    """One run of `archive import`: frames wait until the time step is known, then they are written."""
-
-    root: Path
-    step_minutes: float | None
-    grid: Grid | None
-    attributes: Mapping[str, str]
-    waiting: list[FrameSequence] = field(default_factory=list)
-    writer: ArchiveWriter | None = None
-    written: int = 0
-    skipped: int = 0
-
-    def check_grid(self, sequence: FrameSequence) -> None:
-        """Raise MixedGrids unless the frames lie on the archive's grid, which is that of the first frames."""
-        self.grid = self.grid or sequence.grid
-        if not self.grid.matches(sequence.grid):
-            raise MixedGrids("it lies on another grid than the archive", mend="Import it into one of its own")
-
-    def add(self, sequence: FrameSequence) -> None:
-        """Write the frames, or let them wait; a few, for a frame of a continent takes 100 MB."""
-        self.waiting.append(sequence)
-        if self.writer is None and self.step_minutes is None:
-            steps = _steps_of(self.waiting)
-            if steps.size < 2 or (steps.size < 4 and np.unique(steps).size == steps.size):
-                return
-        self.flush()
-
-    def flush(self) -> None:
-        """Write the frames that wait.
-
-        Raises:
-            InputError: the time step cannot be known from one frame.
-        """
-        if self.waiting and self.writer is None and self.step_minutes is None:
-            steps = _steps_of(self.waiting)
-            if not steps.size:
-                raise InputError(
-                    "only one valid time was found, so the time step is not known",
-                    where="FILES",
-                    mend="Give more files, or --step MINUTES",
-                )
-            self.step_minutes = float(steps.min())
-        waiting, self.waiting = self.waiting, []
-        for one in waiting:
-            self._write(one)
-
-    def _write(self, sequence: FrameSequence) -> None:
-        if self.writer is None:
-            if self.step_minutes is None:
-                raise ValueError("frames are written once the time step is known")
-            self.writer = ArchiveWriter(
-                self.root, sequence.grid, self.step_minutes, {**sequence.attributes, **self.attributes}
-            )
-        for time, rain in zip(sequence.times, sequence.rain_rate, strict=True):
-            if frame_path(self.root, time).exists():
-                self.skipped += 1
-            else:
-                self.writer.append(np.datetime64(time), rain)
-                self.written += 1
-
-
-def _steps_of(sequences: Sequence[FrameSequence]) -> NDArray[np.float64]:
-    """Minutes between the valid times seen."""
-    times = np.unique(np.concatenate([sequence.times for sequence in sequences]))
-    return np.asarray(np.diff(times) / np.timedelta64(1, "s"), np.float64) / 60
 
 
 @archive.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The archive.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The archive.")
 @click.option("--variable", help="Variable to read, where a file has several.")
 @click.option("--zr", help="Z-R relation for reflectivity; default: the format's own.")
 @click.option("--step", type=click.FloatRange(0.5, 60), help="Minutes between frames; default: as found.")
 @click.option("--source", help="Whose data this is, for the card of what is trained on it.")
 @click.option("--licence", help="Under which licence: kept in archive.json.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that read; default: as cores and memory allow.")
 def import_(
     files: tuple[Path, ...],
     out: Path,
@@ -219,31 +151,28 @@ def import_(
     step: float | None,
     source: str | None,
     licence: str | None,
+    workers: int | None,
 ) -> None:
-    """Read radar FILES (or folders of them) into the archive --out, one at a time.
+    """Read radar FILES (or folders of them) into the archive --out.
 
-    May be run again: frames that the archive has are left alone. A file that cannot be read is named and
-    passed over.
+    May be run again, after an interruption too: frames that the archive has are left alone, if they are intact. A file
+    that cannot be read is named and passed over.
     """
     paths = _expanded(files)
-    kept = Archive(out) if (out / DESCRIPTION).exists() else None
     named = {key: value for key, value in (("source", source), ("licence", licence)) if value}
-    work = _Import(out, kept.step_minutes if kept and step is None else step, kept.grid if kept else None, named)
-    bad = 0
-    for path in _progress(paths, len(paths), "files"):
-        try:
-            sequence = read([path], variable=variable, zr=zr)
-            work.check_grid(sequence)
-        except InputError as error:
-            bad += 1
-            place = "" if str(path) in str(error) else f"{path}: "
-            click.echo(f"passed over: {place}{error}", err=True)
-            continue
-        work.add(sequence)
-    work.flush()
-    click.echo(f"{out}: {work.written} frames written, {work.skipped} there already, {bad} files passed over")
-    if work.writer is None:
-        raise InputError(f"none of {len(paths)} files could be read", where="FILES", mend="See the lines above")
+    choices = Choices(variable=variable, zr=zr, step_minutes=step, attributes=named)
+
+    def passed_over(path: Path, error: InputError) -> None:
+        place = "" if str(path) in str(error) else f"{path}: "
+        click.echo(f"passed over: {place}{error}", err=True)
+
+    with _bar("files", len(paths)) as done:
+        counts = import_files(paths, out, choices, workers=workers, done=done, passed_over=passed_over)
+    mended = f", {counts.mended} damaged ones written anew" if counts.mended else ""
+    click.echo(
+        f"{out}: {counts.written} frames written, {counts.there} there already{mended}, "
+        f"{counts.passed_over} files passed over"
+    )
 
 
 def _expanded(files: Sequence[Path]) -> list[Path]:
@@ -258,36 +187,119 @@ def _expanded(files: Sequence[Path]) -> list[Path]:
 
 @archive.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(folder: Path, as_json: bool) -> None:
-    """What the archive in FOLDER holds: days, frames, gaps, grid."""
+def adopt(folder: Path) -> None:
+    """Take over the official HKO-7 tree in FOLDER as it lies: describe it in an archive.json, with checksums.
+
+    FOLDER holds radarPNG/, radarPNG_mask/ and mask_dat.npz. Nothing that is there is changed.
+    """
+    with _bar("frames", None) as done:
+        findings = adopt_hko7(folder, done)
+    _tell_damaged(findings.damaged)
+    click.echo(f"{folder}: {findings.whole} frames of HKO-7, {len(findings.damaged)} damaged ones passed over")
+    click.echo(f"Its licence: {HKO7_ATTRIBUTES['licence']}")
+
+
+@archive.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all gaps and the histogram.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the histogram of rain rates as this PNG.")
+@click.option("--check", "check_files", is_flag=True, help="Hold every file against its checksum; 2 if one is damaged.")
+@click.option("--quick", is_flag=True, help="Read no frame: neither wet fraction nor histogram.")
+def info(folder: Path, as_json: bool, picture: Path | None, check_files: bool, quick: bool) -> None:
+    """What the archive in FOLDER holds: days, frames, gaps, grid, split, how wet it is."""
+    if quick and picture:
+        raise click.UsageError("--picture is drawn from the frames: leave --quick out")
     found = Archive(folder)
-    times = found.times
-    step = np.timedelta64(round(found.step_minutes * 60), "s")
-    days = np.unique(times.astype("datetime64[D]"))
-    same_day = np.diff(times.astype("datetime64[D]")) == np.timedelta64(0, "D")
-    missing = np.maximum(np.round(np.diff(times)[same_day] / step).astype(int) - 1, 0) if times.size else np.zeros(0)
-    dy, dx = found.grid.pixel_size_m
-    facts: dict[str, object] = {
-        "frames": int(times.size),
-        "days": int(days.size),
-        "first": f"{times[0]}Z" if times.size else None,
-        "last": f"{times[-1]}Z" if times.size else None,
-        "step_minutes": found.step_minutes,
-        "missing_within_days": int(missing.sum()),
-        "rows": found.grid.shape[0],
-        "columns": found.grid.shape[1],
-        "pixel_size_m": [round(dy, 1), round(dx, 1)],
-        "crs": found.grid.crs.name,
-    }
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):20} {value}")
+    facts = facts_of(found)
+    if not quick:
+        with _bar("frames", found.times.size) as done:
+            values = count_values(found, done)
+        facts |= facts_of_values(values)
+        if picture:
+            draw_histogram(found, values.total, picture)
+    findings = None
+    if check_files:
+        with _bar("checksums", found.times.size) as done:
+            findings = check(found, done)
+        facts["check"] = {
+            "whole": findings.whole,
+            "damaged": [str(error) for error in findings.damaged],
+            "unlisted": findings.unlisted,
+        }
+    click.echo(json.dumps(facts) if as_json else "\n".join(told(facts)))
+    damaged = findings.damaged if findings else [] if quick else values.damaged
+    _tell_damaged(damaged)
+    if findings and findings.damaged:
+        raise InputError(
+            f"{len(findings.damaged)} files are damaged",
+            where=str(folder),
+            mend="Import their files again; what cannot be had again, delete: it is then a gap",
+        )
 
 
-def _progress(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
-    """A progress bar on stderr, on a terminal only."""
+def _tell_damaged(damaged: Sequence[InputError]) -> None:
+    for error in damaged[:NAMED]:
+        click.echo(f"damaged: {error}", err=True)
+    if len(damaged) > NAMED:
+        click.echo(f"damaged: {len(damaged) - NAMED} more", err=True)
+
+
+@archive.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--train", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Share of the days.")
+@click.option("--valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
+@click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same days.")
+@click.option(
+    "--lists",
+    nargs=3,
+    type=click.Path(path_type=Path),
+    metavar="TRAIN VALID TEST",
+    help="Lists of days instead, as HKO-7's.",
+)
+@click.option("--replace", is_flag=True, help="In place of the split that it has.")
+def split(
+    folder: Path,
+    train: float,
+    valid: float,
+    test: float,
+    seed: int,
+    lists: tuple[Path, Path, Path] | None,
+    replace: bool,
+) -> None:
+    """Split the archive in FOLDER by day: to train on, to choose weights on, to test on.
+
+    Days are drawn by lot, each part with as many dry and wet ones as its share; or they are those of --lists.
+    """
+    found = Archive(folder)
+    if found.parts() and not replace:
+        raise InputError(
+            "it is split already, and scores of before would be of other days",
+            where=str(folder / SPLIT),
+            mend="Keep it, or give --replace",
+        )
+    if lists:
+        parts = listed_split(*lists)
+    else:
+        with _bar("frames", found.times.size) as done:
+            values = count_values(found, done)
+        _tell_damaged(values.damaged)
+        parts = drawn_split(found, {"train": train, "valid": valid, "test": test}, values, seed)
+    write_split(folder, parts)
+    facts = facts_of(found)
+    for part, held in facts["split"].items():
+        absent = f", {held['days_without_frames']} of them without frames" if held["days_without_frames"] else ""
+        click.echo(f"{part}: {held['days']} days{absent}, {held['frames']} frames")
+    beside = facts["frames"] - sum(held["frames"] for held in facts["split"].values())
+    if beside:
+        click.echo(f"in no part: {beside} frames")
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr, on a terminal only; call what it gives for each thing done."""
     console = Console(stderr=True)
-    return track(items, what, total=total, console=console, disable=not console.is_terminal)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)

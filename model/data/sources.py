@@ -14,11 +14,12 @@ import numpy as np
 from model.core.errors import InputError, TooFewFrames
 from model.core.manifest import DataKind
 from model.data.archive import Archive
+from model.data.frames import FrameCache
 from model.data.kth import KTH
 from model.data.moving_mnist import moving_mnist
 from model.data.taxibj import TaxiBJ
-from model.data.windows import FrameCache, Region, Window, WindowConfig, batches
 from model.data.windows import Provenance as Provenance
+from model.data.windows import Region, Window, WindowConfig, batches
 from model.runtime.fields import fields_for
 
 DATA_SETS: Final = ("moving-mnist", "kth", "taxibj")
@@ -47,8 +48,8 @@ class WindowSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
-    """What training never sees of each archive: its last `time_fraction`, or, where the archive is shorter than
-    `short_minutes`, its eastern `column_fraction` instead."""
+    """What training never sees of an archive that has no split: its last `time_fraction`, or, where the archive is
+    shorter than `short_minutes`, its eastern `column_fraction` instead."""
 
     time_fraction: float = 0.25
     short_minutes: float = 120.0
@@ -58,13 +59,16 @@ class Holdout:
 class RadarWindows:
     """Windows of radar archives, each of one archive and one time step, and exogenous `fields` by name beside them.
 
+    An archive that is split (`echocast archive split`) trains on its days of `train` and holds out those of `valid`;
+    those of `test` are never seen. Without a split, `holdout` says what is held out.
+
     `cache_folder` keeps the decoded frames. `fields_folder`: where fields lie that come from files. Windows are turned
     and mirrored at random, and each field with them, as a scalar. Components of a vector, such as wind to the east and
     to the north, would have to be turned into each other, and that cannot be switched off: give its length instead.
 
     Raises:
-        TooFewFrames: an archive is too short.
-        ValueError: fields are asked for in Lagrangian windows.
+        TooFewFrames: an archive, or its days of `train` or `valid`, are too few.
+        InputError: fields are asked for in Lagrangian windows.
     """
 
     channels = 1
@@ -92,7 +96,7 @@ class RadarWindows:
                     mend="Import more frames",
                 )
             cache = FrameCache(archive, cache_folder)
-            train, held = _split(cache, holdout)
+            train, held = _parts(cache, holdout)
             try:
                 self.train_regions.append(Region(cache, config, read_fields=read_fields, **train))
                 self.held_out_regions.append(
@@ -118,12 +122,17 @@ class RadarWindows:
         return chosen
 
     def provenance(self) -> Provenance:
-        """Digests of the archives, joined by `+`; days as `ARCHIVE YYYY-MM-DD`."""
-        days = sorted({f"{archive.root.name} {str(time)[:10]}" for archive in self.archives for time in archive.times})
+        """Digests of the archives, joined by `+`; days with frames, as `ARCHIVE YYYY-MM-DD`.
+
+        Of a split archive, days are those of `train`, and held-out days those of `valid`.
+        """
+        trained = [archive.only("train") if archive.parts() else archive for archive in self.archives]
+        held_out = [archive.only("valid") for archive in self.archives if archive.parts()]
         return Provenance(
             digest="+".join(archive.digest() for archive in self.archives),
-            days=tuple(days),
+            days=_days_of(trained),
             sources=tuple(_source_of(archive) for archive in self.archives),
+            held_out_days=_days_of(held_out),
         )
 
 
@@ -150,15 +159,22 @@ def source_from(text: str, *, cache_folder: Path, context: int | None = None, le
     )
 
 
-def _split(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parts(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:
     """What of an archive to train on and what to hold out, as arguments of Region."""
+    if cache.archive.parts():
+        return {"times": cache.archive.only("train").times}, {"times": cache.archive.only("valid").times}
     length = float(cache.minutes[-1])
     if length < holdout.short_minutes:
-        width = cache.pixels.shape[2]
+        width = cache.grid.shape[1]
         border = round(width * (1 - holdout.column_fraction))
         return {"columns": (0, border)}, {"columns": (border, width)}
-    border_minute = length * (1 - holdout.time_fraction)
-    return {"minutes": (0.0, border_minute)}, {"minutes": (border_minute, float("inf"))}
+    late = cache.minutes >= length * (1 - holdout.time_fraction)
+    return {"times": cache.times[~late]}, {"times": cache.times[late]}
+
+
+def _days_of(archives: Sequence[Archive]) -> tuple[str, ...]:
+    days = ((archive.root.name, np.unique(archive.times.astype("datetime64[D]"))) for archive in archives)
+    return tuple(sorted({f"{name} {day}" for name, found in days for day in found}))
 
 
 def _source_of(archive: Archive) -> str:

@@ -8,25 +8,26 @@ L-CNN, doi 10.1109/JSTARS.2022.3233119); or, with `lagrangian=False`, left where
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import TooFewFrames
+from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.grid import Grid
-from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
-from model.data.archive import Archive
+from model.core.units import FloatArray, hko7_fraction
+from model.data.archive import RAIN_OF_PIXEL as RAIN_OF_VALUE
+from model.data.archive import DamagedFrame
+from model.data.frames import MISSING_PIXEL, FrameCache
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 
-MISSING_PIXEL = 255
-WETNESS_BLOCK = 32
-DRY_CHANCE = 0.02
-RAIN_OF_PIXEL = hko7_rain_rate_mm_h(np.arange(256, dtype=np.float32) / np.float32(255))
-RAIN_OF_PIXEL[MISSING_PIXEL] = np.nan
+ABSENT: Final = -1
+"""In place of a frame that is missing."""
+BLOCKS_PER_CROP: Final = 4
+TRIES: Final = 200_000
+RAIN_OF_PIXEL: Final = np.where(np.arange(256) == MISSING_PIXEL, np.float32(np.nan), RAIN_OF_VALUE)
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 ReadFields = Callable[[NDArray[np.datetime64], Grid], FloatArray]
@@ -38,7 +39,11 @@ class WindowConfig:
     """`context` frames in, up to `leads` out within `horizon_minutes`, `crop` pixels wide, cut from a window that is
     wider by `margin` on each side. `coarsen_chance`: how often a window is averaged over 2 x 2 pixels.
     `scale_db`: standard deviation of a random factor on rain rate, in dB. `lagrangian`: frames are warped along the
-    motion of the context; False leaves them as they are."""
+    motion of the context; False leaves them as they are. `max_missing`: how many frames in a row may be missing in a
+    window, and are then without data (HKO-7's benchmark: 2); never the newest context frame.
+
+    `draw_floor`, `draw_gain`, `draw_scale_mm_h`: with what probability a window is drawn, see `Region.probability`
+    (q_min, m and s of DGMR's importance sampling; Ravuri et al. 2021, arXiv 2104.00954)."""
 
     context: int = 4
     leads: int = 12
@@ -50,56 +55,71 @@ class WindowConfig:
     coarsen_chance: float = 0.3
     scale_db: float = 1.5
     lagrangian: bool = True
+    max_missing: int = 0
+    draw_floor: float = 0.002
+    draw_gain: float = 1.0
+    draw_scale_mm_h: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """Frames in [0, 1] with NaN = no data: `context` [t, c, y, x] and `target` [lead, c, y, x] (fewer leads than asked
-    for: NaN frames), and exogenous `fields` [t + lead, n, y, x]. Rain is in HKO-7 fractions."""
+    for: NaN frames), and exogenous `fields` [t + lead, n, y, x]. Rain is in HKO-7 fractions.
+
+    `weight`: one over the probability with which the window was drawn among those of its archive and time step. Means
+    over windows that are weighted by it are those over all windows there are, the dry ones too.
+    """
 
     context: FloatArray
     target: FloatArray
     step_minutes: float
     fields: FloatArray | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What a model is trained on: SHA-256 (hex) of the data, the days in it, and where it is from, licence included."""
+    """What a model is trained on: SHA-256 (hex) of the data, the days in it, and where it is from, licence included.
+
+    `held_out_days`: days of their own that weights were chosen on; none where parts of `days` were held out.
+    """
 
     digest: str
     days: tuple[str, ...]
     sources: tuple[str, ...]
+    held_out_days: tuple[str, ...] = ()
 
 
-class FrameCache:
-    """The pixels of an archive, decoded once into a memory-mapped file; 255 = no data."""
+def find_runs(
+    times: NDArray[np.datetime64], step_minutes: float, frames: int, max_missing: int = 0
+) -> NDArray[np.int32]:
+    """Runs of up to `frames` frames that follow each other at a time step: [run, position], one run from each time.
 
-    def __init__(self, archive: Archive, folder: Path) -> None:
-        self.times = archive.times
-        self.grid = archive.grid
-        self.minutes = (archive.times - archive.times[0]).astype("timedelta64[s]").astype(np.int64) / 60.0
-        ny, nx = archive.grid.shape
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{archive.root.resolve().name}-{archive.digest()[:16]}.npy"
-        if not path.exists():
-            unfinished = path.with_suffix(".part")
-            pixels = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(archive.times), ny, nx))
-            for index, time in enumerate(archive.times):
-                frame, missing = archive.read_pixels(time)
-                np.minimum(frame, MISSING_PIXEL - 1, out=frame)
-                frame[missing] = MISSING_PIXEL
-                pixels[index] = frame
-            pixels.flush()
-            unfinished.rename(path)
-        self.pixels: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    Places in `times` (which are in order), `ABSENT` where a frame is missing: at most `max_missing` in a row, and all
+    that follow where more are missing. Found by time stamps alone.
+    """
+    seconds = times.astype("datetime64[s]").astype(np.int64)
+    runs = np.full((seconds.size, frames), ABSENT, np.int32)
+    alive = np.ones(seconds.size, np.bool_)
+    missing = np.zeros(seconds.size, np.int64)
+    for position in range(frames):
+        wanted = seconds + round(position * step_minutes * 60)
+        places = np.minimum(np.searchsorted(seconds, wanted), seconds.size - 1)
+        there = seconds[places] == wanted
+        missing = np.where(there, 0, missing + 1)
+        alive &= missing <= max_missing
+        runs[:, position] = np.where(alive & there, places, ABSENT)
+    return runs
 
 
 class Region:
-    """The part of an archive that windows are drawn from: times in [from_minute, to_minute), columns [x0, x1).
+    """The part of an archive that windows are drawn from: `times` (of the cache's, default all), columns [x0, x1).
+
+    `runs`: by time step, the frames of each window [window, position]: places in the cache's times, or `ABSENT`.
 
     Raises:
-        ValueError: exogenous fields are asked for in Lagrangian windows: they stay in place while the rain is moved.
+        InputError: exogenous fields, or windows with missing frames, are asked for in Lagrangian windows: fields stay
+            in place while the rain is moved, and its motion is estimated from all context frames.
         TooFewFrames: no window of `config` fits in it.
     """
 
@@ -108,85 +128,120 @@ class Region:
         cache: FrameCache,
         config: WindowConfig,
         *,
-        minutes: tuple[float, float] = (0.0, float("inf")),
+        times: NDArray[np.datetime64] | None = None,
         columns: tuple[int, int] | None = None,
         read_fields: ReadFields | None = None,
     ) -> None:
-        if read_fields is not None and config.lagrangian:
-            raise ValueError("exogenous fields are for windows with lagrangian=False: they do not move with the rain")
+        if config.lagrangian and (read_fields is not None or config.max_missing):
+            what = "exogenous fields" if read_fields is not None else "missing frames"
+            raise InputError(
+                f"{what} are for windows that stay in place", where="windows", mend="Train with lagrangian=False"
+            )
         self.cache = cache
         self.config = config
         self.read_fields = read_fields
-        self.columns = columns or (0, cache.pixels.shape[2])
-        inside = (cache.minutes >= minutes[0]) & (cache.minutes < minutes[1])
-        index_of = {
-            round(float(minute) * 60): int(index) for index, minute in enumerate(cache.minutes) if inside[index]
-        }
-        self.runs = {step: runs for step in config.step_minutes if (runs := self._runs(index_of, step))}
+        self.columns = columns or (0, cache.grid.shape[1])
+        inside = np.arange(cache.times.size) if times is None else np.flatnonzero(np.isin(cache.times, times))
+        self.runs = {step: runs for step in config.step_minutes if len(runs := self._runs(inside, step))}
         if not self.runs:
             raise TooFewFrames(
                 f"no run of {config.context} + {config.min_leads} frames at any of the steps {config.step_minutes} min",
                 where="archive",
                 mend="Import more frames, or choose other time steps",
             )
-        self.wetness = {index: self._wetness(index) for index in index_of.values()}
+        self._block = max(1, config.crop // BLOCKS_PER_CROP)
+        rain = np.nan_to_num(RAIN_OF_PIXEL)
+        self._worth_of_pixel = config.draw_floor + config.draw_gain * -np.expm1(-rain / config.draw_scale_mm_h)
+        self._worth_of_pixel[MISSING_PIXEL] = 0
+        self._worth: dict[int, FloatArray] = {}
 
-    def _runs(self, index_of: dict[int, int], step: float) -> list[tuple[int, ...]]:
-        """Index of each frame of each window at this step; windows near the end have fewer leads."""
+    def _runs(self, inside: NDArray[np.intp], step: float) -> NDArray[np.int32]:
+        """Frames of each window at this step; windows near the end, or before a gap, have fewer leads."""
         config = self.config
         leads = min(config.leads, int(config.horizon_minutes // step))
-        runs = []
-        for start in index_of:
-            run: list[int] = []
-            for position in range(config.context + leads):
-                index = index_of.get(start + round(position * step * 60))
-                if index is None:
-                    break
-                run.append(index)
-            if len(run) >= config.context + min(config.min_leads, leads):
-                runs.append(tuple(run))
+        found = find_runs(self.cache.times[inside], step, config.context + leads, config.max_missing)
+        found = np.where(found == ABSENT, np.int32(ABSENT), inside.astype(np.int32)[found])
+        least = config.context + min(config.min_leads, leads)
+        # The newest context frame is what a forecast starts from, so it is never a missing one.
+        long_enough = (found[:, least - 1 :] != ABSENT).any(axis=1)
+        runs: NDArray[np.int32] = found[long_enough & (found[:, config.context - 1] != ABSENT)]
         return runs
 
-    def _wetness(self, index: int) -> FloatArray:
-        """How much a window centred on each block is worth: its mean rain fraction, and a little for any."""
-        frame = self.cache.pixels[index]
-        missing = frame == MISSING_PIXEL
-        rain = np.where(missing | (frame < 60), np.float32(0), frame.astype(np.float32) / 255)
-        size = (max(1, frame.shape[1] // WETNESS_BLOCK), max(1, frame.shape[0] // WETNESS_BLOCK))
-        worth = cv2.resize(rain, size, interpolation=cv2.INTER_AREA)
-        known = 1 - cv2.resize(missing.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        worth = cv2.blur(np.minimum(worth, 0.25), (5, 5), borderType=cv2.BORDER_REPLICATE) + DRY_CHANCE * known * 0.05
-        edges = np.linspace(0, frame.shape[1], size[0])
-        worth[:, (edges < self.columns[0]) | (edges > self.columns[1])] = 0
-        return np.asarray(worth, np.float32)
+    def probability(self, run: NDArray[np.int32], centre: tuple[int, int], coarsen: int) -> float:
+        """With what probability a window that is come upon is drawn: q of DGMR's importance sampling.
+
+        min(1, mean of floor + gain (1 - exp(-R / scale))) over the pixels of the crop, by blocks of a quarter of it, of
+        the newest context frame and the last frame; pixels without data and beyond the grid count 0.
+        """
+        side = self.config.crop * coarsen
+        rows, columns = (
+            slice(*np.maximum(0, np.round((np.array([0, side]) + middle - side // 2) / self._block).astype(int)))
+            for middle in centre
+        )
+        frames = (run[self.config.context - 1], run[run != ABSENT][-1])
+        total = sum(float(self._worth_of(int(frame))[rows, columns].sum()) for frame in frames)
+        return min(1.0, total / len(frames) * (self._block / side) ** 2)
+
+    def _worth_of(self, index: int) -> FloatArray:
+        """Means over blocks of a frame of what a pixel adds to the probability; 0 in all of a damaged frame."""
+        if index not in self._worth:
+            block, (ny, nx) = self._block, self.cache.grid.shape
+            padded = np.full((-(-ny // block) * block, -(-nx // block) * block), MISSING_PIXEL, np.uint8)
+            first, end = self.columns
+            with suppress(DamagedFrame):
+                padded[:ny, first:end] = self.cache.frame(index)[:, first:end]
+            worth = self._worth_of_pixel[padded].reshape(padded.shape[0] // block, block, -1, block)
+            self._worth[index] = worth.mean(axis=(1, 3), dtype=np.float32)
+        return self._worth[index]
 
     def draw(self, rng: np.random.Generator, step: float | None = None) -> Window:
-        """A window at a random step, start and place, with random flips, resolution and intensity."""
+        """A window at a random step, start and place, with random flips, resolution and intensity.
+
+        Windows are come upon evenly, over starts and places, and each is drawn with its `probability`; its weight is
+        one over that. Same generator, same window.
+
+        Raises:
+            NoData: no window was drawn in very many.
+        """
         config = self.config
         step = step or float(rng.choice(list(self.runs)))
-        run = self.runs[step][rng.integers(len(self.runs[step]))]
-        worth = self.wetness[run[config.context - 1]]
-        place = int(np.searchsorted(np.cumsum(worth), rng.random() * float(worth.sum())))
-        row, column = divmod(min(place, worth.size - 1), worth.shape[1])
-        ny, nx = self.cache.pixels.shape[1:]
-        jitter = rng.random(2) - 0.5
-        centre = (
-            int((row + 0.5 + jitter[0]) * ny / worth.shape[0]),
-            int((column + 0.5 + jitter[1]) * nx / worth.shape[1]),
-        )
-        coarsen = 2 if rng.random() < config.coarsen_chance else 1
+        run, centre, coarsen, probability, frames = self._drawn(rng, self.runs[step])
         side = (config.crop + 2 * config.margin) * coarsen
-        rain = cut(self.cache.pixels, run, centre, side, coarsen, self.columns)
+        rain = cut(frames, centre, side, coarsen, self.columns)
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
         quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
         window = lagrangian_window if config.lagrangian else eulerian_window
         fields = None
         if self.read_fields is not None:
             fields = turned(self._fields(self.read_fields, run, step, centre, coarsen), quarters, mirrored)
-        return replace(window(turned(rain, quarters, mirrored), step, config), fields=fields)
+        made = window(turned(rain, quarters, mirrored), step, config)
+        return replace(made, fields=fields, weight=1 / probability)
+
+    def _drawn(
+        self, rng: np.random.Generator, runs: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], tuple[int, int], int, float, list[NDArray[np.uint8] | None]]:
+        """The run, centre (row, column), coarsening, probability and frames of the next window that is drawn."""
+        for _ in range(TRIES):
+            run = runs[rng.integers(len(runs))]
+            centre = int(rng.integers(self.cache.grid.shape[0])), int(rng.integers(*self.columns))
+            coarsen = 2 if rng.random() < self.config.coarsen_chance else 1
+            probability = self.probability(run, centre, coarsen)
+            if rng.random() >= probability:
+                continue
+            run = run[: np.flatnonzero(run != ABSENT)[-1] + 1]
+            try:
+                frames = [None if index == ABSENT else self.cache.frame(int(index)) for index in run]
+            except DamagedFrame:
+                continue  # a gap, which breaks a window
+            return run, centre, coarsen, probability, frames
+        raise NoData(
+            f"of {TRIES:,} windows none was drawn: hardly a pixel holds data",
+            where=str(self.cache.archive.root),
+            mend="Look at it with: echocast archive info",
+        )
 
     def _fields(
-        self, read_fields: ReadFields, run: Sequence[int], step: float, centre: tuple[int, int], coarsen: int
+        self, read_fields: ReadFields, run: NDArray[np.int32], step: float, centre: tuple[int, int], coarsen: int
     ) -> FloatArray:
         """Fields [context + leads, n, crop, crop] where `cut` takes the rain of the crop.
 
@@ -221,25 +276,25 @@ def turned(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Sc
 
 
 def cut(
-    pixels: NDArray[np.uint8],
-    run: Sequence[int],
+    frames: Sequence[NDArray[np.uint8] | None],
     centre: tuple[int, int],
     side: int,
     coarsen: int,
     bounds: tuple[int, int],
 ) -> FloatArray:
-    """Rain rate (mm h-1) of a square of `side` pixels around `centre` (row, column).
+    """Rain rate (mm h-1) of a square of `side` pixels around `centre` (row, column) of frames [y, x], None = missing.
 
     NaN outside the grid and outside the columns `bounds`: what is held out is not seen from across the border.
     """
-    ny = pixels.shape[1]
+    ny = next(frame.shape[0] for frame in frames if frame is not None)
     top, left = centre[0] - side // 2, centre[1] - side // 2
     rows = slice(max(0, top), min(ny, top + side))
     columns = slice(max(bounds[0], min(left, bounds[1])), max(bounds[0], min(left + side, bounds[1])))
-    rain = np.full((len(run), side, side), np.nan, np.float32)
+    rain = np.full((len(frames), side, side), np.nan, np.float32)
     inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-    for position, index in enumerate(run):
-        rain[(position, *inside)] = RAIN_OF_PIXEL[pixels[index, rows, columns]]
+    for position, frame in enumerate(frames):
+        if frame is not None:
+            rain[(position, *inside)] = RAIN_OF_PIXEL[frame[rows, columns]]
     if coarsen == 1:
         return rain
     parts = [rain[:, row::coarsen, column::coarsen] for row in range(coarsen) for column in range(coarsen)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from model.core.manifest import Manifest
 from model.export.onnx import Parity
+from model.verify.answer import one_protocol
 
 
 def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> None:
@@ -63,7 +64,7 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield ""
     if scores:
         yield "## Scores\n"
-        yield f"Protocol {scores[0]['protocol']}: {scores[0]['protocol_description']}.\n"
+        yield f"Protocol {one_protocol(scores)}: {scores[0]['protocol_description']}.\n"
     trained_on = training.data_digest.split("+") if training else []
     for answer in scores:
         yield from _tables(answer, seen=answer["archive_digest"] in trained_on)
@@ -96,11 +97,13 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _tables(answer: Mapping[str, Any], *, seen: bool) -> Iterator[str]:
     leads = answer["lead_minutes"]
-    yield f"### {answer['archive']}: {answer['from']} to {answer['to']}, {answer['starts']} start times\n"
+    part = f", {answer['split']} days" if answer["split"] else ""
+    yield f"### {answer['archive']}{part}: {answer['from']} to {answer['to']}, {answer['starts']} start times\n"
     if seen:
         yield "**This archive was trained on: these scores do not tell how good the model is elsewhere.**\n"
     else:
         yield f"{answer['source'].get('source', 'This archive')}: not among the archives that were trained on.\n"
+    yield from _means(answer)
     for index, threshold in enumerate(answer["thresholds_mm_h"]):
         yield f"CSI at {threshold:g} mm/h by lead time (min):\n"
         yield f"| model | {' | '.join(f'{lead:g}' for lead in leads)} | mean | POD | FAR | bias |"
@@ -110,6 +113,25 @@ def _tables(answer: Mapping[str, Any], *, seen: bool) -> Iterator[str]:
             means = [_figure(_mean(metrics[name][index])) for name in ("csi", "pod", "far", "bias")]
             yield f"| {model} | {' | '.join([*cells, *means])} |"
         yield ""
+
+
+def _means(answer: Mapping[str, Any]) -> Iterator[str]:
+    """CSI of each model as a mean over leads, and the ratios of the others' to those of extrapolation."""
+    thresholds, leads = answer["thresholds_mm_h"], answer["lead_minutes"]
+    yield f"CSI, mean over leads of {leads[0]:g} to {leads[-1]:g} min ({answer['intervals']}):\n"
+    yield f"| | {' | '.join(f'{threshold:g} mm/h' for threshold in thresholds)} |"
+    yield f"|---|{'---|' * len(thresholds)}"
+    for model, metrics in answer["models"].items():
+        yield f"| {model} | {' | '.join(_with_interval(metrics['csi_mean']))} |"
+    for model, metrics in answer["models"].items():
+        for other, found in metrics["csi_ratio"].items() if metrics["weights_sha256"] else ():
+            yield f"| {model} / {other} | {' | '.join(_with_interval(found))} |"
+    yield ""
+
+
+def _with_interval(found: Mapping[str, Any]) -> Iterator[str]:
+    for value, low, high in zip(found["value"], found["low"], found["high"], strict=True):
+        yield "-" if value is None else f"{value:.3f} ({_figure(low)} to {_figure(high)})"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

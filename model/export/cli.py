@@ -55,7 +55,8 @@ def export(
     answers = []
     for path in scores:
         try:
-            answers.append(json.loads(path.read_text(encoding="utf-8")))
+            found = json.loads(path.read_text(encoding="utf-8"))
+            answers += found if isinstance(found, list) else [found]
         except (OSError, ValueError) as error:
             raise InputError(f"not scores ({error})", where=str(path), mend="Give what verify --json printed") from None
     folder = build_package(

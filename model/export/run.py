@@ -19,6 +19,7 @@ from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster
 from model.train.loop import BEST, LOG, PROVENANCE, RECIPE
+from model.verify.answer import SCHEMA, one_protocol
 
 DAMAGE: Final = (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError)
 """What reading files raises that are cut short, overwritten, or of another program."""
@@ -40,12 +41,14 @@ def build_package(
     see `write_package`.
 
     Raises:
-        InputError: the run has no best weights or is damaged, the version exists (versions never change), or scores are
-            of other weights.
+        InputError: the run has no best weights or is damaged, the version exists (versions never change), or scores
+            are of other weights or of two protocols.
         BadPackage: the graph does not answer like torch.
     """
     trained = load_run(run)
     digest = hashlib.sha256(weights_of(trained.net)).hexdigest()
+    if scores:
+        one_protocol(scores)
     answers = [_of_these_weights(answer, f"{name}@{version}", digest) for answer in scores]
     described = {
         **_described(trained),
@@ -199,8 +202,14 @@ def _of_these_weights(answer: Mapping[str, Any], reference: str, weights_sha256:
     """The answer with the model that has these weights under `reference`, whatever it was called when it was scored.
 
     Raises:
-        InputError: no model of the answer has these weights.
+        InputError: no model of the answer has these weights, or it was made by an older version.
     """
+    if answer.get("schema") != SCHEMA:
+        raise InputError(
+            "these scores are of another version of Echocast",
+            where=f"scores of {answer.get('archive')}",
+            mend="Verify again with this version",
+        )
     models = {
         reference if metrics.get("weights_sha256") == weights_sha256 else model: metrics
         for model, metrics in answer["models"].items()
@@ -225,7 +234,7 @@ def _scores_of(answers: Sequence[Mapping[str, Any]]) -> list[Score]:
                     kept.append(
                         Score(
                             protocol=answer["protocol"],
-                            data=answer["archive"],
+                            data=" ".join(filter(None, (answer["archive"], answer["split"]))),
                             metric=f"csi of {model}, mean over leads",
                             threshold_mm_h=threshold,
                             value=round(sum(known) / len(known), 4),

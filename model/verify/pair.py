@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ class Frame:
 
     rain: FloatArray
     fraction: FloatArray
+    shares: dict[tuple[str, float, int], FloatArray] = field(default_factory=dict)
 
     @classmethod
     def of_rain(cls, rain: FloatArray, scored: NDArray[np.bool_]) -> Self:
@@ -33,6 +35,20 @@ class Frame:
     def on(self, scale: str) -> FloatArray:
         """On the scale that a protocol compares with its thresholds: `rain` or `pixel`."""
         return self.fraction if scale == "pixel" else self.rain
+
+    def share(self, scale: str, edge: float, side: int) -> FloatArray:
+        """Share of pixels that reach `edge` in the window of `side` pixels around each pixel; kept, once made.
+
+        Outside the frame, and where nothing is scored, no pixel does.
+        """
+        key = (scale, edge, side)
+        if key not in self.shares:
+            events = (self.on(scale) >= edge).astype(np.float32)
+            self.shares[key] = np.asarray(
+                cv2.boxFilter(events, -1, (side, side), borderType=cv2.BORDER_CONSTANT) if side > 1 else events,
+                np.float32,
+            )
+        return self.shares[key]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Final
 
 from model.core.errors import InputError, TooFewFrames
+from model.core.manifest import WEIGHTS, read_manifest
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.data.archive import Archive
+from model.data.archive import Archive, DamagedFrame
 from model.metrics import least_float32
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor, nowcast
@@ -31,7 +32,7 @@ Report = Callable[[int, int], None]
 class Protocol:
     """What is forecast from where, which pixels count, and what an event is.
 
-    `reliability_mm_h`: edges of the classes of rain rate, thresholds among them. `fss_windows`: sides in pixels.
+    `reliability_mm_h`: edges of the classes of forecast rain rate for reliability. `fss_windows`: sides in pixels.
     `look_minutes`: lead times of SSIM, PSNR, the spectrum and the pictures.
     """
 
@@ -44,9 +45,14 @@ class Protocol:
     fss_windows: tuple[int, ...] = (1, 5, 9, 17, 33, 65)
     look_minutes: tuple[float, ...] = (30.0, 60.0)
 
+    @property
+    def class_edges_mm_h(self) -> tuple[float, ...]:
+        """Edges of the classes of rain rate that are counted, thresholds among them."""
+        return tuple(sorted({*self.reliability_mm_h, *self.thresholds_mm_h}))
+
     def layout(self, lead_minutes: Sequence[float], shape: tuple[int, int]) -> Layout:
         """The sums that its scores need."""
-        edges = sorted({*self.reliability_mm_h, *self.thresholds_mm_h})
+        edges = self.class_edges_mm_h
         return Layout(
             scale=self.rules.scale,
             edges=tuple(least_float32(self.rules.edge(edge)) for edge in edges),
@@ -129,9 +135,16 @@ def verify(
         sums={predictor.info.reference: layout.empty(len(blocks)) for predictor in predictors},
         seconds={predictor.info.reference: 0.0 for predictor in predictors},
     )
+    damaged: dict[str, str] = {}
     for done, window in enumerate(windows, start=1):
-        run.add(window, blocks.index(block_of(window.start, short=short)))
+        try:
+            run.add(window, blocks.index(block_of(window.start, short=short)))
+        except DamagedFrame as error:
+            damaged[f"{window.start}Z"] = str(error)
         report(done, len(windows))
+    starts = len(windows) - len(damaged)
+    if not starts:
+        raise DamagedFrame("no start time has all its frames whole", where=str(archive.root), mend="Import it again")
     return Verification(
         protocol=protocol,
         layout=layout,
@@ -139,13 +152,22 @@ def verify(
         days=tuple(map(str, days)),
         blocks=len(blocks),
         short_blocks=short,
-        starts=len(windows),
-        pixel_size_m=archive.grid.pixel_size_m,
+        starts=starts,
+        archive=archive,
         sums=run.sums,
         variants={predictor.info.reference: predictor.variant for predictor in predictors},
-        seconds_per_nowcast={name: seconds / len(windows) for name, seconds in run.seconds.items()},
+        weights=_weights_of(predictors),
+        seconds_per_nowcast={name: seconds / starts for name, seconds in run.seconds.items()},
+        damaged=damaged,
         example=run.example,
     )
+
+
+def _weights_of(predictors: Sequence[Predictor]) -> dict[str, str]:
+    """SHA-256 of the weights of those that are packages."""
+    folders = {predictor.info.reference: predictor.info.folder for predictor in predictors}
+    files = {reference: read_manifest(folder).files for reference, folder in folders.items() if folder}
+    return {reference: kept[WEIGHTS] for reference, kept in files.items() if WEIGHTS in kept}
 
 
 @dataclass(kw_only=True)
@@ -164,10 +186,10 @@ class _Run:
         """Forecast from one start time, and score it."""
         rules = self.protocol.rules
         sequence = rules.read(self.archive, window.context)
+        truths = [rules.truth(self.archive, valid) for valid in window.leads]  # all, before anything is summed
         forecasts = {predictor.info.reference: self._forecast(predictor, sequence) for predictor in self.predictors}
         example = Example(start=window.start, looks=self.layout.looks)
-        for lead, valid in enumerate(window.leads):
-            truth, counts = rules.truth(self.archive, valid)
+        for lead, (truth, counts) in enumerate(truths):
             scored = rules.scored(counts, [forecast[lead] for forecast in forecasts.values()])
             true = rules.frame_of_truth(truth, scored)
             for name, forecast in forecasts.items():

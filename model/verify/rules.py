@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,7 +18,6 @@ from model.verify.windows import Times
 
 NOISE_BELOW: Final = 71
 """HKO-7's benchmark takes true pixels in (0, 71) for noise: round(0.28 * 255)."""
-STATIC_MASK: Final = "mask_dat.npz"
 
 Mask = NDArray[np.bool_]
 
@@ -118,22 +115,11 @@ class Benchmark(Rules):
     def _pixels(self, archive: Archive, time: np.datetime64) -> tuple[FloatArray, Mask]:
         if not _has(archive, time):
             return np.zeros(archive.grid.shape, np.float32), np.zeros(archive.grid.shape, np.bool_)
-        pixels, missing = archive.read_pixels(time)
+        pixels, counts = archive.read_raw(time)
         noise = (pixels > 0) & (pixels < NOISE_BELOW)
-        counts = ~missing & ~noise & ~_excluded(archive.root, archive.grid.shape)
-        return pixels.astype(np.float32) / np.float32(255), counts
+        return pixels.astype(np.float32) / np.float32(255), counts & ~noise
 
 
 def _has(archive: Archive, time: np.datetime64) -> bool:
     at = int(np.searchsorted(archive.times, time))
     return at < archive.times.size and bool(archive.times[at] == time)
-
-
-@lru_cache(maxsize=4)
-def _excluded(root: Path, shape: tuple[int, int]) -> Mask:
-    """The static mask of an archive; all False where it has none."""
-    path = root / STATIC_MASK
-    if not path.exists():
-        return np.zeros(shape, np.bool_)
-    with np.load(path, allow_pickle=False) as kept:
-        return np.asarray(kept["exclude_mask"]).astype(np.bool_)

@@ -35,3 +35,18 @@ def _rings(ny: int, nx: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     ring = np.round(radius).astype(np.intp)
     count = np.bincount(ring.ravel())[: wavenumbers((ny, nx)).size]
     return ring, count.astype(np.float64)
+
+
+def half_octaves(shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Wavelength (pixels) of bands half an octave wide, longest first; and the band of each ring but the first."""
+    cycles = wavenumbers(shape)[1:]
+    band = np.floor(2 * np.log2(cycles / cycles[0]) + 1e-9).astype(np.intp)
+    band = np.unique(band, return_inverse=True)[1]
+    centre = np.bincount(band, weights=np.log(cycles)) / np.bincount(band)
+    return 1 / np.exp(centre), band
+
+
+def in_half_octaves(power: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Mean power of each band [band, ..] of power by ring [ring, ..]; the mean of the field is left out."""
+    _, band = half_octaves(shape)
+    return np.stack([power[1:][band == one].mean(axis=0) for one in range(int(band.max()) + 1)])

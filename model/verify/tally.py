@@ -6,16 +6,18 @@ for the intervals is blocks (`model.verify.bootstrap`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray
-from model.metrics import balanced_weights, psnr, ssim
+from model.metrics import SSIM_WINDOW, balanced_weights, psnr, ssim
 from model.verify.pair import Pair
 from model.verify.spectrum import power_by_wavenumber, wavenumbers
 
@@ -52,6 +54,7 @@ class Layout:
             "fss": (2, len(self.events), len(self.windows), self.leads),
             "ssim": (2, self.leads),
             "psnr": (2, self.leads),
+            "lpips": (2, self.leads),
             "power": (2, wavenumbers(self.shape).size, self.leads),
         }
         return {name: np.zeros((blocks, *shape)) for name, shape in shapes.items()}
@@ -64,7 +67,7 @@ class Layout:
         sums["errors"][block, :, lead] += _errors(pair)
         sums["fss"][block, ..., lead] += self._fractions(pair)
         if lead in self.looks:
-            for name, score in (("ssim", _ssim(pair)), ("psnr", _psnr(pair))):
+            for name, score in (("ssim", _ssim(pair)), ("psnr", _psnr(pair)), ("lpips", _lpips(pair))):
                 if score is not None:
                     sums[name][block, :, lead] += (score, 1)
             sums["power"][block, 0, :, lead] += power_by_wavenumber(pair.forecast.fraction)
@@ -82,11 +85,10 @@ class Layout:
         sums = np.zeros((2, len(self.events), len(self.windows)))
         for row, event in enumerate(self.events):
             edge = self.edges[event]
-            both = [(frame.on(self.scale) >= edge) & pair.scored for frame in (pair.forecast, pair.truth)]
-            if not (both[0].any() or both[1].any()):
+            if not any((frame.on(self.scale) >= edge).any() for frame in (pair.forecast, pair.truth)):
                 continue
             for column, side in enumerate(self.windows):
-                forecast, truth = (_share(events, side) for events in both)
+                forecast, truth = (frame.share(self.scale, edge, side) for frame in (pair.forecast, pair.truth))
                 squares = cv2.norm(forecast, cv2.NORM_L2SQR) + cv2.norm(truth, cv2.NORM_L2SQR)
                 sums[:, row, column] = (cv2.norm(forecast, truth, cv2.NORM_L2SQR), squares)
         return sums
@@ -97,13 +99,6 @@ def _class_of(values: FloatArray, edges: tuple[float, ...]) -> NDArray[np.uint8]
     for edge in edges:
         found += values >= edge
     return found
-
-
-def _share(events: NDArray[np.bool_], side: int) -> FloatArray:
-    """Share of events in the window around each pixel; outside the frame there are none."""
-    return np.asarray(
-        cv2.boxFilter(events.astype(np.float32), -1, (side, side), borderType=cv2.BORDER_CONSTANT), np.float32
-    )
 
 
 def _errors(pair: Pair) -> NDArray[np.float64]:
@@ -125,6 +120,9 @@ def _errors(pair: Pair) -> NDArray[np.float64]:
 
 
 def _ssim(pair: Pair) -> float | None:
+    """None where the frame is smaller than the window."""
+    if min(pair.scored.shape) < SSIM_WINDOW:
+        return None
     return float(ssim(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
 
 
@@ -132,3 +130,25 @@ def _psnr(pair: Pair) -> float | None:
     """None where the frame has no error: its PSNR is infinite."""
     value = float(psnr(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
     return value if np.isfinite(value) else None
+
+
+def _lpips(pair: Pair) -> float | None:
+    """Learned perceptual distance (Zhang et al. 2018), of grey frames in [-1, 1]; None where it is not installed."""
+    network = _lpips_network()
+    if network is None:
+        return None
+    import torch
+
+    frames = [torch.from_numpy(2 * frame.fraction[None, None] - 1) for frame in (pair.forecast, pair.truth)]
+    with torch.inference_mode():
+        return float(network(*(frame.expand(1, 3, -1, -1) for frame in frames)))
+
+
+@cache
+def _lpips_network() -> Callable[..., Any] | None:
+    if find_spec("lpips") is None:
+        return None
+    import lpips
+
+    network: Callable[..., Any] = lpips.LPIPS(net="alex", verbose=False).eval()
+    return network

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.data.archive import Archive
+from model.verify.answer import answer_of
 from model.verify.bootstrap import RESAMPLES, SHORT_BLOCK_HOURS, Interval, Intervals, draws, interval_of
 from model.verify.example import Example
 from model.verify.scores import contingency, fss, mean_over_leads, ratio, tables
@@ -28,7 +30,8 @@ class Verification:
     """Scores of several models under one protocol, on the same pixels.
 
     `days`: UTC days of the start times. `sums`: by model (NAME@VERSION), of `blocks` blocks of time; days, or with few
-    days (`short_blocks`) three hours each. `seconds_per_nowcast`: mean, as it ran here with `variants`.
+    days (`short_blocks`) three hours each. `weights`: SHA-256 of those of packages. `seconds_per_nowcast`: mean, as it
+    ran here on `variants`. `damaged`: start times (UTC) left out for a frame that cannot be read, and which.
     """
 
     protocol: Protocol
@@ -38,10 +41,12 @@ class Verification:
     blocks: int
     short_blocks: bool
     starts: int
-    pixel_size_m: tuple[float, float]
+    archive: Archive
     sums: Mapping[str, Sums]
     variants: Mapping[str, str]
+    weights: Mapping[str, str]
     seconds_per_nowcast: Mapping[str, float]
+    damaged: Mapping[str, str] = field(default_factory=dict)
     example: Example | None = None
 
     @property
@@ -93,6 +98,14 @@ class Verification:
         """Fractions skill score [threshold, window, lead]."""
         return interval_of(fss(self._drawn(model, "fss")))
 
+    def mean_fss(self, model: str) -> Intervals:
+        """Its mean over leads [threshold, window]."""
+        return interval_of(mean_over_leads(fss(self._drawn(model, "fss"))))
+
+    def has(self, name: str) -> bool:
+        """Whether anything was summed for a score that is not always there."""
+        return all(bool(sums[name].any()) for sums in self.sums.values())
+
     def errors(self, model: str) -> Mapping[str, Array]:
         """Errors by lead [lead]: of the rain rate means over pixels, of the pixel fraction sums over a frame's pixels,
         mean over sequences."""
@@ -109,6 +122,7 @@ class Verification:
             "b_mae": per_frame[rows["balanced_absolute"]],
             "ssim": ratio(sums["ssim"][0], sums["ssim"][1]),
             "psnr_db": ratio(sums["psnr"][0], sums["psnr"][1]),
+            "lpips": ratio(sums["lpips"][0], sums["lpips"][1]),
         }
 
     @property
@@ -138,4 +152,4 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         """What `echocast verify --json` prints."""
-        return {}
+        return answer_of(self)

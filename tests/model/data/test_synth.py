@@ -100,7 +100,7 @@ def test_the_command_writes_an_archive_and_tells_what_it_holds(tmp_path: Path) -
     assert run.exit_code == 0, run.output
     told = json.loads(CliRunner().invoke(archive, ["info", str(out), "--json"]).output)
     assert (told["frames"], told["rows"], told["columns"], told["step_minutes"]) == (3, 64, 64, 5.0)
-    assert told["missing_within_days"] == 0
+    assert told["missing_frames"] == 0
     frame = Archive(out).read(Archive(out).times[0])
     assert np.isnan(frame).any()
     assert np.nanmax(frame) > 0

@@ -1,0 +1,101 @@
+"""What an archive holds, in numbers: values of pixels by day, and gaps. Read day by day, several days at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.archive import RAIN_OF_PIXEL, Archive, DamagedFrame
+
+NO_DATA: Final = 256
+"""Where pixels without data are counted, after the 256 values."""
+PIXELS_AT_ONCE: Final = 1_000_000
+HOURS_PER_DAY: Final = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """How often each of the 256 values and, last, no data occurs, by day: `by_day[day]` int64 [257]; and the frames
+    that could not be read."""
+
+    by_day: dict[np.datetime64, NDArray[np.int64]]
+    damaged: list[DamagedFrame] = field(default_factory=list)
+
+    @property
+    def total(self) -> NDArray[np.int64]:
+        """Counts over all days, int64 [257]."""
+        return sum(self.by_day.values(), start=np.zeros(NO_DATA + 1, np.int64))
+
+
+def count_values(archive: Archive, done: Callable[[], None] = lambda: None) -> Values:
+    """Count the values of all frames; `done` hears of each frame. Memory holds a frame or two per core."""
+    days = frames_by_day(archive)
+    values = Values({})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for day, (counts, damaged) in zip(days, pool.map(lambda d: _count(archive, days[d], done), days), strict=True):
+            values.by_day[day] = counts
+            values.damaged.extend(damaged)
+    return values
+
+
+def _count(
+    archive: Archive, times: NDArray[np.datetime64], done: Callable[[], None]
+) -> tuple[NDArray[np.int64], list[DamagedFrame]]:
+    counts = np.zeros(NO_DATA + 1, np.int64)
+    damaged = []
+    for time in times:
+        try:
+            pixels, missing = archive.read_pixels(time)
+        except DamagedFrame as error:
+            damaged.append(error)
+        else:
+            known = pixels[~missing]
+            for first in range(0, known.size, PIXELS_AT_ONCE):
+                counts[:NO_DATA] += np.bincount(known[first : first + PIXELS_AT_ONCE], minlength=NO_DATA)
+            counts[NO_DATA] += pixels.size - known.size
+        done()
+    return counts, damaged
+
+
+def frames_by_day(archive: Archive) -> dict[np.datetime64, NDArray[np.datetime64]]:
+    """Valid times of the frames of each day (UTC, datetime64[D])."""
+    days, starts = np.unique(archive.times.astype("datetime64[D]"), return_index=True)
+    return dict(zip(days, np.split(archive.times, starts[1:]), strict=True)) if days.size else {}
+
+
+def wet_fraction(counts: NDArray[np.int64], threshold_mm_h: float) -> float | None:
+    """Share of the pixels with data that hold at least so much rain; None where no pixel holds data."""
+    known = int(counts[:NO_DATA].sum())
+    return float(counts[:NO_DATA][threshold_mm_h <= RAIN_OF_PIXEL].sum()) / known if known else None
+
+
+def mean_amount_mm(counts: NDArray[np.int64]) -> float:
+    """Mean rain of a day over frames and pixels, as mm in 24 hours."""
+    known = int(counts[:NO_DATA].sum())
+    return float(counts[:NO_DATA] @ RAIN_OF_PIXEL.astype(np.float64)) / known * HOURS_PER_DAY if known else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """`frames` that are missing between two that are there (UTC)."""
+
+    after: np.datetime64
+    before: np.datetime64
+    frames: int
+
+
+def gaps_of(archive: Archive) -> Iterator[Gap]:
+    """Where frames are missing at the archive's time step. Whole days that are absent are no gaps: archives of chosen
+    days, as HKO-7, lack most."""
+    step = np.timedelta64(round(archive.step_minutes * 60), "s")
+    times = archive.times
+    days = times.astype("datetime64[D]")
+    missing = np.round(np.diff(times) / step).astype(np.int64) - 1
+    for at in np.flatnonzero((missing > 0) & (np.diff(days) <= np.timedelta64(1, "D"))):
+        yield Gap(after=times[at], before=times[at + 1], frames=int(missing[at]))

@@ -1,0 +1,102 @@
+"""HKO-7's conventions to the letter, on small archives whose every score is worked out by hand."""
+
+import numpy as np
+import pytest
+
+from model.core.errors import IrregularTimeStep
+from model.data.archive import Archive, ArchiveWriter
+from model.metrics import balanced_weights, pixel_threshold
+from model.runtime.baselines import Persistence
+from model.verify.protocol import HKO7_FIXED, verify
+
+SHAPE = (20, 30)
+DRY = np.zeros(SHAPE, np.uint8)
+
+
+def windows(archive):
+    return list(HKO7_FIXED.windows.of(archive.times, archive.step_minutes, 5))
+
+
+def begins(archive):
+    """Frame of 6 min, counted from midnight, that each clip begins with."""
+    midnight = np.datetime64("2015-06-01T00:00", "s")
+    return [int((window.context[0] - midnight) / np.timedelta64(6, "m")) for window in windows(archive)]
+
+
+def test_thresholds_in_pixels():
+    # dBZ = 10 log10(58.53) + 15.6 log10(R); pixel = 255 (dBZ + 10) / 70: 83.7, 117.9, 140.5, 157.6, 184.8 of 255.
+    firsts = [int(np.ceil(255 * pixel_threshold(rain))) for rain in (0.5, 2, 5, 10, 30)]
+    assert firsts == [84, 118, 141, 158, 185]
+
+
+def test_weights_of_pixels():
+    pixels = np.array([0, 70, 83, 84, 117, 118, 140, 141, 157, 158, 184, 185, 255], np.float32)
+    assert balanced_weights(pixels / np.float32(255)).tolist() == [1, 1, 1, 1, 1, 2, 2, 5, 5, 10, 10, 30, 30]
+
+
+def test_the_weights_are_those_of_training():
+    torch = pytest.importorskip("torch")
+    from model.losses import pixel_weights
+
+    pixels = np.arange(256, dtype=np.float32) / np.float32(255)
+    assert np.array_equal(balanced_weights(pixels), pixel_weights(torch.from_numpy(pixels)).numpy())
+
+
+def test_clips_begin_every_five_frames_and_may_end_two_frames_late(pixel_archive):
+    archive = pixel_archive({6 * frame: DRY for frame in range(33)})
+    # 25 frames each: frames 0-24 and 5-29 whole; 10-34 lacks 33 and 34, two in a row; 15-39 lacks seven.
+    # Then every next frame is tried as a beginning, and none has fewer missing.
+    assert begins(archive) == [0, 5, 10]
+    assert [len(window.leads) for window in windows(archive)] == [20, 20, 20]
+
+
+def test_a_third_frame_missing_in_a_row_breaks_a_clip(pixel_archive):
+    there = [frame for frame in range(60) if frame not in (7, 8, 26, 27, 28)]
+    archive = pixel_archive({6 * frame: DRY for frame in there})
+    # 0-24 lacks 7 and 8: counts. 5-29 lacks 26 to 28, and so does every clip that begins before 29 there.
+    # 29-53 is whole; 34-58; 39-63 lacks four at the end.
+    assert begins(archive) == [0, 29, 34]
+
+
+def test_a_clip_may_begin_with_a_frame_that_is_missing(pixel_archive):
+    archive = pixel_archive({6 * frame: DRY for frame in range(30) if frame != 5})
+    assert begins(archive) == [0, 5]
+
+
+def test_scores_by_hand(pixel_archive):
+    now, then = DRY.copy(), DRY.copy()
+    now[0, :4] = 150  # 5 to 10 mm/h
+    then[0, 2:6] = 190  # above 30 mm/h: weight 30
+    then[1, :10] = 70  # noise: does not count
+    then[2, 0] = 190  # taken out by the mask of each frame
+    then[3, 0] = 190  # taken out by the static mask
+    counts, exclude = np.ones(SHAPE), np.zeros(SHAPE)
+    counts[2, 0], exclude[3, 0] = 0, 1
+    frames = {6 * frame: now if frame < 5 else then for frame in range(25)}
+    del frames[6 * 24]  # the last lead: read as 0, nothing of it counts
+    archive = pixel_archive(frames, masks={6 * frame: counts * (then != 70) for frame in range(5, 24)}, exclude=exclude)
+
+    found = verify(archive, [Persistence()], HKO7_FIXED)
+    name = "persistence@1"
+    # Forecast columns 0-3, truth 2-5: 2 hits, 2 misses, 2 false alarms up to 5 mm/h; above, 4 misses.
+    assert found.starts == 1
+    assert found.csi(name)[:3, :19] == pytest.approx(1 / 3)
+    assert found.csi(name)[3:, :19] == pytest.approx(0)
+    assert np.isnan(found.csi(name)[:, 19]).all()
+    total = 20 * 30 - 10 - 2
+    by_chance = (4 * 4 + (total - 4) ** 2) / total
+    assert found.score(name, "hss")[0, :19] == pytest.approx((2 + total - 6 - by_chance) / (total - by_chance))
+
+    p, q = 150 / 255, 190 / 255
+    errors = found.errors(name)
+    assert errors["b_mse"][:19] == pytest.approx(2 * 30 * (q - p) ** 2 + 2 * 30 * q**2 + 2 * p**2, rel=1e-5)
+    assert errors["b_mae"][:19] == pytest.approx(2 * 30 * (q - p) + 2 * 30 * q + 2 * p, rel=1e-5)
+    assert errors["mse"][:19] == pytest.approx(2 * (q - p) ** 2 + 2 * q**2 + 2 * p**2, rel=1e-5)
+    assert errors["b_mse"][19] == errors["mae"][19] == 0
+
+
+def test_another_time_step_is_refused(tmp_path, grid):
+    with ArchiveWriter(tmp_path / "b", grid, 10.0, {}) as writer:
+        writer.append(np.datetime64("2020-06-01T00:00"), np.zeros(grid.shape, np.float32))
+    with pytest.raises(IrregularTimeStep, match=r"frames every 6 min.*nowcast-60"):
+        verify(Archive(tmp_path / "b"), [], HKO7_FIXED)
