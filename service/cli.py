@@ -23,7 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "verify": "model.verify.cli:verify",
     "export": "model.export.cli:export",
     "analyze": "model.analyze.cli:analyze",
-    "models": "model.commands:models",
+    "models": "model.registry.cli:models",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -11,16 +10,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.core.catalog import Catalog, catalog_with
 from model.core.errors import InputError
+from model.core.folders import default_data_dir
 
 
 class BadSetting(InputError):
     code = "bad-setting"
-
-
-def default_data_dir() -> Path:
-    """`$XDG_DATA_HOME/echocast`, which is `~/.local/share/echocast` where that is not set."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "echocast"
 
 
 class Settings(BaseSettings):

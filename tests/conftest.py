@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real radar data: ECHOCAST_REAL_DATA is {named!r}, and {folder} is not a folder")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_data_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Packages and aliases in the user's own data folder are none of the tests' business."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("home")))
+        for name in ("ECHOCAST_PACKAGES", "ECHOCAST_DATA_DIR"):
+            patch.delenv(name, raising=False)
+        yield

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
+from model.core.catalog import Catalog, ModelInfo
 from model.core.errors import InputError, IrregularTimeStep
 from model.core.sequence import FrameSequence
 from model.readers import read
@@ -37,13 +37,12 @@ def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> 
 
 
 def frames_wanted(reference: str, catalog: Catalog) -> int:
-    """How many frames the model of that name wants; for `auto`, enough for what it may fall back to.
+    """How many frames the model of that name wants; for `auto`, enough for each that it may fall back to.
 
     Raises:
         UnknownModel: there is no such model.
     """
-    wanted = catalog.find(reference).input_frames
-    return max(wanted, EXTRAPOLATION.input_frames) if reference == AUTO else wanted
+    return max(info.input_frames for info in catalog.meant(reference).models)
 
 
 def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> tuple[FrameSequence, ModelInfo, str]:

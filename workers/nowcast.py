@@ -6,11 +6,13 @@ import logging
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from model.core.catalog import ModelInfo
-from model.core.errors import InputError, TooFewFrames
+from model.core.aliases import CHAMPION
+from model.core.catalog import AUTO, ModelInfo
+from model.core.errors import BadPackage, InputError, TooFewFrames
 from model.core.interrupt import Interrupted
+from model.core.kept import Stamp, stamp_of
 from service.jobs.ledger import Job, Problem, problem_of
 from service.store import input_key, result_key, upload_prefix
 from workers.context import Context
@@ -82,27 +84,58 @@ def _release_or_fail(job: Job, context: Context, problem: Problem) -> None:
 
 
 def _forecast(job: Job, context: Context, lease: Lease) -> None:
-    from model.runtime.predictor import choose, nowcast
-    from workers.frames import read_feed, read_upload
+    from model.runtime.predictor import nowcast
 
-    max_pixels = context.settings.max_pixels
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         folder = Path(name)
-        if job.kind == "feed":
-            sequence, info, note = read_feed(job, context.catalog, max_pixels)
-        else:
-            sequence = read_upload(job, context.store, folder, max_pixels)
-            info, note = choose(sequence, job.model, context.catalog)
+        ready = _prepare(job, context, folder)
+        info = ready.predictor.info
         lease.check()
-        context.ledger.describe(job, model_used=info.reference, note=note)
+        context.ledger.describe(job, model_used=info.reference, note=ready.note)
         forecast = nowcast(
-            sequence,
-            _predictor(info, context.settings.fields),
+            ready.sequence,
+            ready.predictor,
             job.steps,
             on_step=lambda step, frame: lease.progress(step),
-            note=note,
+            note=ready.note,
         )
-        _publish(job, context, lease, forecast, sequence.last(info.input_frames), folder)
+        _publish(job, context, lease, forecast, ready.sequence.last(info.input_frames), folder)
+
+
+class _Ready(NamedTuple):
+    """The frames of a job, the model that runs, and why it is another than it should be."""
+
+    sequence: FrameSequence
+    predictor: Predictor
+    note: str
+
+
+def _prepare(job: Job, context: Context, folder: Path) -> _Ready:
+    """Read the frames, and load the model that the job's reference means now.
+
+    Where `auto` or `champion` is a package that cannot be loaded, the one before it is: see `Catalog.meant`.
+    """
+    from model.runtime.predictor import choose
+    from workers.frames import read_feed, read_upload
+
+    max_pixels, catalog = context.settings.max_pixels, context.catalog
+    uploaded = None if job.kind == "feed" else read_upload(job, context.store, folder, max_pixels)
+    while True:
+        if uploaded is None:
+            sequence, info, note = read_feed(job, catalog, max_pixels)
+        else:
+            sequence, (info, note) = uploaded, choose(uploaded, job.model, catalog)
+        try:
+            predictor = _predictor(info, context.settings.fields, _stamps(info))
+        except (BadPackage, OSError) as error:
+            if job.model not in (AUTO, CHAMPION):
+                raise
+            why = error.what if isinstance(error, BadPackage) else f"a file cannot be read ({error.strerror})"
+            catalog = catalog.without(info, why)
+            continue
+        if problem := catalog.meant(job.model).note:
+            log.warning("job %s: %s runs: %s", job.id, info.reference, problem)
+        return _Ready(sequence, predictor, note)
 
 
 def _publish(job: Job, context: Context, lease: Lease, forecast: Forecast, frames: FrameSequence, folder: Path) -> None:
@@ -128,10 +161,15 @@ def _publish(job: Job, context: Context, lease: Lease, forecast: Forecast, frame
 
 
 @lru_cache(maxsize=3)
-def _predictor(info: ModelInfo, fields: Path | None) -> Predictor:
+def _predictor(info: ModelInfo, fields: Path | None, stamps: tuple[Stamp, ...]) -> Predictor:
+    """The predictor, kept as long as no file of its package (`stamps`) changes: then it is checked and loaded anew."""
     from model.runtime.load import load_predictor
 
     return load_predictor(info, fields)
+
+
+def _stamps(info: ModelInfo) -> tuple[Stamp, ...]:
+    return tuple(stamp_of(path) for path in sorted(info.folder.iterdir())) if info.folder else ()
 
 
 def _time_limit(seconds: float) -> Problem:

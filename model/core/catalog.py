@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
+from model.core.aliases import ALIASES, CHAMPION, Aliases, BadAliases, Pin, read_aliases
+from model.core.errors import BadPackage, InputError, StepsOutOfRange, UnknownModel
+from model.core.folders import packages_folder
+from model.core.kept import Kept
 from model.core.manifest import (
     MANIFEST,
     MAX_LEAD_STEPS,
@@ -27,7 +31,8 @@ log = logging.getLogger(__name__)
 SHIPPED_PACKAGES: Final = Path(__file__).resolve().parent.parent / "packages"
 DEFAULT_MODEL: Final = "rain-ms-predrnn"
 AUTO: Final = "auto"
-"""Ask for this name (the default) to run the default model where it fits the input, else extrapolation."""
+"""Ask for this name (the default) to run the champion where it fits the input, else the default model, else
+extrapolation."""
 
 
 MAX_BASELINE_LEAD_MINUTES: Final = 720.0
@@ -35,7 +40,7 @@ MAX_BASELINE_LEAD_MINUTES: Final = 720.0
 
 class ModelInfo(BaseModel):
     """One version of one model: what a client needs to choose it. `grid`: the only (rows, columns) that it takes.
-    `data`: what its frames are; no nowcast is made of other than rain."""
+    `data`: what its frames are; no nowcast is made of other than rain. `fields`: exogenous fields that it reads."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,6 +58,7 @@ class ModelInfo(BaseModel):
     digest: str = ""
     folder: Path | None = None
     data: DataKind = "rain"
+    fields: tuple[str, ...] = ()
     layers: tuple[LayerProfile, ...] = ()
 
     @property
@@ -97,11 +103,31 @@ EXTRAPOLATION: Final = ModelInfo(
 BASELINES: Final = (PERSISTENCE, EXTRAPOLATION)
 
 
+class Meant(NamedTuple):
+    """The models that a reference may mean, the preferred one first; and why that is not the one it should be."""
+
+    models: tuple[ModelInfo, ...]
+    note: str = ""
+
+
 class Catalog:
-    """The baselines and every package below `folders`, laid out as `folder/NAME/VERSION/manifest.json`."""
+    """The baselines and every package below `folders`, laid out as `folder/NAME/VERSION/manifest.json`.
+
+    Aliases are those of the last folder, one's own. Each question looks at the folders as they are then, so that a new
+    package or champion counts at once; a file is read again only where it has changed.
+    """
 
     def __init__(self, folders: Sequence[Path] = (SHIPPED_PACKAGES,)) -> None:
         self.folders = tuple(folders)
+        self._failed: dict[str, str] = {}
+        self._info = Kept(lambda path: info_of(read_manifest(path.parent), path.parent))
+        self._aliases = Kept(lambda path: read_aliases(path.parent))
+
+    def without(self, info: ModelInfo, why: str) -> Catalog:
+        """The same catalogue, but neither `auto` nor `champion` is this package, which was found unable to run."""
+        other = copy(self)
+        other._failed = {**self._failed, info.digest: why}
+        return other
 
     def models(self) -> list[ModelInfo]:
         """Every model version, baselines first, then by name and newest version first.
@@ -113,42 +139,107 @@ class Catalog:
             log.warning("package left out: %s", error)
         return [*BASELINES, *packages]
 
+    def aliases(self) -> Aliases:
+        """The aliases of the last folder, with their history.
+
+        Raises:
+            BadAliases: their file is damaged.
+        """
+        return self._aliases(self.folders[-1] / ALIASES)
+
+    def aliases_of(self, info: ModelInfo) -> list[str]:
+        """The aliases that are pinned to this package; none where their file is damaged."""
+        try:
+            return [name for name, pin in self.aliases().aliases.items() if pin == pin_of(info)]
+        except BadAliases:
+            return []
+
     def find(self, reference: str) -> ModelInfo:
-        """The model of `NAME` (its newest version) or `NAME@VERSION`; `auto` is the default model, else extrapolation.
+        """The model that is preferred for a reference: see `meant`."""
+        return self.meant(reference).models[0]
+
+    def meant(self, reference: str) -> Meant:
+        """What a reference means now.
+
+        `NAME` is the newest version, `NAME@VERSION` that one, an alias the version that it is pinned to. `champion`:
+        where its package is damaged or was changed, the one that it was promoted over, and so on, then the default
+        model, then extrapolation. `auto`: the champion in that sense, then the default model, then extrapolation,
+        all of them, for one may not fit the frames.
 
         Raises:
             UnknownModel: there is none.
-            BadPackage: its manifest cannot be read, or two different packages have this name and version.
+            BadPackage: its manifest cannot be read, two different packages have this name and version, or the package
+                of an alias was changed since.
+            BadAliases: no package has this name, and what the aliases are cannot be read.
         """
         name, _, version = reference.partition("@")
-        if name == AUTO and version:
-            raise UnknownModel(f"{AUTO} has no versions", where="model", mend=f"Ask for {AUTO}, or for NAME@VERSION")
-        wanted = DEFAULT_MODEL if name == AUTO else name
         packages, bad = self._packages()
+        if name in (AUTO, CHAMPION) and version:
+            raise UnknownModel(f"{name} has no versions", where="model", mend=f"Ask for {name}, or for NAME@VERSION")
+        if name in (AUTO, CHAMPION):
+            return self._best(name, packages, bad)
         models = [*BASELINES, *packages]
         for info in models:
-            if info.name == wanted and version in ("", info.version):
+            if info.name == name and version in ("", info.version):
                 _check_alone(info, packages)
-                return info
-        if name == AUTO:
-            return EXTRAPOLATION
+                return Meant((info,))
         for folder, error in bad.items():
-            if folder.parent.name == wanted and version in ("", folder.name):
+            if folder.parent.name == name and version in ("", folder.name):
                 raise error
-        raise UnknownModel(
-            f"no model {reference!r}",
-            where="model",
-            mend=f"Choose one of {', '.join(dict.fromkeys(info.name for info in models))}",
-        )
+        aliases = self.aliases().aliases
+        if reference in aliases:
+            return Meant((_pinned(reference, aliases[reference], models, bad),))
+        known = dict.fromkeys([info.name for info in models] + list(aliases))
+        raise UnknownModel(f"no model {reference!r}", where="model", mend=f"Choose one of {', '.join(known)}")
 
-    def _packages(self) -> tuple[list[ModelInfo], dict[Path, BadPackage]]:
+    def _best(self, name: str, packages: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> Meant:
+        """The champion or who stands in for it, then the default model, then extrapolation."""
+        notes = []
+        try:
+            line = self.aliases().champions()
+        except BadAliases as error:
+            line = []
+            notes.append(f"the champion is not known: {error.what}")
+        if name == CHAMPION and not line and not notes:
+            raise UnknownModel(
+                "no model was promoted to champion",
+                where="model",
+                mend="Promote one with: echocast models promote, or ask for auto",
+            )
+        sound: list[ModelInfo] = []
+        for pin in line:
+            try:
+                sound.append(self._able(_pinned(CHAMPION, pin, packages, bad)))
+                break
+            except BadPackage as error:
+                what = f"the champion {pin.model}" if pin is line[0] else f"{pin.model} before it"
+                notes.append(f"{what} cannot be used: {error.what}")
+        default = next((info for info in packages if info.name == DEFAULT_MODEL), None)
+        if default is None and not sound:
+            notes.append(f"the default model {DEFAULT_MODEL} is not installed")
+        elif default is not None and default not in sound:
+            try:
+                _check_alone(default, packages)
+                sound.append(self._able(default))
+            except BadPackage as error:
+                notes.append(f"the default model {default.reference} cannot be used: {error.what}")
+        models = (*sound, EXTRAPOLATION)
+        return Meant(models if name == AUTO else models[:1], "; ".join(notes))
+
+    def _able(self, info: ModelInfo) -> ModelInfo:
+        """Raise BadPackage where the package was found unable to run."""
+        if info.digest in self._failed:
+            raise BadPackage(self._failed[info.digest], where=info.reference, mend="Fetch the package anew")
+        return info
+
+    def _packages(self) -> tuple[list[ModelInfo], dict[Path, InputError]]:
         """Packages by name and newest version first; and the folders that cannot be read, and why."""
         packages: list[ModelInfo] = []
-        bad: dict[Path, BadPackage] = {}
+        bad: dict[Path, InputError] = {}
         for folder in self.folders:
             for path in sorted(folder.glob(f"*/*/{MANIFEST}")):
                 try:
-                    packages.append(info_of(read_manifest(path.parent), path.parent))
+                    packages.append(self._info(path))
                 except BadPackage as error:
                     bad[path.parent] = error
         packages.sort(key=lambda info: _version_key(info.version), reverse=True)
@@ -157,16 +248,47 @@ class Catalog:
 
 
 def catalog_with(folder: Path | None) -> Catalog:
-    """The shipped packages, then those of a folder of one's own: one order for the commands and the service."""
-    return Catalog((SHIPPED_PACKAGES, folder) if folder else (SHIPPED_PACKAGES,))
+    """The shipped packages, then those of a folder of one's own: one order for the commands and the service.
+
+    None: the folder that the settings name (`model.core.folders`).
+    """
+    return Catalog((SHIPPED_PACKAGES, folder or packages_folder()))
+
+
+def pin_of(info: ModelInfo) -> Pin:
+    """What an alias of this model is pinned to."""
+    return Pin(model=info.reference, digest=info.digest)
+
+
+def _pinned(alias: str, pin: Pin, models: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> ModelInfo:
+    """The model that an alias is pinned to.
+
+    Raises:
+        BadPackage: it is not there, cannot be read, or is not what it was when the alias was moved to it.
+    """
+    same = [info for info in models if info.reference == pin.model]
+    for info in same:
+        if info.digest == pin.digest:
+            return info
+    if same:
+        raise BadPackage(
+            f"{pin.model} was changed since it became {alias}",
+            where=str(same[0].folder),
+            mend="Versions never change: put the package back as it was, or promote it anew",
+        )
+    name, _, version = pin.model.partition("@")
+    for folder, error in bad.items():
+        if (folder.parent.name, folder.name) == (name, version):
+            raise error
+    raise BadPackage(f"{pin.model} is not installed", where=alias, mend="Put its package back, or promote another")
 
 
 def _check_alone(info: ModelInfo, packages: Sequence[ModelInfo]) -> None:
     for other in packages:
         if other.reference == info.reference and other.digest != info.digest:
             raise BadPackage(
-                f"two different packages are {info.reference}: {info.folder} and {other.folder}",
-                where="model",
+                f"two different packages are {info.reference}",
+                where=f"{info.folder} and {other.folder}",
                 mend="Give one of them another name or version: versions never change",
             )
 
@@ -188,6 +310,7 @@ def info_of(manifest: Manifest, folder: Path) -> ModelInfo:
         digest=package_digest(folder),
         folder=folder,
         data=manifest.kind,
+        fields=manifest.fields,
         layers=manifest.layers,
     )
 

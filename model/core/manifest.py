@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from model.core.errors import BadPackage
 
@@ -19,7 +19,18 @@ MAX_LEAD_STEPS = 120
 DataKind = Literal["rain", "frames"]
 """`rain`: HKO-7 fractions. `frames`: brightness in [0, 1] of any other video."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+RESERVED_NAMES: Final = frozenset({"auto", "champion", "challenger", "persistence", "extrapolation"})
+"""Names that mean something else than a package."""
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED_NAMES:
+        raise ValueError(f"the name {name} is reserved")
+    return name
+
+
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
 
 
@@ -94,7 +105,7 @@ class Manifest(Frozen):
     """
 
     schema_version: Literal[1] = SCHEMA
-    name: Name
+    name: Annotated[Name, AfterValidator(_not_reserved)]
     version: Version
     summary: str
     architecture: str

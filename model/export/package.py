@@ -16,9 +16,9 @@ from torch import nn
 
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
+from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
 from model.export.card import write_card
-from model.export.onnx import export_graph, parity
+from model.export.onnx import Parity, export_graph, parity
 from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster
 from model.nets.profile import profile
 from model.nets.simvp import SimVPConfig
@@ -58,10 +58,12 @@ def write_package(
     stay as they are (orography), and travel with the package.
 
     Raises:
-        InputError: the version exists (versions never change), a field file is not of a field that it reads, or frames
-            that are not rain would have the name of the default model.
+        InputError: the name is reserved, the version exists (versions never change), a field file is not of a field
+            that it reads, or frames that are not rain would have the name of the default model.
         BadPackage: the fields do not make a manifest, or the graph does not answer like torch.
     """
+    if (name := manifest_fields.get("name")) in RESERVED_NAMES:
+        raise InputError(f"the name {name} is reserved", where="--name", mend="Give another --name")
     manifest = _manifest(net, manifest_fields)
     if manifest.kind != "rain" and manifest.name == DEFAULT_MODEL:
         raise InputError(
@@ -83,12 +85,7 @@ def write_package(
         for path in field_files:
             _add_field(path, manifest, draft)
         export_graph(net, draft / GRAPH)
-        found = [
-            parity(
-                net, draft / GRAPH, steps=PARITY_STEPS, shape=shape, frames=manifest.input_frames, limit=PARITY_LIMIT
-            )
-            for shape in _parity_shapes(manifest)
-        ]
+        found = parity_of(net, manifest, draft / GRAPH)
         for each in found:
             if not each.within:
                 rounding = f", torch from float64 by {each.rounding:.1e}" if each.rounding is not None else ""
@@ -156,10 +153,14 @@ def _add_field(path: Path, manifest: Manifest, folder: Path) -> None:
         ) from None
 
 
-def _parity_shapes(manifest: Manifest) -> list[tuple[int, int]]:
-    """Grids at which torch and ONNX are compared: a square and an oblong one, or the one that the network has."""
+def parity_of(net: RecurrentForecaster | WholeForecaster, manifest: Manifest, graph: Path) -> list[Parity]:
+    """How a package's graph answers beside torch: on a square and an oblong grid, or the one that it is bound to."""
     side = 4 * manifest.stride
-    return [manifest.grid] if manifest.grid else [(side, side), (side, 2 * side)]
+    shapes = [manifest.grid] if manifest.grid else [(side, side), (side, 2 * side)]
+    return [
+        parity(net, graph, steps=PARITY_STEPS, shape=shape, frames=manifest.input_frames, limit=PARITY_LIMIT)
+        for shape in shapes
+    ]
 
 
 def weights_of(net: nn.Module) -> bytes:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from model.core.catalog import AUTO, DEFAULT_MODEL, EXTRAPOLATION, Catalog, ModelInfo
+from model.core.catalog import EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import InputError, IrregularTimeStep
 from model.core.forecast import Forecast
 from model.core.sequence import FrameSequence
@@ -55,22 +55,23 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[M
     """The model that `reference` means for this input, and why, where it is not the one that was asked for.
 
     A model asked for by name must fit: its time steps and its number of frames are checked by name. `auto` takes the
-    default model where it fits, else extrapolation.
+    champion where it fits, else the default model, else extrapolation.
 
     Raises:
         InputError: the named model does not exist or does not fit; nor does extrapolation.
     """
-    info = catalog.find(reference)
-    try:
-        fitting_frames(sequence, info)
-    except InputError as misfit:
-        if reference != AUTO or info is EXTRAPOLATION or len(sequence) < EXTRAPOLATION.input_frames:
-            raise
-        fitting_frames(sequence, EXTRAPOLATION)
-        return EXTRAPOLATION, f"{info.reference} does not fit the input: {misfit.what}"
-    if reference == AUTO and info is EXTRAPOLATION:
-        return info, f"the default model {DEFAULT_MODEL} is not installed"
-    return info, ""
+    models, note = catalog.meant(reference)
+    notes = [note] if note else []
+    misfits: list[InputError] = []
+    for info in models:
+        try:
+            fitting_frames(sequence, info)
+        except InputError as misfit:
+            misfits.append(misfit)
+            notes.append(f"{info.reference} does not fit the input: {misfit.what}")
+        else:
+            return info, "; ".join(notes)
+    raise misfits[0] if len(sequence) < EXTRAPOLATION.input_frames else misfits[-1]
 
 
 def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:

@@ -90,6 +90,7 @@ KINDS: Final[dict[str, Kind]] = {
     "steps-out-of-range": Kind(422, "Too many or too few lead steps"),
     "unknown-model": Kind(422, "Unknown model"),
     "bad-package": Kind(500, "A model package of the service is broken"),
+    "bad-aliases": Kind(500, "The service's list of aliases is damaged"),
     "too-large": Kind(413, "Too large"),
     "missing-dependency": Kind(500, "The service lacks a package"),
     "missing-object": Kind(410, "The result was deleted"),

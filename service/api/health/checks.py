@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
-from model.core.catalog import DEFAULT_MODEL
+from model.core.catalog import AUTO, EXTRAPOLATION
 from service.api.context import Context
 from service.jobs.live import live_workers
 
@@ -82,7 +82,7 @@ def _workers(context: Context) -> str:
 
 
 def _model(context: Context) -> str:
-    for info in context.catalog.models():
-        if info.name == DEFAULT_MODEL:
-            return info.reference
-    raise NotReady(f"the default model {DEFAULT_MODEL} is not installed")
+    models, note = context.catalog.meant(AUTO)
+    if models[0] is EXTRAPOLATION:
+        raise NotReady(note)
+    return f"{models[0].reference}; {note}" if note else models[0].reference

@@ -13,10 +13,10 @@ from service.api.problems import responses
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-@router.get("", operation_id="listModels", summary="What can run here", responses=responses("bad-package"))
+@router.get("", operation_id="listModels", summary="What can run here", responses=responses())
 def models(context: InContext) -> Models:
     """Every version of every model, with its scores."""
-    return Models(models=_models(context))
+    return Models(models=_models(context), note=context.catalog.meant(AUTO).note)
 
 
 @router.get("/{name}", operation_id="getModel", summary="One model", responses=responses("no-such-model"))
@@ -43,8 +43,9 @@ def version(name: str, version: str, context: InContext) -> Model:
 
 
 def _models(context: Context) -> list[Model]:
-    default = context.catalog.find(AUTO)
-    return [model_of(info, default) for info in context.catalog.models()]
+    catalog = context.catalog
+    default = catalog.find(AUTO)
+    return [model_of(info, default, catalog.aliases_of(info)) for info in catalog.models()]
 
 
 def _unknown(reference: str) -> NoSuchModel:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from model.core.catalog import ModelInfo
-from model.core.manifest import Score, TimeStepRange
+from model.core.manifest import DataKind, Score, TimeStepRange
 
 
 class Model(BaseModel):
@@ -17,6 +18,8 @@ class Model(BaseModel):
     version: str
     kind: Literal["baseline", "network"]
     default: bool = Field(description="Whether `auto` means this one, where it fits the frames.")
+    aliases: list[str] = Field(description="Names that mean this version now, such as `champion`.")
+    data: DataKind = Field(description="What its frames are; only a model of `rain` makes nowcasts.")
     summary: str
     input_frames: int = Field(description="Frames in a row that it needs.")
     time_step: TimeStepRange
@@ -32,6 +35,7 @@ class Models(BaseModel):
     """Models that can run here, baselines first."""
 
     models: list[Model]
+    note: str = Field(description="Why `auto` does not mean the champion, where it should.")
 
 
 class ModelVersions(BaseModel):
@@ -41,10 +45,11 @@ class ModelVersions(BaseModel):
     versions: list[Model]
 
 
-def model_of(info: ModelInfo, default: ModelInfo) -> Model:
+def model_of(info: ModelInfo, default: ModelInfo, aliases: Sequence[str]) -> Model:
     """What a client sees of a model: never the folder that it lies in."""
     return Model(
         default=info.reference == default.reference,
+        aliases=list(aliases),
         href=f"/v1/models/{info.name}/versions/{info.version}",
         **info.model_dump(exclude={"folder"}),
     )

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
+from model.core.aliases import ALIASES, BadAliases, Move, Pin, move, now_utc
 from model.core.catalog import SHIPPED_PACKAGES, Catalog
 from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
-from model.core.manifest import MANIFEST, verify_package
-
-SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / "1.1"
+from model.core.manifest import MANIFEST, package_digest, read_manifest, verify_package
+from tests.packages import SHIPPED, copied, crown, rewrite_manifest
 
 
 def test_baselines_and_the_shipped_package_are_there():
@@ -88,3 +88,101 @@ def test_two_different_packages_of_one_name_and_version_are_refused(tmp_path):
 def test_auto_takes_no_version():
     with pytest.raises(UnknownModel, match="no versions"):
         Catalog().find("auto@99")
+
+
+def test_auto_is_the_champion_and_champion_a_name_of_it(tmp_path):
+    with pytest.raises(UnknownModel, match=r"no model was promoted to champion.*models promote"):
+        Catalog((SHIPPED_PACKAGES, tmp_path)).find("champion")
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    assert catalog.find("auto").reference == "rain-ms-predrnn@1.1"
+    crown(copied(tmp_path, "mine@1"))
+    assert catalog.find("auto").reference == catalog.find("champion").reference == "mine@1"
+    assert catalog.aliases_of(catalog.find("mine")) == ["champion"]
+    assert [info.reference for info in catalog.meant("auto").models] == [
+        "mine@1",
+        "rain-ms-predrnn@1.1",
+        "extrapolation@1",
+    ]
+    with pytest.raises(UnknownModel, match="champion has no versions"):
+        catalog.find("champion@1")
+
+
+def test_a_champion_that_was_changed_gives_way_to_the_one_before_and_says_so(tmp_path):
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    crown(copied(tmp_path, "mine@1"))
+    newest = copied(tmp_path, "mine@2")
+    crown(newest)
+    assert catalog.meant("auto").note == ""
+    rewrite_manifest(newest, summary="Changed behind its back.")
+    for reference in ("auto", "champion"):
+        models, note = catalog.meant(reference)
+        assert models[0].reference == "mine@1"
+        assert note == "the champion mine@2 cannot be used: mine@2 was changed since it became champion"
+    assert catalog.find("mine@2").summary == "Changed behind its back."
+    shutil.rmtree(tmp_path / "mine")
+    models, note = catalog.meant("auto")
+    assert models[0].reference == "rain-ms-predrnn@1.1"
+    assert "mine@2 is not installed; mine@1 before it cannot be used: mine@1 is not installed" in note
+
+
+def test_a_package_that_was_found_unable_to_run_is_passed_over(tmp_path):
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    crown(copied(tmp_path, "mine@1"))
+    without = catalog.without(catalog.find("mine"), "its graph is damaged")
+    assert without.find("champion").reference == "rain-ms-predrnn@1.1"
+    assert without.meant("auto").note == "the champion mine@1 cannot be used: its graph is damaged"
+    assert without.without(without.find("auto"), "neither").find("auto").reference == "extrapolation@1"
+    assert catalog.meant("auto").note == ""
+
+
+def test_with_damaged_aliases_auto_and_champion_are_the_default_model_and_other_names_say_why(tmp_path):
+    copied(tmp_path, "mine@1")
+    (tmp_path / ALIASES).write_text("{")
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    for reference in ("auto", "champion"):
+        models, note = catalog.meant(reference)
+        assert models[0].reference == "rain-ms-predrnn@1.1"
+        assert "the champion is not known: the aliases are damaged" in note
+        assert str(tmp_path) not in note
+    assert catalog.find("mine").version == "1"
+    with pytest.raises(BadAliases, match=r"aliases\.json"):
+        catalog.find("challenger")
+    (tmp_path / ALIASES).unlink()
+    assert catalog.meant("auto").note == ""
+
+
+def test_any_other_alias_is_pinned_and_has_no_stand_in(tmp_path):
+    package = copied(tmp_path, "mine@1")
+    pin = Pin(model="mine@1", digest=package_digest(package))
+    move(
+        tmp_path,
+        lambda now: Move(alias="night", action="alias", when=now_utc(), by="", before=None, after=pin),
+    )
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    assert catalog.find("night").reference == "mine@1"
+    with pytest.raises(UnknownModel, match="night"):
+        catalog.find("day")
+    rewrite_manifest(package, summary="Changed.")
+    with pytest.raises(BadPackage, match="mine@1 was changed since it became night"):
+        catalog.find("night")
+
+
+@pytest.mark.parametrize("name", ["auto", "champion", "challenger", "persistence"])
+def test_a_package_of_a_reserved_name_is_left_out(tmp_path, name):
+    copied(tmp_path, f"{name}@7")
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    assert f"{name}@7" not in [info.reference for info in catalog.models()]
+    with pytest.raises(BadPackage, match=f"the name {name} is reserved"):
+        read_manifest(tmp_path / name / "7")
+
+
+def test_a_manifest_is_read_again_only_where_it_changed(tmp_path, monkeypatch):
+    package = copied(tmp_path, "mine@1")
+    read = []
+    monkeypatch.setattr("model.core.catalog.read_manifest", lambda folder: read.append(folder) or read_manifest(folder))
+    catalog = Catalog((tmp_path,))
+    for _ in range(3):
+        catalog.find("mine")
+    assert read == [package]
+    rewrite_manifest(package, summary="Another.")
+    assert catalog.find("mine").summary == "Another."

@@ -8,7 +8,6 @@ import torch
 import xarray as xr
 from click.testing import CliRunner
 
-from model.commands import models
 from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION, Catalog, info_of
 from model.core.errors import BadPackage, InputError
 from model.core.manifest import TimeStepRange, read_manifest, write_manifest
@@ -17,6 +16,7 @@ from model.data.synth import synthesise
 from model.export.package import network_name, write_package
 from model.nets.forecaster import ForecasterConfig, forecaster, load_forecaster
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
+from model.registry.cli import models
 from model.runtime.load import load_predictor
 from model.runtime.onnx import WholeSession
 from model.runtime.predictor import choose, nowcast
@@ -106,6 +106,13 @@ def test_a_network_of_other_frames_is_no_model_of_rain(tmp_path):
         choose(storms(), "mine", Catalog([tmp_path]))
     assert "makes no nowcast" in show("mine", "--packages", tmp_path)
     assert "it makes no nowcast" in (info.folder / "card.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["champion", "challenger", "auto", "extrapolation"])
+def test_names_that_mean_something_else_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=f"--name: the name {name} is reserved. Give another --name"):
+        packed(TAU, tmp_path, name=name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_frames_never_take_the_place_of_the_default_model(tmp_path):

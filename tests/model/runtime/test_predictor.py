@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
-from model.core.catalog import EXTRAPOLATION, Catalog
+from model.core.catalog import EXTRAPOLATION, SHIPPED_PACKAGES, Catalog
 from model.core.errors import InputError, IrregularTimeStep, StepsOutOfRange, TooFewFrames
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
 from model.runtime.load import load_predictor
 from model.runtime.predictor import choose, nowcast
+from tests.packages import copied, crown
 
 MODELS = ("persistence", "extrapolation", "rain-ms-predrnn")
 
@@ -133,6 +134,21 @@ def test_auto_falls_back_to_extrapolation_and_says_why():
     info, note = choose(storms(frames=3), "auto", Catalog())
     assert info is EXTRAPOLATION
     assert "4 frames" in note
+
+
+def test_auto_is_the_champion_where_it_fits_then_the_default_model(tmp_path):
+    crown(copied(tmp_path, "mine@1", time_step={"min_minutes": 10, "max_minutes": 15}))
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    info, note = choose(storms(step=10.0), "auto", catalog)
+    assert (info.reference, note) == ("mine@1", "")
+    info, note = choose(storms(step=5.0), "auto", catalog)
+    assert info.name == "rain-ms-predrnn"
+    assert "mine@1 does not fit the input: frames step by 5 min" in note
+    info, note = choose(storms(step=30.0), "auto", catalog)
+    assert info is EXTRAPOLATION
+    assert "mine@1 does not fit" in note
+    with pytest.raises(IrregularTimeStep, match="mine@1 takes 10 to 15 min"):
+        choose(storms(step=5.0), "champion", catalog)
 
 
 def test_auto_without_the_default_package_says_so(tmp_path):

@@ -1,11 +1,14 @@
 """Models, health, errors of the framework, and the OpenAPI description."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.packages import copied, crown, rewrite_manifest
 
 ROUTES = {
     ("POST", "/v1/nowcasts"): "createNowcast",
@@ -34,6 +37,32 @@ def test_models_are_listed_without_their_folders(gateway):
     one = gateway.get(models[0]["href"]).json()
     assert one == models[0]
     assert one in gateway.get(f"/v1/models/{one['name']}").json()["versions"]
+
+
+def test_the_champion_is_told_and_what_stands_in_for_it(gateway, context):
+    packages = context.settings.packages_folder
+    package = copied(packages, "mine@1", kind="rain")
+    copied(packages, "video@1", kind="frames")
+    crown(package)
+    answer = gateway.get("/v1/models").json()
+    models = {model["name"]: model for model in answer["models"]}
+    assert (models["mine"]["aliases"], models["mine"]["default"], answer["note"]) == (["champion"], True, "")
+    assert (models["video"]["data"], models["mine"]["data"]) == ("frames", "rain")
+    rewrite_manifest(package, summary="Changed.")
+    answer = gateway.get("/v1/models").json()
+    models = {model["name"]: model for model in answer["models"]}
+    assert (models["mine"]["aliases"], models["rain-ms-predrnn"]["default"]) == ([], True)
+    assert "mine@1 was changed since it became champion" in answer["note"]
+    parts = {part["name"]: part for part in gateway.get("/readyz").json()["parts"]}
+    assert parts["model"]["state"] == "ok"
+    assert parts["model"]["detail"].startswith("rain-ms-predrnn@1.1; the champion mine@1 cannot be used")
+    (packages / "aliases.json").write_text("{")
+    answer = gateway.get("/v1/models")
+    assert answer.status_code == 200
+    assert "the aliases are damaged" in answer.json()["note"]
+    assert str(packages) not in answer.text
+    shutil.rmtree(packages)
+    assert gateway.get("/v1/models").json()["note"] == ""
 
 
 @pytest.mark.parametrize("path", ["skynet", "persistence/versions/99"])

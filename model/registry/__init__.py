@@ -1,0 +1,1 @@
+"""Which model is the champion: gates that a promotion must pass, promotion, rollback."""

@@ -1,0 +1,93 @@
+"""`echocast models`: what can run here, and which of it is the champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from model.core.errors import MissingDependency
+from model.core.manifest import DataKind
+from model.export.checkpoints import FAMILIES
+from model.registry.moves import alias, promote, rollback
+from model.registry.show import list_models, show_model
+
+
+@click.group()
+def models() -> None:
+    """What can run here, and which of it is the champion."""
+
+
+for _command in (list_models, show_model, promote, rollback, alias):
+    models.add_command(_command)
+
+
+@models.command("import")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--from", "family", type=click.Choice(FAMILIES), required=True, help="Whose repository wrote it.")
+@click.option("--name", required=True, help="Of the package: lower-case letters, digits, hyphens.")
+@click.option("--version", required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, as NAME/VERSION.")
+@click.option("--network", default="", help="Such as ms-predrnn: needed for ms-rnn, checked for the others.")
+@click.option("--input-frames", type=click.IntRange(min=1), help="Frames in; default: the network's own, else 10.")
+@click.option(
+    "--kind",
+    type=click.Choice(get_args(DataKind)),
+    default="rain",
+    show_default=True,
+    help="What it was trained on: rain as HKO-7 pixel fractions, or frames that are not rain.",
+)
+@click.option(
+    "--step", type=float, help="Minutes between the frames that it was trained on; needed where they are rain."
+)
+@click.option("--min-step", type=float, help="Instead, where it was trained on several: the shortest,")
+@click.option("--max-step", type=float, help="and the longest.")
+@click.option("--field", "fields", multiple=True, help="Field that it is conditioned on; once for each, in order.")
+@click.option("--licence", default="unknown", show_default=True, help="Under which the weights were given.")
+def import_model(
+    checkpoint: Path,
+    family: str,
+    name: str,
+    version: str,
+    out: Path,
+    network: str,
+    input_frames: int | None,
+    kind: DataKind,
+    step: float | None,
+    min_step: float | None,
+    max_step: float | None,
+    fields: tuple[str, ...],
+    licence: str,
+) -> None:
+    """Make a model package of a CHECKPOINT that another repository's training wrote."""
+    low, high = (step, step) if step is not None else (min_step, max_step)
+    both = step is not None and (min_step, max_step) != (None, None)
+    timeless = kind == "frames" and (low, high) == (None, None)
+    if not timeless and (both or low is None or high is None or not 0 < low <= high):
+        raise click.UsageError("give --step, or --min-step and --max-step: minutes above 0, the shorter one first")
+    try:
+        from model.export.checkpoints.cli import import_checkpoint
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("model", ""):
+            raise
+        raise MissingDependency(
+            f"the package {missing} is not installed",
+            where="models import",
+            mend="Install it with: pip install 'echocast[train]'",
+        ) from None
+    folder = import_checkpoint(
+        checkpoint,
+        family=family,
+        network=network,
+        name=name,
+        version=version,
+        out=out,
+        input_frames=input_frames,
+        kind=kind,
+        steps=None if low is None or high is None else (low, high),
+        fields=fields,
+        licence=licence,
+    )
+    click.echo(str(folder))

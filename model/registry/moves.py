@@ -1,0 +1,199 @@
+"""`echocast models promote`, `rollback` and `alias`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from model.core.aliases import CHAMPION, Gate, Move, Pin, check_movable
+from model.core.catalog import DEFAULT_MODEL, catalog_with, pin_of
+from model.core.folders import packages_folder
+from model.options import fields_option, packages_option
+from model.registry.promotion import champion_pin, check_gates, name_alias
+from model.registry.promotion import promote as promote_model
+from model.registry.promotion import rollback as roll_back
+
+if TYPE_CHECKING:
+    from model.registry.trial import Trial
+
+RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
+
+
+@click.command()
+@click.argument("reference")
+@click.option(
+    "--archive",
+    "archives",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="An archive to try it on, with frames that it was not trained on; may be given several times.",
+)
+@click.option("--protocol", "protocol_name", default="nowcast-60", show_default=True, help="Of the verification.")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="That a nowcast may take on this machine; default: a fifth of the archive's time step.",
+)
+@click.option("--force", is_flag=True, help="Promote it against the gates; kept in the history, with the reason.")
+@click.option("--reason", default="", help="Why; needed with --force.")
+@click.option("--dry-run", is_flag=True, help="Try the gates, and move nothing.")
+@fields_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@packages_option
+def promote(
+    reference: str,
+    archives: tuple[Path, ...],
+    protocol_name: str,
+    max_seconds: float | None,
+    force: bool,
+    reason: str,
+    dry_run: bool,
+    fields: Path | None,
+    as_json: bool,
+    packages: Path | None,
+) -> None:
+    """Make NAME@VERSION the champion, which `auto` runs, where it passes the gates."""
+    from model.data.archive import Archive
+    from model.registry.trial import ready_candidate, ready_champion, trial
+    from model.verify.protocol import PROTOCOLS
+
+    if force and not reason.strip():
+        raise click.UsageError("--force wants a --reason: it is kept in the history")
+    if protocol_name not in PROTOCOLS:
+        raise click.UsageError(f"no protocol {protocol_name!r}: choose one of {', '.join(PROTOCOLS)}")
+    folder = packages or packages_folder()
+    check_movable(folder)
+    over, catalog = champion_pin(folder), catalog_with(folder)
+    info = catalog.find(reference)
+    candidate = ready_candidate(info, fields)
+    if over == pin_of(info):
+        answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
+        click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
+        return
+    opened = [Archive(path) for path in archives]
+    champion, note = ready_champion(catalog, fields)
+    if note:
+        click.echo(f"echocast: {note}", err=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("gates")
+        tried = trial(
+            candidate,
+            champion,
+            opened,
+            PROTOCOLS[protocol_name],
+            max_seconds=max_seconds,
+            report=lambda what, done, total: progress.update(bar, description=what, completed=done, total=total),
+        )
+    if not as_json:
+        _print_gates(tried.gates, f"{info.reference} beside {tried.champion}, {tried.protocol}")
+    moved = None
+    try:
+        if dry_run:
+            check_gates(info, tried.gates)
+        else:
+            moved = promote_model(info, folder, tried, over=over, forced=force, reason=reason)
+    finally:
+        if as_json:
+            click.echo(json.dumps(_promotion(info.reference, tried, moved), indent=2))
+    if not as_json:
+        click.echo(_said(moved) if moved else f"{info.reference} passes; nothing was moved")
+
+
+def _promotion(reference: str, tried: Trial, moved: Move | None) -> dict[str, object]:
+    """What `promote --json` prints."""
+    return {
+        "model": reference,
+        "compared_with": tried.champion,
+        "protocol": tried.protocol,
+        "archives": dict(tried.archives),
+        "gates": [gate.model_dump(mode="json") for gate in tried.gates],
+        "promoted": moved is not None,
+        "forced": moved is not None and moved.forced,
+    }
+
+
+@click.command()
+@click.option("--reason", default="", help="Why; kept in the history.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@packages_option
+def rollback(reason: str, as_json: bool, packages: Path | None) -> None:
+    """Make the model champion again that was it before the last promotion."""
+    moved = roll_back(packages or packages_folder(), reason)
+    click.echo(_as_json(moved) if as_json else _said(moved))
+
+
+@click.command()
+@click.argument("alias")
+@click.argument("reference", required=False)
+@click.option("--remove", is_flag=True, help="Take the name away.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@packages_option
+def alias(alias: str, reference: str | None, remove: bool, as_json: bool, packages: Path | None) -> None:
+    """Give a model another name, such as challenger; or take it away."""
+    if remove == bool(reference):
+        raise click.UsageError("Give either a model, NAME@VERSION, or --remove")
+    folder = packages or packages_folder()
+    catalog = catalog_with(folder)
+    moved = name_alias(alias, catalog.find(reference) if reference else None, folder, catalog)
+    click.echo(_as_json(moved) if as_json else _said(moved))
+
+
+def _said(move: Move) -> str:
+    """One line on what moved."""
+    before = f"was {_name(move.before)}"
+    if move.after is None and move.alias == CHAMPION:
+        return f"{move.alias}: none ({before}); auto is the default model {DEFAULT_MODEL}"
+    against = f", against the gates: {move.reason}" if move.forced else ""
+    return f"{move.alias}: {_name(move.after)} ({before}){against}"
+
+
+def _as_json(move: Move) -> str:
+    return move.model_dump_json(indent=2, exclude={"gates"})
+
+
+def _name(pin: Pin | None) -> str:
+    return pin.model if pin is not None else "none"
+
+
+def _print_gates(gates: Sequence[Gate], title: str) -> None:
+    several = len({gate.archive for gate in gates if gate.archive}) > 1
+    table = Table(title=title, title_justify="left")
+    columns = ("gate", *(["archive"] if several else []), "result", "figure", "limit", "note")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for gate in gates:
+        archive = [gate.archive] if several else []
+        table.add_row(gate.what, *archive, RESULTS[gate.passed], _figure(gate), _limit(gate), gate.note)
+    Console().print(table)
+
+
+def _figure(gate: Gate) -> str:
+    if gate.value is None:
+        return "-"
+    if gate.gate == "parity":
+        return f"{gate.value:.1e}"
+    if gate.gate == "latency":
+        return f"{gate.value:.2f} s"
+    interval = f" [{gate.low:+.3f}, {gate.high:+.3f}]" if gate.low is not None else ""
+    return f"{gate.value:+.3f}{interval}"
+
+
+def _limit(gate: Gate) -> str:
+    if gate.limit is None:
+        return "-"
+    return {
+        "csi": "interval reaches 0",
+        "extrapolation": "above 0",
+        "parity": f"{gate.limit:.0e}",
+        "latency": f"{gate.limit:g} s",
+    }[gate.gate]

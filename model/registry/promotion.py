@@ -1,0 +1,122 @@
+"""Moves of aliases: promotion to champion, rollback, and other names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.core.aliases import CHAMPION, Action, Aliases, Gate, Move, Pin, move, now_utc, read_aliases, user_name
+from model.core.catalog import AUTO, Catalog, ModelInfo, pin_of
+from model.core.errors import InputError
+from model.core.manifest import NAME_PATTERN, package_digest
+from model.registry.gates import refusals
+
+if TYPE_CHECKING:
+    from model.registry.trial import Trial
+
+
+class NotPromoted(InputError):
+    code = "not-promoted"
+
+
+def champion_pin(folder: Path) -> Pin | None:
+    """What `champion` is pinned to now.
+
+    Raises:
+        BadAliases: the file of aliases is damaged.
+    """
+    return read_aliases(folder).aliases.get(CHAMPION)
+
+
+def check_gates(info: ModelInfo, gates: Sequence[Gate]) -> None:
+    """Raise NotPromoted where a gate does not let the model through."""
+    if refused := refusals(gates):
+        raise NotPromoted(
+            f"not promoted, {len(refused)} of the gates' comparisons refuse it: {'; '.join(refused)}",
+            where=info.reference,
+            mend="Train it further, or try it on an archive that tells more; --force --reason TEXT promotes it anyway",
+        )
+
+
+def promote(
+    info: ModelInfo, folder: Path, tried: Trial, *, over: Pin | None, forced: bool = False, reason: str = ""
+) -> Move:
+    """Make a model that was tried the champion of a folder of packages. `over`: the champion when the trial began.
+
+    Raises:
+        NotPromoted: a gate refuses it, and it is not forced; the champion is another by now, or the package is.
+        BadAliases, InputError: the aliases cannot be read, or not written.
+    """
+    if not forced:
+        check_gates(info, tried.gates)
+
+    def decide(aliases: Aliases) -> Move:
+        now = aliases.aliases.get(CHAMPION)
+        if now != over:
+            raise NotPromoted(
+                f"not promoted, the champion is {now.model if now else 'none'} since its gates were tried",
+                where=info.reference,
+                mend="Promote it again, so that it is compared with that",
+            )
+        if info.folder is None or package_digest(info.folder) != info.digest:
+            raise NotPromoted(
+                "not promoted, its package was changed while its gates were tried",
+                where=info.reference,
+                mend="Versions never change: put it back as it was, or give the new one another version",
+            )
+        made = _move(CHAMPION, "promote", now, pin_of(info), reason)
+        forced_through = forced and bool(refusals(tried.gates))
+        kept = {"gates": tried.gates, "protocol": tried.protocol, "archives": dict(tried.archives)}
+        return made.model_copy(update={"forced": forced_through, **kept})
+
+    return move(folder, decide)
+
+
+def rollback(folder: Path, reason: str = "") -> Move:
+    """Make champion what it was before the last promotion that still holds; of the first one: no champion.
+
+    Raises:
+        InputError: there is no champion.
+    """
+
+    def decide(aliases: Aliases) -> Move:
+        line = aliases.champions()
+        if not line:
+            raise InputError(
+                "no model was promoted to champion, there is nothing to roll back",
+                where=str(folder),
+                mend="Promote one with: echocast models promote",
+            )
+        return _move(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason)
+
+    return move(folder, decide)
+
+
+def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalog) -> Move:
+    """Give a model another name, or (None) take the name away.
+
+    Raises:
+        InputError: the name is `champion`'s, which only a promotion moves, or a model's; or there is no such alias.
+    """
+
+    def decide(aliases: Aliases) -> Move:
+        before = aliases.aliases.get(alias)
+        if info is None and before is None:
+            raise InputError("there is no such alias", where=alias, mend="echocast models list tells the aliases")
+        return _move(alias, "alias" if info else "remove", before, pin_of(info) if info else None)
+
+    if re.fullmatch(NAME_PATTERN, alias) is None:
+        raise InputError("not a name", where=alias, mend="Use lower-case letters, digits and hyphens")
+    if alias == CHAMPION:
+        raise InputError(
+            f"{CHAMPION} is moved by gates only", where=alias, mend="Use echocast models promote, or rollback"
+        )
+    if info is not None and alias in (AUTO, *(known.name for known in catalog.models())):
+        raise InputError("that is a model's name", where=alias, mend="Choose another alias")
+    return move(folder, decide)
+
+
+def _move(alias: str, action: Action, before: Pin | None, after: Pin | None, reason: str = "") -> Move:
+    return Move(alias=alias, action=action, when=now_utc(), by=user_name(), before=before, after=after, reason=reason)

@@ -1,0 +1,154 @@
+"""`echocast models list` and `show`: what can run here, and what is known of one model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from model.core.aliases import BadAliases
+from model.core.catalog import AUTO, Catalog, ModelInfo, catalog_with, info_of
+from model.core.errors import InputError
+from model.core.manifest import MANIFEST, read_manifest
+from model.options import packages_option
+
+DEFAULT_SHAPE: Final = (512, 512)
+FLOAT32_BYTES: Final = 4
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@packages_option
+def list_models(as_json: bool, packages: Path | None) -> None:
+    """Every model and version, and the aliases that mean it."""
+    catalog = catalog_with(packages)
+    found = catalog.models()
+    _warn(catalog)
+    if as_json:
+        hidden = {"folder", "layers"}
+        rows = [info.model_dump(mode="json", exclude=hidden) | {"aliases": catalog.aliases_of(info)} for info in found]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table()
+    for column in ("model", "version", "alias", "frames in", "time step min", "summary"):
+        table.add_column(column)
+    for info in found:
+        steps = _steps(info) if info.data == "rain" else f"{info.data}, not rain"
+        aliases = ", ".join(catalog.aliases_of(info))
+        table.add_row(info.name, info.version, aliases, str(info.input_frames), steps, info.summary)
+    Console().print(table)
+
+
+@click.command("show")
+@click.argument("reference")
+@click.option("--grid", metavar="ROWSxCOLUMNS", help="Grid that multiply-adds and memory are told for (512x512).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, its scores with their protocol included.")
+@packages_option
+def show_model(reference: str, grid: str | None, as_json: bool, packages: Path | None) -> None:
+    """What is known of one model, and what its network is made of, layer by layer.
+
+    REFERENCE is NAME, NAME@VERSION, an alias, or a package's folder.
+    """
+    catalog = catalog_with(packages)
+    info = _found(reference, catalog)
+    aliases = catalog.aliases_of(info)
+    _warn(catalog)
+    shape = _shape(grid) if grid else info.grid or DEFAULT_SHAPE
+    if as_json:
+        click.echo(json.dumps({**info.model_dump(mode="json"), "aliases": aliases}, indent=2))
+        return
+    console = Console()
+    takes = f"a grid of {info.grid[0]} x {info.grid[1]}" if info.grid else "any grid"
+    if info.data == "rain":
+        does = f"every {_steps(info)} min, {takes}; forecasts up to {info.max_steps} steps and "
+        does += f"{info.max_lead_minutes:g} min."
+    else:
+        does = f"that are not rain, {takes}; makes no nowcast."
+    for line in (
+        info.reference + (f" ({', '.join(aliases)})" if aliases else ""),
+        info.summary,
+        f"Takes {info.input_frames} frames {does}",
+        *([f"Reads exogenous fields: {', '.join(info.fields)}."] if info.fields else []),
+        f"Licence {info.licence}." + (f" Digest {info.digest}." if info.digest else ""),
+        *_scored(info),
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
+    if info.layers:
+        console.print(_layer_table(info, shape))
+
+
+def _found(reference: str, catalog: Catalog) -> ModelInfo:
+    folder = Path(reference)
+    if (folder / MANIFEST).is_file() or len(folder.parts) > 1:
+        return info_of(read_manifest(folder), folder)
+    return catalog.find(reference)
+
+
+def _warn(catalog: Catalog) -> None:
+    """Say on stderr where the aliases are damaged, or the champion cannot be used."""
+    try:
+        catalog.aliases()
+    except BadAliases as error:
+        click.echo(f"echocast: {error}", err=True)
+        return
+    if note := catalog.meant(AUTO).note:
+        click.echo(f"echocast: {note}", err=True)
+
+
+def _steps(info: ModelInfo) -> str:
+    return f"{info.time_step.min_minutes:g} to {info.time_step.max_minutes:g}"
+
+
+def _layer_table(info: ModelInfo, shape: tuple[int, int]) -> Table:
+    """The layers of a network, with what they cost on a grid."""
+    pixels = shape[0] * shape[1]
+    recurrent = any(layer.state_values_per_pixel for layer in info.layers)
+    per = "step" if recurrent else f"run of {info.input_frames} frames"
+    table = Table(title=f"Layers on a grid of {shape[0]} x {shape[1]}", title_justify="left", show_footer=True)
+
+    def total(cost: str) -> float:
+        return float(sum(getattr(layer, cost) for layer in info.layers))
+
+    table.add_column("layer", "total")
+    table.add_column("kind", overflow="fold")
+    table.add_column("scale", justify="right")
+    for title, footer in (
+        ("parameters", f"{total('parameters'):,.0f}"),
+        (f"GMAC per {per}", f"{total('macs_per_pixel') * pixels / 1e9:.3f}"),
+        ("state MB", f"{total('state_values_per_pixel') * pixels * FLOAT32_BYTES / 1e6:.1f}"),
+    ):
+        table.add_column(title, footer, justify="right")
+    for layer in info.layers:
+        table.add_row(
+            layer.name,
+            layer.kind,
+            f"1/{layer.scale}" if layer.scale > 1 else "1",
+            f"{layer.parameters:,}",
+            f"{layer.macs_per_pixel * pixels / 1e9:.3f}",
+            f"{layer.state_values_per_pixel * pixels * FLOAT32_BYTES / 1e6:.1f}",
+        )
+    return table
+
+
+def _shape(text: str) -> tuple[int, int]:
+    """(rows, columns) of `640x710`.
+
+    Raises:
+        InputError: the text is not of that form.
+    """
+    rows, by, columns = text.partition("x")
+    if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise InputError(f"{text!r} is no grid", where="--grid", mend="Give ROWSxCOLUMNS, as in 640x710")
+    return int(rows), int(columns)
+
+
+def _scored(info: ModelInfo) -> list[str]:
+    """How many scores are kept of it, and where they are from."""
+    if not info.scores:
+        return []
+    protocols, data = ({getattr(score, name): None for score in info.scores} for name in ("protocol", "data"))
+    return [f"{len(info.scores)} scores ({', '.join(protocols)}) on {', '.join(data)}: --json tells them."]

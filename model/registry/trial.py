@@ -1,0 +1,212 @@
+"""Puts a model through the gates: verification beside the champion and extrapolation, parity, latency."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.aliases import Gate
+from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
+from model.core.errors import BadPackage, InputError
+from model.core.manifest import read_manifest, verify_package
+from model.core.sequence import FrameSequence
+from model.core.units import DRY_RAIN_RATE_MM_H
+from model.data.archive import Archive
+from model.registry.gates import HEAVY_MM_H, STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
+from model.runtime.load import load_predictor
+from model.runtime.predictor import Predictor, fitting_frames, nowcast
+from model.verify.protocol import Protocol, verify
+from model.verify.scores import tables
+from model.verify.verification import Verification
+
+TIMED_RUNS = 3
+PARITY = "ONNX graph beside PyTorch, largest difference of a pixel"
+
+Report = Callable[[str, int, int], None]
+"""Called with what is done, how much of it, and of how much."""
+
+
+def ready_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
+    """The predictor of a model that may become champion.
+
+    Raises:
+        InputError: it is a baseline, or no model of rain.
+        BadPackage: it cannot be loaded. No force helps there.
+    """
+    if info.folder is None:
+        raise InputError(
+            "a baseline needs no promotion, it is always there", where=info.reference, mend="Promote a package"
+        )
+    if info.data != "rain":
+        raise InputError(
+            f"it was trained on {info.data} that are not rain, and makes no nowcast",
+            where=info.reference,
+            mend="Promote a model of rain",
+        )
+    return load_predictor(info, fields)
+
+
+def ready_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, str]:
+    """What `auto` runs now, ready to run, and why that is not the champion, if so."""
+    while True:
+        models, note = catalog.meant(AUTO)
+        try:
+            return load_predictor(models[0], fields), note
+        except BadPackage as error:
+            catalog = catalog.without(models[0], error.what)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What every gate found, beside which model, under which protocol, on which archives (as named -> digest)."""
+
+    gates: tuple[Gate, ...]
+    champion: str
+    protocol: str
+    archives: Mapping[str, str]
+
+
+def trial(
+    candidate: Predictor,
+    champion: Predictor,
+    archives: Sequence[Archive],
+    protocol: Protocol,
+    *,
+    max_seconds: float | None,
+    report: Report = lambda what, done, total: None,
+) -> Trial:
+    """Put a model through every gate. `max_seconds`: per nowcast; None: a share of each archive's time step.
+
+    Raises:
+        InputError: the candidate does not fit an archive, or an archive the protocol.
+    """
+    report("parity", 0, 1)
+    gates = [parity_gate(candidate.info)]
+    digests = {str(archive.root): archive.digest() for archive in archives}
+    for archive in archives:
+        name = str(archive.root)
+        gates.append(_latency(candidate, archive, protocol, max_seconds, name))
+        unfit = _misfit(archive, protocol, champion.info)
+        others = [] if unfit else [champion]
+        scored = verify(
+            archive,
+            _once([candidate, *others]),
+            protocol,
+            report=partial(report, f"verifying on {name}"),
+        )
+        found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
+        gates += _marked(found) if _trained_on(candidate.info, digests[name]) else found
+    return Trial(gates=tuple(gates), champion=champion.info.reference, protocol=protocol.name, archives=digests)
+
+
+def parity_gate(info: ModelInfo) -> Gate:
+    """Whether the graph of a package answers like its weights in PyTorch; cannot be judged where that is not there.
+
+    Raises:
+        BadPackage: the package is damaged.
+    """
+    try:
+        from model.export.package import PARITY_LIMIT, parity_of
+        from model.nets.forecaster import load_forecaster
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("model", ""):
+            raise
+        note = f"the package {missing} is not installed: pip install 'echocast[train]'"
+        return Gate(gate="parity", what=PARITY, passed=None, note=note)
+    if info.folder is None:
+        raise ValueError("a baseline has no graph")
+    manifest = verify_package(info.folder)
+    net = load_forecaster(info.folder)
+    found = parity_of(net, manifest, info.folder / manifest.variants["fp32"])
+    worst = max(found, key=lambda each: each.difference)
+    within = all(each.within for each in found)
+    note = f"float32 itself is off by {worst.rounding:.1e}" if worst.rounding is not None else ""
+    return Gate(gate="parity", what=PARITY, passed=within, value=worst.difference, limit=PARITY_LIMIT, note=note)
+
+
+def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, archive: str) -> list[Gate]:
+    thresholds = scored.protocol.thresholds_mm_h
+    events = observed_events(scored, model)
+    unsaid = {threshold: too_little(events[:, row]) for row, threshold in enumerate(thresholds)}
+    gates = [
+        csi_gate(
+            scored,
+            model,
+            champion,
+            threshold,
+            f"{champion} does not fit this archive: {unfit}" if unfit else unsaid[threshold],
+            archive,
+        )
+        for threshold in thresholds
+    ]
+    heavy = unsaid.get(HEAVY_MM_H, "")
+    return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, thresholds, heavy, archive)
+
+
+def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
+    """Pixels that were seen to reach each threshold, over all leads [block, threshold]."""
+    cells = tables(scored.sums[model]["classes"], scored.layout.events)
+    return np.asarray((cells["tp_count"] + cells["fn_count"]).sum(axis=-1), np.float64)
+
+
+def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_seconds: float | None, name: str) -> Gate:
+    limit = max_seconds if max_seconds is not None else STEP_SHARE * archive.step_minutes * 60
+    leads = protocol.windows.lead_count(archive.step_minutes)
+    seconds: list[float] = []
+    for sequence in _wet_sequences(archive, protocol, candidate.info.input_frames):
+        if not seconds:
+            nowcast(sequence, candidate, leads)  # the first run also allocates
+        begun = time.perf_counter()
+        nowcast(sequence, candidate, leads)
+        seconds.append(time.perf_counter() - begun)
+        if len(seconds) == TIMED_RUNS:
+            break
+    rows, columns = archive.grid.shape
+    about = f"{leads} leads of {rows} x {columns} pixels, {candidate.variant}"
+    return latency_gate(seconds, limit, name, about)
+
+
+def _wet_sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
+    """Frames that a forecast starts from, of start times with rain: dry frames cost no model anything."""
+    context = protocol.windows.context(wanted)
+    for window in protocol.windows.of(archive.times, archive.step_minutes, context):
+        sequence = protocol.rules.read(archive, window.context)
+        if np.nan_to_num(sequence.last(wanted).rain_rate).max(initial=0) >= DRY_RAIN_RATE_MM_H:
+            yield sequence
+
+
+def _misfit(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
+    """Why a model cannot be verified on an archive; '' where it can."""
+    try:
+        context = protocol.windows.context(info.input_frames)
+        windows = protocol.windows.of(archive.times, archive.step_minutes, context)
+        first = next(iter(windows), None)
+        if first is None:
+            return f"it wants {info.input_frames} frames in a row"
+        fitting_frames(protocol.rules.read(archive, first.context), info)
+    except InputError as error:
+        return error.what
+    return ""
+
+
+def _trained_on(info: ModelInfo, digest: str) -> bool:
+    """Whether the archive of that digest is among those that a package says it was trained on."""
+    training = read_manifest(info.folder).training if info.folder else None
+    return training is not None and digest in training.data_digest.split("+")
+
+
+def _marked(gates: Sequence[Gate]) -> list[Gate]:
+    note = "it was trained on this archive"
+    return [gate.model_copy(update={"note": f"{gate.note}; {note}" if gate.note else note}) for gate in gates]
+
+
+def _once(predictors: Sequence[Predictor]) -> list[Predictor]:
+    """Each model once: what is tried may be what runs already."""
+    return list({predictor.info.reference: predictor for predictor in predictors}.values())

@@ -1,0 +1,100 @@
+"""The file of aliases: what moves, what is kept of it, what two moves at once and a damaged file do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.core.aliases import ALIASES, CHAMPION, LOCK, Aliases, BadAliases, Move, Pin, move, now_utc, read_aliases
+from model.core.errors import InputError
+
+A, B, C = (Pin(model=f"mine@{version}", digest=str(version)) for version in (1, 2, 3))
+
+
+def moved(folder: Path, action: str, after: Pin | None, alias: str = CHAMPION) -> Move:
+    return move(
+        folder,
+        lambda now: Move(
+            alias=alias, action=action, when=now_utc(), by="me", before=now.aliases.get(alias), after=after
+        ),
+    )
+
+
+def test_champions_are_gone_back_through_in_the_order_of_their_promotions(tmp_path: Path) -> None:
+    assert read_aliases(tmp_path) == Aliases()
+    moved(tmp_path, "promote", A)
+    moved(tmp_path, "promote", B)
+    moved(tmp_path, "alias", C, alias="challenger")
+    assert read_aliases(tmp_path).champions() == [B, A]
+    moved(tmp_path, "rollback", A)
+    moved(tmp_path, "promote", C)
+    known = read_aliases(tmp_path)
+    assert known.champions() == [C, A]
+    assert known.aliases == {CHAMPION: C, "challenger": C}
+    assert [(entry.action, entry.before, entry.after) for entry in known.history][-2:] == [
+        ("rollback", B, A),
+        ("promote", A, C),
+    ]
+    moved(tmp_path, "rollback", A)
+    moved(tmp_path, "rollback", None)
+    assert read_aliases(tmp_path).champions() == []
+    assert CHAMPION not in read_aliases(tmp_path).aliases
+
+
+def test_of_moves_at_once_none_is_lost(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from model.core.aliases import *\n"
+        "for n in range(10): move(pathlib.Path(sys.argv[1]), lambda now: Move(alias='challenger', action='alias',"
+        " when=now_utc(), by=sys.argv[2], before=None, after=Pin(model='mine@1', digest=str(n))))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    running = [subprocess.Popen([*command, str(number)]) for number in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    history = read_aliases(tmp_path).history
+    assert len(history) == 30
+    for number in range(3):
+        mine = [entry.after.digest for entry in history if entry.by == str(number) and entry.after]
+        assert mine == [str(n) for n in range(10)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, ALIASES]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 2}', '{"aliases": {"champion": "mine"}}'])
+def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / ALIASES).write_text(content)
+    with pytest.raises(BadAliases, match=r"aliases\.json: the aliases are damaged .* promote a model anew"):
+        moved(tmp_path, "promote", A)
+    assert (tmp_path / ALIASES).read_text() == content
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / LOCK).mkdir()
+    with pytest.raises(InputError, match=r"cannot be written .* --packages"):
+        moved(tmp_path, "promote", A)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        moved(tmp_path / "file" / "packages", "promote", A)
+
+
+def test_a_move_that_is_refused_changes_nothing(tmp_path: Path) -> None:
+    moved(tmp_path, "promote", A)
+    before = (tmp_path / ALIASES).read_bytes()
+
+    def refuse(now: Aliases) -> Move:
+        raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        move(tmp_path, refuse)
+    assert (tmp_path / ALIASES).read_bytes() == before
+
+
+def test_times_are_utc_and_the_file_is_for_people_too(tmp_path: Path) -> None:
+    moved(tmp_path, "promote", A)
+    text = (tmp_path / ALIASES).read_text()
+    entry = json.loads(text)["history"][0]
+    assert entry["when"].endswith("Z")
+    assert (entry["by"], entry["after"]["model"]) == ("me", "mine@1")
+    assert len(text.splitlines()) > 5

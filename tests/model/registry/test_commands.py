@@ -1,0 +1,281 @@
+"""`echocast models promote`, `rollback`, `alias`, `list`, `show` as a user would type them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from model.core.aliases import ALIASES, LOCK, read_aliases
+from model.core.catalog import Catalog
+from model.data.archive import ArchiveWriter
+from model.data.synth import convective, synthesise
+from model.registry.promotion import NotPromoted, promote
+from model.registry.trial import Trial, parity_gate
+from service import cli
+from tests.packages import GRAPH, copied, crown, rewrite_manifest
+
+Echocast = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHOCAST_THREADS", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def echocast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Echocast:
+    """Exit code, stdout and stderr of `echocast WORDS`."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def write_archive(folder: Path, weaken: float = 1.0) -> Path:
+    """Ten hours of storms every 15 min."""
+    storms = synthesise(frames=41, shape=(64, 64), step_minutes=15.0, seed=5, weather=convective())
+    with ArchiveWriter(folder, storms.grid, 15.0, {"source": "synthetic storms"}) as writer:
+        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
+            writer.append(time, rain * np.float32(weaken))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_archive(tmp_path_factory.mktemp("archives") / "storms")
+
+
+def test_the_default_model_itself_passes_and_becomes_champion_once(
+    echocast: Echocast, archive: Path, tmp_path: Path
+) -> None:
+    words = ("models", "promote", "rain-ms-predrnn", "--archive", archive, "--packages", tmp_path)
+    code, out, err = echocast(*words, "--dry-run")
+    assert (code, err) == (0, ""), err
+    assert "FAIL" not in out
+    assert "nothing was moved" in out
+    assert not (tmp_path / ALIASES).exists()
+    code, out, err = echocast(*words, "--json")
+    answer = json.loads(out)
+    assert (code, answer["promoted"], answer["forced"]) == (0, True, False), err
+    assert {gate["gate"] for gate in answer["gates"]} == {"csi", "extrapolation", "parity", "latency"}
+    assert (answer["protocol"], list(answer["archives"])) == ("nowcast-60@1", [str(archive)])
+    code, out, _ = echocast(*words)
+    assert (code, out) == (0, "rain-ms-predrnn@1.1 is the champion already\n")
+    assert len(read_aliases(tmp_path).history) == 1
+
+
+def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
+    echocast: Echocast, archive: Path, tmp_path: Path
+) -> None:
+    copied(tmp_path, "mine@1")
+    words = ("models", "promote", "mine@1", "--archive", archive, "--packages", tmp_path, "--max-seconds", "0.001")
+    code, out, err = echocast(*words, "--force")
+    assert code == 2
+    assert "--force wants a --reason" in err
+    code, out, err = echocast(*words, "--json")
+    assert (code, json.loads(out)["promoted"]) == (2, False)
+    assert err.count("\n") == 1
+    assert "mine@1: not promoted, 1 of the gates' comparisons refuse it: seconds per nowcast. " in err
+    assert "--force --reason" in err
+    assert not (tmp_path / ALIASES).exists()
+    code, out, err = echocast(*words, "--force", "--reason", "the new machine is faster")
+    assert code == 0, err
+    assert out.count("FAIL") == 1
+    assert out.splitlines()[-1] == "champion: mine@1 (was none), against the gates: the new machine is faster"
+    entry = read_aliases(tmp_path).history[0]
+    assert (entry.forced, entry.reason) == (True, "the new machine is faster")
+    assert [gate.gate for gate in entry.gates if not gate.passed] == ["latency"]
+
+
+def test_a_dry_archive_cannot_tell_and_does_not_let_through(echocast: Echocast, tmp_path: Path) -> None:
+    dry = write_archive(tmp_path / "dry", weaken=0.1)
+    words = ("--archive", dry, "--packages", tmp_path / "packages", "--max-seconds", 60)
+    copied(tmp_path / "packages", "mine@1")
+    code, out, err = echocast("models", "promote", "mine@1", *words)
+    assert code == 2
+    assert "CSI at 10 mm/h beside rain-ms-predrnn@1.1 cannot be judged" in err
+    assert "the archive holds too little of it" in " ".join(out.split())
+
+
+def altered(package: Path) -> None:
+    """Make the graph another one, and the manifest agree."""
+    graph = onnx.load(package / GRAPH)
+    weights = max(graph.graph.initializer, key=lambda item: len(item.raw_data))
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.1), weights.name))
+    onnx.save(graph, package / GRAPH)
+    rewrite_manifest(package)
+
+
+def test_a_graph_that_is_not_of_its_weights_fails_parity_and_one_that_is_passes(tmp_path: Path) -> None:
+    package = copied(tmp_path, "mine@1")
+    gate = parity_gate(Catalog((tmp_path,)).find("mine"))
+    assert gate.passed is True
+    altered(package)
+    gate = parity_gate(Catalog((tmp_path,)).find("mine"))
+    assert gate.passed is False
+    assert gate.value is not None
+    assert gate.limit is not None
+    assert gate.value > gate.limit
+
+
+def test_without_pytorch_parity_cannot_be_judged_and_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(tmp_path, "mine@1")
+    for name in [name for name in sys.modules if name.startswith(("model.export.package", "model.nets"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    gate = parity_gate(Catalog((tmp_path,)).find("mine"))
+    assert gate.passed is None
+    assert "torch is not installed: pip install 'echocast[train]'" in gate.note
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("mine@9", "no model 'mine@9'"),
+        ("extrapolation", "a baseline needs no promotion"),
+        ("video@1", "makes no nowcast"),
+        ("broken@1", "does not match its digest"),
+    ],
+)
+def test_what_can_never_be_champion_is_refused_at_once_even_with_force(
+    echocast: Echocast, archive: Path, tmp_path: Path, reference: str, says: str
+) -> None:
+    copied(tmp_path, "mine@1")
+    copied(tmp_path, "video@1", kind="frames")
+    with (copied(tmp_path, "broken@1") / GRAPH).open("ab") as graph:
+        graph.write(b"x")
+    words = ("--archive", archive, "--packages", tmp_path, "--force", "--reason", "why not")
+    code, _, err = echocast("models", "promote", reference, *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda folder: (folder / ALIASES).write_text("{"), "the aliases are damaged"),
+        (lambda folder: (folder / LOCK).mkdir(), "cannot be written"),
+    ],
+)
+def test_damaged_aliases_and_a_folder_that_cannot_be_written_are_told_before_anything_is_tried(
+    echocast: Echocast, tmp_path: Path, spoil: Callable[[Path], object], says: str
+) -> None:
+    copied(tmp_path, "mine@1")
+    spoil(tmp_path)
+    for words in (("promote", "mine@1", "--archive", tmp_path / "nowhere"), ("rollback",), ("alias", "night", "mine")):
+        code, _, err = echocast("models", *words, "--packages", tmp_path)
+        assert (code, err.count("\n")) == (2, 1)
+        assert says in err
+
+
+def trial_of(archive: Path) -> Trial:
+    return Trial(gates=(), champion="rain-ms-predrnn@1.1", protocol="nowcast-60@1", archives={str(archive): ""})
+
+
+def test_a_champion_that_came_between_is_not_lost(archive: Path, tmp_path: Path) -> None:
+    first, second = copied(tmp_path, "mine@1"), copied(tmp_path, "mine@2")
+    catalog = Catalog((tmp_path,))
+    crown(first)
+    with pytest.raises(NotPromoted, match=r"the champion is mine@1 since its gates were tried. Promote it again"):
+        promote(catalog.find("mine@2"), tmp_path, trial_of(archive), over=None)
+    info = catalog.find("mine@2")
+    rewrite_manifest(second, summary="Changed meanwhile.")
+    with pytest.raises(NotPromoted, match="its package was changed"):
+        promote(info, tmp_path, trial_of(archive), over=read_aliases(tmp_path).aliases["champion"])
+    assert [entry.after.model for entry in read_aliases(tmp_path).history if entry.after] == ["mine@1"]
+
+
+def test_rollback_goes_back_one_by_one_to_the_default_model(echocast: Echocast, tmp_path: Path) -> None:
+    for version in (1, 2):
+        crown(copied(tmp_path, f"mine@{version}"))
+    code, out, _ = echocast("models", "rollback", "--packages", tmp_path, "--reason", "misses hail")
+    assert (code, out) == (0, "champion: mine@1 (was mine@2)\n")
+    assert read_aliases(tmp_path).history[-1].reason == "misses hail"
+    code, out, _ = echocast("models", "rollback", "--packages", tmp_path)
+    assert (code, out) == (0, "champion: none (was mine@1); auto is the default model rain-ms-predrnn\n")
+    code, _, err = echocast("models", "rollback", "--packages", tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "there is nothing to roll back. Promote one with" in err
+
+
+def test_other_names_are_given_and_taken_away(echocast: Echocast, tmp_path: Path) -> None:
+    copied(tmp_path, "mine@1")
+    words = ("--packages", tmp_path)
+    assert echocast("models", "alias", "challenger", "mine@1", *words)[:2] == (0, "challenger: mine@1 (was none)\n")
+    assert "mine@1 (challenger)" in echocast("models", "show", "challenger", *words)[1]
+    assert echocast("models", "alias", "challenger", "--remove", *words)[:2] == (0, "challenger: none (was mine@1)\n")
+    for name, says in (
+        ("champion", "moved by gates only"),
+        ("mine", "a model's name"),
+        ("auto", "a model's name"),
+        ("Night!", "not a name"),
+    ):
+        code, _, err = echocast("models", "alias", name, "mine@1", *words)
+        assert code == 2
+        assert says in err
+    assert "no such alias" in echocast("models", "alias", "night", "--remove", *words)[2]
+    assert "Give either" in echocast("models", "alias", "night", *words)[2]
+
+
+def test_list_and_show_tell_aliases_frames_that_are_not_rain_and_fields(echocast: Echocast, tmp_path: Path) -> None:
+    package = copied(tmp_path, "mine@1", fields=["orography"])
+    copied(tmp_path, "video@1", kind="frames")
+    crown(package)
+    code, out, err = echocast("models", "list", "--packages", tmp_path)
+    assert (code, err) == (0, "")
+    (row,) = (line for line in out.splitlines() if "mine" in line)
+    assert "champion" in row
+    (row,) = (line for line in out.splitlines() if "video" in line)
+    assert "frames, not rain" in row
+    rows = {row["name"]: row for row in json.loads(echocast("models", "list", "--json", "--packages", tmp_path)[1])}
+    assert (rows["mine"]["aliases"], rows["video"]["aliases"], rows["video"]["data"]) == (["champion"], [], "frames")
+    for reference in ("champion", package):
+        shown = echocast("models", "show", reference, "--packages", tmp_path)[1]
+        assert shown.startswith("mine@1 (champion)")
+        assert "Reads exogenous fields: orography." in shown
+    shutil.rmtree(package)
+    _, out, err = echocast("models", "list", "--packages", tmp_path)
+    assert "rain-ms-predrnn" in out
+    assert "the champion mine@1 cannot be used: mine@1 is not installed" in err
+
+
+def test_damaged_aliases_leave_the_list_whole_and_are_named(echocast: Echocast, tmp_path: Path) -> None:
+    copied(tmp_path, "mine@1")
+    (tmp_path / ALIASES).write_text("not json")
+    code, out, err = echocast("models", "list", "--packages", tmp_path)
+    assert code == 0
+    assert "mine" in out
+    assert f"{tmp_path / ALIASES}: the aliases are damaged" in err
+    assert "promote a model anew" in err
+
+
+def test_without_packages_option_it_is_the_folder_of_the_service(
+    echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHOCAST_DATA_DIR", str(tmp_path))
+    assert "nothing to roll back" in echocast("models", "rollback")[2]
+    crown(copied(tmp_path / "packages", "mine@1"))
+    assert "mine@1 (champion)" in echocast("models", "show", "champion")[1]
+    assert echocast("models", "rollback")[:2] == (
+        0,
+        "champion: none (was mine@1); auto is the default model rain-ms-predrnn\n",
+    )

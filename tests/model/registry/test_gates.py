@@ -1,0 +1,138 @@
+"""Each gate refusing and each gate letting through, from contingency counts put in by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from model.core.aliases import Gate
+from model.registry.gates import csi_gate, extrapolation_gates, latency_gate, refusals, too_little
+from model.registry.trial import observed_events
+from model.verify.protocol import NOWCAST_60
+from model.verify.verification import Verification
+
+LEADS = tuple(10.0 * lead for lead in range(1, 7))
+Counts = tuple[int, int, int]
+"""Hits, misses, false alarms of a block, at each lead."""
+
+
+def verification(models: Mapping[str, Mapping[float, list[Counts]]], leads: tuple[float, ...] = LEADS) -> Verification:
+    """Of the counts of each model, by the threshold that its rain is just above, by block."""
+    layout = NOWCAST_60.layout(leads, (64, 64))
+    blocks = len(next(iter(next(iter(models.values())).values())))
+    sums = {}
+    for model, by_threshold in models.items():
+        sums[model] = layout.empty(blocks)
+        classes = sums[model]["classes"]
+        for threshold, counts in by_threshold.items():
+            above = layout.events[NOWCAST_60.thresholds_mm_h.index(threshold)] + 1
+            for block, (hits, misses, false_alarms) in enumerate(counts):
+                classes[block, above, above] += hits
+                classes[block, 0, above] += misses
+                classes[block, above, 0] += false_alarms
+    return Verification(
+        protocol=NOWCAST_60,
+        layout=layout,
+        lead_minutes=leads,
+        days=tuple(f"2026-06-{day:02d}" for day in range(1, blocks + 1)),
+        blocks=blocks,
+        short_blocks=False,
+        starts=blocks,
+        pixel_size_m=(1000.0, 1000.0),
+        sums=sums,
+        variants=dict.fromkeys(models, "numpy"),
+        seconds_per_nowcast=dict.fromkeys(models, 1.0),
+    )
+
+
+GOOD: list[Counts] = [(800, 100, 100), (400, 60, 40), (600, 50, 150), (900, 100, 50)]
+BAD: list[Counts] = [(500, 400, 100), (300, 160, 40), (300, 350, 150), (400, 600, 50)]
+UNSTEADY: list[Counts] = [(880, 20, 20), (250, 210, 40), (640, 10, 100), (700, 300, 60)]
+"""Better than GOOD on some days, worse on others; worse in sum."""
+
+
+def test_a_model_below_the_champion_on_every_day_is_refused_and_one_above_is_not():
+    scored = verification({"new": {10.0: BAD}, "old": {10.0: GOOD}})
+    gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
+    assert gate.passed is False
+    assert gate.value == pytest.approx(-1200 / 3350)
+    assert gate.high is not None
+    assert gate.high < 0
+    assert "below by more than the interval" in gate.note
+    assert csi_gate(scored, "old", "new", 10.0, "", "storms").passed is True
+
+
+def test_a_model_that_is_below_by_less_than_the_interval_passes():
+    scored = verification({"new": {2.0: UNSTEADY}, "old": {2.0: GOOD}})
+    gate = csi_gate(scored, "new", "old", 2.0, "", "storms")
+    assert gate.passed is True
+    assert gate.value is not None
+    assert gate.low is not None
+    assert gate.high is not None
+    assert gate.low < gate.value < 0 < gate.high
+
+
+def test_what_cannot_be_counted_is_not_passed_over_in_silence():
+    scored = verification({"new": {2.0: GOOD}, "old": {2.0: GOOD}})
+    assert csi_gate(scored, "new", "old", 2.0, "", "storms").passed is True
+    gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
+    assert (gate.passed, gate.value) == (None, None)
+    assert refusals([gate]) == ["CSI at 10 mm/h beside old cannot be judged"]
+
+
+def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels():
+    plenty, once, few = [(90, 5, 5)] * 4, [(900, 50, 50), *[(0, 0, 0)] * 3], [(9, 1, 0)] * 4
+    for counts, says in ((plenty, ""), (once, "5700 pixels in 1 blocks"), (few, "240 pixels in 4 blocks")):
+        events = observed_events(verification({"new": {10.0: counts}}), "new")
+        assert events.shape == (4, 4)
+        assert says in too_little(events[:, 3])
+        assert bool(says) == bool(too_little(events[:, 3]))
+
+
+def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_both_leads():
+    weak_heavy = {0.5: GOOD, 10.0: BAD}
+    models = {"new": weak_heavy, "still": {0.5: BAD, 10.0: GOOD}}
+    gates = extrapolation_gates(verification(models), "new", "still", NOWCAST_60.thresholds_mm_h, "", "storms")
+    assert [gate.what for gate in gates] == [
+        "CSI mean over thresholds at 30 min beside extrapolation",
+        "CSI at 10 mm/h at 30 min beside extrapolation",
+        "CSI mean over thresholds at 60 min beside extrapolation",
+        "CSI at 10 mm/h at 60 min beside extrapolation",
+    ]
+    assert [gate.passed for gate in gates if "10 mm/h" in gate.what] == [False, False]
+    better = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}})
+    gates = extrapolation_gates(better, "new", "still", NOWCAST_60.thresholds_mm_h, "", "storms")
+    assert [gate.passed for gate in gates] == [True] * 4
+    assert gates[1].value == pytest.approx(1200 / 3350)
+    equal = extrapolation_gates(better, "new", "new", NOWCAST_60.thresholds_mm_h, "", "storms")
+    assert [gate.passed for gate in equal] == [False] * 4
+
+
+def test_too_little_heavy_rain_and_leads_that_are_not_reached_are_said():
+    scored = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}}, leads=(15.0, 30.0, 45.0))
+    gates = extrapolation_gates(scored, "new", "still", NOWCAST_60.thresholds_mm_h, "too dry", "storms")
+    assert [(gate.passed, gate.note) for gate in gates] == [
+        (True, ""),
+        (None, "too dry"),
+        (None, "the protocol's leads do not reach it"),
+        (None, "the protocol's leads do not reach it"),
+    ]
+    assert len(refusals(gates)) == 3
+
+
+def test_latency_is_the_median_against_the_limit():
+    assert latency_gate([0.2, 9.0, 0.3], 0.3, "storms", "").passed is True
+    gate = latency_gate([0.2, 9.0, 0.3], 0.001, "storms", "6 leads")
+    assert (gate.passed, gate.value, gate.limit) == (False, 0.3, 0.001)
+    assert latency_gate([], 1.0, "storms", "").passed is None
+
+
+def test_of_several_archives_one_must_tell_and_none_be_against():
+    def gates(*passed: bool | None) -> list[Gate]:
+        return [Gate(gate="csi", what="CSI at 10 mm/h", archive=f"a{n}", passed=p) for n, p in enumerate(passed)]
+
+    assert refusals(gates(True, None)) == []
+    assert refusals(gates(None, None)) == ["CSI at 10 mm/h on a0 cannot be judged"]
+    assert refusals(gates(True, False)) == ["CSI at 10 mm/h on a1"]
+    assert refusals(gates(False)) == ["CSI at 10 mm/h"]

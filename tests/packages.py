@@ -1,0 +1,55 @@
+"""Packages for tests: the shipped one under other names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from model.core.aliases import CHAMPION, Move, Pin, move, now_utc
+from model.core.catalog import SHIPPED_PACKAGES
+from model.core.manifest import MANIFEST, package_digest, sha256_of
+
+SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / "1.1"
+GRAPH = "model.fp32.onnx"
+
+
+def copied(folder: Path, reference: str, **changes: Any) -> Path:
+    """The shipped package as NAME@VERSION in a folder of packages, with other fields of its manifest."""
+    name, _, version = reference.partition("@")
+    made = folder / name / version
+    shutil.copytree(SHIPPED, made)
+    rewrite_manifest(made, name=name, version=version, **changes)
+    return made
+
+
+def rewrite_manifest(package: Path, **changes: Any) -> None:
+    """Change fields of a manifest, and make its digests those of the files as they are."""
+    manifest = json.loads((package / MANIFEST).read_text()) | changes
+    manifest["files"] = {name: sha256_of(package / name) for name in manifest["files"]}
+    (package / MANIFEST).write_text(json.dumps(manifest))
+
+
+def damage(path: Path) -> None:
+    """Overwrite two bytes in the middle of a file."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff\xfe")
+
+
+def crown(package: Path) -> Pin:
+    """Make a package the champion of its folder, whatever gates would say."""
+    pin = Pin(model=f"{package.parent.name}@{package.name}", digest=package_digest(package))
+    move(
+        package.parent.parent,
+        lambda aliases: Move(
+            alias=CHAMPION,
+            action="promote",
+            when=now_utc(),
+            by="test",
+            before=aliases.aliases.get(CHAMPION),
+            after=pin,
+        ),
+    )
+    return pin
