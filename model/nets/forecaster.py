@@ -76,9 +76,13 @@ class Frames(NamedTuple):
 
 
 class Forecaster(nn.Module):
-    """What training, export and verification know of a network."""
+    """What training, export and verification know of a network.
+
+    `checkpointed`: in training, activations are computed anew on the way back, for less memory.
+    """
 
     config: ForecasterConfig
+    checkpointed: bool = False
 
     def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
         """Answers for steps 0 to context + leads - 2; the last `leads` of them are the forecast.

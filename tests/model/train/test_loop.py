@@ -16,9 +16,13 @@ from model.nets.forecaster import forecaster
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling, ScheduledSampling
 from model.train.batch import collate
-from model.train.loop import BEST, LAST, LOG, PROVENANCE, learning_rate, train
+from model.train.files import BEST, LAST, LOG, PROVENANCE
+from model.train.loop import Conduct, train
 from model.train.objective import loss_of, true_frames
-from model.train.recipes import RECIPES, FrameLoss, Optimiser, RainLoss, video
+from model.train.published import video
+from model.train.recipe import FrameLoss, Optimiser, RainLoss
+from model.train.recipes import RECIPES
+from model.train.schedule import learning_rate
 from model.train.validation import validate
 
 CPU = torch.device("cpu")
@@ -218,7 +222,7 @@ def test_a_run_without_best_weights_does_not_end_as_if_it_had_some(tmp_path):
     with pytest.raises(InputError, match="never a number"):
         train(thrown, DrawnWindows(), tmp_path / "run")
     with pytest.raises(InputError, match="the time was over"):
-        train(recipe, DrawnWindows(), tmp_path / "hasty", minutes=1e-12)
+        train(recipe, DrawnWindows(), tmp_path / "hasty", conduct=Conduct(minutes=1e-12))
 
 
 def test_the_best_weights_have_the_least_error(windows, tmp_path):
