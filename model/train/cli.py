@@ -179,7 +179,7 @@ def _end(stopped: Stopped, console: Console) -> NoReturn:
         if stopped.iteration
         else "Stopped before the first iteration: nothing to go on with"
     )
-    raise click.exceptions.Exit(128 + stopped.signal)
+    sys.exit(128 + stopped.signal)
 
 
 def _chosen(name: str | None, settings: Sequence[str]) -> Recipe:

@@ -9,9 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from matplotlib.image import imread
 from tensorboardX import SummaryWriter
+from torch import Tensor
 
+from model.core.manifest import DataKind
+from model.train.batch import Batch
 from model.train.files import ITERATIONS, LOG, PICTURES, TENSORBOARD, cut_lines, writing
+from model.train.pictures import draw_forecasts
 from model.train.run import Run
 
 Report = Callable[[int, dict[str, float]], None]
@@ -68,9 +73,10 @@ class Log:
             self._board.add_scalar(f"validation/{name}", value, run.iteration)
         self._board.flush()
 
-    def picture(self, run: Run) -> Path:
-        """Where the picture of this validation's forecasts goes."""
-        folder = self.out / PICTURES
-        with writing(folder):
-            folder.mkdir(exist_ok=True)
-        return folder / f"{run.iteration:07d}.png"
+    def picture(self, run: Run, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
+        """A picture of a validation's first forecasts."""
+        path = self.out / PICTURES / f"{run.iteration:07d}.png"
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            draw_forecasts(path, batch, forecast, kind)
+        self._board.add_image("forecasts", imread(path), run.iteration, dataformats="HWC")

@@ -25,7 +25,6 @@ from model.train.distributed import ALONE, Ranks
 from model.train.files import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, RECIPE, run_folder, write_json, write_whole
 from model.train.loader import batches
 from model.train.log import Log, Report
-from model.train.pictures import draw_forecasts
 from model.train.recipe import RainLoss, Recipe
 from model.train.run import Run, Say, check_resumed, new_run, resumed
 from model.train.step import NotANumber, Step, compiled, step
@@ -236,7 +235,7 @@ class _Training:
                 raise RuntimeError("only rank 0 writes")
             self.log.validation(run, scores)
             shown = self.validation[0]
-            draw_forecasts(self.log.picture(run), shown, forecast_of(run.ema, shown, self.recipe), kind)
+            self.log.picture(run, shown, forecast_of(run.ema, shown, self.recipe), kind)
             if merit(scores, kind) > run.best:
                 run.best = merit(scores, kind)
                 run.save_best(self.out)

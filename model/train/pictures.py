@@ -14,7 +14,6 @@ from torch import Tensor
 from model.core.manifest import DataKind
 from model.core.units import FloatArray, hko7_rain_rate_mm_h
 from model.train.batch import Batch
-from model.train.files import writing
 
 SHOWN: Final = 2
 """Windows in a picture."""
@@ -27,40 +26,39 @@ DPI: Final = 80
 def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
     """Rows of context, truth and forecast of the first windows of a batch; rain in mm h-1, grey where no data is.
 
-    `forecast` [b, leads, c, y, x]. Of several channels, the first. Raises InputError where `path` cannot be written.
+    `forecast` [b, leads, c, y, x]. Of several channels, the first.
     """
     leads = np.unique(np.linspace(0, batch.leads - 1, min(MOST_COLUMNS, batch.leads)).round().astype(int))
     seen = np.arange(max(0, batch.context - MOST_COLUMNS), batch.context)
-    columns = max(len(leads), len(seen))
-    shown = min(SHOWN, len(batch.rows))
+    columns, shown = max(len(leads), len(seen)), min(SHOWN, len(batch.rows))
     colours, norm = _scale(kind)
-    figure = Figure(figsize=(1.3 * columns + 1.5, 1.4 * 3 * shown), layout="constrained")
-    axes = figure.subplots(3 * shown, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    figure = Figure(figsize=(1.4 * columns + 1.5, 1.7 * 3 * shown), layout="constrained")
+    axes = figure.subplots(3 * shown, 1)
     for window in range(shown):
         known, step = batch.frames.known[window, :, 0], float(batch.frames.step_minutes[window])
         frames = batch.frames.data[window, :, 0]
         truth = _masked(frames[batch.context :], known[batch.context :], kind)[leads]
         answers = _masked(forecast[window, :, 0].clamp(0, 1), batch.target_known[window, :, 0], kind)[leads]
         context = _masked(frames[: batch.context], known[: batch.context], kind)[seen]
-        rows = (
-            ("context", context, seen - batch.context + 1),
-            ("truth", truth, leads + 1),
-            ("forecast", answers, leads + 1),
-        )
-        for row, (name, images, steps) in enumerate(rows):
-            for column, (image, at) in enumerate(zip(images, steps, strict=True)):
-                axis = axes[3 * window + row, column]
-                drawn = axis.imshow(image, cmap=colours, norm=norm, interpolation="nearest")
-                axis.set_title(f"{name} {_when(int(at), step, kind)}", fontsize=7)
-    figure.colorbar(drawn, ax=list(axes.flat), shrink=0.6, label="rain rate (mm/h)" if kind == "rain" else "brightness")
-    with writing(path):
-        figure.savefig(path, dpi=DPI)
+        before = seen - batch.context + 1
+        rows = (("context", context, before), ("truth", truth, leads + 1), ("forecast", answers, leads + 1))
+        for axis, (name, images, steps) in zip(axes[3 * window :], rows, strict=False):
+            width = images.shape[2]
+            drawn = axis.imshow(np.ma.concatenate(list(images), axis=1), colours, norm, interpolation="nearest")
+            axis.set_xlim(-0.5, columns * width - 0.5)
+            axis.vlines(np.arange(1, len(steps)) * width - 0.5, -0.5, images.shape[1] - 0.5, "#888888", linewidth=1)
+            axis.set_xticks((np.arange(len(steps)) + 0.5) * width, [_when(int(at), step, kind) for at in steps])
+            axis.tick_params(length=0, labelsize=7)
+            axis.set_yticks([])
+            axis.set_frame_on(False)
+            axis.set_ylabel(name, fontsize=8)
+    figure.colorbar(drawn, ax=list(axes), shrink=0.6, label="rain rate (mm/h)" if kind == "rain" else "brightness")
+    figure.savefig(path, dpi=DPI)
 
 
 def _when(step: int, step_minutes: float, kind: DataKind) -> str:
-    return f"{step * step_minutes:+g} min" if kind == "rain" else f"{step:+d}"
+    sign = "+" if step > 0 else ""
+    return f"{sign}{step * step_minutes:g} min" if kind == "rain" else f"{sign}{step}"
 
 
 def _masked(frames: Tensor, known: Tensor, kind: DataKind) -> np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float32]]:
