@@ -144,5 +144,5 @@ RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
         **published(),
     }
 )
-"""Recipes by name: `moving-mnist/` as published but for what `by_authors` says, `ms-rnn/` in MS-RNN's settings,
-`mnist-` and `taxibj-` small ones for two cores."""
+"""Recipes by name: `moving-mnist/`, `kth/` and `taxibj/` as published but for what their functions say, `ms-rnn/` in
+MS-RNN's settings, `hko7/` in HKO-7's; `mnist-` and `taxibj-` small ones for two cores."""

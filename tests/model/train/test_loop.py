@@ -455,11 +455,6 @@ def test_a_recipe_that_contradicts_itself_is_refused(name, changes):
         replace(RECIPES[name](), **changes)
 
 
-def test_every_recipe_has_the_name_that_it_is_called_by():
-    for name, recipe in RECIPES.items():
-        assert recipe().name == name
-
-
 def test_learning_rates_by_schedule():
     cosine = Optimiser(learning_rate=1.0, final_learning_rate=0.2, warmup_iterations=10)
     assert learning_rate(cosine, 4, 0.0) == pytest.approx(0.5)
