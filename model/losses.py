@@ -5,7 +5,7 @@ Frames are [b, lead, y, x] or [b, lead, c, y, x], numbers in [0, 1]: of rain the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,14 @@ from model.core.units import hko7_fraction
 
 WEIGHT_EDGES_MM_H = (2.0, 5.0, 10.0, 30.0)
 HKO7_WEIGHTS = (1.0, 2.0, 5.0, 10.0, 30.0)
+
+Total = Callable[[Tensor], Tensor]
+"""The sum over the processes that share a batch, of what each has of it; differentiable."""
+
+
+def alone(part: Tensor) -> Tensor:
+    """The total where one process has the whole batch."""
+    return part
 
 
 def fraction_of(rain_rate_mm_h: float) -> float:
@@ -40,32 +48,41 @@ def balanced_loss(
     weights: tuple[float, ...] = HKO7_WEIGHTS,
     *,
     reduce: Literal["mean", "sum"] = "mean",
+    total: Total = alone,
 ) -> Tensor:
     """B-MSE + B-MAE (HKO-7, or with other weights) of known pixels; frames all of one shape.
 
     `reduce`: the mean over known pixels; or, as in HKO-7 (arXiv 1706.03458), the sum over a frame's known pixels, the
-    mean over frames and sequences.
+    mean over frames and sequences. Of the whole batch, where these frames are the part of it that `total` adds up.
     """
     weight = pixel_weights(truth, weights) * known
     difference = forecast - truth
     summed = (weight * (difference.abs() + difference.square())).sum()
-    return summed / (known.sum().clamp(min=1) if reduce == "mean" else truth.shape[0] * truth.shape[1])
+    frames = summed.new_tensor(truth.shape[0] * truth.shape[1])
+    return total(summed) / (total(known.sum()).clamp(min=1) if reduce == "mean" else total(frames))
 
 
 def soft_csi_loss(
-    forecast: Tensor, truth: Tensor, known: Tensor, *, thresholds_mm_h: tuple[float, ...], softness: float
+    forecast: Tensor,
+    truth: Tensor,
+    known: Tensor,
+    *,
+    thresholds_mm_h: tuple[float, ...],
+    softness: float,
+    total: Total = alone,
 ) -> Tensor:
     """1 - CSI, mean over thresholds and leads, with the forecast's exceedance as a sigmoid of width `softness`.
 
     Hits, misses and false alarms are pooled over the batch and the pixels of each lead; leads where a threshold is
-    (almost) never exceeded say nothing and are left out. Frames all of one shape.
+    (almost) never exceeded say nothing and are left out. Frames all of one shape; `total`: as in `balanced_loss`.
     """
     losses, weights = [], []
     for threshold in thresholds_mm_h:
         edge = fraction_of(threshold)
         event = (truth >= edge).to(forecast.dtype) * known
         foreseen = torch.sigmoid((forecast - edge) / softness) * known
-        hits, events, alarms = (_by_lead(each) for each in (event * foreseen, event, foreseen))
+        pooled = total(torch.stack([_by_lead(each) for each in (event * foreseen, event, foreseen)]))
+        hits, events, alarms = pooled.unbind()
         csi = hits / (events + alarms - hits).clamp(min=1)
         losses.append(1 - csi)
         weights.append((events >= 50).to(forecast.dtype))

@@ -55,6 +55,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "onnxscript": "train",
     "safetensors": "train",
     "matplotlib": "train",
+    "tensorboardX": "train",
 }
 
 

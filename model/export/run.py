@@ -18,7 +18,7 @@ from model.data.archive import Archive
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster
-from model.train.loop import BEST, LOG, PROVENANCE, RECIPE
+from model.train.files import BEST, LOG, PROVENANCE, RECIPE
 from model.verify.answer import SCHEMA, one_protocol
 
 DAMAGE: Final = (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from model.nets.forecaster import Frames
 class Batch:
     """Context and target frames of a batch in one sequence: 0 where nothing is known; the first `context` are read.
 
-    What a frame holds is `frames.known`; where an answer is held to it is `scored`.
+    What a frame holds is `frames.known`; where an answer is held to it is `scored`. `rows`: which windows of the batch
+    that was drawn, of `drawn` windows, these are.
     """
 
     frames: Frames
     context: int
+    rows: tuple[int, ...]
+    drawn: int
 
     @property
     def leads(self) -> int:
@@ -51,14 +55,33 @@ class Batch:
         """[b, 1, c, y, x]: the last frame of the context, which persistence repeats."""
         return self.frames.data[:, self.context - 1 : self.context]
 
+    def parts(self, number: int) -> list[Batch]:
+        """The batch in so many equal parts."""
+        size = len(self.rows) // number
+        return [
+            replace(
+                self,
+                frames=each_of(self.frames, itemgetter(slice(first, first + size))),
+                rows=self.rows[first : first + size],
+            )
+            for first in range(0, len(self.rows), size)
+        ]
 
-def collate(windows: Sequence[Window], device: torch.device) -> Batch:
-    """Windows as one batch; leads after the last one that a window reaches are left out."""
+
+def each_of(frames: Frames, change: Callable[[Tensor], Tensor]) -> Frames:
+    """Frames with all that they hold changed in one way."""
+    fields = None if frames.fields is None else change(frames.fields)
+    return Frames(change(frames.data), change(frames.known), change(frames.step_minutes), fields)
+
+
+def collate(windows: Sequence[Window], device: torch.device, rows: Sequence[int] | None = None) -> Batch:
+    """Windows as one batch, or `rows` of them; leads after the last one that any window reaches are left out."""
+    reached = [np.flatnonzero(np.isfinite(window.target).any(axis=(1, 2, 3))) for window in windows]
+    leads = max(int(each[-1]) + 1 if each.size else 1 for each in reached)
+    drawn, rows = len(windows), tuple(range(len(windows)) if rows is None else rows)
+    windows = [windows[row] for row in rows]
     context = np.stack([window.context for window in windows])
-    target = np.stack([window.target for window in windows])
-    reached = np.flatnonzero(np.isfinite(target).any(axis=(0, 2, 3, 4)))
-    leads = int(reached[-1]) + 1 if reached.size else 1
-    data = np.concatenate([context, target[:, :leads]], axis=1)
+    data = np.concatenate([context, np.stack([window.target[:leads] for window in windows])], axis=1)
     held = np.isfinite(data).all(axis=2, keepdims=True)
 
     def tensor(array: FloatArray) -> Tensor:
@@ -70,7 +93,7 @@ def collate(windows: Sequence[Window], device: torch.device) -> Batch:
         step_minutes=tensor(np.array([window.step_minutes for window in windows], np.float32)),
         fields=_fields(windows, device),
     )
-    return Batch(frames=frames, context=context.shape[1])
+    return Batch(frames=frames, context=context.shape[1], rows=rows, drawn=drawn)
 
 
 def _fields(windows: Sequence[Window], device: torch.device) -> Tensor | None:

@@ -16,11 +16,14 @@ from model.losses import (
 from model.nets.forecaster import Forecaster, RecurrentForecaster, Unrolled
 from model.sampling import ReverseScheduledSampling, reverse_scheduled_sampling, scheduled_sampling
 from model.train.batch import Batch
-from model.train.recipes import FrameLoss, RainLoss, Recipe
+from model.train.distributed import ALONE, Ranks
+from model.train.recipe import FrameLoss, RainLoss, Recipe
 
 
 def true_frames(recipe: Recipe, batch: Batch, iteration: int, progress: float) -> Tensor | None:
     """Where a network reads true frames in this iteration, Bool [b, context + leads - 1]; None: in the context.
+
+    Drawn for the whole batch, of which these are the windows of `batch.rows`.
 
     The schedule goes by `progress` of the run (0 to 1), so that a shorter run has all of it. Chances depend on the
     recipe's seed and the iteration alone: a resumed run draws what the uninterrupted one would.
@@ -29,40 +32,48 @@ def true_frames(recipe: Recipe, batch: Batch, iteration: int, progress: float) -
         return None
     step = progress * recipe.sampling.of + 1
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + iteration)
-    count = batch.frames.data.shape[0]
-    shape = {"batch": count, "context": batch.context, "leads": batch.leads}
+    shape = {"batch": batch.drawn, "context": batch.context, "leads": batch.leads}
     if isinstance(recipe.sampling, ReverseScheduledSampling):
         drawn = reverse_scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
     else:
         drawn = scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
     # A frame without data is never read as if it were true.
     held = batch.frames.known[:, :-1].flatten(2).any(dim=2)
-    return drawn.to(held.device) & held
+    return drawn[list(batch.rows)].to(held.device) & held
 
 
-def loss_of(net: Forecaster, batch: Batch, recipe: Recipe, truth: Tensor | None = None) -> Tensor:
-    """The recipe's loss of one batch; `truth` [b, context + leads - 1]: where true frames are read."""
+def loss_of(net: Forecaster, batch: Batch, recipe: Recipe, truth: Tensor | None = None, ranks: Ranks = ALONE) -> Tensor:
+    """The recipe's loss of one batch, of which each of the `ranks` has an equal share.
+
+    `truth` [b, context + leads - 1]: where true frames are read.
+    """
     with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16):
         unrolled = net.unroll(batch.frames, batch.context, batch.leads, truth)
         unrolled = Unrolled(unrolled.frames.float(), unrolled.increments)
         if isinstance(recipe.loss, RainLoss):
-            return _rain_loss(unrolled, batch, recipe.loss)
-        return _frame_loss(net, unrolled, batch, recipe.loss)
+            return _rain_loss(unrolled, batch, recipe.loss, ranks)
+        return ranks.mean(_frame_loss(net, unrolled, batch, recipe.loss))
 
 
-def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss) -> Tensor:
+def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss, ranks: Ranks) -> Tensor:
     forecast = unrolled.frames[:, batch.context - 1 :]
-    total = balanced_loss(forecast, batch.target, batch.target_known, loss.pixel_weights)
-    return total + loss.csi_weight * soft_csi_loss(
-        forecast,
-        batch.target,
-        batch.target_known,
-        thresholds_mm_h=loss.csi_thresholds_mm_h,
-        softness=loss.csi_softness,
+    total = balanced_loss(
+        forecast, batch.target, batch.target_known, loss.pixel_weights, reduce=loss.reduce, total=ranks.total
     )
+    if loss.csi_weight:
+        total = total + loss.csi_weight * soft_csi_loss(
+            forecast,
+            batch.target,
+            batch.target_known,
+            thresholds_mm_h=loss.csi_thresholds_mm_h,
+            softness=loss.csi_softness,
+            total=ranks.total,
+        )
+    return loss.scale * total
 
 
 def _frame_loss(net: Forecaster, unrolled: Unrolled, batch: Batch, loss: FrameLoss) -> Tensor:
+    """Of these windows; all are means over windows, so that of equal shares the mean is that of all."""
     first = 1 if loss.over == "all" else batch.context
     true, scored = batch.frames.data[:, first:], batch.scored[:, first:]
     answers = torch.where(scored.bool(), unrolled.frames[:, first - 1 :], true)  # no error where the truth is not known

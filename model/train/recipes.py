@@ -3,108 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
-from model.data.sources import Holdout
 from model.data.windows import WindowConfig
 from model.nets.forecaster import ForecasterConfig
-from model.nets.networks import AS_PUBLISHED, IN_MS_RNN, MULTI_SCALE, PLAIN
+from model.nets.networks import MULTI_SCALE, PLAIN
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
 from model.runtime.fields import planes_of
-from model.sampling import ReverseScheduledSampling, Sampling, ScheduledSampling
-
-
-@dataclass(frozen=True, kw_only=True)
-class RainLoss:
-    """Balanced MSE + MAE and, by its weight, 1 - soft CSI; of the forecast (see `model.losses`)."""
-
-    pixel_weights: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
-    csi_weight: float
-    csi_thresholds_mm_h: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
-    csi_softness: float = 0.015
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameLoss:
-    """Error of frames, and what is added to it by weight (see `model.losses`).
-
-    `error`: the mean MSE, or MS-RNN's summed MSE + MAE. `over`: all answers, those to context frames too, or the
-    forecast only. `decoupling`: of PredRNN-V2, its `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN
-    ("sum"). `divergence`: of TAU.
-    """
-
-    error: Literal["mse", "mse+mae"] = "mse"
-    over: Literal["all", "forecast"] = "all"
-    decoupling: float = 0.0
-    decoupling_reduce: Literal["mean", "sum"] = "mean"
-    divergence: float = 0.0
-    divergence_tau: float = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimiser:
-    """Adam, its learning rate over the run, and the exponential mean of the weights.
-
-    `schedule`: "cosine", a linear warm-up, then a cosine down to `final_learning_rate`; "one-cycle", a cosine up from a
-    25th over the first 30 %, then down to it; "constant". `clip_norm`: of the gradient; None leaves it as it is.
-    `ema_decay`: 0 keeps the weights themselves.
-    """
-
-    learning_rate: float
-    schedule: Literal["cosine", "one-cycle", "constant"] = "cosine"
-    final_learning_rate: float = 0.0
-    warmup_iterations: int = 200
-    beta1: float = 0.9
-    clip_norm: float | None = 1.0
-    ema_decay: float = 0.998
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that decides a training run, but the data and the time it is given.
-
-    `windows`: its context and leads hold for training on every data set, which itself decides how many leads it holds
-    out; the rest is for radar archives, as is `holdout`. `fields`: exogenous fields by name (`model.runtime.fields`).
-    `sampling`: where a recurrent network reads true frames in training; None: the context, and nothing after.
-    `chosen_by_mm_h`: the best weights for rain have the highest mean ratio of CSI to persistence's at these thresholds;
-    for other frames, the lowest MSE.
-    """
-
-    name: str
-    forecaster: ForecasterConfig
-    windows: WindowConfig
-    holdout: Holdout = field(default_factory=Holdout)
-    fields: tuple[str, ...] = ()
-    loss: RainLoss | FrameLoss
-    sampling: Sampling | None = None
-    optimiser: Optimiser
-    iterations: int
-    batch: int
-    validate_every: int = 250
-    chosen_by_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)
-    validation_windows: int = 48
-    bfloat16: bool = True
-    seed: int = 2026
-
-    def __post_init__(self) -> None:
-        net, loss = self.forecaster.net, self.loss
-        frame_loss = loss if isinstance(loss, FrameLoss) else FrameLoss(over="forecast")
-        if isinstance(net, SimVPConfig):
-            if self.sampling is not None or frame_loss.over == "all":
-                raise ValueError(f"{self.name}: a whole-sequence network answers nothing before its forecast")
-            if net.frames != self.windows.context:
-                raise ValueError(f"{self.name}: a context of {self.windows.context}, the network reads {net.frames}")
-        if frame_loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
-            raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
-        if planes_of(self.fields) != self.forecaster.fields:
-            planes = planes_of(self.fields)
-            raise ValueError(
-                f"{self.name}: {self.fields} are {planes} planes, its network reads {self.forecaster.fields}"
-            )
+from model.sampling import Sampling
+from model.train.published import REVERSE, SCHEDULED, TEN_TO_TEN, published, video
+from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
 
 
 def _ms_predrnn_rain(hidden: int) -> ForecasterConfig:
@@ -151,17 +63,6 @@ def ms_predrnn_tiny() -> Recipe:
         bfloat16=False,
     )
 
-
-def video(net: StackConfig | SimVPConfig, *, bounded: bool = False) -> ForecasterConfig:
-    """A network that reads frames and answers frames, as all networks of the literature do."""
-    return ForecasterConfig(net=net, reads_known=False, reads_time=False, residual=False, bounded=bounded)
-
-
-TEN_TO_TEN: Final = WindowConfig(context=10, leads=10, lagrangian=False)
-"""Moving MNIST's protocol: 10 frames in, 10 out, as they are."""
-
-SCHEDULED: Final = ScheduledSampling()
-REVERSE: Final = ReverseScheduledSampling()
 
 SMALL: Final = Optimiser(learning_rate=1e-3, final_learning_rate=1e-5, ema_decay=0.99)
 
@@ -214,78 +115,6 @@ def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe
     )
 
 
-AUTHORS: Final = Optimiser(learning_rate=3e-4, schedule="constant", clip_norm=None, ema_decay=0.0)
-"""Adam as predrnn-pytorch, MotionRNN and MS-RNN use it."""
-
-OPENSTL: Final = replace(AUTHORS, learning_rate=1e-3, schedule="one-cycle", final_learning_rate=4e-9)
-"""Adam as OpenSTL uses it, but for the cycle of its beta1."""
-
-
-def in_ms_rnn(network: str) -> Recipe:
-    """A network of MS-RNN's comparison in its settings for Moving MNIST: 20 epochs of 10 000 sequences.
-
-    PredRNN-V2 is trained with reverse scheduled sampling, the others with scheduled sampling. MS-RNN counts the former
-    in epochs; here it goes by the iteration.
-    """
-    net = IN_MS_RNN[network]()
-    iterations = 50_000
-    sampling: Sampling = ScheduledSampling(rate=1 / iterations, stop=iterations, of=iterations)
-    if net.decoupled:
-        third = iterations / 3
-        sampling = ReverseScheduledSampling(constant_until=third, stop=2 * third, alpha=third / 5, of=iterations)
-    return Recipe(
-        name=f"ms-rnn/{network}",
-        forecaster=video(net),
-        windows=TEN_TO_TEN,
-        loss=FrameLoss(error="mse+mae", decoupling=0.01 if net.decoupled else 0.0, decoupling_reduce="sum"),
-        sampling=sampling,
-        optimiser=AUTHORS,
-        iterations=iterations,
-        batch=4,
-        bfloat16=False,
-    )
-
-
-def by_authors(
-    network: str, learning_rate: float, *, decoupling: float = 0.0, sampling: Sampling = SCHEDULED
-) -> Recipe:
-    """A recurrent network in its authors' settings for Moving MNIST.
-
-    Not as published: the authors' codes take a second optimiser step per iteration, on the sequence in reverse; here
-    there is one step, on the sequence as it is. Weights begin as PyTorch's layers do; the codes in TensorFlow
-    (PredRNN++, MIM) begin with small uniform ones. MotionRNN's repository has settings for Human3.6M only (4 frames in,
-    4 out, three channels): its learning rate, batch and sampling are used here.
-    """
-    return Recipe(
-        name=f"moving-mnist/{network}",
-        forecaster=video(AS_PUBLISHED[network]()),
-        windows=TEN_TO_TEN,
-        loss=FrameLoss(decoupling=decoupling),
-        sampling=sampling,
-        optimiser=replace(AUTHORS, learning_rate=learning_rate),
-        iterations=80_000,
-        batch=8,
-        bfloat16=False,
-    )
-
-
-def by_openstl(
-    network: str, loss: FrameLoss, *, learning_rate: float = 1e-3, sampling: Sampling | None = None
-) -> Recipe:
-    """A network in OpenSTL's settings for Moving MNIST: 200 epochs of 10 000 sequences."""
-    return Recipe(
-        name=f"moving-mnist/{network}",
-        forecaster=video(AS_PUBLISHED[network]()),
-        windows=TEN_TO_TEN,
-        loss=loss,
-        sampling=sampling,
-        optimiser=replace(OPENSTL, learning_rate=learning_rate),
-        iterations=125_000,
-        batch=16,
-        bfloat16=False,
-    )
-
-
 def _mnist_small_recipes() -> dict[str, Callable[[], Recipe]]:
     """PredRNN and MS-PredRNN, each with and without decoupling and reverse scheduled sampling."""
     variants: dict[str, tuple[float, Sampling]] = {
@@ -312,19 +141,8 @@ RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
         "mnist-tau-plain": partial(mnist_tau, "mnist-tau-plain", divergence=0.0),
         "mnist-tau-sum": partial(mnist_tau, "mnist-tau-sum", divergence=0.1 * 64 * 64),
         "taxibj-predrnn": taxibj_small,
-        "moving-mnist/convlstm": partial(
-            by_openstl, "convlstm", FrameLoss(), learning_rate=5e-4, sampling=replace(SCHEDULED, of=125_000)
-        ),
-        "moving-mnist/predrnn": partial(by_authors, "predrnn", 3e-4),
-        "moving-mnist/predrnn-v2": partial(by_authors, "predrnn-v2", 1e-4, decoupling=0.1, sampling=REVERSE),
-        "moving-mnist/predrnn-pp": partial(by_authors, "predrnn-pp", 1e-3),
-        "moving-mnist/mim": partial(by_authors, "mim", 1e-3),
-        "moving-mnist/motionrnn": partial(by_authors, "motionrnn", 3e-4),
-        "moving-mnist/simvp-incepu": partial(by_openstl, "simvp-incepu", FrameLoss(over="forecast")),
-        "moving-mnist/simvp-gsta": partial(by_openstl, "simvp-gsta", FrameLoss(over="forecast")),
-        "moving-mnist/tau": partial(by_openstl, "tau", FrameLoss(over="forecast", divergence=0.1)),
-        **{f"ms-rnn/{network}": partial(in_ms_rnn, network) for network in IN_MS_RNN},
+        **published(),
     }
 )
-"""Recipes by name: `moving-mnist/` as published but for what `by_authors` says, `ms-rnn/` in MS-RNN's settings,
-`mnist-` and `taxibj-` small ones for two cores."""
+"""Recipes by name: `moving-mnist/`, `kth/` and `taxibj/` as published but for what their functions say, `ms-rnn/` in
+MS-RNN's settings, `hko7/` in HKO-7's; `mnist-` and `taxibj-` small ones for two cores."""

@@ -14,7 +14,8 @@ from model.losses import fraction_of
 from model.metrics import FRAME_SCORES
 from model.nets.forecaster import Forecaster
 from model.train.batch import Batch
-from model.train.recipes import Recipe
+from model.train.distributed import ALONE, Ranks
+from model.train.recipe import Recipe
 
 SCORED_MM_H = (0.5, 2.0, 5.0, 10.0)
 
@@ -24,9 +25,12 @@ def merit(scores: dict[str, float], kind: DataKind) -> float:
     return scores["ratio"] if kind == "rain" else -scores["mse"]
 
 
-def validate(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, kind: DataKind) -> dict[str, float]:
-    """Scores of the forecasts of held-out batches (see `rain_scores`, `frame_scores`)."""
-    return rain_scores(net, held_out, recipe) if kind == "rain" else frame_scores(net, held_out, recipe)
+def validate(
+    net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, kind: DataKind, ranks: Ranks = ALONE
+) -> dict[str, float]:
+    """Scores of the forecasts of held-out batches, of which each of the `ranks` has some (see `rain_scores`,
+    `frame_scores`)."""
+    return (rain_scores if kind == "rain" else frame_scores)(net, held_out, recipe, ranks)
 
 
 @torch.no_grad()
@@ -37,7 +41,7 @@ def forecast_of(net: Forecaster, batch: Batch, recipe: Recipe) -> Tensor:
     return answers[:, batch.context - 1 :].float()
 
 
-def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe) -> dict[str, float]:
+def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE) -> dict[str, float]:
     """CSI over the held-out windows (pooled, all leads) and its ratio to persistence's, by threshold.
 
     In Lagrangian windows persistence is extrapolation. `ratio` is the mean over the thresholds that the recipe chooses
@@ -53,6 +57,7 @@ def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe) -> d
                 event, seen = (batch.target >= edge) & known, (forecast >= edge) & known
                 hit = (event & seen).sum().item()
                 counts[which, index] += hit, event.sum().item(), seen.sum().item()
+    counts = ranks.summed(counts)
     hits, events, foreseen = counts[..., 0], counts[..., 1], counts[..., 2]
     csi = hits / np.maximum(events + foreseen - hits, 1)
     ratio = csi[0] / np.maximum(csi[1], 1e-6)
@@ -65,7 +70,7 @@ def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe) -> d
     return scores
 
 
-def frame_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe) -> dict[str, float]:
+def frame_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE) -> dict[str, float]:
     """MSE, MAE (summed over a frame), PSNR and SSIM of the held-out windows, means over leads; see `model.metrics`.
 
     Forecasts are clipped to [0, 1] first, as MS-RNN and OpenSTL do. `ratio` is the MSE over persistence's: 1 is no
@@ -79,7 +84,9 @@ def frame_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe) -> 
             sums[name] += float(score(forecast, truth).mean()) * len(truth)
         still = _where_known(batch, batch.newest.expand_as(batch.target))
         sums["still"] += float(FRAME_SCORES["mse"](still, truth).mean()) * len(truth)
-    means = {name: total / sum(len(batch.target) for batch in held_out) for name, total in sums.items()}
+    windows = sum(len(batch.target) for batch in held_out)
+    *totals, number = ranks.summed(np.array([*sums.values(), windows], np.float64)).tolist()
+    means = {name: total / number for name, total in zip(sums, totals, strict=True)}
     still_mse = means.pop("still")
     return {**means, "ratio": means["mse"] / max(still_mse, 1e-12)}
 

@@ -16,9 +16,13 @@ from model.nets.forecaster import forecaster
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling, ScheduledSampling
 from model.train.batch import collate
-from model.train.loop import BEST, LAST, LOG, PROVENANCE, learning_rate, train
+from model.train.files import BEST, LAST, LOG, PROVENANCE
+from model.train.loop import Conduct, train
 from model.train.objective import loss_of, true_frames
-from model.train.recipes import RECIPES, FrameLoss, Optimiser, RainLoss, video
+from model.train.published import video
+from model.train.recipe import FrameLoss, Optimiser, RainLoss
+from model.train.recipes import RECIPES
+from model.train.schedule import learning_rate
 from model.train.validation import validate
 
 CPU = torch.device("cpu")
@@ -218,7 +222,7 @@ def test_a_run_without_best_weights_does_not_end_as_if_it_had_some(tmp_path):
     with pytest.raises(InputError, match="never a number"):
         train(thrown, DrawnWindows(), tmp_path / "run")
     with pytest.raises(InputError, match="the time was over"):
-        train(recipe, DrawnWindows(), tmp_path / "hasty", minutes=1e-12)
+        train(recipe, DrawnWindows(), tmp_path / "hasty", conduct=Conduct(minutes=1e-12))
 
 
 def test_the_best_weights_have_the_least_error(windows, tmp_path):
@@ -449,11 +453,6 @@ def test_windows_that_do_not_fit_are_named(changes, reason, windows, tmp_path):
 def test_a_recipe_that_contradicts_itself_is_refused(name, changes):
     with pytest.raises(ValueError, match=name):
         replace(RECIPES[name](), **changes)
-
-
-def test_every_recipe_has_the_name_that_it_is_called_by():
-    for name, recipe in RECIPES.items():
-        assert recipe().name == name
 
 
 def test_learning_rates_by_schedule():

@@ -1,0 +1,77 @@
+"""Sample forecasts as pictures: what was read, what came, and what was forecast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.core.manifest import DataKind
+from model.core.units import FloatArray, hko7_rain_rate_mm_h
+from model.train.batch import Batch
+
+SHOWN: Final = 2
+"""Windows in a picture."""
+MOST_COLUMNS: Final = 8
+EDGES_MM_H: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 100)
+NO_DATA: Final = "#bbbbbb"
+DPI: Final = 80
+
+
+def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
+    """Rows of context, truth and forecast of the first windows of a batch; rain in mm h-1, grey where no data is.
+
+    `forecast` [b, leads, c, y, x]. Of several channels, the first.
+    """
+    leads = np.unique(np.linspace(0, batch.leads - 1, min(MOST_COLUMNS, batch.leads)).round().astype(int))
+    seen = np.arange(max(0, batch.context - MOST_COLUMNS), batch.context)
+    columns, shown = max(len(leads), len(seen)), min(SHOWN, len(batch.rows))
+    colours, norm = _scale(kind)
+    figure = Figure(figsize=(1.4 * columns + 1.5, 1.7 * 3 * shown), layout="constrained")
+    axes = figure.subplots(3 * shown, 1)
+    for window in range(shown):
+        known, step = batch.frames.known[window, :, 0], float(batch.frames.step_minutes[window])
+        frames = batch.frames.data[window, :, 0]
+        truth = _masked(frames[batch.context :], known[batch.context :], kind)[leads]
+        answers = _masked(forecast[window, :, 0].clamp(0, 1), batch.target_known[window, :, 0], kind)[leads]
+        context = _masked(frames[: batch.context], known[: batch.context], kind)[seen]
+        before = seen - batch.context + 1
+        rows = (("context", context, before), ("truth", truth, leads + 1), ("forecast", answers, leads + 1))
+        for axis, (name, images, steps) in zip(axes[3 * window :], rows, strict=False):
+            width = images.shape[2]
+            drawn = axis.imshow(np.ma.concatenate(list(images), axis=1), colours, norm, interpolation="nearest")
+            axis.set_xlim(-0.5, columns * width - 0.5)
+            axis.vlines(np.arange(1, len(steps)) * width - 0.5, -0.5, images.shape[1] - 0.5, "#888888", linewidth=1)
+            axis.set_xticks((np.arange(len(steps)) + 0.5) * width, [_when(int(at), step, kind) for at in steps])
+            axis.tick_params(length=0, labelsize=7)
+            axis.set_yticks([])
+            axis.set_frame_on(False)
+            axis.set_ylabel(name, fontsize=8)
+    figure.colorbar(drawn, ax=list(axes), shrink=0.6, label="rain rate (mm/h)" if kind == "rain" else "brightness")
+    figure.savefig(path, dpi=DPI)
+
+
+def _when(step: int, step_minutes: float, kind: DataKind) -> str:
+    sign = "+" if step > 0 else ""
+    return f"{sign}{step * step_minutes:g} min" if kind == "rain" else f"{sign}{step}"
+
+
+def _masked(frames: Tensor, known: Tensor, kind: DataKind) -> np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float32]]:
+    values: FloatArray = frames.float().cpu().numpy()
+    if kind == "rain":
+        values = hko7_rain_rate_mm_h(values)
+    hidden: NDArray[np.bool_] = known.cpu().numpy() == 0
+    return np.ma.masked_array(values, hidden)
+
+
+def _scale(kind: DataKind) -> tuple[Colormap, Normalize]:
+    if kind != "rain":
+        return ListedColormap(np.linspace((0, 0, 0), (1, 1, 1), 256)).with_extremes(bad=NO_DATA), Normalize(0, 1)
+    blues_to_reds = ("#cfe8ff", "#8ac4f5", "#3d8fdc", "#1b5cab", "#f5d54a", "#ef8a2c", "#c8202a")
+    colours = ListedColormap(blues_to_reds).with_extremes(bad=NO_DATA, under="#ffffff", over="#7a0177")
+    return colours, BoundaryNorm(EDGES_MM_H, len(blues_to_reds))

@@ -1,0 +1,276 @@
+"""Recipes with the settings of the repositories that published the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from model.data.windows import WindowConfig
+from model.losses import HKO7_WEIGHTS
+from model.nets.forecaster import ForecasterConfig
+from model.nets.networks import AS_PUBLISHED, FOUR_LAYERS, IN_MS_RNN
+from model.nets.simvp import SimVPConfig
+from model.nets.stack import StackConfig
+from model.sampling import ReverseScheduledSampling, Sampling, ScheduledSampling
+from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
+
+
+def video(net: StackConfig | SimVPConfig, *, bounded: bool = False) -> ForecasterConfig:
+    """A network that reads frames and answers frames, as all networks of the literature do."""
+    return ForecasterConfig(net=net, reads_known=False, reads_time=False, residual=False, bounded=bounded)
+
+
+TEN_TO_TEN: Final = WindowConfig(context=10, leads=10, lagrangian=False)
+"""Moving MNIST's protocol: 10 frames in, 10 out, as they are."""
+
+SCHEDULED: Final = ScheduledSampling()
+REVERSE: Final = ReverseScheduledSampling()
+
+AUTHORS: Final = Optimiser(learning_rate=3e-4, schedule="constant", clip_norm=None, ema_decay=0.0)
+"""Adam as predrnn-pytorch, MotionRNN and MS-RNN use it."""
+
+OPENSTL: Final = replace(AUTHORS, learning_rate=1e-3, schedule="one-cycle", final_learning_rate=4e-9)
+"""Adam as OpenSTL uses it, but for the cycle of its beta1."""
+
+
+def in_ms_rnn(network: str) -> Recipe:
+    """A network of MS-RNN's comparison in its settings for Moving MNIST: 20 epochs of 10 000 sequences.
+
+    PredRNN-V2 is trained with reverse scheduled sampling, the others with scheduled sampling. MS-RNN counts the former
+    in epochs; here it goes by the iteration.
+    """
+    net = IN_MS_RNN[network]()
+    iterations = 50_000
+    sampling: Sampling = ScheduledSampling(rate=1 / iterations, stop=iterations, of=iterations)
+    if net.decoupled:
+        third = iterations / 3
+        sampling = ReverseScheduledSampling(constant_until=third, stop=2 * third, alpha=third / 5, of=iterations)
+    return Recipe(
+        name=f"ms-rnn/{network}",
+        forecaster=video(net),
+        windows=TEN_TO_TEN,
+        loss=FrameLoss(error="mse+mae", decoupling=0.01 if net.decoupled else 0.0, decoupling_reduce="sum"),
+        sampling=sampling,
+        optimiser=AUTHORS,
+        iterations=iterations,
+        batch=4,
+        bfloat16=False,
+    )
+
+
+def by_authors(
+    network: str, learning_rate: float, *, decoupling: float = 0.0, sampling: Sampling = SCHEDULED
+) -> Recipe:
+    """A recurrent network in its authors' settings for Moving MNIST.
+
+    Not as published: the authors' codes take a second optimiser step per iteration, on the sequence in reverse; here
+    there is one step, on the sequence as it is. Weights begin as PyTorch's layers do; the codes in TensorFlow
+    (PredRNN++, MIM) begin with small uniform ones. MotionRNN's repository has settings for Human3.6M only (4 frames in,
+    4 out, three channels): its learning rate, batch and sampling are used here.
+    """
+    return Recipe(
+        name=f"moving-mnist/{network}",
+        forecaster=video(AS_PUBLISHED[network]()),
+        windows=TEN_TO_TEN,
+        loss=FrameLoss(decoupling=decoupling),
+        sampling=sampling,
+        optimiser=replace(AUTHORS, learning_rate=learning_rate),
+        iterations=80_000,
+        batch=8,
+        bfloat16=False,
+    )
+
+
+def by_openstl(
+    network: str, loss: FrameLoss, *, learning_rate: float = 1e-3, sampling: Sampling | None = None
+) -> Recipe:
+    """A network in OpenSTL's settings for Moving MNIST: 200 epochs of 10 000 sequences."""
+    return Recipe(
+        name=f"moving-mnist/{network}",
+        forecaster=video(AS_PUBLISHED[network]()),
+        windows=TEN_TO_TEN,
+        loss=loss,
+        sampling=sampling,
+        optimiser=replace(OPENSTL, learning_rate=learning_rate),
+        iterations=125_000,
+        batch=16,
+        bfloat16=False,
+    )
+
+
+KTH_REVERSE: Final = ReverseScheduledSampling(constant_until=5_000, stop=50_000, alpha=2_000)
+
+
+def kth_by_authors(network: str, learning_rate: float, *, decoupling: float, sampling: Sampling) -> Recipe:
+    """PredRNN and PredRNN-V2 as predrnn-pytorch trains them on KTH (kth_script): 10 frames in, 10 out, of 128 x 128.
+
+    Not as published: see `by_authors`.
+    """
+    base = by_authors(network, learning_rate, decoupling=decoupling, sampling=sampling)
+    return replace(base, name=f"kth/{network}", batch=4, validate_every=1000)
+
+
+KTH_ITERATIONS: Final = 32_500
+"""OpenSTL's 100 epochs of 5 200 clips, 16 in a batch."""
+KTH_WINDOWS: Final = WindowConfig(context=10, leads=20, lagrangian=False)
+
+
+def kth_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: float, loss: FrameLoss) -> Recipe:
+    """A network in OpenSTL's settings for KTH: 10 frames in, 20 out.
+
+    Not as published: no drop path in SimVP and TAU.
+    """
+    sampling = replace(SCHEDULED, of=KTH_ITERATIONS) if isinstance(net, StackConfig) else None
+    return Recipe(
+        name=f"kth/{network}",
+        forecaster=video(net),
+        windows=KTH_WINDOWS,
+        loss=loss,
+        sampling=sampling,
+        optimiser=replace(OPENSTL, learning_rate=learning_rate),
+        iterations=KTH_ITERATIONS,
+        batch=16,
+        validate_every=1000,
+        bfloat16=False,
+    )
+
+
+TAXIBJ_ITERATIONS: Final = 63_950
+"""OpenSTL's 50 epochs of 20 461 windows, 16 in a batch."""
+
+
+def taxibj_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: float, loss: FrameLoss) -> Recipe:
+    """A network in OpenSTL's settings for TaxiBJ: two channels, 4 frames in, 4 out; five epochs of warm-up, a cosine.
+
+    Not as published: no drop path in SimVP and TAU.
+    """
+    n = TAXIBJ_ITERATIONS
+    sampling: Sampling | None = None
+    if isinstance(net, StackConfig):
+        sampling = replace(SCHEDULED, of=n)
+        if net.decoupled:
+            sampling = ReverseScheduledSampling(constant_until=25_000, stop=50_000, alpha=5_000, of=n)
+    cosine = Optimiser(
+        learning_rate=learning_rate,
+        final_learning_rate=1e-6,
+        warmup_iterations=n // 10,
+        clip_norm=None,
+        ema_decay=0.0,
+    )
+    return Recipe(
+        name=f"taxibj/{network}",
+        forecaster=replace(video(net), channels=2),
+        windows=WindowConfig(context=4, leads=4, lagrangian=False),
+        loss=loss,
+        sampling=sampling,
+        optimiser=cosine,
+        iterations=n,
+        batch=16,
+        bfloat16=False,
+    )
+
+
+def hko7(network: str) -> Recipe:
+    """A network of MS-RNN's comparison on HKO-7's benchmark: 5 frames in, 20 out, every 6 minutes, 480 x 480 pixels.
+
+    Loss and optimiser are those of TrajGRU there (arXiv 1706.03458, and the benchmark's code): B-MSE + B-MAE with
+    HKO-7's weights, scaled by 5e-5; Adam 1e-4, beta1 0.5, times 0.7 every 20 000 iterations; gradients clipped to 50.
+
+    Not as published: the networks. HKO-7's encoder-forecaster, whose first convolution has a stride of 5, is not among
+    ours; MS-RNN's cells stand in its place, in their settings, on patches of 4 x 4 pixels (MS-RNN shrinks frames to
+    128 x 128 instead, and forecasts 10 frames from 10). Windows of an archive are turned and mirrored at random, and
+    centred where it rains.
+    """
+    return Recipe(
+        name=f"hko7/{network}",
+        forecaster=video(replace(IN_MS_RNN[network](), patch=4)),
+        windows=WindowConfig(
+            context=5,
+            leads=20,
+            min_leads=20,
+            horizon_minutes=120.0,
+            crop=480,
+            margin=0,
+            step_minutes=(6,),
+            coarsen_chance=0.0,
+            scale_db=0.0,
+            lagrangian=False,
+        ),
+        loss=RainLoss(pixel_weights=HKO7_WEIGHTS, reduce="sum", scale=5e-5, csi_weight=0.0),
+        optimiser=Optimiser(
+            learning_rate=1e-4,
+            schedule="steps",
+            final_learning_rate=1e-6,
+            decay=0.7,
+            decay_steps=5,
+            beta1=0.5,
+            clip_norm=50.0,
+            ema_decay=0.0,
+        ),
+        iterations=100_000,
+        batch=4,
+        validate_every=5_000,
+        bfloat16=False,
+    )
+
+
+def _kth() -> dict[str, Callable[[], Recipe]]:
+    """PredRNN and PredRNN-V2 as their authors train them, the others as OpenSTL does."""
+    stack, whole = (
+        replace(FOUR_LAYERS, patch=2),
+        SimVPConfig(translator="tau", frames=10, translator_hidden=256, layers=2),
+    )
+    forecast = FrameLoss(over="forecast")
+    nets: dict[str, tuple[StackConfig | SimVPConfig, float, FrameLoss]] = {
+        "convlstm": (replace(stack, cell="conv-lstm", forget_bias=0.0), 1e-3, FrameLoss()),
+        "predrnn-pp": (replace(stack, cell="causal-lstm", gradient_highway=True), 1e-3, FrameLoss()),
+        "mim": (replace(stack, cell="mim", patch=4), 1e-4, FrameLoss()),
+        "simvp-incepu": (replace(whole, translator="incepu", translator_layers=4), 1e-3, forecast),
+        "simvp-gsta": (replace(whole, translator="gsta", translator_layers=6), 1e-3, forecast),
+        "tau": (replace(whole, translator_layers=6), 1e-3, replace(forecast, divergence=0.1)),
+    }
+    return {
+        "kth/predrnn": partial(kth_by_authors, "predrnn", 3e-4, decoupling=0.0, sampling=SCHEDULED),
+        "kth/predrnn-v2": partial(kth_by_authors, "predrnn-v2", 1e-4, decoupling=0.01, sampling=KTH_REVERSE),
+        **{f"kth/{name}": partial(kth_by_openstl, name, *settings) for name, settings in nets.items()},
+    }
+
+
+def _taxibj() -> dict[str, Callable[[], Recipe]]:
+    stack = replace(FOUR_LAYERS, patch=2)
+    whole = SimVPConfig(translator="tau", frames=4, hidden=32, translator_hidden=256, layers=2)
+    forecast = FrameLoss(over="forecast")
+    nets: dict[str, tuple[StackConfig | SimVPConfig, float, FrameLoss]] = {
+        "convlstm": (replace(stack, cell="conv-lstm", forget_bias=0.0), 5e-4, FrameLoss()),
+        "predrnn": (stack, 1e-4, FrameLoss()),
+        "predrnn-v2": (replace(stack, decoupled=True), 5e-4, FrameLoss(decoupling=0.1)),
+        "predrnn-pp": (replace(stack, cell="causal-lstm", gradient_highway=True), 1e-4, FrameLoss()),
+        "mim": (replace(stack, cell="mim"), 1e-2, FrameLoss()),
+        "simvp-incepu": (replace(whole, translator="incepu"), 1e-3, forecast),
+        "simvp-gsta": (replace(whole, translator="gsta"), 5e-4, forecast),
+        "tau": (whole, 5e-4, replace(forecast, divergence=0.1)),
+    }
+    return {f"taxibj/{name}": partial(taxibj_by_openstl, name, *settings) for name, settings in nets.items()}
+
+
+def published() -> dict[str, Callable[[], Recipe]]:
+    """The recipes of this module by name."""
+    return {
+        "moving-mnist/convlstm": partial(
+            by_openstl, "convlstm", FrameLoss(), learning_rate=5e-4, sampling=replace(SCHEDULED, of=125_000)
+        ),
+        "moving-mnist/predrnn": partial(by_authors, "predrnn", 3e-4),
+        "moving-mnist/predrnn-v2": partial(by_authors, "predrnn-v2", 1e-4, decoupling=0.1, sampling=REVERSE),
+        "moving-mnist/predrnn-pp": partial(by_authors, "predrnn-pp", 1e-3),
+        "moving-mnist/mim": partial(by_authors, "mim", 1e-3),
+        "moving-mnist/motionrnn": partial(by_authors, "motionrnn", 3e-4),
+        "moving-mnist/simvp-incepu": partial(by_openstl, "simvp-incepu", FrameLoss(over="forecast")),
+        "moving-mnist/simvp-gsta": partial(by_openstl, "simvp-gsta", FrameLoss(over="forecast")),
+        "moving-mnist/tau": partial(by_openstl, "tau", FrameLoss(over="forecast", divergence=0.1)),
+        **_kth(),
+        **_taxibj(),
+        **{f"ms-rnn/{network}": partial(in_ms_rnn, network) for network in IN_MS_RNN},
+        **{f"hko7/{network}": partial(hko7, network) for network in IN_MS_RNN if not network.endswith("v2")},
+    }

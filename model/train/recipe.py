@@ -1,0 +1,132 @@
+"""What a recipe is: frozen configurations of a whole training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from model.data.sources import Holdout
+from model.data.windows import WindowConfig
+from model.nets.forecaster import ForecasterConfig
+from model.nets.simvp import SimVPConfig
+from model.nets.stack import StackConfig
+from model.runtime.fields import planes_of
+from model.sampling import Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class RainLoss:
+    """Balanced MSE + MAE and, by its weight, 1 - soft CSI; of the forecast (see `model.losses`).
+
+    `reduce`: the mean over known pixels, or, as in HKO-7, the sum over those of a frame. `scale`: of the whole; it says
+    how large a gradient is beside `Optimiser.clip_norm`.
+    """
+
+    pixel_weights: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
+    reduce: Literal["mean", "sum"] = "mean"
+    scale: float = 1.0
+    csi_weight: float
+    csi_thresholds_mm_h: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
+    csi_softness: float = 0.015
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameLoss:
+    """Error of frames, and what is added to it by weight (see `model.losses`).
+
+    `error`: the mean MSE, or MS-RNN's summed MSE + MAE. `over`: all answers, those to context frames too, or the
+    forecast only. `decoupling`: of PredRNN-V2, its `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN
+    ("sum"). `divergence`: of TAU.
+    """
+
+    error: Literal["mse", "mse+mae"] = "mse"
+    over: Literal["all", "forecast"] = "all"
+    decoupling: float = 0.0
+    decoupling_reduce: Literal["mean", "sum"] = "mean"
+    divergence: float = 0.0
+    divergence_tau: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """Adam or AdamW, its learning rate over the run, and the exponential mean of the weights.
+
+    `schedule`: "cosine", a linear warm-up, then a cosine down to `final_learning_rate`; "one-cycle", a cosine up from a
+    25th over the first 30 %, then down to it; "steps", times `decay` after each of `decay_steps` equal parts of the run
+    but the last; "constant". `weight_decay`: of AdamW, on the weights of convolutions and linear layers only: biases,
+    norms and peepholes keep theirs. `clip_norm`: of the gradient; None leaves it as it is. `ema_decay`: 0 keeps the
+    weights themselves.
+    """
+
+    kind: Literal["adam", "adamw"] = "adam"
+    learning_rate: float
+    schedule: Literal["cosine", "one-cycle", "steps", "constant"] = "cosine"
+    final_learning_rate: float = 0.0
+    warmup_iterations: int = 200
+    decay: float = 0.7
+    decay_steps: int = 5
+    beta1: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    ema_decay: float = 0.998
+
+    def __post_init__(self) -> None:
+        if self.weight_decay and self.kind == "adam":
+            raise ValueError("weight_decay is for AdamW: choose the kind adamw")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a training run, but the data and the time it is given.
+
+    `windows`: its context and leads hold for training on every data set, which itself decides how many leads it holds
+    out; the rest is for radar archives, as is `holdout`. `fields`: exogenous fields by name (`model.runtime.fields`).
+    `sampling`: where a recurrent network reads true frames in training; None: the context, and nothing after.
+    `chosen_by_mm_h`: the best weights for rain have the highest mean ratio of CSI to persistence's at these thresholds;
+    for other frames, the lowest MSE.
+
+    `accumulate`: the batch goes through the network in so many equal parts, whose gradients are added: a loss that
+    pools pixels pools those of a part. `bfloat16`: autocast of what can be computed in it. `channels_last`: how the
+    weights of convolutions lie in memory. `checkpoint_activations`: activations are computed anew on the way back, for
+    less memory. `compile`: by `torch.compile`.
+    """
+
+    name: str
+    forecaster: ForecasterConfig
+    windows: WindowConfig
+    holdout: Holdout = field(default_factory=Holdout)
+    fields: tuple[str, ...] = ()
+    loss: RainLoss | FrameLoss
+    sampling: Sampling | None = None
+    optimiser: Optimiser
+    iterations: int
+    batch: int
+    validate_every: int = 250
+    chosen_by_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)
+    validation_windows: int = 48
+    accumulate: int = 1
+    bfloat16: bool = True
+    channels_last: bool = True
+    checkpoint_activations: bool = False
+    compile: bool = False
+    seed: int = 2026
+
+    def __post_init__(self) -> None:
+        net, loss = self.forecaster.net, self.loss
+        if min(self.accumulate, self.batch, self.iterations, self.validate_every) < 1 or self.batch % self.accumulate:
+            raise ValueError(
+                f"{self.name}: a batch of {self.batch} does not go through in {self.accumulate} equal parts"
+            )
+        frame_loss = loss if isinstance(loss, FrameLoss) else FrameLoss(over="forecast")
+        if isinstance(net, SimVPConfig):
+            if self.sampling is not None or frame_loss.over == "all":
+                raise ValueError(f"{self.name}: a whole-sequence network answers nothing before its forecast")
+            if net.frames != self.windows.context:
+                raise ValueError(f"{self.name}: a context of {self.windows.context}, the network reads {net.frames}")
+        if frame_loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
+            raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
+        if planes_of(self.fields) != self.forecaster.fields:
+            planes = planes_of(self.fields)
+            raise ValueError(
+                f"{self.name}: {self.fields} are {planes} planes, its network reads {self.forecaster.fields}"
+            )

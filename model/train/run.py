@@ -1,0 +1,214 @@
+"""The state of a run, and its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from model.core.errors import InputError
+from model.nets.forecaster import Forecaster, forecaster
+from model.train.files import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, write_whole
+from model.train.recipe import Optimiser, Recipe
+
+DAMAGE: Final = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a damaged file of a run may raise."""
+
+MAY_CHANGE: Final = ("iterations", "checkpoint_activations", "compile", "init")
+"""Of a recipe, what need not be the same when its run goes on."""
+
+Say = Callable[[str], None]
+"""Hears, in a sentence, what a user should know."""
+
+
+@dataclass
+class Run:
+    """State of a training run: everything that a checkpoint keeps. No random state is in it: windows, true frames and
+    all else that is drawn depend on the recipe's seed and the iteration alone.
+
+    `best`: the highest merit (see `validation`). `validated`: the iteration of the last validation; `losses`: those
+    since then.
+    """
+
+    net: Forecaster
+    ema: Forecaster
+    optimiser: torch.optim.Optimizer
+    iteration: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+    validated: int = 0
+    losses: list[float] = field(default_factory=list)
+
+    def save(self, out: Path) -> None:
+        """Write the last checkpoint; the one before is kept beside it.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        content = {
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            **{name: getattr(self, name) for name in ("iteration", "seconds", "best", "validated", "losses")},
+        }
+        write_whole(out / LAST, lambda file: torch.save(content, file), kept_as=out / PREVIOUS)
+
+    def save_best(self, out: Path) -> None:
+        """Write the mean weights, which scored best.
+
+        Raises:
+            InputError: they cannot be written.
+        """
+        content = {"ema": self.ema.state_dict(), "iteration": self.iteration, "best": self.best}
+        write_whole(out / BEST, lambda file: torch.save(content, file))
+
+    def take_up(self, kept: dict[str, Any]) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            RuntimeError: it is of another network; or what a damaged file raises (`DAMAGE`).
+        """
+        self.net.load_state_dict(kept["net"])
+        self.ema.load_state_dict(kept["ema"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.iteration, self.validated = int(kept["iteration"]), int(kept["validated"])
+        self.seconds, self.best, self.losses = float(kept["seconds"]), float(kept["best"]), list(kept["losses"])
+
+
+def new_run(recipe: Recipe, device: torch.device) -> Run:
+    """A run at its start: weights from the recipe's seed.
+
+    Raises:
+        InputError: the recipe describes no network.
+    """
+    torch.manual_seed(recipe.seed)
+    try:
+        net = forecaster(recipe.forecaster).to(device)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"no network can be made of it ({_reason(error)})",
+            where=f"recipe {recipe.name}",
+            mend="Change its forecaster, see --show",
+        ) from None
+    if recipe.channels_last:
+        for parameter in net.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    ema = deepcopy(net).eval()
+    net.checkpointed = recipe.checkpoint_activations
+    return Run(net=net, ema=ema, optimiser=_optimiser(net, recipe.optimiser))
+
+
+def _optimiser(net: Forecaster, settings: Optimiser) -> torch.optim.Optimizer:
+    betas = (settings.beta1, 0.999)
+    if settings.kind == "adam":
+        return torch.optim.Adam(net.parameters(), lr=settings.learning_rate, betas=betas)
+    layers = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    decayed = {id(layer.weight) for layer in net.modules() if isinstance(layer, layers)}
+    groups = [
+        {
+            "params": [each for each in net.parameters() if (id(each) in decayed) == decays],
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for decays in (True, False)
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas)
+
+
+def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
+    """Go on from the last checkpoint in `out`; from the one before where that is damaged, which `say` hears.
+
+    Returns what was read, for `Run.take_up`.
+
+    Raises:
+        InputError: neither can be read, or they are of another network.
+    """
+    paths = [path for path in (out / LAST, out / PREVIOUS) if path.exists()]
+    first = None
+    for path in paths:
+        try:
+            # Parameters take what they are given to their own device: a run may go on without the one it began on.
+            kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            run.take_up(kept)
+        except (*DAMAGE, RuntimeError, pickle.UnpicklingError) as error:
+            first = first or InputError(
+                f"not a checkpoint of this recipe ({_reason(error)})",
+                where=str(path),
+                mend="Resume with the recipe that the run was started with, or choose another --out",
+            )
+        else:
+            if path.name != LAST:
+                if (out / LAST).exists():
+                    (out / LAST).replace(out / DAMAGED)
+                say(f"{out / LAST} cannot be read: the run goes on from {path.name}, after {run.iteration} iterations")
+            _mind_the_best(kept, out, say)
+            return kept
+    raise first or InputError(f"nothing to resume: no {LAST} in it", where=str(out), mend="Leave --resume out to begin")
+
+
+def _mind_the_best(kept: dict[str, Any], out: Path, say: Say) -> None:
+    """What is to beat is what lies in the best checkpoint: nothing where that is lost."""
+    if not math.isfinite(kept["best"]) and not (out / BEST).exists():
+        return
+    try:
+        kept["best"] = float(torch.load(out / BEST, map_location="cpu", weights_only=True)["best"])
+    except (*DAMAGE, RuntimeError, pickle.UnpicklingError):
+        kept["best"] = -math.inf
+        say(f"{out / BEST} cannot be read: the next validation writes it anew")
+
+
+def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Whether a run was started with this recipe, but for what may change, and on this data; its recipe as kept.
+
+    Raises:
+        InputError: it was not, or what it keeps of them is damaged.
+    """
+    try:
+        kept_recipe, kept_data = (json.loads((out / name).read_text(encoding="utf-8")) for name in (RECIPE, PROVENANCE))
+        kept_data = {"kind": made_of["kind"], **kept_data}  # a run of an older version does not say
+        differ = _differing(kept_recipe, json.loads(json.dumps(asdict(recipe))))
+        changed = [name for name in ("kind", "digest") if kept_data[name] != made_of[name]]
+    except DAMAGE as error:
+        raise InputError(
+            f"what the run was started with cannot be read ({_reason(error)})",
+            where=str(out),
+            mend="Train anew, into another --out",
+        ) from None
+    differ = [each for each in differ if each.split()[0].partition(".")[0] not in MAY_CHANGE]
+    if differ:
+        raise InputError(
+            f"the run was started with another recipe: {'; '.join(differ[:4])}{'; ...' if len(differ) > 4 else ''}",
+            where=str(out),
+            mend="Resume with its recipe, --set, --batch and --seed, or choose another --out",
+        )
+    if changed:
+        raise InputError(
+            f"the run was started on other data: its {' and '.join(changed)} differ",
+            where=str(out),
+            mend="Resume with its --archive or --data, or choose another --out",
+        )
+    return dict(kept_recipe)
+
+
+def _differing(kept: object, given: object, name: str = "") -> list[str]:
+    """`NAME was KEPT, is GIVEN` of each part that differs, parts of parts by NAME.NAME."""
+    if isinstance(kept, dict) and isinstance(given, dict):
+        absent = "not there"
+        parts = [
+            _differing(kept.get(key, absent), given.get(key, absent), f"{name}.{key}" if name else key)
+            for key in {**kept, **given}
+        ]
+        return [each for part in parts for each in part]
+    return [] if kept == given else [f"{name} was {kept}, is {given}"]
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

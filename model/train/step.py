@@ -1,0 +1,93 @@
+"""One iteration: the loss of a batch, its gradient, and the weights after it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.core.errors import InputError
+from model.nets.forecaster import Forecaster, RecurrentForecaster
+from model.train.batch import Batch
+from model.train.distributed import Ranks
+from model.train.objective import loss_of, true_frames
+from model.train.recipe import Recipe
+from model.train.run import Run
+from model.train.schedule import learning_rate
+
+
+class Step(NamedTuple):
+    """What an iteration tells of itself; the norm of its gradient is that before clipping."""
+
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+
+
+class NotANumber(Exception):
+    """Loss or gradient is no number; the weights are as they were."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        super().__init__(step)
+
+
+def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) -> Step:
+    """Learn from a batch.
+
+    Raises:
+        NotANumber: it cannot be learned from.
+        InputError: the network cannot be compiled.
+    """
+    rate = learning_rate(recipe.optimiser, run.iteration, progress)
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    run.net.train()
+    run.optimiser.zero_grad(set_to_none=True)
+    loss = 0.0
+    for part in batch.parts(recipe.accumulate):
+        loss += _backward(run.net, part, recipe, true_frames(recipe, part, run.iteration, progress), ranks)
+    ranks.add_gradients(run.net)
+    parameters = [each for each in run.net.parameters() if each.grad is not None]
+    norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+    taken = Step(loss, rate, float(norm))
+    if not (math.isfinite(taken.loss) and math.isfinite(taken.gradient_norm)):
+        raise NotANumber(taken)
+    if recipe.optimiser.clip_norm is not None:
+        nn.utils.clip_grads_with_norm_(parameters, recipe.optimiser.clip_norm, norm)
+    run.optimiser.step()
+    _follow(run, min(recipe.optimiser.ema_decay, (run.iteration + 1) / (run.iteration + 10)))
+    run.iteration += 1
+    return taken
+
+
+def _backward(net: Forecaster, part: Batch, recipe: Recipe, truth: Tensor | None, ranks: Ranks) -> float:
+    """The part's share of the loss; its gradient is added to those of the parameters."""
+    try:
+        loss = loss_of(net, part, recipe, truth, ranks) / recipe.accumulate
+        loss.backward()  # type: ignore[no-untyped-call]
+    except torch._dynamo.exc.TorchDynamoException as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(
+            f"torch.compile cannot compile the network ({reason})",
+            where=f"recipe {recipe.name}",
+            mend="Install a C++ compiler, or leave it out: --set compile=false",
+        ) from None
+    return float(loss.detach())
+
+
+def compiled(net: Forecaster) -> None:
+    """Have torch.compile compile what a network does again and again: a recurrent one's step, another's whole."""
+    name = "step" if isinstance(net, RecurrentForecaster) else "whole"
+    setattr(net, name, torch.compile(getattr(net, name)))
+
+
+@torch.no_grad()
+def _follow(run: Run, decay: float) -> None:
+    """Move the exponential mean towards the weights; what a batch norm has counted is already a mean, and is copied."""
+    for mean, current in zip(run.ema.parameters(), run.net.parameters(), strict=True):
+        mean.lerp_(current, 1 - decay)
+    for kept, counted in zip(run.ema.buffers(), run.net.buffers(), strict=True):
+        kept.copy_(counted)

@@ -1,0 +1,81 @@
+"""Two processes, which torchrun starts, train as one does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from model.core.errors import InputError
+from model.data.archive import ArchiveWriter
+from model.data.synth import synthesise
+from model.train.distributed import Ranks
+from model.train.files import BEST, LAST
+from tests.model.train import tiny, two_ranks
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks") / "archive"
+    storms = synthesise(frames=30, shape=(64, 80), step_minutes=5.0, seed=5)
+    with ArchiveWriter(folder, storms.grid, 5.0, {"source": "synthetic storms"}) as writer:
+        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
+            writer.append(time, rain)
+    return folder
+
+
+def torchrun(project, *words):
+    """What two processes said; they end well."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def one_and_two(archive, project, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    threads = torch.get_num_threads()
+    two_ranks.main(archive, out / "one")
+    torch.set_num_threads(threads)
+    torchrun(project, "-m", "tests.model.train.two_ranks", archive, out / "two")
+    return out / "one", out / "two"
+
+
+@pytest.mark.parametrize("name", [*two_ranks.FRAMES, *two_ranks.RAIN])
+def test_two_ranks_learn_what_one_process_does(name, one_and_two):
+    one, two = (folder / name for folder in one_and_two)
+    assert len(set(tiny.losses(one))) == 4
+    assert tiny.losses(two) == pytest.approx(tiny.losses(one), rel=2e-6)
+    norms = [[line["gradient_norm"] for line in tiny.lines(out)] for out in (one, two)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-5)
+    for ours, theirs in zip(tiny.validations(two), tiny.validations(one), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    for checkpoint, part in ((LAST, "net"), (LAST, "ema"), (BEST, "ema")):
+        ours, theirs = (tiny.kept(out, checkpoint)[part] for out in (two, one))
+        assert all(torch.allclose(ours[each], theirs[each], rtol=1e-4, atol=2e-6) for each in theirs)
+
+
+def test_the_command_line_is_one_of_two_ranks_too(archive, project, tmp_path):
+    words = ("--batch", 2, "--iterations", 2, "--set", "validation_windows=4", "--set", "forecaster.net.hidden=4")
+    said = torchrun(
+        project,
+        *("-m", "service.cli", "train", "ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run", *words),
+    )
+    assert said.count("Best weights in") == 1
+    assert len(tiny.losses(tmp_path / "run")) == 2
+
+
+def test_every_window_is_one_ranks():
+    for parts in (1, 2):
+        rows = [Ranks(rank=rank, world=3).rows(12, parts) for rank in range(3)]
+        assert sorted(sum(rows, ())) == list(range(12))
+        assert {len(each) for each in rows} == {4}
+    assert Ranks(rank=1, world=3).rows(12, 2) == (2, 3, 8, 9)  # of each part an equal share
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(InputError, match="a batch of 8 in 1 parts cannot be shared equally by 3 processes"):
+        Ranks(rank=1, world=3).rows(8, 1)

@@ -1,0 +1,89 @@
+"""Every recipe is whole, and those of the literature have the settings that were published."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.core.units import hko7_fraction
+from model.nets.forecaster import Forecaster, Frames, Unrolled, forecaster
+from model.sampling import ReverseScheduledSampling
+from model.train.batch import Batch
+from model.train.objective import loss_of
+from model.train.recipes import RECIPES
+from model.train.schedule import learning_rate
+
+BY_DATA_SET = {
+    "moving-mnist": {"convlstm", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "motionrnn", "tau"},
+    "kth": {"convlstm", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "simvp-incepu", "simvp-gsta", "tau"},
+    "taxibj": {"convlstm", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "simvp-incepu", "simvp-gsta", "tau"},
+    "ms-rnn": {"convlstm", "ms-convlstm", "trajgru", "ms-trajgru", "predrnn-v2", "ms-predrnn-v2", "ms-motionrnn"},
+    "hko7": {"convlstm", "trajgru", "ms-trajgru", "predrnn", "ms-predrnn", "ms-predrnn-pp", "ms-mim", "ms-motionrnn"},
+}
+
+
+@pytest.mark.parametrize("data", BY_DATA_SET)
+def test_data_sets_have_recipes_for_their_networks(data):
+    assert {f"{data}/{network}" for network in BY_DATA_SET[data]} <= set(RECIPES)
+
+
+def test_every_recipe_has_the_name_that_it_is_called_by():
+    for name, recipe in RECIPES.items():
+        assert recipe().name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("kth/predrnn", (80_000, 4, 3e-4, 0.0)),
+        ("kth/predrnn-v2", (80_000, 4, 1e-4, 0.01)),
+        ("taxibj/predrnn-v2", (63_950, 16, 5e-4, 0.1)),
+        ("moving-mnist/predrnn-v2", (80_000, 8, 1e-4, 0.1)),
+    ],
+)
+def test_settings_are_those_published(name, settings):
+    recipe = RECIPES[name]()
+    assert (recipe.iterations, recipe.batch, recipe.optimiser.learning_rate, recipe.loss.decoupling) == settings
+
+
+def test_kths_reverse_scheduled_sampling_is_another():
+    assert RECIPES["kth/predrnn-v2"]().sampling == ReverseScheduledSampling(
+        constant_until=5_000, stop=50_000, alpha=2_000, of=80_000
+    )
+
+
+def test_hko7s_loss_is_the_benchmarks():
+    """One wet pixel in each of 20 frames: weight 30, an error of 0.1, summed over a frame, its mean over frames."""
+    recipe = RECIPES["hko7/ms-predrnn"]()
+    assert (recipe.windows.context, recipe.windows.leads, recipe.windows.step_minutes) == (5, 20, (6,))
+    truth = float(hko7_fraction(np.array([35.0], np.float32))[0])
+
+    data = torch.zeros(2, 25, 1, 8, 8)
+    data[:, 5:, 0, 3, 4] = truth
+    answers = data[:, 1:].clone()
+    answers[:, 4:, 0, 3, 4] -= 0.1
+    frames = Frames(data=data, known=torch.ones_like(data), step_minutes=torch.full((2,), 6.0))
+    batch = Batch(frames=frames, context=5, rows=(0, 1), drawn=2)
+
+    class Answers(Forecaster):
+        def unroll(self, frames, context, leads, truth=None):
+            return Unrolled(answers, [])
+
+    assert loss_of(Answers(), batch, recipe).item() == pytest.approx(5e-5 * 30 * (0.1 + 0.01), rel=1e-4)
+
+
+def test_hko7s_learning_rate_falls_in_steps():
+    optimiser = RECIPES["hko7/trajgru"]().optimiser
+    rates = [learning_rate(optimiser, 0, iteration / 100_000) for iteration in (0, 19_999, 20_000, 59_999, 99_999)]
+    assert rates == pytest.approx([1e-4, 1e-4, 0.7e-4, 0.49e-4, 1e-4 * 0.7**4])
+
+
+@pytest.mark.parametrize("name", ["kth/mim", "taxibj/tau", "taxibj/predrnn-pp", "hko7/ms-motionrnn", "kth/simvp-gsta"])
+def test_a_published_recipes_network_forecasts_its_frames(name):
+    recipe = RECIPES[name]()
+    net = forecaster(recipe.forecaster).eval()
+    side = recipe.forecaster.net.stride * 2
+    context, leads = recipe.windows.context, recipe.windows.leads
+    data = torch.rand(1, context, recipe.forecaster.channels, side, side)
+    with torch.no_grad():
+        answer = net(Frames(data, torch.ones_like(data[:, :, :1]), torch.ones(1)), leads)
+    assert answer.shape == (1, leads, recipe.forecaster.channels, side, side)

@@ -1,0 +1,235 @@
+"""A run that was interrupted ends where an uninterrupted one does, to the bit, whatever interrupted it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from model.core.errors import InputError
+from model.train.files import BEST, DAMAGED, ITERATIONS, LAST, LOG, PREVIOUS
+from model.train.loop import Conduct, train
+from model.train.stop import Stop, Stopped
+from service import cli
+from tests.model.train import tiny
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums of several threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(tiny.recipe(), tiny.source(), out)
+    torch.set_num_threads(before)
+    return out
+
+
+def is_as(out, whole):
+    """Whether a run ended as the uninterrupted one: losses, validations, weights, and all that a checkpoint keeps."""
+    assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, 13))
+    assert tiny.losses(out) == tiny.losses(whole)
+    assert tiny.validations(out) == tiny.validations(whole)
+    assert tiny.same(tiny.kept(out, LAST), tiny.kept(whole, LAST))
+    assert tiny.same(tiny.kept(out, BEST), tiny.kept(whole, BEST))
+
+
+def stopped_after(iteration, out, **options):
+    """Train until the end of an iteration, where the run is told to stop."""
+    stop = Stop()
+
+    def report(done, told):
+        if done == iteration and "loss" in told:
+            stop.asked = signal.SIGINT
+
+    with pytest.raises(Stopped) as caught:
+        train(tiny.recipe(), tiny.source(), out, stop=stop, report=report, **options)
+    assert caught.value.iteration == iteration
+    assert caught.value.signal == signal.SIGINT
+
+
+@pytest.mark.parametrize("iteration", [1, 5, 6, 7, 11, 12])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(iteration, whole, tmp_path):
+    stopped_after(iteration, tmp_path / "run")
+    assert tiny.kept(tmp_path / "run", LAST)["iteration"] == iteration
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
+    is_as(tmp_path / "run", whole)
+
+
+def test_a_run_may_be_stopped_again_and_again(whole, tmp_path):
+    stopped_after(2, tmp_path / "run")
+    for iteration in (3, 6, 10):
+        stopped_after(iteration, tmp_path / "run", resume=True)
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
+    is_as(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(("every", "minutes", "last"), [(3, 10.0, 9), (None, 0.0, 9), (None, 10.0, 6)])
+def test_checkpoints_come_without_validations(every, minutes, last, whole, tmp_path):
+    def interrupt(iteration, told):
+        if iteration == 10 and "loss" in told:
+            raise RuntimeError("the machine is gone")
+
+    conduct = Conduct(checkpoint_every=every, checkpoint_minutes=minutes)
+    with pytest.raises(RuntimeError, match="gone"):
+        train(tiny.recipe(), tiny.source(), tmp_path / "run", conduct=conduct, report=interrupt)
+    assert tiny.kept(tmp_path / "run", LAST)["iteration"] == last
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
+    is_as(tmp_path / "run", whole)
+
+
+STEADY = ("--set", "optimiser.schedule=constant", "--set", "sampling=none")
+"""What makes an iteration's loss independent of how many are to come."""
+
+
+def started(out, *words):
+    """`echocast train` in a process of its own, which has trained for some iterations."""
+    command = [
+        sys.executable,
+        "-m",
+        "service.cli",
+        "train",
+        "mnist-predrnn-v2",
+        *tiny.WORDS,
+        *STEADY,
+        "--out",
+        str(out),
+    ]
+    process = subprocess.Popen(
+        [*command, "--iterations", "100000", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not ((out / ITERATIONS).exists() and len(tiny.lines(out)) >= 8):
+        time.sleep(0.02)
+    return process
+
+
+def echocast(monkeypatch, capsys, *words):
+    """Exit code, stdout and stderr of `echocast WORDS`."""
+    monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        code = end.code or 0
+    return code, *capsys.readouterr()
+
+
+def on_to_the_end(out, iterations, monkeypatch, capsys):
+    """Resume a run, and see that it is then as one of so many iterations that nothing interrupted."""
+    words = ("train", "mnist-predrnn-v2", *tiny.WORDS, *STEADY, "--iterations", iterations)
+    for run, more in ((out, ["--resume"]), (out.with_name("unbroken"), [])):
+        code, _, err = echocast(monkeypatch, capsys, *words, "--out", run, *more)
+        assert code == 0, err
+    assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, iterations + 1))
+    assert tiny.losses(out) == tiny.losses(out.with_name("unbroken"))
+    assert tiny.validations(out) == tiny.validations(out.with_name("unbroken"))
+    assert tiny.same(tiny.kept(out, LAST), tiny.kept(out.with_name("unbroken"), LAST))
+
+
+def test_a_killed_run_goes_on_without_a_step_in_its_curve(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    process = started(out, "--checkpoint-every", "4")
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert tiny.kept(out, LAST)["iteration"] < len(tiny.lines(out)) + 4
+    reached = tiny.lines(out)[-1]["iteration"]
+    with (out / ITERATIONS).open("a") as log:
+        log.write(f'{{"iteration": {reached + 1}, "los')  # as a kill may cut it
+    on_to_the_end(out, reached + 3, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    process = started(out)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    done = tiny.kept(out, LAST)["iteration"]
+    assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, done + 1))
+    [said] = [line for line in err.splitlines() if line.startswith("Stopped")]
+    assert said.startswith(f"Stopped after iteration {done}. Go on with: echocast train mnist-predrnn-v2 ")
+    assert said.endswith("--iterations 100000 --resume")
+    if number == signal.SIGINT:
+        on_to_the_end(out, done + 2, monkeypatch, capsys)
+
+
+def test_a_second_signal_ends_at_once():
+    stop = Stop()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_told_to_stop_before_the_first_iteration_it_leaves_nothing(tmp_path):
+    stop = Stop()
+    stop.asked = signal.SIGTERM
+    with pytest.raises(Stopped):
+        train(tiny.recipe(), tiny.source(), tmp_path / "runs/new", stop=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["cut short", "gone"])
+def test_the_checkpoint_before_stands_in_for_a_damaged_one(damage, whole, tmp_path):
+    stopped_after(9, tmp_path / "run")
+    last = tmp_path / "run" / LAST
+    if damage == "gone":  # killed between the two renames of a checkpoint
+        last.unlink()
+    else:
+        last.write_bytes(last.read_bytes()[:3000])
+    said = []
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, say=said.append)
+    assert said == [f"{last} cannot be read: the run goes on from {PREVIOUS}, after 6 iterations"]
+    assert (tmp_path / "run" / DAMAGED).exists() == (damage != "gone")
+    is_as(tmp_path / "run", whole)
+
+
+def test_lost_best_weights_are_said_and_found_anew(tmp_path, whole):
+    stopped_after(7, tmp_path / "run")
+    (tmp_path / "run" / BEST).write_bytes(b"")
+    said = []
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, say=said.append)
+    assert said == [f"{tmp_path / 'run' / BEST} cannot be read: the next validation writes it anew"]
+    assert tiny.same(tiny.kept(tmp_path / "run", BEST), tiny.kept(whole, BEST))
+
+
+def test_better_weights_from_after_the_checkpoint_are_not_lost(tmp_path):
+    """Where the run was killed after its best weights, and before its checkpoint, were written."""
+    stopped_after(7, tmp_path / "run")
+    best = tiny.kept(tmp_path / "run", BEST)
+    torch.save({**best, "best": 1e9, "iteration": 12}, tmp_path / "run" / BEST)
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
+    assert tiny.kept(tmp_path / "run", BEST)["best"] == 1e9
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    said = []
+    train(tiny.recipe(), tiny.source(), run, resume=True, say=said.append)
+    assert said == ["The run is finished: 12 iterations. To go on, give it more --iterations, or --minutes"]
+    for name in (LAST, BEST, LOG, ITERATIONS):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_what_does_not_change_the_result_may_change(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    train(tiny.recipe(iterations=13, checkpoint_activations=True), tiny.source(), run, resume=True)
+    with pytest.raises(InputError, match="another recipe: batch was 2, is 4"):
+        train(tiny.recipe(batch=4), tiny.source(), run, resume=True)

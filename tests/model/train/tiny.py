@@ -1,0 +1,80 @@
+"""Tiny recipes and sources for the tests of training: a fraction of a second for an iteration."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from model.data.moving_mnist import moving_mnist
+from model.data.windows import WindowConfig
+from model.train.files import ITERATIONS, LOG
+from model.train.recipes import RECIPES
+
+WORDS = (
+    *("--data", "moving-mnist", "--batch", "2", "--threads", "1"),
+    *("--set", "forecaster.net.hidden=4", "--set", "forecaster.net.scales=1,1", "--set", "forecaster.net.patch=8"),
+    *("--set", "windows.context=3", "--set", "windows.leads=3", "--set", "bfloat16=false"),
+    *("--set", "validate_every=6", "--set", "validation_windows=2"),
+)
+"""Of the command line, after the name of a recipe for Moving MNIST."""
+
+
+def recipe(name="mnist-predrnn-v2", **changes):
+    """The recipe that `echocast train NAME WORDS` trains, but for its changes."""
+    base = RECIPES[name]()
+    net = replace(base.forecaster.net, hidden=4, scales=(1, 1), patch=8)
+    kept = {
+        "forecaster": replace(base.forecaster, net=net),
+        "windows": replace(base.windows, context=3, leads=3),
+        "bfloat16": False,
+        "batch": 2,
+        "iterations": 12,
+        "validate_every": 6,
+        "validation_windows": 2,
+    }
+    return replace(base, **{**kept, **changes})
+
+
+def rain_recipe(**changes):
+    """A rain recipe for windows of a small archive."""
+    base = RECIPES["ms-predrnn-tiny"]()
+    windows = WindowConfig(context=3, leads=3, crop=32, margin=16, coarsen_chance=0.0, step_minutes=(5,))
+    net = replace(base.forecaster.net, hidden=4)
+    return replace(base, forecaster=replace(base.forecaster, net=net), windows=windows, **changes)
+
+
+def source():
+    """Generated Moving MNIST windows, 3 frames in and 3 out."""
+    return moving_mnist(context=3, leads=3)
+
+
+def lines(out, name=ITERATIONS):
+    """What a log of a run says."""
+    return [json.loads(line) for line in (Path(out) / name).read_text().splitlines()]
+
+
+def losses(out):
+    """The loss of every iteration, by the log."""
+    return [line["loss"] for line in lines(out)]
+
+
+def kept(out, name):
+    """What a checkpoint holds."""
+    return torch.load(Path(out) / name, weights_only=True)
+
+
+def same(one, other):
+    """Whether two checkpoints hold the same, to the bit, but for the time that was taken."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one if key != "seconds")
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def validations(out):
+    """The lines of the validations, but for the time."""
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines(out, LOG)]
