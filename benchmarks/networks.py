@@ -83,7 +83,7 @@ def torch_step(name: str, folder: Path) -> Mapping[str, float]:
             _, state, _ = net.step(frame, frame, None, None, state)
             return {"seconds": timed(lambda: net.step(frame, frame, None, None, state))}
         frames = torch.rand(1, CONTEXT, 1, SIDE, SIDE)
-        return {"seconds": timed(lambda: net.whole(frames, frames, None))}
+        return {"seconds": timed(lambda: net.whole(frames, frames))}
 
 
 def onnx_step(name: str, folder: Path) -> Mapping[str, float]:

@@ -60,7 +60,8 @@ class _Whole(nn.Module):
 
     def forward(self, *given: Tensor) -> Tensor:
         read = dict(zip(self.reads, given, strict=True))
-        return self.net.whole(read[FRACTION], read.get(VALID, read[FRACTION][:, :, :1]), read.get(FIELDS))
+        known = read.get(VALID, read[FRACTION][:, :, :1])
+        return self.net.whole(read[FRACTION], known, read.get(CONDITIONS), read.get(FIELDS))
 
 
 def reads(config: ForecasterConfig) -> list[str]:
@@ -88,7 +89,7 @@ def export_graph(net: RecurrentForecaster | WholeForecaster, path: Path) -> None
     shapes = {
         FRACTION: (*lead, config.channels, height, width),
         VALID: (*lead, 1, height, width),
-        CONDITIONS: (1, config.conditions),
+        CONDITIONS: (*lead, config.conditions),
         FIELDS: (*lead, config.fields, height, width),
     }
     inputs = {name: torch.zeros(shapes[name]) for name in reads(config)}
@@ -127,7 +128,7 @@ def _free_axes(inputs: Mapping[str, Tensor], outputs: list[str], *, free_grid: b
     axes: dict[str, dict[int, str]] = {}
     for name, tensor in inputs.items():
         axes[name] = {0: "batch"}
-        if free_grid and tensor.ndim > 2:
+        if free_grid and name != CONDITIONS:
             size = "" if name in (FRACTION, VALID, FIELDS) else f"_{name}"
             axes[name] |= {tensor.ndim - 2: f"height{size}", tensor.ndim - 1: f"width{size}"}
     return axes | {name: axes[name.removeprefix("new_") if name != "next" else FRACTION] for name in outputs}

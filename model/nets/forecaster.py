@@ -177,17 +177,21 @@ class WholeForecaster(Forecaster):
         super().__init__()
         if not isinstance(config.net, SimVPConfig):
             raise TypeError("a whole-sequence forecaster needs a SimVPConfig")
-        if config.reads_time:
-            raise ValueError("a whole-sequence network reads no time conditions")
         self.config = config
-        self.net = SimVP(config.net, inputs=config.planes + config.fields, outputs=config.channels)
+        inputs = config.planes + config.conditions + config.fields
+        self.net = SimVP(config.net, inputs=inputs, outputs=config.channels)
         if config.residual:
             for parameter in self.net.output.parameters():
                 nn.init.zeros_(parameter)
 
-    def whole(self, data: Tensor, known: Tensor, fields: Tensor | None) -> Tensor:
-        """data [b, t, c, y, x], known [b, t, 1, y, x], fields [b, t, n, y, x] -> the t frames that follow."""
+    def whole(
+        self, data: Tensor, known: Tensor, conditions: Tensor | None = None, fields: Tensor | None = None
+    ) -> Tensor:
+        """data [b, t, c, y, x], known [b, t, 1, y, x], conditions [b, t, 2], fields [b, t, n, y, x] -> the t frames
+        that follow."""
         planes = [data, *([known] if self.config.reads_known else []), *([] if fields is None else [fields])]
+        if self.config.reads_time and conditions is not None:
+            planes.append(conditions[..., None, None].expand(*conditions.shape, *data.shape[-2:]))
         return self.finished(self.net(torch.cat(planes, dim=2)), data[:, -1:])
 
     def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
@@ -198,7 +202,9 @@ class WholeForecaster(Forecaster):
         answers: list[Tensor] = [frames.data[:, 1:context]]
         for first in range(0, leads, context):
             fields = None if frames.fields is None else frames.fields[:, first : first + context]
-            data = self.whole(data, known, fields)
+            steps = range(first - context + 1, first + 1)
+            conditions = torch.stack([time_conditions(step, frames.step_minutes) for step in steps], dim=1)
+            data = self.whole(data, known, conditions, fields)
             known = known[:, -1:].expand_as(known)
             answers.append(data[:, : leads - first])
         return Unrolled(torch.cat(answers, dim=1), [])

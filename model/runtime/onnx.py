@@ -83,7 +83,7 @@ class GraphSession(ABC):
         """What all tiles answer, as one. `answer_of(tile index, inputs of the graph)` runs one tile."""
         blend = np.zeros_like(read[FRACTION])
         for index, tile in enumerate(tiles):
-            feeds = {name: _cut(read[name], tile) for name in self.reads}
+            feeds = {name: read[name][None] if name == CONDITIONS else _cut(read[name], tile) for name in self.reads}
             blend[..., tile.rows, tile.columns] += tile.weight * answer_of(index, feeds)
         return blend
 
@@ -100,11 +100,10 @@ class OneStepSession(GraphSession):
         for index in range(newest + leads):
             if index <= newest:
                 frame = observed.data[index]
-            minutes = observed.step_minutes
             read = {
                 FRACTION: frame,
                 VALID: observed.known[min(index, newest)],
-                CONDITIONS: np.array([minutes * (index - newest) / 60, minutes / 15], np.float32),
+                CONDITIONS: _conditions(index - newest, observed.step_minutes),
                 **({} if observed.fields is None else {FIELDS: observed.fields[index]}),
             }
             answer = self._blended(read, tiles, lambda tile, feeds: self._step(bindings[tile], feeds))
@@ -158,7 +157,10 @@ class WholeSession(GraphSession):
         data, known = observed.data, observed.known
         for first in range(0, leads, count):
             fields = {} if observed.fields is None else {FIELDS: observed.fields[first : first + count]}
-            answer = self._blended({FRACTION: data, VALID: known, **fields}, tiles, self._answer)
+            steps = range(first - count + 1, first + 1)
+            conditions = np.stack([_conditions(step, observed.step_minutes) for step in steps])
+            read = {FRACTION: data, VALID: known, CONDITIONS: conditions, **fields}
+            answer = self._blended(read, tiles, self._answer)
             forecast, data = self._next(answer, ceiling)
             known = np.broadcast_to(known[-1:], known.shape)
             yield from forecast[: leads - first]
@@ -193,9 +195,13 @@ def open_session(path: Path, *, threads: int | None = None) -> OneStepSession | 
 
 
 def _cut(values: FloatArray, tile: Tile) -> FloatArray:
-    """The tile's part of [..., y, x] as the graph takes it, a batch of 1; numbers that have no place as they are."""
-    part = values if values.ndim == 1 else values[..., tile.rows, tile.columns]
-    return np.ascontiguousarray(part)[None]
+    """The tile's part of [..., y, x] as the graph takes it, a batch of 1."""
+    return np.ascontiguousarray(values[..., tile.rows, tile.columns])[None]
+
+
+def _conditions(steps_after_newest: int, step_minutes: float) -> FloatArray:
+    """A frame's lead time over 60 min and its time step over 15 min, as in `model.nets.forecaster`."""
+    return np.array([step_minutes * steps_after_newest / 60, step_minutes / 15], np.float32)
 
 
 class OnnxPredictor:

@@ -29,7 +29,7 @@ def of_rain(name):
     small = network(name)
     recurrent = isinstance(small, RecurrentForecaster)
     torch.manual_seed(7)
-    net = forecaster(replace(small.config, reads_known=True, reads_time=recurrent))
+    net = forecaster(replace(small.config, reads_known=True, reads_time=True))
     output = net.stack.embedding.output if recurrent else net.net.output
     with torch.no_grad():
         for parameter in net.parameters():
@@ -118,13 +118,14 @@ def test_a_batch_goes_through_the_graph_as_through_torch(name, tmp_path):
     read = {name: generator.random((*lead, 1, 32, 48), dtype=np.float32) for name in (FRACTION, VALID)}
     tensors = [torch.from_numpy(value) for value in read.values()]
     with torch.no_grad():
+        read["conditions"] = generator.random((*lead, 2), dtype=np.float32)
+        tensors.append(torch.from_numpy(read["conditions"]))
         if whole:
-            expected = net.whole(*tensors, None)
+            expected = net.whole(*tensors)
         else:
-            read["conditions"] = generator.random((3, 2), dtype=np.float32)
             state = [torch.rand_like(part) for part in net.stack.initial_state(3, 32, 48, tensors[0])]
             names = [spec.name for spec in net.states()]
-            expected = net.step(*tensors, torch.from_numpy(read["conditions"]), None, tuple(state))[0]
+            expected = net.step(*tensors, None, tuple(state))[0]
             read |= {name: part.numpy() for name, part in zip(names, state, strict=True)}
     (answer,) = session.run(["next"], read)
     assert np.abs(answer - expected.numpy()).max() < 1e-4
@@ -146,7 +147,7 @@ def test_a_graph_reads_what_its_network_reads_and_no_more(tmp_path):
         "blind": ["fraction"],
         "rain": ["fraction", "valid", "conditions"],
         "fields": ["fraction", "valid", "conditions", "fields"],
-        "whole": ["fraction", "valid"],
+        "whole": ["fraction", "valid", "conditions"],
     }
 
 
