@@ -102,7 +102,6 @@ class ArchiveWriter:
                 raise InputError(
                     "another command is writing to it", where=str(self.root), mend="Wait until that is done"
                 ) from None
-            shutil.rmtree(self.root / UNFINISHED, ignore_errors=True)
             self.checksums = Checksums(self.root)
             self._kept = Archive(self.root)
         return self

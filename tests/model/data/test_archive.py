@@ -1,5 +1,6 @@
 """The HKO-7-style archive: its layout to the letter, its round trip, and what it refuses."""
 
+import os
 import zlib
 
 import cv2
@@ -9,7 +10,7 @@ from pyproj import CRS
 
 from model.core.errors import DuplicateTimes, InputError, MixedGrids
 from model.core.grid import Grid
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive, ArchiveWriter, DamagedFrame, encode_frame
 
 GRID = Grid.regular(CRS.from_epsg(32650), shape=(30, 40), pixel_size=1000.0, centre=(200_000.0, 2_470_000.0))
 TIME = np.datetime64("2015-07-09T23:54")
@@ -86,6 +87,34 @@ def test_a_truncated_png_is_named(tmp_path, rain):
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(InputError, match=r"RAD150709235400\.png"):
         archive.read(TIME)
+
+
+def test_a_png_with_a_flipped_bit_is_named(tmp_path, rain):
+    archive = write(tmp_path / "a", (TIME, rain))
+    path = tmp_path / "a/radarPNG/2015/07/09/RAD150709235400.png"
+    content = bytearray(path.read_bytes())
+    content[-10 - len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFrame, match=r"RAD150709235400\.png: it is damaged: a checksum in it does not hold"):
+        archive.read(TIME)
+
+
+def test_the_digest_is_the_same_whether_files_are_read_for_it_or_the_list(tmp_path, rain):
+    holed = rain.copy()
+    holed[0] = np.nan
+    archive = write(tmp_path / "a", (TIME, holed))
+    listed = archive.digest()
+    (tmp_path / "a/checksums.sha256").unlink()
+    assert archive.digest() == listed
+
+
+def test_the_digest_follows_a_frame_that_is_newer_than_the_list(tmp_path, rain):
+    archive = write(tmp_path / "a", (TIME, rain))
+    before = archive.digest()
+    path = tmp_path / "a/radarPNG/2015/07/09/RAD150709235400.png"
+    path.write_bytes(encode_frame(TIME, rain * 2).png)
+    os.utime(path, ns=((later := path.stat().st_mtime_ns + 10**9), later))
+    assert archive.digest() != before
 
 
 def test_the_digest_follows_the_content(tmp_path, rain):

@@ -240,3 +240,6 @@ def test_real_files_by_two_processes(real_data: Path, tmp_path: Path) -> None:
     assert np.isnan(kept.read(kept.times[0])).any()
     imported(*files, "--out", tmp_path / "one", *words[:-1], 1)
     assert content(tmp_path / "one") == content(tmp_path / "archive")
+    names = [line.split("  ")[1] for line in (tmp_path / "one" / CHECKSUMS).read_text().splitlines()]
+    assert len(names) == 24
+    assert names == sorted(names)

@@ -119,7 +119,7 @@ def test_lists_that_share_days_are_refused_with_the_days(tmp_path: Path) -> None
     root = made(tmp_path / "a", 4)
     texts = ("20140501, 1\n20140502, 1\n", "20140503, 1\n", "20140502, 1\n20140501, 2\n")
     said = refused(root, "--lists", *lists(tmp_path / "l", *texts))
-    assert "2 days are both in train and in test: 2014-05-01, 2014-05-02." in said
+    assert "--lists: 2 days are both in train and in test: 2014-05-01, 2014-05-02." in said
     assert not (root / "split").exists()
     # A split that was edited by hand into such a one is refused when it is used.
     split(root)
@@ -155,7 +155,7 @@ def test_parts_of_an_archive_without_a_split_or_by_another_name(tmp_path: Path) 
 
 def test_the_official_lists_of_hko7(real_data: Path, tmp_path: Path) -> None:
     parts = {part: read_days(real_data / f"hko7/hko7_rainy_{part}_days.txt") for part in ("train", "valid", "test")}
-    check_apart(parts)
+    check_apart(parts, "")
     assert [len(days) for days in parts.values()] == [812, 50, 131]
     assert parts["valid"][np.datetime64("2012-02-28")] == "18"
     root = made(tmp_path / "a", 3)

@@ -137,6 +137,9 @@ def test_the_probability_of_a_window_is_that_of_its_rain(tmp_path):
     assert region.probability(run, (32, 64), 1) == pytest.approx(0.05 + 0.993 / 2, abs=1e-3)
     # A quarter of this crop lies in the grid, and is dry.
     assert region.probability(run, (0, 0), 1) == pytest.approx(0.05 / 4)
+    # Of this one, half lies beyond the border of what may be seen, where it rains.
+    west = Region(region.cache, NARROW, columns=(0, 64))
+    assert west.probability(run, (32, 64), 1) == pytest.approx(0.05 / 2)
 
 
 def test_wet_windows_are_drawn_more_often_and_weights_undo_it(tmp_path):

@@ -1,0 +1,38 @@
+"""Files whole or not at all, and lists that survive a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model.core.errors import InputError
+from model.data.files import LineList, write_whole, writing
+
+
+def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "archive.json"
+    write_whole(path, b"old")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="the disk is full"), writing(tmp_path):
+        write_whole(path, b"new")
+    assert [each.name for each in tmp_path.iterdir()] == ["archive.json"]
+    assert path.read_bytes() == b"old"
+
+
+def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
+    lines = LineList(tmp_path / "list")
+    assert lines.read() == []
+    lines.append(["one", "two"])
+    lines.path.write_bytes(lines.path.read_bytes() + b"thr")
+    assert lines.read() == ["one", "two"]
+    lines.append(["four"])
+    assert lines.read() == ["one", "two", "four"]
+    lines.path.write_bytes(b"on")
+    lines.append(["one"])
+    assert lines.path.read_bytes() == b"one\n"
