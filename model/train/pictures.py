@@ -23,7 +23,7 @@ DPI: Final = 80
 
 
 def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
-    """Rows of context, truth and forecast of the first windows of a batch; rain in mm h-1, grey where no data is.
+    """Rows of context, truth and forecast of the brightest windows of a batch; rain in mm h-1, grey where no data is.
 
     `forecast` [b, leads, c, y, x]. Of several channels, the first.
     """
@@ -33,7 +33,7 @@ def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -
     colours, norm = _scale(kind)
     figure = Figure(figsize=(1.4 * columns + 1.5, 1.7 * 3 * shown), layout="constrained")
     axes = figure.subplots(3 * shown, 1)
-    for window in range(shown):
+    for place, window in enumerate(batch.target.flatten(1).mean(dim=1).topk(shown).indices.tolist()):
         known, step = batch.frames.known[window, :, 0], float(batch.frames.step_minutes[window])
         frames = batch.frames.data[window, :, 0]
         truth = _masked(frames[batch.context :], known[batch.context :], kind)[leads]
@@ -41,7 +41,7 @@ def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -
         context = _masked(frames[: batch.context], known[: batch.context], kind)[seen]
         before = seen - batch.context + 1
         rows = (("context", context, before), ("truth", truth, leads + 1), ("forecast", answers, leads + 1))
-        for axis, (name, images, steps) in zip(axes[3 * window :], rows, strict=False):
+        for axis, (name, images, steps) in zip(axes[3 * place :], rows, strict=False):
             width = images.shape[2]
             drawn = axis.imshow(np.concatenate(list(images), axis=1), colours, norm, interpolation="nearest")
             axis.set_xlim(-0.5, columns * width - 0.5)
