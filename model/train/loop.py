@@ -268,13 +268,12 @@ class _Training:
         def check() -> None:
             if (self.out / BEST).exists():
                 return
-            reason = "scores on the held-out part were never a number" if run.iteration else "the time was over"
+            reason, mend = "the time was over", "Give it more --minutes"
+            if run.iteration:
+                reason = "scores on the held-out part were never a number"
+                mend = "Look at the held-out data, or lower the learning rate"
             raise InputError(
-                f"no best weights after {run.iteration} iterations: {reason}",
-                where=str(self.out),
-                mend="Look at the held-out data, or lower the learning rate"
-                if run.iteration
-                else "Give it more --minutes",
+                f"no best weights after {run.iteration} iterations: {reason}", where=str(self.out), mend=mend
             )
 
         self.ranks.from_main(check)

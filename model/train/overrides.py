@@ -117,9 +117,8 @@ def _set(hint: object, value: object, node: Tree, path: str, known: Sequence[str
             value = None
         elif text not in names:
             choice = [*names, *([NONE] if type(None) in get_args(hint) else [])]
-            raise InputError(
-                f"{text!r} is none of {', '.join(choice)}", where=f"--set {path}", mend="Choose one of them"
-            )
+            mend = f"Choose one of {', '.join(choice)}"
+            raise InputError(f"it cannot be {text!r}", where=f"--set {path}", mend=mend)
         elif not isinstance(value, names[text]):
             return _built(names[text], {}, node, f"{path}.", known)
     below = [name for name in node if name]

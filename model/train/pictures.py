@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.core.manifest import DataKind
@@ -24,7 +23,7 @@ DPI: Final = 80
 
 
 def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
-    """Rows of context, truth and forecast of the first windows of a batch; rain in mm h-1, grey where no data is.
+    """Rows of context, truth and forecast of the brightest windows of a batch; rain in mm h-1, grey where no data is.
 
     `forecast` [b, leads, c, y, x]. Of several channels, the first.
     """
@@ -34,7 +33,7 @@ def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -
     colours, norm = _scale(kind)
     figure = Figure(figsize=(1.4 * columns + 1.5, 1.7 * 3 * shown), layout="constrained")
     axes = figure.subplots(3 * shown, 1)
-    for window in range(shown):
+    for place, window in enumerate(batch.target.flatten(1).mean(dim=1).topk(shown).indices.tolist()):
         known, step = batch.frames.known[window, :, 0], float(batch.frames.step_minutes[window])
         frames = batch.frames.data[window, :, 0]
         truth = _masked(frames[batch.context :], known[batch.context :], kind)[leads]
@@ -42,9 +41,9 @@ def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -
         context = _masked(frames[: batch.context], known[: batch.context], kind)[seen]
         before = seen - batch.context + 1
         rows = (("context", context, before), ("truth", truth, leads + 1), ("forecast", answers, leads + 1))
-        for axis, (name, images, steps) in zip(axes[3 * window :], rows, strict=False):
+        for axis, (name, images, steps) in zip(axes[3 * place :], rows, strict=False):
             width = images.shape[2]
-            drawn = axis.imshow(np.ma.concatenate(list(images), axis=1), colours, norm, interpolation="nearest")
+            drawn = axis.imshow(np.concatenate(list(images), axis=1), colours, norm, interpolation="nearest")
             axis.set_xlim(-0.5, columns * width - 0.5)
             axis.vlines(np.arange(1, len(steps)) * width - 0.5, -0.5, images.shape[1] - 0.5, "#888888", linewidth=1)
             axis.set_xticks((np.arange(len(steps)) + 0.5) * width, [_when(int(at), step, kind) for at in steps])
@@ -61,12 +60,12 @@ def _when(step: int, step_minutes: float, kind: DataKind) -> str:
     return f"{sign}{step * step_minutes:g} min" if kind == "rain" else f"{sign}{step}"
 
 
-def _masked(frames: Tensor, known: Tensor, kind: DataKind) -> np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float32]]:
+def _masked(frames: Tensor, known: Tensor, kind: DataKind) -> FloatArray:
+    """Frames as they are drawn, NaN where nothing is known."""
     values: FloatArray = frames.float().cpu().numpy()
     if kind == "rain":
         values = hko7_rain_rate_mm_h(values)
-    hidden: NDArray[np.bool_] = known.cpu().numpy() == 0
-    return np.ma.masked_array(values, hidden)
+    return np.where(known.cpu().numpy() == 0, np.float32(np.nan), values)
 
 
 def _scale(kind: DataKind) -> tuple[Colormap, Normalize]:

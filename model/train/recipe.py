@@ -113,10 +113,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         net, loss = self.forecaster.net, self.loss
-        if min(self.accumulate, self.batch, self.iterations, self.validate_every) < 1 or self.batch % self.accumulate:
-            raise ValueError(
-                f"{self.name}: a batch of {self.batch} does not go through in {self.accumulate} equal parts"
-            )
+        for name in ("iterations", "batch", "accumulate", "validate_every", "validation_windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{self.name}: {name} must be at least 1")
+        if self.batch % self.accumulate:
+            raise ValueError(f"{self.name}: a batch of {self.batch} makes no {self.accumulate} equal parts")
         frame_loss = loss if isinstance(loss, FrameLoss) else FrameLoss(over="forecast")
         if isinstance(net, SimVPConfig):
             if self.sampling is not None or frame_loss.over == "all":

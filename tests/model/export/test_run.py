@@ -67,7 +67,7 @@ def run(finished, tmp_path):
     """A run that a test may damage."""
     folder = tmp_path / "run"
     folder.mkdir()
-    for path in finished.iterdir():
+    for path in (each for each in finished.iterdir() if each.is_file()):
         (folder / path.name).write_bytes(path.read_bytes())
     return folder
 

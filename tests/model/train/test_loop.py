@@ -148,8 +148,8 @@ class DrawnWindows:
 
 def test_a_resumed_run_sees_the_windows_that_an_uninterrupted_one_does(tmp_path):
     recipe = small("mnist-predrnn", iterations=4, validate_every=2)
-    source = DrawnWindows()
-    whole, _ = trained(recipe, source, tmp_path / "whole")
+    source, conduct = DrawnWindows(), Conduct(loader_workers=1)  # several threads draw in any order
+    whole, _ = trained(recipe, source, tmp_path / "whole", conduct=conduct)
     assert len(set(source.drawn)) == len(source.drawn) >= 4  # and no window twice
 
     def interrupt(iteration, scores):
@@ -157,9 +157,9 @@ def test_a_resumed_run_sees_the_windows_that_an_uninterrupted_one_does(tmp_path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, DrawnWindows(), tmp_path / "parts", report=interrupt)
+        train(recipe, DrawnWindows(), tmp_path / "parts", report=interrupt, conduct=conduct)
     resumed = DrawnWindows()
-    rest, _ = trained(recipe, resumed, tmp_path / "parts", resume=True)
+    rest, _ = trained(recipe, resumed, tmp_path / "parts", resume=True, conduct=conduct)
     assert resumed.drawn[:2] == source.drawn[2:4]
     assert rest == pytest.approx(whole[2:], rel=1e-6)
 

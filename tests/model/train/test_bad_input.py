@@ -1,0 +1,221 @@
+"""What a user can do wrong, or find wrong, when training: a line, nothing lost, nothing left behind."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.core.errors import InputError
+from model.data.archive import ArchiveWriter
+from model.data.synth import synthesise
+from model.train.files import BEST, ITERATIONS, LAST, NAN_BATCH, PREVIOUS, RECIPE
+from model.train.loop import Conduct, train
+from model.train.recipe import Optimiser
+from service import cli
+from tests.model.train import tiny
+
+
+@pytest.fixture
+def echocast(monkeypatch, capsys):
+    """Exit code, stdout and stderr of `echocast WORDS`."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("bad") / "run"
+    train(tiny.recipe(iterations=2, validate_every=1), tiny.source(), out)
+    return out
+
+
+def archive_of(folder, step_minutes, frames=20):
+    storms = synthesise(frames=frames, shape=(64, 64), step_minutes=step_minutes, seed=1)
+    with ArchiveWriter(folder, storms.grid, step_minutes, {"source": "synthetic storms"}) as writer:
+        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
+            writer.append(time, rain)
+    return folder
+
+
+def test_a_recipe_of_other_steps_than_the_archives_says_both(tmp_path, echocast):
+    archive = archive_of(tmp_path / "archive", 10.0)
+    words = ("train", "ms-predrnn-tiny", "--archive", archive, "--set", "windows.step_minutes=2,4,5,6")
+    code, _, err = echocast(*words, "--out", tmp_path / "runs/run")
+    assert code == 2
+    assert err == (
+        f"echocast: {archive}: its frames are 10 min apart, and the recipe ms-predrnn-tiny is for steps of 2, 4, 5, 6 "
+        "min. Choose another recipe, or --set windows.step_minutes=10\n"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_archive_of_too_few_frames_says_so(tmp_path, echocast):
+    archive = archive_of(tmp_path / "archive", 5.0, frames=4)
+    code, _, err = echocast("train", "ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
+    assert code == 2
+    assert "4 frames, the recipe wants at least 7" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_fields_for_a_recipe_that_reads_none_are_refused(tmp_path, echocast):
+    words = ("train", "ms-predrnn-tiny", "--archive", "x", "--fields", tmp_path, "--out", tmp_path / "run")
+    code, _, err = echocast(*words)
+    assert code == 2
+    assert "reads no exogenous fields. Leave it out" in err
+
+
+def test_an_unknown_recipe_is_answered_in_a_short_line(echocast):
+    code, _, err = echocast("train", "ms-predrn", "--data", "moving-mnist")
+    assert code == 2
+    assert "Nearest: ms-predrnn, " in err
+    assert "echocast train --list" in err
+    assert len(err) < 200
+
+
+def test_recipes_are_listed_and_shown(echocast):
+    code, out, _ = echocast("train", "--list")
+    assert code == 0
+    assert "ms-predrnn-tiny" in out
+    code, out, _ = echocast("train", "ms-predrnn", "--show", "--batch", "3", "--set", "optimiser.clip_norm=none")
+    assert code == 0
+    assert {"batch=3", "optimiser.clip_norm=none", "loss=RainLoss"} <= set(out.splitlines())
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_done(tmp_path, echocast):
+    (tmp_path / "file").write_text("")
+    code, _, err = echocast("train", "mnist-predrnn-v2", *tiny.WORDS, "--out", tmp_path / "file/run")
+    assert code == 2
+    assert err.startswith(f"echocast: {tmp_path}/file/run: cannot be written (")
+    assert err.endswith("Choose another --out, or make it writable\n")
+
+
+@pytest.mark.parametrize("name", [LAST, BEST])
+def test_a_full_disk_is_said_and_all_that_was_saved_is_whole(name, run, tmp_path):
+    out = shutil.copytree(run, tmp_path / "run")
+    before = {kept: (out / kept).read_bytes() for kept in (LAST, BEST)}
+    (out / name).with_suffix(".part").symlink_to("/dev/full")
+    recipe = tiny.recipe(iterations=4, validate_every=1)
+    with pytest.raises(InputError, match=r"no room left on the disk\. Free some, and add --resume") as caught:
+        train(recipe, tiny.source(), out, resume=True)
+    assert caught.value.where == str(out / name)
+    assert (out / name).read_bytes() == before[name]
+    train(recipe, tiny.source(), out, resume=True)
+    assert [line["iteration"] for line in tiny.lines(out)] == [1, 2, 3, 4]
+
+
+def test_a_full_disk_for_the_log_is_said(run, tmp_path):
+    out = shutil.copytree(run, tmp_path / "run")
+    before = (out / ITERATIONS).read_bytes()
+    (out / ITERATIONS).with_suffix(".part").symlink_to("/dev/full")
+    with pytest.raises(InputError, match="no room left on the disk"):
+        train(tiny.recipe(iterations=3, validate_every=1), tiny.source(), out, resume=True)
+    assert tiny.kept(out, LAST)["iteration"] == 2
+    assert (out / ITERATIONS).read_bytes() == before
+
+
+class Poisoned:
+    """Moving MNIST, but the windows of one iteration hold what no loss can be computed of."""
+
+    channels = 1
+    kind = "frames"
+
+    def __init__(self, iteration):
+        self.source = tiny.source()
+        self.iteration = iteration
+
+    def training(self, rng, batch):
+        poisoned = rng.bit_generator.seed_seq.entropy == (tiny.recipe().seed, self.iteration)
+        for windows in self.source.training(rng, batch):
+            value = np.float32(1e30 if poisoned else 1)
+            yield [replace(window, target=window.target * value) for window in windows]
+
+    def held_out(self, seed, batch, count):
+        return self.source.held_out(seed, batch, count)
+
+    def provenance(self):
+        return self.source.provenance()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path):
+    out = tmp_path / "run"
+    recipe = tiny.recipe(sampling=None, optimiser=Optimiser(learning_rate=1e-3, schedule="constant"))
+    with pytest.raises(InputError) as caught:
+        train(recipe, Poisoned(8), out, conduct=Conduct(checkpoint_every=1))
+    said = str(caught.value)
+    assert f"{out}: the loss is not a number at iteration 8 (loss inf, 0." in said
+    assert "learning rate 0.001, gradient norm " in said
+    assert f"the batch is in {NAN_BATCH}, and the checkpoints from before are kept" in said
+    assert f"lower --set optimiser.learning_rate or --set optimiser.clip_norm, into another --out --init {out}" in said
+    batch = torch.load(out / NAN_BATCH, weights_only=True)
+    assert batch["frames"][0].shape == (2, 6, 1, 64, 64)
+    assert batch["frames"][0].max() > 1e29
+    assert tiny.kept(out, LAST)["iteration"] == 8
+    assert all(tensor.isfinite().all() for tensor in tiny.kept(out, LAST)["net"].values())
+    assert tiny.kept(out, BEST)["iteration"] == 6
+    train(recipe, Poisoned(-1), out, resume=True)
+    assert len(tiny.losses(out)) == 12
+
+
+def test_a_failed_start_leaves_no_folder_behind(tmp_path):
+    with pytest.raises(InputError, match="3 context frames, it wants 4"):
+        train(tiny.recipe(windows=replace(tiny.recipe().windows, context=4)), tiny.source(), tmp_path / "runs/a/run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_before_a_failed_start_stays(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError):
+        train(tiny.recipe(), tiny.source(), tmp_path, conduct=Conduct(init=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_recipe_that_makes_no_network_is_named(tmp_path):
+    recipe = tiny.recipe()
+    net = replace(recipe.forecaster.net, hidden=-4)
+    with pytest.raises(InputError, match="no network can be made of it"):
+        train(replace(recipe, forecaster=replace(recipe.forecaster, net=net)), tiny.source(), tmp_path / "run")
+
+
+def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
+    train(tiny.recipe(iterations=1), tiny.source(), tmp_path / "tuned", conduct=Conduct(init=run))
+    slow = Optimiser(learning_rate=0.0, schedule="constant")
+    train(tiny.recipe(iterations=1, optimiser=slow), tiny.source(), tmp_path / "same", conduct=Conduct(init=run))
+    assert tiny.same(tiny.kept(tmp_path / "same", LAST)["net"], tiny.kept(run, BEST)["ema"])
+    kept = json.loads((tmp_path / "same" / RECIPE).read_text())["init"]
+    assert kept["from"] == str(run)
+    assert len(kept["weights_sha256"]) == 64
+    train(tiny.recipe(iterations=2, optimiser=slow), tiny.source(), tmp_path / "same", resume=True)
+    assert json.loads((tmp_path / "same" / RECIPE).read_text())["init"] == kept
+
+
+def test_weights_of_another_network_are_refused(run, tmp_path, echocast):
+    words = ("train", "mnist-predrnn-v2", *tiny.WORDS, "--out", tmp_path / "run", "--init")
+    code, _, err = echocast(*words, run, "--set", "forecaster.net.hidden=6")
+    assert code == 2
+    assert f"{run}: its weights are of another network: " in err
+    assert " is 4 x " in err or " is 16 x " in err or "x 4" in err
+    code, _, err = echocast(*words, tmp_path)
+    assert code == 2
+    assert "neither a package nor a run" in err
+    code, _, err = echocast(*words, run, "--resume")
+    assert code == 2
+    assert "Leave it out to go on with --resume" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_last_checkpoints_are_two(run):
+    assert tiny.kept(run, LAST)["iteration"] == 2
+    assert tiny.kept(run, PREVIOUS)["iteration"] == 1
