@@ -48,6 +48,24 @@ def ms_predrnn_conditioned() -> Recipe:
     )
 
 
+def ms_predrnn_eulerian() -> Recipe:
+    """The shipped network with frames as they are, to be compared with."""
+    base = ms_predrnn()
+    return replace(base, name="ms-predrnn-eulerian", windows=replace(base.windows, lagrangian=False))
+
+
+def tau(*, lagrangian: bool = True) -> Recipe:
+    """TAU for rain: four frames in, four out, twelve by reading its own answers; it hears lead time and time step."""
+    base = ms_predrnn()
+    net = SimVPConfig(translator="tau", frames=4, hidden=16, translator_hidden=96, translator_layers=4)
+    return replace(
+        base,
+        name="tau" if lagrangian else "tau-eulerian",
+        forecaster=ForecasterConfig(net=net),
+        windows=replace(base.windows, lagrangian=lagrangian),
+    )
+
+
 def ms_predrnn_tiny() -> Recipe:
     """Minutes on two cores, for tests and first tries; not for use."""
     return Recipe(
@@ -135,7 +153,10 @@ RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
     {
         "ms-predrnn": ms_predrnn,
         "ms-predrnn-conditioned": ms_predrnn_conditioned,
+        "ms-predrnn-eulerian": ms_predrnn_eulerian,
         "ms-predrnn-tiny": ms_predrnn_tiny,
+        "tau": tau,
+        "tau-eulerian": partial(tau, lagrangian=False),
         **_mnist_small_recipes(),
         "mnist-tau": partial(mnist_tau, "mnist-tau", divergence=0.1),
         "mnist-tau-plain": partial(mnist_tau, "mnist-tau-plain", divergence=0.0),
