@@ -24,8 +24,8 @@ Answer = Mapping[str, Any]
 
 INK: Final = "#010203"
 """Stands for the colour of the page's text, light or dark."""
-COLOURS: Final = ("#3b82d6", "#d9622b", "#2a9d6f", "#a25bc9", "#b8860b", "#c2417c")
-BASELINE_COLOURS: Final = {PERSISTENCE.name: "#8a8f98", EXTRAPOLATION.name: "#5f9ea0", PYSTEPS: "#c9912a"}
+COLOURS: Final = ("#3b82d6", "#d9622b", "#a25bc9", "#c2417c", "#1a9aa8")
+BASELINE_COLOURS: Final = {PERSISTENCE.name: "#8a8f98", EXTRAPOLATION.name: "#2f9e5f", PYSTEPS: "#c9912a"}
 RAIN_FROM_MM_H: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 RAIN_COLOURS: Final = ("#a9cdea", "#6fa8dc", "#3d7fc4", "#1f57a0", "#f2c230", "#f08a1d", "#d7301f", "#8b1a5c")
 NO_DATA: Final = (128, 128, 128, 70)
@@ -176,7 +176,7 @@ def _svg(draw: Callable[[Sequence[Axes]], None], panels: int, *, width: float = 
         ) from None
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     look: dict[Any, Any] = dict.fromkeys(inks, INK)
-    look |= {"font.size": 9, "axes.titlesize": 9, "axes.grid": True, "grid.alpha": 0.25}
+    look |= {"font.size": 9, "axes.titlesize": 9, "axes.grid": True, "grid.alpha": 0.15}
     look |= {"svg.fonttype": "none", "svg.hashsalt": "echocast"}
     with rc_context(look):
         figure = Figure(figsize=(width * panels, height + 0.3), layout="constrained")
@@ -184,8 +184,12 @@ def _svg(draw: Callable[[Sequence[Axes]], None], panels: int, *, width: float = 
         draw(axes)
         for axis in axes:
             axis.patch.set_alpha(0)
+            for side in (axis.xaxis, axis.yaxis):
+                if side.get_scale() == "log":
+                    side.set_major_formatter("{x:g}")
+                    side.set_minor_formatter("")
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, 2 * panels), frameon=False, fontsize=8)
         return _inline(figure)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from model.core.errors import InputError
+from model.data.files import write_whole, writing
 from model.verify import plots
-from model.verify.answer import one_protocol
+from model.verify.answer import as_text, one_protocol
 from model.verify.table import figure
 from model.verify.verification import Verification
 
 PAGE: Final = "verification.html"
+MOST_DAYS: Final = 8
+"""As many are listed by name."""
 ERRORS: Final = {
     "mse_mm_h": "MSE (mm²/h²)",
     "mae_mm_h": "MAE (mm/h)",
@@ -37,35 +37,35 @@ th:first-child, td:first-child { text-align: left; }
 small { opacity: .75; } code { overflow-wrap: anywhere; }
 svg { max-width: 100%; height: auto; } svg text { font-family: inherit; }
 .pictures { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; }
-img { width: 15rem; background: var(--soft); image-rendering: pixelated; display: block; }
+img { width: 13.4rem; background: var(--soft); image-rendering: pixelated; display: block; }
 .key span { padding: .1rem .5rem; color: #111; } dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
 """
 
 
-def write_report(found: Sequence[Verification], answers: Sequence[Mapping[str, Any]], out: Path) -> Path:
-    """Write the page to the .html file `out`, or into that folder, and its JSON beside; the page's path.
+def page_at(out: Path) -> Path:
+    """Where the page goes: the .html file `out`, or into that folder, which is made.
 
     Raises:
-        InputError: the answers are of two protocols, or the file cannot be written.
+        InputError: nothing can be written there. Told before hours of scoring, not after.
+    """
+    page = out if out.suffix == ".html" else out / PAGE
+    with writing(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=page.parent):
+            return page
+
+
+def write_report(found: Sequence[Verification], answers: Sequence[Mapping[str, Any]], page: Path) -> None:
+    """Write the page, and the same as JSON beside it.
+
+    Raises:
+        InputError: the answers are of two protocols, or a file cannot be written.
     """
     one_protocol(answers)
-    page = out if out.suffix == ".html" else out / PAGE
     text = "\n".join(_page(found, answers))
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        _write(page.with_suffix(".json"), json.dumps(answers[0] if len(answers) == 1 else answers, indent=2) + "\n")
-        _write(page, text)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"cannot write ({reason})", where=str(page), mend="Choose another --report") from None
-    return page
-
-
-def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as file:
-        file.write(text)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+    with writing(page):
+        write_whole(page.with_suffix(".json"), as_text(answers).encode())
+        write_whole(page, text.encode())
 
 
 def _page(found: Sequence[Verification], answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -88,7 +88,8 @@ def _archive(found: Verification, answer: Mapping[str, Any]) -> Iterator[str]:
     facts = {
         "Source": answer["source"].get("source", "not named"),
         "Frames": f"{answer['from']} to {answer['to']}",
-        "Start times": f"{answer['starts']} on {len(answer['days'])} days",
+        "Start times": f"{answer['starts']}, on {', '.join(_shortened(answer['days']))}",
+        "Ran on": "; ".join(f"{model}: {scores['ran_on']}" for model, scores in answer["models"].items()),
         "Intervals": answer["intervals"],
         "Digest": answer["archive_digest"],
     }
@@ -147,13 +148,12 @@ def _errors(answer: Mapping[str, Any]) -> Iterator[str]:
     rows = (
         [
             escape(model),
-            *("-" if scores[f"{name}_mean"] is None else f"{scores[f'{name}_mean']:.4g}" for name in ERRORS),
+            *(_of_any_size(scores[f"{name}_mean"]) for name in ERRORS),
             f"{scores['seconds_per_nowcast']:.2f}",
-            escape(scores["ran_on"]),
         ]
         for model, scores in answer["models"].items()
     )
-    yield from _table(["mean over leads", *ERRORS.values(), "s per nowcast", "ran on"], rows)
+    yield from _table(["mean over leads", *ERRORS.values(), "s per nowcast"], rows)
     yield "<p><small>B-MSE and B-MAE: HKO-7's weights, summed over a frame's pixels on the 0-1 scale. "
     yield f"SSIM: {escape(answer['ssim'])}. LPIPS: {escape(answer['lpips'])}. SSIM, PSNR and LPIPS are of the lead "
     yield "times that are pictured. Seconds are those of this run, with whatever else the machine did.</small></p>"
@@ -175,6 +175,14 @@ def _example(found: Verification, answer: Mapping[str, Any]) -> Iterator[str]:
             source = plots.picture(rain, north_up=found.archive.grid.north_up)
             yield f'<figure><img src="{source}" alt=""><figcaption>{escape(name)}</figcaption></figure>'
         yield "</div>"
+
+
+def _of_any_size(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _shortened(days: Sequence[str]) -> list[str]:
+    return [*days] if len(days) <= MOST_DAYS else [days[0], f"... ({len(days)} days)", days[-1]]
 
 
 def _thresholds(answer: Mapping[str, Any]) -> list[str]:
