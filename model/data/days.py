@@ -60,7 +60,7 @@ def _day(match: re.Match[str]) -> np.datetime64 | None:
         return None
 
 
-def check_apart(parts: Mapping[str, Days]) -> None:
+def check_apart(parts: Mapping[str, Days], where: str) -> None:
     """Refuse parts that share days.
 
     Raises:
@@ -73,7 +73,7 @@ def check_apart(parts: Mapping[str, Days]) -> None:
             more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
             raise InputError(
                 f"{len(shared)} days are both in {one} and in {other}: {named}{more}",
-                where="split",
+                where=where,
                 mend="Leave each day in one list: what is trained on cannot be a test",
             )
 
@@ -88,7 +88,7 @@ def read_split(root: Path) -> dict[str, Days]:
     if not folder.is_dir():
         return {}
     parts = {part: read_days(folder / f"{part}.txt") for part in PARTS}
-    check_apart(parts)
+    check_apart(parts, str(folder))
     return parts
 
 
@@ -98,7 +98,7 @@ def write_split(root: Path, parts: Mapping[str, Days]) -> None:
     Raises:
         InputError: two share a day, or they cannot be written.
     """
-    check_apart(parts)
+    check_apart(parts, str(root))
     made, old = root / f".{SPLIT}.new", root / f".{SPLIT}.old"
     with writing(root):
         for leftover in (made, old):

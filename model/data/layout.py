@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import InputError
-from model.readers.hko7 import FRAMES, MASKS
+from model.readers.hko7 import FRAMES, MASKS, static_mask
+from model.readers.source import Source
 
 STATIC_MASK: Final = "mask_dat.npz"
 TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3])[0-5]\d[0-5]\d\.png")
@@ -74,17 +73,11 @@ def read_static_mask(root: Path, shape: tuple[int, int]) -> NDArray[np.bool_] | 
     path = root / STATIC_MASK
     if not path.exists():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as members:
-            mask = np.asarray(members["exclude_mask"])
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"no exclude_mask can be read from it ({error})", where=str(path), mend="Copy it again, or take it out"
-        ) from None
+    mask = static_mask(Source(path=path, name=str(path)))
     if mask.shape != shape:
         raise InputError(
             f"its exclude_mask is {mask.shape}, the archive's frames are {shape}",
             where=str(path),
             mend="Take it out: it is of another radar",
         )
-    return mask.astype(np.bool_)
+    return mask

@@ -64,5 +64,5 @@ def listed_split(train: Path, valid: Path, test: Path) -> dict[str, Days]:
         InputError: a list cannot be read, or two share days.
     """
     parts = {part: read_days(path) for part, path in zip(PARTS, (train, valid, test), strict=True)}
-    check_apart(parts)
+    check_apart(parts, "--lists")
     return parts

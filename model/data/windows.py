@@ -173,14 +173,14 @@ class Region:
         min(1, mean of floor + gain (1 - exp(-R / scale))) over the pixels of the crop, by blocks of a quarter of it, of
         the newest context frame and the last frame; pixels without data and beyond the grid count 0.
         """
-        side = self.config.crop * coarsen
-        rows, columns = (
-            slice(*np.maximum(0, np.round((np.array([0, side]) + middle - side // 2) / self._block).astype(int)))
-            for middle in centre
-        )
-        frames = (run[self.config.context - 1], run[run != ABSENT][-1])
-        total = sum(float(self._worth_of(int(frame))[rows, columns].sum()) for frame in frames)
-        return min(1.0, total / len(frames) * (self._block / side) ** 2)
+        side, block = self.config.crop * coarsen, self._block
+        top, left = (middle - side // 2 for middle in centre)
+        # This runs for every window that is come upon, some fifty for each that is drawn: plain integers are fast.
+        rows = slice(max(0, round(top / block)), max(0, round((top + side) / block)))
+        columns = slice(max(0, round(left / block)), max(0, round((left + side) / block)))
+        frames = (int(run[self.config.context - 1]), int(run[run != ABSENT][-1]))
+        total = sum(float(self._worth_of(frame)[rows, columns].sum()) for frame in frames)
+        return min(1.0, total / len(frames) * (block / side) ** 2)
 
     def _worth_of(self, index: int) -> FloatArray:
         """Means over blocks of a frame of what a pixel adds to the probability; 0 in all of a damaged frame."""

@@ -89,7 +89,7 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
             if head.startswith(PNG_MAGIC):
                 images.append(source)
             elif head.startswith(ZIP_MAGIC):
-                static = _static_mask(source)
+                static = static_mask(source)
             else:
                 masks[_stamp(source.name)] = source
     archives: dict[Path, Archive | None] = {}
@@ -271,11 +271,17 @@ def _read_mask(mask: Source, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.frombuffer(data, np.bool_).reshape(shape)
 
 
-def _static_mask(source: Source) -> NDArray[np.bool_]:
-    with zipfile.ZipFile(source.path) as archive:
-        if "exclude_mask" not in members(archive):
-            raise NotARadarFile("it has no exclude_mask", mend=f"It holds {', '.join(members(archive))}")
-        mask = read_member(archive, "exclude_mask")
-    if mask.ndim != 2:
-        raise NotARadarFile(f"its exclude_mask has {mask.ndim} dimensions", mend=DAMAGED)
+def static_mask(source: Source) -> NDArray[np.bool_]:
+    """Where [y, x] the radar never sees: `exclude_mask` of `mask_dat.npz`.
+
+    Raises:
+        NotARadarFile: it is damaged, or has no such mask.
+    """
+    with reading(source, TITLE):
+        with zipfile.ZipFile(source.path) as archive:
+            if "exclude_mask" not in members(archive):
+                raise NotARadarFile("it has no exclude_mask", mend=f"It holds {', '.join(members(archive))}")
+            mask = read_member(archive, "exclude_mask")
+        if mask.ndim != 2:
+            raise NotARadarFile(f"its exclude_mask has {mask.ndim} dimensions", mend=DAMAGED)
     return mask.astype(np.bool_)

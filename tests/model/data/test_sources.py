@@ -10,8 +10,10 @@ from model.core.errors import InputError, TooFewFrames
 from model.core.grid import Grid
 from model.core.units import hko7_rain_rate_mm_h
 from model.data.archive import Archive, ArchiveWriter
+from model.data.days import write_split
+from model.data.frames import FrameCache
 from model.data.sources import Holdout, RadarWindows, source_from
-from model.data.windows import FrameCache, Region, WindowConfig
+from model.data.windows import ABSENT, Region, WindowConfig
 
 CONFIG = WindowConfig(crop=32, margin=8, context=3, leads=4, step_minutes=(5,), coarsen_chance=0.5, scale_db=0)
 START = np.datetime64("2020-06-01T23:00")
@@ -44,8 +46,8 @@ def test_held_out_windows_are_the_same_for_the_same_seed_and_of_every_archive(tm
 def test_a_long_archive_holds_out_its_end_and_a_short_one_its_east(tmp_path):
     long, short = archive(tmp_path / "a", 40), archive(tmp_path / "b", 12)
     source = RadarWindows([long, short], CONFIG, Holdout(), tmp_path / "cache")
-    trained = {index for run in source.train_regions[0].runs[5] for index in run}
-    unseen = {index for run in source.held_out_regions[0].runs[5] for index in run}
+    trained = set(source.train_regions[0].runs[5].ravel()) - {ABSENT}
+    unseen = set(source.held_out_regions[0].runs[5].ravel()) - {ABSENT}
     assert max(trained) < min(unseen)
     assert min(unseen) == 30
     assert source.train_regions[1].columns == (0, 77)
@@ -70,6 +72,46 @@ def test_provenance_names_archives_days_and_licence(tmp_path):
     assert provenance.digest == kept.digest()
     assert provenance.days == ("a 2020-06-01", "a 2020-06-02")
     assert provenance.sources == ("a test (none)",)
+
+
+def days(root):
+    """Four days of two hours each: 1, 2, 4 and 8 mm/h; the first two train, the third is valid, the last test."""
+    grid = Grid.regular(CRS.from_epsg(32650), shape=SHAPE, pixel_size=1000.0, centre=(500.0, 900.0))
+    with ArchiveWriter(root, grid, 5.0, {"source": "a test"}) as writer:
+        for day in range(4):
+            for index in range(24):
+                time = np.datetime64("2020-06-01T10:00") + np.timedelta64(1440 * day + 5 * index, "m")
+                writer.append(time, np.full(SHAPE, 2.0**day, np.float32))
+    june = [np.datetime64("2020-06-01") + day for day in range(5)]
+    write_split(
+        root, {"train": {june[0]: "1", june[1]: "2"}, "valid": {june[2]: "4"}, "test": {june[3]: "8", june[4]: ""}}
+    )
+    return Archive(root)
+
+
+def test_a_split_archive_trains_on_train_holds_out_valid_and_never_sees_test(tmp_path):
+    source = RadarWindows([days(tmp_path / "a")], CONFIG, Holdout(), tmp_path / "cache")
+    stream = source.training(np.random.default_rng(0), 4)
+    trained = [window for _ in range(5) for window in next(stream)]
+    held_out = [window for batch in source.held_out(0, 4, 20) for window in batch]
+    rain = [
+        {round(float(rate)) for window in windows for rate in hko7_rain_rate_mm_h(window.context)[window.context > 0]}
+        for windows in (trained, held_out)
+    ]
+    assert rain == [{1, 2}, {4}]
+    assert source.train_regions[0].cache is source.held_out_regions[0].cache
+
+
+def test_provenance_tells_the_days_of_a_split_and_the_digest_follows_it(tmp_path):
+    kept = days(tmp_path / "a")
+    provenance = RadarWindows([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    assert provenance.days == ("a 2020-06-01", "a 2020-06-02")
+    assert provenance.held_out_days == ("a 2020-06-03",)
+    parts = kept.parts()
+    write_split(kept.root, {**parts, "valid": parts["test"], "test": parts["valid"]})
+    changed = RadarWindows([Archive(kept.root)], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    assert changed.digest != provenance.digest
+    assert changed.held_out_days == ("a 2020-06-04",)
 
 
 def test_an_archive_that_is_too_short_is_named(tmp_path):
@@ -127,7 +169,7 @@ def test_fields_lie_where_the_rain_lies_at_its_times(tmp_path):
 
 
 def test_fields_with_lagrangian_windows_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="lagrangian=False"):
+    with pytest.raises(InputError, match="lagrangian=False"):
         RadarWindows([archive(tmp_path / "a", 20)], CONFIG, Holdout(), tmp_path / "cache", fields=("solar-time",))
 
 

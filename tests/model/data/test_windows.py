@@ -1,14 +1,18 @@
 """Training windows: found by time stamps, never across a gap, and seen along the motion."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pyproj import CRS
 
-from model.core.errors import TooFewFrames
+from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.grid import Grid
 from model.core.units import hko7_rain_rate_mm_h
-from model.data.archive import Archive, ArchiveWriter
-from model.data.windows import FrameCache, Region, WindowConfig, lagrangian_window
+from model.data.archive import Archive, ArchiveWriter, encode_frame
+from model.data.frames import FrameCache
+from model.data.layout import frame_path
+from model.data.windows import ABSENT, Region, WindowConfig, lagrangian_window
 
 CONFIG = WindowConfig(crop=48, margin=16, leads=6, step_minutes=(5, 10), coarsen_chance=0, scale_db=0)
 SHAPE = (96, 128)
@@ -38,8 +42,8 @@ def test_windows_are_runs_of_time_stamps(tmp_path):
     cache = FrameCache(archive(tmp_path / "a", range(0, 60, 5)), tmp_path / "cache")
     region = Region(cache, CONFIG)
     # 12 frames at 5 min: full windows of 4 + 6 start at 0, 5, 10; shorter ones down to 4 + 3 at 15, 20, 25.
-    assert [len(run) for run in region.runs[5]] == [10, 10, 10, 9, 8, 7]
-    assert [run[0] for run in region.runs[5]] == [0, 1, 2, 3, 4, 5]
+    assert [int((run != ABSENT).sum()) for run in region.runs[5]] == [10, 10, 10, 9, 8, 7]
+    assert [int(run[0]) for run in region.runs[5]] == [0, 1, 2, 3, 4, 5]
     # Every other frame: 4 + 3 frames span 60 min, and 55 are there.
     assert 10 not in region.runs
 
@@ -51,22 +55,161 @@ def test_a_gap_breaks_a_window(tmp_path):
         Region(cache, WindowConfig(step_minutes=(5,), context=4, min_leads=3, leads=6))
 
 
-def test_held_out_times_and_columns_are_never_drawn(tmp_path):
+def test_as_many_frames_in_a_row_may_be_missing_as_is_said(tmp_path):
+    # Frames at 0, 5, 20, 25, 30, 35 min: 10 and 15 are missing, and 40 and all after it.
+    minutes = [0, 5, 20, 25, 30, 35]
+    cache = FrameCache(archive(tmp_path / "a", minutes), tmp_path / "cache")
+    config = WindowConfig(
+        crop=48, margin=0, step_minutes=(5,), context=2, leads=4, min_leads=1, lagrangian=False, coarsen_chance=0
+    )
+    # Runs that break at a gap: 20-25-30-35, 25-30-35; each start needs two frames and one more: 20, 25.
+    assert Region(cache, config).runs[5].tolist() == [[2, 3, 4, 5, -1, -1], [3, 4, 5, -1, -1, -1]]
+    # One in a row is not enough for two that are missing.
+    assert len(Region(cache, replace(config, max_missing=1)).runs[5]) == 2
+    # Two: 0-5-x-x-20-25 is one window more. From 5 the newest context frame, at 10, would be a missing one. Windows
+    # from 30 and 35 have no lead left.
+    region = Region(cache, replace(config, max_missing=2))
+    assert region.runs[5].tolist() == [[0, 1, -1, -1, 2, 3], [2, 3, 4, 5, -1, -1], [3, 4, 5, -1, -1, -1]]
+    region.runs[5] = region.runs[5][:1]
+    window = region.draw(np.random.default_rng(0), 5)
+    known = np.isfinite(np.concatenate([window.context, window.target])).any(axis=(1, 2, 3))
+    assert known.tolist() == [True, True, False, False, True, True]
+
+
+def test_windows_that_are_warped_want_every_frame(tmp_path):
+    cache = FrameCache(archive(tmp_path / "a", range(0, 60, 5)), tmp_path / "cache")
+    with pytest.raises(InputError, match="lagrangian=False"):
+        Region(cache, replace(CONFIG, max_missing=2))
+
+
+def test_times_that_are_not_given_are_never_in_a_window(tmp_path):
     cache = FrameCache(archive(tmp_path / "a", range(0, 200, 5)), tmp_path / "cache")
-    early, late = Region(cache, CONFIG, minutes=(0, 100)), Region(cache, CONFIG, minutes=(100, 1e9))
-    assert max(max(run) for runs in early.runs.values() for run in runs) < 20
-    assert min(min(run) for runs in late.runs.values() for run in runs) >= 20
+    early, late = (Region(cache, CONFIG, times=cache.times[part]) for part in (slice(20), slice(20, None)))
+    assert max(runs.max() for runs in early.runs.values()) < 20
+    assert min(runs[runs != ABSENT].min() for runs in late.runs.values()) >= 20
 
 
 def test_held_out_columns_are_never_seen_not_even_across_the_border(tmp_path):
-    cache = FrameCache(archive(tmp_path / "a", range(0, 200, 5)), tmp_path / "cache")
-    cache.pixels = cache.pixels.copy()
-    cache.pixels[:, :, 64:] = 200  # 71 mm/h, which nothing west of it has
-    west = Region(cache, CONFIG, columns=(0, 64))
+    grid = Grid.regular(CRS.from_epsg(32650), shape=SHAPE, pixel_size=1000.0, centre=(0.0, 0.0))
+    frames = moving(12)
+    frames[:, :, 64:] = 71.0  # mm/h, which nothing west of it has
+    with ArchiveWriter(tmp_path / "a", grid, 5.0, {}) as writer:
+        for index, frame in enumerate(frames):
+            writer.append(START + np.timedelta64(5 * index, "m"), frame)
+    west = Region(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), CONFIG, columns=(0, 64))
     rng = np.random.default_rng(0)
-    drawn = [west.draw(rng, 5) for _ in range(100)]
+    drawn = [west.draw(rng, 5) for _ in range(60)]
     assert any(np.isnan(window.target[0]).any() for window in drawn)
     assert max(np.nanmax(array) for window in drawn for array in (window.context, window.target)) < 190 / 255
+
+
+def halves(root, dry_share=0.5, frames=4):
+    """An archive that is dry, but for 5 mm/h in the eastern part; its crops are 16 pixels wide."""
+    grid = Grid.regular(CRS.from_epsg(32650), shape=(64, 128), pixel_size=1000.0, centre=(0.0, 0.0))
+    rain = np.zeros(grid.shape, np.float32)
+    rain[:, round(128 * dry_share) :] = 5
+    with ArchiveWriter(root, grid, 5.0, {}) as writer:
+        for index in range(frames):
+            writer.append(START + np.timedelta64(5 * index, "m"), rain)
+    return Archive(root)
+
+
+NARROW = WindowConfig(
+    crop=16,
+    margin=0,
+    context=2,
+    leads=2,
+    min_leads=2,
+    step_minutes=(5,),
+    coarsen_chance=0,
+    scale_db=0,
+    lagrangian=False,
+    draw_floor=0.05,
+)
+
+
+def test_the_probability_of_a_window_is_that_of_its_rain(tmp_path):
+    region = Region(FrameCache(halves(tmp_path / "a"), tmp_path / "cache"), NARROW)
+    run = region.runs[5][0]
+    assert region.probability(run, (32, 24), 1) == pytest.approx(0.05)
+    # 5 mm/h is pixel 140, which is 4.96 mm/h: 1 - exp(-4.96) = 0.993, and the floor, are more than 1.
+    assert region.probability(run, (32, 100), 1) == 1
+    assert region.probability(run, (32, 64), 1) == pytest.approx(0.05 + 0.993 / 2, abs=1e-3)
+    # A quarter of this crop lies in the grid, and is dry.
+    assert region.probability(run, (0, 0), 1) == pytest.approx(0.05 / 4)
+
+
+def test_wet_windows_are_drawn_more_often_and_weights_undo_it(tmp_path):
+    # Seven eighths of the columns are dry.
+    region = Region(FrameCache(halves(tmp_path / "a", 0.875), tmp_path / "cache"), NARROW)
+    rng = np.random.default_rng(0)
+    drawn = [region.draw(rng, 5) for _ in range(500)]
+    wet = np.array([np.nanmean(window.context > 0) for window in drawn])
+    weights = np.array([window.weight for window in drawn])
+    assert wet.mean() > 0.4
+    # Over all centres an eighth is wet, and a little more at the eastern border, where half of a crop is beyond it.
+    every = [np.mean(np.arange(max(0, x - 8), min(128, x + 8)) >= 112) for x in range(128)]
+    assert np.average(wet, weights=weights) == pytest.approx(np.mean(every), abs=0.04)
+    assert weights.min() >= 1
+
+
+def test_a_damaged_frame_is_named_once_and_breaks_windows(tmp_path, caplog):
+    kept = halves(tmp_path / "a", frames=12)
+    path = frame_path(kept.root, kept.times[5])
+    path.write_bytes(path.read_bytes()[:50])
+    region = Region(FrameCache(kept, tmp_path / "cache"), NARROW)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        assert np.isfinite(region.draw(rng).context).any()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert f"1 so far: {path}: it is truncated, after 50 bytes. Import its file again" in told[0]
+    assert list(region.cache.damaged) == [5]
+
+
+def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path):
+    kept = halves(tmp_path / "a", frames=12)
+    path = frame_path(kept.root, kept.times[5])
+    path.write_bytes(path.read_bytes()[:50])
+    used, fresh = (Region(FrameCache(kept, tmp_path / "cache"), NARROW) for _ in range(2))
+    for seed in range(20):
+        used.draw(np.random.default_rng(seed))
+    one, other = (region.draw(np.random.default_rng(7)) for region in (used, fresh))
+    assert np.array_equal(one.context, other.context, equal_nan=True)
+    assert one.weight == other.weight
+
+
+def test_an_archive_without_data_draws_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.data.windows.TRIES", 100)
+    grid = Grid.regular(CRS.from_epsg(32650), shape=(64, 64), pixel_size=1000.0, centre=(0.0, 0.0))
+    with ArchiveWriter(tmp_path / "a", grid, 5.0, {}) as writer:
+        for index in range(4):
+            writer.append(START + np.timedelta64(5 * index, "m"), np.full((64, 64), np.nan, np.float32))
+    region = Region(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), NARROW)
+    with pytest.raises(NoData, match="hardly a pixel holds data"):
+        region.draw(np.random.default_rng(0))
+
+
+def test_frames_are_decoded_when_they_are_asked_for_and_kept(tmp_path):
+    kept = halves(tmp_path / "a", frames=3)
+    cache = FrameCache(kept, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.u8"))
+    first = np.array(cache.frame(0))
+    assert np.array_equal(first, kept.read_pixels(kept.times[0])[0])
+    assert len(list((tmp_path / "cache").rglob("*.u8"))) == 1
+    # Kept frames need no archive; and a frame that is imported anew is decoded anew.
+    assert np.array_equal(FrameCache(kept, tmp_path / "cache").frame(0), first)
+    with ArchiveWriter(kept.root, kept.grid, 5.0, {}) as writer:
+        writer.put(encode_frame(kept.times[0], np.full(kept.grid.shape, 20, np.float32)))
+    assert (cache.frame(0) == 175).all()  # 20 mm/h: 255 (10 log10 58.53 + 15.6 log10 20 + 10) / 70
+
+
+def test_frames_are_not_kept_on_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
+    kept = halves(tmp_path / "a", frames=3)
+    monkeypatch.setattr("model.data.frames.FREE_SHARE", 1.0)
+    cache = FrameCache(kept, tmp_path / "cache")
+    assert np.array_equal(cache.frame(1), kept.read_pixels(kept.times[1])[0])
+    assert not list((tmp_path / "cache").rglob("*.u8"))
 
 
 def test_in_the_lagrangian_frame_moving_rain_stands_still():

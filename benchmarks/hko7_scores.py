@@ -1,0 +1,111 @@
+"""HKO-7's public evaluation code and ours on the same random arrays: `python -m benchmarks.hko7_scores FOLDER`.
+
+FOLDER is a copy of https://github.com/sxjscience/HKO-7. Of it only `nowcasting/hko_evaluation.py`, the numba functions
+that it imports and their configuration are loaded; numba itself, the reader of its archive and SSIM are stood in for.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.verify.pair import Frame, Pair
+from model.verify.protocol import HKO7_FIXED
+from model.verify.scores import contingency, tables
+from model.verify.tally import ERRORS
+
+LEADS, SEQUENCES, SHAPE = 20, 3, (48, 40)
+SEED = 7
+CELLS = ("hits", "misses", "false_alarms", "correct_negatives")
+"""In the order of `model.verify.scores.tables`."""
+Array = NDArray[np.float64]
+
+
+def theirs(folder: Path) -> ModuleType:
+    """Their evaluation module."""
+    numba, iterator, ssim = (ModuleType(name) for name in ("numba", "nowcasting.hko_iterator", "msssim"))
+    numba.__dict__.update(
+        jit=lambda signature: lambda function: function,
+        **{kind: lambda *arguments: None for kind in ("float32", "float64", "int32", "boolean")},
+    )
+    iterator.__dict__["get_exclude_mask"] = lambda: np.zeros(SHAPE, np.uint8)
+    ssim.__dict__["_SSIMForMultiScale"] = None
+    stand_ins = {
+        "numba": numba,
+        "nowcasting.hko_iterator": iterator,
+        "nowcasting.helpers.msssim": ssim,
+    }
+    sys.modules.update(stand_ins)
+    sys.path.insert(0, str(folder))
+    np.int = int  # type: ignore[attr-defined]  # gone since NumPy 1.24
+    with patch("os.path.exists", return_value=True):  # its configuration looks for the archive
+        import_module("nowcasting.config")
+    return import_module("nowcasting.hko_evaluation")
+
+
+def random_arrays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Truth, in whole pixels, forecast and mask [lead, sequence, 1, y, x]: with heavy rain, and with missing frames."""
+    rng = np.random.default_rng(SEED)
+    shape = (LEADS, SEQUENCES, 1, *SHAPE)
+    truth = np.where(rng.random(shape) < 0.4, 0, rng.integers(0, 256, shape)).astype(np.float32) / np.float32(255)
+    forecast = np.clip(truth + rng.normal(0, 0.1, shape), 0, 1).astype(np.float32)
+    mask = rng.random(shape) < 0.77
+    mask[3, 1] = mask[4, 1] = False
+    return truth, forecast, mask
+
+
+def our_scores(truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, Array]:
+    """By our code, as `echocast verify --protocol hko7-fixed` sums them up."""
+    layout = HKO7_FIXED.layout([6.0 * (lead + 1) for lead in range(LEADS)], SHAPE)
+    sums = layout.empty(1)
+    for lead, sequence in np.ndindex(LEADS, SEQUENCES):
+        place = (lead, sequence, 0)
+        frames = [Frame.of_fraction(array[place], mask[place]) for array in (forecast, truth)]
+        layout.add(sums, 0, lead, Pair(forecast=frames[0], truth=frames[1], scored=mask[place]))
+    cells = tables(sums["classes"][0], layout.events)
+    errors = dict(zip(ERRORS, sums["errors"][0] / sums["sequences"][0], strict=True))
+    return {
+        **{name: cells[cell].T for name, cell in zip(CELLS, cells, strict=True)},
+        **{name: contingency(cells, name).T for name in ("pod", "far", "csi", "hss")},
+        "mse": errors["squared"],
+        "mae": errors["absolute"],
+        "b_mse": errors["balanced_squared"],
+        "b_mae": errors["balanced_absolute"],
+    }
+
+
+def their_scores(
+    module: ModuleType, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """By theirs, one sequence after the other."""
+    evaluation = module.HKOEvaluation(seq_len=LEADS, use_central=False)
+    for sequence in range(SEQUENCES):
+        one = slice(sequence, sequence + 1)
+        evaluation.update(gt=truth[:, one], pred=forecast[:, one], mask=mask[:, one])
+    names = ("pod", "far", "csi", "hss", "gss", "mse", "mae", "b_mse", "b_mae", "gdl")
+    scores = dict(zip(names, evaluation.calculate_stat(), strict=True))
+    return {**{name: getattr(evaluation, f"_total_{name}") for name in CELLS}, **scores}
+
+
+def main(folder: Path) -> None:
+    """Print the largest difference of each score."""
+    arrays = random_arrays()
+    mine, other = our_scores(*arrays), their_scores(theirs(folder), *arrays)
+    print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
+    print("| score | of size | largest difference | relative |\n|---|---|---|---|")
+    for name, value in mine.items():
+        difference = np.abs(value - np.asarray(other[name], np.float64))
+        size = np.abs(value).max()
+        print(f"| {name} | {size:.6g} | {difference.max():.2g} | {difference.max() / size:.1g} |")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m benchmarks.hko7_scores FOLDER (a copy of github.com/sxjscience/HKO-7)")
+    main(Path(sys.argv[1]))
