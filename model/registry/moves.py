@@ -22,6 +22,7 @@ from model.registry.promotion import promote as promote_model
 from model.registry.promotion import rollback as roll_back
 
 if TYPE_CHECKING:
+    from model.data.archive import Archive
     from model.registry.trial import Trial
 
 RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
@@ -36,6 +37,9 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
     multiple=True,
     required=True,
     help="An archive to try it on, with frames that it was not trained on; may be given several times.",
+)
+@click.option(
+    "--split", default="", help="Days of this part of the archives' split, or all; default: test, where there is one."
 )
 @click.option("--protocol", "protocol_name", default="nowcast-60", show_default=True, help="Of the verification.")
 @click.option(
@@ -52,6 +56,7 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
 def promote(
     reference: str,
     archives: tuple[Path, ...],
+    split: str,
     protocol_name: str,
     max_seconds: float | None,
     force: bool,
@@ -79,7 +84,7 @@ def promote(
         answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
         click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
         return
-    opened = [Archive(path) for path in archives]
+    opened = [_part(Archive(path), split) for path in archives]
     champion, note = ready_champion(catalog, fields)
     if note:
         click.echo(f"echocast: {note}", err=True)
@@ -96,6 +101,8 @@ def promote(
         )
     if not as_json:
         _print_gates(tried.gates, f"{info.reference} beside {tried.champion}, {tried.protocol}")
+    for reason_left_out in tried.damaged:
+        click.echo(f"a start time was left out: {reason_left_out}", err=True)
     moved = None
     try:
         if dry_run:
@@ -107,6 +114,12 @@ def promote(
             click.echo(json.dumps(_promotion(info.reference, tried, moved), indent=2))
     if not as_json:
         click.echo(_said(moved) if moved else f"{info.reference} passes; nothing was moved")
+
+
+def _part(archive: Archive, split: str) -> Archive:
+    """The days that a model is tried on."""
+    wanted = split or ("test" if "test" in archive.parts() else "all")
+    return archive if wanted == "all" else archive.only(wanted)
 
 
 def _promotion(reference: str, tried: Trial, moved: Move | None) -> dict[str, object]:

@@ -17,7 +17,7 @@ from model.core.errors import BadPackage, InputError
 from model.core.manifest import read_manifest, verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
-from model.data.archive import Archive
+from model.data.archive import Archive, DamagedFrame
 from model.registry.gates import HEAVY_MM_H, STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
 from model.runtime.load import load_predictor
 from model.runtime.predictor import Predictor, fitting_frames, nowcast
@@ -64,12 +64,16 @@ def ready_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, st
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What every gate found, beside which model, under which protocol, on which archives (as named -> digest)."""
+    """What every gate found, beside which model, under which protocol, on which archives (as named -> digest).
+
+    `damaged`: start times that were left out, for a frame of theirs cannot be read.
+    """
 
     gates: tuple[Gate, ...]
     champion: str
     protocol: str
     archives: Mapping[str, str]
+    damaged: tuple[str, ...] = ()
 
 
 def trial(
@@ -88,9 +92,11 @@ def trial(
     """
     report("parity", 0, 1)
     gates = [parity_gate(candidate.info)]
-    digests = {str(archive.root): archive.digest() for archive in archives}
+    damaged: list[str] = []
+    digests = {}
     for archive in archives:
-        name = str(archive.root)
+        name = f"{archive.root} ({archive.split})" if archive.split else str(archive.root)
+        digests[name] = archive.digest()
         gates.append(_latency(candidate, archive, protocol, max_seconds, name))
         unfit = _misfit(archive, protocol, champion.info)
         others = [] if unfit else [champion]
@@ -100,8 +106,9 @@ def trial(
             protocol,
             report=partial(report, f"verifying on {name}"),
         )
+        damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
-        gates += _marked(found) if _trained_on(candidate.info, digests[name]) else found
+        gates += _marked(found, _trained_on(candidate.info, archive))
     return Trial(gates=tuple(gates), champion=champion.info.reference, protocol=protocol.name, archives=digests)
 
 
@@ -160,7 +167,10 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
     limit = max_seconds if max_seconds is not None else STEP_SHARE * archive.step_minutes * 60
     leads = protocol.windows.lead_count(archive.step_minutes)
     seconds: list[float] = []
-    for sequence in _wet_sequences(archive, protocol, candidate.info.input_frames):
+    wanted = candidate.info.input_frames
+    for sequence in _sequences(archive, protocol, wanted):
+        if np.nan_to_num(sequence.last(wanted).rain_rate).max(initial=0) < DRY_RAIN_RATE_MM_H:
+            continue  # dry frames cost no model anything
         if not seconds:
             nowcast(sequence, candidate, leads)  # the first run also allocates
         begun = time.perf_counter()
@@ -173,38 +183,38 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
     return latency_gate(seconds, limit, name, about)
 
 
-def _wet_sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
-    """Frames that a forecast starts from, of start times with rain: dry frames cost no model anything."""
+def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
+    """Frames that forecasts start from; where one is damaged, there is none: the verification counts those."""
     context = protocol.windows.context(wanted)
     for window in protocol.windows.of(archive.times, archive.step_minutes, context):
-        sequence = protocol.rules.read(archive, window.context)
-        if np.nan_to_num(sequence.last(wanted).rain_rate).max(initial=0) >= DRY_RAIN_RATE_MM_H:
-            yield sequence
+        try:
+            yield protocol.rules.read(archive, window.context)
+        except DamagedFrame:
+            continue
 
 
 def _misfit(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
     """Why a model cannot be verified on an archive; '' where it can."""
     try:
-        context = protocol.windows.context(info.input_frames)
-        windows = protocol.windows.of(archive.times, archive.step_minutes, context)
-        first = next(iter(windows), None)
+        first = next(_sequences(archive, protocol, info.input_frames), None)
         if first is None:
             return f"it wants {info.input_frames} frames in a row"
-        fitting_frames(protocol.rules.read(archive, first.context), info)
+        fitting_frames(first, info)
     except InputError as error:
         return error.what
     return ""
 
 
-def _trained_on(info: ModelInfo, digest: str) -> bool:
-    """Whether the archive of that digest is among those that a package says it was trained on."""
+def _trained_on(info: ModelInfo, archive: Archive) -> str:
+    """How many of an archive's days a package says it was trained on; '' where none."""
     training = read_manifest(info.folder).training if info.folder else None
-    return training is not None and digest in training.data_digest.split("+")
+    days = {f"{archive.root.resolve().name} {day}" for day in archive.times.astype("datetime64[D]")}
+    common = days.intersection(training.days) if training else set()
+    return f"it was trained on {len(common)} of these {len(days)} days" if common else ""
 
 
-def _marked(gates: Sequence[Gate]) -> list[Gate]:
-    note = "it was trained on this archive"
-    return [gate.model_copy(update={"note": f"{gate.note}; {note}" if gate.note else note}) for gate in gates]
+def _marked(gates: Sequence[Gate], remark: str) -> list[Gate]:
+    return [gate.model_copy(update={"note": "; ".join(filter(None, (gate.note, remark)))}) for gate in gates]
 
 
 def _once(predictors: Sequence[Predictor]) -> list[Predictor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
@@ -57,6 +58,11 @@ def answer_of(found: Verification) -> dict[str, Any]:
         "lpips": "by AlexNet, of the HKO-7 pixel fraction" if found.has("lpips") else _why_no_lpips(),
         "models": {model: _model(found, model) for model in found.models},
     }
+
+
+def as_text(answers: Sequence[Mapping[str, Any]]) -> str:
+    """JSON of one answer, or of several as a list."""
+    return json.dumps(answers[0] if len(answers) == 1 else answers, indent=2) + "\n"
 
 
 def one_protocol(answers: Sequence[Mapping[str, Any]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model.core.catalog import catalog_with
 from model.data.archive import Archive
+from model.verify.answer import as_text
 from model.verify.models import predictor_of
 from model.verify.protocol import PROTOCOLS, Report
 from model.verify.protocol import verify as run_verification
+from model.verify.report import page_at, write_report
 from model.verify.table import tables
 from model.verify.verification import Verification
 
@@ -61,6 +62,7 @@ def verify(
     """
     catalog = catalog_with(packages)
     predictors = [predictor_of(name, catalog, fields) for name in models]
+    page = page_at(report) if report else None
     found: list[Verification] = []
     for folder in folders:
         archive = Archive(folder)
@@ -71,13 +73,11 @@ def verify(
         for start, reason in found[-1].damaged.items():
             click.echo(f"left out, start time {start}: {reason}", err=True)
     answers = [verification.as_json() for verification in found]
-    if report:
-        from model.verify.report import write_report
-
-        page = write_report(found, answers, report)
-        click.echo(f"{page}", err=True)
+    if page:
+        write_report(found, answers, page)
+        click.echo(str(page), err=True)
     if as_json:
-        click.echo(json.dumps(answers[0] if len(answers) == 1 else answers, indent=2))
+        click.echo(as_text(answers), nl=False)
         return
     console = Console()
     for answer in answers:

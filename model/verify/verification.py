@@ -128,9 +128,12 @@ class Verification:
     @property
     def note(self) -> str:
         """How the intervals were made."""
-        kind = f"blocks of {SHORT_BLOCK_HOURS} hours" if self.short_blocks else "days"
-        few = f", for there are only {len(self.days)} days" if self.short_blocks else ""
-        return f"95 % intervals: {RESAMPLES} draws with replacement of {self.blocks} {kind}{few}"
+        days = f"{len(self.days)} day{'s' if len(self.days) > 1 else ''}"
+        short = (
+            f"{self.blocks} block{'s' if self.blocks > 1 else ''} of {SHORT_BLOCK_HOURS} hours, for there is no more "
+        )
+        what = f"{short}than {days}" if self.short_blocks else days
+        return f"95 % intervals: {RESAMPLES} draws with replacement of {what}"
 
     @cached_property
     def _draws(self) -> Array:

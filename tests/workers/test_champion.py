@@ -15,6 +15,7 @@ from model.registry.promotion import rollback
 from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
 from tests.packages import GRAPH, copied, crown, damage, rewrite_manifest
 from workers.context import Context
+from workers.frames import frames_wanted
 from workers.nowcast import run
 
 
@@ -162,3 +163,11 @@ def test_a_promotion_while_a_job_runs_leaves_that_job_alone(
     run(job.id, replace(context, ledger=Promoting()))  # type: ignore[arg-type]
     done = ledger.get(job.id)
     assert (done.status, done.model_used, done.note) == (JobStatus.SUCCESSFUL, "mine@1", "")
+
+
+def test_a_feed_gives_enough_frames_for_every_model_that_auto_may_be(context: Context, packages: Path) -> None:
+    assert frames_wanted("auto", context.catalog) == 4
+    crown(copied(packages, "mine@1", input_frames=10))
+    assert [frames_wanted(name, context.catalog) for name in ("auto", "champion", "extrapolation")] == [10, 10, 3]
+    crown(copied(packages, "mine@2", input_frames=2))
+    assert [frames_wanted(name, context.catalog) for name in ("auto", "champion")] == [4, 2]

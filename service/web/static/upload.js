@@ -83,7 +83,7 @@ async function fillModels() {
   const select = at("model");
   const auto = models.find((model) => model.default);
   const summaries = new Map([["auto", autoWords(auto)]]);
-  for (const model of models) {
+  for (const model of models.filter((one) => one.data === "rain")) {
     const reference = `${model.name}@${model.version}`;
     const option = document.createElement("option");
     option.value = reference;

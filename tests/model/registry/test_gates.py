@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from model.core.aliases import Gate
+from model.data.archive import Archive, ArchiveWriter
+from model.data.synth import synthesise
 from model.registry.gates import csi_gate, extrapolation_gates, latency_gate, refusals, too_little
 from model.registry.trial import observed_events
 from model.verify.protocol import NOWCAST_60
@@ -17,33 +19,43 @@ Counts = tuple[int, int, int]
 """Hits, misses, false alarms of a block, at each lead."""
 
 
-def verification(models: Mapping[str, Mapping[float, list[Counts]]], leads: tuple[float, ...] = LEADS) -> Verification:
-    """Of the counts of each model, by the threshold that its rain is just above, by block."""
-    layout = NOWCAST_60.layout(leads, (64, 64))
-    blocks = len(next(iter(next(iter(models.values())).values())))
-    sums = {}
-    for model, by_threshold in models.items():
-        sums[model] = layout.empty(blocks)
-        classes = sums[model]["classes"]
-        for threshold, counts in by_threshold.items():
-            above = layout.events[NOWCAST_60.thresholds_mm_h.index(threshold)] + 1
-            for block, (hits, misses, false_alarms) in enumerate(counts):
-                classes[block, above, above] += hits
-                classes[block, 0, above] += misses
-                classes[block, above, 0] += false_alarms
-    return Verification(
-        protocol=NOWCAST_60,
-        layout=layout,
-        lead_minutes=leads,
-        days=tuple(f"2026-06-{day:02d}" for day in range(1, blocks + 1)),
-        blocks=blocks,
-        short_blocks=False,
-        starts=blocks,
-        pixel_size_m=(1000.0, 1000.0),
-        sums=sums,
-        variants=dict.fromkeys(models, "numpy"),
-        seconds_per_nowcast=dict.fromkeys(models, 1.0),
-    )
+@pytest.fixture(scope="module")
+def verification(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Verification]:
+    """Makes a verification of the counts of each model, by the threshold that its rain is just above, by block."""
+    storm = synthesise(frames=1, shape=(64, 64), step_minutes=10.0, seed=1)
+    root = tmp_path_factory.mktemp("archives") / "storms"
+    with ArchiveWriter(root, storm.grid, 10.0, {}) as writer:
+        writer.append(storm.times[0], storm.rain_rate[0])
+
+    def make(models: Mapping[str, Mapping[float, list[Counts]]], leads: tuple[float, ...] = LEADS) -> Verification:
+        layout = NOWCAST_60.layout(leads, (64, 64))
+        blocks = len(next(iter(next(iter(models.values())).values())))
+        sums = {}
+        for model, by_threshold in models.items():
+            sums[model] = layout.empty(blocks)
+            classes = sums[model]["classes"]
+            for threshold, counts in by_threshold.items():
+                above = layout.events[NOWCAST_60.thresholds_mm_h.index(threshold)] + 1
+                for block, (hits, misses, false_alarms) in enumerate(counts):
+                    classes[block, above, above] += hits
+                    classes[block, 0, above] += misses
+                    classes[block, above, 0] += false_alarms
+        return Verification(
+            protocol=NOWCAST_60,
+            layout=layout,
+            lead_minutes=leads,
+            days=tuple(f"2026-06-{day:02d}" for day in range(1, blocks + 1)),
+            blocks=blocks,
+            short_blocks=False,
+            starts=blocks,
+            archive=Archive(root),
+            sums=sums,
+            variants=dict.fromkeys(models, "numpy"),
+            weights={},
+            seconds_per_nowcast=dict.fromkeys(models, 1.0),
+        )
+
+    return make
 
 
 GOOD: list[Counts] = [(800, 100, 100), (400, 60, 40), (600, 50, 150), (900, 100, 50)]
@@ -52,7 +64,7 @@ UNSTEADY: list[Counts] = [(880, 20, 20), (250, 210, 40), (640, 10, 100), (700, 3
 """Better than GOOD on some days, worse on others; worse in sum."""
 
 
-def test_a_model_below_the_champion_on_every_day_is_refused_and_one_above_is_not():
+def test_a_model_below_the_champion_on_every_day_is_refused_and_one_above_is_not(verification):
     scored = verification({"new": {10.0: BAD}, "old": {10.0: GOOD}})
     gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
     assert gate.passed is False
@@ -63,7 +75,7 @@ def test_a_model_below_the_champion_on_every_day_is_refused_and_one_above_is_not
     assert csi_gate(scored, "old", "new", 10.0, "", "storms").passed is True
 
 
-def test_a_model_that_is_below_by_less_than_the_interval_passes():
+def test_a_model_that_is_below_by_less_than_the_interval_passes(verification):
     scored = verification({"new": {2.0: UNSTEADY}, "old": {2.0: GOOD}})
     gate = csi_gate(scored, "new", "old", 2.0, "", "storms")
     assert gate.passed is True
@@ -73,7 +85,7 @@ def test_a_model_that_is_below_by_less_than_the_interval_passes():
     assert gate.low < gate.value < 0 < gate.high
 
 
-def test_what_cannot_be_counted_is_not_passed_over_in_silence():
+def test_what_cannot_be_counted_is_not_passed_over_in_silence(verification):
     scored = verification({"new": {2.0: GOOD}, "old": {2.0: GOOD}})
     assert csi_gate(scored, "new", "old", 2.0, "", "storms").passed is True
     gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
@@ -81,7 +93,7 @@ def test_what_cannot_be_counted_is_not_passed_over_in_silence():
     assert refusals([gate]) == ["CSI at 10 mm/h beside old cannot be judged"]
 
 
-def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels():
+def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels(verification):
     plenty, once, few = [(90, 5, 5)] * 4, [(900, 50, 50), *[(0, 0, 0)] * 3], [(9, 1, 0)] * 4
     for counts, says in ((plenty, ""), (once, "5700 pixels in 1 blocks"), (few, "240 pixels in 4 blocks")):
         events = observed_events(verification({"new": {10.0: counts}}), "new")
@@ -90,7 +102,7 @@ def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels():
         assert bool(says) == bool(too_little(events[:, 3]))
 
 
-def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_both_leads():
+def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_both_leads(verification):
     weak_heavy = {0.5: GOOD, 10.0: BAD}
     models = {"new": weak_heavy, "still": {0.5: BAD, 10.0: GOOD}}
     gates = extrapolation_gates(verification(models), "new", "still", NOWCAST_60.thresholds_mm_h, "", "storms")
@@ -109,7 +121,7 @@ def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_bot
     assert [gate.passed for gate in equal] == [False] * 4
 
 
-def test_too_little_heavy_rain_and_leads_that_are_not_reached_are_said():
+def test_too_little_heavy_rain_and_leads_that_are_not_reached_are_said(verification):
     scored = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}}, leads=(15.0, 30.0, 45.0))
     gates = extrapolation_gates(scored, "new", "still", NOWCAST_60.thresholds_mm_h, "too dry", "storms")
     assert [(gate.passed, gate.note) for gate in gates] == [

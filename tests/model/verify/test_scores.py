@@ -156,7 +156,7 @@ def test_persistence_of_moving_rain_scores_what_its_geometry_says(band):
     assert found.starts == 2
     assert found.csi("persistence@1")[0, :5] == pytest.approx([4 / 6, 3 / 7, 2 / 8, 1 / 9, 0.0])
     assert found.days == ("2020-06-01",)
-    assert "1 blocks of 3 hours" in found.note
+    assert "of 1 block of 3 hours, for there is no more than 1 day" in found.note
 
 
 def test_an_archive_that_is_too_short_is_refused(band):

@@ -1,0 +1,200 @@
+"""The report's plots as inline SVG, which takes the page's colours, and its pictures of rain as PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.catalog import EXTRAPOLATION, PERSISTENCE
+from model.core.errors import MissingDependency
+from model.core.units import FloatArray
+from model.verify.answer import PYSTEPS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Answer = Mapping[str, Any]
+
+INK: Final = "#010203"
+"""Stands for the colour of the page's text, light or dark."""
+COLOURS: Final = ("#3b82d6", "#d9622b", "#a25bc9", "#c2417c", "#1a9aa8")
+BASELINE_COLOURS: Final = {PERSISTENCE.name: "#8a8f98", EXTRAPOLATION.name: "#2f9e5f", PYSTEPS: "#c9912a"}
+RAIN_FROM_MM_H: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+RAIN_COLOURS: Final = ("#a9cdea", "#6fa8dc", "#3d7fc4", "#1f57a0", "#f2c230", "#f08a1d", "#d7301f", "#8b1a5c")
+NO_DATA: Final = (128, 128, 128, 70)
+LARGEST_PICTURE: Final = 360
+
+
+def style_of(answer: Answer) -> dict[str, dict[str, Any]]:
+    """Colour and line of each model; baselines are dashed, and have colours of their own."""
+    networks = [model for model in answer["models"] if model.partition("@")[0] not in BASELINE_COLOURS]
+    styles = {model: {"color": COLOURS[place % len(COLOURS)], "ls": "-"} for place, model in enumerate(networks)}
+    for model in answer["models"]:
+        if model not in styles:
+            styles[model] = {"color": BASELINE_COLOURS[model.partition("@")[0]], "ls": "--"}
+    return styles
+
+
+def csi_by_lead(answer: Answer) -> str:
+    """CSI by lead time with its intervals, a panel for each threshold."""
+
+    def draw(axes: Sequence[Axes]) -> None:
+        for row, (threshold, axis) in enumerate(zip(answer["thresholds_mm_h"], axes, strict=True)):
+            for model, style in style_of(answer).items():
+                scores = answer["models"][model]
+                low, high = (_numbers(bound[row]) for bound in scores["csi_interval"])
+                axis.fill_between(answer["lead_minutes"], low, high, color=style["color"], alpha=0.15, lw=0)
+                axis.plot(answer["lead_minutes"], _numbers(scores["csi"][row]), label=model, **style)
+            axis.set(title=f"CSI at {threshold:g} mm/h", xlabel="lead time (min)", ylim=(0, None))
+
+    return _svg(draw, len(answer["thresholds_mm_h"]))
+
+
+def performance(answer: Answer) -> str:
+    """Performance diagram (Roebber 2009): POD over success ratio; CSI as curves, frequency bias as rays."""
+
+    def draw(axes: Sequence[Axes]) -> None:
+        (axis,) = axes
+        grid = np.linspace(0.01, 1, 200)
+        success, pod = np.meshgrid(grid, grid)
+        lines = axis.contour(
+            *(success, pod, 1 / (1 / success + 1 / pod - 1)),
+            np.arange(0.1, 1, 0.2),
+            colors=INK,
+            linewidths=0.5,
+            alpha=0.4,
+        )
+        axis.clabel(lines, fmt="CSI %.1f", fontsize=7)
+        for bias in (0.5, 1, 2):
+            axis.plot([0, min(1, 1 / bias)], [0, min(1, bias)], color=INK, lw=0.5, ls=":", alpha=0.6)
+            axis.text(min(0.99, 1 / bias), min(0.99, bias), f"bias {bias:g}", fontsize=7, ha="right", va="top")
+        for model, style in style_of(answer).items():
+            scores = answer["models"][model]
+            far, pods = (_numbers(scores[f"{name}_mean"]["value"]) for name in ("far", "pod"))
+            axis.plot(1 - far, pods, marker="o", ms=4, label=model, **style)
+            for x, y, threshold in zip(1 - far, pods, answer["thresholds_mm_h"], strict=True):
+                if np.isfinite(x) and np.isfinite(y):
+                    axis.annotate(f"{threshold:g}", (x, y), fontsize=6, xytext=(3, 3), textcoords="offset points")
+        axis.set(
+            title="Performance, mean over leads; by threshold (mm/h)",
+            xlabel="success ratio, 1 - FAR",
+            ylabel="POD",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
+
+    return _svg(draw, 1, width=5.2, height=4.6)
+
+
+def fss_by_window(answer: Answer) -> str:
+    """FSS, mean over leads, by the side of its window, a panel for each threshold."""
+
+    def draw(axes: Sequence[Axes]) -> None:
+        for row, (threshold, axis) in enumerate(zip(answer["thresholds_mm_h"], axes, strict=True)):
+            for model, style in style_of(answer).items():
+                found = answer["models"][model]["fss_mean"]
+                value, low, high = (_numbers(found[name][row]) for name in ("value", "low", "high"))
+                axis.fill_between(answer["fss_windows_km"], low, high, color=style["color"], alpha=0.15, lw=0)
+                axis.plot(answer["fss_windows_km"], value, marker=".", label=model, **style)
+            axis.set(title=f"FSS at {threshold:g} mm/h", xlabel="window (km)", xscale="log", ylim=(0, 1))
+
+    return _svg(draw, len(answer["thresholds_mm_h"]))
+
+
+def spectra(answer: Answer) -> str:
+    """Power of the forecasts over that of the truth, by wavelength, a panel for each lead that is looked at."""
+    leads = list(next(iter(answer["models"].values()))["spectrum"])
+
+    def draw(axes: Sequence[Axes]) -> None:
+        for lead, axis in zip(leads, axes, strict=True):
+            axis.axhline(1, color=INK, lw=0.5)
+            for model, style in style_of(answer).items():
+                shares = _numbers(answer["models"][model]["spectrum"][lead]["ratio"])
+                axis.plot(answer["spectrum_wavelength_km"], shares, label=model, **style)
+            axis.set(title=f"Power over the truth's, {lead} min", xlabel="wavelength (km)", xscale="log", yscale="log")
+
+    return _svg(draw, len(leads)) if leads else ""
+
+
+def reliability(answer: Answer) -> str:
+    """How often rain then reached a threshold, by the class of rain that was forecast; all leads."""
+
+    def draw(axes: Sequence[Axes]) -> None:
+        edges = answer["classes_from_mm_h"]
+        places = np.arange(len(edges))
+        for row, (threshold, axis) in enumerate(zip(answer["thresholds_mm_h"], axes, strict=True)):
+            axis.axvline(edges.index(threshold) - 0.5, color=INK, lw=0.5, ls=":")
+            for model, style in style_of(answer).items():
+                observed = _numbers(answer["models"][model]["reliability"]["observed"][row])
+                axis.plot(places, observed, marker=".", label=model, **style)
+            axis.set(title=f"Share that reached {threshold:g} mm/h", xlabel="forecast from (mm/h)", ylim=(0, 1))
+            axis.set_xticks(places[::2], [f"{edge:g}" for edge in edges[::2]])
+
+    return _svg(draw, len(answer["thresholds_mm_h"]))
+
+
+def picture(rain: FloatArray, *, north_up: bool) -> str:
+    """Rain [y, x] (mm h-1, NaN = no data) as a `data:` address of a PNG; dry is transparent."""
+    classes = sum((np.nan_to_num(rain) >= edge).astype(np.uint8) for edge in RAIN_FROM_MM_H)
+    palette = np.array([(0, 0, 0, 0), *(_rgba(colour) for colour in RAIN_COLOURS)], np.uint8)
+    image: NDArray[np.uint8] = palette[classes]
+    image[~np.isfinite(rain)] = NO_DATA
+    image = image if north_up else image[::-1]
+    shrink = max(1.0, max(rain.shape) / LARGEST_PICTURE)
+    size = (round(rain.shape[1] / shrink), round(rain.shape[0] / shrink))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    encoded = cv2.imencode(".png", cv2.cvtColor(small, cv2.COLOR_RGBA2BGRA))[1]
+    return f"data:image/png;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+
+
+def _rgba(colour: str) -> tuple[int, int, int, int]:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return red, green, blue, 255
+
+
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _svg(draw: Callable[[Sequence[Axes]], None], panels: int, *, width: float = 3.3, height: float = 2.7) -> str:
+    """One row of panels with one legend below, as SVG for a page."""
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependency(
+            "the package matplotlib is not installed",
+            where="--report",
+            mend="Install it with: pip install 'echocast[verify]'",
+        ) from None
+    inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+    look: dict[Any, Any] = dict.fromkeys(inks, INK)
+    look |= {"font.size": 9, "axes.titlesize": 9, "axes.grid": True, "grid.alpha": 0.15}
+    look |= {"svg.fonttype": "none", "svg.hashsalt": "echocast"}
+    with rc_context(look):
+        figure = Figure(figsize=(width * panels, height + 0.3), layout="constrained")
+        axes = [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
+        draw(axes)
+        for axis in axes:
+            axis.patch.set_alpha(0)
+            for side in (axis.xaxis, axis.yaxis):
+                if side.get_scale() == "log":
+                    side.set_major_formatter("{x:g}")
+                    side.set_minor_formatter("")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, 2 * panels), frameon=False, fontsize=8)
+        return _inline(figure)
+
+
+def _inline(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace(INK, "currentColor")

@@ -1,0 +1,183 @@
+"""`echocast verify` as a user runs it: tables, JSON, the page; and what bad input gets."""
+
+import json
+import subprocess
+import sys
+from html import escape
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from model.core.errors import InputError, MissingDependency
+from model.data.archive import Archive, ArchiveWriter, frame_path
+from model.data.synth import synthesise
+from model.export.card import _means
+from model.verify.answer import one_protocol
+from model.verify.cli import verify as command
+from model.verify.protocol import NOWCAST_60, verify
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Five hours of storms at 10 min, over midnight."""
+    storms = synthesise(frames=30, shape=(96, 112), step_minutes=10.0, seed=5)
+    root = tmp_path_factory.mktemp("verify") / "storms"
+    with ArchiveWriter(root, storms.grid, 10.0, {"source": "synthetic <storms>"}) as writer:
+        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
+            writer.append(time, rain)
+    return root
+
+
+def run(*words, columns=80):
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(command, [str(word) for word in words])
+
+
+def test_tables_fit_80_columns_and_hold_the_scores(archive):
+    found = verify(Archive(archive), [], NOWCAST_60)
+    result = run("--archive", archive)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    mean = np.nanmean(found.csi("extrapolation@1")[0])
+    row = next(line for line in result.stdout.splitlines() if "extrapolation@1" in line)
+    assert f"{mean:.3f}" in row
+    assert "…" not in result.stdout
+
+
+def test_json_is_what_the_verification_answers(archive):
+    result = run("persistence", "--archive", archive, "--json")
+    answer = json.loads(result.stdout)
+    assert list(answer["models"]) == ["persistence@1", "extrapolation@1"]
+    assert answer["protocol"] == "nowcast-60@1"
+    assert (answer["lead_minutes"], answer["fss_windows_px"][0]) == ([10.0, 20.0, 30.0, 40.0, 50.0, 60.0], 1)
+    assert answer["archive_digest"] == Archive(archive).digest()
+    scores = answer["models"]["extrapolation@1"]
+    for name in ("csi", "hss", "pod", "far", "bias"):
+        assert np.shape(scores[name]) == (4, 6)
+        assert np.shape(scores[f"{name}_interval"]) == (2, 4, 6)
+    low, mean, high = (scores["csi_mean"][name][0] for name in ("low", "value", "high"))
+    assert low <= mean <= high
+    assert answer["models"]["persistence@1"]["csi_ratio"]["extrapolation@1"]["value"][0] < 1
+    assert list(scores["spectrum"]) == ["30", "60"]
+    assert scores["reliability"]["observed"][0][-1] > scores["reliability"]["observed"][0][0]
+    assert scores["ssim"][0] is None
+    assert 0 < scores["ssim"][2] < 1
+
+
+def test_several_archives_have_tables_of_their_own(archive):
+    answers = json.loads(run("--archive", archive, "--archive", archive, "--json").stdout)
+    assert [answer["archive"] for answer in answers] == ["storms", "storms"]
+
+
+def test_the_page_needs_nothing_beside_it(archive, tmp_path):
+    result = run("--archive", archive, "--report", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "out/verification.html").read_text()
+    assert json.loads((tmp_path / "out/verification.json").read_text()) == json.loads(result.stdout)
+    assert "synthetic &lt;storms&gt;" in page
+    assert escape(NOWCAST_60.description) in page
+    assert json.loads(result.stdout)["archive_digest"] in page
+    assert page.count("<svg") == 5
+    assert page.count("data:image/png;base64,") == 6  # truth and two models, at 30 and 60 min
+    # Nothing is fetched: every address is in the page itself, or the name of a standard.
+    assert 'src="http' not in page
+    assert "<link" not in page
+    assert "<script" not in page
+
+
+def test_a_page_that_cannot_be_written_is_told(archive, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run("--archive", archive, "--report", tmp_path / "file" / "out")
+    assert isinstance(result.exception, InputError)
+    assert "Choose a folder that you may write to" in str(result.exception)
+
+
+def test_a_damaged_frame_leaves_its_start_times_out_and_is_named(archive, tmp_path):
+    import shutil
+
+    shutil.copytree(archive, tmp_path / "damaged")
+    whole = verify(Archive(archive), [], NOWCAST_60)
+    times = Archive(archive).times
+    path = frame_path(tmp_path / "damaged", times[4])
+    path.write_bytes(path.read_bytes()[:60])
+    result = run("--archive", tmp_path / "damaged", "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert 0 < answer["starts"] < whole.starts
+    assert answer["starts"] + len(answer["starts_left_out"]) == whole.starts
+    assert path.name in result.stderr
+
+
+def test_a_split_of_an_archive_that_has_none_is_told(archive):
+    result = run("--archive", archive, "--split", "test")
+    assert isinstance(result.exception, InputError)
+    assert "echocast archive split" in str(result.exception)
+
+
+def test_memory_does_not_grow_with_start_times(archive):
+    found = verify(Archive(archive), [], NOWCAST_60)
+    assert found.blocks < found.starts
+    assert all(values.shape[0] == found.blocks for sums in found.sums.values() for values in sums.values())
+
+
+def test_csi_difference_is_paired_and_signed(archive):
+    found = verify(Archive(archive), [], NOWCAST_60)
+    whole = found.csi_difference("extrapolation@1", "persistence@1", 0.5)
+    back = found.csi_difference("persistence@1", "extrapolation@1", 0.5)
+    at_30 = found.csi_difference("extrapolation@1", "persistence@1", 0.5, 30.0)
+    assert 0 < whole.low <= whole.value <= whole.high
+    assert (back.low, back.value, back.high) == pytest.approx((-whole.high, -whole.value, -whole.low))
+    assert at_30.value == pytest.approx(found.csi("extrapolation@1")[0, 2] - found.csi("persistence@1")[0, 2])
+    nothing = found.csi_difference("extrapolation@1", "extrapolation@1", 0.5)
+    assert (nothing.low, nothing.value, nothing.high) == (0, 0, 0)
+
+
+def test_two_protocols_are_never_put_in_one_table(archive, tmp_path):
+    answers = [{"protocol": "nowcast-60@1"}, {"protocol": "hko7-fixed@1"}]
+    with pytest.raises(InputError, match="two protocols are never put in one table: hko7-fixed@1, nowcast-60@1"):
+        one_protocol(answers)
+
+
+def test_the_card_has_means_with_intervals_and_ratios(archive):
+    answer = verify(Archive(archive), [], NOWCAST_60).as_json()
+    answer["models"]["mine@1"] = {**answer["models"]["persistence@1"], "weights_sha256": "0" * 64}
+    lines = list(_means(answer))
+    extrapolation = answer["models"]["extrapolation@1"]["csi_mean"]
+    cell = "{:.3f} ({:.3f} to {:.3f})".format(*(extrapolation[name][0] for name in ("value", "low", "high")))
+    assert any(line.startswith("| extrapolation@1 | " + cell) for line in lines)
+    assert any(line.startswith("| mine@1 / extrapolation@1 | ") for line in lines)
+    assert not any(line.startswith("| persistence@1 / ") for line in lines)
+
+
+def test_pysteps_runs_in_a_process_of_its_own(archive):
+    pytest.importorskip("pysteps", reason="pysteps is not installed")
+    from model.runtime.predictor import nowcast
+    from model.verify.lucas_kanade import LucasKanade
+    from model.verify.rules import WhereAllHoldData
+
+    kept = Archive(archive)
+    sequence = WhereAllHoldData().read(kept, kept.times[:4])
+    forecast = nowcast(sequence, LucasKanade(), 3).rain_rate
+    truth = kept.read(kept.times[4])
+    assert forecast.shape == (3, 96, 112)
+    known = np.isfinite(forecast[0])
+    # Nearer to what came than the newest frame is.
+    assert np.abs(forecast[0] - truth)[known].mean() < np.abs(sequence.rain_rate[-1] - truth)[known].mean()
+
+
+def test_pysteps_that_is_not_installed_is_told(monkeypatch):
+    from importlib.metadata import PackageNotFoundError
+
+    from model.verify import lucas_kanade
+
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(lucas_kanade, "distribution_version", absent)
+    with pytest.raises(MissingDependency, match="pip install pysteps"):
+        lucas_kanade.LucasKanade()
+
+
+def test_verification_needs_no_torch():
+    code = "import sys, model.verify.cli, model.verify.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

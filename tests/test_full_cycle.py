@@ -1,0 +1,143 @@
+"""From synthetic storms to a champion that a running service uses, and back: all real, each step by its command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service import cli
+from tests.packages import GRAPH, damage
+
+WAIT_SECONDS = 120
+"""Generous: a slow machine is not a failure."""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def echocast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Exit code, stdout and stderr of `echocast WORDS`."""
+    monkeypatch.setenv("ECHOCAST_THREADS", "1")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """What the service and its processes wrote on stderr."""
+    return []
+
+
+@pytest.fixture
+def client(tmp_path: Path, log: list[str]) -> Iterator[httpx.Client]:
+    """A client of `echocast serve` with everything embedded, which runs throughout."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(tmp_path / "data")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, "ECHOCAST_THREADS": "1"},
+    )
+    assert process.stderr is not None
+    lines = iter(process.stderr)
+    reader = threading.Thread(target=log.extend, args=(lines,))
+    try:
+        url = next(found[1] for line in lines if (found := re.search(r"serves (http://\S+)", line)))
+        reader.start()
+        with httpx.Client(base_url=url, timeout=WAIT_SECONDS) as client:
+            yield client
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+            if reader.ident is not None:
+                reader.join(5)
+            process.stderr.close()
+
+
+def nowcast_of(client: httpx.Client, frames: Path) -> dict[str, Any]:
+    """Ask for a nowcast by the default, `auto`, and return its status when it is done."""
+    answer = client.post("/v1/nowcasts", files={"files": (frames.name, frames.read_bytes())}, data={"steps": "3"})
+    assert answer.status_code == 202, answer.text
+    until = time.monotonic() + WAIT_SECONDS
+    while (status := client.get(answer.headers["location"]).json())["status"] in ("accepted", "running"):
+        assert time.monotonic() < until, status
+        time.sleep(0.1)
+    assert status["status"] == "successful", status["problem"]
+    found: dict[str, Any] = status
+    return found
+
+
+def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
+    echocast: Run, client: httpx.Client, log: list[str], tmp_path: Path
+) -> None:
+    def done(*words: object) -> str:
+        code, out, err = echocast(*words)
+        assert code == 0, err
+        return out
+
+    archive, run, packages, frames = (tmp_path / name for name in ("storms", "run", "data/packages", "now.nc"))
+    scene = ("--size", 64, "--step", 10, "--weather", "convective")
+    done("archive", "synth", frames, "--frames", 5, "--seed", 8, *scene)
+    done("archive", "synth", archive, "--frames", 60, "--seed", 3, *scene)
+    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.1"
+
+    done("train", "ms-predrnn-tiny", "--archive", archive, "--out", run, "--iterations", 5)
+    done("export", run, "--out", packages, "--name", "storms", "--version", 1)
+    scores = json.loads(done("verify", "storms", "--archive", archive, "--packages", packages, "--json"))
+    assert "storms@1" in json.dumps(scores)
+
+    promote = ("models", "promote", "storms@1", "--archive", archive, "--packages", packages)
+    code, out, err = echocast(*promote)
+    assert code == 2, "after five iterations it is no better than what runs"
+    assert "FAIL" in out
+    assert re.search(r"storms@1: not promoted, \d+ of the gates' comparisons refuse it: ", err)
+    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.1"
+
+    said = done(*promote, "--force", "--reason", "shows the cycle")
+    assert said.splitlines()[-1] == "champion: storms@1 (was none), against the gates: shows the cycle"
+    status = nowcast_of(client, frames)
+    assert (status["model_asked"], status["model_used"], status["note"]) == ("auto", "storms@1", "")
+    models = {model["name"]: model for model in client.get("/v1/models").json()["models"]}
+    assert (models["storms"]["aliases"], models["storms"]["default"]) == (["champion"], True)
+
+    damage(packages / "storms" / "1" / GRAPH)
+    status = nowcast_of(client, frames)
+    why = f"the champion storms@1 cannot be used: file {GRAPH} does not match its digest"
+    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.1", why)
+    until = time.monotonic() + WAIT_SECONDS
+    while not any(why in line for line in log):
+        assert time.monotonic() < until, "the worker's log does not say so"
+        time.sleep(0.1)
+
+    assert "champion: none (was storms@1)" in done("models", "rollback", "--packages", packages)
+    status = nowcast_of(client, frames)
+    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.1", "")
+    history = json.loads((packages / "aliases.json").read_text())["history"]
+    assert [(move["action"], move["forced"]) for move in history] == [("promote", True), ("rollback", False)]
+    assert [gate["gate"] for gate in history[0]["gates"] if gate["passed"] is not True]
