@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
-from model.core.errors import InputError, TooFewFrames
+import numpy as np
+
+from model.core.errors import InputError, MissingDependency, TooFewFrames
 from model.core.manifest import WEIGHTS, read_manifest
 from model.core.sequence import FrameSequence
-from model.core.units import FloatArray
+from model.core.units import FloatArray, hko7_rain_rate_mm_h
 from model.data.archive import Archive, DamagedFrame
 from model.metrics import least_float32
 from model.runtime.baselines import Extrapolation, Persistence
@@ -33,7 +37,8 @@ class Protocol:
     """What is forecast from where, which pixels count, and what an event is.
 
     `reliability_mm_h`: edges of the classes of forecast rain rate for reliability. `fss_windows`: sides in pixels.
-    `look_minutes`: lead times of SSIM, PSNR, the spectrum and the pictures.
+    `look_minutes`: lead times of SSIM, PSNR, the spectrum and the pictures. `rolling`: packages are fine-tuned on what
+    has been seen, before each forecast.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Protocol:
     reliability_mm_h: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0)
     fss_windows: tuple[int, ...] = (1, 5, 9, 17, 33, 65)
     look_minutes: tuple[float, ...] = (30.0, 60.0)
+    rolling: bool = False
 
     @property
     def class_edges_mm_h(self) -> tuple[float, ...]:
@@ -88,7 +94,17 @@ HKO7_FIXED: Final = Protocol(
         "counts pooled over all clips, by lead, and scores averaged over the 20 leads"
     ),
 )
-PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType({"nowcast-60": NOWCAST_60, "hko7-fixed": HKO7_FIXED})
+HKO7_ONLINE: Final = replace(
+    HKO7_FIXED,
+    name="hko7-online@1",
+    rolling=True,
+    description=HKO7_FIXED.description.replace("its fixed setting", "its online setting")
+    + "; before each forecast a network is fine-tuned by one step on the newest clip whose frames have all been seen "
+    "(AdaGrad, rate 1e-4, B-MSE + B-MAE, gradients clipped to a norm of 50)",
+)
+PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
+    {"nowcast-60": NOWCAST_60, "hko7-fixed": HKO7_FIXED, "hko7-online": HKO7_ONLINE}
+)
 
 
 def with_baselines(predictors: Sequence[Predictor]) -> list[Predictor]:
@@ -113,6 +129,8 @@ def verify(
         InputError: a model does not fit the archive, or the archive the protocol.
     """
     predictors = with_baselines(predictors)
+    if protocol.rolling:
+        predictors = list(map(_rolling, predictors))
     wanted = protocol.windows.context(max(predictor.info.input_frames for predictor in predictors))
     lead_count = protocol.windows.lead_count(archive.step_minutes)
     windows = list(protocol.windows.of(archive.times, archive.step_minutes, wanted))
@@ -137,6 +155,9 @@ def verify(
     )
     damaged: dict[str, str] = {}
     for done, window in enumerate(windows, start=1):
+        if protocol.rolling:
+            with suppress(DamagedFrame):  # no lesson, then
+                run.learn(windows[: done - 1])
         try:
             run.add(window, blocks.index(block_of(window.start, short=short)))
         except DamagedFrame as error:
@@ -161,6 +182,26 @@ def verify(
         damaged=damaged,
         example=run.example,
     )
+
+
+def _rolling(predictor: Predictor) -> Predictor:
+    """The predictor, so that it learns where it is a package.
+
+    Raises:
+        MissingDependency: PyTorch is not installed.
+    """
+    if predictor.info.folder is None:
+        return predictor
+    try:
+        from model.runtime.onnx import OnnxPredictor
+        from model.verify.rolling import Rolling
+    except ModuleNotFoundError:
+        raise MissingDependency(
+            "networks are fine-tuned with PyTorch, which is not installed",
+            where="protocol",
+            mend="Install it with: pip install 'echocast[train]'",
+        ) from None
+    return Rolling(predictor) if isinstance(predictor, OnnxPredictor) else predictor
 
 
 def _weights_of(predictors: Sequence[Predictor]) -> dict[str, str]:
@@ -198,6 +239,23 @@ class _Run:
                 example.add(name, lead, pair)
         if self.example is None or example.wetness > self.example.wetness:
             self.example = example
+
+    def learn(self, before: Sequence[Window]) -> None:
+        """Fine-tune on the newest clip that has been seen whole: its leads are what was read of the clips after it.
+
+        As in HKO-7's benchmark there must be as many clips before as a clip has frames read in it, one after the other.
+        """
+        needed = 1 + self.layout.leads // len(before[-1].context) if before else 0
+        clips = before[-needed:]
+        if not before or len(clips) < needed or any(a.leads[0] != b.context[0] for a, b in pairwise(clips)):
+            return
+        rules = self.protocol.rules
+        context = rules.read(self.archive, clips[0].context)
+        truths = [rules.truth(self.archive, valid) for valid in clips[0].leads]
+        future = np.stack([np.where(counts, hko7_rain_rate_mm_h(p), np.float32(np.nan)) for p, counts in truths])
+        for predictor in self.predictors:
+            if learn := getattr(predictor, "learn", None):
+                learn(context.rain_rate, future, self.archive.step_minutes)
 
     def _forecast(self, predictor: Predictor, sequence: FrameSequence) -> FloatArray:
         begun = time.perf_counter()

@@ -1,0 +1,89 @@
+"""Networks that are fine-tuned while they are scored: the online setting of HKO-7's benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from model.core.errors import InputError
+from model.core.units import FloatArray, hko7_fraction
+from model.losses import balanced_loss
+from model.nets.forecaster import Forecaster, Frames, load_forecaster
+from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
+from model.runtime.onnx import Observed, OnnxPredictor, padding
+
+LEARNING_RATE: Final = 1e-4
+EPSILON: Final = 1e-6
+LARGEST_GRADIENT: Final = 50.0
+"""HKO-7's own settings: AdaGrad, gradients clipped by their norm."""
+
+
+class Rolling(OnnxPredictor):
+    """A package on torch, which learns. What it learns is gone with this object: the package stays as it is.
+
+    Raises:
+        InputError: its network reads exogenous fields.
+        BadPackage: see OnnxPredictor.
+    """
+
+    def __init__(self, predictor: OnnxPredictor) -> None:
+        super().__init__(predictor.info)
+        if predictor.info.folder is None or self.manifest.fields:
+            raise InputError(
+                "networks that read exogenous fields are not fine-tuned",
+                where=predictor.info.reference,
+                mend="Leave that model out",
+            )
+        self.net = load_forecaster(predictor.info.folder)
+        self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)
+        self.session = _TorchSession(self.net)  # type: ignore[assignment]  # run() is all that forecast() calls
+        self.variant = "torch on CPU, fine-tuned as it goes"
+
+    def learn(self, context: FloatArray, future: FloatArray, step_minutes: float) -> float:
+        """One step on frames [time, y, x] (mm h-1, NaN = does not count) that have all been seen; the loss before it.
+
+        B-MSE + B-MAE, summed over a frame, as HKO-7's; along the context's motion where the network's frame is Lagrangian.
+        """
+        context = context[-self.info.input_frames :]
+        if self.manifest.frame_of_reference == "lagrangian":
+            motion = estimate_motion(context)
+            goals = trajectories(-motion, len(future))
+            future = np.stack([advect(frame, goal) for frame, goal in zip(future, goals, strict=True)])
+            context = to_newest(context, motion)
+        seen, truth = (self._frames(frames) for frames in (context, future))
+        self.net.train()
+        self.optimiser.zero_grad()
+        answer = self.net(Frames(*seen, torch.tensor([step_minutes])), len(future))
+        loss = balanced_loss(answer, *truth, reduce="sum")
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), LARGEST_GRADIENT)
+        self.optimiser.step()
+        self.net.eval()
+        return float(loss.detach())
+
+    def _frames(self, rain: FloatArray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fractions and what is known, [1, t, 1, y, x] each, padded to the network's stride."""
+        fraction = hko7_fraction(rain)
+        known = np.isfinite(fraction)
+        pad = padding(rain.shape[1:], self.manifest.stride)
+        planes = (np.where(known, fraction, np.float32(0)), known.astype(np.float32))
+        data, held = (torch.from_numpy(np.pad(plane, pad)[None, :, None]) for plane in planes)
+        return data, held
+
+
+class _TorchSession:
+    """A network as `model.runtime.onnx.GraphSession` runs a graph, in one piece."""
+
+    def __init__(self, net: Forecaster) -> None:
+        self.net = net
+
+    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
+        """See GraphSession.run; the ceiling is of the answers only, not of what it reads of them."""
+        data, known = (torch.from_numpy(np.ascontiguousarray(part))[None] for part in (observed.data, observed.known))
+        with torch.inference_mode():
+            answer = self.net(Frames(data, known, torch.tensor([observed.step_minutes])), leads)
+        yield from np.minimum(answer[0].numpy(), np.float32(ceiling))
