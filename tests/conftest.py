@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from service import cli
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -35,3 +38,24 @@ def _no_data_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         for name in ("ECHOCAST_PACKAGES", "ECHOCAST_DATA_DIR"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def echocast(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, stdout and stderr of `echocast WORDS`, run in this process."""
+    monkeypatch.setenv("ECHOCAST_THREADS", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -55,7 +55,8 @@ class Normalisation(Frozen):
 
 
 class Training(Frozen):
-    """What the weights come from. `held_out`: their scores on the held-out part, which chose them."""
+    """What the weights come from. `held_out`: their scores on the held-out part, which chose them: of `held_out_days`
+    where whole days were held out, else of a part of `days`."""
 
     data_digest: str
     days: tuple[str, ...]
@@ -64,6 +65,7 @@ class Training(Frozen):
     recipe: dict[str, Any]
     software: str
     held_out: dict[str, float] = {}
+    held_out_days: tuple[str, ...] = ()
 
 
 class LayerProfile(Frozen):

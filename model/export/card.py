@@ -46,7 +46,13 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
         yield f"- Trained on: {'; '.join(training.sources)}."
         if training.days:
-            yield f"- Days: {', '.join(training.days)}. Part of each was held out to choose the weights."
+            chosen_on = ", ".join(training.held_out_days)
+            apart = (
+                f"The weights were chosen on {chosen_on}"
+                if chosen_on
+                else "Part of each was held out to choose the weights"
+            )
+            yield f"- Days: {', '.join(training.days)}. {apart}."
         yield f"- Data digest (SHA-256 of each archive): `{training.data_digest}`."
     yield f"- Licence: {manifest.licence}.\n"
     thresholds = [key.removeprefix("csi_") for key in training.held_out if key.startswith("csi_")] if training else []

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from model.core.errors import InputError
-from model.data.archive import Archive
 from model.export.run import build_package
 
 
@@ -22,13 +21,6 @@ from model.export.run import build_package
 )
 @click.option("--name", required=True, help="What the model is to be called here.")
 @click.option("--version", required=True)
-@click.option(
-    "--archive",
-    "archives",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="What the run was trained on, where it did not keep it.",
-)
 @click.option(
     "--scores",
     type=click.Path(path_type=Path),
@@ -47,7 +39,6 @@ def export(
     out: Path,
     name: str,
     version: str,
-    archives: tuple[Path, ...],
     scores: tuple[Path, ...],
     field_files: tuple[Path, ...],
 ) -> None:
@@ -64,7 +55,6 @@ def export(
         out,
         name=name,
         version=version,
-        archives=[Archive(path) for path in archives],
         scores=answers,
         field_files=field_files,
     )

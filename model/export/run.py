@@ -14,7 +14,6 @@ import torch
 
 from model.core.errors import InputError
 from model.core.manifest import DataKind, Score, TimeStepRange, Training
-from model.data.archive import Archive
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster
@@ -31,7 +30,6 @@ def build_package(
     *,
     name: str,
     version: str,
-    archives: Sequence[Archive],
     scores: Sequence[Mapping[str, Any]] = (),
     field_files: Sequence[Path] = (),
 ) -> Path:
@@ -54,7 +52,7 @@ def build_package(
         **_described(trained),
         "name": name,
         "version": version,
-        "training": _training(run, trained, archives),
+        "training": _training(run, trained),
         "scores": tuple(_scores_of(answers)),
     }
     return write_package(trained.net, described, out, scores=answers, field_files=field_files)
@@ -120,13 +118,11 @@ def _read_run(run: Path) -> TrainedRun:
         for key, value in scores.items()
         if key not in ("iteration", "loss", "seconds") and isinstance(value, int | float)
     }
-    # Of a run that began before its kind was kept, the scores tell: CSI is of rain.
-    by_scores: DataKind = "rain" if any(name.startswith("csi_") for name in held_out) else "frames"
     return TrainedRun(
         net=net.eval(),
         iteration=iteration,
         held_out=held_out,
-        kind=_kept_of(run).get("kind", by_scores),
+        kind=_provenance(run)["kind"],
         recipe=recipe,
         name=recipe["name"],
         windows=WindowConfig(**recipe["windows"]),
@@ -134,10 +130,9 @@ def _read_run(run: Path) -> TrainedRun:
     )
 
 
-def _kept_of(run: Path) -> dict[str, Any]:
-    """What the run kept of its data; nothing where it is of an older version."""
-    kept = run / PROVENANCE
-    return dict(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else {}
+def _provenance(run: Path) -> dict[str, Any]:
+    """What the run kept of its data."""
+    return dict(json.loads((run / PROVENANCE).read_text(encoding="utf-8")))
 
 
 def _described(trained: TrainedRun) -> dict[str, Any]:
@@ -160,42 +155,19 @@ def _described(trained: TrainedRun) -> dict[str, Any]:
     }
 
 
-def _training(run: Path, trained: TrainedRun, archives: Sequence[Archive]) -> Training:
-    """What the weights come from: as the run kept it; of a run that kept nothing, by the archives.
-
-    Raises:
-        InputError: the archives are others than the run kept.
-    """
-    kept = _kept_of(run)
-    digest = "+".join(archive.digest() for archive in archives)
-    if archives and kept and digest != kept["digest"]:
-        raise InputError(
-            "the run was trained on other data than these archives",
-            where=str(run),
-            mend="Leave --archive out: the run knows what it was trained on",
-        )
-    if not kept:
-        days = tuple(
-            sorted({f"{archive.root.name} {str(time)[:10]}" for archive in archives for time in archive.times})
-        )
-        sources = tuple(_source_of(archive) for archive in archives)
-    else:
-        digest, days, sources = kept["digest"], tuple(kept["days"]), tuple(kept["sources"])
+def _training(run: Path, trained: TrainedRun) -> Training:
+    """What the weights come from, as the run kept it."""
+    kept = _provenance(run)
     return Training(
-        data_digest=digest,
-        days=days,
-        sources=sources,
+        data_digest=kept["digest"],
+        days=tuple(kept["days"]),
+        held_out_days=tuple(kept["held_out_days"]),
+        sources=tuple(kept["sources"]),
         iterations=trained.iteration,
         recipe=trained.recipe,
         software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
         held_out=trained.held_out,
     )
-
-
-def _source_of(archive: Archive) -> str:
-    source = archive.attributes.get("source", archive.root.name)
-    licence = archive.attributes.get("licence")
-    return f"{source} ({licence})" if licence else source
 
 
 def _of_these_weights(answer: Mapping[str, Any], reference: str, weights_sha256: str) -> Mapping[str, Any]:

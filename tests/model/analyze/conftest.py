@@ -1,7 +1,6 @@
 """Small networks, and packages and runs of them."""
 
 import json
-import sys
 from dataclasses import asdict
 
 import pytest
@@ -12,7 +11,6 @@ from model.core.manifest import WEIGHTS, Manifest, TimeStepRange, sha256_of, wri
 from model.nets.forecaster import ForecasterConfig, forecaster
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
-from service import cli
 
 CONTEXT = 3
 
@@ -77,24 +75,8 @@ def training_run(tmp_path):
         recipe = {"name": "tiny", "forecaster": asdict(net.config), "windows": {"context": CONTEXT}}
         (folder / "recipe.json").write_text(json.dumps(recipe))
         (folder / "log.jsonl").write_text(json.dumps({"iteration": 7, "mse": 0.5}) + "\n")
+        (folder / "provenance.json").write_text(json.dumps({"kind": "frames"}))
         torch.save({"ema": net.state_dict(), "iteration": 7}, folder / "best.pt")
         return folder
 
     return make
-
-
-@pytest.fixture
-def echocast(capsys, monkeypatch):
-    """Exit code, stdout and stderr of `echocast WORDS`."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run

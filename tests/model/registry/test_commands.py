@@ -19,33 +19,9 @@ from model.data.archive import ArchiveWriter
 from model.data.synth import convective, synthesise
 from model.registry.promotion import NotPromoted, promote
 from model.registry.trial import Trial, parity_gate
-from service import cli
 from tests.packages import GRAPH, copied, crown, rewrite_manifest
 
 Echocast = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ECHOCAST_THREADS", "1")
-    monkeypatch.setenv("COLUMNS", "200")
-
-
-@pytest.fixture
-def echocast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Echocast:
-    """Exit code, stdout and stderr of `echocast WORDS`."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def write_archive(folder: Path, weaken: float = 1.0) -> Path:
