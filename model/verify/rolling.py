@@ -46,7 +46,7 @@ class Rolling(OnnxPredictor):
     def learn(self, context: FloatArray, future: FloatArray, step_minutes: float) -> float:
         """One step on frames [time, y, x] (mm h-1, NaN = does not count) that have all been seen; the loss before it.
 
-        B-MSE + B-MAE, summed over a frame, as HKO-7's; along the context's motion where the network's frame is Lagrangian.
+        B-MSE + B-MAE, summed over a frame, as HKO-7's; along the context's motion where its frame is Lagrangian.
         """
         context = context[-self.info.input_frames :]
         if self.manifest.frame_of_reference == "lagrangian":

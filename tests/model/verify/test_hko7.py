@@ -5,6 +5,7 @@ import pytest
 
 from model.core.errors import IrregularTimeStep
 from model.data.archive import Archive, ArchiveWriter
+from model.data.days import write_split
 from model.metrics import balanced_weights, pixel_threshold
 from model.runtime.baselines import Persistence
 from model.verify.protocol import HKO7_FIXED, verify
@@ -74,7 +75,7 @@ def test_scores_by_hand(pixel_archive):
     counts[2, 0], exclude[3, 0] = 0, 1
     frames = {6 * frame: now if frame < 5 else then for frame in range(25)}
     del frames[6 * 24]  # the last lead: read as 0, nothing of it counts
-    archive = pixel_archive(frames, masks={6 * frame: counts * (then != 70) for frame in range(5, 24)}, exclude=exclude)
+    archive = pixel_archive(frames, masks={6 * frame: counts for frame in range(5, 24)}, exclude=exclude)
 
     found = verify(archive, [Persistence()], HKO7_FIXED)
     name = "persistence@1"
@@ -93,6 +94,16 @@ def test_scores_by_hand(pixel_archive):
     assert errors["b_mae"][:19] == pytest.approx(2 * 30 * (q - p) + 2 * 30 * q + 2 * p, rel=1e-5)
     assert errors["mse"][:19] == pytest.approx(2 * (q - p) ** 2 + 2 * q**2 + 2 * p**2, rel=1e-5)
     assert errors["b_mse"][19] == errors["mae"][19] == 0
+
+
+def test_only_the_days_of_a_split_are_walked(pixel_archive):
+    archive = pixel_archive({6 * frame: DRY for frame in range(480)})  # two days of 240 frames
+    first, second = np.unique(archive.times.astype("datetime64[D]"))
+    write_split(archive.root, {"train": {first: "1.0"}, "valid": {}, "test": {second: "1.0"}})
+    # A day of 240 frames: clips from 0, 5, .. 215, and one from 220 whose last five are missing does not count.
+    clips = windows(Archive(archive.root).only("test"))
+    assert len(clips) == 44
+    assert {str(clip.start)[:10] for clip in clips} == {str(second)}
 
 
 def test_another_time_step_is_refused(tmp_path, grid):
