@@ -94,3 +94,27 @@ def test_true_frames_are_read_where_they_are_asked_for(name):
     assert torch.allclose(free, alone, atol=1e-6)
     assert torch.allclose(taught, one_step, atol=1e-6)
     assert (taught - free).abs().max() > 1e-5
+
+
+def test_activation_checkpointing_gives_the_same_gradients_from_less_memory(name):
+    net = network(name).train()
+    if not isinstance(net, RecurrentForecaster):
+        pytest.skip("a whole-sequence network has no time steps to compute again")
+
+    def gradient():
+        """All gradients as one vector, and how many bytes were kept for them."""
+        sizes = []
+        net.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.nbytes) or x, lambda x: x):
+            unrolled = net.unroll(frames(net, batch=2), CONTEXT, LEADS)
+        loss = (unrolled.frames - 0.5).square().sum()
+        if net.stack.decouple is not None:
+            loss = loss + decoupling_loss(unrolled.increments, net.stack.decouple)
+        loss.backward()
+        return torch.cat([p.grad.flatten() for p in net.parameters()]), sum(sizes)
+
+    whole, kept = gradient()
+    net.checkpointed = True
+    again, kept_then = gradient()
+    assert torch.allclose(again, whole, rtol=1e-4, atol=1e-5 * whole.abs().max())
+    assert kept_then < 0.35 * kept
