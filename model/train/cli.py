@@ -161,21 +161,22 @@ def _train(
                 say=console.say,
             )
         except Stopped as stopped:
-            _end(stopped, console)
+            _end(stopped, console, joined)
     if joined.main:
         package = f"echocast export {out} --out ./packages --name NAME --version 1"
         click.echo(f"Best weights in {best}. Make a package of them: {package}")
 
 
-def _end(stopped: Stopped, console: Console) -> NoReturn:
+def _end(stopped: Stopped, console: Console, joined: Ranks) -> NoReturn:
     words = sys.argv[1:]
     for index in reversed(range(len(words))):
         if words[index] == "--init":
             del words[index : index + 2]
         elif words[index].startswith("--init=") or words[index] == "--resume":
             del words[index]
+    how = "Go on with" if joined.world == 1 else "Go on with torchrun as before, and"
     console.say(
-        f"Stopped after iteration {stopped.iteration}. Go on with: echocast {shlex.join(words)} --resume"
+        f"Stopped after iteration {stopped.iteration}. {how}: echocast {shlex.join(words)} --resume"
         if stopped.iteration
         else "Stopped before the first iteration: nothing to go on with"
     )

@@ -61,7 +61,7 @@ def stopped_after(iteration, out, **options):
     assert caught.value.signal == signal.SIGINT
 
 
-@pytest.mark.parametrize("iteration", [1, 5, 6, 7, 11, 12])
+@pytest.mark.parametrize("iteration", [1, 6, 11, 12])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(iteration, whole, tmp_path):
     stopped_after(iteration, tmp_path / "run")
     assert tiny.kept(tmp_path / "run", LAST)["iteration"] == iteration
@@ -77,7 +77,7 @@ def test_a_run_may_be_stopped_again_and_again(whole, tmp_path):
     is_as(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize(("every", "minutes", "last"), [(3, 10.0, 9), (None, 0.0, 9), (None, 10.0, 6)])
+@pytest.mark.parametrize(("every", "minutes", "last"), [(3, 10.0, 9), (None, 0.0, 9)])
 def test_checkpoints_come_without_validations(every, minutes, last, whole, tmp_path):
     def interrupt(iteration, told):
         if iteration == 10 and "loss" in told:
