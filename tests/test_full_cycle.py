@@ -17,31 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
-from service import cli
 from tests.packages import GRAPH, damage
 
 WAIT_SECONDS = 120
 """Generous: a slow machine is not a failure."""
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def echocast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Exit code, stdout and stderr of `echocast WORDS`."""
-    monkeypatch.setenv("ECHOCAST_THREADS", "1")
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture
@@ -107,7 +88,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     done("archive", "synth", archive, "--frames", 60, "--seed", 3, *scene)
     assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.1"
 
-    done("train", "ms-predrnn-tiny", "--archive", archive, "--out", run, "--iterations", 5)
+    done("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", run, "--iterations", 5)
     done("export", run, "--out", packages, "--name", "storms", "--version", 1)
     scores = json.loads(done("verify", "storms", "--archive", archive, "--packages", packages, "--json"))
     assert "storms@1" in json.dumps(scores)

@@ -26,7 +26,7 @@ def _ms_predrnn_rain(hidden: int) -> ForecasterConfig:
 def ms_predrnn() -> Recipe:
     """The shipped rain-ms-predrnn: ST-LSTM at scales 1, 1/2, 1/4, 1/4, 1/2, 1 of 4 x 4 patches, in Lagrangian frame."""
     return Recipe(
-        name="ms-predrnn",
+        name="rain-ms-predrnn",
         forecaster=_ms_predrnn_rain(hidden=32),
         windows=WindowConfig(scale_db=3.0),
         loss=RainLoss(csi_weight=0.4),
@@ -41,7 +41,7 @@ def ms_predrnn_conditioned() -> Recipe:
     fields = ("solar-time", "season")
     return replace(
         ms_predrnn(),
-        name="ms-predrnn-conditioned",
+        name="rain-ms-predrnn-conditioned",
         forecaster=replace(_ms_predrnn_rain(hidden=32), fields=planes_of(fields)),
         windows=WindowConfig(scale_db=3.0, lagrangian=False),
         fields=fields,
@@ -51,7 +51,7 @@ def ms_predrnn_conditioned() -> Recipe:
 def ms_predrnn_eulerian() -> Recipe:
     """The shipped network with frames as they are, to be compared with."""
     base = ms_predrnn()
-    return replace(base, name="ms-predrnn-eulerian", windows=replace(base.windows, lagrangian=False))
+    return replace(base, name="rain-ms-predrnn-eulerian", windows=replace(base.windows, lagrangian=False))
 
 
 def tau(*, lagrangian: bool = True) -> Recipe:
@@ -60,7 +60,7 @@ def tau(*, lagrangian: bool = True) -> Recipe:
     net = SimVPConfig(translator="tau", frames=4, hidden=16, translator_hidden=96, translator_layers=4)
     return replace(
         base,
-        name="tau" if lagrangian else "tau-eulerian",
+        name="rain-tau" if lagrangian else "rain-tau-eulerian",
         forecaster=ForecasterConfig(net=net),
         windows=replace(base.windows, lagrangian=lagrangian),
     )
@@ -69,7 +69,7 @@ def tau(*, lagrangian: bool = True) -> Recipe:
 def ms_predrnn_tiny() -> Recipe:
     """Minutes on two cores, for tests and first tries; not for use."""
     return Recipe(
-        name="ms-predrnn-tiny",
+        name="rain-ms-predrnn-tiny",
         forecaster=_ms_predrnn_rain(hidden=8),
         windows=WindowConfig(crop=64, margin=32, leads=6, coarsen_chance=0.0),
         loss=RainLoss(csi_weight=0.5),
@@ -151,12 +151,12 @@ def _mnist_small_recipes() -> dict[str, Callable[[], Recipe]]:
 
 RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
     {
-        "ms-predrnn": ms_predrnn,
-        "ms-predrnn-conditioned": ms_predrnn_conditioned,
-        "ms-predrnn-eulerian": ms_predrnn_eulerian,
-        "ms-predrnn-tiny": ms_predrnn_tiny,
-        "tau": tau,
-        "tau-eulerian": partial(tau, lagrangian=False),
+        "rain-ms-predrnn": ms_predrnn,
+        "rain-ms-predrnn-conditioned": ms_predrnn_conditioned,
+        "rain-ms-predrnn-eulerian": ms_predrnn_eulerian,
+        "rain-ms-predrnn-tiny": ms_predrnn_tiny,
+        "rain-tau": tau,
+        "rain-tau-eulerian": partial(tau, lagrangian=False),
         **_mnist_small_recipes(),
         "mnist-tau": partial(mnist_tau, "mnist-tau", divergence=0.1),
         "mnist-tau-plain": partial(mnist_tau, "mnist-tau-plain", divergence=0.0),

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,24 +14,7 @@ from model.data.synth import synthesise
 from model.train.files import BEST, ITERATIONS, LAST, NAN_BATCH, PREVIOUS, RECIPE
 from model.train.loop import Conduct, train
 from model.train.recipe import Optimiser
-from service import cli
 from tests.model.train import tiny
-
-
-@pytest.fixture
-def echocast(monkeypatch, capsys):
-    """Exit code, stdout and stderr of `echocast WORDS`."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +34,26 @@ def archive_of(folder, step_minutes, frames=20):
 
 def test_a_recipe_of_other_steps_than_the_archives_says_both(tmp_path, echocast):
     archive = archive_of(tmp_path / "archive", 10.0)
-    words = ("train", "ms-predrnn-tiny", "--archive", archive, "--set", "windows.step_minutes=2,4,5,6")
+    words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--set", "windows.step_minutes=2,4,5,6")
     code, _, err = echocast(*words, "--out", tmp_path / "runs/run")
     assert code == 2
     assert err == (
-        f"echocast: {archive}: its frames are 10 min apart, and the recipe ms-predrnn-tiny is for steps of 2, 4, 5, 6 "
-        "min. Choose another recipe, or --set windows.step_minutes=10\n"
+        f"echocast: {archive}: its frames are 10 min apart, and the recipe rain-ms-predrnn-tiny is for steps of 2, "
+        "4, 5, 6 min. Choose another recipe, or --set windows.step_minutes=10\n"
     )
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_archive_of_too_few_frames_says_so(tmp_path, echocast):
     archive = archive_of(tmp_path / "archive", 5.0, frames=4)
-    code, _, err = echocast("train", "ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
     assert code == 2
     assert "4 frames, the recipe wants at least 7" in err
     assert not (tmp_path / "run").exists()
 
 
 def test_fields_for_a_recipe_that_reads_none_are_refused(tmp_path, echocast):
-    words = ("train", "ms-predrnn-tiny", "--archive", "x", "--fields", tmp_path, "--out", tmp_path / "run")
+    words = ("train", "rain-ms-predrnn-tiny", "--archive", "x", "--fields", tmp_path, "--out", tmp_path / "run")
     code, _, err = echocast(*words)
     assert code == 2
     assert "reads no exogenous fields. Leave it out" in err
@@ -88,8 +70,8 @@ def test_an_unknown_recipe_is_answered_in_a_short_line(echocast):
 def test_recipes_are_listed_and_shown(echocast):
     code, out, _ = echocast("train", "--list")
     assert code == 0
-    assert "ms-predrnn-tiny" in out
-    code, out, _ = echocast("train", "ms-predrnn", "--show", "--batch", "3", "--set", "optimiser.clip_norm=none")
+    assert "rain-ms-predrnn-tiny" in out
+    code, out, _ = echocast("train", "rain-ms-predrnn", "--show", "--batch", "3", "--set", "optimiser.clip_norm=none")
     assert code == 0
     assert {"batch=3", "optimiser.clip_norm=none", "loss=RainLoss"} <= set(out.splitlines())
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -10,29 +9,11 @@ import torch
 import xarray as xr
 
 from model.core.manifest import verify_package
-from service import cli
-
-
-def echocast(capsys, monkeypatch, *words):
-    """Exit code, stdout and stderr of `echocast WORDS`."""
-    monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as end:
-        code = end.code or 0
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cycle")
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    return lambda *words: echocast(capsys, monkeypatch, *words)
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +28,14 @@ def archive(folder):
     return folder / "archive"
 
 
-def test_the_whole_cycle(run, archive, folder):
-    code, out, err = run("train", "ms-predrnn-tiny", "--archive", archive, "--out", folder / "run", "--iterations", 20)
+def test_the_whole_cycle(echocast, archive, folder):
+    code, out, err = echocast(
+        "train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", folder / "run", "--iterations", 20
+    )
     assert code == 0, err
     assert "best.pt" in out
 
-    code, out, err = run(
+    code, out, err = echocast(
         *("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "1"),
         *("--archive", archive),
     )
@@ -61,7 +44,7 @@ def test_the_whole_cycle(run, archive, folder):
     assert manifest.training is not None
     assert manifest.training.sources == ("synthetic storms",)
 
-    code, out, err = run(
+    code, out, err = echocast(
         "verify", "mine", "extrapolation", "--archive", archive, "--packages", folder / "packages", "--json"
     )
     assert code == 0, err
@@ -71,7 +54,7 @@ def test_the_whole_cycle(run, archive, folder):
     assert 0 < answer["models"]["mine@1"]["csi"][0][0] <= 1
     (folder / "scores.json").write_text(out)
 
-    code, out, err = run(
+    code, out, err = echocast(
         *("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "2"),
         *("--archive", archive, "--scores", folder / "scores.json"),
     )
@@ -85,12 +68,12 @@ def test_the_whole_cycle(run, archive, folder):
     answer["models"]["mine@1"]["weights_sha256"] = "0" * 64
     (folder / "others.json").write_text(json.dumps(answer))
     words = ("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "3")
-    code, out, err = run(*words, "--archive", archive, "--scores", folder / "others.json")
+    code, out, err = echocast(*words, "--archive", archive, "--scores", folder / "others.json")
     assert code == 2
     assert "of other weights" in err
 
     storms = sorted((archive / "radarPNG").rglob("*.png"))[:5]
-    code, out, err = run(
+    code, out, err = echocast(
         *("nowcast", *storms, "--packages", folder / "packages", "--model", "mine@2", "--steps", 3),
         *("--out", folder / "n.nc", "--json"),
     )
@@ -101,51 +84,51 @@ def test_the_whole_cycle(run, archive, folder):
         assert np.isfinite(nowcast["rainfall_rate"].values).any()
 
 
-def test_a_version_never_changes(run, folder):
-    code, _, err = run("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "1")
+def test_a_version_never_changes(echocast, folder):
+    code, _, err = echocast("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "1")
     assert code == 2
     assert "versions never change" in err
 
 
-def test_a_run_is_not_overwritten_but_resumed(run, archive, folder):
-    words = ("train", "ms-predrnn-tiny", "--archive", archive, "--out", folder / "run")
-    code, _, err = run(*words, "--iterations", 25)
+def test_a_run_is_not_overwritten_but_resumed(echocast, archive, folder):
+    words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", folder / "run")
+    code, _, err = echocast(*words, "--iterations", 25)
     assert code == 2
     assert "--resume" in err
-    code, _, err = run(*words, "--iterations", 25, "--resume")
+    code, _, err = echocast(*words, "--iterations", 25, "--resume")
     assert code == 0, err
     kept = torch.load(folder / "run/last.pt", weights_only=True)
     assert kept["iteration"] == 25
 
 
-def test_a_run_of_another_recipe_is_not_resumed(run, archive, folder):
+def test_a_run_of_another_recipe_is_not_resumed(echocast, archive, folder):
     shutil.copytree(folder / "run", folder / "other")
     words = ("--archive", archive, "--out", folder / "other", "--resume")
-    code, _, err = run("train", "ms-predrnn", *words)
+    code, _, err = echocast("train", "rain-ms-predrnn", *words)
     assert code == 2
-    assert "name was ms-predrnn-tiny, is ms-predrnn" in err
-    code, _, err = run("train", "ms-predrnn-tiny", *words, "--batch", 3, "--iterations", 30)
+    assert "name was rain-ms-predrnn-tiny, is rain-ms-predrnn" in err
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", *words, "--batch", 3, "--iterations", 30)
     assert code == 2
     assert "another recipe: batch was 2, is 3. " in err
 
 
-def test_training_without_an_archive_says_how_to_make_one(run, folder):
-    code, _, err = run("train", "ms-predrnn-tiny", "--archive", folder / "nowhere", "--out", folder / "x")
+def test_training_without_an_archive_says_how_to_make_one(echocast, folder):
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--archive", folder / "nowhere", "--out", folder / "x")
     assert code == 2
     assert "echocast archive import" in err
     assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", [(), ("--data", "moving-mnist", "--archive", "x")])
-def test_training_wants_archives_or_a_data_set(run, folder, words):
-    code, _, err = run("train", "ms-predrnn-tiny", *words, "--out", folder / "y")
+def test_training_wants_archives_or_a_data_set(echocast, folder, words):
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", *words, "--out", folder / "y")
     assert code == 2
     assert "either --archive (once or more), or --data" in err
     assert err.count("\n") == 1
 
 
-def test_a_recipe_for_rain_is_refused_other_frames(run, folder):
-    code, _, err = run("train", "ms-predrnn-tiny", "--data", "moving-mnist", "--out", folder / "y")
+def test_a_recipe_for_rain_is_refused_other_frames(echocast, folder):
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--data", "moving-mnist", "--out", folder / "y")
     assert code == 2
     assert "its loss is of rain" in err
 
@@ -158,12 +141,12 @@ def test_training_lowers_the_loss(archive, folder):
     from model.train.loop import train
     from model.train.recipes import ms_predrnn_tiny
 
-    class SameWindows(RadarWindows):  # windows differ more than 60 iterations can lower the loss
+    class SameWindows(RadarWindows):  # windows differ more than 120 iterations can lower the loss
         def training(self, rng, batch):
             return super().training(np.random.default_rng(0), batch)
 
     losses = []
-    recipe = replace(ms_predrnn_tiny(), iterations=60, batch=4)
+    recipe = replace(ms_predrnn_tiny(), iterations=120, batch=4)
     train(
         recipe,
         SameWindows([Archive(archive)], recipe.windows, recipe.holdout, folder / "cache"),

@@ -62,7 +62,17 @@ def test_the_command_line_is_one_of_two_ranks_too(archive, project, tmp_path):
     words = ("--batch", 2, "--iterations", 2, "--set", "validation_windows=4", "--set", "forecaster.net.hidden=4")
     said = torchrun(
         project,
-        *("-m", "service.cli", "train", "ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run", *words),
+        *(
+            "-m",
+            "service.cli",
+            "train",
+            "rain-ms-predrnn-tiny",
+            "--archive",
+            archive,
+            "--out",
+            tmp_path / "run",
+            *words,
+        ),
     )
     assert said.count("Best weights in") == 1
     assert len(tiny.losses(tmp_path / "run")) == 2

@@ -14,7 +14,6 @@ from model.core.errors import InputError
 from model.train.files import BEST, DAMAGED, ITERATIONS, LAST, LOG, PREVIOUS
 from model.train.loop import Conduct, train
 from model.train.stop import Stop, Stopped
-from service import cli
 from tests.model.train import tiny
 
 
@@ -116,22 +115,11 @@ def started(out, *words):
     return process
 
 
-def echocast(monkeypatch, capsys, *words):
-    """Exit code, stdout and stderr of `echocast WORDS`."""
-    monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as end:
-        code = end.code or 0
-    return code, *capsys.readouterr()
-
-
-def on_to_the_end(out, iterations, monkeypatch, capsys):
+def on_to_the_end(out, iterations, echocast):
     """Resume a run, and see that it is then as one of so many iterations that nothing interrupted."""
     words = ("train", "mnist-predrnn-v2", *tiny.WORDS, *STEADY, "--iterations", iterations)
     for run, more in ((out, ["--resume"]), (out.with_name("unbroken"), [])):
-        code, _, err = echocast(monkeypatch, capsys, *words, "--out", run, *more)
+        code, _, err = echocast(*words, "--out", run, *more)
         assert code == 0, err
     assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, iterations + 1))
     assert tiny.losses(out) == tiny.losses(out.with_name("unbroken"))
@@ -139,7 +127,7 @@ def on_to_the_end(out, iterations, monkeypatch, capsys):
     assert tiny.same(tiny.kept(out, LAST), tiny.kept(out.with_name("unbroken"), LAST))
 
 
-def test_a_killed_run_goes_on_without_a_step_in_its_curve(tmp_path, monkeypatch, capsys):
+def test_a_killed_run_goes_on_without_a_step_in_its_curve(tmp_path, echocast):
     out = tmp_path / "run"
     process = started(out, "--checkpoint-every", "4")
     process.kill()
@@ -149,11 +137,11 @@ def test_a_killed_run_goes_on_without_a_step_in_its_curve(tmp_path, monkeypatch,
     reached = tiny.lines(out)[-1]["iteration"]
     with (out / ITERATIONS).open("a") as log:
         log.write(f'{{"iteration": {reached + 1}, "los')  # as a kill may cut it
-    on_to_the_end(out, reached + 3, monkeypatch, capsys)
+    on_to_the_end(out, reached + 3, echocast)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, monkeypatch, capsys):
+def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, echocast):
     out = tmp_path / "run"
     process = started(out)
     process.send_signal(number)
@@ -165,7 +153,7 @@ def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, monkey
     assert said.startswith(f"Stopped after iteration {done}. Go on with: echocast train mnist-predrnn-v2 ")
     assert said.endswith("--iterations 100000 --resume")
     if number == signal.SIGINT:
-        on_to_the_end(out, done + 2, monkeypatch, capsys)
+        on_to_the_end(out, done + 2, echocast)
 
 
 def test_a_second_signal_ends_at_once():

@@ -38,7 +38,7 @@ def recipe(name="mnist-predrnn-v2", **changes):
 
 def rain_recipe(**changes):
     """A rain recipe for windows of a small archive."""
-    base = RECIPES["ms-predrnn-tiny"]()
+    base = RECIPES["rain-ms-predrnn-tiny"]()
     windows = WindowConfig(context=3, leads=3, crop=32, margin=16, coarsen_chance=0.0, step_minutes=(5,))
     net = replace(base.forecaster.net, hidden=4)
     return replace(base, forecaster=replace(base.forecaster, net=net), windows=windows, **changes)
