@@ -6,17 +6,17 @@ Frames are [b, lead, y, x] or [b, lead, c, y, x], numbers in [0, 1]: of rain the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.core.units import hko7_fraction
+from model.metrics import BALANCED_EDGES_MM_H, BALANCED_WEIGHTS, pixel_edge
 
-WEIGHT_EDGES_MM_H = (2.0, 5.0, 10.0, 30.0)
-HKO7_WEIGHTS = (1.0, 2.0, 5.0, 10.0, 30.0)
+WEIGHT_EDGES_MM_H: Final = BALANCED_EDGES_MM_H[1:]
+HKO7_WEIGHTS: Final = BALANCED_WEIGHTS[1:]
+"""Of the scores' weights, those that differ: below 0.5 mm h-1 and from there on they are one."""
 
 Total = Callable[[Tensor], Tensor]
 """The sum over the processes that share a batch, of what each has of it; differentiable."""
@@ -27,17 +27,12 @@ def alone(part: Tensor) -> Tensor:
     return part
 
 
-def fraction_of(rain_rate_mm_h: float) -> float:
-    """p of a rain rate (mm h-1)."""
-    return float(hko7_fraction(np.array([rain_rate_mm_h], np.float32))[0])
-
-
 def pixel_weights(truth: Tensor, weights: tuple[float, ...] = HKO7_WEIGHTS) -> Tensor:
     """One of five `weights` for truth below 2, 5, 10, 30 mm h-1 and above; HKO-7's by default (Shi et al. 2017).
 
     `truth` is in fractions, any shape.
     """
-    edges = torch.tensor([fraction_of(rain) for rain in WEIGHT_EDGES_MM_H], device=truth.device)
+    edges = torch.tensor([pixel_edge(rain) for rain in WEIGHT_EDGES_MM_H], device=truth.device)
     return torch.tensor(weights, device=truth.device)[torch.bucketize(truth.contiguous(), edges, right=True)]
 
 
@@ -78,7 +73,7 @@ def soft_csi_loss(
     """
     losses, weights = [], []
     for threshold in thresholds_mm_h:
-        edge = fraction_of(threshold)
+        edge = pixel_edge(threshold)
         event = (truth >= edge).to(forecast.dtype) * known
         foreseen = torch.sigmoid((forecast - edge) / softness) * known
         pooled = total(torch.stack([_by_lead(each) for each in (event * foreseen, event, foreseen)]))

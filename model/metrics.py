@@ -81,12 +81,17 @@ def pixel_threshold(rain_rate_mm_h: float) -> float:
     return (dbz - HKO7_DBZ_OFFSET) / HKO7_DBZ_RANGE
 
 
+def pixel_edge(rain_rate_mm_h: float) -> float:
+    """The least float32 pixel fraction that reaches a rain rate (mm h-1)."""
+    return least_float32(pixel_threshold(rain_rate_mm_h))
+
+
 def balanced_weights(truth: FloatArray) -> FloatArray:
     """Weight of each pixel in B-MSE and B-MAE, by its true HKO-7 pixel fraction; any shape."""
     weights = np.full(truth.shape, BALANCED_WEIGHTS[0], np.float32)
     for edge, below, above in zip(BALANCED_EDGES_MM_H, BALANCED_WEIGHTS[:-1], BALANCED_WEIGHTS[1:], strict=True):
         if above != below:
-            weights[truth >= np.float32(least_float32(pixel_threshold(edge)))] = above
+            weights[truth >= np.float32(pixel_edge(edge))] = above
     return weights
 
 

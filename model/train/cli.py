@@ -24,6 +24,7 @@ from model.train.loop import train as run_training
 from model.train.overrides import lines_of, overridden
 from model.train.recipe import Recipe
 from model.train.recipes import RECIPES
+from model.train.run import kept_recipe
 from model.train.stop import Stop, Stopped
 
 
@@ -44,7 +45,9 @@ from model.train.stop import Stop, Stopped
     help="Folder of exogenous fields, NAME.nc, for a recipe that reads them.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/latest"), show_default=True)
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the run's last checkpoint; without RECIPE, with the run's own."
+)
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
@@ -102,7 +105,8 @@ def train(
             click.echo(f"{name:<26} {_described(make())}")
         return
     short = {"iterations": iterations, "batch": batch, "seed": seed}
-    chosen = _chosen(recipe, [*settings, *(f"{name}={value}" for name, value in short.items() if value is not None)])
+    given = [*settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
+    chosen = overridden(kept_recipe(out) if resume and not recipe else _named(recipe), given)
     if show:
         click.echo("\n".join(lines_of(chosen)))
         return
@@ -183,20 +187,19 @@ def _end(stopped: Stopped, console: Console, joined: Ranks) -> NoReturn:
     sys.exit(128 + stopped.signal)
 
 
-def _chosen(name: str | None, settings: Sequence[str]) -> Recipe:
-    """The recipe with its fields set.
+def _named(name: str | None) -> Recipe:
+    """The recipe of that name.
 
     Raises:
-        click.UsageError: there is no such recipe.
-        InputError: a setting is wrong, or the recipe contradicts itself.
+        click.UsageError: there is none.
     """
     if name is None:
         raise click.UsageError("Name a RECIPE: `echocast train --list` lists them")
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4)
-        nearest = f" Nearest: {', '.join(near)}." if near else ""
+        near = [each for each in RECIPES if name in each] or difflib.get_close_matches(name, RECIPES, cutoff=0.4)
+        nearest = f" Nearest: {', '.join(near[:3])}." if near else ""
         raise click.UsageError(f"no recipe is called {name!r}.{nearest} `echocast train --list` lists them")
-    return overridden(RECIPES[name](), settings)
+    return RECIPES[name]()
 
 
 def _described(recipe: Recipe) -> str:

@@ -197,6 +197,7 @@ def hko7(network: str) -> Recipe:
             coarsen_chance=0.0,
             scale_db=0.0,
             lagrangian=False,
+            max_missing=2,
         ),
         loss=RainLoss(pixel_weights=HKO7_WEIGHTS, reduce="sum", scale=5e-5, csi_weight=0.0),
         optimiser=Optimiser(

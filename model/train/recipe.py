@@ -124,6 +124,8 @@ class Recipe:
                 raise ValueError(f"{self.name}: a whole-sequence network answers nothing before its forecast")
             if net.frames != self.windows.context:
                 raise ValueError(f"{self.name}: a context of {self.windows.context}, the network reads {net.frames}")
+            if self.checkpoint_activations:
+                raise ValueError(f"{self.name}: a whole-sequence network has no time steps to compute again")
         if frame_loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
             raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
         if planes_of(self.fields) != self.forecaster.fields:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from model.core.errors import InputError
@@ -24,6 +25,8 @@ DAMAGE: Final = (OSError, EOFError, ValueError, LookupError, TypeError, Attribut
 
 MAY_CHANGE: Final = ("iterations", "checkpoint_activations", "compile", "init")
 """Of a recipe, what need not be the same when its run goes on."""
+
+_RECIPE: Final = TypeAdapter(Recipe)
 
 Say = Callable[[str], None]
 """Hears, in a sentence, what a user should know."""
@@ -165,6 +168,21 @@ def _mind_the_best(kept: dict[str, Any], out: Path, say: Say) -> None:
         say(f"{out / BEST} cannot be read: the next validation writes it anew")
 
 
+def kept_recipe(out: Path) -> Recipe:
+    """The recipe that a run was started with.
+
+    Raises:
+        InputError: there is no run, or its recipe is damaged or of another version.
+    """
+    try:
+        return _RECIPE.validate_json((out / RECIPE).read_bytes())
+    except FileNotFoundError:
+        what, mend = f"nothing to resume: no {RECIPE} in it", "Name a RECIPE to begin, or the run's folder with --out"
+    except (OSError, ValidationError) as error:
+        what, mend = f"its {RECIPE} cannot be read ({_reason(error)})", "Name its RECIPE"
+    raise InputError(what, where=str(out), mend=mend)
+
+
 def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[str, Any]:
     """Whether a run was started with this recipe, but for what may change, and on this data; its recipe as kept.
 
@@ -187,7 +205,7 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
         raise InputError(
             f"the run was started with another recipe: {'; '.join(differ[:4])}{'; ...' if len(differ) > 4 else ''}",
             where=str(out),
-            mend="Resume with its recipe, --set, --batch and --seed, or choose another --out",
+            mend="Leave RECIPE and its settings out to go on with the run's own, or choose another --out",
         )
     if changed:
         raise InputError(

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from model.core.manifest import DataKind
 from model.core.units import FloatArray
-from model.losses import fraction_of
-from model.metrics import FRAME_SCORES
+from model.metrics import FRAME_SCORES, pixel_edge
 from model.nets.forecaster import Forecaster
 from model.train.batch import Batch
 from model.train.distributed import ALONE, Ranks
@@ -53,7 +52,7 @@ def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, rank
         known = batch.target_known.bool()
         for which, forecast in enumerate((answer, still)):
             for index, threshold in enumerate(SCORED_MM_H):
-                edge = fraction_of(threshold)
+                edge = pixel_edge(threshold)
                 event, seen = (batch.target >= edge) & known, (forecast >= edge) & known
                 hit = (event & seen).sum().item()
                 counts[which, index] += hit, event.sum().item(), seen.sum().item()

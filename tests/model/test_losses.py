@@ -9,17 +9,17 @@ from model.losses import (
     balanced_loss,
     decoupling_loss,
     differential_divergence,
-    fraction_of,
     frame_loss,
     mean_squared_error,
     pixel_weights,
     soft_csi_loss,
 )
+from model.metrics import pixel_edge
 
 
 def pixels(*values):
     """[1, 1, 1, n] of rain rates as fractions."""
-    return torch.tensor([[[[fraction_of(value) for value in values]]]])
+    return torch.tensor([[[[pixel_edge(value) for value in values]]]])
 
 
 def test_hko7_weights_by_rain_class():

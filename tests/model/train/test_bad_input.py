@@ -62,7 +62,7 @@ def test_fields_for_a_recipe_that_reads_none_are_refused(tmp_path, echocast):
 def test_an_unknown_recipe_is_answered_in_a_short_line(echocast):
     code, _, err = echocast("train", "ms-predrn", "--data", "moving-mnist")
     assert code == 2
-    assert "Nearest: ms-predrnn, " in err
+    assert "Nearest: rain-ms-predrnn, " in err
     assert "echocast train --list" in err
     assert len(err) < 200
 

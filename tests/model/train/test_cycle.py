@@ -37,7 +37,6 @@ def test_the_whole_cycle(echocast, archive, folder):
 
     code, out, err = echocast(
         *("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "1"),
-        *("--archive", archive),
     )
     assert code == 0, err
     manifest = verify_package(folder / "packages/mine/1")
@@ -56,7 +55,7 @@ def test_the_whole_cycle(echocast, archive, folder):
 
     code, out, err = echocast(
         *("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "2"),
-        *("--archive", archive, "--scores", folder / "scores.json"),
+        *("--scores", folder / "scores.json"),
     )
     assert code == 0, err
     card = (folder / "packages/mine/2/card.md").read_text()
@@ -68,7 +67,7 @@ def test_the_whole_cycle(echocast, archive, folder):
     answer["models"]["mine@1"]["weights_sha256"] = "0" * 64
     (folder / "others.json").write_text(json.dumps(answer))
     words = ("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "3")
-    code, out, err = echocast(*words, "--archive", archive, "--scores", folder / "others.json")
+    code, out, err = echocast(*words, "--scores", folder / "others.json")
     assert code == 2
     assert "of other weights" in err
 
@@ -99,6 +98,26 @@ def test_a_run_is_not_overwritten_but_resumed(echocast, archive, folder):
     assert code == 0, err
     kept = torch.load(folder / "run/last.pt", weights_only=True)
     assert kept["iteration"] == 25
+
+
+def test_a_run_goes_on_with_its_own_recipe(echocast, archive, folder):
+    words = ("--archive", archive, "--out", folder / "own")
+    settings = ("--set", "optimiser.learning_rate=1e-3", "--batch", 1)
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", *words, *settings, "--iterations", 1)
+    assert code == 0, err
+    code, _, err = echocast("train", *words, "--resume", "--iterations", 2)
+    assert code == 0, err
+    assert torch.load(folder / "own/last.pt", weights_only=True)["iteration"] == 2
+    kept = json.loads((folder / "own/recipe.json").read_text())
+    assert kept["optimiser"]["learning_rate"] == 1e-3
+    assert kept["batch"] == 1
+
+
+def test_where_there_is_no_run_there_is_nothing_to_resume(echocast, archive, folder):
+    code, _, err = echocast("train", "--archive", archive, "--out", folder / "none", "--resume")
+    assert code == 2
+    assert "nothing to resume" in err
+    assert "Name a RECIPE to begin" in err
 
 
 def test_a_run_of_another_recipe_is_not_resumed(echocast, archive, folder):

@@ -1,15 +1,21 @@
 """Every recipe is whole, and those of the literature have the settings that were published."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
+from model.core.errors import InputError
 from model.core.units import hko7_fraction
 from model.nets.forecaster import Forecaster, Frames, Unrolled, forecaster
 from model.sampling import ReverseScheduledSampling
 from model.train.batch import Batch
+from model.train.files import RECIPE, write_json
 from model.train.objective import loss_of
+from model.train.overrides import overridden
 from model.train.recipes import RECIPES
+from model.train.run import kept_recipe
 from model.train.schedule import learning_rate
 
 BY_DATA_SET = {
@@ -29,6 +35,18 @@ def test_data_sets_have_recipes_for_their_networks(data):
 def test_every_recipe_has_the_name_that_it_is_called_by():
     for name, recipe in RECIPES.items():
         assert recipe().name == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_runs_recipe_is_read_back_as_it_was(name, tmp_path):
+    write_json(tmp_path / RECIPE, asdict(RECIPES[name]()))
+    assert kept_recipe(tmp_path) == RECIPES[name]()
+
+
+@pytest.mark.parametrize("name", ["moving-mnist/tau", "rain-tau"])
+def test_a_whole_sequence_network_has_no_steps_to_compute_again(name):
+    with pytest.raises(InputError, match="no time steps to compute again"):
+        overridden(RECIPES[name](), ["checkpoint_activations=true"])
 
 
 @pytest.mark.parametrize(
