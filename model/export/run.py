@@ -11,6 +11,7 @@ from pickle import UnpicklingError  # what torch.load raises; nothing is unpickl
 from typing import Any, Final, NamedTuple
 
 import torch
+from pydantic import TypeAdapter
 
 from model.core.errors import InputError
 from model.core.manifest import DataKind, Score, TimeStepRange, Training
@@ -22,6 +23,7 @@ from model.verify.answer import SCHEMA, one_protocol
 
 DAMAGE: Final = (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError)
 """What reading files raises that are cut short, overwritten, or of another program."""
+WINDOWS: Final = TypeAdapter(WindowConfig)
 
 
 def build_package(
@@ -125,7 +127,7 @@ def _read_run(run: Path) -> TrainedRun:
         kind=_provenance(run)["kind"],
         recipe=recipe,
         name=recipe["name"],
-        windows=WindowConfig(**recipe["windows"]),
+        windows=WINDOWS.validate_python(recipe["windows"]),
         fields=tuple(recipe.get("fields", ())),
     )
 

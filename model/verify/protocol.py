@@ -100,7 +100,7 @@ HKO7_ONLINE: Final = replace(
     rolling=True,
     description=HKO7_FIXED.description.replace("its fixed setting", "its online setting")
     + "; before each forecast a network is fine-tuned by one step on the newest clip whose frames have all been seen "
-    "(AdaGrad, rate 1e-4, B-MSE + B-MAE, gradients clipped to a norm of 50)",
+    "(AdaGrad, rate 1e-3, B-MSE + B-MAE, gradients clipped to a norm of 50)",
 )
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
     {"nowcast-60": NOWCAST_60, "hko7-fixed": HKO7_FIXED, "hko7-online": HKO7_ONLINE}
