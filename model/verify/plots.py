@@ -52,6 +52,8 @@ def csi_by_lead(answer: Answer) -> str:
                 low, high = (_numbers(bound[row]) for bound in scores["csi_interval"])
                 axis.fill_between(answer["lead_minutes"], low, high, color=style["color"], alpha=0.15, lw=0)
                 axis.plot(answer["lead_minutes"], _numbers(scores["csi"][row]), label=model, **style)
+            if answer["lead_minutes"][0] <= 0:
+                axis.axvline(0, color=INK, lw=0.5, ls=":")  # up to here over the input
             axis.set(title=f"CSI at {threshold:g} mm/h", xlabel="lead time (min)", ylim=(0, None))
 
     return _svg(draw, len(answer["thresholds_mm_h"]))
