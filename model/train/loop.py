@@ -25,6 +25,7 @@ from model.train.distributed import ALONE, Ranks
 from model.train.files import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, RECIPE, run_folder, write_json, write_whole
 from model.train.loader import batches
 from model.train.log import Log, Report
+from model.train.memory import return_freed_tensors
 from model.train.recipe import RainLoss, Recipe
 from model.train.run import Run, Say, check_resumed, new_run, resumed
 from model.train.step import NotANumber, Step, compiled, step
@@ -91,6 +92,8 @@ def train(
         run = _begun(recipe, made_of, out, resume=resume, conduct=conduct, ranks=ranks, say=say)
         if recipe.compile:
             compiled(run.net)
+        if recipe.checkpoint_activations:
+            return_freed_tensors()
         training = _Training(
             recipe=recipe,
             source=source,
