@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from model.core.aliases import ALIASES, LOCK, read_aliases
 from model.core.catalog import Catalog
+from model.core.errors import BadPackage
 from model.data.archive import ArchiveWriter
 from model.data.synth import convective, synthesise
 from model.registry.promotion import NotPromoted, promote
@@ -176,6 +177,9 @@ def test_a_champion_that_came_between_is_not_lost(archive: Path, tmp_path: Path)
     info = catalog.find("mine@2")
     rewrite_manifest(second, summary="Changed meanwhile.")
     with pytest.raises(NotPromoted, match="its package was changed"):
+        promote(info, tmp_path, trial_of(archive), over=read_aliases(tmp_path).aliases["champion"])
+    shutil.rmtree(second)
+    with pytest.raises(BadPackage, match=r"mine/2/manifest\.json: manifest\.json cannot be read \(No such file"):
         promote(info, tmp_path, trial_of(archive), over=read_aliases(tmp_path).aliases["champion"])
     assert [entry.after.model for entry in read_aliases(tmp_path).history if entry.after] == ["mine@1"]
 
