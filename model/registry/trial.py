@@ -208,7 +208,7 @@ def _misfit(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
 def _trained_on(info: ModelInfo, archive: Archive) -> str:
     """How many of an archive's days a package says it was trained on; '' where none."""
     training = read_manifest(info.folder).training if info.folder else None
-    days = {f"{archive.root.resolve().name} {day}" for day in archive.times.astype("datetime64[D]")}
+    days = {f"{archive.name} {day}" for day in archive.times.astype("datetime64[D]")}
     common = days.intersection(training.days) if training else set()
     return f"it was trained on {len(common)} of these {len(days)} days" if common else ""
 

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from model.core.aliases import ALIASES, LOCK, read_aliases
 from model.core.catalog import Catalog
 from model.core.errors import BadPackage
-from model.data.archive import ArchiveWriter
+from model.data.archive import Archive, ArchiveWriter
 from model.data.synth import convective, synthesise
 from model.registry.promotion import NotPromoted, promote
 from model.registry.trial import Trial, parity_gate
@@ -81,14 +81,21 @@ def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
     assert [gate.gate for gate in entry.gates if not gate.passed] == ["latency"]
 
 
-def test_a_dry_archive_cannot_tell_and_does_not_let_through(echocast: Echocast, tmp_path: Path) -> None:
+def test_a_dry_archive_cannot_tell_and_one_that_was_trained_on_flatters(
+    echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dry = write_archive(tmp_path / "dry", weaken=0.1)
-    words = ("--archive", dry, "--packages", tmp_path / "packages", "--max-seconds", 60)
-    copied(tmp_path / "packages", "mine@1")
+    day = Archive(dry).times[0].astype("datetime64[D]")
+    trained = {"data_digest": "", "days": [f"dry {day}"], "sources": [], "iterations": 1, "recipe": {}, "software": ""}
+    copied(tmp_path / "packages", "mine@1", training=trained)
+    monkeypatch.chdir(dry)
+    words = ("--archive", ".", "--packages", tmp_path / "packages", "--max-seconds", 60)
     code, out, err = echocast("models", "promote", "mine@1", *words)
     assert code == 2
     assert "CSI at 10 mm/h beside rain-ms-predrnn@1.1 cannot be judged" in err
-    assert "the archive holds too little of it" in " ".join(out.split())
+    said = " ".join(out.split())
+    assert "the archive holds too little of it" in said
+    assert "it was trained on 1 of these 1 days" in said
 
 
 def altered(package: Path) -> None:
