@@ -76,7 +76,8 @@ def promote(
     if protocol_name not in PROTOCOLS:
         raise click.UsageError(f"no protocol {protocol_name!r}: choose one of {', '.join(PROTOCOLS)}")
     folder = packages or packages_folder()
-    check_movable(folder)
+    if not dry_run:
+        check_movable(folder)
     over, catalog = champion_pin(folder), catalog_with(folder)
     info = catalog.find(reference)
     candidate = ready_candidate(info, fields)

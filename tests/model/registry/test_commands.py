@@ -40,14 +40,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_default_model_itself_passes_and_becomes_champion_once(
-    echocast: Echocast, archive: Path, tmp_path: Path
+    echocast: Echocast, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("models", "promote", "rain-ms-predrnn", "--archive", archive, "--packages", tmp_path)
+    monkeypatch.setenv("ECHOCAST_DATA_DIR", str(tmp_path))
+    words = ("models", "promote", "rain-ms-predrnn", "--archive", archive)
     code, out, err = echocast(*words, "--dry-run")
     assert (code, err) == (0, ""), err
     assert "FAIL" not in out
     assert "nothing was moved" in out
-    assert not (tmp_path / ALIASES).exists()
+    assert list(tmp_path.iterdir()) == []
     code, out, err = echocast(*words, "--json")
     answer = json.loads(out)
     assert (code, answer["promoted"], answer["forced"]) == (0, True, False), err
@@ -55,7 +56,7 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     assert (answer["protocol"], list(answer["archives"])) == ("nowcast-60@1", [str(archive)])
     code, out, _ = echocast(*words)
     assert (code, out) == (0, "rain-ms-predrnn@1.1 is the champion already\n")
-    assert len(read_aliases(tmp_path).history) == 1
+    assert len(read_aliases(tmp_path / "packages").history) == 1
 
 
 def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
@@ -169,6 +170,15 @@ def test_damaged_aliases_and_a_folder_that_cannot_be_written_are_told_before_any
         code, _, err = echocast("models", *words, "--packages", tmp_path)
         assert (code, err.count("\n")) == (2, 1)
         assert says in err
+
+
+def test_a_dry_run_needs_no_folder_that_can_be_written(echocast: Echocast, tmp_path: Path) -> None:
+    crown(copied(tmp_path, "mine@1"))
+    (tmp_path / LOCK).unlink()
+    (tmp_path / LOCK).mkdir()
+    words = ("promote", "mine@1", "--archive", tmp_path, "--packages", tmp_path)
+    assert "cannot be written" in echocast("models", *words)[2]
+    assert echocast("models", *words, "--dry-run")[:2] == (0, "mine@1 is the champion already\n")
 
 
 def trial_of(archive: Path) -> Trial:
