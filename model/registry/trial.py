@@ -18,7 +18,7 @@ from model.core.manifest import read_manifest, verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
-from model.registry.gates import HEAVY_MM_H, STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
+from model.registry.gates import STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
 from model.runtime.load import load_predictor
 from model.runtime.predictor import Predictor, fitting_frames, nowcast
 from model.verify.protocol import Protocol, verify
@@ -153,8 +153,7 @@ def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, a
         )
         for threshold in thresholds
     ]
-    heavy = unsaid.get(HEAVY_MM_H, "")
-    return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, thresholds, heavy, archive)
+    return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, unsaid, archive)
 
 
 def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
@@ -165,9 +164,9 @@ def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
 
 def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_seconds: float | None, name: str) -> Gate:
     limit = max_seconds if max_seconds is not None else STEP_SHARE * archive.step_minutes * 60
-    leads = protocol.windows.lead_count(archive.step_minutes)
-    seconds: list[float] = []
     wanted = candidate.info.input_frames
+    _, leads = protocol.extent(archive, wanted)
+    seconds: list[float] = []
     for sequence in _sequences(archive, protocol, wanted):
         if np.nan_to_num(sequence.last(wanted).rain_rate).max(initial=0) < DRY_RAIN_RATE_MM_H:
             continue  # dry frames cost no model anything
@@ -185,7 +184,7 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
 
 def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
     """Frames that forecasts start from; where one is damaged, there is none: the verification counts those."""
-    context = protocol.windows.context(wanted)
+    context, _ = protocol.extent(archive, wanted)
     for window in protocol.windows.of(archive.times, archive.step_minutes, context):
         try:
             yield protocol.rules.read(archive, window.context)

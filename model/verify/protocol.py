@@ -69,6 +69,17 @@ class Protocol:
             shape=shape,
         )
 
+    def extent(self, archive: Archive, wanted: int) -> tuple[int, int]:
+        """How many frames of an archive are read, where models want up to `wanted` of them, and how many are forecast.
+
+        Raises:
+            InputError: the archive has another time step than the protocol, or a model wants more than it gives.
+        """
+        try:
+            return self.windows.context(wanted), self.windows.lead_count(archive.step_minutes)
+        except InputError as error:
+            raise type(error)(error.what, where=str(archive.root), mend=error.mend) from None
+
 
 NOWCAST_60: Final = Protocol(
     name="nowcast-60@1",
@@ -122,7 +133,7 @@ def verify(
 ) -> Verification:
     """Score `predictors`, and persistence and extrapolation beside them, over an archive.
 
-    Memory grows with the archive's days, not with its frames.
+    Sums grow with the archive's days. Of its frames only their times are kept, and the times of each window.
 
     Raises:
         TooFewFrames: no start time has all its frames.
@@ -131,8 +142,7 @@ def verify(
     predictors = with_baselines(predictors)
     if protocol.rolling:
         predictors = list(map(_rolling, predictors))
-    wanted = protocol.windows.context(max(predictor.info.input_frames for predictor in predictors))
-    lead_count = protocol.windows.lead_count(archive.step_minutes)
+    wanted, lead_count = protocol.extent(archive, max(predictor.info.input_frames for predictor in predictors))
     windows = list(protocol.windows.of(archive.times, archive.step_minutes, wanted))
     if not windows:
         raise TooFewFrames(
