@@ -85,3 +85,14 @@ def mean_over_leads(score: Array) -> Array:
     """Mean over the last axis, of the leads that have a score; NaN where none has."""
     known = np.isfinite(score)
     return ratio(np.where(known, score, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+
+
+def paired_means(one: Array, other: Array) -> tuple[Array, Array]:
+    """Means over the last axis of two models' scores, each of those places where both have one; NaN where none is.
+
+    A model that stays dry has no CSI where nothing fell, and one with a single false alarm has 0: the mean of each over
+    its own places would set the one against what was never asked of the other.
+    """
+    both = np.isfinite(one) & np.isfinite(other)
+    first, second = (mean_over_leads(np.where(both, score, np.nan)) for score in (one, other))
+    return first, second
