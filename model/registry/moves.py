@@ -68,7 +68,7 @@ def promote(
 ) -> None:
     """Make NAME@VERSION the champion, which `auto` runs, where it passes the gates."""
     from model.data.archive import Archive
-    from model.registry.trial import ready_candidate, ready_champion, trial
+    from model.registry.trial import check_parity_tools, ready_candidate, ready_champion, trial
     from model.verify.protocol import PROTOCOLS
 
     if force and not reason.strip():
@@ -85,6 +85,8 @@ def promote(
         answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
         click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
         return
+    if not force:
+        check_parity_tools()
     opened = [_part(Archive(path), split) for path in archives]
     champion, note = ready_champion(catalog, fields)
     if note:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.core.aliases import Gate
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
-from model.core.errors import BadPackage, InputError
+from model.core.errors import BadPackage, InputError, MissingDependency
 from model.core.manifest import read_manifest, verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
@@ -112,6 +113,25 @@ def trial(
     return Trial(gates=tuple(gates), champion=champion.info.reference, protocol=protocol.name, archives=digests)
 
 
+def check_parity_tools() -> None:
+    """Whether what parity is judged with is here.
+
+    Raises:
+        MissingDependency: it is not: PyTorch, or what exports with it.
+    """
+    try:
+        import_module("model.export.package")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("model", ""):
+            raise
+        raise MissingDependency(
+            f"parity cannot be judged, the package {missing} is not installed",
+            where="models promote",
+            mend="Install it with: pip install 'echocast[train]'",
+        ) from None
+
+
 def parity_gate(info: ModelInfo) -> Gate:
     """Whether the graph of a package answers like its weights in PyTorch; cannot be judged where that is not there.
 
@@ -119,14 +139,12 @@ def parity_gate(info: ModelInfo) -> Gate:
         BadPackage: the package is damaged.
     """
     try:
-        from model.export.package import PARITY_LIMIT, parity_of
-        from model.nets.forecaster import load_forecaster
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("model", ""):
-            raise
-        note = f"the package {missing} is not installed: pip install 'echocast[train]'"
-        return Gate(gate="parity", what=PARITY, passed=None, note=note)
+        check_parity_tools()
+    except MissingDependency as error:
+        return Gate(gate="parity", what=PARITY, passed=None, note=f"{error.what}. {error.mend}")
+    from model.export.package import PARITY_LIMIT, parity_of
+    from model.nets.forecaster import load_forecaster
+
     if info.folder is None:
         raise ValueError("a baseline has no graph")
     manifest = verify_package(info.folder)

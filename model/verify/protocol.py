@@ -24,6 +24,7 @@ from model.verify.bootstrap import FEWEST_DAYS, block_of
 from model.verify.example import Example
 from model.verify.pair import Pair
 from model.verify.rules import Benchmark, Rules, WhereAllHoldData
+from model.verify.scores import contingency_manager
 from model.verify.tally import Layout, Sums
 from model.verify.verification import Verification
 from model.verify.windows import Clips, EveryMinutes, Window, Windows
@@ -138,7 +139,9 @@ def verify(
     Raises:
         TooFewFrames: no start time has all its frames.
         InputError: a model does not fit the archive, or the archive the protocol.
+        MissingDependency: the package `scores` is not installed.
     """
+    contingency_manager()
     predictors = with_baselines(predictors)
     if protocol.rolling:
         predictors = list(map(_rolling, predictors))

@@ -121,7 +121,7 @@ def test_a_graph_that_is_not_of_its_weights_fails_parity_and_one_that_is_passes(
 
 
 def test_without_pytorch_parity_cannot_be_judged_and_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied(tmp_path, "mine@1")
     for name in [name for name in sys.modules if name.startswith(("model.export.package", "model.nets"))]:
@@ -129,7 +129,13 @@ def test_without_pytorch_parity_cannot_be_judged_and_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch", None)
     gate = parity_gate(Catalog((tmp_path,)).find("mine"))
     assert gate.passed is None
-    assert "torch is not installed: pip install 'echocast[train]'" in gate.note
+    install = "the package torch is not installed. Install it with: pip install 'echocast[train]'"
+    assert install in gate.note
+    words = ("models", "promote", "mine@1", "--archive", tmp_path / "nowhere", "--packages", tmp_path)
+    code, out, err = echocast(*words)  # before the archives are looked at, let alone scored
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert install in err
+    assert "nowhere" in echocast(*words, "--force", "--reason", "no PyTorch here")[2]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from model.core.errors import InputError, MissingDependency
 from model.data.archive import Archive, ArchiveWriter, frame_path
 from model.data.synth import synthesise
 from model.export.card import _means
+from model.runtime.baselines import Persistence
 from model.verify.answer import one_protocol
 from model.verify.cli import verify as command
 from model.verify.protocol import NOWCAST_60, verify
@@ -200,6 +201,18 @@ def test_pysteps_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setattr(lucas_kanade, "distribution_version", absent)
     with pytest.raises(MissingDependency, match="pip install pysteps"):
         lucas_kanade.LucasKanade()
+
+
+def test_scores_that_is_not_installed_is_told_before_anything_is_forecast(archive, monkeypatch):
+    def forecast(self, sequence, steps):
+        raise AssertionError
+
+    monkeypatch.setattr(Persistence, "forecast", forecast)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scores"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scores", None)
+    with pytest.raises(MissingDependency, match=r"scores is not installed.*pip install 'echocast\[verify\]'"):
+        verify(Archive(archive), [], NOWCAST_60)
 
 
 def test_verification_needs_no_torch():
