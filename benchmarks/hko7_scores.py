@@ -7,6 +7,7 @@ that it imports and their configuration are loaded; numba itself, the reader of 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.verify.pair import Frame, Pair
-from model.verify.protocol import HKO7_FIXED
-from model.verify.scores import contingency, tables
+from model.verify.protocol import HKO7_FIXED, Protocol
+from model.verify.scores import contingency, ratio, tables
 from model.verify.tally import ERRORS
 
 LEADS, SEQUENCES, SHAPE = 20, 3, (48, 40)
@@ -60,11 +61,13 @@ def random_arrays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[n
     return truth, forecast, mask
 
 
-def our_scores(truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, Array]:
-    """By our code, as `echocast verify --protocol hko7-fixed` sums them up."""
-    layout = HKO7_FIXED.layout([6.0 * (lead + 1) for lead in range(LEADS)], SHAPE)
+def our_scores(
+    protocol: Protocol, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """By our code, as `echocast verify` sums them up."""
+    layout = protocol.layout([6.0 * (lead + 1) for lead in range(len(truth))], SHAPE)
     sums = layout.empty(1)
-    for lead, sequence in np.ndindex(LEADS, SEQUENCES):
+    for lead, sequence in np.ndindex(*truth.shape[:2]):
         place = (lead, sequence, 0)
         frames = [Frame.of_fraction(array[place], mask[place]) for array in (forecast, truth)]
         layout.add(sums, 0, lead, Pair(forecast=frames[0], truth=frames[1], scored=mask[place]))
@@ -77,6 +80,7 @@ def our_scores(truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: 
         "mae": errors["absolute"],
         "b_mse": errors["balanced_squared"],
         "b_mae": errors["balanced_absolute"],
+        **{name: ratio(*sums[name][0]) for name in ("ssim", "psnr") if protocol.images_at_all_leads},
     }
 
 
@@ -93,16 +97,20 @@ def their_scores(
     return {**{name: getattr(evaluation, f"_total_{name}") for name in CELLS}, **scores}
 
 
-def main(folder: Path) -> None:
-    """Print the largest difference of each score."""
-    arrays = random_arrays()
-    mine, other = our_scores(*arrays), their_scores(theirs(folder), *arrays)
-    print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
+def print_differences(mine: Mapping[str, Array], other: Mapping[str, Array]) -> None:
+    """The largest difference of each score that both have."""
     print("| score | of size | largest difference | relative |\n|---|---|---|---|")
     for name, value in mine.items():
         difference = np.abs(value - np.asarray(other[name], np.float64))
         size = np.abs(value).max()
         print(f"| {name} | {size:.6g} | {difference.max():.2g} | {difference.max() / size:.1g} |")
+
+
+def main(folder: Path) -> None:
+    """Print how far theirs and ours are apart."""
+    arrays = random_arrays()
+    print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
+    print_differences(our_scores(HKO7_FIXED, *arrays), their_scores(theirs(folder), *arrays))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter
 from model.data.checking import HKO7_ATTRIBUTES, adopt_hko7, check
 from model.data.days import SPLIT, write_split
+from model.data.files import writing
 from model.data.importing import Choices, import_files
 from model.data.info import draw_histogram, facts_of, facts_of_values, told
 from model.data.splitting import drawn_split, listed_split
@@ -81,8 +82,9 @@ def synth(
             weather=WEATHERS[weather](),
             no_data_sectors=sectors,
         )
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_netcdf(sequence, out)
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_netcdf(sequence, out)
         click.echo(f"{out}: {len(sequence)} frames of {size[0]} x {size[1]} pixels")
         return
     if days is not None and sectors:

@@ -18,6 +18,7 @@ from model.core.errors import InputError
 from model.data.files import write_whole, writing
 
 SPLIT: Final = "split"
+OLD: Final = f".{SPLIT}.old"
 PARTS: Final = ("train", "valid", "test")
 LINE: Final = re.compile(r"(\d{4})(\d\d)(\d\d)\s*(?:,\s*([-+.\deE]*))?\s*")
 NAMED: Final = 5
@@ -86,6 +87,8 @@ def read_split(root: Path) -> dict[str, Days]:
     """
     folder = root / SPLIT
     if not folder.is_dir():
+        folder = root / OLD  # as a crash leaves it, between two renames
+    if not folder.is_dir():
         return {}
     parts = {part: read_days(folder / f"{part}.txt") for part in PARTS}
     check_apart(parts, str(folder))
@@ -99,8 +102,10 @@ def write_split(root: Path, parts: Mapping[str, Days]) -> None:
         InputError: two share a day, or they cannot be written.
     """
     check_apart(parts, str(root))
-    made, old = root / f".{SPLIT}.new", root / f".{SPLIT}.old"
+    made, old = root / f".{SPLIT}.new", root / OLD
     with writing(root):
+        if old.is_dir() and not (root / SPLIT).exists():
+            old.rename(root / SPLIT)
         for leftover in (made, old):
             shutil.rmtree(leftover, ignore_errors=True)
         for part in PARTS:

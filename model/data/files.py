@@ -20,7 +20,12 @@ FULL: Final = {
 
 
 @contextmanager
-def writing(where: Path) -> Iterator[None]:
+def writing(
+    where: Path,
+    *,
+    when_full: str = "Make room and run the same command again: what is written is kept",
+    otherwise: str = "Choose a folder that you may write to",
+) -> Iterator[None]:
     """Turn what the system says against writing below `where` into an InputError with the mend."""
     try:
         yield
@@ -29,12 +34,12 @@ def writing(where: Path) -> Iterator[None]:
             raise InputError(
                 FULL[error.errno],
                 where=str(where),
-                mend="Make room and run the same command again: what is written is kept",
+                mend=when_full,
             ) from error
         raise InputError(
             f"it cannot be written ({error.strerror or error})",
             where=str(where),
-            mend="Choose a folder that you may write to",
+            mend=otherwise,
         ) from error
 
 

@@ -12,14 +12,16 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from model.core.errors import InputError, TooFewFrames
+from model.core.limits import check_limits
 from model.core.manifest import DataKind
 from model.data.archive import Archive
 from model.data.frames import FrameCache
 from model.data.kth import KTH
 from model.data.moving_mnist import moving_mnist
+from model.data.regions import Region, batches
 from model.data.taxibj import TaxiBJ
 from model.data.windows import Provenance as Provenance
-from model.data.windows import Region, Window, WindowConfig, batches
+from model.data.windows import Window, WindowConfig
 from model.runtime.fields import fields_for
 
 DATA_SETS: Final = ("moving-mnist", "kth", "taxibj")
@@ -54,6 +56,10 @@ class Holdout:
     time_fraction: float = 0.25
     short_minutes: float = 120.0
     column_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_limits(self, "time_fraction", "column_fraction", above=0, most=0.9)
+        check_limits(self, "short_minutes", least=0)
 
 
 class RadarWindows:
@@ -117,8 +123,8 @@ class RadarWindows:
         for region in self.held_out_regions:
             steps = list(region.runs)
             for index in range(per_region):
-                step = steps[index % len(steps)]
-                chosen.append([region.draw(rng, step) for _ in range(batch)])
+                first = index % len(steps)
+                chosen.append(region.batch(rng, batch, steps[first:] + steps[:first]))
         return chosen
 
     def provenance(self) -> Provenance:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from torch import nn
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import BadPackage, InputError
 from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
+from model.data.files import writing
 from model.export.card import write_card
 from model.export.onnx import Parity, export_graph, parity
 from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster
@@ -77,10 +79,7 @@ def write_package(
             "this version exists, and versions never change", where=str(folder), mend="Give a new --version"
         )
     net.eval()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as part:
-        draft = Path(part) / manifest.version
-        draft.mkdir()
+    with _draft(folder) as draft:
         (draft / WEIGHTS).write_bytes(weights_of(net))
         for path in field_files:
             _add_field(path, manifest, draft)
@@ -97,8 +96,23 @@ def write_package(
         write_card(draft / CARD, manifest, scores, max(found, key=lambda each: each.difference))
         files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
-        shutil.move(draft, folder)
     return folder
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """An empty folder that becomes `folder` if all goes well.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as part:
+            draft = Path(part) / folder.name
+            draft.mkdir()
+            yield draft
+            shutil.move(draft, folder)
 
 
 def _manifest(net: RecurrentForecaster | WholeForecaster, fields: Mapping[str, Any]) -> Manifest:

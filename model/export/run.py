@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from pickle import UnpicklingError  # what torch.load raises; nothing is unpickled
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
+from pydantic import TypeAdapter
 
 from model.core.errors import InputError
 from model.core.manifest import DataKind, Score, TimeStepRange, Training
@@ -20,6 +21,8 @@ from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_f
 from model.train.files import BEST, LOG, PROVENANCE, RECIPE
 from model.train.run import DAMAGE
 from model.verify.answer import SCHEMA, one_protocol
+
+WINDOWS: Final = TypeAdapter(WindowConfig)
 
 
 def build_package(
@@ -123,7 +126,7 @@ def _read_run(run: Path) -> TrainedRun:
         kind=_provenance(run)["kind"],
         recipe=recipe,
         name=recipe["name"],
-        windows=WindowConfig(**recipe["windows"]),
+        windows=WINDOWS.validate_python(recipe["windows"]),
         fields=tuple(recipe.get("fields", ())),
     )
 

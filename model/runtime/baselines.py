@@ -8,6 +8,7 @@ from model.core.catalog import EXTRAPOLATION, PERSISTENCE, ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.predictor import unroll_afresh
 
 
 class Persistence:
@@ -21,6 +22,10 @@ class Persistence:
         for _ in range(steps):
             yield sequence.rain_rate[-1]
 
+    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.unroll."""
+        return unroll_afresh(self, sequence, steps)
+
 
 class Extrapolation:
     """The newest frame, advected along the motion of the newest frames."""
@@ -33,3 +38,7 @@ class Extrapolation:
         motion = estimate_motion(sequence.rain_rate)
         for origin in trajectories(motion, steps):
             yield advect(sequence.rain_rate[-1], origin)
+
+    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.unroll."""
+        return unroll_afresh(self, sequence, steps)

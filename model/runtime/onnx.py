@@ -6,13 +6,15 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from model.core.catalog import ModelInfo
-from model.core.errors import BadPackage
+from model.core.errors import BadPackage, InputError
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
@@ -93,6 +95,10 @@ class OneStepSession(GraphSession):
 
     def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
         """See GraphSession.run."""
+        return islice(self.unroll(observed, leads, ceiling=ceiling), len(observed.data) - 1, None)
+
+    def unroll(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
+        """Yield what it answers to each frame but the newest, which is the frame after it; then as `run` does."""
         newest = len(observed.data) - 1
         tiles = self._tiles(observed.data.shape[2:], max(self._strides().values()))
         bindings = [self._bind(tile) for tile in tiles]
@@ -108,8 +114,7 @@ class OneStepSession(GraphSession):
             }
             answer = self._blended(read, tiles, lambda tile, feeds: self._step(bindings[tile], feeds))
             forecast, frame = self._next(answer, ceiling)
-            if index >= newest:
-                yield forecast
+            yield forecast
 
     def _bind(self, tile: Tile) -> ort.IOBinding:
         """A binding whose states are zeros on the device."""
@@ -243,24 +248,51 @@ class OnnxPredictor:
             motion = estimate_motion(rain)
             rain = to_newest(rain, motion)
         fraction = hko7_fraction(rain)
+        known = np.isfinite(fraction[-1])
+        arrivals = trajectories(motion, steps) if lagrangian else None
+        for answer in self.session.run(self._observed(fraction, sequence, steps), steps, ceiling=heaviest(fraction)):
+            frame = _rain_of(answer, known)
+            yield advect(frame, next(arrivals)) if arrivals else frame
+
+    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.unroll; the graph's answers as they are, below no ceiling but 1.
+
+        Raises:
+            InputError: its network reads a whole sequence at once, or frames that were moved to the newest one.
+        """
+        lagrangian = self.manifest.frame_of_reference == "lagrangian"
+        if lagrangian or not isinstance(self.session, OneStepSession):
+            reads = "frames moved to where their rain is in the newest" if lagrangian else "all frames at once"
+            raise InputError(
+                f"{self.info.reference} reads {reads}: it has no answers over its input, which count here",
+                where="model",
+                mend="Leave that model out, or choose another protocol",
+            )
+        fraction = hko7_fraction(sequence.rain_rate)
+        answers = self.session.unroll(self._observed(fraction, sequence, steps), steps)
+        known = np.isfinite(fraction)
+        return (_rain_of(answer, known[min(index, len(known) - 1)]) for index, answer in enumerate(answers))
+
+    def _observed(self, fraction: FloatArray, sequence: FrameSequence, steps: int) -> Observed:
+        """The frames [t, y, x] as the graph reads them, padded, and the fields at their times."""
         known = np.isfinite(fraction)
         pad = padding(sequence.grid.shape, self.manifest.stride)
-        grid = sequence.grid
         fields = None
         if self.manifest.fields:
             times = sequence.times_with(steps)
-            fields = fields_for(self.manifest.fields, times, grid, self.fields, package=self.info.folder)
-        observed = Observed(
+            fields = fields_for(self.manifest.fields, times, sequence.grid, self.fields, package=self.info.folder)
+        return Observed(
             data=np.pad(np.where(known, fraction, np.float32(0)), pad)[:, None],
             known=np.pad(known.astype(np.float32), pad)[:, None],
             step_minutes=sequence.time_step_minutes(),
             fields=None if fields is None else np.pad(fields, [(0, 0), *pad], mode="edge"),
         )
-        ny, nx = grid.shape
-        arrivals = trajectories(motion, steps) if lagrangian else None
-        for (answer,) in self.session.run(observed, steps, ceiling=heaviest(fraction)):
-            frame = np.where(known[-1], hko7_rain_rate_mm_h(answer[:ny, :nx]), np.float32(np.nan))
-            yield advect(frame, next(arrivals)) if arrivals else frame
+
+
+def _rain_of(answer: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
+    """Rain rate [y, x] of an answer [1, y, x], without its padding; NaN where nothing was known."""
+    ny, nx = known.shape
+    return np.where(known, hko7_rain_rate_mm_h(answer[0, :ny, :nx]), np.float32(np.nan))
 
 
 def heaviest(fraction: FloatArray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version as distribution_version
 from typing import Final, Protocol
 
@@ -32,6 +33,17 @@ class Predictor(Protocol):
         """Yield `steps` frames [y, x] (mm h-1, NaN = not known), one per time step after the newest frame.
 
         `sequence` holds exactly `info.input_frames` frames at one time step.
+        """
+        ...
+
+    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """Yield what it answers over its input, then `steps` frames that follow.
+
+        An answer over the input is the frame after one of `sequence`, from that one and those before it: one for each
+        but the newest. `sequence` may hold more frames than `info.input_frames`.
+
+        Raises:
+            InputError: it has no such answers.
         """
         ...
 
@@ -147,6 +159,31 @@ def nowcast(
         grid=sequence.grid,
         attributes=attributes,
     )
+
+
+def unrolled(sequence: FrameSequence, predictor: Predictor, steps: int) -> FloatArray:
+    """Answers of `predictor` over all of `sequence`, then `steps` forecast frames [answer, y, x]; see Predictor.unroll.
+
+    It runs whether or not there is rain, and as far as the steps go: the limit in minutes is one of nowcasts.
+
+    Raises:
+        InputError: the model does not fit the input, has no answers over it, or `steps` is out of its range.
+    """
+    predictor.info.check_steps(steps)
+    fitting_frames(sequence, predictor.info)
+    return np.stack([*predictor.unroll(sequence, steps)])
+
+
+def unroll_afresh(predictor: Predictor, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+    """`Predictor.unroll` of a model that remembers nothing: a forecast anew from each frame on, with as many frames as
+    there are before it; from the first one, persistence."""
+    wanted = predictor.info.input_frames
+    yield sequence.rain_rate[0]
+    for end in range(2, len(sequence)):
+        seen = slice(max(0, end - wanted), end)
+        newest = replace(sequence, rain_rate=sequence.rain_rate[seen], times=sequence.times[seen])
+        yield next(predictor.forecast(newest, 1))
+    yield from predictor.forecast(sequence.last(wanted), steps)
 
 
 def _frames(newest: FrameSequence, predictor: Predictor, steps: int) -> Iterator[FloatArray]:

@@ -18,7 +18,6 @@ from model.data.archive import Archive
 from model.data.sources import RadarWindows, WindowSource, source_from
 from model.train.console import Console
 from model.train.distributed import Ranks, ranks
-from model.train.files import run_folder
 from model.train.loop import Conduct
 from model.train.loop import train as run_training
 from model.train.overrides import lines_of, overridden
@@ -45,6 +44,11 @@ from model.train.stop import Stop, Stopped
     help="Folder of exogenous fields, NAME.nc, for a recipe that reads them.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/latest"), show_default=True)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Where decoded frames are kept, for several runs to share.  [default: in --out]",
+)
 @click.option(
     "--resume", is_flag=True, help="Go on from the run's last checkpoint; without RECIPE, with the run's own."
 )
@@ -85,6 +89,7 @@ def train(
     data: str | None,
     fields_folder: Path | None,
     out: Path,
+    cache: Path | None,
     resume: bool,
     init: Path | None,
     settings: tuple[str, ...],
@@ -127,7 +132,7 @@ def train(
     )
     with ranks() as joined:
         try:
-            _train(chosen, archives, data, fields_folder, out, resume, conduct, joined)
+            _train(chosen, archives, data, fields_folder, out, cache or out / "cache", resume, conduct, joined)
         except InputError:
             if joined.main:
                 raise
@@ -140,22 +145,23 @@ def _train(
     data: str | None,
     fields_folder: Path | None,
     out: Path,
+    cache: Path,
     resume: bool,
     conduct: Conduct,
     joined: Ranks,
 ) -> None:
     def source() -> WindowSource:
-        windows, cache = recipe.windows, out / "cache"
+        windows = recipe.windows
         if data:
             return source_from(data, cache_folder=cache, context=windows.context, leads=windows.leads)
         return radar(archives, recipe, cache, fields_folder)
 
     stop = Stop()
-    with stop.listening(), run_folder(out), Console(recipe, shown=joined.main) as console:
+    with stop.listening(), Console(recipe, shown=joined.main) as console:
         try:
             best = run_training(
                 recipe,
-                joined.in_turn(source),
+                source,
                 out,
                 resume=resume,
                 conduct=conduct,

@@ -114,6 +114,15 @@ class Ranks:
         for gradient, summed in zip(gradients, torch.split(whole, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(summed.view(gradient.shape))
 
+    def average_buffers(self, net: nn.Module) -> None:
+        """Put the mean over ranks in the place of what each batch norm has counted of its share."""
+        if self.world == 1:
+            return
+        for buffer in net.buffers():
+            if buffer.is_floating_point():
+                torch.distributed.all_reduce(buffer)
+                buffer /= self.world
+
     def from_main(self, make: Callable[[], T]) -> T:
         """What rank 0 makes of it, on all ranks; where that cannot be made, it says why, and all end."""
         if self.world == 1:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from model.core.errors import InputError
+from model.data import files as data_files
 
 BEST: Final = "best.pt"
 LAST: Final = "last.pt"
@@ -29,29 +31,21 @@ PROVENANCE: Final = "provenance.json"
 PICTURES: Final = "pictures"
 TENSORBOARD: Final = "tensorboard"
 
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What is written in it may find the disk full or closed to it.
+    """What is written of a run in it may find the disk full or closed to it.
 
     Raises:
-        InputError: it does; says so of `path`.
+        InputError: it does; says so of `path`, and how the run goes on.
     """
-    try:
+    out = path if path.is_dir() else path.parent
+    saved = any((out / name).exists() for name in (LAST, PREVIOUS))
+    again = "add --resume to the same command: all that was saved before is whole" if saved else "train it again"
+    with data_files.writing(
+        path, when_full=f"Make room, and {again}", otherwise="Choose another --out, or make it writable"
+    ):
         yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise InputError(
-                "no room left on the disk",
-                where=str(path),
-                mend="Free some, and add --resume to the same command: all that was saved before is whole",
-            ) from None
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"cannot be written ({reason})", where=str(path), mend="Choose another --out, or make it writable"
-        ) from None
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], *, kept_as: Path | None = None) -> None:
@@ -101,23 +95,31 @@ def cut_lines(path: Path, after: int) -> None:
 
 @contextmanager
 def run_folder(out: Path) -> Iterator[None]:
-    """The folder of a run, made where it is not there; if nothing comes of it, it is gone again.
+    """The folder of a run, made where it is not there, and no other command's meanwhile; if nothing comes of it, it is
+    gone again.
 
     Raises:
-        InputError: it cannot be made, or nothing can be written into it.
+        InputError: it cannot be made, nothing can be written into it, or another command trains into it.
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    try:
-        yield
-    except BaseException:
-        if made and not any((out / name).exists() for name in (LAST, PREVIOUS, NAN_BATCH)):
-            shutil.rmtree(out, ignore_errors=True)
-            for folder in made[1:]:
-                with suppress(OSError):
-                    folder.rmdir()
-        raise
+    with ExitStack() as stack:
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=out).close()
+            lock = os.open(out, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    "another command trains into it", where=str(out), mend="Wait for it, or choose another --out"
+                ) from None
+        try:
+            yield
+        except BaseException:
+            if made and not any((out / name).exists() for name in (LAST, PREVIOUS, BEST, NAN_BATCH)):
+                shutil.rmtree(out, ignore_errors=True)
+                for folder in made[1:]:
+                    with suppress(OSError):
+                        folder.rmdir()
+            raise

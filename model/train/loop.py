@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from model.train.distributed import ALONE, Ranks
 from model.train.files import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, RECIPE, run_folder, write_json, write_whole
 from model.train.loader import batches
 from model.train.log import Log, Report
+from model.train.memory import return_freed_tensors
 from model.train.recipe import RainLoss, Recipe
 from model.train.run import Run, Say, check_resumed, new_run, resumed
 from model.train.step import NotANumber, Step, compiled, step
@@ -51,7 +52,7 @@ class Conduct:
 
 def train(
     recipe: Recipe,
-    source: WindowSource,
+    source: WindowSource | Callable[[], WindowSource],
     out: Path,
     *,
     resume: bool = False,
@@ -63,6 +64,7 @@ def train(
 ) -> Path:
     """Train until the recipe's iterations, or so many minutes, are done; returns the best checkpoint's path.
 
+    `source`: the windows, or what makes them once `out` is there and is this run's alone.
     `out` keeps the recipe, where the data is from, logs, pictures of forecasts, the last two checkpoints and the best
     weights. The best weights are chosen on what the source holds out. Where that is a test set (Moving MNIST's test
     file, KTH's persons 17 to 25, the last weeks of TaxiBJ), the best scores are those of a choice made on the test:
@@ -74,20 +76,24 @@ def train(
 
     Raises:
         InputError: `out` holds a run and `resume` is not set, or it holds none and `resume` is; the run is of another
-            recipe or of other data; a checkpoint is damaged; the windows do not fit the network; the loss or all the
-            scores are no numbers; the time is over before the first iteration; or `out` cannot be written.
+            recipe or of other data; another command trains into `out`; a checkpoint is damaged; the windows do not fit
+            the network; the loss or all the scores are no numbers; the time is over before the first iteration; or
+            `out` cannot be written.
         Stopped: `stop` was asked to; the run is saved.
     """
     conduct = conduct or Conduct()
     rows = ranks.rows(recipe.batch, recipe.accumulate)
-    made_of = {"kind": source.kind, **asdict(source.provenance())}
-    held_out = source.held_out(recipe.seed + 1, recipe.batch, recipe.validation_windows)
-    check_windows(recipe, held_out[0][0], source.kind)
     with ExitStack() as stack:
         ranks.from_main(lambda: stack.enter_context(run_folder(out)))
+        source = ranks.in_turn(source) if callable(source) else source
+        made_of = {"kind": source.kind, **asdict(source.provenance())}
+        held_out = source.held_out(recipe.seed + 1, recipe.batch, recipe.validation_windows)
+        check_windows(recipe, held_out[0][0], source.kind)
         run = _begun(recipe, made_of, out, resume=resume, conduct=conduct, ranks=ranks, say=say)
         if recipe.compile:
             compiled(run.net)
+        if recipe.checkpoint_activations:
+            return_freed_tensors()
         training = _Training(
             recipe=recipe,
             source=source,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+from model.core.limits import check_limits
 from model.data.sources import Holdout
 from model.data.windows import WindowConfig
+from model.losses import HKO7_WEIGHTS
 from model.nets.forecaster import ForecasterConfig
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
 from model.runtime.fields import planes_of
 from model.sampling import Sampling
+
+MOST_INERTIA: Final = 1 - 1e-6
+"""A mean that keeps more than this of itself never moves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,12 @@ class RainLoss:
     csi_weight: float
     csi_thresholds_mm_h: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
     csi_softness: float = 0.015
+
+    def __post_init__(self) -> None:
+        check_limits(self, "pixel_weights", "csi_weight", least=0)
+        check_limits(self, "scale", "csi_thresholds_mm_h", "csi_softness", above=0)
+        if len(self.pixel_weights) != len(HKO7_WEIGHTS):
+            raise ValueError(f"pixel_weights must be {len(HKO7_WEIGHTS)} numbers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +82,12 @@ class Optimiser:
     ema_decay: float = 0.998
 
     def __post_init__(self) -> None:
+        check_limits(self, "learning_rate", "final_learning_rate", "warmup_iterations", "weight_decay", least=0)
+        check_limits(self, "decay", above=0, most=1)
+        check_limits(self, "decay_steps", least=1)
+        check_limits(self, "beta1", "ema_decay", least=0, most=MOST_INERTIA)
+        if self.clip_norm is not None:
+            check_limits(self, "clip_norm", above=0)
         if self.weight_decay and self.kind == "adam":
             raise ValueError("weight_decay is for AdamW: choose the kind adamw")
 
@@ -113,9 +130,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         net, loss = self.forecaster.net, self.loss
-        for name in ("iterations", "batch", "accumulate", "validate_every", "validation_windows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{self.name}: {name} must be at least 1")
+        check_limits(self, "iterations", "batch", "accumulate", "validate_every", "validation_windows", least=1)
         if self.batch % self.accumulate:
             raise ValueError(f"{self.name}: a batch of {self.batch} makes no {self.accumulate} equal parts")
         frame_loss = loss if isinstance(loss, FrameLoss) else FrameLoss(over="forecast")

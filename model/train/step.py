@@ -58,6 +58,7 @@ def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) 
     if recipe.optimiser.clip_norm is not None:
         nn.utils.clip_grads_with_norm_(parameters, recipe.optimiser.clip_norm, norm)
     run.optimiser.step()
+    ranks.average_buffers(run.net)
     _follow(run, min(recipe.optimiser.ema_decay, (run.iteration + 1) / (run.iteration + 10)))
     run.iteration += 1
     return taken

@@ -30,7 +30,7 @@ SSIM_NAME: Final = "Wang et al. 2004, 11 x 11 Gaussian window, sigma 1.5, data r
 def answer_of(found: Verification) -> dict[str, Any]:
     """JSON of a verification; a number that is not known is null."""
     protocol, archive = found.protocol, found.archive
-    km = float(np.mean(found.archive.grid.pixel_size_m)) / 1000
+    km = float(np.mean(protocol.rules.grid(archive).pixel_size_m)) / 1000
     wavelengths, _ = half_octaves(found.layout.shape)
     return {
         "schema": SCHEMA,
@@ -48,6 +48,7 @@ def answer_of(found: Verification) -> dict[str, Any]:
         "software": f"echocast {distribution_version('echocast')}",
         "intervals": found.note,
         "lead_minutes": list(found.lead_minutes),
+        "ssim_psnr_lead_minutes": [found.lead_minutes[lead] for lead in found.layout.images],
         "thresholds_mm_h": list(protocol.thresholds_mm_h),
         "pixel_km": round(km, 4),
         "fss_windows_px": list(protocol.fss_windows),

@@ -18,6 +18,7 @@ from model.core.catalog import ANY_TIME_STEP, ModelInfo
 from model.core.errors import InputError, MissingDependency
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
+from model.runtime.predictor import unroll_afresh
 from model.verify.answer import PYSTEPS
 
 INFO = ModelInfo(
@@ -66,6 +67,10 @@ class LucasKanade:
             )
         count = int(np.prod(head["shape"]))
         yield from np.frombuffer(received.read(4 * count), np.float32).reshape(head["shape"])
+
+    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.unroll."""
+        return unroll_afresh(self, sequence, steps)
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         """To and from the child, which begins with the first forecast."""

@@ -52,6 +52,8 @@ def csi_by_lead(answer: Answer) -> str:
                 low, high = (_numbers(bound[row]) for bound in scores["csi_interval"])
                 axis.fill_between(answer["lead_minutes"], low, high, color=style["color"], alpha=0.15, lw=0)
                 axis.plot(answer["lead_minutes"], _numbers(scores["csi"][row]), label=model, **style)
+            if answer["lead_minutes"][0] <= 0:
+                axis.axvline(0, color=INK, lw=0.5, ls=":")  # up to here over the input
             axis.set(title=f"CSI at {threshold:g} mm/h", xlabel="lead time (min)", ylim=(0, None))
 
     return _svg(draw, len(answer["thresholds_mm_h"]))
@@ -95,15 +97,17 @@ def performance(answer: Answer) -> str:
 
 def fss_by_window(answer: Answer) -> str:
     """FSS, mean over leads, by the side of its window, a panel for each threshold."""
+    sides = answer["fss_windows_km"]
 
     def draw(axes: Sequence[Axes]) -> None:
         for row, (threshold, axis) in enumerate(zip(answer["thresholds_mm_h"], axes, strict=True)):
             for model, style in style_of(answer).items():
                 found = answer["models"][model]["fss_mean"]
                 value, low, high = (_numbers(found[name][row]) for name in ("value", "low", "high"))
-                axis.fill_between(answer["fss_windows_km"], low, high, color=style["color"], alpha=0.15, lw=0)
-                axis.plot(answer["fss_windows_km"], value, marker=".", label=model, **style)
-            axis.set(title=f"FSS at {threshold:g} mm/h", xlabel="window (km)", xscale="log", ylim=(0, 1))
+                axis.fill_between(sides, low, high, color=style["color"], alpha=0.15, lw=0)
+                axis.plot(sides, value, marker=".", label=model, **style)
+            axis.set(title=f"FSS at {threshold:g} mm/h", xlabel="window (km)", ylim=(0, 1))
+            axis.set(xscale="log", xlim=(0.9 * sides[0], 1.1 * sides[-1]))  # also where no model has a score
 
     return _svg(draw, len(answer["thresholds_mm_h"]))
 

@@ -19,11 +19,11 @@ from model.core.units import FloatArray, hko7_rain_rate_mm_h
 from model.data.archive import Archive, DamagedFrame
 from model.metrics import least_float32
 from model.runtime.baselines import Extrapolation, Persistence
-from model.runtime.predictor import Predictor, nowcast
+from model.runtime.predictor import Predictor, nowcast, unrolled
 from model.verify.bootstrap import FEWEST_DAYS, block_of
 from model.verify.example import Example
 from model.verify.pair import Pair
-from model.verify.rules import Benchmark, Rules, WhereAllHoldData
+from model.verify.rules import Benchmark, Rules, Shrunk, WhereAllHoldData
 from model.verify.scores import contingency_manager
 from model.verify.tally import Layout, Sums
 from model.verify.verification import Verification
@@ -38,8 +38,8 @@ class Protocol:
     """What is forecast from where, which pixels count, and what an event is.
 
     `reliability_mm_h`: edges of the classes of forecast rain rate for reliability. `fss_windows`: sides in pixels.
-    `look_minutes`: lead times of SSIM, PSNR, the spectrum and the pictures. `rolling`: packages are fine-tuned on what
-    has been seen, before each forecast.
+    `look_minutes`: lead times of the spectrum, LPIPS and the pictures; and, unless `images_at_all_leads`, of SSIM and
+    PSNR. `rolling`: packages are fine-tuned on what has been seen, before each forecast.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Protocol:
     reliability_mm_h: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0)
     fss_windows: tuple[int, ...] = (1, 5, 9, 17, 33, 65)
     look_minutes: tuple[float, ...] = (30.0, 60.0)
+    images_at_all_leads: bool = False
     rolling: bool = False
 
     @property
@@ -60,14 +61,17 @@ class Protocol:
     def layout(self, lead_minutes: Sequence[float], shape: tuple[int, int]) -> Layout:
         """The sums that its scores need."""
         edges = self.class_edges_mm_h
+        looks = tuple(index for index, lead in enumerate(lead_minutes) if lead in self.look_minutes)
         return Layout(
             scale=self.rules.scale,
             edges=tuple(least_float32(self.rules.edge(edge)) for edge in edges),
             events=tuple(edges.index(threshold) for threshold in self.thresholds_mm_h),
             windows=self.fss_windows,
-            looks=tuple(index for index, lead in enumerate(lead_minutes) if lead in self.look_minutes),
+            looks=looks,
+            images=tuple(range(len(lead_minutes))) if self.images_at_all_leads else looks,
             leads=len(lead_minutes),
             shape=shape,
+            psnr_floor=self.rules.psnr_floor,
         )
 
     def extent(self, archive: Archive, wanted: int) -> tuple[int, int]:
@@ -112,10 +116,25 @@ HKO7_ONLINE: Final = replace(
     rolling=True,
     description=HKO7_FIXED.description.replace("its fixed setting", "its online setting")
     + "; before each forecast a network is fine-tuned by one step on the newest clip whose frames have all been seen "
-    "(AdaGrad, rate 1e-4, B-MSE + B-MAE, gradients clipped to a norm of 50)",
+    "(AdaGrad, rate 1e-3, B-MSE + B-MAE, gradients clipped to a norm of 50)",
+)
+MS_RNN: Final = Protocol(
+    name="ms-rnn@1",
+    windows=Clips(frames_in=10, frames_out=10, stride=20, longest_gap=0, step_minutes=6, every=6, over_input=True),
+    thresholds_mm_h=HKO7_FIXED.thresholds_mm_h,
+    rules=Shrunk(),
+    look_minutes=(36.0, 180.0, 360.0),
+    images_at_all_leads=True,
+    description=(
+        "the test loop of MS-RNN (Ma et al. 2022) for HKO-7: every sixth frame of 6 min, shrunk to 128 x 128 pixels; "
+        "clips of 20 frames, 10 in and 10 out, none in two clips, none missing; scored are the 19 frames after the "
+        "first: leads to 0 min are answers over the input, each one step ahead of true frames, those above 0 are the "
+        "forecast; every pixel counts, noise too; what a forecast does not know is 0; an event is pixel >= threshold; "
+        "PSNR of the MSE + 1e-5; counts pooled over all clips, by lead, and scores averaged over the 19 leads"
+    ),
 )
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {"nowcast-60": NOWCAST_60, "hko7-fixed": HKO7_FIXED, "hko7-online": HKO7_ONLINE}
+    {"nowcast-60": NOWCAST_60, "hko7-fixed": HKO7_FIXED, "hko7-online": HKO7_ONLINE, "ms-rnn": MS_RNN}
 )
 
 
@@ -153,8 +172,8 @@ def verify(
             where=str(archive.root),
             mend="Import more frames without gaps",
         )
-    lead_minutes = tuple(round(archive.step_minutes * (lead + 1), 3) for lead in range(lead_count))
-    layout = protocol.layout(lead_minutes, archive.grid.shape)
+    lead_minutes = windows[0].lead_minutes
+    layout = protocol.layout(lead_minutes, protocol.rules.grid(archive).shape)
     days = sorted({block_of(window.start, short=False) for window in windows})
     short = len(days) < FEWEST_DAYS
     blocks = sorted({block_of(window.start, short=short) for window in windows})
@@ -241,7 +260,7 @@ class _Run:
         rules = self.protocol.rules
         sequence = rules.read(self.archive, window.context)
         truths = [rules.truth(self.archive, valid) for valid in window.leads]  # all, before anything is summed
-        forecasts = {predictor.info.reference: self._forecast(predictor, sequence) for predictor in self.predictors}
+        forecasts = {each.info.reference: self._forecast(each, sequence, window.steps) for each in self.predictors}
         example = Example(start=window.start, looks=self.layout.looks)
         for lead, (truth, counts) in enumerate(truths):
             scored = rules.scored(counts, [forecast[lead] for forecast in forecasts.values()])
@@ -270,10 +289,14 @@ class _Run:
             if learn := getattr(predictor, "learn", None):
                 learn(context.rain_rate, future, self.archive.step_minutes)
 
-    def _forecast(self, predictor: Predictor, sequence: FrameSequence) -> FloatArray:
+    def _forecast(self, predictor: Predictor, sequence: FrameSequence, steps: int) -> FloatArray:
+        """What is scored [lead, y, x]: `steps` forecast frames, and where there are more leads what is before them."""
         begun = time.perf_counter()
         try:
-            forecast = nowcast(sequence, predictor, self.layout.leads).rain_rate
+            if steps < self.layout.leads:
+                forecast = unrolled(sequence, predictor, steps)
+            else:
+                forecast = nowcast(sequence, predictor, steps).rain_rate
         except InputError as error:
             raise InputError(
                 error.what, where=f"{self.archive.root} at {sequence.reference_time}Z", mend=error.mend

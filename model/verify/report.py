@@ -11,7 +11,7 @@ from typing import Any, Final
 from model.data.files import write_whole, writing
 from model.verify import plots
 from model.verify.answer import as_text, one_protocol
-from model.verify.table import figure
+from model.verify.table import figure, leads_of
 from model.verify.verification import Verification
 
 PAGE: Final = "verification.html"
@@ -96,8 +96,7 @@ def _archive(found: Verification, answer: Mapping[str, Any]) -> Iterator[str]:
     if answer["starts_left_out"]:
         facts["Left out"] = "; ".join(f"{start}: {why}" for start, why in answer["starts_left_out"].items())
     yield from (f"<dt>{name}</dt><dd>{escape(str(fact))}</dd>" for name, fact in facts.items())
-    leads = answer["lead_minutes"]
-    yield f"</dl><h3>CSI, mean over leads of {leads[0]:g} to {leads[-1]:g} min</h3>"
+    yield f"</dl><h3>CSI, mean over {leads_of(answer)}</h3>"
     yield from _means(answer)
     yield f"<h3>By lead time</h3>{plots.csi_by_lead(answer)}"
     yield f"<h3>Hits and false alarms</h3>{plots.performance(answer)}"
@@ -155,8 +154,10 @@ def _errors(answer: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _table(["mean over leads", *ERRORS.values(), "s per nowcast"], rows)
     yield "<p><small>B-MSE and B-MAE: HKO-7's weights, summed over a frame's pixels on the 0-1 scale. "
-    yield f"SSIM: {escape(answer['ssim'])}. LPIPS: {escape(answer['lpips'])}. SSIM, PSNR and LPIPS are of the lead "
-    yield "times that are pictured. Seconds are those of this run, with whatever else the machine did.</small></p>"
+    all_leads = answer["ssim_psnr_lead_minutes"] == answer["lead_minutes"]
+    yield f"SSIM: {escape(answer['ssim'])}. LPIPS: {escape(answer['lpips'])}. SSIM and PSNR are of "
+    yield f"{'all leads' if all_leads else 'those that are pictured'}, LPIPS of those that are pictured. "
+    yield "Seconds are those of this run, with whatever else the machine did.</small></p>"
 
 
 def _example(found: Verification, answer: Mapping[str, Any]) -> Iterator[str]:

@@ -16,10 +16,10 @@ from model.nets.forecaster import Forecaster, Frames, load_forecaster
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 from model.runtime.onnx import Observed, OnnxPredictor, padding
 
-LEARNING_RATE: Final = 1e-4
+LEARNING_RATE: Final = 1e-3
 EPSILON: Final = 1e-6
 LARGEST_GRADIENT: Final = 50.0
-"""HKO-7's own settings: AdaGrad, gradients clipped by their norm."""
+"""HKO-7's settings for its TrajGRU and ConvGRU: AdaGrad, gradients clipped by their norm."""
 
 
 class Rolling(OnnxPredictor):

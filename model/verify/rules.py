@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.data.archive import Archive
@@ -18,6 +20,8 @@ from model.verify.windows import Times
 
 NOISE_BELOW: Final = 71
 """HKO-7's benchmark takes true pixels in (0, 71) for noise: round(0.28 * 255)."""
+SIDE: Final = 128
+"""MS-RNN shrinks frames of HKO-7 to as many pixels a side."""
 
 Mask = NDArray[np.bool_]
 
@@ -27,6 +31,12 @@ class Rules(ABC):
 
     scale: str
     """`rain` or `pixel`: what is compared with thresholds."""
+    psnr_floor: float = 0.0
+    """Added to the MSE in PSNR."""
+
+    def grid(self, archive: Archive) -> Grid:
+        """The grid of the frames that are read and scored."""
+        return archive.grid
 
     @abstractmethod
     def read(self, archive: Archive, times: Times) -> FrameSequence:
@@ -94,7 +104,7 @@ class Benchmark(Rules):
     def read(self, archive: Archive, times: Times) -> FrameSequence:
         """See Rules.read."""
         frames = [hko7_rain_rate_mm_h(self._pixels(archive, time)[0]) for time in times]
-        return FrameSequence(rain_rate=np.stack(frames), times=times, grid=archive.grid)
+        return FrameSequence(rain_rate=np.stack(frames), times=times, grid=self.grid(archive))
 
     def truth(self, archive: Archive, time: np.datetime64) -> tuple[FloatArray, Mask]:
         """See Rules.truth."""
@@ -118,6 +128,27 @@ class Benchmark(Rules):
         pixels, counts = archive.read_raw(time)
         noise = (pixels > 0) & (pixels < NOISE_BELOW)
         return pixels.astype(np.float32) / np.float32(255), counts & ~noise
+
+
+class Shrunk(Benchmark):
+    """As MS-RNN's test loop: frames are shrunk to `SIDE` x `SIDE` pixels, as they are read; every pixel counts."""
+
+    psnr_floor = 1e-5
+
+    def grid(self, archive: Archive) -> Grid:
+        """See Rules.grid: the same extent in fewer pixels."""
+        return Grid(crs=archive.grid.crs, x=_resampled(archive.grid.x), y=_resampled(archive.grid.y))
+
+    def _pixels(self, archive: Archive, time: np.datetime64) -> tuple[FloatArray, Mask]:
+        pixels, _ = archive.read_raw(time)
+        small = np.asarray(cv2.resize(pixels, (SIDE, SIDE)), np.float32)  # of bytes: rounded to whole pixel values
+        return small / np.float32(255), np.ones(small.shape, np.bool_)
+
+
+def _resampled(centres: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Centres of `SIDE` pixels between the same edges."""
+    step = centres[1] - centres[0]
+    return np.asarray(centres[0] - step / 2 + step * centres.size / SIDE * (np.arange(SIDE) + 0.5))
 
 
 def _has(archive: Archive, time: np.datetime64) -> bool:

@@ -17,10 +17,9 @@ def tables(answer: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _means(answer: Mapping[str, Any]) -> Table:
-    leads = answer["lead_minutes"]
     split = f", {answer['split']} days" if answer["split"] else ""
     table = Table(
-        title=f"CSI, mean over leads of {leads[0]:g} to {leads[-1]:g} min\n"
+        title=f"CSI, mean over {leads_of(answer)}\n"
         f"{answer['archive']}{split}, {answer['starts']} start times, {answer['protocol']}",
         caption=f"Below: the interval, then frequency bias. {answer['intervals']}.",
     )
@@ -51,6 +50,13 @@ def _by_lead(answer: Mapping[str, Any]) -> Table:
             last = number == len(answer["models"])
             table.add_row(f"{threshold:g}" if number == 1 else "", model, *cells, end_section=last)
     return table
+
+
+def leads_of(answer: Mapping[str, Any]) -> str:
+    """`leads of 6 to 120 min`; and which of them are answers over the input, where any is."""
+    leads = answer["lead_minutes"]
+    span = f"leads of {leads[0]:g} to {leads[-1]:g} min"
+    return span if leads[0] > 0 else f"{span} (to 0: over the input)"
 
 
 def some_of(leads: Sequence[float]) -> list[int]:

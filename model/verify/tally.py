@@ -35,7 +35,8 @@ class Layout:
     """Which sums there are. `edges`: of the classes of values, on `scale` (`rain` or `pixel`), in order.
 
     `events`: which of the edges are thresholds. `windows`: sides of FSS's windows, odd numbers of pixels. `looks`:
-    leads that are looked at as pictures (SSIM, PSNR, spectrum). `shape`: of a frame.
+    leads that are looked at as pictures (LPIPS, spectrum); `images`: those of SSIM and PSNR, to whose MSE `psnr_floor`
+    is added. `shape`: of a frame.
     """
 
     scale: str
@@ -43,8 +44,10 @@ class Layout:
     events: tuple[int, ...]
     windows: tuple[int, ...]
     looks: tuple[int, ...]
+    images: tuple[int, ...]
     leads: int
     shape: tuple[int, int]
+    psnr_floor: float = 0.0
 
     def empty(self, blocks: int) -> Sums:
         """No sums yet: of what intervals are made of for each block, of the rest for all at once."""
@@ -69,12 +72,14 @@ class Layout:
         sums["classes"][block, :, :, lead] += self._classes(pair)
         sums["errors"][0, :, lead] += _errors(pair)
         sums["fss"][block, ..., lead] += self._fractions(pair)
+        images = {"ssim": _ssim(pair), "psnr": _psnr(pair, self.psnr_floor)} if lead in self.images else {}
         if lead in self.looks:
-            for name, score in (("ssim", _ssim(pair)), ("psnr", _psnr(pair)), ("lpips", _lpips(pair))):
-                if score is not None:
-                    sums[name][0, :, lead] += (score, 1)
+            images["lpips"] = _lpips(pair)
             sums["power"][0, 0, :, lead] += power_by_wavenumber(pair.forecast.fraction)
             sums["power"][0, 1, :, lead] += power_by_wavenumber(pair.truth.fraction)
+        for name, score in images.items():
+            if score is not None:
+                sums[name][0, :, lead] += (score, 1)
 
     def _classes(self, pair: Pair) -> NDArray[np.float64]:
         """Scored pixels by class of the forecast and of the truth [forecast, truth]: an edge begins the class above."""
@@ -129,9 +134,11 @@ def _ssim(pair: Pair) -> float | None:
     return float(ssim(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
 
 
-def _psnr(pair: Pair) -> float | None:
-    """None where the frame has no error: its PSNR is infinite."""
+def _psnr(pair: Pair, floor: float) -> float | None:
+    """That of an MSE which is larger by `floor`; None where there is no error: its PSNR is infinite."""
     value = float(psnr(pair.forecast.fraction[None, None, None], pair.truth.fraction[None, None, None])[0])
+    if floor:
+        return float(-10 * np.log10(10 ** (-value / 10) + floor))
     return value if np.isfinite(value) else None
 
 

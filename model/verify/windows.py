@@ -16,7 +16,10 @@ Times = NDArray[np.datetime64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Window:
-    """Valid times (UTC, datetime64[s]) of the frames that are read, and of those that are forecast."""
+    """Valid times (UTC, datetime64[s]) of the frames that are read, and of those that are scored.
+
+    Leads up to the newest frame that is read are answers over the input: each the frame after one that was read.
+    """
 
     context: Times
     leads: Times
@@ -26,12 +29,22 @@ class Window:
         """Reference time: the newest frame that is read."""
         return np.datetime64(self.context[-1])
 
+    @property
+    def lead_minutes(self) -> tuple[float, ...]:
+        """Valid time of each lead, less the start; answers over the input are at or below 0."""
+        return tuple(round(float(lead / np.timedelta64(1, "s")) / 60, 3) for lead in self.leads - self.start)
+
+    @property
+    def steps(self) -> int:
+        """How many leads are forecast: those after the start."""
+        return int(np.count_nonzero(self.leads > self.start))
+
 
 class Windows(Protocol):
     """How a protocol chooses start times."""
 
     def lead_count(self, step_minutes: float) -> int:
-        """How many frames are forecast."""
+        """How many frames are forecast from a start time."""
         ...
 
     def context(self, wanted: int) -> int:
@@ -75,11 +88,12 @@ class EveryMinutes:
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """HKO-7's clips of `frames_in` + `frames_out` frames, as its benchmark walks through an archive.
+    """Clips of `frames_in` + `frames_out` frames, as HKO-7's benchmark walks through an archive.
 
-    The walk begins with the first frame. A clip counts if no more than `longest_gap` frames in a row are missing in
-    it; the next one then begins `stride` frames later, whether or not there is a frame at that time. Otherwise the
-    next one to be looked at begins with the next frame that there is. It ends with the last frame.
+    `step_minutes`: of the archive, of whose frames a clip takes one in `every`. The walk begins with the first frame.
+    A clip counts if no more than `longest_gap` of its frames in a row are missing; the next one then begins `stride` of
+    its frames later, whether or not there is a frame at that time. Otherwise the next one to be looked at begins with
+    the archive's next frame. It ends with the last frame. `over_input`: answers over the input are leads too.
     """
 
     frames_in: int
@@ -87,6 +101,8 @@ class Clips:
     stride: int
     longest_gap: int
     step_minutes: float
+    every: int = 1
+    over_input: bool = False
 
     def lead_count(self, step_minutes: float) -> int:
         """See Windows.lead_count.
@@ -116,14 +132,14 @@ class Clips:
 
     def of(self, times: Times, step_minutes: float, wanted: int) -> Iterator[Window]:
         """See Windows.of."""
-        step = np.timedelta64(round(step_minutes * 60), "s")
+        step = np.timedelta64(round(step_minutes * 60), "s") * self.every
         known = set(times.tolist())
         offsets = step * np.arange(self.frames_in + self.frames_out)
         begin = times[0] if times.size else None
         while begin is not None and begin <= times[-1]:
             clip = begin + offsets
             if self._counts([time in known for time in clip.tolist()]):
-                yield Window(context=clip[: self.frames_in], leads=clip[self.frames_in :])
+                yield Window(context=clip[: self.frames_in], leads=clip[1 if self.over_input else self.frames_in :])
                 begin = begin + self.stride * step
             else:
                 after = int(np.searchsorted(times, begin, side="right"))

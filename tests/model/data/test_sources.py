@@ -12,8 +12,9 @@ from model.core.units import hko7_rain_rate_mm_h
 from model.data.archive import Archive, ArchiveWriter
 from model.data.days import write_split
 from model.data.frames import FrameCache
+from model.data.regions import ABSENT, Region
 from model.data.sources import Holdout, RadarWindows, source_from
-from model.data.windows import ABSENT, Region, WindowConfig
+from model.data.windows import WindowConfig
 
 CONFIG = WindowConfig(crop=32, margin=8, context=3, leads=4, step_minutes=(5,), coarsen_chance=0.5, scale_db=0)
 START = np.datetime64("2020-06-01T23:00")
@@ -134,7 +135,7 @@ def test_without_the_lagrangian_frame_the_rain_is_where_it_was(tmp_path):
         return field
 
     config = WindowConfig(
-        crop=64, margin=0, context=3, leads=4, step_minutes=(5,), coarsen_chance=0, scale_db=0, lagrangian=False
+        crop=64, margin=0, context=3, leads=4, min_leads=4, step_minutes=(5,), coarsen_chance=0, lagrangian=False
     )
     region = Region(FrameCache(archive(tmp_path / "a", 12, rain), tmp_path / "cache"), config)
     window = region.draw(np.random.default_rng(0), 5)
@@ -164,7 +165,7 @@ def test_fields_lie_where_the_rain_lies_at_its_times(tmp_path):
     region = Region(cache, config, read_fields=coordinates)
     rng = np.random.default_rng(5)
     for _ in range(40):  # every turn, mirroring, resolution and step, across the border too
-        window = region.draw(rng)
+        (window,) = region.batch(rng, 1, list(region.runs))
         assert window.fields.shape == (7, 1, 32, 32)
         assert np.isfinite(window.fields).all()
         frames = hko7_rain_rate_mm_h(np.concatenate([window.context, window.target]))

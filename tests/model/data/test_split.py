@@ -83,6 +83,18 @@ def test_a_split_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert days_of(root) == once
 
 
+def test_a_split_whose_replacement_was_interrupted_is_still_there(tmp_path: Path) -> None:
+    root = made(tmp_path / "a", 10)
+    split(root)
+    once = days_of(root)
+    (root / "split").rename(root / ".split.old")  # what kill -9 between the two renames leaves
+    assert days_of(root) == once
+    assert "it is split already" in refused(root, "--seed", 3)
+    split(root, "--seed", 1, "--replace")
+    assert days_of(root) != once
+    assert not (root / ".split.old").exists()
+
+
 def test_fractions_that_make_no_whole_and_days_that_are_too_few(tmp_path: Path) -> None:
     root = made(tmp_path / "a", 2)
     assert "the parts make 1.1: 0.8 + 0.2 + 0.1" in refused(root, "--valid", 0.2)

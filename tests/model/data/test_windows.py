@@ -12,7 +12,8 @@ from model.core.units import hko7_rain_rate_mm_h
 from model.data.archive import Archive, ArchiveWriter, encode_frame
 from model.data.frames import FrameCache
 from model.data.layout import frame_path
-from model.data.windows import ABSENT, Region, WindowConfig, lagrangian_window
+from model.data.regions import ABSENT, Region
+from model.data.windows import WindowConfig, lagrangian_window
 
 CONFIG = WindowConfig(crop=48, margin=16, leads=6, step_minutes=(5, 10), coarsen_chance=0, scale_db=0)
 SHAPE = (96, 128)
@@ -150,8 +151,7 @@ def test_wet_windows_are_drawn_more_often_and_weights_undo_it(tmp_path):
     wet = np.array([np.nanmean(window.context > 0) for window in drawn])
     weights = np.array([window.weight for window in drawn])
     assert wet.mean() > 0.4
-    # Over all centres an eighth is wet, and a little more at the eastern border, where half of a crop is beyond it.
-    every = [np.mean(np.arange(max(0, x - 8), min(128, x + 8)) >= 112) for x in range(128)]
+    every = [np.mean(np.arange(x - 8, x + 8) >= 112) for x in range(8, 121)]  # centres of crops that lie in the grid
     assert np.average(wet, weights=weights) == pytest.approx(np.mean(every), abs=0.04)
     assert weights.min() >= 1
 
@@ -163,7 +163,7 @@ def test_a_damaged_frame_is_named_once_and_breaks_windows(tmp_path, caplog):
     region = Region(FrameCache(kept, tmp_path / "cache"), NARROW)
     rng = np.random.default_rng(0)
     for _ in range(100):
-        assert np.isfinite(region.draw(rng).context).any()
+        assert np.isfinite(region.draw(rng, 5).context).any()
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 1
     assert f"1 so far: {path}: it is truncated, after 50 bytes. Import its file again" in told[0]
@@ -176,21 +176,55 @@ def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path):
     path.write_bytes(path.read_bytes()[:50])
     used, fresh = (Region(FrameCache(kept, tmp_path / "cache"), NARROW) for _ in range(2))
     for seed in range(20):
-        used.draw(np.random.default_rng(seed))
-    one, other = (region.draw(np.random.default_rng(7)) for region in (used, fresh))
+        used.draw(np.random.default_rng(seed), 5)
+    one, other = (region.draw(np.random.default_rng(7), 5) for region in (used, fresh))
     assert np.array_equal(one.context, other.context, equal_nan=True)
     assert one.weight == other.weight
 
 
 def test_an_archive_without_data_draws_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.data.windows.TRIES", 100)
+    monkeypatch.setattr("model.data.regions.TRIES", 100)
     grid = Grid.regular(CRS.from_epsg(32650), shape=(64, 64), pixel_size=1000.0, centre=(0.0, 0.0))
     with ArchiveWriter(tmp_path / "a", grid, 5.0, {}) as writer:
         for index in range(4):
             writer.append(START + np.timedelta64(5 * index, "m"), np.full((64, 64), np.nan, np.float32))
     region = Region(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), NARROW)
     with pytest.raises(NoData, match="hardly a pixel holds data"):
-        region.draw(np.random.default_rng(0))
+        region.draw(np.random.default_rng(0), 5)
+
+
+def test_a_damaged_frame_cuts_windows_short_where_what_is_left_is_enough(tmp_path):
+    kept = halves(tmp_path / "a", frames=4)
+    path = frame_path(kept.root, kept.times[3])
+    path.write_bytes(path.read_bytes()[:50])
+    region = Region(FrameCache(kept, tmp_path / "cache"), replace(NARROW, min_leads=1))
+    drawn = [region.draw(np.random.default_rng(seed), 5) for seed in range(40)]
+    # From 0: both leads less the damaged one; from 1 as well: none of its leads is left.
+    assert {int(np.isfinite(window.target).any(axis=(1, 2, 3)).sum()) for window in drawn} == {1}
+
+
+def test_a_time_step_whose_windows_are_all_damaged_is_passed_over(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("model.data.regions.TRIES", 200)
+    kept = halves(tmp_path / "a", frames=9)
+    for index in (2, 3):  # every second frame from any: one of these is in the way
+        path = frame_path(kept.root, kept.times[index])
+        path.write_bytes(path.read_bytes()[:50])
+    region = Region(FrameCache(kept, tmp_path / "cache"), replace(NARROW, step_minutes=(5, 10)))
+    region.runs[10] = region.runs[10][:2]
+    windows = region.batch(np.random.default_rng(0), 3, [10, 5])
+    assert {window.step_minutes for window in windows} == {5}
+    region.runs[5] = region.runs[5][:3]
+    with pytest.raises(NoData, match=r"2 of its frames are damaged\. Look at it with: echocast archive info --check"):
+        region.batch(np.random.default_rng(0), 3, [10, 5])
+
+
+def test_a_crop_as_large_as_the_grid_is_the_grid(tmp_path):
+    region = Region(FrameCache(halves(tmp_path / "a"), tmp_path / "cache"), replace(NARROW, crop=64))
+    narrow = Region(region.cache, replace(NARROW, crop=64), columns=(0, 40))
+    for seed in range(10):
+        window = region.draw(np.random.default_rng(seed), 5)
+        assert np.isfinite(window.context).all()
+        assert np.isfinite(narrow.draw(np.random.default_rng(seed), 5).context).mean() == 40 / 64
 
 
 def test_frames_are_decoded_when_they_are_asked_for_and_kept(tmp_path):

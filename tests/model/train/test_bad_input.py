@@ -1,6 +1,7 @@
 """What a user can do wrong, or find wrong, when training: a line, nothing lost, nothing left behind."""
 
 import json
+import resource
 import shutil
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import torch
 from model.core.errors import InputError
 from model.data.archive import ArchiveWriter
 from model.data.synth import synthesise
-from model.train.files import BEST, ITERATIONS, LAST, NAN_BATCH, PREVIOUS, RECIPE
+from model.train.files import BEST, ITERATIONS, LAST, NAN_BATCH, PREVIOUS, RECIPE, run_folder
 from model.train.loop import Conduct, train
 from model.train.recipe import Optimiser
 from tests.model.train import tiny
@@ -80,7 +81,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_done(tmp_pa
     (tmp_path / "file").write_text("")
     code, _, err = echocast("train", "mnist-predrnn-v2", *tiny.WORDS, "--out", tmp_path / "file/run")
     assert code == 2
-    assert err.startswith(f"echocast: {tmp_path}/file/run: cannot be written (")
+    assert err.startswith(f"echocast: {tmp_path}/file/run: it cannot be written (")
     assert err.endswith("Choose another --out, or make it writable\n")
 
 
@@ -90,7 +91,7 @@ def test_a_full_disk_is_said_and_all_that_was_saved_is_whole(name, run, tmp_path
     before = {kept: (out / kept).read_bytes() for kept in (LAST, BEST)}
     (out / name).with_suffix(".part").symlink_to("/dev/full")
     recipe = tiny.recipe(iterations=4, validate_every=1)
-    with pytest.raises(InputError, match=r"no room left on the disk\. Free some, and add --resume") as caught:
+    with pytest.raises(InputError, match=r"the disk is full\. Make room, and add --resume") as caught:
         train(recipe, tiny.source(), out, resume=True)
     assert caught.value.where == str(out / name)
     assert (out / name).read_bytes() == before[name]
@@ -98,11 +99,32 @@ def test_a_full_disk_is_said_and_all_that_was_saved_is_whole(name, run, tmp_path
     assert [line["iteration"] for line in tiny.lines(out)] == [1, 2, 3, 4]
 
 
+def test_a_disk_that_is_full_before_the_first_checkpoint_keeps_what_there_is(run, tmp_path):
+    out = tmp_path / "run"
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((run / LAST).stat().st_size - 1, most))
+    try:
+        with pytest.raises(InputError, match=r"may not grow so large here\. Make room, and train it again"):
+            train(tiny.recipe(iterations=1), tiny.source(), out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert (out / BEST).exists()
+    assert not (out / LAST).exists()
+
+
+def test_two_commands_do_not_train_into_one_folder(run, tmp_path, echocast):
+    out = shutil.copytree(run, tmp_path / "run")
+    with run_folder(out):
+        code, _, err = echocast("train", "mnist-predrnn-v2", *tiny.WORDS, "--out", out, "--resume")
+    assert code == 2
+    assert err == f"echocast: {out}: another command trains into it. Wait for it, or choose another --out\n"
+
+
 def test_a_full_disk_for_the_log_is_said(run, tmp_path):
     out = shutil.copytree(run, tmp_path / "run")
     before = (out / ITERATIONS).read_bytes()
     (out / ITERATIONS).with_suffix(".part").symlink_to("/dev/full")
-    with pytest.raises(InputError, match="no room left on the disk"):
+    with pytest.raises(InputError, match="the disk is full"):
         train(tiny.recipe(iterations=3, validate_every=1), tiny.source(), out, resume=True)
     assert tiny.kept(out, LAST)["iteration"] == 2
     assert (out / ITERATIONS).read_bytes() == before

@@ -83,6 +83,17 @@ def test_the_whole_cycle(echocast, archive, folder):
         assert np.isfinite(nowcast["rainfall_rate"].values).any()
 
 
+def test_an_export_that_cannot_be_written_says_so(echocast, folder):
+    (folder / "file").write_text("")
+    words = ("export", folder / "run", "--name", "mine", "--version", "9")
+    code, _, err = echocast(*words, "--out", folder / "file/packages")
+    assert code == 2
+    assert err.startswith(f"echocast: {folder}/file/packages/mine/9: it cannot be written (")
+    code, _, err = echocast("archive", "synth", folder / "file/x.nc", "--frames", 2, "--size", "32x32")
+    assert code == 2
+    assert "it cannot be written (" in err
+
+
 def test_a_version_never_changes(echocast, folder):
     code, _, err = echocast("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "1")
     assert code == 2

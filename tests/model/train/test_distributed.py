@@ -78,6 +78,12 @@ def test_the_command_line_is_one_of_two_ranks_too(archive, project, tmp_path):
     assert len(tiny.losses(tmp_path / "run")) == 2
 
 
+def test_batch_norms_keep_the_mean_over_ranks(one_and_two):
+    _, two = one_and_two
+    kept = [torch.load(two / f"norm-{rank}-of-2.pt") for rank in range(2)]
+    assert kept[0].item() == kept[1].item() == pytest.approx(0.05)  # a tenth, the norm's momentum, of 0 and of 1
+
+
 def test_every_window_is_one_ranks():
     for parts in (1, 2):
         rows = [Ranks(rank=rank, world=3).rows(12, parts) for rank in range(3)]

@@ -103,3 +103,25 @@ def test_fields_of_what_is_none_cannot_be_set():
         InputError, match=r"it is none.* Add --set sampling=ScheduledSampling or --set sampling=Reverse"
     ):
         overridden(recipe, ["sampling.rate=1"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("windows.context=0", "context must be at least 1, not 0"),
+        ("windows.crop=-16", "crop must be at least 1"),
+        ("windows.margin=-40", "margin must be at least 0"),
+        ("windows.step_minutes=5,0", "step_minutes must be above 0, not 0"),
+        ("windows.step_minutes=", "horizon_minutes"),
+        ("windows.horizon_minutes=1", "shorter than each of step_minutes"),
+        ("windows.draw_scale_mm_h=0", "draw_scale_mm_h must be above 0"),
+        ("windows.coarsen_chance=1.5", "coarsen_chance must be at least 0 and at most 1, not 1.5"),
+        ("holdout.time_fraction=1", "time_fraction must be above 0 and at most 0.9"),
+        ("optimiser.learning_rate=nan", "learning_rate must be at least 0, not nan"),
+        ("optimiser.ema_decay=1.5", "ema_decay must be at least 0"),
+        ("batch=0", "batch must be at least 1"),
+    ],
+)
+def test_numbers_beyond_their_limits_are_refused(setting, what):
+    with pytest.raises(InputError, match=what):
+        overridden(RECIPES["rain-ms-predrnn"](), [setting])

@@ -86,7 +86,7 @@ def test_hko7s_loss_is_the_benchmarks():
         def unroll(self, frames, context, leads, truth=None):
             return Unrolled(answers, [])
 
-    assert loss_of(Answers(), batch, recipe).item() == pytest.approx(5e-5 * 30 * (0.1 + 0.01), rel=1e-4)
+    assert loss_of(Answers(), batch, recipe).item() == pytest.approx(1e-5 * 30 * (0.1 + 0.01), rel=1e-4)
 
 
 def test_hko7s_learning_rate_falls_in_steps():

@@ -1,6 +1,7 @@
 """Archives that the tests write."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,5 +52,38 @@ def pixel_archive(tmp_path, grid):
         if exclude is not None:
             np.savez(root / "mask_dat.npz", exclude_mask=exclude.astype(np.uint8))
         return Archive(root)
+
+    return make
+
+
+@pytest.fixture
+def package_of(tmp_path):
+    """`package_of(network, ..)`: what the catalogue knows of a package of a tiny network, untrained but loud; what its
+    manifest says beside may be given."""
+    torch = pytest.importorskip("torch")
+    from model.core.catalog import info_of
+    from model.core.manifest import TimeStepRange, read_manifest
+    from model.export.package import write_package
+    from model.nets.forecaster import forecaster
+    from tests.model.nets.small import CONFIGS
+
+    def make(network, **fields):
+        torch.manual_seed(1)
+        net = forecaster(replace(CONFIGS[network], reads_known=True, reads_time=True))
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if "output" in name:
+                    parameter.normal_(std=0.1)
+        described = {
+            "name": "mine",
+            "version": "1",
+            "summary": "For tests.",
+            "architecture": network.partition(" ")[0],
+            "input_frames": 4,
+            "time_step": TimeStepRange(min_minutes=1, max_minutes=60),
+            "licence": "MIT",
+        }
+        folder = write_package(net, described | fields, tmp_path / "packages")
+        return info_of(read_manifest(folder), folder)
 
     return make

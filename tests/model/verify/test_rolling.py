@@ -1,15 +1,13 @@
 """The online setting of HKO-7: what is learnt from, and when; and that a package on torch learns."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from model.core.manifest import TimeStepRange, package_digest, read_manifest
+from model.core.manifest import package_digest
 from model.runtime.baselines import Persistence
 from model.verify.protocol import HKO7_ONLINE, verify
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 SHAPE = (20, 30)
 
@@ -56,30 +54,8 @@ def test_a_clip_is_learnt_once_all_its_frames_have_been_seen(pixel_archive):
 
 
 @pytest.fixture(params=["eulerian", "lagrangian"])
-def package(request, tmp_path):
-    from model.core.catalog import info_of
-    from model.export.package import write_package
-    from model.nets.forecaster import forecaster
-    from tests.model.nets.small import CONFIGS
-
-    torch.manual_seed(1)
-    net = forecaster(replace(CONFIGS["ms-predrnn in MS-RNN"], reads_known=True, reads_time=True))
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if "output" in name:
-                parameter.normal_(std=0.1)
-    described = {
-        "name": "mine",
-        "version": "1",
-        "summary": "For tests.",
-        "architecture": "ms-predrnn",
-        "input_frames": 4,
-        "time_step": TimeStepRange(min_minutes=1, max_minutes=60),
-        "frame_of_reference": request.param,
-        "licence": "MIT",
-    }
-    folder = write_package(net, described, tmp_path)
-    return info_of(read_manifest(folder), folder)
+def package(request, package_of):
+    return package_of("ms-predrnn in MS-RNN", frame_of_reference=request.param)
 
 
 def test_a_package_on_torch_forecasts_as_its_graph_does_and_learns(package):

@@ -1,0 +1,63 @@
+"""MS-RNN's public evaluation code and ours on the same random arrays: `python -m benchmarks.ms_rnn_scores FOLDER`.
+
+FOLDER is a copy of https://github.com/mazhf/MS-RNN. Of it `util/evaluation.py` is loaded and what that imports, set to
+HKO-7; numba, for whose present versions its functions are not written, and unused readers are stood in for.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.hko7_scores import CELLS, SEED, SEQUENCES, SHAPE, Array, our_scores, print_differences, random_arrays
+from model.verify.protocol import MS_RNN
+
+LEADS = 19
+SCORES = ("ssim", "psnr", "gdl", "b_mse", "b_mae", "mse", "mae", "pod", "far", "csi", "hss")
+"""In the order of their answer."""
+
+
+def theirs(folder: Path) -> ModuleType:
+    """Their evaluation module."""
+    numba, core, errors, h5py = (ModuleType(name) for name in ("numba", "core", "errors", "h5py"))
+    numba.__dict__.update(
+        jit=lambda signature: lambda function: function,
+        **{kind: lambda *arguments: None for kind in ("float32", "int32", "boolean")},
+    )
+    kinds = ("NumbaWarning", "NumbaDeprecationWarning", "NumbaPendingDeprecationWarning")
+    errors.__dict__.update({name: type(name, (Warning,), {}) for name in kinds})
+    sys.modules.update({"numba": numba, "numba.core": core, "numba.core.errors": errors, "h5py": h5py})
+    sys.path.insert(0, str(folder))
+    import_module("config").cfg.dataset = "HKO-7"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return import_module("util.evaluation")
+
+
+def their_scores(module: ModuleType, truth: NDArray[np.float32], forecast: NDArray[np.float32]) -> dict[str, Array]:
+    """By theirs, all sequences as one batch."""
+    evaluation = module.Evaluation(seq_len=LEADS, use_central=False)
+    evaluation.update(truth, forecast)
+    cells = {name: getattr(evaluation, f"_total_{name}") for name in CELLS}
+    return {**cells, **dict(zip(SCORES, evaluation.get_metrics(), strict=True))}
+
+
+def main(folder: Path) -> None:
+    """Print how far theirs and ours are apart."""
+    truth, forecast, _ = (array[:LEADS] for array in random_arrays())
+    truth[7, 0] = forecast[7, 0] = 0  # dry, and without an error
+    everywhere = np.ones(truth.shape, np.bool_)
+    print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
+    print_differences(our_scores(MS_RNN, truth, forecast, everywhere), their_scores(theirs(folder), truth, forecast))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m benchmarks.ms_rnn_scores FOLDER (a copy of github.com/mazhf/MS-RNN)")
+    main(Path(sys.argv[1]))
