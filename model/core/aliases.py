@@ -10,7 +10,7 @@ import fcntl
 import getpass
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -133,7 +133,8 @@ def move(folder: Path, decide: Callable[[Aliases], Move]) -> Move:
     with _changing(folder):
         aliases = read_aliases(folder)
         made = decide(aliases)
-        _write(aliases.moved(made), folder)
+        with _writing(folder):
+            _write(aliases.moved(made), folder)
         return made
 
 
@@ -159,11 +160,18 @@ def now_utc() -> datetime:
 @contextmanager
 def _changing(folder: Path) -> Iterator[None]:
     """Held by one process at a time; the kernel lets go of it when that process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("a") as file:
+    with ExitStack() as held:
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context((folder / LOCK).open("a"))
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        yield
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"the aliases of its packages cannot be written ({error.strerror})",

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from model.core.errors import InputError
-
 T = TypeVar("T")
 Stamp = tuple[int, ...]
 
@@ -22,29 +20,16 @@ def stamp_of(path: Path) -> Stamp:
 
 
 class Kept(Generic[T]):
-    """Answers, refusals among them, by the file that they are of."""
+    """Answers, by the file that they are of. Refusals are not kept: a file system that fails now need not fail soon."""
 
     def __init__(self, read: Callable[[Path], T]) -> None:
         self._read = read
-        self._answers: dict[Path, tuple[Stamp, T | InputError]] = {}
+        self._answers: dict[Path, tuple[Stamp, T]] = {}
 
     def __call__(self, path: Path) -> T:
-        """What `read` makes of the file as it is now.
-
-        Raises:
-            InputError: what `read` raised.
-        """
+        """What `read` makes of the file as it is now; raises what that raises."""
         stamp = stamp_of(path)
         kept = self._answers.get(path)
         if kept is None or kept[0] != stamp:
-            kept = self._answers[path] = (stamp, self._answer(path))
-        answer = kept[1]
-        if isinstance(answer, InputError):
-            raise type(answer)(answer.what, where=answer.where, mend=answer.mend)
-        return answer
-
-    def _answer(self, path: Path) -> T | InputError:
-        try:
-            return self._read(path)
-        except InputError as error:
-            return error
+            kept = self._answers[path] = (stamp, self._read(path))
+        return kept[1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.core.errors import BadPackage
 
@@ -32,6 +32,8 @@ def _not_reserved(name: str) -> str:
 
 
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Of a file beside the manifest: no path leads out of the package."""
 
 
 class Frozen(BaseModel):
@@ -103,7 +105,8 @@ class Manifest(Frozen):
     `kind`: what its frames are; only a model of rain makes nowcasts.
     `grid`: (rows, columns) of the one grid that the network is bound to; None: any. `channels`: of a frame. `fields`:
     exogenous fields that it reads, by name, in order (`model.runtime.fields`). `layers`: what it is made of.
-    `files`: name -> SHA-256 (hex) of every other file of the package; `variants`: precision -> ONNX file.
+    `files`: name -> SHA-256 (hex) of every other file of the package, the weights and those of `variants` among them;
+    `variants`: precision -> ONNX file.
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -129,7 +132,14 @@ class Manifest(Frozen):
     scores: tuple[Score, ...] = ()
     licence: str
     variants: dict[str, str] = {}
-    files: dict[str, str] = {}
+    files: dict[FileName, str] = {}
+
+    @model_validator(mode="after")
+    def _what_is_loaded_has_a_digest(self) -> Self:
+        without = [name for name in (WEIGHTS, *self.variants.values()) if name not in self.files]
+        if without:
+            raise ValueError(f"files does not list {', '.join(without)}")
+        return self
 
     @property
     def reference(self) -> str:
@@ -141,13 +151,15 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of the package in `folder`; files are not checked (see `verify_package`).
 
     Raises:
-        BadPackage: it is absent, not JSON, or not of this schema.
+        BadPackage: it is absent, cannot be read, is not JSON, or not of this schema.
     """
     path = folder / MANIFEST
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise BadPackage("no manifest.json", where=str(folder), mend="Name a model package's folder") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
@@ -163,13 +175,24 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 (hex) of a file of a package.
+
+    Raises:
+        BadPackage: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def package_digest(folder: Path) -> str:
-    """SHA-256 (hex) of the manifest, which holds the digest of every other file."""
+    """SHA-256 (hex) of the manifest, which holds the digest of every other file.
+
+    Raises:
+        BadPackage: it cannot be read.
+    """
     return sha256_of(folder / MANIFEST)
 
 
@@ -177,13 +200,21 @@ def verify_package(folder: Path) -> Manifest:
     """The manifest, after the digest of every file was compared.
 
     Raises:
-        BadPackage: a file is missing or its content is not what the manifest says.
+        BadPackage: a file is missing, cannot be read, or its content is not what the manifest says.
     """
     manifest = read_manifest(folder)
     for name, digest in manifest.files.items():
         path = folder / name
-        if Path(name).name != name or not path.is_file():
+        if not path.is_file():
             raise BadPackage(f"file {name} is missing", where=str(folder), mend="Fetch the package anew")
         if sha256_of(path) != digest:
             raise BadPackage(f"file {name} does not match its digest", where=str(folder), mend="Fetch the package anew")
     return manifest
+
+
+def _unreadable(path: Path, error: OSError) -> BadPackage:
+    return BadPackage(
+        f"{path.name} cannot be read ({error.strerror})",
+        where=str(path),
+        mend="Make it readable, or fetch the package anew",
+    )

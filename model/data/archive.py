@@ -208,6 +208,11 @@ class Archive:
         self.static_mask = read_static_mask(root, self.grid.shape)
         self.times = times_below(root)
 
+    @property
+    def name(self) -> str:
+        """That of its folder, however it was named: what packages and scores know the archive by."""
+        return self.root.resolve().name
+
     def only(self, split: str) -> Archive:
         """The same archive with the frames of one part of its split alone: `train`, `valid` or `test`.
 

@@ -179,7 +179,7 @@ def _parts(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[st
 
 
 def _days_of(archives: Sequence[Archive]) -> tuple[str, ...]:
-    days = ((archive.root.name, np.unique(archive.times.astype("datetime64[D]"))) for archive in archives)
+    days = ((archive.name, np.unique(archive.times.astype("datetime64[D]"))) for archive in archives)
     return tuple(sorted({f"{name} {day}" for name, found in days for day in found}))
 
 

@@ -137,7 +137,8 @@ def _means(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _with_interval(found: Mapping[str, Any]) -> Iterator[str]:
     for value, low, high in zip(found["value"], found["low"], found["high"], strict=True):
-        yield "-" if value is None else f"{value:.3f} ({_figure(low)} to {_figure(high)})"
+        interval = "" if low is None else f" ({_figure(low)} to {_figure(high)})"
+        yield f"{_figure(value)}{interval}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -129,6 +129,7 @@ def _manifest(net: RecurrentForecaster | WholeForecaster, fields: Mapping[str, A
         "channels": config.channels,
         "layers": tuple(profile(net)),
         "variants": {"fp32": GRAPH},
+        "files": dict.fromkeys((WEIGHTS, GRAPH), ""),  # their digests come once they are written
     }
     try:
         manifest = Manifest.model_validate({**fields, **from_net})

@@ -19,10 +19,9 @@ from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster
 from model.train.files import BEST, LOG, PROVENANCE, RECIPE
+from model.train.run import DAMAGE
 from model.verify.answer import SCHEMA, one_protocol
 
-DAMAGE: Final = (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError)
-"""What reading files raises that are cut short, overwritten, or of another program."""
 WINDOWS: Final = TypeAdapter(WindowConfig)
 
 
@@ -96,7 +95,7 @@ def load_run(run: Path) -> TrainedRun:
             where=str(run),
             mend="Name the folder of a finished `echocast train`",
         ) from None
-    except (OSError, *DAMAGE) as error:
+    except (*DAMAGE, RuntimeError, UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"the run cannot be read ({reason})", where=str(run), mend="Train it again, with this version"

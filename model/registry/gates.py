@@ -5,26 +5,27 @@ A gate that cannot judge (too little rain in the archive, a package that is not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.aliases import Gate
+from model.verify.bootstrap import FEWEST_BLOCKS
+from model.verify.scores import paired_means
 
 BEAT_AT_MINUTES: Final = (30.0, 60.0)
 HEAVY_MM_H: Final = 10.0
-FEWEST_BLOCKS: Final = 3
 FEWEST_EVENTS: Final = 1000
-"""An archive tells of a threshold where rain reaches it in so many blocks of time and pixels, over all leads."""
+"""An archive tells of a threshold where rain reaches it in so many pixels, over all leads, and in FEWEST_BLOCKS."""
 
 STEP_SHARE: Final = 0.2
 """A nowcast may take this much of the archive's time step: the rest is for reading, writing and other feeds."""
 
 
 class Between(Protocol):
-    """A value and its 95 % interval; NaN where there is nothing to count."""
+    """A value and its 95 % interval; NaN where there is nothing to count, bounds also where blocks are too few."""
 
     @property
     def value(self) -> float: ...
@@ -66,7 +67,9 @@ def csi_gate(scored: Scored, model: str, champion: str, threshold: float, unsaid
         return Gate(gate="csi", what=what, archive=archive, passed=None, note=unsaid)
     found = scored.csi_difference(model, champion, threshold)
     if not np.isfinite([found.value, found.low, found.high]).all():
-        return Gate(gate="csi", what=what, archive=archive, passed=None, note="there is nothing to count")
+        note = "there are too few blocks of time for an interval"
+        note = note if np.isfinite(found.value) else "there is nothing to count"
+        return Gate(gate="csi", what=what, archive=archive, passed=None, note=note)
     return Gate(
         gate="csi",
         what=what,
@@ -81,36 +84,44 @@ def csi_gate(scored: Scored, model: str, champion: str, threshold: float, unsaid
 
 
 def extrapolation_gates(
-    scored: Scored, model: str, extrapolation: str, thresholds: Sequence[float], unsaid_heavy: str, archive: str
+    scored: Scored, model: str, extrapolation: str, unsaid: Mapping[float, str], archive: str
 ) -> list[Gate]:
-    """CSI at 30 and at 60 min, mean over thresholds and of heavy rain: each must be above extrapolation's."""
-    gates = []
+    """CSI at 30 and at 60 min, mean over thresholds and of heavy rain: each must be above extrapolation's.
+
+    `unsaid`: for each threshold of the protocol, in order, why the archive cannot tell of it, if so. Those that it
+    cannot tell of are left out of the mean.
+    """
     ours, its = scored.csi(model), scored.csi(extrapolation)
+    told = [threshold for threshold, why in unsaid.items() if not why]
+    untold = ", ".join(f"{threshold:g}" for threshold in unsaid if threshold not in told)
+    left_out = f"without {untold} mm/h, of which the archive holds too little" if untold else ""
+    none = "" if told else "the archive holds too little rain at every threshold"
+    no_heavy = unsaid.get(HEAVY_MM_H, "the protocol has no such threshold")
+    compared = (
+        ("mean over thresholds", told, none, left_out),
+        (f"at {HEAVY_MM_H:g} mm/h", [HEAVY_MM_H], no_heavy, ""),
+    )
+    gates = []
     for minutes in BEAT_AT_MINUTES:
         lead = _lead_near(scored.lead_minutes, minutes)
-        for heavy in (False, True):
-            of = f"at {HEAVY_MM_H:g} mm/h" if heavy else "mean over thresholds"
-            what = f"CSI {of} at {minutes:g} min beside extrapolation"
-            note = unsaid_heavy if heavy else ""
+        for of, thresholds, cannot, remark in compared:
+            why, value = cannot, float("nan")
             if lead is None:
-                note = "the protocol's leads do not reach it"
-            elif heavy and HEAVY_MM_H not in thresholds:
-                note = "the protocol has no such threshold"
-            value = float("nan")
-            if not note and lead is not None:
-                rows = [thresholds.index(HEAVY_MM_H)] if heavy else list(range(len(thresholds)))
-                value = _mean_difference(ours[rows, lead], its[rows, lead])
-                note = "" if np.isfinite(value) else "there is nothing to count"
-            known = not note
+                why = "the protocol's leads do not reach it"
+            elif not why:
+                rows = [list(unsaid).index(threshold) for threshold in thresholds]
+                first, second = paired_means(ours[rows, lead], its[rows, lead])
+                value = float(first - second)
+                why = "" if np.isfinite(value) else "there is nothing to count"
             gates.append(
                 Gate(
                     gate="extrapolation",
-                    what=what,
+                    what=f"CSI {of} at {minutes:g} min beside extrapolation",
                     archive=archive,
-                    passed=value > 0 if known else None,
-                    value=value if known else None,
+                    passed=None if why else value > 0,
+                    value=None if why else value,
                     limit=0.0,
-                    note=note,
+                    note=why or remark,
                 )
             )
     return gates
@@ -149,10 +160,3 @@ def _lead_near(lead_minutes: Sequence[float], minutes: float) -> int | None:
     away = np.abs(np.array(lead_minutes) - minutes)
     nearest = int(np.argmin(away))
     return nearest if away[nearest] <= lead_minutes[0] / 2 + 1e-6 else None
-
-
-def _mean_difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Mean of the differences that are known; NaN where none is."""
-    difference = one - other
-    known = difference[np.isfinite(difference)]
-    return float(known.mean()) if known.size else float("nan")

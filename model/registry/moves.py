@@ -68,7 +68,7 @@ def promote(
 ) -> None:
     """Make NAME@VERSION the champion, which `auto` runs, where it passes the gates."""
     from model.data.archive import Archive
-    from model.registry.trial import ready_candidate, ready_champion, trial
+    from model.registry.trial import check_parity_tools, ready_candidate, ready_champion, trial
     from model.verify.protocol import PROTOCOLS
 
     if force and not reason.strip():
@@ -76,7 +76,8 @@ def promote(
     if protocol_name not in PROTOCOLS:
         raise click.UsageError(f"no protocol {protocol_name!r}: choose one of {', '.join(PROTOCOLS)}")
     folder = packages or packages_folder()
-    check_movable(folder)
+    if not dry_run:
+        check_movable(folder)
     over, catalog = champion_pin(folder), catalog_with(folder)
     info = catalog.find(reference)
     candidate = ready_candidate(info, fields)
@@ -84,6 +85,8 @@ def promote(
         answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
         click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
         return
+    if not force:
+        check_parity_tools()
     opened = [_part(Archive(path), split) for path in archives]
     champion, note = ready_champion(catalog, fields)
     if note:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 
 from model.core.aliases import Gate
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
-from model.core.errors import BadPackage, InputError
+from model.core.errors import BadPackage, InputError, MissingDependency
 from model.core.manifest import read_manifest, verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
-from model.registry.gates import HEAVY_MM_H, STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
+from model.registry.gates import STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
 from model.runtime.load import load_predictor
 from model.runtime.predictor import Predictor, fitting_frames, nowcast
 from model.verify.protocol import Protocol, verify
@@ -112,6 +113,25 @@ def trial(
     return Trial(gates=tuple(gates), champion=champion.info.reference, protocol=protocol.name, archives=digests)
 
 
+def check_parity_tools() -> None:
+    """Whether what parity is judged with is here.
+
+    Raises:
+        MissingDependency: it is not: PyTorch, or what exports with it.
+    """
+    try:
+        import_module("model.export.package")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("model", ""):
+            raise
+        raise MissingDependency(
+            f"parity cannot be judged, the package {missing} is not installed",
+            where="models promote",
+            mend="Install it with: pip install 'echocast[train]'",
+        ) from None
+
+
 def parity_gate(info: ModelInfo) -> Gate:
     """Whether the graph of a package answers like its weights in PyTorch; cannot be judged where that is not there.
 
@@ -119,14 +139,12 @@ def parity_gate(info: ModelInfo) -> Gate:
         BadPackage: the package is damaged.
     """
     try:
-        from model.export.package import PARITY_LIMIT, parity_of
-        from model.nets.forecaster import load_forecaster
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("model", ""):
-            raise
-        note = f"the package {missing} is not installed: pip install 'echocast[train]'"
-        return Gate(gate="parity", what=PARITY, passed=None, note=note)
+        check_parity_tools()
+    except MissingDependency as error:
+        return Gate(gate="parity", what=PARITY, passed=None, note=f"{error.what}. {error.mend}")
+    from model.export.package import PARITY_LIMIT, parity_of
+    from model.nets.forecaster import load_forecaster
+
     if info.folder is None:
         raise ValueError("a baseline has no graph")
     manifest = verify_package(info.folder)
@@ -153,8 +171,7 @@ def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, a
         )
         for threshold in thresholds
     ]
-    heavy = unsaid.get(HEAVY_MM_H, "")
-    return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, thresholds, heavy, archive)
+    return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, unsaid, archive)
 
 
 def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
@@ -165,9 +182,9 @@ def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
 
 def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_seconds: float | None, name: str) -> Gate:
     limit = max_seconds if max_seconds is not None else STEP_SHARE * archive.step_minutes * 60
-    leads = protocol.windows.lead_count(archive.step_minutes)
-    seconds: list[float] = []
     wanted = candidate.info.input_frames
+    _, leads = protocol.extent(archive, wanted)
+    seconds: list[float] = []
     for sequence in _sequences(archive, protocol, wanted):
         if np.nan_to_num(sequence.last(wanted).rain_rate).max(initial=0) < DRY_RAIN_RATE_MM_H:
             continue  # dry frames cost no model anything
@@ -185,7 +202,7 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
 
 def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
     """Frames that forecasts start from; where one is damaged, there is none: the verification counts those."""
-    context = protocol.windows.context(wanted)
+    context, _ = protocol.extent(archive, wanted)
     for window in protocol.windows.of(archive.times, archive.step_minutes, context):
         try:
             yield protocol.rules.read(archive, window.context)
@@ -208,7 +225,7 @@ def _misfit(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
 def _trained_on(info: ModelInfo, archive: Archive) -> str:
     """How many of an archive's days a package says it was trained on; '' where none."""
     training = read_manifest(info.folder).training if info.folder else None
-    days = {f"{archive.root.resolve().name} {day}" for day in archive.times.astype("datetime64[D]")}
+    days = {f"{archive.name} {day}" for day in archive.times.astype("datetime64[D]")}
     common = days.intersection(training.days) if training else set()
     return f"it was trained on {len(common)} of these {len(days)} days" if common else ""
 

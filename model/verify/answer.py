@@ -36,7 +36,7 @@ def answer_of(found: Verification) -> dict[str, Any]:
         "schema": SCHEMA,
         "protocol": protocol.name,
         "protocol_description": protocol.description,
-        "archive": archive.root.name,
+        "archive": archive.name,
         "archive_digest": archive.digest(),
         "split": archive.split,
         "source": dict(archive.attributes),

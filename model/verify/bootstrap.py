@@ -17,12 +17,19 @@ RESAMPLES: Final = 1000
 SEED: Final = 7
 LOW, HIGH = 2.5, 97.5
 FEWEST_DAYS: Final = 5
+FEWEST_BLOCKS: Final = 3
+"""Of fewer there is no interval: one block is always drawn as it is, and of two there are but three draws."""
+
+FEWEST_KNOWN: Final = 0.75
+"""Nor is there where fewer of the draws have a score. That of one block alone, of many, is in 63 to 70 % of them."""
+
 SHORT_BLOCK_HOURS: Final = 3
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, and between what it lies in 95 % of the draws. NaN where there was nothing to count."""
+    """A value, and between what it lies in 95 % of the draws. NaN where there was nothing to count, or bounds alone
+    where there were too few blocks to draw from."""
 
     value: float
     low: float
@@ -43,16 +50,22 @@ class Intervals:
 
 
 def draws(blocks: int) -> NDArray[np.float64]:
-    """How often each block counts [1 + RESAMPLES, block]: first each once, then as drawn. Always the same draws."""
+    """How often each block counts [1 + RESAMPLES, block]: first each once, then as drawn. Always the same draws.
+
+    Fewer than FEWEST_BLOCKS are not drawn from: [1, block].
+    """
+    if blocks < FEWEST_BLOCKS:
+        return np.ones((1, blocks))
     drawn = np.random.default_rng(SEED).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
     return np.concatenate([np.ones((1, blocks)), drawn])
 
 
 def interval_of(samples: NDArray[np.float64]) -> Intervals:
-    """From a score under each of `draws` [1 + RESAMPLES, ..]; draws with nothing to count are left out."""
-    drawn = samples[1:].reshape(len(samples) - 1, -1)
-    bounds = np.full((2, drawn.shape[1]), np.nan)
-    known = np.isfinite(drawn).any(axis=0) & np.isfinite(samples[0].reshape(-1))
+    """From a score under each of `draws` [draw, ..]; draws with nothing to count are left out."""
+    drawn = samples[1:].reshape(len(samples) - 1, samples[0].size)
+    bounds = np.full((2, samples[0].size), np.nan)
+    known = np.isfinite(drawn).sum(axis=0) >= max(1, FEWEST_KNOWN * len(drawn))
+    known &= np.isfinite(samples[0].reshape(-1))
     if known.any():
         bounds[:, known] = np.nanpercentile(drawn[:, known], (LOW, HIGH), axis=0)
     low, high = bounds.reshape(2, *samples.shape[1:])

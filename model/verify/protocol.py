@@ -24,6 +24,7 @@ from model.verify.bootstrap import FEWEST_DAYS, block_of
 from model.verify.example import Example
 from model.verify.pair import Pair
 from model.verify.rules import Benchmark, Rules, Shrunk, WhereAllHoldData
+from model.verify.scores import contingency_manager
 from model.verify.tally import Layout, Sums
 from model.verify.verification import Verification
 from model.verify.windows import Clips, EveryMinutes, Window, Windows
@@ -72,6 +73,17 @@ class Protocol:
             shape=shape,
             psnr_floor=self.rules.psnr_floor,
         )
+
+    def extent(self, archive: Archive, wanted: int) -> tuple[int, int]:
+        """How many frames of an archive are read, where models want up to `wanted` of them, and how many are forecast.
+
+        Raises:
+            InputError: the archive has another time step than the protocol, or a model wants more than it gives.
+        """
+        try:
+            return self.windows.context(wanted), self.windows.lead_count(archive.step_minutes)
+        except InputError as error:
+            raise type(error)(error.what, where=str(archive.root), mend=error.mend) from None
 
 
 NOWCAST_60: Final = Protocol(
@@ -141,17 +153,18 @@ def verify(
 ) -> Verification:
     """Score `predictors`, and persistence and extrapolation beside them, over an archive.
 
-    Memory grows with the archive's days, not with its frames.
+    Sums grow with the archive's days. Of its frames only their times are kept, and the times of each window.
 
     Raises:
         TooFewFrames: no start time has all its frames.
         InputError: a model does not fit the archive, or the archive the protocol.
+        MissingDependency: the package `scores` is not installed.
     """
+    contingency_manager()
     predictors = with_baselines(predictors)
     if protocol.rolling:
         predictors = list(map(_rolling, predictors))
-    wanted = protocol.windows.context(max(predictor.info.input_frames for predictor in predictors))
-    lead_count = protocol.windows.lead_count(archive.step_minutes)
+    wanted, lead_count = protocol.extent(archive, max(predictor.info.input_frames for predictor in predictors))
     windows = list(protocol.windows.of(archive.times, archive.step_minutes, wanted))
     if not windows:
         raise TooFewFrames(

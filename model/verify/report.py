@@ -120,7 +120,7 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
 
 def _with_intervals(found: Mapping[str, Any]) -> list[str]:
     return [
-        f"{figure(value)}<br><small>{figure(low)} to {figure(high)}</small>"
+        f"{figure(value)}<br><small>{'-' if low is None else f'{figure(low)} to {figure(high)}'}</small>"
         for value, low, high in zip(found["value"], found["low"], found["high"], strict=True)
     ]
 

@@ -5,9 +5,9 @@ Scores of contingency tables (Wilks 2011, chapter 8) are those of the package `s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,14 +46,13 @@ def tables(classes: Array, events: tuple[int, ...]) -> Mapping[str, Array]:
     return {name: np.stack(found, axis=-2) for name, found in cells.items()}
 
 
-def contingency(cells: Mapping[str, Array], score: str) -> Array:
-    """The score of CONTINGENCY, of each of the tables; NaN where there is nothing to count.
+def contingency_manager() -> Callable[[Mapping[str, Any]], Any]:
+    """`scores.categorical.BasicContingencyManager`. Asked for before hours of forecasts, not after.
 
     Raises:
         MissingDependency: the package `scores` is not installed.
     """
     try:
-        import xarray as xr
         from scores.categorical import BasicContingencyManager
     except ImportError:
         raise MissingDependency(
@@ -61,9 +60,22 @@ def contingency(cells: Mapping[str, Array], score: str) -> Array:
             where="verify",
             mend="Install it with: pip install 'echocast[verify]'",
         ) from None
+    manager: Callable[[Mapping[str, Any]], Any] = BasicContingencyManager
+    return manager
+
+
+def contingency(cells: Mapping[str, Array], score: str) -> Array:
+    """The score of CONTINGENCY, of each of the tables; NaN where there is nothing to count.
+
+    Raises:
+        MissingDependency: the package `scores` is not installed.
+    """
+    import xarray as xr
+
+    manager = contingency_manager()
     counts = {name: xr.DataArray(values) for name, values in cells.items()}
     counts["total_count"] = sum(counts.values(), start=xr.zeros_like(counts["tp_count"]))
-    values = np.asarray(getattr(BasicContingencyManager(counts), CONTINGENCY[score])().values, np.float64)
+    values = np.asarray(getattr(manager(counts), CONTINGENCY[score])().values, np.float64)
     any_event = cells["tp_count"] + cells["fn_count"] + cells["fp_count"] > 0  # without one, HSS is 0 / rounding
     return np.where(np.isfinite(values) & any_event, values, np.nan)
 
@@ -85,3 +97,14 @@ def mean_over_leads(score: Array) -> Array:
     """Mean over the last axis, of the leads that have a score; NaN where none has."""
     known = np.isfinite(score)
     return ratio(np.where(known, score, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+
+
+def paired_means(one: Array, other: Array) -> tuple[Array, Array]:
+    """Means over the last axis of two models' scores, each of those places where both have one; NaN where none is.
+
+    A model that stays dry has no CSI where nothing fell, and one with a single false alarm has 0: the mean of each over
+    its own places would set the one against what was never asked of the other.
+    """
+    both = np.isfinite(one) & np.isfinite(other)
+    first, second = (mean_over_leads(np.where(both, score, np.nan)) for score in (one, other))
+    return first, second

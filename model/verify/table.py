@@ -30,7 +30,8 @@ def _means(answer: Mapping[str, Any]) -> Table:
         cells = []
         for row in range(len(answer["thresholds_mm_h"])):
             mean = scores["csi_mean"]
-            interval = f"{short(mean['low'][row])}-{short(mean['high'][row])}"
+            low, high = mean["low"][row], mean["high"][row]
+            interval = "-" if low is None else f"{short(low)}-{short(high)}"
             cells.append(f"{figure(mean['value'][row])}\n{interval}\n{figure(scores['bias_mean']['value'][row], 2)}")
         table.add_row(model, *cells, end_section=True)
     return table

@@ -1,7 +1,7 @@
 """What is summed up over start times. Every score is a function of these sums, so memory does not grow with them.
 
-All arrays end in [.., lead]. Sums over blocks of time (days) are kept apart, as the first axis: what is drawn again
-for the intervals is blocks (`model.verify.bootstrap`).
+All arrays end in [.., lead]; their first axis is blocks of time (days), which are drawn again for the intervals
+(`model.verify.bootstrap`). Sums that no interval is made of have one row there, for all blocks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from model.verify.pair import Pair
 from model.verify.spectrum import power_by_wavenumber, wavenumbers
 
 Sums = dict[str, NDArray[np.float64]]
+
+DRAWN: Final = ("classes", "fss")
+"""Sums that intervals are made of."""
 
 ERRORS: Final = ("squared_rain", "absolute_rain", "squared", "absolute", "balanced_squared", "balanced_absolute")
 """Rows of `errors`: of the rain rate (mm h-1), then of the pixel fraction, then balanced."""
@@ -47,7 +50,7 @@ class Layout:
     psnr_floor: float = 0.0
 
     def empty(self, blocks: int) -> Sums:
-        """No sums yet, for each block."""
+        """No sums yet: of what intervals are made of for each block, of the rest for all at once."""
         classes = len(self.edges) + 1
         shapes: Mapping[str, tuple[int, ...]] = {
             "sequences": (self.leads,),
@@ -60,23 +63,23 @@ class Layout:
             "lpips": (2, self.leads),
             "power": (2, wavenumbers(self.shape).size, self.leads),
         }
-        return {name: np.zeros((blocks, *shape)) for name, shape in shapes.items()}
+        return {name: np.zeros((blocks if name in DRAWN else 1, *shape)) for name, shape in shapes.items()}
 
     def add(self, sums: Sums, block: int, lead: int, pair: Pair) -> None:
         """Add one pair of frames."""
-        sums["sequences"][block, lead] += 1
-        sums["pixels"][block, lead] += np.count_nonzero(pair.scored)
+        sums["sequences"][0, lead] += 1
+        sums["pixels"][0, lead] += np.count_nonzero(pair.scored)
         sums["classes"][block, :, :, lead] += self._classes(pair)
-        sums["errors"][block, :, lead] += _errors(pair)
+        sums["errors"][0, :, lead] += _errors(pair)
         sums["fss"][block, ..., lead] += self._fractions(pair)
         images = {"ssim": _ssim(pair), "psnr": _psnr(pair, self.psnr_floor)} if lead in self.images else {}
         if lead in self.looks:
             images["lpips"] = _lpips(pair)
-            sums["power"][block, 0, :, lead] += power_by_wavenumber(pair.forecast.fraction)
-            sums["power"][block, 1, :, lead] += power_by_wavenumber(pair.truth.fraction)
+            sums["power"][0, 0, :, lead] += power_by_wavenumber(pair.forecast.fraction)
+            sums["power"][0, 1, :, lead] += power_by_wavenumber(pair.truth.fraction)
         for name, score in images.items():
             if score is not None:
-                sums[name][block, :, lead] += (score, 1)
+                sums[name][0, :, lead] += (score, 1)
 
     def _classes(self, pair: Pair) -> NDArray[np.float64]:
         """Scored pixels by class of the forecast and of the truth [forecast, truth]: an edge begins the class above."""

@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 
 from model.data.archive import Archive
 from model.verify.answer import answer_of
-from model.verify.bootstrap import RESAMPLES, SHORT_BLOCK_HOURS, Interval, Intervals, draws, interval_of
+from model.verify.bootstrap import (
+    FEWEST_BLOCKS,
+    RESAMPLES,
+    SHORT_BLOCK_HOURS,
+    Interval,
+    Intervals,
+    draws,
+    interval_of,
+)
 from model.verify.example import Example
-from model.verify.scores import contingency, fss, mean_over_leads, ratio, tables
+from model.verify.scores import contingency, fss, mean_over_leads, paired_means, ratio, tables
 from model.verify.tally import ERRORS, Layout, Sums
 
 if TYPE_CHECKING:
@@ -75,24 +83,23 @@ class Verification:
     ) -> Interval:
         """CSI of `model` less that of `other`: at a lead time, or (None) the mean over leads. Paired draws of blocks.
 
-        NaN where there is nothing to count.
+        In each draw the mean is over the leads where both have a score. NaN where there is nothing to count.
 
         Raises:
             ValueError: the protocol has no such threshold or lead.
         """
         row = self.protocol.thresholds_mm_h.index(threshold_mm_h)
         one, two = (self._samples(name, "csi")[:, row] for name in (model, other))
-        if lead_minutes is None:
-            difference = mean_over_leads(one) - mean_over_leads(two)
-        else:
-            lead = self.lead_minutes.index(lead_minutes)
-            difference = one[:, lead] - two[:, lead]
-        return interval_of(difference).at()
+        lead = slice(None) if lead_minutes is None else [self.lead_minutes.index(lead_minutes)]
+        first, second = paired_means(one[:, lead], two[:, lead])
+        return interval_of(first - second).at()
 
     def csi_ratio(self, model: str, other: str) -> Intervals:
-        """Mean over leads of the CSI of `model`, over that of `other` [threshold]; paired draws of blocks."""
-        one, two = (mean_over_leads(self._samples(name, "csi")) for name in (model, other))
-        return interval_of(ratio(one, two))
+        """Mean over leads of the CSI of `model`, over that of `other` [threshold]; paired draws of blocks.
+
+        In each draw both means are over the leads where both have a score.
+        """
+        return interval_of(ratio(*paired_means(self._samples(model, "csi"), self._samples(other, "csi"))))
 
     def fss(self, model: str) -> Intervals:
         """Fractions skill score [threshold, window, lead]."""
@@ -127,12 +134,14 @@ class Verification:
 
     @property
     def note(self) -> str:
-        """How the intervals were made."""
+        """How the intervals were made, or why there are none."""
         days = f"{len(self.days)} day{'s' if len(self.days) > 1 else ''}"
         short = (
             f"{self.blocks} block{'s' if self.blocks > 1 else ''} of {SHORT_BLOCK_HOURS} hours, for there is no more "
         )
         what = f"{short}than {days}" if self.short_blocks else days
+        if self.blocks < FEWEST_BLOCKS:
+            return f"95 % intervals: none, too little to draw from: {what}"
         return f"95 % intervals: {RESAMPLES} draws with replacement of {what}"
 
     @cached_property

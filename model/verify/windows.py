@@ -113,7 +113,6 @@ class Clips:
         if abs(step_minutes - self.step_minutes) > 0.01:
             raise IrregularTimeStep(
                 f"its frames are {step_minutes:g} min apart, the protocol is of frames every {self.step_minutes:g} min",
-                where="archive",
                 mend="Verify it under the protocol nowcast-60",
             )
         return self.frames_out
@@ -127,7 +126,6 @@ class Clips:
         if wanted > self.frames_in:
             raise TooFewFrames(
                 f"the protocol gives {self.frames_in} frames, a model wants {wanted}",
-                where="protocol",
                 mend="Leave that model out, or choose the protocol nowcast-60",
             )
         return self.frames_in

@@ -91,6 +91,15 @@ def test_a_move_that_is_refused_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / ALIASES).read_bytes() == before
 
 
+def test_what_a_move_stumbles_over_is_not_told_of_the_aliases(tmp_path: Path) -> None:
+    def stumble(now: Aliases) -> Move:
+        raise FileNotFoundError(2, "No such file or directory", "manifest.json")
+
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
+        move(tmp_path, stumble)
+    moved(tmp_path, "promote", A)  # the lock was let go of
+
+
 def test_times_are_utc_and_the_file_is_for_people_too(tmp_path: Path) -> None:
     moved(tmp_path, "promote", A)
     text = (tmp_path / ALIASES).read_text()

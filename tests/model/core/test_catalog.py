@@ -1,11 +1,14 @@
 """The catalogue and the package manifest: what is found, what is refused, what a change of a file does."""
 
+import errno
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from model.core.aliases import ALIASES, BadAliases, Move, Pin, move, now_utc
-from model.core.catalog import SHIPPED_PACKAGES, Catalog
+from model.core.catalog import SHIPPED_PACKAGES, Catalog, info_of
 from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
 from model.core.manifest import MANIFEST, package_digest, read_manifest, verify_package
 from tests.packages import SHIPPED, copied, crown, rewrite_manifest
@@ -55,13 +58,25 @@ def test_a_changed_file_of_a_package_is_refused(tmp_path):
         verify_package(folder)
 
 
-def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path):
-    folder = tmp_path / "1"
-    shutil.copytree(SHIPPED, folder)
-    text = (folder / MANIFEST).read_text().replace('"card.md":', '"../card.md":')
-    (folder / MANIFEST).write_text(text)
-    with pytest.raises(BadPackage):
-        verify_package(folder)
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"variants": {"fp32": "../../evil.onnx"}}, "files does not list ../../evil.onnx"),
+        ({"variants": {"fp32": "other.onnx"}}, "files does not list other.onnx"),
+        ({"files": {"model.fp32.onnx": "0"}}, "files does not list weights.safetensors"),
+        ({"files": {"../card.md": "0"}}, "String should match pattern"),
+        ({"files": {"..": "0"}}, "String should match pattern"),
+    ],
+)
+def test_a_manifest_that_names_what_is_not_in_the_package_is_refused(tmp_path, changes, says):
+    package = copied(tmp_path, "mine@1")
+    (tmp_path / "evil.onnx").write_bytes(b"")
+    manifest = json.loads((package / MANIFEST).read_text()) | changes
+    (package / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BadPackage) as refused:
+        Catalog((tmp_path,)).find("mine")
+    assert says in refused.value.what
+    assert refused.value.where == str(package / MANIFEST)
 
 
 def test_a_broken_manifest_names_the_field_and_takes_no_other_model_with_it(tmp_path):
@@ -73,6 +88,54 @@ def test_a_broken_manifest_names_the_field_and_takes_no_other_model_with_it(tmp_
     assert catalog.find("persistence").version == "1"
     with pytest.raises(BadPackage, match="version"):
         catalog.find("m")
+
+
+def test_a_manifest_that_cannot_be_read_takes_no_other_model_with_it(tmp_path):
+    copied(tmp_path, "good@1")
+    manifest = copied(tmp_path, "mine@1") / MANIFEST
+    crown(manifest.parent)
+    manifest.unlink()
+    manifest.mkdir()
+    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
+    assert "good@1" in [info.reference for info in catalog.models()]
+    with pytest.raises(BadPackage, match=r"manifest\.json cannot be read \(.*\)\. Make it readable"):
+        catalog.find("mine")
+    models, note = catalog.meant("auto")
+    assert models[0].reference == "rain-ms-predrnn@1.1"
+    assert note.startswith("the champion mine@1 cannot be used: manifest.json cannot be read (")
+
+
+def test_a_package_that_goes_while_it_is_looked_at_takes_no_other_model_with_it(tmp_path, monkeypatch):
+    copied(tmp_path, "good@1")
+    package = copied(tmp_path, "mine@1")
+    kept = package.rename(tmp_path / "kept")
+
+    def gone_before_its_digest(manifest, folder):
+        if folder == package:
+            shutil.rmtree(package)
+        return info_of(manifest, folder)
+
+    shutil.copytree(kept, package)
+    monkeypatch.setattr("model.core.catalog.info_of", gone_before_its_digest)
+    catalog = Catalog((tmp_path,))
+    assert [info.reference for info in catalog.models()][2:] == ["good@1"]
+    monkeypatch.undo()
+    kept.rename(package)
+    assert catalog.find("mine").reference == "mine@1"
+
+
+def test_a_refusal_does_not_outlast_what_it_was_for(tmp_path, monkeypatch):
+    package = copied(tmp_path, "mine@1")
+    catalog = Catalog((tmp_path,))
+
+    def out_of_handles(path):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", out_of_handles)
+        with pytest.raises(BadPackage, match="Too many open files"):
+            catalog.find("mine")
+    assert catalog.find("mine").folder == package
 
 
 def test_two_different_packages_of_one_name_and_version_are_refused(tmp_path):

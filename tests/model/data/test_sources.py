@@ -67,6 +67,13 @@ def test_training_and_held_out_windows_are_of_their_own_part(tmp_path):
     assert min(np.nanmin(hko7_rain_rate_mm_h(window.context)) for window in held_out) > 30
 
 
+def test_an_archive_is_known_by_its_folder_however_it_was_named(tmp_path, monkeypatch):
+    named = RadarWindows([archive(tmp_path / "a", 40)], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    monkeypatch.chdir(tmp_path / "a")
+    here = RadarWindows([Archive(Path())], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    assert here.days == named.days == ("a 2020-06-01", "a 2020-06-02")
+
+
 def test_provenance_names_archives_days_and_licence(tmp_path):
     kept = archive(tmp_path / "a", 20)
     provenance = RadarWindows([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()

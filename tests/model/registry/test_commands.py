@@ -15,7 +15,8 @@ from onnx import numpy_helper
 
 from model.core.aliases import ALIASES, LOCK, read_aliases
 from model.core.catalog import Catalog
-from model.data.archive import ArchiveWriter
+from model.core.errors import BadPackage
+from model.data.archive import Archive, ArchiveWriter
 from model.data.synth import convective, synthesise
 from model.registry.promotion import NotPromoted, promote
 from model.registry.trial import Trial, parity_gate
@@ -39,14 +40,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_default_model_itself_passes_and_becomes_champion_once(
-    echocast: Echocast, archive: Path, tmp_path: Path
+    echocast: Echocast, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("models", "promote", "rain-ms-predrnn", "--archive", archive, "--packages", tmp_path)
+    monkeypatch.setenv("ECHOCAST_DATA_DIR", str(tmp_path))
+    words = ("models", "promote", "rain-ms-predrnn", "--archive", archive)
     code, out, err = echocast(*words, "--dry-run")
     assert (code, err) == (0, ""), err
     assert "FAIL" not in out
     assert "nothing was moved" in out
-    assert not (tmp_path / ALIASES).exists()
+    assert list(tmp_path.iterdir()) == []
     code, out, err = echocast(*words, "--json")
     answer = json.loads(out)
     assert (code, answer["promoted"], answer["forced"]) == (0, True, False), err
@@ -54,7 +56,7 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     assert (answer["protocol"], list(answer["archives"])) == ("nowcast-60@1", [str(archive)])
     code, out, _ = echocast(*words)
     assert (code, out) == (0, "rain-ms-predrnn@1.1 is the champion already\n")
-    assert len(read_aliases(tmp_path).history) == 1
+    assert len(read_aliases(tmp_path / "packages").history) == 1
 
 
 def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
@@ -80,14 +82,21 @@ def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
     assert [gate.gate for gate in entry.gates if not gate.passed] == ["latency"]
 
 
-def test_a_dry_archive_cannot_tell_and_does_not_let_through(echocast: Echocast, tmp_path: Path) -> None:
+def test_a_dry_archive_cannot_tell_and_one_that_was_trained_on_flatters(
+    echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dry = write_archive(tmp_path / "dry", weaken=0.1)
-    words = ("--archive", dry, "--packages", tmp_path / "packages", "--max-seconds", 60)
-    copied(tmp_path / "packages", "mine@1")
+    day = Archive(dry).times[0].astype("datetime64[D]")
+    trained = {"data_digest": "", "days": [f"dry {day}"], "sources": [], "iterations": 1, "recipe": {}, "software": ""}
+    copied(tmp_path / "packages", "mine@1", training=trained)
+    monkeypatch.chdir(dry)
+    words = ("--archive", ".", "--packages", tmp_path / "packages", "--max-seconds", 60)
     code, out, err = echocast("models", "promote", "mine@1", *words)
     assert code == 2
     assert "CSI at 10 mm/h beside rain-ms-predrnn@1.1 cannot be judged" in err
-    assert "the archive holds too little of it" in " ".join(out.split())
+    said = " ".join(out.split())
+    assert "the archive holds too little of it" in said
+    assert "it was trained on 1 of these 1 days" in said
 
 
 def altered(package: Path) -> None:
@@ -112,7 +121,7 @@ def test_a_graph_that_is_not_of_its_weights_fails_parity_and_one_that_is_passes(
 
 
 def test_without_pytorch_parity_cannot_be_judged_and_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied(tmp_path, "mine@1")
     for name in [name for name in sys.modules if name.startswith(("model.export.package", "model.nets"))]:
@@ -120,7 +129,13 @@ def test_without_pytorch_parity_cannot_be_judged_and_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch", None)
     gate = parity_gate(Catalog((tmp_path,)).find("mine"))
     assert gate.passed is None
-    assert "torch is not installed: pip install 'echocast[train]'" in gate.note
+    install = "the package torch is not installed. Install it with: pip install 'echocast[train]'"
+    assert install in gate.note
+    words = ("models", "promote", "mine@1", "--archive", tmp_path / "nowhere", "--packages", tmp_path)
+    code, out, err = echocast(*words)  # before the archives are looked at, let alone scored
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert install in err
+    assert "nowhere" in echocast(*words, "--force", "--reason", "no PyTorch here")[2]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +178,15 @@ def test_damaged_aliases_and_a_folder_that_cannot_be_written_are_told_before_any
         assert says in err
 
 
+def test_a_dry_run_needs_no_folder_that_can_be_written(echocast: Echocast, tmp_path: Path) -> None:
+    crown(copied(tmp_path, "mine@1"))
+    (tmp_path / LOCK).unlink()
+    (tmp_path / LOCK).mkdir()
+    words = ("promote", "mine@1", "--archive", tmp_path, "--packages", tmp_path)
+    assert "cannot be written" in echocast("models", *words)[2]
+    assert echocast("models", *words, "--dry-run")[:2] == (0, "mine@1 is the champion already\n")
+
+
 def trial_of(archive: Path) -> Trial:
     return Trial(gates=(), champion="rain-ms-predrnn@1.1", protocol="nowcast-60@1", archives={str(archive): ""})
 
@@ -176,6 +200,9 @@ def test_a_champion_that_came_between_is_not_lost(archive: Path, tmp_path: Path)
     info = catalog.find("mine@2")
     rewrite_manifest(second, summary="Changed meanwhile.")
     with pytest.raises(NotPromoted, match="its package was changed"):
+        promote(info, tmp_path, trial_of(archive), over=read_aliases(tmp_path).aliases["champion"])
+    shutil.rmtree(second)
+    with pytest.raises(BadPackage, match=r"mine/2/manifest\.json: manifest\.json cannot be read \(No such file"):
         promote(info, tmp_path, trial_of(archive), over=read_aliases(tmp_path).aliases["champion"])
     assert [entry.after.model for entry in read_aliases(tmp_path).history if entry.after] == ["mine@1"]
 

@@ -14,6 +14,7 @@ from model.registry.trial import observed_events
 from model.verify.protocol import NOWCAST_60
 from model.verify.verification import Verification
 
+ALL_TOLD = dict.fromkeys(NOWCAST_60.thresholds_mm_h, "")
 LEADS = tuple(10.0 * lead for lead in range(1, 7))
 Counts = tuple[int, int, int]
 """Hits, misses, false alarms of a block, at each lead."""
@@ -93,6 +94,29 @@ def test_what_cannot_be_counted_is_not_passed_over_in_silence(verification):
     assert refusals([gate]) == ["CSI at 10 mm/h beside old cannot be judged"]
 
 
+def test_without_an_interval_nothing_is_let_through(verification):
+    scored = verification({"new": {10.0: GOOD[:2]}, "old": {10.0: BAD[:2]}})
+    found = scored.csi_difference("new", "old", 10.0)
+    assert found.value > 0
+    gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
+    assert (gate.passed, gate.note) == (None, "there are too few blocks of time for an interval")
+    assert refusals([gate]) == ["CSI at 10 mm/h beside old cannot be judged"]
+    assert "in 2 blocks of time" in too_little(observed_events(scored, "new")[:, 3])
+
+
+def test_models_are_compared_at_the_leads_where_both_have_a_score(verification):
+    scored = verification({"silent": {10.0: GOOD}, "other": {10.0: GOOD}})
+    for sums in scored.sums.values():
+        sums["classes"][..., -1] = 0  # nothing fell at the last lead
+    scored.sums["other"]["classes"][1, -1, 0, -1] = 1  # and of one model a single false alarm was there
+    assert scored.csi("other")[3, -1] == 0
+    for one, two in (("silent", "other"), ("other", "silent")):
+        difference = scored.csi_difference(one, two, 10.0)
+        assert (difference.low, difference.value, difference.high) == (0, 0, 0)
+        ratio = scored.csi_ratio(one, two).at(3)
+        assert (ratio.low, ratio.value, ratio.high) == (1, 1, 1)
+
+
 def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels(verification):
     plenty, once, few = [(90, 5, 5)] * 4, [(900, 50, 50), *[(0, 0, 0)] * 3], [(9, 1, 0)] * 4
     for counts, says in ((plenty, ""), (once, "5700 pixels in 1 blocks"), (few, "240 pixels in 4 blocks")):
@@ -105,7 +129,7 @@ def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels(verification):
 def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_both_leads(verification):
     weak_heavy = {0.5: GOOD, 10.0: BAD}
     models = {"new": weak_heavy, "still": {0.5: BAD, 10.0: GOOD}}
-    gates = extrapolation_gates(verification(models), "new", "still", NOWCAST_60.thresholds_mm_h, "", "storms")
+    gates = extrapolation_gates(verification(models), "new", "still", ALL_TOLD, "storms")
     assert [gate.what for gate in gates] == [
         "CSI mean over thresholds at 30 min beside extrapolation",
         "CSI at 10 mm/h at 30 min beside extrapolation",
@@ -114,23 +138,38 @@ def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_bot
     ]
     assert [gate.passed for gate in gates if "10 mm/h" in gate.what] == [False, False]
     better = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}})
-    gates = extrapolation_gates(better, "new", "still", NOWCAST_60.thresholds_mm_h, "", "storms")
+    gates = extrapolation_gates(better, "new", "still", ALL_TOLD, "storms")
     assert [gate.passed for gate in gates] == [True] * 4
     assert gates[1].value == pytest.approx(1200 / 3350)
-    equal = extrapolation_gates(better, "new", "new", NOWCAST_60.thresholds_mm_h, "", "storms")
+    equal = extrapolation_gates(better, "new", "new", ALL_TOLD, "storms")
     assert [gate.passed for gate in equal] == [False] * 4
 
 
 def test_too_little_heavy_rain_and_leads_that_are_not_reached_are_said(verification):
     scored = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}}, leads=(15.0, 30.0, 45.0))
-    gates = extrapolation_gates(scored, "new", "still", NOWCAST_60.thresholds_mm_h, "too dry", "storms")
+    gates = extrapolation_gates(scored, "new", "still", {**ALL_TOLD, 10.0: "too dry"}, "storms")
     assert [(gate.passed, gate.note) for gate in gates] == [
-        (True, ""),
+        (True, "without 10 mm/h, of which the archive holds too little"),
         (None, "too dry"),
         (None, "the protocol's leads do not reach it"),
         (None, "the protocol's leads do not reach it"),
     ]
     assert len(refusals(gates)) == 3
+
+
+def test_the_mean_over_thresholds_is_of_those_that_the_archive_tells_of(verification):
+    # Below extrapolation wherever there is enough rain, above it in the little heavy rain there is.
+    models = {"new": {0.5: BAD, 10.0: [(10, 0, 0)] * 4}, "still": {0.5: GOOD, 10.0: [(0, 10, 0)] * 4}}
+    scored = verification(models)
+    told = {0.5: "", 2.0: "too dry", 5.0: "too dry", 10.0: "too dry"}
+    assert extrapolation_gates(scored, "new", "still", ALL_TOLD, "storms")[0].passed is True
+    mean, heavy = extrapolation_gates(scored, "new", "still", told, "storms")[:2]
+    assert mean.passed is False
+    assert mean.value == pytest.approx(scored.csi("new")[0, 2] - scored.csi("still")[0, 2])
+    assert mean.note == "without 2, 5, 10 mm/h, of which the archive holds too little"
+    assert (heavy.passed, heavy.note) == (None, "too dry")
+    for gate in extrapolation_gates(scored, "new", "still", dict.fromkeys(told, "too dry"), "storms"):
+        assert (gate.passed, gate.value) == (None, None)
 
 
 def test_latency_is_the_median_against_the_limit():

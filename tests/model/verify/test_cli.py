@@ -1,6 +1,7 @@
 """`echocast verify` as a user runs it: tables, JSON, the page; and what bad input gets."""
 
 import json
+import shutil
 import subprocess
 import sys
 from html import escape
@@ -13,6 +14,7 @@ from model.core.errors import InputError, MissingDependency
 from model.data.archive import Archive, ArchiveWriter, frame_path
 from model.data.synth import synthesise
 from model.export.card import _means
+from model.runtime.baselines import Persistence
 from model.verify.answer import one_protocol
 from model.verify.cli import verify as command
 from model.verify.protocol import NOWCAST_60, verify
@@ -20,12 +22,12 @@ from model.verify.protocol import NOWCAST_60, verify
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """Five hours of storms at 10 min, over midnight."""
-    storms = synthesise(frames=30, shape=(96, 112), step_minutes=10.0, seed=5)
+    """Two hours of storms at 10 min, three times, with three hours between them, over midnight."""
+    storms = synthesise(frames=36, shape=(96, 112), step_minutes=10.0, seed=5)
     root = tmp_path_factory.mktemp("verify") / "storms"
     with ArchiveWriter(root, storms.grid, 10.0, {"source": "synthetic <storms>"}) as writer:
-        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
-            writer.append(time, rain)
+        for index, (time, rain) in enumerate(zip(storms.times, storms.rain_rate, strict=True)):
+            writer.append(time + np.timedelta64(3 * (index // 12), "h"), rain)
     return root
 
 
@@ -64,6 +66,27 @@ def test_json_is_what_the_verification_answers(archive):
     assert 0 < scores["ssim"][2] < 1
 
 
+def test_of_too_few_blocks_of_time_no_interval_is_told(archive, tmp_path):
+    shutil.copytree(archive, tmp_path / "short")
+    for time in Archive(archive).times[12:]:
+        frame_path(tmp_path / "short", time).unlink()
+    result = run("--archive", tmp_path / "short", "--report", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "95 % intervals: none, too little to draw from: 1 block of 3 hours, for there is no more than 1 day" in said
+    answer = json.loads((tmp_path / "page.json").read_text())
+    scores = answer["models"]["persistence@1"]
+    assert scores["csi_mean"]["low"] == scores["csi_mean"]["high"] == [None] * 4
+    assert scores["csi_ratio"]["extrapolation@1"]["low"] == [None] * 4
+    csi = f"{scores['csi_mean']['value'][0]:.3f}"
+    lines = result.stdout.splitlines()
+    row = next(index for index, line in enumerate(lines) if "persistence@1" in line)
+    assert csi in lines[row]
+    assert lines[row + 1].split() == ["│", "│", "-", "│", "-", "│", "-", "│", "-", "│"]
+    assert f"{csi}<br><small>-</small>" in (tmp_path / "page.html").read_text()
+    assert any(line.startswith(f"| persistence@1 | {csi} | ") for line in _means(answer))
+
+
 def test_several_archives_have_tables_of_their_own(archive):
     answers = json.loads(run("--archive", archive, "--archive", archive, "--json").stdout)
     assert [answer["archive"] for answer in answers] == ["storms", "storms"]
@@ -93,8 +116,6 @@ def test_a_page_that_cannot_be_written_is_told(archive, tmp_path):
 
 
 def test_a_damaged_frame_leaves_its_start_times_out_and_is_named(archive, tmp_path):
-    import shutil
-
     shutil.copytree(archive, tmp_path / "damaged")
     whole = verify(Archive(archive), [], NOWCAST_60)
     times = Archive(archive).times
@@ -117,7 +138,11 @@ def test_a_split_of_an_archive_that_has_none_is_told(archive):
 def test_memory_does_not_grow_with_start_times(archive):
     found = verify(Archive(archive), [], NOWCAST_60)
     assert found.blocks < found.starts
-    assert all(values.shape[0] == found.blocks for sums in found.sums.values() for values in sums.values())
+    for sums in found.sums.values():
+        drawn = {name for name, values in sums.items() if values.shape[0] == found.blocks}
+        assert drawn == {"classes", "fss"}  # of what no interval is made, a day costs nothing
+        assert all(values.shape[0] == 1 for name, values in sums.items() if name not in drawn)
+        assert sums["sequences"][0, 0] == found.starts
 
 
 def test_csi_difference_is_paired_and_signed(archive):
@@ -176,6 +201,18 @@ def test_pysteps_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setattr(lucas_kanade, "distribution_version", absent)
     with pytest.raises(MissingDependency, match="pip install pysteps"):
         lucas_kanade.LucasKanade()
+
+
+def test_scores_that_is_not_installed_is_told_before_anything_is_forecast(archive, monkeypatch):
+    def forecast(self, sequence, steps):
+        raise AssertionError
+
+    monkeypatch.setattr(Persistence, "forecast", forecast)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scores"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scores", None)
+    with pytest.raises(MissingDependency, match=r"scores is not installed.*pip install 'echocast\[verify\]'"):
+        verify(Archive(archive), [], NOWCAST_60)
 
 
 def test_verification_needs_no_torch():

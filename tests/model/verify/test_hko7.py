@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.core.errors import IrregularTimeStep
+from model.core.errors import IrregularTimeStep, TooFewFrames
 from model.data.archive import Archive, ArchiveWriter
 from model.data.days import write_split
 from model.metrics import balanced_weights, pixel_threshold
@@ -109,5 +109,16 @@ def test_only_the_days_of_a_split_are_walked(pixel_archive):
 def test_another_time_step_is_refused(tmp_path, grid):
     with ArchiveWriter(tmp_path / "b", grid, 10.0, {}) as writer:
         writer.append(np.datetime64("2020-06-01T00:00"), np.zeros(grid.shape, np.float32))
-    with pytest.raises(IrregularTimeStep, match=r"frames every 6 min.*nowcast-60"):
+    with pytest.raises(IrregularTimeStep, match=r"frames every 6 min.*nowcast-60") as refused:
         verify(Archive(tmp_path / "b"), [], HKO7_FIXED)
+    assert refused.value.where == str(tmp_path / "b")
+
+
+def test_a_model_that_wants_more_frames_than_there_are_is_refused(pixel_archive):
+    class Slow(Persistence):
+        info = Persistence.info.model_copy(update={"name": "slow", "input_frames": 6})
+
+    archive = pixel_archive({0: DRY})
+    with pytest.raises(TooFewFrames, match="the protocol gives 5 frames, a model wants 6") as refused:
+        verify(archive, [Slow()], HKO7_FIXED)
+    assert refused.value.where == str(archive.root)

@@ -157,7 +157,6 @@ def test_persistence_of_moving_rain_scores_what_its_geometry_says(band):
     assert found.starts == 2
     assert found.csi("persistence@1")[0, :5] == pytest.approx([4 / 6, 3 / 7, 2 / 8, 1 / 9, 0.0])
     assert found.days == ("2020-06-01",)
-    assert "of 1 block of 3 hours, for there is no more than 1 day" in found.note
 
 
 def test_an_archive_that_is_too_short_is_refused(band):
@@ -182,6 +181,25 @@ def test_intervals_are_the_spread_of_the_blocks():
     assert found.value == pytest.approx(values.mean())
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.1)
     assert np.array_equal(draws(7), draws(7))
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_fewer_than_three_blocks_have_no_interval(blocks):
+    values = np.arange(1.0, 1 + blocks)
+    found = interval_of(draws(blocks) @ values / blocks).at()
+    assert found.value == values.mean()
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_a_score_of_one_block_of_many_has_no_interval():
+    def interval(*told):
+        hits = np.array([9.0 if block in told else 0.0 for block in range(20)])
+        drawn = draws(20) @ hits
+        return interval_of(np.where(drawn > 0, drawn / (drawn + 9), np.nan)).at()
+
+    assert np.isnan([interval(4).low, interval(4).high]).all()
+    assert interval(4).value == 0.5
+    assert interval(4, 5, 6).low < interval(4, 5, 6).high
 
 
 def test_models_are_compared_on_the_same_draws():
