@@ -42,7 +42,7 @@ class FrameCache:
         # Frames of another archive of that name, or with other noise, are other files.
         sha = hashlib.sha256(f"{archive.root.resolve()} {archive.noise_below}".encode())
         sha.update(b"" if archive.static_mask is None else archive.static_mask.tobytes())
-        self._folder = folder / f"{archive.root.resolve().name}-{sha.hexdigest()[:12]}"
+        self._folder = folder / f"{archive.name}-{sha.hexdigest()[:12]}"
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Pixels [y, x] of a frame by its place in `times`, at most 254; 255 = no data. Not to be written to.

@@ -148,7 +148,7 @@ def draw_histogram(archive: Archive, total: NDArray[np.int64], path: Path) -> No
     above.set_xlabel("rain rate (mm/h)")
     days = np.unique(archive.times.astype("datetime64[D]")).size
     axes.set_title(
-        f"{archive.root.resolve().name}: {archive.times.size} frames, {days} day{'s' if days > 1 else ''}. "
+        f"{archive.name}: {archive.times.size} frames, {days} day{'s' if days > 1 else ''}. "
         f"Without data {total[NO_DATA] / total.sum():.1%}; of the rest {share[0]:.1%} dry (value 0)",
         fontsize="medium",
     )

@@ -184,6 +184,6 @@ def _days_of(archives: Sequence[Archive]) -> tuple[str, ...]:
 
 
 def _source_of(archive: Archive) -> str:
-    source = archive.attributes.get("source", archive.root.name)
+    source = archive.attributes.get("source", archive.name)
     licence = archive.attributes.get("licence")
     return f"{source} ({licence})" if licence else source

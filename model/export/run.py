@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from pickle import UnpicklingError  # what torch.load raises; nothing is unpickled
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import TypeAdapter
 
 from model.core.errors import InputError
 from model.core.manifest import DataKind, Score, TimeStepRange, Training
@@ -21,8 +20,6 @@ from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_f
 from model.train.files import BEST, LOG, PROVENANCE, RECIPE
 from model.train.run import DAMAGE
 from model.verify.answer import SCHEMA, one_protocol
-
-WINDOWS: Final = TypeAdapter(WindowConfig)
 
 
 def build_package(
@@ -112,6 +109,7 @@ def _read_run(run: Path) -> TrainedRun:
         )
     net = forecaster(config_from(recipe["forecaster"]))
     net.load_state_dict(kept["ema"])
+    windows: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe["windows"].items()}
     iteration = int(kept["iteration"])
     scores: dict[str, float] = next((line for line in reversed(log) if line["iteration"] == iteration), {})
     held_out = {
@@ -126,7 +124,7 @@ def _read_run(run: Path) -> TrainedRun:
         kind=_provenance(run)["kind"],
         recipe=recipe,
         name=recipe["name"],
-        windows=WINDOWS.validate_python(recipe["windows"]),
+        windows=WindowConfig(**windows),
         fields=tuple(recipe.get("fields", ())),
     )
 
