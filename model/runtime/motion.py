@@ -1,14 +1,15 @@
 """Motion of rain between frames, and advection along it.
 
-Motion is dense inverse search optical flow (DIS; Kroeger et al. 2016, arXiv 1603.03590) of consecutive frames,
-averaged and smoothed with the rain as weight, so that dry areas take the motion of the rain around them. Advection is
-semi-Lagrangian and backward (Germann and Zawadzki 2002): the value at an arrival point comes from where a parcel
-started, found by following the steady motion field back in time.
+Motion is dense inverse search optical flow (DIS; Kroeger et al. 2016, arXiv 1603.03590) of consecutive frames, averaged
+and smoothed with the rain as weight, so that dry areas take the motion of the rain around them. All frames are then
+warped along it to the newest, and what still moves between them corrects it: over several time steps an error of the
+motion shows several times as large. Advection is semi-Lagrangian and backward (Germann and Zawadzki 2002): the value at
+an arrival point comes from where a parcel started, found by following the steady motion field back in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import cv2
@@ -20,9 +21,13 @@ from model.core.units import FloatArray, hko7_fraction
 MAX_FLOW_SIDE = 1024
 """Flow is computed on a grid whose longer side is at most this: motion is smooth, and large domains stay cheap."""
 
-SMOOTHING_FRACTION = 24
-"""The smoothing length is the flow grid's longer side over this, and at least `MIN_SMOOTHING_PX`."""
-MIN_SMOOTHING_PX = 12.0
+SMOOTHING_FRACTION, MIN_SMOOTHING_PX = 24, 12.0
+"""The smoothing length is the flow grid's longer side over the first, and at least the second."""
+CORRECTION_FRACTION, MIN_CORRECTION_PX = 48, 8.0
+"""The same of the correction."""
+SURE_DISPLACEMENT_PX = 4.0
+"""A displacement over all frames, on the flow grid, by which half of the correction is believed: flow is good to a
+fraction of a pixel, and what moved by no more cannot be corrected by it."""
 BACKGROUND_WEIGHT = 1e-4
 
 
@@ -34,26 +39,57 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
     ny, nx = rain_rate_mm_h.shape[1:]
     shrink = max(1.0, max(ny, nx) / MAX_FLOW_SIDE)
     size = (max(16, round(nx / shrink)), max(16, round(ny / shrink)))
+    to_pixels = np.array([nx / size[0], ny / size[1]], np.float32)
     images = [_image(frame, size) for frame in rain_rate_mm_h]
-    weight = np.zeros((size[1], size[0]), np.float32)
-    weighted_flow = np.zeros((size[1], size[0], 2), np.float32)
+    between = [_flow(before, after) for before, after in pairwise(images)]
+    raining = np.sum([rain for _, rain in between], axis=0) if between else np.zeros(1)
+    if not raining.any():
+        return np.zeros((ny, nx, 2), np.float32)
+    flow = _smoothed(between, max(MIN_SMOOTHING_PX, max(size) / SMOOTHING_FRACTION))
+    motion = _resized(flow, (nx, ny)) * to_pixels
+
+    *older, newest = to_newest(rain_rate_mm_h, motion)
+    # What is not known in either does not move.
+    warped = [np.where(np.isfinite(frame) & np.isfinite(newest), frame, newest) for frame in older]
+    left = [_flow(_image(frame, size), images[-1]) for frame in warped]
+    lags = range(len(older), 0, -1)
+    # Least squares of a steady error of the motion: after `lag` steps it has moved rain by `lag` times as much.
+    per_step = [
+        (moved / np.float32(lag), rain * np.float32(lag**2)) for lag, (moved, rain) in zip(lags, left, strict=True)
+    ]
+    correction = _smoothed(per_step, max(MIN_CORRECTION_PX, max(size) / CORRECTION_FRACTION))
+    mean_flow = np.average(flow.reshape(-1, 2), axis=0, weights=raining.ravel())
+    displacement = len(older) * float(np.linalg.norm(mean_flow))
+    belief = displacement**2 / (displacement**2 + SURE_DISPLACEMENT_PX**2)
+    return np.asarray(motion + np.float32(belief) * _resized(correction, (nx, ny)) * to_pixels, np.float32)
+
+
+Flow = tuple[FloatArray, FloatArray]
+"""Displacement (dx, dy) [y, x, 2] on the flow grid, and how much rain [y, x] tells of it."""
+
+
+def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Flow:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(1)
-    for before, after in pairwise(images):
-        flow = dis.calc(before, after, None)  # type: ignore[call-overload]  # None: a new array
-        rain = np.minimum(before, after).astype(np.float32)
-        weighted_flow += rain[..., None] * flow
-        weight += rain
+    flow = dis.calc(before, after, None)  # type: ignore[call-overload]  # None: a new array
+    return np.asarray(flow, np.float32), np.minimum(before, after).astype(np.float32)
+
+
+def _smoothed(flows: Sequence[Flow], sigma: float) -> FloatArray:
+    """The mean of flows by their rain, smoothed; far from any rain it is that of all rain. Zero where there is none."""
+    weight = np.asarray(sum(rain for _, rain in flows), np.float32)
+    weighted = np.asarray(sum(rain[..., None] * flow for flow, rain in flows), np.float32)
     total = float(weight.mean())
-    if total == 0:
-        return np.zeros((ny, nx, 2), np.float32)
-    sigma = max(MIN_SMOOTHING_PX, max(size) / SMOOTHING_FRACTION)
-    mean_flow = weighted_flow.reshape(-1, 2).sum(axis=0) / weight.sum()
+    if not total:
+        return np.zeros_like(weighted)
     background = np.float32(BACKGROUND_WEIGHT * total)
-    smooth_weight = _blur(weight, sigma) + background
-    smooth_flow = (_blur(weighted_flow, sigma) + background * mean_flow) / smooth_weight[..., None]
-    flow = cv2.resize(smooth_flow, (nx, ny), interpolation=cv2.INTER_LINEAR) if size != (nx, ny) else smooth_flow
-    return np.asarray(flow * np.array([nx / size[0], ny / size[1]]), np.float32)
+    mean = weighted.reshape(-1, 2).sum(axis=0) / weight.sum()
+    return np.asarray((_blur(weighted, sigma) + background * mean) / (_blur(weight, sigma) + background)[..., None])
+
+
+def _resized(flow: FloatArray, size: tuple[int, int]) -> FloatArray:
+    ny, nx = flow.shape[:2]
+    return flow if size == (nx, ny) else np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def trajectories(motion: FloatArray, steps: int) -> Iterator[FloatArray]:
