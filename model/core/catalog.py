@@ -189,7 +189,8 @@ class Catalog:
         aliases = self.aliases().aliases
         if reference in aliases:
             return Meant((_pinned(reference, aliases[reference], models, bad),))
-        known = dict.fromkeys([info.name for info in models] + list(aliases))
+        versions = [info.reference for info in models if info.name == name]
+        known = versions or dict.fromkeys([info.name for info in models] + list(aliases))
         raise UnknownModel(f"no model {reference!r}", where="model", mend=f"Choose one of {', '.join(known)}")
 
     def _best(self, name: str, packages: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> Meant:

@@ -221,11 +221,10 @@ class Archive:
         """
         parts = self.parts()
         if split not in parts:
-            raise InputError(
-                f"its split has no part {split!r}" if parts else "it is not split into days to train on and others",
-                where=str(self.root),
-                mend=f"Choose one of {', '.join(parts)}" if parts else f"Run: echocast archive split {self.root}",
-            )
+            what = f"its split has no part {split!r}" if parts else "it is not split into days to train on and others"
+            mend = f"Leave --split out, or run: echocast archive split {self.root}"
+            mend = f"Choose one of {', '.join(parts)}" if parts else mend
+            raise InputError(what, where=str(self.root), mend=mend)
         part = copy.copy(self)
         part.split = split
         part.times = self.times[np.isin(self.times.astype("datetime64[D]"), list(parts[split]))]

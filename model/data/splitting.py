@@ -39,9 +39,9 @@ def drawn_split(archive: Archive, fractions: Mapping[str, float], values: Values
     wanted = [part for part in PARTS if fractions[part] > 0]
     if len(amounts) < len(wanted):
         raise InputError(
-            f"it has {len(amounts)} days, too few for {len(wanted)} parts",
+            f"it has {len(amounts)} day{'s' if len(amounts) > 1 else ''}, too few for {len(wanted)} parts",
             where=str(archive.root),
-            mend="Import more days, or leave it unsplit: training then holds out the end of each archive",
+            mend="Import more days, or leave it unsplit: training then holds out its end. Verify on another archive",
         )
     rng = np.random.default_rng(seed)
     left = sorted(amounts, key=lambda day: (amounts[day], day))

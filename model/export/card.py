@@ -44,6 +44,8 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
     )
     if training:
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
+        if begun := training.recipe.get("init"):
+            yield f"- It began with the weights of `{begun['from']}`, and what those were trained on is not told here."
         yield f"- Trained on: {'; '.join(training.sources)}."
         if training.days:
             chosen_on = ", ".join(training.held_out_days)

@@ -34,6 +34,7 @@ from model.export.run import build_package
     multiple=True,
     help="NAME.nc: an exogenous field that stays as it is, to travel with the package.",
 )
+@click.option("--licence", default="unknown", show_default=True, help="Under which you give the weights.")
 def export(
     run: Path,
     out: Path,
@@ -41,15 +42,22 @@ def export(
     version: str,
     scores: tuple[Path, ...],
     field_files: tuple[Path, ...],
+    licence: str,
 ) -> None:
     """Make a model package of the best weights of a training RUN: ONNX graph, weights, manifest, card."""
     answers = []
     for path in scores:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            answers += found if isinstance(found, list) else [found]
+            found = found if isinstance(found, list) else [found]
+            if not all(isinstance(answer, dict) and "protocol" in answer and "models" in answer for answer in found):
+                raise ValueError("it is of something else")
         except (OSError, ValueError) as error:
-            raise InputError(f"not scores ({error})", where=str(path), mend="Give what verify --json printed") from None
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(
+                f"not scores ({reason})", where=str(path), mend="Give what verify --json printed"
+            ) from None
+        answers += found
     folder = build_package(
         run,
         out,
@@ -57,5 +65,6 @@ def export(
         version=version,
         scores=answers,
         field_files=field_files,
+        licence=licence,
     )
     click.echo(str(folder))

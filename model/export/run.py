@@ -30,6 +30,7 @@ def build_package(
     version: str,
     scores: Sequence[Mapping[str, Any]] = (),
     field_files: Sequence[Path] = (),
+    licence: str = "unknown",
 ) -> Path:
     """Write the package of a run's best weights to `out/name/version` and return that folder.
 
@@ -50,6 +51,7 @@ def build_package(
         **_described(trained),
         "name": name,
         "version": version,
+        "licence": licence,
         "training": _training(run, trained),
         "scores": tuple(_scores_of(answers)),
     }
@@ -150,7 +152,6 @@ def _described(trained: TrainedRun) -> dict[str, Any]:
         "time_step": TimeStepRange(min_minutes=min(steps), max_minutes=max(steps)) if rain else ANY_TIME_STEP,
         "frame_of_reference": "lagrangian" if trained.lagrangian else "eulerian",
         "fields": trained.fields,
-        "licence": "Apache-2.0",
     }
 
 

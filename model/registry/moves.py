@@ -200,8 +200,10 @@ def _figure(gate: Gate) -> str:
         return f"{gate.value:.1e}"
     if gate.gate == "latency":
         return f"{gate.value:.2f} s"
-    interval = f" [{gate.low:+.3f}, {gate.high:+.3f}]" if gate.low is not None else ""
-    return f"{gate.value:+.3f}{interval}"
+    told = [gate.value, *([gate.low, gate.high] if gate.low is not None and gate.high is not None else [])]
+    digits = 3 if all(abs(each) >= 0.0005 or not each for each in told) else 5
+    first, *interval = (f"{each:+.{digits}f}" for each in told)
+    return f"{first} [{', '.join(interval)}]" if interval else first
 
 
 def _limit(gate: Gate) -> str:

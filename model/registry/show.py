@@ -34,8 +34,10 @@ def list_models(as_json: bool, packages: Path | None) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table()
-    for column in ("model", "version", "alias", "frames in", "time step min", "summary"):
-        table.add_column(column)
+    for column in ("model", "version"):
+        table.add_column(column, no_wrap=True)
+    for column in ("alias", "frames in", "time step min", "summary"):
+        table.add_column(column, overflow="fold")
     for info in found:
         steps = _steps(info) if info.data == "rain" else f"{info.data}, not rain"
         aliases = ", ".join(catalog.aliases_of(info))

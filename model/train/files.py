@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 from model.core.errors import InputError
 from model.data import files as data_files
+from model.readers.hko7 import DESCRIPTION
 
 BEST: Final = "best.pt"
 LAST: Final = "last.pt"
@@ -101,6 +102,8 @@ def run_folder(out: Path) -> Iterator[None]:
     Raises:
         InputError: it cannot be made, nothing can be written into it, or another command trains into it.
     """
+    if (out / DESCRIPTION).exists():
+        raise InputError("it is an archive of radar frames", where=str(out), mend="Choose another --out")
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     with ExitStack() as stack:
         with writing(out):

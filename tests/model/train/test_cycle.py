@@ -83,6 +83,33 @@ def test_the_whole_cycle(echocast, archive, folder):
         assert np.isfinite(nowcast["rainfall_rate"].values).any()
 
 
+def test_scores_that_are_something_else_are_refused(echocast, folder):
+    (folder / "something.json").write_text("{}")
+    words = ("export", folder / "run", "--out", folder / "packages", "--name", "mine", "--version", "8")
+    for name, reason in (("something.json", "it is of something else"), ("absent.json", "No such file or directory")):
+        code, _, err = echocast(*words, "--scores", folder / name)
+        assert code == 2
+        assert f"{name}: not scores ({reason}). Give what verify --json printed" in err
+
+
+def test_the_card_names_the_licence_and_what_a_run_began_with(echocast, archive, folder):
+    words = ("--archive", archive, "--out", folder / "tuned", "--iterations", 1)
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", *words, "--init", folder / "run")
+    assert code == 0, err
+    words = ("--out", folder / "packages", "--name", "tuned", "--version", "1", "--licence", "CC BY 4.0")
+    code, _, err = echocast("export", folder / "tuned", *words)
+    assert code == 0, err
+    card = (folder / "packages/tuned/1/card.md").read_text()
+    assert "- Licence: CC BY 4.0." in card
+    assert f"- It began with the weights of `{folder / 'run'}`" in card
+
+
+def test_a_run_is_not_written_into_an_archive(echocast, archive):
+    code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", archive)
+    assert code == 2
+    assert err == f"echocast: {archive}: it is an archive of radar frames. Choose another --out\n"
+
+
 def test_an_export_that_cannot_be_written_says_so(echocast, folder):
     (folder / "file").write_text("")
     words = ("export", folder / "run", "--name", "mine", "--version", "9")
