@@ -168,8 +168,12 @@ def import_(
         place = "" if str(path) in str(error) else f"{path}: "
         click.echo(f"passed over: {place}{error}", err=True)
 
-    with _bar("files", len(paths)) as done:
-        counts = import_files(paths, out, choices, workers=workers, done=done, passed_over=passed_over)
+    try:
+        with _bar("files", len(paths)) as done:
+            counts = import_files(paths, out, choices, workers=workers, done=done, passed_over=passed_over)
+    except KeyboardInterrupt:
+        click.echo(f"{out}: stopped. What is written is kept: the same command goes on", err=True)
+        raise
     mended = f", {counts.mended} damaged ones written anew" if counts.mended else ""
     click.echo(
         f"{out}: {counts.written} frames written, {counts.there} there already{mended}, "

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -215,7 +216,8 @@ def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers:
     waiting: deque[tuple[Path, Future[Outcome]]] = deque()
     try:
         for path in paths:
-            waiting.append((path, pool.submit(encode, path)))
+            with _uninterrupted():  # a process that this starts hears no interrupt before _begin_worker either
+                waiting.append((path, pool.submit(encode, path)))
             if len(waiting) >= 2 * workers:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -229,6 +231,16 @@ def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers:
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits; processes started meanwhile never hear it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:

@@ -51,6 +51,10 @@ def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -
             axis.set_yticks([])
             axis.set_frame_on(False)
             axis.set_ylabel(name, fontsize=8)
+    moved = "" if kind != "rain" else "; in Lagrangian windows rain stands still, as it was warped along its motion"
+    figure.suptitle(
+        f"The {shown} brightest of a held-out batch: context, truth, forecast{moved}; grey: no data", fontsize=8
+    )
     figure.colorbar(drawn, ax=list(axes), shrink=0.6, label="rain rate (mm/h)" if kind == "rain" else "brightness")
     figure.savefig(path, dpi=DPI)
 

@@ -30,6 +30,7 @@ RAIN_FROM_MM_H: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 RAIN_COLOURS: Final = ("#a9cdea", "#6fa8dc", "#3d7fc4", "#1f57a0", "#f2c230", "#f08a1d", "#d7301f", "#8b1a5c")
 NO_DATA: Final = (128, 128, 128, 70)
 LARGEST_PICTURE: Final = 360
+POWER_TICKS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 def style_of(answer: Answer) -> dict[str, dict[str, Any]]:
@@ -117,12 +118,16 @@ def spectra(answer: Answer) -> str:
     leads = list(next(iter(answer["models"].values()))["spectrum"])
 
     def draw(axes: Sequence[Axes]) -> None:
+        from matplotlib.ticker import FixedLocator
+
         for lead, axis in zip(leads, axes, strict=True):
             axis.axhline(1, color=INK, lw=0.5)
             for model, style in style_of(answer).items():
                 shares = _numbers(answer["models"][model]["spectrum"][lead]["ratio"])
                 axis.plot(answer["spectrum_wavelength_km"], shares, label=model, **style)
-            axis.set(title=f"Power over the truth's, {lead} min", xlabel="wavelength (km)", xscale="log", yscale="log")
+            axis.set(title=f"Power spectrum, {lead} min", xlabel="wavelength (km)", ylabel="forecast over truth")
+            axis.set(xscale="log", yscale="log")
+            axis.yaxis.set_major_locator(FixedLocator(POWER_TICKS))
 
     return _svg(draw, len(leads)) if leads else ""
 
@@ -156,6 +161,11 @@ def picture(rain: FloatArray, *, north_up: bool) -> str:
     small = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     encoded = cv2.imencode(".png", cv2.cvtColor(small, cv2.COLOR_RGBA2BGRA))[1]
     return f"data:image/png;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+
+
+def ink_on(colour: str) -> str:
+    """A colour that text on this one can be read in."""
+    return "#fff" if sum(_rgba(colour)[:3]) < 330 else "#111"
 
 
 def _rgba(colour: str) -> tuple[int, int, int, int]:

@@ -38,7 +38,7 @@ small { opacity: .75; } code { overflow-wrap: anywhere; }
 svg { max-width: 100%; height: auto; } svg text { font-family: inherit; }
 .pictures { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; }
 img { width: 13.4rem; background: var(--soft); image-rendering: pixelated; display: block; }
-.key span { padding: .1rem .5rem; color: #111; } dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
+.key span { padding: .1rem .5rem; } dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
 """
 
 
@@ -167,8 +167,8 @@ def _example(found: Verification, answer: Mapping[str, Any]) -> Iterator[str]:
     yield "<p>The start time after which most rain fell at the leads shown, chosen by what was observed alone.</p>"
     yield '<p class="key">'
     for edge, colour in zip(plots.RAIN_FROM_MM_H, plots.RAIN_COLOURS, strict=True):
-        yield f'<span style="background:{colour}">{edge:g}</span>'
-    yield " mm/h and more; grey: not compared</p>"
+        yield f'<span style="background:{colour};color:{plots.ink_on(colour)}">{edge:g}</span>'
+    yield " mm/h and more; no colour: dry; grey: not compared</p>"
     for lead, truth in found.example.truth.items():
         yield f'<h4>{answer["lead_minutes"][lead]:g} min ahead</h4><div class="pictures">'
         panels = {"observed": truth, **{model: frames[lead] for model, frames in found.example.forecasts.items()}}

@@ -108,6 +108,24 @@ def test_killed_in_the_middle_and_run_again_it_is_the_archive_of_an_unbroken_run
     assert content(out) == content(unbroken)
 
 
+def test_an_interrupt_at_the_terminal_is_told_in_one_line(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "archive"
+    command = [*COMMAND, str(images), "--out", str(out), "--workers", "2"]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as running:
+        while running.poll() is None and len(_processes_of(running.pid)) < 3:
+            time.sleep(0.001)
+        time.sleep(0.5)  # in which its first reader begins, and imports what it reads with
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to all of them
+        said = running.communicate(timeout=60)[1]
+    assert running.returncode == 130
+    assert said.rstrip() == f"{out}: stopped. What is written is kept: the same command goes on"
+
+
+def _processes_of(group: int) -> list[str]:
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+    return [stat for stat in stats if stat.rpartition(")")[2].split()[2] == str(group)]
+
+
 def test_lists_that_a_crash_cut_short_are_mended(images: Path, unbroken: Path, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     subprocess.run(["cp", "-r", str(unbroken), str(out)], check=True)
