@@ -7,7 +7,7 @@ from typing import Final
 
 M_MMAP_THRESHOLD: Final = -3
 """Of glibc's mallopt(3)."""
-LARGE_BYTES: Final = 512 * 1024
+LARGE_BYTES: Final = 128 * 1024
 
 
 def return_freed_tensors() -> None:
