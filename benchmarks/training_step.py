@@ -166,7 +166,7 @@ def main() -> None:
     header = ["arithmetic and side", "seconds", "times as fast", "MB", "of theirs", "loss after the last step"]
     machine = (
         f"Measured on {time.strftime('%Y-%m-%d')}: {asked.size} x {asked.size}, batch {asked.batch}, "
-        f"{asked.threads} thread{"s" if asked.threads > 1 else ""}, {platform.machine()}, CPU only."
+        f"{asked.threads} thread{'s' if asked.threads > 1 else ''}, {platform.machine()}, CPU only."
     )
     replace_part("training-step", f"{machine}\n\n{table(header, rows)}")
 
