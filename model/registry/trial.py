@@ -110,7 +110,13 @@ def trial(
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
         gates += _marked(found, _trained_on(candidate.info, archive))
-    return Trial(gates=tuple(gates), champion=champion.info.reference, protocol=protocol.name, archives=digests)
+    return Trial(
+        gates=tuple(gates),
+        champion=champion.info.reference,
+        protocol=protocol.name,
+        archives=digests,
+        damaged=tuple(damaged),
+    )
 
 
 def check_parity_tools() -> None:

@@ -17,6 +17,7 @@ from model.core.aliases import ALIASES, LOCK, read_aliases
 from model.core.catalog import Catalog
 from model.core.errors import BadPackage
 from model.data.archive import Archive, ArchiveWriter
+from model.data.layout import frame_path
 from model.data.synth import convective, synthesise
 from model.registry.promotion import NotPromoted, promote
 from model.registry.trial import Trial, parity_gate
@@ -185,6 +186,17 @@ def test_a_dry_run_needs_no_folder_that_can_be_written(echocast: Echocast, tmp_p
     words = ("promote", "mine@1", "--archive", tmp_path, "--packages", tmp_path)
     assert "cannot be written" in echocast("models", *words)[2]
     assert echocast("models", *words, "--dry-run")[:2] == (0, "mine@1 is the champion already\n")
+
+
+def test_a_start_time_that_is_left_out_is_told(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
+    shutil.copytree(archive, tmp_path / "damaged")
+    path = frame_path(tmp_path / "damaged", Archive(tmp_path / "damaged").times[0])
+    path.write_bytes(path.read_bytes()[:50])
+    words = ("--archive", tmp_path / "damaged", "--packages", tmp_path, "--dry-run")
+    code, _, err = echocast("models", "promote", "rain-ms-predrnn", *words)
+    assert code == 0, err
+    assert err.count("a start time was left out: ") == 1
+    assert f"{path}: it is truncated, after 50 bytes" in err
 
 
 def trial_of(archive: Path) -> Trial:
