@@ -16,7 +16,7 @@ from model.core.errors import InputError
 from model.core.manifest import DataKind, Score, TimeStepRange, Training
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
-from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster
+from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster, with_tuples
 from model.train.files import BEST, LOG, PROVENANCE, RECIPE
 from model.train.run import DAMAGE
 from model.verify.answer import SCHEMA, one_protocol
@@ -111,7 +111,6 @@ def _read_run(run: Path) -> TrainedRun:
         )
     net = forecaster(config_from(recipe["forecaster"]))
     net.load_state_dict(kept["ema"])
-    windows: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe["windows"].items()}
     iteration = int(kept["iteration"])
     scores: dict[str, float] = next((line for line in reversed(log) if line["iteration"] == iteration), {})
     held_out = {
@@ -126,7 +125,7 @@ def _read_run(run: Path) -> TrainedRun:
         kind=_provenance(run)["kind"],
         recipe=recipe,
         name=recipe["name"],
-        windows=WindowConfig(**windows),
+        windows=WindowConfig(**with_tuples(recipe["windows"])),
         fields=tuple(recipe.get("fields", ())),
     )
 

@@ -215,9 +215,14 @@ def forecaster(config: ForecasterConfig) -> RecurrentForecaster | WholeForecaste
     return RecurrentForecaster(config) if isinstance(config.net, StackConfig) else WholeForecaster(config)
 
 
+def with_tuples(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a configuration as JSON kept them, its lists as tuples again."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+
+
 def config_from(kept: Mapping[str, Any]) -> ForecasterConfig:
-    """The configuration that `dataclasses.asdict` wrote into a manifest or a recipe, JSON's lists as tuples again."""
-    net: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept["net"].items()}
+    """The configuration that `dataclasses.asdict` wrote into a manifest or a recipe."""
+    net = with_tuples(kept["net"])
     described = StackConfig(**net) if "scales" in net else SimVPConfig(**net)
     return ForecasterConfig(**{**kept, "net": described})
 

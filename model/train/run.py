@@ -127,7 +127,8 @@ def _optimiser(net: Forecaster, settings: Optimiser) -> torch.optim.Optimizer:
 
 
 def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
-    """Go on from the last checkpoint in `out`; from the one before where that is damaged, which `say` hears.
+    """Go on from the last checkpoint in `out`, which holds one; from the one before where that is damaged, which `say`
+    hears.
 
     Returns what was read, for `Run.take_up`.
 
@@ -135,17 +136,19 @@ def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
         InputError: neither can be read, or they are of another network.
     """
     paths = [path for path in (out / LAST, out / PREVIOUS) if path.exists()]
-    first = None
+    refused: list[InputError] = []
     for path in paths:
         try:
             # Parameters take what they are given to their own device: a run may go on without the one it began on.
             kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             run.take_up(kept)
         except (*DAMAGE, RuntimeError, pickle.UnpicklingError) as error:
-            first = first or InputError(
-                f"not a checkpoint of this recipe ({_reason(error)})",
-                where=str(path),
-                mend="Resume with the recipe that the run was started with, or choose another --out",
+            refused.append(
+                InputError(
+                    f"not a checkpoint of this recipe ({_reason(error)})",
+                    where=str(path),
+                    mend="Resume with the recipe that the run was started with, or choose another --out",
+                )
             )
         else:
             if path.name != LAST:
@@ -154,7 +157,7 @@ def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
                 say(f"{out / LAST} cannot be read: the run goes on from {path.name}, after {run.iteration} iterations")
             _mind_the_best(kept, out, say)
             return kept
-    raise first or InputError(f"nothing to resume: no {LAST} in it", where=str(out), mend="Leave --resume out to begin")
+    raise refused[0]
 
 
 def _mind_the_best(kept: dict[str, Any], out: Path, say: Say) -> None:

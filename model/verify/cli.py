@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model.core.catalog import catalog_with
 from model.data.archive import Archive
+from model.options import fields_option
 from model.verify.answer import as_text
 from model.verify.models import predictor_of
 from model.verify.protocol import PROTOCOLS, Report
@@ -39,12 +40,7 @@ from model.verify.verification import Verification
     "--report", type=click.Path(path_type=Path), help="Write a page to this .html file or folder; JSON beside."
 )
 @click.option("--packages", type=click.Path(path_type=Path), help="A folder of more packages, as NAME/VERSION.")
-@click.option(
-    "--fields",
-    type=click.Path(path_type=Path),
-    envvar="ECHOCAST_FIELDS",
-    help="A folder of exogenous fields, as NAME.nc, for models that read any.",
-)
+@fields_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of several archives, a list.")
 def verify(
     models: tuple[str, ...],

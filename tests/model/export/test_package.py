@@ -4,22 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from click.testing import CliRunner
 
-from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION, Catalog, info_of
+from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION, Catalog
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import TimeStepRange, read_manifest, write_manifest
+from model.core.manifest import read_manifest, write_manifest
 from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
-from model.export.package import network_name, write_package
-from model.nets.forecaster import ForecasterConfig, forecaster, load_forecaster
+from model.export.package import network_name
+from model.nets.forecaster import ForecasterConfig, load_forecaster
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.registry.cli import models
 from model.runtime.load import load_predictor
 from model.runtime.onnx import WholeSession
 from model.runtime.predictor import choose, nowcast
+from tests.model.export.untrained import packed
 from tests.model.nets.small import CONFIGS
 
 TAU = replace(CONFIGS["tau"], residual=False)
@@ -29,27 +29,6 @@ PREDRNN = replace(CONFIGS["ms-predrnn in MS-RNN"], reads_known=True, reads_time=
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     monkeypatch.setenv("ECHOCAST_THREADS", "1")
-
-
-def packed(config, folder, field_files=(), **fields):
-    """What the catalogue knows of a package of this network, untrained but loud."""
-    torch.manual_seed(1)
-    net = forecaster(config)
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if "output" in name:
-                parameter.normal_(std=0.1)
-    described = {
-        "name": "mine",
-        "version": "1",
-        "summary": "For tests.",
-        "architecture": network_name(config),
-        "input_frames": 4,
-        "time_step": TimeStepRange(min_minutes=1, max_minutes=60),
-        "licence": "MIT",
-    }
-    written = write_package(net, described | fields, folder, field_files=field_files)
-    return info_of(read_manifest(written), written)
 
 
 def storms(shape=(70, 90)):

@@ -60,30 +60,12 @@ def pixel_archive(tmp_path, grid):
 def package_of(tmp_path):
     """`package_of(network, ..)`: what the catalogue knows of a package of a tiny network, untrained but loud; what its
     manifest says beside may be given."""
-    torch = pytest.importorskip("torch")
-    from model.core.catalog import info_of
-    from model.core.manifest import TimeStepRange, read_manifest
-    from model.export.package import write_package
-    from model.nets.forecaster import forecaster
+    pytest.importorskip("torch")
+    from tests.model.export.untrained import packed
     from tests.model.nets.small import CONFIGS
 
     def make(network, **fields):
-        torch.manual_seed(1)
-        net = forecaster(replace(CONFIGS[network], reads_known=True, reads_time=True))
-        with torch.no_grad():
-            for name, parameter in net.named_parameters():
-                if "output" in name:
-                    parameter.normal_(std=0.1)
-        described = {
-            "name": "mine",
-            "version": "1",
-            "summary": "For tests.",
-            "architecture": network.partition(" ")[0],
-            "input_frames": 4,
-            "time_step": TimeStepRange(min_minutes=1, max_minutes=60),
-            "licence": "MIT",
-        }
-        folder = write_package(net, described | fields, tmp_path / "packages")
-        return info_of(read_manifest(folder), folder)
+        config = replace(CONFIGS[network], reads_known=True, reads_time=True)
+        return packed(config, tmp_path / "packages", **fields)
 
     return make

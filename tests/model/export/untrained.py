@@ -1,0 +1,29 @@
+"""Packages of networks that have learned nothing."""
+
+import torch
+
+from model.core.catalog import info_of
+from model.core.manifest import TimeStepRange, read_manifest
+from model.export.package import network_name, write_package
+from model.nets.forecaster import forecaster
+
+
+def packed(config, folder, field_files=(), **fields):
+    """What the catalogue knows of a package of this network, untrained but loud."""
+    torch.manual_seed(1)
+    net = forecaster(config)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if "output" in name:
+                parameter.normal_(std=0.1)
+    described = {
+        "name": "mine",
+        "version": "1",
+        "summary": "For tests.",
+        "architecture": network_name(config),
+        "input_frames": 4,
+        "time_step": TimeStepRange(min_minutes=1, max_minutes=60),
+        "licence": "MIT",
+    }
+    written = write_package(net, described | fields, folder, field_files=field_files)
+    return info_of(read_manifest(written), written)
