@@ -116,8 +116,8 @@ def main() -> None:
     ny, nx = sequence.grid.shape
     text = (
         f"Measured on {time.strftime('%Y-%m-%d')}: {sequence.attributes.get('source', 'radar')}, {ny} x {nx}, "
-        f"{predictor.info.reference} ({predictor.variant}), at +{minutes:g} min along the motion, tiles of at most {SIDE} "
-        f"pixels a side. CSI: of the cut forecast against the one in a piece.\n\n{found}\n\n"
+        f"{predictor.info.reference} ({predictor.variant}), at +{minutes:g} min along the motion, tiles of {SIDE} "
+        f"pixels a side at most. CSI: of the cut forecast against the one in a piece.\n\n{found}\n\n"
         "![One piece, tiles, wet tiles, and what differs](images/seams.png)"
     )
     print(text)

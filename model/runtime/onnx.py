@@ -15,7 +15,7 @@ from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.runtime.device import EngineOptions, device_of, fastest_variant, open_session, wanted_device
-from model.runtime.engine import Engine, Told, Work
+from model.runtime.engine import Elsewhere, Engine, Told, Work
 from model.runtime.fields import fields_for
 from model.runtime.graph import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
@@ -130,7 +130,7 @@ class OnnxPredictor:
         wet = self._wet(observed, lagrangian) if self.options.skip_dry else None
         return Prepared(work=Work(observed=observed, leads=steps, wet=wet), finish=finish)
 
-    def make(self, works: Sequence[Work], unwanted: set[int]) -> Iterator[Told]:
+    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]:
         """Make forecasts together: see `model.runtime.engine.Engine.run`."""
         on_gpu = self.session.device == "cuda"
         engine = Engine(
@@ -139,7 +139,7 @@ class OnnxPredictor:
             lanes=self.options.lanes or (GPU_LANES if on_gpu else 1),
             memory_mb=self.options.memory_mb,
         )
-        return engine.run(works, unwanted)
+        return engine.run(works, unwanted, elsewhere)
 
     def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.unroll; the graph's answers as they are, below no ceiling but 1.

@@ -55,6 +55,37 @@ def test_tiles_in_waves_are_the_tiles_at_once(session):
     assert 0 < np.abs(at_once - in_waves).max() <= 0.51 / 65535
 
 
+class Helper:
+    """Another process, for tests: it makes every second lane that is offered."""
+
+    def __init__(self, session):
+        self._session = session
+        self.made = {}
+        self.told = []
+
+    def offer(self, lanes):
+        for name, (seen, leads) in list(lanes.items())[::2]:
+            self.made[name] = [frame[None] for frame in self._session.run(seen, leads, ceiling=seen.ceiling)]
+
+    def frames(self, lane, here):
+        self.told.append(lane)
+        if lane not in self.made:
+            yield from here
+            return
+        yield None
+        yield from self.made[lane]
+
+
+def test_tiles_of_a_large_domain_may_be_made_elsewhere(session):
+    one, helper = work((480, 560)), Helper(session)
+    engine = Engine(session, side=256, memory_mb=10)
+    (alone,) = made(engine, [one])
+    helped = np.stack([told.fraction for told in engine.run([one], elsewhere=helper) if told.lead])
+    assert np.array_equal(alone, helped)
+    assert len(helper.made) > 2
+    assert set(helper.made) < set(helper.told)
+
+
 def test_works_of_several_shapes_and_lengths_in_batches_are_each_as_alone(session):
     works = [
         work(seed=1),
