@@ -9,7 +9,7 @@ from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor
 
 
-def load_predictor(info: ModelInfo, fields: Path | None = None) -> Predictor:
+def load_predictor(info: ModelInfo, fields: Path | None = None, options: object = None) -> Predictor:
     """The predictor of `info`; a package's files are checked against their digests first.
 
     `fields`: a folder of exogenous fields (`model.runtime.fields`), for networks that read some.
