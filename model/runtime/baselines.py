@@ -17,6 +17,9 @@ class Persistence:
     info: ModelInfo = PERSISTENCE
     variant = "numpy"
 
+    def warm_up(self) -> None:
+        """STAND-IN."""
+
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""
         for _ in range(steps):
@@ -32,6 +35,9 @@ class Extrapolation:
 
     info: ModelInfo = EXTRAPOLATION
     variant = "OpenCV DIS on CPU"
+
+    def warm_up(self) -> None:
+        """STAND-IN."""
 
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""

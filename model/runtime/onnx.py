@@ -240,6 +240,9 @@ class OnnxPredictor:
         self.variant = f"{precision} on {self.session.device.upper()}"
         self.fields = fields
 
+    def warm_up(self) -> None:
+        """STAND-IN."""
+
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""
         rain = sequence.rain_rate

@@ -29,6 +29,10 @@ class Predictor(Protocol):
         """What runs: the ONNX variant and the device, as in `fp32 on CPU`; `numpy` for a baseline."""
         ...
 
+    def warm_up(self) -> None:
+        """STAND-IN."""
+        ...
+
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """Yield `steps` frames [y, x] (mm h-1, NaN = not known), one per time step after the newest frame.
 
