@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +11,7 @@ from fastapi.responses import FileResponse, Response
 
 from service.api.context import Context
 from service.api.errors import AlreadyFinished, Dismissed, NotAcceptable, NotFinished
-from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of
+from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of, timings_of
 from service.api.nowcasts.view import View
 from service.api.problems import answer, problem_of_job
 from service.jobs.job import Job, JobStatus
@@ -25,7 +23,6 @@ FORMATS: Final = {
     "png": ("image/png",),
 }
 MAX_WAIT_SECONDS: Final = 60.0
-POLL_SECONDS: Final = 0.2
 RETRY_AFTER_SECONDS: Final = 1
 IMMUTABLE: Final = "private, max-age=31536000, immutable"
 
@@ -44,6 +41,7 @@ def status_of(job: Job) -> NowcastStatus:
         created=job.created,
         started=job.started,
         finished=job.finished,
+        timings=timings_of(job),
         problem=problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
         links=links_of(job),
     )
@@ -63,11 +61,10 @@ def wait_seconds(prefer: str | None) -> float | None:
 
 async def finished(context: Context, job: Job, seconds: float) -> Job:
     """The job when it is finished, or as it is after `seconds`."""
-    until = time.monotonic() + seconds
-    while not job.status.finished and time.monotonic() < until:
-        await asyncio.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
-        job = await context.in_thread(context.ledger.get, job.id)
-    return job
+    if job.status.finished:
+        return job
+    await context.endings.wait(job.id, seconds)
+    return await context.in_thread(context.ledger.get, job.id)
 
 
 async def accepted_response(context: Context, job: Job, prefer: str | None) -> Response:
