@@ -102,6 +102,7 @@ class Nowcast:
     def fail(self, problem: Problem) -> None:
         """It has failed, and is over."""
         self._context.ledger.fail(self.job, problem, self._timings())
+        self._context.queue.tell_ended(self.job.id)
         self._end()
 
     def give_back(self, problem: Problem) -> None:
@@ -239,6 +240,7 @@ class Nowcast:
         ):
             raise Stopped
         self.over = True
+        self._context.queue.tell_ended(job.id)
         store.delete_prefix(upload_prefix(job.id))
         log.info("job %s: done, %s", job.id, self.predictor.info.reference)
         self._end()

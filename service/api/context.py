@@ -35,7 +35,7 @@ class Context:
         self.store = ObjectStore(settings.store)
         self.catalog: Catalog = catalog(settings)
         self.results = ResultFiles(self.store)
-        self.endings = Endings(self._ended)
+        self.endings = Endings(settings, self._ended)
         self._drawing = CapacityLimiter(DRAWING_THREADS)
         self._animating = CapacityLimiter(ANIMATING_THREADS)
 

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 from service.api.context import Context
 from service.api.errors import AlreadyFinished, Dismissed, NotAcceptable, NotFinished
 from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of, timings_of
-from service.api.nowcasts.view import View
+from service.api.nowcasts.view import View, reference_time
 from service.api.problems import answer, problem_of_job
 from service.jobs.job import Job, JobStatus
 
@@ -170,11 +170,13 @@ async def result_response(
     known = request.headers.get("if-none-match", "")
     if etag in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
-    view = await context.in_thread(View, context, job)
-    name = file_name(view.reference_time, file_format if file_format != "netcdf" else "nc")
     if file_format == "netcdf":
+        forecast = await context.in_thread(context.results.rain, str(job.result_key))
+        name = file_name(reference_time(forecast), "nc")
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return FileResponse(view.forecast.path, media_type=NETCDF, headers=headers)
+        return FileResponse(forecast.path, media_type=NETCDF, headers=headers)
+    view = await context.in_thread(View, context, job)
+    name = file_name(view.reference_time, file_format)
     headers["Content-Disposition"] = f'inline; filename="{name}"'
     if file_format == "png":
         first_forecast = len(view.moments) - len(view.forecast)
@@ -184,6 +186,6 @@ async def result_response(
     return Response(data, media_type=FORMATS[file_format][0], headers=headers)
 
 
-def file_name(reference_time: datetime, suffix: str) -> str:
+def file_name(reference: datetime, suffix: str) -> str:
     """`nowcast_20260601T1200Z.nc`."""
-    return f"nowcast_{reference_time:%Y%m%dT%H%MZ}.{suffix}"
+    return f"nowcast_{reference:%Y%m%dT%H%MZ}.{suffix}"
