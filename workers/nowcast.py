@@ -64,6 +64,7 @@ class Nowcast:
         self._folder = Path(self._stack.enter_context(folder))
         self._lease = Lease(self._context.ledger, self.job, self._context.settings.lease_seconds)
         self._stack.callback(self._lease.close)
+        self._stack.callback(self.forget)
         log.info("job %s: attempt %d", self.job.id, self.job.attempt)
         return self
 
@@ -197,7 +198,9 @@ class Nowcast:
 
     def forget(self) -> None:
         """Throw away the frames that there are so far."""
-        self._writer = None
+        if self._writer is not None:
+            self._writer.__exit__(Stopped, Stopped(), None)
+            self._writer = None
 
     def take(self, step: int, frame: FloatArray) -> None:
         """Write the frame of a lead step; after the last one, publish.
@@ -211,6 +214,7 @@ class Nowcast:
             self._writer.append(frame)
         self._lease.progress(step)
         if step == self.job.steps:
+            self._writer = None
             self._publish()
 
     def still_wanted(self) -> None:
