@@ -89,9 +89,7 @@ def _alike(batch: Sequence[Nowcast]) -> Iterator[tuple[Predictor, list[Nowcast]]
 
     groups: dict[Hashable, list[Nowcast]] = {}
     for nowcast in _unfinished(batch):
-        with nowcast.own_failures():
-            key = id(nowcast.predictor), Together.batch_of(nowcast.predictor, nowcast.sequence)
-            groups.setdefault(key, []).append(nowcast)
+        groups.setdefault(Together.batch_of(nowcast.predictor), []).append(nowcast)
     for alike in groups.values():
         yield alike[0].predictor, alike
 
@@ -132,7 +130,7 @@ def _run_together(predictor: Predictor, alike: Sequence[Nowcast]) -> None:
             if answer.error is not None:
                 raise answer.error
             if answer.frame is None:
-                nowcast.still_wanted()
+                nowcast.goes_on(answer.share)
             else:
                 if not nowcast.begun:
                     nowcast.begin(together.header(answer.request))

@@ -54,6 +54,7 @@ class Nowcast:
         self.over = False
         self.prepared = False
         self.used = 0.0
+        self._done = 0
         self._context = context
         self._seconds = {"read": 0.0, "compute": 0.0, "write": 0.0}
         self._writer: ForecastWriter | None = None
@@ -212,14 +213,22 @@ class Nowcast:
             raise RuntimeError(f"job {self.job.id} has a frame before its file was begun")
         with self._timed("write"), self._writer if step == self.job.steps else nullcontext():
             self._writer.append(frame)
-        self._lease.progress(step)
+        self._note(step)
         if step == self.job.steps:
             self._writer = None
             self._publish()
 
-    def still_wanted(self) -> None:
-        """Raise Stopped where the job is not this worker's any more."""
-        self._lease.check()
+    def goes_on(self, share: float) -> None:
+        """No frame yet, as of a domain in tiles, but so much of the work is done: noted in lead steps.
+
+        Raises:
+            Stopped: the job is not this worker's any more.
+        """
+        self._note(int(share * self.job.steps))
+
+    def _note(self, done: int) -> None:
+        self._done = max(self._done, done)
+        self._lease.progress(self._done)
 
     def _publish(self) -> None:
         """Put both files, where none is yet, once they are seen to open; one that is there is taken over."""

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from model.core.units import FloatArray
 from model.nets.forecaster import Forecaster, ForecasterConfig, Frames, RecurrentForecaster, WholeForecaster
 from model.nets.stack import StackConfig
-from model.runtime.onnx import CONDITIONS, FIELDS, FRACTION, VALID, Observed, open_session
+from model.runtime.device import open_session
+from model.runtime.graph import CONDITIONS, FIELDS, FRACTION, VALID, Observed
 
 OPSET = 18
 """16 is the first with GridSample, which flows need."""

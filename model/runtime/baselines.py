@@ -17,9 +17,6 @@ class Persistence:
     info: ModelInfo = PERSISTENCE
     variant = "numpy"
 
-    def warm_up(self) -> None:
-        """STAND-IN."""
-
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""
         for _ in range(steps):
@@ -35,9 +32,6 @@ class Extrapolation:
 
     info: ModelInfo = EXTRAPOLATION
     variant = "OpenCV DIS on CPU"
-
-    def warm_up(self) -> None:
-        """STAND-IN."""
 
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""
