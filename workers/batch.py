@@ -62,25 +62,34 @@ def run(job_id: str, context: Context) -> None:
 
 
 def _gather(batch: list[Nowcast], stack: ExitStack, context: Context) -> None:
-    """Claim what could run with the first, and read the files of all; twice, with a bounded wait between.
+    """Read the first one's files, then claim and read what could run with it; twice, with a bounded wait between.
 
-    A job that did not survive an attempt, or the worker that made it, runs alone: it takes no neighbours with it.
+    A job that did not survive an attempt, or the worker that made it, runs alone: it takes no neighbours with it. Were
+    all as large as the first, their frames would be `max_pixels` at most.
     """
-    first = batch[0].job
-    most = context.models.most_at_once if first.attempt == 1 else 1
-    until = time.monotonic() + context.settings.batch_wait_ms / 1000
+    settings, (first,) = context.settings, batch
+    until = time.monotonic() + settings.batch_wait_ms / 1000
+    _prepare(first)
+    if first.over or first.job.attempt > 1:
+        return
+    most = min(context.models.most_at_once, settings.max_pixels // first.sequence.rain_rate.size)
     for last in (False, True):
-        if len(batch) < most:
-            more = context.ledger.claim_like(first, most - len(batch), context.settings.lease_seconds)
-            batch += [stack.enter_context(Nowcast(job, context)) for job in more]
+        if len(batch) >= most:
+            break
+        if last:
+            time.sleep(max(0.0, until - time.monotonic()))
+        for job in context.ledger.claim_like(first.job, most - len(batch), settings.lease_seconds):
+            batch.append(stack.enter_context(Nowcast(job, context)))
         for nowcast in batch:
             if not nowcast.over and not nowcast.prepared:
-                with nowcast.own_failures():
-                    nowcast.prepare()
-        if not last and len(batch) < most:
-            time.sleep(max(0.0, until - time.monotonic()))
+                _prepare(nowcast)
     if len(batch) > 1:
         log.info("jobs %s run together", ", ".join(nowcast.job.id for nowcast in batch))
+
+
+def _prepare(nowcast: Nowcast) -> None:
+    with nowcast.own_failures():
+        nowcast.prepare()
 
 
 def _alike(batch: Sequence[Nowcast]) -> Iterator[tuple[Predictor, list[Nowcast]]]:

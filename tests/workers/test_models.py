@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnxruntime as ort
 import pytest
 from redis.exceptions import RedisError
 
@@ -92,6 +93,20 @@ def test_models_used_longest_ago_make_room(context: Context) -> None:
         context.models.get(context.catalog.find(f"mine@{version}"))
     loaded = [context.models.is_loaded(context.catalog.find(f"mine@{n}")) for n in range(1, 5)]
     assert loaded == [False, True, True, True]
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this ONNX Runtime has CUDA")
+def test_a_worker_whose_device_is_not_there_refuses_to_start(supervisor: Supervisor, lab) -> None:
+    supervisor.start()
+    lab.wait_until(lambda: "redis" in supervisor.children, "Redis")
+    environment = {**os.environ, **environment_of(supervisor.settings), "ECHOCAST_DEVICE": "cuda"}
+    worker = subprocess.run(
+        [sys.executable, "-m", "service.cli", "worker"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert worker.returncode == 2
+    (line,) = worker.stderr.splitlines()
+    assert "ECHOCAST_DEVICE: CUDA is asked for" in line
+    assert workers_alive(supervisor) == []
 
 
 def workers_alive(supervisor: Supervisor) -> list[str]:
