@@ -22,7 +22,10 @@ from model.core.errors import InputError
 
 def main() -> None:
     """Prepare the task and answer until stdin ends."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not end up among the answers
+    answers, sys.stdout = (
+        sys.stdout,
+        Path(os.devnull).open("w"),
+    )  # what a library prints must not end up among the answers
 
     def say(answer: dict[str, Any]) -> None:
         print(json.dumps(answer), file=answers, flush=True)
