@@ -1,9 +1,9 @@
 """`python -m benchmarks.service`: the service against the engine alone, in the same run.
 
-`echocast serve` as a user starts it, with real uploads over HTTP: radar files of 640 x 710, 12 steps. One client, upload
-(`Prefer: wait`) to the forecast file in its hands, against the same nowcast from the same files by the engine alone. Then
-32 clients at once against the engine alone, kept busy, with as many processes and threads. Redis, gateway, schedule and
-clients share the machine's cores with the worker; the engine alone has them for itself.
+`echocast serve` as a user starts it, with real uploads over HTTP: radar files of 640 x 710, 12 steps. One client, from
+upload (`Prefer: wait`) to the forecast file in its hands, against the same nowcast from the same files by the engine
+alone. Then 32 clients at once against the engine alone, kept busy, with as many processes and threads. Redis, gateway,
+schedule and clients share the machine's cores with the worker; the engine alone has them for itself.
 """
 
 from __future__ import annotations
@@ -270,8 +270,8 @@ def page(part: Mapping[str, Any]) -> str:
     if part["peak_gflops"]:
         rate = engine["floating_point_operations"] * many["service_per_s"] / 1e9
         lines.append(
-            f"Of the convolution peak, {part['peak_gflops']:.0f} GFLOP/s, {rate / part['peak_gflops']:.0%} is reached by "
-            "the service with all its clients, reading and writing included and dry areas counted as if computed."
+            f"With all its clients the service reaches {rate:.0f} GFLOP/s, {rate / part['peak_gflops']:.0%} of the "
+            "convolution peak, reading and writing included, and dry areas counted as if they were computed."
         )
     return "\n\n".join(lines)
 

@@ -12,39 +12,41 @@ import os
 import resource
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from model.bench.stages import stages_of
-from model.bench.task import Ready, prepare, task_of
+from model.bench.task import Ready, Task, prepare, task_of
 from model.core.errors import InputError
 
 
 def main() -> None:
     """Prepare the task and answer until stdin ends."""
-    answers, sys.stdout = (
-        sys.stdout,
-        Path(os.devnull).open("w"),
-    )  # what a library prints must not end up among the answers
+    answers = sys.stdout
 
     def say(answer: dict[str, Any]) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
-    out = Path(sys.argv[2])
-    try:
-        task = task_of(json.loads(sys.argv[1]))
-        if task.threads:
-            import cv2
-
-            cv2.setNumThreads(task.threads)
-        ready = prepare(task)
-        say(_known(ready))
-        for line in sys.stdin:
-            say(_answer(line.strip(), ready, out))
-    except InputError as error:
-        say({"error": {"what": error.what, "where": error.where, "mend": error.mend}})
+    # What a library prints must not end up among the answers.
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        try:
+            ready = _prepared(task_of(json.loads(sys.argv[1])))
+            say(_known(ready))
+            for line in sys.stdin:
+                say(_answer(line.strip(), ready, Path(sys.argv[2])))
+        except InputError as error:
+            say({"error": {"what": error.what, "where": error.where, "mend": error.mend}})
     # Skip the libraries' clean-up at exit: that is where processes with several copies of HDF5 or OpenMP crash.
     os._exit(0)
+
+
+def _prepared(task: Task) -> Ready:
+    if task.threads:
+        import cv2
+
+        cv2.setNumThreads(task.threads)
+    return prepare(task)
 
 
 def _known(ready: Ready) -> dict[str, Any]:
