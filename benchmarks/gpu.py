@@ -352,10 +352,8 @@ def page(part: Mapping[str, Any]) -> str:
     """The part of docs/performance.md."""
     if "one" not in part:
         reason = part["rows"][0]["measured"]
-        return (
-            f"{reason[0].upper()}{reason[1:]} ({part['machine']['date']}). The script is complete and tested on CPU; on a "
-            "machine with a GPU: `python -m benchmarks.gpu --ms-rnn FOLDER`."
-        )
+        told = f"{reason[0].upper()}{reason[1:]} ({part['machine']['date']})."
+        return f"{told} On a machine with a GPU: `python -m benchmarks.gpu --ms-rnn FOLDER`. It is tested on CPU."
     header = ["side", "median ms", "spread", "GFLOP/s", "of peak", "largest difference"]
     lines = [results.measured_on(part)]
     peaks = part["peaks_gflops"]

@@ -89,17 +89,16 @@ def prepare(task: Task) -> Ready:
         nowcast, variant = _by_echocast(info, task.variant)
 
     def run(out: Path) -> None:
-        sequence = read(paths) if task.reads else frames
-        write_netcdf(nowcast(sequence, task.steps), out)
+        write_netcdf(nowcast(read(paths) if held is None else held, task.steps), out)
 
     return Ready(
         run=run,
         reference=info.reference if info else task.model,
         variant=variant,
-        shape=frames.grid.shape,
+        shape=shape,
         frames=info.input_frames if info else PYSTEPS_FRAMES,
         wet_percent=wet,
-        floating_point_operations=operations(info, frames.grid.shape, task.steps) if info else 0.0,
+        floating_point_operations=operations(info, shape, task.steps) if info else 0.0,
     )
 
 
