@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tiles`: seconds and peak memory of a nowcast of a continent, 3500 x 7000 pixels to 60 min, on CPU.
+"""`python -m benchmarks.tiles`: seconds and peak memory of a nowcast of a continent, 3500 x 7000 pixels, on CPU.
 
 From files on disk to the written file, once, by a process that does nothing else. The frames are synthetic storms on a
 grid of 4 km, drawn out to 1 km, as one CF-netCDF file; or real files, such as those of MRMS, with `--files`.

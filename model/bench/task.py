@@ -81,6 +81,8 @@ def prepare(task: Task) -> Ready:
     """
     paths = [Path(file) for file in task.files]
     frames = read(paths)
+    held = None if task.reads else frames
+    shape = frames.grid.shape
     wet = 100 * float((np.nan_to_num(frames.rain_rate[-1]) >= DRY_RAIN_RATE_MM_H).mean())
     nowcast: Nowcast = _by_pysteps
     info, variant = None, "NumPy, SciPy and OpenCV on CPU"
