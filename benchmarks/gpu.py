@@ -396,6 +396,8 @@ def main() -> None:
         print(json.dumps(child(asked.child, asked.into, plan, asked.batch, asked.size)))
     elif asked.device == "cpu":
         print(json.dumps(measure(plan), indent=1))  # a test of the script, which is no figure to keep
+    elif (reason := unavailable(plan.device)) and "one" in results.read().get("gpu", {}):
+        print(f"{reason}; what was measured before stays", file=sys.stderr)
     else:
         print(json.dumps(results.keep("gpu", measure(plan))["gpu"], indent=1))
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from model.bench.machine import peak_mb
 from model.bench.stages import stages_of
 from model.bench.task import Ready, Task, prepare, task_of
 from model.core.errors import InputError
@@ -63,7 +63,7 @@ def _answer(request: str, ready: Ready, out: Path) -> dict[str, Any]:
     if request == "stages":
         return {"stages": stages_of(lambda: ready.run(out))}
     if request == "memory":
-        return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        return {"peak_mb": peak_mb()}
     began = time.perf_counter()
     ready.run(out)
     return {"seconds": time.perf_counter() - began}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import resource
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -74,6 +75,17 @@ def accelerator() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
+
+
+def peak_mb() -> float:
+    """The highest resident memory of this process, in MB (2^20 bytes)."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        # Not getrusage: there a process begins with the peak of the one that started it.
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        scale = 2**20 if platform.system() == "Darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
 def installed(package: str) -> bool:
