@@ -53,7 +53,7 @@ def draw_aims(rows: Sequence[Dated], path: Path) -> None:
     axes.minorticks_off()
     labels = [textwrap.fill(f"{row.what}; aim: {row.aim}", 58) for row, _, _ in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("measured over the aim: right of the line it is met")
     axes.spines[["top", "right"]].set_visible(False)
     FigureCanvasAgg(figure).print_png(path)
@@ -67,11 +67,11 @@ def draw_rates(rates: Sequence[Rate], path: Path) -> None:
         colour = PRECISIONS[rate.precision]
         axes.barh(place, rate.peak, color=colour, alpha=0.18, height=0.7)
         axes.barh(place, rate.gflops, color=colour, height=0.7)
-        axes.text(rate.peak, place, f" {rate.gflops / rate.peak:.0%}", va="center", fontsize=8)
+        axes.text(max(rate.peak, rate.gflops), place, f" {rate.gflops / rate.peak:.0%}", va="center", fontsize=8)
     for precision, colour in PRECISIONS.items():
         if any(rate.precision == precision for rate in rates):
             axes.barh(0, 0, color=colour, label=f"{precision}; pale: its convolution peak")
-    axes.set_xlim(0, 1.1 * max(rate.peak for rate in rates))
+    axes.set_xlim(0, 1.1 * max(max(rate.peak, rate.gflops) for rate in rates))
     axes.set_yticks(range(len(rates)), [rate.name for rate in rates], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("GFLOP/s; per cent of the peak")

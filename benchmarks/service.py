@@ -121,6 +121,7 @@ def served(plan: Plan, folder: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve", "--data-dir", str(folder / "data"), "--port", "0"],
             env={**inherited, **task.environment(), "ECHOCAST_LOG_LEVEL": "WARNING"},
+            stdout=log,
             stderr=log,
         )
     try:
@@ -224,7 +225,7 @@ def rows_of(figures: Mapping[str, Any], plan: Plan) -> list[Row]:
     """Both aims."""
     one, many = figures["one"], figures["many"]
     alone, through = (Timing(seconds=tuple(one[key])) for key in ("alone_s", "service_s"))
-    more = through.median - alone.median
+    more = statistics.median(after - before for before, after in zip(one["alone_s"], one["service_s"], strict=True))
     allowed = max(MORE_SHARE * alone.median, MORE_SECONDS)
     share = many["service_per_s"] / many["alone_per_s"]
     failed = f"{len(many['failures'])} failures" if many["failures"] else "no failure"
@@ -233,7 +234,8 @@ def rows_of(figures: Mapping[str, Any], plan: Plan) -> list[Row]:
             what=f"service, from upload to result, {plan.shape[0]} x {plan.shape[1]}, one client",
             against="the engine alone",
             aim="at most 10 % or 150 ms more",
-            measured=f"{1000 * more:+.0f} ms, {more / alone.median:+.0%}: {through.told()} against {alone.told()}",
+            measured=f"{1000 * more:+.0f} ms, {more / alone.median:+.0%} (median of the pairs): {through.told()} "
+            f"against {alone.told()}",
             # Less than nothing more, by noise, is as good as nothing.
             reached=min(allowed / max(more, 1e-3), 10.0),
         ),

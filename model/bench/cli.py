@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, cast
@@ -29,7 +29,6 @@ from model.options import Size, packages_option
 STEP_MINUTES: Final = 5.0
 SEED: Final = 1
 VARIANTS: Final = ("auto", "fp32", "int8", "fp16")
-PEER: Final = "pysteps, Lucas-Kanade"
 
 
 @click.command()
@@ -37,9 +36,29 @@ PEER: Final = "pysteps, Lucas-Kanade"
 @click.option("--size", type=Size(), default="640x710", show_default=True, help="Pixels: 512, or 640x710.")
 @click.option("--steps", type=click.IntRange(1, MAX_LEAD_STEPS), default=12, show_default=True, help="Lead steps.")
 @click.option("--weather", type=click.Choice(list(WEATHERS)), default="frontal", show_default=True)
-@click.option("--variant", "variants", multiple=True, type=click.Choice(VARIANTS), help="May be given several times.")
-@click.option("--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="CPU threads; 0: one a core.")
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    type=click.Choice(VARIANTS),
+    envvar="ECHOCAST_VARIANT",
+    help="May be given several times.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(("auto", "cpu", "cuda")),
+    default="auto",
+    envvar="ECHOCAST_DEVICE",
+    show_default=True,
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    default=0,
+    envvar="ECHOCAST_THREADS",
+    show_default=True,
+    help="CPU threads; 0: one a core.",
+)
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Of each, after one to warm up.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
@@ -104,7 +123,7 @@ def _models(references: Sequence[str], catalog: Catalog) -> list[ModelInfo]:
     return models
 
 
-def _frames(folder: Path, models: Sequence[ModelInfo] | Any, size: tuple[int, int], weather: str) -> str:  # noqa: ANN401
+def _frames(folder: Path, models: Iterable[ModelInfo], size: tuple[int, int], weather: str) -> str:
     """Synthetic rain, as many frames as any of the models wants, as a file."""
     count = max(3, *(info.input_frames for info in models))
     path = folder / "frames.nc"
@@ -144,20 +163,19 @@ def _print(
     first = found[0]
     rows, columns = first.shape
     title = f"{rows} x {columns} pixels, {steps} steps, {first.wet_percent:g} % wet; seconds from frames to file"
-    table = Table(title=title, title_justify="left")
-    table.add_column("model")
-    table.add_column("runs as")
-    for name in ("median s", "from", "to", "peak MB", "network GFLOP/s", "of the peak", "pysteps takes"):
-        table.add_column(name, justify="right")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    table.add_column("runs as", overflow="fold")
+    for name in ("median", "spread", "MB", "GFLOP/s", "of peak", "pysteps"):
+        table.add_column(name, justify="right", no_wrap=True)
     peer = next((each.timing.median for each in found if each.name == PYSTEPS), None)
     for each in found:
         peak = peaks.get(each.variant)
         table.add_row(
-            PEER if each.name == PYSTEPS else each.reference,
+            each.reference,
             each.variant,
             f"{each.timing.median:.3f}",
-            f"{min(each.timing.seconds):.3f}",
-            f"{max(each.timing.seconds):.3f}",
+            f"{min(each.timing.seconds):.3f}-{max(each.timing.seconds):.3f}",
             f"{each.peak_mb:.0f}",
             f"{each.gflops:.0f}" if each.gflops else "-",
             f"{each.gflops / peak:.0%}" if each.gflops and isinstance(peak, float) else "-",
@@ -168,5 +186,7 @@ def _print(
     for variant, peak in peaks.items():
         line = f"Convolution peak of {variant}: {peak:.0f} GFLOP/s" if isinstance(peak, float) else str(peak)
         console.print(line, soft_wrap=True, highlight=False)
+    if any(each.gflops for each in found):
+        console.print("GFLOP/s are the network's, dry areas counted as if they were computed.", soft_wrap=True)
     if peer is None:
         console.print("pysteps is not installed: no peer to compare with. Install it with: pip install pysteps")

@@ -50,8 +50,11 @@ class Measured:
 
     @property
     def gflops(self) -> float | None:
-        """GFLOP/s of the network alone, its dry areas counted as if they were computed; None of a baseline."""
-        network = self.stages.get("network", 0.0)
+        """GFLOP/s of the network alone, its dry areas counted as if they were computed; None of a baseline.
+
+        Its seconds are those of the median run, shared out as the watched run's.
+        """
+        network = self.stages.get("network", 0.0) / sum(self.stages.values()) * self.timing.median
         return self.floating_point_operations / network / 1e9 if self.floating_point_operations and network else None
 
     def as_json(self) -> dict[str, Any]:

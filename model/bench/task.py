@@ -85,7 +85,7 @@ def prepare(task: Task) -> Ready:
     shape = frames.grid.shape
     wet = 100 * float((np.nan_to_num(frames.rain_rate[-1]) >= DRY_RAIN_RATE_MM_H).mean())
     nowcast: Nowcast = _by_pysteps
-    info, variant = None, "NumPy, SciPy and OpenCV on CPU"
+    info, variant = None, "Lucas-Kanade on CPU"
     if task.model != PYSTEPS:
         info = catalog_with(Path(task.packages) if task.packages else None).find(task.model)
         nowcast, variant = _by_echocast(info, task.variant)
