@@ -19,7 +19,7 @@ from model.bench.machine import cores, describe, installed, told
 from model.bench.measure import Measured, side_by_side
 from model.bench.peak import Device, Precision, convolution_peak
 from model.bench.task import PYSTEPS, Task
-from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo, catalog_with
+from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, catalog_with
 from model.core.errors import InputError, MissingDependency
 from model.core.forecast import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
@@ -80,7 +80,8 @@ def bench(
     runs beside them where it is installed.
     """
     catalog = catalog_with(packages)
-    models = {info.reference: info for info in _models(references, catalog)}
+    found_models = [catalog.find(reference) for reference in references or (AUTO, EXTRAPOLATION.name)]
+    models = {info.reference: info for info in found_models}
     with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
         files = (_frames(Path(folder), models.values(), size, weather),)
         common: dict[str, Any] = {"files": files, "steps": steps, "device": device, "threads": threads}
@@ -104,23 +105,6 @@ def bench(
         click.echo(json.dumps(answer, indent=2))
         return
     _print(found, peaks, machine, steps)
-
-
-def _models(references: Sequence[str], catalog: Catalog) -> list[ModelInfo]:
-    """The models of the references, of no reference those by default.
-
-    Raises:
-        InputError: there is no such model, or it is none of rain.
-    """
-    models = [catalog.find(reference) for reference in references or (AUTO, EXTRAPOLATION.name)]
-    for info in models:
-        if info.data != "rain":
-            raise InputError(
-                f"{info.reference} was trained on {info.data} that are not rain",
-                where="--model",
-                mend="Choose a model of rain",
-            )
-    return models
 
 
 def _frames(folder: Path, models: Iterable[ModelInfo], size: tuple[int, int], weather: str) -> str:

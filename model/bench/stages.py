@@ -44,7 +44,7 @@ def stages_of(run: Callable[[], object]) -> dict[str, float]:
         code = frame.f_code
         if code not in known:
             known[code] = _stage_of(code.co_filename, code.co_name)
-        if known[code] is None or (depth and known[code] != stage):
+        if known[code] is None:
             return
         depth += 1 if event == "call" else -1
         if depth > 1 or (depth == 1 and event == "return"):

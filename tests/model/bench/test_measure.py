@@ -53,6 +53,12 @@ def test_stages_add_up_to_the_run(task, tmp_path):
     assert sum(stages.values()) == pytest.approx(taken, rel=0.2)
 
 
+def test_what_is_of_no_stage_counts_as_other():
+    stages = stages_of(lambda: time.sleep(0.02))
+    assert set(stages) == {"other"}
+    assert stages["other"] >= 0.02
+
+
 def test_what_a_stage_calls_is_part_of_it():
     from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 
