@@ -3,8 +3,8 @@
 The folders are checkouts of the official repositories, of which nothing is kept here (`--ms-rnn DIR` ...). Both sides
 have the same weights, those that their code starts with, and read the same frames: batch 1, 10 frames in, 10 out.
 Theirs is PyTorch, eager float32; ours are the graphs of a package through the runtime, in a process without PyTorch:
-`fp32`, and `int8` (static, per channel, calibrated on two other sequences). Each run has a process of its own, in turns,
-so that what else the machine does touches all. Seconds are of the fastest forecast of a process, and of those the
+`fp32`, and `int8` (static, per channel, calibrated on two other sequences). Each run has a process of its own, in
+turns, so that what else the machine does touches all. Seconds are of the fastest forecast of a process, and of those the
 median; MB are the highest resident memory of a process. `difference`: the largest of any pixel from theirs, over the
 largest value of theirs.
 """
@@ -153,7 +153,8 @@ def by_their_code(name: str, folder: Path, frames: NDArray[np.float32]) -> Calla
 
 def by_the_runtime(graph: Path, frames: NDArray[np.float32], threads: int) -> Callable[[], NDArray[np.float32]]:
     """Our forecast as a function: what a package runs."""
-    from model.runtime.onnx import Observed, open_session
+    from model.runtime.device import open_session
+    from model.runtime.graph import Observed
 
     session = open_session(graph, threads=threads)
     observed = Observed(data=frames, known=np.ones_like(frames), step_minutes=5.0)
@@ -206,7 +207,7 @@ def quantise(graph: Path, into: Path, sequences: Sequence[NDArray[np.float32]]) 
 
 def steps_of(graph: Path, frames: NDArray[np.float32]) -> Sequence[Mapping[str, NDArray[np.float32]]]:
     """What a graph reads at each step of a forecast from these frames."""
-    from model.runtime.onnx import open_session
+    from model.runtime.device import open_session
 
     session = open_session(graph)
     if session.metadata["kind"] == "whole":
