@@ -4,9 +4,9 @@ The folders are checkouts of the official repositories, of which nothing is kept
 have the same weights, those that their code starts with, and read the same frames: batch 1, 10 frames in, 10 out.
 Theirs is PyTorch, eager float32; ours are the graphs of a package through the runtime, in a process without PyTorch:
 `fp32`, and `int8` (static, per channel, calibrated on two other sequences). Each run has a process of its own, in
-turns, so that what else the machine does touches all. Seconds are of the fastest forecast of a process, and of those the
-median; MB are the highest resident memory of a process. `difference`: the largest of any pixel from theirs, over the
-largest value of theirs.
+turns, so that what else the machine does touches all. Seconds are of the fastest forecast of a process, and of those
+the median; MB are the highest resident memory of a process. `difference`: the largest of any pixel from theirs, over
+the largest value of theirs.
 """
 
 from __future__ import annotations

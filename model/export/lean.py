@@ -150,7 +150,7 @@ def _within_bias(graph: Graph, add: NodeProto) -> None:
         channels = graph.constants[conv.input[1]].shape[0]
         bias = graph.constants[conv.input[2]] if len(conv.input) > 2 else np.zeros(channels, np.float32)
         del conv.input[2:]
-        conv.input.append(graph.constant(np.asarray(bias + float(value.item()), np.float32)))
+        conv.input.append(graph.constant(np.asarray(bias, np.float32) + np.float32(value.item())))
         _renamed(graph, add, name)
         return
 

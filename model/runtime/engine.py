@@ -122,15 +122,20 @@ class Engine:
         """Of the states of a lane."""
         return self.session.state_bytes * tile.pixels
 
-    def waves(self, lanes: Sequence[_Lane]) -> Iterator[list[_Lane]]:
-        """Lanes that have room at once, in order; always one at least."""
+    def waves(self, tasks: Sequence[_Task]) -> Iterator[list[_Lane]]:
+        """Lanes that go forward together, in order: of as many tasks as have room, or of a part of a larger one."""
         wave: list[_Lane] = []
-        for lane in lanes:
-            taken = sum(self.state_bytes(each.tile) for each in wave)
-            if wave and taken + self.state_bytes(lane.tile) > self._room:
+        for task in tasks:
+            lanes = [_Lane(task, tile) for tile in task.tiles]
+            needed = sum(self.state_bytes(tile) for tile in task.tiles)
+            if wave and needed + sum(self.state_bytes(lane.tile) for lane in wave) > self._room:
                 yield wave
                 wave = []
-            wave.append(lane)
+            if needed > self._room:
+                # Its frames wait in a file anyway: no more of it at once than one batch.
+                yield from map(list, _parts(lanes, self.lanes))
+            else:
+                wave += lanes
         if wave:
             yield wave
 
@@ -209,12 +214,13 @@ class _Run:
         self.elsewhere = elsewhere
         self.done = 0.0
         self.tasks = tasks
-        self.lanes = [_Lane(task, tile) for task in tasks for tile in task.tiles]
+        self.waves = list(engine.waves(tasks))
+        self.lanes = [lane for wave in self.waves for lane in wave]
         self.all = sum(lane.task.work.leads * lane.tile.pixels for lane in self.lanes)
 
     def told(self) -> Iterator[Told]:
         """See Engine.run."""
-        waves = list(self.engine.waves(self.lanes))
+        waves = self.waves
         for task in self.tasks:
             mine = [any(lane.task is task for lane in wave) for wave in waves]
             if not any(mine):

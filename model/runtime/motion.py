@@ -8,7 +8,7 @@ motion shows several times as large. All this happens on a coarse grid: motion i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
@@ -78,12 +78,19 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
 
 def to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> FloatArray:
     """Frames [time, y, x] in the place that their rain has in the newest one: each warped along `motion` [y, x, 2]."""
-    older = rain_rate_mm_h[:-1]
     warped = np.empty_like(rain_rate_mm_h)
-    warped[-1] = rain_rate_mm_h[-1]
-    for index, origin in zip(range(len(older) - 1, -1, -1), trajectories(motion, len(older)), strict=True):
-        advect(older[index], origin, out=warped[index])
+    for index, frame in warped_to_newest(rain_rate_mm_h, motion):
+        warped[index] = frame
     return warped
+
+
+def warped_to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator[tuple[int, FloatArray]]:
+    """The same one by one, the newest first: its index, and the frame, which holds until the next."""
+    newest = len(rain_rate_mm_h) - 1
+    yield newest, rain_rate_mm_h[newest]
+    warped = np.empty_like(rain_rate_mm_h[newest])
+    for lag, origin in enumerate(trajectories(motion, newest), start=1):
+        yield newest - lag, advect(rain_rate_mm_h[newest - lag], origin, out=warped)
 
 
 def _left_over(pictures: Sequence[_Picture], motion: FloatArray, wet: tuple[slice, slice]) -> list[Flow]:
