@@ -195,10 +195,16 @@ def projection(converted: Converted) -> nn.Module:
     return net.stack.decouple
 
 
+def predrnn_pytorch_model(folder: Path, kind: str) -> Any:  # noqa: ANN401  their class
+    """Their class of a network."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    stand_in("core.utils.tsne", visualization=None)
+    return importlib.import_module(f"core.models.{kind}").RNN
+
+
 def predrnn_pytorch(folder: Path) -> list[Row]:
     """PredRNN and PredRNN-V2, plain and with layer norms and colours, and conditioned."""
-    sys.path.insert(0, str(folder))
-    stand_in("core.utils.tsne", visualization=None)
     rows = []
     variants: Mapping[str, Mapping[str, Any]] = {
         "": {},
@@ -206,15 +212,15 @@ def predrnn_pytorch(folder: Path) -> list[Row]:
         ", 3 channels": {"img_channel": 3, "patch_size": 2},
     }
     for kind, name in (("predrnn", "PredRNN"), ("predrnn_v2", "PredRNN-V2")):
-        module = importlib.import_module(f"core.models.{kind}")
+        model = predrnn_pytorch_model(folder, kind)
         for what, values in variants.items():
             config = settings(**values)
-            net = module.RNN(3, [16] * 3, config)
+            net = model(3, [16] * 3, config)
             rows += recurrent_rows("predrnn-pytorch", name + what, net, config)
     for kind, name in (("action_cond_predrnn", "PredRNN"), ("action_cond_predrnn_v2", "PredRNN-V2")):
-        module = importlib.import_module(f"core.models.{kind}")
+        model = predrnn_pytorch_model(folder, kind)
         config = settings(patch_size=1, img_channel=3)
-        rows += action_rows(f"action-conditioned {name}", module.RNN(3, [16] * 3, config))
+        rows += action_rows(f"action-conditioned {name}", model(3, [16] * 3, config))
     return rows
 
 
@@ -250,28 +256,35 @@ def action_rows(name: str, net: nn.Module) -> list[Row]:
     return rows
 
 
+def motionrnn_model(folder: Path) -> Any:  # noqa: ANN401  their class
+    """Their class of MotionRNN around PredRNN."""
+    sys.path.insert(0, str(folder))
+    return importlib.import_module("core.models.MotionRNN_PredRNN").RNN
+
+
+@contextlib.contextmanager
+def states_from_zero() -> Iterator[None]:
+    """Their MotionRNN, which draws its first states at random, starts from zeros."""
+    start = nn.init.xavier_normal_
+    nn.init.xavier_normal_ = nn.init.zeros_  # type: ignore[assignment]
+    yield
+    nn.init.xavier_normal_ = start
+
+
 def motionrnn(folder: Path) -> list[Row]:
     """MotionRNN around PredRNN, from its random states and from zero."""
-    sys.path.insert(0, str(folder))
-    module = importlib.import_module("core.models.MotionRNN_PredRNN")
+    model = motionrnn_model(folder)
     config = settings()
-
-    @contextlib.contextmanager
-    def from_zero() -> Iterator[None]:
-        start = nn.init.xavier_normal_
-        nn.init.xavier_normal_ = nn.init.zeros_  # type: ignore[assignment]
-        yield
-        nn.init.xavier_normal_ = start
 
     def network() -> nn.Module:
         torch.manual_seed(SEED)
-        net: nn.Module = module.RNN(3, [16] * 3, config)
+        net: nn.Module = model(3, [16] * 3, config)
         return net
 
     published = "as published: every sequence starts from random states, so no two runs agree"
     return [
         *recurrent_rows("motionrnn", "MotionRNN", network(), config, published),
-        *recurrent_rows("motionrnn", "MotionRNN", network(), config, "started from zero states", from_zero),
+        *recurrent_rows("motionrnn", "MotionRNN", network(), config, "started from zero states", states_from_zero),
     ]
 
 
@@ -294,32 +307,53 @@ IN_ORDER: Mends = [
 ]
 
 
-def ms_rnn(folder: Path) -> list[Row]:
-    """Seven networks, plain and multi-scale, at 48 x 32."""
-    sys.path.insert(0, str(folder))
-    height, width = 48, 32
+def ms_rnn_network(
+    folder: Path,
+    name: str,
+    *,
+    hidden: int,
+    shape: tuple[int, int, int],
+    context: int,
+    leads: int,
+    warps: Mends = (),
+    order: Mends = (),
+) -> nn.Module:
+    """Their network of our `name`, for [b, y, x] of `shape`; `warps`, `order`: mends of its warp and its reshapes."""
     cfg = types.SimpleNamespace(
         **{"LSTM_conv": nn.Conv2d, "LSTM_deconv": nn.ConvTranspose2d, "CONV_conv": nn.Conv2d, "LSTM_layers": 6},
-        **{"lstm_hidden_state": 16, "batch": BATCH, "TrajGRU_link_num": 10, "dataset": "HKO", "in_len": CONTEXT},
-        **{"out_len": LEADS, "scheduled_sampling": False, "reverse_scheduled_sampling": False, "epoch": 1},
+        **{"lstm_hidden_state": hidden, "batch": shape[0], "TrajGRU_link_num": 10, "dataset": "HKO", "in_len": context},
+        **{"out_len": leads, "scheduled_sampling": False, "reverse_scheduled_sampling": False, "epoch": 1},
     )
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
     stand_in("config", cfg=cfg)
     models = folder / "models"
+    package("models", models)
+    base = name.removeprefix("ms-")
+    module, kind = MS_RNN[base]
+    from_file("models.trajgru", models / "trajgru.py", warps)
+    of_name = "" if name == base else "ms_"
+    mends = order if base == "motionrnn" else warps if base == "trajgru" else ()
+    found = from_file(f"models.{of_name}{module}", models / f"{of_name}{module}.py", mends)
+    model = from_file("model_of_ms_rnn", folder / "model.py")
+    torch.manual_seed(SEED)
+    rnn = getattr(found, of_name.upper() + kind)(hidden, hidden, shape, 3, 1, 1)
+    embed, fc = ([hidden if i else 1, 1 if i else hidden, 1, 1, 0, 1] for i in (0, 1))
+    net: nn.Module = model.Model(OrderedDict(conv_embed=embed), rnn, OrderedDict(conv_fc=fc))
+    return net
+
+
+def ms_rnn(folder: Path) -> list[Row]:
+    """Seven networks, plain and multi-scale, at 48 x 32."""
+    height, width = 48, 32
 
     def rows_of(name: str, note: str = "", warps: Mends = (), order: Mends = ()) -> list[Row]:
         base = name.removeprefix("ms-")
-        module, kind = MS_RNN[base]
-        package("models", models)
-        from_file("models.trajgru", models / "trajgru.py", warps)
-        of_name = "" if name == base else "ms_"
-        mends = order if base == "motionrnn" else warps if base == "trajgru" else ()
-        found = from_file(f"models.{of_name}{module}", models / f"{of_name}{module}.py", mends)
-        torch.manual_seed(SEED)
-        rnn = getattr(found, of_name.upper() + kind)(16, 16, (BATCH, height, width), 3, 1, 1)
-        model = importlib.import_module("model_of_ms_rnn")
-        embed, fc = ([16 if i else 1, 1 if i else 16, 1, 1, 0, 1] for i in (0, 1))
+        shape = (BATCH, height, width)
         net = stirred(
-            model.Model(OrderedDict(conv_embed=embed), rnn, OrderedDict(conv_fc=fc)),
+            ms_rnn_network(
+                folder, name, hidden=16, shape=shape, context=CONTEXT, leads=LEADS, warps=warps, order=order
+            ),
             gain=1.5 if base == "trajgru" else 2.0,
         )
         converted = convert(net.state_dict(), "ms-rnn", network=name)
@@ -333,7 +367,6 @@ def ms_rnn(folder: Path) -> list[Row]:
             rows.append(row(f"{name}: decoupling loss", "ms-rnn", of_theirs, of_mine))
         return rows
 
-    from_file("model_of_ms_rnn", folder / "model.py")
     rows = []
     for name in (prefix + base for base in MS_RNN for prefix in ("", "ms-")):
         if name.endswith("trajgru"):
@@ -351,8 +384,8 @@ def ms_rnn(folder: Path) -> list[Row]:
     return rows
 
 
-def openstl(folder: Path) -> list[Row]:
-    """Four recurrent networks with their variants, SimVP and TAU."""
+def openstl_modules(folder: Path) -> Callable[[str, str], Any]:
+    """Their models, without what these do not need: (module, class name) -> class."""
     code = folder / "openstl"
 
     class Nothing(nn.Identity):
@@ -372,6 +405,12 @@ def openstl(folder: Path) -> list[Row]:
     def network(name: str, kind: str) -> Any:  # noqa: ANN401  their class
         return getattr(importlib.import_module(f"openstl.models.{name}_model"), kind)
 
+    return network
+
+
+def openstl(folder: Path) -> list[Row]:
+    """Four recurrent networks with their variants, SimVP and TAU."""
+    network = openstl_modules(folder)
     rows = []
     recurrent = {
         "ConvLSTM": network("convlstm", "ConvLSTM_Model"),

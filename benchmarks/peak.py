@@ -1,0 +1,113 @@
+"""`python -m benchmarks.peak`: the convolution peak of this machine, by precision, in GFLOP/s.
+
+Of ONNX Runtime (`model.bench.peak`), and, where PyTorch is installed, of its channels-last convolutions on a GPU and in
+bfloat16 on a CPU: the peak is the better of both, so that nobody is held against a slow library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from model.bench.peak import (
+    CHAIN,
+    SECONDS,
+    SHAPES,
+    Device,
+    Precision,
+    Shape,
+    fastest,
+    floating_point_operations,
+)
+from model.bench.peak import convolution_peak as onnx_runtime_peak
+from model.core.errors import InputError
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "fp16", "bf16")
+
+
+def convolution_peak(
+    precision: Precision,
+    device: Device = "cpu",
+    threads: int = 0,
+    *,
+    shapes: Sequence[Shape] = (),
+    seconds: float = SECONDS,
+) -> float:
+    """The most GFLOP/s (10^9, a multiply-add is two) that 3 x 3 convolutions reach. `threads`: 0 is one for each core.
+
+    Raises:
+        InputError: no library here has such a convolution.
+    """
+    found: list[float] = []
+    refused: InputError | None = None
+    try:
+        found.append(onnx_runtime_peak(precision, device, threads, shapes=shapes, seconds=seconds))
+    except InputError as error:
+        refused = error
+    if by_torch(precision, device):
+        found += [torch_rate(precision, device, threads, shape, seconds) for shape in shapes or SHAPES[device]]
+    if not found:
+        assert refused is not None
+        raise refused
+    return max(found)
+
+
+def by_torch(precision: Precision, device: Device) -> bool:
+    """PyTorch is asked too: on a GPU, and for what ONNX Runtime lacks on a CPU."""
+    if importlib.util.find_spec("torch") is None or precision == "int8":
+        return False
+    if device == "cpu":
+        return precision == "bf16"
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def torch_rate(precision: Precision, device: Device, threads: int, shape: Shape, seconds: float) -> float:
+    """GFLOP/s of PyTorch, channels last, on one shape; float32 without TF32."""
+    import torch
+
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    kinds = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False
+    layers = [torch.nn.Conv2d(shape.channels, shape.channels, 3, padding=1, bias=False) for _ in range(CHAIN)]
+    net = torch.nn.Sequential(*layers).to(device, kinds[precision], memory_format=torch.channels_last)
+    frames = torch.rand(shape.batch, shape.channels, shape.side, shape.side)
+    frames = frames.to(device, kinds[precision], memory_format=torch.channels_last)
+
+    def run() -> None:
+        net(frames)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    with torch.no_grad():
+        return floating_point_operations(shape) / fastest(run, seconds) / 1e9
+
+
+def measure(device: Device, threads: int, shapes: Sequence[Shape] = (), seconds: float = SECONDS) -> dict[str, Any]:
+    """The peak of each precision; None where no library has it."""
+    peaks: dict[str, float | None] = {}
+    for precision in PRECISIONS:
+        try:
+            peaks[precision] = convolution_peak(precision, device, threads, shapes=shapes, seconds=seconds)
+        except InputError:
+            peaks[precision] = None
+    return {"device": device, "threads": threads or os.cpu_count(), "gflops": peaks}
+
+
+def main() -> None:
+    """Print the peaks as JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--device", choices=SHAPES, default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="0: one for each core.")
+    asked = parser.parse_args()
+    print(json.dumps(measure(asked.device, asked.threads), indent=2))
+
+
+if __name__ == "__main__":
+    main()

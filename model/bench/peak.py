@@ -1,0 +1,186 @@
+"""The machine's convolution peak: what 3 x 3 convolutions alone reach in ONNX Runtime, to hold a network against.
+
+A roofline of one line: a network that is nothing but convolutions cannot be faster than they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+from model.core.errors import InputError, MissingDependency
+
+Precision = Literal["fp32", "int8", "fp16", "bf16"]
+Device = Literal["cpu", "cuda"]
+
+
+class Shape(NamedTuple):
+    """A convolution of `channels` to as many, 3 x 3, over [batch, channels, side, side]."""
+
+    channels: int
+    side: int
+    batch: int
+
+
+SHAPES: Final[Mapping[Device, tuple[Shape, ...]]] = {
+    "cpu": (Shape(64, 128, 1), Shape(128, 64, 1), Shape(128, 128, 1)),
+    "cuda": (Shape(64, 256, 16), Shape(128, 256, 16), Shape(128, 128, 32)),
+}
+CHAIN: Final = 8
+"""Convolutions one after the other: what a change of layout at either end costs is shared by them."""
+SECONDS: Final = 1.0
+"""That each shape is run for; the fastest run counts."""
+ARRAY_TYPES: Final = {"fp32": np.float32, "fp16": np.float16, "int8": np.uint8}
+BFLOAT16: Final = 16
+"""ONNX's number of the type."""
+PROVIDERS: Final[Mapping[Device, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def convolution_peak(
+    precision: Precision,
+    device: Device = "cpu",
+    threads: int = 0,
+    *,
+    shapes: Sequence[Shape] = (),
+    seconds: float = SECONDS,
+) -> float:
+    """The most GFLOP/s (10^9, a multiply-add is two) of any shape. `threads`: 0 is one for each core.
+
+    Raises:
+        MissingDependency: the package onnx, which makes the graphs, is not installed.
+        InputError: ONNX Runtime has no such convolution, or not that device, here.
+    """
+    return max(
+        floating_point_operations(shape) / seconds_of(precision, device, threads, shape, seconds) / 1e9
+        for shape in shapes or SHAPES[device]
+    )
+
+
+def floating_point_operations(shape: Shape) -> float:
+    """Of a chain of convolutions."""
+    return 2.0 * 9 * shape.channels**2 * shape.side**2 * shape.batch * CHAIN
+
+
+def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape, seconds: float) -> float:
+    """Seconds of the fastest run of the chain; input and output stay on the device."""
+    import onnxruntime as ort
+
+    if PROVIDERS[device] not in ort.get_available_providers():
+        raise InputError(
+            f"ONNX Runtime has no {PROVIDERS[device]} here",
+            where=device,
+            mend="Install onnxruntime-gpu" if device == "cuda" else "Install onnxruntime",
+        )
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    graph = chain(precision, shape)
+    try:
+        session = ort.InferenceSession(graph, options, providers=[PROVIDERS[device]])
+    except Exception as error:  # onnxruntime raises its own, undocumented types
+        raise InputError(
+            f"ONNX Runtime has no convolution in {precision} on {device.upper()} ({str(error).splitlines()[0]})",
+            where="the convolution peak",
+            mend="Ask for another precision",
+        ) from None
+    if session.get_providers()[0] != PROVIDERS[device]:
+        raise InputError(
+            f"ONNX Runtime fell back to {session.get_providers()[0]}", where=device, mend="Mend the driver"
+        )
+    binding = session.io_binding()
+    noise = np.random.default_rng(0).integers(0, 256, _dimensions(shape)).astype(np.uint8)
+    if precision == "bf16":  # the upper half of a float32, which NumPy has no type for
+        halves = (noise.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        values = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(halves, BFLOAT16)
+    else:
+        values = ort.OrtValue.ortvalue_from_numpy(noise.astype(ARRAY_TYPES[precision]), device, 0)
+    binding.bind_ortvalue_input("x", values)
+    binding.bind_output("y", device, 0)
+
+    def run() -> None:
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+
+    return fastest(run, seconds)
+
+
+def fastest(run: Callable[[], object], seconds: float) -> float:
+    """Seconds of the fastest run within so many, after two to warm up."""
+    run()
+    run()
+    best = float("inf")
+    until = time.perf_counter() + seconds
+    while True:
+        began = time.perf_counter()
+        run()
+        ended = time.perf_counter()
+        best = min(best, ended - began)
+        if ended > until:
+            return best
+
+
+def chain(precision: Precision, shape: Shape) -> bytes:
+    """An ONNX graph of convolutions from x to y; of int8, as QDQ per channel with symmetric 8-bit activations.
+
+    Raises:
+        MissingDependency: the package onnx is not installed.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        raise MissingDependency(
+            "the package onnx is not installed", where="the convolution peak", mend="Install it with: pip install onnx"
+        )
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    quantised = precision == "int8"
+    kind = {
+        "fp32": TensorProto.FLOAT,
+        "fp16": TensorProto.FLOAT16,
+        "bf16": TensorProto.BFLOAT16,
+        "int8": TensorProto.UINT8,
+    }[precision]
+    nodes: list[Any] = []
+    constants: list[Any] = []
+
+    def constant(name: str, values: Any) -> str:  # noqa: ANN401  (an array of any type)
+        constants.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    size = (shape.channels, shape.channels, 3, 3)
+    if quantised:
+        scale = constant("scale", np.float32(0.02))
+        zero = constant("zero", np.uint8(128))
+        weight_scale = constant("weight_scale", np.full(shape.channels, 0.002, np.float32))
+        weight_zero = constant("weight_zero", np.zeros(shape.channels, np.int8))
+    value = "x"
+    for index in range(CHAIN):
+        after = "y" if index == CHAIN - 1 else f"x{index}"
+        if quantised:
+            weight = constant(f"w{index}", rng.integers(-60, 60, size).astype(np.int8))
+            nodes += [
+                helper.make_node("DequantizeLinear", [value, scale, zero], [f"a{index}"]),
+                helper.make_node("DequantizeLinear", [weight, weight_scale, weight_zero], [f"d{index}"], axis=0),
+                helper.make_node("Conv", [f"a{index}", f"d{index}"], [f"c{index}"], pads=[1] * 4),
+                helper.make_node("QuantizeLinear", [f"c{index}", scale, zero], [after]),
+            ]
+        else:
+            weights = (rng.normal(size=size) / (3 * shape.channels**0.5)).astype(np.float32)
+            name = f"w{index}"
+            constants.append(helper.make_tensor(name, kind, size, weights.ravel()))
+            nodes.append(helper.make_node("Conv", [value, name], [after], pads=[1] * 4))
+        value = after
+    ends = [helper.make_tensor_value_info(name, kind, list(_dimensions(shape))) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], constants)
+    opset = 22 if precision == "bf16" else 18
+    made: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10
+    ).SerializeToString()
+    return made
+
+
+def _dimensions(shape: Shape) -> tuple[int, int, int, int]:
+    return shape.batch, shape.channels, shape.side, shape.side
