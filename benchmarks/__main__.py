@@ -25,7 +25,7 @@ from model.core.forecast import Forecast, write_netcdf
 from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
 from model.runtime.load import load_predictor
-from model.runtime.predictor import nowcast
+from model.runtime.together import nowcast
 
 SHAPE = (640, 710)
 FRAMES = 5

@@ -22,7 +22,7 @@ from model.options import fields_option, packages_option
 from model.readers import read
 from model.runtime.load import load_predictor
 from model.runtime.predictor import choose
-from model.runtime.predictor import nowcast as run_nowcast
+from model.runtime.together import nowcast as run_nowcast
 
 
 @click.command()

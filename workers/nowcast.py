@@ -84,7 +84,7 @@ def _release_or_fail(job: Job, context: Context, problem: Problem) -> None:
 
 
 def _forecast(job: Job, context: Context, lease: Lease) -> None:
-    from model.runtime.predictor import nowcast
+    from model.runtime.together import nowcast
 
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         folder = Path(name)

@@ -22,7 +22,8 @@ from model.core.units import FloatArray
 from model.export.lean import made_lean, with_sizes
 from model.nets.forecaster import Forecaster, ForecasterConfig, Frames, RecurrentForecaster, WholeForecaster
 from model.nets.stack import StackConfig
-from model.runtime.onnx import CONDITIONS, FIELDS, FRACTION, VALID, Observed, open_session
+from model.runtime.device import open_session
+from model.runtime.graph import CONDITIONS, FIELDS, FRACTION, VALID, Observed
 
 OPSET = 18
 """16 is the first with GridSample, which flows need."""
