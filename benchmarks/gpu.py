@@ -152,7 +152,8 @@ def by_their_code(side: str, folder: Path, frames: Frames, device: Device) -> Ca
 def by_the_engine(graph: Path, frames: Frames, device: Device) -> Callable[[], Frames]:
     """Our forecast, by what serves."""
     os.environ["ECHOCAST_DEVICE"] = device
-    from model.runtime.onnx import Observed, open_session
+    from model.runtime.device import open_session
+    from model.runtime.graph import Observed
 
     session = open_session(graph)
     observed = Observed(data=frames[:, 0], known=np.ones_like(frames[:, 0]), step_minutes=5.0)

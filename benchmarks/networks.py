@@ -90,7 +90,8 @@ def onnx_step(name: str, folder: Path) -> Mapping[str, float]:
     """Seconds of a step in ONNX Runtime, through the session that serves; no PyTorch in the process."""
     import numpy as np
 
-    from model.runtime.onnx import Observed, open_session
+    from model.runtime.device import open_session
+    from model.runtime.graph import Observed
 
     session = open_session(folder / f"{name}.onnx", threads=THREADS)
     frames = CONTEXT if name in WHOLE else FEW_FRAMES

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 
 from model.core.catalog import ModelInfo, catalog_with
-from model.core.errors import InputError
 from model.core.forecast import Forecast, write_netcdf
 from model.core.manifest import LayerProfile
 from model.core.sequence import FrameSequence
@@ -106,14 +105,11 @@ def prepare(task: Task) -> Ready:
 
 def _by_echocast(info: ModelInfo, variant: str) -> tuple[Nowcast, str]:
     """A nowcast with one of our models, loaded beforehand as a worker does; and which variant runs."""
+    from model.runtime.device import EngineOptions
     from model.runtime.load import load_predictor
-    from model.runtime.predictor import nowcast
+    from model.runtime.together import nowcast
 
-    predictor = load_predictor(info)
-    if info.layers and variant not in ("auto", predictor.variant.partition(" ")[0]):
-        raise InputError(
-            f"{info.reference} runs as {predictor.variant}", where="--variant", mend="Ask for auto, or that variant"
-        )
+    predictor = load_predictor(info, options=replace(EngineOptions.from_environment(), variant=variant))  # type: ignore[arg-type]
     return lambda sequence, steps: nowcast(sequence, predictor, steps), predictor.variant
 
 

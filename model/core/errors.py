@@ -78,3 +78,11 @@ class TooLarge(InputError):
 
 class MissingDependency(InputError):
     code = "missing-dependency"
+
+
+class OutOfMemory(InputError):
+    code = "out-of-memory"
+
+
+class DeviceLost(Exception):
+    """The device that a graph ran on does not answer any more: this process can make no nowcast. Nobody's input."""

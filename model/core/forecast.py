@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+import h5py
+import netCDF4
 import numpy as np
 import xarray as xr
+from isal import isal_zlib
 from numpy.typing import NDArray
+from xarray.conventions import encode_cf_variable, encode_dataset_coordinates
 
 from model.core.grid import Grid
 from model.core.sequence import TIME_ENCODING, FrameSequence
@@ -18,16 +24,18 @@ PACKED_RESOLUTION_MM_H = 0.01
 PACKED_FILL = 65535
 PACKED_CEILING_MM_H = np.float32(PACKED_RESOLUTION_MM_H * (PACKED_FILL - 1))
 CHUNK = 512
+COMPRESSION_LEVEL = 1
+COMPRESSION = {"zlib": True, "complevel": COMPRESSION_LEVEL, "shuffle": True}
+RAIN_RATE = "rainfall_rate"
 
 
 @dataclass(frozen=True, eq=False)
-class Forecast:
-    """Rain rate forecast [lead, y, x] (mm h-1, NaN = not known), its reference time and lead times.
+class ForecastHeader:
+    """All of a forecast but its rain: reference time, lead times, grid.
 
     `lead_minutes` [lead] are minutes after `reference_time`; `attributes` name the model, its version and digest.
     """
 
-    rain_rate: FloatArray
     reference_time: np.datetime64
     lead_minutes: NDArray[np.float64]
     grid: Grid
@@ -40,9 +48,12 @@ class Forecast:
         return (self.reference_time + seconds).astype("datetime64[ns]")
 
     def to_dataset(self) -> xr.Dataset:
-        """CF-1.11 dataset: `rainfall_rate(time, y, x)`, `forecast_reference_time`, `forecast_period`."""
+        """CF-1.11 dataset of a forecast that is not known yet; its rain takes no memory."""
+        return self._dataset(np.broadcast_to(np.float32(np.nan), (self.lead_minutes.size, *self.grid.shape)))
+
+    def _dataset(self, rain_rate: FloatArray) -> xr.Dataset:
         frames = FrameSequence(
-            rain_rate=self.rain_rate,
+            rain_rate=rain_rate,
             times=self.times,
             grid=self.grid,
             attributes={"title": "Precipitation nowcast", **self.attributes},
@@ -64,27 +75,146 @@ class Forecast:
         return dataset
 
 
-def write_netcdf(item: Forecast | FrameSequence, path: Path) -> None:
-    """Write a forecast (or the frames that it started from) as packed CF-netCDF4.
+@dataclass(frozen=True, eq=False)
+class Forecast(ForecastHeader):
+    """Rain rate forecast [lead, y, x] (mm h-1, NaN = not known), and its header."""
+
+    rain_rate: FloatArray
+
+    def to_dataset(self) -> xr.Dataset:
+        """CF-1.11 dataset: `rainfall_rate(time, y, x)`, `forecast_reference_time`, `forecast_period`."""
+        return self._dataset(self.rain_rate)
+
+
+class ForecastWriter:
+    """Write a forecast file frame by frame; it never holds more than one of them.
 
     Rain rate is packed as unsigned 16-bit at 0.01 mm h-1 (error at most 0.005); no data is the fill value. What
     exceeds 655.34 mm h-1, more than rain does, is written as that, and `clipped_pixels` counts it.
+
+    A context manager: left by an exception, or before every frame was given, it leaves no file.
     """
-    dataset = item.to_dataset()
-    clipped = int(np.count_nonzero(item.rain_rate > PACKED_CEILING_MM_H))
-    if clipped:
-        dataset["rainfall_rate"] = dataset["rainfall_rate"].clip(max=PACKED_CEILING_MM_H, keep_attrs=True)
-        dataset["rainfall_rate"].attrs["clipped_pixels"] = clipped
-    ny, nx = item.grid.shape
-    dataset["rainfall_rate"].encoding = {
+
+    def __init__(self, path: Path, header: ForecastHeader | FrameSequence) -> None:
+        self._path = path
+        self._frames = len(header.times)
+        self._shape = header.grid.shape
+        self._written = 0
+        self._packer = _Packer((min(self._shape[0], CHUNK), min(self._shape[1], CHUNK)))
+        try:
+            _write_header(path, header, self._packer.shape)
+            # netCDF4 compresses each chunk anew, with zlib; HDF5 takes chunks as they are to lie in the file.
+            self._file = h5py.File(path, "r+")
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def append(self, rain_rate_mm_h: FloatArray) -> None:
+        """Write the next frame [y, x] (mm h-1, NaN = not known).
+
+        Raises:
+            ValueError: it is not of the grid's shape, or all frames of the header are written.
+        """
+        if rain_rate_mm_h.shape != self._shape or self._written == self._frames:
+            raise ValueError(
+                f"frame {self._written + 1} of {self._frames} on {self._shape} has shape {rain_rate_mm_h.shape}"
+            )
+        stored = self._file[RAIN_RATE].id
+        rows, columns = self._packer.shape
+        for top in range(0, self._shape[0], rows):
+            for left in range(0, self._shape[1], columns):
+                chunk = self._packer.chunk(rain_rate_mm_h[top : top + rows, left : left + columns])
+                if chunk is not None:
+                    stored.write_direct_chunk((self._written, top, left), chunk)
+        self._written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        whole = kind is None and self._written == self._frames
+        try:
+            if whole and self._packer.clipped:
+                self._file[RAIN_RATE].attrs.create("clipped_pixels", np.array([self._packer.clipped], np.int64))
+            self._file.close()
+        finally:
+            if not whole:
+                self._path.unlink(missing_ok=True)
+        if not whole and kind is None:
+            raise ValueError(f"{self._written} of {self._frames} frames were written")
+
+
+def write_netcdf(item: Forecast | FrameSequence, path: Path) -> None:
+    """Write a forecast (or the frames that it started from) as packed CF-netCDF4; see ForecastWriter."""
+    with ForecastWriter(path, item) as writer:
+        for frame in item.rain_rate:
+            writer.append(frame)
+
+
+class _Packer:
+    """Packs, shuffles and compresses chunks as HDF5's own filters would; `clipped` counts the pixels above all rain."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.clipped = 0
+        self._scaled = np.empty(shape, np.float32)
+        self._packed = np.zeros(shape, np.uint16)
+        self._shuffled = np.zeros((2, *shape), np.uint8)
+        self._dry = isal_zlib.compress(self._shuffled, COMPRESSION_LEVEL)
+
+    def chunk(self, rain_rate_mm_h: FloatArray) -> bytes | None:
+        """A chunk of rain [y, x], compressed; None where nothing is known: what a file does not hold is the fill value.
+
+        At the edges of the domain it is smaller than `shape`.
+        """
+        if not rain_rate_mm_h.any():
+            return self._dry
+        if rain_rate_mm_h.shape != self.shape:
+            self._shuffled.fill(0)  # What lies beyond the edge is never read: let it be short.
+        size = tuple(slice(n) for n in rain_rate_mm_h.shape)
+        scaled, packed = self._scaled[size], self._packed[size]
+        np.divide(rain_rate_mm_h, np.float32(PACKED_RESOLUTION_MM_H), out=scaled)
+        np.rint(scaled, out=scaled)
+        unknown = np.isnan(scaled)
+        if unknown.all():
+            return None
+        scaled[unknown] = PACKED_FILL
+        above = int(np.count_nonzero(rain_rate_mm_h > PACKED_CEILING_MM_H))
+        if above:
+            self.clipped += above
+            np.minimum(scaled, np.where(unknown, np.float32(PACKED_FILL), np.float32(PACKED_FILL - 1)), out=scaled)
+        np.copyto(packed, scaled, casting="unsafe")
+        low, high = self._shuffled[0][size], self._shuffled[1][size]
+        np.copyto(low, packed, casting="unsafe")
+        np.copyto(high, np.right_shift(packed, 8, out=packed), casting="unsafe")
+        return isal_zlib.compress(self._shuffled, COMPRESSION_LEVEL)
+
+
+def _write_header(path: Path, header: ForecastHeader | FrameSequence, chunk: tuple[int, int]) -> None:
+    """Write everything but the frames."""
+    dataset = header.to_dataset()
+    dataset[RAIN_RATE].encoding = {
         "dtype": "uint16",
         "scale_factor": np.float32(PACKED_RESOLUTION_MM_H),
         "_FillValue": np.uint16(PACKED_FILL),
-        "zlib": True,
-        "complevel": 1,
-        "shuffle": True,
-        "chunksizes": (1, min(ny, CHUNK), min(nx, CHUNK)),
     }
     for coordinate in ("x", "y"):
         dataset[coordinate].encoding = {"_FillValue": None}
-    dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+    variables, attributes = encode_dataset_coordinates(dataset)
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+        file.setncatts(attributes)
+        for name, size in dataset.sizes.items():
+            file.createDimension(str(name), size)
+        for name, variable in variables.items():
+            is_rain = name == RAIN_RATE
+            # Of the rain, only the form: its frames come later.
+            encoded = encode_cf_variable(variable[:0] if is_rain else variable, name=name)
+            fill = encoded.attrs.pop("_FillValue", None)
+            layout = {**COMPRESSION, "chunksizes": (1, *chunk)} if is_rain else {"contiguous": True}
+            target = file.createVariable(str(name), encoded.dtype, map(str, encoded.dims), fill_value=fill, **layout)
+            target.setncatts(encoded.attrs)
+            target.set_auto_maskandscale(False)
+            if not is_rain:
+                target[...] = encoded.values

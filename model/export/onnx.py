@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.core.units import FloatArray
+from model.export.lean import made_lean, with_sizes
 from model.nets.forecaster import Forecaster, ForecasterConfig, Frames, RecurrentForecaster, WholeForecaster
 from model.nets.stack import StackConfig
-from model.runtime.onnx import CONDITIONS, FIELDS, FRACTION, VALID, Observed, open_session
+from model.runtime.device import open_session
+from model.runtime.graph import CONDITIONS, FIELDS, FRACTION, VALID, Observed
 
 OPSET = 18
 """16 is the first with GridSample, which flows need."""
@@ -93,17 +95,19 @@ def export_graph(net: RecurrentForecaster | WholeForecaster, path: Path) -> None
         FIELDS: (*lead, config.fields, height, width),
     }
     inputs = {name: torch.zeros(shapes[name]) for name in reads(config)}
+    strides = {name: 1 for name in inputs if name != CONDITIONS}
     states: dict[str, Tensor] = {}
     if isinstance(net, RecurrentForecaster):
         specs = net.states()
         initial = net.stack.initial_state(1, height, width, inputs[FRACTION])
         states = {spec.name: tensor for spec, tensor in zip(specs, initial, strict=True)}
+        strides |= {spec.name: spec.stride for spec in specs}
         metadata = {"kind": "one-step", "state_strides": ",".join(str(spec.stride) for spec in specs)}
     else:
         metadata = {"kind": "whole", "frames": str(lead[-1]), "stride": str(config.net.stride)}
     metadata["bounded"] = "yes" if config.bounded else "no"
     outputs = ["next", *(f"new_{name}" for name in states)]
-    axes = _free_axes(inputs | states, outputs, free_grid=grid is None)
+    axes = _free_axes(inputs | states, outputs, {} if grid else strides)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on constant shapes; parity is checked by number
         torch.onnx.export(
@@ -117,20 +121,23 @@ def export_graph(net: RecurrentForecaster | WholeForecaster, path: Path) -> None
             dynamo=False,
             do_constant_folding=True,
         )
-    model = onnx.load(path)
+    model = made_lean(onnx.load(path))
+    if grid is None:
+        model = with_sizes(model, strides, frames=lead[-1])
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
-def _free_axes(inputs: Mapping[str, Tensor], outputs: list[str], *, free_grid: bool) -> dict[str, dict[int, str]]:
-    """Names of the free axes of each input and output; those of one stride share theirs."""
+def _free_axes(
+    inputs: Mapping[str, Tensor], outputs: list[str], strides: Mapping[str, int]
+) -> dict[str, dict[int, str]]:
+    """Names of the free axes of each input and output; images of one stride share theirs."""
     axes: dict[str, dict[int, str]] = {}
     for name, tensor in inputs.items():
         axes[name] = {0: "batch"}
-        if free_grid and name != CONDITIONS:
-            size = "" if name in (FRACTION, VALID, FIELDS) else f"_{name}"
-            axes[name] |= {tensor.ndim - 2: f"height{size}", tensor.ndim - 1: f"width{size}"}
+        if name in strides:
+            axes[name] |= {tensor.ndim - 2: f"height_{strides[name]}", tensor.ndim - 1: f"width_{strides[name]}"}
     return axes | {name: axes[name.removeprefix("new_") if name != "next" else FRACTION] for name in outputs}
 
 

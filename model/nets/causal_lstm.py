@@ -39,13 +39,13 @@ class CausalLSTM(Cell):
         """One time step: x [b, in, y, x], M from below and (H, C) of the step before, each [b, hidden, y, x]."""
         h, c = state
         m = heard(below.m, "memory M")
-        xg, xi, xf, xg_m, xi_m, xf_m, xo = self.from_x(below.x).chunk(7, dim=1)
+        xg, xi, xf, xg_m, xi_m, xf_m, xo = torch.split(self.from_x(below.x), self.hidden, dim=1)
         hg, hi, hf, *ho = torch.split(fused(self.from_h(h), self.from_action, below.action), self.hidden, dim=1)
-        cg, ci, cf = self.from_c(c).chunk(3, dim=1)
+        cg, ci, cf = torch.split(self.from_c(c), self.hidden, dim=1)
         written_c = torch.sigmoid(xi + hi + ci) * torch.tanh(xg + hg + cg)
         c = torch.sigmoid(xf + hf + cf + self.forget_bias) * c + written_c
 
-        ng, ni, nf, no = self.from_new_c(c).chunk(4, dim=1)
+        ng, ni, nf, no = torch.split(self.from_new_c(c), self.hidden, dim=1)
         mg, mi, mf, kept = self._of_memory(m)
         written_m = torch.sigmoid(xi_m + mi + ni) * torch.tanh(xg_m + ng if mg is None else xg_m + mg + ng)
         m = torch.sigmoid(xf_m + mf + nf + self.forget_bias) * torch.tanh(kept) + written_m
@@ -56,7 +56,7 @@ class CausalLSTM(Cell):
 
     def _of_memory(self, m: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
         """M's part of g', i' and f', and what of M itself is kept."""
-        first, second, third = self.from_m(m).chunk(3, dim=1)
+        first, second, third = torch.split(self.from_m(m), self.hidden, dim=1)
         if self.through is None:
             return None, first, second, third
         return first, second, third, self.through(m)

@@ -22,7 +22,7 @@ class ConvLSTM(Cell):
         """One time step: x [b, in, y, x] and (H, C) [b, hidden, y, x] -> H, (H, C)."""
         h, c = state
         gates = self.from_x(below.x) + fused(self.from_h(h), self.from_action, below.action)
-        g, i, f, o = gates.chunk(4, dim=1)
+        g, i, f, o = torch.split(gates, self.hidden, dim=1)
         c = torch.sigmoid(f + self.forget_bias) * c + torch.sigmoid(i) * torch.tanh(g)
         o = torch.sigmoid(o)
         h = o * torch.tanh(c)

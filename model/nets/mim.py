@@ -34,7 +34,7 @@ class MemoryUnit(nn.Module):
 
     def step(self, x: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """x [b, in, y, x], r and s [b, hidden, y, x] -> the answer, and the new s."""
-        g, i, f, o = self.from_x(x).chunk(4, dim=1)
+        g, i, f, o = torch.split(self.from_x(x), self.hidden, dim=1)
         rg, ri, rf, *ro = torch.split(self.from_r(r), self.hidden, dim=1)
         i, f, o = i + ri, f + rf + self.forget_bias, sum(ro, o)
         if self.peephole is None:
@@ -85,7 +85,7 @@ class MIM(Cell):
 
         m = heard(below.m, "memory M")
         xg, xi, xg_m, xi_m, xf_m, xo = self._of_input(below.x)
-        hg, hi, ho = fused(self.from_h(h), self.from_action, below.action).chunk(3, dim=1)
+        hg, hi, ho = torch.split(fused(self.from_h(h), self.from_action, below.action), self.hidden, dim=1)
         mg, mi, mf, *mo = torch.split(self.from_m(m), self.hidden, dim=1)
         written_c = torch.sigmoid(xi + hi) * torch.tanh(xg + hg)
         c = t + written_c

@@ -32,9 +32,9 @@ class STLSTM(Cell):
         """One time step: x [b, in, y, x], M from below and (H, C) of the step before, each [b, hidden, y, x]."""
         h, c = state
         m = heard(below.m, "memory M")
-        xg, xi, xf, xg_m, xi_m, xf_m, xo = self.from_x(below.x).chunk(7, dim=1)
-        hg, hi, hf, ho = fused(self.from_h(h), self.from_action, below.action).chunk(4, dim=1)
-        mg, mi, mf = self.from_m(m).chunk(3, dim=1)
+        xg, xi, xf, xg_m, xi_m, xf_m, xo = torch.split(self.from_x(below.x), self.hidden, dim=1)
+        hg, hi, hf, ho = torch.split(fused(self.from_h(h), self.from_action, below.action), self.hidden, dim=1)
+        mg, mi, mf = torch.split(self.from_m(m), self.hidden, dim=1)
 
         g = torch.tanh(xg + hg)
         i = torch.sigmoid(xi + hi)

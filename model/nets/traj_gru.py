@@ -38,8 +38,8 @@ class TrajGRU(Cell):
         structure = functional.leaky_relu(self.flow_from_x(below.x) + self.flow_from_h(h), SLOPE)
         flows = torch.unflatten(self.to_flow(structure), 1, (self.links, 2))
         warped = warp(h, -flows).flatten(1, 2)
-        xz, xr, xn = self.from_x(below.x).chunk(3, dim=1)
-        hz, hr, hn = fused(self.from_warped(warped), self.from_action, below.action).chunk(3, dim=1)
+        xz, xr, xn = torch.split(self.from_x(below.x), self.hidden, dim=1)
+        hz, hr, hn = torch.split(fused(self.from_warped(warped), self.from_action, below.action), self.hidden, dim=1)
         z = torch.sigmoid(xz + hz)
         r = torch.sigmoid(xr + hr)
         h = (1 - z) * functional.leaky_relu(xn + r * hn, SLOPE) + z * h

@@ -21,7 +21,8 @@ from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
 from model.registry.gates import STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
 from model.runtime.load import load_predictor
-from model.runtime.predictor import Predictor, fitting_frames, nowcast
+from model.runtime.predictor import Predictor, fitting_frames
+from model.runtime.together import nowcast
 from model.verify.protocol import Protocol, verify
 from model.verify.scores import tables
 from model.verify.verification import Verification

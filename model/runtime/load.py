@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.core.catalog import EXTRAPOLATION, PERSISTENCE, ModelInfo
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor
 
+if TYPE_CHECKING:
+    from model.runtime.device import EngineOptions
 
-def load_predictor(info: ModelInfo, fields: Path | None = None) -> Predictor:
+
+def load_predictor(info: ModelInfo, fields: Path | None = None, options: EngineOptions | None = None) -> Predictor:
     """The predictor of `info`; a package's files are checked against their digests first.
 
-    `fields`: a folder of exogenous fields (`model.runtime.fields`), for networks that read some.
+    `fields`: a folder of exogenous fields (`model.runtime.fields`), for networks that read some. `options`: how a
+    package is run; None: as the environment says.
 
     Raises:
-        BadPackage: a file of the package is missing, changed, or not a graph that can run.
+        BadPackage: a file of the package is missing, changed, not a graph that can run, or too large for the device.
+        InputError: the device that is asked for is not there.
     """
     if info.name == PERSISTENCE.name:
         return Persistence()
@@ -23,4 +29,4 @@ def load_predictor(info: ModelInfo, fields: Path | None = None) -> Predictor:
         return Extrapolation()
     from model.runtime.onnx import OnnxPredictor
 
-    return OnnxPredictor(info, fields)
+    return OnnxPredictor(info, fields, options)

@@ -1,16 +1,12 @@
-"""Packages on ONNX Runtime: one-step graphs whose states stay on the device (IOBinding), and whole-sequence graphs."""
+"""Model packages on ONNX Runtime: rain in, the fraction that their networks read, and rain out."""
 
 from __future__ import annotations
 
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model.core.catalog import ModelInfo
@@ -18,241 +14,132 @@ from model.core.errors import BadPackage, InputError
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
+from model.runtime.device import EngineOptions, device_of, fastest_variant, open_session, wanted_device
+from model.runtime.engine import Elsewhere, Engine, Told, Work
 from model.runtime.fields import fields_for
+from model.runtime.graph import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
-from model.runtime.tiles import TILE_SIDE, Tile, tiles_of
-
-Feeds = Mapping[str, FloatArray]
-
-FRACTION, VALID, CONDITIONS, FIELDS = "fraction", "valid", "conditions", "fields"
-INPUTS = (FRACTION, VALID, CONDITIONS, FIELDS)
-"""What a graph may read, beside its states; each reads some of them."""
+from model.runtime.tiles import TILE_SIDE
 
 WHOLE_TILE_SIDE = 512
 """A whole-sequence network holds the features of all frames at once: its tiles are smaller."""
+
+GPU_LANES = 16
+WARM_UP_SIDE = 128
 
 HEAVIEST_QUANTILE = 0.9999
 WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Observed:
-    """What a forecast starts from; sides fit the graph's stride.
+class Prepared:
+    """A forecast that the engine can make: its `work`, and how what the network answers to a lead becomes rain.
 
-    `data` [t, c, y, x] in [0, 1], 0 where there are none; `known` [t, 1, y, x], 1 where there are. `fields`
-    [t + leads, n, y, x]: exogenous fields at the times of the frames, then of the forecast, where the graph reads some.
+    `finish` is called with the frames [y, x] of lead 1, 2, ... in order, and returns rain (mm h-1, NaN = not known).
     """
 
-    data: FloatArray
-    known: FloatArray
-    step_minutes: float
-    fields: FloatArray | None = None
-
-
-class GraphSession(ABC):
-    """A graph that ONNX Runtime has loaded; a large domain goes through it as tiles, whose answers are blended."""
-
-    tile_side = TILE_SIDE
-
-    def __init__(self, session: ort.InferenceSession) -> None:
-        self.session = session
-        self.device = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        self.reads = [item.name for item in session.get_inputs() if item.name in INPUTS]
-        self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-        self.bounded = self.metadata.get("bounded", "yes") == "yes"
-
-    @abstractmethod
-    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
-        """Yield the `leads` frames [c, y, x] that follow; none exceeds `ceiling`.
-
-        Nor does what a bounded graph reads of its own answers; an unbounded one reads them as they were.
-        """
-
-    def _next(self, answer: FloatArray, ceiling: float) -> tuple[FloatArray, FloatArray]:
-        """What is forecast, and what the graph reads next."""
-        capped = np.minimum(answer, np.float32(ceiling))
-        return capped, capped if self.bounded else answer
-
-    def _tiles(self, shape: tuple[int, int], stride: int) -> list[Tile]:
-        """The tiles of a domain; one where the graph is of one fixed grid."""
-        sides = [side for item in self.session.get_inputs() if item.name == FRACTION for side in item.shape[-2:]]
-        fixed = [side for side in sides if isinstance(side, int)]
-        return tiles_of(shape, stride, side=max(fixed, default=self.tile_side))
-
-    def _blended(
-        self, read: Mapping[str, FloatArray], tiles: Sequence[Tile], answer_of: Callable[[int, Feeds], FloatArray]
-    ) -> FloatArray:
-        """What all tiles answer, as one. `answer_of(tile index, inputs of the graph)` runs one tile."""
-        blend = np.zeros_like(read[FRACTION])
-        for index, tile in enumerate(tiles):
-            feeds = {name: read[name][None] if name == CONDITIONS else _cut(read[name], tile) for name in self.reads}
-            blend[..., tile.rows, tile.columns] += tile.weight * answer_of(index, feeds)
-        return blend
-
-
-class OneStepSession(GraphSession):
-    """A one-step graph with named states: each tile keeps its own, and all see the blended frame at each step."""
-
-    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
-        """See GraphSession.run."""
-        return islice(self.unroll(observed, leads, ceiling=ceiling), len(observed.data) - 1, None)
-
-    def unroll(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
-        """Yield what it answers to each frame but the newest, which is the frame after it; then as `run` does."""
-        newest = len(observed.data) - 1
-        tiles = self._tiles(observed.data.shape[2:], max(self._strides().values()))
-        bindings = [self._bind(tile) for tile in tiles]
-        frame = observed.data[0]
-        for index in range(newest + leads):
-            if index <= newest:
-                frame = observed.data[index]
-            read = {
-                FRACTION: frame,
-                VALID: observed.known[min(index, newest)],
-                CONDITIONS: _conditions(index - newest, observed.step_minutes),
-                **({} if observed.fields is None else {FIELDS: observed.fields[index]}),
-            }
-            answer = self._blended(read, tiles, lambda tile, feeds: self._step(bindings[tile], feeds))
-            forecast, frame = self._next(answer, ceiling)
-            yield forecast
-
-    def _bind(self, tile: Tile) -> ort.IOBinding:
-        """A binding whose states are zeros on the device."""
-        binding = self.session.io_binding()
-        strides = self._strides()
-        for item in self.session.get_inputs():
-            if item.name in strides:
-                height, width = (side // strides[item.name] for side in tile.weight.shape)
-                zeros = np.zeros((1, int(item.shape[1]), height, width), np.float32)
-                binding.bind_ortvalue_input(item.name, ort.OrtValue.ortvalue_from_numpy(zeros, self.device, 0))
-        return binding
-
-    def _step(self, binding: ort.IOBinding, feeds: Feeds) -> FloatArray:
-        """One step of one tile; the new states stay on the device and are bound as the next step's."""
-        for name, value in feeds.items():
-            binding.bind_cpu_input(name, value)
-        names = [output.name for output in self.session.get_outputs()]
-        for name in names:
-            binding.bind_output(name, self.device)
-        self.session.run_with_iobinding(binding)
-        answers = dict(zip(names, binding.get_outputs(), strict=True))
-        for name in self._strides():
-            binding.bind_ortvalue_input(name, answers[f"new_{name}"])
-        return np.asarray(answers["next"].numpy()[0], np.float32)
-
-    def _strides(self) -> dict[str, int]:
-        """Stride of each state, from the graph's metadata."""
-        states = [item.name for item in self.session.get_inputs() if item.name not in INPUTS]
-        kept = self.metadata["state_strides"].split(",")
-        return {name: int(stride) for name, stride in zip(states, kept, strict=True)}
-
-
-class WholeSession(GraphSession):
-    """A graph that reads all frames at once and answers as many; more leads follow from its own answers.
-
-    Its norms are over a tile, so that tiles differ a little more from the untiled forecast than of a recurrent network.
-    """
-
-    tile_side = WHOLE_TILE_SIDE
-
-    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
-        """See GraphSession.run."""
-        count = int(self.metadata["frames"])
-        tiles = self._tiles(observed.data.shape[2:], int(self.metadata["stride"]))
-        data, known = observed.data, observed.known
-        for first in range(0, leads, count):
-            fields = {} if observed.fields is None else {FIELDS: observed.fields[first : first + count]}
-            steps = range(first - count + 1, first + 1)
-            conditions = np.stack([_conditions(step, observed.step_minutes) for step in steps])
-            read = {FRACTION: data, VALID: known, CONDITIONS: conditions, **fields}
-            answer = self._blended(read, tiles, self._answer)
-            forecast, data = self._next(answer, ceiling)
-            known = np.broadcast_to(known[-1:], known.shape)
-            yield from forecast[: leads - first]
-
-    def _answer(self, tile: int, feeds: Feeds) -> FloatArray:
-        (answer,) = self.session.run(["next"], dict(feeds))
-        return np.asarray(answer[0], np.float32)
-
-
-def open_session(path: Path, *, threads: int | None = None) -> OneStepSession | WholeSession:
-    """The graph of a file, as its metadata say it is to be run.
-
-    Raises:
-        BadPackage: ONNX Runtime cannot load it.
-    """
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads or int(os.environ.get("ECHOCAST_THREADS", "0"))
-    available = ort.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
-    try:
-        session = ort.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # onnxruntime raises its own, undocumented types
-        reason = str(error).splitlines()[0]
-        raise BadPackage(
-            f"ONNX Runtime cannot load the graph ({reason})",
-            where=str(path),
-            mend="Export the package again",
-        ) from None
-    kind = session.get_modelmeta().custom_metadata_map.get("kind", "one-step")
-    return WholeSession(session) if kind == "whole" else OneStepSession(session)
-
-
-def _cut(values: FloatArray, tile: Tile) -> FloatArray:
-    """The tile's part of [..., y, x] as the graph takes it, a batch of 1."""
-    return np.ascontiguousarray(values[..., tile.rows, tile.columns])[None]
-
-
-def _conditions(steps_after_newest: int, step_minutes: float) -> FloatArray:
-    """A frame's lead time over 60 min and its time step over 15 min, as in `model.nets.forecaster`."""
-    return np.array([step_minutes * steps_after_newest / 60, step_minutes / 15], np.float32)
+    work: Work
+    finish: Callable[[FloatArray], FloatArray]
 
 
 class OnnxPredictor:
     """A model package, ready to run. `fields`: a folder of exogenous fields, beside those in the package.
 
     Raises:
-        BadPackage: a file is missing or changed, or the graph cannot be loaded.
+        BadPackage: a file is missing or changed, or the graph cannot be loaded or is too large for the device.
+        InputError: the device that is asked for is not there.
     """
 
-    def __init__(self, info: ModelInfo, fields: Path | None = None) -> None:
+    def __init__(self, info: ModelInfo, fields: Path | None = None, options: EngineOptions | None = None) -> None:
         if info.folder is None:
             raise BadPackage("the model has no package", where=info.reference, mend="Import its package")
+        options = options or EngineOptions.from_environment()
         self.info = info
         self.manifest = verify_package(info.folder)
-        precision = "fp32"
-        if precision not in self.manifest.variants:
-            raise BadPackage(f"no variant {precision}", where=info.reference, mend="Export the package again")
         if self.manifest.channels != 1:
             raise BadPackage(
                 f"its network reads frames of {self.manifest.channels} channels, rain has 1",
                 where=info.reference,
                 mend="Choose a model of rain",
             )
-        self.session = open_session(info.folder / self.manifest.variants[precision])
+        precision = fastest_variant(self.manifest.variants, wanted_device(options), options.variant)
+        self.session: GraphSession = open_session(info.folder / self.manifest.variants[precision], options=options)
         if FIELDS in self.session.reads and not self.manifest.fields:
             raise BadPackage(
                 "its network reads exogenous fields that its manifest does not name",
                 where=info.reference,
                 mend="Choose a model of rain",
             )
-        self.variant = f"{precision} on {self.session.device.upper()}"
+        self.variant = f"{precision} on {device_of(self.session)}"
         self.fields = fields
+        self.options = options
 
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""
+        prepared = self.prepare(sequence, steps)
+        for told in self.make([prepared.work], set()):
+            if told.error is not None:
+                raise told.error
+            if told.fraction is not None:
+                yield prepared.finish(told.fraction)
+
+    def warm_up(self) -> None:
+        """Run one small forecast, so that the first real one finds everything loaded.
+
+        Raises:
+            BadPackage: the graph cannot run.
+        """
+        ny, nx = self.session.grid or (WARM_UP_SIDE,) * 2
+        ny, nx = (side + -side % self.manifest.stride for side in (ny, nx))
+        count, leads = self.manifest.input_frames, 2
+        planes = sum(int(item.shape[-3]) for item in self.session.session.get_inputs() if item.name == FIELDS)
+        observed = Observed(
+            data=np.full((count, 1, ny, nx), 0.5, np.float32),
+            known=np.ones((count, 1, ny, nx), np.bool_),
+            step_minutes=self.manifest.time_step.min_minutes,
+            fields=np.zeros((count + leads, planes, ny, nx), np.float32) if planes else None,
+        )
+        try:
+            list(self.session.run(observed, leads))
+        except Exception as error:  # onnxruntime raises its own, undocumented types
+            reason = str(error).splitlines()[0]
+            raise BadPackage(
+                f"its graph cannot run ({reason})", where=self.info.reference, mend="Export the package again"
+            ) from None
+        finally:
+            self.session.release()
+
+    def prepare(self, sequence: FrameSequence, steps: int) -> Prepared:
+        """What is to be done for one forecast.
+
+        Raises:
+            InputError: exogenous fields are missing, or do not cover the frames and the forecast.
+        """
         rain = sequence.rain_rate
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
-        if lagrangian:
-            motion = estimate_motion(rain)
-            rain = to_newest(rain, motion)
-        fraction = hko7_fraction(rain)
-        known = np.isfinite(fraction[-1])
-        arrivals = trajectories(motion, steps) if lagrangian else None
-        for answer in self.session.run(self._observed(fraction, sequence, steps), steps, ceiling=heaviest(fraction)):
-            frame = _rain_of(answer, known)
-            yield advect(frame, next(arrivals)) if arrivals else frame
+        motion = estimate_motion(rain) if lagrangian else None
+        observed = self._observed(rain if motion is None else to_newest(rain, motion), sequence, steps)
+        ny, nx = sequence.grid.shape
+        known = np.isfinite(rain[-1])
+        arrivals = None if motion is None else trajectories(motion, steps)
+
+        def finish(fraction: FloatArray) -> FloatArray:
+            frame = _rain_of(fraction[:ny, :nx], known)
+            return frame if arrivals is None else advect(frame, next(arrivals))
+
+        wet = self._wet(observed, lagrangian) if self.options.skip_dry else None
+        return Prepared(work=Work(observed=observed, leads=steps, wet=wet), finish=finish)
+
+    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]:
+        """Make forecasts together: see `model.runtime.engine.Engine.run`."""
+        on_gpu = self.session.device == "cuda"
+        engine = Engine(
+            self.session,
+            side=WHOLE_TILE_SIDE if isinstance(self.session, WholeSession) else TILE_SIDE,
+            lanes=self.options.lanes or (GPU_LANES if on_gpu else 1),
+            memory_mb=self.options.memory_mb,
+        )
+        return engine.run(works, unwanted, elsewhere)
 
     def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.unroll; the graph's answers as they are, below no ceiling but 1.
@@ -268,31 +155,50 @@ class OnnxPredictor:
                 where="model",
                 mend="Leave that model out, or choose another protocol",
             )
-        fraction = hko7_fraction(sequence.rain_rate)
-        answers = self.session.unroll(self._observed(fraction, sequence, steps), steps)
-        known = np.isfinite(fraction)
-        return (_rain_of(answer, known[min(index, len(known) - 1)]) for index, answer in enumerate(answers))
+        ny, nx = sequence.grid.shape
+        answers = self.session.unroll(self._observed(sequence.rain_rate, sequence, steps, ceiling=1.0), steps)
+        known = np.isfinite(sequence.rain_rate)
+        for index, answer in enumerate(answers):
+            yield _rain_of(answer[0, :ny, :nx], known[min(index, len(known) - 1)])
 
-    def _observed(self, fraction: FloatArray, sequence: FrameSequence, steps: int) -> Observed:
-        """The frames [t, y, x] as the graph reads them, padded, and the fields at their times."""
-        known = np.isfinite(fraction)
-        pad = padding(sequence.grid.shape, self.manifest.stride)
+    def _observed(
+        self, rain: FloatArray, sequence: FrameSequence, steps: int, *, ceiling: float | None = None
+    ) -> Observed:
+        """Frames [t, y, x] as the graph reads them, padded, and the fields at their times."""
+        count, ny, nx = rain.shape
+        pad = padding((ny, nx), self.manifest.stride)
+        data = np.zeros((count, 1, ny + pad[1][1], nx + pad[2][1]), np.float32)
+        known = np.zeros(data.shape, np.bool_)
+        for index, frame in enumerate(rain):
+            fraction = hko7_fraction(frame)
+            known[index, 0, :ny, :nx] = np.isfinite(fraction)
+            data[index, 0, :ny, :nx] = np.nan_to_num(fraction, copy=False)
         fields = None
         if self.manifest.fields:
             times = sequence.times_with(steps)
             fields = fields_for(self.manifest.fields, times, sequence.grid, self.fields, package=self.info.folder)
         return Observed(
-            data=np.pad(np.where(known, fraction, np.float32(0)), pad)[:, None],
-            known=np.pad(known.astype(np.float32), pad)[:, None],
+            data=data,
+            known=known,
             step_minutes=sequence.time_step_minutes(),
             fields=None if fields is None else np.pad(fields, [(0, 0), *pad], mode="edge"),
+            ceiling=heaviest(data) if ceiling is None else ceiling,
         )
 
+    def _wet(self, observed: Observed, lagrangian: bool) -> NDArray[np.bool_] | None:
+        """Where rain was seen [y, x]: along its motion it stays there. None where what is dry counts elsewhere.
 
-def _rain_of(answer: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
-    """Rain rate [y, x] of an answer [1, y, x], without its padding; NaN where nothing was known."""
-    ny, nx = known.shape
-    return np.where(known, hko7_rain_rate_mm_h(answer[0, :ny, :nx]), np.float32(np.nan))
+        It does for a network that must move the rain itself, and for norms, which follow the share of dry pixels.
+        """
+        norms = bool(self.manifest.config.get("net", {}).get("layer_norm", True))
+        if not lagrangian or norms or not isinstance(self.session, OneStepSession) or self.manifest.fields:
+            return None
+        return np.asarray((observed.data[:, 0] >= WET_FRACTION).any(axis=0))
+
+
+def _rain_of(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
+    """Rain rate [y, x] (mm h-1); NaN where nothing was known."""
+    return np.where(known, hko7_rain_rate_mm_h(fraction), np.float32(np.nan))
 
 
 def heaviest(fraction: FloatArray) -> float:

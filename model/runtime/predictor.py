@@ -1,19 +1,17 @@
-"""The Predictor protocol, and `nowcast`, which runs one over a sequence."""
+"""The Predictor protocol, which model an input gets, and answers over an input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import version as distribution_version
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from model.core.catalog import EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import InputError, IrregularTimeStep
-from model.core.forecast import Forecast
 from model.core.sequence import FrameSequence
-from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.core.units import FloatArray
 
 
 class Predictor(Protocol):
@@ -46,21 +44,6 @@ class Predictor(Protocol):
             InputError: it has no such answers.
         """
         ...
-
-
-PROVENANCE: Final = (
-    "radar_format",
-    "source_product",
-    "quantity",
-    "zr_relation",
-    "source",
-    "licence",
-    "institution",
-    "gaps",
-)
-"""What a forecast file keeps of the attributes of its input, as `input_...`."""
-
-OnStep = Callable[[int, FloatArray], None]
 
 
 def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[ModelInfo, str]:
@@ -117,50 +100,6 @@ def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
     return newest
 
 
-def nowcast(
-    sequence: FrameSequence,
-    predictor: Predictor,
-    steps: int,
-    on_step: OnStep = lambda step, frame: None,
-    note: str = "",
-) -> Forecast:
-    """Run `predictor` over the newest frames of `sequence`; dry input gives a dry forecast at once.
-
-    `on_step(step, frame)` is called after each lead step, counted from 1; it may raise to cancel.
-
-    Raises:
-        InputError: the model does not fit the input, or `steps` is out of its range.
-    """
-    info = predictor.info
-    info.check_steps(steps)
-    newest = fitting_frames(sequence, info)
-    step_minutes = newest.time_step_minutes()
-    info.check_steps(steps, step_minutes)
-    frames = np.empty((steps, *sequence.grid.shape), np.float32)
-    for step, frame in enumerate(_frames(newest, predictor, steps), start=1):
-        frames[step - 1] = frame
-        on_step(step, frame)
-    attributes: dict[str, str] = {
-        "source": f"Echocast {distribution_version('echocast')}, model {info.reference}",
-        "echocast_version": distribution_version("echocast"),
-        "model": info.name,
-        "model_version": info.version,
-        "model_digest": info.digest,
-        "model_variant": predictor.variant,
-        "input_digest": newest.digest(),
-        **{f"input_{key}": sequence.attributes[key] for key in PROVENANCE if key in sequence.attributes},
-    }
-    if note:
-        attributes["comment"] = note
-    return Forecast(
-        rain_rate=frames,
-        reference_time=newest.reference_time,
-        lead_minutes=step_minutes * np.arange(1, steps + 1, dtype=np.float64),
-        grid=sequence.grid,
-        attributes=attributes,
-    )
-
-
 def unrolled(sequence: FrameSequence, predictor: Predictor, steps: int) -> FloatArray:
     """Answers of `predictor` over all of `sequence`, then `steps` forecast frames [answer, y, x]; see Predictor.unroll.
 
@@ -184,14 +123,3 @@ def unroll_afresh(predictor: Predictor, sequence: FrameSequence, steps: int) -> 
         newest = replace(sequence, rain_rate=sequence.rain_rate[seen], times=sequence.times[seen])
         yield next(predictor.forecast(newest, 1))
     yield from predictor.forecast(sequence.last(wanted), steps)
-
-
-def _frames(newest: FrameSequence, predictor: Predictor, steps: int) -> Iterator[FloatArray]:
-    """The predictor's frames; where no frame holds rain, dry ones at once, without running it."""
-    wet = np.nan_to_num(newest.rain_rate).max(initial=0) >= DRY_RAIN_RATE_MM_H
-    if wet:
-        yield from predictor.forecast(newest, steps)
-        return
-    dry = np.where(np.isfinite(newest.rain_rate[-1]), np.float32(0), np.float32(np.nan))
-    for _ in range(steps):
-        yield dry

@@ -19,7 +19,8 @@ from model.core.units import FloatArray, hko7_rain_rate_mm_h
 from model.data.archive import Archive, DamagedFrame
 from model.metrics import least_float32
 from model.runtime.baselines import Extrapolation, Persistence
-from model.runtime.predictor import Predictor, nowcast, unrolled
+from model.runtime.predictor import Predictor, unrolled
+from model.runtime.together import nowcast
 from model.verify.bootstrap import FEWEST_DAYS, block_of
 from model.verify.example import Example
 from model.verify.pair import Pair

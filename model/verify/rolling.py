@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,9 +12,10 @@ from torch import nn
 from model.core.errors import InputError
 from model.core.units import FloatArray, hko7_fraction
 from model.losses import balanced_loss
-from model.nets.forecaster import Forecaster, Frames, load_forecaster
+from model.nets.forecaster import Frames, load_forecaster
+from model.runtime.engine import Elsewhere, Told, Work
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
-from model.runtime.onnx import Observed, OnnxPredictor, padding
+from model.runtime.onnx import OnnxPredictor, padding
 
 LEARNING_RATE: Final = 1e-3
 EPSILON: Final = 1e-6
@@ -40,8 +41,18 @@ class Rolling(OnnxPredictor):
             )
         self.net = load_forecaster(predictor.info.folder)
         self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)
-        self.session = _TorchSession(self.net)  # type: ignore[assignment]  # run() is all that forecast() calls
         self.variant = "torch on CPU, fine-tuned as it goes"
+
+    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]:
+        """See OnnxPredictor.make; each domain in one piece. The ceiling is of answers, not of what is read of them."""
+        for index, work in enumerate(works):
+            seen = work.observed
+            data, known = (torch.from_numpy(part.astype(np.float32))[None] for part in (seen.data, seen.known))
+            with torch.inference_mode():
+                answer = self.net(Frames(data, known, torch.tensor([seen.step_minutes])), work.leads)
+            for lead, frame in enumerate(np.minimum(answer[0, :, 0].numpy(), np.float32(seen.ceiling)), start=1):
+                if index not in unwanted:
+                    yield Told(index, (index + lead / work.leads) / len(works), lead, frame)
 
     def learn(self, context: FloatArray, future: FloatArray, step_minutes: float) -> float:
         """One step on frames [time, y, x] (mm h-1, NaN = does not count) that have all been seen; the loss before it.
@@ -73,17 +84,3 @@ class Rolling(OnnxPredictor):
         planes = (np.where(known, fraction, np.float32(0)), known.astype(np.float32))
         data, held = (torch.from_numpy(np.pad(plane, pad)[None, :, None]) for plane in planes)
         return data, held
-
-
-class _TorchSession:
-    """A network as `model.runtime.onnx.GraphSession` runs a graph, in one piece."""
-
-    def __init__(self, net: Forecaster) -> None:
-        self.net = net
-
-    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
-        """See GraphSession.run; the ceiling is of the answers only, not of what it reads of them."""
-        data, known = (torch.from_numpy(np.ascontiguousarray(part))[None] for part in (observed.data, observed.known))
-        with torch.inference_mode():
-            answer = self.net(Frames(data, known, torch.tensor([observed.step_minutes])), leads)
-        yield from np.minimum(answer[0].numpy(), np.float32(ceiling))

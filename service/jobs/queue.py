@@ -11,6 +11,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
 
 RUN_NOWCAST: Final = "echocast.run_nowcast"
 RECONCILE: Final = "echocast.reconcile"
@@ -21,6 +22,9 @@ FEEDS_QUEUE: Final = "echocast.feeds"
 NOWCASTS_QUEUE: Final = "echocast.nowcasts"
 QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE)
 """In the order in which a worker empties them: a flood of uploads does not hold back the feeds."""
+
+ENDED: Final = "echocast:ended"
+"""The channel on which the ids of jobs that have ended are told to whom listens just then."""
 
 CONNECT_SECONDS: Final = 2.0
 """How long the gateway waits for a broker that does not answer."""
@@ -84,6 +88,7 @@ class JobQueue:
         self._settings = settings
         self._ledger = ledger
         self._app: Celery | None = None
+        self._redis: Redis | None = None
 
     def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
         """Queue an accepted job. False where the broker is down: the reconciler queues the job later."""
@@ -100,13 +105,35 @@ class JobQueue:
         self._ledger.mark_queued(job_id)
         return True
 
+    def tell_ended(self, job_id: str) -> None:
+        """Say to whom listens that the job has ended."""
+        from redis.exceptions import RedisError
+
+        try:
+            if self._redis is None:
+                self._redis = redis_client(self._settings)
+            self._redis.publish(ENDED, job_id)
+        except (RedisError, OSError, NoBroker) as error:
+            log.debug("job %s: nobody was told that it ended: %s", job_id, error)
+
 
 def redis_client(settings: Settings) -> Redis:
     """A Redis connection for small things beside the queue, which gives up quickly."""
     from redis import Redis
 
-    url = _broker_url(settings).replace("redis+socket://", "unix://", 1)
+    url = _redis_url(settings)
     return Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
+
+
+def listening_client(settings: Settings) -> AsyncRedis:
+    """A Redis connection to listen on, for an event loop."""
+    from redis.asyncio import Redis
+
+    return Redis.from_url(_redis_url(settings), socket_connect_timeout=CONNECT_SECONDS)
+
+
+def _redis_url(settings: Settings) -> str:
+    return _broker_url(settings).replace("redis+socket://", "unix://", 1)
 
 
 def _broker_url(settings: Settings) -> str:

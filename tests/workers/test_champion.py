@@ -14,9 +14,9 @@ from model.core.aliases import ALIASES
 from model.registry.promotion import rollback
 from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
 from tests.packages import GRAPH, copied, crown, damage, rewrite_manifest
+from workers.batch import run
 from workers.context import Context
 from workers.frames import frames_wanted
-from workers.nowcast import run
 
 
 @pytest.fixture(autouse=True)

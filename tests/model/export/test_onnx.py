@@ -11,7 +11,8 @@ from model.core.catalog import Catalog
 from model.export.onnx import export_graph, largest_difference, parity
 from model.nets.forecaster import ForecasterConfig, Frames, RecurrentForecaster, forecaster, load_forecaster
 from model.nets.networks import IN_MS_RNN
-from model.runtime.onnx import FRACTION, VALID, Observed, OneStepSession, WholeSession, open_session
+from model.runtime.device import open_session
+from model.runtime.graph import FRACTION, VALID, Observed, OneStepSession, WholeSession
 from tests.model.nets.small import CONFIGS, CONTEXT, network
 
 STEPS = 20 - CONTEXT + 1

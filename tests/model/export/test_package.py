@@ -17,8 +17,8 @@ from model.nets.forecaster import ForecasterConfig, load_forecaster
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.registry.cli import models
 from model.runtime.load import load_predictor
-from model.runtime.onnx import WholeSession
-from model.runtime.predictor import choose, nowcast
+from model.runtime.predictor import choose
+from model.runtime.together import nowcast
 from tests.model.export.untrained import packed
 from tests.model.nets.small import CONFIGS
 
@@ -53,7 +53,7 @@ def test_a_whole_sequence_network_forecasts_more_leads_than_it_answers_at_once(t
 def test_a_whole_sequence_network_takes_a_large_domain_as_tiles(tmp_path, monkeypatch):
     sequence, info = storms((200, 260)), packed(CONFIGS["tau"], tmp_path)
     whole = nowcast(sequence, load_predictor(info), 6).rain_rate
-    monkeypatch.setattr(WholeSession, "tile_side", 192)
+    monkeypatch.setattr("model.runtime.onnx.WHOLE_TILE_SIDE", 192)
     tiled = nowcast(sequence, load_predictor(info), 6).rain_rate
     assert tiled.shape == whole.shape
     assert not np.array_equal(tiled, whole)

@@ -10,7 +10,8 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
 from model.runtime.load import load_predictor
-from model.runtime.predictor import choose, nowcast
+from model.runtime.predictor import choose
+from model.runtime.together import nowcast
 from tests.packages import copied, crown
 
 MODELS = ("persistence", "extrapolation", "rain-ms-predrnn")
@@ -168,7 +169,7 @@ def test_a_named_model_must_fit():
 
 
 def test_a_graph_that_is_not_one_is_refused(tmp_path):
-    from model.runtime.onnx import open_session
+    from model.runtime.device import open_session
 
     (tmp_path / "bad.onnx").write_bytes(b"not a graph")
     with pytest.raises(InputError, match="cannot load the graph"):

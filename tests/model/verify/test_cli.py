@@ -176,7 +176,7 @@ def test_the_card_has_means_with_intervals_and_ratios(archive):
 
 def test_pysteps_runs_in_a_process_of_its_own(archive):
     pytest.importorskip("pysteps", reason="pysteps is not installed")
-    from model.runtime.predictor import nowcast
+    from model.runtime.together import nowcast
     from model.verify.lucas_kanade import LucasKanade
     from model.verify.rules import WhereAllHoldData
 

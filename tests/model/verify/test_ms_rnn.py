@@ -15,7 +15,8 @@ from model.data.synth import synthesise
 from model.metrics import mae, mse, ssim
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.load import load_predictor
-from model.runtime.predictor import nowcast, unrolled
+from model.runtime.predictor import unrolled
+from model.runtime.together import nowcast
 from model.verify.answer import one_protocol
 from model.verify.cli import verify as command
 from model.verify.protocol import HKO7_FIXED, MS_RNN, verify

@@ -61,7 +61,7 @@ def package(request, package_of):
 def test_a_package_on_torch_forecasts_as_its_graph_does_and_learns(package):
     from model.data.synth import synthesise
     from model.runtime.onnx import OnnxPredictor
-    from model.runtime.predictor import nowcast
+    from model.runtime.together import nowcast
     from model.verify.rolling import Rolling
 
     digest = package_digest(package.folder)

@@ -1,0 +1,402 @@
+"""`python -m benchmarks.inference FOLDERS.. [NETWORK..]`: each network's forecast on CPU, against its official code.
+
+The folders are checkouts of the official repositories, of which nothing is kept here (`--ms-rnn DIR` ...). Both sides
+have the same weights, those that their code starts with, and read the same frames: batch 1, 10 frames in, 10 out.
+Theirs is PyTorch, eager float32; ours are the graphs of a package through the runtime, in a process without PyTorch:
+`fp32`, and `int8` (static, per channel, calibrated on two other sequences). Each run has a process of its own, in
+turns, so that what else the machine does touches all. Seconds are of the fastest forecast of a process, and of those the
+median; MB are the highest resident memory of a process. `difference`: the largest of any pixel from theirs, over the
+largest value of theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.page import replace_part, table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONTEXT, LEADS = 10, 10
+TOTAL = CONTEXT + LEADS
+SIDES = ("theirs", "fp32", "int8")
+FORECASTS = 3
+"""That a process makes, after one to warm up."""
+CALIBRATION = 2
+"""Sequences."""
+FIGURES = Path(__file__).with_name("inference.json")
+"""What was measured last, network by network."""
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+
+FAMILIES = ("ms-rnn", "predrnn-pytorch", "openstl", "motionrnn")
+MENDED: Final = (("align_corners=False", "align_corners=True"),)
+WIDE = ("convlstm", "predrnn", "predrnn-v2")
+"""Of MS-RNN's networks those that are measured at 128 x 128, plain and multi-scale; the others at 64 x 64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A network of the table: whose code, and pixels along a side of its frames."""
+
+    family: str
+    side: int
+
+
+CASES: Final[Mapping[str, Case]] = {
+    **{
+        f"{prefix}{name}": Case(family="ms-rnn", side=128 if name in WIDE else 64)
+        for name in ("convlstm", "trajgru", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "motionrnn")
+        for prefix in ("", "ms-")
+    },
+    "predrnn 4x128": Case(family="predrnn-pytorch", side=64),
+    "predrnn-v2 4x128": Case(family="predrnn-pytorch", side=64),
+    "motionrnn 4x64": Case(family="motionrnn", side=64),
+    "simvp-incepu": Case(family="openstl", side=64),
+    "simvp-gsta": Case(family="openstl", side=64),
+    "tau": Case(family="openstl", side=64),
+}
+
+
+# What both sides read
+
+
+def sequence(side: int, seed: int) -> NDArray[np.float32]:
+    """Frames [t, 1, y, x] in [0, 1]: soft blobs on black that move and grow, and what noise is in them."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] / side
+    frames = np.zeros((CONTEXT, side, side))
+    for _ in range(6):
+        centre, speed = rng.random(2), rng.normal(0, 0.02, 2)
+        width, height, growth = 0.03 + 0.12 * rng.random(), 0.4 + 0.6 * rng.random(), rng.normal(0, 0.02)
+        for step in range(CONTEXT):
+            of_y, of_x = centre + step * speed
+            frames[step] += (height + step * growth) * np.exp(-((y - of_y) ** 2 + (x - of_x) ** 2) / (2 * width**2))
+    noisy = frames * (1 + 0.2 * rng.normal(size=frames.shape))
+    return np.clip(noisy, 0, 1).astype(np.float32)[:, None]
+
+
+# Their code
+
+
+def official(name: str, folder: Path) -> nn.Module:
+    """Their network with the weights that it starts with, from a seed."""
+    import torch
+
+    from benchmarks import official as code
+
+    case = CASES[name]
+    torch.manual_seed(code.SEED)
+    if case.family == "ms-rnn":
+        shape = (1, case.side, case.side)
+        mends = {"warps": MENDED, "order": code.IN_ORDER} if "motionrnn" in name else {"warps": MENDED}
+        return code.ms_rnn_network(folder, name, hidden=64, shape=shape, context=CONTEXT, leads=LEADS, **mends).eval()
+    if case.family == "openstl":
+        kind = {"simvp-incepu": "IncepU", "simvp-gsta": "gSTA", "tau": "tau"}[name]
+        simvp = code.openstl_modules(folder)("simvp", "SimVP_Model")
+        net: nn.Module = simvp((CONTEXT, 1, case.side, case.side), hid_S=64, hid_T=512, N_S=4, N_T=8, model_type=kind)
+        return net.eval()
+    settings = code.settings(
+        img_width=case.side, img_height=case.side, input_length=CONTEXT, total_length=TOTAL, batch_size=1
+    )
+    if case.family == "motionrnn":
+        net = code.motionrnn_model(folder)(4, [64] * 4, settings)
+    else:
+        kind = name.partition(" ")[0].replace("-", "_")
+        net = code.predrnn_pytorch_model(folder, kind)(4, [128] * 4, settings)
+    return net.eval()
+
+
+def by_their_code(name: str, folder: Path, frames: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+    """Their forecast [t, 1, y, x] as a function."""
+    import torch
+
+    from benchmarks import official as code
+
+    net = official(name, folder)
+    family = CASES[name].family
+    read = torch.from_numpy(frames)[None]
+    if family == "ms-rnn":
+        # They feed back a frame of their own after the context: what is given there is not read.
+        given = torch.cat([read, torch.zeros_like(read)], dim=1).transpose(0, 1).contiguous()
+        return lambda: net((given, torch.zeros(1), 0))[0][CONTEXT - 1 :, 0].numpy()
+    if family == "openstl":
+        return lambda: net(read)[0].numpy()
+    laid_out = code.patched(torch.cat([read, torch.zeros_like(read)], dim=1), 4)
+
+    def forecast() -> NDArray[np.float32]:
+        with code.states_from_zero():
+            planes = net(laid_out, torch.zeros(1, LEADS - 1, 1, 1, 1))[0]
+        answer: NDArray[np.float32] = code.unpatched(planes, 4)[0, CONTEXT - 1 :].numpy()
+        return answer
+
+    return forecast
+
+
+# Ours
+
+
+def by_the_runtime(graph: Path, frames: NDArray[np.float32], threads: int) -> Callable[[], NDArray[np.float32]]:
+    """Our forecast as a function: what a package runs."""
+    from model.runtime.device import open_session
+    from model.runtime.graph import Observed
+
+    session = open_session(graph, threads=threads)
+    observed = Observed(data=frames, known=np.ones_like(frames), step_minutes=5.0)
+    return lambda: np.stack(list(session.run(observed, LEADS, ceiling=np.inf)))
+
+
+def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
+    """Leave both graphs in `into`, with the official network's weights; its parameters and operations."""
+    from benchmarks import official as code
+    from model.export.checkpoints.convert import convert
+    from model.export.onnx import export_graph
+    from model.nets.profile import profile
+
+    with code.on_the_cpu():
+        case = CASES[name]
+        theirs = official(name, folder)
+        network = name if case.family == "ms-rnn" else ""
+        net = convert(theirs.state_dict(), case.family, network=network).forecaster()
+        export_graph(net, into / "fp32.onnx")
+        quantise(into / "fp32.onnx", into / "int8.onnx", [sequence(case.side, 100 + k) for k in range(CALIBRATION)])
+        layers = profile(net)
+    runs = 1 if case.family == "openstl" else TOTAL - 1
+    macs = sum(layer.macs_per_pixel for layer in layers) * case.side**2 * runs
+    return {"parameters": sum(layer.parameters for layer in layers), "gflop": 2 * macs / 1e9}
+
+
+def quantise(graph: Path, into: Path, sequences: Sequence[NDArray[np.float32]]) -> None:
+    """Write the graph with convolutions in int8, calibrated on forecasts from these sequences."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Steps(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+        def __init__(self) -> None:
+            self.feeds = (feeds for frames in sequences for feeds in steps_of(graph, frames))
+
+        def get_next(self) -> Mapping[str, NDArray[np.float32]] | None:
+            return next(self.feeds, None)
+
+    quantize_static(
+        graph,
+        into,
+        Steps(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8,
+        extra_options={"ActivationSymmetric": False},
+    )
+
+
+def steps_of(graph: Path, frames: NDArray[np.float32]) -> Sequence[Mapping[str, NDArray[np.float32]]]:
+    """What a graph reads at each step of a forecast from these frames."""
+    from model.runtime.device import open_session
+
+    session = open_session(graph)
+    if session.metadata["kind"] == "whole":
+        return [{"fraction": frames[None]}]
+    side = frames.shape[-1]
+    inputs = [item for item in session.session.get_inputs() if item.name != "fraction"]
+    strides = [int(stride) for stride in session.metadata["state_strides"].split(",")]
+    states = {
+        item.name: np.zeros((1, item.shape[1], side // stride, side // stride), np.float32)
+        for item, stride in zip(inputs, strides, strict=True)
+    }
+    names = [item.name for item in session.session.get_outputs()]
+    read = []
+    frame = frames[0]
+    for step in range(TOTAL - 1):
+        frame = frames[step] if step < CONTEXT else frame
+        read.append({"fraction": frame[None], **states})
+        answers = dict(zip(names, session.session.run(names, read[-1]), strict=True))
+        states = {name: answers[f"new_{name}"] for name in states}
+        frame = answers["next"][0]
+    return read
+
+
+# Measuring
+
+
+def child(task: str, name: str, folder: Path, into: Path, threads: int) -> Mapping[str, Any]:
+    """Of one side: seconds of each forecast, the process's highest memory; its last forecast lies in `into`."""
+    if task == "prepare":
+        return prepare(name, folder, into)
+    frames = sequence(CASES[name].side, seed=1)
+    if task == "theirs":
+        import torch
+
+        from benchmarks.official import on_the_cpu
+
+        torch.set_num_threads(threads)
+        with on_the_cpu():
+            forecast = by_their_code(name, folder, frames)
+            seconds, answer = timed(forecast)
+    else:
+        seconds, answer = timed(by_the_runtime(into / f"{task}.onnx", frames, threads))
+        assert "torch" not in sys.modules
+    np.save(into / f"{task}.npy", answer)
+    return {"seconds": seconds, "mb": peak_mb()}
+
+
+def timed(forecast: Callable[[], NDArray[np.float32]]) -> tuple[list[float], NDArray[np.float32]]:
+    """Seconds of each forecast after one to warm up, and the answer."""
+    answer = forecast()
+    seconds = []
+    for _ in range(FORECASTS):
+        began = time.perf_counter()
+        answer = forecast()
+        seconds.append(time.perf_counter() - began)
+    return seconds, answer
+
+
+def peak_mb() -> float:
+    """The highest resident memory of this process; of what it was started from nothing is counted."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def in_a_process(task: str, name: str, folder: Path, into: Path, threads: int) -> dict[str, Any]:
+    """`child`, alone in a process."""
+    command = [sys.executable, "-m", "benchmarks.inference", f"--{CASES[name].family}", str(folder), name]
+    command += ["--child", task, "--into", str(into), "--threads", str(threads)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(f"{task} of {name} failed:\n{done.stderr}")
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def measure(name: str, folder: Path, threads: int, pairs: int) -> dict[str, Any]:
+    """All sides of a network, in turns."""
+    with tempfile.TemporaryDirectory() as kept:
+        into = Path(kept)
+        size = in_a_process("prepare", name, folder, into, threads)
+        runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        for _ in range(pairs):
+            for side in SIDES:
+                runs[side].append(in_a_process(side, name, folder, into, threads))
+        answers = {side: np.load(into / f"{side}.npy") for side in SIDES}
+    figures: dict[str, Any] = {"side": CASES[name].side, "family": CASES[name].family, **size}
+    figures["largest value"] = float(np.abs(answers["theirs"]).max())
+    for side in SIDES:
+        fastest = [min(run["seconds"]) for run in runs[side]]
+        figures[side] = {
+            "seconds": statistics.median(fastest),
+            "spread": [min(fastest), max(s for run in runs[side] for s in run["seconds"])],
+            "times": statistics.median(
+                min(theirs["seconds"]) / seconds for theirs, seconds in zip(runs["theirs"], fastest, strict=True)
+            ),
+            "mb": max(run["mb"] for run in runs[side]),
+            "difference": float(np.abs(answers[side] - answers["theirs"]).max()),
+        }
+    return figures
+
+
+def cpu() -> str:
+    """The processor by name."""
+    found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return found[0].partition(":")[2].strip() if found else platform.machine()
+
+
+def page(collected: Mapping[str, Any]) -> str:
+    """The markdown table."""
+    machine = collected["machine"]
+    peak = machine["peak"]
+    header = ["network", "grid", "theirs s", "fp32 s", "int8 s", "fp32 times", "int8 times", "theirs MB", "fp32 MB"]
+    header += ["int8 MB", "of peak: theirs", "fp32", "int8", "fp32 difference", "int8 difference"]
+    rows = []
+    for name, found in collected["networks"].items():
+        sides = [found[side] for side in SIDES]
+        rates = [found["gflop"] / side["seconds"] for side in sides]
+        limits = (peak["fp32"], peak["fp32"], peak["int8"])
+        rows.append(
+            [
+                name,
+                f"{found['side']} x {found['side']}",
+                *(f"{side['seconds']:.2f}" for side in sides),
+                *(f"{side['times']:.2f}" for side in sides[1:]),
+                *(f"{side['mb']:.0f}" for side in sides),
+                *(f"{rate / limit:.0%}" for rate, limit in zip(rates, limits, strict=True)),
+                *(f"{side['difference'] / found['largest value']:.1e}" for side in sides[1:]),
+            ]
+        )
+    told = (
+        f"Measured on {machine['date']}: {machine['processor']}, {machine['threads']} threads, CPU only; PyTorch "
+        f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}. Convolutions alone reach {peak['fp32']:.0f} "
+        f"GFLOP/s in fp32 and {peak['int8']:.0f} in int8 here."
+    )
+    return f"{told}\n\n{table(header, rows)}"
+
+
+def machine_description(threads: int) -> dict[str, Any]:
+    """What was measured on, and how fast its convolutions are."""
+    from importlib.metadata import version
+
+    from benchmarks.peak import convolution_peak
+
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": cpu(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "torch": version("torch"),
+        "onnxruntime": version("onnxruntime"),
+        "peak": {precision: convolution_peak(precision, "cpu", threads) for precision in ("fp32", "int8")},
+    }
+
+
+def main() -> None:
+    """Measure, keep the figures and rewrite the table, or (with --child) do one task and print its figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for family in FAMILIES:
+        parser.add_argument(f"--{family}", type=Path, metavar="DIR", help=f"A checkout of {family}.")
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="Only these; without any, all.")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    folders = {family: getattr(asked, family.replace("-", "_")) for family in FAMILIES}
+    unknown = [name for name in asked.networks if name not in CASES]
+    if unknown:
+        parser.error(f"no network {unknown[0]}; there are {', '.join(CASES)}")
+    if asked.child:
+        (name,) = asked.networks
+        found = child(asked.child, name, folders[CASES[name].family], asked.into, asked.threads)
+        print(json.dumps(found))
+        return
+    wanted = asked.networks or list(CASES)
+    missing = {CASES[name].family for name in wanted} - {family for family, folder in folders.items() if folder}
+    if missing:
+        parser.error(f"these networks want --{' and --'.join(sorted(missing))}")
+    collected: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"networks": {}}
+    collected["machine"] = machine_description(asked.threads)
+    for name in wanted:
+        folder = folders[CASES[name].family].resolve()
+        collected["networks"][name] = measure(name, folder, asked.threads, asked.pairs)
+        print(name, json.dumps(collected["networks"][name]), file=sys.stderr)
+        collected["networks"] = {name: collected["networks"][name] for name in CASES if name in collected["networks"]}
+        FIGURES.write_text(json.dumps(collected, indent=1) + "\n", encoding="utf-8")
+    replace_part("inference", page(collected), PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Where a graph runs, in which precision, and with how much memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final, Literal, get_args, get_type_hints
+
+import numpy as np
+import onnxruntime as ort
+
+from model.core.errors import BadPackage, InputError
+from model.runtime.graph import GraphSession, OneStepSession, WholeSession
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+Variant = Literal["auto", "fp32", "int8", "fp16"]
+
+FASTEST: Final[Mapping[str, tuple[str, ...]]] = {
+    "cuda": ("fp16", "fp32"),
+    "cpu": ("fp32",),
+    "cpu+int8": ("int8", "fp32"),
+}
+"""Variants by speed. `cpu+int8`: processors that multiply 8-bit integers four at a time; on others int8 is slower, and
+sums of products overflow."""
+INT8_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
+
+CUDA: Final = "CUDAExecutionProvider"
+CPU: Final = "CPUExecutionProvider"
+MB: Final = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How packages are run.
+
+    `device`: `auto` takes CUDA where ONNX Runtime brings it, and then never falls back to the CPU. `variant`: `auto`
+    takes the fastest that the device runs and the package has. `threads`: of the CPU; 0: one for each core.
+    `memory_mb`: what states and work space of a forecast may take; above it, more and smaller tiles. `gpu_memory_mb`:
+    cap of what is taken on a GPU; 0: none. `lanes`: tiles that run as one batch; 0: 1 on a CPU, 16 on a GPU.
+    `skip_dry`: only what lies around rain is computed.
+    """
+
+    device: DeviceName = "auto"
+    variant: Variant = "auto"
+    threads: int = 0
+    memory_mb: int = 1024
+    gpu_memory_mb: int = 0
+    lanes: int = 0
+    skip_dry: bool = True
+
+    @classmethod
+    def from_environment(cls) -> EngineOptions:
+        """As the variables `ECHOCAST_DEVICE`, `_VARIANT`, `_THREADS`, `_MEMORY_MB` and `_GPU_MEMORY_MB` say.
+
+        Raises:
+            InputError: one of them has a value that means nothing.
+        """
+        names = ("device", "variant", "threads", "memory_mb", "gpu_memory_mb")
+        given = {name: os.environ[_variable(name)] for name in names if os.environ.get(_variable(name))}
+        return cls(**{name: _parsed(name, text) for name, text in given.items()})  # type: ignore[arg-type]
+
+
+def _variable(name: str) -> str:
+    return f"ECHOCAST_{name.upper()}"
+
+
+def _parsed(name: str, text: str) -> str | int:
+    choices = get_args(get_type_hints(EngineOptions)[name])
+    if choices:
+        if text in choices:
+            return text
+        wanted = f"one of {', '.join(choices)}"
+    else:
+        least = next(int(field.default != 0) for field in fields(EngineOptions) if field.name == name)
+        if text.isdecimal() and int(text) >= least:
+            return int(text)
+        wanted = f"a whole number from {least} on"
+    raise InputError(
+        f"it is {text!r}, not {wanted}", where=_variable(name), mend="Correct the setting, or leave it out"
+    )
+
+
+def fastest_variant(variants: Mapping[str, str], device: str, wanted: Variant = "auto") -> str:
+    """The variant of a package to run on `cpu` or `cuda`; with `wanted`, that one.
+
+    Raises:
+        BadPackage: the package has no such variant.
+    """
+    kind = "cpu+int8" if device == "cpu" and _multiplies_int8() else device
+    order = FASTEST[kind] if wanted == "auto" else (wanted,)
+    for name in order:
+        if name in variants:
+            return name
+    has = ", ".join(variants) or "none"
+    raise BadPackage(
+        f"no variant {' or '.join(order)}, it has {has}",
+        where="package",
+        mend="Export it again, or choose another variant",
+    )
+
+
+def _multiplies_int8() -> bool:
+    """Whether this processor has instructions for products of 8-bit integers."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+            name, _, flags = line.partition(":")
+            if name.strip() in ("flags", "Features"):
+                return not INT8_FLAGS.isdisjoint(flags.split())
+    except OSError:
+        pass
+    return platform.machine() in ("arm64", "aarch64")
+
+
+def wanted_device(options: EngineOptions) -> str:
+    """`cpu` or `cuda`: where a graph is to run.
+
+    Raises:
+        InputError: CUDA is asked for, and this ONNX Runtime has none.
+    """
+    available = CUDA in ort.get_available_providers()
+    if options.device == "cuda" and not available:
+        raise InputError(
+            "CUDA is asked for, and the ONNX Runtime that is installed runs on the CPU alone",
+            where=_variable("device"),
+            mend="Install the extra gpu in place of cpu: pip install 'echocast[gpu]'",
+        )
+    return "cuda" if available and options.device != "cpu" else "cpu"
+
+
+def open_session(
+    path: Path, *, options: EngineOptions | None = None, threads: int | None = None
+) -> OneStepSession | WholeSession:
+    """The graph of a file, as its metadata say it is to be run. `threads` comes before those of `options`.
+
+    Raises:
+        BadPackage: ONNX Runtime cannot load it, or it is too large for the device.
+        InputError: the device that is asked for is not there.
+    """
+    options = options or EngineOptions.from_environment()
+    device = wanted_device(options)
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = threads or options.threads
+    providers: list[str | tuple[str, dict[str, str]]] = [CPU]
+    if device == "cuda":
+        cap = {"gpu_mem_limit": str(options.gpu_memory_mb * MB)} if options.gpu_memory_mb else {}
+        providers.insert(0, (CUDA, {"arena_extend_strategy": "kSameAsRequested", **cap}))
+    weights = _size_mb(path)
+    _check_room(weights, path, device, options)
+    try:
+        session = ort.InferenceSession(path, settings, providers=providers)
+    except Exception as error:  # onnxruntime raises its own, undocumented types
+        reason = str(error).splitlines()[0]
+        raise BadPackage(
+            f"ONNX Runtime cannot load the graph ({reason})",
+            where=str(path),
+            mend="Export the package again",
+        ) from None
+    if device == "cuda" and session.get_providers()[0] != CUDA:
+        raise InputError(
+            "ONNX Runtime brings CUDA and cannot use it: the graph would run on the CPU",
+            where=_variable("device"),
+            mend="See that driver, CUDA and cuDNN are those that onnxruntime-gpu wants, or set ECHOCAST_DEVICE=cpu",
+        )
+    kind = session.get_modelmeta().custom_metadata_map.get("kind", "one-step")
+    graph = WholeSession(session) if kind == "whole" else OneStepSession(session)
+    _check_room(weights + graph.smallest_bytes / MB, path, device, options)
+    return graph
+
+
+def _size_mb(path: Path) -> float:
+    """Of the weights, and of their copy in the order that the device reads; what cannot be read takes none."""
+    return 2 * path.stat().st_size / MB if path.is_file() else 0.0
+
+
+def _check_room(needed_mb: float, path: Path, device: str, options: EngineOptions) -> None:
+    """Raise BadPackage where a model takes more memory than there is."""
+    has = (options.gpu_memory_mb or gpu_memory_mb()) if device == "cuda" else options.memory_mb
+    if has and needed_mb > has:
+        there = "the GPU has" if device == "cuda" else "a forecast may take"
+        limit = _variable("gpu_memory_mb" if device == "cuda" else "memory_mb")
+        raise BadPackage(
+            f"the model takes {np.ceil(needed_mb):.0f} MB at least, {there} {has} MB",
+            where=str(path),
+            mend=f"Run it on a larger device, or raise {limit}",
+        )
+
+
+def gpu_memory_mb() -> int:
+    """Memory (MB) of the first GPU that this process sees; 0 where nothing tells."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0] or "0"
+    command = ["nvidia-smi", f"--id={first}", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return int(told.split()[0])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 0
+
+
+def device_of(session: GraphSession) -> str:
+    """`CPU` or `CUDA`, for people."""
+    return session.device.upper()
