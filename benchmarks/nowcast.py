@@ -171,7 +171,9 @@ def main() -> None:
         files=named_files(asked.event),
         packages=asked.packages,
     )
-    print(json.dumps(results.keep("nowcast", measure(plan))["nowcast"], indent=1))
+    others = results.Others()
+    figures = measure(plan)
+    print(json.dumps(results.keep("nowcast", {"others_cores": others.cores(), **figures})["nowcast"], indent=1))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +32,40 @@ class Row:
     def met(self) -> str:
         """yes, no, or nothing where it was not measured."""
         return "" if self.reached is None else "yes" if self.reached >= 1 else "no"
+
+
+class Others:
+    """What other processes take of the processor from now on: a figure measured beside them is worth less."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._busy, self._ours = _busy_seconds(), _our_seconds()
+
+    def cores(self) -> float | None:
+        """How many cores they kept busy since, on average; None where the system does not tell. Ours are this process
+        and its children that ended."""
+        now = _busy_seconds()
+        if now is None or self._busy is None:
+            return None
+        theirs = now - self._busy - (_our_seconds() - self._ours)
+        return round(max(0.0, theirs) / self.seconds(), 2)
+
+    def seconds(self) -> float:
+        """That have gone by."""
+        return time.perf_counter() - self._began
+
+
+def _busy_seconds() -> float | None:
+    """Of all cores, since the system started: user, nice, system, interrupts, stolen."""
+    try:
+        fields = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]]
+    except (OSError, ValueError, IndexError):
+        return None
+    return sum(fields[:3] + fields[5:8]) / os.sysconf("SC_CLK_TCK")
+
+
+def _our_seconds() -> float:
+    return sum(os.times()[:4])
 
 
 def keep(name: str, figures: Mapping[str, Any], path: Path = FIGURES) -> dict[str, Any]:
@@ -62,7 +98,9 @@ def measured_on(part: Mapping[str, Any]) -> str:
     """Date and machine of a part, as a sentence."""
     machine = part["machine"]
     libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
-    return f"Measured on {machine['date']}: {told(machine)}; Python {machine['python']}, {libraries}."
+    others = part.get("others_cores")
+    beside = "" if others is None else f" Meanwhile other processes kept {others:g} cores busy."
+    return f"Measured on {machine['date']}: {told(machine)}; Python {machine['python']}, {libraries}.{beside}"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

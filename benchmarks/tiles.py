@@ -130,7 +130,9 @@ def main() -> None:
     parser.add_argument("--variant", default="auto")
     asked = parser.parse_args()
     plan = Plan(files=tuple(asked.files), steps=asked.steps, threads=asked.threads, variant=asked.variant)
-    print(json.dumps(results.keep("tiles", measure(plan))["tiles"], indent=1))
+    others = results.Others()
+    figures = measure(plan)
+    print(json.dumps(results.keep("tiles", {"others_cores": others.cores(), **figures})["tiles"], indent=1))
 
 
 if __name__ == "__main__":

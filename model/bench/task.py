@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from model.core.catalog import ModelInfo, catalog_with
-from model.core.forecast import Forecast, write_netcdf
+from model.core.forecast import Forecast, ForecastWriter, write_netcdf
 from model.core.manifest import LayerProfile
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
@@ -20,7 +20,8 @@ PYSTEPS: Final = "pysteps"
 """The model that is pysteps' Lucas-Kanade motion and semi-Lagrangian extrapolation."""
 PYSTEPS_FRAMES: Final = 3
 
-Nowcast = Callable[[FrameSequence, int], Forecast]
+Nowcast = Callable[[FrameSequence, int, Path], None]
+"""Makes a nowcast from frames, so many steps ahead, and writes it to a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def prepare(task: Task) -> Ready:
         nowcast, variant = _by_echocast(info, task.variant)
 
     def run(out: Path) -> None:
-        write_netcdf(nowcast(read(paths) if held is None else held, task.steps), out)
+        nowcast(read(paths) if held is None else held, task.steps, out)
 
     return Ready(
         run=run,
@@ -107,24 +108,35 @@ def _by_echocast(info: ModelInfo, variant: str) -> tuple[Nowcast, str]:
     """A nowcast with one of our models, loaded beforehand as a worker does; and which variant runs."""
     from model.runtime.device import EngineOptions
     from model.runtime.load import load_predictor
-    from model.runtime.together import nowcast
+    from model.runtime.together import Request, Together
 
     predictor = load_predictor(info, options=replace(EngineOptions.from_environment(), variant=variant))  # type: ignore[arg-type]
-    return lambda sequence, steps: nowcast(sequence, predictor, steps), predictor.variant
+
+    def nowcast(frames: FrameSequence, steps: int, out: Path) -> None:
+        together = Together([Request(sequence=frames, steps=steps)], predictor)
+        with ForecastWriter(out, together.header(0)) as writer:
+            for answer in together:
+                if answer.error is not None:
+                    raise answer.error
+                if answer.frame is not None:
+                    writer.append(answer.frame)
+
+    return nowcast, predictor.variant
 
 
-def _by_pysteps(frames: FrameSequence, steps: int) -> Forecast:
+def _by_pysteps(frames: FrameSequence, steps: int, out: Path) -> None:
     """pysteps' forecast, in our file, so that both write the same."""
     from model.verify.pysteps_child import extrapolate
 
     newest = frames.last(PYSTEPS_FRAMES)
-    return Forecast(
+    forecast = Forecast(
         rain_rate=extrapolate(newest.rain_rate, steps),
         reference_time=frames.reference_time,
         lead_minutes=frames.time_step_minutes() * np.arange(1, steps + 1, dtype=np.float64),
         grid=frames.grid,
         attributes={"model": PYSTEPS},
     )
+    write_netcdf(forecast, out)
 
 
 def operations(info: ModelInfo, shape: tuple[int, int], steps: int) -> float:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,6 +16,7 @@ from benchmarks import results
 from benchmarks.aims import aims, markdown
 from benchmarks.page import part_of
 from benchmarks.results import Row
+from model.bench.machine import describe
 
 NETWORK = {
     "gflop": 100.0,
@@ -91,6 +96,21 @@ def test_the_page_is_rewritten_between_its_markers_and_pictures_show_something(t
     for name in ("aims", "roofline"):
         with Image.open(page.parent / "images" / f"performance-{name}.png") as picture:
             assert len(picture.convert("L").getcolors()) > 10
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
+def test_other_processes_are_told_apart_from_ours():
+    others = results.Others()
+    busy = [sys.executable, "-c", "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"]
+    subprocess.run(busy, check=True)
+    taken = others.cores() * others.seconds()
+    stranger = subprocess.Popen(busy)
+    while (state := Path(f"/proc/{stranger.pid}/stat").read_text().rpartition(") ")[2][0]) != "Z":
+        assert state in "RSD"
+        time.sleep(0.02)
+    assert others.cores() * others.seconds() > taken + 0.3  # it ended, and nobody has asked how
+    stranger.wait()
+    assert "other processes kept 1.5 cores busy" in results.measured_on({"machine": describe(), "others_cores": 1.5})
 
 
 def test_every_part_has_its_place_on_the_page(project):

@@ -60,7 +60,8 @@ def test_what_is_of_no_stage_counts_as_other():
 
 
 def test_what_a_stage_calls_is_part_of_it():
-    from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
+    from model.runtime.advection import advect, trajectories
+    from model.runtime.motion import estimate_motion, to_newest
 
     rain = synthesise(frames=3, shape=(32, 32), step_minutes=5.0, seed=1).rain_rate
     motion = estimate_motion(rain)
