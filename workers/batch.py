@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from model.core.errors import DeviceLost
@@ -20,6 +20,7 @@ from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
+    from model.runtime.together import Together
 
 OUT_OF_TIME: Final = 0.9
 """A nowcast of several has failed where it used this part of the time limit by itself."""
@@ -52,7 +53,7 @@ def run(job_id: str, context: Context) -> None:
             with time_limit_interrupts():
                 _gather(batch, stack, context)
                 for predictor, alike in _alike(batch):
-                    _forecast(predictor, alike)
+                    _forecast(predictor, alike, context)
         except Interrupted:
             _out_of_time(batch, settings.job_time_limit_seconds)
         except DeviceLost:
@@ -103,10 +104,10 @@ def _alike(batch: Sequence[Nowcast]) -> Iterator[tuple[Predictor, list[Nowcast]]
         yield alike[0].predictor, alike
 
 
-def _forecast(predictor: Predictor, alike: Sequence[Nowcast]) -> None:
+def _forecast(predictor: Predictor, alike: Sequence[Nowcast], context: Context) -> None:
     """Run them as one batch. Where that fails as a whole, each by itself: the one to blame fails alone."""
     try:
-        _run_together(predictor, alike)
+        _run_together(predictor, alike, context)
     except DeviceLost:
         raise
     except Exception as error:
@@ -118,15 +119,19 @@ def _forecast(predictor: Predictor, alike: Sequence[Nowcast]) -> None:
                 if len(alike) == 1:
                     raise
                 nowcast.forget()
-                _run_together(predictor, [nowcast])
+                _run_together(predictor, [nowcast], context)
 
 
-def _run_together(predictor: Predictor, alike: Sequence[Nowcast]) -> None:
+def _run_together(predictor: Predictor, alike: Sequence[Nowcast], context: Context) -> None:
     from model.runtime.together import Request, Together
+    from workers.tiles import OfferedTiles
 
-    together = Together(
-        [Request(sequence=each.sequence, steps=each.job.steps, note=each.note) for each in alike], predictor
-    )
+    requests = [Request(sequence=each.sequence, steps=each.job.steps, note=each.note) for each in alike]
+    with closing(OfferedTiles(alike[0].job, predictor, context)) as offered:
+        _take_answers(Together(requests, predictor, offered if len(alike) == 1 else None), alike)
+
+
+def _take_answers(together: Together, alike: Sequence[Nowcast]) -> None:
     running = dict(enumerate(alike))
     answers = iter(together)
     while running:

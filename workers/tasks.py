@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from model.core.errors import DeviceLost
-from service.jobs.queue import RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from service.jobs.queue import MAKE_TILE, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
 from workers.context import process_context
 from workers.lifecycle import leave
 
@@ -21,6 +21,18 @@ def run_nowcast(job_id: str) -> None:
 
     try:
         run(job_id, process_context())
+    except DeviceLost as error:
+        log.error("the device does not answer any more: %s", error)
+        leave()
+
+
+@shared_task(name=MAKE_TILE)
+def make_tile(job_id: str, attempt: int, lane: str, reference: str, variant: str) -> None:
+    """Make a tile of a nowcast that another worker runs."""
+    from workers.tiles import make
+
+    try:
+        make(job_id, attempt, lane, reference, variant, process_context())
     except DeviceLost as error:
         log.error("the device does not answer any more: %s", error)
         leave()

@@ -47,9 +47,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
 
     class Counted(together.Together):
-        def __init__(self, requests: Any, predictor: Any) -> None:
+        def __init__(self, requests: Any, predictor: Any, elsewhere: Any) -> None:
             sizes.append(len(requests))
-            super().__init__(requests, predictor)
+            super().__init__(requests, predictor, elsewhere)
 
     monkeypatch.setattr(together, "Together", Counted)
     return sizes
