@@ -7,6 +7,7 @@ started is interpolated: motion is smooth.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 
 from model.core.units import FloatArray
 
-LATTICE_PX = 8
-"""Every how many pixels a parcel is followed."""
+LATTICE_PX = 4
+"""Every how many pixels a parcel is followed. On the rain of the training events, an hour ahead, the others are then
+0.03 px off at most in the mean, and 0.24 px where motion changes most."""
 TILE_PX = (128, 256)
 """Fields are advected in tiles of this many rows and columns, whole cells of the lattice: what is dry costs nothing,
 and temporaries stay small."""
@@ -113,9 +115,9 @@ def sample(field: NDArray[Number], position: FloatArray, border: int = cv2.BORDE
 class _Blocks(NamedTuple):
     """What the blocks of a field hold [row, column]: any pixel with rain, or not known; any not known; any known."""
 
-    busy: NDArray[np.uint8]
-    gaps: NDArray[np.uint8]
-    known: NDArray[np.uint8]
+    busy: NDArray[np.bool_]
+    gaps: NDArray[np.bool_]
+    known: NDArray[np.bool_]
 
     @classmethod
     def of(cls, field: FloatArray) -> _Blocks:
@@ -134,40 +136,42 @@ class _Blocks(NamedTuple):
         return busy, gaps, known
 
 
-def _any(pixels: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    rows, columns = (np.arange(0, size, BLOCK_PX) for size in pixels.shape)
-    # Bytes, for NumPy takes several of them at once.
-    return np.bitwise_or.reduceat(np.bitwise_or.reduceat(pixels.view(np.uint8), rows, axis=0), columns, axis=1)
+def _any(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    ny, nx = pixels.shape
+    rows = [np.logical_or.reduce(pixels[top : top + BLOCK_PX], axis=0) for top in range(0, ny, BLOCK_PX)]
+    return np.logical_or.reduceat(np.stack(rows), np.arange(0, nx, BLOCK_PX), axis=1)
 
 
 def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved: FloatArray) -> None:
     """Fill `moved` [y, x] with `field`, a tile of which starts at positions between `lattice`."""
-    left, top = np.floor(lattice.min(axis=(0, 1))).astype(int)
-    right, bottom = np.floor(lattice.max(axis=(0, 1))).astype(int) + 2
-    box = Box(int(top), int(bottom), int(left), int(right))
+    # One axis after the other, for NumPy is slow over both at once.
+    (left, top), (right, bottom) = lattice.min(axis=0).min(axis=0), lattice.max(axis=0).max(axis=0)
+    box = Box(math.floor(top), math.floor(bottom) + 2, math.floor(left), math.floor(right) + 2)
     source = box.within(field.shape)
     busy, gaps, known = blocks.within(source)
     if not known:
         moved.fill(np.nan)
         return
     inside = source == box
-    if inside and not busy:
+    if not busy:
         moved.fill(0)
-        return
+        if inside:
+            return
     position = _between(lattice - np.array([source.left, source.top], np.float32), moved.shape)
     values = field[source.slices]
-    # Beyond the domain's edge, and where nothing is known, no value counts: between those that do they are as they are.
-    if gaps:
-        holds = np.isfinite(values)
-        weight = sample(holds.astype(np.float32), position)
-        moved[:] = sample(np.where(holds, values, np.float32(0)), position)
-        np.divide(moved, weight, out=moved, where=weight >= 0.5)
-        np.copyto(moved, np.float32(np.nan), where=weight < 0.5)
+    if busy:
+        moved[:] = sample(values, position, cv2.BORDER_REPLICATE)
+    if inside and not gaps:
         return
-    moved[:] = sample(values, position, cv2.BORDER_REPLICATE)
-    if not inside:
-        weight = sample(np.full(values.shape, 255, np.uint8), position)
-        np.copyto(moved, np.float32(np.nan), where=weight < 128)
+    holds = np.isfinite(values)
+    most = sample(holds.view(np.uint8) * np.uint8(255), position) >= 128
+    np.copyto(moved, np.float32(np.nan), where=~most)
+    # No data among the four pixels makes no data; where the others weigh more, they are the value.
+    if gaps and (mend := most & np.isnan(moved)).any():
+        at = np.nonzero(mend)
+        filled = np.where(holds, values, np.float32(0)), holds.astype(np.float32)
+        value, weight = (sample(part, position[at][None]) for part in filled)
+        moved[at] = (value / weight)[0]
 
 
 def _between(lattice: FloatArray, shape: tuple[int, int]) -> FloatArray:
