@@ -20,10 +20,13 @@ from onnx import NodeProto, TensorShapeProto, helper, numpy_helper, shape_infere
 
 
 class Graph:
-    """The nodes of a model by what they make, and its constants by name; what it does not change stays as it is."""
+    """The nodes of a model by what they make, and its constants by name; what it does not change stays as it is.
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
+    `prefix`: of the names of what is new.
+    """
+
+    def __init__(self, model: onnx.ModelProto, prefix: str = "lean") -> None:
+        self.model, self.prefix = model, prefix
         self.nodes: list[NodeProto] = list(model.graph.node)
         self.constants: dict[str, NDArray[np.generic]] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
@@ -53,7 +56,7 @@ class Graph:
     def constant(self, value: NDArray[np.generic]) -> str:
         """The name of a new constant."""
         self.count += 1
-        name = f"lean_{self.count}"
+        name = f"{self.prefix}_{self.count}"
         self.constants[name] = value
         return name
 
@@ -61,7 +64,7 @@ class Graph:
         """Put a new node before one; the name of what it makes."""
         if not output:
             self.count += 1
-            output = f"lean_{self.count}"
+            output = f"{self.prefix}_{self.count}"
         made = helper.make_node(kind, list(inputs), [output], **attributes)  # type: ignore[arg-type]
         self.nodes.insert(next(at for at, other in enumerate(self.nodes) if other is node), made)
         return output
