@@ -305,9 +305,8 @@ class _Run:
 
     def _mended(self, batch: _Batch, error: Exception) -> tuple[list[Told], list[_Batch]]:
         """What is told of an error of a batch, and the batches that go on in its place, from the beginning."""
-        text = str(error).lower()
-        no_memory = isinstance(error, MemoryError) or any(sign in text for sign in NO_MEMORY)
-        if not no_memory and any(sign in text for sign in NO_DEVICE):
+        no_memory = is_no_memory(error)
+        if is_device_lost(error):
             raise DeviceLost(str(error).splitlines()[0]) from None
         self.engine.session.release()
         lanes = batch.lanes
@@ -368,6 +367,16 @@ class _Split(Exception):
     def __init__(self, batches: Sequence[_Batch]) -> None:
         super().__init__()
         self.batches = batches
+
+
+def is_no_memory(error: Exception) -> bool:
+    """Whether what ONNX Runtime raised tells that the device has no memory left."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
+
+
+def is_device_lost(error: Exception) -> bool:
+    """Whether what ONNX Runtime raised tells that the device does not answer any more."""
+    return not is_no_memory(error) and any(sign in str(error).lower() for sign in NO_DEVICE)
 
 
 def _parts(lanes: Sequence[_Lane], size: int) -> Iterator[Sequence[_Lane]]:

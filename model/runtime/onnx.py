@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.catalog import ModelInfo
-from model.core.errors import BadPackage, InputError
+from model.core.errors import BadPackage, DeviceLost, InputError
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.runtime.device import EngineOptions, device_of, fastest_variant, open_session, wanted_device
-from model.runtime.engine import Elsewhere, Engine, Told, Work
+from model.runtime.engine import Elsewhere, Engine, Told, Work, is_device_lost
 from model.runtime.fields import fields_for
 from model.runtime.graph import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
 from model.runtime.motion import advect, estimate_motion, trajectories, warped_to_newest
@@ -91,6 +91,7 @@ class OnnxPredictor:
 
         Raises:
             BadPackage: the graph cannot run.
+            DeviceLost: the device does not answer.
         """
         ny, nx = self.session.grid or (WARM_UP_SIDE,) * 2
         ny, nx = (side + -side % self.manifest.stride for side in (ny, nx))
@@ -106,6 +107,8 @@ class OnnxPredictor:
             list(self.session.run(observed, leads))
         except Exception as error:  # onnxruntime raises its own, undocumented types
             reason = str(error).splitlines()[0]
+            if is_device_lost(error):
+                raise DeviceLost(reason) from None
             raise BadPackage(
                 f"its graph cannot run ({reason})", where=self.info.reference, mend="Export the package again"
             ) from None

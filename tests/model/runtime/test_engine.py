@@ -12,6 +12,7 @@ from model.core.errors import BadPackage, DeviceLost, InputError
 from model.runtime.device import EngineOptions, fastest_variant, open_session
 from model.runtime.engine import Engine, Work
 from model.runtime.graph import Observed, OneStepSession
+from model.runtime.onnx import OnnxPredictor
 
 LEADS = 3
 
@@ -157,6 +158,8 @@ def test_a_device_that_is_gone_ends_all(session, monkeypatch):
     monkeypatch.setattr(OneStepSession, "_step", gone)
     with pytest.raises(DeviceLost, match="719"):
         list(Engine(session, side=1024, lanes=2).run([work(), work(seed=1)]))
+    with pytest.raises(DeviceLost, match="719"):
+        OnnxPredictor(Catalog().find("rain-ms-predrnn"), options=EngineOptions(threads=1)).warm_up()
 
 
 OUT_OF_MEMORY = """
