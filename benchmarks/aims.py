@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ INFERENCE = Path(__file__).with_name("inference.json")
 """What `benchmarks.inference` measured last."""
 FASTER, FASTER_IN_FP32, SHARE_OF_MEMORY, ALL_FASTER = 4.0, 1.3, 0.5, 2.0
 NETWORK = "ms-predrnn"
+DISTURBING = 0.1
+"""Cores that other processes keep busy."""
 
 
 class Dated(NamedTuple):
@@ -34,8 +37,16 @@ def aims(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[Dated]:
             rows += [Dated(row) for row in never]
         else:
             machine = part["machine"]
-            rows += [Dated(row, machine["date"], told(machine)) for row in results.rows_of(part)]
+            rows += [Dated(_disturbed(row, part), machine["date"], told(machine)) for row in results.rows_of(part)]
     return rows
+
+
+def _disturbed(row: Row, part: Mapping[str, Any]) -> Row:
+    """The row, with what other processes took of the machine where it was enough to count."""
+    others = part.get("others_cores") or 0.0
+    if others < DISTURBING:
+        return row
+    return replace(row, measured=f"{row.measured} (other processes kept {others:g} cores busy: measure again)")
 
 
 def _networks(path: Path) -> list[Dated]:

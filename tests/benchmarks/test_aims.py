@@ -110,6 +110,10 @@ def test_other_processes_are_told_apart_from_ours():
         time.sleep(0.02)
     assert others.cores() * others.seconds() > taken + 0.3  # it ended, and nobody has asked how
     stranger.wait()
+    parts = {"tiles": {"machine": describe(), "others_cores": 1.5, "rows": results.as_json([row("continent")])}}
+    assert aims(parts)[-1].row.measured.endswith("other processes kept 1.5 cores busy: measure again)")
+    parts["tiles"]["others_cores"] = 0.02
+    assert aims(parts)[-1].row.measured == "1.2 x"
     assert "other processes kept 1.5 cores busy" in results.measured_on({"machine": describe(), "others_cores": 1.5})
 
 
