@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import results
+from benchmarks.inference import CASES
 from benchmarks.results import NOT_MEASURED, Row
 from model.bench.machine import told
 
@@ -86,14 +87,16 @@ def _of_one(network: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_all(networks: Mapping[str, Any]) -> dict[str, Any]:
+    """Reached only where every network was measured; missed as soon as one is below."""
     times = {name: float(network[_best(network)]["times"]) for name, network in networks.items()}
     slowest = sorted(times, key=lambda name: times[name])
     below = [f"{name} {times[name]:.2f} x" for name in slowest if times[name] < ALL_FASTER]
     told_below = f"; below 2 x: {', '.join(below)}" if below else ""
+    counts = below or set(times) >= set(CASES)
     return {
-        "measured": f"{len(times)} networks, {times[slowest[0]]:.2f} x ({slowest[0]}) to {times[slowest[-1]]:.2f} x "
-        f"({slowest[-1]}){told_below}",
-        "reached": times[slowest[0]] / ALL_FASTER,
+        "measured": f"{len(times)} of {len(CASES)} networks measured, {times[slowest[0]]:.2f} x ({slowest[0]}) to "
+        f"{times[slowest[-1]]:.2f} x ({slowest[-1]}){told_below}",
+        "reached": times[slowest[0]] / ALL_FASTER if counts else None,
     }
 
 
@@ -131,7 +134,7 @@ def markdown(rows: Sequence[Dated]) -> str:
         for dated in rows
     ]
     lines = [f"{number}. {machine}" for number, machine in enumerate(machines, start=1)]
-    return "\n\n".join([results.markdown(header, cells), "Machines:\n\n" + "\n".join(lines)])
+    return "\n\n".join([results.markdown(header, cells, text=len(header)), "Machines:\n\n" + "\n".join(lines)])
 
 
 def machines_of(rows: Sequence[Dated]) -> list[str]:
