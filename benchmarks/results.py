@@ -103,6 +103,6 @@ def measured_on(part: Mapping[str, Any]) -> str:
     return f"Measured on {machine['date']}: {told(machine)}; Python {machine['python']}, {libraries}.{beside}"
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose cells are text, or a dash where there is none."""
-    return table(header, [[cell or "-" for cell in row] for row in rows])
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1) -> str:
+    """A table with a dash where a cell is empty; the first columns, as many as `text`, are text."""
+    return table(header, [[cell or "-" for cell in row] for row in rows], text=text)

@@ -14,6 +14,7 @@ from PIL import Image
 from benchmarks import __main__ as bench
 from benchmarks import results
 from benchmarks.aims import aims, markdown
+from benchmarks.inference import CASES
 from benchmarks.page import part_of
 from benchmarks.results import Row
 from model.bench.machine import describe
@@ -54,6 +55,8 @@ def test_the_slowest_network_decides_and_those_below_the_aim_are_named(inference
     assert one.met == "yes"
     assert every.met == "no"
     assert every.measured.endswith("below 2 x: mim 1.50 x")
+    some, every = (aims({}, inference(**dict.fromkeys(names, NETWORK)))[1].row for names in (["mim"], CASES))
+    assert (some.met, every.met) == ("", "yes")
     bad = {**NETWORK, "int8": {**NETWORK["int8"], "mb": 300.0}}
     assert aims({}, inference(**{"ms-predrnn": bad}))[0].row.met == "no"  # more than half the memory
 
@@ -110,6 +113,10 @@ def test_other_processes_are_told_apart_from_ours():
         time.sleep(0.02)
     assert others.cores() * others.seconds() > taken + 0.3  # it ended, and nobody has asked how
     stranger.wait()
+    parts = {"tiles": {"machine": describe(), "others_cores": 1.5, "rows": results.as_json([row("continent")])}}
+    assert aims(parts)[-1].row.measured.endswith("other processes kept 1.5 cores busy: measure again)")
+    parts["tiles"]["others_cores"] = 0.02
+    assert aims(parts)[-1].row.measured == "1.2 x"
     assert "other processes kept 1.5 cores busy" in results.measured_on({"machine": describe(), "others_cores": 1.5})
 
 
