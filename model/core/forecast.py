@@ -180,7 +180,7 @@ class _Packer:
         unknown = np.isnan(scaled)
         if unknown.all():
             return None
-        scaled[unknown] = PACKED_FILL
+        np.copyto(scaled, np.float32(PACKED_FILL), where=unknown)
         above = int(np.count_nonzero(rain_rate_mm_h > PACKED_CEILING_MM_H))
         if above:
             self.clipped += above

@@ -21,9 +21,9 @@ from model.core.units import FloatArray
 LATTICE_PX = 4
 """Every how many pixels a parcel is followed. On the rain of the training events, an hour ahead, the others are then
 0.03 px off at most in the mean, and 0.24 px where motion changes most."""
-TILE_PX = (128, 256)
+TILE_PX = (124, 256)
 """Fields are advected in tiles of this many rows and columns, whole cells of the lattice: what is dry costs nothing,
-and temporaries stay small."""
+and temporaries stay small. OpenCV takes no row of 32767 positions or more: a tile has fewer."""
 BLOCK_PX = 32
 """What a field holds is looked up by blocks of this side."""
 
@@ -113,27 +113,27 @@ def sample(field: NDArray[Number], position: FloatArray, border: int = cv2.BORDE
 
 
 class _Blocks(NamedTuple):
-    """What the blocks of a field hold [row, column]: any pixel with rain, or not known; any not known; any known."""
+    """What the blocks of a field hold [row, column]: any pixel with rain, any that is not known, any that is."""
 
-    busy: NDArray[np.bool_]
+    wet: NDArray[np.bool_]
     gaps: NDArray[np.bool_]
     known: NDArray[np.bool_]
 
     @classmethod
     def of(cls, field: FloatArray) -> _Blocks:
         known = np.isfinite(field)
-        busy = _any(field != 0)
         if known.all():
-            return cls(busy, np.zeros_like(busy), np.ones_like(busy))
-        return cls(busy, _any(~known), _any(known))
+            wet = _any(field != 0)
+            return cls(wet, np.zeros_like(wet), np.ones_like(wet))
+        return cls(_any((field != 0) & known), _any(~known), _any(known))
 
     def within(self, box: Box) -> tuple[bool, bool, bool]:
-        """Whether any pixel of the blocks that `box` touches is busy, a gap, known."""
+        """Whether any pixel of the blocks that `box` touches is wet, a gap, known."""
         here = tuple(
             slice(low // BLOCK_PX, -(-high // BLOCK_PX)) for low, high in ((box.top, box.bottom), (box.left, box.right))
         )
-        busy, gaps, known = (bool(blocks[here].any()) for blocks in self)
-        return busy, gaps, known
+        wet, gaps, known = (bool(blocks[here].any()) for blocks in self)
+        return wet, gaps, known
 
 
 def _any(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -148,26 +148,26 @@ def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved:
     (left, top), (right, bottom) = lattice.min(axis=0).min(axis=0), lattice.max(axis=0).max(axis=0)
     box = Box(math.floor(top), math.floor(bottom) + 2, math.floor(left), math.floor(right) + 2)
     source = box.within(field.shape)
-    busy, gaps, known = blocks.within(source)
+    wet, gaps, known = blocks.within(source)
     if not known:
         moved.fill(np.nan)
         return
-    inside = source == box
-    if not busy:
+    complete = source == box and not gaps
+    if not wet:
         moved.fill(0)
-        if inside:
+        if complete:
             return
     position = _between(lattice - np.array([source.left, source.top], np.float32), moved.shape)
     values = field[source.slices]
-    if busy:
+    if wet:
         moved[:] = sample(values, position, cv2.BORDER_REPLICATE)
-    if inside and not gaps:
+    if complete:
         return
     holds = np.isfinite(values)
     most = sample(holds.view(np.uint8) * np.uint8(255), position) >= 128
     np.copyto(moved, np.float32(np.nan), where=~most)
     # No data among the four pixels makes no data; where the others weigh more, they are the value.
-    if gaps and (mend := most & np.isnan(moved)).any():
+    if wet and gaps and (mend := most & np.isnan(moved)).any():
         at = np.nonzero(mend)
         filled = np.where(holds, values, np.float32(0)), holds.astype(np.float32)
         value, weight = (sample(part, position[at][None]) for part in filled)

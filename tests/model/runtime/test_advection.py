@@ -43,7 +43,7 @@ def bilinear(field, position):
     return total, weights
 
 
-@pytest.mark.parametrize("gaps", ["none", "disc", "specks", "all"])
+@pytest.mark.parametrize("gaps", ["none", "disc", "specks", "every other", "all"])
 @pytest.mark.parametrize("dry", [False, True])
 def test_every_pixel_is_what_the_definition_says(rain, motion, gaps, dry):
     if dry:
@@ -52,6 +52,7 @@ def test_every_pixel_is_what_the_definition_says(rain, motion, gaps, dry):
     unknown = {
         "none": np.zeros(SHAPE, bool),
         "disc": (rows - 150) ** 2 + (columns - 200) ** 2 > 130**2,
+        "every other": (rows + columns) % 2 == 0,
         "specks": np.random.default_rng(4).random(SHAPE) < 0.3,
         "all": np.ones(SHAPE, bool),
     }[gaps]
