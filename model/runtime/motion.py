@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray, hko7_fraction
-from model.runtime.advection import advect, sample, trajectories
+from model.runtime.advection import Number, advect, sample, trajectories
 
 __all__ = ["advect", "estimate_motion", "to_newest", "trajectories"]
 
@@ -39,7 +39,6 @@ BACKGROUND_WEIGHT = 1e-4
 WET_MARGIN_PX = 32
 """On the flow grid: flow is computed no farther than this from any rain."""
 
-Number = TypeVar("Number", np.float32, np.uint8)
 Flow = tuple[FloatArray, FloatArray]
 """Displacement (dx, dy) [y, x, 2] on the flow grid, and how much rain [y, x] tells of it."""
 
