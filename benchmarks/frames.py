@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 from pyproj import Transformer
@@ -22,25 +23,45 @@ GAIN, OFFSET, UNDETECT, NODATA = 0.5, -32.0, 0, 255
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A kind of weather, and the seed of its storms."""
+    """A kind of weather, and the seed of its storms. `share`: only the wettest disc rains, of so much of the area."""
 
     weather: Weather
     seed: int
-    title: str
+    share: float = 1.0
 
 
 DAYS: Mapping[str, Day] = {
-    "rain": Day(weather=frontal(), seed=1, title="rainy day: a front with showers"),
-    "wide rain": Day(weather=stratiform(), seed=1, title="wide, even rain"),
-    "dry": Day(weather=replace(convective(), cells_per_hour_per_10000_km2=0.5), seed=2, title="dry day: few showers"),
+    "rain": Day(weather=frontal(), seed=1),
+    "wide rain": Day(weather=stratiform(), seed=1),
+    "dry, showers": Day(weather=replace(convective(), cells_per_hour_per_10000_km2=0.5), seed=2),
+    "dry, one area": Day(weather=frontal(), seed=1, share=0.03),
 }
+"""A front with showers; wide, even rain; a few showers all over; and one small piece of the front."""
 
 
 def write_day(day: Day, folder: Path, *, frames: int, shape: tuple[int, int]) -> list[Path]:
     """The day's frames [y, x] as files, the newest last."""
     rain = synthesise(frames=frames, shape=shape, step_minutes=STEP_MINUTES, seed=day.seed, weather=day.weather)
+    if day.share < 1:
+        rain = replace(rain, rain_rate=wettest_disc(rain.rain_rate, day.weather, day.share))
     folder.mkdir(parents=True, exist_ok=True)
     return [write_odim(rain, index, folder / f"frame{index:02d}.h5") for index in range(frames)]
+
+
+def wettest_disc(rain_rate_mm_h: FloatArray, weather: Weather, share: float) -> FloatArray:
+    """Frames [time, y, x] that are dry but in a disc, which is where it rains most at last, and moves with the wind."""
+    ny, nx = rain_rate_mm_h.shape[1:]
+    radius = (share * ny * nx / np.pi) ** 0.5
+    around = cv2.GaussianBlur(rain_rate_mm_h[-1], (0, 0), radius / 2, borderType=cv2.BORDER_CONSTANT)
+    row, column = np.unravel_index(np.argmax(around), around.shape)
+    pixels = weather.steering_speed * 60 * STEP_MINUTES / 1000
+    towards = np.deg2rad(weather.steering_towards_deg)
+    y, x = np.mgrid[:ny, :nx]
+    kept = np.zeros_like(rain_rate_mm_h)
+    for back, (frame, into) in enumerate(zip(rain_rate_mm_h[::-1], kept[::-1], strict=True)):
+        away = np.hypot(y - row - back * pixels * np.cos(towards), x - column + back * pixels * np.sin(towards))
+        into[away < radius] = frame[away < radius]
+    return kept
 
 
 def write_odim(rain: FrameSequence, index: int, path: Path) -> Path:

@@ -27,7 +27,7 @@ SHAPE = (640, 710)
 FRAMES, STEPS, RUNS = 5, 12, 5
 DRY_SHARE = 1 / 3
 """Of the seconds of a rainy day that a dry one may take."""
-RAINY = ("rain", "wide rain")
+RAINY, DRY = ("rain", "wide rain"), ("dry, showers", "dry, one area")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +92,12 @@ def rows_of(found: Mapping[tuple[str, str], Measured], plan: Plan) -> list[Row]:
         f"pysteps {found[day, PYSTEPS].timing.told()})"
         for day, ratio in ratios.items()
     ]
-    share = ours("dry").timing.median / ours("rain").timing.median
-    rainy, dry = ours("rain"), ours("dry")
+    rainy = ours("rain")
+    shares = {day: ours(day).timing.median / rainy.timing.median for day in DRY}
+    said_dry = [
+        f"{share:.2f} of it in {day.removeprefix('dry, ')}, {ours(day).wet_percent:g} % wet: {ours(day).timing.told()}"
+        for day, share in shares.items()
+    ]
     return [
         Row(
             what=f"shipped package, {grid}, {FRAMES} -> {plan.steps} frames of 5 min, CPU, read to written file",
@@ -106,9 +110,8 @@ def rows_of(found: Mapping[tuple[str, str], Measured], plan: Plan) -> list[Row]:
             what="same, dry day (wet area below 3 %)",
             against="same, rainy day",
             aim="at most a third",
-            measured=f"{share:.2f} of it: {dry.timing.told()} at {dry.wet_percent:g} % wet, {rainy.timing.told()} at "
-            f"{rainy.wet_percent:g} %",
-            reached=DRY_SHARE / share,
+            measured=f"{'; '.join(said_dry)}; rainy: {rainy.timing.told()}",
+            reached=DRY_SHARE / max(shares.values()),
         ),
     ]
 
