@@ -96,6 +96,25 @@ class Score(Frozen):
     value: float
 
 
+class VariantGate(Frozen):
+    """What let a variant into the package: CSI, mean over leads, of float32 and of the variant, on an archive.
+
+    `change`: relative; it must be smaller than the `limit`, both ways. `passed` None: the archive cannot tell.
+    """
+
+    variant: str
+    protocol: str
+    archive: str
+    archive_digest: str
+    threshold_mm_h: float
+    passed: bool | None
+    csi_fp32: float | None = None
+    csi: float | None = None
+    change: float | None = None
+    limit: float
+    note: str = ""
+
+
 class Manifest(Frozen):
     """`manifest.json` of a package.
 
@@ -106,7 +125,7 @@ class Manifest(Frozen):
     `grid`: (rows, columns) of the one grid that the network is bound to; None: any. `channels`: of a frame. `fields`:
     exogenous fields that it reads, by name, in order (`model.runtime.fields`). `layers`: what it is made of.
     `files`: name -> SHA-256 (hex) of every other file of the package, the weights and those of `variants` among them;
-    `variants`: precision -> ONNX file.
+    `variants`: precision -> ONNX file; `variant_gates`: how near those that are not fp32 come to it.
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -132,6 +151,7 @@ class Manifest(Frozen):
     scores: tuple[Score, ...] = ()
     licence: str
     variants: dict[str, str] = {}
+    variant_gates: tuple[VariantGate, ...] = ()
     files: dict[FileName, str] = {}
 
     @model_validator(mode="after")

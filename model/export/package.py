@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -73,46 +73,71 @@ def write_package(
             where="--name",
             mend="Give another --name",
         )
-    folder = out / manifest.name / manifest.version
-    if folder.exists():
-        raise InputError(
-            "this version exists, and versions never change", where=str(folder), mend="Give a new --version"
-        )
+    folder = new_version(out, manifest.name, manifest.version)
     net.eval()
-    with _draft(folder) as draft:
+    with drafted(folder) as draft:
         (draft / WEIGHTS).write_bytes(weights_of(net))
         for path in field_files:
             _add_field(path, manifest, draft)
-        export_graph(net, draft / GRAPH)
-        found = parity_of(net, manifest, draft / GRAPH)
-        for each in found:
-            if not each.within:
-                rounding = f", torch from float64 by {each.rounding:.1e}" if each.rounding is not None else ""
-                raise BadPackage(
-                    f"torch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}",
-                    where=manifest.reference,
-                    mend="Report this network",
-                )
-        write_card(draft / CARD, manifest, scores, max(found, key=lambda each: each.difference))
+        write_card(draft / CARD, manifest, scores, write_graph(net, manifest, draft / GRAPH))
         files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
     return folder
 
 
+def new_version(out: Path, name: str, version: str) -> Path:
+    """The folder of a version that is not there yet.
+
+    Raises:
+        InputError: it is, and versions never change.
+    """
+    folder = out / name / version
+    if folder.exists():
+        raise InputError(
+            "this version exists, and versions never change", where=str(folder), mend="Give a new --version"
+        )
+    return folder
+
+
+def write_graph(net: RecurrentForecaster | WholeForecaster, manifest: Manifest, path: Path) -> Parity:
+    """Write the float32 graph of a network, and say by how much it differs from torch where it does most.
+
+    Raises:
+        BadPackage: it does not answer like torch.
+    """
+    export_graph(net, path)
+    found = parity_of(net, manifest, path)
+    for each in found:
+        if not each.within:
+            rounding = f", torch from float64 by {each.rounding:.1e}" if each.rounding is not None else ""
+            raise BadPackage(
+                f"torch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}",
+                where=manifest.reference,
+                mend="Report this network",
+            )
+    return max(found, key=lambda each: each.difference)
+
+
 @contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    """An empty folder that becomes `folder` if all goes well.
+def drafted(folder: Path) -> Iterator[Path]:
+    """An empty folder that becomes `folder` if all goes well; if not, nothing of it is left.
 
     Raises:
         InputError: it cannot be written.
     """
     with writing(folder):
+        made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as part:
-            draft = Path(part) / folder.name
-            draft.mkdir()
-            yield draft
-            shutil.move(draft, folder)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as part:
+                draft = Path(part) / folder.name
+                draft.mkdir()
+                yield draft
+                shutil.move(draft, folder)
+        finally:
+            for parent in made if not folder.exists() else []:
+                with suppress(OSError):  # another's version is there by now
+                    parent.rmdir()
 
 
 def _manifest(net: RecurrentForecaster | WholeForecaster, fields: Mapping[str, Any]) -> Manifest:

@@ -12,6 +12,7 @@ from model.core.manifest import DataKind
 from model.export.checkpoints import FAMILIES
 from model.registry.moves import alias, promote, rollback
 from model.registry.show import list_models, show_model
+from model.registry.variants import make_variant
 
 
 @click.group()
@@ -19,7 +20,7 @@ def models() -> None:
     """What can run here, and which of it is the champion."""
 
 
-for _command in (list_models, show_model, promote, rollback, alias):
+for _command in (list_models, show_model, promote, rollback, alias, make_variant):
     models.add_command(_command)
 
 

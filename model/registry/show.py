@@ -56,7 +56,7 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
     REFERENCE is NAME, NAME@VERSION, an alias, or a package's folder.
     """
     catalog = catalog_with(packages)
-    info = _found(reference, catalog)
+    info = found_model(reference, catalog)
     aliases = catalog.aliases_of(info)
     _warn(catalog)
     shape = _shape(grid) if grid else info.grid or DEFAULT_SHAPE
@@ -83,7 +83,8 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
         console.print(_layer_table(info, shape))
 
 
-def _found(reference: str, catalog: Catalog) -> ModelInfo:
+def found_model(reference: str, catalog: Catalog) -> ModelInfo:
+    """The model of a NAME, NAME@VERSION, alias or package folder."""
     folder = Path(reference)
     if (folder / MANIFEST).is_file() or len(folder.parts) > 1:
         return info_of(read_manifest(folder), folder)

@@ -159,7 +159,7 @@ class OneStepSession(GraphSession):
                 {
                     FRACTION: frame,
                     VALID: np.stack([each.known[held] for each in observed]).astype(np.float32, copy=False),
-                    CONDITIONS: np.stack([_conditions(index - newest, each.step_minutes) for each in observed]),
+                    CONDITIONS: np.stack([conditions(index - newest, each.step_minutes) for each in observed]),
                     FIELDS: _stacked([each.fields for each in observed], slice(index, index + 1), squeeze=True),
                 },
             )
@@ -225,7 +225,7 @@ class WholeSession(GraphSession):
             feeds = {
                 FRACTION: data,
                 VALID: known,
-                CONDITIONS: np.stack([[_conditions(step, each.step_minutes) for step in steps] for each in observed]),
+                CONDITIONS: np.stack([[conditions(step, each.step_minutes) for step in steps] for each in observed]),
                 FIELDS: _stacked([each.fields for each in observed], slice(first, first + count)),
             }
             (answer,) = self.session.run(["next"], {name: feeds[name] for name in self.reads})
@@ -240,6 +240,6 @@ def _stacked(fields: Sequence[FloatArray | None], times: slice, *, squeeze: bool
     return np.stack(held) if held else None
 
 
-def _conditions(steps_after_newest: int, step_minutes: float) -> FloatArray:
+def conditions(steps_after_newest: int, step_minutes: float) -> FloatArray:
     """A frame's lead time over 60 min and its time step over 15 min, as in `model.nets.forecaster`."""
     return np.array([step_minutes * steps_after_newest / 60, step_minutes / 15], np.float32)
