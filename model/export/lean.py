@@ -97,6 +97,8 @@ def made_lean(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = Graph(model)
     for node in _of_kind(graph, "Split"):
         _without_split(graph, node)
+    for node in _of_kind(graph, "Conv"):
+        _within_readers(graph, node)
     for node in _of_kind(graph, "Add"):
         _within_bias(graph, node)
     for node in _of_kind(graph, "BatchNormalization"):
@@ -171,6 +173,47 @@ def _only_for(graph: Graph, name: str) -> NodeProto | None:
         found = (_only_for(graph, part) for part in node.input)
         return next((conv for conv in found if conv is not None), None)
     return _dense(graph, node)
+
+
+def _within_readers(graph: Graph, embedding: NodeProto) -> None:
+    """A 1 x 1 convolution that makes many channels of few becomes part of the convolutions that read it.
+
+    Its bias is on every pixel, and not on the border of zeros that they add: that is what a plane of ones is for.
+    """
+    embed = _dense(graph, embedding)
+    if embed is None or graph.constants[embed.input[1]].shape[2:] != (1, 1) or not _keeps_size(embed):
+        return
+    weights, bias = _weights(graph, embed)
+    outputs, inputs = weights.shape[:2]
+    readers = [conv for node in graph.readers(embed.output[0]) if (conv := _dense(graph, node)) is not None]
+    if not readers or inputs + 1 >= outputs:
+        return
+    read = embed.input[0]
+    ones = graph.before(
+        readers[0],
+        "ConstantOfShape",
+        [_shape_of_plane(graph, readers[0], read)],
+        value=numpy_helper.from_array(np.ones(1, np.float32)),
+    )
+    planes = graph.before(readers[0], "Concat", [read, ones], axis=1)
+    joined = np.concatenate([weights[:, :, 0, 0], bias[:, None]], axis=1)
+    for conv in readers:
+        kernels, own = _weights(graph, conv)
+        _reweighted(graph, conv, np.einsum("omyx,mi->oiyx", kernels, joined), own)
+        conv.input[0] = planes
+
+
+def _keeps_size(conv: NodeProto) -> bool:
+    """Whether a convolution of one pixel answers as many pixels as it reads."""
+    numbers = {item.name: list(item.ints) for item in conv.attribute}
+    return set(numbers.get("strides", [1])) == {1} and not any(numbers.get("pads", []))
+
+
+def _shape_of_plane(graph: Graph, before: NodeProto, name: str) -> str:
+    """[b, 1, y, x] of an image [b, c, y, x]."""
+    batch = graph.before(before, "Shape", [name], start=0, end=1)
+    sides = graph.before(before, "Shape", [name], start=2, end=4)
+    return graph.before(before, "Concat", [batch, graph.constant(np.ones(1, np.int64)), sides], axis=0)
 
 
 def _within_next(graph: Graph, norm: NodeProto) -> None:

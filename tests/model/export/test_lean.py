@@ -134,6 +134,33 @@ def test_weights_that_are_equal_and_so_written_once_are_known_all_the_same():
     assert np.abs(before[0] - answers(after, shown)[0]).max() < 1e-5
 
 
+class Embedded(nn.Module):
+    """Frames of few planes, embedded, then two gates; `also`: the embedding is added to them, too."""
+
+    def __init__(self, planes, also):
+        super().__init__()
+        self.embed, self.also = nn.Conv2d(planes, CHANNELS, 1), also
+        self.gates = nn.ModuleList([conv(), conv(size=5)])
+
+    def forward(self, frame):
+        x = self.embed(frame)
+        i, o = (gate(x) for gate in self.gates)
+        answer = torch.sigmoid(i) * torch.tanh(o)
+        return answer + x if self.also else answer
+
+
+@pytest.mark.parametrize(
+    ("planes", "also", "kernels"), [(1, False, [2, 2]), (2, True, [2, 3, 3]), (CHANNELS - 1, False, [3, 4, 4])]
+)
+def test_an_embedding_of_few_planes_becomes_weights_and_is_zero_beyond_the_border(planes, also, kernels):
+    model, shown = traced(Embedded(planes, also), (2, planes, 6, 5))
+    before = answers(model, shown)
+    after = made_lean(model)
+    sizes = {item.name: item.dims for item in after.graph.initializer}
+    assert sorted(sizes[node.input[1]][1] for node in after.graph.node if node.op_type == "Conv") == kernels
+    assert np.abs(before[0] - answers(after, shown)[0]).max() < 1e-5
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("ms-predrnn in MS-RNN", "124"), ("ms-motionrnn in MS-RNN", "1248"), ("predrnn-pp", "4")],
