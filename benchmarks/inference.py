@@ -172,12 +172,11 @@ def observed(frames: NDArray[np.float32]) -> Observed:
 
 def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
     """Leave both graphs in `into`, with the official network's weights; its parameters and operations."""
-    from model.export.observe import Sample
-    from model.export.quantise import quantise
-
     from benchmarks import official as code
     from model.export.checkpoints.convert import convert
+    from model.export.observe import Sample
     from model.export.onnx import export_graph
+    from model.export.quantise import quantise
     from model.nets.profile import profile
 
     with code.on_the_cpu():
