@@ -1,4 +1,4 @@
-"""`python -m benchmarks.picture FORECAST.nc PICTURE.png`: first and last lead of a forecast file, one above the other."""
+"""`python -m benchmarks.picture FORECAST.nc PICTURE.png`: first and last lead of a forecast, one above the other."""
 
 from __future__ import annotations
 
