@@ -10,8 +10,8 @@ from torch.nn import functional
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Each of n flows reads the image at p + flow(p), bilinearly; what lies outside of it is 0.
 
-    image [b, c, y, x]; flow [b, n, 2, y, x] in pixels, (x, y) -> [b, c, n, y, x]. A zero flow is the identity, exactly (but
-    for the last bit of a pixel that is nearly 0 beside large ones).
+    image [b, c, y, x]; flow [b, n, 2, y, x] in pixels, (x, y) -> [b, c, n, y, x]. A zero flow is the identity, exactly
+    (but for the last bit of a pixel that is nearly 0 beside large ones).
     Computed in float32 or finer, whatever the autocast: positions need it.
     """
     with torch.autocast(image.device.type, enabled=False):
