@@ -40,7 +40,8 @@ MAX_BASELINE_LEAD_MINUTES: Final = 720.0
 
 class ModelInfo(BaseModel):
     """One version of one model: what a client needs to choose it. `grid`: the only (rows, columns) that it takes.
-    `data`: what its frames are; no nowcast is made of other than rain. `fields`: exogenous fields that it reads."""
+    `data`: what its frames are; no nowcast is made of other than rain. `fields`: exogenous fields that it reads.
+    `variants`: precisions in which its graph is there."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,6 +61,7 @@ class ModelInfo(BaseModel):
     data: DataKind = "rain"
     fields: tuple[str, ...] = ()
     layers: tuple[LayerProfile, ...] = ()
+    variants: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -313,6 +315,7 @@ def info_of(manifest: Manifest, folder: Path) -> ModelInfo:
         data=manifest.kind,
         fields=manifest.fields,
         layers=manifest.layers,
+        variants=tuple(manifest.variants),
     )
 
 

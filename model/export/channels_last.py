@@ -77,29 +77,21 @@ class _Layouts:
 def channels_last(graph: Graph, ranks: Mapping[str, int]) -> None:
     """Let what lies between 8-bit convolutions run with channels last where it can. `ranks`: of tensors."""
     layouts = _Layouts(graph, ranks)
+    convs = [node for node in graph.nodes if node.op_type == "Conv"]
+    read, made = {conv.input[0] for conv in convs}, {conv.output[0] for conv in convs}
     for node in graph.nodes:
+        # What hands 8-bit numbers to a convolution, or rounds what it makes, becomes one with it.
+        feeds = node.op_type == "DequantizeLinear" and node.output[0] in read
         turns = _can_be_last(graph, node, ranks) and any(name in layouts.last for name in node.input)
-        if turns and not _feeds(graph, node):
+        if turns and not feeds:
             layouts.turn(node)
         else:
             layouts.keep(node)
-        if _quantises_convolution(graph, node):
+        if node.op_type == "QuantizeLinear" and node.input[0] in made:
             layouts.channels_last(node.output[0])
     for item in graph.model.graph.output:
         layouts.channels_first(item.name)
     graph.nodes = layouts.nodes
-
-
-def _quantises_convolution(graph: Graph, node: NodeProto) -> bool:
-    """Whether a node rounds what a convolution makes, with which it becomes one."""
-    maker = graph.maker(node.input[0]) if node.op_type == "QuantizeLinear" else None
-    return maker is not None and maker.op_type == "Conv"
-
-
-def _feeds(graph: Graph, node: NodeProto) -> bool:
-    """Whether a node hands 8-bit numbers to a convolution, with which it becomes one."""
-    readers = graph.readers(node.output[0])
-    return node.op_type == "DequantizeLinear" and any(reader.op_type == "Conv" for reader in readers)
 
 
 def _can_be_last(graph: Graph, node: NodeProto, ranks: Mapping[str, int]) -> bool:

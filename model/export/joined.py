@@ -7,7 +7,8 @@ Gates that read the same tensors come out of one convolution, which is larger an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +51,13 @@ class Gate:
 def join_gates(graph: Graph, channels: Mapping[str, int]) -> None:
     """Join sums of dense convolutions, and sums that read the same tensors. `channels`: of each tensor [b, c, y, x]."""
     found: dict[str, Gate] = {}
+    readers: dict[str, list[NodeProto]] = defaultdict(list)
     for node in graph.nodes:
-        found |= _gates_of(graph, node, found, channels)
-    terms = {name for name in found if all(_is_inner(reader, found) for reader in graph.readers(name))}
+        for name in node.input:
+            readers[name].append(node)
+    for node in graph.nodes:
+        found |= _gates_of(graph, node, found, channels, readers)
+    terms = {name for name in found if all(_is_inner(reader, found) for reader in readers[name])}
     groups: dict[tuple[tuple[str, ...], Geometry], dict[str, Gate]] = {}
     for name, gate in found.items():
         if name not in terms or graph.is_answer(name):
@@ -61,8 +66,17 @@ def join_gates(graph: Graph, channels: Mapping[str, int]) -> None:
         _replace(graph, gates)
 
 
-def _gates_of(graph: Graph, node: NodeProto, found: Mapping[str, Gate], channels: Mapping[str, int]) -> dict[str, Gate]:
-    """Of the tensors that a node makes those that are gates; `found`: gates so far."""
+def _gates_of(
+    graph: Graph,
+    node: NodeProto,
+    found: Mapping[str, Gate],
+    channels: Mapping[str, int],
+    readers: Mapping[str, Sequence[NodeProto]],
+) -> dict[str, Gate]:
+    """Of the tensors that a node makes those that are gates.
+
+    `found`: gates so far. `readers`: nodes by what they read.
+    """
     if node.op_type == "Conv":
         dense = attribute(node, "group", 1) == 1 and all(part in graph.constants for part in node.input[1:])
         return {node.output[0]: _of_convolution(graph, node, channels)} if dense else {}
@@ -72,7 +86,7 @@ def _gates_of(graph: Graph, node: NodeProto, found: Mapping[str, Gate], channels
         return {
             name: whole.rows(slice(begin, end)) for name, begin, end in zip(node.output, ends, ends[1:], strict=False)
         }
-    if node.op_type == "Add" and all(name in found and len(graph.readers(name)) == 1 for name in node.input):
+    if node.op_type == "Add" and all(name in found and len(readers[name]) == 1 for name in node.input):
         total = found[node.input[0]].plus(found[node.input[1]])
         return {} if total is None else {node.output[0]: total}
     return {}

@@ -24,13 +24,14 @@ from model.runtime.device import EngineOptions
 from model.runtime.graph import Observed
 from model.runtime.onnx import OnnxPredictor
 from model.verify.protocol import NOWCAST_60
+from model.verify.windows import EveryMinutes
 
 Kind = Literal["int8", "fp16"]
 
 SAMPLES_PER_ARCHIVE: Final = 6
 SAMPLE_LEADS: Final = 12
 SAMPLE_SIDE: Final = 256
-"""Calibration sees so many forecasts of each archive, of at most so many leads, around where most rain is."""
+"""Calibration sees so many forecasts of each archive, of so many leads, around where most rain is."""
 
 RUNS_ON: Final[Mapping[Kind, str]] = {"int8": "CPUs that multiply 8-bit integers", "fp16": "GPUs"}
 SECTION: Final = "## Variants"
@@ -141,20 +142,20 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
             where=str(archive.root),
             mend="Calibrate on another archive",
         )
-    leads = min(SAMPLE_LEADS, NOWCAST_60.windows.lead_count(step))
-    windows = list(NOWCAST_60.windows.of(archive.times, step, info.input_frames))
+    frames = EveryMinutes(horizon_minutes=0, stride_minutes=0)  # what followed is not looked at
+    windows = list(frames.of(archive.times, step, info.input_frames))
     count = min(SAMPLES_PER_ARCHIVE, len(windows))
     chosen = sorted({round(at) for at in np.linspace(0, len(windows) - 1, count).tolist()})
     samples = []
     for index in chosen:
         with suppress(DamagedFrame):
             sequence = NOWCAST_60.rules.read(archive, windows[index].context)
-            observed = predictor.prepare(sequence, leads).work.observed
+            observed = predictor.prepare(sequence, SAMPLE_LEADS).work.observed
             stride = predictor.manifest.stride
-            samples.append(Sample(observed=_wettest(observed, stride, predictor.manifest.grid), leads=leads))
+            samples.append(Sample(observed=_wettest(observed, stride, predictor.manifest.grid), leads=SAMPLE_LEADS))
     if not samples:
         raise InputError(
-            f"no {info.input_frames} frames in a row, with an hour after them, are whole",
+            f"no {info.input_frames} frames in a row are whole",
             where=str(archive.root),
             mend="Calibrate on another archive",
         )

@@ -74,6 +74,7 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
         info.reference + (f" ({', '.join(aliases)})" if aliases else ""),
         info.summary,
         f"Takes {info.input_frames} frames {does}",
+        *([f"Variants: {', '.join(info.variants)}."] if info.variants else []),
         *([f"Reads exogenous fields: {', '.join(info.fields)}."] if info.fields else []),
         f"Licence {info.licence}." + (f" Digest {info.digest}." if info.digest else ""),
         *_scored(info),

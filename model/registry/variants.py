@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,8 +98,9 @@ def judge(draft: Draft, archives: Sequence[Archive], fields: Path | None, report
         variants[kind].info = info.model_copy(update={"name": f"{info.name}-{kind}"})  # another row of the same table
     gates: list[VariantGate] = []
     seconds = {}
+    counts_alone = replace(NOWCAST_60, fss_windows=(), look_minutes=())
     for archive in archives:
-        scored = verify(archive, [fp32, *variants.values()], NOWCAST_60, report)
+        scored = verify(archive, [fp32, *variants.values()], counts_alone, report)
         events = observed_events(scored, info.reference)
         unsaid = {threshold: too_little(events[:, row]) for row, threshold in enumerate(NOWCAST_60.thresholds_mm_h)}
         for kind, predictor in variants.items():

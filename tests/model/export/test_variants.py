@@ -1,0 +1,132 @@
+"""int8 and float16 graphs of every network: what they are made of, and how near their forecasts come to float32."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from model.export.half import half
+from model.export.observe import Magnitudes, Sample, forecast, session_of
+from model.export.onnx import export_graph
+from model.export.quantise import joined_model, quantise
+from model.runtime.device import open_session
+from model.runtime.graph import INPUTS, Observed
+from tests.model.export.test_onnx import of_rain
+from tests.model.nets.small import CONFIGS, CONTEXT
+
+LEADS = 4
+OTHERS = ("action-predrnn", "predrnn-pp", "mim", "motionrnn", "simvp-incepu", "simvp-gsta", "tau")
+"""Beside the multi-scale ones: fields, layer norms, strided embedding, whole sequences."""
+
+
+def sample(net, seed=0, scale=1.0):
+    """Blobs that drift, and a corner without data."""
+    rng = np.random.default_rng(seed)
+    side = max(16, 2 * net.config.net.stride)
+    y, x = np.mgrid[:side, :side]
+    frames = [np.exp(-((y - side / 2) ** 2 + (x - side / 3 - step) ** 2) / side) for step in range(CONTEXT)]
+    known = np.ones((CONTEXT, 1, side, side), np.float32)
+    known[:, :, :4, :4] = 0
+    fields = rng.normal(size=(CONTEXT + LEADS, net.config.fields, side, side)).astype(np.float32)
+    data = np.float32(scale) * np.stack(frames)[:, None].astype(np.float32) * known
+    observed = Observed(data=data, known=known, step_minutes=5.0, fields=fields if net.config.fields else None)
+    return Sample(observed=observed, leads=LEADS)
+
+
+@pytest.fixture
+def graph_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECHOCAST_THREADS", "1")
+
+    def make(name):
+        net = of_rain(name)
+        export_graph(net, tmp_path / "fp32.onnx")
+        return net, tmp_path / "fp32.onnx"
+
+    return make
+
+
+def difference(one, two):
+    return float(np.sqrt(np.square(one - two).mean() / np.square(one).mean()))
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("ms-") or name in OTHERS])
+def test_every_network_forecasts_in_8_and_in_16_bits(name, graph_of, tmp_path):
+    net, fp32 = graph_of(name)
+    drawn = sample(net)
+    truth = forecast(session_of(onnx.load(fp32)), drawn)
+    assert difference(truth, forecast(session_of(joined_model(onnx.load(fp32))), drawn)) < 1e-4
+    done = quantise(fp32, tmp_path / "int8.onnx", [drawn], change_limit=np.inf)
+    assert (len(done.quantised) > 4, done.sensitive) == (True, ())
+    half(fp32, tmp_path / "fp16.onnx")
+    for variant, limit in (("int8", 0.2), ("fp16", 0.02)):
+        session = open_session(tmp_path / f"{variant}.onnx")
+        answer = np.stack(list(session.run(drawn.observed, LEADS)))
+        assert (answer.dtype, answer.shape) == (np.float32, truth.shape)
+        assert 0 < difference(truth, answer) < limit
+    kinds = {
+        variant: {
+            item.name: (item.type, item.shape)
+            for item in open_session(tmp_path / f"{variant}.onnx").session.get_inputs()
+        }
+        for variant in ("fp32", "int8", "fp16")
+    }
+    assert kinds["int8"] == kinds["fp32"]
+    states = kinds["fp32"].keys() - set(INPUTS)
+    assert {kinds["fp16"][state][0] for state in states} <= {"tensor(float16)"}
+    assert all(kinds["fp16"][read] == kinds["fp32"][read] for read in kinds["fp32"].keys() - states)
+
+
+def test_warps_and_norms_stay_float32_in_a_float16_graph(graph_of, tmp_path):
+    for name, kind in (("ms-trajgru in MS-RNN", "GridSample"), ("mim", "ReduceMean")):
+        _, fp32 = graph_of(name)
+        assert kind in half(fp32, tmp_path / "fp16.onnx")
+        model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "fp16.onnx"))
+        types = {item.name: item.type.tensor_type.elem_type for item in (*model.graph.value_info, *model.graph.input)}
+        read = [
+            types[name] for node in model.graph.node if node.op_type == kind for name in node.input if name in types
+        ]
+        assert onnx.TensorProto.FLOAT in read
+        assert onnx.TensorProto.FLOAT16 not in read
+
+
+def test_the_order_of_what_it_is_calibrated_on_does_not_matter(graph_of, tmp_path):
+    net, fp32 = graph_of("ms-predrnn in MS-RNN")
+    samples = [sample(net, seed, scale) for seed, scale in ((0, 1.0), (1, 0.4), (2, 0.7))]
+    made = []
+    for order in (samples, samples[::-1]):
+        done = quantise(fp32, tmp_path / "int8.onnx", order, change_limit=0.01)
+        made.append((done, (tmp_path / "int8.onnx").read_bytes()))
+    assert made[0] == made[1]
+
+
+def test_what_changes_the_forecast_most_stays_float32(graph_of, tmp_path):
+    net, fp32 = graph_of("ms-predrnn in MS-RNN")
+    samples = [sample(net)]
+    every = quantise(fp32, tmp_path / "int8.onnx", samples, change_limit=np.inf)
+    some = quantise(fp32, tmp_path / "int8.onnx", samples, change_limit=0.8 * every.change)
+    assert some.change <= 0.8 * every.change
+    assert some.sensitive
+    assert set(some.quantised) | set(some.sensitive) == set(every.quantised)
+    metadata = {item.key: item.value for item in onnx.load(tmp_path / "int8.onnx").metadata_props}
+    assert metadata["float32_layers"] == ",".join(some.sensitive)
+    assert metadata["kind"] == "one-step"
+
+
+def test_zero_is_zero_in_8_bits(graph_of, tmp_path):
+    net, fp32 = graph_of("ms-predrnn in MS-RNN")
+    quantise(fp32, tmp_path / "int8.onnx", [sample(net)], change_limit=np.inf)
+    model = onnx.load(tmp_path / "int8.onnx")
+    constants = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    read = {name for node in model.graph.node if node.op_type == "Conv" for name in node.input[:1]}
+    middles = [constants[node.input[2]] for node in model.graph.node if read.intersection(node.output)]
+    assert len(middles) > 5
+    assert {int(middle) for middle in middles} == {128}
+
+
+def test_a_rare_large_number_does_not_cost_all_others_their_steps():
+    numbers = Magnitudes()
+    numbers.add(np.random.default_rng(0).normal(size=(1, 4, 100, 100)).astype(np.float32))
+    assert 2.5 < numbers.limit() < 4.5
+    numbers.add(np.full((1, 4, 1, 1), 40, np.float32))
+    assert 4 < numbers.limit() < 40
+    assert numbers.limit(most=2.0) == 2.0

@@ -1,0 +1,144 @@
+"""`echocast models variant`: what comes in, what is refused, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+pytest.importorskip("torch")
+
+from model.core.manifest import VariantGate, read_manifest, verify_package
+from model.data.archive import ArchiveWriter
+from model.data.synth import convective, frontal, synthesise
+from model.export import variants
+from model.registry.variants import VariantRefused, check
+from tests.packages import SHIPPED, copied
+
+Echocast = Callable[..., tuple[int, str, str]]
+WORDS = ("models", "variant", SHIPPED, "int8", "--version", "9")
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Ten hours of fronts every 15 min to judge on, and an hour of storms to calibrate on."""
+    found = []
+    for name, frames, weather in (("fronts", 41, frontal()), ("storms", 6, convective())):
+        folder = tmp_path_factory.mktemp("archives") / name
+        rain = synthesise(frames=frames, shape=(96, 96), step_minutes=15.0, seed=5, weather=weather)
+        with ArchiveWriter(folder, rain.grid, 15.0, {"source": "synthetic"}) as writer:
+            for time, frame in zip(rain.times, rain.rain_rate, strict=True):
+                writer.append(time, frame)
+        found.append(folder)
+    return found[0], found[1]
+
+
+@pytest.fixture
+def words(archives: tuple[Path, Path]) -> tuple[object, ...]:
+    return (*WORDS, "--archive", archives[0], "--calibrate", archives[1])
+
+
+def test_good_variants_come_in_as_a_new_version(echocast: Echocast, words: tuple[object, ...], tmp_path: Path) -> None:
+    code, out, err = echocast(*words, "fp16", "--out", tmp_path / "packages", "--json")
+    assert (code, err) == (0, ""), err + out
+    answer = json.loads(out)
+    assert answer["model"] == "rain-ms-predrnn@9"
+    assert {gate["passed"] for gate in answer["gates"]} <= {True, None}
+    made = tmp_path / "packages" / "rain-ms-predrnn" / "9"
+    manifest = verify_package(made)
+    assert set(manifest.variants) == {"fp32", "int8", "fp16"}
+    assert {gate.variant for gate in manifest.variant_gates} == {"int8", "fp16"}
+    before = read_manifest(SHIPPED)
+    assert (manifest.scores, manifest.training) == (before.scores, before.training)
+    assert manifest.files["weights.safetensors"] == before.files["weights.safetensors"]
+    card = (made / "card.md").read_text()
+    assert card.startswith("# rain-ms-predrnn 9\n")
+    assert card.count("## Variants") == 1
+    assert "| int8 | fronts | 0.5 mm/h |" in card
+    code, out, err = echocast("models", "show", made)
+    assert "Variants: fp32, int8, fp16." in out
+    code, out, err = echocast(*words, "fp16", "--out", tmp_path / "packages")
+    assert code == 2
+    assert "versions never change" in err
+
+
+def spoilt(make: Callable[..., object], scale: float) -> Callable[..., object]:
+    """`quantise`, and then one convolution whose outputs are read at another scale than they were written at."""
+
+    def quantise(fp32: Path, out: Path, samples: object) -> object:
+        done = make(fp32, out, samples)
+        model = onnx.load(out)
+        makers = {name: node for node in model.graph.node for name in node.output}
+        rounds = [
+            node
+            for node in model.graph.node
+            if node.op_type == "QuantizeLinear" and makers.get(node.input[0], node).op_type == "Conv"
+        ]
+        (constant,) = (item for item in model.graph.initializer if item.name == rounds[-1].input[1])
+        constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * np.float32(scale), constant.name))
+        onnx.save(model, out)
+        return done
+
+    return quantise
+
+
+def test_a_spoilt_variant_is_refused_and_leaves_nothing(
+    echocast: Echocast, words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants, "quantise", spoilt(variants.quantise, 0.25))
+    code, out, err = echocast(*words, "--out", tmp_path / "packages")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "int8 refused: on fronts CSI at " in err
+    assert "the limit is 0.5%" in err
+    assert "FAIL" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def gate(passed: bool | None, threshold: float = 2.0) -> VariantGate:
+    return VariantGate(
+        variant="int8",
+        protocol="p",
+        archive="a",
+        archive_digest="",
+        threshold_mm_h=threshold,
+        passed=passed,
+        csi_fp32=0.5,
+        csi=0.4,
+        change=-0.2,
+        limit=0.005,
+    )
+
+
+def test_one_threshold_against_it_is_enough_and_none_that_tells_is_not() -> None:
+    check("m@1", [gate(True), gate(None)])
+    with pytest.raises(VariantRefused, match=r"CSI at 5 mm/h is 0.5000 in float32 and 0.4000 in int8, a change of -20"):
+        check("m@1", [gate(True), gate(False, 5.0)])
+    with pytest.raises(VariantRefused, match="no archive holds enough rain"):
+        check("m@1", [gate(None), gate(None, 5.0)])
+
+
+def test_what_it_cannot_use_is_told_in_a_line(
+    echocast: Echocast, words: tuple[object, ...], archives: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "packages")
+    code, _, err = echocast(*WORDS, "--archive", archives[0], *out)
+    assert code == 2
+    assert "int8 wants --calibrate" in err
+    code, _, err = echocast("models", "variant", "extrapolation", "fp16", *words[4:], *out)
+    assert code == 2
+    assert "a baseline has no graph" in err
+    package = copied(tmp_path / "mine", "mine@1", kind="frames")
+    code, _, err = echocast("models", "variant", package, *words[3:], *out)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "not rain" in err
+    slow = copied(tmp_path / "mine", "slow@1", time_step={"min_minutes": 5, "max_minutes": 5})
+    code, _, err = echocast("models", "variant", slow, *words[3:], *out)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "its frames are 15 min apart, slow@9 takes 5 to 5 min" in err
+    assert not (tmp_path / "packages").exists()
