@@ -111,7 +111,7 @@ def test_a_graph_that_does_not_load_gives_way_to_the_one_before_and_so_on(
     assert "the champion mine@2 cannot be used" in done.note
     assert "mine@1 before it cannot be used" in done.note
     with xr.open_dataset(context.store.fetch(str(done.result_key), tmp_path / "result.nc")) as forecast:
-        assert (forecast.attrs["model"], forecast.attrs["model_version"]) == ("rain-ms-predrnn", "1.2")
+        assert (forecast.attrs["model"], forecast.attrs["model_version"]) == ("rain-ms-predrnn", "1.3")
         assert forecast.attrs["comment"] == done.note
 
 
