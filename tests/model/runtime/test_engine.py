@@ -187,7 +187,7 @@ def with_little_memory(megabytes, side):
 
 
 def test_a_batch_that_has_no_room_is_halved():
-    assert with_little_memory(60, 256) == f"[4, 2, 2] {[(LEADS, 256, 256)] * 4}\n"
+    assert with_little_memory(25, 256) == f"[4, 2, 2] {[(LEADS, 256, 256)] * 4}\n"
 
 
 def test_a_domain_that_has_no_room_is_cut_smaller():
@@ -197,7 +197,7 @@ def test_a_domain_that_has_no_room_is_cut_smaller():
 
 
 def test_without_room_for_the_smallest_tile_the_error_says_so():
-    assert with_little_memory(14, 256).count("256 x 256 pixels is more than the device's memory holds") == 4
+    assert with_little_memory(5, 256).count("256 x 256 pixels is more than the device's memory holds") == 4
 
 
 def test_a_model_that_is_too_large_is_refused_with_both_numbers():
