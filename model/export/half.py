@@ -21,6 +21,8 @@ NORMS: Final = frozenset(("InstanceNormalization", "GroupNormalization", "LayerN
 SINGLE_PRECISION: Final = frozenset(("GridSample", "ReduceMean", *NORMS))
 FLOAT32_INPUTS: Final[Mapping[str, tuple[int, ...]]] = {"Resize": (1, 2)}
 """Inputs that are float32 in any precision."""
+FLOAT32_ALONE: Final = frozenset(("ConstantOfShape", "Range"))
+"""Kinds of nodes that are float32 as they are written."""
 
 
 def half(fp32_graph: Path, out: Path) -> tuple[str, ...]:
@@ -63,7 +65,8 @@ class _Precisions:
         """Give every node one precision: float32 to those whose `id` is named, float16 to all others."""
         answers = {item.name: item.type.tensor_type.elem_type for item in self.graph.model.graph.output}
         for node in self.graph.nodes:
-            kind = TensorProto.FLOAT if id(node) in single else TensorProto.FLOAT16
+            exact = id(node) in single or node.op_type in FLOAT32_ALONE
+            kind = TensorProto.FLOAT if exact else TensorProto.FLOAT16
             fixed = FLOAT32_INPUTS.get(node.op_type, ())
             read = [name if at in fixed else self._as(name, kind) for at, name in enumerate(node.input)]
             del node.input[:]

@@ -12,11 +12,14 @@ from model.export.quantise import joined_model, quantise
 from model.runtime.device import open_session
 from model.runtime.graph import INPUTS, Observed
 from tests.model.export.test_onnx import of_rain
-from tests.model.nets.small import CONFIGS, CONTEXT
+from tests.model.nets.small import CONTEXT
 
 LEADS = 4
-OTHERS = ("action-predrnn", "predrnn-pp", "mim", "motionrnn", "simvp-incepu", "simvp-gsta", "tau")
-"""Beside the multi-scale ones: fields, layer norms, strided embedding, whole sequences."""
+NETWORKS = (
+    *(f"ms-{name} in MS-RNN" for name in ("convlstm", "trajgru", "predrnn", "predrnn-pp", "mim")),
+    *("motionrnn", "action-predrnn", "mim", "simvp-incepu", "simvp-gsta", "tau"),
+)
+"""Every cell and translator; scales, warps, layer norms, fields, strided embedding."""
 
 
 def sample(net, seed=0, scale=1.0):
@@ -49,7 +52,7 @@ def difference(one, two):
     return float(np.sqrt(np.square(one - two).mean() / np.square(one).mean()))
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("ms-") or name in OTHERS])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_forecasts_in_8_and_in_16_bits(name, graph_of, tmp_path):
     net, fp32 = graph_of(name)
     drawn = sample(net)
