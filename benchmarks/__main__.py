@@ -1,96 +1,154 @@
-"""`make bench`: how long a nowcast takes, as ratios against a peer in the same run.
+"""`make bench`: every figure of docs/performance.md, and the table of aims.
 
-From radar frames in memory to the forecast written as a file: 5 frames of 640 x 710 at 5 min, 12 steps. The peer is
-pysteps (Lucas-Kanade motion and semi-Lagrangian extrapolation), where it is installed; its file is written by us.
-Runs alternate, the medians are compared, and the machine is named.
+`python -m benchmarks [PART..]` runs peak, nowcast, service and gpu, inference too where the folders of the official
+code are given, or only the parts that are named; `tiles`, which takes minutes, only by name. Each part is a command of
+its own, `python -m benchmarks.PART`. A part that is not run keeps what was measured last, with its date and machine.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import argparse
 import json
 import os
-import platform
-import statistics
+import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from model.core.catalog import Catalog
-from model.core.forecast import Forecast, write_netcdf
-from model.core.sequence import FrameSequence
-from model.data.synth import synthesise
-from model.runtime.load import load_predictor
-from model.runtime.together import nowcast
+from benchmarks import gpu, nowcast, peak, results, service, tiles
+from benchmarks.aims import INFERENCE, Dated, aims, machines_of, markdown
+from benchmarks.draw import Rate, draw_aims, draw_rates, draw_stages
+from benchmarks.page import replace_part
 
-SHAPE = (640, 710)
-FRAMES = 5
-STEPS = 12
-RUNS = 5
-
-Task = Callable[[FrameSequence, Path], None]
-
-
-def echocast_task(name: str) -> Task:
-    """A nowcast with one of our models, loaded beforehand as a worker does."""
-    predictor = load_predictor(Catalog().find(name))
-    return lambda frames, out: write_netcdf(nowcast(frames, predictor, STEPS), out)
-
-
-def pysteps_task(frames: FrameSequence, out: Path) -> None:
-    """pysteps' Lucas-Kanade and extrapolation, on decibels as its guide does."""
-    from pysteps import motion, nowcasts
-    from pysteps.utils import transformation
-
-    decibels, _ = transformation.dB_transform(np.nan_to_num(frames.rain_rate[-3:]), threshold=0.1, zerovalue=-15.0)
-    velocity = motion.get_method("LK")(decibels)
-    rain = nowcasts.get_method("extrapolation")(frames.rain_rate[-1], velocity, STEPS)
-    forecast = Forecast(
-        rain_rate=rain.astype(np.float32),
-        reference_time=frames.reference_time,
-        lead_minutes=5.0 * np.arange(1, STEPS + 1),
-        grid=frames.grid,
-        attributes={"model": "pysteps"},
-    )
-    write_netcdf(forecast, out)
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+IMAGES = "images"
+PARTS = ("peak", "nowcast", "service", "gpu", "inference", "tiles")
+BY_NAME_ONLY = ("tiles",)
+FAMILIES = ("ms-rnn", "predrnn-pytorch", "openstl", "motionrnn")
+"""Whose official code `inference`, and of the first `gpu`, compare with."""
+WETTEST = "wide rain"
+"""The day on which least can be skipped: the others' network is counted as if it computed what it skips."""
+TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "peak": peak.page,
+    "nowcast": nowcast.page,
+    "service": service.page,
+    "gpu": gpu.page,
+    "tiles": tiles.page,
+}
 
 
 def main() -> None:
-    """Time every task in turn and print JSON."""
-    frames = synthesise(frames=FRAMES, shape=SHAPE, step_minutes=5.0, seed=1)
-    tasks: dict[str, Task] = {name: echocast_task(name) for name in ("extrapolation", "rain-ms-predrnn")}
-    if importlib.util.find_spec("pysteps"):
-        tasks["pysteps Lucas-Kanade + extrapolation"] = pysteps_task
-    else:
-        print("pysteps is not installed: no peer to compare with. pip install pysteps", file=sys.stderr)
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(RUNS + 1):  # the first run warms up
-            for name, task in tasks.items():
-                began = time.perf_counter()
-                task(frames, Path(folder) / "nowcast.nc")
-                seconds[name].append(time.perf_counter() - began)
-    medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
-    peer = medians.get("pysteps Lucas-Kanade + extrapolation")
-    answer = {
-        "task": f"{FRAMES} frames of {SHAPE[0]} x {SHAPE[1]} at 5 min to a written file of {STEPS} steps",
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "wet_percent": round(100 * float((np.nan_to_num(frames.rain_rate[-1]) >= 0.1).mean()), 1),
-        "models": {
-            name: {
-                "median_s": round(median, 3),
-                "min_s": round(min(seconds[name][1:]), 3),
-                "max_s": round(max(seconds[name][1:]), 3),
-                **({"peer_over_this": round(peer / median, 2)} if peer else {}),
-            }
-            for name, median in medians.items()
-        },
-    }
-    print(json.dumps(answer, indent=2))
+    """Run the parts, rewrite the page, print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"Of {', '.join(PARTS)}.")
+    parser.add_argument("--redraw", action="store_true", help="Run nothing: page and pictures of what was measured.")
+    parser.add_argument("--threads", type=int, default=0, help="Of the CPU; 0: one for each core.")
+    parser.add_argument("--variant", action="append", help="Of the shipped package; may be given several times.")
+    parser.add_argument("--event", action="append", default=[], metavar="NAME=FILE,..", help="Real files for nowcast.")
+    for family in FAMILIES:
+        variable = family.upper().replace("-", "_")
+        help_text = f"A checkout of its official code (environment: {variable})."
+        parser.add_argument(f"--{family}", metavar="DIR", default=os.environ.get(variable), help=help_text)
+    asked = parser.parse_args()
+    if unknown := [part for part in asked.parts if part not in PARTS]:
+        parser.error(f"no part {unknown[0]}; there are {', '.join(PARTS)}")
+    folders = {family: getattr(asked, family.replace("-", "_")) for family in FAMILIES}
+    given = {family: folder for family, folder in folders.items() if folder}
+    failed = []
+    for part in [] if asked.redraw else asked.parts or _by_default(given):
+        print(f"{part} ...", file=sys.stderr)
+        command = [sys.executable, "-m", f"benchmarks.{part}", *_options(part, asked, given)]
+        if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+            failed.append(part)
+    parts = results.read()
+    rows = aims(parts)
+    rewrite(parts, rows, PAGE)
+    print_table(rows)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)} (the table has what was measured before)")
+
+
+def _by_default(given: Mapping[str, str]) -> list[str]:
+    """The parts that run where none is named."""
+    runs_inference = INFERENCE.exists() and set(given) == set(FAMILIES)
+    return [part for part in PARTS if part not in BY_NAME_ONLY and (part != "inference" or runs_inference)]
+
+
+def _options(part: str, asked: argparse.Namespace, given: Mapping[str, str]) -> list[str]:
+    """What a part is told."""
+    threads = ["--threads", str(asked.threads)] if asked.threads else []
+    variants = [word for variant in asked.variant or () for word in ("--variant", variant)]
+    folders = [word for family, folder in given.items() for word in (f"--{family}", folder)]
+    if part == "nowcast":
+        return [*threads, *variants, *(word for event in asked.event for word in ("--event", event))]
+    if part in ("service", "tiles"):
+        return [*threads, *variants[-2:]]
+    if part == "gpu":
+        return ["--ms-rnn", given["ms-rnn"]] if "ms-rnn" in given else []
+    return [*threads, *folders] if part == "inference" else threads
+
+
+def rewrite(parts: Mapping[str, Any], rows: Sequence[Dated], page: Path) -> None:
+    """The pictures, and what stands between the markers of the page; `benchmarks.inference` writes its own."""
+    images = page.parent / IMAGES
+    draw_aims(rows, images / "performance-aims.png")
+    replace_part("aims", f"{markdown(rows)}\n\n![How far each aim is reached]({IMAGES}/performance-aims.png)", page)
+    for name, text in TEXTS.items():
+        if name in parts:
+            replace_part(name, _with_picture(name, text(parts[name]), parts, images), page)
+
+
+def _with_picture(name: str, text: str, parts: Mapping[str, Any], images: Path) -> str:
+    """The text of a part, and its picture where it has one."""
+    if name == "nowcast":
+        draw_stages(parts[name]["measured"], images / "performance-stages.png")
+        return f"{text}\n\n![Where the seconds go]({IMAGES}/performance-stages.png)"
+    if name == "peak" and (rates := rates_of(parts)):
+        draw_rates(rates, images / "performance-roofline.png")
+        return f"{text}\n\n![GFLOP/s under the convolution peak]({IMAGES}/performance-roofline.png)"
+    return text
+
+
+def rates_of(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[Rate]:
+    """What networks reach on CPU, each beside the peak that was measured with it."""
+    rates = []
+    part = parts.get("nowcast", {"measured": [], "peaks_gflops": {}})
+    for each in part["measured"]:
+        precision = each["variant"].partition(" ")[0]
+        if each["day"] != WETTEST:
+            continue
+        if each["network_gflops"] and precision in part["peaks_gflops"]:
+            name = f"{each['reference']}, {each['day']}"
+            rates.append(Rate(name, precision, each["network_gflops"], part["peaks_gflops"][precision]))
+    found = json.loads(inference.read_text(encoding="utf-8")) if inference.exists() else {"networks": {}}
+    for name, network in found["networks"].items():
+        for side, precision in (("theirs", "fp32"), ("fp32", "fp32"), ("int8", "int8")):
+            if side in network:
+                whose = "official code" if side == "theirs" else "ours"
+                rate = network["gflop"] / network[side]["seconds"]
+                rates.append(
+                    Rate(f"{name}, {whose}, {precision}", precision, rate, found["machine"]["peak"][precision])
+                )
+    return rates
+
+
+def print_table(rows: Sequence[Dated]) -> None:
+    """The table of aims, on the terminal."""
+    table = Table(title="Aims", title_justify="left", show_lines=True)
+    for name in ("what", "against", "aim", "measured", "met", "date", "on"):
+        table.add_column(name, overflow="fold")
+    machines = machines_of(rows)
+    for row, date, machine in rows:
+        where = f"{machines.index(machine) + 1}" if machine else "-"
+        table.add_row(row.what, row.against, row.aim, row.measured, row.met or "-", date or "-", where)
+    console = Console()
+    console.print(table)
+    for number, machine in enumerate(machines, start=1):
+        console.print(f"{number}. {machine}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def part_of(name: str, page: Path = PAGE) -> str:
     return page.read_text(encoding="utf-8").partition(f"<!-- begin {name} -->")[2].partition(f"<!-- end {name} -->")[0]
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A markdown table; the first column is text, the others are figures."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text: int = 1) -> str:
+    """A markdown table; the first columns, as many as `text`, are text, the others are figures."""
+    lines = [header, [*["---"] * text, *["---:"] * (len(header) - text)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -10,9 +10,10 @@ import argparse
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks import results
 from model.bench.peak import (
     CHAIN,
     SECONDS,
@@ -100,13 +101,20 @@ def measure(device: Device, threads: int, shapes: Sequence[Shape] = (), seconds:
     return {"device": device, "threads": threads or os.cpu_count(), "gflops": peaks}
 
 
+def page(part: Mapping[str, Any]) -> str:
+    """The part of docs/performance.md."""
+    rows = [[name, f"{peak:.0f}" if peak else ""] for name, peak in part["gflops"].items()]
+    return f"{results.measured_on(part)}\n\n{results.markdown(['precision', 'GFLOP/s'], rows)}"
+
+
 def main() -> None:
-    """Print the peaks as JSON."""
+    """Measure, keep the figures, print them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", choices=SHAPES, default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="0: one for each core.")
     asked = parser.parse_args()
-    print(json.dumps(measure(asked.device, asked.threads), indent=2))
+    found = measure(asked.device, asked.threads)
+    print(json.dumps(results.keep("peak", found) if asked.device == "cpu" else found, indent=1))
 
 
 if __name__ == "__main__":

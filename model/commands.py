@@ -11,18 +11,18 @@ from pathlib import Path
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from model.core.catalog import AUTO, ModelInfo, catalog_with
 from model.core.errors import InputError
-from model.core.forecast import Forecast, write_netcdf
+from model.core.forecast import ForecastHeader, ForecastWriter
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, packages_option
 from model.readers import read
 from model.runtime.load import load_predictor
 from model.runtime.predictor import choose
-from model.runtime.together import nowcast as run_nowcast
+from model.runtime.together import Request, Together
 
 
 @click.command()
@@ -53,46 +53,56 @@ def nowcast(
     catalog.find(reference).check_steps(steps)
     sequence = read(files, variable=variable, zr=zr)
     info, note = choose(sequence, reference, catalog)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task(info.reference, total=steps)
-
-        def on_step(step: int, frame: FloatArray) -> None:
-            progress.update(bar, completed=step)
-
-        forecast = run_nowcast(sequence, load_predictor(info, fields), steps, on_step, note)
-    _write(forecast, out)
-    _summarise(forecast, info, note, out, as_json)
-
-
-def _write(forecast: Forecast, out: Path) -> None:
-    """Write beside and rename, so that an existing file is never left half overwritten."""
+    together = Together([Request(sequence=sequence, steps=steps, note=note)], load_predictor(info, fields))
+    header = together.header(0)
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
+            # Beside and renamed, so that an existing file is never left half overwritten.
             part = Path(folder) / out.name
-            write_netcdf(forecast, part)
+            leads = _write(together, header, part)
             part.replace(out)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise InputError(f"cannot write ({reason})", where=str(out), mend="Choose another --out") from None
+    _summarise(header, leads, info, note, out, as_json)
 
 
-def _summarise(forecast: Forecast, info: ModelInfo, note: str, out: Path, as_json: bool) -> None:
+Row = dict[str, float | str | None]
+
+
+def _write(together: Together, header: ForecastHeader, path: Path) -> list[Row]:
+    """Write the forecast as it is made, and return what there is to say of each lead."""
     rows = []
-    for lead, time, frame in zip(forecast.lead_minutes, forecast.times, forecast.rain_rate, strict=True):
-        known = frame[np.isfinite(frame)]
-        rows.append(
-            {
-                "lead_minutes": float(lead),
-                "valid_time": f"{np.datetime_as_string(time, unit='s')}Z",
-                "rain_area_percent": round(100 * float((known >= DRY_RAIN_RATE_MM_H).mean()), 2)
-                if known.size
-                else None,
-                "max_mm_h": round(float(known.max()), 2) if known.size else None,
-                "no_data_percent": round(100 * (1 - known.size / frame.size), 2),
-            }
-        )
-    reference_time = f"{np.datetime_as_string(forecast.reference_time, unit='s')}Z"
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with (
+        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
+        ForecastWriter(path, header) as writer,
+    ):
+        bar = progress.add_task(together.predictor.info.reference, total=1.0)
+        for answer in together:
+            if answer.error is not None:
+                raise answer.error
+            if answer.frame is not None:
+                writer.append(answer.frame)
+                rows.append(_row(header, answer.step - 1, answer.frame))
+            progress.update(bar, completed=answer.share)
+    return rows
+
+
+def _row(header: ForecastHeader, index: int, frame: FloatArray) -> Row:
+    known = frame[np.isfinite(frame)]
+    wet = round(100 * float((known >= DRY_RAIN_RATE_MM_H).mean()), 2) if known.size else None
+    return {
+        "lead_minutes": float(header.lead_minutes[index]),
+        "valid_time": f"{np.datetime_as_string(header.times[index], unit='s')}Z",
+        "rain_area_percent": wet,
+        "max_mm_h": round(float(known.max()), 2) if known.size else None,
+        "no_data_percent": round(100 * (1 - known.size / frame.size), 2),
+    }
+
+
+def _summarise(header: ForecastHeader, rows: list[Row], info: ModelInfo, note: str, out: Path, as_json: bool) -> None:
+    reference_time = f"{np.datetime_as_string(header.reference_time, unit='s')}Z"
     if as_json:
         answer = {
             "file": str(out),

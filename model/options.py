@@ -18,3 +18,17 @@ fields_option = click.option(
     envvar="ECHOCAST_FIELDS",
     help="A folder of exogenous fields, NAME.nc, for networks that read some.",
 )
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """`384` or `480x640` (rows x columns)."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).lower().split("x")
+        if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+            self.fail(f"{value!r} is not a size: give 384, or 480x640 (rows x columns)", param, ctx)
+        return int(parts[0]), int(parts[-1])

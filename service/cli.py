@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "model.export.cli:export",
     "analyze": "model.analyze.cli:analyze",
     "models": "model.registry.cli:models",
+    "bench": "model.bench.cli:bench",
 }
 
 

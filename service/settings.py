@@ -55,6 +55,41 @@ class Settings(BaseSettings):
         ge=1,
         description="Most pixels (frames x rows x columns) of the frames read for one nowcast.",
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Where networks run: cpu, cuda, or auto: CUDA where onnxruntime-gpu is installed, and then never "
+        "the CPU.",
+    )
+    variant: Literal["auto", "fp32", "int8", "fp16"] = Field(
+        "auto",
+        description="Which precision of a package runs: auto is the fastest that the device supports and the package "
+        "has.",
+    )
+    threads: int = Field(
+        0, ge=0, description="CPU threads that ONNX Runtime uses for one nowcast; 0 is one for each core."
+    )
+    memory_mb: int = Field(
+        1024,
+        ge=1,
+        description="What the states and the work space of a forecast may take, in MB (2^20 bytes); a larger domain is "
+        "cut in more and smaller tiles.",
+    )
+    gpu_memory_mb: int = Field(
+        0, ge=0, description="Most memory that a worker takes on its GPU, in MB (2^20 bytes); 0 sets no limit."
+    )
+    batch: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Most nowcasts that a worker runs as one batch; 0 is 8 on a GPU and 1 on a CPU.",
+    )
+    batch_wait_ms: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="How long a worker waits for more nowcasts of its batch to come, from the first one on; it reads "
+        "files meanwhile.",
+    )
     lease_seconds: float = Field(
         20.0, gt=0, description="A running job whose worker has not been heard of for this long is run again."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from model.core.errors import InputError
@@ -59,8 +59,11 @@ class ObjectStore:
         else:
             self._backend = from_url(url)
 
-    def put(self, key: str, data: bytes | Path, *, if_absent: bool = False) -> bool:
-        """Write a whole object, atomically, from bytes or a file. False: `if_absent`, and it was there."""
+    def put(self, key: str, data: bytes | Path | IO[bytes], *, if_absent: bool = False) -> bool:
+        """Write a whole object, atomically, from bytes or a file (an open one: from where it stands).
+
+        False: `if_absent`, and it was there.
+        """
         import obstore
         from obstore.exceptions import AlreadyExistsError
 

@@ -15,7 +15,7 @@ def worker_app(settings: Settings) -> Celery:
     app = celery_app(settings)
     app.conf.update(
         include=TASKS,
-        worker_proc_alive_timeout=120,
+        worker_proc_alive_timeout=600,
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
             task: {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0)}}

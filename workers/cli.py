@@ -17,10 +17,11 @@ def worker(concurrency: int) -> None:
     """Take jobs from the queue and run them. One process per GPU: start one worker for each."""
     settings = _with_broker()
     from workers.app import worker_app
-    from workers.lifecycle import configure_logging
+    from workers.lifecycle import configure_logging, leave_when_told
 
     configure_logging(settings)
     app = worker_app(settings)
+    leave_when_told()
     process = app.Worker(
         concurrency=concurrency,
         pool="prefork",

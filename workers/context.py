@@ -11,11 +11,12 @@ from service.jobs.ledger import Ledger, open_ledger
 from service.jobs.queue import JobQueue
 from service.settings import Settings, catalog, load_settings
 from service.store import ObjectStore
+from workers.models import Models
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Settings, ledger, store, queue and catalogue."""
+    """Settings, ledger, store, queue, catalogue, and the models that are loaded."""
 
     settings: Settings
     ledger: Ledger
@@ -23,18 +24,21 @@ class Context:
     store: ObjectStore
     queue: JobQueue
     catalog: Catalog
+    models: Models
 
 
 def open_context(settings: Settings) -> Context:
     """Connect to the ledger and the store of these settings."""
     ledger = open_ledger(settings)
+    models = catalog(settings)
     return Context(
         settings=settings,
         ledger=ledger,
         feed_ledger=FeedLedger(ledger),
         store=ObjectStore(settings.store),
         queue=JobQueue(settings, ledger),
-        catalog=catalog(settings),
+        catalog=models,
+        models=Models(models, settings),
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,25 +22,21 @@ class Stopped(Exception):
 
 
 class Lease:
-    """Renews a job's lease from a thread until it ends; a ledger that is away for a while is asked again."""
+    """Renews a job's lease and notes its progress, from a thread, until it is closed: the ledger's disk holds up no
+    forecast. A ledger that is away for a while is asked again."""
 
     def __init__(self, ledger: Ledger, job: Job, seconds: float) -> None:
         self._ledger = ledger
         self._job = job
         self._seconds = seconds
         self._done = 0
-        self._written = time.monotonic()
         self._lost = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{job.id[:8]}", daemon=True)
-
-    def __enter__(self) -> Self:
         self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Renew it no more."""
         self._over.set()
         self._thread.join()
 
@@ -52,8 +47,6 @@ class Lease:
             Stopped: the job is not this worker's any more.
         """
         self._done = done
-        if time.monotonic() - self._written >= PROGRESS_SECONDS:
-            self._renew()
         self.check()
 
     def check(self) -> None:
@@ -62,13 +55,16 @@ class Lease:
             raise Stopped
 
     def _keep(self) -> None:
-        while not self._over.wait(self._seconds / 4) and not self._lost.is_set():
-            self._renew()
+        noted, renewed = 0, time.monotonic()
+        while not self._over.wait(min(PROGRESS_SECONDS, self._seconds / 4)) and not self._lost.is_set():
+            done = self._done
+            if done != noted or time.monotonic() - renewed >= self._seconds / 4:
+                noted, renewed = done, time.monotonic()
+                self._renew(done)
 
-    def _renew(self) -> None:
-        self._written = time.monotonic()
+    def _renew(self, done: int) -> None:
         try:
-            if not self._ledger.renew(self._job, self._seconds, progress_done=self._done):
+            if not self._ledger.renew(self._job, self._seconds, progress_done=done):
                 self._lost.set()
         except SQLAlchemyError as error:
             log.warning("job %s: the ledger did not answer: %s", self._job.id, error)

@@ -1,22 +1,34 @@
-"""What happens when a worker starts and stops. Each process of the worker imports it before its first task."""
+"""What happens when a worker starts and stops. Each process of the worker imports it before its first task.
+
+A worker is one process that talks to the queue and one, or several, that run jobs. Each of those announces itself once
+its model is loaded and warm.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 import warnings
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
-from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutdown
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready
+from celery.worker import state
 from redis.exceptions import RedisError
 
+from model.core.errors import DeviceLost, InputError
 from service.jobs.live import beat_heart, stop_heart
 from service.jobs.queue import RECONCILE, SCAN_FEEDS
 from service.log import log_to_stderr
 from service.settings import Settings, load_settings
+
+LEAVE: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
+"""How a process that runs jobs tells its worker to leave, and the worker's exit code then: 1, as the device is lost and
+a new start may mend it; 2, as a setting must change."""
 
 log = logging.getLogger(__name__)
 _stopping = threading.Event()
@@ -44,22 +56,30 @@ def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 
 
 @worker_process_init.connect(weak=False)
-def _load(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Import what every job needs before the first one asks for it."""
+def _begin(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Import what every job needs, load and warm the model, and only then announce this process."""
+    import workers.batch
     import workers.frames
     import workers.nowcast  # noqa: F401
+    from workers.context import process_context
+
+    context = process_context()
+    try:
+        model = context.models.start()
+    except InputError as error:
+        log.error("%s", error)
+        leave(signal.SIGURG)
+        return
+    except DeviceLost as error:
+        log.error("the device does not answer: %s", error)
+        leave()
+        return
+    for target in (_keep_announcing, context.models.watch):
+        threading.Thread(target=target, daemon=True).start()
+    log.info("worker %s is ready: %s, %s", worker_name(), model.info.reference, model.variant)
 
 
-@worker_ready.connect(weak=False)
-def _announce(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    settings = load_settings()
-    threading.Thread(target=_keep_announcing, args=(settings,), name="heartbeat", daemon=True).start()
-    for task in (RECONCILE, SCAN_FEEDS):
-        sender.app.send_task(task)
-    log.info("worker %s is ready", worker_name())
-
-
-@worker_shutdown.connect(weak=False)
+@worker_process_shutdown.connect(weak=False)
 def _depart(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _stopping.set()
     try:
@@ -68,7 +88,30 @@ def _depart(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         log.debug("no broker to say goodbye to")
 
 
-def _keep_announcing(settings: Settings) -> None:
+@worker_ready.connect(weak=False)
+def _look_around(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    for task in (RECONCILE, SCAN_FEEDS):
+        sender.app.send_task(task)
+
+
+def leave(why: signal.Signals = signal.SIGUSR2) -> None:
+    """This process can run no job any more: it is announced no longer, and its worker ends once the others are done."""
+    _depart()
+    os.kill(os.getppid(), why)
+
+
+def leave_when_told() -> None:
+    """In the process that talks to the queue: end as `leave` asks, with the exit code that belongs to it."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        state.should_stop = LEAVE[signal.Signals(number)]
+
+    for number in LEAVE:
+        signal.signal(number, end)
+
+
+def _keep_announcing() -> None:
+    settings = load_settings()
     while not _stopping.is_set():
         try:
             beat_heart(settings, worker_name())

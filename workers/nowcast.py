@@ -1,28 +1,32 @@
-"""Running one nowcast. It may run more than once; its result is published once."""
+"""One nowcast that a worker has claimed, on its way to its result. It may run more than once; its result is published
+once."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from functools import lru_cache
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from model.core.aliases import CHAMPION
-from model.core.catalog import AUTO, ModelInfo
-from model.core.errors import BadPackage, InputError, TooFewFrames
-from model.core.interrupt import Interrupted
-from model.core.kept import Stamp, stamp_of
-from service.jobs.ledger import Job, Problem, problem_of
+from model.core.catalog import AUTO, Catalog, ModelInfo
+from model.core.errors import BadPackage, DeviceLost, InputError, TooFewFrames
+from service.jobs.ledger import Job, Problem, Timings, problem_of
 from service.store import input_key, result_key, upload_prefix
 from workers.context import Context
 from workers.lease import Lease, Stopped
+from workers.models import SWAP_SECONDS, StillLoading, reason
 from workers.publish import CannotPublish, check_opens, put_file
-from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
-    from model.core.forecast import Forecast
+    from model.core.forecast import ForecastHeader, ForecastWriter
     from model.core.sequence import FrameSequence
+    from model.core.units import FloatArray
     from model.runtime.predictor import Predictor
 
 INTERNAL: Final = Problem(
@@ -35,147 +39,240 @@ INTERNAL: Final = Problem(
 log = logging.getLogger(__name__)
 
 
-def run(job_id: str, context: Context) -> None:
-    """Claim the job, run it, and write down how it ended; nothing where it is finished or another worker's."""
-    ledger, settings = context.ledger, context.settings
-    job = ledger.claim(job_id, settings.lease_seconds, max_attempts=settings.max_attempts)
-    if job is None:
-        log.info("job %s is not free: finished, dismissed, or another worker's", job_id)
-        return
-    log.info("job %s: attempt %d", job.id, job.attempt)
-    try:
-        with time_limit_interrupts():
-            _run(job, context)
-    except Interrupted:
-        log.warning("job %s: time limit", job.id)
-        ledger.fail(job, _time_limit(settings.job_time_limit_seconds))
+class Nowcast:
+    """A claimed job. What goes wrong with it, within `own_failures`, ends it, and no other of its batch.
 
-
-def _run(job: Job, context: Context) -> None:
-    ledger = context.ledger
-    try:
-        with Lease(ledger, job, context.settings.lease_seconds) as lease:
-            _forecast(job, context, lease)
-    except Stopped:
-        log.info("job %s: stopped, it was dismissed or its lease was lost", job.id)
-    except TooFewFrames as error:
-        if job.kind == "feed":
-            context.feed_ledger.wait(job.id)
-            ledger.withdraw(job, f"waits for more frames: {error.what}")
-        else:
-            ledger.fail(job, problem_of(error))
-    except CannotPublish as error:
-        log.warning("job %s: %s", job.id, error)
-        _release_or_fail(job, context, problem_of(error))
-    except InputError as error:
-        log.info("job %s: %s", job.id, error)
-        ledger.fail(job, problem_of(error))
-    except Exception:
-        log.exception("job %s failed", job.id)
-        _release_or_fail(job, context, INTERNAL)
-
-
-def _release_or_fail(job: Job, context: Context, problem: Problem) -> None:
-    """What went wrong may be over in a while: a store that answers again, a disk with room. The last attempt fails."""
-    if job.attempt >= context.settings.max_attempts:
-        context.ledger.fail(job, problem)
-    elif context.ledger.release(job):
-        log.info("job %s: tried again after %g s", job.id, context.settings.requeue_seconds)
-
-
-def _forecast(job: Job, context: Context, lease: Lease) -> None:
-    from model.runtime.together import nowcast
-
-    with tempfile.TemporaryDirectory(prefix="echocast-") as name:
-        folder = Path(name)
-        ready = _prepare(job, context, folder)
-        info = ready.predictor.info
-        lease.check()
-        context.ledger.describe(job, model_used=info.reference, note=ready.note)
-        forecast = nowcast(
-            ready.sequence,
-            ready.predictor,
-            job.steps,
-            on_step=lambda step, frame: lease.progress(step),
-            note=ready.note,
-        )
-        _publish(job, context, lease, forecast, ready.sequence.last(info.input_frames), folder)
-
-
-class _Ready(NamedTuple):
-    """The frames of a job, the model that runs, and why it is another than it should be."""
+    `used`: seconds that it had the worker, its share where others had it too.
+    """
 
     sequence: FrameSequence
     predictor: Predictor
     note: str
 
+    def __init__(self, job: Job, context: Context) -> None:
+        self.job = job
+        self.over = False
+        self.prepared = False
+        self.used = 0.0
+        self._done = 0
+        self._context = context
+        self._seconds = {"read": 0.0, "compute": 0.0, "write": 0.0}
+        self._writer: ForecastWriter | None = None
+        self._stack = ExitStack()
 
-def _prepare(job: Job, context: Context, folder: Path) -> _Ready:
-    """Read the frames, and load the model that the job's reference means now.
+    def __enter__(self) -> Self:
+        folder = tempfile.TemporaryDirectory(prefix="echocast-")
+        self._folder = Path(self._stack.enter_context(folder))
+        self._lease = Lease(self._context.ledger, self.job, self._context.settings.lease_seconds)
+        self._stack.callback(self._lease.close)
+        self._stack.callback(self.forget)
+        log.info("job %s: attempt %d", self.job.id, self.job.attempt)
+        return self
 
-    Where `auto` or `champion` is a package that cannot be loaded, the one before it is: see `Catalog.meant`.
-    """
-    from model.runtime.predictor import choose
-    from workers.frames import read_feed, read_upload
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
 
-    max_pixels, catalog = context.settings.max_pixels, context.catalog
-    uploaded = None if job.kind == "feed" else read_upload(job, context.store, folder, max_pixels)
-    while True:
-        if uploaded is None:
-            sequence, info, note = read_feed(job, catalog, max_pixels)
-        else:
-            sequence, (info, note) = uploaded, choose(uploaded, job.model, catalog)
+    @contextmanager
+    def own_failures(self) -> Iterator[None]:
+        """Within, what goes wrong is this nowcast's alone: it is written down, and the nowcast is over."""
         try:
-            predictor = _predictor(info, context.settings.fields, _stamps(info))
-        except (BadPackage, OSError) as error:
-            if job.model not in (AUTO, CHAMPION):
-                raise
-            why = error.what if isinstance(error, BadPackage) else f"a file cannot be read ({error.strerror})"
-            catalog = catalog.without(info, why)
-            continue
+            yield
+        except DeviceLost:
+            raise
+        except Stopped:
+            log.info("job %s: stopped, it was dismissed or its lease was lost", self.job.id)
+            self._end()
+        except TooFewFrames as error:
+            if self.job.kind == "feed":
+                self._context.feed_ledger.wait(self.job.id)
+                self._context.ledger.withdraw(self.job, f"waits for more frames: {error.what}")
+                self._end()
+            else:
+                self.fail(problem_of(error))
+        except CannotPublish as error:
+            log.warning("job %s: %s", self.job.id, error)
+            self._rest(problem_of(error))
+        except InputError as error:
+            log.info("job %s: %s", self.job.id, error)
+            self.fail(problem_of(error))
+        except Exception:
+            log.exception("job %s failed", self.job.id)
+            self._rest(INTERNAL)
+
+    def fail(self, problem: Problem) -> None:
+        """It has failed, and is over."""
+        self._context.ledger.fail(self.job, problem, self._timings())
+        self._context.queue.tell_ended(self.job.id)
+        self._end()
+
+    def give_back(self, problem: Problem) -> None:
+        """Another attempt is queued at once, and is not shared with others; the last attempt fails with `problem`."""
+        if self.job.attempt >= self._context.settings.max_attempts:
+            self.fail(problem)
+            return
+        if self._context.ledger.release(self.job):
+            log.warning("job %s: given back: %s", self.job.id, problem["what"])
+            self._context.queue.enqueue(self.job.id, feed=self.job.kind == "feed")
+        self._end()
+
+    def _rest(self, problem: Problem) -> None:
+        """What went wrong may be over in a while: a store answers again, a disk has room. The last attempt fails."""
+        if self.job.attempt >= self._context.settings.max_attempts:
+            self.fail(problem)
+            return
+        if self._context.ledger.release(self.job):
+            log.info("job %s: tried again after %g s", self.job.id, self._context.settings.requeue_seconds)
+        self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        self._stack.close()
+
+    def prepare(self) -> None:
+        """Read the frames, and get the model that the job's reference means now.
+
+        Where `auto` or `champion` is a package that cannot be loaded, or is not loaded yet, the one before it is: see
+        `Catalog.meant`.
+        """
+        from workers.frames import read_upload
+
+        job, context = self.job, self._context
+        moves = job.model in (AUTO, CHAMPION)
+        catalog, uploaded = context.catalog, None
+        if job.kind == "upload":
+            with self._timed("read"):
+                uploaded = read_upload(job, context.store, self._folder, context.settings.max_pixels)
+        while True:
+            info = self._choose(uploaded, catalog)
+            try:
+                patience = SWAP_SECONDS if moves and self._another_is_loaded(catalog, info) else None
+                self.predictor = context.models.get(info, patience)
+                break
+            except StillLoading:
+                catalog = catalog.without(info, "it is still being loaded")
+            except (BadPackage, OSError) as error:
+                if not moves:
+                    raise
+                catalog = catalog.without(info, reason(error))
         if problem := catalog.meant(job.model).note:
             log.warning("job %s: %s runs: %s", job.id, info.reference, problem)
-        return _Ready(sequence, predictor, note)
+        self._lease.check()
+        context.ledger.describe(job, model_used=info.reference, note=self.note)
+        self.prepared = True
 
+    def _choose(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:
+        from model.runtime.predictor import choose
+        from workers.frames import read_feed
 
-def _publish(job: Job, context: Context, lease: Lease, forecast: Forecast, frames: FrameSequence, folder: Path) -> None:
-    """Write both files, see that they open, put each where none is yet; one that is there is taken over."""
-    from model.core.forecast import write_netcdf
+        with self._timed("read"):
+            if uploaded is None:
+                self.sequence, info, self.note = read_feed(self.job, catalog, self._context.settings.max_pixels)
+            else:
+                self.sequence, (info, self.note) = uploaded, choose(uploaded, self.job.model, catalog)
+        return info
 
-    store = context.store
-    keys = {"input": input_key(job.id), "result": result_key(job.id)}
-    items: dict[str, Forecast | FrameSequence] = {"input": frames, "result": forecast}
-    for part, item in items.items():
-        path = folder / f"{part}.nc"
-        write_netcdf(item, path)
-        check_opens(path, item.rain_rate.shape)
-        lease.check()
-        if not store.put(keys[part], path, if_absent=True):
-            log.info("job %s: the %s was published before", job.id, part)
-    if job.output is not None:
-        put_file(store.fetch(keys["result"], folder / "published.nc"), Path(job.output))
-    if not context.ledger.succeed(job, result_key=keys["result"], input_key=keys["input"]):
-        raise Stopped
-    store.delete_prefix(upload_prefix(job.id))
-    log.info("job %s: done, %s", job.id, forecast.attributes["model"])
+    def _another_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
+        """The network that would run in place of this one is there: jobs need not wait."""
+        if info.folder is None:
+            return False
+        instead = catalog.without(info, "").find(self.job.model)
+        return instead.folder is not None and self._context.models.is_loaded(instead)
 
+    def computed(self, seconds: float, share: float) -> None:
+        """Its batch has computed for so long; `share` of it is its own."""
+        self._seconds["compute"] += seconds
+        self.used += seconds * share
 
-@lru_cache(maxsize=3)
-def _predictor(info: ModelInfo, fields: Path | None, stamps: tuple[Stamp, ...]) -> Predictor:
-    """The predictor, kept as long as no file of its package (`stamps`) changes: then it is checked and loaded anew."""
-    from model.runtime.load import load_predictor
+    @property
+    def begun(self) -> bool:
+        """The file of its result is begun."""
+        return self._writer is not None
 
-    return load_predictor(info, fields)
+    def begin(self, header: ForecastHeader) -> None:
+        """Begin the file of its result."""
+        from model.core.forecast import ForecastWriter
 
+        with self._timed("write"):
+            self._writer = ForecastWriter(self._folder / "result.nc", header)
 
-def _stamps(info: ModelInfo) -> tuple[Stamp, ...]:
-    return tuple(stamp_of(path) for path in sorted(info.folder.iterdir())) if info.folder else ()
+    def forget(self) -> None:
+        """Throw away the frames that there are so far."""
+        if self._writer is not None:
+            self._writer.__exit__(Stopped, Stopped(), None)
+            self._writer = None
 
+    def take(self, step: int, frame: FloatArray) -> None:
+        """Write the frame of a lead step; after the last one, publish.
 
-def _time_limit(seconds: float) -> Problem:
-    return Problem(
-        code="time-limit",
-        what=f"the nowcast took longer than {seconds:g} s",
-        where="worker",
-        mend="Ask for fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
-    )
+        Raises:
+            Stopped: the job is not this worker's any more.
+        """
+        if self._writer is None:
+            raise RuntimeError(f"job {self.job.id} has a frame before its file was begun")
+        with self._timed("write"), self._writer if step == self.job.steps else nullcontext():
+            self._writer.append(frame)
+        self._note(step)
+        if step == self.job.steps:
+            self._writer = None
+            self._publish()
+
+    def goes_on(self, share: float) -> None:
+        """No frame yet, as of a domain in tiles, but so much of the work is done: noted in lead steps.
+
+        Raises:
+            Stopped: the job is not this worker's any more.
+        """
+        self._note(int(share * self.job.steps))
+
+    def _note(self, done: int) -> None:
+        self._done = max(self._done, done)
+        self._lease.progress(self._done)
+
+    def _publish(self) -> None:
+        """Put both files, where none is yet, once they are seen to open; one that is there is taken over."""
+        from model.core.forecast import write_netcdf
+
+        job, store = self.job, self._context.store
+        frames = self.sequence.last(self.predictor.info.input_frames)
+        shapes = {"input": frames.rain_rate.shape, "result": (job.steps, *frames.grid.shape)}
+        keys = {"input": input_key(job.id), "result": result_key(job.id)}
+        with self._timed("write"):
+            write_netcdf(frames, self._folder / "input.nc")
+            for part, key in keys.items():
+                path = self._folder / f"{part}.nc"
+                check_opens(path, shapes[part])
+                self._lease.check()
+                if not store.put(key, path, if_absent=True):
+                    log.info("job %s: the %s was published before", job.id, part)
+            if job.output is not None:
+                put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
+        if not self._context.ledger.succeed(
+            job, result_key=keys["result"], input_key=keys["input"], timings=self._timings()
+        ):
+            raise Stopped
+        self.over = True
+        self._context.queue.tell_ended(job.id)
+        store.delete_prefix(upload_prefix(job.id))
+        log.info("job %s: done, %s", job.id, self.predictor.info.reference)
+        self._end()
+
+    @contextmanager
+    def _timed(self, part: Literal["read", "write"]) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - began
+            self._seconds[part] += seconds
+            self.used += seconds
+
+    def _timings(self) -> Timings:
+        since = (datetime.now(UTC) - self.job.created).total_seconds()
+        return Timings(
+            queue_seconds=max(0.0, since - sum(self._seconds.values())),
+            read_seconds=self._seconds["read"],
+            compute_seconds=self._seconds["compute"],
+            write_seconds=self._seconds["write"],
+        )

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 
-from service.jobs.queue import RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from model.core.errors import DeviceLost
+from service.jobs.queue import MAKE_TILE, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
 from workers.context import process_context
+from workers.lifecycle import leave
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name=RUN_NOWCAST)
 def run_nowcast(job_id: str) -> None:
-    """Run the job of that id."""
-    from workers.nowcast import run
+    """Run the job of that id, and others with it."""
+    from workers.batch import run
 
-    run(job_id, process_context())
+    try:
+        run(job_id, process_context())
+    except DeviceLost as error:
+        log.error("the device does not answer any more: %s", error)
+        leave()
+
+
+@shared_task(name=MAKE_TILE)
+def make_tile(job_id: str, attempt: int, lane: str, reference: str, variant: str) -> None:
+    """Make a tile of a nowcast that another worker runs."""
+    from workers.tiles import make
+
+    try:
+        make(job_id, attempt, lane, reference, variant, process_context())
+    except DeviceLost as error:
+        log.error("the device does not answer any more: %s", error)
+        leave()
 
 
 @shared_task(name=RECONCILE)

@@ -8,9 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import h5py
 import netCDF4
 import numpy as np
 import xarray as xr
+from isal import isal_zlib
 from numpy.typing import NDArray
 from xarray.conventions import encode_cf_variable, encode_dataset_coordinates
 
@@ -22,6 +24,9 @@ PACKED_RESOLUTION_MM_H = 0.01
 PACKED_FILL = 65535
 PACKED_CEILING_MM_H = np.float32(PACKED_RESOLUTION_MM_H * (PACKED_FILL - 1))
 CHUNK = 512
+COMPRESSION_LEVEL = 1
+COMPRESSION = {"zlib": True, "complevel": COMPRESSION_LEVEL, "shuffle": True}
+RAIN_RATE = "rainfall_rate"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +100,13 @@ class ForecastWriter:
         self._frames = len(header.times)
         self._shape = header.grid.shape
         self._written = 0
-        self._clipped = 0
-        self._file = netCDF4.Dataset(path, "w", format="NETCDF4")
+        self._packer = _Packer((min(self._shape[0], CHUNK), min(self._shape[1], CHUNK)))
         try:
-            self._rain_rate = _lay_out(self._file, header)
+            _write_header(path, header, self._packer.shape)
+            # netCDF4 compresses each chunk anew, with zlib; HDF5 takes chunks as they are to lie in the file.
+            self._file = h5py.File(path, "r+")
         except BaseException:
-            self._discard()
+            path.unlink(missing_ok=True)
             raise
 
     def __enter__(self) -> Self:
@@ -116,26 +122,28 @@ class ForecastWriter:
             raise ValueError(
                 f"frame {self._written + 1} of {self._frames} on {self._shape} has shape {rain_rate_mm_h.shape}"
             )
-        packed, clipped = _packed(rain_rate_mm_h)
-        self._rain_rate[self._written] = packed
+        stored = self._file[RAIN_RATE].id
+        rows, columns = self._packer.shape
+        for top in range(0, self._shape[0], rows):
+            for left in range(0, self._shape[1], columns):
+                chunk = self._packer.chunk(rain_rate_mm_h[top : top + rows, left : left + columns])
+                if chunk is not None:
+                    stored.write_direct_chunk((self._written, top, left), chunk)
         self._written += 1
-        self._clipped += clipped
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None or self._written < self._frames:
-            self._discard()
-            if kind is None:
-                raise ValueError(f"{self._written} of {self._frames} frames were written")
-            return
-        if self._clipped:
-            self._rain_rate.clipped_pixels = np.int64(self._clipped)
-        self._file.close()
-
-    def _discard(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        whole = kind is None and self._written == self._frames
+        try:
+            if whole and self._packer.clipped:
+                self._file[RAIN_RATE].attrs.create("clipped_pixels", np.array([self._packer.clipped], np.int64))
+            self._file.close()
+        finally:
+            if not whole:
+                self._path.unlink(missing_ok=True)
+        if not whole and kind is None:
+            raise ValueError(f"{self._written} of {self._frames} frames were written")
 
 
 def write_netcdf(item: Forecast | FrameSequence, path: Path) -> None:
@@ -145,11 +153,49 @@ def write_netcdf(item: Forecast | FrameSequence, path: Path) -> None:
             writer.append(frame)
 
 
-def _lay_out(file: netCDF4.Dataset, header: ForecastHeader | FrameSequence) -> netCDF4.Variable[np.uint16]:
-    """Write everything but the frames, and return the variable that takes them, packed."""
+class _Packer:
+    """Packs, shuffles and compresses chunks as HDF5's own filters would; `clipped` counts the pixels above all rain."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.clipped = 0
+        self._scaled = np.empty(shape, np.float32)
+        self._packed = np.zeros(shape, np.uint16)
+        self._shuffled = np.zeros((2, *shape), np.uint8)
+        self._dry = isal_zlib.compress(self._shuffled, COMPRESSION_LEVEL)
+
+    def chunk(self, rain_rate_mm_h: FloatArray) -> bytes | None:
+        """A chunk of rain [y, x], compressed; None where nothing is known: what a file does not hold is the fill value.
+
+        At the edges of the domain it is smaller than `shape`.
+        """
+        if not rain_rate_mm_h.any():
+            return self._dry
+        if rain_rate_mm_h.shape != self.shape:
+            self._shuffled.fill(0)  # What lies beyond the edge is never read: let it be short.
+        size = tuple(slice(n) for n in rain_rate_mm_h.shape)
+        scaled, packed = self._scaled[size], self._packed[size]
+        np.divide(rain_rate_mm_h, np.float32(PACKED_RESOLUTION_MM_H), out=scaled)
+        np.rint(scaled, out=scaled)
+        unknown = np.isnan(scaled)
+        if unknown.all():
+            return None
+        np.copyto(scaled, np.float32(PACKED_FILL), where=unknown)
+        above = int(np.count_nonzero(rain_rate_mm_h > PACKED_CEILING_MM_H))
+        if above:
+            self.clipped += above
+            np.minimum(scaled, np.where(unknown, np.float32(PACKED_FILL), np.float32(PACKED_FILL - 1)), out=scaled)
+        np.copyto(packed, scaled, casting="unsafe")
+        low, high = self._shuffled[0][size], self._shuffled[1][size]
+        np.copyto(low, packed, casting="unsafe")
+        np.copyto(high, np.right_shift(packed, 8, out=packed), casting="unsafe")
+        return isal_zlib.compress(self._shuffled, COMPRESSION_LEVEL)
+
+
+def _write_header(path: Path, header: ForecastHeader | FrameSequence, chunk: tuple[int, int]) -> None:
+    """Write everything but the frames."""
     dataset = header.to_dataset()
-    ny, nx = header.grid.shape
-    dataset["rainfall_rate"].encoding = {
+    dataset[RAIN_RATE].encoding = {
         "dtype": "uint16",
         "scale_factor": np.float32(PACKED_RESOLUTION_MM_H),
         "_FillValue": np.uint16(PACKED_FILL),
@@ -157,34 +203,18 @@ def _lay_out(file: netCDF4.Dataset, header: ForecastHeader | FrameSequence) -> n
     for coordinate in ("x", "y"):
         dataset[coordinate].encoding = {"_FillValue": None}
     variables, attributes = encode_dataset_coordinates(dataset)
-    file.setncatts(attributes)
-    for name, size in dataset.sizes.items():
-        file.createDimension(str(name), size)
-    for name, variable in variables.items():
-        is_rain = name == "rainfall_rate"
-        # Of the rain, only the form: its frames come later.
-        encoded = encode_cf_variable(variable[:0] if is_rain else variable, name=name)
-        fill = encoded.attrs.pop("_FillValue", None)
-        how = {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": (1, min(ny, CHUNK), min(nx, CHUNK))}
-        target = file.createVariable(
-            str(name),
-            encoded.dtype,
-            map(str, encoded.dims),
-            fill_value=fill,
-            **(how if is_rain else {"contiguous": True}),
-        )
-        target.setncatts(encoded.attrs)
-        target.set_auto_maskandscale(False)
-        if not is_rain:
-            target[...] = encoded.values
-    return file.variables["rainfall_rate"]
-
-
-def _packed(rain_rate_mm_h: FloatArray) -> tuple[NDArray[np.uint16], int]:
-    """A frame [y, x] as packed integers, and how many of its pixels were clipped."""
-    clipped = int(np.count_nonzero(rain_rate_mm_h > PACKED_CEILING_MM_H))
-    packed = rain_rate_mm_h / np.float32(PACKED_RESOLUTION_MM_H)
-    np.rint(packed, out=packed)
-    np.minimum(packed, np.float32(PACKED_FILL - 1), out=packed)
-    np.fmin(packed, np.float32(PACKED_FILL), out=packed)  # of NaN and a number, the number
-    return packed.astype(np.uint16), clipped
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+        file.setncatts(attributes)
+        for name, size in dataset.sizes.items():
+            file.createDimension(str(name), size)
+        for name, variable in variables.items():
+            is_rain = name == RAIN_RATE
+            # Of the rain, only the form: its frames come later.
+            encoded = encode_cf_variable(variable[:0] if is_rain else variable, name=name)
+            fill = encoded.attrs.pop("_FillValue", None)
+            layout = {**COMPRESSION, "chunksizes": (1, *chunk)} if is_rain else {"contiguous": True}
+            target = file.createVariable(str(name), encoded.dtype, map(str, encoded.dims), fill_value=fill, **layout)
+            target.setncatts(encoded.attrs)
+            target.set_auto_maskandscale(False)
+            if not is_rain:
+                target[...] = encoded.values

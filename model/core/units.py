@@ -5,6 +5,7 @@ A Z-R relation Z = a R^b (Marshall and Palmer, 1948) joins radar reflectivity fa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -72,15 +73,28 @@ HKO7_DBZ_RANGE: Final = 70.0
 HKO7_DBZ_OFFSET: Final = -10.0
 
 
+# The two laws in one, p = slope ln R + offset: over whole frames every pass over the pixels counts.
+_SLOPE: Final = 10 * HKO7.b / math.log(10) / HKO7_DBZ_RANGE
+_OFFSET: Final = (10 * math.log10(HKO7.a) - HKO7_DBZ_OFFSET) / HKO7_DBZ_RANGE
+_LEAST_MM_H: Final = np.float32(math.exp(-_OFFSET / _SLOPE))
+
+
 def hko7_fraction(rain_rate_mm_h: NDArray[np.floating]) -> FloatArray:
     """Rain rate (mm h-1) as HKO-7 pixel fraction p in [0, 1] (float32); NaN stays NaN."""
-    dbz = HKO7.reflectivity_dbz(rain_rate_mm_h)
-    fraction = (dbz - np.float32(HKO7_DBZ_OFFSET)) / np.float32(HKO7_DBZ_RANGE)
-    return np.asarray(np.clip(fraction, 0, 1), np.float32)
+    rain = np.asarray(rain_rate_mm_h, np.float32)
+    fraction = np.maximum(rain, _LEAST_MM_H, out=np.empty_like(rain))
+    np.log(fraction, out=fraction)
+    fraction *= np.float32(_SLOPE)
+    fraction += np.float32(_OFFSET)
+    np.maximum(fraction, 0, out=fraction)
+    return np.minimum(fraction, 1, out=fraction)
 
 
 def hko7_rain_rate_mm_h(fraction: NDArray[np.floating]) -> FloatArray:
     """Rain rate (mm h-1, float32) of HKO-7 pixel fraction p in [0, 1]; p <= 0 is no rain, NaN stays NaN."""
     p = np.asarray(fraction, np.float32)
-    rain = HKO7.rain_rate_mm_h(p * np.float32(HKO7_DBZ_RANGE) + np.float32(HKO7_DBZ_OFFSET))
-    return np.asarray(np.where(p <= 0, np.float32(0), rain), np.float32)
+    rain = np.multiply(p, np.float32(1 / _SLOPE), out=np.empty_like(p))
+    rain -= np.float32(_OFFSET / _SLOPE)
+    np.exp(rain, out=rain)
+    np.copyto(rain, np.float32(0), where=p <= 0)
+    return rain

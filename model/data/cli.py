@@ -24,23 +24,10 @@ from model.data.info import draw_histogram, facts_of, facts_of_values, told
 from model.data.splitting import drawn_split, listed_split
 from model.data.statistics import count_values
 from model.data.synth import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
+from model.options import Size
 
 MINUTES_PER_DAY = 1440
 NAMED = 10
-
-
-class Size(click.ParamType[tuple[int, int]]):
-    """`384` or `480x640` (rows x columns)."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).lower().split("x")
-        if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-            self.fail(f"{value!r} is not a size: give 384, or 480x640 (rows x columns)", param, ctx)
-        return int(parts[0]), int(parts[-1])
 
 
 @click.group()

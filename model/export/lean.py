@@ -3,20 +3,18 @@
 A cell's gates come out of one convolution per input, as the papers write them, and are cut apart after that. ONNX
 Runtime keeps channels in blocks while it convolves, and puts them back in rows for whatever cuts; what follows a cut
 then runs in rows, too. With a convolution of its own for each gate nothing is cut: sums of convolutions add up within
-the convolution, and sigmoid and tanh follow within it. For that it must know that the terms of a sum are of one size:
-so every tensor of the graph says its size, in names for what is free.
+the convolution, and sigmoid and tanh follow within it. What is only added to a convolution's answer or multiplied with
+it, channel by channel, becomes part of its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorShapeProto, helper, numpy_helper, shape_inference
+from onnx import NodeProto, helper, numpy_helper
 
 
 class Graph:
@@ -31,10 +29,14 @@ class Graph:
         self.constants: dict[str, NDArray[np.generic]] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
         }
-        for node in self.nodes:
+        for node in list(self.nodes):
             if node.op_type == "Constant":
                 (value,) = (item for item in node.attribute if item.name == "value")
                 self.constants[node.output[0]] = numpy_helper.to_array(value.t)
+            elif node.op_type == "Identity" and node.input[0] in self.constants:
+                # So the exporter writes the second of two weights that are equal.
+                self.constants[node.output[0]] = self.constants[node.input[0]]
+                self.remove(node)
         self.count = 0
 
     def maker(self, name: str) -> NodeProto | None:
@@ -95,8 +97,14 @@ def made_lean(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = Graph(model)
     for node in _of_kind(graph, "Split"):
         _without_split(graph, node)
+    for node in _of_kind(graph, "Conv"):
+        _within_readers(graph, node)
     for node in _of_kind(graph, "Add"):
         _within_bias(graph, node)
+    for node in _of_kind(graph, "BatchNormalization"):
+        _within_next(graph, node)
+    for node in _of_kind(graph, "Mul"):
+        _within_weights(graph, node)
     return graph.finished()
 
 
@@ -127,7 +135,7 @@ def _is_convolved(graph: Graph, name: str) -> bool:
         return False
     if node.op_type == "Add":
         return all(_is_convolved(graph, part) for part in node.input)
-    return node.op_type == "Conv" and attribute(node, "group", 1) == 1 and node.input[1] in graph.constants
+    return _dense(graph, node) is not None
 
 
 def _part(graph: Graph, split: NodeProto, name: str, channels: slice, output: str = "") -> str:
@@ -150,10 +158,8 @@ def _within_bias(graph: Graph, add: NodeProto) -> None:
         conv = _only_for(graph, name)
         if conv is None:
             continue
-        channels = graph.constants[conv.input[1]].shape[0]
-        bias = graph.constants[conv.input[2]] if len(conv.input) > 2 else np.zeros(channels, np.float32)
-        del conv.input[2:]
-        conv.input.append(graph.constant((bias + value.reshape(())).astype(np.float32)))
+        weights, bias = _weights(graph, conv)
+        _reweighted(graph, conv, weights, bias + float(value.reshape(())))
         _renamed(graph, add, name)
         return
 
@@ -166,7 +172,100 @@ def _only_for(graph: Graph, name: str) -> NodeProto | None:
     if node.op_type == "Add":
         found = (_only_for(graph, part) for part in node.input)
         return next((conv for conv in found if conv is not None), None)
-    return node if node.op_type == "Conv" and node.input[1] in graph.constants else None
+    return _dense(graph, node)
+
+
+def _within_readers(graph: Graph, embedding: NodeProto) -> None:
+    """A 1 x 1 convolution that makes many channels of few becomes part of the convolutions that read it.
+
+    Its bias is on every pixel, and not on the border of zeros that they add: that is what a plane of ones is for.
+    """
+    embed = _dense(graph, embedding)
+    if embed is None or graph.constants[embed.input[1]].shape[2:] != (1, 1) or not _keeps_size(embed):
+        return
+    weights, bias = _weights(graph, embed)
+    outputs, inputs = weights.shape[:2]
+    readers = [conv for node in graph.readers(embed.output[0]) if (conv := _dense(graph, node)) is not None]
+    if not readers or inputs + 1 >= outputs:
+        return
+    read = embed.input[0]
+    ones = graph.before(
+        readers[0],
+        "ConstantOfShape",
+        [_shape_of_plane(graph, readers[0], read)],
+        value=numpy_helper.from_array(np.ones(1, np.float32)),
+    )
+    planes = graph.before(readers[0], "Concat", [read, ones], axis=1)
+    joined = np.concatenate([weights[:, :, 0, 0], bias[:, None]], axis=1)
+    for conv in readers:
+        kernels, own = _weights(graph, conv)
+        _reweighted(graph, conv, np.einsum("omyx,mi->oiyx", kernels, joined), own)
+        conv.input[0] = planes
+
+
+def _keeps_size(conv: NodeProto) -> bool:
+    """Whether a convolution of one pixel answers as many pixels as it reads."""
+    numbers = {item.name: list(item.ints) for item in conv.attribute}
+    return set(numbers.get("strides", [1])) == {1} and not any(numbers.get("pads", []))
+
+
+def _shape_of_plane(graph: Graph, before: NodeProto, name: str) -> str:
+    """[b, 1, y, x] of an image [b, c, y, x]."""
+    batch = graph.before(before, "Shape", [name], start=0, end=1)
+    sides = graph.before(before, "Shape", [name], start=2, end=4)
+    return graph.before(before, "Concat", [batch, graph.constant(np.ones(1, np.int64)), sides], axis=0)
+
+
+def _within_next(graph: Graph, norm: NodeProto) -> None:
+    """A batch norm that one 1 x 1 convolution alone reads becomes part of it."""
+    name = norm.output[0]
+    readers = graph.readers(name)
+    if len(readers) != 1 or graph.is_answer(name):
+        return
+    conv = _dense(graph, readers[0])
+    if conv is None or conv.input[0] != name or graph.constants[conv.input[1]].shape[2:] != (1, 1):
+        return
+    scale, shift, mean, variance = (graph.constants[part].astype(np.float64) for part in norm.input[1:])
+    epsilon = next((item.f for item in norm.attribute if item.name == "epsilon"), 1e-5)
+    gain = scale / np.sqrt(variance + epsilon)
+    weights, bias = _weights(graph, conv)
+    _reweighted(graph, conv, weights * gain[None, :, None, None], bias + weights[:, :, 0, 0] @ (shift - mean * gain))
+    conv.input[0] = norm.input[0]
+    graph.remove(norm)
+
+
+def _within_weights(graph: Graph, product: NodeProto) -> None:
+    """A factor for each channel of what a convolution makes becomes part of its weights."""
+    for name, other in (tuple(product.input), tuple(reversed(product.input))):
+        maker, factor = graph.maker(name), graph.constants.get(other)
+        if maker is None or factor is None or len(graph.readers(name)) != 1 or graph.is_answer(name):
+            continue
+        conv = _dense(graph, maker)
+        if conv is None or factor.shape not in ((len(graph.constants[conv.input[1]]), 1, 1), ()):
+            continue
+        weights, bias = _weights(graph, conv)
+        by_channel = np.broadcast_to(factor.astype(np.float64).reshape(-1), bias.shape)
+        _reweighted(graph, conv, weights * by_channel[:, None, None, None], bias * by_channel)
+        _renamed(graph, product, name)
+        return
+
+
+def _dense(graph: Graph, node: NodeProto) -> NodeProto | None:
+    """The node, where it is a convolution of all channels with known weights."""
+    known = all(name in graph.constants for name in node.input[1:])
+    return node if node.op_type == "Conv" and attribute(node, "group", 1) == 1 and known else None
+
+
+def _weights(graph: Graph, conv: NodeProto) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights and bias of a convolution."""
+    weights = graph.constants[conv.input[1]].astype(np.float64)
+    return weights, graph.constants[conv.input[2]].astype(np.float64) if len(conv.input) > 2 else np.zeros(len(weights))
+
+
+def _reweighted(graph: Graph, conv: NodeProto, weights: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+    """Give a convolution other weights and another bias."""
+    del conv.input[1:]
+    conv.input.extend(graph.constant(value.astype(np.float32)) for value in (weights, bias))
 
 
 def _renamed(graph: Graph, node: NodeProto, name: str) -> None:
@@ -181,80 +280,3 @@ def _renamed(graph: Graph, node: NodeProto, name: str) -> None:
         for index, read in enumerate(reader.input):
             if read == made:
                 reader.input[index] = name
-
-
-# What size a tensor is
-
-
-class Sizes(NamedTuple):
-    """Numbers in the place of what is free, to see by which of them a tensor's size goes: primes times the stride."""
-
-    batch: int
-    height: int
-    width: int
-
-
-EXAMPLES = (Sizes(11, 13, 17), Sizes(19, 23, 29))
-"""Two, so that nothing is taken for what it is by chance."""
-
-
-def with_sizes(model: onnx.ModelProto, strides: Mapping[str, int], frames: int = 1) -> onnx.ModelProto:
-    """Every image in the graph says its size: `height_S` and `width_S` where a pixel is S of a frame's.
-
-    `strides`: of each input and output that is an image, [b, c, y, x] or [b, t, c, y, x], whose b, y and x are free.
-    `frames`: t, where a graph has it.
-    """
-    coarsest = max(strides.values())
-    found = [_inferred(model, strides, sizes, coarsest) for sizes in EXAMPLES]
-    factors = [factor for factor in range(1, coarsest + 1) if coarsest % factor == 0]
-    named = [
-        {
-            "batch": sizes.batch,
-            "batch_frames": sizes.batch * frames,
-            **{f"height_{factor}": sizes.height * coarsest // factor for factor in factors},
-            **{f"width_{factor}": sizes.width * coarsest // factor for factor in factors},
-        }
-        for sizes in EXAMPLES
-    ]
-    del model.graph.value_info[:]
-    for name, shape in found[0].items():
-        if len(shape) != 4:
-            continue
-        pairs = zip(shape, found[1].get(name, ()), strict=False)
-        axes = [_axis(pair, named) for pair in pairs]
-        if len(axes) == len(shape):
-            model.graph.value_info.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, axes))
-    return model
-
-
-def _axis(pair: tuple[int | None, int | None], named: Sequence[Mapping[str, int]]) -> int | str | None:
-    """A size that both examples agree on; the name of the free one that it goes by; None where neither."""
-    if pair[0] == pair[1]:
-        return pair[0]
-    return next((name for name in named[0] if pair == (named[0][name], named[1][name])), None)
-
-
-def _inferred(
-    model: onnx.ModelProto, strides: Mapping[str, int], sizes: Sizes, coarsest: int
-) -> dict[str, list[int | None]]:
-    """Sizes of all tensors of numbers between inputs and outputs, for frames of this size."""
-    example = deepcopy(model)
-    del example.graph.value_info[:]
-    for item in example.graph.output:
-        item.type.tensor_type.ClearField("shape")
-    for item in example.graph.input:
-        axes = item.type.tensor_type.shape.dim
-        axes[0].dim_value = sizes.batch
-        if item.name in strides:
-            axes[-2].dim_value = sizes.height * coarsest // strides[item.name]
-            axes[-1].dim_value = sizes.width * coarsest // strides[item.name]
-    inferred = shape_inference.infer_shapes(example, data_prop=True)
-    return {
-        item.name: [_size(axis) for axis in item.type.tensor_type.shape.dim]
-        for item in inferred.graph.value_info
-        if item.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    }
-
-
-def _size(axis: TensorShapeProto.Dimension) -> int | None:
-    return int(axis.dim_value) if axis.HasField("dim_value") else None

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.core.units import FloatArray
-from model.export.lean import made_lean, with_sizes
+from model.export.lean import made_lean
+from model.export.sizes import with_sizes
 from model.nets.forecaster import Forecaster, ForecasterConfig, Frames, RecurrentForecaster, WholeForecaster
 from model.nets.stack import StackConfig
 from model.runtime.device import open_session

@@ -67,11 +67,12 @@ class GradientHighwayUnit(nn.Module):
 
     def __init__(self, hidden: int, config: CellConfig) -> None:
         super().__init__()
+        self.hidden = hidden
         self.from_x = config.gates(hidden, 2 * hidden)  # p s
         self.from_z = config.gates(hidden, 2 * hidden)
 
     def step(self, x: Tensor, z: Tensor) -> Tensor:
         """x, Z [b, hidden, y, x] -> the new Z, which is also what the second layer reads."""
-        p, s = (self.from_x(x) + self.from_z(z)).chunk(2, dim=1)
+        p, s = torch.split(self.from_x(x) + self.from_z(z), self.hidden, dim=1)
         s = torch.sigmoid(s)
         return s * torch.tanh(p) + (1 - s) * z

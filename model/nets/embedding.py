@@ -7,6 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def in_patches(frame: Tensor, patch: int) -> Tensor:
+    """Space to depth: [b, c, y, x] -> [b, c * patch * patch, y / patch, x / patch]."""
+    return functional.pixel_unshuffle(frame, patch) if patch > 1 else frame
+
+
+def out_of_patches(planes: Tensor, patch: int) -> Tensor:
+    """The way back."""
+    return functional.pixel_shuffle(planes, patch) if patch > 1 else planes
+
+
 class PatchEmbedding(nn.Module):
     """Squares of `patch` x `patch` pixels become channels (space to depth), as in PredRNN; then, as in MS-RNN, a 1x1
     convolution to `embedded` channels, unless that is None. The way back is a 1x1 convolution and depth to space."""
@@ -20,12 +30,12 @@ class PatchEmbedding(nn.Module):
 
     def encode(self, frame: Tensor, conditions: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """frame [b, in, y, x], conditions [b, n] -> features [b, features, y / patch, x / patch], nothing to skip."""
-        x: Tensor = self.embed(with_planes(functional.pixel_unshuffle(frame, self.patch), conditions))
+        x: Tensor = self.embed(with_planes(in_patches(frame, self.patch), conditions))
         return x, ()
 
     def decode(self, h: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
         """The last layer's H -> answer [b, out, y, x]."""
-        return functional.pixel_shuffle(self.output(h), self.patch)
+        return out_of_patches(self.output(h), self.patch)
 
 
 class StridedEmbedding(nn.Module):
@@ -48,14 +58,14 @@ class StridedEmbedding(nn.Module):
 
     def encode(self, frame: Tensor, conditions: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """frame [b, in, y, x], conditions [b, n] -> features [b, hidden, y / stride, x / stride], and what to skip."""
-        half = self.embed[0](with_planes(functional.pixel_unshuffle(frame, self.patch), conditions))
+        half = self.embed[0](with_planes(in_patches(frame, self.patch), conditions))
         quarter = self.embed[1](half)
         return quarter, (half, quarter) if self.skips else ()
 
     def decode(self, h: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
         """The last layer's H -> answer [b, out, y, x]."""
         half, quarter = skips or (0.0, 0.0)
-        return functional.pixel_shuffle(self.output[1](self.output[0](h + quarter) + half), self.patch)
+        return out_of_patches(self.output[1](self.output[0](h + quarter) + half), self.patch)
 
 
 Embedding = PatchEmbedding | StridedEmbedding

@@ -90,11 +90,12 @@ class SpatialGate(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.kernel = LargeKernel(channels, 2 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, channels, y, x] -> the same shape."""
-        seen, gate = torch.chunk(self.kernel(x), 2, dim=1)
+        seen, gate = torch.split(self.kernel(x), self.channels, dim=1)
         return torch.sigmoid(gate) * seen
 
 

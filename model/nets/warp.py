@@ -10,22 +10,22 @@ from torch.nn import functional
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Each of n flows reads the image at p + flow(p), bilinearly; what lies outside of it is 0.
 
-    image [b, c, y, x]; flow [b, n, 2, y, x] in pixels, (x, y) -> [b, c, n, y, x]. A zero flow is the identity, exactly.
+    image [b, c, y, x]; flow [b, n, 2, y, x] in pixels, (x, y) -> [b, c, n, y, x]. A zero flow is the identity, exactly
+    (but for the last bit of a pixel that is nearly 0 beside large ones).
     Computed in float32 or finer, whatever the autocast: positions need it.
     """
     with torch.autocast(image.device.type, enabled=False):
         exact = image.to(torch.promote_types(image.dtype, torch.float32))
         # Sizes are read off the image, whose axes stay free in an exported graph; those of an unflattened flow do not.
         b, _, height, width = image.shape
-        n = flow.shape[1]
         x = torch.arange(width, dtype=exact.dtype, device=image.device)
         y = torch.arange(height, dtype=exact.dtype, device=image.device)
         still = torch.stack(torch.meshgrid(x, y, indexing="xy"))
-        positions = torch.cat([still + flow.to(exact.dtype), still.expand(b, 1, -1, -1, -1)], dim=1)
-        read = _sample(exact, positions, torch.stack([x[-1], y[-1]]) + 1)
-        moved, unmoved = read[:, :, :n], read[:, :, n:]
+        size = torch.stack([x[-1], y[-1]]) + 1
+        moved = _sample(exact, still + flow.to(exact.dtype), size)
         # grid_sample rounds positions, so that even a zero flow would shift by 1e-5 of a pixel: take that shift off.
-        return (exact.unsqueeze(2) + (moved - unmoved)).to(image.dtype)
+        unmoved = _sample(exact, still.expand(b, 1, -1, -1, -1), size)
+        return (moved + (exact.unsqueeze(2) - unmoved)).to(image.dtype)
 
 
 def _sample(image: Tensor, positions: Tensor, size: Tensor) -> Tensor:

@@ -145,6 +145,7 @@ def open_session(
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = threads or options.threads
+    settings.enable_mem_pattern = False  # one for each shape of a tile would be kept
     providers: list[str | tuple[str, dict[str, str]]] = [CPU]
     if device == "cuda":
         cap = {"gpu_mem_limit": str(options.gpu_memory_mb * MB)} if options.gpu_memory_mb else {}

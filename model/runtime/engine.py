@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Final, NamedTuple, Protocol
@@ -40,6 +40,17 @@ class Session(Protocol):
     def grid(self) -> tuple[int, int] | None: ...
     def forecasts(self, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray | None]: ...
     def release(self) -> None: ...
+
+
+class Elsewhere(Protocol):
+    """Other processes that may make lanes of a forecast that does not lie in one wave."""
+
+    def offer(self, lanes: Mapping[str, tuple[Observed, int]]) -> None:
+        """Lanes by name, in the order in which they are made here: what each starts from, and its leads."""
+
+    def frames(self, lane: str, here: Iterator[FloatArray | None]) -> Iterator[FloatArray | None]:
+        """The frames [1, 1, y, x] of a lane that was offered: made elsewhere, or else `here`; None while they are not
+        there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +92,9 @@ class Engine:
             fitting = (self._room / (WORK_SHARE * session.state_bytes)) ** 0.5
             self.side = max(SMALLEST_SIDE, min(side, int(fitting) // stride * stride))
 
-    def run(self, works: Sequence[Work], unwanted: set[int] | None = None) -> Iterator[Told]:
+    def run(
+        self, works: Sequence[Work], unwanted: set[int] | None = None, elsewhere: Elsewhere | None = None
+    ) -> Iterator[Told]:
         """Make all works, each by itself: an error of one is told, and the others go on.
 
         Every `Told` is a place to stop: a work (its index) that is put into `unwanted` is made no further.
@@ -94,7 +107,7 @@ class Engine:
         try:
             while again:
                 tasks, again = again, []
-                yield from _Run(self, tasks, unwanted, again).told()
+                yield from _Run(self, tasks, unwanted, again, elsewhere).told()
         finally:
             self.session.release()
 
@@ -109,15 +122,20 @@ class Engine:
         """Of the states of a lane."""
         return self.session.state_bytes * tile.pixels
 
-    def waves(self, lanes: Sequence[_Lane]) -> Iterator[list[_Lane]]:
-        """Lanes that have room at once, in order; always one at least."""
+    def waves(self, tasks: Sequence[_Task]) -> Iterator[list[_Lane]]:
+        """Lanes that go forward together, in order: of as many tasks as have room, or of a part of a larger one."""
         wave: list[_Lane] = []
-        for lane in lanes:
-            taken = sum(self.state_bytes(each.tile) for each in wave)
-            if wave and taken + self.state_bytes(lane.tile) > self._room:
+        for task in tasks:
+            lanes = [_Lane(task, tile) for tile in task.tiles]
+            needed = sum(self.state_bytes(tile) for tile in task.tiles)
+            if wave and needed + sum(self.state_bytes(lane.tile) for lane in wave) > self._room:
                 yield wave
                 wave = []
-            wave.append(lane)
+            if needed > self._room:
+                # Its frames wait in a file anyway: no more of it at once than one batch.
+                yield from map(list, _parts(lanes, self.lanes))
+            else:
+                wave += lanes
         if wave:
             yield wave
 
@@ -154,6 +172,16 @@ class _Lane:
     task: _Task
     tile: Tile
 
+    @property
+    def name(self) -> str:
+        """Of the lane among those of all works."""
+        height, width = self.tile.shape
+        return f"{self.task.index}-{self.tile.rows.start}-{self.tile.columns.start}-{height}x{width}"
+
+    def seen(self) -> Observed:
+        """What it starts from."""
+        return self.task.work.observed.cut(self.tile.rows, self.tile.columns)
+
 
 @dataclass(eq=False)
 class _Batch:
@@ -171,31 +199,47 @@ class _Batch:
 class _Run:
     """One way through the works that the engine has; what must be cut smaller goes into `again`."""
 
-    def __init__(self, engine: Engine, tasks: Sequence[_Task], unwanted: set[int], again: list[_Task]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tasks: Sequence[_Task],
+        unwanted: set[int],
+        again: list[_Task],
+        elsewhere: Elsewhere | None,
+    ) -> None:
         self.engine = engine
         self.unwanted = unwanted
         self.again = again
         self.over: set[int] = set()
-        self.steps_done = 0.0
+        self.elsewhere = elsewhere
+        self.done = 0.0
         self.tasks = tasks
-        self.lanes = [_Lane(task, tile) for task in tasks for tile in task.tiles]
-        self.steps = sum(self._steps(lane) * lane.tile.pixels for lane in self.lanes)
+        self.waves = list(engine.waves(tasks))
+        self.lanes = [lane for wave in self.waves for lane in wave]
+        self.all = sum(lane.task.work.leads * lane.tile.pixels for lane in self.lanes)
 
     def told(self) -> Iterator[Told]:
         """See Engine.run."""
-        waves = list(self.engine.waves(self.lanes))
+        waves = self.waves
         for task in self.tasks:
             mine = [any(lane.task is task for lane in wave) for wave in waves]
             if not any(mine):
                 yield from self._dry(task)
             elif sum(mine) > 1:
                 task.scratch = _Scratch()
+        self._offer()
         for number, wave in enumerate(waves):
             yield from self._wave(wave)
             later = {id(lane.task) for others in waves[number + 1 :] for lane in others}
             for task in _tasks(wave):
                 if task.scratch is not None and id(task) not in later:
                     yield from self._from_scratch(task, task.scratch)
+
+    def _offer(self) -> None:
+        """What waits in a file anyway may be made elsewhere."""
+        lanes = [lane for lane in self.lanes if lane.task.scratch is not None]
+        if self.elsewhere is not None and lanes and self.engine.lanes == 1:
+            self.elsewhere.offer({lane.name: (lane.seen(), lane.task.work.leads) for lane in lanes})
 
     def _wave(self, wave: Sequence[_Lane]) -> Iterator[Told]:
         batches = self.engine.batches(wave)
@@ -241,27 +285,28 @@ class _Run:
                 told, parts = self._mended(batch, error)
                 yield from told
                 raise _Split(parts) from None
-            self.steps_done += sum(lane.tile.pixels for lane in batch.lanes)
             if frames is None:
                 yield Told(batch.lanes[0].task.index, self._share())
                 if all(self._is_over(lane.task) for lane in batch.lanes):
                     raise _Split([])
                 continue
             batch.done += 1
+            self.done += sum(lane.tile.pixels for lane in batch.lanes)
             if batch.done == lead:
                 return frames[:, 0]
 
     def _frames_of(self, batch: _Batch) -> Iterator[FloatArray | None]:
         if batch.frames is None:
-            seen = [lane.task.work.observed.cut(lane.tile.rows, lane.tile.columns) for lane in batch.lanes]
+            seen = [lane.seen() for lane in batch.lanes]
             batch.frames = self.engine.session.forecasts(seen, batch.leads)
+            if self.elsewhere is not None and batch.lanes[0].task.scratch is not None and len(seen) == 1:
+                batch.frames = self.elsewhere.frames(batch.lanes[0].name, batch.frames)
         return batch.frames
 
     def _mended(self, batch: _Batch, error: Exception) -> tuple[list[Told], list[_Batch]]:
         """What is told of an error of a batch, and the batches that go on in its place, from the beginning."""
-        text = str(error).lower()
-        no_memory = isinstance(error, MemoryError) or any(sign in text for sign in NO_MEMORY)
-        if not no_memory and any(sign in text for sign in NO_DEVICE):
+        no_memory = is_no_memory(error)
+        if is_device_lost(error):
             raise DeviceLost(str(error).splitlines()[0]) from None
         self.engine.session.release()
         lanes = batch.lanes
@@ -312,11 +357,8 @@ class _Run:
     def _is_over(self, task: _Task) -> bool:
         return task.index in self.over or task.index in self.unwanted
 
-    def _steps(self, lane: _Lane) -> int:
-        return len(lane.task.work.observed.data) - 1 + lane.task.work.leads
-
     def _share(self) -> float:
-        return min(1.0, self.steps_done / self.steps) if self.steps else 1.0
+        return min(1.0, self.done / self.all) if self.all else 1.0
 
 
 class _Split(Exception):
@@ -325,6 +367,16 @@ class _Split(Exception):
     def __init__(self, batches: Sequence[_Batch]) -> None:
         super().__init__()
         self.batches = batches
+
+
+def is_no_memory(error: Exception) -> bool:
+    """Whether what ONNX Runtime raised tells that the device has no memory left."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
+
+
+def is_device_lost(error: Exception) -> bool:
+    """Whether what ONNX Runtime raised tells that the device does not answer any more."""
+    return not is_no_memory(error) and any(sign in str(error).lower() for sign in NO_DEVICE)
 
 
 def _parts(lanes: Sequence[_Lane], size: int) -> Iterator[Sequence[_Lane]]:

@@ -1,34 +1,53 @@
-"""Motion of rain between frames, and advection along it.
+"""Motion of rain between frames.
 
 Motion is dense inverse search optical flow (DIS; Kroeger et al. 2016, arXiv 1603.03590) of consecutive frames, averaged
-and smoothed with the rain as weight, so that dry areas take the motion of the rain around them. All frames are then
+and smoothed with the rain as weight, so that dry areas take the motion of the rain around them. Older frames are then
 warped along it to the newest, and what still moves between them corrects it: over several time steps an error of the
-motion shows several times as large. Advection is semi-Lagrangian and backward (Germann and Zawadzki 2002): the value at
-an arrival point comes from where a parcel started, found by following the steady motion field back in time.
+motion shows several times as large. All this happens on a coarse grid: motion is smooth, and large domains stay cheap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray, hko7_fraction
+from model.runtime.advection import Number, advect, sample, trajectories
 
-MAX_FLOW_SIDE = 1024
-"""Flow is computed on a grid whose longer side is at most this: motion is smooth, and large domains stay cheap."""
+__all__ = ["advect", "estimate_motion", "to_newest", "trajectories"]
 
-SMOOTHING_FRACTION, MIN_SMOOTHING_PX = 24, 12.0
+MAX_FLOW_SIDE = 512
+"""Flow is computed on a grid whose longer side is at most this."""
+FLOW_SHRINK, ENOUGH_FLOW_SIDE = 2.5, 256
+"""Smaller domains are shrunk too, up to the first, but not below the second."""
+NEWEST_PAIRS = 2
+"""How many pairs of consecutive frames the first guess is made of."""
+
+SMOOTHING_FRACTION, MIN_SMOOTHING_PX = 24, 6.0
 """The smoothing length is the flow grid's longer side over the first, and at least the second."""
-CORRECTION_FRACTION, MIN_CORRECTION_PX = 48, 8.0
+CORRECTION_FRACTION, MIN_CORRECTION_PX = 48, 4.0
 """The same of the correction."""
-SURE_DISPLACEMENT_PX = 4.0
+SURE_DISPLACEMENT_PX = 1.6
 """A displacement over all frames, on the flow grid, by which half of the correction is believed: flow is good to a
 fraction of a pixel, and what moved by no more cannot be corrected by it."""
 BACKGROUND_WEIGHT = 1e-4
+WET_MARGIN_PX = 32
+"""On the flow grid: flow is computed no farther than this from any rain."""
+
+Flow = tuple[FloatArray, FloatArray]
+"""Displacement (dx, dy) [y, x, 2] on the flow grid, and how much rain [y, x] tells of it."""
+
+
+class _Picture(NamedTuple):
+    """A frame on the flow grid: rain on a logarithmic scale, and how much of each pixel holds data, of 255."""
+
+    rain: NDArray[np.uint8]
+    known: NDArray[np.uint8]
 
 
 def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
@@ -36,43 +55,85 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
 
     Weighted by rain; with no rain at all it is zero.
     """
-    ny, nx = rain_rate_mm_h.shape[1:]
-    shrink = max(1.0, max(ny, nx) / MAX_FLOW_SIDE)
+    steps, (ny, nx) = len(rain_rate_mm_h) - 1, rain_rate_mm_h.shape[1:]
+    longer = max(ny, nx)
+    shrink = max(longer / MAX_FLOW_SIDE, min(FLOW_SHRINK, max(1.0, longer / ENOUGH_FLOW_SIDE)))
     size = (max(16, round(nx / shrink)), max(16, round(ny / shrink)))
-    to_pixels = np.array([nx / size[0], ny / size[1]], np.float32)
-    images = [_image(frame, size) for frame in rain_rate_mm_h]
-    between = [_flow(before, after) for before, after in pairwise(images)]
-    raining = np.sum([rain for _, rain in between], axis=0) if between else np.zeros(1)
+    pictures = [_picture(frame, size) for frame in rain_rate_mm_h]
+    wet = _around_rain(pictures)
+    first = [_flow(before.rain, after.rain, wet) for before, after in pairwise(pictures[-NEWEST_PAIRS - 1 :])]
+    raining = np.sum([rain for _, rain in first], axis=0) if first else np.zeros(1)
     if not raining.any():
         return np.zeros((ny, nx, 2), np.float32)
-    flow = _smoothed(between, max(MIN_SMOOTHING_PX, max(size) / SMOOTHING_FRACTION))
-    motion = _resized(flow, (nx, ny)) * to_pixels
+    motion = _smoothed(first, max(MIN_SMOOTHING_PX, max(size) / SMOOTHING_FRACTION))
 
-    *older, newest = to_newest(rain_rate_mm_h, motion)
-    # What is not known in either does not move.
-    warped = [np.where(np.isfinite(frame) & np.isfinite(newest), frame, newest) for frame in older]
-    left = [_flow(_image(frame, size), images[-1]) for frame in warped]
-    lags = range(len(older), 0, -1)
-    # Least squares of a steady error of the motion: after `lag` steps it has moved rain by `lag` times as much.
-    per_step = [
-        (moved / np.float32(lag), rain * np.float32(lag**2)) for lag, (moved, rain) in zip(lags, left, strict=True)
-    ]
-    correction = _smoothed(per_step, max(MIN_CORRECTION_PX, max(size) / CORRECTION_FRACTION))
-    mean_flow = np.average(flow.reshape(-1, 2), axis=0, weights=raining.ravel())
-    displacement = len(older) * float(np.linalg.norm(mean_flow))
-    belief = displacement**2 / (displacement**2 + SURE_DISPLACEMENT_PX**2)
-    return np.asarray(motion + np.float32(belief) * _resized(correction, (nx, ny)) * to_pixels, np.float32)
+    correction = _smoothed(_left_over(pictures, motion, wet), max(MIN_CORRECTION_PX, max(size) / CORRECTION_FRACTION))
+    mean = np.average(motion.reshape(-1, 2), axis=0, weights=raining.ravel())
+    displacement = steps * float(np.linalg.norm(mean))
+    motion += np.float32(displacement**2 / (displacement**2 + SURE_DISPLACEMENT_PX**2)) * correction
+    motion *= np.array([nx / size[0], ny / size[1]], np.float32)
+    return _resized(motion, (nx, ny))
 
 
-Flow = tuple[FloatArray, FloatArray]
-"""Displacement (dx, dy) [y, x, 2] on the flow grid, and how much rain [y, x] tells of it."""
+def to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> FloatArray:
+    """Frames [time, y, x] in the place that their rain has in the newest one: each warped along `motion` [y, x, 2]."""
+    warped = np.empty_like(rain_rate_mm_h)
+    for index, frame in warped_to_newest(rain_rate_mm_h, motion):
+        warped[index] = frame
+    return warped
 
 
-def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Flow:
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(1)
-    flow = dis.calc(before, after, None)  # type: ignore[call-overload]  # None: a new array
-    return np.asarray(flow, np.float32), np.minimum(before, after).astype(np.float32)
+def warped_to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator[tuple[int, FloatArray]]:
+    """The same one by one, the newest first: its index, and the frame, which holds until the next."""
+    newest = len(rain_rate_mm_h) - 1
+    yield newest, rain_rate_mm_h[newest]
+    warped = np.empty_like(rain_rate_mm_h[newest])
+    for lag, origin in enumerate(trajectories(motion, newest), start=1):
+        yield newest - lag, advect(rain_rate_mm_h[newest - lag], origin, out=warped)
+
+
+def _left_over(pictures: Sequence[_Picture], motion: FloatArray, wet: tuple[slice, slice]) -> list[Flow]:
+    """What still moves per step, by its weight, between older pictures, warped along `motion`, and the newest.
+
+    Least squares of a steady error of the motion: after `lag` steps it has moved rain by `lag` times as much, so that
+    the weight is `lag` squared, and what is younger than half of the oldest tells next to nothing.
+    """
+    newest, steps = pictures[-1], len(pictures) - 1
+    flows = []
+    for lag, origin in enumerate(trajectories(motion, steps), start=1):
+        if 2 * lag < steps:
+            continue
+        older = pictures[-1 - lag]
+        position = origin.positions()
+        rain, known = sample(older.rain, position), sample(older.known, position)
+        # What is not known in either does not move.
+        rain = np.where((known >= 128) & (newest.known >= 128), rain, newest.rain)
+        moved, weight = _flow(rain, newest.rain, wet)
+        flows.append((moved / np.float32(lag), weight * np.float32(lag**2)))
+    return flows
+
+
+def _around_rain(pictures: Sequence[_Picture]) -> tuple[slice, slice]:
+    """Rows and columns of the flow grid that hold all rain, and a margin."""
+    heaviest = np.max([picture.rain for picture in pictures], axis=0)
+    slices = []
+    for axis in (1, 0):
+        wet = np.flatnonzero(heaviest.any(axis=axis))
+        first, last = (wet[0], wet[-1]) if wet.size else (0, 0)
+        slices.append(slice(max(0, int(first) - WET_MARGIN_PX), int(last) + 1 + WET_MARGIN_PX))
+    return slices[0], slices[1]
+
+
+def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8], where: tuple[slice, slice]) -> Flow:
+    """Flow within `where`; beyond it there is no rain, and none is told of."""
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dis.setFinestScale(0)
+    # Averaged over its neighbourhood anyway, flow gains nothing by it, and it takes half of the time.
+    dis.setVariationalRefinementIterations(0)
+    flow = np.zeros((*before.shape, 2), np.float32)
+    before_here, after_here = (np.ascontiguousarray(picture[where]) for picture in (before, after))
+    flow[where] = dis.calc(before_here, after_here, None)  # type: ignore[call-overload]  # None: a new array
+    return flow, np.minimum(before, after).astype(np.float32)
 
 
 def _smoothed(flows: Sequence[Flow], sigma: float) -> FloatArray:
@@ -92,52 +153,21 @@ def _resized(flow: FloatArray, size: tuple[int, int]) -> FloatArray:
     return flow if size == (nx, ny) else np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def trajectories(motion: FloatArray, steps: int) -> Iterator[FloatArray]:
-    """Yield where the parcels that arrive at each pixel 1, 2, ... `steps` time steps later started: float32 [y, x, 2].
-
-    Positions are (x, y) in pixels. Give `-motion` for where each parcel goes to.
-    """
-    ny, nx = motion.shape[:2]
-    columns, rows = np.meshgrid(np.arange(nx, dtype=np.float32), np.arange(ny, dtype=np.float32))
-    position = np.dstack([columns, rows])
-    for _ in range(steps):
-        position = position - _sample(motion, position, cv2.BORDER_REPLICATE)
-        yield position
-
-
-def advect(field: FloatArray, origin: FloatArray) -> FloatArray:
-    """Values [y, x] of `field` at the positions `origin` [y, x, 2], bilinear over the pixels that hold data.
-
-    NaN where less than half of the interpolation weight holds data: what enters the domain is not known.
-    """
-    known = np.isfinite(field)
-    value = _sample(np.where(known, field, np.float32(0)), origin, cv2.BORDER_CONSTANT)
-    weight = _sample(known.astype(np.float32), origin, cv2.BORDER_CONSTANT)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(weight >= 0.5, value / weight, np.float32(np.nan)).astype(np.float32)
+def _picture(rain_rate_mm_h: FloatArray, size: tuple[int, int]) -> _Picture:
+    """A frame [y, x] for optical flow; no data and drizzle are 0."""
+    known = np.full(size[::-1], 255, np.uint8)
+    if np.isnan(rain_rate_mm_h).any():
+        holds = np.isfinite(rain_rate_mm_h)
+        known = _shrunk(holds.view(np.uint8) * np.uint8(255), size)
+        rain_rate_mm_h = np.where(holds, rain_rate_mm_h, np.float32(0))
+    # Shrunk first: the logarithm of the mean tells as much as the mean of the logarithms, and costs less.
+    fraction = hko7_fraction(_shrunk(rain_rate_mm_h, size))
+    return _Picture(np.clip((fraction - 0.15) * (255 / 0.75), 0, 255).astype(np.uint8), known)
 
 
-def to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> FloatArray:
-    """Frames [time, y, x] in the place that their rain has in the newest one: each warped along `motion` [y, x, 2]."""
-    older, newest = rain_rate_mm_h[:-1], rain_rate_mm_h[-1]
-    origins = list(trajectories(motion, len(older)))
-    return np.stack([*map(advect, older, reversed(origins)), newest])
-
-
-def _sample(field: FloatArray, position: FloatArray, border: int) -> FloatArray:
-    """Bilinear values of `field` [y, x] or [y, x, n] at `position` [y, x, 2]; a constant border is 0."""
-    # The second map is None where the first holds both coordinates; OpenCV's stubs do not know.
-    sampled = cv2.remap(field, position, None, cv2.INTER_LINEAR, borderMode=border)  # type: ignore[call-overload]
-    return np.asarray(sampled, np.float32)
-
-
-def _image(rain_rate_mm_h: FloatArray, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Rain as an 8-bit picture on a logarithmic scale, for optical flow; no data and drizzle are 0."""
-    fraction: FloatArray = np.nan_to_num(hko7_fraction(rain_rate_mm_h))
-    if size != (fraction.shape[1], fraction.shape[0]):
-        fraction = np.asarray(cv2.resize(fraction, size, interpolation=cv2.INTER_AREA), np.float32)
-    image: NDArray[np.uint8] = np.clip((fraction - 0.15) * (255 / 0.75), 0, 255).astype(np.uint8)
-    return image
+def _shrunk(field: NDArray[Number], size: tuple[int, int]) -> NDArray[Number]:
+    shrunk = field if size == field.shape[::-1] else cv2.resize(field, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, field.dtype)
 
 
 def _blur(field: FloatArray, sigma: float) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.catalog import ModelInfo
-from model.core.errors import BadPackage, InputError
+from model.core.errors import BadPackage, DeviceLost, InputError
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.runtime.device import EngineOptions, device_of, fastest_variant, open_session, wanted_device
-from model.runtime.engine import Engine, Told, Work
+from model.runtime.engine import Elsewhere, Engine, Told, Work, is_device_lost
 from model.runtime.fields import fields_for
 from model.runtime.graph import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
-from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
+from model.runtime.motion import advect, estimate_motion, trajectories, warped_to_newest
 from model.runtime.tiles import TILE_SIDE
 
 WHOLE_TILE_SIDE = 512
@@ -26,6 +26,9 @@ WHOLE_TILE_SIDE = 512
 
 GPU_LANES = 16
 WARM_UP_SIDE = 128
+
+BAND = 256
+"""Rows that are converted at a time: of a large domain a whole frame is many megabytes, and so is each step of it."""
 
 HEAVIEST_QUANTILE = 0.9999
 WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
@@ -88,6 +91,7 @@ class OnnxPredictor:
 
         Raises:
             BadPackage: the graph cannot run.
+            DeviceLost: the device does not answer.
         """
         ny, nx = self.session.grid or (WARM_UP_SIDE,) * 2
         ny, nx = (side + -side % self.manifest.stride for side in (ny, nx))
@@ -103,6 +107,8 @@ class OnnxPredictor:
             list(self.session.run(observed, leads))
         except Exception as error:  # onnxruntime raises its own, undocumented types
             reason = str(error).splitlines()[0]
+            if is_device_lost(error):
+                raise DeviceLost(reason) from None
             raise BadPackage(
                 f"its graph cannot run ({reason})", where=self.info.reference, mend="Export the package again"
             ) from None
@@ -118,7 +124,8 @@ class OnnxPredictor:
         rain = sequence.rain_rate
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         motion = estimate_motion(rain) if lagrangian else None
-        observed = self._observed(rain if motion is None else to_newest(rain, motion), sequence, steps)
+        frames = enumerate(rain) if motion is None else warped_to_newest(rain, motion)
+        observed = self._observed(frames, sequence, steps)
         ny, nx = sequence.grid.shape
         known = np.isfinite(rain[-1])
         arrivals = None if motion is None else trajectories(motion, steps)
@@ -130,7 +137,7 @@ class OnnxPredictor:
         wet = self._wet(observed, lagrangian) if self.options.skip_dry else None
         return Prepared(work=Work(observed=observed, leads=steps, wet=wet), finish=finish)
 
-    def make(self, works: Sequence[Work], unwanted: set[int]) -> Iterator[Told]:
+    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]:
         """Make forecasts together: see `model.runtime.engine.Engine.run`."""
         on_gpu = self.session.device == "cuda"
         engine = Engine(
@@ -139,7 +146,7 @@ class OnnxPredictor:
             lanes=self.options.lanes or (GPU_LANES if on_gpu else 1),
             memory_mb=self.options.memory_mb,
         )
-        return engine.run(works, unwanted)
+        return engine.run(works, unwanted, elsewhere)
 
     def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.unroll; the graph's answers as they are, below no ceiling but 1.
@@ -156,20 +163,26 @@ class OnnxPredictor:
                 mend="Leave that model out, or choose another protocol",
             )
         ny, nx = sequence.grid.shape
-        answers = self.session.unroll(self._observed(sequence.rain_rate, sequence, steps, ceiling=1.0), steps)
+        observed = self._observed(enumerate(sequence.rain_rate), sequence, steps, ceiling=1.0)
+        answers = self.session.unroll(observed, steps)
         known = np.isfinite(sequence.rain_rate)
         for index, answer in enumerate(answers):
             yield _rain_of(answer[0, :ny, :nx], known[min(index, len(known) - 1)])
 
     def _observed(
-        self, rain: FloatArray, sequence: FrameSequence, steps: int, *, ceiling: float | None = None
+        self,
+        frames: Iterable[tuple[int, FloatArray]],
+        sequence: FrameSequence,
+        steps: int,
+        *,
+        ceiling: float | None = None,
     ) -> Observed:
-        """Frames [t, y, x] as the graph reads them, padded, and the fields at their times."""
-        count, ny, nx = rain.shape
+        """Frames [y, x] by their index as the graph reads them, padded, and the fields at their times."""
+        ny, nx = sequence.grid.shape
         pad = padding((ny, nx), self.manifest.stride)
-        data = np.zeros((count, 1, ny + pad[1][1], nx + pad[2][1]), np.float32)
+        data = np.zeros((len(sequence), 1, ny + pad[1][1], nx + pad[2][1]), np.float32)
         known = np.zeros(data.shape, np.bool_)
-        for index, frame in enumerate(rain):
+        for index, frame in frames:
             fraction = hko7_fraction(frame)
             known[index, 0, :ny, :nx] = np.isfinite(fraction)
             data[index, 0, :ny, :nx] = np.nan_to_num(fraction, copy=False)
@@ -198,7 +211,11 @@ class OnnxPredictor:
 
 def _rain_of(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
     """Rain rate [y, x] (mm h-1); NaN where nothing was known."""
-    return np.where(known, hko7_rain_rate_mm_h(fraction), np.float32(np.nan))
+    rain = np.full(fraction.shape, np.nan, np.float32)
+    for top in range(0, len(rain), BAND):
+        rows = slice(top, top + BAND)
+        np.copyto(rain[rows], hko7_rain_rate_mm_h(fraction[rows]), where=known[rows])
+    return rain
 
 
 def heaviest(fraction: FloatArray) -> float:

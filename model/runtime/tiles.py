@@ -198,18 +198,21 @@ class _Cover:
     def _cut(self, rows: slice, columns: slice) -> tuple[Box, Box]:
         """The two parts of the cut that leaves the least to compute, halos counted where they are needed."""
         inside = self.needed[rows, columns]
-        by_row, row = _cheapest_cut(inside, self.halo)
-        by_column, column = _cheapest_cut(inside.T, self.halo)
-        if by_row <= by_column:
+        longest = self.longest - 2 * self.halo
+        by_row, row = _cheapest_cut(inside, self.halo, longest)
+        by_column, column = _cheapest_cut(inside.T, self.halo, longest)
+        too_tall, too_wide = (length > longest for length in inside.shape)
+        if (not too_tall, by_row) <= (not too_wide, by_column):
             return (slice(rows.start, rows.start + row), columns), (slice(rows.start + row, rows.stop), columns)
         cut = columns.start + column
         return (rows, slice(columns.start, cut)), (rows, slice(cut, columns.stop))
 
 
-def _cheapest_cut(needed: NDArray[np.bool_], halo: int) -> tuple[float, int]:
+def _cheapest_cut(needed: NDArray[np.bool_], halo: int, longest: int) -> tuple[float, int]:
     """Cost, in blocks, of the best cut between two rows, and before which row it is; infinite where there is one row.
 
-    First and last row and column of `needed` hold something.
+    First and last row and column of `needed` hold something. Where that is longer than a tile may be, the cut is in its
+    middle third: what must be cut anyway is not cut into strips.
     """
     length, width = needed.shape
     if length < 2:
@@ -225,7 +228,9 @@ def _cheapest_cut(needed: NDArray[np.bool_], halo: int) -> tuple[float, int]:
         length - np.minimum.accumulate(np.where(full, row, length)[::-1])[::-1]
     )
     shared = (needed[:-1] & needed[1:]).sum(axis=1) * 2 * halo
-    cost = above[:-1] + below[1:] + shared
+    cost = (above[:-1] + below[1:] + shared).astype(np.float64)
+    if length > longest:
+        cost[: length // 3] = cost[length - length // 3 :] = np.inf
     best = int(np.argmin(cost))
     return float(cost[best]), best + 1
 

@@ -16,7 +16,7 @@ from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.runtime.predictor import Predictor, fitting_frames
 
 if TYPE_CHECKING:
-    from model.runtime.engine import Told, Work
+    from model.runtime.engine import Elsewhere, Told, Work
     from model.runtime.onnx import Prepared
 
 PROVENANCE: Final = (
@@ -60,19 +60,21 @@ class Batching(Protocol):
     """A predictor that makes several forecasts at once: `model.runtime.onnx.OnnxPredictor`."""
 
     def prepare(self, sequence: FrameSequence, steps: int) -> Prepared: ...
-    def make(self, works: Sequence[Work], unwanted: set[int]) -> Iterator[Told]: ...
+    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]: ...
 
 
 class Together:
     """Nowcasts by one predictor. Iterating makes them; an error of one is told as its answer, and the others go on.
 
-    A request in which no frame holds rain gets dry frames at once; the predictor is not asked.
+    `elsewhere`: other processes that may make parts of a large domain. A request in which no frame holds rain gets dry
+    frames at once; the predictor is not asked.
 
     Raises (while iterating):
         DeviceLost: the device does not answer any more.
     """
 
-    def __init__(self, requests: Sequence[Request], predictor: Predictor) -> None:
+    def __init__(self, requests: Sequence[Request], predictor: Predictor, elsewhere: Elsewhere | None = None) -> None:
+        self._elsewhere = elsewhere
         self.requests = tuple(requests)
         self.predictor = predictor
         self._unwanted: set[int] = set()
@@ -157,7 +159,7 @@ class Together:
             except Exception as error:
                 yield Answer(index, 0.0, error=error)
         unwanted: set[int] = set()
-        for told in predictor.make([each.work for _, each in prepared], unwanted):
+        for told in predictor.make([each.work for _, each in prepared], unwanted, self._elsewhere):
             unwanted.update(work for work, (index, _) in enumerate(prepared) if index in self._unwanted)
             index, each = prepared[told.work]
             frame, ended = None, told.error

@@ -13,7 +13,7 @@ from model.core.errors import InputError
 from model.core.units import FloatArray, hko7_fraction
 from model.losses import balanced_loss
 from model.nets.forecaster import Frames, load_forecaster
-from model.runtime.engine import Told, Work
+from model.runtime.engine import Elsewhere, Told, Work
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 from model.runtime.onnx import OnnxPredictor, padding
 
@@ -43,7 +43,7 @@ class Rolling(OnnxPredictor):
         self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)
         self.variant = "torch on CPU, fine-tuned as it goes"
 
-    def make(self, works: Sequence[Work], unwanted: set[int]) -> Iterator[Told]:
+    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]:
         """See OnnxPredictor.make; each domain in one piece. The ceiling is of answers, not of what is read of them."""
         for index, work in enumerate(works):
             seen = work.observed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, ParamSpec, TypeVar
 
 import anyio.to_thread
@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from model.core.catalog import Catalog
+from service.api.endings import Endings
 from service.api.results import ResultFiles
 from service.jobs.ledger import Ledger, open_ledger
 from service.jobs.queue import JobQueue
@@ -34,6 +35,7 @@ class Context:
         self.store = ObjectStore(settings.store)
         self.catalog: Catalog = catalog(settings)
         self.results = ResultFiles(self.store)
+        self.endings = Endings(settings, self._ended)
         self._drawing = CapacityLimiter(DRAWING_THREADS)
         self._animating = CapacityLimiter(ANIMATING_THREADS)
 
@@ -48,6 +50,9 @@ class Context:
     async def animating(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that draws many frames."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._animating)
+
+    async def _ended(self, job_ids: Sequence[str]) -> list[str]:
+        return await self.in_thread(self.ledger.ended, job_ids)
 
     def close(self) -> None:
         self.results.close()

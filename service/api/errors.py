@@ -111,6 +111,8 @@ KINDS: Final[dict[str, Kind]] = {
     "no-sample": Kind(404, "This installation has no sample"),
     "cannot-publish": Kind(500, "A feed's nowcast cannot be written"),
     "worker-lost": Kind(500, "The nowcast failed: its worker died"),
+    "device-lost": Kind(500, "The nowcast failed: its device stopped to answer"),
+    "out-of-memory": Kind(413, "Too large for the memory of the device"),
     "time-limit": Kind(500, "The nowcast took too long"),
     "internal": Kind(500, "The service failed"),
     "not-found": Kind(404, "No such page"),

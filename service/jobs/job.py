@@ -36,12 +36,26 @@ class JobInput(TypedDict):
 
 
 class Problem(TypedDict):
-    """Why a job failed. `code` is stable (`InputError.code`, or internal, worker-lost, time-limit)."""
+    """Why a job failed. `code` is stable (`InputError.code`, or internal, worker-lost, device-lost, time-limit)."""
 
     code: str
     what: str
     where: str
     mend: str
+
+
+class Timings(TypedDict):
+    """Where the seconds between a job's creation and its end went; together they are all of them.
+
+    `queue_seconds`: in the queue, in attempts before the last, and waiting for others of its batch. `read_seconds`: its
+    files. `compute_seconds`: the forecast, of the whole batch where it ran in one. `write_seconds`: its result, until
+    it is published.
+    """
+
+    queue_seconds: float
+    read_seconds: float
+    compute_seconds: float
+    write_seconds: float
 
 
 class IdempotencyConflict(InputError):
@@ -76,6 +90,10 @@ class Job:
     finished: datetime | None = None
     result_key: str | None = None
     input_key: str | None = None
+    queue_seconds: float | None = None
+    read_seconds: float | None = None
+    compute_seconds: float | None = None
+    write_seconds: float | None = None
     attempt: int = 0
     lease: str | None = None
 

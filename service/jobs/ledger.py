@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Table, and_, case, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -25,6 +25,7 @@ from service.jobs.job import (
     Kind,
     NewJob,
     Problem,
+    Timings,
     UnknownJob,
     new_job_id,
     problem_of,
@@ -40,6 +41,7 @@ __all__ = [
     "Ledger",
     "NewJob",
     "Problem",
+    "Timings",
     "UnknownJob",
     "new_job_id",
     "open_ledger",
@@ -132,27 +134,31 @@ class Ledger:
 
     def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
         """Take an accepted job, or a running one whose lease ran out; None where it is neither."""
-        now = datetime.now(UTC)
-        token = uuid.uuid4().hex
         free = or_(
             jobs.c.status == JobStatus.ACCEPTED.value,
-            and_(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < now),
+            and_(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < datetime.now(UTC)),
         )
         if max_attempts is not None:
             free = and_(free, jobs.c.attempt < max_attempts)
-        claimed = self._change(
-            and_(jobs.c.id == job_id, free),
-            status=JobStatus.RUNNING.value,
-            lease=token,
-            lease_until=now + timedelta(seconds=lease_seconds),
-            attempt=jobs.c.attempt + 1,
-            progress_done=0,
-            started=func.coalesce(jobs.c.started, now),
+        with writing(self.engine) as connection:
+            return next(iter(_claimed(connection, and_(jobs.c.id == job_id, free), lease_seconds)), None)
+
+    def claim_like(self, job: Job, limit: int, lease_seconds: float) -> list[Job]:
+        """Take up to `limit` accepted jobs that ask for the same model as `job`: feeds' first, then the oldest.
+
+        Only jobs that were never begun: one that did not survive its first attempt runs alone.
+        """
+        like = (
+            select(jobs.c.id)
+            .where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.model == job.model, jobs.c.attempt == 0)
+            .order_by(_FEEDS_FIRST, jobs.c.created)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
         )
-        if not claimed:
-            return None
-        job = self.get(job_id)
-        return job if job.lease == token else None
+        with writing(self.engine) as connection:
+            found = list(connection.execute(like).scalars())
+            claimed = _claimed(connection, jobs.c.id.in_(found), lease_seconds) if found else []
+        return sorted(claimed, key=lambda job: found.index(job.id))
 
     def renew(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
         """Hold the lease for longer, note the progress. False: the job was dismissed, or is another's."""
@@ -165,7 +171,7 @@ class Ledger:
         """Note which model runs, and why where it is not the one that was asked for. False as in `renew`."""
         return self._change(_held(job), model_used=model_used, note=note)
 
-    def succeed(self, job: Job, *, result_key: str, input_key: str) -> bool:
+    def succeed(self, job: Job, *, result_key: str, input_key: str, timings: Timings | None = None) -> bool:
         """The result is published. False as in `renew`."""
         return self._change(
             _held(job),
@@ -176,16 +182,17 @@ class Ledger:
             finished=datetime.now(UTC),
             lease=None,
             lease_until=None,
+            **_timed(timings),
         )
 
-    def fail(self, job: Job, problem: Problem) -> bool:
+    def fail(self, job: Job, problem: Problem, timings: Timings | None = None) -> bool:
         """The holder of the lease gives up. False as in `renew`."""
-        return self._change(_held(job), **_failure(problem))
+        return self._change(_held(job), **_failure(problem), **_timed(timings))
 
     def release(self, job: Job) -> bool:
         """The holder of the lease gives the job back unfinished, and its attempt counts. False as in `renew`.
 
-        It counts as queued now, so that it rests before it is queued.
+        It counts as queued now, so that it rests before the reconciler queues it.
         """
         return self._change(_held(job), **{**_ACCEPTED, "queued": datetime.now(UTC)})
 
@@ -202,6 +209,14 @@ class Ledger:
         return self._change(
             and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])), **_dismissal()
         )
+
+    def ended(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of the jobs that are finished."""
+        query = select(jobs.c.id).where(
+            jobs.c.id.in_(job_ids), jobs.c.status.not_in([status.value for status in _OPEN])
+        )
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     def waiting(self, kind: Kind) -> int:
         """How many jobs of this kind are accepted and not begun."""
@@ -289,6 +304,27 @@ def insert_job(
     )
 
 
+def _claimed(connection: Connection, which: ColumnElement[bool], lease_seconds: float) -> list[Job]:
+    """Take all these jobs, under one new lease, in a transaction that has begun."""
+    now = datetime.now(UTC)
+    taken = (
+        update(jobs)
+        .where(which)
+        .values(
+            status=JobStatus.RUNNING.value,
+            lease=uuid.uuid4().hex,
+            lease_until=now + timedelta(seconds=lease_seconds),
+            attempt=jobs.c.attempt + 1,
+            progress_done=0,
+            started=func.coalesce(jobs.c.started, now),
+        )
+        .returning(*_FIELDS)
+    )
+    return [_job(row._mapping) for row in connection.execute(taken)]
+
+
+_FEEDS_FIRST = case((jobs.c.kind == "feed", 0), else_=1)
+
 _ACCEPTED: dict[str, Any] = {
     "status": JobStatus.ACCEPTED.value,
     "progress_done": 0,
@@ -309,6 +345,10 @@ def _still_lost(job: Job) -> ColumnElement[bool]:
         jobs.c.attempt == job.attempt,
         jobs.c.lease_until < datetime.now(UTC),
     )
+
+
+def _timed(timings: Timings | None) -> dict[str, Any]:
+    return {} if timings is None else dict(timings)
 
 
 def _failure(problem: Problem) -> dict[str, Any]:

@@ -11,16 +11,23 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
 
 RUN_NOWCAST: Final = "echocast.run_nowcast"
+MAKE_TILE: Final = "echocast.make_tile"
 RECONCILE: Final = "echocast.reconcile"
 SCAN_FEEDS: Final = "echocast.scan_feeds"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
 FEEDS_QUEUE: Final = "echocast.feeds"
 NOWCASTS_QUEUE: Final = "echocast.nowcasts"
-QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE)
-"""In the order in which a worker empties them: a flood of uploads does not hold back the feeds."""
+TILES_QUEUE: Final = "echocast.tiles"
+QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE, TILES_QUEUE)
+"""In the order in which a worker empties them: a flood of uploads does not hold back the feeds, and only a worker that
+has nothing else to do makes tiles of another's nowcast."""
+
+ENDED: Final = "echocast:ended"
+"""The channel on which the ids of jobs that have ended are told to whom listens just then."""
 
 CONNECT_SECONDS: Final = 2.0
 """How long the gateway waits for a broker that does not answer."""
@@ -84,29 +91,63 @@ class JobQueue:
         self._settings = settings
         self._ledger = ledger
         self._app: Celery | None = None
+        self._redis: Redis | None = None
 
     def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
         """Queue an accepted job. False where the broker is down: the reconciler queues the job later."""
+        if problem := self._send(RUN_NOWCAST, [job_id], FEEDS_QUEUE if feed else NOWCASTS_QUEUE):
+            log.warning("job %s waits in the ledger, the queue is down: %s", job_id, problem)
+            return False
+        self._ledger.mark_queued(job_id)
+        return True
+
+    def offer_tile(self, job_id: str, attempt: int, lane: str, reference: str, variant: str) -> bool:
+        """Queue a tile of a running job, for who is free. False where the broker is down: the job makes it itself."""
+        expires = self._settings.job_time_limit_seconds
+        return not self._send(MAKE_TILE, [job_id, attempt, lane, reference, variant], TILES_QUEUE, expires)
+
+    def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
+        """Send a task; what went wrong, if the broker is down."""
         from kombu.exceptions import OperationalError
         from redis.exceptions import RedisError
 
         try:
             if self._app is None:
                 self._app = celery_app(self._settings, client=True)
-            self._app.send_task(RUN_NOWCAST, args=[job_id], queue=FEEDS_QUEUE if feed else NOWCASTS_QUEUE, retry=False)
+            self._app.send_task(task, args=args, queue=queue, retry=False, expires=expires)
         except (OperationalError, RedisError, OSError, NoBroker) as error:
-            log.warning("job %s waits in the ledger, the queue is down: %s", job_id, error)
-            return False
-        self._ledger.mark_queued(job_id)
-        return True
+            return error
+        return None
+
+    def tell_ended(self, job_id: str) -> None:
+        """Say to whom listens that the job has ended."""
+        from redis.exceptions import RedisError
+
+        try:
+            if self._redis is None:
+                self._redis = redis_client(self._settings)
+            self._redis.publish(ENDED, job_id)
+        except (RedisError, OSError, NoBroker) as error:
+            log.debug("job %s: nobody was told that it ended: %s", job_id, error)
 
 
 def redis_client(settings: Settings) -> Redis:
     """A Redis connection for small things beside the queue, which gives up quickly."""
     from redis import Redis
 
-    url = _broker_url(settings).replace("redis+socket://", "unix://", 1)
+    url = _redis_url(settings)
     return Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
+
+
+def listening_client(settings: Settings) -> AsyncRedis:
+    """A Redis connection to listen on, for an event loop."""
+    from redis.asyncio import Redis
+
+    return Redis.from_url(_redis_url(settings), socket_connect_timeout=CONNECT_SECONDS)
+
+
+def _redis_url(settings: Settings) -> str:
+    return _broker_url(settings).replace("redis+socket://", "unix://", 1)
 
 
 def _broker_url(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -53,6 +53,10 @@ class JobRow(Base):
     finished: Mapped[datetime | None] = mapped_column(Utc)
     result_key: Mapped[str | None] = mapped_column(String(256))
     input_key: Mapped[str | None] = mapped_column(String(256))
+    queue_seconds: Mapped[float | None] = mapped_column(Float)
+    read_seconds: Mapped[float | None] = mapped_column(Float)
+    compute_seconds: Mapped[float | None] = mapped_column(Float)
+    write_seconds: Mapped[float | None] = mapped_column(Float)
     attempt: Mapped[int]
     lease: Mapped[str | None] = mapped_column(String(32))
     lease_until: Mapped[datetime | None] = mapped_column(Utc)

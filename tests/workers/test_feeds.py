@@ -13,9 +13,9 @@ import xarray as xr
 from service.jobs.feed_ledger import FeedRun, RunState
 from service.jobs.ledger import JobStatus
 from service.settings import Settings
+from workers.batch import run
 from workers.context import Context, open_context
 from workers.feeds import scan
-from workers.nowcast import run
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from service.api.errors import kind_of
 from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
 from service.store import input_key, job_prefix, result_key
 from workers import nowcast as nowcasts
+from workers.batch import run
 from workers.context import Context
-from workers.nowcast import run
 from workers.publish import CannotPublish, put_file
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from datetime import datetime
 from typing import Final
 
@@ -13,8 +11,8 @@ from fastapi.responses import FileResponse, Response
 
 from service.api.context import Context
 from service.api.errors import AlreadyFinished, Dismissed, NotAcceptable, NotFinished
-from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of
-from service.api.nowcasts.view import View
+from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of, timings_of
+from service.api.nowcasts.view import View, reference_time
 from service.api.problems import answer, problem_of_job
 from service.jobs.job import Job, JobStatus
 
@@ -25,7 +23,6 @@ FORMATS: Final = {
     "png": ("image/png",),
 }
 MAX_WAIT_SECONDS: Final = 60.0
-POLL_SECONDS: Final = 0.2
 RETRY_AFTER_SECONDS: Final = 1
 IMMUTABLE: Final = "private, max-age=31536000, immutable"
 
@@ -44,6 +41,7 @@ def status_of(job: Job) -> NowcastStatus:
         created=job.created,
         started=job.started,
         finished=job.finished,
+        timings=timings_of(job),
         problem=problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
         links=links_of(job),
     )
@@ -63,11 +61,10 @@ def wait_seconds(prefer: str | None) -> float | None:
 
 async def finished(context: Context, job: Job, seconds: float) -> Job:
     """The job when it is finished, or as it is after `seconds`."""
-    until = time.monotonic() + seconds
-    while not job.status.finished and time.monotonic() < until:
-        await asyncio.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
-        job = await context.in_thread(context.ledger.get, job.id)
-    return job
+    if job.status.finished:
+        return job
+    await context.endings.wait(job.id, seconds)
+    return await context.in_thread(context.ledger.get, job.id)
 
 
 async def accepted_response(context: Context, job: Job, prefer: str | None) -> Response:
@@ -173,11 +170,13 @@ async def result_response(
     known = request.headers.get("if-none-match", "")
     if etag in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
-    view = await context.in_thread(View, context, job)
-    name = file_name(view.reference_time, file_format if file_format != "netcdf" else "nc")
     if file_format == "netcdf":
+        forecast = await context.in_thread(context.results.rain, str(job.result_key))
+        name = file_name(reference_time(forecast), "nc")
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return FileResponse(view.forecast.path, media_type=NETCDF, headers=headers)
+        return FileResponse(forecast.path, media_type=NETCDF, headers=headers)
+    view = await context.in_thread(View, context, job)
+    name = file_name(view.reference_time, file_format)
     headers["Content-Disposition"] = f'inline; filename="{name}"'
     if file_format == "png":
         first_forecast = len(view.moments) - len(view.forecast)
@@ -187,6 +186,6 @@ async def result_response(
     return Response(data, media_type=FORMATS[file_format][0], headers=headers)
 
 
-def file_name(reference_time: datetime, suffix: str) -> str:
+def file_name(reference: datetime, suffix: str) -> str:
     """`nowcast_20260601T1200Z.nc`."""
-    return f"nowcast_{reference_time:%Y%m%dT%H%MZ}.{suffix}"
+    return f"nowcast_{reference:%Y%m%dT%H%MZ}.{suffix}"

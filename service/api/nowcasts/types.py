@@ -30,6 +30,15 @@ class Progress(BaseModel):
     total: int
 
 
+class Timings(BaseModel):
+    """Where the seconds between `created` and `finished` went; together they are all of them."""
+
+    queue_seconds: float = Field(description="Waiting: in the queue, for others of its batch, in attempts that failed.")
+    read_seconds: float = Field(description="Reading the files.")
+    compute_seconds: float = Field(description="The forecast; of the whole batch, where several ran as one.")
+    write_seconds: float = Field(description="Writing and publishing the result.")
+
+
 class NowcastStatus(BaseModel):
     """A nowcast: how far it is, and where its parts are."""
 
@@ -44,6 +53,7 @@ class NowcastStatus(BaseModel):
     created: datetime
     started: datetime | None = None
     finished: datetime | None = None
+    timings: Timings | None = Field(None, description="Once a worker has finished it.")
     problem: Problem | None = Field(None, description="Why it failed.")
     links: list[Link]
 
@@ -171,6 +181,13 @@ def legend() -> Legend:
 
 def path_of(job_id: str) -> str:
     return f"/v1/nowcasts/{job_id}"
+
+
+def timings_of(job: Job) -> Timings | None:
+    """Where its time went; None before a worker has finished it."""
+    if None in (job.queue_seconds, job.read_seconds, job.compute_seconds, job.write_seconds):
+        return None
+    return Timings.model_validate(job, from_attributes=True)
 
 
 def links_of(job: Job) -> list[Link]:

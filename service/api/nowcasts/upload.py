@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -173,8 +170,9 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
     Raises:
         IdempotencyConflict: the key was used for another request.
     """
-    digest = _digest(files, asked)
+    digest = None
     if idempotency_key is not None:
+        digest = _digest(files, asked)
         earlier = context.ledger.find_request(idempotency_key, digest)
         if earlier is not None:
             return earlier
@@ -224,11 +222,8 @@ def _name(upload: UploadFile) -> str:
 
 def _store(context: Context, job_id: str, index: int, upload: UploadFile) -> JobInput:
     key = upload_key(job_id, index)
-    with tempfile.NamedTemporaryFile(prefix="echocast-upload-", suffix=".part") as copy:
-        upload.file.seek(0)
-        shutil.copyfileobj(upload.file, copy, 1 << 20)
-        copy.flush()
-        context.store.put(key, Path(copy.name))
+    upload.file.seek(0)
+    context.store.put(key, upload.file)
     return JobInput(name=_name(upload), key=key, size=upload.size or 0)
 
 

@@ -36,6 +36,11 @@ class Moment:
         return self.file.frame(self.number, max_side)
 
 
+def reference_time(forecast: RainFile) -> datetime:
+    """When the forecast starts from."""
+    return forecast.times[0] - timedelta(minutes=forecast.lead_minutes[0])
+
+
 class View:
     """The frames of a successful job, opened. Every method blocks."""
 
@@ -45,7 +50,7 @@ class View:
         self.job = job
         self.forecast = context.results.rain(job.result_key)
         self.observed = context.results.rain(job.input_key) if job.input_key else None
-        self.reference_time = self.forecast.times[0] - timedelta(minutes=self.forecast.lead_minutes[0])
+        self.reference_time = reference_time(self.forecast)
         self.moments = self._moments()
 
     def _moments(self) -> list[Moment]:

@@ -19,6 +19,17 @@ def test_hko7_pixels_follow_the_paper():
     assert 255 * hko7_fraction(np.array([10.0])) == pytest.approx([157.64], abs=0.05)
 
 
+def test_hko7_pixels_are_those_of_the_two_laws_to_a_millionth():
+    rain = np.geomspace(0.02, 400, 10_001)
+    dbz = 10 * np.log10(58.53) + 15.6 * np.log10(rain)
+    assert hko7_fraction(rain) == pytest.approx((dbz + 10) / 70, abs=1e-6)
+    fraction = np.linspace(1e-6, 1, 10_001)
+    assert hko7_rain_rate_mm_h(fraction) == pytest.approx(
+        10 ** ((70 * fraction - 10 - 10 * np.log10(58.53)) / 15.6), rel=2e-6
+    )
+    assert np.array_equal(hko7_fraction(np.array([-1.0, 1e-9, 1e9, np.inf])), [0, 0, 1, 1])
+
+
 @pytest.mark.parametrize("rain", [0.05, 0.5, 2.0, 5.0, 10.0, 30.0, 100.0])
 def test_fraction_and_rain_rate_are_inverse(rain):
     assert hko7_rain_rate_mm_h(hko7_fraction(np.array([rain]))) == pytest.approx([rain], rel=1e-4)

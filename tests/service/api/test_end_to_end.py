@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -45,6 +46,11 @@ def test_a_sample_becomes_a_forecast(client, sample, tmp_path):
     status = follow(client, answer.headers["location"])
     assert (status["status"], status["model_used"]) == ("successful", "extrapolation@1")
     assert status["progress"] == {"done": 6, "total": 6}
+    took = (datetime.fromisoformat(status["finished"]) - datetime.fromisoformat(status["created"])).total_seconds()
+    timings = status["timings"]
+    assert timings.keys() == {"queue_seconds", "read_seconds", "compute_seconds", "write_seconds"}
+    assert min(timings.values()) > 0
+    assert sum(timings.values()) <= took
 
     links = {link["rel"]: link["href"] for link in status["links"]}
     path = tmp_path / "result.nc"

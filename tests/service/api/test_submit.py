@@ -1,6 +1,8 @@
 """Asking for a nowcast: what is accepted, and what is refused at once."""
 
 import http.client
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -126,6 +128,21 @@ def test_without_a_broker_a_nowcast_is_still_accepted(gateway, context, monkeypa
     assert response.status_code == 202
     assert response.headers["preference-applied"] == "wait=0"
     assert response.json()["status"] == "accepted"
+
+
+def test_many_who_wait_are_answered_when_their_nowcasts_end_though_nobody_tells(gateway, context, all_jobs):
+    """There is no Redis here: the ledger is asked."""
+    before = {job.id for job in all_jobs(context.ledger)}
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(post, gateway, Prefer="wait=60") for _ in range(4)]
+        while len(made := [job for job in all_jobs(context.ledger) if job.id not in before]) < 4:
+            time.sleep(0.05)
+        for job in made[:3]:
+            claimed = context.ledger.claim(job.id, 60)
+            context.ledger.succeed(claimed, result_key="r", input_key="i")
+        context.ledger.dismiss(made[3].id)
+        answers = [future.result() for future in waiting]
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 410]
 
 
 @contextmanager

@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
 
 from service.jobs.database import HEAD, MIGRATIONS, open_engine
+from service.jobs.ledger import JobStatus, Ledger
 from service.jobs.tables import Base
 
 
@@ -22,6 +26,23 @@ def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -
 
 def test_head_is_the_newest_migration() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
+
+
+def test_a_ledger_of_an_older_version_keeps_its_jobs(database_url: str) -> None:
+    older = create_engine(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with older.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        columns = "id, kind, status, model, note, steps, inputs, progress_done, progress_total, created, attempt"
+        values = "'old', 'upload', 'successful', 'auto', '', 1, '[]', 1, 1, '2026-06-01 12:00:00', 1"
+        connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"))
+    older.dispose()
+    ledger = Ledger(database_url)
+    job = ledger.get("old")
+    assert (job.status, job.compute_seconds) == (JobStatus.SUCCESSFUL, None)
+    ledger.close()
 
 
 def test_processes_that_start_together_make_the_tables_once(database_url: str) -> None:

@@ -16,6 +16,7 @@ from service.jobs.ledger import (
     Ledger,
     NewJob,
     Problem,
+    Timings,
     UnknownJob,
 )
 
@@ -160,6 +161,48 @@ def test_a_job_that_is_given_back_has_used_an_attempt_and_rests_before_it_is_que
     assert not ledger.unqueued("upload", before, 10)
     assert [found.id for found in ledger.unqueued("upload", datetime.now(UTC), 10)] == [job.id]
     assert ledger.claim(job.id, 60, max_attempts=1) is None
+
+
+def test_jobs_that_ask_for_the_same_are_claimed_together_feeds_first_then_the_oldest(ledger: Ledger) -> None:
+    first, *uploads = [ledger.create(NEW) for _ in range(4)]
+    other = ledger.create(NewJob(model="extrapolation", steps=1, inputs=()))
+    tried = ledger.claim(ledger.create(NEW).id, 60)
+    assert tried is not None
+    assert ledger.release(tried)
+    feed = ledger.create(NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north"))
+    job = ledger.claim(first.id, 60)
+    assert job is not None
+    taken = ledger.claim_like(job, 3, 60)
+    assert [one.id for one in taken] == [feed.id, uploads[0].id, uploads[1].id]
+    assert all(ledger.renew(one, 60) for one in taken)
+    assert {(one.status, one.attempt) for one in taken} == {(JobStatus.RUNNING, 1)}
+    assert ledger.claim(feed.id, 60) is None, "its message in the queue finds it taken"
+    assert [one.id for one in ledger.claim_like(job, 3, 60)] == [uploads[2].id]
+    assert ledger.claim_like(job, 3, 60) == []
+    assert ledger.get(other.id).status is JobStatus.ACCEPTED
+
+
+def test_no_job_is_claimed_twice_by_workers_that_look_for_the_same(ledger: Ledger) -> None:
+    first = ledger.claim(ledger.create(NEW).id, 60)
+    assert first is not None
+    made = [ledger.create(NEW).id for _ in range(12)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = [job.id for some in pool.map(lambda _: ledger.claim_like(first, 3, 60), range(8)) for job in some]
+    assert sorted(taken) == sorted(made)
+
+
+def test_where_the_time_went_is_kept_and_who_has_ended_is_known(ledger: Ledger) -> None:
+    made = [ledger.create(NEW) for _ in range(3)]
+    timings = Timings(queue_seconds=0.5, read_seconds=1.0, compute_seconds=2.0, write_seconds=0.25)
+    done, failed = (ledger.claim(job.id, 60) for job in made[:2])
+    assert done is not None
+    assert failed is not None
+    assert ledger.ended([job.id for job in made]) == []
+    ledger.succeed(done, result_key="r", input_key="i", timings=timings)
+    ledger.fail(failed, PROBLEM, timings)
+    for job in map(ledger.get, (done.id, failed.id)):
+        assert (job.queue_seconds, job.read_seconds, job.compute_seconds, job.write_seconds) == (0.5, 1.0, 2.0, 0.25)
+    assert sorted(ledger.ended([job.id for job in made])) == sorted([done.id, failed.id])
 
 
 def test_only_finished_jobs_are_deleted(ledger: Ledger, all_jobs) -> None:

@@ -1,0 +1,104 @@
+"""The pictures of docs/performance.md."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.aims import Dated
+
+MET, MISSED, NEUTRAL = "#2a78b5", "#d1662b", "#9aa4ad"
+PRECISIONS = {"fp32": "#2a78b5", "int8": "#d1662b", "fp16": "#6a8f3c", "bf16": "#8a5fa8"}
+STAGES = {
+    "read": "#8a5fa8",
+    "motion": "#6a8f3c",
+    "network": "#2a78b5",
+    "advection": "#3fa7a0",
+    "write": "#d1662b",
+    "other": "#9aa4ad",
+}
+LEAST = 0.05
+"""Of an aim, that a bar shows; what is less would vanish on the logarithmic axis."""
+
+
+class Rate(NamedTuple):
+    """What something reaches, beside the convolution peak of its precision on the same machine."""
+
+    name: str
+    precision: str
+    gflops: float
+    peak: float
+
+
+def draw_aims(rows: Sequence[Dated], path: Path) -> None:
+    """How far each aim is reached: a bar for each, the aim a line at 1."""
+    figure = Figure(figsize=(9, 0.62 * len(rows) + 1.1), layout="constrained")
+    axes = figure.subplots()
+    for place, (row, _, _) in enumerate(rows):
+        if row.reached is None:
+            axes.text(1.06, place, row.measured, va="center", fontsize=8, color="#555555")
+            continue
+        shown = max(row.reached, LEAST)
+        axes.barh(place, shown - LEAST, left=LEAST, color=MET if row.reached >= 1 else MISSED, height=0.6)
+        axes.text(shown * 1.04, place, f"{row.reached:.2f}", va="center", fontsize=8)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlim(LEAST, 20)
+    axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4, 8], ["0.1", "0.25", "0.5", "aim", "2", "4", "8"])
+    axes.minorticks_off()
+    labels = [textwrap.fill(f"{row.what}; aim: {row.aim}", 58) for row, _, _ in rows]
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("measured over the aim: right of the line it is met")
+    axes.spines[["top", "right"]].set_visible(False)
+    FigureCanvasAgg(figure).print_png(path)
+
+
+def draw_rates(rates: Sequence[Rate], path: Path) -> None:
+    """GFLOP/s reached, each under the peak of its precision."""
+    figure = Figure(figsize=(9, 0.34 * len(rates) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    for place, rate in enumerate(rates):
+        colour = PRECISIONS[rate.precision]
+        axes.barh(place, rate.peak, color=colour, alpha=0.18, height=0.7)
+        axes.barh(place, rate.gflops, color=colour, height=0.7)
+        axes.text(max(rate.peak, rate.gflops), place, f" {rate.gflops / rate.peak:.0%}", va="center", fontsize=8)
+    for precision, colour in PRECISIONS.items():
+        if any(rate.precision == precision for rate in rates):
+            axes.barh(0, 0, color=colour, label=f"{precision}; pale: its convolution peak")
+    axes.set_xlim(0, 1.1 * max(max(rate.peak, rate.gflops) for rate in rates))
+    axes.set_yticks(range(len(rates)), [rate.name for rate in rates], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("GFLOP/s; per cent of the peak")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    FigureCanvasAgg(figure).print_png(path)
+
+
+def draw_stages(measured: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Where the seconds of a nowcast go, and the median of the runs that were not watched."""
+    figure = Figure(figsize=(9, 0.4 * len(measured) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    for place, each in enumerate(measured):
+        left, scale = 0.0, each["median_s"] / sum(each["stages"].values())
+        for stage, colour in STAGES.items():
+            seconds = each["stages"].get(stage, 0.0) * scale
+            axes.barh(place, seconds, left=left, color=colour, height=0.7)
+            left += seconds
+        axes.plot([each["min_s"], each["max_s"]], [place, place], color="black", linewidth=1)
+        axes.text(max(left, each["max_s"]), place, f"  {each['median_s']:.2f} s", va="center", fontsize=8)
+    for stage, colour in STAGES.items():
+        axes.barh(0, 0, color=colour, label=stage)
+    names = [f"{each['day']} ({each['wet_percent']:g} % wet): {each['name']}" for each in measured]
+    axes.set_yticks(range(len(measured)), names, fontsize=8)
+    axes.set_xlim(0, 1.12 * max(each["max_s"] for each in measured))
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds of a nowcast, median; line: fastest to slowest run")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(STAGES), frameon=False, fontsize=8)
+    FigureCanvasAgg(figure).print_png(path)

@@ -1,0 +1,176 @@
+"""`echocast bench`: how fast this machine makes nowcasts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Final, cast
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from model.bench.machine import cores, describe, installed, told
+from model.bench.measure import Measured, side_by_side
+from model.bench.peak import Device, Precision, convolution_peak
+from model.bench.task import PYSTEPS, Task
+from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, catalog_with
+from model.core.errors import InputError, MissingDependency
+from model.core.forecast import write_netcdf
+from model.core.manifest import MAX_LEAD_STEPS
+from model.data.synth import WEATHERS, synthesise
+from model.options import Size, packages_option
+
+STEP_MINUTES: Final = 5.0
+SEED: Final = 1
+VARIANTS: Final = ("auto", "fp32", "int8", "fp16")
+
+
+@click.command()
+@click.option("--model", "references", multiple=True, help="NAME or NAME@VERSION; may be given several times.")
+@click.option("--size", type=Size(), default="640x710", show_default=True, help="Pixels: 512, or 640x710.")
+@click.option("--steps", type=click.IntRange(1, MAX_LEAD_STEPS), default=12, show_default=True, help="Lead steps.")
+@click.option("--weather", type=click.Choice(list(WEATHERS)), default="frontal", show_default=True)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    type=click.Choice(VARIANTS),
+    envvar="ECHOCAST_VARIANT",
+    help="May be given several times.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(("auto", "cpu", "cuda")),
+    default="auto",
+    envvar="ECHOCAST_DEVICE",
+    show_default=True,
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    default=0,
+    envvar="ECHOCAST_THREADS",
+    show_default=True,
+    help="CPU threads; 0: one a core.",
+)
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Of each, after one to warm up.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@packages_option
+def bench(
+    references: tuple[str, ...],
+    size: tuple[int, int],
+    steps: int,
+    weather: str,
+    variants: tuple[str, ...],
+    device: str,
+    threads: int,
+    runs: int,
+    as_json: bool,
+    packages: Path | None,
+) -> None:
+    """Time nowcasts on this machine: from frames in memory to the written file, each model in a process of its own.
+
+    Frames are synthetic rain every 5 min. Without --model: the model that `auto` prefers, and extrapolation. pysteps
+    runs beside them where it is installed.
+    """
+    catalog = catalog_with(packages)
+    found_models = [catalog.find(reference) for reference in references or (AUTO, EXTRAPOLATION.name)]
+    models = {info.reference: info for info in found_models}
+    with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
+        files = (_frames(Path(folder), models.values(), size, weather),)
+        common: dict[str, Any] = {"files": files, "steps": steps, "device": device, "threads": threads}
+        tasks = [
+            Task(model=reference, variant=variant, packages=str(packages) if packages else None, **common)
+            for (reference, info), variant in product(models.items(), variants or ("auto",))
+            if info.layers or variant == (variants or ("auto",))[0]
+        ]
+        if installed(PYSTEPS):
+            tasks.append(Task(model=PYSTEPS, **common))
+        found = _timed(tasks, runs)
+    machine, peaks = describe(), _peaks(found, threads)
+    if as_json:
+        answer = {
+            "machine": machine,
+            "task": {"size": list(size), "steps": steps, "weather": weather, "threads": threads or cores()},
+            "convolution_peak_gflops": {name: peak for name, peak in peaks.items() if isinstance(peak, float)},
+            "notes": [str(peak) for peak in peaks.values() if isinstance(peak, InputError)],
+            "measured": [each.as_json() for each in found],
+        }
+        click.echo(json.dumps(answer, indent=2))
+        return
+    _print(found, peaks, machine, steps)
+
+
+def _frames(folder: Path, models: Iterable[ModelInfo], size: tuple[int, int], weather: str) -> str:
+    """Synthetic rain, as many frames as any of the models wants, as a file."""
+    count = max(3, *(info.input_frames for info in models))
+    path = folder / "frames.nc"
+    rain = synthesise(frames=count, shape=size, step_minutes=STEP_MINUTES, seed=SEED, weather=WEATHERS[weather]())
+    write_netcdf(rain, path)
+    return str(path)
+
+
+def _timed(tasks: Sequence[Task], runs: int) -> list[Measured]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("runs", total=len(tasks) * (runs + 1))
+        return side_by_side(tasks, runs, on_run=lambda: progress.advance(bar))
+
+
+def _peaks(found: Sequence[Measured], threads: int) -> dict[str, float | InputError]:
+    """The convolution peak of each variant that ran (`fp32 on CPU`), or why it is not known."""
+    peaks: dict[str, float | InputError] = {}
+    for variant in dict.fromkeys(each.variant for each in found if each.gflops):
+        precision, _, device = variant.partition(" on ")
+        try:
+            peaks[variant] = convolution_peak(cast(Precision, precision), cast(Device, device.lower()), threads)
+        except InputError as error:
+            peaks[variant] = error
+            if isinstance(error, MissingDependency):
+                break
+    return peaks
+
+
+def _print(
+    found: Sequence[Measured],
+    peaks: Mapping[str, float | InputError],
+    machine: dict[str, object],
+    steps: int,
+) -> None:
+    console = Console()
+    first = found[0]
+    rows, columns = first.shape
+    title = f"{rows} x {columns} pixels, {steps} steps, {first.wet_percent:g} % wet; seconds from frames to file"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    table.add_column("runs as", overflow="fold")
+    for name in ("median", "spread", "MB", "GFLOP/s", "of peak", "pysteps"):
+        table.add_column(name, justify="right", no_wrap=True)
+    peer = next((each.timing.median for each in found if each.name == PYSTEPS), None)
+    for each in found:
+        peak = peaks.get(each.variant)
+        table.add_row(
+            each.reference,
+            each.variant,
+            f"{each.timing.median:.3f}",
+            f"{min(each.timing.seconds):.3f}-{max(each.timing.seconds):.3f}",
+            f"{each.peak_mb:.0f}",
+            f"{each.gflops:.0f}" if each.gflops else "-",
+            f"{each.gflops / peak:.0%}" if each.gflops and isinstance(peak, float) else "-",
+            f"{peer / each.timing.median:.2f} x" if peer else "-",
+        )
+    console.print(table)
+    console.print(f"{told(machine)}, {machine['date']}", soft_wrap=True, highlight=False)
+    for variant, peak in peaks.items():
+        line = f"Convolution peak of {variant}: {peak:.0f} GFLOP/s" if isinstance(peak, float) else str(peak)
+        console.print(line, soft_wrap=True, highlight=False)
+    if any(each.gflops for each in found):
+        console.print("GFLOP/s are the network's, dry areas counted as if they were computed.", soft_wrap=True)
+    if peer is None:
+        console.print("pysteps is not installed: no peer to compare with. Install it with: pip install pysteps")

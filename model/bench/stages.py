@@ -1,0 +1,67 @@
+"""Where the seconds of a nowcast go: reading, motion, the network, advection, writing.
+
+One run, watched through `sys.setprofile`, which costs a few per cent of it; the runs that are timed are not watched.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any, Final
+
+STAGES: Final[Mapping[tuple[str, str], str]] = {
+    ("model/readers/__init__.py", "read"): "read",
+    ("model/runtime/motion.py", "estimate_motion"): "motion",
+    ("model/runtime/motion.py", "to_newest"): "motion",
+    ("model/runtime/advection.py", "trajectories"): "advection",
+    ("model/runtime/advection.py", "advect"): "advection",
+    ("onnxruntime_inference_collection.py", "run_with_iobinding"): "network",
+    ("onnxruntime_inference_collection.py", "run_with_ort_values"): "network",
+    ("onnxruntime_inference_collection.py", "run"): "network",
+    ("model/core/forecast.py", "write_netcdf"): "write",
+    ("model/core/forecast.py", "__init__"): "write",
+    ("model/core/forecast.py", "append"): "write",
+    ("model/core/forecast.py", "__exit__"): "write",
+    ("pysteps/motion/lucaskanade.py", "dense_lucaskanade"): "motion",
+    ("pysteps/extrapolation/semilagrangian.py", "extrapolate"): "advection",
+}
+"""The functions of a stage, by the end of their file's path. The outermost counts: what it calls is part of it."""
+OTHER: Final = "other"
+"""Units, tiles, blending, and all else."""
+
+
+def stages_of(run: Callable[[], object]) -> dict[str, float]:
+    """Seconds of one run by stage; only this thread is seen."""
+    seconds = dict.fromkeys([*STAGES.values(), OTHER], 0.0)
+    stage, depth, since = OTHER, 0, time.perf_counter()
+    known: dict[object, str | None] = {}
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:  # noqa: ANN401  (as sys.setprofile has it)
+        nonlocal stage, depth, since
+        if event not in ("call", "return"):
+            return
+        code = frame.f_code
+        if code not in known:
+            known[code] = _stage_of(code.co_filename, code.co_name)
+        if known[code] is None:
+            return
+        depth += 1 if event == "call" else -1
+        if depth > 1 or (depth == 1 and event == "return"):
+            return
+        now = time.perf_counter()
+        seconds[stage] += now - since
+        stage, since = (known[code] or OTHER) if depth else OTHER, now
+
+    sys.setprofile(watch)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    seconds[stage] += time.perf_counter() - since
+    return {name: spent for name, spent in seconds.items() if spent}
+
+
+def _stage_of(path: str, function: str) -> str | None:
+    return next((stage for (file, name), stage in STAGES.items() if name == function and path.endswith(file)), None)

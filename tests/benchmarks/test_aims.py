@@ -1,0 +1,128 @@
+"""The table of aims and docs/performance.md: dated rows, by machine; what was not run stays as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks import __main__ as bench
+from benchmarks import results
+from benchmarks.aims import aims, markdown
+from benchmarks.inference import CASES
+from benchmarks.page import part_of
+from benchmarks.results import Row
+from model.bench.machine import describe
+
+NETWORK = {
+    "gflop": 100.0,
+    "theirs": {"seconds": 6.0, "mb": 500.0, "times": 1.0},
+    "fp32": {"seconds": 4.0, "mb": 400.0, "times": 1.5},
+    "int8": {"seconds": 1.5, "mb": 200.0, "times": 4.0},
+}
+SLOW = {**NETWORK, "int8": {"seconds": 5.0, "mb": 200.0, "times": 1.2}}
+
+
+@pytest.fixture
+def inference(tmp_path):
+    def write(**networks):
+        machine = {"date": "2026-01-02", "processor": "Old", "cores": 4, "peak": {"fp32": 50.0, "int8": 100.0}}
+        path = tmp_path / "inference.json"
+        path.write_text(json.dumps({"networks": networks, "machine": machine}))
+        return path
+
+    return write
+
+
+def row(what="nowcast", reached=1.2):
+    return Row(what=what, against="pysteps", aim="faster", measured=f"{reached} x", reached=reached)
+
+
+def test_what_was_never_measured_says_so(tmp_path):
+    rows = aims({}, tmp_path / "none.json")
+    assert len(rows) == 9
+    assert {dated.row.measured for dated in rows} == {"not measured"}
+    assert {dated.row.met for dated in rows} == {""}
+
+
+def test_the_slowest_network_decides_and_those_below_the_aim_are_named(inference):
+    one, every = (dated.row for dated in aims({}, inference(**{"ms-predrnn": NETWORK, "mim": SLOW}))[:2])
+    assert one.met == "yes"
+    assert every.met == "no"
+    assert every.measured.endswith("below 2 x: mim 1.50 x")
+    some, every = (aims({}, inference(**dict.fromkeys(names, NETWORK)))[1].row for names in (["mim"], CASES))
+    assert (some.met, every.met) == ("", "yes")
+    bad = {**NETWORK, "int8": {**NETWORK["int8"], "mb": 300.0}}
+    assert aims({}, inference(**{"ms-predrnn": bad}))[0].row.met == "no"  # more than half the memory
+
+
+def test_a_part_keeps_its_date_and_machine_when_another_is_measured(tmp_path):
+    figures = tmp_path / "performance.json"
+    other = {"date": "2026-01-01", "processor": "Far away", "cores": 64, "memory_gb": 512.0, "accelerator": "One H200"}
+    figures.write_text(json.dumps({"gpu": {"machine": other, "rows": results.as_json([row("GPU"), row("GPU too")])}}))
+    parts = results.keep("nowcast", {"rows": results.as_json([row(), row("dry", 0.5)])}, figures)
+    rows = aims(parts, tmp_path / "none.json")
+    dated = {each.row.what: each for each in rows}
+    assert dated["GPU"].date == "2026-01-01"
+    assert dated["GPU"].machine.startswith("Far away, 64 cores")
+    assert dated["nowcast"].machine != dated["GPU"].machine
+    text = markdown(rows)
+    assert "1. " in text
+    assert "2. Far away, 64 cores, 512.0 GB, One H200" in text or "1. Far away" in text
+    assert [dated[name].row.met for name in ("nowcast", "dry")] == ["yes", "no"]
+
+
+def test_the_page_is_rewritten_between_its_markers_and_pictures_show_something(tmp_path, monkeypatch, inference):
+    page = tmp_path / "docs" / "performance.md"
+    (page.parent / "images").mkdir(parents=True)
+    page.write_text(
+        "# Ours\n<!-- begin aims -->\nold\n<!-- end aims -->\n<!-- begin peak -->\n<!-- end peak -->\nend\n"
+    )
+    monkeypatch.setattr(bench, "TEXTS", {"peak": bench.peak.page})
+    figures = tmp_path / "performance.json"
+    parts = results.keep("peak", {"device": "cpu", "gflops": {"fp32": 200.0, "bf16": None}}, figures)
+    found = bench.rates_of(parts, inference(**{"ms-predrnn": NETWORK}))
+    assert [rate.gflops for rate in found] == pytest.approx([100 / 6, 25, 100 / 1.5])
+    assert [rate.peak for rate in found] == [50.0, 50.0, 100.0]
+    bench.draw_rates(found, page.parent / "images" / "performance-roofline.png")
+    bench.rewrite(parts, aims(parts, inference(**{"ms-predrnn": NETWORK})), page)
+    text = page.read_text()
+    assert text.startswith("# Ours\n")
+    assert text.endswith("end\n")
+    assert "old" not in text
+    assert "| fp32 | 200 |" in part_of("peak", page)
+    for name in ("aims", "roofline"):
+        with Image.open(page.parent / "images" / f"performance-{name}.png") as picture:
+            assert len(picture.convert("L").getcolors()) > 10
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
+def test_other_processes_are_told_apart_from_ours():
+    others = results.Others()
+    busy = [sys.executable, "-c", "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"]
+    subprocess.run(busy, check=True)
+    taken = others.cores() * others.seconds()
+    stranger = subprocess.Popen(busy)
+    while (state := Path(f"/proc/{stranger.pid}/stat").read_text().rpartition(") ")[2][0]) != "Z":
+        assert state in "RSD"
+        time.sleep(0.02)
+    assert others.cores() * others.seconds() > taken + 0.3  # it ended, and nobody has asked how
+    stranger.wait()
+    parts = {"tiles": {"machine": describe(), "others_cores": 1.5, "rows": results.as_json([row("continent")])}}
+    assert aims(parts)[-1].row.measured.endswith("other processes kept 1.5 cores busy: measure again)")
+    parts["tiles"]["others_cores"] = 0.02
+    assert aims(parts)[-1].row.measured == "1.2 x"
+    assert "other processes kept 1.5 cores busy" in results.measured_on({"machine": describe(), "others_cores": 1.5})
+
+
+def test_every_part_has_its_place_on_the_page(project):
+    text = (project / "docs" / "performance.md").read_text()
+    for part in ("aims", "inference", *bench.TEXTS):
+        assert f"<!-- begin {part} -->" in text
+        assert f"<!-- end {part} -->" in text
+        assert f"python -m benchmarks.{part}" in text or part == "aims"

@@ -1,0 +1,58 @@
+"""The convolution peak: counted right, and refused where it cannot be had."""
+
+import sys
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from model.bench.peak import CHAIN, Shape, chain, convolution_peak, floating_point_operations
+from model.core.errors import InputError, MissingDependency
+
+TINY = Shape(8, 16, 1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
+def test_a_rate_is_that_of_the_chain(precision):
+    assert 0 < convolution_peak(precision, "cpu", 1, shapes=[TINY], seconds=0.01) < 10_000
+
+
+def test_a_multiply_add_counts_as_two():
+    assert floating_point_operations(TINY) == 2 * 9 * 8 * 8 * 16 * 16 * CHAIN
+
+
+def test_the_graph_of_int8_runs_in_integers(tmp_path):
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    ort.InferenceSession(chain("int8", TINY), options, providers=["CPUExecutionProvider"])
+    import onnx
+
+    kinds = [node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node]
+    assert kinds.count("QLinearConv") == CHAIN
+    assert "Conv" not in kinds
+
+
+def test_the_chain_is_no_identity():
+    session = ort.InferenceSession(chain("fp32", TINY), providers=["CPUExecutionProvider"])
+    frames = np.random.default_rng(0).random((1, 8, 16, 16), dtype=np.float32)
+    (answer,) = session.run(None, {"x": frames})
+    assert answer.shape == frames.shape
+    assert not np.allclose(answer, frames)
+
+
+def test_what_onnx_runtime_lacks_is_refused():
+    with pytest.raises(InputError, match="no convolution in bf16 on CPU"):
+        convolution_peak("bf16", "cpu", 1, shapes=[TINY], seconds=0.01)
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="there is CUDA")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="Install onnxruntime-gpu"):
+        convolution_peak("fp16", "cuda", shapes=[TINY], seconds=0.01)
+
+
+def test_without_the_package_onnx_the_mend_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingDependency, match="pip install onnx"):
+        convolution_peak("fp32", "cpu", 1, shapes=[TINY], seconds=0.01)

@@ -1,0 +1,180 @@
+"""Lean graphs: the same answers, from fewer nodes that are not convolutions."""
+
+import io
+import warnings
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+
+from model.export.lean import made_lean
+from model.export.onnx import export_graph
+from tests.model.nets.small import network
+
+CHANNELS = 4
+
+
+def traced(net, *shapes):
+    """The graph of a network as the exporter writes it, and what it is shown."""
+    torch.manual_seed(3)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    shown = [torch.randn(shape) for shape in shapes]
+    return graph_of(net.eval(), shown), shown
+
+
+def graph_of(net, shown):
+    kept = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, tuple(shown), kept, opset_version=18, dynamo=False)
+    return onnx.load_from_string(kept.getvalue())
+
+
+def made(net, *shapes):
+    """Nodes by kind of the lean graph, and the largest difference of its answers from those of the traced one."""
+    model, shown = traced(net, *shapes)
+    before = answers(model, shown)
+    after = made_lean(model)
+    onnx.checker.check_model(after, full_check=True)
+    differences = [np.abs(a - b).max() for a, b in zip(before, answers(after, shown), strict=True)]
+    return Counter(node.op_type for node in after.graph.node), max(differences)
+
+
+def answers(model, shown):
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_inputs()]
+    return session.run(None, {name: value.numpy() for name, value in zip(names, shown, strict=True)})
+
+
+def conv(outputs=CHANNELS, size=3):
+    return nn.Conv2d(CHANNELS, outputs, size, padding=size // 2)
+
+
+class Gates(nn.Module):
+    """The gates of a cell; `also` says whether the sum of all is answered too, so that it must stay."""
+
+    def __init__(self, also=False):
+        super().__init__()
+        self.from_x, self.from_h = conv(3 * CHANNELS), conv(3 * CHANNELS)
+        self.also = also
+
+    def forward(self, x, h):
+        gates = self.from_x(x) + self.from_h(h)
+        f, i, g = torch.split(gates, CHANNELS, dim=1)
+        new = torch.sigmoid(f + 1.0) * h + torch.sigmoid(i) * torch.tanh(g)
+        return (new, gates) if self.also else new
+
+
+IMAGE = (2, CHANNELS, 6, 5)
+
+
+def test_each_gate_has_convolutions_of_its_own_and_the_forget_bias_is_theirs():
+    nodes, difference = made(Gates(), IMAGE, IMAGE)
+    assert nodes == {"Conv": 6, "Add": 3 + 1, "Sigmoid": 2, "Tanh": 1, "Mul": 2}
+    assert difference < 1e-5
+
+
+def test_gates_that_somebody_else_reads_together_stay_together():
+    nodes, difference = made(Gates(also=True), IMAGE, IMAGE)
+    assert (nodes["Conv"], nodes["Split"]) == (2, 1)
+    assert difference < 1e-5
+
+
+class Normed(nn.Module):
+    def __init__(self, size, also=False):
+        super().__init__()
+        self.norm, self.conv, self.also = nn.BatchNorm2d(CHANNELS), conv(size=size), also
+
+    def forward(self, x):
+        normed = self.norm(x)
+        return self.conv(normed) + normed if self.also else self.conv(normed)
+
+
+@pytest.mark.parametrize(("size", "also", "norms"), [(1, False, 0), (3, False, 1), (1, True, 1)])
+def test_a_norm_becomes_weights_where_no_border_and_nobody_else_sees_it(size, also, norms):
+    net = Normed(size, also)
+    net.norm.running_mean.normal_()
+    net.norm.running_var.uniform_(0.5, 2.0)
+    nodes, difference = made(net, IMAGE)
+    assert nodes["BatchNormalization"] == norms
+    assert difference < 1e-5
+
+
+class Scaled(nn.Module):
+    def __init__(self, *shape):
+        super().__init__()
+        self.conv, self.factor = conv(), nn.Parameter(torch.ones(shape))
+
+    def forward(self, x):
+        return x + self.factor * self.conv(x)
+
+
+@pytest.mark.parametrize(("shape", "products"), [((CHANNELS, 1, 1), 0), ((), 0), ((6, 5), 1), ((5,), 1)])
+def test_a_factor_for_each_channel_becomes_weights_and_no_other(shape, products):
+    nodes, difference = made(Scaled(*shape), IMAGE)
+    assert nodes["Mul"] == products
+    assert difference < 1e-5
+
+
+def test_weights_that_are_equal_and_so_written_once_are_known_all_the_same():
+    net = Gates()
+    _, shown = traced(net, IMAGE, IMAGE)
+    with torch.no_grad():
+        net.from_h.bias.copy_(net.from_x.bias)
+    model = graph_of(net, shown)
+    assert "Identity" in {node.op_type for node in model.graph.node}
+    before = answers(model, shown)
+    after = made_lean(model)
+    assert "Split" not in {node.op_type for node in after.graph.node}
+    assert np.abs(before[0] - answers(after, shown)[0]).max() < 1e-5
+
+
+class Embedded(nn.Module):
+    """Frames of few planes, embedded, then two gates; `also`: the embedding is added to them, too."""
+
+    def __init__(self, planes, also):
+        super().__init__()
+        self.embed, self.also = nn.Conv2d(planes, CHANNELS, 1), also
+        self.gates = nn.ModuleList([conv(), conv(size=5)])
+
+    def forward(self, frame):
+        x = self.embed(frame)
+        i, o = (gate(x) for gate in self.gates)
+        answer = torch.sigmoid(i) * torch.tanh(o)
+        return answer + x if self.also else answer
+
+
+@pytest.mark.parametrize(
+    ("planes", "also", "kernels"), [(1, False, [2, 2]), (2, True, [2, 3, 3]), (CHANNELS - 1, False, [3, 4, 4])]
+)
+def test_an_embedding_of_few_planes_becomes_weights_and_is_zero_beyond_the_border(planes, also, kernels):
+    model, shown = traced(Embedded(planes, also), (2, planes, 6, 5))
+    before = answers(model, shown)
+    after = made_lean(model)
+    sizes = {item.name: item.dims for item in after.graph.initializer}
+    assert sorted(sizes[node.input[1]][1] for node in after.graph.node if node.op_type == "Conv") == kernels
+    assert np.abs(before[0] - answers(after, shown)[0]).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("ms-predrnn in MS-RNN", "124"), ("ms-motionrnn in MS-RNN", "1248"), ("predrnn-pp", "4")],
+)
+def test_every_image_that_a_convolution_makes_says_its_size(name, expected, tmp_path):
+    """Without that ONNX Runtime adds the gates' parts one by one, at half the speed."""
+    export_graph(network(name), tmp_path / "model.onnx")
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    sizes = {
+        item.name: [axis.dim_param or axis.dim_value for axis in item.type.tensor_type.shape.dim]
+        for item in (*graph.value_info, *graph.input, *graph.output)
+    }
+    convolved = [sizes[node.output[0]] for node in graph.node if node.op_type == "Conv"]
+    assert all(size[2].startswith("height_") and size[3].startswith("width_") for size in convolved)
+    strides = [[axis.partition("_")[2] for axis in size[2:]] for size in convolved]
+    assert all(of_height == of_width for of_height, of_width in strides)
+    assert {of_height for of_height, _ in strides} == set(expected)

@@ -1,0 +1,135 @@
+"""A new champion is loaded beside what runs, and used once it is ready; a worker that cannot run leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import pytest
+from redis.exceptions import RedisError
+
+from model.runtime import load
+from service.embedded import Supervisor, environment_of
+from service.jobs.ledger import Job, JobStatus
+from service.jobs.live import live_workers
+from tests.packages import GRAPH, copied, crown, damage
+from workers import models, nowcast
+from workers.batch import run
+from workers.context import Context
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHOCAST_THREADS", "1")
+
+
+@pytest.fixture
+def ran(context: Context, lab, tmp_path: Path) -> Callable[[], Job]:
+    """Run a job for `auto`, and return it finished."""
+
+    def of() -> Job:
+        job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=4), model="auto")
+        run(job.id, context)
+        return context.ledger.get(job.id)
+
+    return of
+
+
+def test_while_a_new_champion_loads_the_old_one_runs_and_says_so(
+    context: Context, ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = context.settings.packages_folder
+    crown(copied(packages, "mine@1"))
+    assert ran().model_used == "mine@1"
+    go_on = threading.Event()
+    load_predictor = load.load_predictor
+
+    def slowly(info: Any, *others: Any) -> Any:
+        assert info.reference != "mine@2" or go_on.wait(60)
+        return load_predictor(info, *others)
+
+    monkeypatch.setattr(load, "load_predictor", slowly)
+    monkeypatch.setattr(nowcast, "SWAP_SECONDS", 0.0)
+    crown(copied(packages, "mine@2"))
+    done = ran()
+    assert (done.status, done.model_used) == (JobStatus.SUCCESSFUL, "mine@1")
+    assert done.note == "the champion mine@2 cannot be used: it is still being loaded"
+    go_on.set()
+    context.models.get(context.catalog.find("mine@2"))
+    assert (ran().model_used, ran().note) == ("mine@2", "")
+
+
+def test_a_worker_begins_with_what_can_run(context: Context, caplog: pytest.LogCaptureFixture) -> None:
+    packages = context.settings.packages_folder
+    crown(copied(packages, "mine@1"))
+    broken = copied(packages, "mine@2")
+    damage(broken / GRAPH)
+    crown(broken)
+    assert context.models.start().info.reference == "mine@1"
+    assert "mine@2 cannot be loaded" in caplog.text
+
+
+def test_a_promotion_is_noticed_between_jobs(context: Context, lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "LOOK_SECONDS", 0.05)
+    context.models.start()
+    threading.Thread(target=context.models.watch, daemon=True).start()
+    crown(copied(context.settings.packages_folder, "mine@1"))
+    info = context.catalog.find("auto")
+    assert info.reference == "mine@1"
+    lab.wait_until(lambda: context.models.is_loaded(info), "the champion to be loaded, though no job asked for it")
+
+
+def test_models_used_longest_ago_make_room(context: Context) -> None:
+    packages = context.settings.packages_folder
+    for version in range(1, 5):
+        copied(packages, f"mine@{version}")
+        context.models.get(context.catalog.find(f"mine@{version}"))
+    loaded = [context.models.is_loaded(context.catalog.find(f"mine@{n}")) for n in range(1, 5)]
+    assert loaded == [False, True, True, True]
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this ONNX Runtime has CUDA")
+def test_a_worker_whose_device_is_not_there_refuses_to_start(supervisor: Supervisor, lab) -> None:
+    supervisor.start()
+    lab.wait_until(lambda: "redis" in supervisor.children, "Redis")
+    environment = {**os.environ, **environment_of(supervisor.settings), "ECHOCAST_DEVICE": "cuda"}
+    worker = subprocess.run(
+        [sys.executable, "-m", "service.cli", "worker"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert worker.returncode == 2
+    (line,) = worker.stderr.splitlines()
+    assert "ECHOCAST_DEVICE: CUDA is asked for" in line
+    assert workers_alive(supervisor) == []
+
+
+def workers_alive(supervisor: Supervisor) -> list[str]:
+    try:
+        return live_workers(supervisor.settings)
+    except RedisError:
+        return []
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGUSR2, 1), (signal.SIGURG, 2)])
+def test_a_worker_whose_process_cannot_run_leaves_the_queue_and_ends(
+    supervisor: Supervisor, lab, told: signal.Signals, code: int
+) -> None:
+    supervisor.start()
+    lab.wait_until(lambda: "redis" in supervisor.children, "Redis")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "worker"], env={**os.environ, **environment_of(supervisor.settings)}
+    )
+    try:
+        lab.wait_until(lambda: bool(workers_alive(supervisor)), "the worker to be ready")
+        worker.send_signal(told)
+        assert worker.wait(60) == code
+    finally:
+        worker.kill()
+        worker.wait()
+    assert workers_alive(supervisor) == []

@@ -1,0 +1,189 @@
+"""Running nowcasts: the one that the queue gave, and with it others that wait for the same model.
+
+The ledger is the truth: a job is claimed there, and the message of one that was claimed so finds it not free.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Final
+
+from model.core.errors import DeviceLost
+from model.core.interrupt import Interrupted
+from service.jobs.ledger import Problem
+from workers.context import Context
+from workers.nowcast import Nowcast
+from workers.time_limit import time_limit_interrupts
+
+if TYPE_CHECKING:
+    from model.runtime.predictor import Predictor
+    from model.runtime.together import Together
+
+OUT_OF_TIME: Final = 0.9
+"""A nowcast of several has failed where it used this part of the time limit by itself."""
+
+DEVICE_LOST: Final = Problem(
+    code="device-lost",
+    what="the device that the nowcast ran on stopped to answer",
+    where="worker",
+    mend="Ask again; the worker's log has the reason",
+)
+
+log = logging.getLogger(__name__)
+
+
+def run(job_id: str, context: Context) -> None:
+    """Claim the job, run it with others of its kind, and write down how each ended; nothing where it is finished or
+    another worker's.
+
+    Raises:
+        DeviceLost: this process can make no nowcast any more. Those that it had begun are given back.
+    """
+    settings = context.settings
+    job = context.ledger.claim(job_id, settings.lease_seconds, max_attempts=settings.max_attempts)
+    if job is None:
+        log.info("job %s is not free: finished, dismissed, or another worker's", job_id)
+        return
+    with ExitStack() as stack:
+        batch = [stack.enter_context(Nowcast(job, context))]
+        try:
+            with time_limit_interrupts():
+                _gather(batch, stack, context)
+                for predictor, alike in _alike(batch):
+                    _forecast(predictor, alike, context)
+        except Interrupted:
+            _out_of_time(batch, settings.job_time_limit_seconds)
+        except DeviceLost:
+            for nowcast in _unfinished(batch):
+                nowcast.give_back(DEVICE_LOST)
+            raise
+
+
+def _gather(batch: list[Nowcast], stack: ExitStack, context: Context) -> None:
+    """Read the first one's files, then claim and read what could run with it; twice, with a bounded wait between.
+
+    A job that did not survive an attempt, or the worker that made it, runs alone: it takes no neighbours with it. Were
+    all as large as the first, their frames would be `max_pixels` at most.
+    """
+    settings, (first,) = context.settings, batch
+    until = time.monotonic() + settings.batch_wait_ms / 1000
+    _prepare(first)
+    if first.over or first.job.attempt > 1:
+        return
+    most = min(context.models.most_at_once, settings.max_pixels // first.sequence.rain_rate.size)
+    for last in (False, True):
+        if len(batch) >= most:
+            break
+        if last:
+            time.sleep(max(0.0, until - time.monotonic()))
+        for job in context.ledger.claim_like(first.job, most - len(batch), settings.lease_seconds):
+            batch.append(stack.enter_context(Nowcast(job, context)))
+        for nowcast in batch:
+            if not nowcast.over and not nowcast.prepared:
+                _prepare(nowcast)
+    if len(batch) > 1:
+        log.info("jobs %s run together", ", ".join(nowcast.job.id for nowcast in batch))
+
+
+def _prepare(nowcast: Nowcast) -> None:
+    with nowcast.own_failures():
+        nowcast.prepare()
+
+
+def _alike(batch: Sequence[Nowcast]) -> Iterator[tuple[Predictor, list[Nowcast]]]:
+    """Those that can run as one batch, in the order of their first."""
+    from model.runtime.together import Together
+
+    groups: dict[Hashable, list[Nowcast]] = {}
+    for nowcast in _unfinished(batch):
+        groups.setdefault(Together.batch_of(nowcast.predictor), []).append(nowcast)
+    for alike in groups.values():
+        yield alike[0].predictor, alike
+
+
+def _forecast(predictor: Predictor, alike: Sequence[Nowcast], context: Context) -> None:
+    """Run them as one batch. Where that fails as a whole, each by itself: the one to blame fails alone."""
+    try:
+        _run_together(predictor, alike, context)
+    except DeviceLost:
+        raise
+    except Exception as error:
+        left = _unfinished(alike)
+        if len(left) > 1:
+            log.warning("a batch of %d failed, each of them runs by itself: %s", len(alike), error)
+        for nowcast in left:
+            with nowcast.own_failures():
+                if len(alike) == 1:
+                    raise
+                nowcast.forget()
+                _run_together(predictor, [nowcast], context)
+
+
+def _run_together(predictor: Predictor, alike: Sequence[Nowcast], context: Context) -> None:
+    from model.runtime.together import Request, Together
+    from workers.tiles import OfferedTiles
+
+    requests = [Request(sequence=each.sequence, steps=each.job.steps, note=each.note) for each in alike]
+    with closing(OfferedTiles(alike[0].job, predictor, context)) as offered:
+        _take_answers(Together(requests, predictor, offered if len(alike) == 1 else None), alike)
+
+
+def _take_answers(together: Together, alike: Sequence[Nowcast]) -> None:
+    running = dict(enumerate(alike))
+    answers = iter(together)
+    while running:
+        with _computing(running.values()):
+            answer = next(answers)
+        nowcast = running.get(answer.request)
+        if nowcast is None:
+            continue
+        with nowcast.own_failures():
+            if answer.error is not None:
+                raise answer.error
+            if answer.frame is None:
+                nowcast.goes_on(answer.share)
+            else:
+                if not nowcast.begun:
+                    nowcast.begin(together.header(answer.request))
+                nowcast.take(answer.step, answer.frame)
+        if nowcast.over:
+            together.drop(answer.request)
+            del running[answer.request]
+
+
+@contextmanager
+def _computing(nowcasts: Collection[Nowcast]) -> Iterator[None]:
+    """The time within is all of theirs; each has its share of the worker."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds = time.monotonic() - began
+        for nowcast in nowcasts:
+            nowcast.computed(seconds, 1 / len(nowcasts))
+
+
+def _out_of_time(batch: Sequence[Nowcast], limit: float) -> None:
+    """Who used up the time limit has failed; who only ran with others is given back, and will run alone."""
+    for nowcast in _unfinished(batch):
+        if len(batch) == 1 or nowcast.used >= OUT_OF_TIME * limit:
+            log.warning("job %s: time limit", nowcast.job.id)
+            nowcast.fail(_time_limit(limit))
+        else:
+            nowcast.give_back(_time_limit(limit))
+
+
+def _unfinished(batch: Sequence[Nowcast]) -> list[Nowcast]:
+    return [nowcast for nowcast in batch if not nowcast.over]
+
+
+def _time_limit(seconds: float) -> Problem:
+    return Problem(
+        code="time-limit",
+        what=f"the nowcast took longer than {seconds:g} s",
+        where="worker",
+        mend="Ask for fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
+    )
