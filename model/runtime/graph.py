@@ -72,8 +72,8 @@ class GraphSession(ABC):
 
     @property
     def smallest_bytes(self) -> float:
-        """States and work space of the smallest tile."""
-        return (1 + WORK_SHARE) * self.state_bytes * SMALLEST_SIDE**2
+        """States of the smallest tile, before a step and after it: what else it takes comes on top."""
+        return 2 * self.state_bytes * SMALLEST_SIDE**2
 
     @property
     @abstractmethod

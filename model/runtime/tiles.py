@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.core.units import FloatArray
 
-TILE_SIDE = 1024
+TILE_SIDE = 768
 OVERLAP = 96
 """Pixels that neighbours share at least. The outer part of it counts next to nothing, the inner quarter is a ramp: what
 lies beyond a tile's edge is missed for some 30 pixels."""
