@@ -99,7 +99,8 @@ class Score(Frozen):
 class VariantGate(Frozen):
     """What let a variant into the package: CSI, mean over leads, of float32 and of the variant, on an archive.
 
-    `change`: relative; it must be smaller than the `limit`, both ways. `passed` None: the archive cannot tell.
+    `change`: relative; it must be smaller than the `limit`, both ways. `passed` None: the archive holds too little
+    to tell, whatever was counted there.
     """
 
     variant: str

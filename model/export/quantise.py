@@ -30,9 +30,6 @@ ZERO_POINT: Final = 128
 SATURATED: Final[Mapping[str, float]] = {"Sigmoid": 8.0, "Tanh": 4.0}
 """Beyond this a gate is open or shut: numbers larger than that need not be told apart."""
 
-OPEN: Final = 254
-"""A gate of 1: even, so that one half is a whole number, too."""
-
 FEW_CHANNELS: Final = 8
 """A convolution from or to fewer channels gains nothing in 8 bits."""
 CHANGE_LIMIT: Final = 0.03
@@ -194,7 +191,6 @@ class _Writer:
     def __init__(self, graph: Graph, found: Mapping[str, Magnitudes]) -> None:
         self.graph, self.found = graph, found
         self.zero = graph.constant(np.array(ZERO_POINT, np.uint8))
-        self.none, self.half = (graph.constant(np.array(at, np.uint8)) for at in (0, OPEN // 2))
         self.read: dict[tuple[str, ...], str] = {}
 
     def rewrite(self, conv: NodeProto) -> None:
@@ -232,24 +228,8 @@ class _Writer:
             graph.nodes.insert(next(at for at, other in enumerate(graph.nodes) if other is conv), node)
             graph.remove(split)
         for name, part in zip(gates, parts, strict=True):
-            self._hand_on(conv, name, part, made[name])
+            graph.before(conv, "DequantizeLinear", [part, self._scale(made[name]), self.zero], name)
         graph.remove(conv)
-
-    def _hand_on(self, conv: NodeProto, gate: str, integers: str, scale: float) -> None:
-        """A gate to those that read it: sigmoid and tanh from a table of 256 numbers, rounded to 8 bits again."""
-        graph = self.graph
-        readers = graph.readers(gate)
-        if graph.is_answer(gate) or any(reader.op_type not in SATURATED for reader in readers):
-            graph.before(conv, "DequantizeLinear", [integers, self._scale(scale), self.zero], gate)
-            return
-        for reader in readers:
-            steep, middle = (2, self.half) if reader.op_type == "Tanh" else (1, self.none)  # tanh x = 2 sigmoid 2x - 1
-            read = graph.before(conv, "DequantizeLinear", [integers, self._scale(steep * scale), self.zero])
-            open_ = graph.before(conv, "Sigmoid", [read])
-            rounded = graph.before(conv, "QuantizeLinear", [open_, self._scale(1 / OPEN), self.none])
-            inputs = [rounded, self._scale(steep / OPEN), middle]
-            graph.before(conv, "DequantizeLinear", inputs, reader.output[0])
-            graph.remove(reader)
 
     def _integers(self, conv: NodeProto, sources: Sequence[str], scales: Mapping[str, float]) -> str:
         """The 8-bit numbers that a convolution reads."""

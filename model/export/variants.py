@@ -193,9 +193,8 @@ def _section(made: Mapping[Kind, str], gates: Sequence[VariantGate]) -> Iterator
         yield "| variant | archive | threshold | float32 | variant | change | limit |"
         yield "|---|---|---|---|---|---|---|"
     for gate in gates:
-        figures = (
-            f"{gate.csi_fp32:.4f} | {gate.csi:.4f} | {gate.change:+.2%}"
-            if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None
-            else f"- | - | {gate.note}"
-        )
-        yield f"| {gate.variant} | {gate.archive} | {gate.threshold_mm_h:g} mm/h | {figures} | {gate.limit:.1%} |"
+        figures = "- | - | -"
+        if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None:
+            figures = f"{gate.csi_fp32:.4f} | {gate.csi:.4f} | {gate.change:+.2%}"
+        limit = f"{gate.limit:.1%}" if gate.passed is not None else "too little rain to judge"
+        yield f"| {gate.variant} | {gate.archive} | {gate.threshold_mm_h:g} mm/h | {figures} | {limit} |"

@@ -50,13 +50,11 @@ def variant_gates(
     for row, (threshold, why) in enumerate(unsaid.items()):
         limit = HEAVY_LIMIT if threshold >= HEAVY_MM_H else CHANGE_LIMIT
         ours, its = map(float, paired_means(scored.csi(variant)[row], scored.csi(fp32)[row]))
-        if not why and not (np.isfinite([ours, its]).all() and its > 0):
-            why = "there is nothing to count"
-        if why:
-            found: dict[str, Any] = {"passed": None, "note": why}
-        else:
+        found: dict[str, Any] = {"passed": None, "note": why or "there is nothing to count"}
+        if np.isfinite([ours, its]).all() and its > 0:
             change = ours / its - 1
-            found = {"passed": abs(change) < limit, "csi_fp32": its, "csi": ours, "change": change}
+            judged = {} if why else {"passed": abs(change) < limit, "note": ""}
+            found |= {"csi_fp32": its, "csi": ours, "change": change} | judged
         gates.append(
             VariantGate(
                 variant=kind,
@@ -234,7 +232,13 @@ def _tell(draft: Draft, judged: Judged, *, as_json: bool) -> None:
         figures = ["-"] * 3
         if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None:
             figures = [f"{gate.csi_fp32:.4f}", f"{gate.csi:.4f}", f"{gate.change:+.2%}"]
-        verdict = f"cannot say: {gate.note}" if gate.passed is None else "pass" if gate.passed else "FAIL"
+        verdict = "cannot say" if gate.passed is None else "pass" if gate.passed else "FAIL"
         row = [gate.variant, gate.archive, f"{gate.threshold_mm_h:g}", *figures, f"{gate.limit:.1%}", verdict]
         table.add_row(*row)
     Console().print(table)
+    for why in dict.fromkeys(
+        f"{gate.archive} cannot say at {gate.threshold_mm_h:g} mm/h: {gate.note}"
+        for gate in judged.gates
+        if gate.passed is None
+    ):
+        click.echo(why)

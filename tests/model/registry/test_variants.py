@@ -13,15 +13,14 @@ from onnx import numpy_helper
 
 pytest.importorskip("torch")
 
-from model.core.manifest import VariantGate, read_manifest, verify_package
+from model.core.manifest import MANIFEST, VariantGate, read_manifest, verify_package
 from model.data.archive import ArchiveWriter
 from model.data.synth import convective, frontal, synthesise
 from model.export import variants
 from model.registry.variants import VariantRefused, check
-from tests.packages import SHIPPED, copied
+from tests.packages import GRAPH, copied
 
 Echocast = Callable[..., tuple[int, str, str]]
-WORDS = ("models", "variant", SHIPPED, "int8", "--version", "9")
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +38,42 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def words(archives: tuple[Path, Path]) -> tuple[object, ...]:
-    return (*WORDS, "--archive", archives[0], "--calibrate", archives[1])
+def package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shipped network with its float32 graph alone; little to calibrate on is enough here."""
+    monkeypatch.setattr(variants, "SAMPLES_PER_ARCHIVE", 2)
+    monkeypatch.setattr(variants, "SAMPLE_LEADS", 4)
+    made = copied(tmp_path_factory.mktemp("packages"), "mine@1", variants={"fp32": GRAPH})
+    manifest = json.loads((made / MANIFEST).read_text())
+    for other in ("model.int8.onnx", "model.fp16.onnx"):
+        (made / other).unlink()
+        del manifest["files"][other]
+    (made / MANIFEST).write_text(json.dumps(manifest))
+    return made
 
 
-def test_good_variants_come_in_as_a_new_version(echocast: Echocast, words: tuple[object, ...], tmp_path: Path) -> None:
+@pytest.fixture
+def words(package: Path, archives: tuple[Path, Path]) -> tuple[object, ...]:
+    given = ("--version", "9", "--archive", archives[0], "--calibrate", archives[1])
+    return ("models", "variant", package, "int8", *given)
+
+
+def test_good_variants_come_in_as_a_new_version(
+    echocast: Echocast, words: tuple[object, ...], package: Path, tmp_path: Path
+) -> None:
     code, out, err = echocast(*words, "fp16", "--out", tmp_path / "packages", "--json")
     assert (code, err) == (0, ""), err + out
     answer = json.loads(out)
-    assert answer["model"] == "rain-ms-predrnn@9"
+    assert answer["model"] == "mine@9"
     assert {gate["passed"] for gate in answer["gates"]} <= {True, None}
-    made = tmp_path / "packages" / "rain-ms-predrnn" / "9"
+    made = tmp_path / "packages" / "mine" / "9"
     manifest = verify_package(made)
     assert set(manifest.variants) == {"fp32", "int8", "fp16"}
     assert {gate.variant for gate in manifest.variant_gates} == {"int8", "fp16"}
-    before = read_manifest(SHIPPED)
+    before = read_manifest(package)
     assert (manifest.scores, manifest.training) == (before.scores, before.training)
     assert manifest.files["weights.safetensors"] == before.files["weights.safetensors"]
     card = (made / "card.md").read_text()
-    assert card.startswith("# rain-ms-predrnn 9\n")
+    assert card.startswith("# mine 9\n")
     assert card.count("## Variants") == 1
     assert "| int8 | fronts | 0.5 mm/h |" in card
     code, out, err = echocast("models", "show", made)
@@ -123,21 +139,23 @@ def test_one_threshold_against_it_is_enough_and_none_that_tells_is_not() -> None
         check("m@1", [gate(None), gate(None, 5.0)])
 
 
-def test_what_it_cannot_use_is_told_in_a_line(
-    echocast: Echocast, words: tuple[object, ...], archives: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_what_it_cannot_use_is_told_in_a_line(echocast: Echocast, words: tuple[object, ...], tmp_path: Path) -> None:
     out = ("--out", tmp_path / "packages")
-    code, _, err = echocast(*WORDS, "--archive", archives[0], *out)
+    code, _, err = echocast(*words[:-2], *out)
     assert code == 2
     assert "int8 wants --calibrate" in err
-    code, _, err = echocast("models", "variant", "extrapolation", "fp16", *words[4:], *out)
+    code, _, err = echocast("models", "variant", "extrapolation", *words[3:], *out)
     assert code == 2
     assert "a baseline has no graph" in err
-    package = copied(tmp_path / "mine", "mine@1", kind="frames")
-    code, _, err = echocast("models", "variant", package, *words[3:], *out)
+    other = copied(tmp_path / "mine", "videos@1", kind="frames")
+    code, _, err = echocast("models", "variant", other, *words[3:], *out)
     assert (code, err.count("\n")) == (2, 1)
     assert "not rain" in err
-    slow = copied(tmp_path / "mine", "slow@1", time_step={"min_minutes": 5, "max_minutes": 5})
+    both = copied(tmp_path / "mine", "both@1")
+    code, _, err = echocast("models", "variant", both, *words[3:], *out)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Name all of them: fp16 int8" in err
+    slow = copied(tmp_path / "mine", "slow@1", time_step={"min_minutes": 5, "max_minutes": 5}, variants={"fp32": GRAPH})
     code, _, err = echocast("models", "variant", slow, *words[3:], *out)
     assert (code, err.count("\n")) == (2, 1)
     assert "its frames are 15 min apart, slow@9 takes 5 to 5 min" in err
