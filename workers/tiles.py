@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 30.0
 """A claimed tile is waited for as long as the slowest of one's own took, and this."""
-LEVELS: Final = np.float32(65535)
-"""Frames travel as 16-bit parts of 1, as they wait in the engine's file."""
-
 Arrays = Mapping[str, NDArray[np.generic]]
 
 log = logging.getLogger(__name__)
@@ -66,6 +63,8 @@ class OfferedTiles:
 
     def frames(self, lane: str, here: Iterator[FloatArray | None]) -> Iterator[FloatArray | None]:
         """See Elsewhere.frames."""
+        from model.runtime.engine import of_16_bits
+
         store = self._context.store
         began = time.monotonic()
         if lane in self._offered and not claim(store, self._key(lane, "claim")):
@@ -80,7 +79,7 @@ class OfferedTiles:
                 if "frames" not in made:
                     break
                 log.info("job %s: tile %s was made elsewhere", self._job.id, lane)
-                yield from (np.asarray(frame / LEVELS, np.float32)[None, None] for frame in made["frames"])
+                yield from (of_16_bits(frame)[None, None] for frame in np.asarray(made["frames"], np.uint16))
                 return
             log.warning("job %s: tile %s was claimed and did not come, it is made here", self._job.id, lane)
         yield from here
@@ -131,7 +130,8 @@ def claim(store: ObjectStore, key: str) -> bool:
 
 
 def _forecast(predictor: Predictor, asked: Arrays) -> NDArray[np.uint16]:
-    """Frames [lead, y, x] of a tile."""
+    """Frames [lead, y, x] of a tile, in the 16 bits in which they wait in the engine's file."""
+    from model.runtime.engine import in_16_bits
     from model.runtime.graph import Observed
     from model.runtime.onnx import OnnxPredictor
 
@@ -147,7 +147,7 @@ def _forecast(predictor: Predictor, asked: Arrays) -> NDArray[np.uint16]:
         fields=np.asarray(asked["fields"], np.float32) if "fields" in asked else None,
     )
     frames = predictor.session.run(seen, int(asked["leads"]), ceiling=ceiling)
-    return np.stack([np.rint(np.clip(frame[0], 0, 1) * LEVELS).astype(np.uint16) for frame in frames])
+    return np.stack([in_16_bits(frame[0]) for frame in frames])
 
 
 def _arrays_of(seen: Observed, leads: int) -> Arrays:

@@ -7,9 +7,9 @@ from typing import get_args
 
 import click
 
-from model.core.errors import MissingDependency
 from model.core.manifest import DataKind
 from model.export.checkpoints import FAMILIES
+from model.registry.extras import train_extra
 from model.registry.moves import alias, promote, rollback
 from model.registry.show import list_models, show_model
 from model.registry.variants import make_variant
@@ -67,17 +67,8 @@ def import_model(
     timeless = kind == "frames" and (low, high) == (None, None)
     if not timeless and (both or low is None or high is None or not 0 < low <= high):
         raise click.UsageError("give --step, or --min-step and --max-step: minutes above 0, the shorter one first")
-    try:
+    with train_extra("models import"):
         from model.export.checkpoints.cli import import_checkpoint
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("model", ""):
-            raise
-        raise MissingDependency(
-            f"the package {missing} is not installed",
-            where="models import",
-            mend="Install it with: pip install 'echocast[train]'",
-        ) from None
     folder = import_checkpoint(
         checkpoint,
         family=family,

@@ -17,10 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from model.core.catalog import catalog_with, info_of
-from model.core.errors import InputError, MissingDependency
+from model.core.errors import InputError
 from model.core.manifest import VariantGate
 from model.options import fields_option, packages_option
+from model.registry.extras import train_extra
 from model.registry.gates import too_little
+from model.registry.moves import RESULTS
 from model.registry.show import found_model
 from model.verify.scores import paired_means
 
@@ -170,18 +172,9 @@ def make_variant(
     """
     if "int8" in kinds and not calibrate:
         raise click.UsageError("int8 wants --calibrate: an archive that tells which numbers its graph must hold")
-    try:
+    with train_extra("models variant"):
         from model.data.archive import Archive
         from model.export.variants import with_variants
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("model", ""):
-            raise
-        raise MissingDependency(
-            f"the package {missing} is not installed",
-            where="models variant",
-            mend="Install it with: pip install 'echocast[train]'",
-        ) from None
     info = found_model(reference, catalog_with(packages))
     if info.folder is None:
         raise InputError("a baseline has no graph", where=info.reference, mend="Name a package")
@@ -232,8 +225,14 @@ def _tell(draft: Draft, judged: Judged, *, as_json: bool) -> None:
         figures = ["-"] * 3
         if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None:
             figures = [f"{gate.csi_fp32:.4f}", f"{gate.csi:.4f}", f"{gate.change:+.2%}"]
-        verdict = "cannot say" if gate.passed is None else "pass" if gate.passed else "FAIL"
-        row = [gate.variant, gate.archive, f"{gate.threshold_mm_h:g}", *figures, f"{gate.limit:.1%}", verdict]
+        row = [
+            gate.variant,
+            gate.archive,
+            f"{gate.threshold_mm_h:g}",
+            *figures,
+            f"{gate.limit:.1%}",
+            RESULTS[gate.passed],
+        ]
         table.add_row(*row)
     Console().print(table)
     for why in dict.fromkeys(

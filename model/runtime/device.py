@@ -151,7 +151,8 @@ def open_session(
         cap = {"gpu_mem_limit": str(options.gpu_memory_mb * MB)} if options.gpu_memory_mb else {}
         providers.insert(0, (CUDA, {"arena_extend_strategy": "kSameAsRequested", **cap}))
     weights = _size_mb(path)
-    _check_room(weights, path, device, options)
+    has = (options.gpu_memory_mb or gpu_memory_mb()) if device == "cuda" else options.memory_mb
+    _check_room(weights, path, device, has)
     try:
         session = ort.InferenceSession(path, settings, providers=providers)
     except Exception as error:  # onnxruntime raises its own, undocumented types
@@ -169,7 +170,7 @@ def open_session(
         )
     kind = session.get_modelmeta().custom_metadata_map.get("kind", "one-step")
     graph = WholeSession(session) if kind == "whole" else OneStepSession(session)
-    _check_room(weights + graph.smallest_bytes / MB, path, device, options)
+    _check_room(weights + graph.smallest_bytes / MB, path, device, has)
     return graph
 
 
@@ -178,14 +179,13 @@ def _size_mb(path: Path) -> float:
     return 2 * path.stat().st_size / MB if path.is_file() else 0.0
 
 
-def _check_room(needed_mb: float, path: Path, device: str, options: EngineOptions) -> None:
-    """Raise BadPackage where a model takes more memory than there is."""
-    has = (options.gpu_memory_mb or gpu_memory_mb()) if device == "cuda" else options.memory_mb
-    if has and needed_mb > has:
+def _check_room(needed_mb: float, path: Path, device: str, has_mb: int) -> None:
+    """Raise BadPackage where a model takes more memory than there is; 0 where nobody knows how much that is."""
+    if has_mb and needed_mb > has_mb:
         there = "the GPU has" if device == "cuda" else "a forecast may take"
         limit = _variable("gpu_memory_mb" if device == "cuda" else "memory_mb")
         raise BadPackage(
-            f"the model takes {np.ceil(needed_mb):.0f} MB at least, {there} {has} MB",
+            f"the model takes {np.ceil(needed_mb):.0f} MB at least, {there} {has_mb} MB",
             where=str(path),
             mend=f"Run it on a larger device, or raise {limit}",
         )

@@ -22,7 +22,7 @@ from model.core.units import FloatArray
 from model.runtime.graph import SMALLEST_SIDE, WORK_SHARE, Observed
 from model.runtime.tiles import Blend, Tile, tiles_of
 
-SCRATCH_LEVELS: Final = np.float32(65535)
+LEVELS: Final = np.float32(65535)
 
 NO_MEMORY: Final = ("failed to allocate", "out of memory", "bad_alloc", "alloc_failed", "available memory of")
 NO_DEVICE: Final = ("cuda failure", "cuda error", "cudnn failure", "cublas failure")
@@ -146,11 +146,7 @@ class Engine:
             seen = lane.task.work.observed
             key = (lane.tile.shape, len(seen.data), None if seen.fields is None else len(seen.fields))
             alike.setdefault(key, []).append(lane)
-        return [
-            _Batch(each[first : first + self.lanes])
-            for each in alike.values()
-            for first in range(0, len(each), self.lanes)
-        ]
+        return [_Batch(part) for each in alike.values() for part in _parts(each, self.lanes)]
 
 
 @dataclass(eq=False)
@@ -389,8 +385,18 @@ def _tasks(lanes: Sequence[_Lane]) -> list[_Task]:
     return list({id(lane.task): lane.task for lane in lanes}.values())
 
 
+def in_16_bits(fraction: FloatArray) -> NDArray[np.uint16]:
+    """Fractions as parts of 1, for a frame that waits or travels; below 0 they are 0."""
+    return np.asarray(np.rint(np.clip(fraction, 0, 1) * LEVELS), np.uint16)
+
+
+def of_16_bits(parts: NDArray[np.uint16]) -> FloatArray:
+    """The fractions that these are, within 0.0006 dB of what they were."""
+    return np.asarray(parts / LEVELS, np.float32)
+
+
 class _Scratch:
-    """Frames of tiles in a temporary file, as 16-bit parts of 1: within 0.0006 dB of what they were."""
+    """Frames of tiles in a temporary file, in 16 bits."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="echocast-")  # noqa: SIM115 - closed by close()
@@ -401,17 +407,16 @@ class _Scratch:
         self._file.close()
 
     def keep(self, tile: Tile, lead: int, frame: FloatArray) -> None:
-        """Add a frame [y, x]; below 0 it is 0."""
-        packed = np.rint(np.clip(frame, 0, 1) * SCRATCH_LEVELS).astype(np.uint16)
+        """Add a frame [y, x]."""
         self._places.setdefault(lead, []).append((tile, self._file.seek(0, os.SEEK_END)))
-        self._file.write(packed.data)
+        self._file.write(in_16_bits(frame).data)
 
     def kept(self, lead: int) -> Iterator[tuple[Tile, FloatArray]]:
         """The frames of a lead."""
         for tile, place in self._places[lead]:
             self._file.seek(place)
             packed = np.frombuffer(self._file.read(2 * tile.pixels), np.uint16).reshape(tile.shape)
-            yield tile, np.asarray(packed / SCRATCH_LEVELS, np.float32)
+            yield tile, of_16_bits(packed)
 
 
 def _no_room(error: OSError) -> InputError:

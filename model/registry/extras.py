@@ -1,0 +1,28 @@
+"""What needs the extra `train`, and says so where it is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from model.core.errors import MissingDependency
+
+
+@contextmanager
+def train_extra(command: str) -> Iterator[None]:
+    """Within, what a command imports may be missing.
+
+    Raises:
+        MissingDependency: a package of the extra `train` is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("model", ""):
+            raise
+        raise MissingDependency(
+            f"the package {missing} is not installed",
+            where=command,
+            mend="Install it with: pip install 'echocast[train]'",
+        ) from None
