@@ -24,12 +24,15 @@ from model.export.channels_last import channels_last
 from model.export.joined import join_gates
 from model.export.lean import Graph, attribute
 from model.export.observe import Magnitudes, Sample, forecast, magnitudes, session_of
+from model.runtime.graph import CHANNELS_LAST
 
 LARGEST: Final = 127
 ZERO_POINT: Final = 128
 SATURATED: Final[Mapping[str, float]] = {"Sigmoid": 8.0, "Tanh": 4.0}
 """Beyond this a gate is open or shut: numbers larger than that need not be told apart."""
 
+CHANNELS_AT_ONCE: Final = 4
+"""ONNX Runtime convolves so many in 8 bits without a copy of the image for each pixel of a kernel."""
 FEW_CHANNELS: Final = 8
 """A convolution from or to fewer channels gains nothing in 8 bits."""
 CHANGE_LIMIT: Final = 0.03
@@ -55,7 +58,8 @@ def quantise(
 ) -> Quantised:
     """Write an int8 graph of a float32 one, calibrated on the forecasts of these samples, and say what was done.
 
-    Inputs, outputs and metadata are those of the float32 graph; what stays float32 is added to the metadata.
+    Inputs, outputs and metadata are those of the float32 graph, but that states have their channels last; the metadata
+    say so, and what stays float32.
     """
     model = joined_model(onnx.load(fp32_graph))
     graph = Graph(model)
@@ -73,12 +77,12 @@ def quantise(
     kept, change = _kept_float(macs, change_of, change_limit)
     chosen = tuple(name for name in macs if name not in kept)
     written = in_8_bits(model, found, chosen)
-    sizes = {item.name: len(item.type.tensor_type.shape.dim) for item in _typed(written)}
+    shapes = {item.name: [axis.dim_value for axis in item.type.tensor_type.shape.dim] for item in _typed(written)}
     graph = Graph(written, prefix="last")
-    channels_last(graph, sizes)
+    channels_last(graph, shapes)
     graph.finished()
     metadata = {item.key: item.value for item in model.metadata_props}
-    helper.set_model_props(written, metadata | {"float32_layers": ",".join(kept)})
+    helper.set_model_props(written, metadata | {"float32_layers": ",".join(kept), "state_layout": CHANNELS_LAST})
     onnx.checker.check_model(written, full_check=True)
     onnx.save(written, out)
     return Quantised(quantised=chosen, sensitive=tuple(kept), change=change)
@@ -132,21 +136,28 @@ def _typed(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def _eligible(graph: Graph) -> list[NodeProto]:
-    """Dense convolutions with constant weights and more than a few channels."""
+    """Convolutions with constant weights that add up more than a few channels."""
     return [
         node
         for node in graph.nodes
         if node.op_type == "Conv"
-        and attribute(node, "group", 1) == 1
         and all(name in graph.constants for name in node.input[1:])
         and min(graph.constants[node.input[1]].shape[:2]) >= FEW_CHANNELS
         and not graph.is_answer(node.output[0])
     ]
 
 
+def _is_dense(conv: NodeProto) -> bool:
+    """Whether each of its answers is of all channels."""
+    return attribute(conv, "group", 1) == 1
+
+
 def _sources(graph: Graph, conv: NodeProto) -> list[str]:
-    """The tensors that a convolution reads, before they were concatenated for it."""
-    maker = graph.maker(conv.input[0])
+    """The tensors that a convolution reads, before they were concatenated for it.
+
+    What a grouped one reads has one scale: the channels of its weights are not those that are concatenated.
+    """
+    maker = graph.maker(conv.input[0]) if _is_dense(conv) else None
     joined = maker is not None and maker.op_type == "Concat" and attribute(maker, "axis") == 1
     return list(maker.input) if joined and maker is not None else [conv.input[0]]
 
@@ -191,7 +202,8 @@ class _Writer:
     def __init__(self, graph: Graph, found: Mapping[str, Magnitudes]) -> None:
         self.graph, self.found = graph, found
         self.zero = graph.constant(np.array(ZERO_POINT, np.uint8))
-        self.read: dict[tuple[str, ...], str] = {}
+        self.read: dict[tuple[tuple[str, ...], int], str] = {}
+        """The 8-bit numbers of what was concatenated, and how many channels fill it up."""
 
     def rewrite(self, conv: NodeProto) -> None:
         """One convolution, from the float32 tensors that it reads to those that it makes."""
@@ -202,13 +214,16 @@ class _Writer:
         sizes = [int(size) for size in graph.constants[split.input[1]]] if split else [len(weights)]
 
         # Each source and each gate has a scale of its own; the 8-bit convolution has one for what it reads and one for
-        # what it makes. The weights take up the difference.
+        # what it makes. The weights take up the difference; those of channels that only fill up are zero.
         scales = {name: self.found[name].limit() / LARGEST for name in sources}
         coarsest = max(scales.values())
-        coarser = np.repeat(
-            [scales[name] / coarsest for name in sources], [self.found[name].channels for name in sources]
-        )
-        weights = weights * coarser[None, :, None, None]
+        if len(sources) > 1:
+            coarser = [scales[name] / coarsest for name in sources]
+            channels = [self.found[name].channels for name in sources]
+            weights = weights * np.repeat(coarser, channels)[None, :, None, None]
+        narrowest, missing = self._filling(conv, sources)
+        end = sum(self.found[name].channels for name in sources[: narrowest + 1])
+        weights = np.insert(weights, [end] * missing, 0, axis=1)
         made = {name: self.found[name].limit(_saturated(graph, name)) / LARGEST for name in gates}
         coarsest_made = max(made.values())
         finer = np.repeat([made[name] / coarsest_made for name in gates], sizes)
@@ -234,13 +249,24 @@ class _Writer:
     def _integers(self, conv: NodeProto, sources: Sequence[str], scales: Mapping[str, float]) -> str:
         """The 8-bit numbers that a convolution reads."""
         for name in sources:
-            if (name,) not in self.read:
+            if ((name,), 0) not in self.read:
                 scale = self._scale(scales[name])
-                self.read[name,] = self.graph.before(conv, "QuantizeLinear", [name, scale, self.zero])
-        every = tuple(sources)
+                self.read[(name,), 0] = self.graph.before(conv, "QuantizeLinear", [name, scale, self.zero])
+        narrowest, missing = self._filling(conv, sources)
+        every = (tuple(sources), missing)
         if every not in self.read:
-            self.read[every] = self.graph.before(conv, "Concat", [self.read[name,] for name in sources], axis=1)
+            parts = [self.read[(name,), 0] for name in sources]
+            if missing:
+                sides = self.graph.constant(np.array([0, 0, 0, 0, 0, missing, 0, 0]))
+                parts[narrowest] = self.graph.before(conv, "Pad", [parts[narrowest], sides, self.zero])
+            several = len(parts) > 1
+            self.read[every] = self.graph.before(conv, "Concat", parts, axis=1) if several else parts[0]
         return self.read[every]
+
+    def _filling(self, conv: NodeProto, sources: Sequence[str]) -> tuple[int, int]:
+        """Which source gets more channels, and how many: the narrowest, up to whole fours of all."""
+        widths = [self.found[name].channels for name in sources]
+        return widths.index(min(widths)), -sum(widths) % CHANNELS_AT_ONCE if _is_dense(conv) else 0
 
     def _constants(
         self, weights: FloatArray, bias: FloatArray, read: float

@@ -24,6 +24,9 @@ SMALLEST_SIDE = 256
 WORK_SHARE = 8
 """Work space of a one-step graph, in sizes of its states: the gates of the widest layer, several at a time."""
 
+CHANNELS_LAST = "channels last"
+"""`state_layout` of a graph whose states are [b, y, x, c], and not [b, c, y, x]."""
+
 DTYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -116,9 +119,12 @@ class OneStepSession(GraphSession):
     def __init__(self, session: ort.InferenceSession) -> None:
         super().__init__(session)
         states = [item for item in session.get_inputs() if item.name not in INPUTS]
+        self._channels_last = self.metadata.get("state_layout") == CHANNELS_LAST
         kept = self.metadata["state_strides"].split(",") if states else []
         self._strides = {item.name: int(stride) for item, stride in zip(states, kept, strict=True)}
-        self._kinds = {item.name: (int(item.shape[1]), DTYPES[item.type]) for item in states}
+        self._kinds = {
+            item.name: (int(item.shape[3 if self._channels_last else 1]), DTYPES[item.type]) for item in states
+        }
         self.state_bytes = sum(
             channels * np.dtype(kind).itemsize / self._strides[name] ** 2
             for name, (channels, kind) in self._kinds.items()
@@ -173,7 +179,9 @@ class OneStepSession(GraphSession):
         values = {}
         for name, (channels, kind) in self._kinds.items():
             stride = self._strides[name]
-            zeros = np.zeros((batch, channels, height // stride, width // stride), kind)
+            rows, columns = height // stride, width // stride
+            image = (rows, columns, channels) if self._channels_last else (channels, rows, columns)
+            zeros = np.zeros((batch, *image), kind)
             values[name] = ort.OrtValue.ortvalue_from_numpy(zeros, self.device, 0)
         return States(key=(batch, height, width), values=values)
 

@@ -20,6 +20,8 @@ NETWORKS = (
     *("motionrnn", "action-predrnn", "mim", "simvp-incepu", "simvp-gsta", "tau"),
 )
 """Every cell and translator; scales, warps, layer norms, fields, strided embedding."""
+CHANGES = {"mim": 0.05, "simvp-incepu": 0.03, "simvp-gsta": 0.04, "tau": 0.03}
+"""Limits of what 8 bits may change; of all others 0.002, so small are what untrained cells add to a frame."""
 
 
 def sample(net, seed=0, scale=1.0):
@@ -61,11 +63,13 @@ def test_every_network_forecasts_in_8_and_in_16_bits(name, graph_of, tmp_path):
     done = quantise(fp32, tmp_path / "int8.onnx", [drawn], change_limit=np.inf)
     assert (len(done.quantised) > 4, done.sensitive) == (True, ())
     half(fp32, tmp_path / "fp16.onnx")
-    for variant, limit in (("int8", 0.2), ("fp16", 0.02)):
+    for variant, limit in (("int8", CHANGES.get(name, 0.002)), ("fp16", 0.02)):
         session = open_session(tmp_path / f"{variant}.onnx")
         answer = np.stack(list(session.run(drawn.observed, LEADS)))
         assert (answer.dtype, answer.shape) == (np.float32, truth.shape)
         assert 0 < difference(truth, answer) < limit
+        if variant == "int8":  # what was measured before channels went last
+            assert difference(truth, answer) == pytest.approx(done.change, rel=1e-3)
     kinds = {
         variant: {
             item.name: (item.type, item.shape)
@@ -73,8 +77,10 @@ def test_every_network_forecasts_in_8_and_in_16_bits(name, graph_of, tmp_path):
         }
         for variant in ("fp32", "int8", "fp16")
     }
-    assert kinds["int8"] == kinds["fp32"]
     states = kinds["fp32"].keys() - set(INPUTS)
+    for name, (kind, shape) in kinds["fp32"].items():
+        order = (0, 2, 3, 1) if name in states else range(len(shape))
+        assert kinds["int8"][name] == (kind, [shape[axis] for axis in order])
     assert {kinds["fp16"][state][0] for state in states} <= {"tensor(float16)"}
     assert all(kinds["fp16"][read] == kinds["fp32"][read] for read in kinds["fp32"].keys() - states)
 
