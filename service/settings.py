@@ -75,7 +75,10 @@ class Settings(BaseSettings):
         "cut in more and smaller tiles.",
     )
     gpu_memory_mb: int = Field(
-        0, ge=0, description="Most memory that a worker takes on its GPU, in MB (2^20 bytes); 0 sets no limit."
+        0,
+        ge=0,
+        description="Most memory that each model takes on a GPU, in MB (2^20 bytes); a worker keeps up to three. 0 "
+        "sets no limit.",
     )
     batch: int = Field(
         0,

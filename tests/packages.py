@@ -11,7 +11,7 @@ from model.core.aliases import CHAMPION, Move, Pin, move, now_utc
 from model.core.catalog import SHIPPED_PACKAGES
 from model.core.manifest import MANIFEST, package_digest, sha256_of
 
-SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / "1.3"
+SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / "1.4"
 GRAPH = "model.fp32.onnx"
 
 

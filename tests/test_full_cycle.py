@@ -86,7 +86,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     scene = ("--size", 64, "--step", 10, "--weather", "convective")
     done("archive", "synth", frames, "--frames", 5, "--seed", 8, *scene)
     done("archive", "synth", archive, "--frames", 60, "--seed", 3, *scene)
-    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.3"
+    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.4"
 
     done("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", run, "--iterations", 5)
     done("export", run, "--out", packages, "--name", "storms", "--version", 1)
@@ -98,7 +98,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     assert code == 2, "after five iterations it is no better than what runs"
     assert "FAIL" in out
     assert re.search(r"storms@1: not promoted, \d+ of the gates' comparisons refuse it: ", err)
-    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.3"
+    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.4"
 
     said = done(*promote, "--force", "--reason", "shows the cycle")
     assert said.splitlines()[-1] == "champion: storms@1 (was none), against the gates: shows the cycle"
@@ -110,7 +110,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     damage(packages / "storms" / "1" / GRAPH)
     status = nowcast_of(client, frames)
     why = f"the champion storms@1 cannot be used: file {GRAPH} does not match its digest"
-    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.3", why)
+    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.4", why)
     until = time.monotonic() + WAIT_SECONDS
     while not any(why in line for line in log):
         assert time.monotonic() < until, "the worker's log does not say so"
@@ -118,7 +118,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
 
     assert "champion: none (was storms@1)" in done("models", "rollback", "--packages", packages)
     status = nowcast_of(client, frames)
-    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.3", "")
+    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.4", "")
     history = json.loads((packages / "aliases.json").read_text())["history"]
     assert [(move["action"], move["forced"]) for move in history] == [("promote", True), ("rollback", False)]
     assert [gate["gate"] for gate in history[0]["gates"] if gate["passed"] is not True]

@@ -113,7 +113,7 @@ def judge(draft: Draft, archives: Sequence[Archive], fields: Path | None, report
 
 
 def check(reference: str, gates: Sequence[VariantGate]) -> None:
-    """Raise VariantRefused where a gate is against a variant, or none can tell of it."""
+    """Raise VariantRefused where a gate is against a variant, or none can tell of a threshold."""
     for gate in gates:
         if gate.passed is False:
             raise VariantRefused(
@@ -123,12 +123,13 @@ def check(reference: str, gates: Sequence[VariantGate]) -> None:
                 where=reference,
                 mend="Calibrate it on more archives, or ship the package without it",
             )
-    for kind in dict.fromkeys(gate.variant for gate in gates):
-        if not any(gate.passed for gate in gates if gate.variant == kind):
+    judged = {(gate.variant, gate.threshold_mm_h) for gate in gates if gate.passed}
+    for gate in gates:
+        if (gate.variant, gate.threshold_mm_h) not in judged:
             raise VariantRefused(
-                f"{kind} refused: no archive holds enough rain to tell at any threshold",
+                f"{gate.variant} refused: no archive holds enough rain to tell at {gate.threshold_mm_h:g} mm/h",
                 where=reference,
-                mend="Give archives with more rain, of several hours or days",
+                mend="Give archives with more and heavier rain, of several hours or days",
             )
 
 

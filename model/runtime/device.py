@@ -39,9 +39,9 @@ class EngineOptions:
 
     `device`: `auto` takes CUDA where ONNX Runtime brings it, and then never falls back to the CPU. `variant`: `auto`
     takes the fastest that the device runs and the package has. `threads`: of the CPU; 0: one for each core.
-    `memory_mb`: what states and work space of a forecast may take; above it, more and smaller tiles. `gpu_memory_mb`:
-    cap of what is taken on a GPU; 0: none. `lanes`: tiles that run as one batch; 0: 1 on a CPU, 16 on a GPU.
-    `skip_dry`: only what lies around rain is computed.
+    `memory_mb`: what states and work space of a forecast may take on a CPU; above it, more and smaller tiles.
+    `gpu_memory_mb`: cap of what a graph takes on a GPU; 0: none. `lanes`: tiles that run as one batch; 0: 1 on a CPU,
+    16 on a GPU. `skip_dry`: only what lies around rain is computed.
     """
 
     device: DeviceName = "auto"

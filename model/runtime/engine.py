@@ -26,7 +26,8 @@ LEVELS: Final = np.float32(65535)
 
 NO_MEMORY: Final = ("failed to allocate", "out of memory", "bad_alloc", "alloc_failed", "available memory of")
 NO_DEVICE: Final = ("cuda failure", "cuda error", "cudnn failure", "cublas failure")
-"""What ONNX Runtime's errors say, in lower case; the first kind counts before the second."""
+NOT_THE_DEVICE: Final = ("bad_param", "not_supported", "invalid_value")
+"""What ONNX Runtime's errors say, in lower case; the first kind counts before the second, and the third against it."""
 
 
 class Session(Protocol):
@@ -85,7 +86,7 @@ class Engine:
     def __init__(self, session: Session, *, side: int, lanes: int = 1, memory_mb: int = 1024) -> None:
         self.session = session
         self.lanes = lanes
-        self._room = memory_mb * 2**20 / 2  # half for the states of a wave, half for the work space of a tile
+        self._room = memory_mb * 2**20 / 2  # half for the states of a wave, half for the work space of a batch
         self.side = side
         if session.state_bytes:
             stride = session.stride
@@ -97,7 +98,8 @@ class Engine:
     ) -> Iterator[Told]:
         """Make all works, each by itself: an error of one is told, and the others go on.
 
-        Every `Told` is a place to stop: a work (its index) that is put into `unwanted` is made no further.
+        Every `Told` is a place to stop: of a work (its index) that is put into `unwanted` nothing more is told. Its
+        lanes end with the wave, and before where nobody waits for their batch.
 
         Raises:
             DeviceLost: the device does not answer any more; nothing goes on.
@@ -119,8 +121,14 @@ class Engine:
         return _Task(index, work, tiles, Blend(work.shape, tiles), told)
 
     def state_bytes(self, tile: Tile) -> float:
-        """Of the states of a lane."""
-        return self.session.state_bytes * tile.pixels
+        """Of the states of a lane, before a step and after it."""
+        return 2 * self.session.state_bytes * tile.pixels
+
+    def lanes_of(self, tile: Tile) -> int:
+        """How many tiles of this shape a batch holds: no more than there is work space for."""
+        if not self.session.state_bytes:
+            return self.lanes
+        return max(1, min(self.lanes, int(self._room / (WORK_SHARE * self.session.state_bytes * tile.pixels))))
 
     def waves(self, tasks: Sequence[_Task]) -> Iterator[list[_Lane]]:
         """Lanes that go forward together, in order: of as many tasks as have room, or of a part of a larger one."""
@@ -146,7 +154,7 @@ class Engine:
             seen = lane.task.work.observed
             key = (lane.tile.shape, len(seen.data), None if seen.fields is None else len(seen.fields))
             alike.setdefault(key, []).append(lane)
-        return [_Batch(part) for each in alike.values() for part in _parts(each, self.lanes)]
+        return [_Batch(part) for each in alike.values() for part in _parts(each, self.lanes_of(each[0].tile))]
 
 
 @dataclass(eq=False)
@@ -257,6 +265,9 @@ class _Run:
                 for lane, frame in zip(batch.lanes, frames, strict=True):
                     if self._is_over(lane.task) or lane.task.work.leads < lead:
                         continue
+                    if not np.isfinite(frame).all():
+                        yield self._failed(lane.task, _no_number(lead))
+                        continue
                     if lane.task.scratch is not None:
                         yield self._keep(lane, lane.task.scratch, lead, frame)
                     else:
@@ -282,7 +293,7 @@ class _Run:
                 yield from told
                 raise _Split(parts) from None
             if frames is None:
-                yield Told(batch.lanes[0].task.index, self._share())
+                yield from (Told(task.index, self._share()) for task in _tasks(batch.lanes))
                 if all(self._is_over(lane.task) for lane in batch.lanes):
                     raise _Split([])
                 continue
@@ -310,9 +321,9 @@ class _Run:
             return [], [_Batch(part) for part in _parts(lanes, len(lanes) // 2 if no_memory else 1)]
         (lane,) = lanes
         task = lane.task
-        self.over.add(task.index)
         smaller = max(lane.tile.shape) // 2 // self.engine.session.stride * self.engine.session.stride
         if no_memory and smaller >= SMALLEST_SIDE and self.engine.session.grid is None:
+            self.over.add(task.index)
             if task.scratch is not None:
                 task.scratch.close()
             self.again.append(self.engine.task(task.index, task.work, smaller, task.told))
@@ -324,7 +335,11 @@ class _Run:
                 where="model",
                 mend="Take a device with more memory, or a smaller model",
             )
-        return [Told(task.index, self._share(), error=error)], []
+        return [self._failed(task, error)], []
+
+    def _failed(self, task: _Task, error: Exception) -> Told:
+        self.over.add(task.index)
+        return Told(task.index, self._share(), error=error)
 
     def _tell(self, task: _Task, lead: int, answers: Iterator[tuple[Tile, FloatArray]]) -> Iterator[Told]:
         if lead > task.told:
@@ -335,8 +350,7 @@ class _Run:
         try:
             scratch.keep(lane.tile, lead, frame)
         except OSError as error:
-            self.over.add(lane.task.index)
-            return Told(lane.task.index, self._share(), error=_no_room(error))
+            return self._failed(lane.task, _no_room(error))
         return Told(lane.task.index, self._share())
 
     def _from_scratch(self, task: _Task, scratch: _Scratch) -> Iterator[Told]:
@@ -372,7 +386,9 @@ def is_no_memory(error: Exception) -> bool:
 
 def is_device_lost(error: Exception) -> bool:
     """Whether what ONNX Runtime raised tells that the device does not answer any more."""
-    return not is_no_memory(error) and any(sign in str(error).lower() for sign in NO_DEVICE)
+    told = str(error).lower()
+    lost = any(sign in told for sign in NO_DEVICE) and not any(sign in told for sign in NOT_THE_DEVICE)
+    return lost and not is_no_memory(error)
 
 
 def _parts(lanes: Sequence[_Lane], size: int) -> Iterator[Sequence[_Lane]]:
@@ -417,6 +433,14 @@ class _Scratch:
             self._file.seek(place)
             packed = np.frombuffer(self._file.read(2 * tile.pixels), np.uint16).reshape(tile.shape)
             yield tile, of_16_bits(packed)
+
+
+def _no_number(lead: int) -> InputError:
+    return InputError(
+        f"what its network answers at lead {lead} is no number: rain is never made of that",
+        where="model",
+        mend="Choose another variant (ECHOCAST_VARIANT=fp32) or another model, and tell whoever made the package",
+    )
 
 
 def _no_room(error: OSError) -> InputError:

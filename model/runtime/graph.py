@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -71,11 +72,11 @@ class GraphSession(ABC):
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         self.bounded = self.metadata.get("bounded", "yes") == "yes"
         self.state_bytes = 0.0
-        """Of all states, per pixel of a frame."""
+        """Of what is kept from one lead to the next, per pixel of a frame: all states, or all frames."""
 
     @property
     def smallest_bytes(self) -> float:
-        """States of the smallest tile, before a step and after it: what else it takes comes on top."""
+        """What the smallest tile keeps, before a step and after it: what else it takes comes on top."""
         return 2 * self.state_bytes * SMALLEST_SIDE**2
 
     @property
@@ -130,6 +131,7 @@ class OneStepSession(GraphSession):
             for name, (channels, kind) in self._kinds.items()
         )
         self._spare: dict[tuple[int, ...], States] = {}
+        self._running: Counter[tuple[int, ...]] = Counter()
 
     @property
     def stride(self) -> int:
@@ -152,9 +154,18 @@ class OneStepSession(GraphSession):
         self._spare.clear()
 
     def _steps(self, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray]:
-        """Every step's frames [b, c, y, x]."""
-        newest = len(observed[0].data) - 1
+        """Every step's frames [b, c, y, x]. What is spare goes with the last forecast of its shape."""
         states = self._zeros(len(observed), observed[0].data.shape[2:])
+        self._running[states.key] += 1
+        try:
+            yield from self._from(states, observed, leads)
+        finally:
+            self._running[states.key] -= 1
+            if not self._running[states.key]:
+                self._spare.pop(states.key, None)
+
+    def _from(self, states: States, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray]:
+        newest = len(observed[0].data) - 1
         frame = np.empty(0, np.float32)
         for index in range(newest + leads):
             if index <= newest:
@@ -171,7 +182,6 @@ class OneStepSession(GraphSession):
             )
             forecast, frame = self._next(answer, observed)
             yield forecast
-        self._spare[states.key] = states
 
     def _zeros(self, batch: int, shape: tuple[int, ...]) -> States:
         """States of nothing seen yet, on the device."""
@@ -218,6 +228,11 @@ class WholeSession(GraphSession):
     Its norms are over a tile, so that tiles differ a little more from the untiled forecast than of a recurrent network.
     """
 
+    def __init__(self, session: ort.InferenceSession) -> None:
+        super().__init__(session)
+        # Frames, what is known of them, and the answer, for as long as leads of it are told.
+        self.state_bytes = 3.0 * int(self.metadata["frames"]) * np.dtype(np.float32).itemsize
+
     @property
     def stride(self) -> int:
         """See GraphSession.stride."""
@@ -237,6 +252,7 @@ class WholeSession(GraphSession):
                 FIELDS: _stacked([each.fields for each in observed], slice(first, first + count)),
             }
             (answer,) = self.session.run(["next"], {name: feeds[name] for name in self.reads})
+            del feeds
             forecast, data = self._next(np.asarray(answer, np.float32), observed)
             known = np.repeat(known[:, -1:], count, axis=1)
             yield from islice(np.moveaxis(forecast, 1, 0), leads - first)

@@ -14,7 +14,14 @@ from model.core.errors import BadPackage, DeviceLost, InputError
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
-from model.runtime.device import EngineOptions, device_of, fastest_variant, open_session, wanted_device
+from model.runtime.device import (
+    EngineOptions,
+    device_of,
+    fastest_variant,
+    gpu_memory_mb,
+    open_session,
+    wanted_device,
+)
 from model.runtime.engine import Elsewhere, Engine, Told, Work, is_device_lost
 from model.runtime.fields import fields_for
 from model.runtime.graph import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
@@ -76,6 +83,9 @@ class OnnxPredictor:
         self.variant = f"{precision} on {device_of(self.session)}"
         self.fields = fields
         self.options = options
+        has = (options.gpu_memory_mb or gpu_memory_mb()) if self.session.device == "cuda" else 0
+        # Half of a GPU: other models stay loaded there.
+        self.memory_mb = has // 2 or options.memory_mb
 
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast."""
@@ -144,7 +154,7 @@ class OnnxPredictor:
             self.session,
             side=WHOLE_TILE_SIDE if isinstance(self.session, WholeSession) else TILE_SIDE,
             lanes=self.options.lanes or (GPU_LANES if on_gpu else 1),
-            memory_mb=self.options.memory_mb,
+            memory_mb=self.memory_mb,
         )
         return engine.run(works, unwanted, elsewhere)
 

@@ -56,7 +56,7 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     assert {gate["gate"] for gate in answer["gates"]} == {"csi", "extrapolation", "parity", "latency"}
     assert (answer["protocol"], list(answer["archives"])) == ("nowcast-60@1", [str(archive)])
     code, out, _ = echocast(*words)
-    assert (code, out) == (0, "rain-ms-predrnn@1.3 is the champion already\n")
+    assert (code, out) == (0, "rain-ms-predrnn@1.4 is the champion already\n")
     assert len(read_aliases(tmp_path / "packages").history) == 1
 
 
@@ -94,7 +94,7 @@ def test_a_dry_archive_cannot_tell_and_one_that_was_trained_on_flatters(
     words = ("--archive", ".", "--packages", tmp_path / "packages", "--max-seconds", 60)
     code, out, err = echocast("models", "promote", "mine@1", *words)
     assert code == 2
-    assert "CSI at 10 mm/h beside rain-ms-predrnn@1.3 cannot be judged" in err
+    assert "CSI at 10 mm/h beside rain-ms-predrnn@1.4 cannot be judged" in err
     said = " ".join(out.split())
     assert "the archive holds too little of it" in said
     assert "it was trained on 1 of these 1 days" in said
@@ -200,7 +200,7 @@ def test_a_start_time_that_is_left_out_is_told(echocast: Echocast, archive: Path
 
 
 def trial_of(archive: Path) -> Trial:
-    return Trial(gates=(), champion="rain-ms-predrnn@1.3", protocol="nowcast-60@1", archives={str(archive): ""})
+    return Trial(gates=(), champion="rain-ms-predrnn@1.4", protocol="nowcast-60@1", archives={str(archive): ""})
 
 
 def test_a_champion_that_came_between_is_not_lost(archive: Path, tmp_path: Path) -> None:

@@ -142,6 +142,38 @@ def test_what_is_not_wanted_any_more_is_made_no_further_and_the_others_are(sessi
     assert leads == {0: [1, 2, 3, 4, 5, 6], 1: [1, 2], 2: [1, 2, 3, 4, 5, 6]}
 
 
+def test_states_of_a_shape_go_with_its_last_lane(session):
+    works = [work((64, 64 + 16 * index), seed=index) for index in range(5)]
+    spare = [len(session._spare) for _ in Engine(session, side=1024, memory_mb=1).run(works)]
+    assert max(spare) == 1
+    assert not session._spare
+
+
+def test_a_forecast_of_no_numbers_is_told_and_its_neighbours_go_on(session, monkeypatch):
+    works = [work(seed=seed) for seed in range(3)]
+    alone = made(Engine(session, side=1024), works)
+    step = OneStepSession._step
+
+    def poisoned(self, states, feeds):
+        answer, states = step(self, states, feeds)
+        answer[1, :, 5, 5] = np.nan
+        return answer, states
+
+    monkeypatch.setattr(OneStepSession, "_step", poisoned)
+    found = made(Engine(session, side=1024, lanes=3), works)
+    assert isinstance(found[1], InputError)
+    assert "at lead 1 is no number" in str(found[1])
+    for index in (0, 2):
+        assert found[index] == pytest.approx(alone[index], abs=1e-5)
+
+
+def test_a_batch_is_no_larger_than_its_work_space(session):
+    counted = Counting(session)
+    made(Engine(counted, side=1024, lanes=8, memory_mb=8), [work((96, 96), seed=seed) for seed in range(8)])
+    assert counted.batches
+    assert max(counted.batches) == int(4 * 2**20 / (8 * session.state_bytes * 96**2))
+
+
 def test_a_domain_without_rain_is_dry_and_costs_no_step(session):
     counted = Counting(session)
     one = replace(work(), wet=np.zeros((64, 96), bool))

@@ -55,7 +55,7 @@ def test_the_champion_is_told_and_what_stands_in_for_it(gateway, context):
     assert "mine@1 was changed since it became champion" in answer["note"]
     parts = {part["name"]: part for part in gateway.get("/readyz").json()["parts"]}
     assert parts["model"]["state"] == "ok"
-    assert parts["model"]["detail"].startswith("rain-ms-predrnn@1.3; the champion mine@1 cannot be used")
+    assert parts["model"]["detail"].startswith("rain-ms-predrnn@1.4; the champion mine@1 cannot be used")
     (packages / "aliases.json").write_text("{")
     answer = gateway.get("/v1/models")
     assert answer.status_code == 200
