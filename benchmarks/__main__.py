@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="Of the CPU; 0: one for each core.")
     parser.add_argument("--variant", action="append", help="Of the shipped package; may be given several times.")
     parser.add_argument("--event", action="append", default=[], metavar="NAME=FILE,..", help="Real files for nowcast.")
+    parser.add_argument("--pairs", type=int, metavar="N", help="Processes of each side of each network of inference.")
     for family in FAMILIES:
         variable = family.upper().replace("-", "_")
         help_text = f"A checkout of its official code (environment: {variable})."
@@ -89,7 +90,9 @@ def _options(part: str, asked: argparse.Namespace, given: Mapping[str, str]) -> 
         return [*threads, *variants[-2:]]
     if part == "gpu":
         return ["--ms-rnn", given["ms-rnn"]] if "ms-rnn" in given else []
-    return [*threads, *folders] if part == "inference" else threads
+    if part == "inference":
+        return [*threads, *(["--pairs", str(asked.pairs)] if asked.pairs else []), *folders]
+    return threads
 
 
 def rewrite(parts: Mapping[str, Any], rows: Sequence[Dated], page: Path) -> None:

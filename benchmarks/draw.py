@@ -22,6 +22,8 @@ STAGES = {
     "write": "#d1662b",
     "other": "#9aa4ad",
 }
+LONGEST = 64
+"""Characters of what stands in place of a bar; more would leave no room for the bars."""
 LEAST = 0.05
 """Of an aim, that a bar shows; what is less would vanish on the logarithmic axis."""
 
@@ -41,7 +43,8 @@ def draw_aims(rows: Sequence[Dated], path: Path) -> None:
     axes = figure.subplots()
     for place, (row, _, _) in enumerate(rows):
         if row.reached is None:
-            axes.text(1.06, place, row.measured, va="center", fontsize=8, color="#555555")
+            said = textwrap.shorten(row.measured, LONGEST, placeholder=" ...")
+            axes.text(1.06, place, said, va="center", fontsize=8, color="#555555")
             continue
         shown = max(row.reached, LEAST)
         axes.barh(place, shown - LEAST, left=LEAST, color=MET if row.reached >= 1 else MISSED, height=0.6)

@@ -3,7 +3,8 @@
 The folders are checkouts of the official repositories, of which nothing is kept here (`--ms-rnn DIR` ...). Both sides
 have the same weights, those that their code starts with, and read the same frames: batch 1, 10 frames in, 10 out.
 Theirs is PyTorch, eager float32; ours are the graphs of a package through the runtime, in a process without PyTorch:
-`fp32`, and `int8`, calibrated on two other sequences, no layer left out. Each run has a process of its own, in turns,
+`fp32`, and `int8`: every convolution in 8 bits, calibrated on two other sequences, with random weights, so that no gate
+of CSI can judge it. Each run has a process of its own, in turns,
 so that what else the machine does touches all. Seconds are of the fastest forecast of a process, and of those the
 median; MB are the highest resident memory of a process. `difference`: the largest of any pixel from theirs, over the
 largest value of theirs.
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,8 +39,12 @@ if TYPE_CHECKING:
 CONTEXT, LEADS = 10, 10
 TOTAL = CONTEXT + LEADS
 SIDES = ("theirs", "fp32", "int8")
+PRECISIONS = ("fp32", "int8")
+"""Of the peaks that the sides are held against."""
 FORECASTS = 2
 """That a process makes, after one to warm up."""
+PAIRS = 3
+"""Processes of each side, in turns."""
 CALIBRATION = (101, 102)
 """Seeds of the sequences that int8 is calibrated on."""
 MEMORY_MB = 16384
@@ -310,10 +315,8 @@ def page(collected: Mapping[str, Any]) -> str:
 
 
 def machine_description(threads: int) -> dict[str, Any]:
-    """What was measured on, and how fast its convolutions are."""
+    """What was measured on."""
     from importlib.metadata import version
-
-    from benchmarks.peak import convolution_peak
 
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -322,8 +325,30 @@ def machine_description(threads: int) -> dict[str, Any]:
         "threads": threads,
         "torch": version("torch"),
         "onnxruntime": version("onnxruntime"),
-        "peak": {precision: convolution_peak(precision, "cpu", threads) for precision in ("fp32", "int8")},
     }
+
+
+def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int, pairs: int) -> None:
+    """Networks one after the other, each kept as soon as it is measured; the peak before the first, after the last."""
+    from benchmarks.peak import peaks_of
+
+    peaks = peaks_of("cpu", threads)
+    peaks.take(PRECISIONS)
+    collected: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"networks": {}}
+    collected["machine"] = {**machine_description(threads), "peak": peaks.gflops}
+    for name in names:
+        collected["networks"][name] = measure(name, folders[CASES[name].family].resolve(), threads, pairs)
+        print(name, json.dumps(collected["networks"][name]), file=sys.stderr)
+        collected["networks"] = {name: collected["networks"][name] for name in CASES if name in collected["networks"]}
+        keep(collected)
+    peaks.take(PRECISIONS)
+    keep(collected)
+    replace_part("inference", page(collected), PAGE)
+
+
+def keep(collected: Mapping[str, Any]) -> None:
+    """Write the figures."""
+    FIGURES.write_text(json.dumps(collected, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -333,7 +358,7 @@ def main() -> None:
         parser.add_argument(f"--{family}", type=Path, metavar="DIR", help=f"A checkout of {family}.")
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help="Only these; without any, all.")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="Processes of each side of each network.")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -350,15 +375,7 @@ def main() -> None:
     missing = {CASES[name].family for name in wanted} - {family for family, folder in folders.items() if folder}
     if missing:
         parser.error(f"these networks want --{' and --'.join(sorted(missing))}")
-    collected: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"networks": {}}
-    collected["machine"] = machine_description(asked.threads)
-    for name in wanted:
-        folder = folders[CASES[name].family].resolve()
-        collected["networks"][name] = measure(name, folder, asked.threads, asked.pairs)
-        print(name, json.dumps(collected["networks"][name]), file=sys.stderr)
-        collected["networks"] = {name: collected["networks"][name] for name in CASES if name in collected["networks"]}
-        FIGURES.write_text(json.dumps(collected, indent=1) + "\n", encoding="utf-8")
-    replace_part("inference", page(collected), PAGE)
+    measure_all(wanted, folders, asked.threads, asked.pairs)
 
 
 if __name__ == "__main__":

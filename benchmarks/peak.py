@@ -11,7 +11,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from benchmarks import results
 from model.bench.peak import (
@@ -19,6 +19,7 @@ from model.bench.peak import (
     SECONDS,
     SHAPES,
     Device,
+    Peaks,
     Precision,
     Shape,
     fastest,
@@ -57,6 +58,15 @@ def convolution_peak(
     return max(found)
 
 
+def peaks_of(
+    device: Device = "cpu", threads: int = 0, *, shapes: Sequence[Shape] = (), seconds: float = SECONDS
+) -> Peaks:
+    """Peaks by precision, to be taken before and after what is held against them. See `convolution_peak`."""
+    return Peaks(
+        lambda precision: convolution_peak(cast(Precision, precision), device, threads, shapes=shapes, seconds=seconds)
+    )
+
+
 def by_torch(precision: Precision, device: Device) -> bool:
     """PyTorch is asked too: on a GPU, and for what ONNX Runtime lacks on a CPU."""
     if importlib.util.find_spec("torch") is None or precision == "int8":
@@ -91,14 +101,12 @@ def torch_rate(precision: Precision, device: Device, threads: int, shape: Shape,
 
 
 def measure(device: Device, threads: int, shapes: Sequence[Shape] = (), seconds: float = SECONDS) -> dict[str, Any]:
-    """The peak of each precision; None where no library has it."""
-    peaks: dict[str, float | None] = {}
-    for precision in PRECISIONS:
-        try:
-            peaks[precision] = convolution_peak(precision, device, threads, shapes=shapes, seconds=seconds)
-        except InputError:
-            peaks[precision] = None
-    return {"device": device, "threads": threads or os.cpu_count(), "gflops": peaks}
+    """The peak of each precision, the larger of two moments; None where no library has it."""
+    peaks = peaks_of(device, threads, shapes=shapes, seconds=seconds)
+    for _ in range(2):
+        peaks.take(PRECISIONS)
+    found = {precision: peaks.gflops.get(precision) for precision in PRECISIONS}
+    return {"device": device, "threads": threads or os.cpu_count(), "gflops": found}
 
 
 def page(part: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks import results
 from benchmarks.frames import DAYS, write_day
 from benchmarks.nowcast import FRAMES, SHAPE, STEPS
-from benchmarks.peak import convolution_peak
+from benchmarks.peak import peaks_of
 from benchmarks.results import Row
 from model.bench.measure import Runner, Timing, running
 from model.bench.task import Task
@@ -160,14 +160,14 @@ def measure(plan: Plan) -> dict[str, Any]:
             until = time.monotonic() + READY_SECONDS
             while not upload.ready() and time.monotonic() < until:
                 time.sleep(0.2)
+            known = dict(engine.known)
+            peaks = peaks_of("cpu", plan.threads)
+            precision = known["variant"].partition(" ")[0]
+            peaks.take([precision] if plan.peaks and known["floating_point_operations"] else [])
             one = one_client(upload, engine, plan.runs)
             many = many_clients(upload, engine, plan.clients)
-            known = dict(engine.known)
-    precision = known["variant"].partition(" ")[0]
-    peak = (
-        convolution_peak(precision, "cpu", plan.threads) if plan.peaks and known["floating_point_operations"] else None
-    )
-    figures = {"one": one, "many": many, "engine": known, "peak_gflops": peak}
+            peaks.take(peaks.gflops)
+    figures = {"one": one, "many": many, "engine": known, "peak_gflops": peaks.gflops.get(precision)}
     return {**figures, "rows": results.as_json(rows_of(figures, plan))}
 
 

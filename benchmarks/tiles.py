@@ -100,7 +100,7 @@ def rows_of(figures: Mapping[str, Any]) -> list[Row]:
             what=f"{ny} x {nx}, {figures['steps']} frames, CPU, {figures['source']}: peak memory of the process",
             against="a worker's memory",
             aim="below 3 GB",
-            measured=f"{figures['peak_mb'] / 1000:.2f} GB; {figures['seconds']:.0f} s ({figures['variant']})",
+            measured=f"{figures['peak_mb'] / 1000:.2f} GB; {figures['seconds']:.0f} s",
             reached=MOST_MB / figures["peak_mb"],
         )
     ]

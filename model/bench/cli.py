@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,10 +17,9 @@ from rich.table import Table
 
 from model.bench.machine import cores, describe, installed, told
 from model.bench.measure import Measured, side_by_side
-from model.bench.peak import Device, Precision, convolution_peak
+from model.bench.peak import Device, Peaks, Precision, convolution_peak
 from model.bench.task import PYSTEPS, Task
 from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, catalog_with
-from model.core.errors import InputError, MissingDependency
 from model.core.forecast import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
 from model.data.synth import WEATHERS, synthesise
@@ -92,14 +91,16 @@ def bench(
         ]
         if installed(PYSTEPS):
             tasks.append(Task(model=PYSTEPS, **common))
-        found = _timed(tasks, runs)
-    machine, peaks = describe(), _peaks(found, threads)
+        peaks = Peaks(lambda variant: _peak(variant, threads))
+        found = _timed(tasks, runs, peaks)
+    peaks.take(peaks.gflops)
+    machine = describe()
     if as_json:
         answer = {
             "machine": machine,
             "task": {"size": list(size), "steps": steps, "weather": weather, "threads": threads or cores()},
-            "convolution_peak_gflops": {name: peak for name, peak in peaks.items() if isinstance(peak, float)},
-            "notes": [str(peak) for peak in peaks.values() if isinstance(peak, InputError)],
+            "convolution_peak_gflops": peaks.gflops,
+            "notes": _notes(peaks),
             "measured": [each.as_json() for each in found],
         }
         click.echo(json.dumps(answer, indent=2))
@@ -116,30 +117,27 @@ def _frames(folder: Path, models: Iterable[ModelInfo], size: tuple[int, int], we
     return str(path)
 
 
-def _timed(tasks: Sequence[Task], runs: int) -> list[Measured]:
+def _timed(tasks: Sequence[Task], runs: int, peaks: Peaks) -> list[Measured]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("runs", total=len(tasks) * (runs + 1))
-        return side_by_side(tasks, runs, on_run=lambda: progress.advance(bar))
+        return side_by_side(tasks, runs, on_run=lambda: progress.advance(bar), on_ready=peaks.take)
 
 
-def _peaks(found: Sequence[Measured], threads: int) -> dict[str, float | InputError]:
-    """The convolution peak of each variant that ran (`fp32 on CPU`), or why it is not known."""
-    peaks: dict[str, float | InputError] = {}
-    for variant in dict.fromkeys(each.variant for each in found if each.gflops):
-        precision, _, device = variant.partition(" on ")
-        try:
-            peaks[variant] = convolution_peak(cast(Precision, precision), cast(Device, device.lower()), threads)
-        except InputError as error:
-            peaks[variant] = error
-            if isinstance(error, MissingDependency):
-                break
-    return peaks
+def _peak(variant: str, threads: int) -> float:
+    """The convolution peak of a variant, such as `fp32 on CPU`."""
+    precision, _, device = variant.partition(" on ")
+    return convolution_peak(cast(Precision, precision), cast(Device, device.lower()), threads)
+
+
+def _notes(peaks: Peaks) -> list[str]:
+    """Why a peak is not known, each reason once."""
+    return list(dict.fromkeys(map(str, peaks.refused.values())))
 
 
 def _print(
     found: Sequence[Measured],
-    peaks: Mapping[str, float | InputError],
+    peaks: Peaks,
     machine: dict[str, object],
     steps: int,
 ) -> None:
@@ -154,7 +152,7 @@ def _print(
         table.add_column(name, justify="right", no_wrap=True)
     peer = next((each.timing.median for each in found if each.name == PYSTEPS), None)
     for each in found:
-        peak = peaks.get(each.variant)
+        peak = peaks.gflops.get(each.variant)
         table.add_row(
             each.reference,
             each.variant,
@@ -162,13 +160,13 @@ def _print(
             f"{min(each.timing.seconds):.3f}-{max(each.timing.seconds):.3f}",
             f"{each.peak_mb:.0f}",
             f"{each.gflops:.0f}" if each.gflops else "-",
-            f"{each.gflops / peak:.0%}" if each.gflops and isinstance(peak, float) else "-",
+            f"{each.gflops / peak:.0%}" if each.gflops and peak else "-",
             f"{peer / each.timing.median:.2f} x" if peer else "-",
         )
     console.print(table)
     console.print(f"{told(machine)}, {machine['date']}", soft_wrap=True, highlight=False)
-    for variant, peak in peaks.items():
-        line = f"Convolution peak of {variant}: {peak:.0f} GFLOP/s" if isinstance(peak, float) else str(peak)
+    lines = [f"Convolution peak of {variant}: {peak:.0f} GFLOP/s" for variant, peak in peaks.gflops.items()]
+    for line in (*lines, *_notes(peaks)):
         console.print(line, soft_wrap=True, highlight=False)
     if any(each.gflops for each in found):
         console.print("GFLOP/s are the network's, dry areas counted as if they were computed.", soft_wrap=True)

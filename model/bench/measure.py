@@ -127,8 +127,14 @@ def running(task: Task, out: Path) -> Iterator[Runner]:
         process.communicate()
 
 
-def side_by_side(tasks: Sequence[Task], runs: int, on_run: Callable[[], object] = lambda: None) -> list[Measured]:
-    """Run all tasks in turn, `runs` times after one to warm up. `on_run` is called after each run of each.
+def side_by_side(
+    tasks: Sequence[Task],
+    runs: int,
+    on_run: Callable[[], object] = lambda: None,
+    on_ready: Callable[[Sequence[str]], object] = lambda variants: None,
+) -> list[Measured]:
+    """Run all tasks in turn, `runs` times after one to warm up. `on_run` is called after each run of each, `on_ready`
+    once before the first, with the variants that networks will run as.
 
     Raises:
         InputError: a task cannot be done.
@@ -137,6 +143,7 @@ def side_by_side(tasks: Sequence[Task], runs: int, on_run: Callable[[], object] 
         runners = [
             stack.enter_context(running(task, Path(folder) / f"{number}.nc")) for number, task in enumerate(tasks)
         ]
+        on_ready([runner.known["variant"] for runner in runners if runner.known["floating_point_operations"]])
         seconds: list[list[float]] = [[] for _ in tasks]
         for _ in range(runs + 1):
             for taken, runner in zip(seconds, runners, strict=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -38,6 +38,29 @@ ARRAY_TYPES: Final = {"fp32": np.float32, "fp16": np.float16, "int8": np.uint8}
 BFLOAT16: Final = 16
 """ONNX's number of the type."""
 PROVIDERS: Final[Mapping[Device, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class Peaks:
+    """Convolution peaks to hold a run against: take them before it and after it, and the larger of each counts.
+
+    A peak that was measured while the machine was cold, or slow for a moment, would flatter what is held against it.
+    `measure` tells the peak (GFLOP/s) of a name, such as a precision; `refused`: the names of which there is none.
+    """
+
+    def __init__(self, measure: Callable[[str], float]) -> None:
+        self._measure = measure
+        self.gflops: dict[str, float] = {}
+        self.refused: dict[str, InputError] = {}
+
+    def take(self, names: Iterable[str]) -> None:
+        """Measure the peak of each, once more where it was measured before."""
+        for name in dict.fromkeys(names):
+            try:
+                now = self._measure(name)
+            except InputError as error:
+                self.refused[name] = error
+            else:
+                self.gflops[name] = max(now, self.gflops.get(name, 0.0))
 
 
 def convolution_peak(

@@ -14,7 +14,7 @@ from typing import Any, Final
 STAGES: Final[Mapping[tuple[str, str], str]] = {
     ("model/readers/__init__.py", "read"): "read",
     ("model/runtime/motion.py", "estimate_motion"): "motion",
-    ("model/runtime/motion.py", "to_newest"): "motion",
+    ("model/runtime/motion.py", "warped_to_newest"): "motion",
     ("model/runtime/advection.py", "trajectories"): "advection",
     ("model/runtime/advection.py", "advect"): "advection",
     ("onnxruntime_inference_collection.py", "run_with_iobinding"): "network",
@@ -27,7 +27,8 @@ STAGES: Final[Mapping[tuple[str, str], str]] = {
     ("pysteps/motion/lucaskanade.py", "dense_lucaskanade"): "motion",
     ("pysteps/extrapolation/semilagrangian.py", "extrapolate"): "advection",
 }
-"""The functions of a stage, by the end of their file's path. The outermost counts: what it calls is part of it."""
+"""The functions of a stage, by the end of their file's path. The outermost counts: what it calls is part of it. Of a
+generator each step counts, and not what its reader does between them."""
 OTHER: Final = "other"
 """Units, tiles, blending, and all else."""
 

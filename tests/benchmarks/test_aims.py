@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks import __main__ as bench
 from benchmarks import results
-from benchmarks.aims import aims, markdown
+from benchmarks.aims import aims, markdown, shipped
 from benchmarks.inference import CASES
 from benchmarks.page import part_of
 from benchmarks.results import Row
@@ -43,6 +43,12 @@ def row(what="nowcast", reached=1.2):
     return Row(what=what, against="pysteps", aim="faster", measured=f"{reached} x", reached=reached)
 
 
+def tiles_of(reference):
+    """A part as `benchmarks.tiles` keeps it."""
+    rows = results.as_json([row("continent")])
+    return {"machine": describe(), "reference": reference, "variant": "int8 on CPU", "rows": rows}
+
+
 def test_what_was_never_measured_says_so(tmp_path):
     rows = aims({}, tmp_path / "none.json")
     assert len(rows) == 9
@@ -54,7 +60,10 @@ def test_the_slowest_network_decides_and_those_below_the_aim_are_named(inference
     one, every = (dated.row for dated in aims({}, inference(**{"ms-predrnn": NETWORK, "mim": SLOW}))[:2])
     assert one.met == "yes"
     assert every.met == "no"
-    assert every.measured.endswith("below 2 x: mim 1.50 x")
+    assert "below 2 x: mim 1.50 x" in every.measured
+    for row in (one, every):
+        assert row.measured.endswith("(int8: every convolution in 8 bits, random weights, judged by no gate of CSI)")
+    assert "8 bits" not in aims({}, inference(mim=SLOW))[1].row.measured  # what counts there is float32
     some, every = (aims({}, inference(**dict.fromkeys(names, NETWORK)))[1].row for names in (["mim"], CASES))
     assert (some.met, every.met) == ("", "yes")
     bad = {**NETWORK, "int8": {**NETWORK["int8"], "mb": 300.0}}
@@ -65,7 +74,8 @@ def test_a_part_keeps_its_date_and_machine_when_another_is_measured(tmp_path):
     figures = tmp_path / "performance.json"
     other = {"date": "2026-01-01", "processor": "Far away", "cores": 64, "memory_gb": 512.0, "accelerator": "One H200"}
     figures.write_text(json.dumps({"gpu": {"machine": other, "rows": results.as_json([row("GPU"), row("GPU too")])}}))
-    parts = results.keep("nowcast", {"rows": results.as_json([row(), row("dry", 0.5)])}, figures)
+    measured = [{"name": "rain-ms-predrnn", "reference": shipped()}]
+    parts = results.keep("nowcast", {"measured": measured, "rows": results.as_json([row(), row("dry", 0.5)])}, figures)
     rows = aims(parts, tmp_path / "none.json")
     dated = {each.row.what: each for each in rows}
     assert dated["GPU"].date == "2026-01-01"
@@ -113,11 +123,47 @@ def test_other_processes_are_told_apart_from_ours():
         time.sleep(0.02)
     assert others.cores() * others.seconds() > taken + 0.3  # it ended, and nobody has asked how
     stranger.wait()
-    parts = {"tiles": {"machine": describe(), "others_cores": 1.5, "rows": results.as_json([row("continent")])}}
+    parts = {"tiles": {**tiles_of(shipped()), "others_cores": 1.5}}
     assert aims(parts)[-1].row.measured.endswith("other processes kept 1.5 cores busy: measure again)")
     parts["tiles"]["others_cores"] = 0.02
-    assert aims(parts)[-1].row.measured == "1.2 x"
+    assert "other processes" not in aims(parts)[-1].row.measured
     assert "other processes kept 1.5 cores busy" in results.measured_on({"machine": describe(), "others_cores": 1.5})
+
+
+def test_a_row_names_the_package_it_is_of_and_counts_for_no_other_than_ships(tmp_path):
+    rows = results.as_json([row("one client"), row("32 clients", 0.5)])
+    engine = {"reference": "rain-ms-predrnn@0.9", "variant": "fp32 on CPU"}
+    ours = [{"name": "rain-ms-predrnn fp32", "reference": "rain-ms-predrnn@0.9"}]
+    parts = {
+        "nowcast": {"machine": describe(), "measured": ours, "rows": results.as_json([row(), row("dry")])},
+        "service": {"machine": describe(), "engine": engine, "rows": rows},
+        "tiles": tiles_of(shipped()),
+    }
+    found = {dated.row.what: dated.row for dated in aims(parts, tmp_path / "none.json")}
+    for what in ("one client", "32 clients"):
+        assert found[what].measured.startswith("not the shipped version, rain-ms-predrnn@0.9 as fp32 on CPU: ")
+        assert found[what].met == ""
+    assert found["nowcast"].measured.startswith("not the shipped version, rain-ms-predrnn@0.9: ")
+    assert found["continent"].measured == f"{shipped()} as int8 on CPU: 1.2 x"
+    assert found["continent"].met == "yes"
+    cells = [line.split(" | ") for line in markdown(aims(parts, tmp_path / "none.json")).splitlines()]
+    assert next(line for line in cells if line[0] == "| 32 clients")[4] == "-"
+
+
+def test_what_a_part_is_told_on_the_command_line(monkeypatch):
+    told = {}
+
+    def run(command, **options):
+        told[command[2]] = command[3:]
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    monkeypatch.setattr(bench, "rewrite", lambda *parts: None)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "inference", "peak", "--pairs", "1", "--ms-rnn", "there"])
+    for family in bench.FAMILIES:
+        monkeypatch.delenv(family.upper().replace("-", "_"), raising=False)
+    bench.main()
+    assert told == {"benchmarks.inference": ["--pairs", "1", "--ms-rnn", "there"], "benchmarks.peak": []}
 
 
 def test_every_part_has_its_place_on_the_page(project):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import gpu, nowcast, results, service, tiles
+from benchmarks import gpu, inference, nowcast, peak, results, service, tiles
 from benchmarks.frames import DAYS, write_day
 from model.bench.machine import accelerator, describe
 from model.core.units import DRY_RAIN_RATE_MM_H
@@ -15,6 +15,21 @@ from model.data.synth import synthesise
 from model.readers import read
 
 SHAPE = (48, 64)
+PEAKS = (455.0, 886.0, 512.0)
+"""GFLOP/s of a machine that is cold at first."""
+
+
+@pytest.fixture
+def peaks(monkeypatch):
+    """The peaks that were asked for so far; each answer is of another moment."""
+    asked = []
+
+    def measured(precision, device="cpu", threads=0, **options):
+        asked.append(precision)
+        return PEAKS[asked.count(precision) - 1]
+
+    monkeypatch.setattr(peak, "convolution_peak", measured)
+    return asked
 
 
 def kept(figures):
@@ -44,10 +59,10 @@ def test_the_dry_day_is_dry_and_the_others_are_not(tmp_path):
     assert min(wet_percent("rain")) > 15
 
 
-def test_nowcasts_of_all_days_are_timed_against_pysteps(tmp_path):
+def test_nowcasts_of_all_days_are_timed_against_pysteps(tmp_path, peaks):
     pytest.importorskip("pysteps")
     mine = tuple(map(str, write_day(DAYS["rain"], tmp_path, frames=4, shape=SHAPE)))
-    plan = nowcast.Plan(shape=SHAPE, steps=2, runs=1, threads=1, files={"mine": mine}, peaks=False)
+    plan = nowcast.Plan(shape=SHAPE, steps=2, runs=1, threads=1, files={"mine": mine})
     part = kept(nowcast.measure(plan))
     places = {(each["day"], each["name"]) for each in part["measured"]}
     assert places == {
@@ -58,14 +73,20 @@ def test_nowcasts_of_all_days_are_timed_against_pysteps(tmp_path):
     assert dry.reached > 0
     text = nowcast.page(part)
     assert "dry, one area: rain-ms-predrnn@" in text
+    ran_as = next(each["variant"] for each in part["measured"] if each["name"] == "rain-ms-predrnn")
+    precision = ran_as.partition(" ")[0]
+    assert peaks == [precision] * 2  # before and after, of what ran
+    assert part["peaks_gflops"] == {precision: max(PEAKS[:2])}
     assert describe()["processor"] in text
 
 
-def test_the_service_is_timed_against_the_engine_alone():
-    plan = service.Plan(shape=SHAPE, steps=2, runs=1, clients=3, threads=1, peaks=False)
+def test_the_service_is_timed_against_the_engine_alone(peaks):
+    plan = service.Plan(shape=SHAPE, steps=2, runs=1, clients=3, threads=1)
     part = kept(service.measure(plan))
     assert part["many"]["failures"] == []
     assert part["one"]["model_used"] == part["engine"]["reference"]
+    assert len(peaks) == 2
+    assert part["peak_gflops"] == max(PEAKS[:2])
     alone, busy = results.rows_of(part)
     assert alone.reached > 0
     assert "no failure" in busy.measured
@@ -83,15 +104,58 @@ def test_a_continent_is_timed_and_its_memory_told():
     assert f"{part['peak_mb']:.0f} MB" in tiles.page(part)
 
 
-def test_every_side_of_the_gpu_benchmark_answers_alike_on_a_cpu():
-    plan = gpu.Plan(device="cpu", size=8, large=16, batch=2, rounds=1, runs=1, peak_seconds=0.01)
+def test_every_side_of_the_gpu_benchmark_answers_alike_on_a_cpu(peaks):
+    plan = gpu.Plan(device="cpu", size=8, large=16, batch=2, rounds=1, runs=1)
     part = kept(gpu.measure(plan))
     one, many = part["one"]["measured"], part["many"]["measured"]
-    assert list(many) == ["loop, fp32", "loop, fp16"]
-    assert one["loop, fp32"]["difference"] < 1e-5
+    assert list(one) == list(many) == ["engine, fp32", "engine, fp16", "upper bound, fp32", "upper bound, fp16"]
     for sides in (one, many):
-        assert 0 < sides["loop, fp16"]["difference"] < 5e-3
-    assert "loop, fp16" in gpu.page(part)
+        assert sides["upper bound, fp32"]["difference"] < 1e-5
+        for side in ("engine, fp16", "upper bound, fp16"):
+            assert 0 < sides[side]["difference"] < 5e-3
+    assert peaks == ["fp32", "fp16"] * 2
+    assert part["peaks_gflops"] == dict.fromkeys(("fp32", "fp16"), max(PEAKS[:2]))
+    text = gpu.page(part)
+    assert "upper bound, fp16" in text
+    assert "engine, fp16" in text
+    for row in results.rows_of(part):
+        assert "engine" in row.measured
+        assert "upper bound" not in row.measured
+
+
+def test_the_float16_graph_of_the_gpu_benchmark_is_that_of_packages(tmp_path):
+    from model.export.half import half
+
+    gpu.prepare(tmp_path, None)
+    half(tmp_path / "fp32.onnx", tmp_path / "shipped.onnx")
+    assert (tmp_path / "fp16.onnx").read_bytes() == (tmp_path / "shipped.onnx").read_bytes()
+
+
+def found_on_a_gpu(**seconds):
+    """Of both cases, seconds of each side; of the batch, 100 GFLOP."""
+    sides = {
+        name.replace("_", ", ").replace("bound", "upper bound"): {"median_s": took} for name, took in seconds.items()
+    }
+    return {"one": {"measured": sides}, "many": {"measured": sides, "operations": 1e11}, "fp16": 1000.0, "bf16": 500.0}
+
+
+def test_of_the_gpu_only_what_ships_counts():
+    """The upper bound is ten times as fast as the engine, and meets both aims."""
+    found = found_on_a_gpu(official_fp32=1.0, official_TF32=0.8, engine_fp32=0.5, engine_fp16=0.4, bound_fp16=0.04)
+    faster, share = gpu.rows_of(found, gpu.Plan())
+    assert faster.measured.startswith("2.0 x: 400.0 ms (engine, fp16) against 800.0 ms (official, TF32)")
+    assert faster.reached == pytest.approx(2 / gpu.TIMES_AS_FAST)
+    assert share.measured.startswith("25%: 250 of 1000 GFLOP/s (engine, fp16")
+    assert share.reached == pytest.approx(0.25 / gpu.SHARE_OF_PEAK)
+
+
+def test_an_engine_that_fails_on_the_gpu_misses_the_aims():
+    found = found_on_a_gpu(official_fp32=1.0, bound_fp16=0.04)
+    for side in gpu.ENGINE:
+        found["one"]["measured"][side] = {"failed": "out of memory"}
+    rows = gpu.rows_of(found, gpu.Plan())
+    assert [row.met for row in rows] == ["no", "no"]
+    assert "engine, fp16 failed: out of memory" in rows[0].measured
 
 
 @pytest.mark.skipif(bool(accelerator()), reason="there is a GPU")
@@ -104,3 +168,34 @@ def test_without_a_gpu_the_rows_say_so():
 
 def test_real_events_are_named_on_the_command_line():
     assert nowcast.named_files(["knmi=a.h5,b.h5"]) == {"knmi": ("a.h5", "b.h5")}
+
+
+def test_the_peak_of_the_machine_is_measured_twice_whatever_the_number_of_networks(tmp_path, monkeypatch, peaks):
+    side = {"seconds": 1.0, "spread": [1.0, 1.0], "times": 1.0, "mb": 100.0, "difference": 0.0}
+    network = {"side": 64, "gflop": 88.6, "largest value": 1.0, **dict.fromkeys(inference.SIDES, side)}
+    pairs = []
+
+    def measured(name, folder, threads, count):
+        pairs.append(count)
+        assert len(peaks) == 2  # before the first network
+        return network
+
+    page = tmp_path / "performance.md"
+    page.write_text("<!-- begin inference -->\n<!-- end inference -->\n")
+    monkeypatch.setattr(inference, "measure", measured)
+    monkeypatch.setattr(inference, "FIGURES", tmp_path / "inference.json")
+    monkeypatch.setattr(inference, "PAGE", page)
+    words = ["inference", "convlstm", "predrnn", "mim", "--ms-rnn", str(tmp_path), "--pairs", "1"]
+    monkeypatch.setattr("sys.argv", words)
+    inference.main()
+    assert pairs == [1, 1, 1]
+    assert peaks == ["fp32", "int8"] * 2
+    found = json.loads((tmp_path / "inference.json").read_text())
+    assert set(found["networks"]) == {"convlstm", "predrnn", "mim"}
+    assert found["machine"]["peak"] == dict.fromkeys(("fp32", "int8"), max(PEAKS[:2]))
+    assert "886 in int8" in page.read_text()
+    assert "| 10% | 10% | 10% |" in page.read_text()
+
+
+def test_the_peak_of_the_page_is_the_larger_of_two_moments(peaks):
+    assert peak.measure("cpu", 1)["gflops"] == dict.fromkeys(peak.PRECISIONS, max(PEAKS[:2]))

@@ -1,5 +1,6 @@
 """Timing nowcasts: what is run is a whole nowcast, and the seconds are shared out to its stages."""
 
+import ast
 import os
 import time
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 import xarray as xr
 
 from model.bench.measure import running, side_by_side
-from model.bench.stages import stages_of
+from model.bench.stages import STAGES, stages_of
 from model.bench.task import Task, operations, prepare
 from model.core.catalog import EXTRAPOLATION, Catalog
 from model.core.errors import InputError
@@ -67,6 +68,53 @@ def test_what_a_stage_calls_is_part_of_it():
     motion = estimate_motion(rain)
     assert set(stages_of(lambda: to_newest(rain, motion))) == {"motion", "other"}  # though it advects
     assert set(stages_of(lambda: advect(rain[-1], next(trajectories(motion, 1))))) == {"advection", "other"}
+
+
+def test_older_frames_are_warped_as_motion_whoever_reads_them():
+    """The runtime takes them one by one from a generator: what it does with each is not motion."""
+    from model.runtime.motion import estimate_motion, warped_to_newest
+
+    rain = synthesise(frames=4, shape=(32, 32), step_minutes=5.0, seed=1).rain_rate
+    motion = estimate_motion(rain)
+
+    def read():
+        for _ in warped_to_newest(rain, motion):
+            time.sleep(0.02)
+
+    stages = stages_of(read)
+    assert set(stages) == {"motion", "other"}
+    assert stages["other"] >= 0.08 > stages["motion"]
+
+    def leave():
+        next(frames := warped_to_newest(rain, motion))
+        next(frames)
+        del frames  # it is closed on its way
+        time.sleep(0.02)
+
+    assert stages_of(leave)["other"] >= 0.02
+
+
+def test_what_the_network_reads_is_made_ready_without_advection():
+    from model.runtime.load import load_predictor
+
+    predictor = load_predictor(Catalog().find("rain-ms-predrnn"))
+    rain = synthesise(frames=predictor.info.input_frames, shape=(32, 32), step_minutes=5.0, seed=1)
+    ready = []  # kept: where its rain arrives is a generator, whose end would be seen
+    assert set(stages_of(lambda: ready.append(predictor.prepare(rain, 3)))) == {"motion", "other"}
+
+
+@pytest.mark.parametrize("place", [place for place in STAGES if place[0].startswith("model/")], ids=":".join)
+def test_every_stage_of_ours_watches_a_function_that_is_there(project, place):
+    file, function = place
+    tree = ast.parse((project / file).read_text())
+    assert function in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_what_is_ready_is_told_before_the_first_run(task):
+    told = []
+    network = replace(task, model="rain-ms-predrnn", variant="fp32")
+    side_by_side([task, network], 1, on_run=lambda: told.append("run"), on_ready=told.append)
+    assert told == [["fp32 on CPU"], *["run"] * 4]  # a baseline is held against no peak
 
 
 def test_every_task_has_as_many_runs_and_its_own_process(task):
