@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from model.core.errors import DeviceLost
 from model.core.interrupt import Interrupted
-from service.jobs.ledger import Problem
+from service.jobs.ledger import Job, Problem
 from workers.context import Context
-from workers.nowcast import Nowcast
+from workers.nowcast import Nowcast, leave
 from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
@@ -65,13 +65,14 @@ def run(job_id: str, context: Context) -> None:
 def _gather(batch: list[Nowcast], stack: ExitStack, context: Context) -> None:
     """Read the first one's files, then claim and read what could run with it; twice, with a bounded wait between.
 
-    A job that did not survive an attempt, or the worker that made it, runs alone: it takes no neighbours with it. Were
-    all as large as the first, their frames would be `max_pixels` at most.
+    A job that did not survive an attempt, or the worker that made it, runs alone: it takes no neighbours with it. Nor
+    does one whose first attempt is its last, for what befalls it with others would be its end. The frames of all are
+    `max_pixels` at most: from the first neighbour on that has more, they are left to others.
     """
     settings, (first,) = context.settings, batch
     until = time.monotonic() + settings.batch_wait_ms / 1000
     _prepare(first)
-    if first.over or first.job.attempt > 1:
+    if first.over or first.job.attempt > 1 or settings.max_attempts == 1:
         return
     most = min(context.models.most_at_once, settings.max_pixels // first.sequence.rain_rate.size)
     for last in (False, True):
@@ -79,13 +80,52 @@ def _gather(batch: list[Nowcast], stack: ExitStack, context: Context) -> None:
             break
         if last:
             time.sleep(max(0.0, until - time.monotonic()))
-        for job in context.ledger.claim_like(first.job, most - len(batch), settings.lease_seconds):
-            batch.append(stack.enter_context(Nowcast(job, context)))
-        for nowcast in batch:
-            if not nowcast.over and not nowcast.prepared:
+        _claim_neighbours(batch, most, stack, context)
+        if not _prepare_neighbours(batch, settings.max_pixels):
+            break
+    together = _unfinished(batch)
+    if len(together) > 1:
+        log.info("jobs %s run together", ", ".join(nowcast.job.id for nowcast in together))
+
+
+def _claim_neighbours(batch: list[Nowcast], most: int, stack: ExitStack, context: Context) -> None:
+    """Claim jobs like the first until the batch has `most`; what goes wrong here only makes it smaller."""
+    claimed: list[Job] = []
+    try:
+        claimed += context.ledger.claim_like(batch[0].job, most - len(batch), context.settings.lease_seconds)
+        while claimed:
+            batch.append(stack.enter_context(Nowcast(claimed[0], context)))
+            del claimed[0]
+    except Exception:
+        log.exception("job %s runs with fewer others", batch[0].job.id)
+    finally:
+        for job in claimed:
+            leave(job, context)
+
+
+def _prepare_neighbours(batch: Sequence[Nowcast], max_pixels: int) -> bool:
+    """Read those that are not read; False where not all of them have room."""
+    room = max_pixels - sum(_pixels(nowcast) for nowcast in batch)
+    for nowcast in batch:
+        if nowcast.over or nowcast.prepared:
+            continue
+        if room >= 0:
+            try:
                 _prepare(nowcast)
-    if len(batch) > 1:
-        log.info("jobs %s run together", ", ".join(nowcast.job.id for nowcast in batch))
+            except DeviceLost:
+                raise
+            except Exception:
+                log.exception("job %s could not be begun", nowcast.job.id)
+                nowcast.drop()
+            room -= _pixels(nowcast)
+        if room < 0:
+            nowcast.leave()
+    return room >= 0
+
+
+def _pixels(nowcast: Nowcast) -> int:
+    """Of its frames, as far as they are read and wanted."""
+    return nowcast.sequence.rain_rate.size if nowcast.prepared and not nowcast.over else 0
 
 
 def _prepare(nowcast: Nowcast) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from model.core.aliases import CHAMPION
 from model.core.catalog import AUTO, Catalog, ModelInfo
 from model.core.errors import BadPackage, DeviceLost, InputError, TooFewFrames
@@ -61,11 +63,13 @@ class Nowcast:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        folder = tempfile.TemporaryDirectory(prefix="echocast-")
-        self._folder = Path(self._stack.enter_context(folder))
-        self._lease = Lease(self._context.ledger, self.job, self._context.settings.lease_seconds)
-        self._stack.callback(self._lease.close)
-        self._stack.callback(self.forget)
+        with ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix="echocast-")
+            self._folder = Path(stack.enter_context(folder))
+            self._lease = Lease(self._context.ledger, self.job, self._context.settings.lease_seconds)
+            stack.callback(self._lease.close)
+            stack.callback(self.forget)
+            self._stack = stack.pop_all()
         log.info("job %s: attempt %d", self.job.id, self.job.attempt)
         return self
 
@@ -117,6 +121,16 @@ class Nowcast:
             self._context.queue.enqueue(self.job.id, feed=self.job.kind == "feed")
         self._end()
 
+    def leave(self) -> None:
+        """It was not begun, and its attempt does not count: another worker, or a later batch, has it. Its frames go."""
+        leave(self.job, self._context)
+        self.drop()
+
+    def drop(self) -> None:
+        """Hold it no more, and write nothing down: once its lease has run out, the reconciler takes it back."""
+        self.__dict__.pop("sequence", None)
+        self._end()
+
     def _rest(self, problem: Problem) -> None:
         """What went wrong may be over in a while: a store answers again, a disk has room. The last attempt fails."""
         if self.job.attempt >= self._context.settings.max_attempts:
@@ -129,6 +143,10 @@ class Nowcast:
     def _end(self) -> None:
         self.over = True
         self._stack.close()
+        if self.job.attempt > 1:  # an attempt that ended in the middle has left tiles
+            from workers.tiles import forget_tiles
+
+            forget_tiles(self._context.store, self.job.id)
 
     def prepare(self) -> None:
         """Read the frames, and get the model that the job's reference means now.
@@ -276,3 +294,16 @@ class Nowcast:
             compute_seconds=self._seconds["compute"],
             write_seconds=self._seconds["write"],
         )
+
+
+def leave(job: Job, context: Context) -> None:
+    """Give back a claimed job that was not begun, and queue it: its message may have come while it was not free.
+
+    Where the ledger does not answer, its lease runs out.
+    """
+    try:
+        if context.ledger.unclaim(job):
+            log.info("job %s: left to others", job.id)
+            context.queue.enqueue(job.id, feed=job.kind == "feed")
+    except SQLAlchemyError as error:
+        log.warning("job %s: cannot be given back: %s", job.id, error)

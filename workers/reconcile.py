@@ -10,6 +10,7 @@ from service.jobs.job import Kind, Problem
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix
 from workers.context import Context
+from workers.tiles import forget_tiles
 
 BATCH: Final = 500
 
@@ -28,9 +29,13 @@ def take_back(context: Context) -> None:
     for job in context.ledger.lost():
         if job.attempt >= context.settings.max_attempts:
             log.warning("job %s: its worker died %d times", job.id, job.attempt)
-            context.ledger.fail_lost(job, _worker_lost(job.attempt))
+            if not context.ledger.fail_lost(job, _worker_lost(job.attempt)):
+                continue
         elif context.ledger.accept_again(job):
             log.warning("job %s: its worker is gone, attempt %d", job.id, job.attempt)
+        else:
+            continue
+        forget_tiles(context.store, job.id)
 
 
 def queue_again(context: Context) -> None:

@@ -148,7 +148,8 @@ def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved:
     (left, top), (right, bottom) = lattice.min(axis=0).min(axis=0), lattice.max(axis=0).max(axis=0)
     box = Box(math.floor(top), math.floor(bottom) + 2, math.floor(left), math.floor(right) + 2)
     source = box.within(field.shape)
-    wet, gaps, known = blocks.within(source)
+    is_outside = source.top >= source.bottom or source.left >= source.right
+    wet, gaps, known = (False, True, False) if is_outside else blocks.within(source)
     if not known:
         moved.fill(np.nan)
         return

@@ -196,6 +196,10 @@ class Ledger:
         """
         return self._change(_held(job), **{**_ACCEPTED, "queued": datetime.now(UTC)})
 
+    def unclaim(self, job: Job) -> bool:
+        """The holder of the lease gives back a job that it has not begun: that was no attempt. False as in `renew`."""
+        return self._change(_held(job), attempt=jobs.c.attempt - 1, **_ACCEPTED)
+
     def withdraw(self, job: Job, note: str) -> bool:
         """The holder of the lease dismisses the job, and says why. False as in `renew`."""
         return self._change(_held(job), note=note, **_dismissal())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
+import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from sqlalchemy.exc import OperationalError
 
 from model.core.errors import DeviceLost
 from model.readers import npz
@@ -193,6 +196,66 @@ def test_a_job_that_did_not_survive_its_first_attempt_takes_no_others_with_it(
     other = lab.upload(batching.ledger, batching.store, frames)
     run(again.id, batching)
     assert states(batching, [again, other]) == [JobStatus.SUCCESSFUL, JobStatus.ACCEPTED]
+
+
+def fresh(context: Context, jobs: list[Job]) -> bool:
+    """Whether they wait as if nobody had ever claimed them."""
+    return all((job.status, job.attempt, job.lease) == (JobStatus.ACCEPTED, 0, None) for job in after(context, jobs))
+
+
+def test_neighbours_for_whose_frames_there_is_no_room_are_left_to_others(
+    batching: Context, lab, tmp_path: Path, batches: list[int]
+) -> None:
+    """Their size shows when they are read. That they were claimed is no attempt: they can still run with others."""
+    small = lab.write_frames(tmp_path / "a.npz", count=3)
+    large = lab.write_frames(tmp_path / "b.npz", count=3, size=96)
+    tight = replace(batching, settings=batching.settings.model_copy(update={"max_pixels": 4 * 3 * 48**2}))
+    jobs = [lab.upload(tight.ledger, tight.store, path) for path in (small, small, large, small)]
+    run(jobs[0].id, tight)
+    assert batches == [2]
+    assert states(tight, jobs[:2]) == [JobStatus.SUCCESSFUL] * 2
+    assert fresh(tight, jobs[2:])
+    run(jobs[2].id, tight)
+    run(jobs[3].id, tight)
+    assert states(tight, jobs[2:]) == [JobStatus.SUCCESSFUL] * 2
+
+
+@pytest.mark.parametrize("broken", ["ledger", "folder"])
+def test_a_nowcast_runs_where_its_neighbours_cannot_be_taken_and_they_wait(
+    broken: str, batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = batching.ledger
+
+    class Breaking:
+        """The ledger: when neighbours are claimed it is locked, or there is no folder for their files after."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(ledger, name)
+
+        def claim_like(self, *asked: Any) -> list[Job]:
+            if broken == "ledger":
+                raise OperationalError("UPDATE jobs", {}, sqlite3.OperationalError("database is locked"))
+            monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+            return ledger.claim_like(*asked)
+
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    first, *others = (lab.upload(ledger, batching.store, frames) for _ in range(3))
+    run(first.id, replace(batching, ledger=Breaking()))  # type: ignore[arg-type]
+    assert states(batching, [first]) == [JobStatus.SUCCESSFUL]
+    assert fresh(batching, others)
+
+
+def test_a_nowcast_that_has_one_attempt_only_runs_alone(
+    batching: Context, lab, tmp_path: Path, batches: list[int]
+) -> None:
+    """What ends a batch would be the end of those that only ran with others."""
+    once = replace(batching, settings=batching.settings.model_copy(update={"max_attempts": 1}))
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    first, other = (lab.upload(once.ledger, once.store, frames) for _ in range(2))
+    run(first.id, once)
+    assert batches == [1]
+    assert states(once, [first]) == [JobStatus.SUCCESSFUL]
+    assert fresh(once, [other])
 
 
 def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import threading
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,16 @@ import pytest
 import xarray as xr
 from redis.exceptions import RedisError
 
+from model.runtime import engine
+from model.runtime.graph import Observed
 from service.embedded import Supervisor, environment_of
 from service.jobs.job import Job, JobStatus
 from service.jobs.live import live_workers
-from service.store import job_prefix, result_key
+from service.store import ObjectStore, job_prefix, result_key
 from workers import tiles
 from workers.batch import run
 from workers.context import Context, open_context
+from workers.reconcile import take_back
 
 SIDE = 560
 MEMORY_MB = 40
@@ -49,6 +56,12 @@ def alive(context: Context) -> int:
         return 0
 
 
+def left_of(context: Context, job: Job) -> list[str]:
+    """What lies in the store of the job's tiles."""
+    folder = context.settings.data_dir / "store" / job_prefix(job.id) / "tiles"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
 def rain_everywhere(folder: Path) -> Path:
     rng = np.random.default_rng(3)
     coarse = rng.gamma(0.8, 4.0, (4, SIDE // 20, SIDE // 20)).astype(np.float32)
@@ -65,6 +78,7 @@ def rain_of(context: Context, job: Job, folder: Path) -> np.ndarray[Any, Any]:
 def alone(context: Context, lab: Any, frames: Path, folder: Path) -> np.ndarray[Any, Any]:
     job = lab.upload(context.ledger, context.store, frames, **NETWORK)
     run(job.id, context)
+    assert not left_of(context, job)
     return rain_of(context, job, folder)
 
 
@@ -93,13 +107,14 @@ def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: C
     assert done.status is JobStatus.SUCCESSFUL
     expected = alone(small, lab, frames, tmp_path)
     assert np.array_equal(rain_of(context, job, tmp_path), expected, equal_nan=True)
-    assert "tile" in log.read_text()  # it made some, or has the nowcast of which the other made some
-    assert not list((context.settings.data_dir / "store" / job_prefix(job.id)).rglob("*.frames"))
+    told = log.read_text()  # of the one that has the nowcast, or of the one that helps
+    assert re.search(rf"job {job.id}: tile \S+ was made elsewhere|tile \S+ of job {job.id} is made", told)
+    assert not left_of(context, job)
     context.ledger.close()
 
 
 class Offers:
-    """The queue of `small`: what is offered is made, or not, as the test says."""
+    """The queue of `small`: what is offered is made, or not, as the test says, before the nowcast begins."""
 
     def __init__(self, context: Context, monkeypatch: pytest.MonkeyPatch, others: int = 1) -> None:
         self.context = context
@@ -107,7 +122,13 @@ class Offers:
         self.taken = self.make
         monkeypatch.setattr(context.queue, "offer_tile", self.offer)
         monkeypatch.setattr(tiles.OfferedTiles, "_others", lambda _: others)
+        monkeypatch.setattr(tiles.OfferedTiles, "offer", self.offer_all)
         monkeypatch.setattr(tiles, "PATIENCE_SECONDS", 0.5)
+
+    @staticmethod
+    def offer_all(offered: tiles.OfferedTiles, lanes: Any, offer: Any = tiles.OfferedTiles.offer) -> None:
+        offer(offered, lanes)
+        offered._thread.join()
 
     def offer(self, job_id: str, attempt: int, lane: str, reference: str, variant: str) -> bool:
         self.offered.append(lane)
@@ -154,6 +175,204 @@ def test_a_tile_that_does_not_come_is_made_where_the_nowcast_is(
     offers.taken = fates.get(fate, lambda *_: None)
     assert np.array_equal(alone(small, lab, frames, tmp_path), expected, equal_nan=True)
     assert len(offers.offered) >= 4
+
+
+class Failing:
+    """The store, but for what the test puts in its place."""
+
+    def __init__(self, store: ObjectStore, **instead: Any) -> None:
+        self._store = store
+        vars(self).update(instead)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("broken", ["frames", "claim", "made", "damaged", "too few", "delete", "no broker"])
+def test_a_nowcast_ends_well_whatever_the_store_and_the_broker_do_to_its_tiles(
+    broken: str, small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = rain_everywhere(tmp_path)
+    expected = alone(small, lab, frames, tmp_path)
+    really_offer, store = small.queue.offer_tile, small.store
+    offers = Offers(small, monkeypatch)
+    hits: list[str] = []
+
+    def hit(key: str, what: str) -> None:
+        if key.endswith(f".{what}") and broken == what:
+            hits.append(key)
+            raise OSError(28, "no space left")
+
+    def put(key: str, *data: Any, **options: Any) -> bool:
+        hit(key, "frames")
+        hit(key, "claim")
+        return store.put(key, *data, **options)
+
+    def get(key: str) -> bytes:
+        hit(key, "made")
+        return store.get(key)
+
+    def delete_prefix(prefix: str) -> None:
+        store.delete_prefix(prefix)
+        hit(f"{prefix}.delete" if "/tiles/" in prefix else prefix, "delete")
+
+    def bad(job_id: str, attempt: int, lane: str, *_: str) -> None:
+        hits.append(lane)
+        made = {"damaged": b"no tile", "too few": tiles._packed({"frames": np.zeros((1, 8, 8), np.uint16)})}
+        for part, data in {"claim": b"", "made": made[broken]}.items():
+            small.store.put(f"{job_prefix(job_id)}/tiles/{attempt}/{lane}.{part}", data)
+
+    def no_broker(*asked: Any) -> bool:
+        hits.append(asked[2])
+        return really_offer(*asked)
+
+    if broken in ("damaged", "too few"):
+        offers.taken = bad
+    if broken == "no broker":
+        monkeypatch.setattr(small.queue, "offer_tile", no_broker)
+    failing: Any = Failing(store, put=put, get=get, delete_prefix=delete_prefix)
+    assert np.array_equal(alone(replace(small, store=failing), lab, frames, tmp_path), expected, equal_nan=True)
+    assert hits
+
+
+def test_a_store_that_hangs_while_tiles_are_offered_holds_up_no_nowcast(
+    small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles.OfferedTiles, "_others", lambda _: 1)
+    monkeypatch.setattr(tiles, "CLOSE_SECONDS", 0.1)
+    goes_on, asked, in_vain = threading.Event(), threading.Event(), threading.Event()
+
+    def put(key: str, *data: Any, **options: Any) -> bool:
+        if key.endswith(".frames"):
+            asked.set()
+            if not goes_on.wait(60):
+                in_vain.set()
+        return small.store.put(key, *data, **options)
+
+    failing: Any = Failing(small.store, put=put)
+    job = lab.upload(small.ledger, small.store, rain_everywhere(tmp_path), **NETWORK)
+    try:
+        run(job.id, replace(small, store=failing))
+        assert small.ledger.get(job.id).status is JobStatus.SUCCESSFUL
+        assert asked.is_set()
+        assert not in_vain.is_set()
+    finally:
+        goes_on.set()
+    for thread in threading.enumerate():
+        if thread.name == f"offer-{job.id[:8]}":
+            thread.join(60)
+    assert not left_of(small, job), "a tile that comes late is deleted"
+
+
+def test_after_a_tile_that_was_lost_no_other_is_waited_for(
+    small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offers = Offers(small, monkeypatch)
+    offers.taken = lambda job_id, attempt, lane, *_: tiles.claim(
+        small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{lane}.claim"
+    )
+    looks: Counter[str] = Counter()
+
+    def get(key: str) -> bytes:
+        looks[key] += 1
+        return small.store.get(key)
+
+    failing: Any = Failing(small.store, get=get)
+    alone(replace(small, store=failing), lab, rain_everywhere(tmp_path), tmp_path)
+    first, *others = [count for key, count in looks.items() if key.endswith(".made")]
+    assert first > 1
+    assert len(others) == len(offers.offered) - 1 >= 3
+    assert set(others) == {1}
+
+
+@pytest.fixture
+def asked(small: Context, lab: Any, tmp_path: Path) -> tuple[Any, ...]:
+    """A running job, and what a helper is sent of one tile of it, which lies in the store."""
+    job = small.ledger.claim(lab.upload(small.ledger, small.store, rain_everywhere(tmp_path), **NETWORK).id, 60)
+    assert job is not None
+    predictor = small.models.get(small.catalog.find(NETWORK["model"]))
+    rng = np.random.default_rng(4)
+    data = rng.random((4, 1, 64, 64), np.float32)
+    seen = Observed(data=data, known=np.ones(data.shape, np.bool_), step_minutes=5.0)
+    small.store.put(f"{job_prefix(job.id)}/tiles/1/0.frames", tiles._packed(tiles._arrays_of(seen, 2)))
+    return job.id, 1, "0", predictor.info.reference, predictor.variant
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_helper_keeps_no_states_of_a_tile(
+    fails: bool, small: Context, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = small.models.get(small.catalog.find(NETWORK["model"])).session
+    if fails:
+        monkeypatch.setattr(engine, "in_16_bits", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            tiles.make(*asked, small)
+    else:
+        tiles.make(*asked, small)
+    assert left_of(small, small.ledger.get(asked[0])) == ["1/0.claim", "1/0.frames", "1/0.made"]
+    assert not session._spare
+
+
+@pytest.mark.parametrize("end", ["dismissed", "deleted", "lost"])
+def test_a_tile_of_a_nowcast_that_does_not_run_any_more_is_deleted_and_not_made(
+    end: str, small: Context, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small.ledger.get(asked[0])
+    if end == "lost":
+        small.ledger.renew(job, -1)
+        assert small.ledger.claim(job.id, 60) is not None
+    else:
+        assert small.ledger.dismiss(job.id)
+    if end == "deleted":
+        small.ledger.delete([job.id])
+    monkeypatch.setattr(tiles, "_forecast", lambda *_: pytest.fail("it was made"))
+    tiles.make(*asked, small)
+    assert not left_of(small, job)
+
+
+def test_a_tile_that_is_withdrawn_while_it_is_made_leaves_nothing(
+    small: Context, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, forecast = small.ledger.get(asked[0]), tiles._forecast
+
+    def withdrawn(*given: Any) -> Any:
+        small.store.delete_prefix(f"{job_prefix(job.id)}/tiles/1")
+        small.store.put(f"{job_prefix(job.id)}/tiles/1/0.claim", b"")
+        return forecast(*given)
+
+    monkeypatch.setattr(tiles, "_forecast", withdrawn)
+    tiles.make(*asked, small)
+    assert not left_of(small, job)
+
+
+@pytest.mark.parametrize("max_attempts", [1, 3])
+def test_tiles_of_a_worker_that_died_go_when_the_nowcast_is_taken_back(
+    max_attempts: int, small: Context, asked: tuple[Any, ...]
+) -> None:
+    job = small.ledger.get(asked[0])
+    small.ledger.renew(job, -1)
+    take_back(replace(small, settings=small.settings.model_copy(update={"max_attempts": max_attempts})))
+    assert small.ledger.get(job.id).status is (JobStatus.FAILED if max_attempts == 1 else JobStatus.ACCEPTED)
+    assert not left_of(small, job)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_tiles_of_an_earlier_attempt_go_when_the_nowcast_ends_which_does_not_depend_on_it(
+    fails: bool, small: Context, asked: tuple[Any, ...]
+) -> None:
+    """Where another worker claims it before it is taken back."""
+    job = small.ledger.get(asked[0])
+    small.ledger.renew(job, -1)
+
+    def delete_prefix(prefix: str) -> None:
+        if fails and prefix.endswith("/tiles"):
+            raise OSError(5, "input/output error")
+        small.store.delete_prefix(prefix)
+
+    failing: Any = Failing(small.store, delete_prefix=delete_prefix)
+    run(job.id, replace(small, store=failing))
+    assert small.ledger.get(job.id).status is JobStatus.SUCCESSFUL
+    assert left_of(small, job) == (["1/0.frames"] if fails else [])
 
 
 def test_a_worker_alone_offers_nothing(

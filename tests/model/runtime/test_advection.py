@@ -90,8 +90,9 @@ def test_what_is_dry_stays_dry_and_what_comes_in_is_not_known():
     assert not moved[:, 11:].any()
 
 
-def test_all_of_it_blown_away_leaves_nothing_known(rain):
-    motion = np.full((*SHAPE, 2), (0, 900), np.float32)
+@pytest.mark.parametrize("along", [(0, 900), (0, -900), (900, 0), (-900, 0)])
+def test_all_of_it_blown_away_leaves_nothing_known(rain, along):
+    motion = np.full((*SHAPE, 2), along, np.float32)
     assert np.isnan(advect(rain, next(trajectories(motion, 1)))).all()
 
 
