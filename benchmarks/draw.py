@@ -76,7 +76,7 @@ def draw_rates(rates: Sequence[Rate], path: Path) -> None:
             axes.barh(0, 0, color=colour, label=f"{precision}; pale: its convolution peak")
     axes.set_xlim(0, 1.1 * max(max(rate.peak, rate.gflops) for rate in rates))
     axes.set_yticks(range(len(rates)), [rate.name for rate in rates], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rates) - 0.4, -0.6)
     axes.set_xlabel("GFLOP/s; per cent of the peak")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
