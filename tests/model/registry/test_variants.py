@@ -118,6 +118,35 @@ def test_a_spoilt_variant_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("scale", "why"), [(0.9, "fp16 refused: on fronts CSI at "), (np.nan, "is no number")])
+def test_a_float16_graph_with_spoilt_weights_is_refused_too(
+    echocast: Echocast,
+    words: tuple[object, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scale: float,
+    why: str,
+) -> None:
+    def half(fp32: Path, out: Path) -> object:
+        single = make(fp32, out)
+        model = onnx.load(out)
+        last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
+        (weights,) = (item for item in model.graph.initializer if item.name == last.input[1])
+        values = numpy_helper.to_array(weights)
+        weights.CopyFrom(numpy_helper.from_array((values * scale).astype(values.dtype), weights.name))
+        onnx.save(model, out)
+        return single
+
+    make = variants.half
+    monkeypatch.setattr(variants, "half", half)
+    asked = ("fp16" if word == "int8" else word for word in words)
+    code, _, err = echocast(*asked, "--out", tmp_path / "packages")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert why in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def gate(passed: bool | None, threshold: float = 2.0) -> VariantGate:
     return VariantGate(
         variant="int8",
