@@ -251,10 +251,7 @@ def _forecast(predictor: Predictor, asked: Arrays) -> NDArray[np.uint16]:
         step_minutes=step,
         fields=np.asarray(asked["fields"], np.float32) if "fields" in asked else None,
     )
-    try:
-        frames = np.stack(list(predictor.session.run(seen, int(asked["leads"]), ceiling=ceiling)))[:, 0]
-    finally:
-        predictor.session.release()
+    frames = np.stack(list(predictor.session.run(seen, int(asked["leads"]), ceiling=ceiling)))[:, 0]
     if not np.isfinite(frames).all():
         raise ValueError("what the network answers is no number")  # it is made again, and told, where the job is
     return in_16_bits(frames)

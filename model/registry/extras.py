@@ -9,8 +9,8 @@ from model.core.errors import MissingDependency
 
 
 @contextmanager
-def train_extra(command: str) -> Iterator[None]:
-    """Within, what a command imports may be missing.
+def train_extra(command: str, without: str = "") -> Iterator[None]:
+    """Within, what a command imports may be missing; `without`: what it cannot do then.
 
     Raises:
         MissingDependency: a package of the extra `train` is.
@@ -21,8 +21,9 @@ def train_extra(command: str) -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if missing in ("model", ""):
             raise
+        what = f"the package {missing} is not installed"
         raise MissingDependency(
-            f"the package {missing} is not installed",
+            f"{without}, {what}" if without else what,
             where=command,
             mend="Install it with: pip install 'echocast[train]'",
         ) from None

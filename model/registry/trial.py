@@ -19,6 +19,7 @@ from model.core.manifest import read_manifest, verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
+from model.registry.extras import train_extra
 from model.registry.gates import STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
 from model.runtime.load import load_predictor
 from model.runtime.predictor import Predictor, fitting_frames
@@ -126,17 +127,8 @@ def check_parity_tools() -> None:
     Raises:
         MissingDependency: it is not: PyTorch, or what exports with it.
     """
-    try:
+    with train_extra("models promote", "parity cannot be judged"):
         import_module("model.export.package")
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("model", ""):
-            raise
-        raise MissingDependency(
-            f"parity cannot be judged, the package {missing} is not installed",
-            where="models promote",
-            mend="Install it with: pip install 'echocast[train]'",
-        ) from None
 
 
 def parity_gate(info: ModelInfo) -> Gate:
