@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -102,13 +103,7 @@ def every_nth(sequence: FrameSequence, stride: int) -> FrameSequence:
             break
         taken.append(nearest)
     taken.reverse()
-    return FrameSequence(
-        rain_rate=sequence.rain_rate[taken],
-        times=sequence.times[taken],
-        grid=sequence.grid,
-        mask=sequence.mask,
-        attributes=sequence.attributes,
-    )
+    return replace(sequence, rain_rate=sequence.rain_rate[taken], times=sequence.times[taken])
 
 
 def _read(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:

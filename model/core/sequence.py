@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
@@ -38,7 +38,8 @@ class FrameSequence:
     """Rain rate `rain_rate` float32 [time, y, x] in mm h-1; NaN = no data.
 
     `times` are UTC datetime64[ns], strictly increasing. `mask` [y, x], where given, is True where the radar never
-    sees anything (HKO-7's exclude mask). `attributes` carry how the rain rate was made: source, Z-R relation.
+    sees anything (HKO-7's exclude mask). `attributes` carry how the rain rate was made: source, Z-R relation. `notes`
+    are what the reader of a forecast from these frames must know, a clause each: they go into the forecast's `note`.
     """
 
     rain_rate: FloatArray
@@ -46,6 +47,7 @@ class FrameSequence:
     grid: Grid
     mask: NDArray[np.bool_] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rain_rate", np.asarray(self.rain_rate, np.float32))
@@ -74,13 +76,7 @@ class FrameSequence:
 
     def last(self, frames: int) -> FrameSequence:
         """The newest `frames` frames."""
-        return FrameSequence(
-            rain_rate=self.rain_rate[-frames:],
-            times=self.times[-frames:],
-            grid=self.grid,
-            mask=self.mask,
-            attributes=self.attributes,
-        )
+        return replace(self, rain_rate=self.rain_rate[-frames:], times=self.times[-frames:])
 
     def time_step_minutes(self) -> float:
         """The most common step (minutes) between frames.

@@ -44,6 +44,7 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
 
     first = read[0][1]
     masks = [frames.mask for _, frames in read if frames.mask is not None]
+    notes = [note for _, frames in read for note in frames.notes]
     times, owners, rows = _sorted_times(read)
     attributes = _common_attributes(read)
     for name, text in (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read))):
@@ -67,6 +68,7 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
         grid=first.grid,
         mask=np.logical_or.reduce(masks) if masks else None,
         attributes=attributes,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 

@@ -47,7 +47,8 @@ class Predictor(Protocol):
 
 
 def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[ModelInfo, str]:
-    """The model that `reference` means for this input, and why, where it is not the one that was asked for.
+    """The model that `reference` means for this input, and the note of its forecast: why it is not the one that was asked
+    for, and what the frames' own `notes` say.
 
     A model asked for by name must fit: its time steps and its number of frames are checked by name. `auto` takes the
     champion where it fits, else the default model, else extrapolation.
@@ -65,7 +66,7 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[M
             misfits.append(misfit)
             notes.append(f"{info.reference} does not fit the input: {misfit.what}")
         else:
-            return info, "; ".join(notes)
+            return info, "; ".join([*notes, *sequence.notes])
     raise misfits[0] if len(sequence) < EXTRAPOLATION.input_frames else misfits[-1]
 
 
