@@ -24,6 +24,7 @@ from benchmarks.page import replace_part, table
 from model.core.catalog import DEFAULT_MODEL, Catalog
 from model.core.units import FloatArray, hko7_rain_rate_mm_h
 from model.readers import read
+from model.runtime.context import newest_regular
 from model.runtime.device import EngineOptions
 from model.runtime.engine import Engine, Work
 from model.runtime.onnx import OnnxPredictor
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     asked = parser.parse_args()
     predictor = OnnxPredictor(Catalog().find(asked.model), options=EngineOptions(variant="fp32"))
-    sequence = read(asked.files).newest_regular(predictor.info.input_frames)
+    sequence = newest_regular(read(asked.files), predictor.info.input_frames)
     work = predictor.prepare(sequence, asked.steps).work
     everywhere = replace(work, wet=None)
     stride = predictor.session.stride

@@ -19,7 +19,7 @@ from model.core.errors import InputError
 from model.core.forecast import ForecastHeader, ForecastWriter
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, packages_option
-from model.readers import read
+from model.readers import read_sound
 from model.runtime.load import load_predictor
 from model.runtime.predictor import choose
 from model.runtime.together import Request, Together
@@ -51,9 +51,9 @@ def nowcast(
         raise InputError("the folder does not exist", where=str(out.parent), mend="Make it, or choose another --out")
     catalog = catalog_with(packages)
     catalog.find(reference).check_steps(steps)
-    sequence = read(files, variable=variable, zr=zr)
-    info, note = choose(sequence, reference, catalog)
-    together = Together([Request(sequence=sequence, steps=steps, note=note)], load_predictor(info, fields))
+    sequence = read_sound(files, variable=variable, zr=zr)
+    info, context, note = choose(sequence, reference, catalog)
+    together = Together([Request(sequence=context, steps=steps, note=note)], load_predictor(info, fields))
     header = together.header(0)
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:

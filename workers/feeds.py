@@ -16,9 +16,9 @@ from service.jobs.feed_ledger import FeedRun, Frame, RunState
 from service.jobs.feeds import SUFFIX, Feed, read_feeds
 from service.jobs.job import JobInput, JobStatus, NewJob, Problem, problem_of
 from workers.context import Context
-from workers.frames import MAX_STRIDE, frames_wanted
+from workers.frames import frames_wanted
 
-SPARE: Final = MAX_STRIDE
+SPARE: Final = 3
 """A job is given this many times the frames that its model wants, for where one of them is broken or missing."""
 
 FORGET_DAYS: Final = 30

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Final
 
-import numpy as np
-
-from model.core.catalog import Catalog, ModelInfo
-from model.core.errors import InputError, IrregularTimeStep
+from model.core.catalog import Catalog
+from model.core.errors import InputError
 from model.core.sequence import FrameSequence
-from model.readers import read
-from model.runtime.predictor import choose
+from model.readers import read, read_sound
+from model.runtime.predictor import Choice, choose
 from service.jobs.ledger import Job
 from service.store import ObjectStore
 
-MAX_STRIDE: Final = 3
-"""Where a frame is missing, a feed's frames are taken at up to this many time steps apart."""
-
 
 def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> FrameSequence:
-    """Fetch the uploads of a job to `folder` and read them.
+    """Fetch the uploads of a job to `folder` and read them; a broken one among good ones is left out, and noted.
 
     Raises:
-        InputError: a file cannot be read, or they declare more than `max_pixels` (TooLarge, before the file that does
+        InputError: they cannot be read, or declare more than `max_pixels` (TooLarge, before the file that does
             is read); `where` is the name that the user gave it.
     """
     paths = [
@@ -34,7 +27,7 @@ def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> 
         for number, item in enumerate(job.inputs)
     ]
     names = [item["name"] for item in job.inputs]
-    return read(paths, names=names, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
+    return read_sound(paths, names=names, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
 
 
 def frames_wanted(reference: str, catalog: Catalog) -> int:
@@ -46,11 +39,11 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
     return max(info.input_frames for info in catalog.meant(reference).models)
 
 
-def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> tuple[FrameSequence, ModelInfo, str]:
-    """A feed's frames (`job.inputs`, oldest first), the model that runs, and why where it is another.
+def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> Choice:
+    """The model that runs on a feed's frames (`job.inputs`, oldest first), with its context and note.
 
     Only as many files are read as the model wants, unless one of them is broken or missing: then the broken ones
-    among the older frames are left out, and every second or third frame is taken.
+    among the older frames are left out, and older ones are looked at, too.
 
     Raises:
         InputError: the newest frame cannot be read, no model fits, however the frames are taken, or they declare more
@@ -59,65 +52,16 @@ def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> tuple[FrameSequenc
     paths = [Path(item["key"]) for item in job.inputs]
     few = paths[-frames_wanted(job.model, catalog) :]
     try:
-        sequence = _read(job, few, max_pixels)
-        return sequence, *choose(sequence, job.model, catalog)
+        return choose(_read(job, few, max_pixels), job.model, catalog)
     except InputError:
-        return _thin(_read_sound(job, paths, max_pixels), job.model, catalog)
-
-
-def _read_sound(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
-    try:
-        return _read(job, paths, max_pixels)
-    except InputError:
-        newest = paths[-1]
-        _read(job, [newest], max_pixels)
-        sound = [path for path in paths if path == newest or _readable(job, path, newest, max_pixels)]
-        return _read(job, sound, max_pixels)
-
-
-def _thin(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
-    try:
-        return sequence, *choose(sequence, reference, catalog)
-    except IrregularTimeStep as gap:
-        for stride in range(2, MAX_STRIDE + 1):
-            thinned = every_nth(sequence, stride)
-            try:
-                info, note = choose(thinned, reference, catalog)
-            except InputError:
-                continue
-            step = f"{thinned.time_step_minutes():g} min"
-            reason = f"frames {step} apart were taken, for one is missing: {gap.what}"
-            return thinned, info, f"{note}; {reason}" if note else reason
-        raise
-
-
-def every_nth(sequence: FrameSequence, stride: int) -> FrameSequence:
-    """The newest frame, and those before it `stride` time steps apart, as far as they are there."""
-    step = np.timedelta64(round(sequence.time_step_minutes() * 60 * stride), "s")
-    taken = [len(sequence) - 1]
-    while True:
-        wanted = sequence.times[taken[-1]] - step
-        away = np.abs(sequence.times - wanted)
-        nearest = int(np.argmin(away))
-        if away[nearest] > step / (10 * stride) or nearest >= taken[-1]:
-            break
-        taken.append(nearest)
-    taken.reverse()
-    return replace(sequence, rain_rate=sequence.rain_rate[taken], times=sequence.times[taken])
+        _read(job, paths[-1:], max_pixels)
+        sequence = read_sound(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
+        return choose(sequence, job.model, catalog)
 
 
 def _read(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
     """Files of the operator's own: what lies beside them (an archive's description, masks) counts."""
     return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
-
-
-def _readable(job: Job, path: Path, newest: Path, max_pixels: int) -> bool:
-    """The frame can be read, and lies on the newest frame's grid. That both are too many is not its fault."""
-    try:
-        _read(job, [path, newest], 2 * max_pixels)
-    except (InputError, OSError):
-        return False
-    return True
 
 
 def _safe(name: str) -> str:

@@ -186,9 +186,10 @@ class Nowcast:
 
         with self._timed("read"):
             if uploaded is None:
-                self.sequence, info, self.note = read_feed(self.job, catalog, self._context.settings.max_pixels)
+                choice = read_feed(self.job, catalog, self._context.settings.max_pixels)
             else:
-                self.sequence, (info, self.note) = uploaded, choose(uploaded, self.job.model, catalog)
+                choice = choose(uploaded, self.job.model, catalog)
+        info, self.sequence, self.note = choice
         return info
 
     def _another_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
@@ -253,7 +254,7 @@ class Nowcast:
         from model.core.forecast import write_netcdf
 
         job, store = self.job, self._context.store
-        frames = self.sequence.last(self.predictor.info.input_frames)
+        frames = self.sequence
         shapes = {"input": frames.rain_rate.shape, "result": (job.steps, *frames.grid.shape)}
         keys = {"input": input_key(job.id), "result": result_key(job.id)}
         with self._timed("write"):

@@ -20,6 +20,7 @@ from model.data.synth import convective, frontal, stratiform, synthesise
 from model.data.windows import Window
 from model.nets.forecaster import Frames
 from model.readers import read
+from model.runtime.context import newest_regular
 from model.runtime.fields import fields_for
 from model.runtime.motion import estimate_motion, to_newest
 
@@ -69,7 +70,7 @@ def of_files(
     Raises:
         InputError: a file or field cannot be read, or the frames are too few or not at one time step.
     """
-    sequence = read(files, variable=variable, zr=zr).newest_regular(subject.context)
+    sequence = newest_regular(read(files, variable=variable, zr=zr), subject.context)
     fraction = _fraction(subject, sequence)
     rows, columns = _wettest(fraction[-1], *_sides(subject, size, fraction.shape[1:]))
     newest = np.datetime_as_string(sequence.reference_time, unit="m")

@@ -41,7 +41,8 @@ MAX_BASELINE_LEAD_MINUTES: Final = 720.0
 class ModelInfo(BaseModel):
     """One version of one model: what a client needs to choose it. `grid`: the only (rows, columns) that it takes.
     `data`: what its frames are; no nowcast is made of other than rain. `fields`: exogenous fields that it reads.
-    `variants`: precisions in which its graph is there."""
+    `variants`: precisions in which its graph is there. `fewest_input_frames`: of how few frames it makes something,
+    where not all `input_frames` must be there."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,6 +51,7 @@ class ModelInfo(BaseModel):
     kind: Literal["baseline", "network"]
     summary: str
     input_frames: int
+    fewest_input_frames: int | None = None
     time_step: TimeStepRange
     max_steps: int = MAX_LEAD_STEPS
     max_lead_minutes: float = MAX_BASELINE_LEAD_MINUTES
@@ -100,6 +102,7 @@ EXTRAPOLATION: Final = ModelInfo(
     kind="baseline",
     summary="The newest frame moves along optical flow (DIS), semi-Lagrangian.",
     input_frames=3,
+    fewest_input_frames=2,
     time_step=ANY_TIME_STEP,
 )
 BASELINES: Final = (PERSISTENCE, EXTRAPOLATION)

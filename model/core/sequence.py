@@ -15,8 +15,6 @@ from pyproj.exceptions import CRSError
 from model.core.errors import (
     DuplicateTimes,
     InputError,
-    IrregularTimeStep,
-    NoData,
     TooFewFrames,
     UnknownVariable,
 )
@@ -96,46 +94,6 @@ class FrameSequence:
         """
         step = np.timedelta64(round(self.time_step_minutes() * 60), "s")
         return np.concatenate([self.times, self.times[-1] + step * np.arange(1, leads + 1)])
-
-    def newest_regular(self, frames: int) -> FrameSequence:
-        """The newest `frames` frames, which must follow each other at one time step.
-
-        Raises:
-            TooFewFrames: there are fewer frames than that.
-            IrregularTimeStep: a frame is missing among them; the message names the gap.
-            NoData: no pixel of the newest frame holds data.
-        """
-        if len(self) < frames:
-            raise TooFewFrames(
-                f"the model wants {frames} frames, the input has {len(self)}",
-                where="input",
-                mend=f"Give at least {frames} frames at one time step",
-            )
-        newest = self.last(frames)
-        if len(newest) > 1:
-            step = np.timedelta64(round(newest.time_step_minutes() * 60), "s")
-            tolerance = step / 10
-            for before, after in zip(newest.times[:-1], newest.times[1:], strict=True):
-                if abs((after - before) - step) > tolerance:
-                    raise IrregularTimeStep(
-                        f"frames step by {_minutes(step)} min, but {_minutes(after - before)} min lie between "
-                        f"{_utc(before)} and {_utc(after)}",
-                        where="input",
-                        mend=f"Give {frames} frames in a row at one time step, the newest last",
-                    )
-        if not np.isfinite(newest.rain_rate).any():
-            raise NoData(
-                f"all of the newest {frames} frames are without data",
-                where=self.attributes.get("frames_without_data", "input"),
-                mend="Give frames that hold data",
-            )
-        if not np.isfinite(newest.rain_rate[-1]).any():
-            raise NoData(
-                f"the newest frame ({_utc(newest.times[-1])}) is without data",
-                where=self.attributes.get("frames_without_data", "input").partition(";")[0],
-                mend="Leave that frame out, or give one that holds data",
-            )
-        return newest
 
     def digest(self) -> str:
         """SHA-256 (hex) of the times, the grid's pixel centres and the rain rate."""
@@ -241,11 +199,3 @@ def spatial_coordinates(grid: Grid) -> dict[str, tuple[str, NDArray[np.floating]
         "x": ("x", grid.x, {"standard_name": names[0], "units": units[0], "axis": "X"}),
         "y": ("y", grid.y, {"standard_name": names[1], "units": units[1], "axis": "Y"}),
     }
-
-
-def _minutes(delta: np.timedelta64) -> str:
-    return f"{float(delta / np.timedelta64(1, 's')) / 60:g}"
-
-
-def _utc(time: np.datetime64) -> str:
-    return f"{np.datetime_as_string(time, unit='s')}Z"

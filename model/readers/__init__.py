@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from model.core.errors import InputError
+from model.core.errors import InputError, TooLarge
 from model.core.sequence import FrameSequence
 from model.core.units import zr_relation
 from model.readers.join import join_frames
 from model.readers.registry import Reader, reader_of
 from model.readers.source import MAX_TOTAL_PIXELS, Budget, Options, Source
 
-__all__ = ["read"]
+__all__ = ["read", "read_sound"]
+
+MAX_LEFT_OUT_NAMED = 5
 
 
 def read(
@@ -41,6 +45,63 @@ def read(
             declares an unreasonable size or more than `max_pixels` (TooLarge), or needs an extra that is not
             installed (MissingDependency).
     """
+    sources, options = _asked(paths, names, variable, zr, max_pixels)
+    return join_frames(_parts(sources, options))
+
+
+def read_sound(
+    paths: Sequence[Path],
+    *,
+    names: Sequence[str] | None = None,
+    variable: str | None = None,
+    zr: str | None = None,
+    max_pixels: int | None = None,
+) -> FrameSequence:
+    """`read`, without the files that cannot be read or lie on another grid than most, where two frames remain.
+
+    The `notes` of the sequence name what was left out, and why.
+
+    Raises:
+        InputError: as `read`; a path at which there is nothing is an error always, and so is too much.
+    """
+    try:
+        return read(paths, names=names, variable=variable, zr=zr, max_pixels=max_pixels)
+    except TooLarge:
+        raise
+    except InputError:
+        if len(paths) < 3 or not all(Path(path).is_file() for path in paths):
+            raise
+        sources, options = _asked(paths, names, variable, zr, max_pixels)
+        parts, left_out = _sound_parts(sources, options)
+        if not left_out or sum(len(frames) for _, frames in parts) < 2:
+            raise
+        more = f" and {len(left_out) - MAX_LEFT_OUT_NAMED} more" if len(left_out) > MAX_LEFT_OUT_NAMED else ""
+        note = f"left out: {', '.join(left_out[:MAX_LEFT_OUT_NAMED])}{more}"
+        sequence = join_frames(iter(parts))
+        return replace(sequence, notes=(*sequence.notes, note))
+
+
+def _sound_parts(sources: Sequence[Source], options: Options) -> tuple[list[tuple[Source, FrameSequence]], list[str]]:
+    """Frames of the files that can be read and lie on the grid of most of them; the others by name, with the reason."""
+    parts, left_out = [], []
+    for source in sources:
+        try:
+            parts += list(_parts([source], options))
+        except TooLarge:
+            raise
+        except InputError as error:
+            left_out.append(f"{source.name} ({error.what})")
+    grids = [next(i for i, (_, other) in enumerate(parts) if other.grid.matches(frames.grid)) for _, frames in parts]
+    most = Counter(grids).most_common(1)[0][0] if grids else 0
+    others = [source.name for (source, _), grid in zip(parts, grids, strict=True) if grid != most]
+    left_out += [f"{name} (it lies on another grid)" for name in others]
+    return [part for part, grid in zip(parts, grids, strict=True) if grid == most], left_out
+
+
+def _asked(
+    paths: Sequence[Path], names: Sequence[str] | None, variable: str | None, zr: str | None, max_pixels: int | None
+) -> tuple[list[Source], Options]:
+    """What is to be read, and how."""
     if names is not None and len(names) != len(paths):
         raise InputError(f"{len(paths)} files came with {len(names)} names", where="names", mend="Name each file once")
     labels = [str(path) for path in paths] if names is None else list(names)
@@ -50,7 +111,7 @@ def read(
     options = Options(variable=variable, zr=zr, budget=Budget(max_pixels=most))
     if zr is not None:
         zr_relation(zr)  # an unknown name is refused before any file is read
-    return join_frames(_parts(sources, options))
+    return sources, options
 
 
 def _parts(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:

@@ -8,7 +8,7 @@ motion shows several times as large. All this happens on a coarse grid: motion i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,6 +35,8 @@ CORRECTION_FRACTION, MIN_CORRECTION_PX = 48, 4.0
 SURE_DISPLACEMENT_PX = 1.6
 """A displacement over all frames, on the flow grid, by which half of the correction is believed: flow is good to a
 fraction of a pixel, and what moved by no more cannot be corrected by it."""
+GAP_SHARE = 0.01
+"""Of the domain: where older frames lack more than this, the correction is told from those that lack less."""
 BACKGROUND_WEIGHT = 1e-4
 WET_MARGIN_PX = 32
 """On the flow grid: flow is computed no farther than this from any rain."""
@@ -55,19 +57,29 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
 
     Weighted by rain; with no rain at all it is zero.
     """
-    steps, (ny, nx) = len(rain_rate_mm_h) - 1, rain_rate_mm_h.shape[1:]
+    ny, nx = rain_rate_mm_h.shape[1:]
     longer = max(ny, nx)
     shrink = max(longer / MAX_FLOW_SIDE, min(FLOW_SHRINK, max(1.0, longer / ENOUGH_FLOW_SIDE)))
     size = (max(16, round(nx / shrink)), max(16, round(ny / shrink)))
-    pictures = [_picture(frame, size) for frame in rain_rate_mm_h]
-    wet = _around_rain(pictures)
-    first = [_flow(before.rain, after.rain, wet) for before, after in pairwise(pictures[-NEWEST_PAIRS - 1 :])]
-    raining = np.sum([rain for _, rain in first], axis=0) if first else np.zeros(1)
+    # Older frames by their lag; one without any data says nothing.
+    pictures = {
+        lag: _picture(frame, size) for lag, frame in enumerate(rain_rate_mm_h[::-1]) if np.isfinite(frame).any()
+    }
+    if len(pictures) < 2 or 0 not in pictures:
+        return np.zeros((ny, nx, 2), np.float32)
+    steps = max(pictures)
+    gaps = len(pictures) < len(rain_rate_mm_h) or any(
+        _gap(each.known, pictures[0].known).mean() > GAP_SHARE for each in pictures.values()
+    )
+    wet = _around_rain(list(pictures.values()))
+    first = [_between(pictures, lag, newer, wet) for newer, lag in pairwise(list(pictures)[: NEWEST_PAIRS + 1])]
+    raining = np.sum([rain for _, rain in first], axis=0)
     if not raining.any():
         return np.zeros((ny, nx, 2), np.float32)
     motion = _smoothed(first, max(MIN_SMOOTHING_PX, max(size) / SMOOTHING_FRACTION))
 
-    correction = _smoothed(_left_over(pictures, motion, wet), max(MIN_CORRECTION_PX, max(size) / CORRECTION_FRACTION))
+    smoothing = max(MIN_CORRECTION_PX, max(size) / CORRECTION_FRACTION)
+    correction = _smoothed(_left_over(pictures, motion, wet, gaps=gaps), smoothing)
     mean = np.average(motion.reshape(-1, 2), axis=0, weights=raining.ravel())
     displacement = steps * float(np.linalg.norm(mean))
     motion += np.float32(displacement**2 / (displacement**2 + SURE_DISPLACEMENT_PX**2)) * correction
@@ -92,25 +104,44 @@ def warped_to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator
         yield newest - lag, advect(rain_rate_mm_h[newest - lag], origin, out=warped)
 
 
-def _left_over(pictures: Sequence[_Picture], motion: FloatArray, wet: tuple[slice, slice]) -> list[Flow]:
+def _between(pictures: Mapping[int, _Picture], lag: int, newer: int, wet: tuple[slice, slice]) -> Flow:
+    """The flow per step from the picture of a lag to that of the next smaller one."""
+    before, after = pictures[lag], pictures[newer]
+    # What only one of them knows tells nothing, and the edge of a gap is no edge of rain.
+    gap = (before.known >= 128) != (after.known >= 128)
+    moved, weight = _flow(np.where(gap, after.rain, before.rain), after.rain, wet)
+    weight[gap] = 0
+    return moved / np.float32(lag - newer), weight
+
+
+def _left_over(
+    pictures: Mapping[int, _Picture], motion: FloatArray, wet: tuple[slice, slice], *, gaps: bool
+) -> list[Flow]:
     """What still moves per step, by its weight, between older pictures, warped along `motion`, and the newest.
 
     Least squares of a steady error of the motion: after `lag` steps it has moved rain by `lag` times as much, so that
     the weight is `lag` squared, and what is younger than half of the oldest tells next to nothing.
     """
-    newest, steps = pictures[-1], len(pictures) - 1
+    newest, steps = pictures[0], max(pictures)
     flows = []
     for lag, origin in enumerate(trajectories(motion, steps), start=1):
-        if 2 * lag < steps:
+        if lag not in pictures or (2 * lag < steps and not gaps):
             continue
-        older = pictures[-1 - lag]
+        older = pictures[lag]
         position = origin.positions()
         rain, known = sample(older.rain, position), sample(older.known, position)
         # What is not known in either does not move.
         rain = np.where((known >= 128) & (newest.known >= 128), rain, newest.rain)
         moved, weight = _flow(rain, newest.rain, wet)
+        if gaps:  # Then the others, younger ones too, tell of what this one does not hold.
+            weight[_gap(known, newest.known)] = 0
         flows.append((moved / np.float32(lag), weight * np.float32(lag**2)))
     return flows
+
+
+def _gap(older: NDArray[np.uint8], newest: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the newest picture is known and an older one is not."""
+    return (older < 128) & (newest >= 128)
 
 
 def _around_rain(pictures: Sequence[_Picture]) -> tuple[slice, slice]:

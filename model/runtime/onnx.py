@@ -24,8 +24,9 @@ from model.runtime.device import (
 )
 from model.runtime.engine import Elsewhere, Engine, Told, Work, is_device_lost
 from model.runtime.fields import fields_for
+from model.runtime.filling import context_frames, has_gaps
 from model.runtime.graph import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
-from model.runtime.motion import advect, estimate_motion, trajectories, warped_to_newest
+from model.runtime.motion import advect, estimate_motion, trajectories
 from model.runtime.tiles import TILE_SIDE
 
 WHOLE_TILE_SIDE = 512
@@ -133,12 +134,12 @@ class OnnxPredictor:
         """
         rain = sequence.rain_rate
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
-        motion = estimate_motion(rain) if lagrangian else None
-        frames = enumerate(rain) if motion is None else warped_to_newest(rain, motion)
-        observed = self._observed(frames, sequence, steps)
+        gaps = has_gaps(rain)
+        motion = estimate_motion(rain) if lagrangian or gaps else None
+        observed = self._observed(context_frames(rain, motion, gaps=gaps, lagrangian=lagrangian), sequence, steps)
         ny, nx = sequence.grid.shape
         known = np.isfinite(rain[-1])
-        arrivals = None if motion is None else trajectories(motion, steps)
+        arrivals = trajectories(motion, steps) if motion is not None and lagrangian else None
 
         def finish(fraction: FloatArray) -> FloatArray:
             frame = _rain_of(fraction[:ny, :nx], known)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from model.core.catalog import EXTRAPOLATION, Catalog, ModelInfo
-from model.core.errors import InputError, IrregularTimeStep
+from model.core.catalog import Catalog, ModelInfo
+from model.core.errors import InputError
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
+from model.runtime.context import check_known, context_of, without_outages
 
 
 class Predictor(Protocol):
@@ -46,12 +47,20 @@ class Predictor(Protocol):
         ...
 
 
-def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[ModelInfo, str]:
-    """The model that `reference` means for this input, and the note of its forecast: why it is not the one that was asked
-    for, and what the frames' own `notes` say.
+class Choice(NamedTuple):
+    """The model that runs, the context that it starts from, and the note of its forecast."""
 
-    A model asked for by name must fit: its time steps and its number of frames are checked by name. `auto` takes the
-    champion where it fits, else the default model, else extrapolation.
+    info: ModelInfo
+    context: FrameSequence
+    note: str
+
+
+def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> Choice:
+    """The model that `reference` means for this input, with its context. The note says why it is not the one that was
+    asked for, what is missing in the context, and what the frames' own `notes` say.
+
+    A model asked for by name must fit: its time steps, its number of frames, and what is known of them. `auto` takes
+    the champion where it fits, else the default model, else extrapolation.
 
     Raises:
         InputError: the named model does not exist or does not fit; nor does extrapolation.
@@ -61,17 +70,18 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[M
     misfits: list[InputError] = []
     for info in models:
         try:
-            fitting_frames(sequence, info)
+            context = without_outages(fitting_frames(sequence, info))
+            missing = check_known(context, info)
         except InputError as misfit:
             misfits.append(misfit)
             notes.append(f"{info.reference} does not fit the input: {misfit.what}")
         else:
-            return info, "; ".join([*notes, *sequence.notes])
-    raise misfits[0] if len(sequence) < EXTRAPOLATION.input_frames else misfits[-1]
+            return Choice(info, context, "; ".join([*notes, *context.notes, *missing]))
+    raise misfits[-1]
 
 
 def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
-    """The newest frames, as many as `info` wants.
+    """The context of `info`: see `model.runtime.context.context_of`.
 
     Raises:
         TooFewFrames, IrregularTimeStep, NoData: `info` cannot run on them.
@@ -89,16 +99,7 @@ def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
             where="input",
             mend="Give frames of that grid, or choose another model",
         )
-    newest = sequence.newest_regular(info.input_frames)
-    step = newest.time_step_minutes()
-    if not info.time_step.holds(step):
-        low, high = info.time_step.min_minutes, info.time_step.max_minutes
-        raise IrregularTimeStep(
-            f"frames step by {step:g} min, {info.reference} takes {low:g} to {high:g} min",
-            where="input",
-            mend=f"Give frames every {low:g} to {high:g} min, or choose the model extrapolation",
-        )
-    return newest
+    return context_of(sequence, info)
 
 
 def unrolled(sequence: FrameSequence, predictor: Predictor, steps: int) -> FloatArray:
