@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 
 MAX_DEVIATION: Final = 0.2
 """A frame stands for a time that it misses by this part of a time step at most: volume scans take turns."""
-NOTED_DEVIATION: Final = 0.05
+NOTED_DEVIATION: Final = 0.02
 LEAST_KNOWN: Final = 0.5
 """A network needs this part of its context: of less, neither motion nor growth can be told."""
 NOTED_MISSING: Final = 0.01
@@ -40,7 +40,7 @@ OUTAGE_SHARE: Final = 0.1
 older frame than rain moves. Of 400 real contexts of six radars, two have more: cells that all came at once."""
 MAX_SPEED_M_S: Final = 28.0
 """How fast rain moves at most."""
-EDGE_PX: Final = 9
+EDGE_PX: Final = 3
 
 
 def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
@@ -56,13 +56,18 @@ def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
     wanted, least = info.input_frames, info.fewest_input_frames or info.input_frames
     if len(sequence) < 2:
         raise _too_few(least, len(sequence))
+    found: list[FrameSequence] = []
     failures: list[InputError] = []
     for own in _own_steps(sequence.times):
-        for step in _steps_within(own, info):
+        for multiple, step in enumerate(_steps_within(own, info)):
             try:
-                return _regular(sequence, own, step, wanted, least)
+                # Gaps are bridged at the shortest step that fits: a longer one must do without.
+                found.append(_regular(sequence, own, step, wanted, least, bridged=not multiple))
+                break
             except InputError as failure:
                 failures.append(failure)
+    if found:
+        return min(found, key=lambda each: sum("missing" in note for note in each.notes))
     if failures:
         raise failures[0]
     if len(sequence) < least:
@@ -187,7 +192,7 @@ def _steps_within(own: np.timedelta64, info: ModelInfo) -> Iterator[np.timedelta
 
 
 def _regular(
-    sequence: FrameSequence, own: np.timedelta64, step: np.timedelta64, wanted: int, least: int
+    sequence: FrameSequence, own: np.timedelta64, step: np.timedelta64, wanted: int, least: int, *, bridged: bool = True
 ) -> FrameSequence:
     """At least `least` and at most `wanted` frames that lie `step` apart, the newest last."""
     times, slack = sequence.times, MAX_DEVIATION * (step / np.timedelta64(1, "ns"))
@@ -199,7 +204,7 @@ def _regular(
     nearest = away.argmin(axis=0)
     deviation = away.min(axis=0)
     missing = deviation > slack
-    if 2 * np.count_nonzero(missing) > slots.size:
+    if 2 * np.count_nonzero(missing) > (slots.size if bridged else 0):
         raise _gap(times, step, slots.size)
     if not np.isfinite(sequence.rain_rate[-1]).any():
         raise NoData(
@@ -221,6 +226,7 @@ def _regular(
     else:
         rain = sequence.rain_rate[nearest]
     if missing.any():
+        rain = rain.copy()
         rain[missing] = np.nan
     return replace(sequence, rain_rate=rain, times=slots, notes=tuple(notes))
 

@@ -45,23 +45,29 @@ def test_a_job_ends_with_its_result_and_its_frames_in_the_store(context: Context
         assert used.rainfall_rate.shape == (3, 48, 48)
 
 
-def test_a_broken_file_among_good_ones_is_named_and_nothing_is_lost(context: Context, lab, tmp_path: Path) -> None:
+def test_a_broken_file_among_good_ones_is_left_out_and_noted(context: Context, lab, tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
     frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n) for n in range(3)]
-    failed = finished(context, lab.upload(context.ledger, context.store, *frames, tmp_path / "broken.npz"))
+    done = finished(context, lab.upload(context.ledger, context.store, *frames, tmp_path / "broken.npz"))
+    assert done.status is JobStatus.SUCCESSFUL
+    assert "left out: broken.npz (" in done.note
+
+
+def test_a_broken_file_without_enough_others_is_named(context: Context, lab, tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
+    frame = lab.write_frames(tmp_path / "0.npz", count=1)
+    failed = finished(context, lab.upload(context.ledger, context.store, frame, tmp_path / "broken.npz"))
     assert failed.status is JobStatus.FAILED
     assert failed.problem is not None
     assert failed.problem["code"] == "not-a-radar-file"
     assert "broken.npz" in failed.problem["where"]
     assert failed.problem["mend"]
-    good = finished(context, lab.upload(context.ledger, context.store, *frames))
-    assert good.status is JobStatus.SUCCESSFUL
 
 
 @pytest.mark.parametrize(
     ("count", "options", "code"),
     [
-        (2, {}, "too-few-frames"),
+        (1, {}, "too-few-frames"),
         (3, {"steps": 500}, "steps-out-of-range"),
         (3, {"model": "no-such-model"}, "unknown-model"),
     ],

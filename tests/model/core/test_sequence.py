@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from pyproj import CRS
 
-from model.core.errors import DuplicateTimes, IrregularTimeStep, NoData, TooFewFrames
+from model.core.errors import DuplicateTimes
 from model.core.forecast import Forecast, write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
@@ -27,38 +27,6 @@ def sequence(minutes, *, rain=1.0):
 def test_times_must_increase():
     with pytest.raises(DuplicateTimes):
         sequence([0, 5, 5])
-
-
-def test_a_gap_among_the_frames_needed_is_named_with_both_ends():
-    with pytest.raises(IrregularTimeStep, match=r"10 min lie between 2010-08-26T00:05:00Z and 2010-08-26T00:15:00Z"):
-        sequence([0, 5, 15, 20]).newest_regular(4)
-
-
-def test_a_gap_before_the_frames_needed_does_no_harm():
-    newest = sequence([0, 30, 35, 40]).newest_regular(3)
-    assert newest.time_step_minutes() == 5
-    assert len(newest) == 3
-
-
-def test_too_few_frames_says_how_many_are_wanted():
-    with pytest.raises(TooFewFrames, match=r"wants 4 frames, the input has 2"):
-        sequence([0, 5]).newest_regular(4)
-
-
-def test_frames_without_data_are_refused():
-    with pytest.raises(NoData):
-        sequence([0, 5, 10], rain=np.nan).newest_regular(3)
-
-
-def test_a_newest_frame_without_data_is_refused_by_its_file():
-    frames = sequence([0, 5, 10])
-    rain = frames.rain_rate.copy()
-    rain[-1] = np.nan
-    named = FrameSequence(
-        rain_rate=rain, times=frames.times, grid=GRID, attributes={"frames_without_data": "c.h5; a.h5"}
-    )
-    with pytest.raises(NoData, match=r"^c\.h5: the newest frame \(2010-08-26T00:10:00Z\) is without data"):
-        named.newest_regular(3)
 
 
 def test_cf_round_trip_through_a_file(tmp_path):

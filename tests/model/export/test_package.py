@@ -100,7 +100,7 @@ def test_frames_never_take_the_place_of_the_default_model(tmp_path):
     info = packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, name=DEFAULT_MODEL)
     manifest = read_manifest(info.folder)
     write_manifest(manifest.model_copy(update={"kind": "frames"}), info.folder)
-    chosen, note = choose(storms(), "auto", Catalog([tmp_path]))
+    chosen, _, note = choose(storms(), "auto", Catalog([tmp_path]))
     assert chosen is EXTRAPOLATION
     assert "not rain" in note
 

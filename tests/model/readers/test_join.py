@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.core.errors import DuplicateTimes, IrregularTimeStep, MixedGrids, TooLarge
+from model.core.errors import DuplicateTimes, MixedGrids, TooLarge
 from model.readers import read
 from model.readers.join import describe_gaps
 
@@ -42,12 +42,9 @@ def test_another_grid_is_named_with_both_shapes(write_knmi: Write) -> None:
     assert caught.value.where == "b.h5"
 
 
-def test_gaps_are_named_and_left_to_the_model(write_knmi: Write) -> None:
+def test_gaps_are_named(write_knmi: Write) -> None:
     sequence = read([knmi(write_knmi, minute) for minute in (5, 10, 25, 30)])
     assert sequence.attributes["gaps"] == "2010-08-26T00:15Z 2010-08-26T00:20Z"
-    with pytest.raises(IrregularTimeStep):
-        sequence.newest_regular(3)
-    assert len(sequence.newest_regular(2)) == 2
 
 
 def test_many_gaps_are_counted() -> None:

@@ -124,15 +124,15 @@ def test_a_lead_time_beyond_what_the_model_can_do_is_refused():
 
 
 def test_auto_takes_the_network_where_it_fits():
-    info, note = choose(storms(), "auto", Catalog())
+    info, _, note = choose(storms(), "auto", Catalog())
     assert (info.name, note) == ("rain-ms-predrnn", "")
 
 
 def test_auto_falls_back_to_extrapolation_and_says_why():
-    info, note = choose(storms(step=30.0), "auto", Catalog())
+    info, _, note = choose(storms(step=30.0), "auto", Catalog())
     assert info is EXTRAPOLATION
     assert "30 min" in note
-    info, note = choose(storms(frames=3), "auto", Catalog())
+    info, _, note = choose(storms(frames=3), "auto", Catalog())
     assert info is EXTRAPOLATION
     assert "4 frames" in note
 
@@ -140,27 +140,32 @@ def test_auto_falls_back_to_extrapolation_and_says_why():
 def test_auto_is_the_champion_where_it_fits_then_the_default_model(tmp_path):
     crown(copied(tmp_path, "mine@1", time_step={"min_minutes": 10, "max_minutes": 15}))
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
-    info, note = choose(storms(step=10.0), "auto", catalog)
+    info, _, note = choose(storms(step=10.0), "auto", catalog)
     assert (info.reference, note) == ("mine@1", "")
-    info, note = choose(storms(step=5.0), "auto", catalog)
+    info, _, note = choose(storms(step=5.0), "auto", catalog)
     assert info.name == "rain-ms-predrnn"
-    assert "mine@1 does not fit the input: frames step by 5 min" in note
-    info, note = choose(storms(step=30.0), "auto", catalog)
+    assert "mine@1 does not fit the input: the model wants 4 frames 10 min apart, the input has 3" in note
+    info, _, note = choose(storms(step=30.0), "auto", catalog)
     assert info is EXTRAPOLATION
     assert "mine@1 does not fit" in note
-    with pytest.raises(IrregularTimeStep, match="mine@1 takes 10 to 15 min"):
+    with pytest.raises(TooFewFrames, match="wants 4 frames 10 min apart"):
         choose(storms(step=5.0), "champion", catalog)
+    thinned = choose(storms(step=5.0, frames=7), "champion", catalog).context
+    assert (len(thinned), thinned.time_step_minutes()) == (4, 10)
 
 
 def test_auto_without_the_default_package_says_so(tmp_path):
-    info, note = choose(storms(), "auto", Catalog((tmp_path,)))
+    info, _, note = choose(storms(), "auto", Catalog((tmp_path,)))
     assert info is EXTRAPOLATION
     assert "rain-ms-predrnn is not installed" in note
 
 
-def test_auto_with_too_few_frames_for_anything_says_how_many_the_model_wants():
-    with pytest.raises(TooFewFrames, match="wants 4 frames, the input has 2"):
-        choose(storms(frames=2), "auto", Catalog())
+def test_two_frames_suffice_for_extrapolation_and_one_for_nothing():
+    info, context, note = choose(storms(frames=2), "auto", Catalog())
+    assert (info, len(context)) == (EXTRAPOLATION, 2)
+    assert "wants 4 frames, the input has 2" in note
+    with pytest.raises(TooFewFrames, match="wants 2 frames, the input has 1"):
+        choose(storms(frames=1), "auto", Catalog())
 
 
 def test_a_named_model_must_fit():

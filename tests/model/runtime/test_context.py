@@ -1,0 +1,210 @@
+"""Contexts with gaps, outages and odd time steps: what runs on them, what it is told, and what its forecast says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from model.core.catalog import EXTRAPOLATION, Catalog
+from model.core.errors import IrregularTimeStep, NoData, TooFewFrames
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.core.units import FloatArray
+from model.data.synth import synthesise
+from model.readers import read
+from model.runtime.context import newest_regular
+from model.runtime.filling import filled_in_newest, filled_in_place
+from model.runtime.load import load_predictor
+from model.runtime.motion import estimate_motion
+from model.runtime.predictor import Choice, choose
+from model.runtime.together import nowcast
+
+START = np.datetime64("2024-06-01T00:00", "ns")
+NETWORK = "rain-ms-predrnn"
+
+
+def storms(frames: int = 4, step: float = 5.0, seed: int = 6) -> FrameSequence:
+    return synthesise(frames=frames, shape=(160, 176), step_minutes=step, seed=seed)
+
+
+def at(minutes: list[float], rain: float = 1.0) -> FrameSequence:
+    grid = Grid.regular(CRS.from_epsg(28992), shape=(24, 20), pixel_size=1000.0, centre=(155_000.0, 463_000.0))
+    frames = np.full((len(minutes), *grid.shape), rain, np.float32)
+    frames[:, :5] = 0
+    times = START + np.array([round(minute * 60) for minute in minutes]).astype("timedelta64[s]")
+    return FrameSequence(rain_rate=frames, times=times, grid=grid)
+
+
+def lacking(
+    sequence: FrameSequence, frames: list[int], fill: float = np.nan, where: object = np.s_[:]
+) -> FrameSequence:
+    rain = sequence.rain_rate.copy()
+    for index in frames:
+        rain[index][where] = np.where(np.isnan(rain[index][where]), np.nan, fill)
+    return replace(sequence, rain_rate=rain)
+
+
+def chosen(sequence: FrameSequence, reference: str = "auto") -> Choice:
+    return choose(sequence, reference, Catalog())
+
+
+def last_frame(choice: Choice, steps: int = 12) -> FloatArray:
+    return nowcast(choice.context, load_predictor(choice.info), steps).rain_rate[-1]
+
+
+def ratio(cut: Choice, whole: Choice, steps: int = 12) -> float:
+    """Rain of the last lead by one forecast to that by another, where both are known."""
+    found, undisturbed = last_frame(cut, steps), last_frame(whole, steps)
+    both = np.isfinite(found) & np.isfinite(undisturbed)
+    return float(found[both].sum() / undisturbed[both].sum())
+
+
+HALF = np.s_[:, :88]
+
+
+@pytest.mark.parametrize("fill", [np.nan, 0.0], ids=["no data", "sent as dry"])
+@pytest.mark.parametrize("where", [np.s_[:], HALF], ids=["whole", "half"])
+@pytest.mark.parametrize("frames", [[0], [0, 1], [1], [1, 2]], ids=str)
+def test_an_outage_in_older_frames_neither_makes_nor_takes_rain(frames: list[int], where: object, fill: float) -> None:
+    whole, cut = chosen(storms()), chosen(lacking(storms(), frames, fill, where))
+    assert (whole.info.name, whole.note, cut.info.name) == (NETWORK, "", NETWORK)
+    assert 0.8 <= ratio(cut, whole) <= 1.25
+    for index in frames:
+        assert f"{str(storms().times[index])[:19]}Z" in cut.note
+    assert "filled along the motion" in cut.note
+
+
+@pytest.mark.parametrize("fill", [np.nan, 0.0], ids=["no data", "sent as dry"])
+def test_with_three_of_four_frames_missing_extrapolation_runs_and_says_that_no_motion_is_known(fill: float) -> None:
+    cut = chosen(lacking(storms(), [0, 1, 2], fill))
+    assert cut.info is EXTRAPOLATION
+    assert "too little is known before the newest frame" in cut.note
+    assert "no motion is known" in cut.note
+    assert float(np.nansum(last_frame(cut))) == pytest.approx(float(np.nansum(storms().rain_rate[-1])), rel=1e-4)
+    with pytest.raises(NoData, match="too little is known"):
+        chosen(lacking(storms(), [0, 1, 2], fill), NETWORK)
+
+
+def test_a_newest_frame_that_is_suddenly_dry_is_no_forecast_of_dry_weather() -> None:
+    with pytest.raises(NoData, match=r"the newest frame \(.*\) is suddenly dry"):
+        chosen(lacking(storms(), [3], 0.0))
+
+
+def test_a_newest_frame_without_data_is_refused_by_its_file() -> None:
+    named = replace(lacking(storms(), [3]), attributes={"frames_without_data": "c.h5; a.h5"})
+    with pytest.raises(NoData, match=r"^c\.h5: the newest frame \(.*\) is without data"):
+        chosen(named)
+
+
+@pytest.mark.parametrize("where", [np.s_[:], HALF], ids=["whole", "half"])
+def test_the_observed_frames_stay_as_they_were(where: object) -> None:
+    """What was filled is the network's alone: a frame without data is published as that."""
+    context = chosen(lacking(storms(), [1], 0.0, where)).context
+    rain = np.asarray(storms().rain_rate[1][where])
+    assert np.isnan(np.asarray(context.rain_rate[1][where])[rain >= 1]).mean() > 0.95
+
+
+def test_dry_weather_and_rain_that_grows_are_no_outage() -> None:
+    dry = lacking(storms(), [0, 1, 2, 3], 0.0)
+    assert chosen(dry).note == ""
+    growing = storms()
+    rain = growing.rain_rate * np.array([0.2, 0.4, 0.7, 1.0], np.float32)[:, None, None]
+    assert chosen(replace(growing, rain_rate=rain)).note == ""
+
+
+def moving(shift: int = 6) -> FloatArray:
+    """Four frames of a field that moves by `shift` columns a step and does not change."""
+    field = synthesise(frames=1, shape=(128, 192), step_minutes=5.0, seed=7).rain_rate[0]
+    return np.stack([np.roll(field, shift * index, axis=1) for index in range(4)]).astype(np.float32)
+
+
+def test_a_gap_is_filled_with_the_rain_of_the_nearest_frame_where_it_was() -> None:
+    rain = moving()
+    cut = rain.copy()
+    cut[1] = np.nan
+    cut[2, :, 96:] = np.nan
+    motion = np.zeros((128, 192, 2), np.float32) + np.float32([6, 0])
+    inside = np.s_[:, 30:-30]
+    for index, frame in filled_in_place(cut, motion):
+        np.testing.assert_allclose(frame[inside], rain[index][inside], atol=1e-3)
+    for index, frame in filled_in_newest(cut, motion):
+        np.testing.assert_allclose(frame[inside], rain[3][inside], atol=1e-3)
+        # What came from beyond the edge was not there to be seen.
+        assert np.isnan(frame[:, : 6 * (3 - index)]).all()
+
+
+@pytest.mark.parametrize("cut", [[0], [1], [2], [0, 1], [1, 2]], ids=str)
+def test_motion_is_that_of_the_frames_that_are_there(cut: list[int]) -> None:
+    rain = moving()
+    whole = estimate_motion(rain)
+    rain[cut] = np.nan
+    wet = rain[-1] >= 1
+    found = estimate_motion(rain)[wet].mean(axis=0)
+    assert found == pytest.approx(whole[wet].mean(axis=0), abs=0.7)
+    assert found[0] == pytest.approx(6, abs=0.7)
+
+
+def test_a_missing_frame_is_bridged_and_named() -> None:
+    whole = storms(frames=6)
+    choice = chosen(replace(whole, rain_rate=whole.rain_rate[[0, 1, 2, 3, 5]], times=whole.times[[0, 1, 2, 3, 5]]))
+    assert choice.info.name == NETWORK
+    assert np.array_equal(choice.context.times, whole.times[2:])
+    assert np.isnan(choice.context.rain_rate[2]).all()
+    assert f"missing among the frames: {str(whole.times[4])[:19]}Z" in choice.note
+    assert 0.8 <= ratio(choice, chosen(whole)) <= 1.25
+
+
+def test_frames_every_minute_are_thinned_for_a_network_that_wants_two() -> None:
+    choice = chosen(storms(frames=9, step=1.0))
+    assert (choice.info.name, choice.context.time_step_minutes()) == (NETWORK, 2)
+    assert len(choice.context) == 4
+    assert "frames 2 min apart were taken of those every 1 min" in choice.note
+    assert chosen(storms(frames=9, step=1.0), "extrapolation").context.time_step_minutes() == 1
+    assert chosen(storms(frames=4, step=1.0)).info is EXTRAPOLATION  # they reach back for 3 min only
+
+
+@pytest.mark.parametrize("minutes", [[0, 4.2, 9.0, 13.2], [0, 4.8, 9.9, 14.1], [0, 4, 10, 14]], ids=str)
+def test_volume_scans_count_as_regular(minutes: list[float]) -> None:
+    choice = chosen(at(minutes))
+    assert choice.info.name == NETWORK, choice.note
+    assert np.array_equal(choice.context.rain_rate, at(minutes).rain_rate)
+    assert choice.context.time_step_minutes() == pytest.approx((minutes[-1] - minutes[0]) / 3, abs=0.02)
+    assert choice.context.times[-1] == at(minutes).times[-1]
+    assert "off a regular time step" in choice.note
+
+
+def test_frames_in_no_order_of_time_are_refused_with_the_gap_named() -> None:
+    with pytest.raises(IrregularTimeStep, match=r"min lie between 2024-06-01T00:\d\d:00Z and 2024-06-01T00:\d\d:00Z"):
+        chosen(at([0, 1, 30, 33, 50]), NETWORK)
+
+
+def test_a_gap_before_the_frames_needed_does_no_harm() -> None:
+    choice = chosen(at([0, 30, 35, 40, 45]))
+    assert (choice.context.time_step_minutes(), choice.note) == (5, "")
+
+
+def test_newest_regular_takes_frames_at_their_own_step_whatever_it_is() -> None:
+    assert newest_regular(at([0, 40, 80, 120]), 3).time_step_minutes() == 40
+    with pytest.raises(TooFewFrames, match="wants 4 frames, the input has 2"):
+        newest_regular(at([0, 5]), 4)
+
+
+@pytest.mark.parametrize(("radar", "first", "half"), [("knmi", 12, 128), ("fmi", 12, 128), ("bom", 36, 256)])
+def test_an_outage_on_a_real_radar(radar: str, first: int, half: int, real_data: object) -> None:
+    folder = real_data / radar  # type: ignore[operator]
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".h5", ".nc", ".gz"))[first : first + 4]
+    sequence = read(files)
+    middle = [slice(side // 2 - half, side // 2 + half) for side in sequence.grid.shape]
+    rows, columns = middle
+    grid = replace(sequence.grid, x=sequence.grid.x[columns], y=sequence.grid.y[rows])
+    cut = replace(sequence, rain_rate=sequence.rain_rate[:, rows, columns], grid=grid)
+    whole = chosen(cut)
+    steps = round(60 / cut.time_step_minutes())
+    for frames in ([0], [0, 1]):
+        for fill in (np.nan, 0.0):
+            found = chosen(lacking(cut, frames, fill))
+            assert 0.8 <= ratio(found, whole, steps) <= 1.25
+            assert found.note
