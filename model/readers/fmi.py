@@ -14,12 +14,13 @@ from typing import BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FMI
+from model.readers.corners import Outline, grid_of
 from model.readers.source import (
     DAMAGED,
     Options,
@@ -38,7 +39,6 @@ NO_DATA: Final = 255
 NO_ECHO: Final = 0
 EARTH_RADIUS_M: Final = 6_371_288.0
 """Sphere of FMI's composites: on it the header's corners and its metres per pixel agree to 1 in 10^6."""
-MAX_PIXEL_MISMATCH: Final = 0.01
 
 
 def matches(head: bytes, path: Path) -> bool:
@@ -147,19 +147,9 @@ def _grid(header: dict[str, str], shape: tuple[int, int]) -> Grid:
     crs = CRS.from_proj4(
         f"+proj=stere +lat_0={lat_0:g} +lon_0={lon_0:g} +lat_ts={lat_ts:g} +R={EARTH_RADIUS_M:.1f} +units=m"
     )
-    to_xy = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
-    left, bottom = to_xy.transform(*_lon_lat(header, "bottomleft"))
-    right, top = to_xy.transform(*_lon_lat(header, "topright"))
-    ny, nx = shape
-    dx, dy = (right - left) / nx, (top - bottom) / ny
-    for axis, size in (("x", dx), ("y", dy)):
-        declared = float(_value(header, f"metersperpixel_{axis}"))
-        if not abs(size / declared - 1) < MAX_PIXEL_MISMATCH:
-            raise NotARadarFile(
-                f"its corners make pixels of {size:.1f} m along {axis}, its header says {declared:.1f} m",
-                mend="Correct its header",
-            )
-    return Grid(crs=crs, x=left + (np.arange(nx) + 0.5) * dx, y=top - (np.arange(ny) + 0.5) * dy)
+    lon_lat = {"LL": _lon_lat(header, "bottomleft"), "UR": _lon_lat(header, "topright")}
+    scale = (float(_value(header, "metersperpixel_x")), float(_value(header, "metersperpixel_y")))
+    return grid_of(Outline(crs=crs, shape=shape, lon_lat=lon_lat, scale=scale))
 
 
 def _lon_lat(header: dict[str, str], key: str) -> tuple[float, float]:

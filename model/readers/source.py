@@ -26,6 +26,7 @@ MAX_FRAMES: Final = 100_000
 NO_ECHO_DBZ: Final = -10.0
 """Reflectivity below this is no rain: the least that HKO-7 stores, and about 0.01 mm h-1."""
 DAMAGED: Final = "Give a whole file: fetch or copy it again"
+OBSERVATIONS: Final = "Give observations: a nowcast starts from what radars saw"
 
 
 @dataclass(frozen=True, kw_only=True)
