@@ -1,16 +1,13 @@
-"""FMI PGM: reflectivity composites of Finland as 8-bit images, plain or gzip, described in header comments.
+"""FMI PGM: reflectivity composites of Finland as 8-bit images, described in header comments.
 
 dBZ = (value - 64) / 2, 255 is no data, 0 is no echo. The valid time is the header's `obstime`.
 """
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +29,6 @@ from model.readers.source import (
 )
 
 TITLE: Final = "FMI PGM"
-GZIP_MAGIC: Final = b"\x1f\x8b"
 PGM_MAGIC: Final = b"P5"
 MAX_HEADER_BYTES: Final = 65_536
 NO_DATA: Final = 255
@@ -42,19 +38,14 @@ EARTH_RADIUS_M: Final = 6_371_288.0
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """A binary PGM, as it is or inside gzip."""
-    if head.startswith(GZIP_MAGIC):
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, 2)
-        except zlib.error:
-            return False
+    """A binary PGM."""
     return head.startswith(PGM_MAGIC)
 
 
 def read_file(source: Source, options: Options) -> FrameSequence:
     """The one frame of a PGM file."""
     check_one_variable(options, "reflectivity")
-    with closing(_open(source.path)) as file:
+    with source.path.open("rb") as file:
         header, (ny, nx) = _header(file)
         options.budget.take(1, ny, nx)
         data = file.read(ny * nx)
@@ -87,13 +78,6 @@ def _rain_rate_of_value(options: Options) -> NDArray[np.float32]:
     dbz[NO_ECHO] = -np.inf
     dbz[NO_DATA] = np.nan
     return rain_of_reflectivity(dbz, options.relation(FMI))
-
-
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        compressed = file.read(2) == GZIP_MAGIC
-    # gzip is read in bounded pieces only: a small file may unpack to anything.
-    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, str], tuple[int, int]]:

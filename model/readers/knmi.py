@@ -112,7 +112,7 @@ def _calibrated(
 
 
 def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
-    """Pixel centres in metres. The file counts in kilometres from the projection's origin, and gives the corners too."""
+    """Pixel centres in metres. The file counts in km from the projection's origin, and gives the corners too."""
     rows, columns = (int(attribute(file, "geographic", f"geo_number_{name}")) for name in ("rows", "columns"))
     if (rows, columns) != shape:
         raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {rows} x {columns}", mend="Correct it")

@@ -44,7 +44,6 @@ RATES: Final = ("RATE",)
 ACCUMULATIONS: Final = ("ACRR",)
 REFLECTIVITIES: Final = ("DBZH", "DBZ", "TH")
 PREFERENCE: Final = (*RATES, *ACCUMULATIONS, *REFLECTIVITIES)
-SIZES: Final = ("ysize", "xsize")
 NO_ECHO: Final = np.float32(-np.inf)
 
 
@@ -176,16 +175,17 @@ def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN
         one, other = where(x), where(y)
         return None if one is None or other is None else (one, other)
 
-    ny, nx = (
-        length if where(name) is None else int(where(name) or 0) for name, length in zip(SIZES, shape, strict=True)
-    )
-    if (ny, nx) != shape:
-        raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {ny} x {nx}", mend="Correct it")
+    rows, columns = shape
+    ny, nx = where("ysize"), where("xsize")
+    if (rows if ny is None else ny, columns if nx is None else nx) != shape:
+        raise NotARadarFile(
+            f"its image is {shape[0]} x {shape[1]}, its grid {ny or rows:g} x {nx or columns:g}", mend="Correct it"
+        )
     corners = {corner: pair(f"{corner}_lon", f"{corner}_lat") for corner in CORNERS}
     return grid_of(
         Outline(
             crs=_crs(str(_inherited(file, image, "where", "projdef"))),
-            shape=(ny, nx),
+            shape=(rows, columns),
             lon_lat={corner: point for corner, point in corners.items() if point is not None},
             upper_left=pair("UL_x", "UL_y"),
             scale=(where("xscale"), where("yscale")),

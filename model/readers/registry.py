@@ -7,7 +7,7 @@ from typing import Final
 
 from model.core.errors import NotARadarFile
 from model.readers import cf, fmi, grib, hdf5, hko7, knmi, npz, odim
-from model.readers.source import HEAD_BYTES, Matches, ReadFrames, Source, reading
+from model.readers.source import Matches, ReadFrames, Source, head_of, reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ def reader_of(source: Source) -> Reader:
     Raises:
         NotARadarFile: absent, a folder, empty, damaged, or of no known format.
     """
-    head = _head(source)
+    head = head_of(source)
     if head.startswith(hdf5.MAGIC):
         with reading(source, "HDF5"):
             hdf5.check_self_contained(source.path)
@@ -49,21 +49,3 @@ def reader_of(source: Source) -> Reader:
         where=source.name,
         mend=f"Give one of: {', '.join(reader.title for reader in READERS)}",
     )
-
-
-def _head(source: Source) -> bytes:
-    try:
-        with source.path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except FileNotFoundError:
-        raise NotARadarFile("there is no such file", where=source.name, mend="Check the path") from None
-    except IsADirectoryError:
-        raise NotARadarFile("it is a folder", where=source.name, mend="Give the files in it") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise NotARadarFile(
-            f"it cannot be opened ({reason})", where=source.name, mend="Check the path and its rights"
-        ) from None
-    if not head:
-        raise NotARadarFile("it is empty (0 bytes)", where=source.name, mend="Give a whole file")
-    return head

@@ -124,11 +124,11 @@ def test_digits_that_were_cut_off_do_not_change_the_pixel_size(write_odim: Write
     [
         (
             {"corners": ("LL", "UR"), "where": {"xscale": 996.0}},
-            "pixels of 1000 along x, it declares 996, and no third",
+            "of 1000 along x, it declares 996, and no third",
         ),
         (
             {"corners": ("LL", "UR"), "where": {"yscale": 500.0}},
-            "pixels of 1000 along y, it declares 500, and no third",
+            "of 1000 along y, it declares 500, and no third",
         ),
         ({"corners": ALL, "where": {"UR_lat": 53.0}}, r"corner U[LR] lies \d+\.\d pixels off"),
         ({"corners": ALL, "where": {"UR_lon": 5.0}}, r"lies \d+\.\d pixels off"),
