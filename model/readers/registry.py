@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.core.errors import NotARadarFile
-from model.readers import cf, fmi, grib, hdf5, hko7, knmi, npz, odim
+from model.readers import cf, fmi, grib, hdf5, hko7, knmi, meteonet, npz, odim, radolan
 from model.readers.source import Matches, ReadFrames, Source, head_of, reading
 
 
@@ -25,8 +25,10 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader(title="CF netCDF", matches=cf.matches, read_frames=cf.read_frames),  # after the other HDF5 formats
     Reader(title="FMI PGM", matches=fmi.matches, read_frames=fmi.read_frames),
     Reader(title="GRIB2", matches=grib.matches, read_frames=grib.read_frames),
+    Reader(title="RADOLAN", matches=radolan.matches, read_frames=radolan.read_frames),
     Reader(title="HKO-7 PNG", matches=hko7.matches, read_frames=hko7.read_frames),
-    Reader(title="NumPy npz", matches=npz.matches, read_frames=npz.read_frames),  # after HKO-7's mask
+    Reader(title="MeteoNet npz", matches=meteonet.matches, read_frames=meteonet.read_frames),
+    Reader(title="NumPy npz", matches=npz.matches, read_frames=npz.read_frames),  # after HKO-7's mask and MeteoNet
 )
 
 

@@ -20,8 +20,8 @@ from model.core.units import FloatArray, ZRRelation, zr_relation
 HEAD_BYTES: Final = 1024
 MAX_GRID_PIXELS: Final = 200_000_000
 """A larger declared grid is refused before it is allocated. The largest known: 24.5 million."""
-MAX_TOTAL_PIXELS: Final = 1_000_000_000
-"""Frames times grid, over all files of one call: 4 GB of float32, forty frames of the largest known composite."""
+MAX_TOTAL_PIXELS: Final = 1_500_000_000
+"""Frames times grid, over all files of one call: 6 GB of float32, sixty frames of the largest known composite."""
 MAX_FRAMES: Final = 100_000
 NO_ECHO_DBZ: Final = -10.0
 """Reflectivity below this is no rain: the least that HKO-7 stores, and about 0.01 mm h-1."""
