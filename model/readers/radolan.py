@@ -19,6 +19,7 @@ from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
+from model.readers.polar import polar
 from model.readers.source import (
     DAMAGED,
     OBSERVATIONS,
@@ -82,6 +83,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     """The one frame of a composite."""
     with source.path.open("rb") as file:
         start, end, data = file.read(MAX_HEADER_BYTES).partition(END)
+        if start.startswith(b"DX"):
+            raise polar("DWD's DX")
         if not end:
             raise NotARadarFile("its header does not end", mend=DAMAGED)
         header = start.decode("ascii", "replace")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from model.core.errors import NotARadarFile
-from model.readers import cf, fmi, grib, hdf5, hko7, knmi, meteonet, npz, odim, radolan
+from model.readers import cf, fmi, geotiff, grib, hdf5, hko7, knmi, meteonet, npz, odim, radolan
 from model.readers.source import Matches, ReadFrames, Source, head_of, reading
+from model.readers.unknown import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader(title="CF netCDF", matches=cf.matches, read_frames=cf.read_frames),  # after the other HDF5 formats
     Reader(title="FMI PGM", matches=fmi.matches, read_frames=fmi.read_frames),
     Reader(title="GRIB2", matches=grib.matches, read_frames=grib.read_frames),
+    Reader(title="GeoTIFF", matches=geotiff.matches, read_frames=geotiff.read_frames),
     Reader(title="RADOLAN", matches=radolan.matches, read_frames=radolan.read_frames),
     Reader(title="HKO-7 PNG", matches=hko7.matches, read_frames=hko7.read_frames),
     Reader(title="MeteoNet npz", matches=meteonet.matches, read_frames=meteonet.read_frames),
@@ -46,8 +47,5 @@ def reader_of(source: Source) -> Reader:
         with reading(source, reader.title):
             if reader.matches(head, source.path):
                 return reader
-    raise NotARadarFile(
-        "it is of no format that can be read here",
-        where=source.name,
-        mend=f"Give one of: {', '.join(reader.title for reader in READERS)}",
-    )
+    with reading(source, "a radar file"):
+        raise unknown(head, ", ".join(reader.title for reader in READERS))
