@@ -8,7 +8,7 @@ import gzip
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -38,12 +38,14 @@ def unpacked(sources: Sequence[Source], budget: Budget) -> Iterator[list[Source]
         TooLarge: together they unpack to more bytes than `budget` allows.
     """
     left = max(LEAST_BYTES, BYTES_PER_PIXEL * budget.max_pixels)
-    with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
+    with ExitStack() as stack:
+        folder = None
         plain = []
         for number, source in enumerate(sources):
             compression = _compression(source)
             if compression is not None:
                 with reading(source, compression):
+                    folder = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="echocast-"))
                     source = _unpack(source, compression, Path(folder, str(number)), left)
                 left -= source.path.stat().st_size
             plain.append(source)

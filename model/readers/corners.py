@@ -6,6 +6,7 @@ the map, or rounded. Every corner given must lie within half a pixel of the resu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -90,6 +91,16 @@ def grid_of(outline: Outline) -> Grid:
                     mend=CORRECT,
                 )
     return grid
+
+
+def radii_in_metres(proj4: str) -> str:
+    """A PROJ string with its earth radii in metres: KNMI writes them in kilometres (`+a=6378.137`)."""
+
+    def in_metres(match: re.Match[str]) -> str:
+        radius = float(match[2])
+        return f"+{match[1]}={radius * 1000 if radius < 10_000 else radius:.12g}"
+
+    return re.sub(r"\+(a|b|R)=([\d.]+)", in_metres, proj4)
 
 
 def projected(crs: CRS, lon_lat: Mapping[str, tuple[float, float]]) -> list[Point]:

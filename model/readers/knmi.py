@@ -19,10 +19,11 @@ from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
-from model.readers.corners import check_points, projected
+from model.readers.corners import check_points, projected, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, attribute_values, open_hdf5, optional_attribute, read_array
 from model.readers.polar import polar
 from model.readers.source import (
+    OBSERVATIONS,
     Options,
     Source,
     describe_accumulation,
@@ -55,6 +56,10 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         parameter = str(attribute(file, image, "image_geo_parameter"))
         pixels = read_array(file, f"{image}/image_data", options.budget)
         start, end = (_time(file, name) for name in ("product_datetime_start", "product_datetime_end"))
+        for other in (name for name in file if name.startswith("image")):
+            valid = optional_attribute(file, other, "image_datetime_valid")
+            if valid is not None and _time(file, "image_datetime_valid", group=other) > end:
+                raise NotARadarFile(f"it is a forecast: {other} is valid at {valid}", mend=OBSERVATIONS)
         grid = _grid(file, pixels.shape)
         values = _calibrated(file, image, pixels, reflectivity="REFLECTIVITY" in parameter.upper())
         name = str(optional_attribute(file, image, "image_product_name") or "")
@@ -124,7 +129,7 @@ def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.
     upper_left = str(optional_attribute(file, "geographic", "geo_pixel_def") or "LU").upper()
     shift = 0.0 if upper_left == "CENTRE" else 0.5
     grid = Grid(
-        crs=_metres(proj4),
+        crs=CRS.from_proj4(radii_in_metres(proj4)),
         x=(column + shift + np.arange(columns)) * dx * 1000.0,
         y=(row + shift + np.arange(rows)) * dy * 1000.0,
     )
@@ -135,19 +140,9 @@ def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.
     return grid
 
 
-def _metres(proj4: str) -> CRS:
-    """The projection with its earth radii in metres: KNMI writes them in kilometres (`+a=6378.137`)."""
-
-    def in_metres(match: re.Match[str]) -> str:
-        radius = float(match[2])
-        return f"+{match[1]}={radius * 1000 if radius < 10_000 else radius:.12g}"
-
-    return CRS.from_proj4(re.sub(r"\+(a|b|R)=([\d.]+)", in_metres, proj4))
-
-
-def _time(file: Any, name: str) -> np.datetime64:  # noqa: ANN401  (an h5py.File)
+def _time(file: Any, name: str, *, group: str = "overview") -> np.datetime64:  # noqa: ANN401  (an h5py.File)
     """`26-AUG-2010;00:05:00.000`, English months whatever the locale."""
-    text = str(attribute(file, "overview", name))
+    text = str(attribute(file, group, name))
     try:
         date, clock = text.split(";")
         day, month, year = date.split("-")

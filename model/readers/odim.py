@@ -22,7 +22,7 @@ from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
-from model.readers.corners import CORNERS, Outline, grid_of
+from model.readers.corners import CORNERS, Outline, grid_of, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
 from model.readers.polar import polar
 from model.readers.source import (
@@ -145,16 +145,19 @@ def _choose(images: list[Image], variable: str | None) -> Image:
 def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noqa: ANN401  (an h5py.File)
     """offset + gain * pixel, float32 [y, x]: NaN where nodata, -inf where undetect (looked at, no echo).
 
-    Floats are mostly the values themselves, NaN where there is no data: what is absent is 1, 0, and no such pixel.
+    Floats are mostly the values themselves, NaN where there is no data: what is absent is 1, 0, and no such pixel. Of
+    integers, one of gain and offset may be absent, and undetect: more would leave open what they mean.
     """
 
     def what(name: str) -> float | None:
         value = _optional_inherited(file, image.group, "what", name)
-        if value is None and pixels.dtype.kind != "f" and name != "undetect":
-            raise _lacking("what", name)
         return None if value is None else float(value)
 
     gain, offset, nodata, undetect = (what(name) for name in ("gain", "offset", "nodata", "undetect"))
+    if pixels.dtype.kind != "f":
+        for name, absent in (("gain", gain is None and offset is None), ("nodata", nodata is None)):
+            if absent:
+                raise _lacking("what", name)
     if gain == 0:
         raise NotARadarFile("its gain is 0, which makes all pixels one value", mend="Correct its what")
     with np.errstate(over="ignore"):  # fill values may lie beyond float32
@@ -196,7 +199,7 @@ def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN
 def _crs(projdef: str) -> CRS:
     """The projection in metres, as `xscale` and `UL_x` count, whatever `projdef` counts in."""
     text = re.sub(r"\+init=(\w+:\d+)", r"\1", projdef.strip(), flags=re.IGNORECASE)
-    return CRS.from_user_input(re.sub(r"\+(units=km|to_meter=1000(\.0*)?)\b", "+units=m", text))
+    return CRS.from_user_input(re.sub(r"\+(units=km|to_meter=1000(\.0*)?)\b", "+units=m", radii_in_metres(text)))
 
 
 def _inherited(file: Any, image: Image, group: str, name: str) -> Any:  # noqa: ANN401

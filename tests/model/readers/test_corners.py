@@ -94,6 +94,7 @@ def test_a_geographic_composite_goes_on_across_the_date_line(write_odim: Write) 
     [
         (STERE, STERE),
         (f"{STERE} +units=km", STERE),
+        (STERE.replace("6371288", "6371.288"), STERE),
         ("EPSG:3067", "EPSG:3067"),
         ("+init=epsg:3067", "EPSG:3067"),
         ("+proj=utm +zone=35", "+proj=utm +zone=35 +ellps=WGS84"),

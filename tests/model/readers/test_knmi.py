@@ -173,3 +173,15 @@ def test_a_polar_volume_is_called_one(write_knmi: Write) -> None:
         if image:
             with h5py.File(path, "a") as file:
                 del file["image1"]
+
+
+def test_a_forecast_is_not_an_observation(write_knmi: Write) -> None:
+    path = write_knmi()
+    with h5py.File(path, "a") as file:
+        file["image1"].attrs["image_datetime_valid"] = np.bytes_("26-AUG-2010;00:05:00.000")
+    assert len(read([path])) == 1
+    with h5py.File(path, "a") as file:
+        file["image2/image_data"] = np.zeros((4, 3), np.uint16)
+        file["image2"].attrs["image_datetime_valid"] = np.bytes_("26-AUG-2010;00:10:00.000")
+    with pytest.raises(NotARadarFile, match=r"it is a forecast: image2 .*00:10"):
+        read([path])

@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_said(
 
 @pytest.mark.parametrize(
     ("group", "name"),
-    [("dataset1/what", "gain"), ("dataset1/what", "nodata"), ("where", "projdef"), ("what", "date")],
+    [("dataset1/what", "nodata"), ("where", "projdef"), ("what", "date")],
 )
 def test_a_missing_attribute_is_named(write_odim: Write, group: str, name: str) -> None:
     path = write_odim()
@@ -137,7 +137,19 @@ def test_floats_without_scaling_are_the_values_themselves(write_odim: Write, qua
     assert rain[1, 1] == pytest.approx(expected, rel=1e-5)
 
 
-def test_integers_do_without_undetect_only(write_odim: Write) -> None:
+def test_integers_do_with_one_of_gain_and_offset(write_odim: Write) -> None:
+    for absent, expected in (("offset", 0.5), ("gain", 4.0)):
+        path = write_odim(gain=0.5, offset=3.0)
+        with h5py.File(path, "a") as file:
+            del file["dataset1/what"].attrs[absent]
+        assert read([path]).rain_rate[0, 0, 0] == expected
+    with h5py.File(path, "a") as file:
+        del file["dataset1/what"].attrs["offset"]
+    with pytest.raises(NotARadarFile, match="lacks the attribute gain"):
+        read([path])
+
+
+def test_integers_do_without_undetect(write_odim: Write) -> None:
     path = write_odim(gain=0.5)
     with h5py.File(path, "a") as file:
         del file["dataset1/what"].attrs["undetect"]
