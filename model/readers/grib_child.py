@@ -146,8 +146,6 @@ def _messages(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 keys = {key: eccodes.codes_get(handle, key) for key in KEYS if _has(eccodes, handle, key)}
                 if _has(eccodes, handle, "typeOfProcessedData"):  # letters, unless asked for as a number
                     keys["typeOfProcessedData"] = eccodes.codes_get_long(handle, "typeOfProcessedData")
-                if "forecastTime" in keys and eccodes.codes_is_missing(handle, "forecastTime"):
-                    del keys["forecastTime"]
                 yield handle, keys
             finally:
                 eccodes.codes_release(handle)
