@@ -40,7 +40,7 @@ $(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/test: $(VENV)/made pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu,train,grib,postgres,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,train,grib,geotiff,postgres,dev]'
 	@touch $@ $(VENV)/run
 
 # Before anything is downloaded.

@@ -27,7 +27,7 @@ COPY workers workers
 # The GPU wheel has the version of the CPU one; constraints.txt pins that.
 RUN --mount=type=cache,target=/root/.cache/pip \
     sed -n 's/^onnxruntime==/onnxruntime-gpu==/p' constraints.txt >> constraints.txt \
-    && pip install --no-compile -c constraints.txt ".[${EXTRA},grib,postgres]"
+    && pip install --no-compile -c constraints.txt ".[${EXTRA},grib,geotiff,postgres]"
 
 FROM base-${DEVICE}
 RUN useradd --uid 10001 --create-home --home-dir /data echocast

@@ -1,4 +1,4 @@
-"""Radar files -> FrameSequence. The format is known by content, never by the file's name."""
+"""Radar files -> FrameSequence. The format is known by content, never by the file's name; one compression is undone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from model.core.errors import InputError, TooLarge
 from model.core.sequence import FrameSequence
 from model.core.units import zr_relation
+from model.readers.compressed import unpacked
 from model.readers.join import join_frames
 from model.readers.registry import Reader, reader_of
 from model.readers.source import MAX_TOTAL_PIXELS, Budget, Options, Source
@@ -31,7 +32,8 @@ def read(
 
     `names` are what the user calls the files, where paths are temporary (uploads): they stand in every
     message, and give the time where a format has it in the name only. The files around an upload are never
-    looked at; around a path without a name, HKO-7's masks and `archive.json` are. `variable` chooses among a
+    looked at; around a path without a name, HKO-7's masks and `archive.json` are. gzip, bzip2 and zip (of one file)
+    around a file are undone. `variable` chooses among a
     file's variables. `zr` names the Z-R relation that turns reflectivity into rain (default: the format's
     own); files of rain rates and accumulations need none, and leave it aside. `max_pixels` is the most that
     all files may hold together, frames x rows x columns.
@@ -46,7 +48,8 @@ def read(
             installed (MissingDependency).
     """
     sources, options = _asked(paths, names, variable, zr, max_pixels)
-    return join_frames(_parts(sources, options))
+    with unpacked(sources, options.budget) as plain:
+        return join_frames(_parts(plain, options))
 
 
 def read_sound(
@@ -86,7 +89,8 @@ def _sound_parts(sources: Sequence[Source], options: Options) -> tuple[list[tupl
     parts, left_out = [], []
     for source in sources:
         try:
-            parts += list(_parts([source], options))
+            with unpacked([source], options.budget) as plain:
+                parts += _parts(plain, options)
         except TooLarge:
             raise
         except InputError as error:

@@ -1,25 +1,23 @@
-"""FMI PGM: reflectivity composites of Finland as 8-bit images, plain or gzip, described in header comments.
+"""FMI PGM: reflectivity composites of Finland as 8-bit images, described in header comments.
 
 dBZ = (value - 64) / 2, 255 is no data, 0 is no echo. The valid time is the header's `obstime`.
 """
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FMI
+from model.readers.corners import Outline, grid_of
 from model.readers.source import (
     DAMAGED,
     Options,
@@ -31,30 +29,23 @@ from model.readers.source import (
 )
 
 TITLE: Final = "FMI PGM"
-GZIP_MAGIC: Final = b"\x1f\x8b"
 PGM_MAGIC: Final = b"P5"
 MAX_HEADER_BYTES: Final = 65_536
 NO_DATA: Final = 255
 NO_ECHO: Final = 0
 EARTH_RADIUS_M: Final = 6_371_288.0
 """Sphere of FMI's composites: on it the header's corners and its metres per pixel agree to 1 in 10^6."""
-MAX_PIXEL_MISMATCH: Final = 0.01
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """A binary PGM, as it is or inside gzip."""
-    if head.startswith(GZIP_MAGIC):
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, 2)
-        except zlib.error:
-            return False
+    """A binary PGM."""
     return head.startswith(PGM_MAGIC)
 
 
 def read_file(source: Source, options: Options) -> FrameSequence:
     """The one frame of a PGM file."""
     check_one_variable(options, "reflectivity")
-    with closing(_open(source.path)) as file:
+    with source.path.open("rb") as file:
         header, (ny, nx) = _header(file)
         options.budget.take(1, ny, nx)
         data = file.read(ny * nx)
@@ -87,13 +78,6 @@ def _rain_rate_of_value(options: Options) -> NDArray[np.float32]:
     dbz[NO_ECHO] = -np.inf
     dbz[NO_DATA] = np.nan
     return rain_of_reflectivity(dbz, options.relation(FMI))
-
-
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        compressed = file.read(2) == GZIP_MAGIC
-    # gzip is read in bounded pieces only: a small file may unpack to anything.
-    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, str], tuple[int, int]]:
@@ -147,19 +131,9 @@ def _grid(header: dict[str, str], shape: tuple[int, int]) -> Grid:
     crs = CRS.from_proj4(
         f"+proj=stere +lat_0={lat_0:g} +lon_0={lon_0:g} +lat_ts={lat_ts:g} +R={EARTH_RADIUS_M:.1f} +units=m"
     )
-    to_xy = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
-    left, bottom = to_xy.transform(*_lon_lat(header, "bottomleft"))
-    right, top = to_xy.transform(*_lon_lat(header, "topright"))
-    ny, nx = shape
-    dx, dy = (right - left) / nx, (top - bottom) / ny
-    for axis, size in (("x", dx), ("y", dy)):
-        declared = float(_value(header, f"metersperpixel_{axis}"))
-        if not abs(size / declared - 1) < MAX_PIXEL_MISMATCH:
-            raise NotARadarFile(
-                f"its corners make pixels of {size:.1f} m along {axis}, its header says {declared:.1f} m",
-                mend="Correct its header",
-            )
-    return Grid(crs=crs, x=left + (np.arange(nx) + 0.5) * dx, y=top - (np.arange(ny) + 0.5) * dy)
+    lon_lat = {"LL": _lon_lat(header, "bottomleft"), "UR": _lon_lat(header, "topright")}
+    scale = (float(_value(header, "metersperpixel_x")), float(_value(header, "metersperpixel_y")))
+    return grid_of(Outline(crs=crs, shape=shape, lon_lat=lon_lat, scale=scale))
 
 
 def _lon_lat(header: dict[str, str], key: str) -> tuple[float, float]:

@@ -28,18 +28,28 @@ KEYS = (
     "Nj",
     "latitudeOfFirstGridPointInDegrees",
     "longitudeOfFirstGridPointInDegrees",
+    "latitudeOfLastGridPointInDegrees",
+    "longitudeOfLastGridPointInDegrees",
     "iDirectionIncrementInDegrees",
     "jDirectionIncrementInDegrees",
+    "iDirectionIncrementGiven",
+    "jDirectionIncrementGiven",
     "iScansNegatively",
     "jScansPositively",
     "jPointsAreConsecutive",
     "alternativeRowScanning",
+    "significanceOfReferenceTime",
+    "typeOfGeneratingProcess",
+    "forecastTime",
     "validityDate",
     "validityTime",
     "second",
     "bitmapPresent",
     "packingType",
     "missingValue",
+    "missingValueManagementUsed",
+    "binaryScaleFactor",
+    "decimalScaleFactor",
 )
 
 
@@ -75,7 +85,7 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
         values = _png_values(handle, keys)
         if values is None:
             values = eccodes.codes_get_values(handle).astype(np.float32)
-            if keys.get("bitmapPresent"):
+            if keys.get("bitmapPresent") or keys.get("missingValueManagementUsed"):
                 values[values == np.float32(keys["missingValue"])] = np.nan
         _line(output, {"message": number, "values": int(values.size), **keys})
         output.write(values.data)
@@ -133,10 +143,10 @@ def _messages(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with open(path, "rb") as file:  # noqa: PTH123  (eccodes wants a real file)
         while (handle := eccodes.codes_grib_new_from_file(file)) is not None:
             try:
-                yield (
-                    handle,
-                    {key: eccodes.codes_get(handle, key) for key in KEYS if _has(eccodes, handle, key)},
-                )
+                keys = {key: eccodes.codes_get(handle, key) for key in KEYS if _has(eccodes, handle, key)}
+                if _has(eccodes, handle, "typeOfProcessedData"):  # letters, unless asked for as a number
+                    keys["typeOfProcessedData"] = eccodes.codes_get_long(handle, "typeOfProcessedData")
+                yield handle, keys
             finally:
                 eccodes.codes_release(handle)
 

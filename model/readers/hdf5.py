@@ -58,14 +58,19 @@ def attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401  (a str 
 
 def optional_attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401
     """Like `attribute`, but None where absent."""
-    node = file.get(group) if group else file
-    if node is None or name not in node.attrs:
-        return None
-    values = np.asarray(node.attrs[name]).reshape(-1)
+    values = attribute_values(file, group, name)
     if not values.size:
         return None
     first = values[0]
     return first.decode("utf-8", "replace").strip("\x00 ") if isinstance(first, bytes) else first
+
+
+def attribute_values(file: Any, group: str, name: str) -> NDArray[Any]:  # noqa: ANN401
+    """All elements of an attribute; none where it is absent."""
+    node = file.get(group) if group else file
+    if node is None or name not in node.attrs:
+        return np.empty(0)
+    return np.asarray(node.attrs[name]).reshape(-1)
 
 
 def check_self_contained(path: Path) -> None:

@@ -91,12 +91,12 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
             elif head.startswith(ZIP_MAGIC):
                 static = static_mask(source)
             else:
-                masks[_stamp(source.name)] = source
+                masks[_stamp(source.content_name)] = source
     archives: dict[Path, Archive | None] = {}
     for source in images:
         with reading(source, TITLE):
             _check_options(options)
-            frames = _frame(source, masks.get(_stamp(source.name)), static, archives, options.budget)
+            frames = _frame(source, masks.get(_stamp(source.content_name)), static, archives, options.budget)
         yield source, frames
 
 
@@ -144,7 +144,7 @@ def _frame(
     archives: dict[Path, Archive | None],
     budget: Budget,
 ) -> FrameSequence:
-    time = _time(source.name)
+    time = _time(source.content_name)
     archive = None if source.upload else _archive_of(source.path, archives)
     pixels = _pixels(source.path, archive.grid.shape if archive else None, budget)
     archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")

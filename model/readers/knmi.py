@@ -19,8 +19,11 @@ from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
-from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
+from model.readers.corners import check_points, projected, radii_in_metres
+from model.readers.hdf5 import MAGIC, attribute, attribute_values, open_hdf5, optional_attribute, read_array
+from model.readers.polar import polar
 from model.readers.source import (
+    OBSERVATIONS,
     Options,
     Source,
     describe_accumulation,
@@ -32,24 +35,31 @@ from model.readers.source import (
 
 TITLE: Final = "KNMI HDF5"
 FORMULA: Final = re.compile(r"GEO\s*=\s*([-+\d.eE]+)\s*\*\s*PV\s*\+?\s*([-+\d.eE]+)\s*$", re.IGNORECASE)
+CORNERS: Final = ("LL", "UL", "UR", "LR")
 MONTHS: Final = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """HDF5 with KNMI's groups `overview` and `image1`."""
+    """HDF5 with KNMI's group `overview`, and `image1` (or `scan1`, which is polar)."""
     if not head.startswith(MAGIC):
         return False
     with open_hdf5(path) as file:
-        return "overview" in file and any(name.startswith("image") for name in file)
+        return "overview" in file and any(name.startswith(("image", "scan")) for name in file)
 
 
 def read_file(source: Source, options: Options) -> FrameSequence:
     """The one frame of a KNMI file; `variable` names an image group (`image1`), `zr` is for reflectivity."""
     with open_hdf5(source.path) as file:
+        if any(name.startswith("scan") for name in file):
+            raise polar("a KNMI volume")
         image = _image(file, options.variable)
         parameter = str(attribute(file, image, "image_geo_parameter"))
         pixels = read_array(file, f"{image}/image_data", options.budget)
         start, end = (_time(file, name) for name in ("product_datetime_start", "product_datetime_end"))
+        for other in (name for name in file if name.startswith("image")):
+            valid = optional_attribute(file, other, "image_datetime_valid")
+            if valid is not None and _time(file, "image_datetime_valid", group=other) > end:
+                raise NotARadarFile(f"it is a forecast: {other} is valid at {valid}", mend=OBSERVATIONS)
         grid = _grid(file, pixels.shape)
         values = _calibrated(file, image, pixels, reflectivity="REFLECTIVITY" in parameter.upper())
         name = str(optional_attribute(file, image, "image_product_name") or "")
@@ -107,7 +117,7 @@ def _calibrated(
 
 
 def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
-    """Pixel centres in metres. The file counts in kilometres from the projection's origin."""
+    """Pixel centres in metres. The file counts in km from the projection's origin, and gives the corners too."""
     rows, columns = (int(attribute(file, "geographic", f"geo_number_{name}")) for name in ("rows", "columns"))
     if (rows, columns) != shape:
         raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {rows} x {columns}", mend="Correct it")
@@ -118,26 +128,21 @@ def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.
     column, row = (float(attribute(file, "geographic", f"geo_{name}_offset")) for name in ("column", "row"))
     upper_left = str(optional_attribute(file, "geographic", "geo_pixel_def") or "LU").upper()
     shift = 0.0 if upper_left == "CENTRE" else 0.5
-    return Grid(
-        crs=_metres(proj4),
+    grid = Grid(
+        crs=CRS.from_proj4(radii_in_metres(proj4)),
         x=(column + shift + np.arange(columns)) * dx * 1000.0,
         y=(row + shift + np.arange(rows)) * dy * 1000.0,
     )
+    corners = attribute_values(file, "geographic", "geo_product_corners")
+    if len(corners) == 2 * len(CORNERS):
+        lon_lat = {name: (float(corners[2 * i]), float(corners[2 * i + 1])) for i, name in enumerate(CORNERS)}
+        check_points(grid, projected(grid.crs, lon_lat))
+    return grid
 
 
-def _metres(proj4: str) -> CRS:
-    """The projection with its earth radii in metres: KNMI writes them in kilometres (`+a=6378.137`)."""
-
-    def in_metres(match: re.Match[str]) -> str:
-        radius = float(match[2])
-        return f"+{match[1]}={radius * 1000 if radius < 10_000 else radius:.12g}"
-
-    return CRS.from_proj4(re.sub(r"\+(a|b|R)=([\d.]+)", in_metres, proj4))
-
-
-def _time(file: Any, name: str) -> np.datetime64:  # noqa: ANN401  (an h5py.File)
+def _time(file: Any, name: str, *, group: str = "overview") -> np.datetime64:  # noqa: ANN401  (an h5py.File)
     """`26-AUG-2010;00:05:00.000`, English months whatever the locale."""
-    text = str(attribute(file, "overview", name))
+    text = str(attribute(file, group, name))
     try:
         date, clock = text.split(";")
         day, month, year = date.split("-")

@@ -1,7 +1,9 @@
 """ODIM_H5 Cartesian composites and images (OPERA and most European services).
 
 Michelson et al., "OPERA Data Information Model for HDF5", versions 2.0 to 2.4. The valid time is the
-product's nominal time, or for an accumulation (ACRR) the end of its period. Corners are outer ones.
+product's nominal time, or for an accumulation (ACRR) the end of its period. Corners are outer ones. What services
+leave out takes the defaults of the standard (gain 1, offset 0), as long as that cannot change a value: integers
+without their scaling are refused.
 """
 
 from __future__ import annotations
@@ -14,14 +16,17 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
+from model.readers.corners import CORNERS, Outline, grid_of, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
+from model.readers.polar import polar
 from model.readers.source import (
+    OBSERVATIONS,
     Options,
     Source,
     describe_accumulation,
@@ -29,6 +34,7 @@ from model.readers.source import (
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
+    utc_text,
 )
 
 TITLE: Final = "ODIM_H5"
@@ -38,7 +44,6 @@ RATES: Final = ("RATE",)
 ACCUMULATIONS: Final = ("ACRR",)
 REFLECTIVITIES: Final = ("DBZH", "DBZ", "TH")
 PREFERENCE: Final = (*RATES, *ACCUMULATIONS, *REFLECTIVITIES)
-MAX_PIXEL_MISMATCH: Final = 0.01
 NO_ECHO: Final = np.float32(-np.inf)
 
 
@@ -64,10 +69,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     with open_hdf5(source.path) as file:
         kind = str(attribute(file, "what", "object")).upper()
         if kind in POLAR:
-            raise NotARadarFile(
-                f"it is a polar volume or scan (object {kind}), not a map",
-                mend="Make a Cartesian composite of it first (for instance with wradlib or Py-ART)",
-            )
+            raise polar(f"ODIM_H5 object {kind}")
         if kind not in CARTESIAN:
             raise NotARadarFile(f"its object is {kind}, not a composite", mend=f"Give {' or '.join(CARTESIAN)}")
         image = _choose(_images(file), options.variable)
@@ -76,6 +78,10 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         values = _values(file, image, pixels)
         nominal = _time(_inherited(file, image, "what", "date"), _inherited(file, image, "what", "time"))
         period = _period(file, image)
+        if period is not None and period[0] > nominal:
+            raise NotARadarFile(
+                f"it is a forecast: its period begins after its nominal time {utc_text(nominal)}", mend=OBSERVATIONS
+            )
         producer = str(optional_attribute(file, "what", "source") or "")
 
     attributes = {"radar_format": TITLE, "source_product": f"{image.quantity} {producer}".strip()}
@@ -137,47 +143,75 @@ def _choose(images: list[Image], variable: str | None) -> Image:
 
 
 def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noqa: ANN401  (an h5py.File)
-    """offset + gain * pixel, float32 [y, x]: NaN where nodata, -inf where undetect (looked at, no echo)."""
-    gain, offset, nodata, undetect = (
-        float(_inherited(file, image, "what", name)) for name in ("gain", "offset", "nodata", "undetect")
-    )
-    values = (pixels * gain + offset).astype(np.float32)
-    values[pixels == undetect] = NO_ECHO
-    values[pixels == nodata] = np.nan
+    """offset + gain * pixel, float32 [y, x]: NaN where nodata, -inf where undetect (looked at, no echo).
+
+    Floats are mostly the values themselves, NaN where there is no data: what is absent is 1, 0, and no such pixel. Of
+    integers, one of gain and offset may be absent, and undetect: more would leave open what they mean.
+    """
+
+    def what(name: str) -> float | None:
+        value = _optional_inherited(file, image.group, "what", name)
+        return None if value is None else float(value)
+
+    gain, offset, nodata, undetect = (what(name) for name in ("gain", "offset", "nodata", "undetect"))
+    if pixels.dtype.kind != "f":
+        for name, absent in (("gain", gain is None and offset is None), ("nodata", nodata is None)):
+            if absent:
+                raise _lacking("what", name)
+    if gain == 0:
+        raise NotARadarFile("its gain is 0, which makes all pixels one value", mend="Correct its what")
+    with np.errstate(over="ignore"):  # fill values may lie beyond float32
+        values = (pixels * (1.0 if gain is None else gain) + (offset or 0.0)).astype(np.float32)
+        values[pixels == undetect] = NO_ECHO
+        values[pixels == nodata] = np.nan
     return values
 
 
 def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
-    """Pixel centres from the upper-left corner and the pixel size, held against the other corners."""
+    """Pixel centres between the corners, each of which may stand in any `where` above the image."""
 
-    def where(name: str) -> float:
-        return float(_inherited(file, image, "where", name))
+    def where(name: str) -> float | None:
+        value = _optional_inherited(file, image.group, "where", name)
+        return None if value is None else float(value)
 
-    nx, ny = int(where("xsize")), int(where("ysize"))
-    if (ny, nx) != shape:
-        raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {ny} x {nx}", mend="Correct it")
-    crs = CRS.from_user_input(str(_inherited(file, image, "where", "projdef")))
-    to_xy = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
-    left, top = to_xy.transform(where("UL_lon"), where("UL_lat"))
-    right, bottom = to_xy.transform(where("LR_lon"), where("LR_lat"))
-    dx, dy = (right - left) / nx, (top - bottom) / ny
-    if not crs.is_geographic:
-        for axis, size, declared in (("x", dx, where("xscale")), ("y", dy, where("yscale"))):
-            if not abs(size / declared - 1) < MAX_PIXEL_MISMATCH:
-                raise NotARadarFile(
-                    f"its corners make pixels of {size:.1f} along {axis}, its {axis}scale is {declared:.1f}",
-                    mend="Correct its where",
-                )
-        dx, dy = where("xscale"), where("yscale")
-    return Grid(crs=crs, x=left + (np.arange(nx) + 0.5) * dx, y=top - (np.arange(ny) + 0.5) * dy)
+    def pair(x: str, y: str) -> tuple[float, float] | None:
+        one, other = where(x), where(y)
+        return None if one is None or other is None else (one, other)
+
+    rows, columns = shape
+    ny, nx = where("ysize"), where("xsize")
+    if (rows if ny is None else ny, columns if nx is None else nx) != shape:
+        raise NotARadarFile(
+            f"its image is {shape[0]} x {shape[1]}, its grid {ny or rows:g} x {nx or columns:g}", mend="Correct it"
+        )
+    corners = {corner: pair(f"{corner}_lon", f"{corner}_lat") for corner in CORNERS}
+    return grid_of(
+        Outline(
+            crs=_crs(str(_inherited(file, image, "where", "projdef"))),
+            shape=(rows, columns),
+            lon_lat={corner: point for corner, point in corners.items() if point is not None},
+            upper_left=pair("UL_x", "UL_y"),
+            scale=(where("xscale"), where("yscale")),
+        )
+    )
+
+
+def _crs(projdef: str) -> CRS:
+    """The projection in metres, as `xscale` and `UL_x` count, whatever `projdef` counts in."""
+    text = re.sub(r"\+init=(\w+:\d+)", r"\1", projdef.strip(), flags=re.IGNORECASE)
+    return CRS.from_user_input(re.sub(r"\+(units=km|to_meter=1000(\.0*)?)\b", "+units=m", radii_in_metres(text)))
 
 
 def _inherited(file: Any, image: Image, group: str, name: str) -> Any:  # noqa: ANN401
     """An attribute of `what` or `where`: of the data, else of its data set, else of the file."""
     value = _optional_inherited(file, image.group, group, name)
     if value is None:
-        raise NotARadarFile(f"it lacks the attribute {name} of {group}", mend="Give a file as its producer wrote it")
+        raise _lacking(group, name)
     return value
+
+
+def _lacking(group: str, name: str) -> NotARadarFile:
+    return NotARadarFile(f"it lacks the attribute {name} of {group}", mend="Give a file as its producer wrote it")
 
 
 def _optional_inherited(file: Any, path: str, group: str, name: str) -> Any:  # noqa: ANN401

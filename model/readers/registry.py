@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from model.core.errors import NotARadarFile
-from model.readers import cf, fmi, grib, hdf5, hko7, knmi, npz, odim
-from model.readers.source import HEAD_BYTES, Matches, ReadFrames, Source, reading
+from model.readers import cf, fmi, geotiff, grib, hdf5, hko7, knmi, meteonet, npz, odim, radolan
+from model.readers.source import Matches, ReadFrames, Source, head_of, reading
+from model.readers.unknown import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,11 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader(title="CF netCDF", matches=cf.matches, read_frames=cf.read_frames),  # after the other HDF5 formats
     Reader(title="FMI PGM", matches=fmi.matches, read_frames=fmi.read_frames),
     Reader(title="GRIB2", matches=grib.matches, read_frames=grib.read_frames),
+    Reader(title="GeoTIFF", matches=geotiff.matches, read_frames=geotiff.read_frames),
+    Reader(title="RADOLAN", matches=radolan.matches, read_frames=radolan.read_frames),
     Reader(title="HKO-7 PNG", matches=hko7.matches, read_frames=hko7.read_frames),
-    Reader(title="NumPy npz", matches=npz.matches, read_frames=npz.read_frames),  # after HKO-7's mask
+    Reader(title="MeteoNet npz", matches=meteonet.matches, read_frames=meteonet.read_frames),
+    Reader(title="NumPy npz", matches=npz.matches, read_frames=npz.read_frames),  # after HKO-7's mask and MeteoNet
 )
 
 
@@ -36,7 +39,7 @@ def reader_of(source: Source) -> Reader:
     Raises:
         NotARadarFile: absent, a folder, empty, damaged, or of no known format.
     """
-    head = _head(source)
+    head = head_of(source)
     if head.startswith(hdf5.MAGIC):
         with reading(source, "HDF5"):
             hdf5.check_self_contained(source.path)
@@ -44,26 +47,5 @@ def reader_of(source: Source) -> Reader:
         with reading(source, reader.title):
             if reader.matches(head, source.path):
                 return reader
-    raise NotARadarFile(
-        "it is of no format that can be read here",
-        where=source.name,
-        mend=f"Give one of: {', '.join(reader.title for reader in READERS)}",
-    )
-
-
-def _head(source: Source) -> bytes:
-    try:
-        with source.path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except FileNotFoundError:
-        raise NotARadarFile("there is no such file", where=source.name, mend="Check the path") from None
-    except IsADirectoryError:
-        raise NotARadarFile("it is a folder", where=source.name, mend="Give the files in it") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise NotARadarFile(
-            f"it cannot be opened ({reason})", where=source.name, mend="Check the path and its rights"
-        ) from None
-    if not head:
-        raise NotARadarFile("it is empty (0 bytes)", where=source.name, mend="Give a whole file")
-    return head
+    with reading(source, "a radar file"):
+        raise unknown(head, ", ".join(reader.title for reader in READERS))

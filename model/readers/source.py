@@ -20,12 +20,13 @@ from model.core.units import FloatArray, ZRRelation, zr_relation
 HEAD_BYTES: Final = 1024
 MAX_GRID_PIXELS: Final = 200_000_000
 """A larger declared grid is refused before it is allocated. The largest known: 24.5 million."""
-MAX_TOTAL_PIXELS: Final = 1_000_000_000
-"""Frames times grid, over all files of one call: 4 GB of float32, forty frames of the largest known composite."""
+MAX_TOTAL_PIXELS: Final = 1_500_000_000
+"""Frames times grid, over all files of one call: 6 GB of float32, sixty frames of the largest known composite."""
 MAX_FRAMES: Final = 100_000
 NO_ECHO_DBZ: Final = -10.0
 """Reflectivity below this is no rain: the least that HKO-7 stores, and about 0.01 mm h-1."""
 DAMAGED: Final = "Give a whole file: fetch or copy it again"
+OBSERVATIONS: Final = "Give observations: a nowcast starts from what radars saw"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,41 @@ class Source:
     """A file to read, and the name by which its user knows it.
 
     Where the user named the path itself, the files around it are the user's too and may be looked at. An
-    `upload` has a temporary path, with strangers' files around it.
+    `upload` has a temporary path, with strangers' files around it. `inner_name` is what a compressed file holds.
     """
 
     path: Path
     name: str
     upload: bool = False
+    inner_name: str | None = None
+
+    @property
+    def content_name(self) -> str:
+        """The name that tells of the content, where a format has the valid time in the name only."""
+        return self.inner_name or self.name
+
+
+def head_of(source: Source) -> bytes:
+    """The first bytes of a file, by which its format is known.
+
+    Raises:
+        NotARadarFile: absent, a folder, empty, or not to be opened.
+    """
+    try:
+        with source.path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except FileNotFoundError:
+        raise NotARadarFile("there is no such file", where=source.name, mend="Check the path") from None
+    except IsADirectoryError:
+        raise NotARadarFile("it is a folder", where=source.name, mend="Give the files in it") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise NotARadarFile(
+            f"it cannot be opened ({reason})", where=source.name, mend="Check the path and its rights"
+        ) from None
+    if not head:
+        raise NotARadarFile("it is empty (0 bytes)", where=source.name, mend="Give a whole file")
+    return head
 
 
 @dataclass(kw_only=True)

@@ -32,7 +32,7 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
                             "description": "Radar files: one with several times, or one for each time. "
-                            "ODIM HDF5, KNMI HDF5, CF netCDF, GRIB2.",
+                            "ODIM HDF5, KNMI HDF5, CF netCDF, GRIB2, RADOLAN, GeoTIFF; gzip, bzip2 or zip around them.",
                         },
                         "model": {
                             "type": "string",

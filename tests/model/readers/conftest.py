@@ -9,7 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from pyproj import CRS, Transformer
 
+ODIM_PROJDEF = "+proj=laea +lat_0=55.0 +lon_0=10.0 +x_0=1950000.0 +y_0=-2100000.0 +units=m +ellps=WGS84"
 WriteKnmi = Callable[..., Path]
 
 
@@ -67,6 +69,73 @@ def write_npz(tmp_path: Path) -> Callable[..., Path]:
     def write(name: str = "frames.npz", **arrays: Any) -> Path:
         path = tmp_path / name
         np.savez(path, **arrays)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_odim(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an ODIM_H5 composite with one image per (quantity, pixels) of `images`.
+
+    The pixels are `true` wide and high in the units of `projdef`, from `upper_left` on; `where` adds to what the file
+    says of that, or takes away from it (None).
+    """
+
+    def write(
+        name: str = "odim.h5",
+        *images: tuple[str, Any],
+        kind: str = "COMP",
+        gain: float = 1.0,
+        offset: float = 0.0,
+        nodata: float = 255.0,
+        undetect: float = 0.0,
+        what: dict[str, Any] | None = None,
+        where: dict[str, Any] | None = None,
+        dataset_where: dict[str, Any] | None = None,
+        projdef: str = ODIM_PROJDEF,
+        true: tuple[float, float] = (2000.0, 2000.0),
+        upper_left: tuple[float, float] = (0.0, 0.0),
+        corners: tuple[str, ...] = ("UL", "LR"),
+    ) -> Path:
+        images = images or (("RATE", [[1, 2, 0], [255, 3, 4]]),)
+        ny, nx = np.shape(images[0][1])
+        crs = CRS.from_user_input(projdef)
+        to_lon_lat = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+        x = {"L": upper_left[0], "R": upper_left[0] + nx * true[0]}
+        y = {"U": upper_left[1], "L": upper_left[1] - ny * true[1]}
+        places = {
+            f"{corner}_{axis}": value
+            for corner in corners
+            for axis, value in zip(("lon", "lat"), to_lon_lat.transform(x[corner[1]], y[corner[0]]), strict=True)
+        }
+        size = {"xsize": nx, "ysize": ny, "xscale": true[0], "yscale": true[1]}
+        said = {"projdef": np.bytes_(projdef)} | size | places | (where or {})
+        path = tmp_path / name
+        with h5py.File(path, "w") as file:
+            file.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_2")
+            file.create_group("what").attrs.update(
+                object=np.bytes_(kind), date=np.bytes_("20180824"), time=np.bytes_("181500"), source=np.bytes_("ORG:1")
+            )
+            file.create_group("where").attrs.update({key: value for key, value in said.items() if value is not None})
+            for number, (quantity, pixels) in enumerate(images, start=1):
+                file[f"dataset{number}/data1/data"] = np.asarray(pixels)
+                if dataset_where:
+                    file[f"dataset{number}"].create_group("where").attrs.update(dataset_where)
+                file[f"dataset{number}"].create_group("what").attrs.update(
+                    {
+                        "quantity": np.bytes_(quantity),
+                        "gain": gain,
+                        "offset": offset,
+                        "nodata": nodata,
+                        "undetect": undetect,
+                        "startdate": np.bytes_("20180824"),
+                        "starttime": np.bytes_("180000"),
+                        "enddate": np.bytes_("20180824"),
+                        "endtime": np.bytes_("181000"),
+                    }
+                    | (what or {})
+                )
         return path
 
     return write

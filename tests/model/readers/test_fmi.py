@@ -111,7 +111,7 @@ def test_echo_below_minus_10_dbz_is_dry(tmp_path: Path) -> None:
         ({"obstime": ""}, "obstime"),
         ({"param": "Temperature"}, "not a reflectivity"),
         ({"kind": "mercator"}, "not stereographic"),
-        ({"size": 500.0}, "its header says 500.0 m"),
+        ({"size": 500.0}, "pixels of 1000 along x, it declares 500"),
         ({"largest": 65535}, "not 255"),
         ({"nx": 4000}, "cut short: 20 of 20000 pixels"),
         ({"nx": 0}, "empty grid"),

@@ -15,7 +15,7 @@ import pytest
 
 from model.core.errors import DuplicateTimes, MissingDependency, NotARadarFile, TooLarge, UnknownVariable
 from model.core.interrupt import Interrupted
-from model.readers import grib, read
+from model.readers import children, grib, read
 
 needs_eccodes = pytest.mark.skipif(importlib.util.find_spec("eccodes") is None, reason="needs the extra grib")
 
@@ -104,6 +104,132 @@ def test_flux_becomes_mm_per_hour_and_negative_is_no_data(write_grib: Callable[.
 
 
 @needs_eccodes
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ({"typeOfGeneratingProcess": 2}, "its generating process is forecast"),
+        ({"typeOfGeneratingProcess": 4}, "ensemble forecast"),
+        ({"typeOfGeneratingProcess": 14}, "nowcast"),
+        ({"typeOfGeneratingProcess": 255, "typeOfProcessedData": 1}, "its type of data is forecast"),
+        ({"typeOfGeneratingProcess": 0, "typeOfProcessedData": 4}, "its type of data is perturbed forecast"),
+        ({"typeOfGeneratingProcess": 0, "forecastTime": 1}, "valid after its reference time"),
+        ({"typeOfGeneratingProcess": 8, "forecastTime": 1}, "valid after its reference time"),
+        ({"discipline": 209, "parameterCategory": 6, "parameterNumber": 1, "forecastTime": 1}, "valid after"),
+    ],
+    ids=str,
+)
+def test_a_forecast_is_not_an_observation(write_grib: Callable[..., Path], keys: dict[str, int], why: str) -> None:
+    with pytest.raises(NotARadarFile, match=f"it is a forecast: .*{why}.*Give observations"):
+        read([write_grib("fc.grib2", keys)])
+
+
+@needs_eccodes
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"typeOfGeneratingProcess": 8, "typeOfProcessedData": 7},
+        {"typeOfGeneratingProcess": 8, "typeOfProcessedData": 1},
+        {"typeOfGeneratingProcess": 0, "typeOfProcessedData": 0},
+        {"typeOfGeneratingProcess": 255, "typeOfProcessedData": 1, "significanceOfReferenceTime": 3},
+        {"discipline": 209, "parameterCategory": 6, "parameterNumber": 1, "typeOfProcessedData": 1},
+    ],
+    ids=str,
+)
+def test_observations_and_analyses_pass(write_grib: Callable[..., Path], keys: dict[str, int]) -> None:
+    assert len(read([write_grib("obs.grib2", keys)])) == 1
+
+
+@needs_eccodes
+@pytest.mark.parametrize(
+    ("keys", "values", "expected"),
+    [
+        ({}, [-1e-9, 0.0, 1e-3, 2e-3, -1.0, -3.0], [0, 0, 3.6, 7.2, np.nan, np.nan]),
+        ({"discipline": 209, "parameterCategory": 6}, [-1e-9, 0.0, 5, 12, -1, -3], [0, 0, 5, 12, np.nan, np.nan]),
+        # Steps of 0.03 mm/h that do not meet zero: it is the step nearest to it.
+        (
+            {"discipline": 209, "parameterCategory": 6, "bitsPerValue": 9},
+            [-3, -1, 0.0, 0.0, 5, 12],
+            [np.nan, np.nan, 0, 0, 5, 12],
+        ),
+        ({"packingType": "grid_ieee"}, [-1e-9, 0.0, 1e-3, 2e-3, -1.0, -3.0], [0, 0, 3.6, 7.2, np.nan, np.nan]),
+    ],
+    ids=["interpolated", "MRMS", "coarse", "no packing"],
+)
+def test_negative_zeros_are_dry_and_codes_are_missing(
+    write_grib: Callable[..., Path], keys: dict[str, object], values: list[float], expected: list[float]
+) -> None:
+    message = {"bitsPerValue": 24, **keys, "values": values}
+    if keys.get("discipline"):
+        message["parameterNumber"] = 1
+    rain = read([write_grib("z.grib2", message)]).rain_rate[0].reshape(-1)
+    np.testing.assert_array_equal(np.isnan(rain), np.isnan(expected))
+    np.testing.assert_allclose(rain, expected, atol=0.05)
+    assert rain[np.array(expected) == 0].max() <= 0.04
+
+
+@needs_eccodes
+@pytest.mark.parametrize("packing", ["grid_simple", "grid_complex", "grid_complex_spatial_differencing"])
+def test_missing_values_of_the_format_itself(write_grib: Callable[..., Path], packing: str) -> None:
+    message = {"packingType": packing, "bitmapPresent": 1, "missingValue": 9999.0, "values": [0, 1, 9999.0, 2, 3, 4]}
+    if packing != "grid_simple":
+        message |= {"missingValueManagementUsed": 1, "bitmapPresent": 0}
+        message["values"] = [0.0, 1.0, 9999.0, 2.0, 3.0, 4.0]
+    rain = read([write_grib("m.grib2", message)]).rain_rate[0].reshape(-1) / 3600
+    np.testing.assert_allclose(rain, [0, 1, np.nan, 2, 3, 4], atol=1e-3)
+
+
+@needs_eccodes
+@pytest.mark.parametrize(
+    ("keys", "x", "y"),
+    [
+        ({}, (-130, -128), (50, 49)),
+        ({"iScansNegatively": 1, "longitudeOfFirstGridPointInDegrees": 232.0}, (-130, -128), (50, 49)),
+        (
+            {"longitudeOfFirstGridPointInDegrees": 359.0, "longitudeOfLastGridPointInDegrees": 1.0},
+            (-1, 1),
+            (50, 49),
+        ),
+        (
+            {
+                "jScansPositively": 1,
+                "latitudeOfFirstGridPointInDegrees": 49.0,
+                "latitudeOfLastGridPointInDegrees": 50.0,
+            },
+            (-130, -128),
+            (49, 50),
+        ),
+        ({"iDirectionIncrementGiven": 0, "jDirectionIncrementGiven": 0}, (-130, -128), (50, 49)),
+        ({"iDirectionIncrementInDegrees": 0.9}, (-130, -128), (50, 49)),
+    ],
+    ids=["plain", "from the east", "across Greenwich", "from the south", "no increment", "increment rounded"],
+)
+def test_the_grid_runs_from_its_first_point_to_its_last(
+    write_grib: Callable[..., Path], keys: dict[str, object], x: tuple[float, float], y: tuple[float, float]
+) -> None:
+    if keys.get("iScansNegatively"):
+        keys["longitudeOfLastGridPointInDegrees"] = 230.0
+    grid = read([write_grib("g.grib2", keys)]).grid
+    assert (grid.x[0], grid.x[-1]) == pytest.approx(x, abs=1e-6)
+    assert (grid.y[0], grid.y[-1]) == pytest.approx(y, abs=1e-6)
+
+
+@needs_eccodes
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"iDirectionIncrementInDegrees": 0.5}, "along i make steps of 1 degrees, its increment is 0.5"),
+        ({"jDirectionIncrementInDegrees": 2.0}, "along j make steps of 1 degrees, its increment is 2"),
+        ({"jScansPositively": 1}, "its rows run against its scanning mode"),
+    ],
+)
+def test_grid_points_that_contradict_the_increment_are_refused(
+    write_grib: Callable[..., Path], keys: dict[str, object], message: str
+) -> None:
+    with pytest.raises(NotARadarFile, match=message):
+        read([write_grib("g.grib2", keys)])
+
+
+@needs_eccodes
 def test_several_messages_and_files_make_one_sequence(write_grib: Callable[..., Path]) -> None:
     two = write_grib("two.grib2", {"dataTime": 20}, {"dataTime": 10})
     one = write_grib("one.grib2", {"dataTime": 0})
@@ -157,7 +283,7 @@ def test_a_decoder_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     child = tmp_path / "child.py"
     child.write_text("import time; time.sleep(60)")
     monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(grib, "SECONDS_PER_FILE", 0.3)
+    monkeypatch.setattr(children, "SECONDS_PER_FILE", 0.3)
     monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from pyproj import Transformer
 
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.units import MARSHALL_PALMER, WSR88D
@@ -132,3 +133,55 @@ def test_a_missing_attribute_is_named(write_knmi: Write, group: str, attribute: 
 def test_temperature_is_not_rain(write_knmi: Write) -> None:
     with pytest.raises(UnknownVariable, match=r"image1 holds TEMPERATURE_\[K\]"):
         read([write_knmi(parameter="TEMPERATURE_[K]")])
+
+
+def test_real_corners_are_the_files_own(real_data: Path) -> None:
+    path = real_data / "knmi" / "RAD_NL25_RAP_5min_201008260000.h5"
+    grid = read([path]).grid
+    with h5py.File(path) as file:
+        corners = file["geographic"].attrs["geo_product_corners"].reshape(4, 2)
+    to_lon_lat = Transformer.from_crs(grid.crs, grid.crs.geodetic_crs, always_xy=True)
+    outer = [(-500, -500), (-500, 500), (500, 500), (500, -500)]
+    ends = [(0, -1), (0, 0), (-1, 0), (-1, -1)]
+    for (x, y), (dx, dy), corner in zip(ends, outer, corners, strict=True):
+        assert to_lon_lat.transform(grid.x[x] + dx, grid.y[y] + dy) == pytest.approx(corner, abs=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"geo_row_offset": 3653.0}, {"geo_pixel_size_x": 1.5}, {"geo_column_offset": 1.0}])
+def test_corners_that_contradict_the_grid_are_refused(write_knmi: Write, change: dict[str, float]) -> None:
+    path = write_knmi()
+    grid = read([path]).grid
+    to_lon_lat = Transformer.from_crs(grid.crs, grid.crs.geodetic_crs, always_xy=True)
+    ends = [(0, -4000), (0, 0), (3000, 0), (3000, -4000)]
+    corners = [to_lon_lat.transform(x, -3_650_000 + y) for x, y in ends]
+    with h5py.File(path, "a") as file:
+        file["geographic"].attrs["geo_product_corners"] = np.float32(corners).round(3).reshape(-1)
+    assert read([path]).grid.matches(grid)
+    with h5py.File(path, "a") as file:
+        file["geographic"].attrs.update({name: np.float32([value]) for name, value in change.items()})
+    with pytest.raises(NotARadarFile, match=r"its corner \w\w lies \d+\.\d pixels off"):
+        read([path])
+
+
+def test_a_polar_volume_is_called_one(write_knmi: Write) -> None:
+    path = write_knmi()
+    with h5py.File(path, "a") as file:
+        file["scan1/scan_Z_data"] = np.zeros((360, 240), np.uint8)
+    for image in (True, False):
+        with pytest.raises(NotARadarFile, match=r"it is polar \(a KNMI volume.*composite of it first"):
+            read([path])
+        if image:
+            with h5py.File(path, "a") as file:
+                del file["image1"]
+
+
+def test_a_forecast_is_not_an_observation(write_knmi: Write) -> None:
+    path = write_knmi()
+    with h5py.File(path, "a") as file:
+        file["image1"].attrs["image_datetime_valid"] = np.bytes_("26-AUG-2010;00:05:00.000")
+    assert len(read([path])) == 1
+    with h5py.File(path, "a") as file:
+        file["image2/image_data"] = np.zeros((4, 3), np.uint16)
+        file["image2"].attrs["image_datetime_valid"] = np.bytes_("26-AUG-2010;00:10:00.000")
+    with pytest.raises(NotARadarFile, match=r"it is a forecast: image2 .*00:10"):
+        read([path])

@@ -9,69 +9,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from pyproj import CRS, Transformer
+from pyproj import Transformer
 
 from model.core.errors import NotARadarFile, TooLarge, UnknownVariable
 from model.readers import read
 
-PROJDEF = "+proj=laea +lat_0=55.0 +lon_0=10.0 +x_0=1950000.0 +y_0=-2100000.0 +units=m +ellps=WGS84"
 Write = Callable[..., Path]
-
-
-@pytest.fixture
-def write_odim(tmp_path: Path) -> Write:
-    """Writes a composite of 2 km pixels with one image per (quantity, pixels) of `images`."""
-
-    def write(
-        name: str = "odim.h5",
-        *images: tuple[str, Any],
-        kind: str = "COMP",
-        gain: float = 1.0,
-        offset: float = 0.0,
-        nodata: float = 255.0,
-        undetect: float = 0.0,
-        what: dict[str, Any] | None = None,
-        where: dict[str, Any] | None = None,
-    ) -> Path:
-        images = images or (("RATE", [[1, 2, 0], [255, 3, 4]]),)
-        ny, nx = np.shape(images[0][1])
-        crs = CRS.from_proj4(PROJDEF)
-        to_lon_lat = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-        corners = {
-            f"{corner}_{axis}": value
-            for corner, x, y in (("UL", 0, 0), ("LR", nx * 2000, -ny * 2000))
-            for axis, value in zip(("lon", "lat"), to_lon_lat.transform(x, y), strict=True)
-        }
-        path = tmp_path / name
-        with h5py.File(path, "w") as file:
-            file.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_2")
-            file.create_group("what").attrs.update(
-                object=np.bytes_(kind), date=np.bytes_("20180824"), time=np.bytes_("181500"), source=np.bytes_("ORG:1")
-            )
-            file.create_group("where").attrs.update(
-                {"projdef": np.bytes_(PROJDEF), "xsize": nx, "ysize": ny, "xscale": 2000.0, "yscale": 2000.0}
-                | corners
-                | (where or {})
-            )
-            for number, (quantity, pixels) in enumerate(images, start=1):
-                file[f"dataset{number}/data1/data"] = np.asarray(pixels)
-                file[f"dataset{number}"].create_group("what").attrs.update(
-                    {
-                        "quantity": np.bytes_(quantity),
-                        "gain": gain,
-                        "offset": offset,
-                        "nodata": nodata,
-                        "undetect": undetect,
-                        "startdate": np.bytes_("20180824"),
-                        "starttime": np.bytes_("180000"),
-                        "enddate": np.bytes_("20180824"),
-                        "endtime": np.bytes_("181000"),
-                    }
-                    | (what or {})
-                )
-        return path
-
-    return write
 
 
 def test_real_file_gives_its_own_rates(real_data: Path) -> None:
@@ -146,7 +89,7 @@ def test_two_images_of_one_quantity_must_be_told_apart(write_odim: Write) -> Non
 
 @pytest.mark.parametrize("kind", ["PVOL", "SCAN"])
 def test_polar_data_are_refused_with_the_mend(write_odim: Write, kind: str) -> None:
-    with pytest.raises(NotARadarFile, match=r"polar volume .* Cartesian composite"):
+    with pytest.raises(NotARadarFile, match=rf"it is polar \(ODIM_H5 object {kind}.* Cartesian composite"):
         read([write_odim(kind=kind)])
 
 
@@ -154,7 +97,7 @@ def test_polar_data_are_refused_with_the_mend(write_odim: Write, kind: str) -> N
     ("change", "error", "message"),
     [
         ({"kind": "VP"}, NotARadarFile, "object is VP"),
-        ({"where": {"xscale": 1000.0}}, NotARadarFile, "xscale is 1000"),
+        ({"what": {"gain": 0.0}}, NotARadarFile, "gain is 0"),
         ({"where": {"xsize": 7}}, NotARadarFile, "its image is 2 x 3, its grid 2 x 7"),
         ({"where": {"projdef": np.bytes_("+proj=nonsense")}}, NotARadarFile, "cannot be read as ODIM_H5"),
         ({"what": {"quantity": np.bytes_("VRADH")}}, UnknownVariable, r"It holds VRADH \(dataset1/data1\)"),
@@ -170,7 +113,7 @@ def test_what_cannot_be_read_is_said(
 
 @pytest.mark.parametrize(
     ("group", "name"),
-    [("dataset1/what", "gain"), ("dataset1/what", "undetect"), ("where", "UL_lon"), ("what", "date")],
+    [("dataset1/what", "nodata"), ("where", "projdef"), ("what", "date")],
 )
 def test_a_missing_attribute_is_named(write_odim: Write, group: str, name: str) -> None:
     path = write_odim()
@@ -178,6 +121,50 @@ def test_a_missing_attribute_is_named(write_odim: Write, group: str, name: str) 
         del file[group].attrs[name]
     with pytest.raises(NotARadarFile, match=f"lacks the attribute {name}"):
         read([path])
+
+
+@pytest.mark.parametrize("quantity", ["RATE", "DBZH"])
+def test_floats_without_scaling_are_the_values_themselves(write_odim: Write, quantity: str) -> None:
+    pixels = np.array([[7.5, 0.0, np.nan], [2.5, 40.0, -32.0 if quantity == "DBZH" else 0.0]], np.float32)
+    path = write_odim("float.h5", (quantity, pixels))
+    with h5py.File(path, "a") as file:
+        for name in ("gain", "offset", "nodata", "undetect"):
+            del file["dataset1/what"].attrs[name]
+    rain = read([path]).rain_rate[0]
+    np.testing.assert_array_equal(np.isnan(rain), np.isnan(pixels))
+    assert rain[1, 2] == 0
+    expected = 40.0 if quantity == "RATE" else (1e4 / 200) ** (1 / 1.6)
+    assert rain[1, 1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_integers_do_with_one_of_gain_and_offset(write_odim: Write) -> None:
+    for absent, expected in (("offset", 0.5), ("gain", 4.0)):
+        path = write_odim(gain=0.5, offset=3.0)
+        with h5py.File(path, "a") as file:
+            del file["dataset1/what"].attrs[absent]
+        assert read([path]).rain_rate[0, 0, 0] == expected
+    with h5py.File(path, "a") as file:
+        del file["dataset1/what"].attrs["offset"]
+    with pytest.raises(NotARadarFile, match="lacks the attribute gain"):
+        read([path])
+
+
+def test_integers_do_without_undetect(write_odim: Write) -> None:
+    path = write_odim(gain=0.5)
+    with h5py.File(path, "a") as file:
+        del file["dataset1/what"].attrs["undetect"]
+    np.testing.assert_allclose(read([path]).rain_rate[0], [[0.5, 1, 0], [np.nan, 1.5, 2]])
+
+
+def test_a_fill_value_beyond_float32_is_no_data(write_odim: Write) -> None:
+    path = write_odim("big.h5", ("RATE", np.array([[1.0, 1e300], [2.0, -1e300]])), nodata=1e300, undetect=-1e300)
+    np.testing.assert_array_equal(read([path]).rain_rate[0], [[1, np.nan], [2, 0]])
+
+
+def test_a_forecast_is_not_an_observation(write_odim: Write) -> None:
+    later = {"startdate": np.bytes_("20180824"), "starttime": np.bytes_("182000"), "endtime": np.bytes_("182500")}
+    with pytest.raises(NotARadarFile, match="forecast"):
+        read([write_odim("fc.h5", ("ACRR", [[1, 2], [0, 255]]), what=later)])
 
 
 def test_the_callers_limit_holds(write_odim: Write) -> None:

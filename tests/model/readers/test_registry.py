@@ -25,7 +25,6 @@ Write = Callable[..., Path]
         ("knmi/RAD_NL25_RAP_5min_201008260000.h5", "KNMI HDF5"),
         ("opera/T_PAAH21_C_EUOC_20180824180000.hdf", "ODIM_H5"),
         ("bom/66_20201031_060000.prcp-c10.nc", "CF netCDF"),
-        ("fmi/201609281445_fmi.radar.composite.lowest_FIN_SUOMI1.pgm.gz", "FMI PGM"),
         ("mrms/PrecipRate_00.00_20190610-000000.grib2", "GRIB2"),
         ("hko7/mask_dat.npz", "HKO-7 PNG"),
     ],

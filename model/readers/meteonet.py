@@ -1,0 +1,194 @@
+"""MeteoNet (Meteo-France): ten days of rainfall in an .npz, and the grid of its zone in another.
+
+https://meteofrance.github.io/meteonet/english/data/rain-radar: `data` [t, y, x] in 0.01 mm per 5 minutes, -1 missing;
+`dates` and `miss_dates`, Python datetimes; `radar_coords_ZONE.npz` with `lats` and `lons` of the pixel centres, given
+among the files, or beside them. Reflectivity and quality codes have the same arrays, and 255 for missing.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from model.core.errors import NotARadarFile
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.readers.npz import MAGIC, SMALL_BYTES, member_header, members, read_float32, read_member
+from model.readers.source import (
+    DAMAGED,
+    Options,
+    Source,
+    check_one_variable,
+    describe_accumulation,
+    rain_per_hour,
+    reading,
+)
+
+TITLE: Final = "MeteoNet npz"
+MM_PER_COUNT: Final = np.float32(0.01)
+STEP: Final = np.timedelta64(5, "m")
+COORDINATES: Final = re.compile(r"radar_coords_(\w+)\.npz$")
+ZONE: Final = re.compile(r"rainfall_([A-Z]+)_")
+OTHER: Final = re.compile("reflectivity|quality", re.IGNORECASE)
+MISSING_ELSEWHERE: Final = 255
+MAX_UNEVEN: Final = 0.5
+"""In pixels: how far a coordinate may lie from an even grid."""
+PICKLED_BY_NUMPY: Final = (
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+)
+GIVE_COORDINATES: Final = "Give radar_coords_ZONE.npz of its zone too: among the files, or beside them"
+
+
+def matches(head: bytes, path: Path) -> bool:
+    """An .npz of frames (`data`, `dates`) or of coordinates (`lats`, `lons`)."""
+    if not head.startswith(MAGIC):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        held = members(archive)
+    return {"data", "dates"} <= set(held) or {"lats", "lons"} <= set(held)
+
+
+def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
+    """Frames of all files that hold some, each on the grid of its zone."""
+    grids: list[tuple[Source, Grid]] = []
+    frames = []
+    for source in sources:
+        with reading(source, TITLE), zipfile.ZipFile(source.path) as archive:
+            if OTHER.search(PurePath(source.content_name).name):
+                raise _not_rain()
+            if "data" in members(archive):
+                frames.append(source)
+            else:
+                grids.append((source, _grid(archive)))
+    for source in frames:
+        with reading(source, TITLE):
+            sequence = _read_file(source, options, _grid_of(source, grids))
+        yield source, sequence
+
+
+def _read_file(source: Source, options: Options, grid: Grid) -> FrameSequence:
+    check_one_variable(options, "data")
+    with zipfile.ZipFile(source.path) as archive:
+        shape, dtype = member_header(archive, "data")
+        if dtype.kind not in "iu" or len(shape) != 3:
+            raise NotARadarFile(f"its data are {dtype} in {len(shape)} dimensions, not counts [t, y, x]", mend=DAMAGED)
+        if shape[1:] != grid.shape:
+            ny, nx = grid.shape
+            raise NotARadarFile(
+                f"its frames are {shape[1]} x {shape[2]}, its coordinates {ny} x {nx}", mend=GIVE_COORDINATES
+            )
+        options.budget.take(*shape)
+        times = _dates(archive)
+        if times.size != shape[0]:
+            raise NotARadarFile(f"it has {shape[0]} frames and {times.size} dates", mend=DAMAGED)
+        counts = read_float32(archive, "data").reshape(shape)
+    if float(counts.min(initial=0)) == 0 and float(counts.max(initial=0)) == MISSING_ELSEWHERE:
+        raise _not_rain()
+    for frame in counts:  # one by one: ten days of them are gigabytes
+        frame[frame < 0] = np.nan
+        frame[:] = rain_per_hour(frame * MM_PER_COUNT, STEP)
+    order = np.argsort(times, kind="stable")
+    if not np.array_equal(order, np.arange(order.size)):
+        counts, times = counts[order], times[order]
+    attributes = {"radar_format": TITLE, "quantity": describe_accumulation(STEP)}
+    return FrameSequence(rain_rate=counts, times=times, grid=grid, attributes=attributes)
+
+
+def _not_rain() -> NotARadarFile:
+    return NotARadarFile("it is MeteoNet's reflectivity or quality code, not rainfall", mend="Give rainfall_*.npz")
+
+
+def _grid_of(source: Source, given: list[tuple[Source, Grid]]) -> Grid:
+    """The grid of a file's zone: of the coordinates given, or of those that lie beside the file."""
+    if not given and not source.upload:
+        for path in sorted(source.path.resolve().parent.glob("radar_coords_*.npz")):
+            beside = Source(path=path, name=path.name)
+            with reading(beside, TITLE), zipfile.ZipFile(path) as archive:
+                given = [*given, (beside, _grid(archive))]
+    zone = ZONE.search(PurePath(source.content_name).name)
+    of_zone = [
+        grid
+        for coordinates, grid in given
+        if zone and (match := COORDINATES.search(coordinates.content_name)) and match[1] == zone[1]
+    ]
+    grids = of_zone or [grid for _, grid in given]
+    if len(grids) != 1:
+        raise NotARadarFile(
+            "it says nothing of its grid" if not grids else f"{len(grids)} files of coordinates may be its own",
+            mend=GIVE_COORDINATES,
+        )
+    return grids[0]
+
+
+def _grid(archive: zipfile.ZipFile) -> Grid:
+    lats, lons = (read_member(archive, name).astype(np.float64) for name in ("lats", "lons"))
+    return Grid(crs=CRS.from_epsg(4326), x=_axis(lons, "lons", along=1), y=_axis(lats, "lats", along=0))
+
+
+def _axis(values: NDArray[np.float64], name: str, *, along: int) -> NDArray[np.float64]:
+    """Pixel centres along one axis, of that axis alone or of a whole grid [y, x]."""
+    grid = values if values.ndim == 2 else np.expand_dims(values, 1 - along)
+    centres = np.linspace(grid[0, 0], grid[-1, -1], grid.shape[along])
+    off = np.abs(grid - np.expand_dims(centres, 1 - along)).max() / abs(centres[1] - centres[0])
+    if not off <= MAX_UNEVEN:
+        raise NotARadarFile(f"its {name} are no even grid", mend="Give the coordinates as published")
+    return centres
+
+
+def _dates(archive: zipfile.ZipFile) -> NDArray[np.datetime64]:
+    """Valid times of the frames. Dates in an array of Python objects are a pickle, of which only datetimes are made."""
+    with archive.open("dates.npy") as file:
+        data = file.read(SMALL_BYTES + 1)
+    if len(data) > SMALL_BYTES:
+        raise NotARadarFile(f"its dates are more than {SMALL_BYTES:,} bytes", mend=DAMAGED)
+    stream = io.BytesIO(data)
+    major, _ = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    _, _, dtype = header(stream)
+    if dtype.kind != "O":
+        return read_member(archive, "dates").reshape(-1).astype("datetime64[ns]")
+    dates = _Datetimes(stream).load()
+    found = dates.objects if isinstance(dates, _Array) else []
+    if not all(isinstance(date, datetime) for date in found):
+        raise NotARadarFile("its dates are not dates", mend=DAMAGED)
+    return np.array(found, "datetime64[ns]")
+
+
+class _Array:
+    """Stands in for a NumPy array of objects, and for all that its pickle is made with: it keeps the objects."""
+
+    def __init__(self, *_: object) -> None:
+        self.objects: list[object] = []
+
+    def __setstate__(self, state: tuple[object, ...]) -> None:
+        self.objects = state[-1] if isinstance(state[-1], list) else []
+
+
+class _Datetimes(pickle.Unpickler):
+    """Makes datetimes and `_Array`, and nothing else that a pickle may ask for."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        if (module, name) == ("datetime", "datetime"):
+            return datetime
+        if (module, name) in PICKLED_BY_NUMPY:
+            return _Array
+        if (module, name) == ("_codecs", "encode"):  # bytes, as Python 2 and old protocols write them
+            return _encode
+        raise NotARadarFile(f"its dates are a pickle that asks for {module}.{name}", mend="Give it as published")
+
+
+def _encode(text: str, _: str) -> bytes:
+    return text.encode("latin-1")
