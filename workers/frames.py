@@ -22,7 +22,9 @@ MAX_STRIDE: Final = 3
 """Where a frame is missing, a feed's frames are taken at up to this many time steps apart."""
 
 
-def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> FrameSequence:
+def read_upload(
+    job: Job, store: ObjectStore, folder: Path, max_pixels: int, max_dbz: float | None = None
+) -> FrameSequence:
     """Fetch the uploads of a job to `folder` and read them.
 
     Raises:
@@ -34,7 +36,7 @@ def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> 
         for number, item in enumerate(job.inputs)
     ]
     names = [item["name"] for item in job.inputs]
-    return read(paths, names=names, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
+    return read(paths, names=names, variable=job.variable, zr=job.zr, max_pixels=max_pixels, max_dbz=max_dbz)
 
 
 def frames_wanted(reference: str, catalog: Catalog) -> int:
@@ -46,7 +48,9 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
     return max(info.input_frames for info in catalog.meant(reference).models)
 
 
-def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> tuple[FrameSequence, ModelInfo, str]:
+def read_feed(
+    job: Job, catalog: Catalog, max_pixels: int, max_dbz: float | None = None
+) -> tuple[FrameSequence, ModelInfo, str]:
     """A feed's frames (`job.inputs`, oldest first), the model that runs, and why where it is another.
 
     Only as many files are read as the model wants, unless one of them is broken or missing: then the broken ones
@@ -59,20 +63,20 @@ def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> tuple[FrameSequenc
     paths = [Path(item["key"]) for item in job.inputs]
     few = paths[-frames_wanted(job.model, catalog) :]
     try:
-        sequence = _read(job, few, max_pixels)
+        sequence = _read(job, few, max_pixels, max_dbz)
         return sequence, *choose(sequence, job.model, catalog)
     except InputError:
-        return _thin(_read_sound(job, paths, max_pixels), job.model, catalog)
+        return _thin(_read_sound(job, paths, max_pixels, max_dbz), job.model, catalog)
 
 
-def _read_sound(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
+def _read_sound(job: Job, paths: Sequence[Path], max_pixels: int, max_dbz: float | None = None) -> FrameSequence:
     try:
-        return _read(job, paths, max_pixels)
+        return _read(job, paths, max_pixels, max_dbz)
     except InputError:
         newest = paths[-1]
-        _read(job, [newest], max_pixels)
-        sound = [path for path in paths if path == newest or _readable(job, path, newest, max_pixels)]
-        return _read(job, sound, max_pixels)
+        _read(job, [newest], max_pixels, max_dbz)
+        sound = [path for path in paths if path == newest or _readable(job, path, newest, max_pixels, max_dbz)]
+        return _read(job, sound, max_pixels, max_dbz)
 
 
 def _thin(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
@@ -106,15 +110,15 @@ def every_nth(sequence: FrameSequence, stride: int) -> FrameSequence:
     return replace(sequence, rain_rate=sequence.rain_rate[taken], times=sequence.times[taken])
 
 
-def _read(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
+def _read(job: Job, paths: Sequence[Path], max_pixels: int, max_dbz: float | None = None) -> FrameSequence:
     """Files of the operator's own: what lies beside them (an archive's description, masks) counts."""
-    return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
+    return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels, max_dbz=max_dbz)
 
 
-def _readable(job: Job, path: Path, newest: Path, max_pixels: int) -> bool:
+def _readable(job: Job, path: Path, newest: Path, max_pixels: int, max_dbz: float | None = None) -> bool:
     """The frame can be read, and lies on the newest frame's grid. That both are too many is not its fault."""
     try:
-        _read(job, [path, newest], 2 * max_pixels)
+        _read(job, [path, newest], 2 * max_pixels, max_dbz)
     except (InputError, OSError):
         return False
     return True

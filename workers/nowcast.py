@@ -161,7 +161,9 @@ class Nowcast:
         catalog, uploaded = context.catalog, None
         if job.kind == "upload":
             with self._timed("read"):
-                uploaded = read_upload(job, context.store, self._folder, context.settings.max_pixels)
+                uploaded = read_upload(
+                    job, context.store, self._folder, context.settings.max_pixels, context.settings.max_dbz
+                )
         while True:
             info = self._choose(uploaded, catalog)
             try:
@@ -186,7 +188,9 @@ class Nowcast:
 
         with self._timed("read"):
             if uploaded is None:
-                self.sequence, info, self.note = read_feed(self.job, catalog, self._context.settings.max_pixels)
+                self.sequence, info, self.note = read_feed(
+                    self.job, catalog, self._context.settings.max_pixels, self._context.settings.max_dbz
+                )
             else:
                 self.sequence, (info, self.note) = uploaded, choose(uploaded, self.job.model, catalog)
         return info

@@ -30,7 +30,6 @@ from model.readers.source import (
     Options,
     Source,
     describe_accumulation,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -75,7 +74,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     if values.shape[0] != times.size:
         raise NotARadarFile(f"it has {values.shape[0]} frames and {times.size} times", mend="Give one time per frame")
     if quantity.factor != 1.0:
-        values *= np.float32(quantity.factor)
+        with np.errstate(over="ignore"):  # a fill value
+            values *= np.float32(quantity.factor)
     added = {"radar_format": TITLE, "quantity": "rain rate"}
     if periods is not None:
         starts, times = periods
@@ -83,9 +83,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
             values[index] = rain_per_hour(values[index], interval)
         added["quantity"] = describe_accumulation((times - starts)[0])
     elif quantity.kind == "reflectivity":
-        relation = options.relation(MARSHALL_PALMER)
-        values = rain_of_reflectivity(values, relation)
-        added |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        values, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        added |= described
     order = np.argsort(times, kind="stable")
     if not np.array_equal(order, np.arange(order.size)):
         times, values = times[order], values[order]

@@ -25,7 +25,6 @@ from model.readers.source import (
     Options,
     Source,
     check_one_variable,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
 )
@@ -64,16 +63,16 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     if "reflectivity" not in parameter.lower():
         raise NotARadarFile(f"its header's param is {parameter!r}, not a reflectivity", mend="Give reflectivity")
     grid = _grid(header, (ny, nx))
-    relation = options.relation(FMI)
+    pixels = np.frombuffer(data, np.uint8).reshape(1, ny, nx)
+    rain_rate, described = rain_of_reflectivity(_dbz_of_value(), options, FMI, pixels=pixels)
     return FrameSequence(
-        rain_rate=_rain_rate_of_value(options)[np.frombuffer(data, np.uint8).reshape(1, ny, nx)],
+        rain_rate=rain_rate,
         times=np.array([_time(header)]),
         grid=grid,
         attributes={
             "radar_format": TITLE,
             "source_product": f"{header.get('producttype', '')} {header.get('productname', '')}".strip(),
-            "quantity": "reflectivity",
-            "zr_relation": describe_zr(relation),
+            **described,
         },
     )
 
@@ -81,12 +80,12 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 read_frames = file_by_file(read_file, TITLE)
 
 
-def _rain_rate_of_value(options: Options) -> NDArray[np.float32]:
-    """Rain rate (mm h-1) of each of the 256 pixel values."""
-    dbz = (np.arange(256, dtype=np.float32) - 64) / 2
+def _dbz_of_value() -> NDArray[np.float32]:
+    """Reflectivity of each of the 256 pixel values."""
+    dbz: NDArray[np.float32] = (np.arange(256, dtype=np.float32) - np.float32(64)) / np.float32(2)
     dbz[NO_ECHO] = -np.inf
     dbz[NO_DATA] = np.nan
-    return rain_of_reflectivity(dbz, options.relation(FMI))
+    return dbz
 
 
 def _open(path: Path) -> BinaryIO:

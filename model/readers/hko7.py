@@ -19,7 +19,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Final
@@ -31,7 +31,7 @@ from pyproj import CRS
 from model.core.errors import InputError, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import HKO7, FloatArray, hko7_rain_rate_mm_h
+from model.core.units import HKO7, HKO7_DBZ_OFFSET, HKO7_DBZ_RANGE, MOST_DBZ, FloatArray
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
 from model.readers.source import (
@@ -42,6 +42,7 @@ from model.readers.source import (
     check_one_variable,
     check_size,
     describe_zr,
+    rain_of_reflectivity,
     reading,
 )
 
@@ -96,7 +97,7 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
     for source in images:
         with reading(source, TITLE):
             _check_options(options)
-            frames = _frame(source, masks.get(_stamp(source.name)), static, archives, options.budget)
+            frames = _frame(source, masks.get(_stamp(source.name)), static, archives, options)
         yield source, frames
 
 
@@ -142,13 +143,16 @@ def _frame(
     mask: Source | None,
     static: NDArray[np.bool_] | None,
     archives: dict[Path, Archive | None],
-    budget: Budget,
+    options: Options,
 ) -> FrameSequence:
     time = _time(source.name)
     archive = None if source.upload else _archive_of(source.path, archives)
-    pixels = _pixels(source.path, archive.grid.shape if archive else None, budget)
+    pixels = _pixels(source.path, archive.grid.shape if archive else None, options.budget)
+    if archive:
+        # Its pixels are rain rates that an import has written: the cap was that of their reflectivity.
+        options = replace(options, max_dbz=MOST_DBZ)
     archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")
-    rain: FloatArray = _rain_rate_of_value(archive.noise_below)[pixels]
+    rain, described = rain_of_reflectivity(_dbz_of_value(archive.noise_below), options, HKO7, pixels=pixels)
     unseen = np.zeros(pixels.shape, np.bool_)
     found = mask or (None if source.upload else _mask_beside(source))
     if found is not None:
@@ -160,22 +164,17 @@ def _frame(
             raise NotARadarFile(f"the exclude mask is {static.shape}, the image {pixels.shape}", mend="Leave it out")
         unseen |= static
     rain[unseen] = np.nan
-    attributes = {
-        "radar_format": TITLE,
-        "source_product": archive.title,
-        "quantity": "reflectivity",
-        "zr_relation": describe_zr(HKO7),
-    }
+    attributes = {"radar_format": TITLE, "source_product": archive.title, **described}
     return FrameSequence(
         rain_rate=rain[np.newaxis], times=np.array([time]), grid=archive.grid, mask=static, attributes=attributes
     )
 
 
-def _rain_rate_of_value(noise_below: int) -> FloatArray:
-    """Rain rate (mm h-1) of each of the 256 pixel values."""
-    values = np.arange(256, dtype=np.float32)
-    values[: max(noise_below, 1)] = 0
-    return hko7_rain_rate_mm_h(values / np.float32(255))
+def _dbz_of_value(noise_below: int) -> FloatArray:
+    """Reflectivity (dBZ) of each of the 256 pixel values."""
+    dbz = np.arange(256, dtype=np.float32) / np.float32(255) * np.float32(HKO7_DBZ_RANGE) + np.float32(HKO7_DBZ_OFFSET)
+    dbz[: max(noise_below, 1)] = -np.inf
+    return dbz
 
 
 def _pixels(path: Path, shape: tuple[int, int] | None, budget: Budget) -> NDArray[np.uint8]:

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence, common_step
-from model.core.units import FloatArray
-from model.readers.source import Source, utc_text
+from model.readers.plausible import drop_implausible_rates
+from model.readers.source import CAPPED, Source, utc_text
 
 MAX_GAPS_NAMED: Final = 20
 MAX_EMPTY_NAMED: Final = 20
 SAMPLE: Final = 16
 MAX_VALUES_NAMED: Final = 5
-NEGLIGIBLE_MM_H: Final = 0.05
 
 
 def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
@@ -37,7 +36,7 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     for source, frames in parts:
         if read and not frames.grid.matches(read[0][1].grid):
             raise _mixed_grids(source, frames.grid, *read[0])
-        _check_values(frames.rain_rate)
+        drop_implausible_rates(frames.rain_rate)
         read.append((source, frames))
     if not read:
         raise NotARadarFile("no file holds a radar frame", where="input", mend="Give at least one radar file")
@@ -47,7 +46,8 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     notes = [note for _, frames in read for note in frames.notes]
     times, owners, rows = _sorted_times(read)
     attributes = _common_attributes(read)
-    for name, text in (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read))):
+    told = (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read)), (CAPPED, _capped(read)))
+    for name, text in told:
         attributes.pop(name, None)
         if text:
             attributes[name] = text
@@ -70,16 +70,6 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
         attributes=attributes,
         notes=tuple(dict.fromkeys(notes)),
     )
-
-
-def _check_values(rain_rate: FloatArray) -> None:
-    """In place: what cannot be rain is no data: infinities, and negatives that no packing makes of zero."""
-    # fmin and fmax pass over NaN without the copies that nanmin and nanmax make.
-    least, most = (float(reduce(rain_rate, axis=None, initial=0.0)) for reduce in (np.fmin.reduce, np.fmax.reduce))
-    if least >= 0 and most < np.inf:
-        return
-    rain_rate[~((rain_rate >= -NEGLIGIBLE_MM_H) & (rain_rate < np.inf))] = np.nan
-    np.maximum(rain_rate, 0, out=rain_rate)
 
 
 def describe_gaps(times: NDArray[np.datetime64]) -> str:
@@ -113,6 +103,12 @@ def _describe_empty(read: list[tuple[Source, FrameSequence]]) -> str:
     names = [name for _, name in sorted(empty, reverse=True)]
     more = f" and {len(names) - MAX_EMPTY_NAMED} more" if len(names) > MAX_EMPTY_NAMED else ""
     return "; ".join(names[:MAX_EMPTY_NAMED]) + more
+
+
+def _capped(read: list[tuple[Source, FrameSequence]]) -> str:
+    """How many pixels of all frames exceeded the cap of reflectivity; '' if none."""
+    counts = [frames.attributes.get(CAPPED, "") for _, frames in read]
+    return str(sum(int(count) for count in counts if count.isdecimal()) or "")
 
 
 def _sorted_times(

@@ -24,7 +24,6 @@ from model.readers.source import (
     Options,
     Source,
     describe_accumulation,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -56,9 +55,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 
     attributes = {"radar_format": TITLE, "source_product": name}
     if "REFLECTIVITY" in parameter.upper() and "DBZ" in parameter.upper():
-        relation = options.relation(MARSHALL_PALMER)
-        rain = rain_of_reflectivity(values, relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        rain, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        attributes |= described
     elif "ACCUMULATED_PRECIPITATION" in parameter.upper() and "[MM]" in parameter.upper():
         rain = rain_per_hour(values, end - start)
         attributes["quantity"] = describe_accumulation(end - start)

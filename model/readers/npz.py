@@ -30,7 +30,6 @@ from model.readers.source import (
     DAMAGED,
     Options,
     Source,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
 )
@@ -77,9 +76,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 
     attributes = {"radar_format": TITLE, "quantity": "rain rate"}
     if name == "reflectivity":
-        relation = options.relation(MARSHALL_PALMER)
-        values = rain_of_reflectivity(values, relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        values, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        attributes |= described
     if "x" not in held:
         attributes["georeference"] = "none in the file: 1 km pixels around longitude 0, latitude 0"
     if times.size != shape[0]:

@@ -25,7 +25,6 @@ from model.readers.source import (
     Options,
     Source,
     describe_accumulation,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -81,9 +80,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     attributes = {"radar_format": TITLE, "source_product": f"{image.quantity} {producer}".strip()}
     time = nominal
     if image.quantity in REFLECTIVITIES:
-        relation = options.relation(MARSHALL_PALMER)
-        rain = rain_of_reflectivity(values, relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        rain, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        attributes |= described
     elif image.quantity in ACCUMULATIONS:
         if period is None:
             raise NotARadarFile("its accumulation has no start and end", mend="Give startdate ... endtime in what")
