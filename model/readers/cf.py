@@ -23,7 +23,7 @@ from model.core.errors import NotARadarFile, TooLarge, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import CF_VERSION, FrameSequence, common_step, crs_from_cf
 from model.core.units import MARSHALL_PALMER, FloatArray
-from model.readers import hdf5
+from model.readers import classic, hdf5
 from model.readers.cf_variables import choose
 from model.readers.source import (
     MAX_FRAMES,
@@ -37,7 +37,6 @@ from model.readers.source import (
 )
 
 TITLE: Final = "CF netCDF"
-CLASSIC_MAGIC: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 BLOCK_PIXELS: Final = 32_000_000
 """Values are unpacked in blocks of about this size: unpacking goes through float64."""
 LENGTHS: Final = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "km": 1000.0, "kilometre": 1000.0}
@@ -48,13 +47,14 @@ END_NAMES: Final = ("valid_time", "end_time", "time_end", "time")
 
 def matches(head: bytes, path: Path) -> bool:
     """Classic netCDF, or HDF5 (which no other reader has claimed before)."""
-    return head.startswith(CLASSIC_MAGIC) or head.startswith(hdf5.MAGIC)
+    return head.startswith(classic.MAGIC) or head.startswith(hdf5.MAGIC)
 
 
 def read_file(source: Source, options: Options) -> FrameSequence:
     """The frames of one netCDF file."""
     import netCDF4
 
+    classic.check_length(source.path)
     with closing(netCDF4.Dataset(str(source.path.resolve()), "r")) as dataset:
         variable, quantity = choose(dataset.variables, options.variable)
         _check_observed(dataset, variable)
