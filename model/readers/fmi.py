@@ -20,6 +20,7 @@ from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FMI
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     DAMAGED,
     Options,
@@ -132,7 +133,7 @@ def _time(header: dict[str, str]) -> np.datetime64:
         moment = datetime.strptime(text, "%Y%m%d%H%M")  # noqa: DTZ007  (UTC: datetime64 has no zone)
     except ValueError:
         raise NotARadarFile(f"its obstime {text!r} is not YYYYMMDDhhmm", mend="Correct its header") from None
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)
 
 
 def _grid(header: dict[str, str], shape: tuple[int, int]) -> Grid:

@@ -34,6 +34,7 @@ from model.core.sequence import FrameSequence
 from model.core.units import HKO7, HKO7_DBZ_OFFSET, HKO7_DBZ_RANGE, MOST_DBZ, FloatArray
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     DAMAGED,
     Budget,
@@ -202,7 +203,7 @@ def _time(name: str) -> np.datetime64:
             "a PNG has its valid time in its name only, and this is not one like RAD101231235400.png",
             mend="Name it RADyymmddHHMM00.png",
         ) from None
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)
 
 
 def _stamp(name: str) -> str:

@@ -13,11 +13,13 @@ from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence, common_step
 from model.readers.plausible import drop_implausible_rates
-from model.readers.source import CAPPED, Source, utc_text
+from model.readers.source import CAPPED, Source, accumulation_minutes, utc_text
 
 MAX_GAPS_NAMED: Final = 20
 MAX_EMPTY_NAMED: Final = 20
 SAMPLE: Final = 16
+OVERLAP: Final = 1.5
+"""Periods beyond so many time steps overlap: below that, a frame only came late."""
 MAX_VALUES_NAMED: Final = 5
 
 
@@ -43,8 +45,8 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
 
     first = read[0][1]
     masks = [frames.mask for _, frames in read if frames.mask is not None]
-    notes = [note for _, frames in read for note in frames.notes]
     times, owners, rows = _sorted_times(read)
+    notes = [*(note for _, frames in read for note in frames.notes), *_overlap(read, times)]
     attributes = _common_attributes(read)
     told = (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read)), (CAPPED, _capped(read)))
     for name, text in told:
@@ -109,6 +111,18 @@ def _capped(read: list[tuple[Source, FrameSequence]]) -> str:
     """How many pixels of all frames exceeded the cap of reflectivity; '' if none."""
     counts = [frames.attributes.get(CAPPED, "") for _, frames in read]
     return str(sum(int(count) for count in counts if count.isdecimal()) or "")
+
+
+def _overlap(read: list[tuple[Source, FrameSequence]], times: NDArray[np.datetime64]) -> list[str]:
+    """A note where accumulations last longer than the step between them."""
+    periods = [accumulation_minutes(frames.attributes.get("quantity", "")) for _, frames in read]
+    period = max((period for period in periods if period is not None), default=0.0)
+    if times.size < 2 or period <= OVERLAP * (step := float(common_step(times) / np.timedelta64(1, "s")) / 60):
+        return []
+    return [
+        f"the frames are means over {period:g} min, one every {step:g} min: they overlap and lag behind the rain, and "
+        "were taken as the rate at the end of each"
+    ]
 
 
 def _sorted_times(

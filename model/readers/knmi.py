@@ -20,6 +20,7 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     Options,
     Source,
@@ -142,4 +143,4 @@ def _time(file: Any, name: str) -> np.datetime64:  # noqa: ANN401  (an h5py.File
         moment = datetime.fromisoformat(f"{year}-{MONTHS.index(month.upper()) + 1:02}-{int(day):02}T{clock}")
     except ValueError:
         raise NotARadarFile(f"its {name} {text!r} is not a time like 26-AUG-2010;00:05:00", mend="Correct it") from None
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)

@@ -21,6 +21,7 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     Options,
     Source,
@@ -200,6 +201,6 @@ def _time(date: object, clock: object) -> np.datetime64:
     """`20180824`, `181500` -> UTC."""
     text = f"{date}{clock}"
     try:
-        return np.datetime64(datetime.strptime(text, "%Y%m%d%H%M%S"), "ns")  # noqa: DTZ007  (UTC)
+        return plausible_time(datetime.strptime(text, "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
     except ValueError:
         raise NotARadarFile(f"its time {text!r} is not YYYYMMDDhhmmss", mend="Correct its what") from None

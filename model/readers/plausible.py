@@ -7,21 +7,28 @@
   "Manual on Estimation of Probable Maximum Precipitation", WMO-No. 1045, annex II.
 
 Reflectivity above the cap is hail, not rain, and counts as the cap: see `DEFAULT_MAX_DBZ`.
+
+Nor has a radar seen anything before there were radars, or tomorrow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.core.errors import InputError
+from model.core.errors import InputError, NotARadarFile
 from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ, FloatArray
 
 LEAST_DBZ: Final = -100.0
 MOST_MM_H: Final = 2000.0
 LEAST_MM_H: Final = -0.05
 """What packing makes of zero; further below, a negative rain rate is a fill value."""
+FIRST_RADAR: Final = datetime(1940, 1, 1)  # noqa: DTZ001  (UTC, as all times of files)
+CLOCKS_DIFFER: Final = timedelta(days=1)
 
 
 def check_max_dbz(max_dbz: float) -> float:
@@ -58,3 +65,30 @@ def drop_implausible_rates(rain_rate_mm_h: FloatArray) -> None:
 def most_mm(hours: float) -> float:
     """The largest amount of rain (mm) that may fall in so many hours."""
     return float(min(MOST_MM_H * hours, 491.0 * hours**0.452))
+
+
+def plausible_time(moment: datetime) -> np.datetime64:
+    """A valid time (UTC, without zone), datetime64[ns]. Years that such a number cannot hold are refused, too.
+
+    Raises:
+        NotARadarFile: it is before the first weather radars, or more than a day from now.
+    """
+    if not FIRST_RADAR <= moment <= datetime.now(UTC).replace(tzinfo=None) + CLOCKS_DIFFER:
+        when = "before there were weather radars" if moment < FIRST_RADAR else "in the future"
+        raise NotARadarFile(
+            f"its time {moment.isoformat(timespec='minutes')}Z is {when}", mend="Correct its times, or this clock"
+        )
+    return np.datetime64(moment, "ns")
+
+
+def plausible_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[np.datetime64]:
+    """`plausible_time` of each (year, month, day, hour, minute, second, microsecond).
+
+    Raises:
+        NotARadarFile: one is no date at all, or none that a radar can have seen.
+    """
+    try:
+        dates = [datetime(*moment) for moment in moments]  # type: ignore[arg-type]  # noqa: DTZ001
+    except ValueError as error:
+        raise NotARadarFile(f"{name} holds a time that is none ({error})", mend="Correct its times") from None
+    return np.array([plausible_time(date) for date in dates], "datetime64[ns]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +27,15 @@ MAX_TOTAL_PIXELS: Final = 1_000_000_000
 MAX_FRAMES: Final = 100_000
 CAPPED: Final = "capped_pixels"
 """The attribute that counts the pixels whose reflectivity exceeded the cap, where some did."""
+ACCUMULATION: Final = "accumulation over "
 NO_ECHO_DBZ: Final = -10.0
 """Reflectivity below this is no rain: the least that HKO-7 stores, and about 0.01 mm h-1."""
 DAMAGED: Final = "Give a whole file: fetch or copy it again"
+
+MAKE_A_COMPOSITE: Final = (
+    "Make a Cartesian composite of it first (for instance with wradlib, or Py-ART's grid_from_radars), or take the one "
+    "of your weather service"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,4 +235,10 @@ def utc_text(time: np.datetime64) -> str:
 
 def describe_accumulation(interval: np.timedelta64) -> str:
     """The `quantity` attribute of an accumulation: `accumulation over 5 min`."""
-    return f"accumulation over {float(interval / np.timedelta64(1, 's')) / 60:g} min"
+    return f"{ACCUMULATION}{float(interval / np.timedelta64(1, 's')) / 60:g} min"
+
+
+def accumulation_minutes(quantity: str) -> float | None:
+    """The period that the `quantity` of frames names, the longest where their files differ; None of other frames."""
+    found = re.findall(rf"{ACCUMULATION}([\d.]+(?:e[+]\d+)?) min", quantity)
+    return max(map(float, found), default=None)
