@@ -82,6 +82,20 @@ class Grid:
         lon, lat = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True).transform(x, y)
         return float(lon), float(lat)
 
+    def x_y(
+        self, lon: NDArray[np.float64] | float, lat: NDArray[np.float64] | float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (degrees, WGS 84) in the grid's coordinates; inf or NaN where it has none.
+
+        Degrees are counted in the turn that the grid lies in the middle of, so that -0.05 and 359.95 are one place.
+        """
+        there = Transformer.from_crs("EPSG:4326", self.crs, always_xy=True).transform(lon, lat)
+        x, y = (np.asarray(values, np.float64) for values in there)
+        if self.crs.is_geographic:
+            middle = (self.x[0] + self.x[-1]) / 2
+            x = middle + (np.where(np.isfinite(x), x, np.nan) - middle + 180.0) % 360.0 - 180.0
+        return x, y
+
     def cf_grid_mapping(self) -> dict[str, Any]:
         """CF grid mapping attributes, `crs_wkt` included."""
         return {key: value for key, value in self.crs.to_cf().items() if value is not None}

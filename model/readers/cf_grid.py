@@ -115,7 +115,7 @@ def _axis(coordinate: Any, dimension: str) -> str | None:  # noqa: ANN401
             return axis
         if units in coordinate_criteria[key].get("units", ()):
             return axis
-    return next((axis for key, axis in AXES.items() if regex[key].fullmatch(dimension.lower())), None)
+    return next((axis for key, axis in AXES.items() if key in regex and regex[key].fullmatch(dimension.lower())), None)
 
 
 AXES: Final = {"time": "time", "longitude": "x", "latitude": "y", "X": "x", "Y": "y", "Z": "z", "vertical": "z"}
@@ -149,6 +149,8 @@ def continuous_longitudes(longitudes: NDArray[np.float64]) -> NDArray[np.float64
     jumped = not np.array_equal(steady, longitudes)
     if steady.min() >= 180.0:
         steady, jumped = steady - 360.0, True
+    elif jumped and steady.min() < -180.0:  # over 180 degrees from the east: as from the west
+        steady = steady + 360.0
     return np.round(steady, 9) if jumped else longitudes  # 359.8 - 360 should read -0.2
 
 
@@ -205,8 +207,8 @@ def _unit_factor(crs: CRS, coordinate: Any) -> float:  # noqa: ANN401
             f"{coordinate.name} is in {text!r}, and its grid mapping counts in degrees",
             mend="Give latitude and longitude in degrees, or the projection of its x and y",
         )
-    if text.lower() in RADIANS and "h" in (turned := crs.to_dict()):
-        return RADIANS[text.lower()] * float(turned["h"])  # a geostationary satellite's scanning angles
+    if text.lower() in RADIANS and (height := crs.to_cf().get("perspective_point_height")):
+        return RADIANS[text.lower()] * float(height)  # a geostationary satellite's scanning angles
     length = metres(text or "m")
     if length is None:
         raise NotARadarFile(f"{coordinate.name} is in {text!r}", mend="Give projection coordinates in m or km")
@@ -215,10 +217,14 @@ def _unit_factor(crs: CRS, coordinate: Any) -> float:  # noqa: ANN401
 
 
 def _is_degrees(coordinate: Any, axis: str) -> bool:  # noqa: ANN401
-    from cf_xarray.criteria import coordinate_criteria
+    """Whether it is longitude (`x`) or latitude (`y`): by its standard name, its units, or last its name."""
+    from cf_xarray.criteria import coordinate_criteria, regex
 
     name = {"x": "longitude", "y": "latitude"}[axis]
-    return attributes_of(coordinate).get("standard_name") == name or (
-        units_of(coordinate) in coordinate_criteria[name]["units"]
-        and "grid_" not in str(attributes_of(coordinate).get("standard_name", ""))
+    units = units_of(coordinate)
+    if standard := str(attributes_of(coordinate).get("standard_name", "")):
+        return standard == name
+    plain = units.lower() in ("", "degree", "degrees")
+    return units in coordinate_criteria[name]["units"] or (
+        plain and bool(regex[name].fullmatch(coordinate.name.lower()))
     )

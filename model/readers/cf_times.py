@@ -31,6 +31,8 @@ GLOBAL_NAMES: Final = ("nominal_product_time", "nominal_time", "valid_time", "ti
 """Global attributes that hold a file's one valid time, in this order: NWC-SAF's, then those of ACDD."""
 PERIOD_NAMES: Final = ("accumulation_period", "accumulation_time", "accum_period", "integration_time")
 NANOSECONDS: Final = re.compile(r"\s*(?:nanoseconds?|nsecs?|ns)\s+since\b", re.IGNORECASE)
+SHORT_ZONE: Final = re.compile(r"(?<=\s)(?P<sign>[-+])(?P<hour>\d):?(?P<minute>\d\d)\s*$")
+ZONE_NAME: Final = re.compile(r"\bsince\s+\d[-\dT:. ]*?\s*(?P<name>[A-Za-z]+)\s*$")
 UNIT_OF_TIME: Final = r"min(?:ute)?s?|h(?:(?:ou)?rs?)?|days?"
 DURATION: Final = re.compile(rf"(?<![\d.])(?P<number>\d{{1,4}}(?:\.\d{{1,3}})?)[ _-]?(?P<unit>{UNIT_OF_TIME})(?![a-z])")
 EVERY: Final = re.compile(rf"\b(?:every|each|updated)\b[ _-]*(?:every|each)?[ _-]*[\d.]*[ _-]*(?:{UNIT_OF_TIME})\b")
@@ -99,7 +101,7 @@ def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
     values = np.ma.asarray(variable[...]).reshape(-1)
     if np.ma.getmaskarray(values).any() or (values.dtype.kind == "f" and not np.isfinite(values.data).all()):
         raise NotARadarFile(f"{variable.name} is missing for a frame", mend="Give each frame its time")
-    numbers = values.data
+    numbers, units = values.data, _with_zone(units, variable.name)
     if NANOSECONDS.match(units):
         units = NANOSECONDS.sub("microseconds since", units, count=1)
         numbers = numbers // 1000 if numbers.dtype.kind in "iu" else numbers / 1000
@@ -115,6 +117,21 @@ def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
             mend="Give its times in the standard calendar",
         )
     return plausible_times(moments, variable.name)
+
+
+def _with_zone(units: str, name: str) -> str:
+    """The units with a zone that cftime reads: it passes over CF's `-6:00`, and over names of zones.
+
+    Raises:
+        NotARadarFile: the zone is none of numbers, UTC or GMT.
+    """
+    if match := ZONE_NAME.search(units):
+        if match["name"].upper() not in ("Z", "UTC", "GMT"):
+            raise NotARadarFile(
+                f"{name} counts from a time in the zone {match['name']!r}", mend="Give its times in UTC"
+            )
+        units = f"{units[: match.start('name')].rstrip()} +00:00"
+    return SHORT_ZONE.sub(r"\g<sign>0\g<hour>:\g<minute>", units)
 
 
 OURS: Final = ("standard", "gregorian", "proleptic_gregorian")

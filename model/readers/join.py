@@ -38,6 +38,8 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     for source, frames in parts:
         if read and not frames.grid.matches(read[0][1].grid):
             raise _mixed_grids(source, frames.grid, *read[0])
+        if not read:
+            _check_place(source, frames.grid)
         drop_implausible_rates(frames.rain_rate)
         read.append((source, frames))
     if not read:
@@ -72,6 +74,18 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
         attributes=attributes,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _check_place(source: Source, grid: Grid) -> None:
+    """Refuse a grid of which no pixel lies on earth: nothing could be shown of its forecast, nor asked about."""
+    ny, nx = grid.shape
+    corners = [(x, y) for x in (0, nx // 2, nx - 1) for y in (0, ny // 2, ny - 1)]
+    if not any(np.isfinite(grid.lon_lat(float(grid.x[column]), float(grid.y[row]))).all() for column, row in corners):
+        raise NotARadarFile(
+            f"its grid does not lie on earth: {_describe(grid)}",
+            where=source.name,
+            mend="Correct its coordinates, or the unit that they are in",
+        )
 
 
 def describe_gaps(times: NDArray[np.datetime64]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from model.core.grid import Grid
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
@@ -112,11 +112,9 @@ def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
 
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
     """(row, column) of the pixel that holds a point (degrees, WGS 84), None outside of the grid."""
-    x, y = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True).transform(lon, lat)
+    x, y = grid.x_y(lon, lat)
     if not (np.isfinite(x) and np.isfinite(y)):
         return None
-    if grid.crs.is_geographic and x < grid.x[0] - 1:
-        x += 360.0
     row, column = (
         round(float((value - centres[0]) / (centres[1] - centres[0]))) for value, centres in ((y, grid.y), (x, grid.x))
     )
