@@ -28,6 +28,8 @@ MAX_SIDE: Final = 1200
 BAND_PIXELS: Final = 1 << 20
 CHUNK_CACHE_BYTES: Final = 8 << 20
 """Holds a row of chunks (512 rows) of a grid 7000 pixels wide, no more."""
+EDGE: Final = 1e-6
+"""In pixels: what lies on the edge of a grid lies on it, whatever the last digit says."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _READER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netcdf")
 
@@ -115,11 +117,16 @@ def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | No
     x, y = grid.x_y(lon, lat)
     if not (np.isfinite(x) and np.isfinite(y)):
         return None
-    row, column = (
-        round(float((value - centres[0]) / (centres[1] - centres[0]))) for value, centres in ((y, grid.y), (x, grid.x))
-    )
-    inside = 0 <= row < grid.y.size and 0 <= column < grid.x.size
-    return (row, column) if inside else None
+    row, column = (_nearest(float(value), centres) for value, centres in ((y, grid.y), (x, grid.x)))
+    return None if row is None or column is None else (row, column)
+
+
+def _nearest(value: float, centres: NDArray[np.floating]) -> int | None:
+    """The pixel that holds a coordinate, its outer edges included; None outside."""
+    place = (value - centres[0]) / (centres[1] - centres[0])
+    if not -0.5 - EDGE <= place <= centres.size - 0.5 + EDGE:
+        return None
+    return int(np.clip(round(place), 0, centres.size - 1))
 
 
 def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float]:
