@@ -19,7 +19,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Final
@@ -31,7 +31,7 @@ from pyproj import CRS
 from model.core.errors import InputError, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import HKO7, HKO7_DBZ_OFFSET, HKO7_DBZ_RANGE, MOST_DBZ, FloatArray
+from model.core.units import HKO7, MOST_DBZ, FloatArray, hko7_rain_rate_mm_h
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
 from model.readers.plausible import plausible_time
@@ -42,8 +42,8 @@ from model.readers.source import (
     Source,
     check_one_variable,
     check_size,
+    describe_reflectivity,
     describe_zr,
-    rain_of_reflectivity,
     reading,
 )
 
@@ -149,11 +149,14 @@ def _frame(
     time = _time(source.name)
     archive = None if source.upload else _archive_of(source.path, archives)
     pixels = _pixels(source.path, archive.grid.shape if archive else None, options.budget)
-    if archive:
-        # Its pixels are rain rates that an import has written: the cap was that of their reflectivity.
-        options = replace(options, max_dbz=MOST_DBZ)
+    # The pixels of an archive are rain rates that an import has written: the cap was that of their reflectivity.
+    max_dbz = MOST_DBZ if archive else options.max_dbz
     archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")
-    rain, described = rain_of_reflectivity(_dbz_of_value(archive.noise_below), options, HKO7, pixels=pixels)
+    rain_of_value = _rain_rate_of_value(archive.noise_below)
+    most = HKO7.rain_rate_mm_h(np.array(max_dbz))
+    capped = int(np.count_nonzero((rain_of_value > most)[pixels]))
+    rain: FloatArray = np.minimum(rain_of_value, most)[pixels]
+    described = describe_reflectivity(HKO7, max_dbz, capped)
     unseen = np.zeros(pixels.shape, np.bool_)
     found = mask or (None if source.upload else _mask_beside(source))
     if found is not None:
@@ -171,11 +174,11 @@ def _frame(
     )
 
 
-def _dbz_of_value(noise_below: int) -> FloatArray:
-    """Reflectivity (dBZ) of each of the 256 pixel values."""
-    dbz = np.arange(256, dtype=np.float32) / np.float32(255) * np.float32(HKO7_DBZ_RANGE) + np.float32(HKO7_DBZ_OFFSET)
-    dbz[: max(noise_below, 1)] = -np.inf
-    return dbz
+def _rain_rate_of_value(noise_below: int) -> FloatArray:
+    """Rain rate (mm h-1) of each of the 256 pixel values."""
+    values = np.arange(256, dtype=np.float32)
+    values[: max(noise_below, 1)] = 0
+    return hko7_rain_rate_mm_h(values / np.float32(255))
 
 
 def _pixels(path: Path, shape: tuple[int, int] | None, budget: Budget) -> NDArray[np.uint8]:

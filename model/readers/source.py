@@ -199,13 +199,13 @@ def rain_of_reflectivity(
     rain = relation.rain_rate_mm_h(reflectivity_dbz)
     rain[reflectivity_dbz < NO_ECHO_DBZ] = 0.0
     np.minimum(rain, np.float32(MOST_MM_H), out=rain)  # or a high cap would make no data of hail
-    attributes = {
-        "quantity": "reflectivity",
-        "zr_relation": describe_zr(relation),
-        "max_dbz": f"{options.max_dbz:g}",
-        **({CAPPED: str(capped)} if capped else {}),
-    }
-    return (rain if pixels is None else rain[pixels]), attributes
+    return (rain if pixels is None else rain[pixels]), describe_reflectivity(relation, options.max_dbz, capped)
+
+
+def describe_reflectivity(relation: ZRRelation, max_dbz: float, capped: int) -> dict[str, str]:
+    """The attributes that say how reflectivity became rain, and how many pixels exceeded the cap."""
+    counted = {CAPPED: str(capped)} if capped else {}
+    return {"quantity": "reflectivity", "zr_relation": describe_zr(relation), "max_dbz": f"{max_dbz:g}", **counted}
 
 
 def describe_zr(relation: ZRRelation) -> str:
