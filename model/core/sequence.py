@@ -175,9 +175,9 @@ class FrameSequence:
         return dataset
 
     def _cell_methods(self) -> str:
-        """CF cell methods: rain rates made of accumulations are means over their interval."""
+        """CF cell methods: rain rates made of accumulations are means over their interval, others may be, too."""
         quantity = self.attributes.get("quantity", self.attributes.get("input_quantity", ""))
-        return "time: mean" if "accumulation" in quantity else "time: point"
+        return "time: mean" if "accumulation over" in quantity or "mean over" in quantity else "time: point"
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> FrameSequence:

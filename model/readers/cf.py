@@ -21,13 +21,14 @@ from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers import classic, hdf5
 from model.readers.cf_attributes import attributes_of, is_time
 from model.readers.cf_grid import axes_of, check_not_polar, grid_of
-from model.readers.cf_times import END_NAMES, decoded, periods_of, valid_times
+from model.readers.cf_times import END_NAMES, decoded, mean_minutes, periods_of, valid_times
 from model.readers.cf_variables import choose
 from model.readers.source import (
     MAX_FRAMES,
     Options,
     Source,
     describe_accumulation,
+    describe_mean,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -59,6 +60,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         options.budget.take(frames, variable.shape[axes["y"]], variable.shape[axes["x"]])
         times = valid_times(dataset, variable, variable.dimensions[axes["time"]] if "time" in axes else None)
         periods = periods_of(dataset, variable, times) if quantity.kind == "accumulation" else None
+        mean_of = mean_minutes(dataset, times) if quantity.kind == "rate" else None
         grid, turned = grid_of(dataset, variable, axes)
         values = _values(variable, axes)
         mask = _mask(dataset, grid.shape)
@@ -78,6 +80,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         for index, interval in enumerate(times - periods.starts):
             values[index] = rain_per_hour(values[index], interval)
         added["quantity"] = describe_accumulation((times - periods.starts)[0])
+    elif mean_of is not None:
+        added["quantity"] = describe_mean(mean_of)
     elif quantity.kind == "reflectivity":
         values, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
         added |= described

@@ -184,13 +184,25 @@ def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: A
     return Periods(starts=times - np.timedelta64(round(period * 60), "s"), ends=times, note=note)
 
 
-def _bounds(dataset: Any, times: Times) -> tuple[Times, Times, str] | None:  # noqa: ANN401
-    """Starts and ends that the file gives, and where."""
+def mean_minutes(dataset: Any, times: Times) -> float | None:  # noqa: ANN401
+    """Minutes over which rates are means, where the bounds of their time say so."""
+    bounded = _time_bounds(dataset, times)
+    return None if bounded is None else float((bounded[1] - bounded[0])[0] / np.timedelta64(1, "s")) / 60 or None
+
+
+def _time_bounds(dataset: Any, times: Times) -> tuple[Times, Times] | None:  # noqa: ANN401
     for time in (v for v in dataset.variables.values() if is_time(v) and v.size == times.size):
         bounds = dataset.variables.get(str(attributes_of(time).get("bounds", "")))
         if bounds is not None and bounds.size == 2 * times.size and np.array_equal(decoded(time), times):
             pairs = decoded(bounds, time).reshape(-1, 2)
-            return pairs[:, 0], pairs[:, 1], "the bounds of its time"
+            return pairs[:, 0], pairs[:, 1]
+    return None
+
+
+def _bounds(dataset: Any, times: Times) -> tuple[Times, Times, str] | None:  # noqa: ANN401
+    """Starts and ends that the file gives, and where."""
+    if (bounded := _time_bounds(dataset, times)) is not None:
+        return *bounded, "the bounds of its time"
     for name in START_NAMES:
         start = dataset.variables.get(name)
         if start is not None and is_time(start) and start.size == times.size:

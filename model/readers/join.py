@@ -13,7 +13,7 @@ from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence, common_step
 from model.readers.plausible import drop_implausible_rates
-from model.readers.source import CAPPED, Source, accumulation_minutes, utc_text
+from model.readers.source import CAPPED, Source, period_minutes, utc_text
 
 MAX_GAPS_NAMED: Final = 20
 MAX_EMPTY_NAMED: Final = 20
@@ -128,8 +128,8 @@ def _capped(read: list[tuple[Source, FrameSequence]]) -> str:
 
 
 def _overlap(read: list[tuple[Source, FrameSequence]], times: NDArray[np.datetime64]) -> list[str]:
-    """A note where accumulations last longer than the step between them."""
-    periods = [accumulation_minutes(frames.attributes.get("quantity", "")) for _, frames in read]
+    """A note where accumulations or means last longer than the step between them."""
+    periods = [period_minutes(frames.attributes.get("quantity", "")) for _, frames in read]
     period = max((period for period in periods if period is not None), default=0.0)
     if times.size < 2 or period <= OVERLAP * (step := float(common_step(times) / np.timedelta64(1, "s")) / 60):
         return []

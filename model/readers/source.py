@@ -28,6 +28,7 @@ MAX_FRAMES: Final = 100_000
 CAPPED: Final = "capped_pixels"
 """The attribute that counts the pixels whose reflectivity exceeded the cap, where some did."""
 ACCUMULATION: Final = "accumulation over "
+MEAN: Final = "mean over "
 NO_ECHO_DBZ: Final = -10.0
 """Reflectivity below this is no rain: the least that HKO-7 stores, and about 0.01 mm h-1."""
 DAMAGED: Final = "Give a whole file: fetch or copy it again"
@@ -238,7 +239,12 @@ def describe_accumulation(interval: np.timedelta64) -> str:
     return f"{ACCUMULATION}{float(interval / np.timedelta64(1, 's')) / 60:g} min"
 
 
-def accumulation_minutes(quantity: str) -> float | None:
+def describe_mean(minutes: float) -> str:
+    """The `quantity` attribute of rain rates that are means over so long: `rain rate, mean over 60 min`."""
+    return f"rain rate, {MEAN}{minutes:g} min"
+
+
+def period_minutes(quantity: str) -> float | None:
     """The period that the `quantity` of frames names, the longest where their files differ; None of other frames."""
-    found = re.findall(rf"{ACCUMULATION}([\d.]+(?:e[+]\d+)?) min", quantity)
+    found = re.findall(rf"(?:{ACCUMULATION}|{MEAN})([\d.]+(?:e[+]\d+)?) min", quantity)
     return max(map(float, found), default=None)

@@ -159,6 +159,14 @@ def test_means_that_overlap_are_said(write: Callable[..., Path], edit: Edit) -> 
     assert not amounts(write, bounds(5)).notes
 
 
+def test_rates_that_are_means_by_their_bounds_are_said(write: Callable[..., Path], tmp_path: Path) -> None:
+    sequence = read([write(bounds(60))])
+    assert np.nanmax(sequence.rain_rate) == pytest.approx(6)
+    assert any("means over 60 min, one every 5 min" in note for note in sequence.notes)
+    assert sequence.to_dataset().rainfall_rate.cell_methods == "time: mean"
+    assert not read([write(bounds(5))]).notes
+
+
 def test_means_of_several_files_that_overlap_are_said(write_knmi: Callable[..., Path]) -> None:
     """Whatever the format: here KNMI's, one frame per file."""
     paths = [

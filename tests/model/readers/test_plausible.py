@@ -14,8 +14,9 @@ from PIL import Image
 from model.commands import nowcast
 from model.core.errors import InputError
 from model.core.forecast import write_netcdf
-from model.core.units import FMI, MARSHALL_PALMER
+from model.core.units import FMI, HKO7, MARSHALL_PALMER, hko7_rain_rate_mm_h
 from model.readers import read
+from model.readers.hko7 import hko7_grid
 
 Write = Callable[..., Path]
 TIMES = np.datetime64("2020-01-01T00:00") + 5 * np.arange(4) * np.timedelta64(1, "m")
@@ -107,6 +108,21 @@ def test_reflectivity_in_eight_bits_is_capped_too(write_knmi: Write, real_data: 
     assert fmi.rain_rate[np.isfinite(fmi.rain_rate)].max() == pytest.approx(FMI.rain_rate_mm_h(np.array(30.0)))
     above = np.count_nonzero(uncapped.rain_rate > fmi.rain_rate)
     assert int(fmi.attributes["capped_pixels"]) == above > 0
+
+
+def test_an_archives_pixels_are_capped_once(tmp_path: Path) -> None:
+    """By the import that wrote them: they are rain rates, not reflectivity."""
+    grid = hko7_grid()
+    described = {
+        "noise_below": 0,
+        "grid": {"crs_wkt": grid.crs.to_wkt(), "x0": 0, "dx": 1, "nx": 480, "y0": 0, "dy": -1, "ny": 480},
+    }
+    (tmp_path / "archive.json").write_text(json.dumps(described))
+    path = tmp_path / "RAD150607123600.png"
+    Image.fromarray(np.full((480, 480), 255, np.uint8)).save(path)
+    assert read([path]).rain_rate.max() == pytest.approx(hko7_rain_rate_mm_h(np.array(1.0)))
+    (tmp_path / "archive.json").unlink()
+    assert read([path]).rain_rate.max() == pytest.approx(HKO7.rain_rate_mm_h(np.array(55.0)))
 
 
 def test_summary_and_file_agree(write_npz: Write, tmp_path: Path) -> None:
