@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,7 +59,7 @@ def parse(text: str) -> Unit | None:
     """
     if len(text) > MAX_UNIT:
         return None
-    rest = RAISED.sub("", text.strip().lower())
+    rest = RAISED.sub("", _plain(text).strip(" \t()[]").lower())
     scale = 1.0
     if match := SCALE.match(rest):
         scale, rest = float(match["number"]), rest[match.end() :]
@@ -85,6 +86,11 @@ def parse(text: str) -> Unit | None:
     if first or not 0 < scale < math.inf:
         return None
     return Unit(factor=scale, metre=powers[0], kilogram=powers[1], second=powers[2])
+
+
+def _plain(text: str) -> str:
+    """`mm·h⁻¹` -> `mm.h-1`."""
+    return unicodedata.normalize("NFKC", text.replace("\N{MIDDLE DOT}", ".")).replace("\N{MINUS SIGN}", "-")
 
 
 def metres(text: str) -> float | None:

@@ -1,7 +1,7 @@
 """What no atmosphere holds is not data: values beyond these limits are fill values that nobody declared.
 
-- Reflectivity below -100 dBZ (-999, -9999) or above 95 dBZ, where the scale of an 8-bit pixel ends. What lies between
-  -100 dBZ and the least rain is no echo: MRMS writes -99 where its radars looked and saw nothing.
+- Reflectivity below -99.5 dBZ (-99.9, -999, -9999) or above 95 dBZ, where the scale of an 8-bit pixel ends. What lies
+  between that and the least rain is no echo: MRMS writes -99 where its radars looked and saw nothing.
 - Rain rate above 2000 mm h-1. The wettest minute on record, 31.2 mm at Unionville in 1956, is 1872 mm h-1.
 - Amounts above the envelope of the world's records, 491 mm times the square root (nearly) of the hours: WMO (2009),
   "Manual on Estimation of Probable Maximum Precipitation", WMO-No. 1045, annex II.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from model.core.errors import InputError, NotARadarFile
 from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ, FloatArray
 
-LEAST_DBZ: Final = -100.0
+LEAST_DBZ: Final = -99.5
 MOST_MM_H: Final = 2000.0
 LEAST_MM_H: Final = -0.05
 """What packing makes of zero; further below, a negative rain rate is a fill value."""
@@ -91,4 +91,6 @@ def plausible_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[np
         dates = [datetime(*moment) for moment in moments]  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError as error:
         raise NotARadarFile(f"{name} holds a time that is none ({error})", mend="Correct its times") from None
-    return np.array([plausible_time(date) for date in dates], "datetime64[ns]")
+    times = np.array([plausible_time(date) for date in dates], "datetime64[us]")
+    # Days in floating point are some microseconds off; no frame is dated that closely.
+    return (times + np.timedelta64(500, "us")).astype("datetime64[ms]").astype("datetime64[ns]")

@@ -38,6 +38,7 @@ def among(*variables: Variable) -> dict[str, Variable]:
     [
         *("mm h-1", "mm/h", "mm/hr", "mm hr-1", "mm hour**-1", "mm h^-1", " MM/Hour ", "mm.h-1", "mm/1h"),
         *("millimeter/hour", "millimetres per hour", "millimeters hour-1", "mm/hours", "l m-2 h-1", "litre/m^2/h"),
+        *("mm h⁻¹", "mm·h⁻¹", "mm h\N{MINUS SIGN}1", "[mm/h]", "(mm hr-1)"),
         *("kg m-2 h-1", "kg/m2/h", "1000 um/h", "0.1 cm/hour", "1e-3 meters per hour"),
     ],
 )

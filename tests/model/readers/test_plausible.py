@@ -32,14 +32,16 @@ def of_reflectivity(write_npz: Write, *values: float, **options: float) -> np.nd
     return read([path], **options).rain_rate[0, 0]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("fill", [-999.0, -9999.0, -32768.0, -3.4e38, 95.5, 999.0, 9999.0, 3.4e38, np.inf])
+@pytest.mark.parametrize(
+    "fill", [-99.9, -99.99, -100.0, -999.0, -9999.0, -32768.0, -3.4e38, 95.5, 999.0, 9999.0, 3.4e38, np.inf]
+)
 def test_reflectivity_that_no_radar_measures_is_missing(write_npz: Write, fill: float) -> None:
     rain = of_reflectivity(write_npz, fill, 40.0)
     assert np.isnan(rain[0])
     assert rain[1] == pytest.approx(11.53, abs=0.01)
 
 
-@pytest.mark.parametrize("no_echo", [-99.0, -99.9, -64.0, -32.0, -31.5, -np.inf])
+@pytest.mark.parametrize("no_echo", [-99.0, -96.0, -64.0, -32.0, -31.5, -np.inf])
 def test_no_echo_is_dry(write_npz: Write, no_echo: float) -> None:
     assert of_reflectivity(write_npz, no_echo, 40.0)[0] == 0
 
