@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence, common_step
-from model.readers.plausible import drop_implausible_rates
-from model.readers.source import CAPPED, Source, period_minutes, utc_text
+from model.readers.plausible import check_times, drop_implausible_rates
+from model.readers.source import CAPPED, Source, period_minutes, reading, utc_text
 
 MAX_GAPS_NAMED: Final = 20
 MAX_EMPTY_NAMED: Final = 20
@@ -40,6 +40,8 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
             raise _mixed_grids(source, frames.grid, *read[0])
         if not read:
             _check_place(source, frames.grid)
+        with reading(source, "a radar file"):
+            check_times(frames.times)
         drop_implausible_rates(frames.rain_rate)
         read.append((source, frames))
     if not read:

@@ -14,7 +14,7 @@ Nor has a radar seen anything before there were radars, or tomorrow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -27,8 +27,8 @@ LEAST_DBZ: Final = -99.5
 MOST_MM_H: Final = 2000.0
 LEAST_MM_H: Final = -0.05
 """What packing makes of zero; further below, a negative rain rate is a fill value."""
-FIRST_RADAR: Final = datetime(1940, 1, 1)  # noqa: DTZ001  (UTC, as all times of files)
-CLOCKS_DIFFER: Final = timedelta(days=1)
+FIRST_RADAR: Final = np.datetime64("1940-01-01T00:00")
+CLOCKS_DIFFER: Final = np.timedelta64(1, "D")
 
 
 def check_max_dbz(max_dbz: float) -> float:
@@ -73,12 +73,22 @@ def plausible_time(moment: datetime) -> np.datetime64:
     Raises:
         NotARadarFile: it is before the first weather radars, or more than a day from now.
     """
-    if not FIRST_RADAR <= moment <= datetime.now(UTC).replace(tzinfo=None) + CLOCKS_DIFFER:
-        when = "before there were weather radars" if moment < FIRST_RADAR else "in the future"
-        raise NotARadarFile(
-            f"its time {moment.isoformat(timespec='minutes')}Z is {when}", mend="Correct its times, or this clock"
-        )
+    check_times(np.array([moment], "datetime64[us]"))
     return np.datetime64(moment, "ns")
+
+
+def check_times(times: NDArray[np.datetime64]) -> None:
+    """Refuse valid times (UTC) that no radar has seen.
+
+    Raises:
+        NotARadarFile: one is before the first weather radars, or more than a day from now.
+    """
+    latest = np.datetime64(datetime.now(UTC).replace(tzinfo=None)) + CLOCKS_DIFFER
+    unseen = times[(times < FIRST_RADAR) | (times > latest)]
+    if unseen.size:
+        when = "before there were weather radars" if unseen[0] < FIRST_RADAR else "in the future"
+        text = np.datetime_as_string(unseen[0], unit="m")
+        raise NotARadarFile(f"its time {text}Z is {when}", mend="Correct its times, or this clock")
 
 
 def plausible_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[np.datetime64]:
