@@ -45,6 +45,8 @@ NAMED: Final = ("long_name", "standard_name", *PERIOD_NAMES)
 TOLERANCE: Final = 0.05
 """How far two statements of one period may differ: bounds of 59:59 are an hour."""
 MAX_NAME: Final = 300
+MAX_UNITS: Final = 100
+"""A longer unit is refused before a pattern is tried on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +125,10 @@ def _with_zone(units: str, name: str) -> str:
     """The units with a zone that cftime reads: it passes over CF's `-6:00`, and over names of zones.
 
     Raises:
-        NotARadarFile: the zone is none of numbers, UTC or GMT.
+        NotARadarFile: the zone is none of numbers, UTC or GMT; or the unit is longer than any.
     """
+    if len(units) > MAX_UNITS:
+        raise NotARadarFile(f"the unit of {name} has {len(units):,} characters", mend="Give `minutes since` a time")
     if match := ZONE_NAME.search(units):
         if match["name"].upper() not in ("Z", "UTC", "GMT"):
             raise NotARadarFile(

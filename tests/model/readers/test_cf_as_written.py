@@ -202,6 +202,11 @@ def test_times_are_read_to_the_second(write: Callable[..., Path], units: str, ti
     assert np.abs(sequence.times - expected).max() < np.timedelta64(1, "ms")
 
 
+def test_a_unit_as_long_as_a_book_is_refused_at_once(write: Callable[..., Path]) -> None:
+    with pytest.raises(NotARadarFile, match="characters"):
+        read([write(time={"units": "minutes since 2024-06-01" + " " * 1_000_000 + "x1"})])
+
+
 def test_a_zone_by_name_is_refused(write: Callable[..., Path]) -> None:
     with pytest.raises(NotARadarFile, match="zone 'CEST'"):
         read([write(time={"units": "minutes since 2024-06-01 02:00:00 CEST"})])
