@@ -16,9 +16,9 @@ from rich.table import Table
 
 from model.core.catalog import AUTO, ModelInfo, catalog_with
 from model.core.errors import InputError
-from model.core.forecast import ForecastHeader, ForecastWriter
+from model.core.forecast import ForecastHeader, ForecastWriter, as_stored
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
-from model.options import fields_option, packages_option
+from model.options import fields_option, max_dbz_option, packages_option
 from model.readers import read_sound
 from model.runtime.load import load_predictor
 from model.runtime.predictor import choose
@@ -32,6 +32,7 @@ from model.runtime.together import Request, Together
 @click.option("--out", default=Path("nowcast.nc"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--variable", help="Variable of the files, where they hold several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")
+@max_dbz_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary.")
 @fields_option
 @packages_option
@@ -42,6 +43,7 @@ def nowcast(
     out: Path,
     variable: str | None,
     zr: str | None,
+    max_dbz: float | None,
     as_json: bool,
     fields: Path | None,
     packages: Path | None,
@@ -51,7 +53,7 @@ def nowcast(
         raise InputError("the folder does not exist", where=str(out.parent), mend="Make it, or choose another --out")
     catalog = catalog_with(packages)
     catalog.find(reference).check_steps(steps)
-    sequence = read_sound(files, variable=variable, zr=zr)
+    sequence = read_sound(files, variable=variable, zr=zr, max_dbz=max_dbz)
     info, context, note = choose(sequence, reference, catalog)
     together = Together([Request(sequence=context, steps=steps, note=note)], load_predictor(info, fields))
     header = together.header(0)
@@ -84,7 +86,7 @@ def _write(together: Together, header: ForecastHeader, path: Path) -> list[Row]:
                 raise answer.error
             if answer.frame is not None:
                 writer.append(answer.frame)
-                rows.append(_row(header, answer.step - 1, answer.frame))
+                rows.append(_row(header, answer.step - 1, as_stored(answer.frame)))
             progress.update(bar, completed=answer.share)
     return rows
 

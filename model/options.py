@@ -18,6 +18,12 @@ fields_option = click.option(
     envvar="ECHOCAST_FIELDS",
     help="A folder of exogenous fields, NAME.nc, for networks that read some.",
 )
+max_dbz_option = click.option(
+    "--max-dbz",
+    type=float,
+    envvar="ECHOCAST_MAX_DBZ",
+    help="Reflectivity above this is hail, and counts as this many dBZ.  [default: 55]",
+)
 
 
 class Size(click.ParamType[tuple[int, int]]):

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from model.core.catalog import Catalog, catalog_with
 from model.core.errors import InputError
 from model.core.folders import default_data_dir
+from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ
 
 
 class BadSetting(InputError):
@@ -54,6 +55,12 @@ class Settings(BaseSettings):
         400_000_000,
         ge=1,
         description="Most pixels (frames x rows x columns) of the frames read for one nowcast.",
+    )
+    max_dbz: float = Field(
+        DEFAULT_MAX_DBZ,
+        gt=0,
+        le=MOST_DBZ,
+        description="Reflectivity above this is hail, and counts as this many dBZ; 95 caps nothing.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",

@@ -59,9 +59,9 @@ def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> Choice:
         return choose(sequence, job.model, catalog)
 
 
-def _read(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
+def _read(job: Job, paths: Sequence[Path], max_pixels: int, max_dbz: float | None = None) -> FrameSequence:
     """Files of the operator's own: what lies beside them (an archive's description, masks) counts."""
-    return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
+    return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels, max_dbz=max_dbz)
 
 
 def _safe(name: str) -> str:

@@ -161,7 +161,9 @@ class Nowcast:
         catalog, uploaded = context.catalog, None
         if job.kind == "upload":
             with self._timed("read"):
-                uploaded = read_upload(job, context.store, self._folder, context.settings.max_pixels)
+                uploaded = read_upload(
+                    job, context.store, self._folder, context.settings.max_pixels, context.settings.max_dbz
+                )
         while True:
             info = self._choose(uploaded, catalog)
             try:

@@ -86,6 +86,14 @@ class Forecast(ForecastHeader):
         return self._dataset(self.rain_rate)
 
 
+def as_stored(rain_rate_mm_h: FloatArray) -> FloatArray:
+    """Rain rate as `ForecastWriter` packs it and a reader unpacks it: what is said of a file beside it must agree."""
+    steps: FloatArray = np.rint(rain_rate_mm_h / np.float32(PACKED_RESOLUTION_MM_H))
+    np.minimum(steps, np.float32(PACKED_FILL - 1), out=steps)
+    steps *= np.float32(PACKED_RESOLUTION_MM_H)
+    return steps
+
+
 class ForecastWriter:
     """Write a forecast file frame by frame; it never holds more than one of them.
 

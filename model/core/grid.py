@@ -26,6 +26,7 @@ class Grid:
     y: NDArray[np.floating]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "crs", _horizontal(self.crs))
         for name in ("x", "y"):
             centres = np.asarray(getattr(self, name), np.float64)
             object.__setattr__(self, name, centres)
@@ -36,6 +37,13 @@ class Grid:
                 raise InputError(f"pixel centres along {name} are not evenly spaced", where="grid")
         if self.x[1] <= self.x[0]:
             raise InputError("pixel centres along x must increase", where="grid")
+        if self.crs.is_geographic and (np.abs(self.y).max() > 90.5 or np.abs(self.x).max() > 720):
+            raise InputError(
+                f"its latitudes reach {self.y[np.abs(self.y).argmax()]:g} degrees, "
+                f"its longitudes {self.x[np.abs(self.x).argmax()]:g}",
+                where="grid",
+                mend="Give the projection that its x and y are in, or correct them",
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,6 +82,20 @@ class Grid:
         lon, lat = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True).transform(x, y)
         return float(lon), float(lat)
 
+    def x_y(
+        self, lon: NDArray[np.float64] | float, lat: NDArray[np.float64] | float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (degrees, WGS 84) in the grid's coordinates; inf or NaN where it has none.
+
+        Degrees are counted in the turn that the grid lies in the middle of, so that -0.05 and 359.95 are one place.
+        """
+        there = Transformer.from_crs("EPSG:4326", self.crs, always_xy=True).transform(lon, lat)
+        x, y = (np.asarray(values, np.float64) for values in there)
+        if self.crs.is_geographic:
+            middle = (self.x[0] + self.x[-1]) / 2
+            x = middle + (np.where(np.isfinite(x), x, np.nan) - middle + 180.0) % 360.0 - 180.0
+        return x, y
+
     def cf_grid_mapping(self) -> dict[str, Any]:
         """CF grid mapping attributes, `crs_wkt` included."""
         return {key: value for key, value in self.crs.to_cf().items() if value is not None}
@@ -85,3 +107,20 @@ class Grid:
         x = centre[0] + (np.arange(nx) - (nx - 1) / 2) * pixel_size
         y = centre[1] - (np.arange(ny) - (ny - 1) / 2) * pixel_size
         return cls(crs=crs, x=x, y=y)
+
+
+def _horizontal(crs: CRS) -> CRS:
+    """The part of a CRS that says where a pixel lies on earth: a compound one also has heights.
+
+    Raises:
+        InputError: it is neither projected nor geographic.
+    """
+    if crs.is_compound:
+        crs = crs.sub_crs_list[0]
+    if not (crs.is_projected or crs.is_geographic):
+        raise InputError(
+            f"its coordinate system {crs.name!r} is a {crs.type_name}: it places nothing on a map",
+            where="grid",
+            mend="Give a projection, or longitude and latitude",
+        )
+    return crs.to_2d() if len(crs.axis_info) > 2 else crs

@@ -133,9 +133,9 @@ class FrameSequence:
         return dataset
 
     def _cell_methods(self) -> str:
-        """CF cell methods: rain rates made of accumulations are means over their interval."""
+        """CF cell methods: rain rates made of accumulations are means over their interval, others may be, too."""
         quantity = self.attributes.get("quantity", self.attributes.get("input_quantity", ""))
-        return "time: mean" if "accumulation" in quantity else "time: point"
+        return "time: mean" if "accumulation over" in quantity or "mean over" in quantity else "time: point"
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> FrameSequence:
@@ -189,7 +189,9 @@ def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
 
 def spatial_coordinates(grid: Grid) -> dict[str, tuple[str, NDArray[np.floating], dict[str, str]]]:
     """CF coordinate variables `x` and `y` of a grid."""
-    if grid.crs.is_geographic:
+    if grid.crs.is_geographic and grid.crs.is_derived:  # a rotated pole: its degrees are not those of a map
+        names, units = ("grid_longitude", "grid_latitude"), ("degrees", "degrees")
+    elif grid.crs.is_geographic:
         names, units = ("longitude", "latitude"), ("degrees_east", "degrees_north")
     else:
         unit = grid.crs.axis_info[0].unit_name if grid.crs.axis_info else "metre"

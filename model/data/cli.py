@@ -24,7 +24,7 @@ from model.data.info import draw_histogram, facts_of, facts_of_values, told
 from model.data.splitting import drawn_split, listed_split
 from model.data.statistics import count_values
 from model.data.synth import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
-from model.options import Size
+from model.options import Size, max_dbz_option
 
 MINUTES_PER_DAY = 1440
 NAMED = 10
@@ -128,6 +128,7 @@ def _write_all(
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The archive.")
 @click.option("--variable", help="Variable to read, where a file has several.")
 @click.option("--zr", help="Z-R relation for reflectivity; default: the format's own.")
+@max_dbz_option
 @click.option("--step", type=click.FloatRange(0.5, 60), help="Minutes between frames; default: as found.")
 @click.option("--source", help="Whose data this is, for the card of what is trained on it.")
 @click.option("--licence", help="Under which licence: kept in archive.json.")
@@ -137,6 +138,7 @@ def import_(
     out: Path,
     variable: str | None,
     zr: str | None,
+    max_dbz: float | None,
     step: float | None,
     source: str | None,
     licence: str | None,
@@ -149,7 +151,7 @@ def import_(
     """
     paths = _expanded(files)
     named = {key: value for key, value in (("source", source), ("licence", licence)) if value}
-    choices = Choices(variable=variable, zr=zr, step_minutes=step, attributes=named)
+    choices = Choices(variable=variable, zr=zr, max_dbz=max_dbz, step_minutes=step, attributes=named)
 
     def passed_over(path: Path, error: InputError) -> None:
         place = "" if str(path) in str(error) else f"{path}: "

@@ -38,7 +38,7 @@ FILES_PER_WORKER: Final = 8
 """A process takes about a second to start: fewer files than this are not worth one."""
 BYTES_PER_PIXEL: Final = 36
 """What a process and its GRIB decoder hold at most, measured on frames of 3500 x 7000 pixels."""
-OF_THE_FILE: Final = ("gaps", "frames_without_data")
+OF_THE_FILE: Final = ("gaps", "frames_without_data", "capped_pixels")
 """Attributes that tell of one file, not of the archive."""
 
 
@@ -48,6 +48,7 @@ class Choices:
 
     variable: str | None = None
     zr: str | None = None
+    max_dbz: float | None = None
     step_minutes: float | None = None
     attributes: Mapping[str, str]
 
@@ -112,7 +113,7 @@ def import_files(
                 else:
                     yield path
 
-        encode = partial(_encode, variable=choices.variable, zr=choices.zr, grid=grid)
+        encode = partial(_encode, choices=choices, grid=grid)
         for path, outcome in _in_order(to_read(), encode, workers or _affordable(len(paths), grid)):
             if isinstance(outcome, InputError):
                 refuse(path, outcome)
@@ -159,7 +160,7 @@ def _first_seen(
     times: list[NDArray[np.datetime64]] = []
     for path in paths:
         try:
-            frames = read([path], variable=choices.variable, zr=choices.zr)
+            frames = read([path], variable=choices.variable, zr=choices.zr, max_dbz=choices.max_dbz)
             if first is not None and not first[0].matches(frames.grid):
                 raise _other_grid(path)
         except InputError as error:
@@ -195,10 +196,10 @@ def _other_grid(path: Path) -> MixedGrids:
     return MixedGrids("it lies on another grid than the archive", where=str(path), mend="Import it into one of its own")
 
 
-def _encode(path: Path, *, variable: str | None, zr: str | None, grid: Grid) -> Outcome:
+def _encode(path: Path, *, choices: Choices, grid: Grid) -> Outcome:
     """The frames of a file as an archive keeps them, or why there are none."""
     try:
-        frames = read([path], variable=variable, zr=zr)
+        frames = read([path], variable=choices.variable, zr=choices.zr, max_dbz=choices.max_dbz)
         if not grid.matches(frames.grid):
             raise _other_grid(path)
     except InputError as error:

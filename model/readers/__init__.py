@@ -9,9 +9,10 @@ from pathlib import Path
 
 from model.core.errors import InputError, TooLarge
 from model.core.sequence import FrameSequence
-from model.core.units import zr_relation
+from model.core.units import DEFAULT_MAX_DBZ, zr_relation
 from model.readers.compressed import unpacked
 from model.readers.join import join_frames
+from model.readers.plausible import check_max_dbz
 from model.readers.registry import Reader, reader_of
 from model.readers.source import MAX_TOTAL_PIXELS, Budget, Options, Source
 
@@ -26,6 +27,7 @@ def read(
     names: Sequence[str] | None = None,
     variable: str | None = None,
     zr: str | None = None,
+    max_dbz: float | None = None,
     max_pixels: int | None = None,
 ) -> FrameSequence:
     """Rain rate (mm h-1) of radar files of any known format, as one sequence sorted by valid time.
@@ -33,10 +35,13 @@ def read(
     `names` are what the user calls the files, where paths are temporary (uploads): they stand in every
     message, and give the time where a format has it in the name only. The files around an upload are never
     looked at; around a path without a name, HKO-7's masks and `archive.json` are. gzip, bzip2 and zip (of one file)
-    around a file are undone. `variable` chooses among a
-    file's variables. `zr` names the Z-R relation that turns reflectivity into rain (default: the format's
-    own); files of rain rates and accumulations need none, and leave it aside. `max_pixels` is the most that
-    all files may hold together, frames x rows x columns.
+    around a file are undone. `variable` chooses among a file's variables. `zr` names the Z-R relation that turns
+    reflectivity into rain (default: the format's own), and `max_dbz` the reflectivity above which an echo is hail and
+    counts as that (default: 55 dBZ); files of rain rates and accumulations need neither, and leave them aside.
+    `max_pixels` is the most that all files may hold together, frames x rows x columns.
+
+    Values that no atmosphere has are missing (`plausible`). Where reflectivity exceeded the cap, the attribute
+    `capped_pixels` counts it.
 
     Valid times that are missing at the most common step are named in the attribute `gaps`, frames in which no
     pixel holds data in `frames_without_data`, by their files.
@@ -47,7 +52,7 @@ def read(
             declares an unreasonable size or more than `max_pixels` (TooLarge), or needs an extra that is not
             installed (MissingDependency).
     """
-    sources, options = _asked(paths, names, variable, zr, max_pixels)
+    sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
     with unpacked(sources, options.budget) as plain:
         return join_frames(_parts(plain, options))
 
@@ -58,6 +63,7 @@ def read_sound(
     names: Sequence[str] | None = None,
     variable: str | None = None,
     zr: str | None = None,
+    max_dbz: float | None = None,
     max_pixels: int | None = None,
 ) -> FrameSequence:
     """`read`, without the files that cannot be read or lie on another grid than most, where two frames remain.
@@ -68,13 +74,13 @@ def read_sound(
         InputError: as `read`; a path at which there is nothing is an error always, and so is too much.
     """
     try:
-        return read(paths, names=names, variable=variable, zr=zr, max_pixels=max_pixels)
+        return read(paths, names=names, variable=variable, zr=zr, max_dbz=max_dbz, max_pixels=max_pixels)
     except TooLarge:
         raise
     except InputError:
         if len(paths) < 3 or not all(Path(path).is_file() for path in paths):
             raise
-        sources, options = _asked(paths, names, variable, zr, max_pixels)
+        sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
         parts, left_out = _sound_parts(sources, options)
         if not left_out or sum(len(frames) for _, frames in parts) < 2:
             raise
@@ -86,7 +92,8 @@ def read_sound(
 
 def _sound_parts(sources: Sequence[Source], options: Options) -> tuple[list[tuple[Source, FrameSequence]], list[str]]:
     """Frames of the files that can be read and lie on the grid of most of them; the others by name, with the reason."""
-    parts, left_out = [], []
+    parts: list[tuple[Source, FrameSequence]] = []
+    left_out: list[str] = []
     for source in sources:
         try:
             with unpacked([source], options.budget) as plain:
@@ -103,7 +110,12 @@ def _sound_parts(sources: Sequence[Source], options: Options) -> tuple[list[tupl
 
 
 def _asked(
-    paths: Sequence[Path], names: Sequence[str] | None, variable: str | None, zr: str | None, max_pixels: int | None
+    paths: Sequence[Path],
+    names: Sequence[str] | None,
+    variable: str | None,
+    zr: str | None,
+    max_pixels: int | None,
+    max_dbz: float | None,
 ) -> tuple[list[Source], Options]:
     """What is to be read, and how."""
     if names is not None and len(names) != len(paths):
@@ -112,7 +124,8 @@ def _asked(
     uploads = names is not None
     sources = [Source(path=Path(path), name=name, upload=uploads) for path, name in zip(paths, labels, strict=True)]
     most = MAX_TOTAL_PIXELS if max_pixels is None else min(max_pixels, MAX_TOTAL_PIXELS)
-    options = Options(variable=variable, zr=zr, budget=Budget(max_pixels=most))
+    cap = DEFAULT_MAX_DBZ if max_dbz is None else check_max_dbz(max_dbz)
+    options = Options(variable=variable, zr=zr, max_dbz=cap, budget=Budget(max_pixels=most))
     if zr is not None:
         zr_relation(zr)  # an unknown name is refused before any file is read
     return sources, options

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from model.core.errors import NotARadarFile, UnknownVariable
+from model.readers.cf_units import MAX_UNIT, parse, unit_text
 
 Kind = Literal["rate", "accumulation", "reflectivity"]
 RANK: Final[tuple[Kind, ...]] = ("rate", "accumulation", "reflectivity")
@@ -22,26 +21,8 @@ class Quantity:
     factor: float
 
 
-UNITS: Final[Mapping[str, Quantity]] = {
-    "mm h-1": Quantity(kind="rate", factor=1.0),
-    "mm s-1": Quantity(kind="rate", factor=3600.0),
-    "mm min-1": Quantity(kind="rate", factor=60.0),
-    "mm d-1": Quantity(kind="rate", factor=1.0 / 24.0),
-    "m s-1": Quantity(kind="rate", factor=3.6e6),
-    "kg m-2 s-1": Quantity(kind="rate", factor=3600.0),
-    "kg m-2 h-1": Quantity(kind="rate", factor=1.0),
-    "mm": Quantity(kind="accumulation", factor=1.0),
-    "cm": Quantity(kind="accumulation", factor=10.0),
-    "m": Quantity(kind="accumulation", factor=1000.0),
-    "kg m-2": Quantity(kind="accumulation", factor=1.0),
-    "dbz": Quantity(kind="reflectivity", factor=1.0),
-}
-UNREADABLE: Final = ("", math.nan)
-MAX_UNIT: Final = 80
-"""By unit, as `normal_unit` writes it. One kg of water on one square metre is 1 mm deep."""
-
-AMBIGUOUS_UNITS: Final = ("m s-1", "m", "kg m-2", "kg m-2 s-1", "mm", "cm")
-"""Units of much else: winds, heights, snow packs. Rain only where a name says so."""
+LEAST_OF_WINDS: Final = 3600.0
+"""mm h-1 of one mm s-1: what is measured in larger units may be a wind as well."""
 STANDARD_NAMES: Final = (
     "rainfall_rate",
     "precipitation_rate",
@@ -56,56 +37,28 @@ STANDARD_NAMES: Final = (
     "radar_equivalent_reflectivity_factor",
 )
 RAINY_WORDS: Final = ("rain", "precip", "accumul", "reflectivity")
-NUMBER: Final = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?"
-SCALE: Final = re.compile(rf"(?P<number>{NUMBER})(?:\s+|\s*[.*]\s*|(?=[a-z]))")
-FACTOR: Final = re.compile(r"(?P<name>[a-z]+)(?P<power>[-+]?\d+)?")
-PER: Final = re.compile(rf"\s*(?:/|\bper\b)\s*(?P<number>{NUMBER})?\s*")
-TIMES: Final = re.compile(r"\s*[.*]\s*|\s+")
-SPELLINGS: Final = {
-    "s": ("sec", "secs", "second", "seconds"),
-    "min": ("mins", "minute", "minutes"),
-    "h": ("hr", "hrs", "hour", "hours"),
-    "d": ("day", "days"),
-}
-SHORT: Final = {spelling: short for short, spellings in SPELLINGS.items() for spelling in spellings}
-
-
-def normal_unit(text: str) -> tuple[str, float]:
-    """A unit spelled as in `UNITS`, and how many of it one of `text` is; ('', nan) where it cannot be read.
-
-    `mm/h`, `mm hr**-1`, `mm/hour` -> `mm h-1`; `kg/m^2/s` -> `kg m-2 s-1`; `dBZ` -> `dbz`; `0.1 mm` -> `mm`, 0.1;
-    `mm/5min` -> `mm min-1`, 0.2. Numbers are read in front, and after a stroke (people write `mm/24h` for mm in
-    24 hours, where UDUNITS would multiply by the hour). Whatever else is in it makes the whole unreadable.
-    """
-    rest = text.strip().lower().replace("**", "").replace("^", "")
-    if len(rest) > MAX_UNIT:
-        return UNREADABLE
-    scale = 1.0
-    if match := SCALE.match(rest):
-        scale, rest = float(match["number"]), rest[match.end() :]
-    words: list[str] = []
-    below = False
-    while rest:
-        if words:
-            if match := PER.match(rest):
-                below = True
-                scale /= float(match["number"] or 1) or math.nan
-            elif not (match := TIMES.match(rest)):
-                return UNREADABLE
-            rest = rest[match.end() :]
-        if not (match := FACTOR.match(rest)):
-            return UNREADABLE
-        rest = rest[match.end() :]
-        power = int(match["power"] or 1) * (-1 if below else 1)
-        words.append(f"{SHORT.get(match['name'], match['name'])}{'' if power == 1 else power}")
-    return (" ".join(words), scale) if 0 < scale < math.inf else UNREADABLE
 
 
 def quantity_of(unit: str) -> Quantity | None:
-    """What a variable in that unit measures; None where the unit is not one of rain or reflectivity."""
-    name, scale = normal_unit(unit)
-    known = UNITS.get(name)
-    return Quantity(kind=known.kind, factor=known.factor * scale) if known else None
+    """What a variable in that unit measures; None where the unit is not one of rain or reflectivity.
+
+    One kg of water on one square metre is 1 mm deep.
+    """
+    found = parse(unit)
+    if found is None:
+        return None
+    if found.name == "dbz":
+        return Quantity(kind="reflectivity", factor=found.factor)
+    known: dict[tuple[int, int, int], tuple[Kind, float]] = {
+        (1, 0, -1): ("rate", 3.6e6),
+        (-2, 1, -1): ("rate", 3600.0),
+        (1, 0, 0): ("accumulation", 1000.0),
+        (-2, 1, 0): ("accumulation", 1.0),
+    }
+    if found.powers not in known:
+        return None
+    kind, factor = known[found.powers]
+    return Quantity(kind=kind, factor=float(f"{found.factor * factor:.12g}"))
 
 
 def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quantity]:
@@ -161,7 +114,9 @@ def _quantity(variable: Any) -> Quantity | None:  # noqa: ANN401  (netCDF4 ships
     quantity = quantity_of(_unit(variable))
     if quantity is None or not _is_field(variable):
         return None
-    told = getattr(variable, "standard_name", "") or normal_unit(_unit(variable))[0] in AMBIGUOUS_UNITS
+    # Units of much else: winds, heights, snow packs. Rain only where a name says so.
+    ambiguous = quantity.kind == "accumulation" or quantity.factor >= LEAST_OF_WINDS
+    told = getattr(variable, "standard_name", "") or ambiguous
     return quantity if _is_rainy(variable) or not told else None
 
 
@@ -177,4 +132,4 @@ def _is_field(variable: Any) -> bool:  # noqa: ANN401
 
 
 def _unit(variable: Any) -> str:  # noqa: ANN401
-    return str(getattr(variable, "units", ""))
+    return unit_text({name: getattr(variable, name, "") for name in ("units", "unit", "Units", "Unit", "UNITS")})

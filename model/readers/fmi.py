@@ -18,12 +18,12 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FMI
 from model.readers.corners import Outline, grid_of
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     DAMAGED,
     Options,
     Source,
     check_one_variable,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
 )
@@ -55,16 +55,16 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     if "reflectivity" not in parameter.lower():
         raise NotARadarFile(f"its header's param is {parameter!r}, not a reflectivity", mend="Give reflectivity")
     grid = _grid(header, (ny, nx))
-    relation = options.relation(FMI)
+    pixels = np.frombuffer(data, np.uint8).reshape(1, ny, nx)
+    rain_rate, described = rain_of_reflectivity(_dbz_of_value(), options, FMI, pixels=pixels)
     return FrameSequence(
-        rain_rate=_rain_rate_of_value(options)[np.frombuffer(data, np.uint8).reshape(1, ny, nx)],
+        rain_rate=rain_rate,
         times=np.array([_time(header)]),
         grid=grid,
         attributes={
             "radar_format": TITLE,
             "source_product": f"{header.get('producttype', '')} {header.get('productname', '')}".strip(),
-            "quantity": "reflectivity",
-            "zr_relation": describe_zr(relation),
+            **described,
         },
     )
 
@@ -72,12 +72,12 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 read_frames = file_by_file(read_file, TITLE)
 
 
-def _rain_rate_of_value(options: Options) -> NDArray[np.float32]:
-    """Rain rate (mm h-1) of each of the 256 pixel values."""
-    dbz = (np.arange(256, dtype=np.float32) - 64) / 2
+def _dbz_of_value() -> NDArray[np.float32]:
+    """Reflectivity of each of the 256 pixel values."""
+    dbz: NDArray[np.float32] = (np.arange(256, dtype=np.float32) - np.float32(64)) / np.float32(2)
     dbz[NO_ECHO] = -np.inf
     dbz[NO_DATA] = np.nan
-    return rain_of_reflectivity(dbz, options.relation(FMI))
+    return dbz
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, str], tuple[int, int]]:
@@ -117,7 +117,7 @@ def _time(header: dict[str, str]) -> np.datetime64:
         moment = datetime.strptime(text, "%Y%m%d%H%M")  # noqa: DTZ007  (UTC: datetime64 has no zone)
     except ValueError:
         raise NotARadarFile(f"its obstime {text!r} is not YYYYMMDDhhmm", mend="Correct its header") from None
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)
 
 
 def _grid(header: dict[str, str], shape: tuple[int, int]) -> Grid:

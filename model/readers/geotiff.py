@@ -24,12 +24,12 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers.children import Decoder, decode, next_line, next_values
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     DAMAGED,
     Options,
     Source,
     check_one_variable,
-    describe_zr,
     rain_of_reflectivity,
     reading,
     utc_text,
@@ -94,14 +94,14 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
     scaled = _scaled(values, said, tags)
 
     attributes = {"radar_format": TITLE, "source_product": tags.get("tifftag_imagedescription", "")}
+    no_echo = np.isneginf(scaled)
     if reflectivity:
-        relation = options.relation(MARSHALL_PALMER)
-        rain = rain_of_reflectivity(scaled, relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        rain, described = rain_of_reflectivity(scaled, options, MARSHALL_PALMER)
+        attributes |= {"quantity": "reflectivity", **described}
     else:
         rain = scaled
         attributes["quantity"] = "rain rate"
-    rain[np.isneginf(scaled)] = 0.0
+    rain[no_echo] = 0.0
     grid = _grid(said)
     time = _valid_time(tags, name)
     return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([time]), grid=grid, attributes=attributes)
@@ -174,7 +174,8 @@ def _time(text: str) -> np.datetime64 | None:
     for match in TIME.finditer(text):
         try:
             year, month, day, hour, minute, second = (int(group or 0) for group in match.groups())
-            return np.datetime64(datetime(year, month, day, hour, minute, second), "ns")  # noqa: DTZ001  (UTC)
+            moment = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  (UTC)
         except ValueError:
             continue
+        return plausible_time(moment)
     return None

@@ -15,6 +15,7 @@ from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.units import FloatArray
 from model.readers.corners import MAX_OFF, ROUNDING
+from model.readers.plausible import plausible_time
 from model.readers.source import DAMAGED, OBSERVATIONS
 
 RATES_MM_H: Final[dict[tuple[int, int, int], tuple[str, float]]] = {
@@ -135,6 +136,6 @@ def valid_time(keys: dict[str, Any]) -> np.datetime64:
     date, clock = int(keys["validityDate"]), int(keys["validityTime"])
     try:
         moment = datetime(date // 10000, date // 100 % 100, date % 100, clock // 100, clock % 100)  # noqa: DTZ001
-        return np.datetime64(moment + timedelta(seconds=int(keys.get("second") or 0)), "ns")
+        return plausible_time(moment + timedelta(seconds=int(keys.get("second") or 0)))
     except ValueError:
         raise NotARadarFile(f"its valid time {date} {clock:04} is not a time", mend=DAMAGED) from None

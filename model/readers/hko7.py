@@ -31,9 +31,10 @@ from pyproj import CRS
 from model.core.errors import InputError, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import HKO7, FloatArray, hko7_rain_rate_mm_h
+from model.core.units import HKO7, MOST_DBZ, FloatArray, hko7_rain_rate_mm_h
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     DAMAGED,
     Budget,
@@ -41,6 +42,7 @@ from model.readers.source import (
     Source,
     check_one_variable,
     check_size,
+    describe_reflectivity,
     describe_zr,
     reading,
 )
@@ -96,7 +98,7 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
     for source in images:
         with reading(source, TITLE):
             _check_options(options)
-            frames = _frame(source, masks.get(_stamp(source.content_name)), static, archives, options.budget)
+            frames = _frame(source, masks.get(_stamp(source.content_name)), static, archives, options)
         yield source, frames
 
 
@@ -142,13 +144,19 @@ def _frame(
     mask: Source | None,
     static: NDArray[np.bool_] | None,
     archives: dict[Path, Archive | None],
-    budget: Budget,
+    options: Options,
 ) -> FrameSequence:
     time = _time(source.content_name)
     archive = None if source.upload else _archive_of(source.path, archives)
-    pixels = _pixels(source.path, archive.grid.shape if archive else None, budget)
+    pixels = _pixels(source.path, archive.grid.shape if archive else None, options.budget)
+    # The pixels of an archive are rain rates that an import has written: the cap was that of their reflectivity.
+    max_dbz = MOST_DBZ if archive else options.max_dbz
     archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")
-    rain: FloatArray = _rain_rate_of_value(archive.noise_below)[pixels]
+    rain_of_value = _rain_rate_of_value(archive.noise_below)
+    most = HKO7.rain_rate_mm_h(np.array(max_dbz))
+    capped = int(np.count_nonzero((rain_of_value > most)[pixels]))
+    rain: FloatArray = np.minimum(rain_of_value, most)[pixels]
+    described = describe_reflectivity(HKO7, max_dbz, capped)
     unseen = np.zeros(pixels.shape, np.bool_)
     found = mask or (None if source.upload else _mask_beside(source))
     if found is not None:
@@ -160,12 +168,7 @@ def _frame(
             raise NotARadarFile(f"the exclude mask is {static.shape}, the image {pixels.shape}", mend="Leave it out")
         unseen |= static
     rain[unseen] = np.nan
-    attributes = {
-        "radar_format": TITLE,
-        "source_product": archive.title,
-        "quantity": "reflectivity",
-        "zr_relation": describe_zr(HKO7),
-    }
+    attributes = {"radar_format": TITLE, "source_product": archive.title, **described}
     return FrameSequence(
         rain_rate=rain[np.newaxis], times=np.array([time]), grid=archive.grid, mask=static, attributes=attributes
     )
@@ -203,7 +206,7 @@ def _time(name: str) -> np.datetime64:
             "a PNG has its valid time in its name only, and this is not one like RAD101231235400.png",
             mend="Name it RADyymmddHHMM00.png",
         ) from None
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)
 
 
 def _stamp(name: str) -> str:

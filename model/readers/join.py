@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence, common_step
-from model.core.units import FloatArray
-from model.readers.source import Source, utc_text
+from model.readers.plausible import check_times, drop_implausible_rates
+from model.readers.source import CAPPED, Source, period_minutes, reading, utc_text
 
 MAX_GAPS_NAMED: Final = 20
 MAX_EMPTY_NAMED: Final = 20
 SAMPLE: Final = 16
+OVERLAP: Final = 1.5
+"""Periods beyond so many time steps overlap: below that, a frame only came late."""
 MAX_VALUES_NAMED: Final = 5
-NEGLIGIBLE_MM_H: Final = 0.05
 
 
 def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
@@ -37,17 +38,22 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     for source, frames in parts:
         if read and not frames.grid.matches(read[0][1].grid):
             raise _mixed_grids(source, frames.grid, *read[0])
-        _check_values(frames.rain_rate)
+        if not read:
+            _check_place(source, frames.grid)
+        with reading(source, "a radar file"):
+            check_times(frames.times)
+        drop_implausible_rates(frames.rain_rate)
         read.append((source, frames))
     if not read:
         raise NotARadarFile("no file holds a radar frame", where="input", mend="Give at least one radar file")
 
     first = read[0][1]
     masks = [frames.mask for _, frames in read if frames.mask is not None]
-    notes = [note for _, frames in read for note in frames.notes]
     times, owners, rows = _sorted_times(read)
+    notes = [*(note for _, frames in read for note in frames.notes), *_overlap(read, times)]
     attributes = _common_attributes(read)
-    for name, text in (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read))):
+    told = (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read)), (CAPPED, _capped(read)))
+    for name, text in told:
         attributes.pop(name, None)
         if text:
             attributes[name] = text
@@ -72,14 +78,16 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     )
 
 
-def _check_values(rain_rate: FloatArray) -> None:
-    """In place: what cannot be rain is no data: infinities, and negatives that no packing makes of zero."""
-    # fmin and fmax pass over NaN without the copies that nanmin and nanmax make.
-    least, most = (float(reduce(rain_rate, axis=None, initial=0.0)) for reduce in (np.fmin.reduce, np.fmax.reduce))
-    if least >= 0 and most < np.inf:
-        return
-    rain_rate[~((rain_rate >= -NEGLIGIBLE_MM_H) & (rain_rate < np.inf))] = np.nan
-    np.maximum(rain_rate, 0, out=rain_rate)
+def _check_place(source: Source, grid: Grid) -> None:
+    """Refuse a grid of which no pixel lies on earth: nothing could be shown of its forecast, nor asked about."""
+    ny, nx = grid.shape
+    corners = [(x, y) for x in (0, nx // 2, nx - 1) for y in (0, ny // 2, ny - 1)]
+    if not any(np.isfinite(grid.lon_lat(float(grid.x[column]), float(grid.y[row]))).all() for column, row in corners):
+        raise NotARadarFile(
+            f"its grid does not lie on earth: {_describe(grid)}",
+            where=source.name,
+            mend="Correct its coordinates, or the unit that they are in",
+        )
 
 
 def describe_gaps(times: NDArray[np.datetime64]) -> str:
@@ -113,6 +121,24 @@ def _describe_empty(read: list[tuple[Source, FrameSequence]]) -> str:
     names = [name for _, name in sorted(empty, reverse=True)]
     more = f" and {len(names) - MAX_EMPTY_NAMED} more" if len(names) > MAX_EMPTY_NAMED else ""
     return "; ".join(names[:MAX_EMPTY_NAMED]) + more
+
+
+def _capped(read: list[tuple[Source, FrameSequence]]) -> str:
+    """How many pixels of all frames exceeded the cap of reflectivity; '' if none."""
+    counts = [frames.attributes.get(CAPPED, "") for _, frames in read]
+    return str(sum(int(count) for count in counts if count.isdecimal()) or "")
+
+
+def _overlap(read: list[tuple[Source, FrameSequence]], times: NDArray[np.datetime64]) -> list[str]:
+    """A note where accumulations or means last longer than the step between them."""
+    periods = [period_minutes(frames.attributes.get("quantity", "")) for _, frames in read]
+    period = max((period for period in periods if period is not None), default=0.0)
+    if times.size < 2 or period <= OVERLAP * (step := float(common_step(times) / np.timedelta64(1, "s")) / 60):
+        return []
+    return [
+        f"the frames are means over {period:g} min, one every {step:g} min: they overlap and lag behind the rain, and "
+        "were taken as the rate at the end of each"
+    ]
 
 
 def _sorted_times(

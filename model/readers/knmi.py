@@ -21,13 +21,13 @@ from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers.corners import check_points, projected, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, attribute_values, open_hdf5, optional_attribute, read_array
+from model.readers.plausible import plausible_time
 from model.readers.polar import polar
 from model.readers.source import (
     OBSERVATIONS,
     Options,
     Source,
     describe_accumulation,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -66,9 +66,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 
     attributes = {"radar_format": TITLE, "source_product": name}
     if "REFLECTIVITY" in parameter.upper() and "DBZ" in parameter.upper():
-        relation = options.relation(MARSHALL_PALMER)
-        rain = rain_of_reflectivity(values, relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        rain, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        attributes |= described
     elif "ACCUMULATED_PRECIPITATION" in parameter.upper() and "[MM]" in parameter.upper():
         rain = rain_per_hour(values, end - start)
         attributes["quantity"] = describe_accumulation(end - start)
@@ -149,4 +148,4 @@ def _time(file: Any, name: str, *, group: str = "overview") -> np.datetime64:  #
         moment = datetime.fromisoformat(f"{year}-{MONTHS.index(month.upper()) + 1:02}-{int(day):02}T{clock}")
     except ValueError:
         raise NotARadarFile(f"its {name} {text!r} is not a time like 26-AUG-2010;00:05:00", mend="Correct it") from None
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)

@@ -26,11 +26,11 @@ from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariab
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
+from model.readers.plausible import plausible_time
 from model.readers.source import (
     DAMAGED,
     Options,
     Source,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
 )
@@ -77,9 +77,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 
     attributes = {"radar_format": TITLE, "quantity": "rain rate"}
     if name == "reflectivity":
-        relation = options.relation(MARSHALL_PALMER)
-        values = rain_of_reflectivity(values, relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        values, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        attributes |= described
     if "x" not in held:
         attributes["georeference"] = "none in the file: 1 km pixels around longitude 0, latitude 0"
     if times.size != shape[0]:
@@ -183,7 +182,10 @@ def _choose(held: list[str], variable: str | None) -> str:
 
 def _times(values: NDArray[Any]) -> NDArray[np.datetime64]:
     if values.dtype.kind == "M":
-        return values.reshape(-1).astype("datetime64[ns]")
+        moments = values.reshape(-1).astype("datetime64[us]").tolist()
+        if not all(isinstance(moment, datetime) for moment in moments):  # NaT, or beyond the years of a date
+            raise NotARadarFile("times holds one that is none", mend="Give each frame its time")
+        return np.array([plausible_time(moment) for moment in moments], "datetime64[ns]")
     if values.dtype.kind not in "US":
         raise NotARadarFile(f"times are {values.dtype}", mend="Give datetime64, or ISO 8601 text")
     texts = [t.decode("ascii", "replace") if isinstance(t, bytes) else str(t) for t in values.reshape(-1)]
@@ -197,7 +199,7 @@ def _time(text: str) -> np.datetime64:
         raise NotARadarFile(f"its time {text!r} is not ISO 8601", mend="Give 2010-08-26T00:05:00Z") from None
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)
 
 
 def _grid(archive: zipfile.ZipFile, held: list[str], shape: tuple[int, int]) -> Grid:

@@ -24,13 +24,13 @@ from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers.corners import CORNERS, Outline, grid_of, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
+from model.readers.plausible import plausible_time
 from model.readers.polar import polar
 from model.readers.source import (
     OBSERVATIONS,
     Options,
     Source,
     describe_accumulation,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -87,9 +87,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     attributes = {"radar_format": TITLE, "source_product": f"{image.quantity} {producer}".strip()}
     time = nominal
     if image.quantity in REFLECTIVITIES:
-        relation = options.relation(MARSHALL_PALMER)
-        rain = rain_of_reflectivity(values, relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        rain, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        attributes |= described
     elif image.quantity in ACCUMULATIONS:
         if period is None:
             raise NotARadarFile("its accumulation has no start and end", mend="Give startdate ... endtime in what")
@@ -236,6 +235,6 @@ def _time(date: object, clock: object) -> np.datetime64:
     """`20180824`, `181500` -> UTC."""
     text = f"{date}{clock}"
     try:
-        return np.datetime64(datetime.strptime(text, "%Y%m%d%H%M%S"), "ns")  # noqa: DTZ007  (UTC)
+        return plausible_time(datetime.strptime(text, "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
     except ValueError:
         raise NotARadarFile(f"its time {text!r} is not YYYYMMDDhhmmss", mend="Correct its what") from None

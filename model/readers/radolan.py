@@ -19,6 +19,7 @@ from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
+from model.readers.plausible import plausible_time
 from model.readers.polar import polar
 from model.readers.source import (
     DAMAGED,
@@ -27,7 +28,6 @@ from model.readers.source import (
     Source,
     check_one_variable,
     describe_accumulation,
-    describe_zr,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -104,9 +104,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 
     attributes = {"radar_format": TITLE, "source_product": f"{product} {_text(header, 'SW') or ''}".strip()}
     if product in REFLECTIVITIES:
-        relation = options.relation(MARSHALL_PALMER)
-        rain = rain_of_reflectivity(_values(header, product, pixels), relation)
-        attributes |= {"quantity": "reflectivity", "zr_relation": describe_zr(relation)}
+        rain, described = rain_of_reflectivity(_values(header, product, pixels), options, MARSHALL_PALMER)
+        attributes |= {"quantity": "reflectivity", **described}
     else:
         minutes = _number(header, "INT") * (1440 if _text(header, "U") == "1" else 1)
         interval = np.timedelta64(minutes, "m")
@@ -181,7 +180,7 @@ def _time(header: str) -> np.datetime64:
         moment = datetime.strptime(f"{day}{month_year}{clock}", "%d%m%y%H%M")  # noqa: DTZ007  (UTC)
     except ValueError:
         raise NotARadarFile(f"its time {header[2:8]} {month_year} is not DDhhmm MMyy", mend=DAMAGED) from None
-    return np.datetime64(moment, "ns")
+    return plausible_time(moment)
 
 
 def _number(header: str, token: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.sequence import FrameSequence
-from model.core.units import FloatArray, ZRRelation, zr_relation
+from model.core.units import DEFAULT_MAX_DBZ, FloatArray, ZRRelation, zr_relation
+from model.readers.plausible import MOST_MM_H, drop_implausible_dbz, most_mm
 
 HEAD_BYTES: Final = 1024
 MAX_GRID_PIXELS: Final = 200_000_000
@@ -23,10 +25,19 @@ MAX_GRID_PIXELS: Final = 200_000_000
 MAX_TOTAL_PIXELS: Final = 1_500_000_000
 """Frames times grid, over all files of one call: 6 GB of float32, sixty frames of the largest known composite."""
 MAX_FRAMES: Final = 100_000
+CAPPED: Final = "capped_pixels"
+"""The attribute that counts the pixels whose reflectivity exceeded the cap, where some did."""
+ACCUMULATION: Final = "accumulation over "
+MEAN: Final = "mean over "
 NO_ECHO_DBZ: Final = -10.0
 """Reflectivity below this is no rain: the least that HKO-7 stores, and about 0.01 mm h-1."""
 DAMAGED: Final = "Give a whole file: fetch or copy it again"
 OBSERVATIONS: Final = "Give observations: a nowcast starts from what radars saw"
+
+MAKE_A_COMPOSITE: Final = (
+    "Make a Cartesian composite of it first (for instance with wradlib, or Py-ART's grid_from_radars), or take the one "
+    "of your weather service"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +107,12 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the caller may choose: the variable, the Z-R relation (None: the format's own), the most pixels."""
+    """What the caller may choose: the variable, the Z-R relation (None: the format's own), the cap of reflectivity
+    (dBZ), the most pixels."""
 
     variable: str | None = None
     zr: str | None = None
+    max_dbz: float = DEFAULT_MAX_DBZ
     budget: Budget = field(default_factory=Budget)
 
     def relation(self, default: ZRRelation) -> ZRRelation:
@@ -194,11 +207,36 @@ def check_one_variable(options: Options, name: str) -> None:
         )
 
 
-def rain_of_reflectivity(reflectivity_dbz: NDArray[np.floating], relation: ZRRelation) -> FloatArray:
-    """Rain rate (mm h-1, float32) of reflectivity (dBZ): none below `NO_ECHO_DBZ`; NaN stays NaN."""
+def rain_of_reflectivity(
+    reflectivity_dbz: FloatArray,
+    options: Options,
+    default: ZRRelation,
+    *,
+    pixels: NDArray[np.uint8] | None = None,
+) -> tuple[FloatArray, dict[str, str]]:
+    """Rain rate (mm h-1, float32) of reflectivity (dBZ, changed in place), and the attributes that say how it was made.
+
+    None below `NO_ECHO_DBZ`. What no atmosphere holds is NaN, and NaN stays NaN (`plausible`); what exceeds the cap of
+    the options counts as the cap. Of 8-bit `pixels`, `reflectivity_dbz` is that of the 256 values.
+
+    Raises:
+        InputError: no relation has the name asked for.
+    """
+    relation = options.relation(default)
+    drop_implausible_dbz(reflectivity_dbz)
+    above = reflectivity_dbz > np.float32(options.max_dbz)
+    capped = int(np.count_nonzero(above if pixels is None else above[pixels]))
+    np.minimum(reflectivity_dbz, np.float32(options.max_dbz), out=reflectivity_dbz)
     rain = relation.rain_rate_mm_h(reflectivity_dbz)
     rain[reflectivity_dbz < NO_ECHO_DBZ] = 0.0
-    return rain
+    np.minimum(rain, np.float32(MOST_MM_H), out=rain)  # or a high cap would make no data of hail
+    return (rain if pixels is None else rain[pixels]), describe_reflectivity(relation, options.max_dbz, capped)
+
+
+def describe_reflectivity(relation: ZRRelation, max_dbz: float, capped: int) -> dict[str, str]:
+    """The attributes that say how reflectivity became rain, and how many pixels exceeded the cap."""
+    counted = {CAPPED: str(capped)} if capped else {}
+    return {"quantity": "reflectivity", "zr_relation": describe_zr(relation), "max_dbz": f"{max_dbz:g}", **counted}
 
 
 def describe_zr(relation: ZRRelation) -> str:
@@ -207,7 +245,7 @@ def describe_zr(relation: ZRRelation) -> str:
 
 
 def rain_per_hour(amount_mm: FloatArray, interval: np.timedelta64) -> FloatArray:
-    """Mean rain rate (mm h-1) of an accumulation (mm) over `interval`.
+    """Mean rain rate (mm h-1) of an accumulation (mm) over `interval`; NaN where it exceeds all that ever fell.
 
     Raises:
         NotARadarFile: the interval is not positive.
@@ -215,7 +253,10 @@ def rain_per_hour(amount_mm: FloatArray, interval: np.timedelta64) -> FloatArray
     hours = float(interval / np.timedelta64(1, "s")) / 3600.0
     if not hours > 0:
         raise NotARadarFile("its accumulation period does not end after it starts", mend="Correct its period")
-    return amount_mm / np.float32(hours)
+    with np.errstate(over="ignore"):
+        rain = amount_mm / np.float32(hours)
+    rain[amount_mm > most_mm(hours)] = np.nan
+    return rain
 
 
 def utc_text(time: np.datetime64) -> str:
@@ -225,4 +266,15 @@ def utc_text(time: np.datetime64) -> str:
 
 def describe_accumulation(interval: np.timedelta64) -> str:
     """The `quantity` attribute of an accumulation: `accumulation over 5 min`."""
-    return f"accumulation over {float(interval / np.timedelta64(1, 's')) / 60:g} min"
+    return f"{ACCUMULATION}{float(interval / np.timedelta64(1, 's')) / 60:g} min"
+
+
+def describe_mean(minutes: float) -> str:
+    """The `quantity` attribute of rain rates that are means over so long: `rain rate, mean over 60 min`."""
+    return f"rain rate, {MEAN}{minutes:g} min"
+
+
+def period_minutes(quantity: str) -> float | None:
+    """The period that the `quantity` of frames names, the longest where their files differ; None of other frames."""
+    found = re.findall(rf"(?:{ACCUMULATION}|{MEAN})([\d.]+(?:e[+]\d+)?) min", quantity)
+    return max(map(float, found), default=None)

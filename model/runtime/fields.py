@@ -26,8 +26,8 @@ GEOGRAPHIC: Final = CRS.from_epsg(4326)
 LENGTHS: Final = {"m": 1.0, "metre": 1.0, "meter": 1.0, "km": 1000.0, "kilometre": 1000.0, "kilometer": 1000.0}
 AXIS_OF: Final = {
     **dict.fromkeys(("time", "valid_time", "T"), "time"),
-    **dict.fromkeys(("x", "lon", "longitude", "projection_x_coordinate", "X", "degrees_east"), "x"),
-    **dict.fromkeys(("y", "lat", "latitude", "projection_y_coordinate", "Y", "degrees_north"), "y"),
+    **dict.fromkeys(("x", "lon", "longitude", "projection_x_coordinate", "grid_longitude", "X", "degrees_east"), "x"),
+    **dict.fromkeys(("y", "lat", "latitude", "projection_y_coordinate", "grid_latitude", "Y", "degrees_north"), "y"),
 }
 """What names, standard names, units and axes say of a coordinate."""
 

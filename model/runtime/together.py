@@ -24,6 +24,8 @@ PROVENANCE: Final = (
     "source_product",
     "quantity",
     "zr_relation",
+    "max_dbz",
+    "capped_pixels",
     "source",
     "licence",
     "institution",

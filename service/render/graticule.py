@@ -37,8 +37,9 @@ def graticule(grid: Grid) -> list[Line]:
     lats = np.linspace(max(south - 2, -89.9), min(north + 2, 89.9), POINTS)
     lons = np.linspace(west - 2, east + 2, POINTS)
     for lon in _rounded(west, east, step_lon):
-        side = "E" if lon >= 0 else "W"
-        lines.append((f"{abs(lon):g}°{side}", _fractions(grid, np.full(POINTS, lon), lats)))
+        east_of = round((lon + 180) % 360 - 180, 6)
+        side = "E" if east_of >= 0 else "W"
+        lines.append((f"{abs(east_of):g}°{side}", _fractions(grid, np.full(POINTS, lon), lats)))
     for lat in _rounded(south, north, step_lat):
         side = "N" if lat >= 0 else "S"
         lines.append((f"{abs(lat):g}°{side}", _fractions(grid, lons, np.full(POINTS, lat))))
@@ -58,14 +59,16 @@ def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     y = np.linspace(grid.y[0], grid.y[-1], POINTS)
     lon, lat = Transformer.from_crs(grid.crs, WGS84, always_xy=True).transform(*np.meshgrid(x, y))
     finite = np.isfinite(lon) & np.isfinite(lat)
-    return np.where(finite, lon, np.nan), np.where(finite, lat, np.nan)
+    lon, lat = np.where(finite, lon, np.nan), np.where(finite, lat, np.nan)
+    middle = lon[POINTS // 2, POINTS // 2]
+    if math.isfinite(middle):  # around it, or a grid over 180 degrees would seem to go around the earth
+        lon = middle + (lon - middle + 180.0) % 360.0 - 180.0
+    return lon, lat
 
 
 def _fractions(grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[tuple[float, float]]:
     """Where points lie in the picture; those far outside are left out, the picture's edge cuts the rest."""
-    x, y = Transformer.from_crs(WGS84, grid.crs, always_xy=True).transform(lon, lat)
-    if grid.crs.is_geographic:
-        x = np.where(x < grid.x[0] - 90, x + 360.0, x)
+    x, y = grid.x_y(lon, lat)
     ny, nx = grid.shape
     column = (x - grid.x[0]) / (grid.x[1] - grid.x[0])
     row = (y - grid.y[0]) / (grid.y[1] - grid.y[0])

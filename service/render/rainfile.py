@@ -17,7 +17,7 @@ from typing import Any, Final
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from model.core.grid import Grid
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
@@ -28,6 +28,8 @@ MAX_SIDE: Final = 1200
 BAND_PIXELS: Final = 1 << 20
 CHUNK_CACHE_BYTES: Final = 8 << 20
 """Holds a row of chunks (512 rows) of a grid 7000 pixels wide, no more."""
+EDGE: Final = 1e-6
+"""In pixels: what lies on the edge of a grid lies on it, whatever the last digit says."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _READER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netcdf")
 
@@ -112,16 +114,19 @@ def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
 
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
     """(row, column) of the pixel that holds a point (degrees, WGS 84), None outside of the grid."""
-    x, y = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True).transform(lon, lat)
+    x, y = grid.x_y(lon, lat)
     if not (np.isfinite(x) and np.isfinite(y)):
         return None
-    if grid.crs.is_geographic and x < grid.x[0] - 1:
-        x += 360.0
-    row, column = (
-        round(float((value - centres[0]) / (centres[1] - centres[0]))) for value, centres in ((y, grid.y), (x, grid.x))
-    )
-    inside = 0 <= row < grid.y.size and 0 <= column < grid.x.size
-    return (row, column) if inside else None
+    row, column = (_nearest(float(value), centres) for value, centres in ((y, grid.y), (x, grid.x)))
+    return None if row is None or column is None else (row, column)
+
+
+def _nearest(value: float, centres: NDArray[np.floating]) -> int | None:
+    """The pixel that holds a coordinate, its outer edges included; None outside."""
+    place = (value - centres[0]) / (centres[1] - centres[0])
+    if not -0.5 - EDGE <= place <= centres.size - 0.5 + EDGE:
+        return None
+    return int(np.clip(round(place), 0, centres.size - 1))
 
 
 def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float]:

@@ -45,6 +45,24 @@ def test_a_job_ends_with_its_result_and_its_frames_in_the_store(context: Context
         assert used.rainfall_rate.shape == (3, 48, 48)
 
 
+def test_the_cap_of_reflectivity_is_the_settings(context: Context, tmp_path: Path, lab) -> None:
+    frames = []
+    for number in range(3):
+        dbz = np.full((1, 48, 48), -32, np.float32)
+        dbz[:, 10:20, 10:20] = 78
+        time = np.datetime64("2026-06-01T12:00") + number * np.timedelta64(5, "m")
+        np.savez(tmp_path / f"{number}.npz", reflectivity=dbz, times=np.array([time]))
+        frames.append(tmp_path / f"{number}.npz")
+    for cap, peak in ((None, 99.85), (53.0, 74.88)):
+        settings = context.settings.model_copy(update={} if cap is None else {"max_dbz": cap})
+        capped = Context(**{**context.__dict__, "settings": settings})
+        done = finished(capped, lab.upload(context.ledger, context.store, *frames))
+        with xr.open_dataset(context.store.fetch(done.input_key, tmp_path / f"{peak}.nc")) as used:
+            assert float(used.rainfall_rate.max()) == pytest.approx(peak, abs=0.01)
+            assert used.attrs["max_dbz"] == f"{cap or 55:g}"
+            assert used.attrs["capped_pixels"] == "300"
+
+
 def test_a_broken_file_among_good_ones_is_left_out_and_noted(context: Context, lab, tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
     frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n) for n in range(3)]

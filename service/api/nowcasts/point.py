@@ -23,6 +23,9 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
     """
     grid = view.forecast.grid
     row, column = _pixel(grid, x, y, lon, lat)
+    at_lon, at_lat = lon_lat_of_pixel(grid, row, column)
+    if not (math.isfinite(at_lon) and math.isfinite(at_lat)):
+        raise OutsideGrid("that pixel does not lie on earth", where="x, y", mend="Give a place on the map")
     ahead = view.forecast.series(row, column)
     past = view.observed.series(row, column) if view.observed else ()
     values = [
@@ -35,7 +38,6 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
         )
         for item in view.moments
     ]
-    at_lon, at_lat = lon_lat_of_pixel(grid, row, column)
     ny, nx = grid.shape
     from_north = row if grid.north_up else ny - 1 - row
     return PointSeries(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import UnknownVariable
-from model.readers.cf_variables import choose, normal_unit
+from model.readers.cf_variables import Quantity, choose, quantity_of
 
 FLOAT = np.dtype("f4")
 
@@ -34,10 +34,16 @@ def among(*variables: Variable) -> dict[str, Variable]:
 
 
 @pytest.mark.parametrize(
-    "text", ["mm h-1", "mm/h", "mm/hr", "mm hr-1", "mm hour**-1", "mm h^-1", " MM/Hour ", "mm.h-1"]
+    "text",
+    [
+        *("mm h-1", "mm/h", "mm/hr", "mm hr-1", "mm hour**-1", "mm h^-1", " MM/Hour ", "mm.h-1", "mm/1h"),
+        *("millimeter/hour", "millimetres per hour", "millimeters hour-1", "mm/hours", "l m-2 h-1", "litre/m^2/h"),
+        *("mm h⁻¹", "mm·h⁻¹", "mm h\N{MINUS SIGN}1", "[mm/h]", "(mm hr-1)"),
+        *("kg m-2 h-1", "kg/m2/h", "1000 um/h", "0.1 cm/hour", "1e-3 meters per hour"),
+    ],
 )
 def test_spellings_of_one_unit(text: str) -> None:
-    assert normal_unit(text) == ("mm h-1", 1.0)
+    assert quantity_of(text) == Quantity(kind="rate", factor=1.0)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,9 @@ def test_spellings_of_one_unit(text: str) -> None:
         ("0.1 mm", "accumulation", 0.1),
         (".01*mm", "accumulation", 0.01),
         ("100 kg m-2", "accumulation", 100.0),
+        ("inches/hour", "rate", 25.4),
+        ("mm/fortnight", "rate", 1 / 336),
+        ("centimeters", "accumulation", 10.0),
     ],
 )
 def test_numbers_in_a_unit_count(text: str, kind: str, factor: float) -> None:
@@ -78,7 +87,12 @@ def test_numbers_in_a_unit_count(text: str, kind: str, factor: float) -> None:
         "mm/h/",
         "1e999 mm",
         "1 000 mm",
-        "mm/fortnight",
+        "mm/sol",
+        "percent",
+        "furlongs per moon",
+        "mm h-99999999",
+        "__import__('os')",
+        "9**9**9**9**9 mm",
         "mm" + " " * 200 + "h-1",
     ],
 )

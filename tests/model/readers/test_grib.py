@@ -96,8 +96,8 @@ def test_real_file_lies_over_the_united_states(real_data: Path) -> None:
 
 @needs_eccodes
 def test_flux_becomes_mm_per_hour_and_negative_is_no_data(write_grib: Callable[..., Path]) -> None:
-    sequence = read([write_grib("a.grib2", {})])
-    np.testing.assert_allclose(sequence.rain_rate[0], [[0, 3600, 7200], [10800, 14400, np.nan]], rtol=1e-3)
+    sequence = read([write_grib("a.grib2", {"values": [0.0, 0.125, 0.25, 0.375, 0.5, -0.375]})])
+    np.testing.assert_allclose(sequence.rain_rate[0], [[0, 450, 900], [1350, 1800, np.nan]], rtol=1e-3)
     np.testing.assert_allclose(sequence.grid.x, [-130, -129, -128])
     np.testing.assert_allclose(sequence.grid.y, [50, 49])
     assert str(sequence.times[0]).startswith("2019-06-10T00:30:00")

@@ -10,7 +10,7 @@ import pytest
 from model.core.errors import MixedGrids, NotARadarFile, TooLarge
 from model.core.interrupt import Interrupted
 from model.core.units import FMI, MARSHALL_PALMER
-from model.readers.source import Budget, Source, check_size, rain_of_reflectivity, rain_per_hour, reading
+from model.readers.source import Budget, Options, Source, check_size, rain_of_reflectivity, rain_per_hour, reading
 
 SOURCE = Source(path=Path("/tmp/upload-1"), name="theirs.h5")
 
@@ -68,12 +68,13 @@ def test_a_budget_counts_what_was_taken() -> None:
 
 def test_faint_echo_is_dry_and_no_data_stays() -> None:
     dbz = np.array([-np.inf, -31.5, -10.5, 0.0, 40.0, np.nan], np.float32)
-    rain = rain_of_reflectivity(dbz, FMI)
+    rain, attributes = rain_of_reflectivity(dbz.copy(), Options(), FMI)
     assert rain[:3].tolist() == [0, 0, 0]
     assert rain[3] > 0
     assert rain[4] == pytest.approx((1e4 / 223) ** (1 / 1.53), rel=1e-5)
     assert np.isnan(rain[5])
-    assert rain_of_reflectivity(dbz, MARSHALL_PALMER)[4] != rain[4]
+    assert attributes["zr_relation"] == "fmi: Z = 223 R^1.53"
+    assert rain_of_reflectivity(dbz, Options(), MARSHALL_PALMER)[0][4] != rain[4]
 
 
 def test_a_period_must_be_positive() -> None:

@@ -77,9 +77,24 @@ def running(context, accepted):
 
 
 @pytest.fixture
-def finished(context, accepted, tmp_path):
+def finished(finish):
     """A successful job: rain of 3 mm/h that comes to the west half at the second lead step; no data in the east."""
-    grid = Grid.regular(CRS.from_epsg(3035), shape=(20, 40), pixel_size=1000.0, centre=(4_000_000.0, 3_000_000.0))
+    return finish(
+        Grid.regular(CRS.from_epsg(3035), shape=(20, 40), pixel_size=1000.0, centre=(4_000_000.0, 3_000_000.0))
+    )
+
+
+@pytest.fixture
+def finish(context, accepted, tmp_path):
+    """Makes such a job of a grid of 20 x 40 pixels."""
+
+    def finished_on(grid):
+        return _finished(context, accepted, tmp_path, grid)
+
+    return finished_on
+
+
+def _finished(context, accepted, tmp_path, grid):
     past = np.zeros((3, 20, 40), np.float32)
     ahead = np.zeros((4, 20, 40), np.float32)
     ahead[1:3, :, :20] = 3.0

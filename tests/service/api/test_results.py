@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
+from pyproj import CRS
 
+from model.core.grid import Grid
 from service.jobs.ledger import Problem
 
 
@@ -177,3 +179,52 @@ def test_a_point_that_is_no_place_is_refused(gateway, finished, query, code):
 def test_a_result_that_was_deleted_is_gone(gateway, context, finished):
     context.store.delete_prefix(f"nowcasts/{finished.id}")
     assert code_of(gateway.get(f"/v1/nowcasts/{finished.id}/frames")) == (410, "missing-object")
+
+
+ODD_GRIDS = {
+    "a rotated pole": (
+        {
+            "grid_mapping_name": "rotated_latitude_longitude",
+            "grid_north_pole_latitude": 39.25,
+            "grid_north_pole_longitude": -162.0,
+        },
+        (0.1, 0.0, 0.0),
+    ),
+    "a full disc, whose corners are in space": (
+        {
+            "grid_mapping_name": "geostationary",
+            "perspective_point_height": 35785831.0,
+            "longitude_of_projection_origin": 0.0,
+            "sweep_angle_axis": "y",
+            "semi_major_axis": 6378137.0,
+            "semi_minor_axis": 6356752.3,
+        },
+        (300_000.0, 0.0, 0.0),
+    ),
+    "over 180 degrees": (CRS.from_epsg(32701).to_cf(), (2000.0, 160_000.0, 8_000_000.0)),
+    "around the earth": (CRS.from_epsg(4326).to_cf(), (9.0, 175.5, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", ODD_GRIDS)
+def test_every_result_can_be_had_of_a_grid(gateway, finish, name):
+    mapping, (size, x, y) = ODD_GRIDS[name]
+    vertical = size if size > 9 else size * 0.9
+    square = Grid.regular(CRS.from_cf(mapping), shape=(20, 40), pixel_size=size, centre=(x, y))
+    job = finish(Grid(crs=square.crs, x=square.x, y=square.y * vertical / size))
+    manifest = gateway.get(f"/v1/nowcasts/{job.id}/frames")
+    assert manifest.status_code == 200
+    assert all(np.isfinite(manifest.json()["grid"]["bounds"]))
+    for path in ("frames/0.png", "result?format=webp", "result"):
+        assert gateway.get(f"/v1/nowcasts/{job.id}/{path}").status_code == 200
+    middle = gateway.get(f"/v1/nowcasts/{job.id}/point", params={"x": 0.51, "y": 0.51}).json()
+    for lon in (middle["lon"], middle["lon"] + 360, middle["lon"] - 360):
+        there = gateway.get(f"/v1/nowcasts/{job.id}/point", params={"lon": lon, "lat": middle["lat"]})
+        assert there.status_code == 200
+        assert (there.json()["x"], there.json()["y"]) == pytest.approx((middle["x"], middle["y"]))
+
+
+def test_a_pixel_in_space_is_no_place(gateway, finish):
+    mapping, (size, x, y) = ODD_GRIDS["a full disc, whose corners are in space"]
+    job = finish(Grid.regular(CRS.from_cf(mapping), shape=(20, 40), pixel_size=size, centre=(x, y)))
+    assert code_of(gateway.get(f"/v1/nowcasts/{job.id}/point", params={"x": 0, "y": 0})) == (422, "outside-grid")

@@ -36,3 +36,20 @@ def test_a_polar_stereographic_grid_has_curved_lines_that_cross_it():
     assert {label[-1] for label in lines} == {"E", "N"}
     inside = [((points > 0) & (points < 1)).all(axis=1).any() for points in lines.values()]
     assert sum(inside) > 4
+
+
+def test_a_grid_over_180_degrees_has_a_graticule_too():
+    """Fiji: its bounds must not seem to go around the earth."""
+    grid = Grid.regular(CRS.from_epsg(32701), shape=(100, 200), pixel_size=2000.0, centre=(160_000.0, 8_000_000.0))
+    west, _, east, _ = bounds_lon_lat(grid)
+    assert east - west < 5
+    labels = set(lines_of(grid))
+    assert {"179°E", "179°W"} <= labels
+
+
+def test_lines_over_a_rotated_grid_are_those_of_a_map():
+    crs = CRS.from_proj4("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +datum=WGS84")
+    grid = Grid(crs=crs, x=-2 + 0.02 * np.arange(201), y=2 - 0.02 * np.arange(201))
+    line = lines_of(grid)["18°E"]
+    assert np.allclose(line[:, 0], 0.5, atol=1e-2)
+    assert bounds_lon_lat(grid)[1] > 48

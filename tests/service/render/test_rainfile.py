@@ -79,3 +79,35 @@ def test_longitudes_that_count_to_360_are_found_by_a_western_longitude(tmp_path,
     row, column = pixel_of_lon_lat(file.grid, -98.0, 35.0)
     assert (row, column) in {(row, column) for row in (19, 20) for column in (29, 30)}
     assert lon_lat_of_pixel(file.grid, row, column) == pytest.approx((-98.0, 35.0), abs=0.006)
+
+
+@pytest.mark.parametrize("first", [0.0, -180.0, -0.05])
+@pytest.mark.parametrize("lon", [359.95, -0.05, 359.9, 0.0, 360.0, 179.97, -179.97, 180.0, 12.34])
+def test_any_longitude_is_found_on_a_grid_around_the_earth(first, lon):
+    """-0.05 and 359.95 are one place, whichever way the file counts."""
+    grid = Grid(crs=CRS.from_epsg(4326), x=first + 0.1 * np.arange(3600), y=50 - 0.1 * np.arange(20))
+    row, column = pixel_of_lon_lat(grid, lon, 49.0)
+    at_lon, _ = lon_lat_of_pixel(grid, row, column)
+    assert abs((at_lon - lon + 180) % 360 - 180) <= 0.05 + 1e-6
+    assert row == 10
+
+
+def test_a_grid_across_greenwich_takes_both_ways_to_count():
+    grid = Grid(crs=CRS.from_epsg(4326), x=-0.2 + 0.01 * np.arange(40), y=52 - 0.01 * np.arange(30))
+    assert pixel_of_lon_lat(grid, 359.85, 51.9) == pixel_of_lon_lat(grid, -0.15, 51.9) == (10, 5)
+    assert pixel_of_lon_lat(grid, 350.0, 51.9) is None
+
+
+def test_a_place_is_found_on_a_rotated_grid():
+    """COSMO's pole: its origin lies at 50.75 N, 18 E; the degrees of its axes are none of a map."""
+    crs = CRS.from_cf(
+        {
+            "grid_mapping_name": "rotated_latitude_longitude",
+            "grid_north_pole_latitude": 39.25,
+            "grid_north_pole_longitude": -162.0,
+        }
+    )
+    grid = Grid(crs=crs, x=-2 + 0.02 * np.arange(201), y=2 - 0.02 * np.arange(201))
+    assert pixel_of_lon_lat(grid, 18.0, 50.75) == (100, 100)
+    assert lon_lat_of_pixel(grid, 100, 100) == pytest.approx((18.0, 50.75), abs=1e-6)
+    assert pixel_of_lon_lat(grid, 0.0, 0.0) is None

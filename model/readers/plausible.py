@@ -1,0 +1,106 @@
+"""What no atmosphere holds is not data: values beyond these limits are fill values that nobody declared.
+
+- Reflectivity below -99.5 dBZ (-99.9, -999, -9999) or above 95 dBZ, where the scale of an 8-bit pixel ends. What lies
+  between that and the least rain is no echo: MRMS writes -99 where its radars looked and saw nothing.
+- Rain rate above 2000 mm h-1. The wettest minute on record, 31.2 mm at Unionville in 1956, is 1872 mm h-1.
+- Amounts above the envelope of the world's records, 491 mm times the square root (nearly) of the hours: WMO (2009),
+  "Manual on Estimation of Probable Maximum Precipitation", WMO-No. 1045, annex II.
+
+Reflectivity above the cap is hail, not rain, and counts as the cap: see `DEFAULT_MAX_DBZ`.
+
+Nor has a radar seen anything before there were radars, or tomorrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.errors import InputError, NotARadarFile
+from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ, FloatArray
+
+LEAST_DBZ: Final = -99.5
+MOST_MM_H: Final = 2000.0
+LEAST_MM_H: Final = -0.05
+"""What packing makes of zero; further below, a negative rain rate is a fill value."""
+FIRST_RADAR: Final = np.datetime64("1940-01-01T00:00")
+CLOCKS_DIFFER: Final = np.timedelta64(1, "D")
+
+
+def check_max_dbz(max_dbz: float) -> float:
+    """`max_dbz`, where it is one.
+
+    Raises:
+        InputError: it is not above 0 dBZ and at most `MOST_DBZ`.
+    """
+    if not 0 < max_dbz <= MOST_DBZ:
+        raise InputError(
+            f"a reflectivity cap of {max_dbz:g} dBZ is not above 0 and at most {MOST_DBZ:g}",
+            where="max_dbz",
+            mend=f"Leave it out for {DEFAULT_MAX_DBZ:g}, or give 53 to 55; {MOST_DBZ:g} caps nothing",
+        )
+    return max_dbz
+
+
+def drop_implausible_dbz(reflectivity_dbz: FloatArray) -> None:
+    """In place: reflectivity that cannot be is NaN; -inf, no echo at all, stays."""
+    unreal = (reflectivity_dbz < LEAST_DBZ) & (reflectivity_dbz > -np.inf)
+    reflectivity_dbz[unreal | (reflectivity_dbz > MOST_DBZ)] = np.nan
+
+
+def drop_implausible_rates(rain_rate_mm_h: FloatArray) -> None:
+    """In place: what cannot be rain is NaN: infinities, fill values; negatives that packing makes of zero are zero."""
+    # fmin and fmax pass over NaN without the copies that nanmin and nanmax make.
+    least, most = (float(reduce(rain_rate_mm_h, axis=None, initial=0.0)) for reduce in (np.fmin.reduce, np.fmax.reduce))
+    if least >= 0 and most <= MOST_MM_H:
+        return
+    rain_rate_mm_h[~((rain_rate_mm_h >= LEAST_MM_H) & (rain_rate_mm_h <= MOST_MM_H))] = np.nan
+    np.maximum(rain_rate_mm_h, 0, out=rain_rate_mm_h)
+
+
+def most_mm(hours: float) -> float:
+    """The largest amount of rain (mm) that may fall in so many hours."""
+    return float(min(MOST_MM_H * hours, 491.0 * hours**0.452))
+
+
+def plausible_time(moment: datetime) -> np.datetime64:
+    """A valid time (UTC, without zone), datetime64[ns]. Years that such a number cannot hold are refused, too.
+
+    Raises:
+        NotARadarFile: it is before the first weather radars, or more than a day from now.
+    """
+    check_times(np.array([moment], "datetime64[us]"))
+    return np.datetime64(moment, "ns")
+
+
+def check_times(times: NDArray[np.datetime64]) -> None:
+    """Refuse valid times (UTC) that no radar has seen.
+
+    Raises:
+        NotARadarFile: one is before the first weather radars, or more than a day from now.
+    """
+    latest = np.datetime64(datetime.now(UTC).replace(tzinfo=None)) + CLOCKS_DIFFER
+    unseen = times[(times < FIRST_RADAR) | (times > latest)]
+    if unseen.size:
+        when = "before there were weather radars" if unseen[0] < FIRST_RADAR else "in the future"
+        text = np.datetime_as_string(unseen[0], unit="m")
+        raise NotARadarFile(f"its time {text}Z is {when}", mend="Correct its times, or this clock")
+
+
+def plausible_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[np.datetime64]:
+    """`plausible_time` of each (year, month, day, hour, minute, second, microsecond).
+
+    Raises:
+        NotARadarFile: one is no date at all, or none that a radar can have seen.
+    """
+    try:
+        dates = [datetime(*moment) for moment in moments]  # type: ignore[arg-type]  # noqa: DTZ001
+    except ValueError as error:
+        raise NotARadarFile(f"{name} holds a time that is none ({error})", mend="Correct its times") from None
+    times = np.array([plausible_time(date) for date in dates], "datetime64[us]")
+    # Days in floating point are some microseconds off; no frame is dated that closely.
+    return (times + np.timedelta64(500, "us")).astype("datetime64[ms]").astype("datetime64[ns]")
