@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Final
@@ -17,6 +17,7 @@ from model.readers import read
 from model.runtime.predictor import choose
 from service.jobs.ledger import Job
 from service.store import ObjectStore
+from workers.feed_times import is_ahead, stale, utc
 
 MAX_STRIDE: Final = 3
 """Where a frame is missing, a feed's frames are taken at up to this many time steps apart."""
@@ -46,33 +47,51 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
     return max(info.input_frames for info in catalog.meant(reference).models)
 
 
-def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> tuple[FrameSequence, ModelInfo, str]:
+def read_feed(
+    job: Job, catalog: Catalog, max_pixels: int, check: Callable[[np.datetime64], None]
+) -> tuple[FrameSequence, ModelInfo, str]:
     """A feed's frames (`job.inputs`, oldest first), the model that runs, and why where it is another.
 
     Only as many files are read as the model wants, unless one of them is broken or missing: then the broken ones
-    among the older frames are left out, and every second or third frame is taken.
+    among the older frames are left out, and every second or third frame is taken. `check` is given the valid time of
+    the newest file before any other is read, and raises where no nowcast shall start from it.
 
     Raises:
         InputError: the newest frame cannot be read, no model fits, however the frames are taken, or they declare more
             than `max_pixels`.
+        StaleFrame: an older file holds a frame that is as new.
     """
     paths = [Path(item["key"]) for item in job.inputs]
+    newest = _read(job, paths[-1:], max_pixels)
+    check(newest.reference_time)
     few = paths[-frames_wanted(job.model, catalog) :]
     try:
-        sequence = _read(job, few, max_pixels)
-        return sequence, *choose(sequence, job.model, catalog)
+        sequence = newest if len(few) == 1 else _read(job, few, max_pixels)
+        if sequence.reference_time == newest.reference_time:
+            return sequence, *choose(sequence, job.model, catalog)
     except InputError:
-        return _thin(_read_sound(job, paths, max_pixels), job.model, catalog)
+        pass
+    sound = _sound(job, paths, newest, max_pixels)
+    return _thin(_read(job, sound, max_pixels), job.model, catalog)
 
 
-def _read_sound(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
-    try:
-        return _read(job, paths, max_pixels)
-    except InputError:
-        newest = paths[-1]
-        _read(job, [newest], max_pixels)
-        sound = [path for path in paths if path == newest or _readable(job, path, newest, max_pixels)]
-        return _read(job, sound, max_pixels)
+def _sound(job: Job, paths: Sequence[Path], newest: FrameSequence, max_pixels: int) -> list[Path]:
+    """The files that can be read, lie on the newest one's grid, are not ahead of the clock, and repeat no valid time.
+
+    Raises:
+        StaleFrame: an older file holds a frame that is as new as the newest file's.
+    """
+    sound, times = [paths[-1]], set(newest.times.tolist())
+    for path in reversed(paths[:-1]):
+        frames = _readable(job, path, max_pixels)
+        if frames is None or not frames.grid.matches(newest.grid) or is_ahead(frames.reference_time):
+            continue
+        if frames.reference_time >= newest.reference_time:
+            raise stale(paths[-1].name, utc(newest.reference_time), path.name, utc(frames.reference_time))
+        if times.isdisjoint(frames.times.tolist()):
+            sound.insert(0, path)
+            times.update(frames.times.tolist())
+    return sound
 
 
 def _thin(sequence: FrameSequence, reference: str, catalog: Catalog) -> tuple[FrameSequence, ModelInfo, str]:
@@ -111,13 +130,11 @@ def _read(job: Job, paths: Sequence[Path], max_pixels: int) -> FrameSequence:
     return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
 
 
-def _readable(job: Job, path: Path, newest: Path, max_pixels: int) -> bool:
-    """The frame can be read, and lies on the newest frame's grid. That both are too many is not its fault."""
+def _readable(job: Job, path: Path, max_pixels: int) -> FrameSequence | None:
     try:
-        _read(job, [path, newest], 2 * max_pixels)
+        return _read(job, [path], max_pixels)
     except (InputError, OSError):
-        return False
-    return True
+        return None
 
 
 def _safe(name: str) -> str:

@@ -49,7 +49,7 @@ def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Led
 def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
     first = feeds.submit(frame("a"), NEW)
     assert first is not None
-    feeds.wait(first)
+    feeds.close(first, RunState.WAITING, "two frames more")
     [waiting] = feeds.runs("north")
     assert waiting.state is RunState.WAITING
     second = feeds.submit(frame("a"), NEW, waiting)
@@ -62,8 +62,8 @@ def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledg
 def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger: Ledger) -> None:
     job_id = feeds.submit(frame("a"), NEW)
     assert job_id is not None
-    feeds.skip("north", frame("b"))
-    feeds.skip("north", frame("b"))
+    feeds.skip("north", [frame("b")], "no need")
+    feeds.skip("north", [frame("b")], "no need")
     ledger.dismiss(job_id)
     ledger.delete([job_id])
     [run_b, run_a] = feeds.runs("north")
