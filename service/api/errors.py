@@ -106,6 +106,8 @@ KINDS: Final[dict[str, Kind]] = {
     "no-such-model": Kind(404, "No such model"),
     "no-such-frame": Kind(404, "No such frame"),
     "outside-grid": Kind(422, "The place lies outside of the radar's area"),
+    "not-on-earth": Kind(422, "The grid has no relation to longitude and latitude"),
+    "cannot-show": Kind(422, "The result cannot be drawn"),
     "not-acceptable": Kind(406, "The result does not come in that format"),
     "not-finished": Kind(409, "The nowcast is not finished"),
     "already-finished": Kind(409, "The nowcast is finished already"),

@@ -7,11 +7,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Transformer
 
 from model.core.grid import Grid
+from service.render.wgs84 import from_lon_lat, to_lon_lat
 
-WGS84: Final = "EPSG:4326"
 STEPS_DEGREES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 MOST_LINES: Final = 6
 POINTS: Final = 40
@@ -19,9 +18,12 @@ POINTS: Final = 40
 Line = tuple[str, list[tuple[float, float]]]
 
 
-def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float]:
-    """West, south, east, north (degrees) of the pixel centres."""
-    lon, lat = _mesh_lon_lat(grid)
+def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float] | None:
+    """West, south, east, north (degrees) of the pixel centres; None where no pixel lies on the earth."""
+    mesh = _mesh_lon_lat(grid)
+    if mesh is None:
+        return None
+    lon, lat = mesh
     west, south, east, north = np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat)
     turn = 360.0 if west >= 180 else 0.0
     return (round(float(west) - turn, 4), round(float(south), 4), round(float(east) - turn, 4), round(float(north), 4))
@@ -29,8 +31,11 @@ def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float]:
 
 def graticule(grid: Grid) -> list[Line]:
     """(label, points) of each line; points are fractions of the picture, x from west, y from north."""
-    west, south, east, north = bounds_lon_lat(grid)
-    if not all(map(math.isfinite, (west, south, east, north))) or east - west > 180:
+    bounds = bounds_lon_lat(grid)
+    if bounds is None:
+        return []
+    west, south, east, north = bounds
+    if east - west > 180:
         return []
     step_lon, step_lat = _step(east - west), _step(north - south)
     lines: list[Line] = []
@@ -53,17 +58,24 @@ def _rounded(low: float, high: float, step: float) -> list[float]:
     return [round(number * step, 6) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Longitudes and latitudes of pixels all over the grid, NaN where they lie off the earth; None where all do."""
+    transformer = to_lon_lat(grid)
+    if transformer is None:
+        return None
     x = np.linspace(grid.x[0], grid.x[-1], POINTS)
     y = np.linspace(grid.y[0], grid.y[-1], POINTS)
-    lon, lat = Transformer.from_crs(grid.crs, WGS84, always_xy=True).transform(*np.meshgrid(x, y))
-    finite = np.isfinite(lon) & np.isfinite(lat)
-    return np.where(finite, lon, np.nan), np.where(finite, lat, np.nan)
+    lon, lat = transformer.transform(*np.meshgrid(x, y))
+    on_earth = np.isfinite(lon) & np.isfinite(lat)
+    return (np.where(on_earth, lon, np.nan), np.where(on_earth, lat, np.nan)) if on_earth.any() else None
 
 
 def _fractions(grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[tuple[float, float]]:
     """Where points lie in the picture; those far outside are left out, the picture's edge cuts the rest."""
-    x, y = Transformer.from_crs(WGS84, grid.crs, always_xy=True).transform(lon, lat)
+    transformer = from_lon_lat(grid)
+    if transformer is None:
+        return []
+    x, y = transformer.transform(lon, lat)
     if grid.crs.is_geographic:
         x = np.where(x < grid.x[0] - 90, x + 360.0, x)
     ny, nx = grid.shape

@@ -20,6 +20,7 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
     Raises:
         InvalidParameter: neither pair is whole, or both are given.
         OutsideGrid: the place is not on the grid.
+        NotOnEarth: the grid has no relation to longitude and latitude.
     """
     grid = view.forecast.grid
     row, column = _pixel(grid, x, y, lon, lat)
@@ -35,15 +36,15 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
         )
         for item in view.moments
     ]
-    at_lon, at_lat = lon_lat_of_pixel(grid, row, column)
+    at = lon_lat_of_pixel(grid, row, column)
     ny, nx = grid.shape
     from_north = row if grid.north_up else ny - 1 - row
     return PointSeries(
         id=view.job.id,
         x=(column + 0.5) / nx,
         y=(from_north + 0.5) / ny,
-        lon=round(at_lon, 5),
-        lat=round(at_lat, 5),
+        lon=None if at is None else round(at[0], 5),
+        lat=None if at is None else round(at[1], 5),
         reference_time=view.reference_time,
         summary=summary(values),
         series=values,
