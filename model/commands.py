@@ -50,7 +50,7 @@ def nowcast(
     if not out.parent.is_dir():
         raise InputError("the folder does not exist", where=str(out.parent), mend="Make it, or choose another --out")
     catalog = catalog_with(packages)
-    catalog.find(reference).check_steps(steps)
+    catalog.find(reference)  # an unknown one is refused before any file is read
     sequence = read(files, variable=variable, zr=zr)
     info, note = choose(sequence, reference, catalog)
     together = Together([Request(sequence=sequence, steps=steps, note=note)], load_predictor(info, fields))

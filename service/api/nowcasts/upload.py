@@ -129,11 +129,18 @@ def checked_fields(form: FormData, context: Context) -> Asked:
         raise InvalidParameter(
             f"{steps_text!r} is not a whole number", where="steps", mend="Give the number of lead steps"
         ) from None
-    context.catalog.find(model).check_steps(steps)
+    _check_steps(steps, model, context)
     zr = _text(form, "zr")
     if zr is not None:
         zr_relation(zr)
     return Asked(model=model, steps=steps, variable=_text(form, "variable"), zr=zr)
+
+
+def _check_steps(steps: int, reference: str, context: Context) -> None:
+    """Let through what one of the models that are meant can do: which one, and at which time step, the frames tell."""
+    models = context.catalog.meant(reference).models
+    if not any(1 <= steps <= info.most_steps() for info in models):
+        models[0].check_steps(steps)
 
 
 def _text(form: FormData, name: str) -> str | None:
