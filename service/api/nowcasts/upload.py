@@ -194,7 +194,11 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
     if job.id != job_id:
         context.store.delete_prefix(job_prefix(job_id))
         return job
-    context.queue.enqueue(job.id)
+    try:
+        context.queue.enqueue(job.id)
+    except Exception:  # whatever it was: the job is in the ledger, from where the reconciler queues it
+        log.exception("job %s is queued later", job.id)
+        return job
     return context.ledger.get(job.id)
 
 
