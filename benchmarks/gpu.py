@@ -66,7 +66,7 @@ class Plan:
 
 def unavailable(device: Device) -> str:
     """Why the device cannot be measured here; empty where it can."""
-    import onnxruntime as ort
+    from model.runtime.ort import ort
 
     if device == "cuda" and not accelerator():
         return NO_ACCELERATOR
@@ -153,7 +153,7 @@ def by_the_engine(graph: Path, frames: Frames, device: Device) -> Callable[[], F
 
 def by_a_loop(graph: Path, frames: Frames, device: Device, *, captured: bool) -> Callable[[], Frames]:
     """Our forecast by two bindings in turns: what one answers is in the buffers that the other reads."""
-    import onnxruntime as ort
+    from model.runtime.ort import ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3

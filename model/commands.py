@@ -52,7 +52,7 @@ def nowcast(
     if not out.parent.is_dir():
         raise InputError("the folder does not exist", where=str(out.parent), mend="Make it, or choose another --out")
     catalog = catalog_with(packages)
-    catalog.find(reference).check_steps(steps)
+    catalog.find(reference)  # an unknown one is refused before any file is read
     sequence = read_sound(files, variable=variable, zr=zr, max_dbz=max_dbz)
     info, context, note = choose(sequence, reference, catalog)
     together = Together([Request(sequence=context, steps=steps, note=note)], load_predictor(info, fields))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -72,3 +73,10 @@ def test_importing_brings_in_no_more_than_it_should(modules: tuple[str, ...], ab
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_onnx_runtime_comes_from_the_one_place_that_turns_its_telemetry_off(project: Path) -> None:
+    importing = re.compile(r"^\s*(import onnxruntime|from onnxruntime)", re.MULTILINE)
+    folders = (project / name for name in ("model", "service", "workers", "benchmarks", "tests"))
+    found = [path for folder in folders for path in folder.rglob("*.py") if importing.search(path.read_text())]
+    assert found == [project / "model" / "runtime" / "ort.py"]

@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 
 
 def run(job_id: str, context: Context) -> None:
-    """Claim the job, run it with others of its kind, and write down how each ended; nothing where it is finished or
-    another worker's.
+    """Claim the job, or the newest that waits of its feed, run it with others of its kind, and write down how each
+    ended; nothing where it is finished or another worker's.
 
     Raises:
         DeviceLost: this process can make no nowcast any more. Those that it had begun are given back.
     """
     settings = context.settings
-    job = context.ledger.claim(job_id, settings.lease_seconds, max_attempts=settings.max_attempts)
+    job = _claim(job_id, context)
     if job is None:
         log.info("job %s is not free: finished, dismissed, or another worker's", job_id)
         return
@@ -60,6 +60,17 @@ def run(job_id: str, context: Context) -> None:
             for nowcast in _unfinished(batch):
                 nowcast.give_back(DEVICE_LOST)
             raise
+
+
+def _claim(job_id: str, context: Context) -> Job | None:
+    """Messages come in the order of frames, but a feed needs its newest nowcast first. Each message takes one job."""
+    settings = context.settings
+    for candidate in dict.fromkeys((context.feed_ledger.newest_waiting(job_id), job_id)):
+        if candidate is not None:
+            job = context.ledger.claim(candidate, settings.lease_seconds, max_attempts=settings.max_attempts)
+            if job is not None:
+                return job
+    return None
 
 
 def _gather(batch: list[Nowcast], stack: ExitStack, context: Context) -> None:

@@ -6,7 +6,7 @@ import fnmatch
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -44,7 +44,11 @@ def scan(context: Context) -> None:
 
 
 def scan_feed(feed: Feed, context: Context) -> None:
-    """Make a job of each frame that has none. Of a folder that was never seen, only of the newest.
+    """Make a job of each frame that has none, and of each that has changed. Of a folder that was never seen, only of
+    the newest.
+
+    Frames that are certain to be older than `max_age` are skipped, and so are their jobs that still wait; whether
+    the others are is known once they are read.
 
     Raises:
         InputError: the feed names a model that there is not.
@@ -55,24 +59,43 @@ def scan_feed(feed: Feed, context: Context) -> None:
     if not ledger.seen(feed.name):
         ledger.begin(feed.name, str(feed.folder), frames[:-1])
     runs = {run.frame: run for run in ledger.runs(feed.name)}
-    for index, frame in enumerate(frames):
+    kept = max(0, len(frames) - 1 - feed.max_behind)
+    _skip(feed, frames[:kept], runs, context)
+    usable = [frame for frame in frames if not _is_refused(runs.get(frame.name), frame)]
+    submitted = []
+    for frame in frames[kept:]:
         run = runs.get(frame.name)
-        files = frames[max(0, index + 1 - wanted) : index + 1]
+        files = [*[older for older in usable if older.name < frame.name], frame][-wanted:]
         if run is not None and not _again(run, frame, len(files)):
             continue
         if run is None and feed.output(frame.name).exists():
-            ledger.skip(feed.name, frame)
+            ledger.skip(feed.name, [frame], "its nowcast was there already")
             continue
         job_id = ledger.submit(frame, _job(feed, files), run)
         if job_id is not None:
             log.info("feed %s: frame %s is job %s", feed.name, frame.name, job_id)
-            context.queue.enqueue(job_id, feed=True)
+            submitted.append(job_id)
+    for job_id in submitted:  # all are known before the first can be begun: the newest is
+        context.queue.enqueue(job_id, feed=True)
     old = datetime.now(UTC) - timedelta(days=FORGET_DAYS)
     here = {frame.name for frame in frames}
     gone = [run.frame for run in runs.values() if run.frame not in here and run.seen < old]
     if gone:
         ledger.forget(feed.name, gone)
     ledger.scanned(feed.name)
+
+
+def _skip(feed: Feed, frames: Sequence[Frame], runs: Mapping[str, FeedRun], context: Context) -> None:
+    """These frames are older than the feed's `max_age`: none of them is forecast any more."""
+    reason = f"more than {feed.max_behind} newer frames are there; max_age is {feed.max_age:g} min"
+    new = [frame for frame in frames if frame.name not in runs]
+    if new:
+        context.feed_ledger.skip(feed.name, new, reason)
+    late = [frame for frame in frames if frame.name in runs and _is_due(runs[frame.name], frame)]
+    for frame in late:
+        context.feed_ledger.skip_again(runs[frame.name], frame, reason)
+    for frame in [*new, *late]:
+        log.warning("feed %s: frame %s is skipped: %s", feed.name, frame.name, reason)
 
 
 def settled_frames(feed: Feed, settle_seconds: float) -> list[Frame]:
@@ -120,10 +143,20 @@ def _changed_within(times: tuple[float, float], seconds: float) -> bool:
 
 
 def _again(run: FeedRun, frame: Frame, files: int) -> bool:
-    """Try a frame once more: it waited and more frames are there now, or it failed and has changed."""
-    if run.state is RunState.WAITING:
-        return files > run.files or not run.is_of(frame)
-    return run.status is JobStatus.FAILED and not run.is_of(frame)
+    """Try a frame once more: it waited and more frames are there now, or its file has changed since it was tried."""
+    if run.state is RunState.WAITING and files > run.files:
+        return True
+    return not run.is_of(frame) and run.status not in (JobStatus.ACCEPTED, JobStatus.RUNNING)
+
+
+def _is_due(run: FeedRun, frame: Frame) -> bool:
+    """A frame's job was not begun, or its file has changed since it was tried."""
+    return run.status is JobStatus.ACCEPTED or _again(run, frame, 0)
+
+
+def _is_refused(run: FeedRun | None, frame: Frame) -> bool:
+    """Its valid time was found to be wrong: it is no frame of others' nowcasts, either."""
+    return run is not None and run.state is RunState.REFUSED and run.is_of(frame)
 
 
 def _job(feed: Feed, files: Sequence[Frame]) -> NewJob:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
 
 from model.core.catalog import Catalog
 from model.core.errors import InputError
@@ -13,9 +16,17 @@ from model.readers import read, read_sound
 from model.runtime.predictor import Choice, choose
 from service.jobs.ledger import Job
 from service.store import ObjectStore
+from workers.feed_times import is_ahead, stale, utc
 
 
-def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> FrameSequence:
+class Limits(NamedTuple):
+    """Of what a job's files may hold: pixels in all, and the reflectivity above which an echo counts as hail (dBZ)."""
+
+    max_pixels: int
+    max_dbz: float | None = None
+
+
+def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> FrameSequence:
     """Fetch the uploads of a job to `folder` and read them; a broken one among good ones is left out, and noted.
 
     Raises:
@@ -27,7 +38,7 @@ def read_upload(job: Job, store: ObjectStore, folder: Path, max_pixels: int) -> 
         for number, item in enumerate(job.inputs)
     ]
     names = [item["name"] for item in job.inputs]
-    return read_sound(paths, names=names, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
+    return read_sound(paths, names=names, variable=job.variable, zr=job.zr, **limits._asdict())
 
 
 def frames_wanted(reference: str, catalog: Catalog) -> int:
@@ -39,29 +50,64 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
     return max(info.input_frames for info in catalog.meant(reference).models)
 
 
-def read_feed(job: Job, catalog: Catalog, max_pixels: int) -> Choice:
+def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.datetime64], None]) -> Choice:
     """The model that runs on a feed's frames (`job.inputs`, oldest first), with its context and note.
 
     Only as many files are read as the model wants, unless one of them is broken or missing: then the broken ones
-    among the older frames are left out, and older ones are looked at, too.
+    among the older frames are left out, and older ones are looked at, too. `check` is given the valid time of the
+    newest file before any other is read, and raises where no nowcast shall start from it.
 
     Raises:
         InputError: the newest frame cannot be read, no model fits, however the frames are taken, or they declare more
             than `max_pixels`.
+        StaleFrame: an older file holds a frame that is as new.
     """
     paths = [Path(item["key"]) for item in job.inputs]
+    newest = _read(job, paths[-1:], limits)
+    check(newest.reference_time)
     few = paths[-frames_wanted(job.model, catalog) :]
     try:
-        return choose(_read(job, few, max_pixels), job.model, catalog)
+        sequence = newest if len(few) == 1 else _read(job, few, limits)
+        if sequence.reference_time == newest.reference_time:
+            return choose(sequence, job.model, catalog)
     except InputError:
-        _read(job, paths[-1:], max_pixels)
-        sequence = read_sound(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels)
-        return choose(sequence, job.model, catalog)
+        pass
+    sound, left_out = _sound(job, paths, newest, limits)
+    choice = choose(_read(job, sound, limits), job.model, catalog)
+    return choice._replace(note="; ".join(filter(None, [choice.note, left_out])))
 
 
-def _read(job: Job, paths: Sequence[Path], max_pixels: int, max_dbz: float | None = None) -> FrameSequence:
+def _sound(job: Job, paths: Sequence[Path], newest: FrameSequence, limits: Limits) -> tuple[list[Path], str]:
+    """The files that can be read, lie on the newest one's grid, are not ahead of the clock, and repeat no valid time;
+    and a note on the others.
+
+    Raises:
+        StaleFrame: an older file holds a frame that is as new as the newest file's.
+    """
+    sound, times = [paths[-1]], set(newest.times.tolist())
+    for path in reversed(paths[:-1]):
+        frames = _readable(job, path, limits)
+        if frames is None or not frames.grid.matches(newest.grid) or is_ahead(frames.reference_time):
+            continue
+        if frames.reference_time >= newest.reference_time:
+            raise stale(paths[-1].name, utc(newest.reference_time), path.name, utc(frames.reference_time))
+        if times.isdisjoint(frames.times.tolist()):
+            sound.insert(0, path)
+            times.update(frames.times.tolist())
+    others = [path.name for path in paths if path not in sound]
+    return sound, f"left out: {', '.join(others)}" if others else ""
+
+
+def _read(job: Job, paths: Sequence[Path], limits: Limits) -> FrameSequence:
     """Files of the operator's own: what lies beside them (an archive's description, masks) counts."""
-    return read(paths, variable=job.variable, zr=job.zr, max_pixels=max_pixels, max_dbz=max_dbz)
+    return read(paths, variable=job.variable, zr=job.zr, **limits._asdict())
+
+
+def _readable(job: Job, path: Path, limits: Limits) -> FrameSequence | None:
+    try:
+        return _read(job, [path], limits)
+    except (InputError, OSError):
+        return None
 
 
 def _safe(name: str) -> str:

@@ -18,9 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from model.core.aliases import CHAMPION
 from model.core.catalog import AUTO, Catalog, ModelInfo
 from model.core.errors import BadPackage, DeviceLost, InputError, TooFewFrames
+from service.jobs.feed_ledger import RunState
 from service.jobs.ledger import Job, Problem, Timings, problem_of
 from service.store import input_key, result_key, upload_prefix
 from workers.context import Context
+from workers.feed_times import FutureFrame, OutOfDate, StaleFrame, check_valid_time, utc
 from workers.lease import Lease, Stopped
 from workers.models import SWAP_SECONDS, StillLoading, reason
 from workers.publish import CannotPublish, check_opens, put_file
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from model.core.sequence import FrameSequence
     from model.core.units import FloatArray
     from model.runtime.predictor import Predictor
+    from workers.frames import Limits
 
 INTERNAL: Final = Problem(
     code="internal",
@@ -90,11 +93,15 @@ class Nowcast:
             self._end()
         except TooFewFrames as error:
             if self.job.kind == "feed":
-                self._context.feed_ledger.wait(self.job.id)
-                self._context.ledger.withdraw(self.job, f"waits for more frames: {error.what}")
-                self._end()
+                self._withdraw(RunState.WAITING, f"waits for more frames: {error.what}")
             else:
                 self.fail(problem_of(error))
+        except OutOfDate as reason:
+            self._withdraw(RunState.SKIPPED, str(reason))
+        except (StaleFrame, FutureFrame) as error:
+            log.warning("job %s, feed %s: %s", self.job.id, self.job.feed, error)
+            self._context.feed_ledger.close(self.job.id, RunState.REFUSED, error.what)
+            self.fail(problem_of(error))
         except CannotPublish as error:
             log.warning("job %s: %s", self.job.id, error)
             self._rest(problem_of(error))
@@ -109,6 +116,13 @@ class Nowcast:
         """It has failed, and is over."""
         self._context.ledger.fail(self.job, problem, self._timings())
         self._context.queue.tell_ended(self.job.id)
+        self._end()
+
+    def _withdraw(self, state: RunState, note: str) -> None:
+        """A feed's frame gets no nowcast, and the ledger says why; that is no failure."""
+        log.info("job %s, feed %s: %s: %s", self.job.id, self.job.feed, self.job.inputs[-1]["name"], note)
+        self._context.feed_ledger.close(self.job.id, state, note)
+        self._context.ledger.withdraw(self.job, note)
         self._end()
 
     def give_back(self, problem: Problem) -> None:
@@ -161,9 +175,7 @@ class Nowcast:
         catalog, uploaded = context.catalog, None
         if job.kind == "upload":
             with self._timed("read"):
-                uploaded = read_upload(
-                    job, context.store, self._folder, context.settings.max_pixels, context.settings.max_dbz
-                )
+                uploaded = read_upload(job, context.store, self._folder, self._limits())
         while True:
             info = self._choose(uploaded, catalog)
             try:
@@ -186,13 +198,19 @@ class Nowcast:
         from model.runtime.predictor import choose
         from workers.frames import read_feed
 
+        job, context = self.job, self._context
         with self._timed("read"):
             if uploaded is None:
-                choice = read_feed(self.job, catalog, self._context.settings.max_pixels)
+                choice = read_feed(job, catalog, self._limits(), lambda time: check_valid_time(job, time, context))
             else:
-                choice = choose(uploaded, self.job.model, catalog)
+                choice = choose(uploaded, job.model, catalog)
         info, self.sequence, self.note = choice
         return info
+
+    def _limits(self) -> Limits:
+        from workers.frames import Limits
+
+        return Limits(self._context.settings.max_pixels, self._context.settings.max_dbz)
 
     def _another_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
         """The network that would run in place of this one is there: jobs need not wait."""
@@ -268,7 +286,7 @@ class Nowcast:
                 if not store.put(key, path, if_absent=True):
                     log.info("job %s: the %s was published before", job.id, part)
             if job.output is not None:
-                put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
+                self._put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
         if not self._context.ledger.succeed(
             job, result_key=keys["result"], input_key=keys["input"], timings=self._timings()
         ):
@@ -278,6 +296,14 @@ class Nowcast:
         store.delete_prefix(upload_prefix(job.id))
         log.info("job %s: done, %s", job.id, self.predictor.info.reference)
         self._end()
+
+    def _put_file(self, result: Path, output: Path) -> None:
+        """Publish a feed's nowcast as a file; one from a frame that has changed since is replaced."""
+        ledger = self._context.feed_ledger
+        run = ledger.run_of(self.job.id)
+        self._lease.check()
+        put_file(result, output, replace=run is not None and run.replaces)
+        ledger.publish(self.job.id, utc(self.sequence.reference_time))
 
     @contextmanager
     def _timed(self, part: Literal["read", "write"]) -> Iterator[None]:

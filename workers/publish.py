@@ -24,8 +24,9 @@ def check_opens(path: Path, shape: tuple[int, ...]) -> None:
         raise RuntimeError(f"{path.name} was written with shape {found}, not {shape}")
 
 
-def put_file(source: Path, target: Path) -> bool:
-    """Copy `source` to `target` by a temporary name beside it. False: `target` was there, and stays as it is.
+def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
+    """Copy `source` to `target` by a temporary name beside it. False: `target` was there, and stays as it is, unless
+    it is to be replaced.
 
     Raises:
         CannotPublish: the folder of `target` cannot be written.
@@ -34,7 +35,9 @@ def put_file(source: Path, target: Path) -> bool:
     try:
         try:
             _copy(source, part)
-            first = _link(part, target)
+            first = replace or _link(part, target)
+            if replace:
+                part.replace(target)
         finally:
             part.unlink(missing_ok=True)
         for stale in target.parent.glob(f".{glob_escape(target.name)}.*.part"):

@@ -90,7 +90,7 @@ def floating_point_operations(shape: Shape) -> float:
 
 def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape, seconds: float) -> float:
     """Seconds of the fastest run of the chain; input and output stay on the device."""
-    import onnxruntime as ort
+    from model.runtime.ort import ort
 
     if PROVIDERS[device] not in ort.get_available_providers():
         raise InputError(

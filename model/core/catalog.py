@@ -36,6 +36,7 @@ extrapolation."""
 
 
 MAX_BASELINE_LEAD_MINUTES: Final = 720.0
+USUAL_MINUTES: Final = 5.0
 
 
 class ModelInfo(BaseModel):
@@ -70,21 +71,34 @@ class ModelInfo(BaseModel):
         """`name@version`."""
         return f"{self.name}@{self.version}"
 
-    def check_steps(self, steps: int, step_minutes: float = 0.0) -> None:
-        """Raise StepsOutOfRange unless 1 <= steps <= max_steps, and the last step is not too far ahead."""
-        if not 1 <= steps <= self.max_steps:
-            raise StepsOutOfRange(
-                f"steps is {steps}, {self.reference} forecasts 1 to {self.max_steps}",
-                where="steps",
-                mend=f"Ask for 1 to {self.max_steps} steps",
-            )
-        if steps * step_minutes > self.max_lead_minutes:
+    def most_steps(self, step_minutes: float | None = None) -> int:
+        """How many steps of so many minutes it forecasts at most; where that is not known, of its shortest step."""
+        step = step_minutes or self.time_step.min_minutes
+        return min(self.max_steps, int(self.max_lead_minutes / step + 1e-6))
+
+    def check_steps(self, steps: int, step_minutes: float | None = None) -> None:
+        """Raise StepsOutOfRange unless it forecasts so many steps (of so many minutes, where that is known)."""
+        most = self.most_steps(step_minutes)
+        if 1 <= steps <= most:
+            return
+        if step_minutes is not None and steps * step_minutes > self.max_lead_minutes:
             raise StepsOutOfRange(
                 f"{steps} steps of {step_minutes:g} min are {steps * step_minutes:g} min, {self.reference} forecasts "
                 f"up to {self.max_lead_minutes:g} min",
                 where="steps",
-                mend=f"Ask for at most {int(self.max_lead_minutes // step_minutes)} steps",
+                mend=f"Ask for at most {most} steps",
             )
+        of = ""
+        if step_minutes is None and most < self.max_steps:
+            # The lead time is the limit, not the number of steps: told for a time step that frames usually have.
+            usual = USUAL_MINUTES if self.time_step.holds(USUAL_MINUTES) else self.time_step.min_minutes
+            most, of = self.most_steps(usual), f" where frames are {usual:g} min apart"
+        raise StepsOutOfRange(
+            f"steps is {steps}, {self.reference} forecasts 1 to {most}{of}"
+            + (f", up to {self.max_lead_minutes:g} min" if of else ""),
+            where="steps",
+            mend=f"Ask for 1 to {most} steps{of}",
+        )
 
 
 ANY_TIME_STEP: Final = TimeStepRange(min_minutes=0.5, max_minutes=60)

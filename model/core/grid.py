@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from model.core.errors import InputError
 
 METRES_PER_DEGREE = 111_195.0
+WGS84: Final = "EPSG:4326"
+
+Coordinates = NDArray[np.float64] | float
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,23 +81,28 @@ class Grid:
         )
         return bool(same_centres) and (self.crs == other.crs or self.crs.is_exact_same(other.crs))
 
-    def lon_lat(self, x: float, y: float) -> tuple[float, float]:
-        """Longitude and latitude (degrees, WGS 84) of a point in the grid's coordinates."""
-        lon, lat = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True).transform(x, y)
-        return float(lon), float(lat)
+    @property
+    def is_on_earth(self) -> bool:
+        """Whether its coordinates have a relation to longitude and latitude: those of Mars have none."""
+        try:
+            Transformer.from_crs(self.crs, WGS84, always_xy=True)
+        except ProjError:
+            return False
+        return True
 
-    def x_y(
-        self, lon: NDArray[np.float64] | float, lat: NDArray[np.float64] | float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (degrees, WGS 84) in the grid's coordinates; inf or NaN where it has none.
+    def lon_lat(self, x: Coordinates, y: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Longitude and latitude (degrees, WGS 84) of points of the grid, of any shape; NaN off the earth."""
+        return _transformed(self.crs, WGS84, x, y)
+
+    def x_y(self, lon: Coordinates, lat: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (degrees, WGS 84), of any shape, in the grid's coordinates; NaN where it has none.
 
         Degrees are counted in the turn that the grid lies in the middle of, so that -0.05 and 359.95 are one place.
         """
-        there = Transformer.from_crs("EPSG:4326", self.crs, always_xy=True).transform(lon, lat)
-        x, y = (np.asarray(values, np.float64) for values in there)
+        x, y = _transformed(WGS84, self.crs, lon, lat)
         if self.crs.is_geographic:
             middle = (self.x[0] + self.x[-1]) / 2
-            x = middle + (np.where(np.isfinite(x), x, np.nan) - middle + 180.0) % 360.0 - 180.0
+            x = middle + (x - middle + 180.0) % 360.0 - 180.0
         return x, y
 
     def cf_grid_mapping(self) -> dict[str, Any]:
@@ -124,3 +133,15 @@ def _horizontal(crs: CRS) -> CRS:
             mend="Give a projection, or longitude and latitude",
         )
     return crs.to_2d() if len(crs.axis_info) > 2 else crs
+
+
+def _transformed(
+    source: CRS | str, target: CRS | str, x: Coordinates, y: Coordinates
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    try:
+        values = Transformer.from_crs(source, target, always_xy=True).transform(x, y)
+    except ProjError:
+        values = (np.full(np.shape(x), np.nan), np.full(np.shape(y), np.nan))
+    there, up = (np.asarray(each, np.float64) for each in values)
+    finite = np.isfinite(there) & np.isfinite(up)
+    return np.where(finite, there, np.nan), np.where(finite, up, np.nan)

@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper
 
 from model.core.units import FloatArray
 from model.runtime.graph import CONDITIONS, DTYPES, FIELDS, FRACTION, INPUTS, VALID, Observed, conditions
+from model.runtime.ort import ort
 
 FINEST, COARSEST, PER_OCTAVE = -14, 14, 8
 """Magnitudes are counted in classes from 2^FINEST to 2^COARSEST, eight to an octave."""

@@ -66,8 +66,8 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
     console = Console()
     takes = f"a grid of {info.grid[0]} x {info.grid[1]}" if info.grid else "any grid"
     if info.data == "rain":
-        does = f"every {_steps(info)} min, {takes}; forecasts up to {info.max_steps} steps and "
-        does += f"{info.max_lead_minutes:g} min."
+        does = f"every {_steps(info)} min, {takes}; forecasts up to {info.max_lead_minutes:g} min, "
+        does += f"{info.most_steps()} steps at most."
     else:
         does = f"that are not rain, {takes}; makes no nowcast."
     for line in (

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final, Literal, get_args, get_type_hints
 
 import numpy as np
-import onnxruntime as ort
 
 from model.core.errors import BadPackage, InputError
 from model.runtime.graph import GraphSession, OneStepSession, WholeSession
+from model.runtime.ort import ort
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Variant = Literal["auto", "fp32", "int8", "fp16"]

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray
+from model.runtime.ort import ort
 
 Feeds = Mapping[str, FloatArray]
 

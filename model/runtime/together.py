@@ -141,7 +141,6 @@ class Together:
     def _newest(self, request: Request) -> FrameSequence:
         """The frames that count."""
         info = self.predictor.info
-        info.check_steps(request.steps)
         newest = fitting_frames(request.sequence, info)
         info.check_steps(request.steps, newest.time_step_minutes())
         return newest

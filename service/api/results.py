@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from service.render.rainfile import RainFile
+from service.render.rainfile import CannotShow, RainFile
 from service.store import ObjectStore
 
 KEPT = 32
@@ -28,6 +28,7 @@ class ResultFiles:
 
         Raises:
             MissingObject: there is none.
+            CannotShow: it is none that can be drawn.
         """
         with self._lock:
             file = self._open.get(key)
@@ -37,6 +38,17 @@ class ResultFiles:
             while len(self._open) > KEPT:
                 self._forget(self._open.popitem(last=False)[1])
             return file
+
+    def path(self, key: str) -> Path:
+        """A local file of what is at `key`, also where it cannot be drawn.
+
+        Raises:
+            MissingObject: there is none.
+        """
+        try:
+            return self.rain(key).path
+        except CannotShow:
+            return self._path(key)
 
     def close(self) -> None:
         """Delete the copies."""

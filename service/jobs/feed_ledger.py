@@ -6,27 +6,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import cast
+from typing import Any, Final, cast
 
-from sqlalchemy import Table, and_, delete, insert, select, update
+from sqlalchemy import Row, Table, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.jobs.database import writing
 from service.jobs.job import JobStatus, NewJob, Problem, new_job_id
-from service.jobs.ledger import Ledger, insert_job, jobs
+from service.jobs.ledger import Ledger, dismissal, insert_job, jobs
 from service.jobs.tables import FeedRow, FeedRunRow
 
 feeds = cast(Table, FeedRow.__table__)
 runs = cast(Table, FeedRunRow.__table__)
 
+BACKLOG: Final = "it was there, behind a newer frame, when the feed was seen first"
+
 
 class RunState(StrEnum):
-    """`submitted`: see the job. `waiting`: too few frames yet. `skipped`: there before the feed was seen."""
+    """`submitted`: see the job. `waiting`: too few frames yet. `skipped`: not worth a nowcast, as of a backlog.
+    `refused`: its valid time is not later than that of the frames before it, or lies ahead of the clock."""
 
     SUBMITTED = "submitted"
     WAITING = "waiting"
     SKIPPED = "skipped"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,11 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class FeedRun:
-    """What became of one frame. `status` and `problem` are those of its job, where it has one."""
+    """What became of one frame. `status` and `problem` are those of its job, where it has one.
+
+    `valid_time`: of the frame, once its nowcast was published. `reason`: why it waits, or was skipped or refused.
+    `replaces`: its nowcast takes the place of the one that was published before the file changed.
+    """
 
     feed: str
     frame: str
@@ -52,6 +60,9 @@ class FeedRun:
     job_id: str | None
     status: JobStatus | None
     problem: Problem | None
+    valid_time: datetime | None = None
+    reason: str = ""
+    replaces: bool = False
 
     def is_of(self, frame: Frame) -> bool:
         """The file has not changed since."""
@@ -71,7 +82,7 @@ class FeedLedger:
     def begin(self, feed: str, folder: str, backlog: Iterable[Frame]) -> bool:
         """Note a feed that was never seen, and skip its backlog. False: it was seen before."""
         now = datetime.now(UTC)
-        skipped = [_row(feed, frame, RunState.SKIPPED, now) for frame in backlog]
+        skipped = [_row(feed, frame, RunState.SKIPPED, now, reason=BACKLOG) for frame in backlog]
         try:
             with writing(self.engine) as connection:
                 connection.execute(insert(feeds).values(name=feed, folder=folder, first_seen=now))
@@ -96,35 +107,50 @@ class FeedLedger:
 
     def runs(self, feed: str, limit: int | None = None) -> list[FeedRun]:
         """The runs of a feed, the newest first."""
+        query = _RUNS.where(runs.c.feed == feed).order_by(runs.c.seen.desc(), runs.c.frame.desc()).limit(limit)
+        with self.engine.connect() as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+    def run_of(self, job_id: str) -> FeedRun | None:
+        """The run that this job is of; None where the job is no feed's, or its frame is forgotten."""
+        query = _RUNS.where(runs.c.job_id == job_id)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _run(row)
+
+    def published(self, feed: str, limit: int = 1000) -> list[tuple[str, datetime]]:
+        """Frames whose nowcasts were published, and their valid times: the latest first."""
         query = (
-            select(runs, jobs.c.status, jobs.c.problem)
-            .select_from(runs.outerjoin(jobs, runs.c.job_id == jobs.c.id))
-            .where(runs.c.feed == feed)
-            .order_by(runs.c.seen.desc(), runs.c.frame.desc())
+            select(runs.c.frame, runs.c.valid_time)
+            .where(runs.c.feed == feed, runs.c.valid_time.is_not(None))
+            .order_by(runs.c.valid_time.desc())
             .limit(limit)
         )
         with self.engine.connect() as connection:
-            return [
-                FeedRun(
-                    feed=row.feed,
-                    frame=row.frame,
-                    state=RunState(row.state),
-                    size=row.size,
-                    modified_ns=row.modified_ns,
-                    files=row.files,
-                    seen=row.seen,
-                    job_id=row.job_id,
-                    status=None if row.status is None else JobStatus(row.status),
-                    problem=row.problem,
-                )
-                for row in connection.execute(query)
-            ]
+            return [(row.frame, row.valid_time) for row in connection.execute(query)]
+
+    def newest_waiting(self, job_id: str) -> str | None:
+        """Of the feed that this job is of: the job of the newest frame, among this one and those never begun.
+
+        A worker takes that one, whichever job's message came first.
+        """
+        feed = select(runs.c.feed).where(runs.c.job_id == job_id).scalar_subquery()
+        query = (
+            select(runs.c.frame, runs.c.job_id)
+            .select_from(runs.join(jobs, runs.c.job_id == jobs.c.id))
+            .where(runs.c.feed == feed, jobs.c.status == JobStatus.ACCEPTED.value)
+            .where(or_(jobs.c.attempt == 0, jobs.c.id == job_id))
+        )
+        with self.engine.connect() as connection:
+            found = [(row.frame, row.job_id) for row in connection.execute(query)]
+        return max(found)[1] if found else None
 
     def submit(self, frame: Frame, new: NewJob, earlier: FeedRun | None = None) -> str | None:
         """Make the job of a frame; `earlier` is the run that it replaces. None: another scan did so first."""
         feed = str(new.feed)
         job_id = new_job_id()
         row = _row(feed, frame, RunState.SUBMITTED, datetime.now(UTC), files=len(new.inputs), job_id=job_id)
+        row["replaces"] = earlier is not None and (earlier.replaces or not earlier.is_of(frame))
         try:
             with writing(self.engine) as connection:
                 insert_job(connection, job_id, new)
@@ -136,18 +162,46 @@ class FeedLedger:
             return None
         return job_id
 
-    def skip(self, feed: str, frame: Frame) -> None:
-        """The frame needs no job: its nowcast is there."""
+    def skip(self, feed: str, frames: Sequence[Frame], reason: str) -> None:
+        """These frames, which have no run, need no job."""
+        now = datetime.now(UTC)
+        rows = [_row(feed, frame, RunState.SKIPPED, now, reason=reason) for frame in frames]
         try:
             with writing(self.engine) as connection:
-                connection.execute(insert(runs).values(_row(feed, frame, RunState.SKIPPED, datetime.now(UTC))))
-        except IntegrityError:
+                connection.execute(insert(runs), rows)
+        except IntegrityError:  # another scan was first; the next one sees what is left
             return
 
-    def wait(self, job_id: str) -> None:
-        """The frame of this job waits for more frames before it."""
+    def skip_again(self, run: FeedRun, frame: Frame, reason: str) -> None:
+        """This frame, which has a run, needs no other job; one that was not begun is dismissed."""
+        values = {
+            "state": RunState.SKIPPED.value,
+            "reason": reason,
+            "size": frame.size,
+            "modified_ns": frame.modified_ns,
+        }
         with writing(self.engine) as connection:
-            connection.execute(update(runs).where(runs.c.job_id == job_id).values(state=RunState.WAITING.value))
+            if (
+                connection.execute(update(runs).where(_same(run)).values(values)).rowcount == 1
+                and run.job_id is not None
+            ):
+                connection.execute(
+                    update(jobs)
+                    .where(jobs.c.id == run.job_id, jobs.c.status == JobStatus.ACCEPTED.value)
+                    .values(note=reason, **dismissal())
+                )
+
+    def close(self, job_id: str, state: RunState, reason: str) -> None:
+        """The frame of this job is not forecast, and why: it waits for more frames, is skipped, or refused."""
+        self._of_job(job_id, state=state.value, reason=reason)
+
+    def publish(self, job_id: str, valid_time: datetime) -> None:
+        """The nowcast of this job, which starts from that time, is published."""
+        self._of_job(job_id, valid_time=valid_time)
+
+    def _of_job(self, job_id: str, **values: object) -> None:
+        with writing(self.engine) as connection:
+            connection.execute(update(runs).where(runs.c.job_id == job_id).values(**values))
 
     def forget(self, feed: str, frames: Sequence[str]) -> None:
         """Forget the runs of frames that have left the folder long ago."""
@@ -158,8 +212,25 @@ class FeedLedger:
                 )
 
 
+_RUNS = select(runs, jobs.c.status, jobs.c.problem).select_from(runs.outerjoin(jobs, runs.c.job_id == jobs.c.id))
+
+
+def _run(row: Row[Any]) -> FeedRun:
+    values = {name: getattr(row, name) for name in FeedRun.__dataclass_fields__}
+    values["state"] = RunState(values["state"])
+    values["status"] = None if values["status"] is None else JobStatus(values["status"])
+    return FeedRun(**values)
+
+
 def _row(
-    feed: str, frame: Frame, state: RunState, seen: datetime, *, files: int = 0, job_id: str | None = None
+    feed: str,
+    frame: Frame,
+    state: RunState,
+    seen: datetime,
+    *,
+    files: int = 0,
+    job_id: str | None = None,
+    reason: str = "",
 ) -> dict[str, object]:
     return {
         "feed": feed,
@@ -170,6 +241,7 @@ def _row(
         "files": files,
         "job_id": job_id,
         "seen": seen,
+        "reason": reason,
     }
 
 

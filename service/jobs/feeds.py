@@ -8,10 +8,12 @@ model = "auto"
 steps = 12
 out = "/data/nowcasts"  # where the nowcasts go; beside the frames where left out
 frames = 8              # how many files are read for one nowcast; what the model wants where left out
+max_age = 30            # minutes that a frame may be behind the newest one and still be forecast
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.core.catalog import AUTO
+from model.core.catalog import ANY_TIME_STEP, AUTO
 from model.core.errors import InputError
 from model.core.manifest import MAX_LEAD_STEPS
 from service.jobs.job import Problem, problem_of
@@ -46,10 +48,16 @@ class Feed(BaseModel):
     frames: int | None = Field(None, ge=1, le=1000)
     variable: str | None = None
     zr: str | None = None
+    max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
 
     @property
     def output_folder(self) -> Path:
         return self.folder if self.out is None else self.out
+
+    @property
+    def max_behind(self) -> int:
+        """A frame that has more newer ones than this is older than `max_age`, however short the time step."""
+        return math.floor(self.max_age / ANY_TIME_STEP.min_minutes)
 
     def output(self, frame: str) -> Path:
         """The file of the nowcast that starts from the frame of that name."""

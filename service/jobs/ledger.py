@@ -144,14 +144,15 @@ class Ledger:
             return next(iter(_claimed(connection, and_(jobs.c.id == job_id, free), lease_seconds)), None)
 
     def claim_like(self, job: Job, limit: int, lease_seconds: float) -> list[Job]:
-        """Take up to `limit` accepted jobs that ask for the same model as `job`: feeds' first, then the oldest.
+        """Take up to `limit` accepted jobs that ask for the same model as `job`: feeds' first, from the newest on, then
+        the oldest uploads.
 
         Only jobs that were never begun: one that did not survive its first attempt runs alone.
         """
         like = (
             select(jobs.c.id)
             .where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.model == job.model, jobs.c.attempt == 0)
-            .order_by(_FEEDS_FIRST, jobs.c.created)
+            .order_by(_FEEDS_FIRST, _NEWEST_FEED_FIRST.desc(), jobs.c.created)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -202,7 +203,7 @@ class Ledger:
 
     def withdraw(self, job: Job, note: str) -> bool:
         """The holder of the lease dismisses the job, and says why. False as in `renew`."""
-        return self._change(_held(job), note=note, **_dismissal())
+        return self._change(_held(job), note=note, **dismissal())
 
     def release_all(self) -> int:
         """Give every running job back: for a start where no worker can be alive. The attempts do not count."""
@@ -211,7 +212,7 @@ class Ledger:
     def dismiss(self, job_id: str) -> bool:
         """Cancel a job that is not finished; False where it is."""
         return self._change(
-            and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])), **_dismissal()
+            and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])), **dismissal()
         )
 
     def ended(self, job_ids: Sequence[str]) -> list[str]:
@@ -328,6 +329,7 @@ def _claimed(connection: Connection, which: ColumnElement[bool], lease_seconds: 
 
 
 _FEEDS_FIRST = case((jobs.c.kind == "feed", 0), else_=1)
+_NEWEST_FEED_FIRST = case((jobs.c.kind == "feed", jobs.c.created))
 
 _ACCEPTED: dict[str, Any] = {
     "status": JobStatus.ACCEPTED.value,
@@ -365,7 +367,8 @@ def _failure(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _dismissal() -> dict[str, Any]:
+def dismissal() -> dict[str, Any]:
+    """The columns of a job that is dismissed now."""
     return {
         "status": JobStatus.DISMISSED.value,
         "finished": datetime.now(UTC),

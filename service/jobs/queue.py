@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+import threading
+from typing import Final
+
+# Here and not where they are needed: celery and kombu put other modules in the place of their own while they are
+# imported, and of threads that import them at once, some find nothing in them.
+from celery import Celery
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError
 
 from service.jobs.ledger import Ledger
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from celery import Celery
-    from redis import Redis
-    from redis.asyncio import Redis as AsyncRedis
 
 RUN_NOWCAST: Final = "echocast.run_nowcast"
 MAKE_TILE: Final = "echocast.make_tile"
@@ -41,9 +46,6 @@ class NoBroker(RuntimeError):
 
 def celery_app(settings: Settings, *, client: bool = False) -> Celery:
     """The Celery application. As `client` it only sends, and gives up quickly where the broker is down."""
-    from celery import Celery
-    from kombu.entity import Queue
-
     app = Celery("echocast", broker=_broker_url(settings), set_as_current=not client)
     hard_limit = settings.job_time_limit_seconds + 60
     transport: dict[str, object] = {
@@ -92,6 +94,7 @@ class JobQueue:
         self._ledger = ledger
         self._app: Celery | None = None
         self._redis: Redis | None = None
+        self._lock = threading.Lock()
 
     def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
         """Queue an accepted job. False where the broker is down: the reconciler queues the job later."""
@@ -108,21 +111,20 @@ class JobQueue:
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
         """Send a task; what went wrong, if the broker is down."""
-        from kombu.exceptions import OperationalError
-        from redis.exceptions import RedisError
-
         try:
-            if self._app is None:
-                self._app = celery_app(self._settings, client=True)
-            self._app.send_task(task, args=args, queue=queue, retry=False, expires=expires)
+            self._client().send_task(task, args=args, queue=queue, retry=False, expires=expires)
         except (OperationalError, RedisError, OSError, NoBroker) as error:
             return error
         return None
 
+    def _client(self) -> Celery:
+        with self._lock:
+            if self._app is None:
+                self._app = celery_app(self._settings, client=True)
+            return self._app
+
     def tell_ended(self, job_id: str) -> None:
         """Say to whom listens that the job has ended."""
-        from redis.exceptions import RedisError
-
         try:
             if self._redis is None:
                 self._redis = redis_client(self._settings)
@@ -133,17 +135,13 @@ class JobQueue:
 
 def redis_client(settings: Settings) -> Redis:
     """A Redis connection for small things beside the queue, which gives up quickly."""
-    from redis import Redis
-
     url = _redis_url(settings)
     return Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
 
 
 def listening_client(settings: Settings) -> AsyncRedis:
     """A Redis connection to listen on, for an event loop."""
-    from redis.asyncio import Redis
-
-    return Redis.from_url(_redis_url(settings), socket_connect_timeout=CONNECT_SECONDS)
+    return AsyncRedis.from_url(_redis_url(settings), socket_connect_timeout=CONNECT_SECONDS)
 
 
 def _redis_url(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -82,7 +82,11 @@ class FeedRow(Base):
 
 
 class FeedRunRow(Base):
-    """One frame of a feed. The primary key is what makes a nowcast happen once per frame."""
+    """One frame of a feed. The primary key is what makes a nowcast happen once per frame.
+
+    `valid_time`: of the frame whose nowcast was published. `reason`: why there is none. `replaces`: the file has
+    changed since an earlier run, so that the nowcast takes the place of the one that may be there.
+    """
 
     __tablename__ = "feed_runs"
 
@@ -94,5 +98,8 @@ class FeedRunRow(Base):
     files: Mapped[int]
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     seen: Mapped[datetime] = mapped_column(Utc)
+    valid_time: Mapped[datetime | None] = mapped_column(Utc)
+    reason: Mapped[str] = mapped_column(Text, server_default="")
+    replaces: Mapped[bool] = mapped_column(server_default=false())
 
     __table_args__ = (Index("ix_feed_runs_seen", "feed", "seen"),)

@@ -7,11 +7,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Transformer
 
 from model.core.grid import Grid
 
-WGS84: Final = "EPSG:4326"
 STEPS_DEGREES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 MOST_LINES: Final = 6
 POINTS: Final = 40
@@ -19,9 +17,12 @@ POINTS: Final = 40
 Line = tuple[str, list[tuple[float, float]]]
 
 
-def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float]:
-    """West, south, east, north (degrees) of the pixel centres."""
-    lon, lat = _mesh_lon_lat(grid)
+def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float] | None:
+    """West, south, east, north (degrees) of the pixel centres; None where no pixel lies on the earth."""
+    mesh = _mesh_lon_lat(grid)
+    if mesh is None:
+        return None
+    lon, lat = mesh
     west, south, east, north = np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat)
     turn = 360.0 if west >= 180 else 0.0
     return (round(float(west) - turn, 4), round(float(south), 4), round(float(east) - turn, 4), round(float(north), 4))
@@ -29,8 +30,11 @@ def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float]:
 
 def graticule(grid: Grid) -> list[Line]:
     """(label, points) of each line; points are fractions of the picture, x from west, y from north."""
-    west, south, east, north = bounds_lon_lat(grid)
-    if not all(map(math.isfinite, (west, south, east, north))) or east - west > 180:
+    bounds = bounds_lon_lat(grid)
+    if bounds is None:
+        return []
+    west, south, east, north = bounds
+    if east - west > 180:
         return []
     step_lon, step_lat = _step(east - west), _step(north - south)
     lines: list[Line] = []
@@ -54,12 +58,13 @@ def _rounded(low: float, high: float, step: float) -> list[float]:
     return [round(number * step, 6) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Longitudes and latitudes of pixels all over the grid, NaN where they lie off the earth; None where all do."""
     x = np.linspace(grid.x[0], grid.x[-1], POINTS)
     y = np.linspace(grid.y[0], grid.y[-1], POINTS)
-    lon, lat = Transformer.from_crs(grid.crs, WGS84, always_xy=True).transform(*np.meshgrid(x, y))
-    finite = np.isfinite(lon) & np.isfinite(lat)
-    lon, lat = np.where(finite, lon, np.nan), np.where(finite, lat, np.nan)
+    lon, lat = grid.lon_lat(*np.meshgrid(x, y))
+    if not (np.isfinite(lon) & np.isfinite(lat)).any():
+        return None
     middle = lon[POINTS // 2, POINTS // 2]
     if math.isfinite(middle):  # around it, or a grid over 180 degrees would seem to go around the earth
         lon = middle + (lon - middle + 180.0) % 360.0 - 180.0

@@ -6,6 +6,7 @@ netCDF4 and HDF5 are not thread safe, so one thread reads for all: their large b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
+from model.core.errors import InputError
 from model.core.grid import Grid
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 
@@ -32,6 +35,14 @@ EDGE: Final = 1e-6
 """In pixels: what lies on the edge of a grid lies on it, whatever the last digit says."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _READER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netcdf")
+
+
+class CannotShow(InputError):
+    code = "cannot-show"
+
+
+class NotOnEarth(InputError):
+    code = "not-on-earth"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +60,28 @@ class RainFile:
 
     @classmethod
     def open(cls, path: Path) -> RainFile:
-        """Read the header of `path`; no frame is read."""
-        return _READER.submit(cls._open, path).result()
+        """Read the header of `path`; no frame is read.
+
+        Raises:
+            CannotShow: its grid or its times are none that can be drawn.
+        """
+        try:
+            return _READER.submit(cls._open, path).result()
+        except (InputError, CRSError, ArithmeticError, LookupError, ValueError) as error:
+            raise CannotShow(
+                f"the result's grid or times cannot be drawn ({error})",
+                where="nowcast",
+                mend="Fetch its netCDF: result?format=netcdf",
+            ) from error
 
     @classmethod
     def _open(cls, path: Path) -> RainFile:
         with netCDF4.Dataset(path) as file:
             mapping = file[VARIABLE].grid_mapping
             crs = CRS.from_cf({name: file[mapping].getncattr(name) for name in file[mapping].ncattrs()})
-            periods = file["forecast_period"][:] / 60.0 if "forecast_period" in file.variables else ()
+            periods = file["forecast_period"][:] / 60.0 if "forecast_period" in file.variables else np.empty(0)
+            if np.ma.is_masked(periods) or not np.isfinite(periods).all():
+                raise ValueError("a lead time is missing")
             return cls(
                 path=path,
                 times=tuple(EPOCH + timedelta(seconds=int(seconds)) for seconds in np.atleast_1d(file["time"][:])),
@@ -113,7 +137,17 @@ def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
 
 
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
-    """(row, column) of the pixel that holds a point (degrees, WGS 84), None outside of the grid."""
+    """(row, column) of the pixel that holds a point (degrees, WGS 84), None outside of the grid.
+
+    Raises:
+        NotOnEarth: the grid's coordinates have no relation to longitude and latitude.
+    """
+    if not grid.is_on_earth:
+        raise NotOnEarth(
+            f"the grid's coordinates ({grid.crs.name}) cannot be had from longitude and latitude",
+            where="lon, lat",
+            mend="Give x and y, fractions of the picture",
+        )
     x, y = grid.x_y(lon, lat)
     if not (np.isfinite(x) and np.isfinite(y)):
         return None
@@ -129,9 +163,11 @@ def _nearest(value: float, centres: NDArray[np.floating]) -> int | None:
     return int(np.clip(round(place), 0, centres.size - 1))
 
 
-def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float]:
-    """Longitude (-180 to 180) and latitude (degrees, WGS 84) of a pixel's centre."""
-    lon, lat = grid.lon_lat(float(grid.x[column]), float(grid.y[row]))
+def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float] | None:
+    """Longitude (-180 to 180) and latitude (degrees, WGS 84) of a pixel's centre; None where it is off the earth."""
+    lon, lat = (float(degrees) for degrees in grid.lon_lat(grid.x[column], grid.y[row]))
+    if not (math.isfinite(lon) and math.isfinite(lat)):
+        return None
     return (lon + 180.0) % 360.0 - 180.0, lat
 
 

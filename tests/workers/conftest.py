@@ -33,11 +33,11 @@ class Lab:
             time.sleep(0.05)
 
     @staticmethod
-    def write_frames(path: Path, *, first: int = 0, count: int = 1, size: int = 48) -> Path:
+    def write_frames(path: Path, *, first: int = 0, count: int = 1, size: int = 48, rain: float = 8) -> Path:
         """An .npz of `count` frames, the first one `first` time steps (5 min) after START: rain that moves east."""
         y, x = np.mgrid[0:size, 0:size].astype(np.float32)
         frames = [
-            8 * np.exp(-((x - size / 3 - step) ** 2 + (y - size / 2) ** 2) / (size / 6) ** 2)
+            rain * np.exp(-((x - size / 3 - step) ** 2 + (y - size / 2) ** 2) / (size / 6) ** 2)
             for step in range(first, first + count)
         ]
         times = START + np.arange(first, first + count) * np.timedelta64(300, "s")

@@ -172,3 +172,159 @@ def test_a_bad_feed_does_not_stop_a_good_one(look, lab, folder: Path, context: C
     lab.write_frames(folder / "f0.npz", count=3)
     look()
     assert nowcasts(folder) == ["f0"]
+
+
+def by_name(context: Context) -> dict[str, FeedRun]:
+    return {run.frame: run for run in context.feed_ledger.runs("north")}
+
+
+def reference(folder: Path, name: str) -> str:
+    with xr.open_dataset(folder / f"{name}.npz.nowcast.nc") as forecast:
+        return str(forecast.forecast_reference_time.values)[11:16]
+
+
+@pytest.mark.parametrize("copied", [3, 1], ids=["the last frame again", "an earlier frame again"])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_stale_frame_under_a_newer_name_is_not_forecast(look, lab, folder: Path, copied: int, together: bool) -> None:
+    look()
+    for n in range(4):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    if not together:
+        look()
+    lab.write_frames(folder / "f4.npz", first=copied)
+    refused = look()["f4.npz"]
+    assert nowcasts(folder) == ["f2", "f3"]
+    assert (refused.state, refused.status) == (RunState.REFUSED, JobStatus.FAILED)
+    assert refused.problem is not None
+    assert refused.problem["code"] == "stale-frame"
+    assert "is not later than that of" in refused.reason
+    for n in (5, 6):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+        look()
+    assert nowcasts(folder) == ["f2", "f3", "f5", "f6"]
+    assert reference(folder, "f6") == "12:30"
+    lab.write_frames(folder / "f4.npz", first=4)
+    look()
+    assert reference(folder, "f4") == "12:20"
+
+
+def test_a_stale_frame_spoils_none_of_those_that_come_with_it(look, lab, folder: Path) -> None:
+    look()
+    for n in (0, 1, 2, 3, 5, 6):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    lab.write_frames(folder / "f4.npz", first=3)
+    look()
+    assert nowcasts(folder) == ["f2", "f3", "f5", "f6"]
+    assert [reference(folder, name) for name in ("f5", "f6")] == ["12:25", "12:30"]
+
+
+def test_a_stale_frame_is_known_after_the_frames_before_it_have_left(look, lab, folder: Path) -> None:
+    look()
+    lab.write_frames(folder / "f0.npz", first=10, count=3)
+    look()
+    (folder / "f0.npz").unlink()
+    lab.write_frames(folder / "f1.npz", first=9, count=3)
+    run = look()["f1.npz"]
+    assert run.state is RunState.REFUSED
+    assert nowcasts(folder) == ["f0"]
+
+
+def test_a_stale_first_frame_of_a_feed_is_not_forecast(look, lab, folder: Path) -> None:
+    for n in range(3):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    lab.write_frames(folder / "f3.npz", first=0, count=2)
+    assert look()["f3.npz"].state is RunState.REFUSED
+    assert nowcasts(folder) == []
+
+
+def test_a_frame_ahead_of_the_clock_is_refused_and_spoils_no_other(look, lab, folder: Path) -> None:
+    look()
+    for n in (0, 1, 2):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    lab.write_frames(folder / "f3.npz", first=3 + 12 * 24 * 365 * 30)
+    refused = look()["f3.npz"]
+    assert (refused.state, refused.status) == (RunState.REFUSED, JobStatus.FAILED)
+    assert "ahead of the clock" in refused.reason
+    for n in (4, 5, 6):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    runs = look()
+    assert nowcasts(folder)[-1] == "f6"
+    assert reference(folder, "f6") == "12:30"
+    assert runs["f6.npz"].state is RunState.SUBMITTED
+
+
+def test_a_frame_that_is_issued_again_replaces_its_nowcast(look, lab, folder: Path, context: Context) -> None:
+    look()
+    for n in range(4):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    first = look()["f3.npz"]
+    published = (folder / "f3.npz.nowcast.nc").read_bytes()
+    lab.write_frames(folder / "f3.npz", first=3, rain=20)
+    again = look()["f3.npz"]
+    assert again.job_id != first.job_id
+    assert again.status is JobStatus.SUCCESSFUL
+    assert (folder / "f3.npz.nowcast.nc").read_bytes() != published
+    assert reference(folder, "f3") == "12:15"
+    assert look()["f3.npz"] == again
+
+
+def test_of_frames_that_wait_the_newest_is_forecast_first_and_old_ones_not_at_all(
+    lab, folder: Path, context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan(context)
+    for n in range(12):
+        lab.write_frames(folder / f"f{n:02d}.npz", first=n)
+        scan(context)
+    order = []
+    for job in reversed(lab.jobs(context.ledger, JobStatus.ACCEPTED)):
+        run(job.id, context)
+        order += [name for name in nowcasts(folder) if name not in order]
+    assert order == ["f11", "f10", "f09", "f08", "f07", "f06", "f05"]
+    skipped = by_name(context)["f04.npz"]
+    assert (skipped.state, skipped.status) == (RunState.SKIPPED, JobStatus.DISMISSED)
+    assert skipped.reason == "it is 35 min behind f11.npz, which is forecast; max_age is 30 min"
+    assert context.ledger.get(str(skipped.job_id)).note == skipped.reason
+
+
+def test_a_long_backlog_is_skipped_unread(
+    lab, folder: Path, context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    with context.settings.feeds_path.open("a") as file:
+        file.write("max_age = 2\n")
+    scan(context)
+    for n in range(3):
+        lab.write_frames(folder / f"f{n:02d}.npz", first=n)
+    scan(context)
+    waited = by_name(context)["f00.npz"]
+    for n in range(3, 9):
+        lab.write_frames(folder / f"f{n:02d}.npz", first=n)
+    scan(context)
+    runs = by_name(context)
+    assert [name for name, run in sorted(runs.items()) if run.state is RunState.SUBMITTED] == [
+        f"f{n:02d}.npz" for n in range(4, 9)
+    ]
+    assert "max_age is 2 min" in runs["f03.npz"].reason
+    assert runs["f00.npz"].state is RunState.SKIPPED
+    assert context.ledger.get(str(waited.job_id)).status is JobStatus.DISMISSED
+    assert "frame f03.npz is skipped: more than 4 newer frames are there" in caplog.text
+
+
+def test_a_frame_that_comes_late_is_forecast_under_its_own_name(look, lab, folder: Path) -> None:
+    look()
+    for n in (0, 1, 2, 4, 5, 6):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    look()
+    lab.write_frames(folder / "f3.npz", first=3)
+    look()
+    assert reference(folder, "f3") == "12:15"
+    assert reference(folder, "f6") == "12:30"
+
+
+def test_two_frames_with_one_valid_time_make_one_nowcast(look, lab, folder: Path) -> None:
+    look()
+    for n in range(3):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    lab.write_frames(folder / "f2b.npz", first=2)
+    runs = look()
+    assert sorted(name for name, run in runs.items() if run.status is JobStatus.SUCCESSFUL) == ["f2.npz"]
+    assert runs["f2b.npz"].state is RunState.REFUSED

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
 import pytest
 from redis.exceptions import RedisError
 
 from model.runtime import load
+from model.runtime.ort import ort
 from service.embedded import Supervisor, environment_of
 from service.jobs.ledger import Job, JobStatus
 from service.jobs.live import live_workers

@@ -23,8 +23,10 @@ class Model(BaseModel):
     summary: str
     input_frames: int = Field(description="Frames in a row that it needs.")
     time_step: TimeStepRange
-    max_steps: int
-    max_lead_minutes: float = Field(description="How far ahead it forecasts at most, however long the steps.")
+    max_steps: int = Field(description="The most lead steps, as far as `max_lead_minutes` lets it.")
+    max_lead_minutes: float = Field(
+        description="How far ahead it forecasts at most: of 180 minutes, 36 steps of 5 min or 18 of 10."
+    )
     scores: list[Score] = Field(description="Each with the protocol and the data it was measured under.")
     licence: str
     digest: str = Field(description="SHA-256 of the package; empty for a baseline.")

@@ -15,6 +15,7 @@ from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of
 from service.api.nowcasts.view import View, reference_time
 from service.api.problems import answer, problem_of_job
 from service.jobs.job import Job, JobStatus
+from service.render.rainfile import CannotShow
 
 FORMATS: Final = {
     "netcdf": (NETCDF, "application/netcdf", "application/octet-stream"),
@@ -171,10 +172,10 @@ async def result_response(
     if etag in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
     if file_format == "netcdf":
-        forecast = await context.in_thread(context.results.rain, str(job.result_key))
-        name = file_name(reference_time(forecast), "nc")
+        path = await context.in_thread(context.results.path, str(job.result_key))
+        name = await context.in_thread(_netcdf_name, context, job)
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return FileResponse(forecast.path, media_type=NETCDF, headers=headers)
+        return FileResponse(path, media_type=NETCDF, headers=headers)
     view = await context.in_thread(View, context, job)
     name = file_name(view.reference_time, file_format)
     headers["Content-Disposition"] = f'inline; filename="{name}"'
@@ -184,6 +185,13 @@ async def result_response(
     else:
         data = await context.animating(view.animated, "webp" if file_format == "webp" else "gif")
     return Response(data, media_type=FORMATS[file_format][0], headers=headers)
+
+
+def _netcdf_name(context: Context, job: Job) -> str:
+    try:
+        return file_name(reference_time(context.results.rain(str(job.result_key))), "nc")
+    except CannotShow:  # it can be fetched all the same
+        return f"nowcast_{job.id}.nc"
 
 
 def file_name(reference: datetime, suffix: str) -> str:

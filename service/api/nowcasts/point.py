@@ -20,11 +20,12 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
     Raises:
         InvalidParameter: neither pair is whole, or both are given.
         OutsideGrid: the place is not on the grid.
+        NotOnEarth: the grid has no relation to longitude and latitude.
     """
     grid = view.forecast.grid
     row, column = _pixel(grid, x, y, lon, lat)
-    at_lon, at_lat = lon_lat_of_pixel(grid, row, column)
-    if not (math.isfinite(at_lon) and math.isfinite(at_lat)):
+    at = lon_lat_of_pixel(grid, row, column)
+    if at is None and grid.is_on_earth:
         raise OutsideGrid("that pixel does not lie on earth", where="x, y", mend="Give a place on the map")
     ahead = view.forecast.series(row, column)
     past = view.observed.series(row, column) if view.observed else ()
@@ -44,8 +45,8 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
         id=view.job.id,
         x=(column + 0.5) / nx,
         y=(from_north + 0.5) / ny,
-        lon=round(at_lon, 5),
-        lat=round(at_lat, 5),
+        lon=None if at is None else round(at[0], 5),
+        lat=None if at is None else round(at[1], 5),
         reference_time=view.reference_time,
         summary=summary(values),
         series=values,

@@ -44,7 +44,9 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
                             "type": "integer",
                             "default": upload.DEFAULT_STEPS,
                             "minimum": 1,
-                            "description": "Lead steps, each as long as the frames' time step.",
+                            "description": "Lead steps, each as long as the frames' time step: as many as lie within "
+                            "the model's `max_lead_minutes`, such as 36 steps of 5 min within 180, and at most its "
+                            "`max_steps`.",
                         },
                         "variable": {
                             "type": "string",

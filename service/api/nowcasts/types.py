@@ -47,7 +47,11 @@ class NowcastStatus(BaseModel):
     progress: Progress
     model_asked: str = Field(examples=["auto"])
     model_used: str | None = Field(None, examples=["extrapolation@1"])
-    note: str = Field("", description="Why another model ran than the one asked for, if so.")
+    note: str = Field(
+        "",
+        description="What the user of the forecast must know: why another model ran than the one asked for, and what "
+        "was found in the frames (missing ones, repairs, assumptions). Empty where there is nothing to say.",
+    )
     steps: int
     files: list[str] = Field(description="Names of the uploaded files.")
     created: datetime
@@ -88,7 +92,8 @@ class Legend(BaseModel):
 
 
 class GridInfo(BaseModel):
-    """The grid that the pictures show. `bounds` are west, south, east, north (degrees, WGS 84)."""
+    """The grid that the pictures show. `bounds` are west, south, east, north (degrees, WGS 84); null where the grid has
+    no relation to longitude and latitude."""
 
     nx: int
     ny: int
@@ -96,7 +101,7 @@ class GridInfo(BaseModel):
     extent_km: tuple[float, float] = Field(description="Width and height of the picture.")
     pixels_per_block: int = Field(description="Large grids are shown in blocks of this many pixels a side.")
     crs: str
-    bounds: tuple[float, float, float, float]
+    bounds: tuple[float, float, float, float] | None
 
 
 class GridLine(BaseModel):
@@ -163,8 +168,8 @@ class PointSeries(BaseModel):
     unit: str = UNIT
     x: float = Field(description="Where the pixel's centre lies in the picture, from west, 0 to 1.")
     y: float = Field(description="From north, 0 to 1.")
-    lon: float
-    lat: float
+    lon: float | None = Field(description="Degrees, WGS 84; null where the pixel lies off the earth.")
+    lat: float | None
     reference_time: datetime
     summary: PointSummary
     series: list[PointValue]

@@ -129,11 +129,18 @@ def checked_fields(form: FormData, context: Context) -> Asked:
         raise InvalidParameter(
             f"{steps_text!r} is not a whole number", where="steps", mend="Give the number of lead steps"
         ) from None
-    context.catalog.find(model).check_steps(steps)
+    _check_steps(steps, model, context)
     zr = _text(form, "zr")
     if zr is not None:
         zr_relation(zr)
     return Asked(model=model, steps=steps, variable=_text(form, "variable"), zr=zr)
+
+
+def _check_steps(steps: int, reference: str, context: Context) -> None:
+    """Let through what one of the models that are meant can do: which one, and at which time step, the frames tell."""
+    models = context.catalog.meant(reference).models
+    if not any(1 <= steps <= info.most_steps() for info in models):
+        models[0].check_steps(steps)
 
 
 def _text(form: FormData, name: str) -> str | None:
@@ -187,7 +194,11 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
     if job.id != job_id:
         context.store.delete_prefix(job_prefix(job_id))
         return job
-    context.queue.enqueue(job.id)
+    try:
+        context.queue.enqueue(job.id)
+    except Exception:  # whatever it was: the job is in the ledger, from where the reconciler queues it
+        log.exception("job %s is queued later", job.id)
+        return job
     return context.ledger.get(job.id)
 
 

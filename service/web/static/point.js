@@ -40,14 +40,14 @@ export function pointPanel({ onPick, onPlace }) {
     if (query.x !== undefined) onPlace(query.x, query.y);
     try {
       const point = await api.point(id, query, request.signal);
-      at("point-title").textContent = `Rain at ${coordinates(point)}`;
+      at("point-title").textContent = point.lon === null ? "Rain at one place" : `Rain at ${coordinates(point)}`;
       at("point-answer").textContent = sentence(point);
       chart = drawChart(at("chart"), point, legend, { onPick });
       chart.follow(frame);
       fillTable(at("point-table"), point);
       at("point-table-box").hidden = false;
-      at("lon").value = point.lon.toFixed(4);
-      at("lat").value = point.lat.toFixed(4);
+      at("lon").value = point.lon?.toFixed(4) ?? "";
+      at("lat").value = point.lat?.toFixed(4) ?? "";
       onPlace(point.x, point.y);
     } catch (problem) {
       if (problem.name === "AbortError") return;

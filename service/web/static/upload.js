@@ -76,7 +76,17 @@ export function uploadForm({ onSubmit, onProblem }) {
 
 const autoWords = (model) => (!model || model.kind === "baseline"
   ? "Extrapolation: the newest frame moves along its motion."
-  : `${model.name} where it fits your frames, else extrapolation.`);
+  : `${model.name} where it fits your frames, else extrapolation. ${farthest(model)}`);
+
+// The server says how many of the frames' own steps lie within the minutes that a model forecasts.
+const mostSteps = (model, minutes = model.time_step.min_minutes) =>
+  Math.min(model.max_steps, Math.floor(model.max_lead_minutes / minutes));
+
+function farthest(model) {
+  const { min_minutes: least, max_minutes: most } = model.time_step;
+  const step = least <= 5 && most >= 5 ? 5 : least;
+  return `Forecasts up to ${model.max_lead_minutes} min ahead: ${mostSteps(model, step)} steps, where frames are ${step} min apart.`;
+}
 
 async function fillModels() {
   const models = await api.models();
@@ -90,12 +100,12 @@ async function fillModels() {
     option.textContent = `${model.name} ${model.version}`;
     select.append(option);
     const { min_minutes: least, max_minutes: most } = model.time_step;
-    summaries.set(reference, `${model.summary} Needs ${model.input_frames} frames, ${least} to ${most} min apart.`);
+    summaries.set(reference, `${model.summary} Needs ${model.input_frames} frames, ${least} to ${most} min apart. ${farthest(model)}`);
   }
   const tell = () => {
     at("model-summary").textContent = summaries.get(select.value) || "";
     const model = models.find((one) => `${one.name}@${one.version}` === select.value);
-    at("steps").max = model ? model.max_steps : 120;
+    at("steps").max = mostSteps(model || auto || models[0]);
   };
   select.addEventListener("change", tell);
   tell();

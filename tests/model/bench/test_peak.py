@@ -3,11 +3,11 @@
 import sys
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from model.bench.peak import CHAIN, Peaks, Shape, chain, convolution_peak, floating_point_operations
 from model.core.errors import InputError, MissingDependency
+from model.runtime.ort import ort
 
 TINY = Shape(8, 16, 1)
 

@@ -47,6 +47,21 @@ def test_steps_out_of_range_say_the_range():
         Catalog().find("extrapolation").check_steps(0)
 
 
+@pytest.mark.parametrize("steps", [0, 91, 121])
+def test_steps_out_of_range_say_the_range_that_the_lead_time_leaves(steps):
+    with pytest.raises(StepsOutOfRange, match=r"1 to 36 where frames are 5 min apart, up to 180 min"):
+        Catalog().find("rain-ms-predrnn").check_steps(steps)
+
+
+@pytest.mark.parametrize(("step_minutes", "most"), [(2, 90), (5, 36), (10, 18), (15, 12)])
+def test_the_most_steps_follow_from_the_time_step(step_minutes, most):
+    info = Catalog().find("rain-ms-predrnn")
+    info.check_steps(most, step_minutes)
+    for steps in (most + 1, 121):
+        with pytest.raises(StepsOutOfRange, match=f"at most {most} steps"):
+            info.check_steps(steps, step_minutes)
+
+
 def test_a_changed_file_of_a_package_is_refused(tmp_path):
     folder = tmp_path / "1"
     shutil.copytree(SHIPPED, folder)

@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
 
 from model.export.lean import made_lean
 from model.export.onnx import export_graph
+from model.runtime.ort import ort
 from tests.model.nets.small import network
 
 CHANNELS = 4

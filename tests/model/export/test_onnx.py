@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 
@@ -13,6 +12,7 @@ from model.nets.forecaster import ForecasterConfig, Frames, RecurrentForecaster,
 from model.nets.networks import IN_MS_RNN
 from model.runtime.device import open_session
 from model.runtime.graph import FRACTION, VALID, Observed, OneStepSession, WholeSession
+from model.runtime.ort import ort
 from tests.model.nets.small import CONFIGS, CONTEXT, network
 
 STEPS = 20 - CONTEXT + 1

@@ -196,7 +196,8 @@ def test_a_device_that_is_gone_ends_all(session, monkeypatch):
 
 OUT_OF_MEMORY = """
 import sys
-import numpy as np, onnxruntime as ort
+import numpy as np
+from model.runtime.ort import ort
 from tests.model.runtime.test_engine import Catalog, Counting, Engine, OneStepSession, made, work
 limit = ort.OrtArenaCfg(int(sys.argv[1]) * 2**20, 1, -1, -1)
 cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)

@@ -193,3 +193,32 @@ def test_a_failure_of_ours_keeps_the_connection(gateway, context):
     assert socket is not None
     assert connection.sock is socket
     connection.close()
+
+
+@pytest.mark.parametrize("model", ["auto", "rain-ms-predrnn", "rain-ms-predrnn@1.4"])
+def test_too_many_steps_are_told_the_most_that_the_model_makes(gateway, model):
+    body = problem(post(gateway, data={"model": model, "steps": "121"}))
+    assert body["type"] == "/problems/steps-out-of-range"
+    assert "1 to 36 where frames are 5 min apart" in body["what"]
+    assert "120" not in body["detail"]
+
+
+def test_auto_takes_as_many_steps_as_any_model_that_it_may_be(gateway):
+    assert post(gateway, data={"model": "auto", "steps": "120"}).status_code == 202
+    assert post(gateway, data={"model": "rain-ms-predrnn", "steps": "120"}).status_code == 422
+
+
+def test_a_nowcast_that_is_recorded_but_cannot_be_queued_is_accepted_all_the_same(gateway, context, monkeypatch):
+    def fail(job_id):
+        raise ImportError("what nobody thought of")
+
+    monkeypatch.setattr(context.queue, "enqueue", fail)
+    response = post(gateway)
+    assert response.status_code == 202
+    assert context.ledger.get(response.json()["id"]).status == "accepted"
+
+
+@pytest.mark.parametrize("name", ["radar.grib2.gz", "radar.h5.bz2", "radar.zip"])
+def test_compressed_files_are_left_to_the_reader(gateway, context, name):
+    [item] = context.ledger.get(post(gateway, files=[("files", (name, b"\x1f\x8b"))]).json()["id"]).inputs
+    assert item["name"] == name

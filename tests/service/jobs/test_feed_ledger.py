@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -49,7 +51,7 @@ def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Led
 def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
     first = feeds.submit(frame("a"), NEW)
     assert first is not None
-    feeds.wait(first)
+    feeds.close(first, RunState.WAITING, "two frames more")
     [waiting] = feeds.runs("north")
     assert waiting.state is RunState.WAITING
     second = feeds.submit(frame("a"), NEW, waiting)
@@ -62,11 +64,42 @@ def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledg
 def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger: Ledger) -> None:
     job_id = feeds.submit(frame("a"), NEW)
     assert job_id is not None
-    feeds.skip("north", frame("b"))
-    feeds.skip("north", frame("b"))
+    feeds.skip("north", [frame("b")], "no need")
+    feeds.skip("north", [frame("b")], "no need")
     ledger.dismiss(job_id)
     ledger.delete([job_id])
     [run_b, run_a] = feeds.runs("north")
     assert (run_a.frame, run_a.job_id, run_b.frame) == ("a", None, "b")
     feeds.forget("north", ["a"])
     assert [run.frame for run in feeds.runs("north")] == ["b"]
+
+
+def test_the_newest_frame_that_waits_is_the_one_to_take(feeds: FeedLedger, ledger: Ledger) -> None:
+    made = {name: feeds.submit(frame(name), NEW) for name in ("f2", "f10", "F9", "f3")}
+    other = feeds.submit(frame("z"), replace(NEW, feed="south"))
+    assert None not in made.values()
+    assert other is not None
+    assert {feeds.newest_waiting(str(job)) for job in made.values()} == {made["f3"]}
+    assert feeds.newest_waiting(other) == other
+    newest = ledger.claim(str(made["f3"]), 60)
+    assert newest is not None
+    assert feeds.newest_waiting(str(made["F9"])) == made["f2"]
+    assert ledger.release(newest)  # it failed once, and rests: its own message alone wakes it
+    assert feeds.newest_waiting(str(made["F9"])) == made["f2"]
+    assert feeds.newest_waiting(newest.id) == newest.id
+    assert feeds.newest_waiting(ledger.create(NewJob(model="auto", steps=1, inputs=())).id) is None
+
+
+def test_valid_times_of_published_nowcasts_are_kept_the_latest_first(feeds: FeedLedger) -> None:
+    noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    for minutes, name in ((0, "a"), (10, "b"), (5, "c")):
+        feeds.publish(str(feeds.submit(frame(name), NEW)), noon + timedelta(minutes=minutes))
+    feeds.submit(frame("d"), NEW)
+    assert feeds.published("north") == [
+        (name, noon + timedelta(minutes=m)) for name, m in (("b", 10), ("c", 5), ("a", 0))
+    ]
+    [before] = [run for run in feeds.runs("north") if run.frame == "a"]
+    again = feeds.submit(frame("a", size=2), NEW, before)
+    run = feeds.run_of(str(again))
+    assert run is not None
+    assert (run.replaces, run.valid_time) == (True, noon)

@@ -47,6 +47,8 @@ def test_nowcasts_lie_beside_the_frames_where_nothing_else_is_said(feeds_file: P
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nout = 'no'\n", "feed 'b', out", "is not a folder"),
         (GOOD + "[[feed]]\nfolder = 'frames'\n", "feed 2, name", "missing"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nsteps = 0\n", "feed 'b', steps", "greater than"),
+        (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nmax_age = -1\n", "feed 'b', max_age", "greater than"),
+        (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nmax_age = inf\n", "feed 'b', max_age", "finite"),
         (GOOD + GOOD, "feed.name", "two feeds"),
         ("feed = 3\n", "feeds.toml", "[[feed]]"),
         ("feed = [3]\n", "feed 1", "dictionary"),

@@ -59,6 +59,26 @@ def try_sample(page, steps=3):
     page.get_by_role("button", name="Try the bundled sample").click()
 
 
+def test_scores_of_different_data_sets_are_told_apart(page):
+    page.get_by_role("combobox", name="Model").select_option("rain-ms-predrnn@1.4")
+    page.get_by_role("spinbutton", name="Lead steps").fill("1")
+    page.get_by_role("button", name="Try the bundled sample").click()
+    expect(page.locator("#used")).to_have_text("rain-ms-predrnn 1.4", timeout=60_000)
+    page.get_by_text("How good is this model?").click()
+    captions = page.locator("#skill-tables caption")
+    expect(captions).to_have_text(
+        [f"Data set {name}: CSI, mean over leads (nowcast-60@1)" for name in ("bom", "opera")]
+    )
+    expect(page.locator("#skill-words")).to_contain_text("compare within a table")
+    expect(page.locator("#skill-tables p").first).to_have_text(
+        "On bom this model has 0.630 for rain of 0.5 mm/h and more, and the best that it was compared with, "
+        "pysteps 1, has 0.595."
+    )
+    expect(page.locator("#skill-tables table").first.locator("tr").nth(1)).to_have_text(
+        "rain-ms-predrnn 1.40.6300.5440.4610.364"
+    )
+
+
 def test_from_the_sample_to_the_rain_in_a_town(page, stack):
     try_sample(page, steps=6)
     viewer = page.get_by_role("region", name="Nowcast", exact=True)
@@ -90,6 +110,7 @@ def test_from_the_sample_to_the_rain_in_a_town(page, stack):
     for words in ("Rain rate, mm/h", "0.1", "100", "dry (below 0.1)", "no data: not known, not dry"):
         expect(legend).to_contain_text(words)
 
+    slider.press("End")  # wherever it was paused, a step back is left to take
     box = picture.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     answer = page.locator("#point-answer")

@@ -1,0 +1,90 @@
+"""Whether a feed's frame is worth a nowcast now: by the valid time inside it, not by its name.
+
+Names sort in order of time, or should: a server that hangs goes on to hand out its last frame under new names.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from model.core.errors import InputError
+from service.jobs.feed_ledger import FeedLedger, FeedRun
+from service.jobs.feeds import Feed, read_feeds
+from service.jobs.job import Job
+from workers.context import Context
+
+CLOCKS_DIFFER: Final = timedelta(minutes=15)
+"""Valid times may be this far ahead of our clock: clocks differ, and some services name the end of a period early."""
+
+
+class StaleFrame(InputError):
+    code = "stale-frame"
+
+
+class FutureFrame(InputError):
+    code = "future-frame"
+
+
+class OutOfDate(Exception):
+    """The frame is right, but so far behind the newest that its nowcast is of no use."""
+
+
+def check_valid_time(job: Job, valid_time: np.datetime64, context: Context) -> None:
+    """Let a feed's job go on only where its newest file holds a frame that is worth a nowcast.
+
+    Raises:
+        FutureFrame: the valid time is ahead of the clock.
+        StaleFrame: a nowcast was published from a frame that is as new, and whose name is older.
+        OutOfDate: newer frames have overtaken this one by more than the feed's `max_age`.
+    """
+    name, own = job.inputs[-1]["name"], utc(valid_time)
+    if is_ahead(valid_time):
+        raise FutureFrame(
+            f"its valid time {own:%Y-%m-%dT%H:%MZ} is ahead of the clock, {datetime.now(UTC):%Y-%m-%dT%H:%MZ}",
+            where=name,
+            mend="Correct the time in the file, or set this machine's clock",
+        )
+    run = context.feed_ledger.run_of(job.id)
+    if run is not None:
+        _check_published(run, own, context.feed_ledger, _max_age(context, run.feed))
+
+
+def stale(name: str, valid_time: datetime, other: str, time_of_other: datetime) -> StaleFrame:
+    """The frame `name` is no newer than another that came before it."""
+    return StaleFrame(
+        f"its valid time {valid_time:%Y-%m-%dT%H:%M:%SZ} is not later than that of {other}, {time_of_other:%H:%M:%SZ}"
+        + (f" on {time_of_other:%Y-%m-%d}" if time_of_other.date() != valid_time.date() else ""),
+        where=name,
+        mend="It is not forecast as the newest: see why the feed's source repeats or disorders its frames",
+    )
+
+
+def is_ahead(valid_time: np.datetime64) -> bool:
+    """It lies in the future, whatever clocks differ by."""
+    return utc(valid_time) > datetime.now(UTC) + CLOCKS_DIFFER
+
+
+def utc(time: np.datetime64) -> datetime:
+    """A numpy time as a timezone-aware one."""
+    seconds = int(time.astype("datetime64[s]").astype("int64"))
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+def _check_published(run: FeedRun, own: datetime, ledger: FeedLedger, max_age: timedelta) -> None:
+    published = [(frame, time) for frame, time in ledger.published(run.feed) if frame != run.frame]
+    for frame, time in published:
+        if time == own or (time > own and frame < run.frame):
+            raise stale(run.frame, own, frame, time)
+    if published:
+        frame, newest = published[0]
+        if newest - own > max_age:
+            behind, most = ((span.total_seconds() / 60) for span in (newest - own, max_age))
+            raise OutOfDate(f"it is {behind:g} min behind {frame}, which is forecast; max_age is {most:g} min")
+
+
+def _max_age(context: Context, name: str) -> timedelta:
+    feed = read_feeds(context.settings.feeds_path).find(name)
+    return timedelta(minutes=Feed.model_fields["max_age"].default if feed is None else feed.max_age)
