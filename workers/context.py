@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from model.core.catalog import Catalog
 from service.jobs.feed_ledger import FeedLedger
@@ -12,6 +13,13 @@ from service.jobs.queue import JobQueue
 from service.settings import Settings, catalog, load_settings
 from service.store import ObjectStore
 from workers.models import Models
+
+
+class Limits(NamedTuple):
+    """Of what a job's files may hold: pixels in all, and the reflectivity above which an echo counts as hail (dBZ)."""
+
+    max_pixels: int
+    max_dbz: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +33,11 @@ class Context:
     queue: JobQueue
     catalog: Catalog
     models: Models
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of files that the settings name."""
+        return Limits(self.settings.max_pixels, self.settings.max_dbz)
 
 
 def open_context(settings: Settings) -> Context:

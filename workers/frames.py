@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,14 +15,8 @@ from model.readers import read, read_sound
 from model.runtime.predictor import Choice, choose
 from service.jobs.ledger import Job
 from service.store import ObjectStore
+from workers.context import Limits
 from workers.feed_times import is_ahead, stale, utc
-
-
-class Limits(NamedTuple):
-    """Of what a job's files may hold: pixels in all, and the reflectivity above which an echo counts as hail (dBZ)."""
-
-    max_pixels: int
-    max_dbz: float | None = None
 
 
 def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> FrameSequence:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from model.core.sequence import FrameSequence
     from model.core.units import FloatArray
     from model.runtime.predictor import Predictor
-    from workers.frames import Limits
 
 INTERNAL: Final = Problem(
     code="internal",
@@ -175,7 +174,7 @@ class Nowcast:
         catalog, uploaded = context.catalog, None
         if job.kind == "upload":
             with self._timed("read"):
-                uploaded = read_upload(job, context.store, self._folder, self._limits())
+                uploaded = read_upload(job, context.store, self._folder, context.limits)
         while True:
             info = self._choose(uploaded, catalog)
             try:
@@ -201,16 +200,11 @@ class Nowcast:
         job, context = self.job, self._context
         with self._timed("read"):
             if uploaded is None:
-                choice = read_feed(job, catalog, self._limits(), lambda time: check_valid_time(job, time, context))
+                choice = read_feed(job, catalog, context.limits, lambda time: check_valid_time(job, time, context))
             else:
                 choice = choose(uploaded, job.model, catalog)
         info, self.sequence, self.note = choice
         return info
-
-    def _limits(self) -> Limits:
-        from workers.frames import Limits
-
-        return Limits(self._context.settings.max_pixels, self._context.settings.max_dbz)
 
     def _another_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
         """The network that would run in place of this one is there: jobs need not wait."""
