@@ -20,6 +20,7 @@ from model.core.catalog import ModelInfo
 from model.core.errors import InputError, IrregularTimeStep, NoData, TooFewFrames
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.runtime.motion import GAP_SHARE
 
 Times = NDArray[np.datetime64]
 Mask = NDArray[np.bool_]
@@ -29,7 +30,6 @@ MAX_DEVIATION: Final = 0.2
 NOTED_DEVIATION: Final = 0.02
 LEAST_KNOWN: Final = 0.5
 """A network needs this part of its context: of less, neither motion nor growth can be told."""
-NOTED_MISSING: Final = 0.01
 
 SUDDEN_WET_PX, SUDDEN_WET_SHARE = 100, 0.001
 """Rain area, in pixels and as a part of the known ones, that neither comes nor goes within a time step."""
@@ -151,14 +151,14 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     shares = np.array([np.count_nonzero(np.isfinite(frame) & newest) for frame in context.rain_rate[:-1]])
     missing = 1 - np.append(shares / np.count_nonzero(newest), 1.0)
     named = ", ".join(
-        _utc(time) + ("" if share > 1 - NOTED_MISSING else f" ({share:.0%})")
+        _utc(time) + ("" if share > 1 - GAP_SHARE else f" ({share:.1%})")
         for time, share in zip(context.times, missing, strict=True)
-        if share > NOTED_MISSING
+        if share > GAP_SHARE
     )
     if not named:
         return ()
     lacking = f"without data where the newest frame has some: {named}"
-    held = int(np.count_nonzero(missing < 1 - NOTED_MISSING))
+    held = int(np.count_nonzero(missing < 1 - GAP_SHARE))
     if info.kind == "network":
         if held < 2 or 1 - missing.mean() < LEAST_KNOWN:
             raise NoData(

@@ -8,13 +8,14 @@ import numpy as np
 
 from model.core.units import FloatArray
 from model.runtime.advection import advect, trajectories
-from model.runtime.motion import warped_to_newest
+from model.runtime.motion import GAP_SHARE, warped_to_newest
 
 
 def has_gaps(rain_rate_mm_h: FloatArray) -> bool:
-    """Whether a frame [time, y, x] lacks data where the newest one holds some."""
+    """Whether a frame [time, y, x] lacks data where the newest one holds some, in more than `GAP_SHARE` of it."""
     newest = np.isfinite(rain_rate_mm_h[-1])
-    return any(bool((np.isnan(frame) & newest).any()) for frame in rain_rate_mm_h[:-1])
+    most = GAP_SHARE * np.count_nonzero(newest)
+    return any(np.count_nonzero(np.isnan(frame) & newest) > most for frame in rain_rate_mm_h[:-1])
 
 
 def context_frames(

@@ -35,8 +35,8 @@ CORRECTION_FRACTION, MIN_CORRECTION_PX = 48, 4.0
 SURE_DISPLACEMENT_PX = 1.6
 """A displacement over all frames, on the flow grid, by which half of the correction is believed: flow is good to a
 fraction of a pixel, and what moved by no more cannot be corrected by it."""
-GAP_SHARE = 0.01
-"""Of the domain: where older frames lack more than this, the correction is told from those that lack less."""
+GAP_SHARE = 0.001
+"""Of the domain: older frames that lack more than this have gaps. The others then tell of the correction there."""
 BACKGROUND_WEIGHT = 1e-4
 WET_MARGIN_PX = 32
 """On the flow grid: flow is computed no farther than this from any rain."""
