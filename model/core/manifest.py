@@ -70,6 +70,25 @@ class Training(Frozen):
     held_out_days: tuple[str, ...] = ()
 
 
+Form = Literal["as-published", "paper"]
+"""Where a repository's code departs from the paper of its network: which of the two imported weights compute."""
+
+
+class Imported(Frozen):
+    """Whose checkpoint the weights come from.
+
+    `form`: whether the network computes what that repository's code does, faults included, or what the paper says;
+    `faults`: where those two differ. `remarks`: what else is to be known of it. Both are clauses without a full stop.
+    """
+
+    family: str
+    network: str
+    checkpoint_sha256: str
+    form: Form
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
 class LayerProfile(Frozen):
     """One layer of a network. `scale`: pixels of a frame per pixel of the layer, along a side.
 
@@ -125,6 +144,7 @@ class Manifest(Frozen):
     `kind`: what its frames are; only a model of rain makes nowcasts.
     `grid`: (rows, columns) of the one grid that the network is bound to; None: any. `channels`: of a frame. `fields`:
     exogenous fields that it reads, by name, in order (`model.runtime.fields`). `layers`: what it is made of.
+    `training`: of what was trained here; `imported`: of what was trained elsewhere.
     `files`: name -> SHA-256 (hex) of every other file of the package, the weights and those of `variants` among them;
     `variants`: precision -> ONNX file; `variant_gates`: how near those that are not fp32 come to it.
     """
@@ -149,6 +169,7 @@ class Manifest(Frozen):
     fields: tuple[Name, ...] = ()
     layers: tuple[LayerProfile, ...] = ()
     training: Training | None = None
+    imported: Imported | None = None
     scores: tuple[Score, ...] = ()
     licence: str
     variants: dict[str, str] = {}

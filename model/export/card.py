@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from model.core.manifest import Manifest
+from model.core.manifest import Form, Imported, Manifest
 from model.export.onnx import Parity
 from model.verify.answer import one_protocol
 
@@ -14,6 +14,20 @@ from model.verify.answer import one_protocol
 def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> None:
     """Write `card.md`; every figure in it comes from the manifest, the run, or an answer of `echocast verify`."""
     path.write_text("\n".join(_lines(manifest, scores, parity)).rstrip() + "\n", encoding="utf-8")
+
+
+FORMS: Final[Mapping[Form, str]] = {"as-published": "as published", "paper": "as in the paper"}
+
+
+def said_of(imported: Imported) -> Iterator[str]:
+    """What the user of imported weights must know, a sentence at a time."""
+    if imported.faults:
+        departs = f"the code of {imported.family} departs from the paper: {'; '.join(imported.faults)}."
+        kept = "It is kept here, for the weights learned with it." if imported.form == "as-published" else (
+            "It is not kept here: weights that were trained by that code forecast otherwise than they did there."
+        )
+        yield f"{imported.network} {FORMS[imported.form]}: {departs} {kept}"
+    yield from (f"{imported.network}: {remark}." for remark in imported.remarks)
 
 
 def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> Iterator[str]:
@@ -42,6 +56,9 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         if parity.rounding is not None
         else ""
     )
+    if imported := manifest.imported:
+        yield f"- Imported from a checkpoint of {imported.family} (SHA-256 `{imported.checkpoint_sha256}`)."
+        yield from (f"- {sentence}" for sentence in said_of(imported))
     if training:
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
         if begun := training.recipe.get("init"):

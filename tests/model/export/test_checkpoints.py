@@ -10,7 +10,6 @@ from functools import partial
 import pytest
 import torch
 from click.testing import CliRunner
-from torch.nn import functional
 
 from model.core.errors import InputError
 from model.export.checkpoints.convert import convert, read_checkpoint
@@ -20,7 +19,7 @@ from model.nets.networks import IN_MS_RNN
 from model.nets.warp import warp
 from service.cli import cli
 from tests.model.nets.reference import motionrnn, ms_rnn, openstl, predrnn_pytorch
-from tests.model.nets.reference.common import random_state
+from tests.model.nets.reference.common import published_warp, random_state
 
 STEPS = 4
 ALIKE, UNLIKE = 1e-5, 1e-3
@@ -41,6 +40,7 @@ class Case:
     channels: int = 1
     fields: int = 0
     given: str = ""
+    form: str = "as-published"
     keys: dict = field(default_factory=dict)
 
     @property
@@ -83,9 +83,10 @@ def action_case(name, **shapes):
     )
 
 
-def ms_rnn_case(name):
+def ms_rnn_case(name, form="as-published"):
     base = name.removeprefix("ms-")
-    forward = partial(ms_rnn.forward, network=base, multi_scale=name != base)
+    published = form == "as-published" and base in ms_rnn.AS_PUBLISHED
+    forward = partial(ms_rnn.forward, network=base, multi_scale=name != base, published=published)
     counts = {
         "convlstm": {"_conv_x2h": 4, "_conv_h2h": 4},
         "trajgru": {"_conv_x2h": 3, "_conv_flow": 5, "project": 3},
@@ -98,6 +99,7 @@ def ms_rnn_case(name):
         family="ms-rnn",
         network=name,
         given=name,
+        form=form,
         shapes=ms_rnn.shapes(base),
         reference=forward,
         gates={f"rnns.lstm.1.{key}.weight": n for key, n in counts[base.removesuffix("-v2")].items()},
@@ -130,6 +132,8 @@ MIM_GATES = {
     "stlstm_layer.1.ct_weight": 2,
 }
 
+WITH_FAULTS = [name for name in IN_MS_RNN if name.removeprefix("ms-") in ms_rnn.AS_PUBLISHED]
+
 CASES = {
     "predrnn": predrnn_case("predrnn"),
     "predrnn, 3 channels": predrnn_case("predrnn", patch=2, channels=3),
@@ -138,6 +142,7 @@ CASES = {
     "action-predrnn": action_case("action-predrnn"),
     "action-predrnn-v2": action_case("action-predrnn-v2", adapter=True),
     **{f"ms-rnn {name}": ms_rnn_case(name) for name in IN_MS_RNN},
+    **{f"ms-rnn {name} as in the paper": ms_rnn_case(name, "paper") for name in WITH_FAULTS},
     "motionrnn": Case(
         family="motionrnn",
         network="motionrnn",
@@ -181,7 +186,7 @@ of_every_network = pytest.mark.parametrize("case", CASES.values(), ids=CASES.key
 
 def ours(case, state, *inputs):
     """Answers [b, t, c, y, x] to each frame, of the network that the state dict becomes."""
-    net = convert(state, case.family, network=case.given, channels=case.channels).forecaster()
+    net = convert(state, case.family, network=case.given, channels=case.channels, form=case.form).forecaster()
     frames, *fields = inputs
     with torch.no_grad():
         if not isinstance(net, RecurrentForecaster):
@@ -205,7 +210,7 @@ def test_answers_are_those_of_the_authors_equations(case):
     theirs = case.reference(case.state, *inputs)
     assert theirs.std() > 0.03
     assert difference(ours(case, case.state, *inputs), theirs) < ALIKE
-    converted = convert(case.state, case.family, network=case.given, channels=case.channels)
+    converted = convert(case.state, case.family, network=case.given, channels=case.channels, form=case.form)
     assert converted.network == case.network
 
 
@@ -360,20 +365,12 @@ def test_files_that_are_no_checkpoints_say_so(tmp_path):
         read_checkpoint(path)
 
 
-def official_warp(image, flow):
-    """MS-RNN's formula: positions over W - 1, as if corners were aligned, but sampled as if they were not."""
-    height, width = image.shape[-2:]
-    rows, columns = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
-    x = 2 * (columns + flow[:, 0]) / (width - 1) - 1
-    y = 2 * (rows + flow[:, 1]) / (height - 1) - 1
-    return functional.grid_sample(image, torch.stack([x, y], dim=-1), align_corners=False)
-
-
 def test_a_zero_flow_moves_nothing_here_and_something_there():
     image = torch.rand(2, 3, 9, 14)
     still = torch.zeros(2, 2, 9, 14)
     assert torch.equal(warp(image, still.unsqueeze(1)).squeeze(2), image)
-    assert difference(official_warp(image, still), image) > 0.1
+    assert difference(published_warp(image, still), image) > 0.1
+    assert difference(warp(image, still.unsqueeze(1), as_published=True).squeeze(2), published_warp(image, still)) < 1e-6
 
 
 def test_flows_of_a_batch_stay_with_their_samples_here_and_mix_there():
