@@ -7,16 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from pyproj import CRS
 
+from model.core.catalog import info_of
 from model.core.errors import InputError
+from model.core.grid import Grid
+from model.core.manifest import read_manifest
+from model.core.sequence import FrameSequence
+from model.core.units import hko7_fraction
 from model.export.checkpoints.convert import convert, read_checkpoint
 from model.nets.forecaster import RecurrentForecaster
 from model.nets.motion_gru import MotionGRU
 from model.nets.networks import IN_MS_RNN
 from model.nets.warp import warp
+from model.runtime.onnx import OnnxPredictor
 from service.cli import cli
 from tests.model.nets.reference import motionrnn, ms_rnn, openstl, predrnn_pytorch
 from tests.model.nets.reference.common import published_warp, random_state
@@ -420,6 +428,64 @@ def test_an_imported_network_makes_a_nowcast(tmp_path, echocast, name, options):
         *("nowcast", tmp_path / "storm.nc", "--packages", packages, "--model", "theirs", "--steps", 6, "--out", out)
     )
     assert out.is_file()
+
+
+def imported(tmp_path, echocast, state, name, version, *options):
+    """The package of a network of MS-RNN's, and what the command said."""
+    torch.save(state, tmp_path / "theirs.pth")
+    words = ("--from", "ms-rnn", "--network", name, "--name", "theirs", "--version", version, "--step", 6)
+    said = echocast("models", "import", tmp_path / "theirs.pth", *words, "--out", tmp_path / "packages", *options)
+    return tmp_path / "packages" / "theirs" / str(version), said
+
+
+@pytest.mark.parametrize("name", ["ms-trajgru", "ms-motionrnn"])
+def test_a_package_of_theirs_forecasts_as_their_code_does_over_ten_frames(tmp_path, echocast, name):
+    """What `auto` would run: the graph, by the runtime, from rain rates; to a ten-thousandth of the range."""
+    case, leads, shape = CASES[f"ms-rnn {name}"], 10, (24, 16)
+    quiet = case.state["fc.conv_fc.weight"] / 4  # answers that are fed back would grow without end
+    state = {**case.state, "fc.conv_fc.weight": quiet}
+    folder, _ = imported(tmp_path, echocast, state, name, 1)
+    rain = np.random.default_rng(5).gamma(0.5, 8.0, (4, *shape)).astype(np.float32)
+    frames = torch.from_numpy(hko7_fraction(rain))[None, :, None]
+    with torch.no_grad():
+        for _ in range(leads):
+            frames = torch.cat([frames, case.reference(state, frames)[:, -1:]], dim=1)
+    theirs = frames[0, 4:, 0].numpy()
+    times = np.datetime64("2026-06-01T00:00", "s") + np.arange(4) * np.timedelta64(360, "s")
+    grid = Grid(crs=CRS(3857), x=1000.0 * np.arange(shape[1]), y=1000.0 * np.arange(shape[0])[::-1])
+    predictor = OnnxPredictor(info_of(read_manifest(folder), folder))
+    work = predictor.prepare(FrameSequence(rain_rate=rain, times=times, grid=grid, attributes={}), leads).work
+    ours = np.stack(list(predictor.session.run(work.observed, leads, ceiling=np.inf)))[:, 0]
+    assert np.abs(ours - theirs).max() < 1e-4 * np.ptp(theirs)
+
+
+def test_the_form_is_said_in_manifest_card_and_on_import_and_the_papers_can_be_had(tmp_path, echocast):
+    state = CASES["ms-rnn ms-trajgru"].state
+    folder, said = imported(tmp_path, echocast, state, "ms-trajgru", 1)
+    manifest, card = read_manifest(folder), (folder / "card.md").read_text()
+    assert manifest.imported.form == "as-published"
+    assert manifest.config["net"]["as_published"] is True
+    assert manifest.summary == "ms-trajgru of ms-rnn, as published, from theirs.pth."
+    for text in (said, card, *manifest.imported.faults):
+        assert "a zero flow shifts by up to half a pixel" in text
+    folder, said = imported(tmp_path, echocast, state, "ms-trajgru", 2, "--form", "paper")
+    manifest, card = read_manifest(folder), (folder / "card.md").read_text()
+    assert (manifest.imported.form, manifest.config["net"]["as_published"]) == ("paper", False)
+    assert "as in the paper" in manifest.summary
+    for text in (said, card):
+        assert "forecast otherwise than they did there" in text
+
+
+def test_what_no_weight_carries_of_their_code_is_told():
+    for name, told in (
+        ("motionrnn", "random states"),
+        ("openstl mim", "keeps a memory"),
+        ("ms-rnn motionrnn", "mixes the flows of the samples of a batch"),
+        ("action-predrnn", "res_on_conv 1"),
+    ):
+        case = CASES[name]
+        assert told in " ".join(convert(case.state, case.family, network=case.given, channels=case.channels).remarks)
+    assert convert(CASES["predrnn"].state, "predrnn-pytorch").remarks == ()
 
 
 def test_pictures_in_colour_are_no_rain(tmp_path, echocast):
