@@ -8,7 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from model.core.aliases import ALIASES, CHAMPION, Aliases, BadAliases, Pin, read_aliases
 from model.core.errors import BadPackage, InputError, StepsOutOfRange, UnknownModel
@@ -17,6 +17,7 @@ from model.core.kept import Kept
 from model.core.manifest import (
     MANIFEST,
     MAX_LEAD_STEPS,
+    ContextMinutes,
     DataKind,
     LayerProfile,
     Manifest,
@@ -67,6 +68,11 @@ class ModelInfo(BaseModel):
     def reference(self) -> str:
         """`name@version`."""
         return f"{self.name}@{self.version}"
+
+    @computed_field
+    def context_minutes(self) -> ContextMinutes:
+        """How long the frames last that it needs."""
+        return self.time_step.context(self.input_frames)
 
     def check_steps(self, steps: int, step_minutes: float = 0.0) -> None:
         """Raise StepsOutOfRange unless 1 <= steps <= max_steps, and the last step is not too far ahead."""

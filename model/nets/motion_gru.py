@@ -28,8 +28,8 @@ class MotionGRU(nn.Module):
     "ms-rnn": all start from the pixel itself, and gates see it alone.
 
     `as_published`: MS-RNN's code as it is. Its warps are not at their pixels (`model.nets.warp`), and it merges the 9
-    warped images out of order: their last axis, the flows, is read as if it were their second, so that each channel that
-    is merged holds a ninth of the pixels of an image, with all their flows.
+    warped images out of order: their last axis, the flows, is read as if it were their second, so that each image that
+    is merged holds a ninth of the pixels of one, with all their flows.
     """
 
     starts: Tensor

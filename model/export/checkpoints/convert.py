@@ -91,8 +91,8 @@ def convert(
     """Our network of a state dict of a family's.
 
     `network`: its name; needed where the tensors do not tell (MS-RNN, plain or multi-scale), else checked against
-    them. `channels` of an image; None: as few as fit the patches. `form`: where their code departs from the paper, which
-    of the two the network computes; weights of a training with that code forecast as they did there `as-published` only.
+    them. `channels` of an image; None: as few as fit the patches. `form`: where their code departs from the paper,
+    which of the two the network computes. Weights that their code trained forecast as they did there `as-published`.
 
     Raises:
         InputError: keys or shapes that are not of a network of this family.

@@ -378,7 +378,9 @@ def test_a_zero_flow_moves_nothing_here_and_something_there():
     still = torch.zeros(2, 2, 9, 14)
     assert torch.equal(warp(image, still.unsqueeze(1)).squeeze(2), image)
     assert difference(published_warp(image, still), image) > 0.1
-    assert difference(warp(image, still.unsqueeze(1), as_published=True).squeeze(2), published_warp(image, still)) < 1e-6
+    assert (
+        difference(warp(image, still.unsqueeze(1), as_published=True).squeeze(2), published_warp(image, still)) < 1e-6
+    )
 
 
 def test_flows_of_a_batch_stay_with_their_samples_here_and_mix_there():
