@@ -238,6 +238,11 @@ class Manifest(Frozen):
         """`name@version`."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def context_minutes(self) -> ContextMinutes:
+        """How long the frames last that it needs, from the first to the newest."""
+        return self.time_step.context(self.input_frames)
+
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the package in `folder`; files are not checked (see `verify_package`).

@@ -42,8 +42,8 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield f"- {parameters} parameters; `echocast models show {manifest.reference}` lists the layers."
     grid = f"a grid of {manifest.grid[0]} x {manifest.grid[1]} pixels" if manifest.grid else "any grid"
     rain = manifest.kind == "rain"
-    lasts = manifest.time_step.context(manifest.input_frames)
-    minutes = f" at one time step of {manifest.time_step} min, {lasts} min from the first to the newest" if rain else ""
+    lasts = f"{manifest.context_minutes} min from the first to the newest"
+    minutes = f" at one time step of {manifest.time_step} min, {lasts}" if rain else ""
     yield f"- Input: {manifest.input_frames} frames{minutes}, {grid}."
     if not rain:
         yield f"- Trained on {manifest.kind} that are not rain: it makes no nowcast."
