@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -156,7 +157,7 @@ def test_an_int8_graph_is_not_judged_on_what_it_was_calibrated_on(
     words = ("models", "variant", package, "int8", "--version", "9", "--archive", archives[0], "--calibrate", renamed)
     code, _, err = echocast(*words, "--out", tmp_path / "packages")
     assert code == 2
-    assert "int8 refused: fronts cannot judge it, its graph was calibrated on 41 of these frames" in err
+    assert re.search(r"int8 refused: fronts cannot judge it, its graph was calibrated on \d+ of these frames", err)
     assert "judge on another" in err
     assert not (tmp_path / "packages").exists()
 
