@@ -4,7 +4,7 @@ Their repositories lie where the options say; nothing of them is kept here. Each
 CPU, with stand-ins for what it imports and does not need (timm, a plotting library, `.cuda()`). Weights are random:
 their own start, made larger and stirred, so that nothing stays near zero and every parameter takes part. 4 frames are
 read, then 4 answers are fed back as they are; ours come from the forecaster that a package runs. Where their code does
-what their paper does not say, a second row has it mended, and says how.
+what their paper does not say, a second row has it mended, beside ours in the paper's form, and says how.
 """
 
 from __future__ import annotations
@@ -347,17 +347,17 @@ def ms_rnn(folder: Path) -> list[Row]:
     """Seven networks, plain and multi-scale, at 48 x 32."""
     height, width = 48, 32
 
-    def rows_of(name: str, note: str = "", warps: Mends = (), order: Mends = ()) -> list[Row]:
+    def rows_of(name: str, note: str = "", warps: Mends = (), order: Mends = (), batch: int = BATCH) -> list[Row]:
         base = name.removeprefix("ms-")
-        shape = (BATCH, height, width)
+        shape = (batch, height, width)
         net = stirred(
             ms_rnn_network(
                 folder, name, hidden=16, shape=shape, context=CONTEXT, leads=LEADS, warps=warps, order=order
             ),
             gain=1.5 if base == "trajgru" else 2.0,
         )
-        converted = convert(net.state_dict(), "ms-rnn", network=name)
-        frames = video(height=height, width=width)
+        converted = convert(net.state_dict(), "ms-rnn", network=name, form="paper" if warps else "as-published")
+        frames = video(height=height, width=width, batch=batch)
         theirs, decoupling = net((frames.transpose(0, 1), 0, 0))
         mine, written = answers(converted, frames)
         rows = [row(name, "ms-rnn", theirs.transpose(0, 1), mine, note)]
@@ -371,14 +371,14 @@ def ms_rnn(folder: Path) -> list[Row]:
     for name in (prefix + base for base in MS_RNN for prefix in ("", "ms-")):
         if name.endswith("trajgru"):
             rows += rows_of(name, "as published: a zero flow moves H (positions over W - 1, corners not aligned)")
-            rows += rows_of(name, "its warp mended: corners aligned", ALIGNED)
+            rows += rows_of(name, "--form paper; their warp mended: corners aligned", ALIGNED)
         elif name.endswith("motionrnn"):
             published = (
-                "as published: the warp of their TrajGRU; a reshape mixes the flows of a batch; a second (H_warp) "
-                "mixes pixels, at batch 1 too"
+                "as published, one sequence at a time: the warp of their TrajGRU; a reshape (H_warp) mixes pixels; "
+                "another mixes the flows of a batch, which ours never does"
             )
-            rows += rows_of(name, published)
-            rows += rows_of(name, "its warp and its two reshapes mended", ALIGNED, IN_ORDER)
+            rows += rows_of(name, published, batch=1)
+            rows += rows_of(name, "--form paper; their warp and their two reshapes mended", ALIGNED, IN_ORDER)
         else:
             rows += rows_of(name)
     return rows

@@ -8,7 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from model.core.aliases import ALIASES, CHAMPION, Aliases, BadAliases, Pin, read_aliases
 from model.core.errors import BadPackage, InputError, StepsOutOfRange, UnknownModel
@@ -17,6 +17,7 @@ from model.core.kept import Kept
 from model.core.manifest import (
     MANIFEST,
     MAX_LEAD_STEPS,
+    ContextMinutes,
     DataKind,
     LayerProfile,
     Manifest,
@@ -70,6 +71,11 @@ class ModelInfo(BaseModel):
     def reference(self) -> str:
         """`name@version`."""
         return f"{self.name}@{self.version}"
+
+    @computed_field
+    def context_minutes(self) -> ContextMinutes:
+        """How long the frames last that it needs."""
+        return self.time_step.context(self.input_frames)
 
     def most_steps(self, step_minutes: float | None = None) -> int:
         """How many steps of so many minutes it forecasts at most; where that is not known, of its shortest step."""

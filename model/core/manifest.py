@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -49,6 +50,29 @@ class TimeStepRange(Frozen):
     def holds(self, minutes: float) -> bool:
         return self.min_minutes - 1e-6 <= minutes <= self.max_minutes + 1e-6
 
+    def context(self, frames: int) -> ContextMinutes:
+        """How long so many frames at these steps last, from the first to the newest."""
+        return ContextMinutes(min_minutes=(frames - 1) * self.min_minutes, max_minutes=(frames - 1) * self.max_minutes)
+
+    def __str__(self) -> str:
+        return _from_to(self)
+
+
+class ContextMinutes(Frozen):
+    """How long the frames last that a model needs, from the first to the newest: at its shortest and longest step."""
+
+    min_minutes: float
+    max_minutes: float
+
+    def __str__(self) -> str:
+        return _from_to(self)
+
+
+def _from_to(between: TimeStepRange | ContextMinutes) -> str:
+    """`2 to 15`, or `6` where both ends are the same."""
+    low, high = f"{between.min_minutes:g}", f"{between.max_minutes:g}"
+    return low if low == high else f"{low} to {high}"
+
 
 class Normalisation(Frozen):
     """How rain rate becomes the network's number. `hko7-fraction`: p of `model.core.units.hko7_fraction`."""
@@ -56,9 +80,32 @@ class Normalisation(Frozen):
     kind: Literal["hko7-fraction"] = "hko7-fraction"
 
 
+Area = tuple[float, float, float, float]
+"""West, south, east, north (degrees); west may be below -180, and east above 180."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenArchive:
+    """Days (YYYY-MM-DD) of an archive that weights were trained on, and `held_out_days`, on which they were chosen.
+
+    `area`: None where it is not known, or of storms that were made up.
+    """
+
+    name: str
+    source: str
+    area: Area | None = None
+    days: tuple[str, ...] = ()
+    held_out_days: tuple[str, ...] = ()
+
+
 class Training(Frozen):
     """What the weights come from. `held_out`: their scores on the held-out part, which chose them: of `held_out_days`
-    where whole days were held out, else of a part of `days`."""
+    where whole days were held out, else of a part of `days`.
+
+    `archives`: all that the weights have seen, what those saw that they began with (`--init`) included; `untold`: what
+    is not known of it. `step_minutes`: time steps of the windows that they were trained on. Older versions kept none of
+    these.
+    """
 
     data_digest: str
     days: tuple[str, ...]
@@ -68,6 +115,28 @@ class Training(Frozen):
     software: str
     held_out: dict[str, float] = {}
     held_out_days: tuple[str, ...] = ()
+    archives: tuple[SeenArchive, ...] = ()
+    step_minutes: tuple[float, ...] = ()
+    untold: str = ""
+
+
+Form = Literal["as-published", "paper"]
+"""Where a repository's code departs from the paper of its network: which of the two imported weights compute."""
+
+
+class Imported(Frozen):
+    """Whose checkpoint the weights come from.
+
+    `form`: whether the network computes what that repository's code does, faults included, or what the paper says;
+    `faults`: where those two differ. `remarks`: what else is to be known of it. Both are clauses without a full stop.
+    """
+
+    family: str
+    network: str
+    checkpoint_sha256: str
+    form: Form
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class LayerProfile(Frozen):
@@ -125,6 +194,7 @@ class Manifest(Frozen):
     `kind`: what its frames are; only a model of rain makes nowcasts.
     `grid`: (rows, columns) of the one grid that the network is bound to; None: any. `channels`: of a frame. `fields`:
     exogenous fields that it reads, by name, in order (`model.runtime.fields`). `layers`: what it is made of.
+    `training`: of what was trained here; `imported`: of what was trained elsewhere.
     `files`: name -> SHA-256 (hex) of every other file of the package, the weights and those of `variants` among them;
     `variants`: precision -> ONNX file; `variant_gates`: how near those that are not fp32 come to it.
     """
@@ -149,6 +219,7 @@ class Manifest(Frozen):
     fields: tuple[Name, ...] = ()
     layers: tuple[LayerProfile, ...] = ()
     training: Training | None = None
+    imported: Imported | None = None
     scores: tuple[Score, ...] = ()
     licence: str
     variants: dict[str, str] = {}
@@ -166,6 +237,11 @@ class Manifest(Frozen):
     def reference(self) -> str:
         """`name@version`."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def context_minutes(self) -> ContextMinutes:
+        """How long the frames last that it needs, from the first to the newest."""
+        return self.time_step.context(self.input_frames)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -19,6 +19,7 @@ from model.data.frames import FrameCache
 from model.data.kth import KTH
 from model.data.moving_mnist import moving_mnist
 from model.data.regions import Region, batches
+from model.data.seen import seen_archive
 from model.data.taxibj import TaxiBJ
 from model.data.windows import Provenance as Provenance
 from model.data.windows import Window, WindowConfig
@@ -132,13 +133,18 @@ class RadarWindows:
 
         Of a split archive, days are those of `train`, and held-out days those of `valid`.
         """
-        trained = [archive.only("train") if archive.parts() else archive for archive in self.archives]
-        held_out = [archive.only("valid") for archive in self.archives if archive.parts()]
+        seen = [
+            seen_archive(archive, train=archive.only("train"), held_out=archive.only("valid"))
+            if archive.parts()
+            else seen_archive(archive)
+            for archive in self.archives
+        ]
         return Provenance(
             digest="+".join(archive.digest() for archive in self.archives),
-            days=_days_of(trained),
-            sources=tuple(_source_of(archive) for archive in self.archives),
-            held_out_days=_days_of(held_out),
+            days=tuple(sorted({f"{each.name} {day}" for each in seen for day in each.days})),
+            sources=tuple(each.source for each in seen),
+            held_out_days=tuple(sorted({f"{each.name} {day}" for each in seen for day in each.held_out_days})),
+            archives=tuple(seen),
         )
 
 
@@ -176,14 +182,3 @@ def _parts(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[st
         return {"columns": (0, border)}, {"columns": (border, width)}
     late = cache.minutes >= length * (1 - holdout.time_fraction)
     return {"times": cache.times[~late]}, {"times": cache.times[late]}
-
-
-def _days_of(archives: Sequence[Archive]) -> tuple[str, ...]:
-    days = ((archive.name, np.unique(archive.times.astype("datetime64[D]"))) for archive in archives)
-    return tuple(sorted({f"{name} {day}" for name, found in days for day in found}))
-
-
-def _source_of(archive: Archive) -> str:
-    source = archive.attributes.get("source", archive.name)
-    licence = archive.attributes.get("licence")
-    return f"{source} ({licence})" if licence else source

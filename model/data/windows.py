@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.limits import check_limits
+from model.core.manifest import SeenArchive
 from model.core.units import FloatArray, hko7_fraction
 from model.data.archive import RAIN_OF_PIXEL
 from model.data.frames import MISSING_PIXEL
@@ -83,12 +84,14 @@ class Provenance:
     """What a model is trained on: SHA-256 (hex) of the data, the days in it, and where it is from, licence included.
 
     `held_out_days`: days of their own that weights were chosen on; none where parts of `days` were held out.
+    `archives`: the same by archive, with what tells one from another.
     """
 
     digest: str
     days: tuple[str, ...]
     sources: tuple[str, ...]
     held_out_days: tuple[str, ...] = ()
+    archives: tuple[SeenArchive, ...] = ()
 
 
 def turned(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Scalar]:

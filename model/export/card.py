@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from model.core.manifest import Manifest
+from model.core.manifest import Form, Imported, Manifest
 from model.export.onnx import Parity
 from model.verify.answer import one_protocol
 
@@ -16,18 +16,34 @@ def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any
     path.write_text("\n".join(_lines(manifest, scores, parity)).rstrip() + "\n", encoding="utf-8")
 
 
+FORMS: Final[Mapping[Form, str]] = {"as-published": "as published", "paper": "as in the paper"}
+
+
+def said_of(imported: Imported) -> Iterator[str]:
+    """What the user of imported weights must know, a sentence at a time."""
+    if imported.faults:
+        departs = f"the code of {imported.family} departs from the paper: {'; '.join(imported.faults)}."
+        kept = (
+            "It is kept here, for the weights learned with it."
+            if imported.form == "as-published"
+            else ("It is not kept here: weights that were trained by that code forecast otherwise than they did there.")
+        )
+        yield f"{imported.network} {FORMS[imported.form]}: {departs} {kept}"
+    yield from (f"{imported.network}: {remark}." for remark in imported.remarks)
+
+
 def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> Iterator[str]:
     training = manifest.training
     yield f"# {manifest.name} {manifest.version}\n"
     yield f"{manifest.summary}\n"
-    low, high = manifest.time_step.min_minutes, manifest.time_step.max_minutes
     yield f"- Network: {manifest.architecture}, {', '.join(_settings(manifest.config))}"
     if manifest.layers:
         parameters = sum(layer.parameters for layer in manifest.layers)
         yield f"- {parameters} parameters; `echocast models show {manifest.reference}` lists the layers."
     grid = f"a grid of {manifest.grid[0]} x {manifest.grid[1]} pixels" if manifest.grid else "any grid"
     rain = manifest.kind == "rain"
-    minutes = f" at one time step of {low:g} to {high:g} min" if rain else ""
+    lasts = f"{manifest.context_minutes} min from the first to the newest"
+    minutes = f" at one time step of {manifest.time_step} min, {lasts}" if rain else ""
     yield f"- Input: {manifest.input_frames} frames{minutes}, {grid}."
     if not rain:
         yield f"- Trained on {manifest.kind} that are not rain: it makes no nowcast."
@@ -42,11 +58,18 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         if parity.rounding is not None
         else ""
     )
+    if imported := manifest.imported:
+        yield f"- Imported from a checkpoint of {imported.family} (SHA-256 `{imported.checkpoint_sha256}`)."
+        yield from (f"- {sentence}" for sentence in said_of(imported))
     if training:
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
         if begun := training.recipe.get("init"):
-            yield f"- It began with the weights of `{begun['from']}`, and what those were trained on is not told here."
+            yield f"- It began with the weights of `{begun['from']}`."
+        if training.untold:
+            yield f"- {training.untold[0].upper()}{training.untold[1:]}."
         yield f"- Trained on: {'; '.join(training.sources)}."
+        if rain and training.step_minutes:
+            yield f"- Time steps of its windows: {', '.join(f'{step:g}' for step in training.step_minutes)} min."
         if training.days:
             chosen_on = ", ".join(training.held_out_days)
             apart = (
@@ -75,7 +98,9 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield f"Protocol {one_protocol(scores)}: {scores[0]['protocol_description']}.\n"
     trained_on = training.data_digest.split("+") if training else []
     for answer in scores:
-        yield from _tables(answer, seen=answer["archive_digest"] in trained_on)
+        seen = answer["models"].get(manifest.reference, {}).get("trained_on_days")
+        told = seen is not None and not (training and training.untold)
+        yield from _tables(answer, seen=bool(seen) or answer["archive_digest"] in trained_on, told=told)
     if rain:
         yield from _weaknesses(manifest)
 
@@ -103,14 +128,15 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
-def _tables(answer: Mapping[str, Any], *, seen: bool) -> Iterator[str]:
+def _tables(answer: Mapping[str, Any], *, seen: bool, told: bool) -> Iterator[str]:
+    """`seen`: whether days of the archive were trained on; `told`: whether that is known."""
     leads = answer["lead_minutes"]
     part = f", {answer['split']} days" if answer["split"] else ""
     yield f"### {answer['archive']}{part}: {answer['from']} to {answer['to']}, {answer['starts']} start times\n"
     if seen:
         yield "**This archive was trained on: these scores do not tell how good the model is elsewhere.**\n"
-    else:
-        yield f"{answer['source'].get('source', 'This archive')}: not among the archives that were trained on.\n"
+    elif told:
+        yield f"{answer['source'].get('source', 'This archive')}: no day of it was trained on.\n"
     yield from _means(answer)
     for index, threshold in enumerate(answer["thresholds_mm_h"]):
         yield f"CSI at {threshold:g} mm/h by lead time (min):\n"

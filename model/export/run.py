@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from model.core.errors import InputError
-from model.core.manifest import DataKind, Score, TimeStepRange, Training
+from model.core.manifest import DataKind, Score, SeenArchive, TimeStepRange, Training
+from model.data.seen import seen_before
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster, with_tuples
@@ -53,7 +54,7 @@ def build_package(
         "version": version,
         "licence": licence,
         "training": _training(run, trained),
-        "scores": tuple(_scores_of(answers)),
+        "scores": tuple(_scores_of(answers, f"{name}@{version}")),
     }
     return write_package(trained.net, described, out, scores=answers, field_files=field_files)
 
@@ -62,7 +63,7 @@ class TrainedRun(NamedTuple):
     """The best network of a run, after how many iterations it was best, and its scores then.
 
     `recipe`: as kept beside it, and of it `name`, `windows` and the names of exogenous `fields`. `kind`: what its
-    frames are.
+    frames are. `step_minutes`: time steps of the windows that it was trained on.
     """
 
     net: RecurrentForecaster | WholeForecaster
@@ -73,6 +74,7 @@ class TrainedRun(NamedTuple):
     name: str
     windows: WindowConfig
     fields: tuple[str, ...]
+    step_minutes: tuple[float, ...]
 
     @property
     def lagrangian(self) -> bool:
@@ -127,6 +129,7 @@ def _read_run(run: Path) -> TrainedRun:
         name=recipe["name"],
         windows=WindowConfig(**with_tuples(recipe["windows"])),
         fields=tuple(recipe.get("fields", ())),
+        step_minutes=tuple(kept.get("steps", ())),
     )
 
 
@@ -137,7 +140,6 @@ def _provenance(run: Path) -> dict[str, Any]:
 
 def _described(trained: TrainedRun) -> dict[str, Any]:
     """What a run tells of the manifest."""
-    steps = trained.windows.step_minutes
     rain = trained.kind == "rain"
     architecture = network_name(trained.net.config)
     what = "growth and decay of rain along its motion" if trained.lagrangian else "the frames that follow"
@@ -148,20 +150,41 @@ def _described(trained: TrainedRun) -> dict[str, Any]:
         "architecture": architecture,
         "kind": trained.kind,
         "input_frames": trained.windows.context,
-        "time_step": TimeStepRange(min_minutes=min(steps), max_minutes=max(steps)) if rain else ANY_TIME_STEP,
+        "time_step": _time_step(trained) if rain else ANY_TIME_STEP,
         "frame_of_reference": "lagrangian" if trained.lagrangian else "eulerian",
         "fields": trained.fields,
     }
 
 
+def _time_step(trained: TrainedRun) -> TimeStepRange:
+    """From the shortest to the longest time step that the weights have seen: a recipe may name more than archives hold.
+
+    Raises:
+        InputError: the run does not tell.
+    """
+    steps = trained.step_minutes
+    if not steps:
+        raise InputError(
+            "the run is of an older version, which kept no time steps of the windows that it was trained on",
+            where="best.pt",
+            mend="Resume it with more --iterations, or train it again",
+        )
+    return TimeStepRange(min_minutes=min(steps), max_minutes=max(steps))
+
+
 def _training(run: Path, trained: TrainedRun) -> Training:
     """What the weights come from, as the run kept it."""
     kept = _provenance(run)
+    before = seen_before(trained.recipe)
+    archives = [*kept.get("archives", ()), *before["archives"]]
     return Training(
         data_digest=kept["digest"],
         days=tuple(kept["days"]),
         held_out_days=tuple(kept["held_out_days"]),
         sources=tuple(kept["sources"]),
+        archives=tuple(SeenArchive(**with_tuples(each)) for each in archives),
+        step_minutes=trained.step_minutes,
+        untold=before["untold"],
         iterations=trained.iteration,
         recipe=trained.recipe,
         software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
@@ -194,10 +217,11 @@ def _of_these_weights(answer: Mapping[str, Any], reference: str, weights_sha256:
     return {**answer, "models": models}
 
 
-def _scores_of(answers: Sequence[Mapping[str, Any]]) -> list[Score]:
-    """Mean over leads of the CSI of each model compared, by threshold."""
+def _scores_of(answers: Sequence[Mapping[str, Any]], reference: str) -> list[Score]:
+    """Mean over leads of the CSI of each model compared, by threshold; their data say where the package has seen it."""
     kept = []
     for answer in answers:
+        seen = "(days of it were trained on)" if answer["models"][reference].get("trained_on_days") else ""
         for model, metrics in answer["models"].items():
             for threshold, row in zip(answer["thresholds_mm_h"], metrics["csi"], strict=True):
                 known = [value for value in row if value is not None]
@@ -205,7 +229,7 @@ def _scores_of(answers: Sequence[Mapping[str, Any]]) -> list[Score]:
                     kept.append(
                         Score(
                             protocol=answer["protocol"],
-                            data=" ".join(filter(None, (answer["archive"], answer["split"]))),
+                            data=" ".join(filter(None, (answer["archive"], answer["split"], seen))),
                             metric=f"csi of {model}, mean over leads",
                             threshold_mm_h=threshold,
                             value=round(sum(known) / len(known), 4),

@@ -62,7 +62,8 @@ class CellConfig:
     `forget_bias` is added to forget gates before the sigmoid: 1 in the authors' codes, 0 in MS-RNN's. `bias`: whether
     convolutions have one. `layer_norm`: whether gates are normalised. `grid`: (rows, columns) of the layer where
     weights are per pixel, as in OpenSTL's layer norms and MIM; None: per channel, for any grid. `links`: flow fields
-    of TrajGRU.
+    of TrajGRU. `as_published`: TrajGRU and MotionRNN with the faults of MS-RNN's code, for weights that were trained by
+    it: the positions of its warps (`model.nets.warp`), and a reshape of MotionRNN's that mixes pixels.
     """
 
     kernel: int
@@ -72,6 +73,7 @@ class CellConfig:
     grid: tuple[int, int] | None = None
     dialect: Dialect = "authors"
     links: int = 10
+    as_published: bool = False
 
     def gates(self, inputs: int, outputs: int, kernel: int | None = None) -> nn.Module:
         """A convolution to gates, normalised where the configuration says so."""

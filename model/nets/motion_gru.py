@@ -7,6 +7,7 @@ left when variations are averaged. Both make the flows along which a layer's out
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +26,17 @@ class MotionGRU(nn.Module):
 
     Two forms. "authors": each of the 9 flows starts from its own neighbour of the pixel, and gates see 3 x 3 pixels.
     "ms-rnn": all start from the pixel itself, and gates see it alone.
+
+    `as_published`: MS-RNN's code as it is. Its warps are not at their pixels (`model.nets.warp`), and it merges the 9
+    warped images out of order: their last axis, the flows, is read as if it were their second, so that each image that
+    is merged holds a ninth of the pixels of one, with all their flows.
     """
 
     starts: Tensor
 
-    def __init__(self, hidden: int, kernel: int, dialect: Dialect) -> None:
+    def __init__(self, hidden: int, kernel: int, dialect: Dialect, *, as_published: bool = False) -> None:
         super().__init__()
+        self.as_published = as_published
         as_authors = dialect == "authors"
         encoded, size = hidden // 4, SIDE if as_authors else 1
 
@@ -58,8 +64,11 @@ class MotionGRU(nn.Module):
         z = torch.tanh(self.candidate(torch.cat([encoded, r * flow], dim=1)))
         trend = trend + TREND_SHARE * (flow - trend)
         flow = u * z + (1 - u) * flow + trend
-        warped = warp(encoded, torch.unflatten(flow, 1, (FLOWS, 2)) + self.starts)
+        flows = torch.unflatten(flow, 1, (FLOWS, 2)) + self.starts
+        warped = warp(encoded, flows, as_published=self.as_published)
         masked = torch.sigmoid(self.mask(encoded)).unsqueeze(1) * warped
+        if self.as_published:
+            masked = masked.movedim(2, -1).reshape(encoded.shape[0], -1, FLOWS, *encoded.shape[2:])
         decoded = self.decode(self.merge(masked.flatten(1, 2)))
         g = torch.sigmoid(self.gate(torch.cat([decoded, h], dim=1)))
         return g * h + (1 - g) * decoded, flow, trend
@@ -78,7 +87,8 @@ class MotionCell(Cell):
         self.hidden = cell.hidden
         self.zigzags = cell.zigzags
         self.as_authors = config.dialect == "authors"
-        self.motion = None if last else MotionGRU(cell.hidden, config.kernel, config.dialect)
+        motion = partial(MotionGRU, cell.hidden, config.kernel, config.dialect, as_published=config.as_published)
+        self.motion = None if last else motion()
 
     def states(self) -> Sequence[StateSpec]:
         """Those of the cell, then flow and trend."""

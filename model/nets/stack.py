@@ -74,6 +74,8 @@ class StackConfig(CellConfig):
             raise ValueError(f"{self.cell}: decoupling needs the memories C and M, of as many channels in every layer")
         if self.motion and self.dialect == "ms-rnn" and self.embed == "none":
             raise ValueError("MS-RNN's motion highway adds a layer's input to its output: it needs an embedding")
+        if self.as_published and (self.dialect != "ms-rnn" or not (self.motion or self.cell == "traj-gru")):
+            raise ValueError("as published differs from as in the paper for MS-RNN's TrajGRU and MotionRNN only")
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ class TrajGRU(Cell):
         super().__init__()
         self.hidden = hidden
         self.links = config.links
+        self.as_published = config.as_published
         self.from_x = config.gates(in_channels, 3 * hidden)  # z r candidate
         self.flow_from_x = config.gates(in_channels, hidden)
         self.flow_from_h = config.gates(hidden, hidden)
@@ -37,7 +38,7 @@ class TrajGRU(Cell):
         (h,) = state
         structure = functional.leaky_relu(self.flow_from_x(below.x) + self.flow_from_h(h), SLOPE)
         flows = torch.unflatten(self.to_flow(structure), 1, (self.links, 2))
-        warped = warp(h, -flows).flatten(1, 2)
+        warped = warp(h, -flows, as_published=self.as_published).flatten(1, 2)
         xz, xr, xn = torch.split(self.from_x(below.x), self.hidden, dim=1)
         hz, hr, hn = torch.split(fused(self.from_warped(warped), self.from_action, below.action), self.hidden, dim=1)
         z = torch.sigmoid(xz + hz)

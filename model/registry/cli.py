@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from model.core.manifest import DataKind
+from model.core.manifest import DataKind, Form
 from model.export.checkpoints import FAMILIES
 from model.registry.extras import train_extra
 from model.registry.moves import alias, promote, rollback
@@ -45,6 +45,13 @@ for _command in (list_models, show_model, promote, rollback, alias, make_variant
 @click.option("--min-step", type=float, help="Instead, where it was trained on several: the shortest,")
 @click.option("--max-step", type=float, help="and the longest.")
 @click.option("--field", "fields", multiple=True, help="Field that it is conditioned on; once for each, in order.")
+@click.option(
+    "--form",
+    type=click.Choice(get_args(Form)),
+    default="as-published",
+    show_default=True,
+    help="Where their code departs from the paper: compute what it does, or what the paper says.",
+)
 @click.option("--licence", default="unknown", show_default=True, help="Under which the weights were given.")
 def import_model(
     checkpoint: Path,
@@ -59,6 +66,7 @@ def import_model(
     min_step: float | None,
     max_step: float | None,
     fields: tuple[str, ...],
+    form: Form,
     licence: str,
 ) -> None:
     """Make a model package of a CHECKPOINT that another repository's training wrote."""
@@ -81,5 +89,6 @@ def import_model(
         steps=None if low is None or high is None else (low, high),
         fields=fields,
         licence=licence,
+        form=form,
     )
     click.echo(str(folder))

@@ -127,6 +127,26 @@ def extrapolation_gates(
     return gates
 
 
+def unflattered(gates: Sequence[Gate], candidate: str, champion: str) -> list[Gate]:
+    """Scored gates of an archive of which the candidate, or the champion, has seen days, as these clauses say; '' where
+    it has not.
+
+    What a candidate reaches on what it has seen tells nothing of elsewhere, so that no gate is passed by it. Where the
+    champion has the advantage, a candidate that stays behind is not refused by it.
+    """
+    judged = []
+    for gate in gates:
+        passed, notes = gate.passed, [gate.note]
+        if candidate:
+            passed = None if passed else passed
+            notes.append(f"{candidate}, which cannot pass a gate")
+        if champion and gate.gate == "csi":
+            passed = passed or None
+            notes.append(f"{champion}, which favours that")
+        judged.append(gate.model_copy(update={"passed": passed, "note": "; ".join(filter(None, notes))}))
+    return judged
+
+
 def latency_gate(seconds: Sequence[float], limit: float, archive: str, about: str) -> Gate:
     """The median of the seconds that nowcasts took. `about`: what was run."""
     what = "seconds per nowcast"

@@ -109,7 +109,7 @@ def promote(
     moved = None
     try:
         if dry_run:
-            check_gates(info, tried.gates)
+            check_gates(info, tried)
         else:
             moved = promote_model(info, folder, tried, over=over, forced=force, reason=reason)
     finally:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.core.aliases import CHAMPION, Action, Aliases, Gate, Move, Pin, move, now_utc, read_aliases, user_name
+from model.core.aliases import CHAMPION, Action, Aliases, Move, Pin, move, now_utc, read_aliases, user_name
 from model.core.catalog import AUTO, Catalog, ModelInfo, pin_of
 from model.core.errors import InputError
 from model.core.manifest import NAME_PATTERN, package_digest
@@ -30,13 +29,17 @@ def champion_pin(folder: Path) -> Pin | None:
     return read_aliases(folder).aliases.get(CHAMPION)
 
 
-def check_gates(info: ModelInfo, gates: Sequence[Gate]) -> None:
+def check_gates(info: ModelInfo, tried: Trial) -> None:
     """Raise NotPromoted where a gate does not let the model through."""
-    if refused := refusals(gates):
+    if refused := refusals(tried.gates):
+        why = "".join(f"; {told} in {archive}" for archive, told in tried.seen.items())
+        mend = "Train it further, or try it on an archive that tells more"
+        if tried.seen:
+            mend = "Try it on days that it has not seen (echocast archive split keeps some apart before a training)"
         raise NotPromoted(
-            f"not promoted, {len(refused)} of the gates' comparisons refuse it: {'; '.join(refused)}",
+            f"not promoted, {len(refused)} of the gates' comparisons refuse it: {'; '.join(refused)}{why}",
             where=info.reference,
-            mend="Train it further, or try it on an archive that tells more; --force --reason TEXT promotes it anyway",
+            mend=f"{mend}; --force --reason TEXT promotes it anyway",
         )
 
 
@@ -50,7 +53,7 @@ def promote(
         BadAliases, InputError: the aliases cannot be read, or not written.
     """
     if not forced:
-        check_gates(info, tried.gates)
+        check_gates(info, tried)
 
     def decide(aliases: Aliases) -> Move:
         now = aliases.aliases.get(CHAMPION)

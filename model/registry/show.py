@@ -39,7 +39,7 @@ def list_models(as_json: bool, packages: Path | None) -> None:
     for column in ("alias", "frames in", "time step min", "summary"):
         table.add_column(column, overflow="fold")
     for info in found:
-        steps = _steps(info) if info.data == "rain" else f"{info.data}, not rain"
+        steps = str(info.time_step) if info.data == "rain" else f"{info.data}, not rain"
         aliases = ", ".join(catalog.aliases_of(info))
         table.add_row(info.name, info.version, aliases, str(info.input_frames), steps, info.summary)
     Console().print(table)
@@ -66,8 +66,8 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
     console = Console()
     takes = f"a grid of {info.grid[0]} x {info.grid[1]}" if info.grid else "any grid"
     if info.data == "rain":
-        does = f"every {_steps(info)} min, {takes}; forecasts up to {info.max_lead_minutes:g} min, "
-        does += f"{info.most_steps()} steps at most."
+        does = f"every {info.time_step} min, {info.context_minutes} min from the first to the newest, {takes}; "
+        does += f"forecasts up to {info.max_lead_minutes:g} min, {info.most_steps()} steps at most."
     else:
         does = f"that are not rain, {takes}; makes no nowcast."
     for line in (
@@ -101,10 +101,6 @@ def _warn(catalog: Catalog) -> None:
         return
     if note := catalog.meant(AUTO).note:
         click.echo(f"echocast: {note}", err=True)
-
-
-def _steps(info: ModelInfo) -> str:
-    return f"{info.time_step.min_minutes:g} to {info.time_step.max_minutes:g}"
 
 
 def _layer_table(info: ModelInfo, shape: tuple[int, int]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from model.core.aliases import Gate
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import BadPackage, InputError, MissingDependency
-from model.core.manifest import read_manifest, verify_package
+from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
+from model.data.seen import seen_by
 from model.registry.extras import train_extra
-from model.registry.gates import STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little
+from model.registry.gates import STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little, unflattered
 from model.runtime.load import load_predictor
 from model.runtime.predictor import Predictor, fitting_frames
 from model.runtime.together import nowcast
@@ -69,7 +70,8 @@ def ready_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, st
 class Trial:
     """What every gate found, beside which model, under which protocol, on which archives (as named -> digest).
 
-    `damaged`: start times that were left out, for a frame of theirs cannot be read.
+    `damaged`: start times that were left out, for a frame of theirs cannot be read. `seen`: of which archives the
+    candidate has seen days, as a clause.
     """
 
     gates: tuple[Gate, ...]
@@ -77,6 +79,7 @@ class Trial:
     protocol: str
     archives: Mapping[str, str]
     damaged: tuple[str, ...] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 def trial(
@@ -96,7 +99,8 @@ def trial(
     report("parity", 0, 1)
     gates = [parity_gate(candidate.info)]
     damaged: list[str] = []
-    digests = {}
+    digests: dict[str, str] = {}
+    seen: dict[str, str] = {}
     for archive in archives:
         name = f"{archive.root} ({archive.split})" if archive.split else str(archive.root)
         digests[name] = archive.digest()
@@ -111,13 +115,17 @@ def trial(
         )
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
-        gates += _marked(found, _trained_on(candidate.info, archive))
+        saw = seen_by(candidate.info, archive)
+        found = unflattered(found, saw.told(), seen_by(champion.info, archive).told("the champion"))
+        gates += _marked(found, saw.untold)
+        seen |= {name: saw.told()} if saw.any else {}
     return Trial(
         gates=tuple(gates),
         champion=champion.info.reference,
         protocol=protocol.name,
         archives=digests,
         damaged=tuple(damaged),
+        seen=seen,
     )
 
 
@@ -219,14 +227,6 @@ def _misfit(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
     except InputError as error:
         return error.what
     return ""
-
-
-def _trained_on(info: ModelInfo, archive: Archive) -> str:
-    """How many of an archive's days a package says it was trained on; '' where none."""
-    training = read_manifest(info.folder).training if info.folder else None
-    days = {f"{archive.name} {day}" for day in archive.times.astype("datetime64[D]")}
-    common = days.intersection(training.days) if training else set()
-    return f"it was trained on {len(common)} of these {len(days)} days" if common else ""
 
 
 def _marked(gates: Sequence[Gate], remark: str) -> list[Gate]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 KINDS: Final = ("int8", "fp16")
 CHANGE_LIMIT: Final = 0.005
 HEAVY_LIMIT: Final = 0.02
+CALIBRATED: Final = "its graph was calibrated on"
 HEAVY_MM_H: Final = 10.0
 """From here on so little rain is counted that CSI may change by HEAVY_LIMIT."""
 
@@ -79,12 +80,22 @@ class Judged:
     seconds: Mapping[str, Mapping[str, float]]
 
 
-def judge(draft: Draft, archives: Sequence[Archive], fields: Path | None, report: Report) -> Judged:
+def judge(
+    draft: Draft,
+    archives: Sequence[Archive],
+    fields: Path | None,
+    report: Report,
+    calibrated_on: Sequence[Archive] = (),
+) -> Judged:
     """Verify each variant of a draft beside its float32 graph, on every archive, all in one run.
+
+    Both have the same weights, so that days which those were trained on favour neither. Frames that an int8 graph was
+    calibrated on favour that graph: they cannot pass it.
 
     Raises:
         InputError: the package does not fit an archive.
     """
+    from model.data.seen import shared_frames
     from model.registry.trial import observed_events
     from model.runtime.device import EngineOptions
     from model.runtime.onnx import OnnxPredictor
@@ -103,8 +114,11 @@ def judge(draft: Draft, archives: Sequence[Archive], fields: Path | None, report
         scored = verify(archive, [fp32, *variants.values()], counts_alone, report)
         events = observed_events(scored, info.reference)
         unsaid = {threshold: too_little(events[:, row]) for row, threshold in enumerate(NOWCAST_60.thresholds_mm_h)}
+        shared = shared_frames(archive, calibrated_on) if "int8" in variants else 0
         for kind, predictor in variants.items():
-            gates += variant_gates(scored, info.reference, predictor.info.reference, kind, archive.name, unsaid)
+            why = f"{CALIBRATED} {shared} of these frames" if shared and kind == "int8" else ""
+            cannot = dict.fromkeys(unsaid, why) if why else unsaid
+            gates += variant_gates(scored, info.reference, predictor.info.reference, kind, archive.name, cannot)
         timed = {"fp32": fp32} | {str(kind): predictor for kind, predictor in variants.items()}
         seconds[archive.name] = {
             name: round(scored.seconds_per_nowcast[each.info.reference], 3) for name, each in timed.items()
@@ -126,6 +140,12 @@ def check(reference: str, gates: Sequence[VariantGate]) -> None:
     judged = {(gate.variant, gate.threshold_mm_h) for gate in gates if gate.passed}
     for gate in gates:
         if (gate.variant, gate.threshold_mm_h) not in judged:
+            if CALIBRATED in gate.note:
+                raise VariantRefused(
+                    f"{gate.variant} refused: {gate.archive} cannot judge it, {gate.note}",
+                    where=reference,
+                    mend="Calibrate on an archive, and judge on another",
+                )
             raise VariantRefused(
                 f"{gate.variant} refused: no archive holds enough rain to tell at {gate.threshold_mm_h:g} mm/h",
                 where=reference,
@@ -192,6 +212,7 @@ def make_variant(
             opened,
             fields,
             lambda done, total: progress.update(bar, description="judging", completed=done, total=total),
+            calibrating,
         )
         _tell(draft, judged, as_json=as_json)
         check(draft.manifest.reference, judged.gates)

@@ -38,7 +38,7 @@ class Run:
     all else that is drawn depend on the recipe's seed and the iteration alone.
 
     `best`: the highest merit (see `validation`). `validated`: the iteration of the last validation; `losses`: those
-    since then.
+    since then. `steps`: time steps (minutes) of all windows that it was trained on.
     """
 
     net: Forecaster
@@ -49,6 +49,7 @@ class Run:
     best: float = -math.inf
     validated: int = 0
     losses: list[float] = field(default_factory=list)
+    steps: set[float] = field(default_factory=set)
 
     def save(self, out: Path) -> None:
         """Write the last checkpoint; the one before is kept beside it.
@@ -60,6 +61,7 @@ class Run:
             "net": self.net.state_dict(),
             "ema": self.ema.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "steps": sorted(self.steps),
             **{name: getattr(self, name) for name in ("iteration", "seconds", "best", "validated", "losses")},
         }
         write_whole(out / LAST, lambda file: torch.save(content, file), kept_as=out / PREVIOUS)
@@ -70,7 +72,12 @@ class Run:
         Raises:
             InputError: they cannot be written.
         """
-        content = {"ema": self.ema.state_dict(), "iteration": self.iteration, "best": self.best}
+        content = {
+            "ema": self.ema.state_dict(),
+            "iteration": self.iteration,
+            "best": self.best,
+            "steps": sorted(self.steps),
+        }
         write_whole(out / BEST, lambda file: torch.save(content, file))
 
     def take_up(self, kept: dict[str, Any]) -> None:
@@ -84,6 +91,7 @@ class Run:
         self.optimiser.load_state_dict(kept["optimiser"])
         self.iteration, self.validated = int(kept["iteration"]), int(kept["validated"])
         self.seconds, self.best, self.losses = float(kept["seconds"]), float(kept["best"]), list(kept["losses"])
+        self.steps = set(kept.get("steps", ()))
 
 
 def new_run(recipe: Recipe, device: torch.device) -> Run:

@@ -61,6 +61,7 @@ def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) 
     ranks.average_buffers(run.net)
     _follow(run, min(recipe.optimiser.ema_decay, (run.iteration + 1) / (run.iteration + 10)))
     run.iteration += 1
+    run.steps |= {round(minutes, 6) for minutes in batch.frames.step_minutes.tolist()}
     return taken
 
 

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from model.core.errors import InputError
-from model.core.manifest import MANIFEST
-from model.nets.forecaster import Forecaster, load_forecaster
-from model.train.files import BEST
+from model.core.manifest import MANIFEST, Manifest, read_manifest
+from model.data.seen import SeenBefore, archives_of, seen_before, untold_of
+from model.nets.forecaster import Forecaster, config_from, load_forecaster
+from model.train.files import BEST, PROVENANCE, RECIPE
 from model.train.run import DAMAGE
+
+NOT_LEARNED: Final = ("net", "bounded")
+"""Settings of a network that its weights do not depend on; and those of `net`, which are looked at one by one."""
 
 
 def begin_with(net: Forecaster, path: Path) -> dict[str, Any]:
-    """Give a network the weights of a package's folder, or the best of a run's; returns what they were, for the record.
+    """Give a network the weights of a package's folder, or the best of a run's; returns what they were, for the record:
+    also the `archives` that they have seen, or what of that is `untold`.
 
     Raises:
         InputError: there are none, or they are of another network.
     """
-    weights = _weights_in(path)
+    weights, config, seen = _weights_in(path)
     own = net.state_dict()
     wrong = [
         f"{name} is {_shape(weights.get(name))}, here {_shape(own.get(name))}"
@@ -36,16 +44,52 @@ def begin_with(net: Forecaster, path: Path) -> dict[str, Any]:
             where=str(path),
             mend="Choose the recipe that they were trained with",
         )
+    _check_same(config, asdict(net.config), path)
     net.load_state_dict(weights)
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(weights[name].contiguous().numpy().tobytes())
-    return {"from": str(path), "weights_sha256": digest.hexdigest()}
+    return {"from": str(path), "weights_sha256": digest.hexdigest(), **seen}
 
 
-def _weights_in(path: Path) -> dict[str, Tensor]:
+def _check_same(config: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
+    """Whether networks whose tensors agree also compute the same: forget biases and dialects have no tensors.
+
+    Raises:
+        InputError: a setting differs.
+    """
+    theirs = asdict(config_from(config))
+    flat = [{**each, **each["net"]} for each in (theirs, own)]
+    differ = [name for name in flat[1] if name not in NOT_LEARNED and flat[0].get(name) != flat[1][name]]
+    if differ:
+        name = differ[0]
+        setting = f"forecaster.{'net.' if name in own['net'] else ''}{name}"
+        raise InputError(
+            f"its weights are of another network: its {name} is {flat[0].get(name, 'not there')}, here {flat[1][name]}",
+            where=str(path),
+            mend=f"Choose the recipe that they were trained with, or --set {setting}={flat[0].get(name)}",
+        )
+
+
+def _seen_by_package(manifest: Manifest) -> SeenBefore:
+    """What the weights of a package have seen, as the run of those that begin with them keeps it."""
+    if (training := manifest.training) is None:
+        return {"archives": [], "untold": f"what the weights of {manifest.reference} have seen is not told"}
+    return {"archives": [asdict(each) for each in archives_of(training)], "untold": untold_of(training)}
+
+
+def _seen_by_run(path: Path, recipe: Mapping[str, Any]) -> SeenBefore:
+    """The same of a run."""
+    made_of = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+    before = seen_before(recipe)
+    return {"archives": [*made_of.get("archives", ()), *before["archives"]], "untold": before["untold"]}
+
+
+def _weights_in(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenBefore]:
+    """The weights, the configuration of their network, and what they have seen."""
     if (path / MANIFEST).exists():
-        return load_forecaster(path).state_dict()
+        manifest = read_manifest(path)
+        return load_forecaster(path).state_dict(), manifest.config, _seen_by_package(manifest)
     if not (path / BEST).exists():
         raise InputError(
             f"neither a package nor a run: no {MANIFEST} and no {BEST} in it",
@@ -53,7 +97,9 @@ def _weights_in(path: Path) -> dict[str, Tensor]:
             mend="Name the folder NAME/VERSION of a package, or the --out of an `echocast train`",
         )
     try:
-        return dict(torch.load(path / BEST, map_location="cpu", weights_only=True)["ema"])
+        weights = dict(torch.load(path / BEST, map_location="cpu", weights_only=True)["ema"])
+        recipe = json.loads((path / RECIPE).read_text(encoding="utf-8"))
+        return weights, recipe["forecaster"], _seen_by_run(path, recipe)
     except (*DAMAGE, RuntimeError, pickle.UnpicklingError):
         raise InputError("cannot be read", where=str(path / BEST), mend="Name another run, or a package") from None
 

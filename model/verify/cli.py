@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.core.catalog import catalog_with
+from model.core.catalog import ModelInfo, catalog_with
 from model.data.archive import Archive
+from model.data.seen import seen_by
 from model.options import fields_option
 from model.verify.answer import as_text
 from model.verify.models import predictor_of
@@ -69,6 +71,8 @@ def verify(
         for start, reason in found[-1].damaged.items():
             click.echo(f"left out, start time {start}: {reason}", err=True)
     answers = [verification.as_json() for verification in found]
+    for verification, answer in zip(found, answers, strict=True):
+        _tell_seen([predictor.info for predictor in predictors], verification.archive, answer["models"])
     if page:
         write_report(found, answers, page)
         click.echo(str(page), err=True)
@@ -79,6 +83,17 @@ def verify(
     for answer in answers:
         for table in tables(answer):
             console.print(table)
+
+
+def _tell_seen(infos: Sequence[ModelInfo], archive: Archive, models: Mapping[str, dict[str, Any]]) -> None:
+    """Say on stderr, and in the answers of `models`, which of them have seen days of an archive."""
+    for info in infos:
+        seen = seen_by(info, archive)
+        if info.folder is not None and not seen.untold:
+            models[info.reference]["trained_on_days"] = sorted((*seen.trained, *seen.chosen))
+        if seen.any:
+            told = f"{seen.told(info.reference)} of {archive.name}"
+            click.echo(f"{told}: its scores there do not tell how good it is elsewhere", err=True)
 
 
 @contextmanager

@@ -93,6 +93,10 @@ def _archive(found: Verification, answer: Mapping[str, Any]) -> Iterator[str]:
         "Intervals": answer["intervals"],
         "Digest": answer["archive_digest"],
     }
+    known = {model: scores.get("trained_on_days", ()) for model, scores in answer["models"].items()}
+    seen = [f"{model}, {len(days)} days" for model, days in known.items() if days]
+    if seen:
+        facts["Trained on days of it"] = f"{'; '.join(seen)}: their scores do not tell how good they are elsewhere"
     if answer["starts_left_out"]:
         facts["Left out"] = "; ".join(f"{start}: {why}" for start, why in answer["starts_left_out"].items())
     yield from (f"<dt>{name}</dt><dd>{escape(str(fact))}</dd>" for name, fact in facts.items())

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from model.core.errors import InputError
-from model.core.manifest import DataKind, TimeStepRange
+from model.core.manifest import DataKind, Form, Imported, TimeStepRange, sha256_of
+from model.export.card import FORMS, said_of
 from model.export.checkpoints.convert import Converted, convert, read_checkpoint
 from model.export.package import ANY_TIME_STEP, write_package
 from model.nets.simvp import SimVPConfig
@@ -29,11 +30,12 @@ def import_checkpoint(
     steps: tuple[float, float] | None,
     fields: tuple[str, ...],
     licence: str,
+    form: Form = "as-published",
 ) -> Path:
-    """Write the package of a checkpoint and return its folder; tell on stderr which of its weights were left out.
+    """Write the package of a checkpoint and return its folder; tell on stderr what was left out and what to know of it.
 
     The network reads and answers pixel fractions as they are: no mask, no time, no motion taken out. `steps`: minutes,
-    from and to; None where `kind` says that its frames are not rain.
+    from and to; None where `kind` says that its frames are not rain. `form`: see `model.export.checkpoints.convert`.
 
     Raises:
         InputError: the file is no checkpoint of this family's, its frames cannot be of this kind, or its fields are not
@@ -41,7 +43,7 @@ def import_checkpoint(
     """
     tensors = read_checkpoint(path)
     try:
-        converted = convert(tensors, family, network=network)
+        converted = convert(tensors, family, network=network, form=form)
     except InputError as error:
         where = f"{path}, {error.where}" if error.where else str(path)
         raise InputError(error.what, where=where, mend=error.mend) from None
@@ -49,12 +51,21 @@ def import_checkpoint(
     net = converted.config.net
     frames = net.frames if isinstance(net, SimVPConfig) else DEFAULT_INPUT_FRAMES
     time_step = TimeStepRange(min_minutes=steps[0], max_minutes=steps[1]) if steps else ANY_TIME_STEP
+    imported = Imported(
+        family=family,
+        network=converted.network,
+        checkpoint_sha256=sha256_of(path),
+        form=form,
+        faults=converted.faults,
+        remarks=converted.remarks,
+    )
+    computes = f", {FORMS[form]}" if converted.faults else ""
     folder = write_package(
         converted.forecaster(),
         {
             "name": name,
             "version": version,
-            "summary": f"{converted.network} of {family}, from {path.name}.",
+            "summary": f"{converted.network} of {family}{computes}, from {path.name}.",
             "architecture": converted.network,
             "input_frames": frames if input_frames is None else input_frames,
             "kind": kind,
@@ -62,11 +73,14 @@ def import_checkpoint(
             "frame_of_reference": "eulerian",
             "fields": fields,
             "licence": licence,
+            "imported": imported,
         },
         out,
     )
     for left in sorted({re.sub(r"\.\d+\.", ".N.", key) for key in converted.dropped}):
         click.echo(f"left out, their network does not use it: {left}", err=True)
+    for line in said_of(imported):
+        click.echo(line, err=True)
     return folder
 
 

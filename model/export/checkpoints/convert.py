@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.core.errors import InputError
+from model.core.manifest import Form
 from model.export.checkpoints import FAMILIES, motionrnn, ms_rnn, openstl, predrnn_pytorch
 from model.export.checkpoints.layout import Plan, Theirs
 from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster, forecaster
@@ -35,12 +36,17 @@ SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """Our network: its name as in `model.nets.networks`, its configuration, its weights, and what was left out."""
+    """Our network: its name as in `model.nets.networks`, its configuration, its weights, and what was left out.
+
+    `faults`: where the published code departs from the paper, whichever form was chosen. `remarks`: see `Plan`.
+    """
 
     network: str
     config: ForecasterConfig
     weights: Mapping[str, Tensor]
     dropped: tuple[str, ...]
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def forecaster(self) -> RecurrentForecaster | WholeForecaster:
         """The network with these weights, in evaluation mode."""
@@ -74,11 +80,19 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return _state_dict(kept, path)
 
 
-def convert(tensors: Mapping[str, Tensor], family: str, *, network: str = "", channels: int | None = None) -> Converted:
+def convert(
+    tensors: Mapping[str, Tensor],
+    family: str,
+    *,
+    network: str = "",
+    channels: int | None = None,
+    form: Form = "as-published",
+) -> Converted:
     """Our network of a state dict of a family's.
 
     `network`: its name; needed where the tensors do not tell (MS-RNN, plain or multi-scale), else checked against
-    them. `channels` of an image; None: as few as fit the patches.
+    them. `channels` of an image; None: as few as fit the patches. `form`: where their code departs from the paper,
+    which of the two the network computes. Weights that their code trained forecast as they did there `as-published`.
 
     Raises:
         InputError: keys or shapes that are not of a network of this family.
@@ -101,7 +115,7 @@ def convert(tensors: Mapping[str, Tensor], family: str, *, network: str = "", ch
     _nothing_left(theirs, plan)
     net = plan.net
     if isinstance(net, StackConfig):
-        weights, net = _by_channel(weights, net)
+        weights, net = _by_channel(weights, replace(net, as_published=bool(plan.faults) and form == "as-published"))
     try:
         config = ForecasterConfig(
             net=net,
@@ -124,7 +138,14 @@ def convert(tensors: Mapping[str, Tensor], family: str, *, network: str = "", ch
             raise InputError(
                 f"{origin.get(name, name)} {found}, {plan.network} needs {tuple(tensor.shape)} for its {name}"
             )
-    return Converted(network=plan.network, config=config, weights=weights, dropped=tuple(sorted(set(theirs.dropped))))
+    return Converted(
+        network=plan.network,
+        config=config,
+        weights=weights,
+        dropped=tuple(sorted(set(theirs.dropped))),
+        faults=tuple(plan.faults),
+        remarks=tuple(plan.remarks),
+    )
 
 
 def _no_checkpoint(path: Path) -> InputError:

@@ -304,7 +304,9 @@ class Plan:
     """What a family makes of a state dict: the network, and which table to read where.
 
     `tables`: (our prefix, their prefix, table). `unused`: patterns of keys that their own code never uses, or not in
-    this layer. `changes`: by the name of our module, a last change to it (of channel order).
+    this layer. `changes`: by the name of our module, a last change to it (of channel order). `faults`: where their code
+    departs from the paper, and `StackConfig.as_published` with it. `remarks`: what no tensor tells, and where this
+    network departs from their code in either form. Both are clauses without a full stop.
     """
 
     network: str
@@ -314,6 +316,8 @@ class Plan:
     fields: int = 0
     unused: Sequence[str] = ()
     changes: Mapping[str, Change] = field(default_factory=dict)
+    faults: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 def patches(planes: int, channels: int | None, where: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """thuml/MotionRNN: MotionRNN around PredRNN. Its files are {"net_param": state dict}.
 
-Two differences that no weight can carry: it starts every sequence from random states (ours: zero), and its warps are
+One difference that no weight can carry: it starts every sequence from random states (ours: zero). Its warps are
 ours. Flows lie rows first and columns last there, as (x, y) of each flow here. Its gate keeps the warped H where ours
 keeps the unwarped one, so its weights change sign.
 """
@@ -70,4 +70,8 @@ def plan(theirs: Theirs, network: str, channels: int | None) -> Plan:
             *((f"cells.{layer}.motion.", "", motion(layer)) for layer in range(layers - 1)),
         ],
         changes=of_patches(channels, patch, "cells.0.cell.from_x", "highway_start"),
+        remarks=[
+            "the published code starts every sequence from random states, so that no two runs of it agree; here states "
+            "start from zero, their mean"
+        ],
     )

@@ -1,7 +1,8 @@
 """mazhf/MS-RNN: seven networks, each plain and multi-scale. Its files are state dicts, with "module." where trained on
 several GPUs.
 
-Every convolution has a bias, no gate a forget bias. A plain network and its multi-scale one have the same keys.
+Every convolution has a bias, no gate a forget bias. A plain network and its multi-scale one have the same keys. Its
+TrajGRU and MotionRNN depart from their papers by faults that weights have learned to live with (`FAULTS`).
 """
 
 from __future__ import annotations
@@ -102,6 +103,16 @@ CELLS: Mapping[str, Table] = {
     "motionrnn": MIM,
 }
 
+WARP = "positions of warps are scaled by W - 1 and sampled as if by W, so that a zero flow shifts by up to half a pixel"
+RESHAPE = "the warped images of MotionRNN are merged out of order, which mixes pixels"
+FAULTS: Mapping[str, tuple[str, ...]] = {"trajgru": (WARP,), "motionrnn": (WARP, RESHAPE)}
+REMARKS: Mapping[str, tuple[str, ...]] = {
+    "motionrnn": (
+        "the published code also mixes the flows of the samples of a batch; here each forecast is on its own, as in a "
+        "batch of one there",
+    )
+}
+
 MIM_MEMORIES = r"_conv_(x2h_n|n2h_n|diff2o|n2o|x2h_s|c2h_s|s2o)\."
 MOTIONS = r"(_conv_(enc|u|r|z|hm|dec|g)|_deconv_dec)\."
 
@@ -179,4 +190,6 @@ def plan(theirs: Theirs, network: str, channels: int | None) -> Plan:
             *([rf"rnns\.lstm\.0\.{MIM_MEMORIES}"] if of_name.cell == "mim" else []),
             *([rf"rnns\.lstm\.{layers - 1}\.{MOTIONS}"] if motion else []),
         ],
+        faults=FAULTS.get(found, ()),
+        remarks=REMARKS.get(found, ()),
     )

@@ -176,6 +176,10 @@ def _mim(theirs: Theirs, channels: int | None) -> Plan:
         ],
         unused=[r"stlstm_layer_diff\.\d+\.conv_last\."],
         changes=of_patches(channels, net.patch, "cells.0.from_x"),
+        remarks=[
+            "the published code keeps a memory of MIM from one sequence for the next; here every sequence starts from "
+            "zero, as the first one does there"
+        ],
     )
 
 

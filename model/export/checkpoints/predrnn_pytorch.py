@@ -67,6 +67,7 @@ def plan(theirs: Theirs, network: str, channels: int | None) -> Plan:
             ),
         ],
         changes={} if conditioned else of_patches(channels, patch, "cells.0.from_x"),
+        remarks=["taken as trained with res_on_conv 1, of which no tensor tells"] if conditioned else [],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from model.core.catalog import ModelInfo
-from model.core.manifest import DataKind, Score, TimeStepRange
+from model.core.manifest import ContextMinutes, DataKind, Score, TimeStepRange
 
 
 class Model(BaseModel):
@@ -23,6 +23,7 @@ class Model(BaseModel):
     summary: str
     input_frames: int = Field(description="Frames in a row that it needs.")
     time_step: TimeStepRange
+    context_minutes: ContextMinutes
     max_steps: int = Field(description="The most lead steps, as far as `max_lead_minutes` lets it.")
     max_lead_minutes: float = Field(
         description="How far ahead it forecasts at most: of 180 minutes, 36 steps of 5 min or 18 of 10."

@@ -7,20 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from torch.nn import functional
+from pyproj import CRS
 
+from model.core.catalog import info_of
 from model.core.errors import InputError
+from model.core.grid import Grid
+from model.core.manifest import read_manifest
+from model.core.sequence import FrameSequence
+from model.core.units import hko7_fraction
 from model.export.checkpoints.convert import convert, read_checkpoint
 from model.nets.forecaster import RecurrentForecaster
 from model.nets.motion_gru import MotionGRU
 from model.nets.networks import IN_MS_RNN
 from model.nets.warp import warp
+from model.runtime.onnx import OnnxPredictor
 from service.cli import cli
 from tests.model.nets.reference import motionrnn, ms_rnn, openstl, predrnn_pytorch
-from tests.model.nets.reference.common import random_state
+from tests.model.nets.reference.common import published_warp, random_state
 
 STEPS = 4
 ALIKE, UNLIKE = 1e-5, 1e-3
@@ -41,6 +48,7 @@ class Case:
     channels: int = 1
     fields: int = 0
     given: str = ""
+    form: str = "as-published"
     keys: dict = field(default_factory=dict)
 
     @property
@@ -83,9 +91,10 @@ def action_case(name, **shapes):
     )
 
 
-def ms_rnn_case(name):
+def ms_rnn_case(name, form="as-published"):
     base = name.removeprefix("ms-")
-    forward = partial(ms_rnn.forward, network=base, multi_scale=name != base)
+    published = form == "as-published" and base in ms_rnn.AS_PUBLISHED
+    forward = partial(ms_rnn.forward, network=base, multi_scale=name != base, published=published)
     counts = {
         "convlstm": {"_conv_x2h": 4, "_conv_h2h": 4},
         "trajgru": {"_conv_x2h": 3, "_conv_flow": 5, "project": 3},
@@ -98,6 +107,7 @@ def ms_rnn_case(name):
         family="ms-rnn",
         network=name,
         given=name,
+        form=form,
         shapes=ms_rnn.shapes(base),
         reference=forward,
         gates={f"rnns.lstm.1.{key}.weight": n for key, n in counts[base.removesuffix("-v2")].items()},
@@ -130,6 +140,8 @@ MIM_GATES = {
     "stlstm_layer.1.ct_weight": 2,
 }
 
+WITH_FAULTS = [name for name in IN_MS_RNN if name.removeprefix("ms-") in ms_rnn.AS_PUBLISHED]
+
 CASES = {
     "predrnn": predrnn_case("predrnn"),
     "predrnn, 3 channels": predrnn_case("predrnn", patch=2, channels=3),
@@ -138,6 +150,7 @@ CASES = {
     "action-predrnn": action_case("action-predrnn"),
     "action-predrnn-v2": action_case("action-predrnn-v2", adapter=True),
     **{f"ms-rnn {name}": ms_rnn_case(name) for name in IN_MS_RNN},
+    **{f"ms-rnn {name} as in the paper": ms_rnn_case(name, "paper") for name in WITH_FAULTS},
     "motionrnn": Case(
         family="motionrnn",
         network="motionrnn",
@@ -181,7 +194,7 @@ of_every_network = pytest.mark.parametrize("case", CASES.values(), ids=CASES.key
 
 def ours(case, state, *inputs):
     """Answers [b, t, c, y, x] to each frame, of the network that the state dict becomes."""
-    net = convert(state, case.family, network=case.given, channels=case.channels).forecaster()
+    net = convert(state, case.family, network=case.given, channels=case.channels, form=case.form).forecaster()
     frames, *fields = inputs
     with torch.no_grad():
         if not isinstance(net, RecurrentForecaster):
@@ -205,7 +218,7 @@ def test_answers_are_those_of_the_authors_equations(case):
     theirs = case.reference(case.state, *inputs)
     assert theirs.std() > 0.03
     assert difference(ours(case, case.state, *inputs), theirs) < ALIKE
-    converted = convert(case.state, case.family, network=case.given, channels=case.channels)
+    converted = convert(case.state, case.family, network=case.given, channels=case.channels, form=case.form)
     assert converted.network == case.network
 
 
@@ -360,20 +373,14 @@ def test_files_that_are_no_checkpoints_say_so(tmp_path):
         read_checkpoint(path)
 
 
-def official_warp(image, flow):
-    """MS-RNN's formula: positions over W - 1, as if corners were aligned, but sampled as if they were not."""
-    height, width = image.shape[-2:]
-    rows, columns = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
-    x = 2 * (columns + flow[:, 0]) / (width - 1) - 1
-    y = 2 * (rows + flow[:, 1]) / (height - 1) - 1
-    return functional.grid_sample(image, torch.stack([x, y], dim=-1), align_corners=False)
-
-
 def test_a_zero_flow_moves_nothing_here_and_something_there():
     image = torch.rand(2, 3, 9, 14)
     still = torch.zeros(2, 2, 9, 14)
     assert torch.equal(warp(image, still.unsqueeze(1)).squeeze(2), image)
-    assert difference(official_warp(image, still), image) > 0.1
+    assert difference(published_warp(image, still), image) > 0.1
+    assert (
+        difference(warp(image, still.unsqueeze(1), as_published=True).squeeze(2), published_warp(image, still)) < 1e-6
+    )
 
 
 def test_flows_of_a_batch_stay_with_their_samples_here_and_mix_there():
@@ -423,6 +430,64 @@ def test_an_imported_network_makes_a_nowcast(tmp_path, echocast, name, options):
         *("nowcast", tmp_path / "storm.nc", "--packages", packages, "--model", "theirs", "--steps", 6, "--out", out)
     )
     assert out.is_file()
+
+
+def imported(tmp_path, echocast, state, name, version, *options):
+    """The package of a network of MS-RNN's, and what the command said."""
+    torch.save(state, tmp_path / "theirs.pth")
+    words = ("--from", "ms-rnn", "--network", name, "--name", "theirs", "--version", version, "--step", 6)
+    said = echocast("models", "import", tmp_path / "theirs.pth", *words, "--out", tmp_path / "packages", *options)
+    return tmp_path / "packages" / "theirs" / str(version), said
+
+
+@pytest.mark.parametrize("name", ["ms-trajgru", "ms-motionrnn"])
+def test_a_package_of_theirs_forecasts_as_their_code_does_over_ten_frames(tmp_path, echocast, name):
+    """What `auto` would run: the graph, by the runtime, from rain rates; to a ten-thousandth of the range."""
+    case, leads, shape = CASES[f"ms-rnn {name}"], 10, (24, 16)
+    quiet = case.state["fc.conv_fc.weight"] / 4  # answers that are fed back would grow without end
+    state = {**case.state, "fc.conv_fc.weight": quiet}
+    folder, _ = imported(tmp_path, echocast, state, name, 1)
+    rain = np.random.default_rng(5).gamma(0.5, 8.0, (4, *shape)).astype(np.float32)
+    frames = torch.from_numpy(hko7_fraction(rain))[None, :, None]
+    with torch.no_grad():
+        for _ in range(leads):
+            frames = torch.cat([frames, case.reference(state, frames)[:, -1:]], dim=1)
+    theirs = frames[0, 4:, 0].numpy()
+    times = np.datetime64("2026-06-01T00:00", "s") + np.arange(4) * np.timedelta64(360, "s")
+    grid = Grid(crs=CRS(3857), x=1000.0 * np.arange(shape[1]), y=1000.0 * np.arange(shape[0])[::-1])
+    predictor = OnnxPredictor(info_of(read_manifest(folder), folder))
+    work = predictor.prepare(FrameSequence(rain_rate=rain, times=times, grid=grid, attributes={}), leads).work
+    ours = np.stack(list(predictor.session.run(work.observed, leads, ceiling=np.inf)))[:, 0]
+    assert np.abs(ours - theirs).max() < 1e-4 * np.ptp(theirs)
+
+
+def test_the_form_is_said_in_manifest_card_and_on_import_and_the_papers_can_be_had(tmp_path, echocast):
+    state = CASES["ms-rnn ms-trajgru"].state
+    folder, said = imported(tmp_path, echocast, state, "ms-trajgru", 1)
+    manifest, card = read_manifest(folder), (folder / "card.md").read_text()
+    assert manifest.imported.form == "as-published"
+    assert manifest.config["net"]["as_published"] is True
+    assert manifest.summary == "ms-trajgru of ms-rnn, as published, from theirs.pth."
+    for text in (said, card, *manifest.imported.faults):
+        assert "a zero flow shifts by up to half a pixel" in text
+    folder, said = imported(tmp_path, echocast, state, "ms-trajgru", 2, "--form", "paper")
+    manifest, card = read_manifest(folder), (folder / "card.md").read_text()
+    assert (manifest.imported.form, manifest.config["net"]["as_published"]) == ("paper", False)
+    assert "as in the paper" in manifest.summary
+    for text in (said, card):
+        assert "forecast otherwise than they did there" in text
+
+
+def test_what_no_weight_carries_of_their_code_is_told():
+    for name, told in (
+        ("motionrnn", "random states"),
+        ("openstl mim", "keeps a memory"),
+        ("ms-rnn motionrnn", "mixes the flows of the samples of a batch"),
+        ("action-predrnn", "res_on_conv 1"),
+    ):
+        case = CASES[name]
+        assert told in " ".join(convert(case.state, case.family, network=case.given, channels=case.channels).remarks)
+    assert convert(CASES["predrnn"].state, "predrnn-pytorch").remarks == ()
 
 
 def test_pictures_in_colour_are_no_rain(tmp_path, echocast):

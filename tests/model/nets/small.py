@@ -25,6 +25,10 @@ def _config(name, net):
 
 CONFIGS = {
     **{f"{name} in MS-RNN": _config(name, build()) for name, build in IN_MS_RNN.items()},
+    **{
+        f"{name} as published by MS-RNN": _config(name, replace(IN_MS_RNN[name](), as_published=True))
+        for name in ("trajgru", "ms-trajgru", "motionrnn", "ms-motionrnn")
+    },
     **{name: _config(name, build()) for name, build in AS_PUBLISHED.items()},
 }
 

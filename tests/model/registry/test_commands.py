@@ -83,6 +83,28 @@ def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
     assert [gate.gate for gate in entry.gates if not gate.passed] == ["latency"]
 
 
+def test_days_that_it_was_trained_on_pass_no_gate_under_whatever_name(
+    echocast: Echocast, archive: Path, tmp_path: Path
+) -> None:
+    """The default model passes on this archive (above); as one that was trained on it, it does not."""
+    renamed = tmp_path / "renamed"
+    shutil.copytree(archive, renamed)
+    day = str(Archive(archive).times[0].astype("datetime64[D]"))
+    trained = {"data_digest": "", "iterations": 1, "recipe": {}, "software": ""}
+    trained |= {"days": [f"storms {day}"], "sources": ["synthetic storms"]}
+    copied(tmp_path / "packages", "mine@1", training=trained)
+    words = ("models", "promote", "mine@1", "--archive", renamed, "--packages", tmp_path / "packages")
+    code, out, err = echocast(*words, "--max-seconds", 60, "--json")
+    assert code == 2
+    gates = json.loads(out)["gates"]
+    assert {gate["passed"] for gate in gates if gate["gate"] in ("csi", "extrapolation")} == {None}
+    assert {gate["passed"] for gate in gates if gate["gate"] in ("parity", "latency")} == {True}
+    assert err.count("\n") == 1
+    assert f"it was trained on 1 of these 1 days in {renamed}" in err
+    assert "days that it has not seen" in err
+    assert not (tmp_path / "packages" / ALIASES).exists()
+
+
 def test_a_dry_archive_cannot_tell_and_one_that_was_trained_on_flatters(
     echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from model.core.aliases import Gate
 from model.data.archive import Archive, ArchiveWriter
 from model.data.synth import synthesise
-from model.registry.gates import csi_gate, extrapolation_gates, latency_gate, refusals, too_little
+from model.registry.gates import csi_gate, extrapolation_gates, latency_gate, refusals, too_little, unflattered
 from model.registry.trial import observed_events
 from model.verify.protocol import NOWCAST_60
 from model.verify.verification import Verification
@@ -170,6 +170,25 @@ def test_the_mean_over_thresholds_is_of_those_that_the_archive_tells_of(verifica
     assert (heavy.passed, heavy.note) == (None, "too dry")
     for gate in extrapolation_gates(scored, "new", "still", dict.fromkeys(told, "too dry"), "storms"):
         assert (gate.passed, gate.value) == (None, None)
+
+
+def test_what_was_trained_on_passes_no_gate_and_still_may_fail_one():
+    gates = [Gate(gate="csi", what=f"CSI at {mm} mm/h", passed=passed) for mm, passed in ((1, True), (2, False))]
+    gates.append(Gate(gate="extrapolation", what="CSI at 30 min", passed=True, note="without 10 mm/h"))
+    assert unflattered(gates, "", "") == gates
+    found = unflattered(gates, "it was trained on 1 of these 3 days", "")
+    assert [gate.passed for gate in found] == [None, False, None]
+    assert found[2].note == "without 10 mm/h; it was trained on 1 of these 3 days, which cannot pass a gate"
+    assert len(refusals(found)) == 3
+
+
+def test_a_champion_that_knows_the_days_refuses_nobody_and_is_beaten_all_the_same():
+    gates = [Gate(gate="csi", what=f"CSI at {mm} mm/h", passed=passed) for mm, passed in ((1, True), (2, False))]
+    gates.append(Gate(gate="extrapolation", what="CSI at 30 min", passed=False))
+    found = unflattered(gates, "", "the champion was trained on 1 of these 3 days")
+    assert [gate.passed for gate in found] == [True, None, False]
+    assert "the champion was trained on 1 of these 3 days, which favours that" in found[1].note
+    assert found[2] == gates[2]
 
 
 def test_latency_is_the_median_against_the_limit():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +147,19 @@ def test_a_float16_graph_with_spoilt_weights_is_refused_too(
     assert err.count("\n") == 1
     assert why in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_int8_graph_is_not_judged_on_what_it_was_calibrated_on(
+    echocast: Echocast, package: Path, archives: tuple[Path, Path], tmp_path: Path
+) -> None:
+    renamed = tmp_path / "renamed"
+    shutil.copytree(archives[0], renamed)
+    words = ("models", "variant", package, "int8", "--version", "9", "--archive", archives[0], "--calibrate", renamed)
+    code, _, err = echocast(*words, "--out", tmp_path / "packages")
+    assert code == 2
+    assert re.search(r"int8 refused: fronts cannot judge it, its graph was calibrated on \d+ of these frames", err)
+    assert "judge on another" in err
+    assert not (tmp_path / "packages").exists()
 
 
 def gate(passed: bool | None, threshold: float = 2.0) -> VariantGate:

@@ -205,6 +205,16 @@ def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
     assert json.loads((tmp_path / "same" / RECIPE).read_text())["init"] == kept
 
 
+def test_weights_that_fit_and_compute_something_else_are_refused(run, tmp_path):
+    """A forget bias has no tensor of its own, and plain and multi-scale networks have the same tensors."""
+    recipe = tiny.recipe()
+    net = replace(recipe.forecaster.net, forget_bias=0.0)
+    other = replace(recipe, forecaster=replace(recipe.forecaster, net=net))
+    with pytest.raises(InputError, match=r"its forget_bias is 1.0, here 0.0.*--set forecaster.net.forget_bias=1.0"):
+        train(other, tiny.source(), tmp_path / "tuned", conduct=Conduct(init=run))
+    assert not (tmp_path / "tuned").exists()
+
+
 def test_weights_of_another_network_are_refused(run, tmp_path, echocast):
     words = ("train", "mnist-predrnn-v2", *tiny.WORDS, "--out", tmp_path / "run", "--init")
     code, _, err = echocast(*words, run, "--set", "forecaster.net.hidden=6")

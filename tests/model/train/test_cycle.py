@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 
-from model.core.manifest import verify_package
+from model.core.manifest import read_manifest, verify_package
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,23 @@ def test_the_whole_cycle(echocast, archive, folder):
     manifest = verify_package(folder / "packages/mine/1")
     assert manifest.training is not None
     assert manifest.training.sources == ("synthetic storms",)
+    # Of the recipe's 2, 4, 5, 6, 10 and 15 min, frames every 5 min make windows of 5, 10 and 15.
+    steps = manifest.training.step_minutes
+    assert set(steps) <= {5.0, 10.0, 15.0}
+    assert (manifest.time_step.min_minutes, manifest.time_step.max_minutes) == (min(steps), max(steps))
+    assert [seen.name for seen in manifest.training.archives] == ["archive"]
+    lasts = f"{3 * min(steps):g} to {3 * max(steps):g} min from the first to the newest"
+    assert lasts in (folder / "packages/mine/1/card.md").read_text()
+    assert lasts in " ".join(echocast("models", "show", "mine", "--packages", folder / "packages")[1].split())
 
     code, out, err = echocast(
         "verify", "mine", "extrapolation", "--archive", archive, "--packages", folder / "packages", "--json"
     )
     assert code == 0, err
+    assert "mine@1 was trained on 1 of these 1 days of archive" in err
     answer = json.loads(out)
+    assert answer["models"]["mine@1"]["trained_on_days"] == answer["days"]
+    assert "trained_on_days" not in answer["models"]["extrapolation@1"]
     assert answer["protocol"] == "nowcast-60@1"
     assert answer["lead_minutes"] == [5.0 * lead for lead in range(1, 13)]
     assert 0 < answer["models"]["mine@1"]["csi"][0][0] <= 1
@@ -63,6 +74,7 @@ def test_the_whole_cycle(echocast, archive, folder):
     assert f"{answer['models']['extrapolation@1']['csi'][0][0]:.3f}" in card
     assert "mine@2" in card
     assert "This archive was trained on" in card
+    assert read_manifest(folder / "packages/mine/2").scores[0].data == "archive (days of it were trained on)"
 
     answer["models"]["mine@1"]["weights_sha256"] = "0" * 64
     (folder / "others.json").write_text(json.dumps(answer))
@@ -102,6 +114,30 @@ def test_the_card_names_the_licence_and_what_a_run_began_with(echocast, archive,
     card = (folder / "packages/tuned/1/card.md").read_text()
     assert "- Licence: CC BY 4.0." in card
     assert f"- It began with the weights of `{folder / 'run'}`" in card
+    training = read_manifest(folder / "packages/tuned/1").training
+    assert [seen.name for seen in training.archives] == ["archive", "archive"]  # its own, and before that the run's
+    assert training.untold == ""
+    shipped = folder / "from-imported"
+    shutil.copytree(folder / "packages/tuned/1", shipped)
+    manifest = json.loads((shipped / "manifest.json").read_text())
+    (shipped / "manifest.json").write_text(json.dumps({**manifest, "training": None}))
+    words = ("--archive", archive, "--out", folder / "tuned-again", "--iterations", 1)
+    assert echocast("train", "rain-ms-predrnn-tiny", *words, "--init", shipped)[0] == 0
+    words = ("--out", folder / "packages", "--name", "tuned-again", "--version", "1")
+    assert echocast("export", folder / "tuned-again", *words)[0] == 0
+    assert (
+        "What the weights of tuned@1 have seen is not told." in (folder / "packages/tuned-again/1/card.md").read_text()
+    )
+
+
+def test_a_run_that_does_not_say_what_steps_it_saw_is_no_package(echocast, archive, folder):
+    run = folder / "older"
+    shutil.copytree(folder / "run", run)
+    kept = torch.load(run / "best.pt", weights_only=True)
+    torch.save({name: value for name, value in kept.items() if name != "steps"}, run / "best.pt")
+    code, _, err = echocast("export", run, "--out", folder / "packages", "--name", "older", "--version", "1")
+    assert code == 2
+    assert "no time steps of the windows" in err
 
 
 def test_a_run_is_not_written_into_an_archive(echocast, archive):

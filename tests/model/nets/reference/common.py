@@ -73,6 +73,15 @@ def warp(image, flow):
     return functional.grid_sample(image, torch.stack([x, y], dim=-1), align_corners=True)
 
 
+def published_warp(image, flow):
+    """The same in MS-RNN's code: positions as if corners were aligned, sampled as if they were not."""
+    height, width = image.shape[-2:]
+    rows, columns = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+    x = 2 * (columns + flow[:, 0]) / (width - 1) - 1
+    y = 2 * (rows + flow[:, 1]) / (height - 1) - 1
+    return functional.grid_sample(image, torch.stack([x, y], dim=-1), align_corners=False)
+
+
 def zeros(x, channels, scale=1):
     """A state to start from, `scale` times coarser than x."""
     return x.new_zeros(x.shape[0], channels, x.shape[2] // scale, x.shape[3] // scale)

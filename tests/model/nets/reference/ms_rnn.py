@@ -1,9 +1,12 @@
-"""The seven networks of mazhf/MS-RNN as functions of their state dicts, plain and multi-scale, with warps mended."""
+"""The seven networks of mazhf/MS-RNN as functions of their state dicts, plain and multi-scale: as in the papers, and
+TrajGRU and MotionRNN as published too, with the faults of that code in a batch of one."""
+
+from functools import partial
 
 import torch
 from torch.nn import functional
 
-from tests.model.nets.reference.common import below, conv, conv_shapes, warp, zeros
+from tests.model.nets.reference.common import below, conv, conv_shapes, published_warp, warp, zeros
 
 SCALES = (1, 2, 4, 4, 2, 1)
 FLOWS = 9
@@ -66,7 +69,7 @@ def convlstm(state, x, x_before, m, kept, first, last):
     return h, m, (h, c)
 
 
-def trajgru(state, x, x_before, m, kept, first, last):
+def trajgru(state, x, x_before, m, kept, first, last, warp=warp):
     (h,) = kept
     structure = functional.leaky_relu(conv(state, "_conv_x2f", x) + conv(state, "_conv_h2f", h), 0.2)
     flows = conv(state, "_conv_flow", structure).split(2, 1)
@@ -128,16 +131,23 @@ def mim(state, x, x_before, m, kept, first, last):
     return h, m, (h, *rest)
 
 
-def motionrnn(state, x, x_before, m, kept, first, last):
+def motionrnn(state, x, x_before, m, kept, first, last, published=False):
     *kept, flow, trend = kept
     h, o, m, rest = mim_cell(state, x, x_before, m, kept, first)
-    moved, flow, trend = motion_gru(state, h, flow, trend)
+    moved, flow, trend = motion_gru(state, h, flow, trend, published)
     h = h if last else moved + (1 - o) * x
     return h, m, (h, *rest, flow, trend)
 
 
-def motion_gru(state, h, flow, trend):
+def out_of_order(images):
+    """9 images [b, c, y, x], as one [b, 9 c, y, x]: pixel after pixel with its 9 values, cut into 9 images again."""
+    in_a_row = torch.stack(images, 4).flatten(2)
+    return torch.stack(in_a_row.chunk(FLOWS, 2), 2).flatten(1, 2).reshape(images[0].shape[0], -1, *images[0].shape[2:])
+
+
+def motion_gru(state, h, flow, trend, published=False):
     """H warped, flow, trend; each of the 9 flows is two channels (x, y), and all starts at its pixel."""
+    read = published_warp if published else warp
     coarse = functional.conv2d(h, state["_conv_enc.weight"], state["_conv_enc.bias"], 2)
     u = torch.sigmoid(conv(state, "_conv_u", torch.cat([coarse, flow], 1)))
     r = torch.sigmoid(conv(state, "_conv_r", torch.cat([coarse, flow], 1)))
@@ -145,8 +155,8 @@ def motion_gru(state, h, flow, trend):
     trend = trend + 0.5 * (flow - trend)
     flow = u * z + (1 - u) * flow + trend
     mask = torch.sigmoid(conv(state, "_conv_hm", coarse))
-    moved = [mask[:, k : k + 1] * warp(coarse, flow[:, 2 * k : 2 * k + 2]) for k in range(FLOWS)]
-    merged = conv(state, "_conv_dec", torch.stack(moved, 2).flatten(1, 2))
+    moved = [mask[:, k : k + 1] * read(coarse, flow[:, 2 * k : 2 * k + 2]) for k in range(FLOWS)]
+    merged = conv(state, "_conv_dec", out_of_order(moved) if published else torch.stack(moved, 2).flatten(1, 2))
     wide = functional.conv_transpose2d(merged, state["_deconv_dec.weight"], state["_deconv_dec.bias"], 2, 1)
     g = torch.sigmoid(conv(state, "_conv_g", torch.cat([wide, h], 1)))
     return g * h + (1 - g) * wide, flow, trend
@@ -155,6 +165,12 @@ def motion_gru(state, h, flow, trend):
 CELLS = {
     **{"convlstm": convlstm, "trajgru": trajgru, "predrnn": predrnn, "predrnn-v2": predrnn},
     **{"predrnn-pp": predrnn_pp, "mim": mim, "motionrnn": motionrnn},
+}
+
+
+AS_PUBLISHED = {
+    "trajgru": partial(trajgru, warp=published_warp),
+    "motionrnn": partial(motionrnn, published=True),
 }
 
 
@@ -174,10 +190,11 @@ def larger(x):
     return functional.interpolate(x, scale_factor=2, mode="bilinear")
 
 
-def forward(state, frames, network, *, multi_scale, skips=True, layers=6):
+def forward(state, frames, network, *, multi_scale, skips=True, layers=6, published=False):
     """frames [b, t, c, y, x] -> the answers to each."""
     cells = [below(state, f"rnns.lstm.{layer}.") for layer in range(layers)]
     scales = SCALES if multi_scale else (1,) * layers
+    cell = (AS_PUBLISHED if published else CELLS)[network]
     kept, m, answers = [None] * layers, None, []
     for frame in frames.unbind(1):
         before = [None if states is None else states[0] for states in kept]
@@ -194,7 +211,7 @@ def forward(state, frames, network, *, multi_scale, skips=True, layers=6):
                     x = x + out[5 - layer]
             x_before = torch.zeros_like(x) if x_before is None else x_before
             states = start(network, x, layer) if kept[layer] is None else kept[layer]
-            x, m, kept[layer] = CELLS[network](of_cell, x, x_before, m, states, layer == 0, layer == layers - 1)
+            x, m, kept[layer] = cell(of_cell, x, x_before, m, states, layer == 0, layer == layers - 1)
             out.append(x)
         answers.append(conv(state, "fc.conv_fc", x))
     return torch.stack(answers, 1)
