@@ -46,8 +46,8 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
 def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.datetime64], None]) -> Choice:
     """The model that runs on a feed's frames (`job.inputs`, oldest first), with its context and note.
 
-    Only as many files are read as the model wants, unless one of them is broken or missing: then the broken ones
-    among the older frames are left out, and older ones are looked at, too. `check` is given the valid time of the
+    Only as many files are read as the preferred model wants, unless it cannot run on them: where some are broken,
+    missing, or too close together, all are read but the broken ones. `check` is given the valid time of the
     newest file before any other is read, and raises where no nowcast shall start from it.
 
     Raises:
@@ -59,15 +59,23 @@ def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.da
     newest = _read(job, paths[-1:], limits)
     check(newest.reference_time)
     few = paths[-frames_wanted(job.model, catalog) :]
+    choice = None
     try:
         sequence = newest if len(few) == 1 else _read(job, few, limits)
         if sequence.reference_time == newest.reference_time:
-            return choose(sequence, job.model, catalog)
+            choice = choose(sequence, job.model, catalog)
+            if choice.info == catalog.find(job.model) or few == paths:
+                return choice
     except InputError:
         pass
     sound, left_out = _sound(job, paths, newest, limits)
-    choice = choose(_read(job, sound, limits), job.model, catalog)
-    return choice._replace(note="; ".join(filter(None, [choice.note, left_out])))
+    try:
+        wider = choose(_read(job, sound, limits), job.model, catalog)
+    except InputError:
+        if choice is None:
+            raise
+        return choice
+    return wider._replace(note="; ".join(filter(None, [wider.note, left_out])))
 
 
 def _sound(job: Job, paths: Sequence[Path], newest: FrameSequence, limits: Limits) -> tuple[list[Path], str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -193,7 +195,7 @@ def test_a_stale_frame_under_a_newer_name_is_not_forecast(look, lab, folder: Pat
         look()
     lab.write_frames(folder / "f4.npz", first=copied)
     refused = look()["f4.npz"]
-    assert nowcasts(folder) == ["f2", "f3"]
+    assert nowcasts(folder) == ["f1", "f2", "f3"]
     assert (refused.state, refused.status) == (RunState.REFUSED, JobStatus.FAILED)
     assert refused.problem is not None
     assert refused.problem["code"] == "stale-frame"
@@ -201,7 +203,7 @@ def test_a_stale_frame_under_a_newer_name_is_not_forecast(look, lab, folder: Pat
     for n in (5, 6):
         lab.write_frames(folder / f"f{n}.npz", first=n)
         look()
-    assert nowcasts(folder) == ["f2", "f3", "f5", "f6"]
+    assert nowcasts(folder) == ["f1", "f2", "f3", "f5", "f6"]
     assert reference(folder, "f6") == "12:30"
     lab.write_frames(folder / "f4.npz", first=4)
     look()
@@ -214,7 +216,7 @@ def test_a_stale_frame_spoils_none_of_those_that_come_with_it(look, lab, folder:
         lab.write_frames(folder / f"f{n}.npz", first=n)
     lab.write_frames(folder / "f4.npz", first=3)
     look()
-    assert nowcasts(folder) == ["f2", "f3", "f5", "f6"]
+    assert nowcasts(folder) == ["f1", "f2", "f3", "f5", "f6"]
     assert [reference(folder, name) for name in ("f5", "f6")] == ["12:25", "12:30"]
 
 
@@ -237,14 +239,19 @@ def test_a_stale_first_frame_of_a_feed_is_not_forecast(look, lab, folder: Path) 
     assert nowcasts(folder) == []
 
 
-def test_a_frame_ahead_of_the_clock_is_refused_and_spoils_no_other(look, lab, folder: Path) -> None:
+@pytest.mark.parametrize(("ahead", "said"), [(3, "ahead of the clock"), (24 * 365 * 30, "in the future")])
+def test_a_frame_ahead_of_the_clock_is_refused_and_spoils_no_other(
+    look, lab, folder: Path, ahead: int, said: str
+) -> None:
     look()
     for n in (0, 1, 2):
         lab.write_frames(folder / f"f{n}.npz", first=n)
-    lab.write_frames(folder / "f3.npz", first=3 + 12 * 24 * 365 * 30)
+    hours = (datetime.now(UTC) - datetime(2026, 6, 1, 12, tzinfo=UTC)) / timedelta(hours=1) + ahead
+    lab.write_frames(folder / "f3.npz", first=round(hours * 12))
     refused = look()["f3.npz"]
-    assert (refused.state, refused.status) == (RunState.REFUSED, JobStatus.FAILED)
-    assert "ahead of the clock" in refused.reason
+    assert refused.status is JobStatus.FAILED
+    assert refused.problem is not None
+    assert said in refused.problem["what"]
     for n in (4, 5, 6):
         lab.write_frames(folder / f"f{n}.npz", first=n)
     runs = look()
@@ -326,5 +333,18 @@ def test_two_frames_with_one_valid_time_make_one_nowcast(look, lab, folder: Path
         lab.write_frames(folder / f"f{n}.npz", first=n)
     lab.write_frames(folder / "f2b.npz", first=2)
     runs = look()
-    assert sorted(name for name, run in runs.items() if run.status is JobStatus.SUCCESSFUL) == ["f2.npz"]
+    assert sorted(name for name, run in runs.items() if run.status is JobStatus.SUCCESSFUL) == ["f1.npz", "f2.npz"]
     assert runs["f2b.npz"].state is RunState.REFUSED
+
+
+def test_frames_every_minute_are_thinned_for_a_network(look, folder: Path, settings: Settings) -> None:
+    settings.feeds_path.write_text(settings.feeds_path.read_text().replace("extrapolation", "auto"))
+    rain = np.full((1, 48, 48), 2.0, np.float32)
+    for minute in range(9):
+        time = np.datetime64("2026-06-01T12:00") + np.timedelta64(minute, "m")
+        np.savez(folder / f"f{minute}.npz", rain_rate=rain, times=np.array([time]))
+    look()
+    with xr.open_dataset(folder / "f8.npz.nowcast.nc") as forecast:
+        assert forecast.attrs["model"] == "rain-ms-predrnn"
+        assert list(forecast.forecast_period.values / 60) == [2, 4]
+        assert "of those every 1 min" in forecast.attrs["comment"]
