@@ -1,4 +1,4 @@
-"""Where training windows come from: a radar archive, or one of the data sets that the papers compare on."""
+"""Where training windows come from: a radar archive, a data set that the papers compare on, or one's own frames."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from model.data.frames import FrameCache
 from model.data.kth import KTH
 from model.data.moving_mnist import moving_mnist
 from model.data.regions import Region, batches
+from model.data.stacks import FrameStacks, StackOptions
 from model.data.taxibj import TaxiBJ
 from model.data.windows import Provenance as Provenance
 from model.data.windows import Window, WindowConfig
 from model.runtime.fields import fields_for
 
-DATA_SETS: Final = ("moving-mnist", "kth", "taxibj")
+DATA_SETS: Final = ("moving-mnist", "kth", "taxibj", "frames")
 
 
 class WindowSource(Protocol):
@@ -142,11 +143,22 @@ class RadarWindows:
         )
 
 
-def source_from(text: str, *, cache_folder: Path, context: int | None = None, leads: int | None = None) -> WindowSource:
-    """The data set that `moving-mnist`, `moving-mnist:PATH`, `kth:DIR` or `taxibj:PATH` names; see docs/datasets.md.
+def source_from(
+    text: str,
+    *,
+    cache_folder: Path,
+    context: int | None = None,
+    leads: int | None = None,
+    channels: int | None = None,
+    multiple: int = 1,
+    holdout: float = 0.25,
+) -> WindowSource:
+    """The data set that `moving-mnist`, `moving-mnist:PATH`, `kth:DIR`, `taxibj:PATH` or `frames:PATH` names; see
+    docs/datasets.md.
 
     `context`, `leads`: frames in, and out in training, where they are not those of the papers (10 and 10; for TaxiBJ 4
     and 4). Held-out windows have as many, but those of KTH always 20 out. `cache_folder` keeps decoded videos.
+    `channels`, `multiple`, `holdout`: of frames of one's own, see `FrameStacks`.
 
     Raises:
         InputError: there is no such data set, its files are not there, or they hold something else.
@@ -158,10 +170,22 @@ def source_from(text: str, *, cache_folder: Path, context: int | None = None, le
         return KTH(Path(path), cache_folder, context=context or 10, leads=leads or 10)
     if name == "taxibj" and path:
         return TaxiBJ(Path(path), context=context or 4, leads=leads or 4)
+    if name == "frames" and path:
+        named, options = StackOptions.parsed(path)
+        return FrameStacks(
+            Path(named),
+            options,
+            cache_folder,
+            context=context or 10,
+            leads=leads or 10,
+            channels=channels,
+            multiple=multiple,
+            holdout=holdout,
+        )
     raise InputError(
         f"no data set is called {text!r}" if name not in DATA_SETS else "a data set is named with its files",
         where="--data",
-        mend="Write moving-mnist, moving-mnist:PATH, kth:DIR or taxibj:PATH",
+        mend="Write moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH",
     )
 
 

@@ -36,7 +36,9 @@ from model.train.stop import Stop, Stopped
     multiple=True,
     help="An archive's folder; may be given several times.",
 )
-@click.option("--data", help="A data set instead: moving-mnist, moving-mnist:PATH, kth:DIR or taxibj:PATH.")
+@click.option(
+    "--data", help="A data set instead: moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH."
+)
 @click.option(
     "--fields",
     "fields_folder",
@@ -153,7 +155,15 @@ def _train(
     def source() -> WindowSource:
         windows = recipe.windows
         if data:
-            return source_from(data, cache_folder=cache, context=windows.context, leads=windows.leads)
+            return source_from(
+                data,
+                cache_folder=cache,
+                context=windows.context,
+                leads=windows.leads,
+                channels=recipe.forecaster.channels,
+                multiple=recipe.forecaster.net.stride,
+                holdout=recipe.holdout.time_fraction,
+            )
         return radar(archives, recipe, cache, fields_folder)
 
     stop = Stop()
