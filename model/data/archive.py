@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import DuplicateTimes, InputError, MixedGrids
+from model.core.errors import DuplicateTimes, InputError, MixedGrids, TooFewFrames
 from model.core.grid import Grid
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.data.checksums import Checksums, digest_of
@@ -229,7 +229,7 @@ class Archive:
         part.split = split
         part.times = self.times[np.isin(self.times.astype("datetime64[D]"), list(parts[split]))]
         if not part.times.size:
-            raise InputError(
+            raise TooFewFrames(
                 f"it has no frame of a day of {split}",
                 where=str(self.root),
                 mend=f"Import those days, or split it anew: echocast archive split {self.root} --replace",

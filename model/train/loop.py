@@ -26,7 +26,7 @@ from model.train.files import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, RECIP
 from model.train.loader import batches
 from model.train.log import Log, Report
 from model.train.memory import return_freed_tensors
-from model.train.recipe import RainLoss, Recipe
+from model.train.recipe import SCORED_MM_H, RainLoss, Recipe
 from model.train.run import Run, Say, check_resumed, new_run, resumed
 from model.train.step import NotANumber, Step, compiled, step
 from model.train.stop import Stop, Stopped
@@ -297,12 +297,19 @@ def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
     reason, mend = "", "Choose another recipe, or other data"
     if isinstance(recipe.loss, RainLoss) and kind != "rain":
         reason, mend = "its loss is of rain, and these frames are not", "Train it with --archive"
+    elif kind == "rain" and not recipe.chosen_by_mm_h:
+        reason = "no threshold says by which the best weights for rain are chosen"
+        mend = f"Add --set chosen_by_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"
     elif channels != config.channels:
         reason = f"the frames have {channels} channels, its network reads {config.channels}"
+        mend = f"Add --set forecaster.channels={channels}, or choose other data"
     elif frames != recipe.windows.context:
         reason = f"the windows have {frames} context frames, it wants {recipe.windows.context}"
     elif rows % net.stride or columns % net.stride:
         reason = f"the frames are {rows} x {columns}, its network wants multiples of {net.stride}"
+        if kind == "rain":
+            fitting = [side for side in (rows - rows % net.stride, rows + -rows % net.stride) if side]
+            mend = f"Add {' or '.join(f'--set windows.crop={side}' for side in fitting)}"
     elif isinstance(net, StackConfig) and net.grid not in (None, (rows, columns)):
         reason = f"the frames are {rows} x {columns}, its network is bound to {net.grid}"
     elif fields != config.fields:

@@ -17,6 +17,15 @@ from model.sampling import Sampling
 
 MOST_INERTIA: Final = 1 - 1e-6
 """A mean that keeps more than this of itself never moves."""
+MOST_WEIGHT: Final = 1e6
+MOST_RAIN_MM_H: Final = 500.0
+"""Below the highest value of a pixel."""
+MOST_ITERATIONS: Final = 10**9
+MOST_WINDOWS: Final = 100_000
+"""That are in memory together."""
+MOST_SEED: Final = 2**32 - 1
+SCORED_MM_H: Final = (0.5, 2.0, 5.0, 10.0)
+"""Thresholds of the CSI of validations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +44,16 @@ class RainLoss:
     csi_softness: float = 0.015
 
     def __post_init__(self) -> None:
-        check_limits(self, "pixel_weights", "csi_weight", least=0)
-        check_limits(self, "scale", "csi_thresholds_mm_h", "csi_softness", above=0)
+        check_limits(self, "pixel_weights", "csi_weight", least=0, most=MOST_WEIGHT)
+        check_limits(self, "scale", above=0, most=MOST_WEIGHT)
+        check_limits(self, "csi_thresholds_mm_h", above=0, most=MOST_RAIN_MM_H)
+        check_limits(self, "csi_softness", least=1e-4, most=1)
         if len(self.pixel_weights) != len(HKO7_WEIGHTS):
             raise ValueError(f"pixel_weights must be {len(HKO7_WEIGHTS)} numbers")
+        if self.csi_weight and not self.csi_thresholds_mm_h:
+            raise ValueError("csi_weight weighs the CSI at csi_thresholds_mm_h: name one at least, or set it to 0")
+        if not (any(self.pixel_weights) or self.csi_weight):
+            raise ValueError("pixel_weights and csi_weight are all 0: there is nothing to learn by")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +71,10 @@ class FrameLoss:
     decoupling_reduce: Literal["mean", "sum"] = "mean"
     divergence: float = 0.0
     divergence_tau: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_limits(self, "decoupling", "divergence", least=0, most=MOST_WEIGHT)
+        check_limits(self, "divergence_tau", least=1e-4, most=MOST_WEIGHT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +101,14 @@ class Optimiser:
     ema_decay: float = 0.998
 
     def __post_init__(self) -> None:
-        check_limits(self, "learning_rate", "final_learning_rate", "warmup_iterations", "weight_decay", least=0)
+        check_limits(self, "learning_rate", "final_learning_rate", least=0, most=10)
+        check_limits(self, "weight_decay", least=0, most=MOST_WEIGHT)
+        check_limits(self, "warmup_iterations", least=0, most=MOST_ITERATIONS)
         check_limits(self, "decay", above=0, most=1)
-        check_limits(self, "decay_steps", least=1)
+        check_limits(self, "decay_steps", least=1, most=MOST_ITERATIONS)
         check_limits(self, "beta1", "ema_decay", least=0, most=MOST_INERTIA)
         if self.clip_norm is not None:
-            check_limits(self, "clip_norm", above=0)
+            check_limits(self, "clip_norm", above=0, most=1e9)
         if self.weight_decay and self.kind == "adam":
             raise ValueError("weight_decay is for AdamW: choose the kind adamw")
 
@@ -130,7 +151,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         net, loss = self.forecaster.net, self.loss
-        check_limits(self, "iterations", "batch", "accumulate", "validate_every", "validation_windows", least=1)
+        check_limits(self, "iterations", "validate_every", least=1, most=MOST_ITERATIONS)
+        check_limits(self, "batch", "accumulate", "validation_windows", least=1, most=MOST_WINDOWS)
+        check_limits(self, "seed", least=0, most=MOST_SEED)
+        others = [threshold for threshold in self.chosen_by_mm_h if threshold not in SCORED_MM_H]
+        if others or not (self.chosen_by_mm_h or isinstance(loss, FrameLoss)):
+            scored = ", ".join(f"{threshold:g}" for threshold in SCORED_MM_H)
+            raise ValueError(f"chosen_by_mm_h must be some of the thresholds that are scored, {scored}")
         if self.batch % self.accumulate:
             raise ValueError(f"{self.name}: a batch of {self.batch} makes no {self.accumulate} equal parts")
         frame_loss = loss if isinstance(loss, FrameLoss) else FrameLoss(over="forecast")

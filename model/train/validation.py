@@ -14,9 +14,7 @@ from model.metrics import FRAME_SCORES, pixel_edge
 from model.nets.forecaster import Forecaster
 from model.train.batch import Batch
 from model.train.distributed import ALONE, Ranks
-from model.train.recipe import Recipe
-
-SCORED_MM_H = (0.5, 2.0, 5.0, 10.0)
+from model.train.recipe import SCORED_MM_H, Recipe
 
 
 def merit(scores: dict[str, float], kind: DataKind) -> float:
