@@ -26,6 +26,9 @@ from model.data.windows import Provenance as Provenance
 from model.data.windows import Window, WindowConfig
 from model.runtime.fields import fields_for
 
+OF_ARCHIVES: Final = ("windows", "holdout", "chosen_by_mm_h", "fields")
+"""Settings of a recipe that are for radar archives."""
+
 log = logging.getLogger(__name__)
 
 DATA_SETS: Final = ("moving-mnist", "kth", "taxibj", "frames")
@@ -199,6 +202,28 @@ def source_from(
         where="--data",
         mend="Write moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH",
     )
+
+
+def check_used(data: str, settings: Sequence[str]) -> None:
+    """Whether a data set makes use of the settings, `PATH=VALUE` each, that are given of a recipe.
+
+    Raises:
+        InputError: it does not: they are of radar archives.
+    """
+    name = data.partition(":")[0]
+    used = {"windows.context", "windows.leads", *(["holdout.time_fraction"] if name == "frames" else [])}
+    for setting in settings:
+        field = setting.partition("=")[0].strip()
+        if field in used or field.partition(".")[0] not in OF_ARCHIVES:
+            continue
+        mend = "Leave it out"
+        if field == "windows.crop" and name == "frames":
+            mend = f"Write it into --data: {data},crop={setting.partition('=')[2]}"
+        elif field == "windows.step_minutes" and name == "frames":
+            mend = f"Write it into --data: {data},step={setting.partition('=')[2]}"
+        raise InputError(
+            f"it is of windows of radar archives: --data {name} does nothing with it", where=f"--set {field}", mend=mend
+        )
 
 
 def _regions(

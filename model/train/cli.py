@@ -15,7 +15,7 @@ import torch
 
 from model.core.errors import InputError
 from model.data.archive import Archive
-from model.data.sources import RadarWindows, WindowSource, source_from
+from model.data.sources import RadarWindows, WindowSource, check_used, source_from
 from model.train.console import Console
 from model.train.distributed import Ranks, ranks
 from model.train.loop import Conduct
@@ -119,6 +119,8 @@ def train(
         return
     if bool(archives) == bool(data):
         raise click.UsageError("Give either --archive (once or more), or --data: what to train on")
+    if data:
+        check_used(data, given)
     if fields_folder and not chosen.fields:
         raise click.UsageError(f"--fields: the recipe {chosen.name} reads no exogenous fields. Leave it out")
     if init and resume:

@@ -275,3 +275,23 @@ def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_pat
     assert caplog.text.count("an archive is not validated on: ") == 1
     with pytest.raises(InputError, match="hardly a pixel holds data"):
         train(recipe, radar([blind], recipe, tmp_path / "cache", None), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("setting", "data", "mend"),
+    [
+        ("windows.crop=32", "moving-mnist", "Leave it out"),
+        ("holdout.time_fraction=0.1", "kth:here", "Leave it out"),
+        ("chosen_by_mm_h=5", "taxibj:here", "Leave it out"),
+        ("windows.crop=32", "frames:here.npy", "Write it into --data: frames:here.npy,crop=32"),
+        ("windows.step_minutes=5", "frames:here.npy", "Write it into --data: frames:here.npy,step=5"),
+        ("holdout.short_minutes=5", "frames:here.npy", "Leave it out"),
+    ],
+)
+def test_settings_that_a_data_set_does_nothing_with_are_refused(setting, data, mend, tmp_path, echocast):
+    code, _, err = echocast("train", "mnist-predrnn", "--data", data, "--set", setting, "--out", tmp_path / "run")
+    assert code == 2
+    name, field = data.partition(":")[0], setting.partition("=")[0]
+    said = f"--set {field}: it is of windows of radar archives: --data {name} does nothing with it. {mend}\n"
+    assert err == f"echocast: {said}"
+    assert not (tmp_path / "run").exists()
