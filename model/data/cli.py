@@ -19,9 +19,9 @@ from model.data.checking import HKO7_ATTRIBUTES, adopt_hko7, check
 from model.data.days import SPLIT, write_split
 from model.data.files import writing
 from model.data.import_cli import import_
-from model.data.info import draw_histogram, facts_of, facts_of_values, told
-from model.data.splitting import drawn_split, listed_split
-from model.data.statistics import count_values
+from model.data.info import draw_histogram, facts_of, facts_of_values, told, told_of_part
+from model.data.splitting import GAP_MINUTES, drawn_split, listed_split
+from model.data.statistics import count_values, frames_by_block
 from model.data.synth import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
 from model.options import Size
 
@@ -190,6 +190,14 @@ def _tell_damaged(damaged: Sequence[InputError]) -> None:
 @click.option("--valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
 @click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same days.")
+@click.option("--hours", type=click.IntRange(1, 24), help="Blocks of so many hours instead of days: for few days.")
+@click.option(
+    "--gap",
+    type=click.FloatRange(0, 1440),
+    default=GAP_MINUTES,
+    show_default=True,
+    help="With --hours: minutes in no part where a block follows one of another part.",
+)
 @click.option(
     "--lists",
     nargs=3,
@@ -204,13 +212,22 @@ def split(
     valid: float,
     test: float,
     seed: int,
+    hours: int | None,
+    gap: float,
     lists: tuple[Path, Path, Path] | None,
     replace: bool,
 ) -> None:
     """Split the archive in FOLDER by day: to train on, to choose weights on, to test on.
 
-    Days are drawn by lot, each part with as many dry and wet ones as its share; or they are those of --lists.
+    Days are drawn by lot, each part with as many dry and wet ones as its share; or they are those of --lists. With
+    --hours, blocks of hours are drawn instead.
     """
+    if hours is not None and gap >= 60 * hours:
+        raise click.UsageError(
+            f"--gap {gap:g} leaves nothing of a block of {hours} h. Give a shorter one, or more hours"
+        )
+    if hours is not None and lists:
+        raise click.UsageError("--lists say themselves which days they hold: leave --hours out")
     found = Archive(folder)
     if found.parts() and not replace:
         raise InputError(
@@ -222,14 +239,14 @@ def split(
         parts = listed_split(*lists)
     else:
         with bar("frames", found.times.size) as done:
-            values = count_values(found, done)
+            values = count_values(found, done, frames_by_block(found, hours, gap) if hours else None)
         _tell_damaged(values.damaged)
-        parts = drawn_split(found, {"train": train, "valid": valid, "test": test}, values, seed)
+        fractions = {"train": train, "valid": valid, "test": test}
+        parts = drawn_split(found, fractions, values, seed, gap_minutes=gap if hours else 0.0)
     write_split(folder, parts)
     facts = facts_of(found)
     for part, held in facts["split"].items():
-        absent = f", {held['days_without_frames']} of them without frames" if held["days_without_frames"] else ""
-        click.echo(f"{part}: {held['days']} days{absent}, {held['frames']} frames")
+        click.echo(f"{part}: {told_of_part(held)}")
     beside = facts["frames"] - sum(held["frames"] for held in facts["split"].values())
     if beside:
         click.echo(f"in no part: {beside} frames")
