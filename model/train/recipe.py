@@ -29,11 +29,26 @@ SCORED_MM_H: Final = (0.5, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RainLoss:
+class AddedLosses:
+    """What is added to an error by weight (see `model.losses`), 0 for nothing: `decoupling`, of PredRNN-V2, its
+    `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN ("sum"); `divergence`, of TAU."""
+
+    decoupling: float = 0.0
+    decoupling_reduce: Literal["mean", "sum"] = "mean"
+    divergence: float = 0.0
+    divergence_tau: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_limits(self, "decoupling", "divergence", least=0, most=MOST_WEIGHT)
+        check_limits(self, "divergence_tau", least=1e-4, most=MOST_WEIGHT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RainLoss(AddedLosses):
     """Balanced MSE + MAE and, by its weight, 1 - soft CSI; of the forecast (see `model.losses`).
 
-    `reduce`: the mean over known pixels, or, as in HKO-7, the sum over those of a frame. `scale`: of the whole; it says
-    how large a gradient is beside `Optimiser.clip_norm`.
+    `reduce`: the mean over known pixels, or, as in HKO-7, the sum over those of a frame. `scale`: of these two, not of
+    what is added; it says how large a gradient is beside `Optimiser.clip_norm`.
     """
 
     pixel_weights: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -44,6 +59,7 @@ class RainLoss:
     csi_softness: float = 0.015
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_limits(self, "pixel_weights", "csi_weight", least=0, most=MOST_WEIGHT)
         check_limits(self, "scale", above=0, most=MOST_WEIGHT)
         check_limits(self, "csi_thresholds_mm_h", above=0, most=MOST_RAIN_MM_H)
@@ -57,24 +73,15 @@ class RainLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameLoss:
-    """Error of frames, and what is added to it by weight (see `model.losses`).
+class FrameLoss(AddedLosses):
+    """Error of frames (see `model.losses`).
 
     `error`: the mean MSE, or MS-RNN's summed MSE + MAE. `over`: all answers, those to context frames too, or the
-    forecast only. `decoupling`: of PredRNN-V2, its `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN
-    ("sum"). `divergence`: of TAU.
+    forecast only.
     """
 
     error: Literal["mse", "mse+mae"] = "mse"
     over: Literal["all", "forecast"] = "all"
-    decoupling: float = 0.0
-    decoupling_reduce: Literal["mean", "sum"] = "mean"
-    divergence: float = 0.0
-    divergence_tau: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_limits(self, "decoupling", "divergence", least=0, most=MOST_WEIGHT)
-        check_limits(self, "divergence_tau", least=1e-4, most=MOST_WEIGHT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,15 +167,14 @@ class Recipe:
             raise ValueError(f"chosen_by_mm_h must be some of the thresholds that are scored, {scored}")
         if self.batch % self.accumulate:
             raise ValueError(f"{self.name}: a batch of {self.batch} makes no {self.accumulate} equal parts")
-        frame_loss = loss if isinstance(loss, FrameLoss) else FrameLoss(over="forecast")
         if isinstance(net, SimVPConfig):
-            if self.sampling is not None or frame_loss.over == "all":
+            if self.sampling is not None or (isinstance(loss, FrameLoss) and loss.over == "all"):
                 raise ValueError(f"{self.name}: a whole-sequence network answers nothing before its forecast")
             if net.frames != self.windows.context:
                 raise ValueError(f"{self.name}: a context of {self.windows.context}, the network reads {net.frames}")
             if self.checkpoint_activations:
                 raise ValueError(f"{self.name}: a whole-sequence network has no time steps to compute again")
-        if frame_loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
+        if loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
             raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
         if planes_of(self.fields) != self.forecaster.fields:
             planes = planes_of(self.fields)
