@@ -26,6 +26,7 @@ from model.train.files import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, RECIP
 from model.train.loader import batches
 from model.train.log import Log, Report
 from model.train.memory import return_freed_tensors
+from model.train.precision import settled
 from model.train.recipe import SCORED_MM_H, RainLoss, Recipe
 from model.train.run import Run, Say, check_resumed, new_run, resumed
 from model.train.step import NotANumber, Step, compiled, step
@@ -85,6 +86,8 @@ def train(
     rows = ranks.rows(recipe.batch, recipe.accumulate)
     with ExitStack() as stack:
         ranks.from_main(lambda: stack.enter_context(run_folder(out)))
+        kept = recipe
+        recipe = ranks.from_main(lambda: settled(kept, ranks.device, out, resume=resume, say=say))
         source = ranks.in_turn(source) if callable(source) else source
         made_of = {"kind": source.kind, **asdict(source.provenance())}
         held_out = source.held_out(recipe.seed + 1, recipe.batch, recipe.validation_windows)

@@ -47,7 +47,7 @@ def loss_of(net: Forecaster, batch: Batch, recipe: Recipe, truth: Tensor | None 
 
     `truth` [b, context + leads - 1]: where true frames are read.
     """
-    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
         unrolled = net.unroll(batch.frames, batch.context, batch.leads, truth)
         unrolled = Unrolled(unrolled.frames.float(), unrolled.increments)
         if isinstance(recipe.loss, RainLoss):

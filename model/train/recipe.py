@@ -131,7 +131,8 @@ class Recipe:
     for other frames, the lowest MSE.
 
     `accumulate`: the batch goes through the network in so many equal parts, whose gradients are added: a loss that
-    pools pixels pools those of a part. `bfloat16`: autocast of what can be computed in it. `channels_last`: how the
+    pools pixels pools those of a part. `bfloat16`: autocast of what can be computed in it; "auto": if the
+    device on which the run begins multiplies it itself. `channels_last`: how the
     weights of convolutions lie in memory. `checkpoint_activations`: activations are computed anew on the way back, for
     less memory. `compile`: by `torch.compile`.
     """
@@ -150,7 +151,7 @@ class Recipe:
     chosen_by_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)
     validation_windows: int = 48
     accumulate: int = 1
-    bfloat16: bool = True
+    bfloat16: bool | Literal["auto"] = True
     channels_last: bool = True
     checkpoint_activations: bool = False
     compile: bool = False

@@ -33,7 +33,7 @@ def validate(
 @torch.no_grad()
 def forecast_of(net: Forecaster, batch: Batch, recipe: Recipe) -> Tensor:
     """[b, leads, c, y, x]: reads the context only."""
-    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
         answers = net.unroll(batch.frames, batch.context, batch.leads).frames
     return answers[:, batch.context - 1 :].float()
 
