@@ -26,7 +26,6 @@ from model.readers.source import DAMAGED, check_size, describe_zr, rain_of_refle
 
 TITLE: Final = "PNG"
 SCALE: Final = re.compile(r"(dbz|mm/h):([^,]+)(?:,([^,]+))?", re.IGNORECASE)
-PALETTE: Final = 3
 MOST: Final = {"dbz": 95.0, "mm/h": 2000.0}
 """No atmosphere has more: a scale that gives it, or a value that marks missing data, is not what it was taken for."""
 UNIT: Final = {"dbz": "dBZ", "mm/h": "mm/h"}
@@ -226,7 +225,7 @@ class Images:
 def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_]]:
     """Values [y, x] of a PNG's pixels, uint8 or uint16, and where they are not transparent.
 
-    A picture in red, green and blue that is all grey is read as grey. Palettes and colours are no numbers.
+    A picture with a palette, or in red, green and blue, that is all grey is read as grey. Colours are no numbers.
 
     Raises:
         InputError: it cannot be read, is damaged, or is in colour.
@@ -239,8 +238,8 @@ def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_
         raise NotARadarFile(fault, mend=DAMAGED if content else "Give a whole PNG")
     header = header_of(content)
     check_size(*header.shape)
-    if header.colour == PALETTE or header.bits not in (8, 16) or (header.bits == 16 and header.colour != GREY):
-        raise _in_colour(f"{header.bits} bits {'with a palette' if header.colour == PALETTE else 'a channel'}")
+    if header.bits == 16 and header.colour != GREY:
+        raise _in_colour("16 bits a channel")
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.shape[:2] != header.shape:
         raise NotARadarFile("it cannot be decoded", mend=DAMAGED)
@@ -248,6 +247,8 @@ def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_
     grey = planes[..., 0]
     if planes.shape[2] >= 3 and not (np.array_equal(grey, planes[..., 1]) and np.array_equal(grey, planes[..., 2])):
         raise _in_colour("colours")
+    if header.bits < 8 and header.colour == GREY and grey.any():  # a black frame that was made smaller is no riddle
+        raise _in_colour(f"{header.bits} bits of grey, which are values or shades")
     seen = planes[..., 3] > 0 if planes.shape[2] == 4 else np.ones(header.shape, np.bool_)
     if header.transparent is not None:
         seen &= grey != header.transparent

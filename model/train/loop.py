@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -33,6 +33,8 @@ from model.train.step import NotANumber, Step, compiled, step
 from model.train.stop import Stop, Stopped
 from model.train.validation import forecast_of, merit, validate
 from model.train.weights import begin_with
+
+OF_RAIN: Final = "Train it with --archive, or choose a recipe for frames, such as mnist-predrnn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,7 +301,7 @@ def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
     fields = 0 if window.fields is None else window.fields.shape[1]
     reason, mend = "", "Choose another recipe, or other data"
     if isinstance(recipe.loss, RainLoss) and kind != "rain":
-        reason, mend = "its loss is of rain, and these frames are not", "Train it with --archive"
+        reason, mend = "its loss is of rain, and these frames are not", OF_RAIN
     elif kind == "rain" and not recipe.chosen_by_mm_h:
         reason = "no threshold says by which the best weights for rain are chosen"
         mend = f"Add --set chosen_by_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"

@@ -164,12 +164,15 @@ def test_pictures_in_colour_are_no_values_but_grey_in_another_form_is(tmp_path: 
         ("rgb", Image.fromarray(rgb)),
         ("la", Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))),
         ("colour", Image.fromarray(np.stack([grey, grey, 255 - grey], axis=-1))),
-        ("palette", Image.fromarray(rgb).convert("P", palette=Image.Palette.ADAPTIVE)),
+        ("palette", Image.fromarray(np.stack([grey, 255 - grey, grey], axis=-1)).quantize(64)),
+        ("ramp", Image.fromarray(grey).convert("P")),
         ("bits", Image.fromarray(grey > 100)),
+        ("black", Image.fromarray(grey > 255)),
     ):
         image.save(tmp_path / f"{name}.png")
     Image.fromarray(grey).save(tmp_path / "marked.png", transparency=int(grey[0, 0]))
-    for name in ("grey", "rgb", "la", "marked"):
+    assert not read_grey(tmp_path / "black.png")[0].any()
+    for name in ("grey", "rgb", "la", "marked", "ramp"):
         pixels, seen = read_grey(tmp_path / f"{name}.png")
         assert np.array_equal(pixels, grey)
         hidden = {"la": grey > 100, "marked": grey == grey[0, 0]}.get(name, np.zeros(SHAPE, np.bool_))
