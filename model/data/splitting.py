@@ -17,6 +17,8 @@ from model.data.statistics import Values, frames_by_block, mean_amount_mm
 
 TOLERANCE: Final = 1e-6
 GAP_MINUTES: Final = 60.0
+DRAWS: Final = 32
+"""Of blocks of hours: the best of so many."""
 LEAST_HOURS: Final = 2
 """Of a block that is offered: shorter ones hold few windows, with a gap of an hour between them."""
 
@@ -29,7 +31,8 @@ def drawn_split(
     Days are put in order of their mean rain, and that order is cut into as many equal stretches as the part has days;
     of each stretch one day is drawn. `test` draws first, then `valid`; the rest is `train`. Same seed,
     same days. Of a block that follows one of another part the first `gap_minutes` are left out, in no part: what is
-    trained on is so far from what is tested on.
+    trained on is so far from what is tested on. Of several draws of blocks the one with the fewest such borders is
+    taken.
 
     Raises:
         InputError: the fractions are not of one whole, or there are fewer days than parts.
@@ -52,31 +55,38 @@ def drawn_split(
             "holds out its end. Verify on another archive",
         )
     rng = np.random.default_rng(seed)
+    blocks = any(isinstance(day, Block) for day in amounts)
+    draws = [_drawn(amounts, fractions, rng) for _ in range(DRAWS if blocks else 1)]
+    part_of = min(draws, key=lambda draw: len(_borders(draw)))
+    gap = np.timedelta64(math.ceil(gap_minutes), "m")
+    drawn: dict[str, dict[Day, str]] = {part: {} for part in PARTS}
+    borders = _borders(part_of)
+    for day, part in part_of.items():
+        kept = Block(day.begin + gap, day.end) if isinstance(day, Block) and day in borders else day
+        drawn[part][kept] = f"{amounts[day]:.2f}"
+    return dict(drawn)
+
+
+def _drawn(amounts: Mapping[Day, float], fractions: Mapping[str, float], rng: np.random.Generator) -> dict[Day, str]:
+    """The part of each day."""
+    wanted = [part for part in PARTS if fractions[part] > 0]
     left = sorted(amounts, key=lambda day: (amounts[day], day))
     days = len(left)
-    parts: dict[str, list[Day]] = {}
+    part_of: dict[Day, str] = {}
     for part, after in (("test", ("valid", "train")), ("valid", ("train",))):
         number = max(1, math.floor(fractions[part] * days + 0.5)) if part in wanted else 0
         number = min(number, len(left) - sum(each in wanted for each in after))
         edges = np.linspace(0, len(left), number + 1).round().astype(int)
-        parts[part] = [left[int(rng.integers(low, high))] for low, high in pairwise(edges)]
-        left = [day for day in left if day not in set(parts[part])]
-    parts["train"] = left
-    part_of = {day: part for part in PARTS for day in parts[part]}
-    drawn: dict[str, dict[Day, str]] = {part: {} for part in PARTS}
-    for day, part in part_of.items():
-        drawn[part][_apart(day, part_of, gap_minutes)] = f"{amounts[day]:.2f}"
-    return dict(drawn)
+        part_of |= {left[int(rng.integers(low, high))]: part for low, high in pairwise(edges)}
+        left = [day for day in left if day not in part_of]
+    return {**part_of, **dict.fromkeys(left, "train")}
 
 
-def _apart(day: Day, part_of: Mapping[Day, str], gap_minutes: float) -> Day:
-    """A block without its begin, where one of another part ends there."""
-    if not isinstance(day, Block):
-        return day
-    before = next((each for each in part_of if isinstance(each, Block) and each.end == day.begin), None)
-    if before is None or part_of[before] == part_of[day]:
-        return day
-    return Block(day.begin + np.timedelta64(math.ceil(gap_minutes), "m"), day.end)
+def _borders(part_of: Mapping[Day, str]) -> set[Block]:
+    """Blocks that begin where one of another part ends."""
+    ends = {day.end: part for day, part in part_of.items() if isinstance(day, Block)}
+    blocks = [day for day in part_of if isinstance(day, Block)]
+    return {block for block in blocks if ends.get(block.begin, part_of[block]) != part_of[block]}
 
 
 def _hours_offered(archive: Archive, parts: int, what: str) -> str:
