@@ -96,7 +96,11 @@ def stacks_of(path: Path, *, axes: str | None, variable: str | None, cache_folde
     """
     if not path.exists():
         raise InputError("no such file or folder", where=str(path), mend="Check the path")
-    files = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+    files = (
+        sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
+        if path.is_dir()
+        else [path]
+    )
     if not files or files[0].suffix.lower() not in SUFFIXES:
         what = "no stacks of frames in it" if path.is_dir() else "not a stack of frames, by its name"
         raise InputError(what, where=str(path), mend=f"Give files ending in {', '.join(SUFFIXES)}, or a folder of them")

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import InputError, TooFewFrames
+from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.units import FloatArray
 from model.data.clips import digest_of, window_of
 from model.data.stack_files import Stack, stacks_of
@@ -182,6 +182,8 @@ class FrameStacks:
             known = block[~np.isnan(self._known(block))]
             if known.size:
                 lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
+        if lowest > highest:
+            raise NoData(f"{list(stack.shape)} holds no data", where=str(stack.path), mend="Leave it out")
         slack = 1e-5 * (most - least)
         if lowest < least - slack or highest > most + slack:
             mend = f"Say which values are 0 and 1: --data frames:{self.path},range={lowest:g}..{highest:g}"

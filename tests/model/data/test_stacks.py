@@ -198,6 +198,7 @@ def broken(folder: Path) -> dict[str, tuple[str, str]]:
     np.save(folder / "objects.npy", np.array([{}, {}], object))
     np.savez(folder / "objects.npz", a=np.array([[[{}]]], object))
     np.save(folder / "flat.npy", np.zeros((5, 5)))
+    np.save(folder / "nothing.npy", np.full((60, 5, 5), np.nan))
     np.save(folder / "empty.npy", np.zeros((0, 5, 5)))
     np.save(folder / "text.npy", np.full((3, 3, 3), "a"))
     np.save(folder / "whole.npy", frames())
@@ -212,6 +213,7 @@ def broken(folder: Path) -> dict[str, tuple[str, str]]:
         "objects.npz": ("", "cannot be read"),
         "flat.npy": ("", r"\[5, 5\] is no stack of frames"),
         "empty.npy": ("", r"\[0, 5, 5\] is no stack of frames: it is empty"),
+        "nothing.npy": ("", r"\[60, 5, 5\] holds no data"),
         "text.npy": ("", r"\[3, 3, 3\] holds <U1, no numbers"),
         "cut.npy": ("", "cannot be read"),
         "two.npz": ("", r"several arrays may be its frames: a \[60, 21, 18\], b \[60, 21, 18\]"),
