@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
+
+from model.core.limits import check_limits
+
+MOST_STEPS: Final = 10**9
+"""Of a training, by far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +30,11 @@ class ScheduledSampling:
     rate: float = 2e-5
     stop: float = 50_000
     of: int = 80_000
+
+    def __post_init__(self) -> None:
+        check_limits(self, "start", "rate", least=0, most=1)
+        check_limits(self, "stop", least=0, most=MOST_STEPS)
+        check_limits(self, "of", least=1, most=MOST_STEPS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +50,13 @@ class ReverseScheduledSampling:
     stop: float = 50_000
     alpha: float = 2_500
     of: int = 80_000
+
+    def __post_init__(self) -> None:
+        check_limits(self, "constant_until", "stop", least=0, most=MOST_STEPS)
+        check_limits(self, "alpha", above=0, most=MOST_STEPS)
+        check_limits(self, "of", least=1, most=MOST_STEPS)
+        if self.stop <= self.constant_until:
+            raise ValueError(f"stop, {self.stop:g}, must be above constant_until, {self.constant_until:g}")
 
 
 Sampling = ScheduledSampling | ReverseScheduledSampling

@@ -19,7 +19,9 @@ from model.core.manifest import MAX_LEAD_STEPS
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pictures and figures.")
 @click.option("--beside", metavar="MODEL", help="A second network, drawn on the same axes.")
-@click.option("--data", help="Instead of FILES: synthetic, moving-mnist, moving-mnist:PATH, kth:DIR or taxibj:PATH.")
+@click.option(
+    "--data", help="Instead of FILES: synthetic, moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH."
+)
 @click.option("--steps", type=click.IntRange(1, MAX_LEAD_STEPS), default=10, show_default=True, help="Forecast frames.")
 @click.option("--lead", type=click.IntRange(1), default=1, show_default=True, help="Whose responses are drawn.")
 @click.option("--size", type=click.IntRange(16, 1024), default=128, show_default=True, help="Pixels a side, of rain.")

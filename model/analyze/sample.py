@@ -102,7 +102,10 @@ def of_data(
     chosen = data or (SYNTHETIC if subject.rain else MOVING_MNIST)
     if chosen == SYNTHETIC:
         return synthetic_rain(subject, size, leads, seed=seed, fields=fields)
-    source = source_from(chosen, cache_folder=cache_folder, context=subject.context)
+    net = subject.net.config
+    source = source_from(
+        chosen, cache_folder=cache_folder, context=subject.context, channels=net.channels, multiple=net.net.stride
+    )
     windows = source.held_out(seed, SEQUENCES, SEQUENCES)[0]
     what = f"{len(windows)} sequences of {chosen}, seed {seed}"
     return of_windows(subject, windows, what, rain=source.kind == "rain")

@@ -11,7 +11,7 @@ def check_limits(
     """Whether the numbers `names` of `part`, or each in a tuple of them, lie within limits.
 
     Raises:
-        ValueError: one does not, or is NaN; names it.
+        ValueError: one does not, or is not finite; names it.
     """
     told = [
         f"{words} {limit:g}"
@@ -21,5 +21,5 @@ def check_limits(
     for name in names:
         value = getattr(part, name)
         for number in value if isinstance(value, tuple) else (value,):
-            if not (least <= number <= most and number > above):
-                raise ValueError(f"{name} must be {' and '.join(told)}, not {number:g}")
+            if not (least <= number <= most and number > above and math.isfinite(number)):
+                raise ValueError(f"{name} must be {' and '.join(told) or 'finite'}, not {number:g}")

@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import DuplicateTimes, InputError, MixedGrids
+from model.core.errors import DuplicateTimes, InputError, MixedGrids, TooFewFrames
 from model.core.grid import Grid
 from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
 from model.data.checksums import Checksums, digest_of
-from model.data.days import Days, read_split
+from model.data.days import Days, among, read_split
 from model.data.files import write_whole, writing
 from model.data.layout import STATIC_MASK, frame_path, mask_path, read_static_mask, times_below
 from model.data.png import fault_of
@@ -227,9 +227,9 @@ class Archive:
             raise InputError(what, where=str(self.root), mend=mend)
         part = copy.copy(self)
         part.split = split
-        part.times = self.times[np.isin(self.times.astype("datetime64[D]"), list(parts[split]))]
+        part.times = self.times[among(self.times, parts[split])]
         if not part.times.size:
-            raise InputError(
+            raise TooFewFrames(
                 f"it has no frame of a day of {split}",
                 where=str(self.root),
                 mend=f"Import those days, or split it anew: echocast archive split {self.root} --replace",

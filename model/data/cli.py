@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.core.errors import InputError
 from model.core.forecast import write_netcdf
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter
+from model.data.bars import bar
 from model.data.checking import HKO7_ATTRIBUTES, adopt_hko7, check
 from model.data.days import SPLIT, write_split
 from model.data.files import writing
-from model.data.importing import Choices, import_files
-from model.data.info import draw_histogram, facts_of, facts_of_values, told
-from model.data.splitting import drawn_split, listed_split
-from model.data.statistics import count_values
+from model.data.import_cli import import_
+from model.data.info import draw_histogram, facts_of, facts_of_values, told, told_of_part
+from model.data.splitting import GAP_MINUTES, drawn_split, listed_split
+from model.data.statistics import count_values, frames_by_block
 from model.data.synth import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
-from model.options import Size, max_dbz_option
+from model.options import Size
 
 MINUTES_PER_DAY = 1440
 NAMED = 10
@@ -113,7 +112,7 @@ def _write_all(
     written = 0
     with ExitStack() as stack:
         writer: ArchiveWriter | None = None
-        done = stack.enter_context(_bar("frames", total))
+        done = stack.enter_context(bar("frames", total))
         for sequence in sequences:
             writer = writer or stack.enter_context(ArchiveWriter(out, sequence.grid, step, attributes))
             for time, rain in zip(sequence.times, sequence.rain_rate, strict=True):
@@ -123,61 +122,7 @@ def _write_all(
     return written
 
 
-@archive.command("import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The archive.")
-@click.option("--variable", help="Variable to read, where a file has several.")
-@click.option("--zr", help="Z-R relation for reflectivity; default: the format's own.")
-@max_dbz_option
-@click.option("--step", type=click.FloatRange(0.5, 60), help="Minutes between frames; default: as found.")
-@click.option("--source", help="Whose data this is, for the card of what is trained on it.")
-@click.option("--licence", help="Under which licence: kept in archive.json.")
-@click.option("--workers", type=click.IntRange(1), help="Processes that read; default: as cores and memory allow.")
-def import_(
-    files: tuple[Path, ...],
-    out: Path,
-    variable: str | None,
-    zr: str | None,
-    max_dbz: float | None,
-    step: float | None,
-    source: str | None,
-    licence: str | None,
-    workers: int | None,
-) -> None:
-    """Read radar FILES (or folders of them) into the archive --out.
-
-    May be run again, after an interruption too: frames that the archive has are left alone, if they are intact. A file
-    that cannot be read is named and passed over.
-    """
-    paths = _expanded(files)
-    named = {key: value for key, value in (("source", source), ("licence", licence)) if value}
-    choices = Choices(variable=variable, zr=zr, max_dbz=max_dbz, step_minutes=step, attributes=named)
-
-    def passed_over(path: Path, error: InputError) -> None:
-        place = "" if str(path) in str(error) else f"{path}: "
-        click.echo(f"passed over: {place}{error}", err=True)
-
-    try:
-        with _bar("files", len(paths)) as done:
-            counts = import_files(paths, out, choices, workers=workers, done=done, passed_over=passed_over)
-    except KeyboardInterrupt:
-        click.echo(f"{out}: stopped. What is written is kept: the same command goes on", err=True)
-        raise
-    mended = f", {counts.mended} damaged ones written anew" if counts.mended else ""
-    click.echo(
-        f"{out}: {counts.written} frames written, {counts.there} there already{mended}, "
-        f"{counts.passed_over} files passed over"
-    )
-
-
-def _expanded(files: Sequence[Path]) -> list[Path]:
-    """Files as given; a folder stands for all files below it, by name."""
-    paths: list[Path] = []
-    for path in files:
-        paths += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    if not paths:
-        raise InputError("there are no files in it", where=str(files[0]), mend="Name radar files")
-    return paths
+archive.add_command(import_)
 
 
 @archive.command()
@@ -187,7 +132,7 @@ def adopt(folder: Path) -> None:
 
     FOLDER holds radarPNG/, radarPNG_mask/ and mask_dat.npz. Nothing that is there is changed.
     """
-    with _bar("frames", None) as done:
+    with bar("frames", None) as done:
         findings = adopt_hko7(folder, done)
     _tell_damaged(findings.damaged)
     click.echo(f"{folder}: {findings.whole} frames of HKO-7, {len(findings.damaged)} damaged ones passed over")
@@ -207,14 +152,14 @@ def info(folder: Path, as_json: bool, picture: Path | None, check_files: bool, q
     found = Archive(folder)
     facts = facts_of(found)
     if not quick:
-        with _bar("frames", found.times.size) as done:
+        with bar("frames", found.times.size) as done:
             values = count_values(found, done)
         facts |= facts_of_values(values)
         if picture:
             draw_histogram(found, values.total, picture)
     findings = None
     if check_files:
-        with _bar("checksums", found.times.size) as done:
+        with bar("checksums", found.times.size) as done:
             findings = check(found, done)
         facts["check"] = {
             "whole": findings.whole,
@@ -245,6 +190,14 @@ def _tell_damaged(damaged: Sequence[InputError]) -> None:
 @click.option("--valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
 @click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same days.")
+@click.option("--hours", type=click.IntRange(1, 24), help="Blocks of so many hours instead of days: for few days.")
+@click.option(
+    "--gap",
+    type=click.FloatRange(0, 1440),
+    default=GAP_MINUTES,
+    show_default=True,
+    help="With --hours: minutes in no part where a block follows one of another part.",
+)
 @click.option(
     "--lists",
     nargs=3,
@@ -259,13 +212,22 @@ def split(
     valid: float,
     test: float,
     seed: int,
+    hours: int | None,
+    gap: float,
     lists: tuple[Path, Path, Path] | None,
     replace: bool,
 ) -> None:
     """Split the archive in FOLDER by day: to train on, to choose weights on, to test on.
 
-    Days are drawn by lot, each part with as many dry and wet ones as its share; or they are those of --lists.
+    Days are drawn by lot, each part with as many dry and wet ones as its share; or they are those of --lists. With
+    --hours, blocks of hours are drawn instead.
     """
+    if hours is not None and gap >= 60 * hours:
+        raise click.UsageError(
+            f"--gap {gap:g} leaves nothing of a block of {hours} h. Give a shorter one, or more hours"
+        )
+    if hours is not None and lists:
+        raise click.UsageError("--lists say themselves which days they hold: leave --hours out")
     found = Archive(folder)
     if found.parts() and not replace:
         raise InputError(
@@ -276,25 +238,15 @@ def split(
     if lists:
         parts = listed_split(*lists)
     else:
-        with _bar("frames", found.times.size) as done:
-            values = count_values(found, done)
+        with bar("frames", found.times.size) as done:
+            values = count_values(found, done, frames_by_block(found, hours, gap) if hours else None)
         _tell_damaged(values.damaged)
-        parts = drawn_split(found, {"train": train, "valid": valid, "test": test}, values, seed)
+        fractions = {"train": train, "valid": valid, "test": test}
+        parts = drawn_split(found, fractions, values, seed, gap_minutes=gap if hours else 0.0)
     write_split(folder, parts)
     facts = facts_of(found)
     for part, held in facts["split"].items():
-        absent = f", {held['days_without_frames']} of them without frames" if held["days_without_frames"] else ""
-        click.echo(f"{part}: {held['days']} days{absent}, {held['frames']} frames")
+        click.echo(f"{part}: {told_of_part(held)}")
     beside = facts["frames"] - sum(held["frames"] for held in facts["split"].values())
     if beside:
         click.echo(f"in no part: {beside} frames")
-
-
-@contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr, on a terminal only; call what it gives for each thing done."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)

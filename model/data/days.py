@@ -1,6 +1,7 @@
 """Lists of days in HKO-7's format, and the split of an archive that is made of three of them: `split/`.
 
 A line is `yyyymmdd, amount`: a day, and how much it rained. Days are held apart whole, for frames of one day are alike.
+Archives of few days are split into blocks of hours instead: `yyyymmddTHHMM/yyyymmddTHHMM, amount`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import shutil
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.core.errors import InputError
 from model.data.files import write_whole, writing
@@ -20,11 +22,35 @@ from model.data.files import write_whole, writing
 SPLIT: Final = "split"
 OLD: Final = f".{SPLIT}.old"
 PARTS: Final = ("train", "valid", "test")
-LINE: Final = re.compile(r"(\d{4})(\d\d)(\d\d)\s*(?:,\s*([-+.\deE]*))?\s*")
+LINE: Final = re.compile(r"([\dT/]+)\s*(?:,\s*([-+.\deE]*))?\s*")
+DAY: Final = re.compile(r"(\d{4})(\d\d)(\d\d)")
+MINUTE: Final = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)")
 NAMED: Final = 5
 
-Days = Mapping[np.datetime64, str]
-"""Days (datetime64[D]) and their amounts, as they were written; '' where none was."""
+
+class Block(NamedTuple):
+    """A stretch of time from `begin`, before `end` (UTC, datetime64[m])."""
+
+    begin: np.datetime64
+    end: np.datetime64
+
+    def __str__(self) -> str:
+        return "/".join(str(time).replace("-", "").replace(":", "") for time in self)
+
+
+Day = np.datetime64 | Block
+"""A day (datetime64[D]), or a block of hours in its place."""
+Days = Mapping[Day, str]
+"""Days and their amounts, as they were written; '' where none was."""
+
+
+def among(times: NDArray[np.datetime64], days: Days) -> NDArray[np.bool_]:
+    """Which of the times lie in the days."""
+    found: NDArray[np.bool_] = np.isin(times.astype("datetime64[D]"), [day for day in days if not _is_block(day)])
+    for day in days:
+        if isinstance(day, Block):
+            found |= (times >= day.begin) & (times < day.end)
+    return found
 
 
 def read_days(path: Path) -> Days:
@@ -38,11 +64,11 @@ def read_days(path: Path) -> Days:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InputError(f"it cannot be read ({reason})", where=str(path), mend="Give a list of days") from None
-    days: dict[np.datetime64, str] = {}
+    days: dict[Day, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        day = _day(match) if (match := LINE.fullmatch(line)) else None
+        day = _day(match[1]) if (match := LINE.fullmatch(line)) else None
         if match is None or day is None or day in days:
             what = "a day for the second time" if day is not None and day in days else "not a day and its rain"
             raise InputError(
@@ -50,15 +76,37 @@ def read_days(path: Path) -> Days:
                 where=str(path),
                 mend="Write lines like: 20150107, 0.1",
             )
-        days[day] = match[4] or ""
+        days[day] = match[2] or ""
     return days
 
 
-def _day(match: re.Match[str]) -> np.datetime64 | None:
+def _day(text: str) -> Day | None:
     try:
-        return np.datetime64("-".join(match.groups()[:3]), "D")
+        if match := DAY.fullmatch(text):
+            return np.datetime64("-".join(match.groups()), "D")
+        begin, end = (MINUTE.fullmatch(part) for part in text.split("/"))
+        if begin is None or end is None:
+            return None
+        block = Block(*(np.datetime64("{}-{}-{}T{}:{}".format(*each.groups()), "m") for each in (begin, end)))
     except ValueError:
         return None
+    return block if block.begin < block.end else None
+
+
+def _is_block(day: Day) -> bool:
+    return isinstance(day, Block)
+
+
+def _span(day: Day) -> Block:
+    return day if isinstance(day, Block) else Block(day.astype("datetime64[m]"), (day + 1).astype("datetime64[m]"))
+
+
+def _overlapping(one: Days, other: Days) -> list[Day]:
+    """Days of one that lie in the other too, wholly or in part."""
+    if not any(map(_is_block, (*one, *other))):
+        return sorted(set(one) & set(other))
+    spans = [_span(day) for day in other]
+    return [day for day in one if any(s.begin < _span(day).end and _span(day).begin < s.end for s in spans)]
 
 
 def check_apart(parts: Mapping[str, Days], where: str) -> None:
@@ -68,7 +116,7 @@ def check_apart(parts: Mapping[str, Days], where: str) -> None:
         InputError: two of them do; the message names the days.
     """
     for one, other in combinations(parts, 2):
-        shared = sorted(set(parts[one]) & set(parts[other]))
+        shared = _overlapping(parts[one], parts[other])
         if shared:
             named = ", ".join(str(day) for day in shared[:NAMED])
             more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
@@ -110,7 +158,8 @@ def write_split(root: Path, parts: Mapping[str, Days]) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         for part in PARTS:
             days = parts[part]
-            lines = (f"{str(day).replace('-', '')}, {days[day]}".rstrip(", ") + "\n" for day in sorted(days))
+            ordered = sorted(days, key=lambda day: _span(day).begin)
+            lines = (f"{str(day).replace('-', '')}, {days[day]}".rstrip(", ") + "\n" for day in ordered)
             write_whole(made / f"{part}.txt", "".join(lines).encode())
         if (root / SPLIT).exists():
             (root / SPLIT).rename(old)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from model.core.errors import InputError, MixedGrids
 from model.core.grid import Grid
+from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter, EncodedFrame, encode_frame
 from model.data.files import LineList, writing
 from model.data.layout import frame_path
@@ -38,17 +39,35 @@ FILES_PER_WORKER: Final = 8
 """A process takes about a second to start: fewer files than this are not worth one."""
 BYTES_PER_PIXEL: Final = 36
 """What a process and its GRIB decoder hold at most, measured on frames of 3500 x 7000 pixels."""
+LEFT_OUT: Final = ("source", "licence", "step")
+"""What need not be said again of an archive that is there."""
 OF_THE_FILE: Final = ("gaps", "frames_without_data", "capped_pixels")
 """Attributes that tell of one file, not of the archive."""
 
 
+class ReadFile(Protocol):
+    """The frames of one file. It can be sent to another process."""
+
+    def __call__(self, path: Path) -> FrameSequence: ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What the user chose: see `model.readers.read`; minutes between frames, and attributes of the archive."""
+class RadarFiles:
+    """Reads files of the formats that are known; see `model.readers.read`."""
 
     variable: str | None = None
     zr: str | None = None
     max_dbz: float | None = None
+
+    def __call__(self, path: Path) -> FrameSequence:
+        return read([path], variable=self.variable, zr=self.zr, max_dbz=self.max_dbz)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the user chose: how files are read, minutes between frames, and attributes of the archive."""
+
+    read_file: ReadFile = RadarFiles()
     step_minutes: float | None = None
     attributes: Mapping[str, str]
 
@@ -63,7 +82,15 @@ class Counts:
     passed_over: int = 0
 
 
-Outcome = Sequence[EncodedFrame] | InputError
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """The frames of a file as an archive keeps them, and what its reader noted of them."""
+
+    frames: Sequence[EncodedFrame]
+    notes: tuple[str, ...]
+
+
+Outcome = Encoded | InputError
 
 
 def import_files(
@@ -74,10 +101,12 @@ def import_files(
     workers: int | None,
     done: Callable[[], None],
     passed_over: Callable[[Path, InputError], None],
+    noted: Callable[[Path, str], None] = lambda path, note: None,
 ) -> Counts:
     """Bring the frames of `paths` into the archive `root`.
 
-    `done` hears of each file, `passed_over` of each that cannot be read or lies on another grid.
+    `done` hears of each file, `passed_over` of each that cannot be read or lies on another grid, `noted` of what its
+    reader notes of one.
 
     Of two files with the same valid time the earlier one counts. What was there before is left alone, if it is intact.
     Memory holds one file per process and the encoded frames of a few.
@@ -113,14 +142,16 @@ def import_files(
                 else:
                     yield path
 
-        encode = partial(_encode, choices=choices, grid=grid)
+        encode = partial(_encode, read_file=choices.read_file, grid=grid)
         for path, outcome in _in_order(to_read(), encode, workers or _affordable(len(paths), grid)):
             if isinstance(outcome, InputError):
                 refuse(path, outcome)
                 continue
-            for frame in outcome:
+            for note in outcome.notes:
+                noted(path, note)
+            for frame in outcome.frames:
                 _keep(writer, frame, counts)
-            journal.add(path, [frame.time for frame in outcome])
+            journal.add(path, [frame.time for frame in outcome.frames])
             done()
         journal.finish()
     if not counts.written + counts.there + counts.mended:
@@ -147,7 +178,8 @@ def _as_described(archive: Archive, choices: Choices) -> tuple[Grid, float, Mapp
             raise InputError(
                 f"its {name} is {kept.get(name, 'not known')}, not {value}",
                 where=str(archive.root / DESCRIPTION),
-                mend=f"Leave --{name} out, correct it in that file, or choose another folder",
+                mend=(f"Leave --{name} out" if name in LEFT_OUT else "Ask for the same")
+                + ", correct it in that file, or choose another folder",
             )
     return archive.grid, archive.step_minutes, archive.attributes
 
@@ -160,7 +192,7 @@ def _first_seen(
     times: list[NDArray[np.datetime64]] = []
     for path in paths:
         try:
-            frames = read([path], variable=choices.variable, zr=choices.zr, max_dbz=choices.max_dbz)
+            frames = choices.read_file(path)
             if first is not None and not first[0].matches(frames.grid):
                 raise _other_grid(path)
         except InputError as error:
@@ -196,15 +228,16 @@ def _other_grid(path: Path) -> MixedGrids:
     return MixedGrids("it lies on another grid than the archive", where=str(path), mend="Import it into one of its own")
 
 
-def _encode(path: Path, *, choices: Choices, grid: Grid) -> Outcome:
+def _encode(path: Path, *, read_file: ReadFile, grid: Grid) -> Outcome:
     """The frames of a file as an archive keeps them, or why there are none."""
     try:
-        frames = read([path], variable=choices.variable, zr=choices.zr, max_dbz=choices.max_dbz)
+        frames = read_file(path)
         if not grid.matches(frames.grid):
             raise _other_grid(path)
     except InputError as error:
         return error
-    return [encode_frame(time, rain) for time, rain in zip(frames.times, frames.rain_rate, strict=True)]
+    encoded = [encode_frame(time, rain) for time, rain in zip(frames.times, frames.rain_rate, strict=True)]
+    return Encoded(frames=encoded, notes=frames.notes)
 
 
 def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers: int) -> Iterator[tuple[Path, Outcome]]:

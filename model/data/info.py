@@ -12,7 +12,7 @@ from pyproj import CRS
 
 from model.core.errors import InputError, MissingDependency
 from model.data.archive import RAIN_OF_PIXEL, Archive
-from model.data.days import PARTS
+from model.data.days import PARTS, Block, Days, among
 from model.data.files import writing
 from model.data.statistics import NO_DATA, Values, gaps_of, wet_fraction
 
@@ -53,21 +53,28 @@ def _name_of(crs: CRS) -> str:
 
 
 def _split_of(archive: Archive) -> dict[str, dict[str, int]] | None:
-    """Days and frames of each part."""
-    found = archive.times.astype("datetime64[D]")
+    """Days (or blocks of hours) and frames of each part."""
     parts = archive.parts()
-    return (
-        {
-            part: {
-                "days": len(parts[part]),
-                "days_without_frames": len(set(parts[part]) - set(np.unique(found))),
-                "frames": int(np.isin(found, list(parts[part])).sum()),
-            }
-            for part in PARTS
-        }
-        if parts
-        else None
-    )
+    return {part: _held(archive.times, parts[part]) for part in PARTS} if parts else None
+
+
+def _held(times: NDArray[np.datetime64], days: Days) -> dict[str, int]:
+    blocks = [day for day in days if isinstance(day, Block)]
+    whole = set(days) - set(blocks)
+    return {
+        "days": len(whole),
+        **({"blocks": len(blocks)} if blocks else {}),
+        "days_without_frames": len(whole - set(np.unique(times.astype("datetime64[D]")))),
+        "frames": int(among(times, days).sum()),
+    }
+
+
+def told_of_part(held: dict[str, int]) -> str:
+    """`10 days, 2 of them without frames, 480 frames`."""
+    if "blocks" in held:
+        return f"{held['blocks']} blocks of hours, {held['frames']} frames"
+    without = f", {held['days_without_frames']} of them without frames" if held["days_without_frames"] else ""
+    return f"{held['days']} days{without}, {held['frames']} frames"
 
 
 def facts_of_values(values: Values) -> dict[str, Any]:
@@ -98,8 +105,7 @@ def told(facts: dict[str, Any]) -> Iterator[str]:
             if len(facts["gaps"]) > GAPS_TOLD:
                 yield _line("", f"and in {len(facts['gaps']) - GAPS_TOLD} more gaps (--json has all)")
     for part, held in (facts["split"] or {}).items():
-        without = f", {held['days_without_frames']} without frames" if held["days_without_frames"] else ""
-        yield _line(part, f"{held['days']} days{without}, {held['frames']} frames")
+        yield _line(part, told_of_part(held))
     for threshold, share in facts.get("wet_fraction", {}).items():
         yield _line(f"wet at {threshold} mm/h", "-" if share is None else f"{share:.3%} of the pixels with data")
     if "damaged_frames" in facts:

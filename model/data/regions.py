@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,8 @@ ABSENT: Final = -1
 """In place of a frame that is missing."""
 BLOCKS_PER_CROP: Final = 4
 TRIES: Final = 200_000
+
+log = logging.getLogger(__name__)
 
 ReadFields = Callable[[NDArray[np.datetime64], Grid], FloatArray]
 """Exogenous fields [t, n, y, x] at valid times (UTC) on a grid."""
@@ -81,7 +84,8 @@ class Region:
         self.runs = {step: runs for step in config.step_minutes if len(runs := self._runs(inside, step))}
         if not self.runs:
             raise TooFewFrames(
-                f"no run of {config.context} + {config.min_leads} frames at any of the steps {config.step_minutes} min",
+                f"no run of {config.context} + {config.min_leads} frames at any of the steps "
+                f"{', '.join(f'{step:g}' for step in config.step_minutes)} min",
                 where="archive",
                 mend="Import more frames, or choose other time steps",
             )
@@ -91,6 +95,7 @@ class Region:
         self._worth_of_pixel[MISSING_PIXEL] = 0
         self._worth: dict[int, FloatArray] = {}
         self._barren: set[float] = set()
+        self._told = False
 
     def _runs(self, inside: NDArray[np.intp], step: float) -> NDArray[np.int32]:
         """Frames of each window at this step; windows near the end, or before a gap, have fewer leads."""
@@ -164,6 +169,12 @@ class Region:
             with suppress(NoData):
                 return [self.draw(rng, step) for _ in range(number)]
         return [self.draw(rng, last) for _ in range(number)]
+
+    def tell_barren(self, error: NoData) -> None:
+        """Say, once, that training goes on without it."""
+        if not self._told:
+            log.warning("echocast: an archive is not trained on: %s", error)
+        self._told = True
 
     def _drawn(
         self, rng: np.random.Generator, step: float
@@ -255,8 +266,20 @@ def _centres(
 def batches(
     regions: Sequence[Region], weights: Sequence[float], batch: int, rng: np.random.Generator
 ) -> Iterator[list[Window]]:
-    """Endless batches of windows, each of one region and one time step, so that all have the same leads at most."""
+    """Endless batches of windows, each of one region and one time step, so that all have the same leads at most.
+
+    Raises:
+        NoData: there is none in any of the regions.
+    """
     chances = np.asarray(weights, np.float64) / float(np.sum(weights))
+    barren: set[int] = set()
     while True:
-        region = regions[int(rng.choice(len(regions), p=chances))]
-        yield region.batch(rng, batch, [float(step) for step in rng.permutation(list(region.runs))])
+        chosen = int(rng.choice(len(regions), p=chances))
+        region = regions[chosen]
+        try:
+            yield region.batch(rng, batch, [float(step) for step in rng.permutation(list(region.runs))])
+        except NoData as error:
+            barren.add(chosen)
+            if len(barren) == len(regions):
+                raise
+            region.tell_barren(error)

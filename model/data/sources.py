@@ -1,7 +1,8 @@
-"""Where training windows come from: a radar archive, or one of the data sets that the papers compare on."""
+"""Where training windows come from: a radar archive, a data set that the papers compare on, or one's own frames."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,21 +12,27 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from model.core.errors import InputError, TooFewFrames
+from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.limits import check_limits
 from model.core.manifest import DataKind
 from model.data.archive import Archive
 from model.data.frames import FrameCache
 from model.data.kth import KTH
 from model.data.moving_mnist import moving_mnist
-from model.data.regions import Region, batches
+from model.data.regions import ReadFields, Region, batches
 from model.data.seen import seen_archive
+from model.data.stacks import FrameStacks, StackOptions
 from model.data.taxibj import TaxiBJ
 from model.data.windows import Provenance as Provenance
 from model.data.windows import Window, WindowConfig
 from model.runtime.fields import fields_for
 
-DATA_SETS: Final = ("moving-mnist", "kth", "taxibj")
+OF_ARCHIVES: Final = ("windows", "holdout", "chosen_by_mm_h", "fields")
+"""Settings of a recipe that are for radar archives."""
+
+log = logging.getLogger(__name__)
+
+DATA_SETS: Final = ("moving-mnist", "kth", "taxibj", "frames")
 
 
 class WindowSource(Protocol):
@@ -60,7 +67,7 @@ class Holdout:
 
     def __post_init__(self) -> None:
         check_limits(self, "time_fraction", "column_fraction", above=0, most=0.9)
-        check_limits(self, "short_minutes", least=0)
+        check_limits(self, "short_minutes", least=0, most=1e9)
 
 
 class RadarWindows:
@@ -73,8 +80,11 @@ class RadarWindows:
     and mirrored at random, and each field with them, as a scalar. Components of a vector, such as wind to the east and
     to the north, would have to be turned into each other, and that cannot be switched off: give its length instead.
 
+    An archive whose frames are too few for a window, to train on or to hold out, is left out and named, if there are
+    others. `archives`: those that are left.
+
     Raises:
-        TooFewFrames: an archive, or its days of `train` or `valid`, are too few.
+        TooFewFrames: no archive has enough frames.
         InputError: fields are asked for in Lagrangian windows.
     """
 
@@ -91,26 +101,24 @@ class RadarWindows:
         fields: tuple[str, ...] = (),
         fields_folder: Path | None = None,
     ) -> None:
-        self.archives = archives
         read_fields = partial(fields_for, fields, folder=fields_folder) if fields else None
+        self.archives: list[Archive] = []
         self.train_regions: list[Region] = []
         self.held_out_regions: list[Region] = []
+        refused: list[TooFewFrames] = []
         for archive in archives:
-            if len(archive.times) < config.context + config.min_leads:
-                raise TooFewFrames(
-                    f"{len(archive.times)} frames, the recipe wants at least {config.context + config.min_leads}",
-                    where=str(archive.root),
-                    mend="Import more frames",
-                )
-            cache = FrameCache(archive, cache_folder)
-            train, held = _parts(cache, holdout)
             try:
-                self.train_regions.append(Region(cache, config, read_fields=read_fields, **train))
-                self.held_out_regions.append(
-                    Region(cache, replace(config, scale_db=0.0), read_fields=read_fields, **held)
-                )
+                train, held = _regions(FrameCache(archive, cache_folder), config, holdout, read_fields)
             except TooFewFrames as error:
-                raise TooFewFrames(error.what, where=str(archive.root), mend=error.mend) from None
+                refused.append(error)
+                continue
+            self.archives.append(archive)
+            self.train_regions.append(train)
+            self.held_out_regions.append(held)
+        if not self.archives:
+            raise refused[0]
+        for refusal in refused:
+            log.warning("echocast: an archive is left out: %s", refusal)
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
         """Endless batches, each archive as often as any other."""
@@ -121,11 +129,19 @@ class RadarWindows:
         rng = np.random.default_rng(seed)
         per_region = max(1, math.ceil(count / len(self.held_out_regions) / batch))
         chosen = []
+        barren: list[NoData] = []
         for region in self.held_out_regions:
             steps = list(region.runs)
-            for index in range(per_region):
-                first = index % len(steps)
-                chosen.append(region.batch(rng, batch, steps[first:] + steps[:first]))
+            try:
+                for index in range(per_region):
+                    first = index % len(steps)
+                    chosen.append(region.batch(rng, batch, steps[first:] + steps[:first]))
+            except NoData as error:
+                barren.append(error)
+        if not chosen:
+            raise barren[0]
+        for refusal in barren:
+            log.warning("echocast: an archive is not validated on: %s", refusal)
         return chosen
 
     def provenance(self) -> Provenance:
@@ -148,11 +164,22 @@ class RadarWindows:
         )
 
 
-def source_from(text: str, *, cache_folder: Path, context: int | None = None, leads: int | None = None) -> WindowSource:
-    """The data set that `moving-mnist`, `moving-mnist:PATH`, `kth:DIR` or `taxibj:PATH` names; see docs/datasets.md.
+def source_from(
+    text: str,
+    *,
+    cache_folder: Path,
+    context: int | None = None,
+    leads: int | None = None,
+    channels: int | None = None,
+    multiple: int = 1,
+    holdout: float = 0.25,
+) -> WindowSource:
+    """The data set that `moving-mnist`, `moving-mnist:PATH`, `kth:DIR`, `taxibj:PATH` or `frames:PATH` names; see
+    docs/datasets.md.
 
     `context`, `leads`: frames in, and out in training, where they are not those of the papers (10 and 10; for TaxiBJ 4
     and 4). Held-out windows have as many, but those of KTH always 20 out. `cache_folder` keeps decoded videos.
+    `channels`, `multiple`, `holdout`: of frames of one's own, see `FrameStacks`.
 
     Raises:
         InputError: there is no such data set, its files are not there, or they hold something else.
@@ -164,11 +191,72 @@ def source_from(text: str, *, cache_folder: Path, context: int | None = None, le
         return KTH(Path(path), cache_folder, context=context or 10, leads=leads or 10)
     if name == "taxibj" and path:
         return TaxiBJ(Path(path), context=context or 4, leads=leads or 4)
+    if name == "frames" and path:
+        named, options = StackOptions.parsed(path)
+        return FrameStacks(
+            Path(named),
+            options,
+            cache_folder,
+            context=context or 10,
+            leads=leads or 10,
+            channels=channels,
+            multiple=multiple,
+            holdout=holdout,
+        )
     raise InputError(
         f"no data set is called {text!r}" if name not in DATA_SETS else "a data set is named with its files",
         where="--data",
-        mend="Write moving-mnist, moving-mnist:PATH, kth:DIR or taxibj:PATH",
+        mend="Write moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH",
     )
+
+
+def check_used(data: str, settings: Sequence[str]) -> None:
+    """Whether a data set makes use of the settings, `PATH=VALUE` each, that are given of a recipe.
+
+    Raises:
+        InputError: it does not: they are of radar archives.
+    """
+    name = data.partition(":")[0]
+    used = {"windows.context", "windows.leads", *(["holdout.time_fraction"] if name == "frames" else [])}
+    for setting in settings:
+        field = setting.partition("=")[0].strip()
+        if field in used or field.partition(".")[0] not in OF_ARCHIVES:
+            continue
+        mend = "Leave it out"
+        if field == "windows.crop" and name == "frames":
+            mend = f"Write it into --data: {data},crop={setting.partition('=')[2]}"
+        elif field == "windows.step_minutes" and name == "frames":
+            mend = f"Write it into --data: {data},step={setting.partition('=')[2]}"
+        raise InputError(
+            f"it is of windows of radar archives: --data {name} does nothing with it", where=f"--set {field}", mend=mend
+        )
+
+
+def _regions(
+    cache: FrameCache, config: WindowConfig, holdout: Holdout, read_fields: ReadFields | None
+) -> tuple[Region, Region]:
+    """What of an archive is trained on and what is held out.
+
+    Raises:
+        TooFewFrames: its frames are too few; names the archive, and what to set.
+    """
+    archive, least = cache.archive, config.context + config.min_leads
+    shorter = "or ask for shorter windows: --set windows.context, --set windows.min_leads"
+    if len(archive.times) < least:
+        what = f"{len(archive.times)} frames, the recipe wants at least {least}"
+        raise TooFewFrames(what, where=str(archive.root), mend=f"Import more frames, {shorter}")
+    train, held = _parts(cache, holdout)
+    part = "train on"
+    try:
+        to_train = Region(cache, config, read_fields=read_fields, **train)
+        part = "hold out"
+        return to_train, Region(cache, replace(config, scale_db=0.0), read_fields=read_fields, **held)
+    except TooFewFrames as error:
+        if "times" in held and not archive.parts():
+            minutes = math.floor(float(cache.minutes[-1])) + 1
+            shorter = f"hold out its east instead of its end, --set holdout.short_minutes={minutes}, {shorter}"
+        what = f"{error.what}, to {part}"
+        raise TooFewFrames(what, where=str(archive.root), mend=f"Import more frames, {shorter}") from None
 
 
 def _parts(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:

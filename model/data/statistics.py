@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.archive import RAIN_OF_PIXEL, Archive, DamagedFrame
+from model.data.days import Block, Day
 
 NO_DATA: Final = 256
 """Where pixels without data are counted, after the 256 values."""
@@ -21,10 +23,10 @@ HOURS_PER_DAY: Final = 24
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """How often each of the 256 values and, last, no data occurs, by day: `by_day[day]` int64 [257]; and the frames
-    that could not be read."""
+    """How often each of the 256 values and, last, no data occurs, by day (or block of hours): `by_day[day]` int64
+    [257]; and the frames that could not be read."""
 
-    by_day: dict[np.datetime64, NDArray[np.int64]]
+    by_day: dict[Day, NDArray[np.int64]]
     damaged: list[DamagedFrame] = field(default_factory=list)
 
     @property
@@ -33,9 +35,16 @@ class Values:
         return sum(self.by_day.values(), start=np.zeros(NO_DATA + 1, np.int64))
 
 
-def count_values(archive: Archive, done: Callable[[], None] = lambda: None) -> Values:
-    """Count the values of all frames; `done` hears of each frame. Memory holds a frame or two per core."""
-    days = frames_by_day(archive)
+def count_values(
+    archive: Archive,
+    done: Callable[[], None] = lambda: None,
+    days: Mapping[Day, NDArray[np.datetime64]] | None = None,
+) -> Values:
+    """Count the values of all frames; `done` hears of each frame. Memory holds a frame or two per core.
+
+    `days`: the times that are counted together; by default those of each day.
+    """
+    days = frames_by_day(archive) if days is None else days
     values = Values({})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for day, (counts, damaged) in zip(days, pool.map(lambda d: _count(archive, days[d], done), days), strict=True):
@@ -63,10 +72,24 @@ def _count(
     return counts, damaged
 
 
-def frames_by_day(archive: Archive) -> dict[np.datetime64, NDArray[np.datetime64]]:
+def frames_by_day(archive: Archive) -> dict[Day, NDArray[np.datetime64]]:
     """Valid times of the frames of each day (UTC, datetime64[D])."""
     days, starts = np.unique(archive.times.astype("datetime64[D]"), return_index=True)
     return dict(zip(days, np.split(archive.times, starts[1:]), strict=True)) if days.size else {}
+
+
+def frames_by_block(archive: Archive, hours: int, gap_minutes: float = 0.0) -> dict[Day, NDArray[np.datetime64]]:
+    """Valid times of the frames of each block of so many hours, counted from midnight (UTC) of the first day; of those
+    only that hold a frame after their first `gap_minutes`."""
+    if not archive.times.size:
+        return {}
+    midnight, length = archive.times[0].astype("datetime64[D]"), np.timedelta64(hours, "h")
+    numbers, starts = np.unique((archive.times - midnight) // length, return_index=True)
+    firsts = [(midnight + number * length).astype("datetime64[m]") for number in numbers]
+    blocks = [Block(first, first + length) for first in firsts]
+    frames = dict(zip(blocks, np.split(archive.times, starts[1:]), strict=True))
+    gap = np.timedelta64(math.ceil(gap_minutes), "m")
+    return {block: times for block, times in frames.items() if times[-1] >= block.begin + gap}
 
 
 def wet_fraction(counts: NDArray[np.int64], threshold_mm_h: float) -> float | None:

@@ -25,6 +25,10 @@ from model.runtime.motion import advect, estimate_motion, to_newest, trajectorie
 RAIN_OR_MISSING: Final = np.where(np.arange(256) == MISSING_PIXEL, np.float32(np.nan), RAIN_OF_PIXEL)
 """Rain rate (mm h-1) of a pixel of FrameCache."""
 
+MOST_FRAMES: Final = 1000
+MOST_PIXELS: Final = 10_000
+"""Of a window. More is a slip: it would be found out by the memory that it wants."""
+
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -55,12 +59,20 @@ class WindowConfig:
     draw_scale_mm_h: float = 1.0
 
     def __post_init__(self) -> None:
-        check_limits(self, "context", "leads", "crop", "min_leads", least=1)
-        check_limits(self, "margin", "max_missing", "scale_db", "draw_floor", "draw_gain", least=0)
-        check_limits(self, "step_minutes", "horizon_minutes", "draw_scale_mm_h", above=0)
+        check_limits(self, "context", "leads", "min_leads", least=1, most=MOST_FRAMES)
+        check_limits(self, "crop", least=1, most=MOST_PIXELS)
+        check_limits(self, "margin", least=0, most=MOST_PIXELS)
+        check_limits(self, "max_missing", least=0, most=MOST_FRAMES)
+        check_limits(self, "scale_db", least=0, most=30)
+        check_limits(self, "draw_floor", "draw_gain", least=0, most=1e6)
+        check_limits(self, "draw_scale_mm_h", least=1e-3, most=1e6)
+        check_limits(self, "step_minutes", least=1 / 60, most=1440)  # times of frames are to the second
+        check_limits(self, "horizon_minutes", above=0, most=MOST_FRAMES * 1440)
         check_limits(self, "coarsen_chance", least=0, most=1)
         if self.horizon_minutes < min(self.step_minutes, default=math.inf):
             raise ValueError(f"horizon_minutes, {self.horizon_minutes:g}, is shorter than each of step_minutes")
+        if not self.draw_floor + self.draw_gain:
+            raise ValueError("draw_floor and draw_gain are both 0: no window would be drawn")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from model.core.limits import check_limits
+
+MOST_PIXELS: Final = 100_000
+MOST_CHANNELS: Final = 16_384
+"""More is a slip: it would be found out by the memory that it wants."""
 
 State = tuple[Tensor, ...]
 """The state tensors of a cell or a stack, in the order of its `states()`; the first of a cell is H."""
@@ -74,6 +80,13 @@ class CellConfig:
     dialect: Dialect = "authors"
     links: int = 10
     as_published: bool = False
+
+    def __post_init__(self) -> None:
+        check_limits(self, "kernel", least=1, most=99)
+        check_limits(self, "forget_bias", least=-100, most=100)
+        check_limits(self, "links", least=1, most=1000)
+        if self.grid is not None:
+            check_limits(self, "grid", least=1, most=MOST_PIXELS)
 
     def gates(self, inputs: int, outputs: int, kernel: int | None = None) -> nn.Module:
         """A convolution to gates, normalised where the configuration says so."""

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.core.errors import BadPackage
+from model.core.limits import check_limits
 from model.core.manifest import WEIGHTS, verify_package
-from model.nets.cell import State, StateSpec
+from model.nets.cell import MOST_CHANNELS, State, StateSpec
 from model.nets.simvp import SimVP, SimVPConfig
 from model.nets.stack import RecurrentStack, StackConfig
 
@@ -44,6 +45,10 @@ class ForecasterConfig:
     fields: int = 0
     residual: bool = True
     bounded: bool = True
+
+    def __post_init__(self) -> None:
+        check_limits(self, "channels", least=1, most=MOST_CHANNELS)
+        check_limits(self, "fields", least=0, most=MOST_CHANNELS)
 
     @property
     def planes(self) -> int:

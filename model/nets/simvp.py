@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from model.core.limits import check_limits
+from model.nets.cell import MOST_CHANNELS
 from model.nets.tau import TemporalGate
 from model.nets.translator import InceptionTranslator, SpatialGate, attention_translator
 
@@ -33,6 +35,14 @@ class SimVPConfig:
     translator_layers: int = 8
     mlp_ratio: float = 8.0
     kernel: int = 3
+
+    def __post_init__(self) -> None:
+        check_limits(self, "frames", "layers", "translator_layers", least=1, most=1000)
+        check_limits(self, "hidden", "translator_hidden", least=1, most=MOST_CHANNELS)
+        check_limits(self, "mlp_ratio", above=0, most=1000)
+        check_limits(self, "kernel", least=1, most=99)
+        if self.translator_hidden * self.mlp_ratio < 1:
+            raise ValueError(f"mlp_ratio {self.mlp_ratio:g} leaves no channel of {self.translator_hidden}")
 
     @property
     def stride(self) -> int:

@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.core.limits import check_limits
 from model.nets.causal_lstm import CausalLSTM, GradientHighwayUnit
-from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec
+from model.nets.cell import MOST_CHANNELS, Above, Below, Cell, CellConfig, State, StateSpec
 from model.nets.conv_lstm import ConvLSTM
 from model.nets.embedding import ActionEmbedding, Embedding, PatchEmbedding, StridedEmbedding
 from model.nets.mim import MIM
@@ -56,7 +57,12 @@ class StackConfig(CellConfig):
     decoupled: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self, "hidden", least=1, most=MOST_CHANNELS)
+        check_limits(self, "scales", "patch", least=1, most=1024)
         scales, widths = self.scales, self.widths
+        if not scales:
+            raise ValueError("scales must be 1 at least: there is one for each layer")
         if scales[0] != 1 or scales[-1] != 1:
             raise ValueError(f"scales {scales} must begin and end with 1")
         for below, above in pairwise(scales):

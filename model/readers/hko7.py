@@ -58,6 +58,7 @@ NAME: Final = re.compile(r"RAD(\d{12})\.\w+$")
 DESCRIPTION: Final = "archive.json"
 FRAMES: Final = "radarPNG"
 MASKS: Final = "radarPNG_mask"
+OWN_IMAGES: Final = "For images of your own: echocast archive import --pattern ... --pixel-scale ..."
 DEEPEST: Final = 6
 """How many folders above an image may hold its `archive.json`: ROOT/radarPNG/YYYY/MM/DD is five."""
 
@@ -192,7 +193,7 @@ def _pixels(path: Path, shape: tuple[int, int] | None, budget: Budget) -> NDArra
             why = "as its archive says" if shape else "HKO-7's"
             raise NotARadarFile(
                 f"it is {size[0]} x {size[1]}, mode {image.mode}; wanted {wanted} ({why})",
-                mend=f"Give an HKO-7 image, or the path of one in an archive with its {DESCRIPTION}",
+                mend=f"Give an HKO-7 image, or the path of one in an archive with its {DESCRIPTION}. {OWN_IMAGES}",
             )
         budget.take(1, *size)
         return np.array(image, np.uint8)
@@ -204,7 +205,7 @@ def _time(name: str) -> np.datetime64:
     except ValueError:
         raise NotARadarFile(
             "a PNG has its valid time in its name only, and this is not one like RAD101231235400.png",
-            mend="Name it RADyymmddHHMM00.png",
+            mend=f"Name it RADyymmddHHMM00.png. {OWN_IMAGES}",
         ) from None
     return plausible_time(moment)
 

@@ -15,7 +15,7 @@ import torch
 
 from model.core.errors import InputError
 from model.data.archive import Archive
-from model.data.sources import RadarWindows, WindowSource, source_from
+from model.data.sources import RadarWindows, WindowSource, check_used, source_from
 from model.train.console import Console
 from model.train.distributed import Ranks, ranks
 from model.train.loop import Conduct
@@ -36,7 +36,9 @@ from model.train.stop import Stop, Stopped
     multiple=True,
     help="An archive's folder; may be given several times.",
 )
-@click.option("--data", help="A data set instead: moving-mnist, moving-mnist:PATH, kth:DIR or taxibj:PATH.")
+@click.option(
+    "--data", help="A data set instead: moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH."
+)
 @click.option(
     "--fields",
     "fields_folder",
@@ -117,6 +119,8 @@ def train(
         return
     if bool(archives) == bool(data):
         raise click.UsageError("Give either --archive (once or more), or --data: what to train on")
+    if data:
+        check_used(data, given)
     if fields_folder and not chosen.fields:
         raise click.UsageError(f"--fields: the recipe {chosen.name} reads no exogenous fields. Leave it out")
     if init and resume:
@@ -153,7 +157,15 @@ def _train(
     def source() -> WindowSource:
         windows = recipe.windows
         if data:
-            return source_from(data, cache_folder=cache, context=windows.context, leads=windows.leads)
+            return source_from(
+                data,
+                cache_folder=cache,
+                context=windows.context,
+                leads=windows.leads,
+                channels=recipe.forecaster.channels,
+                multiple=recipe.forecaster.net.stride,
+                holdout=recipe.holdout.time_fraction,
+            )
         return radar(archives, recipe, cache, fields_folder)
 
     stop = Stop()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -26,12 +26,15 @@ from model.train.files import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, RECIP
 from model.train.loader import batches
 from model.train.log import Log, Report
 from model.train.memory import return_freed_tensors
-from model.train.recipe import RainLoss, Recipe
+from model.train.precision import settled
+from model.train.recipe import SCORED_MM_H, RainLoss, Recipe
 from model.train.run import Run, Say, check_resumed, new_run, resumed
 from model.train.step import NotANumber, Step, compiled, step
 from model.train.stop import Stop, Stopped
 from model.train.validation import forecast_of, merit, validate
 from model.train.weights import begin_with
+
+OF_RAIN: Final = "Train it with --archive, or choose a recipe for frames, such as mnist-predrnn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,8 @@ def train(
     rows = ranks.rows(recipe.batch, recipe.accumulate)
     with ExitStack() as stack:
         ranks.from_main(lambda: stack.enter_context(run_folder(out)))
+        kept = recipe
+        recipe = ranks.from_main(lambda: settled(kept, ranks.device, out, resume=resume, say=say))
         source = ranks.in_turn(source) if callable(source) else source
         made_of = {"kind": source.kind, **asdict(source.provenance())}
         held_out = source.held_out(recipe.seed + 1, recipe.batch, recipe.validation_windows)
@@ -296,13 +301,20 @@ def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
     fields = 0 if window.fields is None else window.fields.shape[1]
     reason, mend = "", "Choose another recipe, or other data"
     if isinstance(recipe.loss, RainLoss) and kind != "rain":
-        reason, mend = "its loss is of rain, and these frames are not", "Train it with --archive"
+        reason, mend = "its loss is of rain, and these frames are not", OF_RAIN
+    elif kind == "rain" and not recipe.chosen_by_mm_h:
+        reason = "no threshold says by which the best weights for rain are chosen"
+        mend = f"Add --set chosen_by_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"
     elif channels != config.channels:
         reason = f"the frames have {channels} channels, its network reads {config.channels}"
+        mend = f"Add --set forecaster.channels={channels}, or choose other data"
     elif frames != recipe.windows.context:
         reason = f"the windows have {frames} context frames, it wants {recipe.windows.context}"
     elif rows % net.stride or columns % net.stride:
         reason = f"the frames are {rows} x {columns}, its network wants multiples of {net.stride}"
+        if kind == "rain":
+            fitting = [side for side in (rows - rows % net.stride, rows + -rows % net.stride) if side]
+            mend = f"Add {' or '.join(f'--set windows.crop={side}' for side in fitting)}"
     elif isinstance(net, StackConfig) and net.grid not in (None, (rows, columns)):
         reason = f"the frames are {rows} x {columns}, its network is bound to {net.grid}"
     elif fields != config.fields:

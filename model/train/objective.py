@@ -17,7 +17,7 @@ from model.nets.forecaster import Forecaster, RecurrentForecaster, Unrolled
 from model.sampling import ReverseScheduledSampling, reverse_scheduled_sampling, scheduled_sampling
 from model.train.batch import Batch
 from model.train.distributed import ALONE, Ranks
-from model.train.recipe import FrameLoss, RainLoss, Recipe
+from model.train.recipe import AddedLosses, FrameLoss, RainLoss, Recipe
 
 
 def true_frames(recipe: Recipe, batch: Batch, iteration: int, progress: float) -> Tensor | None:
@@ -47,12 +47,16 @@ def loss_of(net: Forecaster, batch: Batch, recipe: Recipe, truth: Tensor | None 
 
     `truth` [b, context + leads - 1]: where true frames are read.
     """
-    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
         unrolled = net.unroll(batch.frames, batch.context, batch.leads, truth)
         unrolled = Unrolled(unrolled.frames.float(), unrolled.increments)
         if isinstance(recipe.loss, RainLoss):
-            return _rain_loss(unrolled, batch, recipe.loss, ranks)
-        return ranks.mean(_frame_loss(net, unrolled, batch, recipe.loss))
+            total = _rain_loss(unrolled, batch, recipe.loss, ranks)
+        else:
+            total = ranks.mean(_frame_loss(unrolled, batch, recipe.loss))
+        if recipe.loss.decoupling or recipe.loss.divergence:
+            total = total + ranks.mean(_added(net, unrolled, batch, recipe.loss))
+        return total
 
 
 def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss, ranks: Ranks) -> Tensor:
@@ -72,16 +76,26 @@ def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss, ranks: Ranks) -
     return loss.scale * total
 
 
-def _frame_loss(net: Forecaster, unrolled: Unrolled, batch: Batch, loss: FrameLoss) -> Tensor:
-    """Of these windows; all are means over windows, so that of equal shares the mean is that of all."""
-    first = 1 if loss.over == "all" else batch.context
+def _frame_loss(unrolled: Unrolled, batch: Batch, loss: FrameLoss) -> Tensor:
+    """Of these windows: a mean over windows, so that of equal shares the mean is that of all."""
+    answers, true = _held_to_truth(unrolled, batch, 1 if loss.over == "all" else batch.context)
+    return mean_squared_error(answers, true) if loss.error == "mse" else frame_loss(answers, true)
+
+
+def _held_to_truth(unrolled: Unrolled, batch: Batch, first: int) -> tuple[Tensor, Tensor]:
+    """Answers for the frames from `first` on, and the truth, which takes their place where it is not known: no error
+    there."""
     true, scored = batch.frames.data[:, first:], batch.scored[:, first:]
-    answers = torch.where(scored.bool(), unrolled.frames[:, first - 1 :], true)  # no error where the truth is not known
-    total = mean_squared_error(answers, true) if loss.error == "mse" else frame_loss(answers, true)
+    return torch.where(scored.bool(), unrolled.frames[:, first - 1 :], true), true
+
+
+def _added(net: Forecaster, unrolled: Unrolled, batch: Batch, loss: AddedLosses) -> Tensor:
+    """Of these windows, means over windows."""
+    total = batch.frames.data.new_zeros(())
     if loss.decoupling and isinstance(net, RecurrentForecaster) and net.stack.decouple is not None:
         cosine = decoupling_loss(unrolled.increments, net.stack.decouple, reduce=loss.decoupling_reduce)
         total = total + loss.decoupling * cosine
     if loss.divergence:
-        forecast, target = answers[:, -batch.leads :], true[:, -batch.leads :]
+        forecast, target = _held_to_truth(unrolled, batch, batch.context)
         total = total + loss.divergence * differential_divergence(forecast, target, loss.divergence_tau)
     return total

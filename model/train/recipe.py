@@ -17,14 +17,38 @@ from model.sampling import Sampling
 
 MOST_INERTIA: Final = 1 - 1e-6
 """A mean that keeps more than this of itself never moves."""
+MOST_WEIGHT: Final = 1e6
+MOST_RAIN_MM_H: Final = 500.0
+"""Below the highest value of a pixel."""
+MOST_ITERATIONS: Final = 10**9
+MOST_WINDOWS: Final = 100_000
+"""That are in memory together."""
+MOST_SEED: Final = 2**32 - 1
+SCORED_MM_H: Final = (0.5, 2.0, 5.0, 10.0)
+"""Thresholds of the CSI of validations."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RainLoss:
+class AddedLosses:
+    """What is added to an error by weight (see `model.losses`), 0 for nothing: `decoupling`, of PredRNN-V2, its
+    `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN ("sum"); `divergence`, of TAU."""
+
+    decoupling: float = 0.0
+    decoupling_reduce: Literal["mean", "sum"] = "mean"
+    divergence: float = 0.0
+    divergence_tau: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_limits(self, "decoupling", "divergence", least=0, most=MOST_WEIGHT)
+        check_limits(self, "divergence_tau", least=1e-4, most=MOST_WEIGHT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RainLoss(AddedLosses):
     """Balanced MSE + MAE and, by its weight, 1 - soft CSI; of the forecast (see `model.losses`).
 
-    `reduce`: the mean over known pixels, or, as in HKO-7, the sum over those of a frame. `scale`: of the whole; it says
-    how large a gradient is beside `Optimiser.clip_norm`.
+    `reduce`: the mean over known pixels, or, as in HKO-7, the sum over those of a frame. `scale`: of these two, not of
+    what is added; it says how large a gradient is beside `Optimiser.clip_norm`.
     """
 
     pixel_weights: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -35,27 +59,29 @@ class RainLoss:
     csi_softness: float = 0.015
 
     def __post_init__(self) -> None:
-        check_limits(self, "pixel_weights", "csi_weight", least=0)
-        check_limits(self, "scale", "csi_thresholds_mm_h", "csi_softness", above=0)
+        super().__post_init__()
+        check_limits(self, "pixel_weights", "csi_weight", least=0, most=MOST_WEIGHT)
+        check_limits(self, "scale", above=0, most=MOST_WEIGHT)
+        check_limits(self, "csi_thresholds_mm_h", above=0, most=MOST_RAIN_MM_H)
+        check_limits(self, "csi_softness", least=1e-4, most=1)
         if len(self.pixel_weights) != len(HKO7_WEIGHTS):
             raise ValueError(f"pixel_weights must be {len(HKO7_WEIGHTS)} numbers")
+        if self.csi_weight and not self.csi_thresholds_mm_h:
+            raise ValueError("csi_weight weighs the CSI at csi_thresholds_mm_h: name one at least, or set it to 0")
+        if not (any(self.pixel_weights) or self.csi_weight):
+            raise ValueError("pixel_weights and csi_weight are all 0: there is nothing to learn by")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameLoss:
-    """Error of frames, and what is added to it by weight (see `model.losses`).
+class FrameLoss(AddedLosses):
+    """Error of frames (see `model.losses`).
 
     `error`: the mean MSE, or MS-RNN's summed MSE + MAE. `over`: all answers, those to context frames too, or the
-    forecast only. `decoupling`: of PredRNN-V2, its `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN
-    ("sum"). `divergence`: of TAU.
+    forecast only.
     """
 
     error: Literal["mse", "mse+mae"] = "mse"
     over: Literal["all", "forecast"] = "all"
-    decoupling: float = 0.0
-    decoupling_reduce: Literal["mean", "sum"] = "mean"
-    divergence: float = 0.0
-    divergence_tau: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +108,14 @@ class Optimiser:
     ema_decay: float = 0.998
 
     def __post_init__(self) -> None:
-        check_limits(self, "learning_rate", "final_learning_rate", "warmup_iterations", "weight_decay", least=0)
+        check_limits(self, "learning_rate", "final_learning_rate", least=0, most=10)
+        check_limits(self, "weight_decay", least=0, most=MOST_WEIGHT)
+        check_limits(self, "warmup_iterations", least=0, most=MOST_ITERATIONS)
         check_limits(self, "decay", above=0, most=1)
-        check_limits(self, "decay_steps", least=1)
+        check_limits(self, "decay_steps", least=1, most=MOST_ITERATIONS)
         check_limits(self, "beta1", "ema_decay", least=0, most=MOST_INERTIA)
         if self.clip_norm is not None:
-            check_limits(self, "clip_norm", above=0)
+            check_limits(self, "clip_norm", above=0, most=1e9)
         if self.weight_decay and self.kind == "adam":
             raise ValueError("weight_decay is for AdamW: choose the kind adamw")
 
@@ -103,7 +131,8 @@ class Recipe:
     for other frames, the lowest MSE.
 
     `accumulate`: the batch goes through the network in so many equal parts, whose gradients are added: a loss that
-    pools pixels pools those of a part. `bfloat16`: autocast of what can be computed in it. `channels_last`: how the
+    pools pixels pools those of a part. `bfloat16`: autocast of what can be computed in it; "auto": if the
+    device on which the run begins multiplies it itself. `channels_last`: how the
     weights of convolutions lie in memory. `checkpoint_activations`: activations are computed anew on the way back, for
     less memory. `compile`: by `torch.compile`.
     """
@@ -122,7 +151,7 @@ class Recipe:
     chosen_by_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)
     validation_windows: int = 48
     accumulate: int = 1
-    bfloat16: bool = True
+    bfloat16: bool | Literal["auto"] = True
     channels_last: bool = True
     checkpoint_activations: bool = False
     compile: bool = False
@@ -130,18 +159,23 @@ class Recipe:
 
     def __post_init__(self) -> None:
         net, loss = self.forecaster.net, self.loss
-        check_limits(self, "iterations", "batch", "accumulate", "validate_every", "validation_windows", least=1)
+        check_limits(self, "iterations", "validate_every", least=1, most=MOST_ITERATIONS)
+        check_limits(self, "batch", "accumulate", "validation_windows", least=1, most=MOST_WINDOWS)
+        check_limits(self, "seed", least=0, most=MOST_SEED)
+        others = [threshold for threshold in self.chosen_by_mm_h if threshold not in SCORED_MM_H]
+        if others or not (self.chosen_by_mm_h or isinstance(loss, FrameLoss)):
+            scored = ", ".join(f"{threshold:g}" for threshold in SCORED_MM_H)
+            raise ValueError(f"chosen_by_mm_h must be some of the thresholds that are scored, {scored}")
         if self.batch % self.accumulate:
             raise ValueError(f"{self.name}: a batch of {self.batch} makes no {self.accumulate} equal parts")
-        frame_loss = loss if isinstance(loss, FrameLoss) else FrameLoss(over="forecast")
         if isinstance(net, SimVPConfig):
-            if self.sampling is not None or frame_loss.over == "all":
+            if self.sampling is not None or (isinstance(loss, FrameLoss) and loss.over == "all"):
                 raise ValueError(f"{self.name}: a whole-sequence network answers nothing before its forecast")
             if net.frames != self.windows.context:
                 raise ValueError(f"{self.name}: a context of {self.windows.context}, the network reads {net.frames}")
             if self.checkpoint_activations:
                 raise ValueError(f"{self.name}: a whole-sequence network has no time steps to compute again")
-        if frame_loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
+        if loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
             raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
         if planes_of(self.fields) != self.forecaster.fields:
             planes = planes_of(self.fields)

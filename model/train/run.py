@@ -201,9 +201,9 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
         InputError: it was not, or what it keeps of them is damaged.
     """
     try:
-        kept_recipe, kept_data = (json.loads((out / name).read_text(encoding="utf-8")) for name in (RECIPE, PROVENANCE))
+        kept, kept_data = (json.loads((out / name).read_text(encoding="utf-8")) for name in (RECIPE, PROVENANCE))
         kept_data = {"kind": made_of["kind"], **kept_data}  # a run of an older version does not say
-        differ = _differing(kept_recipe, json.loads(json.dumps(asdict(recipe))))
+        differ = _differing(_as_of_now(kept), json.loads(json.dumps(asdict(recipe))))
         changed = [name for name in ("kind", "digest") if kept_data[name] != made_of[name]]
     except DAMAGE as error:
         raise InputError(
@@ -224,7 +224,16 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
             where=str(out),
             mend="Resume with its --archive or --data, or choose another --out",
         )
-    return dict(kept_recipe)
+    return dict(kept)
+
+
+def _as_of_now(kept: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as JSON kept it, with the fields that it had no word for in its version, as they are by default."""
+    try:
+        known = _RECIPE.validate_python(kept)
+    except ValidationError:
+        return kept
+    return {**kept, **json.loads(json.dumps(asdict(known)))}
 
 
 def _differing(kept: object, given: object, name: str = "") -> list[str]:

@@ -14,9 +14,7 @@ from model.metrics import FRAME_SCORES, pixel_edge
 from model.nets.forecaster import Forecaster
 from model.train.batch import Batch
 from model.train.distributed import ALONE, Ranks
-from model.train.recipe import Recipe
-
-SCORED_MM_H = (0.5, 2.0, 5.0, 10.0)
+from model.train.recipe import SCORED_MM_H, Recipe
 
 
 def merit(scores: dict[str, float], kind: DataKind) -> float:
@@ -35,7 +33,7 @@ def validate(
 @torch.no_grad()
 def forecast_of(net: Forecaster, batch: Batch, recipe: Recipe) -> Tensor:
     """[b, leads, c, y, x]: reads the context only."""
-    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+    with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
         answers = net.unroll(batch.frames, batch.context, batch.leads).frames
     return answers[:, batch.context - 1 :].float()
 

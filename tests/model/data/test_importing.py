@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,10 +18,11 @@ import pytest
 from click.testing import CliRunner
 
 from model.core.errors import InputError
+from model.core.sequence import FrameSequence
 from model.data.archive import Archive
 from model.data.checksums import CHECKSUMS
 from model.data.cli import archive
-from model.data.importing import JOURNAL
+from model.data.importing import JOURNAL, Choices, RadarFiles, import_files
 
 START = np.datetime64("2015-07-09T22:00")
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()", "archive", "import"]
@@ -261,3 +263,20 @@ def test_real_files_by_two_processes(real_data: Path, tmp_path: Path) -> None:
     names = [line.split("  ")[1] for line in (tmp_path / "one" / CHECKSUMS).read_text().splitlines()]
     assert len(names) == 24
     assert names == sorted(names)
+
+
+def test_what_a_reader_notes_of_a_file_is_told(images: Path, tmp_path: Path) -> None:
+    def bridged(path: Path) -> FrameSequence:
+        return replace(RadarFiles()(path), notes=("a frame was bridged",))
+
+    told: list[tuple[str, str]] = []
+    import_files(
+        sorted(images.iterdir())[:3],
+        tmp_path / "archive",
+        Choices(read_file=bridged, attributes={}),
+        workers=1,
+        done=lambda: None,
+        passed_over=lambda path, error: None,
+        noted=lambda path, note: told.append((path.name, note)),
+    )
+    assert told == [(path.name, "a frame was bridged") for path in sorted(images.iterdir())[:3]]

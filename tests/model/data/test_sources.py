@@ -203,7 +203,7 @@ def test_fields_are_asked_for_by_name(tmp_path):
 
 @pytest.mark.parametrize("text", ["mnist", "kth", "kth:", "taxibj", "moving-mnist:"])
 def test_a_data_set_that_is_not_there_is_answered_with_those_that_are(text, tmp_path):
-    with pytest.raises(InputError, match="moving-mnist:PATH, kth:DIR or taxibj:PATH"):
+    with pytest.raises(InputError, match="moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH"):
         source_from(text, cache_folder=tmp_path)
 
 

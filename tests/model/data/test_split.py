@@ -173,3 +173,72 @@ def test_the_official_lists_of_hko7(real_data: Path, tmp_path: Path) -> None:
     root = made(tmp_path / "a", 3)
     said = split(root, "--lists", *(real_data / f"hko7/hko7_rainy_{part}_days.txt" for part in parts))
     assert "train: 812 days, 81" in said
+
+
+def one_day(root: Path, hours: float) -> Path:
+    """Frames every six minutes from 00:30 on; hour n has n mm/h."""
+    with ArchiveWriter(root, GRID, 6.0, {}) as writer:
+        for minute in range(30, round(hours * 60) + 30, 6):
+            writer.append(FIRST + np.timedelta64(minute, "m"), np.full(GRID.shape, minute // 60, np.float32))
+    return root
+
+
+def test_an_archive_of_one_day_is_offered_hours_and_split_by_them_with_a_gap(tmp_path: Path) -> None:
+    root = one_day(tmp_path / "a", 12)
+    said = refused(root)
+    assert "it has 1 day, too few for 3 parts. Import more days, or split it by hours: --hours 2, or leave" in said
+    split(root, "--hours", 2)
+    found = Archive(root)
+    parts = {part: found.only(part).times for part in ("train", "valid", "test")}
+    # Seven blocks of two hours from 00:00; the last has no frame after its first hour, and is in no part.
+    assert sorted(len(found.parts()[part]) for part in parts) == [1, 1, 4]
+    for one in parts:
+        for other in set(parts) - {one}:
+            apart = np.abs(parts[one][:, None] - parts[other]).min()
+            assert apart >= np.timedelta64(60, "m"), (one, other)
+    assert max(times[-1] for times in parts.values()) < FIRST + np.timedelta64(12, "h")
+    assert "blocks of hours" in CliRunner().invoke(archive, ["info", str(root)]).output
+    lines = (root / "split/train.txt").read_text().splitlines()
+    assert all(line.startswith("20140501T") and "/20140501T" in line for line in lines)
+    digest = found.digest()
+    split(root, "--hours", 2, "--seed", 5, "--replace")
+    assert Archive(root).digest() != digest
+
+
+def test_blocks_of_one_part_that_follow_each_other_have_no_gap(tmp_path: Path) -> None:
+    root = one_day(tmp_path / "a", 20)
+    split(root, "--hours", 3, "--gap", 30)
+    times = Archive(root).only("train").times
+    parts = Archive(root).parts()
+    follow = [(a, b) for a in parts["train"] for b in parts["train"] if a.end == b.begin]  # type: ignore[union-attr]
+    assert follow
+    for _, later in follow:
+        assert later.begin in times  # type: ignore[union-attr]
+        assert later.begin - np.timedelta64(6, "m") in times  # type: ignore[union-attr]
+
+
+def test_blocks_that_share_time_or_are_none_are_refused(tmp_path: Path) -> None:
+    texts = ("20140501T0000/20140501T0300, 1\n", "20140501T0230/20140501T0400\n", "20140502\n")
+    with pytest.raises(InputError, match=r"1 days are both in train and in valid: 20140501T0000/20140501T0300"):
+        check_apart(
+            {p: read_days(f) for p, f in zip(("train", "valid", "test"), lists(tmp_path / "l", *texts), strict=True)},
+            "",
+        )
+    texts = ("20140501T0000/20140501T0300, 1\n", "20140501T0300/20140501T0400\n", "20140501\n")
+    with pytest.raises(InputError, match="both in train and in test"):
+        check_apart(
+            {p: read_days(f) for p, f in zip(("train", "valid", "test"), lists(tmp_path / "m", *texts), strict=True)},
+            "",
+        )
+    for line in ("20140501T0300/20140501T0300", "20140501T0300", "20140501T2500/20140502T0000", "20140501/20140502"):
+        with pytest.raises(InputError, match="line 1 is not a day"):
+            read_days(lists(tmp_path / "n", f"{line}, 1\n")[0])
+
+
+def test_a_gap_that_leaves_nothing_and_lists_with_hours_are_refused(tmp_path: Path) -> None:
+    root = str(one_day(tmp_path / "a", 12))
+    assert "leaves nothing of a block of 1 h" in CliRunner().invoke(archive, ["split", root, "--hours", "1"]).output
+    words = ["split", root, "--hours", "2", "--lists", "a", "b", "c"]
+    assert "leave --hours out" in CliRunner().invoke(archive, words).output
+    assert "it has 2 blocks, too few for 3 parts. Import more days, or leave it unsplit" in refused(root, "--hours", 6)
+    assert "Import more days, or leave it" in refused(one_day(tmp_path / "b", 3))

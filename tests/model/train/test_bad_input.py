@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from model.core.errors import InputError
-from model.data.archive import ArchiveWriter
+from model.data.archive import Archive, ArchiveWriter
 from model.data.synth import synthesise
+from model.train.cli import radar
 from model.train.files import BEST, ITERATIONS, LAST, NAN_BATCH, PREVIOUS, RECIPE, run_folder
 from model.train.loop import Conduct, train
+from model.train.overrides import overridden
 from model.train.recipe import Optimiser
+from model.train.recipes import RECIPES
 from tests.model.train import tiny
 
 
@@ -187,10 +190,9 @@ def test_what_was_there_before_a_failed_start_stays(tmp_path):
 
 
 def test_a_recipe_that_makes_no_network_is_named(tmp_path):
-    recipe = tiny.recipe()
-    net = replace(recipe.forecaster.net, hidden=-4)
+    odd = ["forecaster.net.hidden=3", "forecaster.net.frames=3", "windows.context=3", "windows.leads=3", "batch=2"]
     with pytest.raises(InputError, match="no network can be made of it"):
-        train(replace(recipe, forecaster=replace(recipe.forecaster, net=net)), tiny.source(), tmp_path / "run")
+        train(overridden(RECIPES["mnist-tau"](), odd), tiny.source(), tmp_path / "run")
 
 
 def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
@@ -233,3 +235,73 @@ def test_weights_of_another_network_are_refused(run, tmp_path, echocast):
 def test_last_checkpoints_are_two(run):
     assert tiny.kept(run, LAST)["iteration"] == 2
     assert tiny.kept(run, PREVIOUS)["iteration"] == 1
+
+
+def test_a_crop_that_fits_no_stride_is_answered_with_those_that_fit(tmp_path, echocast):
+    archive = archive_of(tmp_path / "archive", 5.0)
+    words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
+    code, _, err = echocast(*words, "--set", "windows.crop=50")
+    assert code == 2
+    assert "the frames are 50 x 50, its network wants multiples of 16" in err
+    assert err.endswith("Add --set windows.crop=48 or --set windows.crop=64\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_short_archive_is_left_out_by_name_and_the_others_are_trained_on(tmp_path, caplog):
+    recipe = tiny.rain_recipe(iterations=1, validation_windows=2)
+    good, short = (archive_of(tmp_path / name, 5.0, frames=n) for name, n in (("good", 20), ("short", 4)))
+    source = radar([good, short], recipe, tmp_path / "cache", None)
+    assert f"an archive is left out: {short}: 4 frames, the recipe wants at least 6" in caplog.text
+    assert "--set windows.min_leads" in caplog.text
+    assert [archive.root for archive in source.archives] == [good]
+    assert source.provenance().digest == Archive(good).digest()
+    train(recipe, source, tmp_path / "run")
+    with pytest.raises(InputError, match="4 frames, the recipe wants at least 6"):
+        radar([short], recipe, tmp_path / "cache", None)
+
+
+def test_an_archive_whose_end_is_too_short_to_hold_out_says_what_to_set(tmp_path, echocast):
+    archive = archive_of(tmp_path / "archive", 6.0, frames=30)
+    words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run", "--iterations", "1")
+    words = (*words, "--set", "windows.context=6", "--set", "windows.min_leads=6", "--set", "validation_windows=2")
+    code, _, err = echocast(*words)
+    assert code == 2
+    assert "no run of 6 + 6 frames at any of the steps 2, 4, 5, 6, 10, 15 min, to hold out" in err
+    assert "--set holdout.short_minutes=175" in err
+    code, _, err = echocast(*words, "--set", "holdout.short_minutes=175")
+    assert code == 0, err
+
+
+def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_path, caplog):
+    recipe = tiny.rain_recipe(iterations=4, validation_windows=2)
+    good = archive_of(tmp_path / "good", 5.0)
+    blind = tmp_path / "blind"
+    with ArchiveWriter(blind, Archive(good).grid, 5.0, {}) as writer:
+        for time in Archive(good).times:
+            writer.append(time, np.full((64, 64), np.nan, np.float32))
+    train(recipe, radar([good, blind], recipe, tmp_path / "cache", None), tmp_path / "run")
+    assert [line["iteration"] for line in tiny.lines(tmp_path / "run")] == [1, 2, 3, 4]
+    assert caplog.text.count("an archive is not trained on: ") == 1
+    assert caplog.text.count("an archive is not validated on: ") == 1
+    with pytest.raises(InputError, match="hardly a pixel holds data"):
+        train(recipe, radar([blind], recipe, tmp_path / "cache", None), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("setting", "data", "mend"),
+    [
+        ("windows.crop=32", "moving-mnist", "Leave it out"),
+        ("holdout.time_fraction=0.1", "kth:here", "Leave it out"),
+        ("chosen_by_mm_h=5", "taxibj:here", "Leave it out"),
+        ("windows.crop=32", "frames:here.npy", "Write it into --data: frames:here.npy,crop=32"),
+        ("windows.step_minutes=5", "frames:here.npy", "Write it into --data: frames:here.npy,step=5"),
+        ("holdout.short_minutes=5", "frames:here.npy", "Leave it out"),
+    ],
+)
+def test_settings_that_a_data_set_does_nothing_with_are_refused(setting, data, mend, tmp_path, echocast):
+    code, _, err = echocast("train", "mnist-predrnn", "--data", data, "--set", setting, "--out", tmp_path / "run")
+    assert code == 2
+    name, field = data.partition(":")[0], setting.partition("=")[0]
+    said = f"--set {field}: it is of windows of radar archives: --data {name} does nothing with it. {mend}\n"
+    assert err == f"echocast: {said}"
+    assert not (tmp_path / "run").exists()

@@ -218,7 +218,8 @@ def test_a_damaged_checkpoint_is_named(damage, short_run, windows, tmp_path):
 
 def test_a_run_without_best_weights_does_not_end_as_if_it_had_some(tmp_path):
     recipe = small("mnist-predrnn", iterations=1)
-    thrown = replace(recipe, optimiser=Optimiser(learning_rate=1e36, schedule="constant", ema_decay=0.0))
+    thrown = replace(recipe, optimiser=Optimiser(learning_rate=1.0, schedule="constant", ema_decay=0.0))
+    object.__setattr__(thrown.optimiser, "learning_rate", 1e36)  # no setting may be so high
     with pytest.raises(InputError, match="never a number"):
         train(thrown, DrawnWindows(), tmp_path / "run")
     with pytest.raises(InputError, match="the time was over"):

@@ -1,15 +1,18 @@
 """Any field of a recipe can be set; what cannot be is said."""
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import get_type_hints
 
 import pytest
 
 from model.core.errors import InputError
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling
+from model.train.loop import train
 from model.train.overrides import lines_of, overridden
 from model.train.recipe import FrameLoss, RainLoss
 from model.train.recipes import RECIPES
+from tests.model.train import tiny
 
 PREDRNN = RECIPES["mnist-predrnn"]()
 
@@ -108,16 +111,16 @@ def test_fields_of_what_is_none_cannot_be_set():
 @pytest.mark.parametrize(
     ("setting", "what"),
     [
-        ("windows.context=0", "context must be at least 1, not 0"),
+        ("windows.context=0", "context must be at least 1 and at most 1000, not 0"),
         ("windows.crop=-16", "crop must be at least 1"),
         ("windows.margin=-40", "margin must be at least 0"),
-        ("windows.step_minutes=5,0", "step_minutes must be above 0, not 0"),
+        ("windows.step_minutes=5,0", "step_minutes must be at least 0.0166667 and at most 1440, not 0"),
         ("windows.step_minutes=", "horizon_minutes"),
         ("windows.horizon_minutes=1", "shorter than each of step_minutes"),
-        ("windows.draw_scale_mm_h=0", "draw_scale_mm_h must be above 0"),
+        ("windows.draw_scale_mm_h=0", "draw_scale_mm_h must be at least 0.001"),
         ("windows.coarsen_chance=1.5", "coarsen_chance must be at least 0 and at most 1, not 1.5"),
         ("holdout.time_fraction=1", "time_fraction must be above 0 and at most 0.9"),
-        ("optimiser.learning_rate=nan", "learning_rate must be at least 0, not nan"),
+        ("optimiser.learning_rate=nan", "learning_rate must be at least 0 and at most 10, not nan"),
         ("optimiser.ema_decay=1.5", "ema_decay must be at least 0"),
         ("batch=0", "batch must be at least 1"),
     ],
@@ -125,3 +128,74 @@ def test_fields_of_what_is_none_cannot_be_set():
 def test_numbers_beyond_their_limits_are_refused(setting, what):
     with pytest.raises(InputError, match=what):
         overridden(RECIPES["rain-ms-predrnn"](), [setting])
+
+
+def numbers(part, path=""):
+    """The names of all numeric fields of a recipe, and whether they are whole numbers."""
+    hints = get_type_hints(type(part))
+    for each in fields(part):
+        value, hint = getattr(part, each.name), str(hints[each.name])
+        if is_dataclass(value):
+            yield from numbers(value, f"{path}{each.name}.")
+        elif not isinstance(value, bool) and ("int" in hint or "float" in hint):
+            yield f"{path}{each.name}", "float" not in hint
+
+
+NUMBERS = sorted(
+    {
+        (number, name, whole)
+        for name in ("rain-ms-predrnn", "rain-tau", "mnist-predrnn", "mnist-predrnn-v2", "mnist-tau")
+        for number, whole in numbers(RECIPES[name]())
+    },
+)
+MAY_BE_NEGATIVE = {"forecaster.net.forget_bias"}
+MAY_BE_0 = {
+    *("windows.margin", "windows.max_missing", "windows.scale_db", "windows.draw_floor", "windows.draw_gain"),
+    *("windows.coarsen_chance", "holdout.short_minutes", "forecaster.net.forget_bias", "forecaster.fields", "seed"),
+    *("loss.pixel_weights", "loss.csi_weight", "loss.decoupling", "loss.divergence"),
+    *("optimiser.learning_rate", "optimiser.final_learning_rate", "optimiser.warmup_iterations", "optimiser.beta1"),
+    *("optimiser.weight_decay", "optimiser.ema_decay", "sampling.start", "sampling.rate", "sampling.stop"),
+    "sampling.constant_until",
+}
+
+
+@pytest.mark.parametrize(("number", "name", "whole"), NUMBERS)
+def test_every_number_of_a_recipe_has_limits(number, name, whole):
+    recipe = RECIPES[name]()
+    texts = ["1000000000000", *(["1e300", "nan", "inf", "-inf"] if not whole else [])]
+    texts += [] if number in MAY_BE_NEGATIVE else ["-1"]
+    texts += [] if number in MAY_BE_0 else ["0"]
+    for text in texts:
+        several = number in ("forecaster.net.grid", "loss.pixel_weights")
+        with pytest.raises(InputError, match=number.rpartition(".")[2]):
+            overridden(recipe, [f"{number}={','.join([text] * (5 if 'loss' in number else 2)) if several else text}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("mnist-predrnn-v2", ["sampling.alpha=0"], "alpha must be above 0"),
+        ("mnist-predrnn-v2", ["sampling.stop=25_000"], "stop, 25000, must be above constant_until, 25000"),
+        ("rain-ms-predrnn", ["windows.draw_floor=0", "windows.draw_gain=0"], "no window would be drawn"),
+        ("rain-ms-predrnn", ["loss.csi_thresholds_mm_h="], "name one at least"),
+        ("rain-ms-predrnn", ["loss.csi_weight=0", "loss.pixel_weights=0,0,0,0,0"], "nothing to learn by"),
+        ("rain-ms-predrnn", ["chosen_by_mm_h=1"], "some of the thresholds that are scored, 0.5, 2, 5, 10"),
+        ("rain-ms-predrnn", ["chosen_by_mm_h="], "some of the thresholds that are scored"),
+        ("rain-ms-predrnn", ["forecaster.net.scales="], "one for each layer"),
+        ("rain-tau", ["forecaster.net.mlp_ratio=0.001"], "leaves no channel"),
+    ],
+)
+def test_numbers_that_would_end_a_run_later_are_refused_at_once(name, settings, said):
+    with pytest.raises(InputError, match=said):
+        overridden(RECIPES[name](), settings)
+
+
+def test_what_may_be_0_can_be_trained_with(tmp_path):
+    zeros = [
+        *(name for name in MAY_BE_0 if name.startswith(("optimiser.", "forecaster.")) and "weight_decay" not in name),
+        *("loss.decoupling", "loss.divergence", "seed", "sampling.constant_until"),
+    ]
+    recipe = overridden(tiny.recipe(iterations=2, validate_every=1), [f"{name}=0" for name in zeros])
+    train(recipe, tiny.source(), tmp_path / "v2")
+    zeros = ["sampling.start=0", "sampling.rate=0", "sampling.stop=0"]
+    train(overridden(tiny.recipe("mnist-predrnn", iterations=1), zeros), tiny.source(), tmp_path / "scheduled")

@@ -1,6 +1,7 @@
 """Every recipe is whole, and those of the literature have the settings that were published."""
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,16 @@ import torch
 
 from model.core.errors import InputError
 from model.core.units import hko7_fraction
+from model.losses import decoupling_loss, differential_divergence
 from model.nets.forecaster import Forecaster, Frames, Unrolled, forecaster
+from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling
 from model.train.batch import Batch
-from model.train.files import RECIPE, write_json
+from model.train.files import PROVENANCE, RECIPE, write_json
 from model.train.objective import loss_of
 from model.train.overrides import overridden
 from model.train.recipes import RECIPES
-from model.train.run import kept_recipe
+from model.train.run import check_resumed, kept_recipe
 from model.train.schedule import learning_rate
 
 BY_DATA_SET = {
@@ -23,7 +26,8 @@ BY_DATA_SET = {
     "kth": {"convlstm", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "simvp-incepu", "simvp-gsta", "tau"},
     "taxibj": {"convlstm", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "simvp-incepu", "simvp-gsta", "tau"},
     "ms-rnn": {"convlstm", "ms-convlstm", "trajgru", "ms-trajgru", "predrnn-v2", "ms-predrnn-v2", "ms-motionrnn"},
-    "hko7": {"convlstm", "trajgru", "ms-trajgru", "predrnn", "ms-predrnn", "ms-predrnn-pp", "ms-mim", "ms-motionrnn"},
+    "hko7": {"convlstm", "trajgru", "ms-trajgru", "predrnn", "ms-predrnn", "ms-predrnn-pp", "ms-mim", "ms-motionrnn"}
+    | {"predrnn-v2", "ms-predrnn-v2", "simvp-incepu", "simvp-gsta", "tau"},
 }
 
 
@@ -95,7 +99,9 @@ def test_hko7s_learning_rate_falls_in_steps():
     assert rates == pytest.approx([1e-4, 1e-4, 0.7e-4, 0.49e-4, 1e-4 * 0.7**4])
 
 
-@pytest.mark.parametrize("name", ["kth/mim", "taxibj/tau", "taxibj/predrnn-pp", "hko7/ms-motionrnn", "kth/simvp-gsta"])
+@pytest.mark.parametrize(
+    "name", ["kth/mim", "taxibj/tau", "taxibj/predrnn-pp", "hko7/ms-motionrnn", "hko7/tau", "kth/simvp-gsta"]
+)
 def test_a_published_recipes_network_forecasts_its_frames(name):
     recipe = RECIPES[name]()
     net = forecaster(recipe.forecaster).eval()
@@ -105,3 +111,45 @@ def test_a_published_recipes_network_forecasts_its_frames(name):
     with torch.no_grad():
         answer = net(Frames(data, torch.ones_like(data[:, :, :1]), torch.ones(1)), leads)
     assert answer.shape == (1, leads, recipe.forecaster.channels, side, side)
+
+
+@pytest.mark.parametrize("name", ["hko7/ms-predrnn-v2", "hko7/tau"])
+def test_what_makes_a_network_is_added_to_the_benchmarks_loss(name):
+    recipe = RECIPES[name]()
+    net = replace(recipe.forecaster.net, hidden=4)
+    if isinstance(net, SimVPConfig):
+        net = replace(net, translator_hidden=8, translator_layers=2)
+    torch.manual_seed(0)
+    made = forecaster(replace(recipe.forecaster, net=net)).train()
+    data = torch.rand(2, 25, 1, 16, 16)
+    known = torch.ones_like(data)
+    known[:, 9] = 0
+    batch = Batch(
+        frames=Frames(data=data * known, known=known, step_minutes=torch.full((2,), 6.0)),
+        context=5,
+        rows=(0, 1),
+        drawn=2,
+    )
+    plain = replace(recipe, loss=replace(recipe.loss, decoupling=0.0, divergence=0.0))
+    with torch.no_grad():
+        unrolled = made.unroll(batch.frames, batch.context, batch.leads)
+        added = (loss_of(made, batch, recipe) - loss_of(made, batch, plain)).item()
+    if recipe.loss.decoupling:
+        expected = decoupling_loss(unrolled.increments, made.stack.decouple)
+    else:
+        answers = torch.where(known[:, 5:].bool(), unrolled.frames[:, 4:], 0.0)
+        expected = differential_divergence(answers, batch.target, 0.1)
+    assert added == pytest.approx(0.1 * expected.item(), rel=1e-3)
+    assert added > 0
+
+
+def test_a_run_of_a_version_that_had_fewer_settings_goes_on(tmp_path):
+    recipe = RECIPES["rain-ms-predrnn-tiny"]()
+    older = asdict(recipe)
+    del older["loss"]["decoupling"]
+    write_json(tmp_path / RECIPE, older)
+    write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
+    assert check_resumed(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == json.loads(json.dumps(older))
+    changed = replace(recipe, loss=replace(recipe.loss, divergence=0.5))
+    with pytest.raises(InputError, match=r"loss.divergence was 0.0, is 0.5"):
+        check_resumed(changed, {"kind": "rain", "digest": "d"}, tmp_path)

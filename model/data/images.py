@@ -1,0 +1,279 @@
+"""Images of one's own as frames: PNGs of any size whose pixels are reflectivity or rain rate by a linear scale."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from model.core.errors import InputError, NotARadarFile
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from model.core.units import DEFAULT_MAX_DBZ, MARSHALL_PALMER, FloatArray, ZRRelation
+from model.data.name_times import TimePattern
+from model.data.png import GREY, fault_of, header_of
+from model.readers.npz import LOCAL_CRS, LOCAL_PIXEL_M
+from model.readers.plausible import check_max_dbz
+from model.readers.source import DAMAGED, Options, check_size, describe_reflectivity, rain_of_reflectivity
+
+TITLE: Final = "PNG"
+SCALE: Final = re.compile(r"(dbz|mm/h):([^,]+)(?:,([^,]+))?", re.IGNORECASE)
+MOST: Final = {"dbz": 95.0, "mm/h": 2000.0}
+"""No atmosphere has more: a scale that gives it, or a value that marks missing data, is not what it was taken for."""
+UNIT: Final = {"dbz": "dBZ", "mm/h": "mm/h"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelScale:
+    """What the value v of a pixel is: `gain` v + `offset`, in dBZ or mm h-1; but `nodata`: nothing is known, and
+    `undetect`: no echo. `relation`: makes rain of reflectivity, of `max_dbz` at most."""
+
+    quantity: Literal["dbz", "mm/h"]
+    gain: float
+    offset: float
+    nodata: tuple[int, ...] = ()
+    undetect: tuple[int, ...] = ()
+    relation: ZRRelation = MARSHALL_PALMER
+    max_dbz: float = DEFAULT_MAX_DBZ
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.gain) and math.isfinite(self.offset) and self.gain):
+            raise _no_scale(f"{self.quantity}:{self.gain:g},{self.offset:g}")
+        both = set(self.nodata) & set(self.undetect)
+        if both:
+            raise InputError(
+                f"{min(both)} cannot mark both missing data and no echo",
+                where="--nodata, --undetect",
+                mend="Give it to one of them",
+            )
+
+    @classmethod
+    def parsed(
+        cls,
+        text: str,
+        *,
+        nodata: tuple[int, ...] = (),
+        undetect: tuple[int, ...] = (),
+        relation: ZRRelation | None = None,
+        max_dbz: float | None = None,
+    ) -> PixelScale:
+        """Of `dbz:GAIN,OFFSET` or `mm/h:GAIN,OFFSET`; the offset is 0 where it is left out.
+
+        Raises:
+            InputError: it is neither, or a Z-R relation or a cap of reflectivity is given for rain rates.
+        """
+        match = SCALE.fullmatch(text.replace(" ", ""))
+        if match is None:
+            raise _no_scale(text)
+        try:
+            gain, offset = float(match[2]), float(match[3] or 0)
+        except ValueError:
+            raise _no_scale(text) from None
+        quantity: Literal["dbz", "mm/h"] = "dbz" if match[1].lower() == "dbz" else "mm/h"
+        if quantity == "mm/h" and relation is not None:
+            raise InputError("rain rates need no Z-R relation", where="--zr", mend="Leave it out")
+        if quantity == "mm/h" and max_dbz is not None:
+            raise InputError("rain rates need no cap of reflectivity", where="--max-dbz", mend="Leave it out")
+        return cls(
+            quantity=quantity,
+            gain=gain,
+            offset=offset,
+            nodata=nodata,
+            undetect=undetect,
+            relation=relation or MARSHALL_PALMER,
+            max_dbz=DEFAULT_MAX_DBZ if max_dbz is None else check_max_dbz(max_dbz),
+        )
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """How the rain was made, for `archive.json`."""
+        told = f"{self.quantity}:{self.gain:g},{self.offset:g}"
+        marks = (("nodata", self.nodata), ("undetect", self.undetect))
+        told += "".join(f" {name} {','.join(map(str, values))}" for name, values in marks if values)
+        of_quantity = describe_reflectivity(self.relation, self.max_dbz, capped=0)
+        return {"pixel_scale": told, **(of_quantity if self.quantity == "dbz" else {"quantity": "rain rate"})}
+
+    def rain_rate_mm_h(self, pixels: NDArray[np.unsignedinteger]) -> FloatArray:
+        """Rain rate (mm h-1, NaN = no data) of pixels [y, x] of 8 or 16 bits.
+
+        Raises:
+            InputError: a value that occurs would be more than an atmosphere holds, or less than no rain.
+        """
+        values = np.arange(np.iinfo(pixels.dtype).max + 1)
+        physical = self.gain * values + self.offset
+        marked = np.isin(values, (*self.nodata, *self.undetect))
+        occurs = np.bincount(pixels.reshape(-1), minlength=values.size) > 0
+        wrong = occurs & ~marked & (physical > MOST[self.quantity])
+        if self.quantity == "mm/h":
+            wrong |= occurs & ~marked & (physical < 0)
+        if wrong.any():
+            value = int(values[wrong][-1])
+            raise NotARadarFile(
+                f"its pixels of value {value} would be {physical[value]:g} {UNIT[self.quantity]}",
+                mend=f"If they mark missing data give --nodata {value}, if no echo --undetect {value}; "
+                "else correct --pixel-scale",
+            )
+        if self.quantity == "dbz":
+            options = Options(zr=self.relation.name, max_dbz=self.max_dbz)
+            rain, _ = rain_of_reflectivity(physical.astype(np.float32), options, self.relation)
+        else:
+            rain = physical.astype(np.float32)
+        rain[np.isin(values, self.undetect)] = 0
+        rain[np.isin(values, self.nodata)] = np.nan
+        return np.asarray(rain[pixels], np.float32)
+
+
+def _no_scale(text: str) -> InputError:
+    return InputError(
+        "it does not say what the value of a pixel is",
+        where=f"--pixel-scale {text}",
+        mend="Give the unit, then gain and offset: dbz:0.5,-32 for dBZ = 0.5 value - 32, or mm/h:0.1,0",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageGrid:
+    """Where images lie: north is up, in `crs` (EPSG code, PROJ string, WKT or the name of a file with WKT); either
+    `bounds` (west, south, east, north: the edges of the image), or `corner` (x, y: the upper left one) and
+    `pixel_size`. Without `crs`: on a grid of no place, in pixels of `pixel_size` metres, or of 1 km.
+
+    Raises:
+        InputError: they do not make a grid.
+    """
+
+    crs: str | None = None
+    bounds: tuple[float, float, float, float] | None = None
+    corner: tuple[float, float] | None = None
+    pixel_size: float | None = None
+
+    def __post_init__(self) -> None:
+        what = mend = ""
+        numbers = (*(self.bounds or ()), *(self.corner or ()), self.pixel_size or 1.0)
+        if not all(map(math.isfinite, numbers)) or (self.pixel_size is not None and self.pixel_size <= 0):
+            what, mend = "a number of it is none, or a pixel has no size", "Correct it"
+        elif self.crs is None and (self.bounds or self.corner):
+            what, mend = "bounds and corners are coordinates, and no CRS says in which system", "Add --crs"
+        elif self.crs is not None and bool(self.bounds) == bool(self.corner):
+            what, mend = "it needs one place", "Give --bounds, or --corner and --pixel-size"
+        elif self.corner and self.pixel_size is None:
+            what, mend = "a corner alone does not tell how large the pixels are", "Add --pixel-size"
+        elif self.bounds and self.pixel_size is not None:
+            what, mend = "bounds tell how large the pixels are", "Leave --pixel-size out"
+        elif self.bounds and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
+            what, mend = "the bounds hold no area", "Give them as WEST SOUTH EAST NORTH"
+        if what:
+            raise InputError(what, where="--crs, --bounds, --corner, --pixel-size", mend=mend)
+        self._crs()
+
+    def _crs(self) -> CRS:
+        if self.crs is None:
+            return CRS.from_proj4(LOCAL_CRS)
+        try:
+            crs = CRS.from_user_input(self.crs)
+        except CRSError:
+            crs = None
+        if crs is None or not (crs.is_geographic or crs.is_projected):
+            raise InputError(
+                "not a projected or geographic coordinate reference system",
+                where=f"--crs {self.crs[:80]}",
+                mend="Give an EPSG code such as EPSG:32633, a PROJ string or WKT",
+            )
+        return crs
+
+    def of(self, shape: tuple[int, int]) -> Grid:
+        """The grid of an image of `shape` (rows, columns).
+
+        Raises:
+            InputError: it is too small to be a grid.
+        """
+        rows, columns = shape
+        crs = self._crs()
+        if self.bounds is not None:
+            west, south, east, north = self.bounds
+            dx, dy = (east - west) / columns, (north - south) / rows
+        else:
+            dx = dy = self.pixel_size or LOCAL_PIXEL_M
+            west, north = self.corner or (-columns * dx / 2, rows * dy / 2)
+        return Grid(crs=crs, x=west + (np.arange(columns) + 0.5) * dx, y=north - (np.arange(rows) + 0.5) * dy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Reads PNGs as frames: times by `pattern`, rain by `scale`, the place by `place`."""
+
+    pattern: TimePattern
+    scale: PixelScale
+    place: ImageGrid
+
+    def __call__(self, path: Path) -> FrameSequence:
+        """One frame.
+
+        Raises:
+            InputError: its name tells no time, or it is not a whole PNG of grey values.
+        """
+        time = self.pattern.time_of(path)
+        if time is None:
+            raise NotARadarFile(
+                f"its name does not fit the pattern {self.pattern.text}", where=str(path), mend="Correct --pattern"
+            )
+        try:
+            pixels, seen = read_grey(path)
+            rain = self.scale.rain_rate_mm_h(pixels)
+            rain[~seen] = np.nan
+            grid = self.place.of(pixels.shape)
+        except InputError as error:
+            raise type(error)(error.what, where=str(path), mend=error.mend) from None
+        return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([time]), grid=grid, attributes=self.attributes)
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """Of the archive."""
+        return {"radar_format": TITLE, **self.scale.attributes}
+
+
+def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_]]:
+    """Values [y, x] of a PNG's pixels, uint8 or uint16, and where they are not transparent.
+
+    A picture with a palette, or in red, green and blue, that is all grey is read as grey. Colours are no numbers.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or is in colour.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"it cannot be opened ({error.strerror})", mend="Check the path and its rights") from None
+    if fault := fault_of(content):
+        raise NotARadarFile(fault, mend=DAMAGED if content else "Give a whole PNG")
+    header = header_of(content)
+    check_size(*header.shape)
+    if header.bits == 16 and header.colour != GREY:
+        raise _in_colour("16 bits a channel")
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.shape[:2] != header.shape:
+        raise NotARadarFile("it cannot be decoded", mend=DAMAGED)
+    planes = image.reshape(*header.shape, -1)
+    grey = planes[..., 0]
+    if planes.shape[2] >= 3 and not (np.array_equal(grey, planes[..., 1]) and np.array_equal(grey, planes[..., 2])):
+        raise _in_colour("colours")
+    if header.bits < 8 and header.colour == GREY and grey.any():  # a black frame that was made smaller is no riddle
+        raise _in_colour(f"{header.bits} bits of grey, which are values or shades")
+    seen = planes[..., 3] > 0 if planes.shape[2] == 4 else np.ones(header.shape, np.bool_)
+    if header.transparent is not None:
+        seen &= grey != header.transparent
+    return np.ascontiguousarray(grey), seen
+
+
+def _in_colour(what: str) -> NotARadarFile:
+    return NotARadarFile(
+        f"its pixels are not values but a picture of them ({what})", mend="Give images of 8 or 16 bits of grey"
+    )

@@ -1,0 +1,268 @@
+"""Frames of one's own, of any length and any size: stacks in .npy, .npz and HDF5 files as windows to train on."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.errors import InputError, NoData, TooFewFrames
+from model.core.units import FloatArray
+from model.data.clips import digest_of, window_of
+from model.data.stack_files import Stack, stacks_of
+from model.data.windows import Provenance, Window
+
+OPTION: Final = re.compile(r",(axes|variable|range|nodata|crop|step)=([^,]*)$")
+NUMBER: Final = r"([-+.\deE]+)"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """How stacks are read. `axes`: see `Stack`; by default tyx, tcyx or ntcyx. `variable`: which array of a file.
+    `range`: the values that become 0 and 1; by default 0 and 255 of bytes, and 0 and 1 of other numbers. `nodata`: the
+    value that marks missing data, besides NaN. `crop`: pixels of a square that is cut out at random; None: all of a
+    frame. `step`: minutes between frames."""
+
+    axes: str | None = None
+    variable: str | None = None
+    range: tuple[float, float] | None = None
+    nodata: float | None = None
+    crop: int | None = None
+    step: float = 1.0
+
+    def __post_init__(self) -> None:
+        what = ""
+        if self.axes is not None and (
+            not set("tyx") <= set(self.axes) <= set("ntcyx") or len(set(self.axes)) < len(self.axes)
+        ):
+            what = f"axes={self.axes}: give a letter for each dimension, t, y and x, and c (channels) or n (sequences)"
+        elif self.range is not None and not (all(map(math.isfinite, self.range)) and self.range[0] < self.range[1]):
+            what = "range: give the least and the greatest value, as range=0..70"
+        elif self.crop is not None and self.crop < 1:
+            what = "crop: give a number of pixels"
+        elif not 0 < self.step < math.inf:
+            what = "step: give minutes"
+        if what:
+            raise InputError(what, where="--data frames:", mend="Correct it")
+
+    @classmethod
+    def parsed(cls, text: str) -> tuple[str, StackOptions]:
+        """PATH and options of `PATH,axes=ntyx,variable=NAME,range=0..70,nodata=-9999,crop=128,step=5`.
+
+        Raises:
+            InputError: an option is not one.
+        """
+        given: dict[str, str] = {}
+        while match := OPTION.search(text):
+            given[match[1]] = match[2]
+            text = text[: match.start()]
+        if re.search(r",\w+=", text) and not Path(text).exists():
+            raise InputError(
+                f"{text.rpartition(',')[2]} is no option of it",
+                where="--data frames:",
+                mend="Choose among axes, variable, range, nodata, crop and step",
+            )
+        try:
+            ends = re.fullmatch(rf"{NUMBER}\.\.{NUMBER}", given["range"]) if "range" in given else None
+            if "range" in given and ends is None:
+                raise ValueError(given["range"])
+            return text, cls(
+                axes=given.get("axes"),
+                variable=given.get("variable"),
+                range=(float(ends[1]), float(ends[2])) if ends else None,
+                nodata=float(given["nodata"]) if "nodata" in given else None,
+                crop=int(given["crop"]) if "crop" in given else None,
+                step=float(given.get("step", 1)),
+            )
+        except ValueError as error:
+            raise InputError(
+                f"an option of it is no number ({error})", where="--data frames:", mend="Write it like range=0..70"
+            ) from None
+
+
+class FrameStacks:
+    """A source of windows of the stacks at `path`: the last `holdout` of each sequence is held out. Sequences that are
+    too short to be cut in two are held out whole, as many in proportion; shorter ones are left out, which is said.
+
+    `channels`: what the network reads; None takes what there is. `multiple`: sides of frames are filled up to multiples
+    of this, with missing data.
+
+    Raises:
+        InputError: a file cannot be read, or files differ in size; a value lies outside of the range.
+        TooFewFrames: no window fits, to train on or to hold out.
+    """
+
+    kind: Literal["rain", "frames"] = "frames"
+
+    def __init__(
+        self,
+        path: Path,
+        options: StackOptions,
+        cache_folder: Path,
+        *,
+        context: int = 10,
+        leads: int = 10,
+        channels: int | None = None,
+        multiple: int = 1,
+        holdout: float = 0.25,
+    ) -> None:
+        self.path = path
+        self.options = options
+        self.context = context
+        self.length = context + leads
+        self.multiple = multiple
+        self.stacks = stacks_of(path, axes=options.axes, variable=options.variable, cache_folder=cache_folder)
+        self.channels = self.stacks[0].size("c")
+        self._check_shapes(channels)
+        self._ranges = [self._range_of(stack) for stack in self.stacks]
+        self._training, self._held_out = self._parts(holdout)
+
+    def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
+        """Endless windows, each start in each sequence as likely as any other."""
+        while True:
+            yield [self._window(self._training, int(at), rng) for at in rng.integers(self._training.number, size=batch)]
+
+    def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
+        """`count` different windows, or all there are, in the order that they lie in."""
+        rng = np.random.default_rng(seed)
+        part = self._held_out
+        chosen = np.sort(rng.choice(part.number, size=min(count, part.number), replace=False, shuffle=False))
+        windows = [self._window(part, int(at), rng) for at in chosen]
+        return [windows[first : first + batch] for first in range(0, len(windows), batch)]
+
+    def provenance(self) -> Provenance:
+        """Digest of the files and of how they are read."""
+        files = sorted({stack.path for stack in self.stacks})
+        digest = hashlib.sha256(f"{digest_of(files)} {self.options}".encode()).hexdigest()
+        return Provenance(digest=digest, days=(), sources=(f"frames of {self.path.resolve().name}",))
+
+    def _check_shapes(self, channels: int | None) -> None:
+        first = self.stacks[0]
+        rows, columns = first.size("y"), first.size("x")
+        for stack in self.stacks:
+            if [stack.size(axis) for axis in "cyx"] != [first.size(axis) for axis in "cyx"]:
+                raise InputError(
+                    f"its frames are {_size_of(stack)}, those of {first.path} are {_size_of(first)}",
+                    where=str(stack.path),
+                    mend="Train on files of one size, or cut them to one",
+                )
+        if channels is not None and self.channels != channels:
+            read_as = ", ".join(first.axes)
+            raise InputError(
+                f"{list(first.shape)}, read as [{read_as}], has {self.channels} channels, the network reads {channels}",
+                where=str(first.path),
+                mend=f"Name its axes if they are others: --data frames:{self.path},axes=ntyx; for frames of so many "
+                f"channels --set forecaster.channels={self.channels}",
+            )
+        if self.options.crop is not None and self.options.crop > min(rows, columns):
+            raise InputError(
+                f"crop={self.options.crop} is more than its frames of {rows} x {columns}",
+                where=str(first.path),
+                mend=f"Give {min(rows, columns)} at most, or leave crop out",
+            )
+
+    def _range_of(self, stack: Stack) -> tuple[float, float]:
+        """The values of a stack that become 0 and 1; all others lie between them, which is made sure of."""
+        asked = self.options.range
+        if asked is None and stack.dtype == np.uint8 and not stack.scaled:
+            return 0.0, 255.0
+        least, most = asked or (0.0, 1.0)
+        lowest, highest = math.inf, -math.inf
+        for block in stack.blocks():
+            known = block[~np.isnan(self._known(block))]
+            if known.size:
+                lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
+        if lowest > highest:
+            raise NoData(f"{list(stack.shape)} holds no data", where=str(stack.path), mend="Leave it out")
+        slack = 1e-5 * (most - least)
+        if lowest < least - slack or highest > most + slack:
+            mend = f"Say which values are 0 and 1: --data frames:{self.path},range={lowest:g}..{highest:g}"
+            mend += ", and nodata=VALUE if one marks missing data"
+            raise InputError(
+                f"its values lie from {lowest:g} to {highest:g}, not from {least:g} to {most:g}",
+                where=str(stack.path),
+                mend=mend,
+            )
+        return least, most
+
+    def _known(self, values: FloatArray) -> FloatArray:
+        """NaN where the value marks missing data."""
+        return values if self.options.nodata is None else np.where(values == self.options.nodata, np.nan, values)
+
+    def _parts(self, holdout: float) -> tuple[_Part, _Part]:
+        train: list[tuple[int, int, int, int]] = []
+        held: list[tuple[int, int, int, int]] = []
+        short: list[tuple[int, int, int, int]] = []
+        longest = 0
+        for index, stack in enumerate(self.stacks):
+            frames = stack.size("t")
+            longest = max(longest, frames)
+            border = min(round(frames * (1 - holdout)), frames - self.length)
+            if frames < self.length:
+                log.warning(
+                    "echocast: %s is left out: sequences of %d frames, %d are needed", stack.path, frames, self.length
+                )
+                continue
+            for sequence in range(stack.size("n")):
+                if border >= self.length:
+                    train.append((index, sequence, 0, border - self.length + 1))
+                    held.append((index, sequence, border, frames - border - self.length + 1))
+                else:
+                    short.append((index, sequence, 0, frames - self.length + 1))
+        number = math.floor(len(short) * holdout + 0.5)
+        number = max(number, 0 if held else 1) if len(short) > 1 or not train else 0
+        train += short[: len(short) - number]
+        held += short[len(short) - number :]
+        for part, what in ((train, "train on"), (held, "hold out")):
+            if not part:
+                raise TooFewFrames(
+                    f"no window to {what}: the longest sequence has {longest} frames, a window takes {self.length}, "
+                    "and one is held out",
+                    where=str(self.path),
+                    mend=f"Give {2 * self.length} frames or more in a row, or --set windows.leads and windows.context",
+                )
+        return _Part(train), _Part(held)
+
+    def _window(self, part: _Part, at: int, rng: np.random.Generator) -> Window:
+        index, sequence, first = part.place_of(at)
+        stack = self.stacks[index]
+        sides = (stack.size("y"), stack.size("x"))
+        cut = [slice(0, side) for side in sides]
+        if self.options.crop is not None:
+            firsts = [int(rng.integers(side - self.options.crop + 1)) for side in sides]
+            cut = [slice(corner, corner + self.options.crop) for corner in firsts]
+        values = self._known(stack.read(sequence, first, self.length, *cut))
+        least, most = self._ranges[index]
+        values = np.clip((values - np.float32(least)) / np.float32(most - least), 0, 1).astype(np.float32, copy=False)
+        beyond = [(0, -side % self.multiple) for side in values.shape[2:]]
+        values = np.pad(values, [(0, 0), (0, 0), *beyond], constant_values=np.float32(np.nan))
+        return window_of(values, self.context, self.options.step)
+
+
+class _Part:
+    """Windows by number: `stretches` of (stack, sequence, first start, number of starts)."""
+
+    def __init__(self, stretches: Sequence[tuple[int, int, int, int]]) -> None:
+        self._stretches: NDArray[np.int64] = np.array(stretches, np.int64).reshape(-1, 4)
+        self._ends = np.cumsum(self._stretches[:, 3])
+        self.number = int(self._ends[-1]) if len(self._ends) else 0
+
+    def place_of(self, at: int) -> tuple[int, int, int]:
+        """Stack, sequence and first frame of a window."""
+        found = int(np.searchsorted(self._ends, at, side="right"))
+        stack, sequence, first, number = map(int, self._stretches[found])
+        return stack, sequence, first + at - (int(self._ends[found]) - number)
+
+
+def _size_of(stack: Stack) -> str:
+    return f"{stack.size('y')} x {stack.size('x')} of {stack.size('c')} channels, {list(stack.shape)}"

@@ -1,0 +1,40 @@
+"""`bfloat16=auto`: decided when a run begins, kept with it, and the same on whatever machine it goes on."""
+
+import json
+
+import pytest
+import torch
+
+from model.train import precision
+from model.train.files import RECIPE
+from model.train.loop import train
+from model.train.overrides import lines_of, overridden
+from model.train.recipes import RECIPES
+from tests.model.train import tiny
+
+AUTO = overridden(tiny.recipe(iterations=1, validate_every=1), ["bfloat16=auto"])
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_auto_is_settled_at_the_start_and_kept_where_the_run_goes_on(computes, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: computes)
+    train(AUTO, tiny.source(), tmp_path / "run", say=told.append)
+    assert told[0].startswith(f"bfloat16=auto: {str(computes).lower()}, ")
+    assert json.loads((tmp_path / "run" / RECIPE).read_text())["bfloat16"] is computes
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: not computes)
+    longer = overridden(AUTO, ["iterations=2"])
+    train(longer, tiny.source(), tmp_path / "run", resume=True)
+    assert json.loads((tmp_path / "run" / RECIPE).read_text())["bfloat16"] is computes
+    train(overridden(longer, [f"bfloat16={str(computes).lower()}"]), tiny.source(), tmp_path / "plain")
+    assert tiny.losses(tmp_path / "plain") == tiny.losses(tmp_path / "run")
+
+
+def test_this_machine_has_an_answer():
+    assert isinstance(precision.multiplies_bfloat16(torch.device("cpu")), bool)
+    assert precision.multiplies_bfloat16(torch.device("meta")) is False
+
+
+def test_no_recipe_depends_on_the_machine_unasked():
+    assert {RECIPES[name]().bfloat16 for name in RECIPES} == {True, False}
+    assert "bfloat16=auto" in lines_of(AUTO)
