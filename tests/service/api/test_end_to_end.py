@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -15,12 +14,14 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from tests.patience import WAIT_SECONDS, wait_until
+
 FINISHED = {"successful", "failed", "dismissed"}
 
 
 @pytest.fixture(scope="module")
 def client(stack):
-    with httpx.Client(base_url=stack.url, timeout=90) as client:
+    with httpx.Client(base_url=stack.url, timeout=WAIT_SECONDS) as client:
         yield client
 
 
@@ -30,12 +31,8 @@ def sample(client):
 
 
 def follow(client, location):
-    for _ in range(600):
-        status = client.get(location).json()
-        if status["status"] in FINISHED:
-            return status
-        time.sleep(0.1)
-    raise AssertionError(status)
+    wait_until(lambda: client.get(location).json()["status"] in FINISHED, f"{location} to finish")
+    return client.get(location).json()
 
 
 def test_a_sample_becomes_a_forecast(client, sample, tmp_path):
@@ -113,7 +110,7 @@ def test_the_command_and_the_service_give_the_same_numbers(client, sample, tmp_p
     by_command = tmp_path / "command.nc"
     command = [sys.executable, "-m", "service.cli", "nowcast", *map(str, frames), "--steps", "12", "--json"]
     done = subprocess.run(
-        [*command, "--out", str(by_command)], capture_output=True, text=True, timeout=300, check=False
+        [*command, "--out", str(by_command)], capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model"] == status["model_used"]
