@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -82,7 +83,7 @@ def postgres_cluster() -> Iterator[str]:
         _wait_until_ready(psycopg, server, folder)
         yield f"postgresql+psycopg://echocast@/postgres?host={folder}"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
         server.wait(WAIT_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
