@@ -21,6 +21,8 @@ FILES ?=
 ONCE ?=
 CI ?=
 PYTEST ?= -q
+# So many processes share the files of the tests; PARALLEL=0 runs them one after another, in one.
+PARALLEL ?= 2
 
 .PHONY: help redis run test lint format bench sample clean
 
@@ -58,7 +60,7 @@ lint: $(VENV)/test
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -n $(PARALLEL) --dist loadfile $(PYTEST)
 
 format: $(VENV)/test
 	$(BIN)/ruff check --fix .

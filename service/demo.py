@@ -32,7 +32,7 @@ from service.render.rainfile import RainFile
 from service.settings import load_settings
 
 SAMPLE: Final = Path(__file__).parent / "web" / "sample" / "sample.nc"
-READY_SECONDS: Final = 90.0
+READY_SECONDS: Final = 300.0
 NOWCAST_SECONDS: Final = 900.0
 STOP_SECONDS: Final = 30.0
 

@@ -13,6 +13,9 @@ from service import cli
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the other processes of this run have the other cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def project() -> Path:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import WAIT_SECONDS
+
 TRAINING = ("torch", "onnx", "onnxscript")
 
 
@@ -21,7 +23,7 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
         "from importlinter.cli import lint_imports_command\nlint_imports_command()"
     )
     command = [sys.executable, "-c", program, "--no-cache"]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
 
 
 def test_imports_go_one_way(project: Path) -> None:
@@ -70,7 +72,9 @@ def test_an_import_that_goes_the_wrong_way_is_caught(
 )
 def test_importing_brings_in_no_more_than_it_should(modules: tuple[str, ...], absent: tuple[str, ...]) -> None:
     program = f"import sys, {', '.join(modules)}; print([m for m in {absent!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 

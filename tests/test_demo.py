@@ -13,6 +13,7 @@ import pytest
 
 from model.core.catalog import DEFAULT_MODEL, Catalog
 from service.demo import multipart, named
+from tests.patience import WAIT_SECONDS
 
 
 def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +21,7 @@ def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ECHOCAST_")}
     environment |= {"ECHOCAST_DATA_DIR": str(tmp_path / "data"), "ECHOCAST_PORT": "0", "COLUMNS": "120"}
     command = [sys.executable, "-m", "service.demo", "--once", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,7 @@ import httpx
 import pytest
 
 from tests.packages import GRAPH, damage
-
-WAIT_SECONDS = 120
-"""Generous: a slow machine is not a failure."""
+from tests.patience import WAIT_SECONDS, wait_until
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -52,12 +49,12 @@ def client(tmp_path: Path, log: list[str]) -> Iterator[httpx.Client]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(WAIT_SECONDS)
         finally:
             process.kill()
             process.wait()
             if reader.ident is not None:
-                reader.join(5)
+                reader.join(WAIT_SECONDS)
             process.stderr.close()
 
 
@@ -65,13 +62,11 @@ def nowcast_of(client: httpx.Client, frames: Path) -> dict[str, Any]:
     """Ask for a nowcast by the default, `auto`, and return its status when it is done."""
     answer = client.post("/v1/nowcasts", files={"files": (frames.name, frames.read_bytes())}, data={"steps": "3"})
     assert answer.status_code == 202, answer.text
-    until = time.monotonic() + WAIT_SECONDS
-    while (status := client.get(answer.headers["location"]).json())["status"] in ("accepted", "running"):
-        assert time.monotonic() < until, status
-        time.sleep(0.1)
+    where = answer.headers["location"]
+    wait_until(lambda: client.get(where).json()["status"] not in ("accepted", "running"), f"{where} to finish")
+    status: dict[str, Any] = client.get(where).json()
     assert status["status"] == "successful", status["problem"]
-    found: dict[str, Any] = status
-    return found
+    return status
 
 
 def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
@@ -111,10 +106,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     status = nowcast_of(client, frames)
     why = f"the champion storms@1 cannot be used: file {GRAPH} does not match its digest"
     assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.4", why)
-    until = time.monotonic() + WAIT_SECONDS
-    while not any(why in line for line in log):
-        assert time.monotonic() < until, "the worker's log does not say so"
-        time.sleep(0.1)
+    wait_until(lambda: any(why in line for line in log), "the worker's log to say so")
 
     assert "champion: none (was storms@1)" in done("models", "rollback", "--packages", packages)
     status = nowcast_of(client, frames)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from service.jobs.ledger import jobs
-
-START_SECONDS = 60
+from tests.patience import WAIT_SECONDS, wait_until
 
 
 @dataclass
@@ -67,29 +65,30 @@ def stack(tmp_path_factory):
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        assert served.wait(START_SECONDS), "".join(log)
+        assert served.wait(WAIT_SECONDS), "".join(log)
         url = re.search(r"serves (http://\S+)", "".join(log))[1]
         _wait_for_worker(url, log)
         yield Stack(url=url, process=process, data_dir=data_dir, log=log)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(WAIT_SECONDS)
         finally:
             process.kill()
             process.wait()
-            reader.join(5)
+            reader.join(WAIT_SECONDS)
             process.stderr.close()
 
 
 def _wait_for_worker(url: str, log: list[str]) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
+    def ready() -> bool:
         try:
             parts = {part["name"]: part["state"] for part in httpx.get(f"{url}/readyz").json()["parts"]}
         except httpx.TransportError:
-            parts = {}
-        if parts.get("workers") == "ok":
-            return
-        time.sleep(0.2)
-    raise AssertionError("no worker came up:\n" + "".join(log))
+            return False
+        return parts.get("workers") == "ok"
+
+    try:
+        wait_until(ready, "a worker")
+    except AssertionError as error:
+        raise AssertionError(f"{error}:\n{''.join(log)}") from None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import WAIT_SECONDS
+
 if shutil.which("make") is None:
     pytest.skip("make is not installed", allow_module_level=True)
 
@@ -29,7 +31,7 @@ def make_run(project: Path, tmp_path: Path, *programs: str) -> subprocess.Comple
         (folder / name).chmod(0o755)
     command = [str(shutil.which("make")), "-C", str(tmp_path), "--no-print-directory", "run"]
     environment = {"PATH": str(folder)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
 
 
 def test_it_stops_at_once_and_says_what_to_install(project: Path, tmp_path: Path) -> None:

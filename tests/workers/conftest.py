@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +14,16 @@ from service.embedded import Supervisor
 from service.jobs.ledger import Job, JobInput, JobStatus, Ledger, NewJob, jobs, new_job_id
 from service.settings import Settings
 from service.store import ObjectStore, upload_key
+from tests.patience import wait_until
 from workers.context import Context, open_context
 
 START = np.datetime64("2026-06-01T12:00:00")
-WAIT_SECONDS = 120
-"""Generous: a slow machine is not a failure."""
 
 
 class Lab:
     """What the tests of the workers do again and again."""
 
-    @staticmethod
-    def wait_until(condition: Callable[[], bool], what: str) -> None:
-        """Wait for something that must come."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {WAIT_SECONDS} s for {what}"
-            time.sleep(0.05)
+    wait_until = staticmethod(wait_until)
 
     @staticmethod
     def write_frames(path: Path, *, first: int = 0, count: int = 1, size: int = 48, rain: float = 8) -> Path:
@@ -67,6 +60,23 @@ class Lab:
         return [job for job in found if status in (None, job.status)]
 
     @staticmethod
+    def enqueue(context: Context, job: Job) -> None:
+        """Queue a job. A broker that is busy is asked again: a job that is queued twice runs once."""
+        Lab.wait_until(lambda: context.queue.enqueue(job.id), f"job {job.id} to be queued")
+
+    @staticmethod
+    def alive(pid: int) -> bool:
+        """It runs: neither gone nor a zombie that waits for its parent."""
+        try:
+            return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    @staticmethod
+    def wait_dead(*pids: int) -> None:
+        Lab.wait_until(lambda: not any(map(Lab.alive, pids)), f"{pids} to die")
+
+    @staticmethod
     def wait_finished(ledger: Ledger, job: Job) -> Job:
         """The job, once it is finished."""
         Lab.wait_until(lambda: ledger.get(job.id).status.finished, f"job {job.id} to finish")
@@ -74,20 +84,45 @@ class Lab:
 
     @staticmethod
     def wait_running(ledger: Ledger, job: Job, *, attempt: int = 1) -> Job:
-        """The job, once a worker has done some of its lead steps."""
+        """The job, once a worker has done a lead step. The gate is to be closed: a nowcast may be over in no time."""
 
         def under_way() -> bool:
             now = ledger.get(job.id)
-            assert not now.status.finished, f"the job ended too soon to be disturbed: {now}"
+            assert not now.status.finished, f"the job ended, though the gate is closed: {now}"
             return now.status is JobStatus.RUNNING and now.progress_done > 0 and now.attempt >= attempt
 
         Lab.wait_until(under_way, f"job {job.id} to run")
         return ledger.get(job.id)
 
 
+class Gate:
+    """Where nowcasts of real workers wait: see gate/sitecustomize.py."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def close(self) -> None:
+        """From now on no nowcast goes on after its first lead step."""
+        self.file.touch()
+
+    def open(self) -> None:
+        """Those that wait go on."""
+        self.file.unlink()
+
+
 @pytest.fixture
 def lab() -> Lab:
     return Lab()
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """An open gate, in workers that are started from now on."""
+    made = Gate(tmp_path / "gate")
+    folders = [str(Path(__file__).with_name("gate")), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
+    monkeypatch.setenv("TEST_GATE", str(made.file))
+    return made
 
 
 @pytest.fixture
@@ -105,8 +140,8 @@ def context(settings: Settings) -> Iterator[Context]:
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
-    """A real Redis, worker and beat that look often; started by the test."""
+def supervisor(tmp_path: Path, gate: Gate) -> Iterator[Supervisor]:
+    """A real Redis, worker and beat that look often; started by the test. The worker runs one job at a time."""
     (tmp_path / "data").mkdir()
     (tmp_path / "frames").mkdir()
     (tmp_path / "data" / "feeds.toml").write_text(
@@ -116,7 +151,7 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
         Settings(
             data_dir=tmp_path / "data",
             broker_url=None,
-            lease_seconds=2.0,
+            batch=1,
             reconcile_seconds=0.5,
             requeue_seconds=2.0,
             feed_scan_seconds=0.5,

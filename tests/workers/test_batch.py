@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from model.runtime import together
 from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
 from service.store import result_key
 from tests.packages import copied
+from workers import nowcast as nowcasts
 from workers.batch import run
 from workers.context import Context, open_context
 from workers.time_limit import TIME_LIMIT_SIGNAL
@@ -285,20 +287,22 @@ def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(
 def test_the_time_limit_fails_who_used_it_up_and_the_others_run_again_alone(
     batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[int]
 ) -> None:
-    limit = 0.5
+    limit = 900.0
     hasty = replace(batching, settings=batching.settings.model_copy(update={"job_time_limit_seconds": limit}))
     frames = frames_of(lab, tmp_path, count=3)
     jobs = [lab.upload(hasty.ledger, hasty.store, path) for path in frames[:3]]
-    read_member = npz.read_member
+    read_member, stuck_seconds = npz.read_member, 0.0
 
     def stuck(*args: Any, **options: Any) -> Any:
+        nonlocal stuck_seconds
         if hasty.ledger.get(jobs[1].id).model_used is None and hasty.ledger.get(jobs[0].id).model_used is not None:
-            time.sleep(limit)
+            stuck_seconds = limit
             signal.raise_signal(TIME_LIMIT_SIGNAL)
         return read_member(*args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(npz, "read_member", stuck)
+        patch.setattr(nowcasts, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + stuck_seconds))
         run(jobs[0].id, hasty)
     first, second, third = after(hasty, jobs)
     assert second.problem is not None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ import xarray as xr
 from service.jobs.feed_ledger import FeedRun, RunState
 from service.jobs.ledger import JobStatus
 from service.settings import Settings
+from tests.patience import WAIT_SECONDS
+from workers import feeds
 from workers.batch import run
 from workers.context import Context, open_context
 from workers.feeds import scan
@@ -115,25 +121,27 @@ def test_a_failed_frame_that_is_sent_again_is_tried_again(look, lab, folder: Pat
     assert runs["f3.npz"].status is JobStatus.SUCCESSFUL
 
 
-def test_a_frame_that_is_being_written_waits(look, lab, folder: Path, context: Context) -> None:
+def test_a_frame_that_is_being_written_waits(
+    look, lab, folder: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     look()
     lab.write_frames(folder / "f0.npz", count=3)
-    slow = context.settings.model_copy(update={"feed_settle_seconds": 0.5})
-    patient = type(context)(**{**context.__dict__, "settings": slow})
-    written = threading.Event()
+    patient = replace(context, settings=context.settings.model_copy(update={"feed_settle_seconds": 60.0}))
+    growing = folder / "f1.npz"
+    growing.write_bytes(b"begun")
+    now, whole = time.time(), False
 
-    def write() -> None:
-        with (folder / "f1.npz").open("wb", buffering=0) as file:
-            while not written.wait(0.02):
-                file.write(b"more")
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if not whole:
+            growing.write_bytes(growing.read_bytes() + b"more")
+            os.utime(growing, (now, now))
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    lab.wait_until((folder / "f1.npz").exists, "the writer")
+    monkeypatch.setattr(feeds, "time", SimpleNamespace(time=lambda: now, sleep=sleep))
     scan(patient)
-    written.set()
-    writer.join()
     assert {run.frame for run in context.feed_ledger.runs("north")} == {"f0.npz"}
+    whole = True
     scan(patient)
     assert {run.frame for run in context.feed_ledger.runs("north")} == {"f0.npz", "f1.npz"}
 
@@ -144,7 +152,7 @@ def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, c
     together = threading.Barrier(2)
 
     def scan_with(scanner: Context) -> None:
-        together.wait(30)
+        together.wait(WAIT_SECONDS)
         scan(scanner)
 
     with ThreadPoolExecutor(2) as pool:

@@ -20,6 +20,7 @@ from service.embedded import Supervisor, environment_of
 from service.jobs.ledger import Job, JobStatus
 from service.jobs.live import live_workers
 from tests.packages import GRAPH, copied, crown, damage
+from tests.patience import WAIT_SECONDS
 from workers import models, nowcast
 from workers.batch import run
 from workers.context import Context
@@ -52,7 +53,7 @@ def test_while_a_new_champion_loads_the_old_one_runs_and_says_so(
     load_predictor = load.load_predictor
 
     def slowly(info: Any, *others: Any) -> Any:
-        assert info.reference != "mine@2" or go_on.wait(60)
+        assert info.reference != "mine@2" or go_on.wait(WAIT_SECONDS)
         return load_predictor(info, *others)
 
     monkeypatch.setattr(load, "load_predictor", slowly)
@@ -101,7 +102,11 @@ def test_a_worker_whose_device_is_not_there_refuses_to_start(supervisor: Supervi
     lab.wait_until(lambda: "redis" in supervisor.children, "Redis")
     environment = {**os.environ, **environment_of(supervisor.settings), "ECHOCAST_DEVICE": "cuda"}
     worker = subprocess.run(
-        [sys.executable, "-m", "service.cli", "worker"], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "service.cli", "worker"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
     )
     assert worker.returncode == 2
     (line,) = worker.stderr.splitlines()
@@ -128,8 +133,8 @@ def test_a_worker_whose_process_cannot_run_leaves_the_queue_and_ends(
     try:
         lab.wait_until(lambda: bool(workers_alive(supervisor)), "the worker to be ready")
         worker.send_signal(told)
-        assert worker.wait(60) == code
+        assert worker.wait(WAIT_SECONDS) == code
     finally:
         worker.kill()
         worker.wait()
-    assert workers_alive(supervisor) == []
+    lab.wait_until(lambda: workers_alive(supervisor) == [], "the worker to be forgotten")

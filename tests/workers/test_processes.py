@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,6 @@ from service.jobs.ledger import Job, JobStatus
 from service.jobs.live import live_workers
 from service.store import job_prefix, result_key
 from workers.context import Context, open_context
-
-LONG = {"steps": 120}
-SIZE = 900
 
 
 @pytest.fixture
@@ -59,36 +57,45 @@ def check_published_once(context: Context, job: Job, folder: Path) -> None:
         assert forecast.rainfall_rate.shape[0] == job.steps
 
 
-def test_a_job_survives_the_death_of_its_worker(running: Context, supervisor: Supervisor, lab, tmp_path: Path) -> None:
-    frames = lab.write_frames(tmp_path / "big.npz", count=3, size=SIZE)
-    job = lab.upload(running.ledger, running.store, frames, **LONG)
+def test_a_job_survives_the_death_of_its_worker(
+    running: Context, supervisor: Supervisor, lab, gate, tmp_path: Path
+) -> None:
+    job = lab.upload(running.ledger, running.store, lab.write_frames(tmp_path / "a.npz", count=3))
     wait_alive(running, lab)
-    assert running.queue.enqueue(job.id)
-    lab.wait_running(running.ledger, job)
-    [child] = pool_children(supervisor.children["worker"])
-    os.kill(child, signal.SIGKILL)
-    lab.wait_running(running.ledger, job, attempt=2)
+    gate.close()
+    lab.enqueue(running, job)
+    first = lab.wait_running(running.ledger, job)
     parent = supervisor.children["worker"]
+    [child] = pool_children(parent)
+    os.kill(child, signal.SIGKILL)
+    lab.wait_dead(child)
+    assert running.ledger.renew(first, -1), "its lease runs out, at once"
+    second = lab.wait_running(running.ledger, job, attempt=2)
+    [child] = pool_children(parent)
     os.kill(parent, signal.SIGKILL)
+    lab.wait_dead(parent, child)
+    assert running.ledger.renew(second, -1)
+    gate.open()
     done = lab.wait_finished(running.ledger, job)
     assert done.attempt == 3
     assert supervisor.children["worker"] != parent
     check_published_once(running, done, tmp_path)
 
 
-def test_a_dismissed_job_stops_and_the_next_one_runs(running: Context, lab, tmp_path: Path) -> None:
-    big = lab.write_frames(tmp_path / "big.npz", count=3, size=SIZE)
-    small = lab.write_frames(tmp_path / "small.npz", count=3)
-    long = lab.upload(running.ledger, running.store, big, **LONG)
-    short = lab.upload(running.ledger, running.store, small)
+def test_a_dismissed_job_stops_and_the_next_one_runs(running: Context, lab, gate, tmp_path: Path) -> None:
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    first, second = (lab.upload(running.ledger, running.store, frames) for _ in range(2))
     wait_alive(running, lab)
-    for job in (long, short):
-        assert running.queue.enqueue(job.id)
-    lab.wait_running(running.ledger, long)
-    assert running.ledger.dismiss(long.id)
-    assert lab.wait_finished(running.ledger, short).status is JobStatus.SUCCESSFUL
-    assert running.ledger.get(long.id).status is JobStatus.DISMISSED
-    assert not running.store.exists(result_key(long.id))
+    gate.close()
+    for job in (first, second):
+        lab.enqueue(running, job)
+    lab.wait_running(running.ledger, first)
+    assert running.ledger.dismiss(first.id)
+    lab.wait_running(running.ledger, second)
+    gate.open()
+    assert lab.wait_finished(running.ledger, second).status is JobStatus.SUCCESSFUL
+    assert running.ledger.get(first.id).status is JobStatus.DISMISSED
+    assert not running.store.exists(result_key(first.id))
 
 
 def test_a_job_that_came_while_the_broker_was_down_runs_later(supervisor: Supervisor, lab, tmp_path: Path) -> None:
@@ -128,6 +135,8 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
     for n in range(2, 5):
         lab.write_frames(folder / f"f{n}.npz", first=n)
         lab.wait_until((folder / f"f{n}.npz.nowcast.nc").exists, f"the nowcast of frame {n}")
+    successful = partial(lab.jobs, context.ledger, JobStatus.SUCCESSFUL)
+    lab.wait_until(lambda: len(successful()) == 3, "the ledger to say so")
     supervisor.stop()
     published = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nowcast.nc")}
     assert sorted(published) == [f"f{n}.npz.nowcast.nc" for n in (2, 3, 4)]
@@ -137,10 +146,10 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
     try:
         lab.write_frames(folder / "f5.npz", first=5)
         lab.wait_until((folder / "f5.npz.nowcast.nc").exists, "the nowcast of frame 5")
+        lab.wait_until(lambda: len(successful()) > 3, "the ledger to say so")
     finally:
         again.stop()
-    jobs = lab.jobs(context.ledger, JobStatus.SUCCESSFUL)
-    assert sorted(job.inputs[-1]["name"] for job in jobs) == [f"f{n}.npz" for n in range(2, 6)]
+    assert sorted(job.inputs[-1]["name"] for job in successful()) == [f"f{n}.npz" for n in range(2, 6)]
     assert {name: (folder / name).stat().st_mtime_ns for name in published} == published
     context.ledger.close()
 
@@ -155,15 +164,15 @@ def test_a_worker_outlives_its_broker(running: Context, supervisor: Supervisor, 
     assert lab.wait_finished(running.ledger, job).status is JobStatus.SUCCESSFUL
     assert supervisor.children["worker"] == worker
     later = lab.upload(running.ledger, running.store, frames)
-    assert running.queue.enqueue(later.id)
+    lab.enqueue(running, later)
     assert lab.wait_finished(running.ledger, later).status is JobStatus.SUCCESSFUL
 
 
-def test_a_job_that_takes_too_long_is_stopped(supervisor: Supervisor, lab, tmp_path: Path) -> None:
-    hasty = Supervisor(supervisor.settings.model_copy(update={"broker_url": None, "job_time_limit_seconds": 1.0}))
+def test_a_job_that_takes_too_long_is_stopped(supervisor: Supervisor, lab, gate, tmp_path: Path) -> None:
+    hasty = Supervisor(supervisor.settings.model_copy(update={"broker_url": None, "job_time_limit_seconds": 3.0}))
     context = open_context(hasty.settings)
-    big = lab.write_frames(tmp_path / "big.npz", count=3, size=900)
-    job = lab.upload(context.ledger, context.store, big, **LONG)
+    gate.close()
+    job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     hasty.start()
     hasty.go_on()
     try:

@@ -23,7 +23,7 @@ FEED = NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north")
 @pytest.fixture
 def queued(supervisor: Supervisor, lab) -> Iterator[Context]:
     """A context with a Redis behind it, and no worker."""
-    context = open_context(supervisor.settings.model_copy(update={"requeue_seconds": 60.0}))
+    context = open_context(supervisor.settings.model_copy(update={"requeue_seconds": 3600.0}))
     supervisor.start()
     lab.wait_until(lambda: _answers(context), "Redis")
     yield context
@@ -61,7 +61,7 @@ def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: Cont
     with redis_client(queued.settings) as redis:
         redis.flushall()
     reconcile.reconcile(queued)
-    assert lengths(queued) == (0, 0), "they were queued less than a minute ago"
+    assert lengths(queued) == (0, 0), "they were queued less than an hour ago"
     soon = queued.settings.model_copy(update={"requeue_seconds": 0.001})
     reconcile.reconcile(type(queued)(**{**queued.__dict__, "settings": soon}))
     assert lengths(queued) == (3, 0)

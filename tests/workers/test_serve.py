@@ -20,13 +20,14 @@ from service.embedded import DataFolderInUse, FolderLock, redis_program
 from service.jobs.ledger import JobStatus, Ledger
 from service.settings import Settings
 from service.store import ObjectStore
+from tests.patience import WAIT_SECONDS
 from workers.context import Context, open_context
 
 Serve = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def serve(tmp_path: Path, gate) -> Iterator[Serve]:
     """Starts `echocast serve` on the test's data folder and a free port."""
     started = []
 
@@ -68,7 +69,7 @@ def address(process: subprocess.Popen[str]) -> str:
 
 def get(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -84,42 +85,36 @@ def descendants(parent: int) -> set[int]:
     return found - {parent}
 
 
-def alive(pid: int) -> bool:
-    """It runs: neither gone nor a zombie that waits for its parent."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=WAIT_SECONDS)
     return process.returncode, said
 
 
 def test_what_was_begun_before_a_stop_is_finished_after_the_next_start(
-    serve: Serve, data: Context, lab, tmp_path: Path
+    serve: Serve, data: Context, lab, gate, tmp_path: Path
 ) -> None:
     ledger: Ledger = data.ledger
     store: ObjectStore = data.store
     first = serve()
     assert get(f"{address(first)}/healthz") == 200
-    small = lab.upload(ledger, store, lab.write_frames(tmp_path / "small.npz", count=3))
-    assert lab.wait_finished(ledger, small).status is JobStatus.SUCCESSFUL
-    big = lab.write_frames(tmp_path / "big.npz", count=3, size=1200)  # seconds of work on an idle machine
-    long = lab.upload(ledger, store, big, steps=120)
-    lab.wait_running(ledger, long)
+    frames = lab.write_frames(tmp_path / "frames.npz", count=3)
+    done = lab.upload(ledger, store, frames)
+    assert lab.wait_finished(ledger, done).status is JobStatus.SUCCESSFUL
+    gate.close()
+    begun = lab.upload(ledger, store, frames)
+    lab.wait_running(ledger, begun)
     first.terminate()
     code, said = end_of(first)
     assert code == 0
     assert "Traceback" not in said
     assert "Warning" not in said
-    assert ledger.get(long.id).status is JobStatus.RUNNING
+    assert ledger.get(begun.id).status is JobStatus.RUNNING
+    gate.open()
     second = serve()
     assert get(f"{address(second)}/healthz") == 200
-    assert ledger.get(small.id).status is JobStatus.SUCCESSFUL
-    assert store.exists(str(ledger.get(small.id).result_key))
-    assert lab.wait_finished(ledger, long).status is JobStatus.SUCCESSFUL
+    assert ledger.get(done.id).status is JobStatus.SUCCESSFUL
+    assert store.exists(str(ledger.get(done.id).result_key))
+    assert lab.wait_finished(ledger, begun).status is JobStatus.SUCCESSFUL
 
 
 def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: Context, lab) -> None:
@@ -128,8 +123,8 @@ def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: Context,
     lab.wait_until(lambda: len(descendants(process.pid)) >= 4, "Redis, worker, its process and beat")
     children = descendants(process.pid)
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
-    lab.wait_until(lambda: not any(alive(pid) for pid in children), "the children to die")
+    process.wait(WAIT_SECONDS)
+    lab.wait_dead(*children)
 
 
 def test_ctrl_c_stops_everything_without_a_traceback(serve: Serve, lab) -> None:
@@ -141,7 +136,7 @@ def test_ctrl_c_stops_everything_without_a_traceback(serve: Serve, lab) -> None:
     code, said = end_of(process)
     assert code == 0
     assert "Traceback" not in said
-    lab.wait_until(lambda: not any(alive(pid) for pid in children), "the children to end")
+    lab.wait_dead(*children)
 
 
 def test_a_second_serve_on_the_same_folder_says_so_in_one_line(serve: Serve) -> None:
@@ -192,7 +187,7 @@ def test_a_worker_without_a_broker_says_what_to_set(command: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_SECONDS,
         check=False,
     )
     assert done.returncode == 2

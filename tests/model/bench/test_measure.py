@@ -47,11 +47,20 @@ def test_with_reads_each_run_reads_its_files_anew(task, tmp_path):
 def test_stages_add_up_to_the_run(task, tmp_path):
     ready = prepare(replace(task, reads=True))
     ready.run(tmp_path / "out.nc")
+    inside = 0.0
+
+    def run():
+        nonlocal inside
+        began = time.perf_counter()
+        ready.run(tmp_path / "out.nc")
+        inside = time.perf_counter() - began
+
     began = time.perf_counter()
-    stages = stages_of(lambda: ready.run(tmp_path / "out.nc"))
-    taken = time.perf_counter() - began
+    stages = stages_of(run)
+    outside = time.perf_counter() - began
     assert {"read", "motion", "advection", "write"} <= set(stages)
-    assert sum(stages.values()) == pytest.approx(taken, rel=0.2)
+    assert inside <= sum(stages.values()) * (1 + 1e-9)
+    assert sum(stages.values()) <= outside * (1 + 1e-9)
 
 
 def test_what_is_of_no_stage_counts_as_other():
@@ -77,13 +86,18 @@ def test_older_frames_are_warped_as_motion_whoever_reads_them():
     rain = synthesise(frames=4, shape=(32, 32), step_minutes=5.0, seed=1).rain_rate
     motion = estimate_motion(rain)
 
+    slept = 0.0
+
     def read():
+        nonlocal slept
         for _ in warped_to_newest(rain, motion):
+            began = time.perf_counter()
             time.sleep(0.02)
+            slept += time.perf_counter() - began
 
     stages = stages_of(read)
     assert set(stages) == {"motion", "other"}
-    assert stages["other"] >= 0.08 > stages["motion"]
+    assert stages["other"] >= slept >= 0.08
 
     def leave():
         next(frames := warped_to_newest(rain, motion))

@@ -11,6 +11,7 @@ import pytest
 
 from model.core.aliases import ALIASES, CHAMPION, LOCK, Aliases, BadAliases, Move, Pin, move, now_utc, read_aliases
 from model.core.errors import InputError
+from tests.patience import WAIT_SECONDS
 
 A, B, C = (Pin(model=f"mine@{version}", digest=str(version)) for version in (1, 2, 3))
 
@@ -53,7 +54,7 @@ def test_of_moves_at_once_none_is_lost(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     running = [subprocess.Popen([*command, str(number)]) for number in range(3)]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(WAIT_SECONDS) for process in running] == [0, 0, 0]
     history = read_aliases(tmp_path).history
     assert len(history) == 30
     for number in range(3):

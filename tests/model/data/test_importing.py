@@ -8,7 +8,8 @@ import resource
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from model.data.archive import Archive
 from model.data.checksums import CHECKSUMS
 from model.data.cli import archive
 from model.data.importing import JOURNAL, Choices, RadarFiles, import_files
+from tests.patience import WAIT_SECONDS, wait_until
 
 START = np.datetime64("2015-07-09T22:00")
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()", "archive", "import"]
@@ -79,31 +81,59 @@ def test_the_checksums_are_those_of_sha256sum(unbroken: Path) -> None:
     assert len(listed) == 40
 
 
+@contextmanager
+def held_at(file: Path) -> Iterator[None]:
+    """A pipe in the place of a file, from which nothing comes: an import of it is held up for as long as this lasts."""
+    kept = file.rename(file.with_suffix(".kept"))
+    os.mkfifo(file)
+    try:
+        yield
+    finally:
+        kept.replace(file)
+
+
+def opened_by_a_reader(pipe: Path) -> int:
+    """The other end of a pipe, once there is a process that reads it."""
+    ends: list[int] = []
+
+    def is_read() -> bool:
+        with suppress(OSError):
+            ends.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(ends)
+
+    wait_until(is_read, f"somebody to read {pipe.name}")
+    return ends[0]
+
+
+def running_on(group: int) -> bool:
+    """Whether a process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_killed_in_the_middle_and_run_again_it_is_the_archive_of_an_unbroken_run(
     images: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "archive"
-    command = [*COMMAND, str(images), "--out", str(out), "--workers", "2"]
-    with subprocess.Popen(command, start_new_session=True) as running:
-        deadline = time.monotonic() + 60
-        while len(list(out.rglob("RAD*.png"))) < 3 and time.monotonic() < deadline:
-            time.sleep(0.001)
+    files = sorted(images.iterdir())
+    command = [*COMMAND, *map(str, files), "--out", str(out), "--workers", "2"]
+    with held_at(files[20]), subprocess.Popen(command, start_new_session=True) as running:
+        wait_until(lambda: len(list(out.rglob("RAD*.png"))) >= 3, "the first frames")
         running.kill()
+        running.wait()
+        # The processes that read end with the one that was killed, whatever they are at.
+        try:
+            wait_until(lambda: not running_on(running.pid), "the other processes of the import to end")
+        except AssertionError:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
     kept = list(out.rglob("RAD*.png"))
-    assert 3 <= len(kept) < 40
+    assert 3 <= len(kept) <= 20
     for path in kept:  # each that is there is whole
         assert path.read_bytes() == (unbroken / path.relative_to(out)).read_bytes()
-    # The processes that read have ended with the one that was killed.
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(running.pid, 0)
-        except ProcessLookupError:
-            break
-        time.sleep(0.05)
-    else:
-        os.killpg(running.pid, signal.SIGKILL)
-        pytest.fail("processes of the killed import are still there")
     again = imported(images, "--out", out, "--workers", 1)
     there = len(kept)
     assert f"{40 - there} frames written, {there} there already, 0 files passed over" in again
@@ -112,20 +142,18 @@ def test_killed_in_the_middle_and_run_again_it_is_the_archive_of_an_unbroken_run
 
 def test_an_interrupt_at_the_terminal_is_told_in_one_line(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "archive"
-    command = [*COMMAND, str(images), "--out", str(out), "--workers", "2"]
-    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as running:
-        while running.poll() is None and len(_processes_of(running.pid)) < 3:
-            time.sleep(0.001)
-        time.sleep(0.5)  # in which its first reader begins, and imports what it reads with
+    files = sorted(images.iterdir())
+    command = [*COMMAND, *map(str, files), "--out", str(out), "--workers", "2"]
+    with (
+        held_at(files[20]),
+        subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as running,
+    ):
+        held = opened_by_a_reader(files[20])
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to all of them
-        said = running.communicate(timeout=60)[1]
+        os.close(held)
+        said = running.communicate(timeout=WAIT_SECONDS)[1]
     assert running.returncode == 130
     assert said.rstrip() == f"{out}: stopped. What is written is kept: the same command goes on"
-
-
-def _processes_of(group: int) -> list[str]:
-    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
-    return [stat for stat in stats if stat.rpartition(")")[2].split()[2] == str(group)]
 
 
 def test_lists_that_a_crash_cut_short_are_mended(images: Path, unbroken: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
     echocast: Echocast, archive: Path, tmp_path: Path
 ) -> None:
     copied(tmp_path, "mine@1")
-    words = ("models", "promote", "mine@1", "--archive", archive, "--packages", tmp_path, "--max-seconds", "0.001")
+    words = ("models", "promote", "mine@1", "--archive", archive, "--packages", tmp_path, "--max-seconds", "1e-9")
     code, out, err = echocast(*words, "--force")
     assert code == 2
     assert "--force wants a --reason" in err
@@ -113,7 +113,7 @@ def test_a_dry_archive_cannot_tell_and_one_that_was_trained_on_flatters(
     trained = {"data_digest": "", "days": [f"dry {day}"], "sources": [], "iterations": 1, "recipe": {}, "software": ""}
     copied(tmp_path / "packages", "mine@1", training=trained)
     monkeypatch.chdir(dry)
-    words = ("--archive", ".", "--packages", tmp_path / "packages", "--max-seconds", 60)
+    words = ("--archive", ".", "--packages", tmp_path / "packages", "--max-seconds", 3600)
     code, out, err = echocast("models", "promote", "mine@1", *words)
     assert code == 2
     assert "CSI at 10 mm/h beside rain-ms-predrnn@1.4 cannot be judged" in err

@@ -13,6 +13,7 @@ from model.data.synth import synthesise
 from model.train.distributed import Ranks
 from model.train.files import BEST, LAST
 from tests.model.train import tiny, two_ranks
+from tests.patience import WAIT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,9 @@ def torchrun(project, *words):
     """What two processes said; they end well."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(project), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=2 * WAIT_SECONDS
+    )
     assert done.returncode == 0, done.stderr[:5000]
     return done.stdout
 

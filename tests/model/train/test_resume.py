@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from model.train.files import BEST, DAMAGED, ITERATIONS, LAST, LOG, PREVIOUS
 from model.train.loop import Conduct, train
 from model.train.stop import Stop, Stopped
 from tests.model.train import tiny
+from tests.patience import WAIT_SECONDS, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +110,10 @@ def started(out, *words):
     process = subprocess.Popen(
         [*command, "--iterations", "100000", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not ((out / ITERATIONS).exists() and len(tiny.lines(out)) >= 8):
-        time.sleep(0.02)
+    wait_until(
+        lambda: process.poll() is not None or ((out / ITERATIONS).exists() and len(tiny.lines(out)) >= 8),
+        "the first iterations",
+    )
     return process
 
 
@@ -145,7 +147,7 @@ def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, echoca
     out = tmp_path / "run"
     process = started(out)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 128 + number
     done = tiny.kept(out, LAST)["iteration"]
     assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, done + 1))

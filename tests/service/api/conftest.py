@@ -19,6 +19,7 @@ from service.api.app import create_app
 from service.jobs.ledger import NewJob
 from service.settings import Settings
 from service.store import input_key, result_key
+from tests.patience import WAIT_SECONDS
 
 REFERENCE = np.datetime64("2026-06-01T12:00", "ns")
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -37,7 +38,7 @@ def served(app):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=WAIT_SECONDS) as client:
                 yield client
         finally:
             server.should_exit = True

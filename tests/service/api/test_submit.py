@@ -1,7 +1,6 @@
 """Asking for a nowcast: what is accepted, and what is refused at once."""
 
 import http.client
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from service.jobs.queue import JobQueue
+from tests.patience import WAIT_SECONDS, wait_until
 
 RADAR = ("files", ("radar.nc", b"not really", "application/x-netcdf"))
 
@@ -135,8 +135,8 @@ def test_many_who_wait_are_answered_when_their_nowcasts_end_though_nobody_tells(
     before = {job.id for job in all_jobs(context.ledger)}
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(post, gateway, Prefer="wait=60") for _ in range(4)]
-        while len(made := [job for job in all_jobs(context.ledger) if job.id not in before]) < 4:
-            time.sleep(0.05)
+        wait_until(lambda: len(all_jobs(context.ledger)) == len(before) + 4, "the four to be accepted")
+        made = [job for job in all_jobs(context.ledger) if job.id not in before]
         for job in made[:3]:
             claimed = context.ledger.claim(job.id, 60)
             context.ledger.succeed(claimed, result_key="r", input_key="i")
@@ -182,7 +182,7 @@ def test_the_uploads_of_a_nowcast_that_could_not_be_recorded_are_deleted(gateway
 
 
 def test_a_failure_of_ours_keeps_the_connection(gateway, context):
-    connection = http.client.HTTPConnection(gateway.base_url.host, gateway.base_url.port, timeout=30)
+    connection = http.client.HTTPConnection(gateway.base_url.host, gateway.base_url.port, timeout=WAIT_SECONDS)
     with broken_database(context.ledger.engine, "SELECT", 99):
         connection.request("GET", "/v1/nowcasts/any")
         answer = connection.getresponse()

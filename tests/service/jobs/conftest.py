@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from service.jobs.ledger import Ledger
+from tests.patience import WAIT_SECONDS, wait_until
 
 
 def postgres_programs() -> Path | None:
@@ -41,16 +42,15 @@ def unprivileged() -> pwd.struct_passwd | None:
 
 
 def _wait_until_ready(psycopg: ModuleType, server: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+    def answers() -> bool:
         try:
             psycopg.connect(host=str(folder), user="echocast", dbname="postgres", connect_timeout=5).close()
         except psycopg.OperationalError:
             assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.05)
-        else:
-            return
+            return False
+        return True
+
+    wait_until(answers, f"PostgreSQL, whose log is {folder / 'log'}")
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +83,8 @@ def postgres_cluster() -> Iterator[str]:
         _wait_until_ready(psycopg, server, folder)
         yield f"postgresql+psycopg://echocast@/postgres?host={folder}"
     finally:
-        server.terminate()
-        server.wait(30)
+        server.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
+        server.wait(WAIT_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from service.jobs.database import HEAD, MIGRATIONS, open_engine
 from service.jobs.ledger import JobStatus, Ledger
 from service.jobs.tables import Base
+from tests.patience import WAIT_SECONDS
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:
@@ -52,5 +53,5 @@ def test_processes_that_start_together_make_the_tables_once(database_url: str) -
         for _ in range(4)
     ]
     for process in started:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=WAIT_SECONDS)
         assert process.returncode == 0, errors
