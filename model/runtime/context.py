@@ -172,6 +172,18 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     return (lacking,)
 
 
+def repeats(context: FrameSequence) -> tuple[str, ...]:
+    """A note on wet frames that are identical to the one before: rain never is, but what a hung server hands out is."""
+    rain = context.rain_rate
+    named = ", ".join(
+        _utc(context.times[index])
+        for index in range(1, len(rain))
+        if np.array_equal(rain[index], rain[index - 1], equal_nan=True)
+        and np.count_nonzero(rain[index] >= DRY_RAIN_RATE_MM_H) >= SUDDEN_WET_PX
+    )
+    return (f"identical to the frame before, as of a radar that hangs: {named}",) if named else ()
+
+
 def _own_steps(times: Times) -> Iterator[np.timedelta64]:
     """Time steps at which frames may follow each other: the usual one, else their mean; whole seconds."""
     between = np.diff(times).astype("int64") / 1e9

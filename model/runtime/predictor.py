@@ -12,7 +12,7 @@ from model.core.catalog import Catalog, ModelInfo
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.runtime.context import check_known, context_of, without_outages
+from model.runtime.context import check_known, context_of, repeats, without_outages
 
 
 class Predictor(Protocol):
@@ -76,7 +76,7 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> Choice:
             misfits.append(misfit)
             notes.append(f"{info.reference} does not fit the input: {misfit.what}")
         else:
-            return Choice(info, context, "; ".join([*notes, *context.notes, *missing]))
+            return Choice(info, context, "; ".join([*notes, *context.notes, *repeats(context), *missing]))
     raise misfits[-1]
 
 

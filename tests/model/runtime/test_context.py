@@ -33,6 +33,7 @@ def storms(frames: int = 4, step: float = 5.0, seed: int = 6) -> FrameSequence:
 def at(minutes: list[float], rain: float = 1.0) -> FrameSequence:
     grid = Grid.regular(CRS.from_epsg(28992), shape=(24, 20), pixel_size=1000.0, centre=(155_000.0, 463_000.0))
     frames = np.full((len(minutes), *grid.shape), rain, np.float32)
+    frames += np.arange(len(minutes), dtype=np.float32)[:, None, None] / 64
     frames[:, :5] = 0
     times = START + np.array([round(minute * 60) for minute in minutes]).astype("timedelta64[s]")
     return FrameSequence(rain_rate=frames, times=times, grid=grid)
@@ -113,6 +114,15 @@ def test_dry_weather_and_rain_that_grows_are_no_outage() -> None:
     growing = storms()
     rain = growing.rain_rate * np.array([0.2, 0.4, 0.7, 1.0], np.float32)[:, None, None]
     assert chosen(replace(growing, rain_rate=rain)).note == ""
+
+
+def test_frames_that_repeat_are_named() -> None:
+    hung = storms()
+    rain = hung.rain_rate.copy()
+    rain[3] = rain[2]
+    note = chosen(replace(hung, rain_rate=rain)).note
+    assert note == f"identical to the frame before, as of a radar that hangs: {str(hung.times[3])[:19]}Z"
+    assert chosen(lacking(hung, [0, 1, 2, 3], 0.0)).note == ""
 
 
 def moving(shift: int = 6) -> FloatArray:
