@@ -91,7 +91,9 @@ class Mischief:
         return (Path.touch, (Path("mischief"),))
 
 
-@pytest.mark.parametrize("pickled", [Mischief(), date(2016, 8, 21), "2016", [1, 2, 3]], ids=repr)
+@pytest.mark.parametrize(
+    "pickled", [Mischief(), date(2016, 8, 21), "2016", [1, 2, 3]], ids=["mischief", "date", "text", "list"]
+)
 def test_nothing_but_datetimes_is_made_of_a_pickle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pickled: object
 ) -> None:
