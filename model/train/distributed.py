@@ -16,6 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed
+
+# Its functions have the process group of the moment of their import as a default, and optimisers import it. Imported
+# here, before there is a group, it does not keep one beyond its end: the threads of Gloo would still run when Python
+# ends, which then aborts now and then (pytorch/pytorch#190489).
+import torch.distributed.nn.functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,6 +86,13 @@ def test_batch_norms_keep_the_mean_over_ranks(one_and_two):
     _, two = one_and_two
     kept = [torch.load(two / f"norm-{rank}-of-2.pt") for rank in range(2)]
     assert kept[0].item() == kept[1].item() == pytest.approx(0.05)  # a tenth, the norm's momentum, of 0 and of 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not tell")
+def test_no_thread_of_the_ranks_is_left_that_could_abort_python_at_its_end(one_and_two):
+    _, two = one_and_two
+    for rank in range(2):
+        assert "gloo" not in (two / f"threads-{rank}-of-2").read_text()
 
 
 def test_every_window_is_one_ranks():

@@ -48,6 +48,8 @@ def main(archive: Path, out: Path) -> None:
                 lambda recipe=recipe: RadarWindows([Archive(archive)], recipe.windows, recipe.holdout, out / "cache")
             )
             train(replace(recipe, bfloat16=False), windows, out / name, ranks=joined)
+    threads = (task.read_text() for task in Path("/proc/self/task").glob("*/comm"))
+    (out / f"threads-{joined.rank}-of-{joined.world}").write_text("".join(threads))
 
 
 if __name__ == "__main__":
