@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,18 +29,21 @@ Mask = NDArray[np.bool_]
 MAX_DEVIATION: Final = 0.2
 """A frame stands for a time that it misses by this part of a time step at most: volume scans take turns."""
 NOTED_DEVIATION: Final = 0.02
+MOST_MISSING: Final = 0.5
+"""So many of the frames may be missing, as a part."""
 LEAST_KNOWN: Final = 0.5
 """A network needs this part of its context: of less, neither motion nor growth can be told."""
 
-SUDDEN_WET_PX, SUDDEN_WET_SHARE = 100, 0.001
-"""Rain area, in pixels and as a part of the known ones, that neither comes nor goes within a time step."""
-SUDDEN_DRY_SHARE: Final = 0.02
-"""A frame with less than this part of the rain area of another one does not show the same weather."""
-OUTAGE_SHARE: Final = 0.1
-"""Where only a part of the domain is suddenly dry: the part of the rain area that is farther from any rain of the next
-older frame than rain moves. Of 400 real contexts of six radars, two have more: cells that all came at once."""
+RAINING_MM_H, TRACE_MM_H = 0.2, 0.02
+"""Rain of the first rate does not fall below the second one within a time step, nor come out of less."""
 MAX_SPEED_M_S: Final = 28.0
 """How fast rain moves at most."""
+OUTAGE_PX, OUTAGE_OF_KNOWN = 100, 0.001
+"""Of how many pixels, and of what part of the known ones, rain must be missing at least for an outage."""
+OUTAGE_SHARE, OUTAGE_SHARE_OF_NEWEST = 0.1, 0.25
+"""And of what part of the rain that must be there. More of the newest frame: what is taken from it is not forecast."""
+WHOLE_SHARE, WHOLLY_DRY = 0.8, 0.02
+"""A frame is dry as a whole where so much of that rain is missing, and less than the second part of it is there."""
 EDGE_PX: Final = 3
 
 
@@ -56,23 +60,23 @@ def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
     wanted, least = info.input_frames, info.fewest_input_frames or info.input_frames
     if len(sequence) < 2:
         raise _too_few(least, len(sequence))
-    found: list[FrameSequence] = []
+    own, *mean = _own_steps(sequence.times)
+    steps = list(_steps_within(own, info))
+    others = [step for each in mean for step in islice(_steps_within(each, info), 1)]
+    # Frames are bridged at the shortest step that fits and no other: no step is made up to have gaps.
+    attempts = [(step, 0.0) for step in (*steps[:1], *others)]
+    attempts += [(step, MOST_MISSING) for step in steps[:1]] + [(step, 0.0) for step in steps[1:]]
     failures: list[InputError] = []
-    for own in _own_steps(sequence.times):
-        for multiple, step in enumerate(_steps_within(own, info)):
-            try:
-                # Gaps are bridged at the shortest step that fits: a longer one must do without.
-                found.append(_regular(sequence, own, step, wanted, least, bridged=not multiple))
-                break
-            except InputError as failure:
-                failures.append(failure)
-    if found:
-        return min(found, key=lambda each: sum("missing" in note for note in each.notes))
+    for step, most_missing in attempts:
+        try:
+            return _regular(sequence, own, step, wanted, least, most_missing)
+        except InputError as failure:
+            failures.append(failure)
     if failures:
         raise failures[0]
     if len(sequence) < least:
         raise _too_few(least, len(sequence))
-    own, (low, high) = next(_own_steps(sequence.times)), (info.time_step.min_minutes, info.time_step.max_minutes)
+    low, high = info.time_step.min_minutes, info.time_step.max_minutes
     raise IrregularTimeStep(
         f"frames step by {_minutes(own)} min, {info.reference} takes {low:g} to {high:g} min",
         where="input",
@@ -91,7 +95,7 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
     failures: list[InputError] = []
     for own in _own_steps(sequence.times):
         try:
-            return _regular(sequence, own, own, frames, frames)
+            return _regular(sequence, own, own, frames, frames, MOST_MISSING)
         except InputError as failure:
             failures.append(failure)
     raise failures[0]
@@ -100,76 +104,88 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
 def without_outages(context: FrameSequence) -> FrameSequence:
     """The context without the data of frames that are suddenly dry, in whole or in part, while it rains in the others.
 
-    No rain area of any size comes or goes within one time step: a radar that was off, or sent before it was ready,
-    is told from dry weather by that. `notes` name the frames.
+    Rain that is farther from the edge of what a frame knows than rain moves in a time step neither comes nor goes
+    within one: a radar that was off, or sent before it was ready, is told from dry weather by that. Each frame is held
+    against the next newer one; the newest against the one before, where the one before that shows the same rain, so
+    that a frame full of interference condemns no other. `notes` name the frames.
 
     Raises:
-        NoData: it is the newest frame that is suddenly dry.
+        NoData: all of the newest frame is suddenly dry.
     """
-    rain = context.rain_rate
-    wet = [np.asarray(frame >= DRY_RAIN_RATE_MM_H) for frame in rain]
-    area = np.array([np.count_nonzero(each) for each in wet])
-    known = np.array([np.count_nonzero(np.isfinite(frame)) for frame in rain])
-    wettest = int(area.argmax())
-    if area[wettest] < max(SUDDEN_WET_PX, SUDDEN_WET_SHARE * known.max()):
+    rain, reach = context.rain_rate, _reach_px(context)
+    known, raining, trace = np.isfinite(rain), rain >= RAINING_MM_H, rain >= TRACE_MM_H
+    least = max(OUTAGE_PX, OUTAGE_OF_KNOWN * max(np.count_nonzero(each) for each in known))
+    if max(np.count_nonzero(each) for each in raining) < least:
         return context
-    dry = (known > 0) & (area < SUDDEN_DRY_SHARE * area[wettest])
-    if dry[-1]:
-        raise NoData(
-            f"the newest frame ({_utc(context.times[-1])}) is suddenly dry: it rained on {area[wettest]:,} pixels at "
-            f"{_utc(context.times[wettest])}",
-            where="input",
-            mend="Leave that frame out, or give one that holds data",
-        )
+    newest = len(rain) - 1
     lost: dict[int, Mask] = {}
-    expected = wet[-1]
-    for index in range(len(rain) - 2, -1, -1):
-        if dry[index]:
-            lost[index] = np.isfinite(rain[index])
-            continue
-        gone = _suddenly_dry(wet[index], expected & np.isfinite(rain[index]), _reach_px(context))
-        if gone is not None:
-            lost[index] = gone
-        expected = wet[index] if gone is None else wet[index] | (expected & gone)
+    expected = raining[newest - 1] & _near(trace[newest - 2], reach) if newest > 1 else raining[newest - 1]
+    outage = _outage(trace[newest], known[newest], expected, reach)
+    if outage.pixels >= least and outage.share >= OUTAGE_SHARE_OF_NEWEST:
+        if outage.whole:
+            raise NoData(
+                f"the newest frame ({_utc(context.times[newest])}) is suddenly dry: it rained on "
+                f"{np.count_nonzero(raining[newest - 1]):,} pixels at {_utc(context.times[newest - 1])}",
+                where="input",
+                mend="Leave that frame out, or give one that holds data",
+            )
+        lost[newest] = outage.where
+    expected = raining[newest]
+    for index in range(newest - 1, -1, -1):
+        outage = _outage(trace[index], known[index], expected, reach)
+        found = outage.pixels >= least and outage.share >= OUTAGE_SHARE
+        if found:
+            lost[index] = outage.where
+        gone = expected & outage.where if found else np.zeros_like(expected)
+        expected = (raining[index] & _near(trace[index + 1], reach)) | gone
     if not lost:
         return context
     mended = rain.copy()
     for index, where in lost.items():
         mended[index][where] = np.nan
-    named = ", ".join(_utc(context.times[index]) + ("" if dry[index] else " in part") for index in sorted(lost))
-    note = f"suddenly dry inside a wet sequence, and so taken as frames without data: {named}"
+    named = ", ".join(_utc(context.times[index]) for index in sorted(lost))
+    note = f"suddenly dry while it rains in the other frames, and taken as without data there: {named}"
     return replace(context, rain_rate=mended, notes=(*context.notes, note))
 
 
 def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
-    """Notes on what is missing in a context, of the area that its newest frame knows.
+    """Notes on what is missing in a context, what comes of it first.
 
     Raises:
-        NoData: `info` is a network, and less than `LEAST_KNOWN` of its context is known, or only one frame.
+        NoData: `info` is a network, and of the area that the newest frame knows less than `LEAST_KNOWN` of its context
+            is known, or only one frame.
     """
-    newest = np.isfinite(context.rain_rate[-1])
-    shares = np.array([np.count_nonzero(np.isfinite(frame) & newest) for frame in context.rain_rate[:-1]])
-    missing = 1 - np.append(shares / np.count_nonzero(newest), 1.0)
-    named = ", ".join(
+    known = np.isfinite(context.rain_rate)
+    newest = known[-1]
+    older = np.logical_or.reduce(known[:-1])
+    missing = np.array([*(_share_lost(newest, frame) for frame in known[:-1]), _share_lost(older, newest)], np.float64)
+    named = [
         _utc(time) + ("" if share > 1 - GAP_SHARE else f" ({share:.1%})")
         for time, share in zip(context.times, missing, strict=True)
         if share > GAP_SHARE
-    )
+    ]
     if not named:
         return ()
-    lacking = f"without data where the newest frame has some: {named}"
-    held = int(np.count_nonzero(missing < 1 - GAP_SHARE))
-    if info.kind == "network":
-        if held < 2 or 1 - missing.mean() < LEAST_KNOWN:
-            raise NoData(
-                f"too little is known before the newest frame ({lacking})",
-                where="input",
-                mend="Give older frames that hold data, or choose the model extrapolation",
-            )
-        return (f"{lacking}; filled along the motion of the other frames",)
+    held = 1 + int(np.count_nonzero(missing[:-1] < 1 - GAP_SHARE))
+    if info.kind == "network" and (held < 2 or 1 - float(missing[:-1].sum()) / missing.size < LEAST_KNOWN):
+        raise NoData(
+            f"too little is known before the newest frame, without data: {', '.join(named)}",
+            where="input",
+            mend="Give older frames that hold data, or choose the model extrapolation",
+        )
+    said = " ".join(context.notes)
+    unsaid = [name for name in named if name.split(" ")[0] not in said]
+    notes = [f"without data where other frames have some: {', '.join(unsaid)}"] if unsaid else []
     if held < 2:
-        return (f"{lacking}; no motion is known, and rain stays where it is",)
-    return (lacking,)
+        return ("no motion is known, and rain stays where it is", *notes)
+    if info.kind == "network" and missing[:-1].max() > GAP_SHARE:
+        return ("what older frames lack was filled in along the motion of the others", *notes)
+    return tuple(notes)
+
+
+def _share_lost(area: Mask, known: Mask) -> float:
+    """What part of an area is not known."""
+    return float(np.count_nonzero(area & ~known) / max(np.count_nonzero(area), 1))
 
 
 def repeats(context: FrameSequence) -> tuple[str, ...]:
@@ -179,9 +195,9 @@ def repeats(context: FrameSequence) -> tuple[str, ...]:
         _utc(context.times[index])
         for index in range(1, len(rain))
         if np.array_equal(rain[index], rain[index - 1], equal_nan=True)
-        and np.count_nonzero(rain[index] >= DRY_RAIN_RATE_MM_H) >= SUDDEN_WET_PX
+        and np.count_nonzero(rain[index] >= DRY_RAIN_RATE_MM_H) >= OUTAGE_PX
     )
-    return (f"identical to the frame before, as of a radar that hangs: {named}",) if named else ()
+    return (f"repeated frames, identical to the one before: {named}",) if named else ()
 
 
 def _own_steps(times: Times) -> Iterator[np.timedelta64]:
@@ -204,19 +220,19 @@ def _steps_within(own: np.timedelta64, info: ModelInfo) -> Iterator[np.timedelta
 
 
 def _regular(
-    sequence: FrameSequence, own: np.timedelta64, step: np.timedelta64, wanted: int, least: int, *, bridged: bool = True
+    sequence: FrameSequence, own: np.timedelta64, step: np.timedelta64, wanted: int, least: int, most_missing: float
 ) -> FrameSequence:
-    """At least `least` and at most `wanted` frames that lie `step` apart, the newest last."""
+    """At least `least` and at most `wanted` frames that lie `step` apart, the newest last; `most_missing`: a part."""
     times, slack = sequence.times, MAX_DEVIATION * (step / np.timedelta64(1, "ns"))
     slots = times[-1] - step * np.arange(wanted - 1, -1, -1)
     slots = slots[(slots - times[0]).astype("int64") >= -slack]
     if slots.size < least:
-        raise _too_few(least, slots.size, step if step > own else None)
+        raise _too_few(least, slots.size, step)
     away = np.abs((times[:, None] - slots).astype("int64"))
     nearest = away.argmin(axis=0)
     deviation = away.min(axis=0)
     missing = deviation > slack
-    if 2 * np.count_nonzero(missing) > (slots.size if bridged else 0):
+    if np.count_nonzero(missing) > most_missing * slots.size:
         raise _gap(times, step, slots.size)
     if not np.isfinite(sequence.rain_rate[-1]).any():
         raise NoData(
@@ -225,7 +241,7 @@ def _regular(
             mend="Leave that frame out, or give one that holds data",
         )
     notes = list(sequence.notes)
-    if step > own:
+    if step >= 2 * own:
         notes.append(f"frames {_minutes(step)} min apart were taken of those every {_minutes(own)} min")
     if missing.any():
         notes.append(f"missing among the frames: {', '.join(map(_utc, slots[missing]))}")
@@ -248,17 +264,38 @@ def _reach_px(context: FrameSequence) -> float:
     return MAX_SPEED_M_S * 60 * context.time_step_minutes() / min(context.grid.pixel_size_m)
 
 
-def _suddenly_dry(wet: Mask, expected: Mask, reach_px: float) -> Mask | None:
-    """Pixels [y, x] that are dry though rain is `expected` there and none is within reach; None: too small a part."""
+class _Outage(NamedTuple):
+    """Pixels [y, x] that are suddenly dry; how many of rain are missing, and which part of those that must be there; and
+    whether the frame is dry as a whole."""
+
+    where: Mask
+    pixels: float
+    share: float
+    whole: bool
+
+
+def _outage(trace: Mask, known: Mask, expected: Mask, reach_px: float) -> _Outage:
+    """Where a frame has no `trace` of rain within reach of what is `expected`, and farther than that from the edge of
+    what is `known` of it, beyond which rain may have come from, or gone to."""
     cell = max(4, int(reach_px / 4))
     reach = 2 * math.ceil(reach_px / cell) + 1
-    area, near = _by_cells(expected, cell), _dilated(_by_cells(wet, cell) > 0, reach)
-    gone = (area > 0) & ~near
-    if area[gone].sum() < max(OUTAGE_SHARE * area.sum(), SUDDEN_WET_PX):
-        return None
-    around = _dilated(gone, reach + 2)
-    around = np.repeat(np.repeat(around, cell, axis=0), cell, axis=1)[: wet.shape[0], : wet.shape[1]]
-    return around & ~_dilated(wet, EDGE_PX)
+    inside = ~_dilated(np.pad(_by_cells(~known, cell) > 0, 1, constant_values=True), reach)[1:-1, 1:-1]
+    area = _by_cells(expected & known, cell) * inside
+    gone = (area > 0) & ~_dilated(_by_cells(trace, cell) > 0, reach)
+    pixels = float(area[gone].sum())
+    around = _dilated(gone, 3 * reach)  # up to the edge, where rain alone tells nothing
+    around = np.repeat(np.repeat(around, cell, axis=0), cell, axis=1)[: trace.shape[0], : trace.shape[1]]
+    share = pixels / max(float(area.sum()), 1.0)
+    whole = share >= WHOLE_SHARE and np.count_nonzero(trace) < WHOLLY_DRY * np.count_nonzero(expected)
+    where = known if whole else known & around & ~_dilated(trace, EDGE_PX)
+    return _Outage(where, pixels, share, whole)
+
+
+def _near(mask: Mask, reach_px: float) -> Mask:
+    """True within reach of what is true."""
+    cell = max(4, int(reach_px / 4))
+    near = _dilated(_by_cells(mask, cell) > 0, 2 * math.ceil(reach_px / cell) + 1)
+    return np.repeat(np.repeat(near, cell, axis=0), cell, axis=1)[: mask.shape[0], : mask.shape[1]]
 
 
 def _by_cells(wet: Mask, cell: int) -> FloatArray:
@@ -275,9 +312,9 @@ def _dilated(mask: Mask, side: int) -> Mask:
 
 
 def _too_few(least: int, given: int, step: np.timedelta64 | None = None) -> TooFewFrames:
-    apart = "" if step is None else f" {_minutes(step)} min apart"
+    apart = "" if step is None else f", {_minutes(step)} min apart"
     return TooFewFrames(
-        f"the model wants {least} frames{apart}, the input has {given}",
+        f"the model wants {least} frames, the input has {given}{apart}",
         where="input",
         mend=f"Give at least {least} frames at one time step",
     )

@@ -76,7 +76,7 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> Choice:
             misfits.append(misfit)
             notes.append(f"{info.reference} does not fit the input: {misfit.what}")
         else:
-            return Choice(info, context, "; ".join([*notes, *context.notes, *repeats(context), *missing]))
+            return Choice(info, context, "; ".join([*missing, *notes, *context.notes, *repeats(context)]))
     raise misfits[-1]
 
 

@@ -144,11 +144,11 @@ def test_auto_is_the_champion_where_it_fits_then_the_default_model(tmp_path):
     assert (info.reference, note) == ("mine@1", "")
     info, _, note = choose(storms(step=5.0), "auto", catalog)
     assert info.name == "rain-ms-predrnn"
-    assert "mine@1 does not fit the input: the model wants 4 frames 10 min apart, the input has 3" in note
+    assert "mine@1 does not fit the input: the model wants 4 frames, the input has 3, 10 min apart" in note
     info, _, note = choose(storms(step=30.0), "auto", catalog)
     assert info is EXTRAPOLATION
     assert "mine@1 does not fit" in note
-    with pytest.raises(TooFewFrames, match="wants 4 frames 10 min apart"):
+    with pytest.raises(TooFewFrames, match="wants 4 frames, the input has 3, 10 min apart"):
         choose(storms(step=5.0), "champion", catalog)
     thinned = choose(storms(step=5.0, frames=7), "champion", catalog).context
     assert (len(thinned), thinned.time_step_minutes()) == (4, 10)
