@@ -158,7 +158,7 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     known = np.isfinite(context.rain_rate)
     newest = known[-1]
     older = np.logical_or.reduce(known[:-1])
-    missing = np.array([*(_share_lost(newest, frame) for frame in known[:-1]), _share_lost(older, newest)], np.float64)
+    missing = [*(_share_lost(newest, frame) for frame in known[:-1]), _share_lost(older, newest)]
     named = [
         _utc(time) + ("" if share > 1 - GAP_SHARE else f" ({share:.1%})")
         for time, share in zip(context.times, missing, strict=True)
@@ -166,8 +166,8 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     ]
     if not named:
         return ()
-    held = 1 + int(np.count_nonzero(missing[:-1] < 1 - GAP_SHARE))
-    if info.kind == "network" and (held < 2 or 1 - float(missing[:-1].sum()) / missing.size < LEAST_KNOWN):
+    held = 1 + sum(share < 1 - GAP_SHARE for share in missing[:-1])
+    if info.kind == "network" and (held < 2 or 1 - sum(missing[:-1]) / len(missing) < LEAST_KNOWN):
         raise NoData(
             f"too little is known before the newest frame, without data: {', '.join(named)}",
             where="input",
@@ -178,7 +178,7 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     notes = [f"without data where other frames have some: {', '.join(unsaid)}"] if unsaid else []
     if held < 2:
         return ("no motion is known, and rain stays where it is", *notes)
-    if info.kind == "network" and missing[:-1].max() > GAP_SHARE:
+    if info.kind == "network" and max(missing[:-1]) > GAP_SHARE:
         return ("what older frames lack was filled in along the motion of the others", *notes)
     return tuple(notes)
 
@@ -265,8 +265,8 @@ def _reach_px(context: FrameSequence) -> float:
 
 
 class _Outage(NamedTuple):
-    """Pixels [y, x] that are suddenly dry; how many of rain are missing, and which part of those that must be there; and
-    whether the frame is dry as a whole."""
+    """Pixels [y, x] that are suddenly dry; how many of rain are missing, which part of those that must be there that is,
+    and whether the frame is dry as a whole."""
 
     where: Mask
     pixels: float
@@ -286,7 +286,7 @@ def _outage(trace: Mask, known: Mask, expected: Mask, reach_px: float) -> _Outag
     around = _dilated(gone, 3 * reach)  # up to the edge, where rain alone tells nothing
     around = np.repeat(np.repeat(around, cell, axis=0), cell, axis=1)[: trace.shape[0], : trace.shape[1]]
     share = pixels / max(float(area.sum()), 1.0)
-    whole = share >= WHOLE_SHARE and np.count_nonzero(trace) < WHOLLY_DRY * np.count_nonzero(expected)
+    whole = share >= WHOLE_SHARE and bool(np.count_nonzero(trace) < WHOLLY_DRY * np.count_nonzero(expected))
     where = known if whole else known & around & ~_dilated(trace, EDGE_PX)
     return _Outage(where, pixels, share, whole)
 
