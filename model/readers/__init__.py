@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from model.core.errors import InputError, TooLarge
 from model.core.sequence import FrameSequence
@@ -66,47 +67,80 @@ def read_sound(
     max_dbz: float | None = None,
     max_pixels: int | None = None,
 ) -> FrameSequence:
-    """`read`, without the files that cannot be read or lie on another grid than most, where two frames remain.
+    """`read`, without the files that cannot be read, lie on another grid than most, or repeat a valid time, where two
+    frames remain.
 
-    The `notes` of the sequence name what was left out, and why.
+    The `notes` of the sequence name what was left out, and why; the last of the files first.
 
     Raises:
         InputError: as `read`; a path at which there is nothing is an error always, and so is too much.
     """
+    sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
     try:
-        return read(paths, names=names, variable=variable, zr=zr, max_dbz=max_dbz, max_pixels=max_pixels)
+        with unpacked(sources, options.budget) as plain:
+            return join_frames(_parts(plain, options))
     except TooLarge:
         raise
     except InputError:
         if len(paths) < 3 or not all(Path(path).is_file() for path in paths):
             raise
-        sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
         parts, left_out = _sound_parts(sources, options)
         if not left_out or sum(len(frames) for _, frames in parts) < 2:
             raise
-        more = f" and {len(left_out) - MAX_LEFT_OUT_NAMED} more" if len(left_out) > MAX_LEFT_OUT_NAMED else ""
-        note = f"left out: {', '.join(left_out[:MAX_LEFT_OUT_NAMED])}{more}"
+        named = [f"{source.name} ({left_out[source]})" for source in reversed(sources) if source in left_out]
+        more = f" and {len(named) - MAX_LEFT_OUT_NAMED} more" if len(named) > MAX_LEFT_OUT_NAMED else ""
         sequence = join_frames(iter(parts))
+        note = f"left out: {', '.join(named[:MAX_LEFT_OUT_NAMED])}{more}"
         return replace(sequence, notes=(*sequence.notes, note))
 
 
-def _sound_parts(sources: Sequence[Source], options: Options) -> tuple[list[tuple[Source, FrameSequence]], list[str]]:
-    """Frames of the files that can be read and lie on the grid of most of them; the others by name, with the reason."""
-    parts: list[tuple[Source, FrameSequence]] = []
-    left_out: list[str] = []
-    for source in sources:
+Parts = list[tuple[Source, FrameSequence]]
+
+
+def _sound_parts(sources: Sequence[Source], options: Options) -> tuple[Parts, dict[Source, str]]:
+    """Frames of the files that can be read together, and why others are left out.
+
+    The readers have all files at once, for some belong together: frames and their masks, or their coordinates.
+    """
+    sound, left_out = list(sources), dict[Source, str]()
+    parts: Parts | None = None
+    while parts is None:
         try:
-            with unpacked([source], options.budget) as plain:
-                parts += _parts(plain, options)
+            anew = replace(options, budget=Budget(max_pixels=options.budget.max_pixels))
+            with unpacked(sound, anew.budget) as plain:
+                parts = list(_parts(plain, anew))
         except TooLarge:
             raise
         except InputError as error:
-            left_out.append(f"{source.name} ({error.what})")
+            blamed = [source for source in sound if source.name in error.where]
+            if not blamed or len(sound) < 3:
+                raise
+            culprit = max(blamed, key=lambda source: len(source.name))
+            sound.remove(culprit)
+            left_out[culprit] = error.what
+    by_name = {source.name: source for source in sources}
+    parts, others = _on_one_grid(parts)
+    left_out |= {by_name[source.name]: "it lies on another grid" for source in others}
+    once: Parts = []
+    for source, frames in parts:
+        repeated = [other.name for other, held in once if np.isin(frames.times, held.times).any()]
+        if repeated:
+            left_out[by_name[source.name]] = f"{repeated[0]} holds its valid time"
+        else:
+            once.append((source, frames))
+    return once, left_out
+
+
+def _on_one_grid(parts: Parts) -> tuple[Parts, list[Source]]:
+    """Those on the grid of most frames, of two the newer ones', and the files of the others."""
     grids = [next(i for i, (_, other) in enumerate(parts) if other.grid.matches(frames.grid)) for _, frames in parts]
-    most = Counter(grids).most_common(1)[0][0] if grids else 0
-    others = [source.name for (source, _), grid in zip(parts, grids, strict=True) if grid != most]
-    left_out += [f"{name} (it lies on another grid)" for name in others]
-    return [part for part, grid in zip(parts, grids, strict=True) if grid == most], left_out
+    weight: dict[int, tuple[int, np.datetime64]] = {}
+    for grid, (_, frames) in zip(grids, parts, strict=True):
+        count, newest = weight.get(grid, (0, frames.times[-1]))
+        weight[grid] = (count + len(frames), max(newest, frames.times[-1]))
+    most = max(weight, key=lambda grid: weight[grid], default=0)
+    one = [part for part, grid in zip(parts, grids, strict=True) if grid == most]
+    return one, [source for (source, _), grid in zip(parts, grids, strict=True) if grid != most]
 
 
 def _asked(

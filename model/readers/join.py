@@ -42,7 +42,7 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
             _check_place(source, frames.grid)
         with reading(source, "a radar file"):
             check_times(frames.times)
-        drop_implausible_rates(frames.rain_rate)
+            drop_implausible_rates(frames.rain_rate)
         read.append((source, frames))
     if not read:
         raise NotARadarFile("no file holds a radar frame", where="input", mend="Give at least one radar file")
@@ -50,7 +50,7 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     first = read[0][1]
     masks = [frames.mask for _, frames in read if frames.mask is not None]
     times, owners, rows = _sorted_times(read)
-    notes = [*(note for _, frames in read for note in frames.notes), *_overlap(read, times)]
+    notes = [*(note for _, frames in read for note in frames.notes), *_overlap(read, times), *_mixed(read)]
     attributes = _common_attributes(read)
     told = (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read)), (CAPPED, _capped(read)))
     for name, text in told:
@@ -139,6 +139,12 @@ def _overlap(read: list[tuple[Source, FrameSequence]], times: NDArray[np.datetim
         f"the frames are means over {period:g} min, one every {step:g} min: they overlap and lag behind the rain, and "
         "were taken as the rate at the end of each"
     ]
+
+
+def _mixed(read: list[tuple[Source, FrameSequence]]) -> list[str]:
+    """A note where frames are made of different quantities, which one radar rarely sends."""
+    kinds = dict.fromkeys(frames.attributes.get("quantity", "") for _, frames in read)
+    return [f"the frames are made of different quantities: {', '.join(filter(None, kinds))}"] if len(kinds) > 1 else []
 
 
 def _sorted_times(

@@ -25,6 +25,8 @@ from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ, FloatArray
 
 LEAST_DBZ: Final = -99.5
 MOST_MM_H: Final = 2000.0
+MOST_FILL_VALUES: Final = 8
+"""Values that mark missing data are few; a wrong unit makes many."""
 LEAST_MM_H: Final = -0.05
 """What packing makes of zero; further below, a negative rain rate is a fill value."""
 FIRST_RADAR: Final = np.datetime64("1940-01-01T00:00")
@@ -53,13 +55,35 @@ def drop_implausible_dbz(reflectivity_dbz: FloatArray) -> None:
 
 
 def drop_implausible_rates(rain_rate_mm_h: FloatArray) -> None:
-    """In place: what cannot be rain is NaN: infinities, fill values; negatives that packing makes of zero are zero."""
+    """In place: what cannot be rain is NaN: infinities, fill values; negatives that packing makes of zero are zero.
+
+    Raises:
+        NotARadarFile: see `check_unit`.
+    """
     # fmin and fmax pass over NaN without the copies that nanmin and nanmax make.
     least, most = (float(reduce(rain_rate_mm_h, axis=None, initial=0.0)) for reduce in (np.fmin.reduce, np.fmax.reduce))
     if least >= 0 and most <= MOST_MM_H:
         return
+    check_unit(rain_rate_mm_h, rain_rate_mm_h > np.float32(MOST_MM_H), "mm/h")
     rain_rate_mm_h[~((rain_rate_mm_h >= LEAST_MM_H) & (rain_rate_mm_h <= MOST_MM_H))] = np.nan
     np.maximum(rain_rate_mm_h, 0, out=rain_rate_mm_h)
+
+
+def check_unit(rain: FloatArray, beyond: NDArray[np.bool_], unit: str) -> None:
+    """Refuse rain most of which is `beyond` all that ever fell, in too many values to be fill values.
+
+    Raises:
+        NotARadarFile: it is so.
+    """
+    many = int(np.count_nonzero(beyond))
+    if many <= np.count_nonzero((rain > 0) & ~beyond):
+        return
+    values = rain[beyond]
+    if np.unique(values[:: max(1, values.size // 4096)]).size > MOST_FILL_VALUES:
+        raise NotARadarFile(
+            f"{many:,} of its pixels hold more rain than ever fell, up to {float(values.max()):.3g} {unit}; fewer hold less",
+            mend="Correct the unit in the file",
+        )
 
 
 def most_mm(hours: float) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.sequence import FrameSequence
 from model.core.units import DEFAULT_MAX_DBZ, FloatArray, ZRRelation, zr_relation
-from model.readers.plausible import MOST_MM_H, drop_implausible_dbz, most_mm
+from model.readers.plausible import MOST_MM_H, check_unit, drop_implausible_dbz, most_mm
 
 HEAD_BYTES: Final = 1024
 MAX_GRID_PIXELS: Final = 200_000_000
@@ -255,7 +255,9 @@ def rain_per_hour(amount_mm: FloatArray, interval: np.timedelta64) -> FloatArray
         raise NotARadarFile("its accumulation period does not end after it starts", mend="Correct its period")
     with np.errstate(over="ignore"):
         rain = amount_mm / np.float32(hours)
-    rain[amount_mm > most_mm(hours)] = np.nan
+    beyond = amount_mm > most_mm(hours)
+    check_unit(amount_mm, beyond, "mm")
+    rain[beyond] = np.nan
     return rain
 
 

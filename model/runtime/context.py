@@ -185,7 +185,7 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
 
 def _share_lost(area: Mask, known: Mask) -> float:
     """What part of an area is not known."""
-    return float(np.count_nonzero(area & ~known) / max(np.count_nonzero(area), 1))
+    return int(np.count_nonzero(area & ~known)) / max(int(np.count_nonzero(area)), 1)
 
 
 def repeats(context: FrameSequence) -> tuple[str, ...]:
@@ -265,8 +265,8 @@ def _reach_px(context: FrameSequence) -> float:
 
 
 class _Outage(NamedTuple):
-    """Pixels [y, x] that are suddenly dry; how many of rain are missing, which part of those that must be there that is,
-    and whether the frame is dry as a whole."""
+    """Pixels [y, x] that are suddenly dry; how many pixels of rain are missing, and what part of the rain that must be
+    there; and whether the frame is dry as a whole."""
 
     where: Mask
     pixels: float

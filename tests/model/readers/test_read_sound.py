@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.core.errors import InputError, NotARadarFile, TooLarge
 from model.readers import read, read_sound
@@ -57,3 +59,43 @@ def test_a_path_without_a_file_and_too_many_pixels_stay_errors(frames: list[Path
         read_sound([*frames, tmp_path / "absent.h5"])
     with pytest.raises(TooLarge):
         read_sound(frames, max_pixels=20)
+
+
+def test_a_file_that_repeats_a_valid_time_is_left_out_and_named(frames: list[Path], write_knmi: Write) -> None:
+    again = frames[2].rename(frames[2].with_name("again.h5"))
+    twice = frame(write_knmi, 15)
+    sequence = read_sound([*frames[:2], again, twice, frames[3]])
+    assert len(sequence) == 4
+    assert sequence.notes == (f"left out: {twice} ({again} holds its valid time)",)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_grids_with_as_many_frames_the_newer_one_counts(write_knmi: Write, first: bool) -> None:
+    old = [frame(write_knmi, minute) for minute in (5, 10)]
+    new = [frame(write_knmi, minute, shape=(6, 5)) for minute in (15, 20)]
+    assert read_sound([*old, *new] if first else [*new, *old]).grid.shape == (6, 5)
+
+
+def test_masks_stay_with_their_frames_where_another_file_is_broken(tmp_path: Path) -> None:
+    flags = np.arange(480)[:, None] < np.full(480, 400)
+    files = []
+    for minute in (0, 6, 12):
+        files += [tmp_path / f"RAD15060712{minute:02}00.{kind}" for kind in ("png", "mask")]
+        Image.fromarray(np.full((480, 480), 90, np.uint8)).save(files[-2])
+        files[-1].write_bytes(zlib.compress(flags.tobytes()))
+    files[0].write_bytes(files[0].read_bytes()[:60])
+    sequence = read_sound(files, names=[path.name for path in files])
+    assert len(sequence) == 2
+    assert np.isnan(sequence.rain_rate[:, 400:]).all()
+    assert not np.isnan(sequence.rain_rate[:, :400]).any()
+
+
+def test_a_wrong_unit_is_no_fill_value(tmp_path: Path) -> None:
+    rain = np.random.default_rng(1).uniform(0.5, 40, (1, 20, 20)).astype(np.float32) * 3600
+    np.savez(tmp_path / "a.npz", rain_rate=rain, times=np.array([np.datetime64("2024-06-01T00:00")]))
+    with pytest.raises(NotARadarFile, match="hold more rain than ever fell"):
+        read([tmp_path / "a.npz"])
+    rain[0, 5:] = 3
+    rain[0, :5] = 9999
+    np.savez(tmp_path / "a.npz", rain_rate=rain, times=np.array([np.datetime64("2024-06-01T00:00")]))
+    assert np.isnan(read([tmp_path / "a.npz"]).rain_rate[0, :5]).all()
