@@ -81,7 +81,7 @@ def check_unit(rain: FloatArray, beyond: NDArray[np.bool_], unit: str) -> None:
     values = rain[beyond]
     if np.unique(values[:: max(1, values.size // 4096)]).size > MOST_FILL_VALUES:
         raise NotARadarFile(
-            f"{many:,} pixels hold more rain than ever fell, up to {float(values.max()):.3g} {unit}, and fewer hold less",
+            f"{many:,} pixels hold more rain than ever fell, up to {float(values.max()):.3g} {unit}, fewer hold less",
             mend="Correct the unit in the file",
         )
 
