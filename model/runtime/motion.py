@@ -32,6 +32,8 @@ SMOOTHING_FRACTION, MIN_SMOOTHING_PX = 24, 6.0
 """The smoothing length is the flow grid's longer side over the first, and at least the second."""
 CORRECTION_FRACTION, MIN_CORRECTION_PX = 48, 4.0
 """The same of the correction."""
+CORRECTION_FRACTION_WITH_GAPS = 24
+"""And where fewer frames tell of it."""
 SURE_DISPLACEMENT_PX = 1.6
 """A displacement over all frames, on the flow grid, by which half of the correction is believed: flow is good to a
 fraction of a pixel, and what moved by no more cannot be corrected by it."""
@@ -78,7 +80,8 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
         return np.zeros((ny, nx, 2), np.float32)
     motion = _smoothed(first, max(MIN_SMOOTHING_PX, max(size) / SMOOTHING_FRACTION))
 
-    smoothing = max(MIN_CORRECTION_PX, max(size) / CORRECTION_FRACTION)
+    fraction = CORRECTION_FRACTION_WITH_GAPS if gaps else CORRECTION_FRACTION
+    smoothing = max(MIN_CORRECTION_PX, max(size) / fraction)
     correction = _smoothed(_left_over(pictures, motion, wet, gaps=gaps), smoothing)
     mean = np.average(motion.reshape(-1, 2), axis=0, weights=raining.ravel())
     displacement = steps * float(np.linalg.norm(mean))
