@@ -36,7 +36,10 @@ ACCUMULATION: Final = re.compile(r"accum|(?<![a-z])acrr(?![a-z])", re.IGNORECASE
 FORECAST: Final = re.compile(r"(?<![a-z])(?:nowcast|forecast|extrapolation)s?(?![a-z])", re.IGNORECASE)
 LEAD: Final = re.compile(r"lead.?time|forecast.?(?:period|hour|minute|step)", re.IGNORECASE)
 BRACKETED: Final = re.compile(r"[(\[]([^()\[\]]{1,40})[)\]]")
-SCALED_UNIT: Final = re.compile(r"\d *[*x]? *mm *[/h]|mm *(?:/ *hr?|h *\^?-1) *[*x] *\d", re.IGNORECASE)
+SCALED_UNIT: Final = re.compile(
+    r"\d *[*x]? *mm *(?:/| h)|\.\d+ *[*x]? *dbz|(?:mm *(?:/ *hr?|h *\^?-1)|dbz) *[*x] *\d", re.IGNORECASE
+)
+"""Other steps than one mm/h or dBZ, where no unit says so: not to be guessed."""
 NAME_IT: Final = "Write what it holds into its tag UNITS or Quantity: dBZ or mm/h"
 MAX_TEXT: Final = 1000
 

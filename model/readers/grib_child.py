@@ -57,6 +57,7 @@ KEYS = (
     "decimalScaleFactor",
 )
 
+PIECE_BYTES = 1 << 20
 PADDING = b"\0 \r\n\x03"
 """Zeros, and what ends a message on the GTS."""
 
@@ -168,8 +169,9 @@ def _check_padding(path: str, start: int, end: int) -> None:
     """Refuse anything but padding between messages: the library passes over what does not begin as a message does."""
     with Path(path).open("rb") as file:
         file.seek(start)
-        if file.read(end - start).strip(PADDING):
-            raise ValueError(f"{end - start:,} bytes from byte {start:,} on belong to no message")
+        for offset in range(start, end, PIECE_BYTES):
+            if file.read(min(PIECE_BYTES, end - offset)).strip(PADDING):
+                raise ValueError(f"{end - start:,} bytes from byte {start:,} on belong to no message")
 
 
 def _has(eccodes: Any, handle: int, key: str) -> bool:  # noqa: ANN401  (a module)

@@ -181,6 +181,7 @@ def test_the_valid_time_is_found(write_tif: Write, name: str, tags: dict[str, st
         ({"unit": "mm/h*100"}, UnknownVariable, "its unit is none of"),
         ({"unit": "mm/h", "tags": FMI | {"UNITS": "dBZ"}}, UnknownVariable, "its unit is none of"),
         ({"tags": {"Quantity": "mm/h*100"}}, UnknownVariable, "does not say that it holds"),
+        ({"tags": FMI | {"TIFFTAG_IMAGEDESCRIPTION": "0.5 dBZ"}}, UnknownVariable, "does not say that it holds"),
         ({"name": "202007241200_rr_accumulation_1h.tif", "tags": {}}, UnknownVariable, "calls itself an accumulation"),
         ({"scale": [float("nan"), 0]}, NotARadarFile, "its scale is nan"),
         ({"scale": None}, NotARadarFile, "it holds uint8 without a scale"),
