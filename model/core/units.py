@@ -21,7 +21,7 @@ DRY_RAIN_RATE_MM_H: Final = 0.1
 """Below this, a pixel counts as dry: about the least rain rate that an operational radar composite resolves."""
 
 MOST_DBZ: Final = 95.0
-"""Where the scale of an 8-bit pixel ends; no weather reflects more."""
+"""Where the scale of an 8-bit pixel ends; no weather reflects as much."""
 DEFAULT_MAX_DBZ: Final = 55.0
 """Reflectivity above this is hail, and counts as this: 100 mm h-1 by Marshall and Palmer. The WSR-88D's default cap is
 about the same rate by its own relation (53 dBZ, 104 mm h-1); by climate it is 51 to 55 dBZ (Fulton et al., 1998,

@@ -18,17 +18,15 @@ from pyproj.exceptions import CRSError
 from model.core.errors import InputError, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import DEFAULT_MAX_DBZ, MARSHALL_PALMER, FloatArray, ZRRelation
+from model.core.units import DEFAULT_MAX_DBZ, MARSHALL_PALMER, MOST_DBZ, FloatArray, ZRRelation
 from model.data.name_times import TimePattern
 from model.data.png import GREY, fault_of, header_of
 from model.readers.npz import LOCAL_CRS, LOCAL_PIXEL_M
-from model.readers.plausible import check_max_dbz
+from model.readers.plausible import MOST_MM_H, check_max_dbz
 from model.readers.source import DAMAGED, Options, check_size, describe_reflectivity, rain_of_reflectivity
 
 TITLE: Final = "PNG"
 SCALE: Final = re.compile(r"(dbz|mm/h):([^,]+)(?:,([^,]+))?", re.IGNORECASE)
-MOST: Final = {"dbz": 95.0, "mm/h": 2000.0}
-"""No atmosphere has more: a scale that gives it, or a value that marks missing data, is not what it was taken for."""
 UNIT: Final = {"dbz": "dBZ", "mm/h": "mm/h"}
 
 
@@ -112,9 +110,8 @@ class PixelScale:
         physical = self.gain * values + self.offset
         marked = np.isin(values, (*self.nodata, *self.undetect))
         occurs = np.bincount(pixels.reshape(-1), minlength=values.size) > 0
-        wrong = occurs & ~marked & (physical > MOST[self.quantity])
-        if self.quantity == "mm/h":
-            wrong |= occurs & ~marked & (physical < 0)
+        real = physical < MOST_DBZ if self.quantity == "dbz" else (physical >= 0) & (physical <= MOST_MM_H)
+        wrong = occurs & ~marked & ~real
         if wrong.any():
             value = int(values[wrong][-1])
             raise NotARadarFile(

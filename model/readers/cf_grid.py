@@ -18,7 +18,7 @@ from model.core.grid import Grid
 from model.core.sequence import crs_from_cf
 from model.readers.cf_attributes import attributes_of, units_of
 from model.readers.cf_units import metres
-from model.readers.source import MAKE_A_COMPOSITE
+from model.readers.polar import polar
 
 PROJ_NAMES: Final = (
     *("proj4", "proj4_params", "proj4text", "proj4_string", "proj4string", "proj_params", "proj_string"),
@@ -50,8 +50,7 @@ def check_not_polar(dataset: Any) -> None:  # noqa: ANN401  (netCDF4 ships no ty
     sweeps = any(re.fullmatch(r"sweep_?\d+", group) for group in dataset.groups)
     cfradial = sweeps or bool(CFRADIAL.search(conventions))
     if has_both or cfradial:
-        kind = "CfRadial" if cfradial else "by azimuth and range"
-        raise NotARadarFile(f"it is a polar volume or scan ({kind}), not a map", mend=MAKE_A_COMPOSITE)
+        raise polar("CfRadial" if cfradial else "netCDF")
 
 
 def axes_of(dataset: Any, variable: Any) -> dict[str, int]:  # noqa: ANN401

@@ -75,8 +75,8 @@ def _unpack(source: Source, compression: str, path: Path, most: int) -> Source:
                     _copy(file, out, most)
             inner_name = PurePosixPath(member.filename).name
         else:
-            with gzip.GzipFile(source.path) if compression == "gzip" else bz2.BZ2File(source.path) as file:
-                _copy(file, out, most)
+            with source.path.open("rb") as packed:
+                _copy(gzip.GzipFile(fileobj=packed) if compression == "gzip" else Bunzip2(packed), out, most)
             inner_name = source.name.removesuffix(PurePosixPath(source.name).suffix)
     inner = replace(source, path=path, inner_name=inner_name, upload=True)
     again = _compression(inner)
@@ -85,7 +85,32 @@ def _unpack(source: Source, compression: str, path: Path, most: int) -> Source:
     return inner
 
 
-def _copy(file: IO[bytes] | gzip.GzipFile | bz2.BZ2File, out: IO[bytes], most: int) -> None:
+class Bunzip2:
+    """What a bzip2 file of one or more streams unpacks to. `bz2.BZ2File` passes over what is damaged after the first
+    stream; padding by zeros may follow, as it may in gzip."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._stream = bz2.BZ2Decompressor()
+
+    def read(self, most: int) -> bytes:
+        """The next bytes, up to `most`; none at the end."""
+        piece = b""
+        while not piece:
+            packed = b""
+            if self._stream.eof:
+                packed = self._stream.unused_data
+                while not (packed := packed.lstrip(b"\0")):
+                    if not (packed := self._file.read(PIECE_BYTES)):
+                        return b""
+                self._stream = bz2.BZ2Decompressor()
+            elif self._stream.needs_input and not (packed := self._file.read(PIECE_BYTES)):
+                raise EOFError
+            piece = self._stream.decompress(packed, most)
+        return piece
+
+
+def _copy(file: IO[bytes] | gzip.GzipFile | Bunzip2, out: IO[bytes], most: int) -> None:
     """Everything that `file` unpacks to, piece by piece: a small file may unpack to anything."""
     left = most
     try:

@@ -1,17 +1,14 @@
 """GeoTIFF of one band: reflectivity or rain rate, as FMI's open data and others have it.
 
 Needs the extra `geotiff` (rasterio), which decodes in child processes only (see `geotiff_child`). Values are scaled by
-GDAL's SCALE and OFFSET, or FMI's Gain and Offset. A TIFF has no place for the valid time: it is taken from a tag of
-such a name, else from the tag DateTime, else from the file's name; where the last two disagree, the file is refused.
+GDAL's SCALE and OFFSET, or FMI's Gain and Offset. A TIFF has no place for the valid time: see `geotiff_texts`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from io import BufferedReader
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -19,12 +16,12 @@ from typing import Any, Final
 import numpy as np
 from pyproj import CRS
 
-from model.core.errors import MissingDependency, NotARadarFile, UnknownVariable
+from model.core.errors import MissingDependency, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
 from model.readers.children import Decoder, decode, next_line, next_values
-from model.readers.plausible import plausible_time
+from model.readers.geotiff_texts import check_observed, quantity, valid_time
 from model.readers.source import (
     DAMAGED,
     Options,
@@ -32,24 +29,11 @@ from model.readers.source import (
     check_one_variable,
     rain_of_reflectivity,
     reading,
-    utc_text,
 )
 
 TITLE: Final = "GeoTIFF"
 MAGICS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 CHILD: Final = Path(__file__).with_name("geotiff_child.py")
-TIME_TAGS: Final = ("observationtime", "observation_time", "validtime", "valid_time", "nominaltime", "time")
-CREATED_TAG: Final = "tifftag_datetime"
-TIME: Final = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)[-:]?(\d\d)[-:]?(\d\d)[TZ_ -]?(\d\d)[-:h]?(\d\d)(?:[-:]?(\d\d))?(?:\.0*)?(?=\D|$)"
-)
-QUANTITY_TAGS: Final = ("quantity", "units", "unit", "title", "long_name", "standard_name", "tifftag_imagedescription")
-REFLECTIVITY: Final = re.compile(r"(?<![a-z])dbz|reflectivity|(?<![a-z0-9])TH(?![a-z0-9])", re.IGNORECASE)
-RATE: Final = re.compile(
-    r"mm *(?:/ *h|h *\^?-1|\*\* *-1)|rain.?(?:fall)?.?(?:rate|intensity)|(?<![a-z])(?:rate|rr)(?![a-z0-9])",
-    re.IGNORECASE,
-)
-NAME_IT: Final = "Write what it holds into its tag UNITS or Quantity: dBZ or mm/h"
 
 
 def matches(head: bytes, path: Path) -> bool:
@@ -89,9 +73,11 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
     values = next_values(stdout, ny * nx).reshape(ny, nx)
     tags = {name.lower(): str(value) for name, value in said["tags"].items()}
     name = PurePath(source.content_name).name
-    reflectivity = _is_reflectivity(said, tags, name)
+    check_observed(tags, name)
+    held = quantity(said, tags, name)
+    reflectivity = held.kind == "reflectivity"
     check_one_variable(options, "reflectivity" if reflectivity else "rain_rate")
-    scaled = _scaled(values, said, tags)
+    scaled = _scaled(values, said, tags, held.factor)
 
     attributes = {"radar_format": TITLE, "source_product": tags.get("tifftag_imagedescription", "")}
     no_echo = np.isneginf(scaled)
@@ -103,34 +89,23 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
         attributes["quantity"] = "rain rate"
     rain[no_echo] = 0.0
     grid = _grid(said)
-    time = _valid_time(tags, name)
+    time = valid_time(tags, name)
     return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([time]), grid=grid, attributes=attributes)
 
 
-def _is_reflectivity(said: Mapping[str, Any], tags: Mapping[str, str], name: str) -> bool:
-    """Whether the values are reflectivity or rain rate: by the unit, else the tags, else the file's name."""
-    texts = [str(said.get(key) or "") for key in ("unit", "name")] + [tags.get(tag, "") for tag in QUANTITY_TAGS]
-    for text in (*texts, name):
-        kinds = REFLECTIVITY.search(text) is not None, RATE.search(text) is not None
-        if kinds in ((True, False), (False, True)):
-            return kinds[0]
-    told = "; ".join(text for text in texts if text)
-    raise UnknownVariable(f"it does not say that it holds reflectivity or rain rate (it says: {told!r})", mend=NAME_IT)
-
-
-def _scaled(values: FloatArray, said: Mapping[str, Any], tags: Mapping[str, str]) -> FloatArray:
+def _scaled(values: FloatArray, said: Mapping[str, Any], tags: Mapping[str, str], factor: float) -> FloatArray:
     """Values in dBZ or mm/h: NaN where there is no data, -inf where the radar looked and saw no echo."""
     scale, offset = float(said["scale"]), float(said["offset"])
     if (scale, offset) == (1.0, 0.0):
         scale, offset = _number(tags, "gain", 1.0), _number(tags, "offset", 0.0)
-    if (scale, offset) == (1.0, 0.0) and not str(said["type"]).startswith("float"):
+    if (scale, offset) == (1.0, 0.0) and factor >= 1 and not str(said["type"]).startswith("float"):
         raise NotARadarFile(
             f"it holds {said['type']} without a scale", mend="Write SCALE and OFFSET (gdal_edit -scale -offset)"
         )
-    if not scale > 0:
-        raise NotARadarFile(f"its scale is {scale:g}", mend="Correct it")
+    if not 0 < scale < math.inf or not math.isfinite(offset):
+        raise NotARadarFile(f"its scale is {scale:g}, its offset {offset:g}", mend="Correct them")
     undetect, nodata = _number(tags, "undetect", math.nan), _number(tags, "nodata", math.nan)
-    scaled = values * np.float32(scale) + np.float32(offset)
+    scaled = values * np.float32(scale * factor) + np.float32(offset * factor)
     scaled[values == np.float32(undetect)] = -np.inf
     scaled[values == np.float32(nodata)] = np.nan
     return scaled
@@ -149,33 +124,3 @@ def _grid(said: Mapping[str, Any]) -> Grid:
         raise NotARadarFile("its rows and columns do not run along its axes", mend="Warp it first (gdalwarp)")
     ny, nx = said["shape"]
     return Grid(crs=crs, x=left + (np.arange(nx) + 0.5) * dx, y=top + (np.arange(ny) + 0.5) * dy)
-
-
-def _valid_time(tags: Mapping[str, str], name: str) -> np.datetime64:
-    for tag in TIME_TAGS:
-        if tag in tags and (time := _time(tags[tag])) is not None:
-            return time
-    created, named = _time(tags.get(CREATED_TAG, "")), _time(name)
-    if created is not None and named is not None and created != named:
-        raise NotARadarFile(
-            f"its tag DateTime says {utc_text(created)}, its name {utc_text(named)}", mend="Correct the wrong one"
-        )
-    time = created if created is not None else named
-    if time is None:
-        raise NotARadarFile(
-            "it has no valid time",
-            mend="Name it by its time in UTC (202406010005_dbz.tif), or write the tag DateTime",
-        )
-    return time
-
-
-def _time(text: str) -> np.datetime64 | None:
-    """The only time in a text (UTC): `2020:07:24 12:00:00`, `202007241200`, `20251202Z1900`; None without one."""
-    for match in TIME.finditer(text):
-        try:
-            year, month, day, hour, minute, second = (int(group or 0) for group in match.groups())
-            moment = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  (UTC)
-        except ValueError:
-            continue
-        return plausible_time(moment)
-    return None

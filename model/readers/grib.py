@@ -20,8 +20,8 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers.children import Decoder, decode, next_line, next_values
-from model.readers.grib_message import check_observed, grid_of, rain_rate, rate, valid_time
-from model.readers.source import DAMAGED, Budget, Options, Source, reading
+from model.readers.grib_message import check_observed, grid_of, mean_minutes, rain_rate, rate, valid_time
+from model.readers.source import DAMAGED, Budget, Options, Source, describe_mean, reading
 
 TITLE: Final = "GRIB2"
 CHILD: Final = Path(__file__).with_name("grib_child.py")
@@ -53,6 +53,7 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
     frames: list[tuple[np.datetime64, FloatArray]] = []
     grid: Grid | None = None
     held: dict[str, None] = {}
+    means: list[float | None] = []
     while not (keys := next_line(stdout)).get("end"):
         if "unavailable" in keys:
             raise _missing_eccodes(f"eccodes cannot be loaded ({keys['unavailable']})")
@@ -69,6 +70,7 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
         if grid is not None and not grid.matches(message_grid):
             raise NotARadarFile("its messages lie on different grids", mend="Give one product per file")
         grid = grid or message_grid
+        means.append(mean_minutes(keys))
         frames.append((valid_time(keys), rain_rate(values.reshape(grid.shape), factor, keys)))
     if grid is None:
         lacking = f"no variable {options.variable!r}" if options.variable else "no precipitation rate"
@@ -78,7 +80,9 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
     if np.any(np.diff(times) == np.timedelta64(0)):
         raise DuplicateTimes("two of its messages hold the same valid time", mend="Give each valid time once")
     rain = frames[0][1][np.newaxis] if len(frames) == 1 else np.stack([rain for _, rain in frames])
-    attributes = {"radar_format": TITLE, "quantity": "rain rate", "source_product": next(iter(held))}
+    mean = max((minutes for minutes in means if minutes), default=None)
+    quantity = "rain rate" if mean is None else describe_mean(mean)
+    attributes = {"radar_format": TITLE, "quantity": quantity, "source_product": next(iter(held))}
     return FrameSequence(rain_rate=rain, times=times, grid=grid, attributes=attributes)
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -41,6 +42,10 @@ KEYS = (
     "significanceOfReferenceTime",
     "typeOfGeneratingProcess",
     "forecastTime",
+    "dataDate",
+    "dataTime",
+    "indicatorOfUnitForTimeRange",
+    "lengthOfTimeRange",
     "validityDate",
     "validityTime",
     "second",
@@ -51,6 +56,10 @@ KEYS = (
     "binaryScaleFactor",
     "decimalScaleFactor",
 )
+
+PIECE_BYTES = 1 << 20
+PADDING = b"\0 \r\n\x03"
+"""Zeros, and what ends a message on the GTS."""
 
 
 def main() -> None:
@@ -140,15 +149,29 @@ def _section(message: bytes, number: int) -> bytes:
 def _messages(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     import eccodes
 
+    end = 0
     with open(path, "rb") as file:  # noqa: PTH123  (eccodes wants a real file)
         while (handle := eccodes.codes_grib_new_from_file(file)) is not None:
             try:
+                start = int(eccodes.codes_get(handle, "offset"))
+                _check_padding(path, end, start)
+                end = start + int(eccodes.codes_get(handle, "totalLength"))
                 keys = {key: eccodes.codes_get(handle, key) for key in KEYS if _has(eccodes, handle, key)}
                 if _has(eccodes, handle, "typeOfProcessedData"):  # letters, unless asked for as a number
                     keys["typeOfProcessedData"] = eccodes.codes_get_long(handle, "typeOfProcessedData")
                 yield handle, keys
             finally:
                 eccodes.codes_release(handle)
+    _check_padding(path, end, Path(path).stat().st_size)
+
+
+def _check_padding(path: str, start: int, end: int) -> None:
+    """Refuse anything but padding between messages: the library passes over what does not begin as a message does."""
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        for offset in range(start, end, PIECE_BYTES):
+            if file.read(min(PIECE_BYTES, end - offset)).strip(PADDING):
+                raise ValueError(f"{end - start:,} bytes from byte {start:,} on belong to no message")
 
 
 def _has(eccodes: Any, handle: int, key: str) -> bool:  # noqa: ANN401  (a module)

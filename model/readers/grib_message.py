@@ -47,6 +47,8 @@ FORECAST_DATA: Final = MappingProxyType(
     {1: "forecast", 3: "control forecast", 4: "perturbed forecast", 5: "control and perturbed forecasts"}
 )
 """Code table 1.4, type of processed data."""
+MINUTES: Final = MappingProxyType({0: 1.0, 1: 60.0, 2: 1440.0, 10: 180.0, 11: 360.0, 12: 720.0, 13: 1 / 60})
+"""Code table 4.4, unit of time ranges."""
 ZERO_MM_H: Final = 0.05
 """A negative rate up to here is a zero that packing or interpolation moved. The codes for missing start at -1."""
 MOST_ROUNDING_MM_H: Final = 0.5
@@ -72,6 +74,10 @@ def check_observed(keys: dict[str, Any]) -> None:
         why = "it is valid after its reference time"
     elif keys.get("discipline") == MRMS or process == OBSERVATION:
         return
+    elif keys.get("significanceOfReferenceTime") != OBSERVATION_TIME and _moment(keys, "validity") > _moment(
+        keys, "data"
+    ):
+        why = "its period ends after its reference time"
     elif process in FORECAST_PROCESSES:
         why = f"its generating process is {FORECAST_PROCESSES[process]}"
     elif data in FORECAST_DATA and keys.get("significanceOfReferenceTime") != OBSERVATION_TIME:
@@ -79,6 +85,12 @@ def check_observed(keys: dict[str, Any]) -> None:
     else:
         return
     raise NotARadarFile(f"it is a forecast: {why}", mend=OBSERVATIONS)
+
+
+def mean_minutes(keys: dict[str, Any]) -> float | None:
+    """Minutes over which it is a mean, where it is one."""
+    unit = MINUTES.get(int(keys.get("indicatorOfUnitForTimeRange", 255)))
+    return None if unit is None else int(keys.get("lengthOfTimeRange") or 0) * unit or None
 
 
 def rain_rate(values: FloatArray, factor: float, keys: dict[str, Any]) -> FloatArray:
@@ -132,8 +144,12 @@ def _centres(axis: str, first: float, last: float, keys: dict[str, Any]) -> NDAr
     return np.round(first + np.arange(count) * step, 9)
 
 
+def _moment(keys: dict[str, Any], name: str) -> tuple[int, int]:
+    return int(keys[f"{name}Date"]), int(keys[f"{name}Time"])
+
+
 def valid_time(keys: dict[str, Any]) -> np.datetime64:
-    date, clock = int(keys["validityDate"]), int(keys["validityTime"])
+    date, clock = _moment(keys, "validity")
     try:
         moment = datetime(date // 10000, date // 100 % 100, date % 100, clock // 100, clock % 100)  # noqa: DTZ001
         return plausible_time(moment + timedelta(seconds=int(keys.get("second") or 0)))

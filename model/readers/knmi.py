@@ -34,7 +34,7 @@ from model.readers.source import (
 )
 
 TITLE: Final = "KNMI HDF5"
-FORMULA: Final = re.compile(r"GEO\s*=\s*([-+\d.eE]+)\s*\*\s*PV\s*\+?\s*([-+\d.eE]+)\s*$", re.IGNORECASE)
+FORMULA: Final = re.compile(r"GEO\s*=\s*([-+\d.eE]+)\s*\*\s*PV\s*\+?\s*([-+]\s*[\d.eE][-+\d.eE]*)\s*$", re.IGNORECASE)
 CORNERS: Final = ("LL", "UL", "UR", "LR")
 MONTHS: Final = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
@@ -105,10 +105,15 @@ def _calibrated(
     match = FORMULA.match(formula)
     if match is None:
         raise NotARadarFile(f"its calibration formula {formula!r} is not GEO = a * PV + b", mend="Correct the formula")
+    gain, shift = (np.float32(number.replace(" ", "")) for number in match.groups())
+    if not 0 < gain < np.inf or not np.isfinite(shift):
+        raise NotARadarFile(
+            f"the gain of its calibration formula {formula!r} is not positive", mend="Correct the formula"
+        )
     outside = int(attribute(file, group, "calibration_out_of_image"))
     missing = optional_attribute(file, group, "calibration_missing_data")
     missing = outside if missing is None else int(missing)
-    values = pixels.astype(np.float32) * np.float32(match[1]) + np.float32(match[2])
+    values = pixels.astype(np.float32) * gain + shift
     values[pixels == outside] = np.nan
     no_echo = reflectivity and missing == 0 and missing != outside
     values[pixels == missing] = -np.inf if no_echo else np.nan

@@ -8,6 +8,7 @@ without their scaling are refused.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ from model.readers.source import (
     Options,
     Source,
     describe_accumulation,
+    describe_mean,
     file_by_file,
     rain_of_reflectivity,
     rain_per_hour,
@@ -97,7 +99,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         attributes["quantity"] = describe_accumulation(time - start)
     else:
         rain = values
-        attributes["quantity"] = "rain rate"
+        attributes["quantity"] = _describe_rate(period, nominal)
     rain[values == NO_ECHO] = 0.0
     return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([time]), grid=grid, attributes=attributes)
 
@@ -157,8 +159,10 @@ def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noq
         for name, absent in (("gain", gain is None and offset is None), ("nodata", nodata is None)):
             if absent:
                 raise _lacking("what", name)
-    if gain == 0:
-        raise NotARadarFile("its gain is 0, which makes all pixels one value", mend="Correct its what")
+    if gain is not None and not 0 < gain < math.inf:
+        raise NotARadarFile(f"its gain is {gain:g}, not a positive number", mend="Correct its what")
+    if offset is not None and not math.isfinite(offset):
+        raise NotARadarFile(f"its offset is {offset:g}", mend="Correct its what")
     with np.errstate(over="ignore"):  # fill values may lie beyond float32
         values = (pixels * (1.0 if gain is None else gain) + (offset or 0.0)).astype(np.float32)
         values[pixels == undetect] = NO_ECHO
@@ -231,10 +235,20 @@ def _period(file: Any, image: Image) -> tuple[np.datetime64, np.datetime64] | No
     return _time(start_date, start_time), _time(end_date, end_time)
 
 
+def _describe_rate(period: tuple[np.datetime64, np.datetime64] | None, nominal: np.datetime64) -> str:
+    """The `quantity` of rates: a period that ends by the nominal time is that of a mean; one around it (OPERA) is when
+    the radars scanned."""
+    if period is None or not period[0] < period[1] <= nominal:
+        return "rain rate"
+    return describe_mean(float((period[1] - period[0]) / np.timedelta64(1, "s")) / 60)
+
+
 def _time(date: object, clock: object) -> np.datetime64:
-    """`20180824`, `181500` -> UTC."""
+    """`20180824`, `181500` (or `1815`) -> UTC."""
     text = f"{date}{clock}"
     try:
-        return plausible_time(datetime.strptime(text, "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
+        if not re.fullmatch(r"\d{8}(\d{4}|\d{6})", text):  # strptime takes 1815 as 18:01:05
+            raise ValueError(text)
+        return plausible_time(datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
     except ValueError:
         raise NotARadarFile(f"its time {text!r} is not YYYYMMDDhhmmss", mend="Correct its what") from None

@@ -1,7 +1,8 @@
 """What no atmosphere holds is not data: values beyond these limits are fill values that nobody declared.
 
-- Reflectivity below -99.5 dBZ (-99.9, -999, -9999) or above 95 dBZ, where the scale of an 8-bit pixel ends. What lies
-  between that and the least rain is no echo: MRMS writes -99 where its radars looked and saw nothing.
+- Reflectivity below -99.5 dBZ (-99.9, -999, -9999) or from 95 dBZ on, where the usual scale of an 8-bit pixel ends
+  (0.5 * 255 - 32.5) and 255 is mostly no data. What lies between that and the least rain is no echo: MRMS writes -99
+  where its radars looked and saw nothing.
 - Rain rate above 2000 mm h-1. The wettest minute on record, 31.2 mm at Unionville in 1956, is 1872 mm h-1.
 - Amounts above the envelope of the world's records, 491 mm times the square root (nearly) of the hours: WMO (2009),
   "Manual on Estimation of Probable Maximum Precipitation", WMO-No. 1045, annex II.
@@ -24,6 +25,7 @@ from model.core.errors import InputError, NotARadarFile
 from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ, FloatArray
 
 LEAST_DBZ: Final = -99.5
+ROUNDING_DBZ: Final = 1e-3
 MOST_MM_H: Final = 2000.0
 MOST_FILL_VALUES: Final = 8
 """Values that mark missing data are few; a wrong unit makes many."""
@@ -51,7 +53,7 @@ def check_max_dbz(max_dbz: float) -> float:
 def drop_implausible_dbz(reflectivity_dbz: FloatArray) -> None:
     """In place: reflectivity that cannot be is NaN; -inf, no echo at all, stays."""
     unreal = (reflectivity_dbz < LEAST_DBZ) & (reflectivity_dbz > -np.inf)
-    reflectivity_dbz[unreal | (reflectivity_dbz > MOST_DBZ)] = np.nan
+    reflectivity_dbz[unreal | (reflectivity_dbz > np.float32(MOST_DBZ - ROUNDING_DBZ))] = np.nan
 
 
 def drop_implausible_rates(rain_rate_mm_h: FloatArray) -> None:

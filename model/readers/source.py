@@ -34,11 +34,6 @@ NO_ECHO_DBZ: Final = -10.0
 DAMAGED: Final = "Give a whole file: fetch or copy it again"
 OBSERVATIONS: Final = "Give observations: a nowcast starts from what radars saw"
 
-MAKE_A_COMPOSITE: Final = (
-    "Make a Cartesian composite of it first (for instance with wradlib, or Py-ART's grid_from_radars), or take the one "
-    "of your weather service"
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

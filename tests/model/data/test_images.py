@@ -117,6 +117,8 @@ def test_a_value_that_no_atmosphere_has_is_asked_about(tmp_path: Path) -> None:
     words = (tmp_path, "--out", tmp_path / "a", "--pattern", "%Y%m%d%H%M.png")
     run = CliRunner().invoke(archive, ["import", *map(str, (*words, "--pixel-scale", "dbz:1,-10"))])
     assert "its pixels of value 255 would be 245 dBZ. If they mark missing data give --nodata 255" in run.output
+    run = CliRunner().invoke(archive, ["import", *map(str, (*words, "--pixel-scale", "dbz:0.5,-32.5"))])
+    assert "its pixels of value 255 would be 95 dBZ" in run.output
     run = CliRunner().invoke(archive, ["import", *map(str, (*words, "--pixel-scale", "mm/h:0.1,-1", "--nodata", 255))])
     assert "its pixels of value 0 would be -1 mm/h" in run.output
     imported(*words, "--pixel-scale", "mm/h:0.1,-1", "--nodata", 255, "--undetect", 0)

@@ -135,6 +135,17 @@ def test_a_cut_one_is_damaged(tmp_path: Path, write_knmi: Write, suffix: str, cu
     assert "echocast-" not in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".bz2"])
+def test_what_follows_is_read_or_refused(tmp_path: Path, write_knmi: Write, suffix: str) -> None:
+    pack, content = PACKS[suffix], write_knmi().read_bytes()
+    path = tmp_path / "theirs"
+    path.write_bytes(pack("a.h5", content[:1000]) + pack("a.h5", content[1000:]) + bytes(20))
+    assert len(read([path])) == 1
+    path.write_bytes(pack("a.h5", content) + b"junk")
+    with pytest.raises(NotARadarFile, match="theirs: cannot be read as"):
+        read([path])
+
+
 def test_no_space_is_said(tmp_path: Path, write_knmi: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.h5.gz"
     path.write_bytes(gzip.compress(write_knmi().read_bytes()))

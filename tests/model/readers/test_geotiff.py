@@ -119,6 +119,24 @@ def test_values_as_others_have_them(write_tif: Write, changes: dict[str, Any], e
 
 
 @pytest.mark.parametrize(
+    ("unit", "tags", "factor"),
+    [
+        ("mm/s", {}, 3600),
+        ("in/hr", {}, 25.4),
+        ("kg m-2 s-1", {"TIFFTAG_IMAGEDESCRIPTION": "rain rate"}, 3600),
+        ("0.01 mm/h", {}, 0.01),
+        ("", {"UNITS": "mm min-1"}, 60),
+        ("", {"Quantity": "mm/s"}, 3600),
+        ("", {"TIFFTAG_IMAGEDESCRIPTION": "Rain rate (mm/s)"}, 3600),
+        ("", {"TIFFTAG_IMAGEDESCRIPTION": "Rain rate (1 km)"}, 1),
+    ],
+)
+def test_the_unit_counts(write_tif: Write, unit: str, tags: dict[str, str], factor: float) -> None:
+    path = write_tif(type="float32", pixels=[[0.02, 0, -9999]] * 2, nodata=-9999, scale=None, unit=unit, tags=tags)
+    np.testing.assert_allclose(read([path]).rain_rate[0, 0], [0.02 * factor, 0, np.nan], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
     ("name", "tags", "time"),
     [
         ("composite.tif", {}, "2020-07-24T12:00"),
@@ -127,7 +145,13 @@ def test_values_as_others_have_them(write_tif: Write, changes: dict[str, Any], e
         ("rdr1_d01_20251202Z1900_VMI.tiff", {"TIFFTAG_DATETIME": ""}, "2025-12-02T19:00"),
         ("20240601T0006Z_MSC_Radar.tif", {"TIFFTAG_DATETIME": ""}, "2024-06-01T00:06"),
         ("2024-06-01_00-05.tif", {"TIFFTAG_DATETIME": ""}, "2024-06-01T00:05"),
-        ("202007241200.tif", {"ObservationTime": "2020-07-24T11:55:00Z"}, "2020-07-24T11:55"),
+        ("x.tif", {"ObservationTime": "2020-07-24T11:55:00Z"}, "2020-07-24T11:55"),
+        ("x.tif", {"ObservationTime": "2020-07-24T15:00:00.500+03:00"}, "2020-07-24T12:00"),
+        ("x.tif", {"ObservationTime": "2020-07-24 06:30:00 UTC-5:30"}, "2020-07-24T12:00"),
+        ("x.tif", {"ObservationTime": "2020-07-24 08:00:00 PM"}, "2020-07-24T20:00"),
+        ("202007241500+0300_dbz.tif", {"TIFFTAG_DATETIME": ""}, "2020-07-24T12:00"),
+        ("202007241200-2.tif", {}, "2020-07-24T12:00"),
+        ("202007241200-3067.tif", {}, "2020-07-24T12:00"),
     ],
 )
 def test_the_valid_time_is_found(write_tif: Write, name: str, tags: dict[str, str], time: str) -> None:
@@ -142,6 +166,24 @@ def test_the_valid_time_is_found(write_tif: Write, name: str, tags: dict[str, st
         ({"name": "202007241155_x.tif"}, NotARadarFile, "DateTime says 2020-07-24T12:00Z, its name 2020-07-24T11:55Z"),
         ({"name": "x.tif", "tags": {"UNITS": "dBZ"}}, NotARadarFile, "it has no valid time. Name it by its time"),
         ({"tags": {"TITLE": "hail"}}, UnknownVariable, "does not say that it holds reflectivity or rain rate"),
+        (
+            {"tags": FMI | {"ObservationTime": "2020-07-24T12:05Z"}},
+            NotARadarFile,
+            "observationtime says 2020-07-24T12:05Z, its name 2020-07-24T12:00Z",
+        ),
+        ({"tags": FMI | {"ObservationTime": "2020-07-24 12:00 CEST"}}, NotARadarFile, "followed by 'CEST'.*UTC"),
+        ({"tags": FMI | {"ValidTime": "2020-07-24 12:00/2020-07-24 13:00"}}, NotARadarFile, "holds two times"),
+        ({"name": "202007241200_202007241300_dbz.tif"}, NotARadarFile, "its tag DateTime says .* its name .2. "),
+        ({"name": "nowcast_202007241200_dbz.tif"}, NotARadarFile, "it calls itself a forecast"),
+        ({"tags": FMI | {"TITLE": "30-minute forecast"}}, NotARadarFile, "it calls itself a forecast"),
+        ({"tags": FMI | {"leadtime": "30"}}, NotARadarFile, "it calls itself a forecast"),
+        ({"unit": "mm"}, UnknownVariable, "its unit is none of reflectivity or rain rate .*'mm'"),
+        ({"unit": "mm/h*100"}, UnknownVariable, "its unit is none of"),
+        ({"unit": "mm/h", "tags": FMI | {"UNITS": "dBZ"}}, UnknownVariable, "its unit is none of"),
+        ({"tags": {"Quantity": "mm/h*100"}}, UnknownVariable, "does not say that it holds"),
+        ({"tags": FMI | {"TIFFTAG_IMAGEDESCRIPTION": "0.5 dBZ"}}, UnknownVariable, "does not say that it holds"),
+        ({"name": "202007241200_rr_accumulation_1h.tif", "tags": {}}, UnknownVariable, "calls itself an accumulation"),
+        ({"scale": [float("nan"), 0]}, NotARadarFile, "its scale is nan"),
         ({"scale": None}, NotARadarFile, "it holds uint8 without a scale"),
         ({"crs": None}, NotARadarFile, "no coordinate reference system"),
         ({"transform": [250.0, 9.0, 0.0, 9.0, -250.0, 0.0]}, NotARadarFile, "do not run along its axes"),

@@ -50,6 +50,20 @@ BASE = {
     "values": [0.0, 1.0, 2.0, 3.0, 4.0, -3.0],
 }
 
+MEAN = {
+    "productDefinitionTemplateNumber": 8,
+    "typeOfStatisticalProcessing": 0,
+    "indicatorOfUnitForTimeRange": 1,
+    "lengthOfTimeRange": 1,
+    "yearOfEndOfOverallTimeInterval": 2019,
+    "monthOfEndOfOverallTimeInterval": 6,
+    "dayOfEndOfOverallTimeInterval": 10,
+    "hourOfEndOfOverallTimeInterval": 1,
+    "minuteOfEndOfOverallTimeInterval": 30,
+    "secondOfEndOfOverallTimeInterval": 0,
+}
+"""From 00:30 to 01:30."""
+
 
 @pytest.fixture
 def write_grib(tmp_path: Path) -> Callable[..., Path]:
@@ -115,6 +129,8 @@ def test_flux_becomes_mm_per_hour_and_negative_is_no_data(write_grib: Callable[.
         ({"typeOfGeneratingProcess": 0, "forecastTime": 1}, "valid after its reference time"),
         ({"typeOfGeneratingProcess": 8, "forecastTime": 1}, "valid after its reference time"),
         ({"discipline": 209, "parameterCategory": 6, "parameterNumber": 1, "forecastTime": 1}, "valid after"),
+        ({"typeOfGeneratingProcess": 255, **MEAN}, "its period ends after its reference time"),
+        ({"typeOfGeneratingProcess": 0, "significanceOfReferenceTime": 1, **MEAN}, "its period ends after"),
     ],
     ids=str,
 )
@@ -137,6 +153,30 @@ def test_a_forecast_is_not_an_observation(write_grib: Callable[..., Path], keys:
 )
 def test_observations_and_analyses_pass(write_grib: Callable[..., Path], keys: dict[str, int]) -> None:
     assert len(read([write_grib("obs.grib2", keys)])) == 1
+
+
+@needs_eccodes
+def test_an_observed_mean_is_called_one(write_grib: Callable[..., Path]) -> None:
+    sequence = read([write_grib("mean.grib2", {"typeOfGeneratingProcess": 8, **MEAN})])
+    assert sequence.attributes["quantity"] == "rain rate, mean over 60 min"
+    assert str(sequence.times[0]).startswith("2019-06-10T01:30")
+
+
+@needs_eccodes
+def test_a_message_that_cannot_be_found_is_missed(write_grib: Callable[..., Path]) -> None:
+    path = write_grib("two.grib2", {"dataTime": 0}, {"dataTime": 10})
+    whole = path.read_bytes()
+    second = whole.rindex(b"GRIB")
+    path.write_bytes(whole[:second] + b"\r\n" + whole[second:] + bytes(100))
+    assert len(read([path])) == 2
+    for damaged in (
+        whole[:second] + b"GRIX" + whole[second + 4 :],
+        whole + b"GRI",
+        whole[:second] + b"x" + whole[second:],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(NotARadarFile, match=r"two\.grib2: .* bytes from byte [\d,]+ on belong to no message"):
+            read([path])
 
 
 @needs_eccodes

@@ -98,6 +98,9 @@ def test_polar_data_are_refused_with_the_mend(write_odim: Write, kind: str) -> N
     [
         ({"kind": "VP"}, NotARadarFile, "object is VP"),
         ({"what": {"gain": 0.0}}, NotARadarFile, "gain is 0"),
+        ({"what": {"gain": -1.0}}, NotARadarFile, "gain is -1, not a positive number"),
+        ({"what": {"gain": np.nan}}, NotARadarFile, "gain is nan"),
+        ({"what": {"offset": np.nan}}, NotARadarFile, "offset is nan"),
         ({"where": {"xsize": 7}}, NotARadarFile, "its image is 2 x 3, its grid 2 x 7"),
         ({"where": {"projdef": np.bytes_("+proj=nonsense")}}, NotARadarFile, "cannot be read as ODIM_H5"),
         ({"what": {"quantity": np.bytes_("VRADH")}}, UnknownVariable, r"It holds VRADH \(dataset1/data1\)"),
@@ -165,6 +168,33 @@ def test_a_forecast_is_not_an_observation(write_odim: Write) -> None:
     later = {"startdate": np.bytes_("20180824"), "starttime": np.bytes_("182000"), "endtime": np.bytes_("182500")}
     with pytest.raises(NotARadarFile, match="forecast"):
         read([write_odim("fc.h5", ("ACRR", [[1, 2], [0, 255]]), what=later)])
+
+
+@pytest.mark.parametrize(("clock", "minute"), [("1815", "18:15:00"), ("181507", "18:15:07")])
+def test_a_time_of_four_digits_has_no_seconds(write_odim: Write, clock: str, minute: str) -> None:
+    path = write_odim()
+    with h5py.File(path, "a") as file:
+        file["what"].attrs["time"] = np.bytes_(clock)
+    assert str(read([path]).times[0])[11:19] == minute
+
+
+@pytest.mark.parametrize("clock", ["18150", "181", "18150700", "18:15", ""])
+def test_a_time_of_other_digits_is_refused(write_odim: Write, clock: str) -> None:
+    path = write_odim()
+    with h5py.File(path, "a") as file:
+        file["what"].attrs["time"] = np.bytes_(clock)
+    with pytest.raises(NotARadarFile, match="is not YYYYMMDDhhmmss"):
+        read([path])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "quantity"),
+    [("171500", "181500", "rain rate, mean over 60 min"), ("180500", "182000", "rain rate"), ("18", "18", "rain rate")],
+    ids=["a mean", "when the radars scanned", "at one moment"],
+)
+def test_a_rate_that_is_a_mean_is_called_one(write_odim: Write, start: str, end: str, quantity: str) -> None:
+    what = {"starttime": np.bytes_(start.ljust(6, "0")), "endtime": np.bytes_(end.ljust(6, "0"))}
+    assert read([write_odim(what=what)]).attributes["quantity"] == quantity
 
 
 def test_the_callers_limit_holds(write_odim: Write) -> None:

@@ -33,7 +33,7 @@ def of_reflectivity(write_npz: Write, *values: float, **options: float) -> np.nd
 
 
 @pytest.mark.parametrize(
-    "fill", [-99.9, -99.99, -100.0, -999.0, -9999.0, -32768.0, -3.4e38, 95.5, 999.0, 9999.0, 3.4e38, np.inf]
+    "fill", [-99.9, -99.99, -100.0, -999.0, -9999.0, -32768.0, -3.4e38, 95.0, 95.5, 999.0, 9999.0, 3.4e38, np.inf]
 )
 def test_reflectivity_that_no_radar_measures_is_missing(write_npz: Write, fill: float) -> None:
     rain = of_reflectivity(write_npz, fill, 40.0)
