@@ -1,16 +1,8 @@
-"""Valid times of netCDF frames, and the periods of accumulations.
-
-A period is that of the time's bounds, or from `start_time` to the valid time, or the one that a name says
-(`rain_accumulation_1h`, "Hourly precipitation"), or an `interval` of `cell_methods` that is longer than the time step;
-the step itself is the last resort, and said. An interval up to the step is the spacing of the original samples (CF
-7.3.2). Where the file and a name contradict each other, it is refused.
-"""
+"""Valid times of netCDF frames, in UTC."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,44 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile, TooLarge
-from model.core.sequence import common_step
 from model.readers.cf_attributes import attributes_of, is_time, units_of
-from model.readers.cf_units import minutes
 from model.readers.plausible import plausible_time, plausible_times
 from model.readers.source import MAX_FRAMES
 
 Times = NDArray[np.datetime64]
-START_NAMES: Final = ("start_time", "time_start", "begin_time")
 END_NAMES: Final = ("valid_time", "end_time", "time_end", "time")
 GLOBAL_NAMES: Final = ("nominal_product_time", "nominal_time", "valid_time", "time_coverage_end", "time_coverage_start")
 """Global attributes that hold a file's one valid time, in this order: NWC-SAF's, then those of ACDD."""
-PERIOD_NAMES: Final = ("accumulation_period", "accumulation_time", "accum_period", "integration_time")
 NANOSECONDS: Final = re.compile(r"\s*(?:nanoseconds?|nsecs?|ns)\s+since\b", re.IGNORECASE)
-SHORT_ZONE: Final = re.compile(r"(?<=\s)(?P<sign>[-+])(?P<hour>\d):?(?P<minute>\d\d)\s*$")
-ZONE_NAME: Final = re.compile(r"\bsince\s+\d[-\dT:. ]*?\s*(?P<name>[A-Za-z]+)\s*$")
-UNIT_OF_TIME: Final = r"min(?:ute)?s?|h(?:(?:ou)?rs?)?|days?"
-DURATION: Final = re.compile(rf"(?<![\d.])(?P<number>\d{{1,4}}(?:\.\d{{1,3}})?)[ _-]?(?P<unit>{UNIT_OF_TIME})(?![a-z])")
-EVERY: Final = re.compile(rf"\b(?:every|each|updated)\b[ _-]*(?:every|each)?[ _-]*[\d.]*[ _-]*(?:{UNIT_OF_TIME})\b")
-ISO_DURATION: Final = re.compile(r"pt(?P<number>\d{1,4})(?P<unit>h|m)\b")
-ADVERBS: Final = {"hourly": 60.0, "daily": 1440.0}
-INTERVAL: Final = re.compile(
-    rf"(?:interval:|\bover\b(?: the)?(?: last)?)\s*(?P<number>\d{{1,4}}(?:\.\d{{1,3}})?)\s*(?P<unit>{UNIT_OF_TIME})\b"
+EPOCH: Final = re.compile(
+    r"(?P<date>[-+]?\d{1,4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{8})(?!\d)"
+    r"(?:(?:\s+|T)(?P<clock>\d{4}(?:\d\d)?(?!\d)|\d{1,2}(?::\d{1,2}(?::\d{1,2}(?P<fraction>\.\d*)?)?)?(?![\d:])))?"
+    r"\s*(?P<zone>.*)",
+    re.IGNORECASE,
 )
-NAMED: Final = ("long_name", "standard_name", *PERIOD_NAMES)
-TOLERANCE: Final = 0.05
-"""How far two statements of one period may differ: bounds of 59:59 are an hour."""
-MAX_NAME: Final = 300
+"""What a unit of time counts from: `1970-1-1 0:0:0.0`, `20200102T0600Z`, `2020/01/02 06:00 -6:00`."""
+ZONE: Final = re.compile(
+    r"\(?(?:Z|Zulu|UTC|UT|GMT)?\)?\s*(?:(?P<sign>[-+])(?P<hour>[01]?\d)(?::?(?P<minute>\d\d))?|00?:00)?", re.IGNORECASE
+)
 MAX_UNITS: Final = 100
 """A longer unit is refused before a pattern is tried on it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Periods:
-    """Starts and ends of the periods of an accumulation, and what the reader of a forecast must know of them."""
-
-    starts: Times
-    ends: Times
-    note: str = ""
 
 
 def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  # noqa: ANN401  (netCDF4 ships no types)
@@ -77,7 +52,7 @@ def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  #
     if found:
         return decoded(found[0])
     attributes = attributes_of(dataset)
-    moments = [_moment(str(attributes[name])) for name in GLOBAL_NAMES if name in attributes]
+    moments = [moment_of(str(attributes[name])) for name in GLOBAL_NAMES if name in attributes]
     moment = next((moment for moment in moments if moment is not None), None)
     if moment is None:
         raise NotARadarFile(
@@ -122,20 +97,30 @@ def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
 
 
 def _with_zone(units: str, name: str) -> str:
-    """The units with a zone that cftime reads: it passes over CF's `-6:00`, and over names of zones.
+    """The units in the one form that cftime reads whole: it passes over `-6:00`, `+2` and what else it does not know.
 
     Raises:
-        NotARadarFile: the zone is none of numbers, UTC or GMT; or the unit is longer than any.
+        NotARadarFile: what it counts from is no date, or in a zone that is none of numbers, UTC or GMT; or the unit is
+            longer than any.
     """
     if len(units) > MAX_UNITS:
         raise NotARadarFile(f"the unit of {name} has {len(units):,} characters", mend="Give `minutes since` a time")
-    if match := ZONE_NAME.search(units):
-        if match["name"].upper() not in ("Z", "UTC", "GMT"):
-            raise NotARadarFile(
-                f"{name} counts from a time in the zone {match['name']!r}", mend="Give its times in UTC"
-            )
-        units = f"{units[: match.start('name')].rstrip()} +00:00"
-    return SHORT_ZONE.sub(r"\g<sign>0\g<hour>:\g<minute>", units)
+    unit, _, text = (part.strip() for part in units.partition(" since "))
+    epoch = EPOCH.fullmatch(text)
+    if epoch is None:
+        raise NotARadarFile(
+            f"{name} is in {units!r}, which does not count from a date",
+            mend="Give `minutes since 2024-06-01 00:00 UTC`",
+        )
+    zone = ZONE.fullmatch(epoch["zone"])
+    if zone is None:
+        raise NotARadarFile(f"{name} counts from a time in the zone {epoch['zone']!r}", mend="Give its times in UTC")
+    date = re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", epoch["date"]).replace("/", "-")
+    clock = re.findall(r"\d{1,2}", (epoch["clock"] or "").removesuffix(epoch["fraction"] or ""))
+    hour, minute, second = [*clock, "0", "0", "0"][:3]
+    fraction = (epoch["fraction"] or ".0").ljust(2, "0")[:7]
+    offset = f"{zone['sign'] or '+'}{zone['hour'] or '0':0>2}:{zone['minute'] or '00'}"
+    return f"{unit} since {date} {hour:0>2}:{minute:0>2}:{second:0>2}{fraction} {offset}"
 
 
 OURS: Final = ("standard", "gregorian", "proleptic_gregorian")
@@ -151,105 +136,10 @@ def _moments(dates: Any) -> list[Moment]:  # noqa: ANN401  (cftime dates)
     ]
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
     """A time in a file's attributes, UTC unless it says otherwise: ISO 8601, or nearly."""
     try:
         moment = datetime.fromisoformat(text.strip().removesuffix("UTC").strip())
     except ValueError:
         return None
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
-
-
-def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: ANN401
-    """The periods of an accumulation.
-
-    Raises:
-        NotARadarFile: nothing says over which period it is, or two things say otherwise.
-    """
-    bounded = _bounds(dataset, times)
-    said = dict(_said(variable))
-    if bounded is not None:
-        starts, ends, what = bounded
-        said = {what: [float((ends - starts)[0] / np.timedelta64(1, "s")) / 60], **said}
-    period = _agreed(said)
-    if bounded is not None:
-        return Periods(starts=starts, ends=ends)
-    step = float(common_step(np.sort(times)) / np.timedelta64(1, "s")) / 60 if times.size > 1 else None
-    note = ""
-    if period is None:
-        if step is None:
-            raise NotARadarFile(
-                f"{variable.name} is an accumulation, and nothing says over which period",
-                mend="Give bounds of its time or a start_time, or several frames in one file",
-            )
-        period = max([step, *_minutes_of(INTERVAL, str(attributes_of(variable).get("cell_methods", "")).lower())])
-        if period == step:
-            note = f"the period of {variable.name} is not in the file, and was taken to be its time step, {step:g} min"
-    return Periods(starts=times - np.timedelta64(round(period * 60), "s"), ends=times, note=note)
-
-
-def mean_minutes(dataset: Any, times: Times) -> float | None:  # noqa: ANN401
-    """Minutes over which rates are means, where the bounds of their time say so."""
-    bounded = _time_bounds(dataset, times)
-    return None if bounded is None else float((bounded[1] - bounded[0])[0] / np.timedelta64(1, "s")) / 60 or None
-
-
-def _time_bounds(dataset: Any, times: Times) -> tuple[Times, Times] | None:  # noqa: ANN401
-    for time in (v for v in dataset.variables.values() if is_time(v) and v.size == times.size):
-        bounds = dataset.variables.get(str(attributes_of(time).get("bounds", "")))
-        if bounds is not None and bounds.size == 2 * times.size and np.array_equal(decoded(time), times):
-            pairs = decoded(bounds, time).reshape(-1, 2)
-            return pairs[:, 0], pairs[:, 1]
-    return None
-
-
-def _bounds(dataset: Any, times: Times) -> tuple[Times, Times, str] | None:  # noqa: ANN401
-    """Starts and ends that the file gives, and where."""
-    if (bounded := _time_bounds(dataset, times)) is not None:
-        return *bounded, "the bounds of its time"
-    for name in START_NAMES:
-        start = dataset.variables.get(name)
-        if start is not None and is_time(start) and start.size == times.size:
-            return decoded(start), times, f"its {name}"
-    attributes = attributes_of(dataset)
-    coverage = [_moment(str(attributes.get(f"time_coverage_{end}", ""))) for end in ("start", "end")]
-    if times.size == 1 and None not in coverage:
-        start, end = (plausible_time(moment) for moment in coverage if moment is not None)
-        if end > start:
-            return np.array([start]), np.array([end]), "its time_coverage"
-    return None
-
-
-def _said(variable: Any) -> Iterator[tuple[str, list[float]]]:  # noqa: ANN401
-    """(where, minutes) of the periods that names and attributes say."""
-    attributes = attributes_of(variable)
-    texts: Mapping[str, str] = {"name": str(variable.name), **{n: str(attributes.get(n, "")) for n in NAMED}}
-    for where, text in texts.items():
-        if found := sorted(set(_durations(text))):
-            yield f"its {where} {text[:60]!r}", found
-
-
-def _durations(text: str) -> list[float]:
-    """Minutes of the durations in a text: `rain_accumulation_1h`, `3-hour rain`, `PT15M`, `hourly`."""
-    plain = EVERY.sub(" ", text[:MAX_NAME].lower())
-    iso = [float(match["number"]) * (60 if match["unit"] == "h" else 1) for match in ISO_DURATION.finditer(plain)]
-    words = [value for word, value in ADVERBS.items() if re.search(rf"(?<![a-z]){word}(?![a-z])", plain)]
-    return [*_minutes_of(DURATION, ISO_DURATION.sub(" ", plain)), *iso, *words]
-
-
-def _minutes_of(pattern: re.Pattern[str], text: str) -> list[float]:
-    found = [minutes(match["number"], match["unit"]) for match in pattern.finditer(text)]
-    return [value for value in found if value]
-
-
-def _agreed(said: Mapping[str, list[float]]) -> float | None:
-    """The period (minutes) that all agree on; None where nothing says any. A name may hold others beside it."""
-    sure = next((values[0] for values in said.values() if len(values) == 1), None)
-    for values in said.values():
-        if sure is None or all(abs(value - sure) > TOLERANCE * sure for value in values):
-            told = "; ".join(f"{name} says {' or '.join(f'{v:g}' for v in held)} min" for name, held in said.items())
-            raise NotARadarFile(
-                f"it does not say clearly over which period it is an accumulation: {told}",
-                mend="Give bounds of its time, and a name that agrees with them",
-            )
-    return sure

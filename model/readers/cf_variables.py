@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from model.core.errors import NotARadarFile, UnknownVariable
-from model.readers.cf_units import MAX_UNIT, parse, unit_text
+from model.readers.cf_attributes import units_of
+from model.readers.cf_units import MAX_UNIT, parse
 
 Kind = Literal["rate", "accumulation", "reflectivity"]
 RANK: Final[tuple[Kind, ...]] = ("rate", "accumulation", "reflectivity")
@@ -73,9 +74,9 @@ def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quant
     if wanted is not None:
         if wanted not in variables:
             raise UnknownVariable(f"it has no variable {wanted!r}", mend=describe(variables))
-        quantity = quantity_of(_unit(variables[wanted]))
+        quantity = quantity_of(units_of(variables[wanted]))
         if quantity is None or not _is_field(variables[wanted]):
-            unit = _unit(variables[wanted])[:MAX_UNIT]
+            unit = units_of(variables[wanted])[:MAX_UNIT]
             raise UnknownVariable(
                 f"{wanted!r} is not a field in a unit of rain or reflectivity (its unit: {unit!r})",
                 mend=describe(variables),
@@ -94,10 +95,10 @@ def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quant
             raise UnknownVariable(f"it has more than one {kind}: {names}", mend="Name one as variable")
         if found[kind]:
             return found[kind][0], quantities[found[kind][0].name]
-    odd = [v for v in variables.values() if _is_field(v) and _is_rainy(v) and quantity_of(_unit(v)) is None]
+    odd = [v for v in variables.values() if _is_field(v) and _is_rainy(v) and quantity_of(units_of(v)) is None]
     if odd:
         raise UnknownVariable(
-            f"the unit of {odd[0].name}, {_unit(odd[0])[:MAX_UNIT]!r}, is not one of rain or reflectivity",
+            f"the unit of {odd[0].name}, {units_of(odd[0])[:MAX_UNIT]!r}, is not one of rain or reflectivity",
             mend=f"Give it in mm h-1, mm or dBZ. {describe(variables)}",
         )
     raise UnknownVariable("no variable holds rain rate, accumulation or reflectivity", mend=describe(variables))
@@ -105,13 +106,13 @@ def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quant
 
 def describe(variables: Mapping[str, Any]) -> str:
     """`It holds temperature (K), wind (m s-1)`."""
-    held = [f"{name} ({_unit(v)[:MAX_UNIT] or 'no units'})" for name, v in variables.items() if _is_field(v)]
+    held = [f"{name} ({units_of(v)[:MAX_UNIT] or 'no units'})" for name, v in variables.items() if _is_field(v)]
     others = [name for name, v in variables.items() if not _is_field(v)]
     return f"It holds {', '.join((held or others)[:30]) or 'no variable'}"
 
 
 def _quantity(variable: Any) -> Quantity | None:  # noqa: ANN401  (netCDF4 ships no types)
-    quantity = quantity_of(_unit(variable))
+    quantity = quantity_of(units_of(variable))
     if quantity is None or not _is_field(variable):
         return None
     # Units of much else: winds, heights, snow packs. Rain only where a name says so.
@@ -129,7 +130,3 @@ def _is_rainy(variable: Any) -> bool:  # noqa: ANN401
 
 def _is_field(variable: Any) -> bool:  # noqa: ANN401
     return variable.ndim >= 2 and getattr(variable.dtype, "kind", "O") in "iuf" and min(variable.shape[-2:]) > 1
-
-
-def _unit(variable: Any) -> str:  # noqa: ANN401
-    return unit_text({name: getattr(variable, name, "") for name in ("units", "unit", "Units", "Unit", "UNITS")})

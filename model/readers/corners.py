@@ -16,14 +16,13 @@ from pyproj import CRS, Geod, Transformer
 
 from model.core.errors import NotARadarFile
 from model.core.grid import Grid
+from model.readers.source import LEAST_PIXEL_M
 
 CORNERS: Final = ("UL", "UR", "LL", "LR")
 MAX_OFF: Final = 0.5
 """In pixels: how far a corner given may lie from the grid."""
 ROUNDING: Final = 0.05
 """In pixels, over the whole image: up to here, corners and declared size differ by digits that were cut off."""
-LEAST_PIXEL_M: Final = 10.0
-"""A smaller declared size is in another unit. Only matters where no opposite corner tells the size."""
 MOST_PIXEL_DEGREES: Final = 0.5
 SAME_SIZE: Final = 0.02
 CORRECT: Final = "Correct its corners or its pixel size"

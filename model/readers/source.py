@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
+from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import DEFAULT_MAX_DBZ, FloatArray, ZRRelation, zr_relation
 from model.readers.plausible import MOST_MM_H, check_unit, drop_implausible_dbz, most_mm
@@ -25,6 +26,8 @@ MAX_GRID_PIXELS: Final = 200_000_000
 MAX_TOTAL_PIXELS: Final = 1_500_000_000
 """Frames times grid, over all files of one call: 6 GB of float32, sixty frames of the largest known composite."""
 MAX_FRAMES: Final = 100_000
+LEAST_PIXEL_M: Final = 10.0
+"""A smaller size is in another unit: the finest rain radars resolve some tens of metres."""
 CAPPED: Final = "capped_pixels"
 """The attribute that counts the pixels whose reflectivity exceeded the cap, where some did."""
 ACCUMULATION: Final = "accumulation over "
@@ -162,9 +165,24 @@ def file_by_file(read_file: Callable[[Source, Options], FrameSequence], format_n
         for source in sources:
             with reading(source, format_name):
                 frames = read_file(source, options)
+                check_pixels(frames.grid)
             yield source, frames
 
     return read_frames
+
+
+def check_pixels(grid: Grid) -> None:
+    """Refuse projected pixels that are smaller than any radar's: they are in another unit than the projection.
+
+    Raises:
+        NotARadarFile: they are.
+    """
+    dy, dx = grid.pixel_size_m
+    if not grid.crs.is_geographic and min(dy, dx) < LEAST_PIXEL_M:
+        raise NotARadarFile(
+            f"its pixels are {dx:.3g} x {dy:.3g} m in size, probably because its x and y are in km",
+            mend="Give x and y in the unit of their projection, or say their unit (units = 'km' in netCDF)",
+        )
 
 
 def check_size(*shape: int, taken: int = 0, max_pixels: int = MAX_TOTAL_PIXELS) -> None:

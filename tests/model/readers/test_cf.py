@@ -176,6 +176,42 @@ def test_forecasts_of_others_are_no_observations(write_cf: Write, edit: Callable
         read([write_cf(edit=edit)])
 
 
+def called(name: str, **attributes: str) -> Callable[..., None]:
+    return lambda file: (file[name] if name else file).setncatts(attributes)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        called("time", long_name="forecast time"),  # pysteps' export
+        called("", title="pysteps-generated nowcast"),
+        called("", title="Rainfall forecast"),
+        lead_time("leadtime", ("time",), [0, 5, 10], units="min"),
+        lead_time("lead_time", (), 5, units="min"),
+        lead_time("forecast_hour", (), 1, units="h"),
+        lead_time("tau", ("time",), [0, 5, 10], units="min", long_name="lead time since the start"),
+    ],
+)
+def test_a_forecast_may_be_known_by_its_words(write_cf: Write, edit: Callable[..., None]) -> None:
+    with pytest.raises(NotARadarFile, match="this is a forecast"):
+        read([write_cf(edit=edit)])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        called("time", long_name="GRIB forecast or observation time"),
+        called("", title="Radar composite of the Forecast Office"),
+        called("", title="Radar input for nowcasting"),
+        called("", title="Observed rain, as given to a nowcast"),
+        lead_time("lead_time", (), 0, units="min"),
+        lead_time("forecast_time", (), 10, units=SINCE),
+    ],
+)
+def test_words_of_forecasts_beside_observations_are_no_matter(write_cf: Write, edit: Callable[..., None]) -> None:
+    np.testing.assert_array_equal(read([write_cf(edit=edit)]).rain_rate, VALUES)
+
+
 def test_a_forecast_along_its_lead_times_is_no_observation(write_cf: Write) -> None:
     path = write_cf(
         dimensions=("lead", "y", "x"),
@@ -235,6 +271,29 @@ def test_packed_and_masked_values(write_cf: Write) -> None:
     np.testing.assert_allclose(read([write_cf(values=counts, fill=7, edit=pack)]).rain_rate, expected)
 
 
+@pytest.mark.parametrize(
+    ("limits", "least", "most"),
+    [
+        ({"valid_range": np.array([0, 20], np.float32)}, 0.0, 20.0),
+        ({"valid_range": np.array([1, 20.5], np.float32)}, 1.0, 20.5),
+        ({"valid_min": np.float64(2), "valid_max": np.float32(150)}, 2.0, 150.0),
+        ({"valid_max": 25.0}, 0.0, 25.0),
+        ({"valid_range": np.array([0, 50], np.int16)}, 0.0, 25.0),
+    ],
+)
+def test_a_valid_range_of_floats_is_that_of_the_unpacked_values(
+    write_cf: Write, limits: dict[str, Any], least: float, most: float
+) -> None:
+    counts = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+
+    def pack(file: netCDF4.Dataset) -> None:
+        file["rain"].setncatts({"scale_factor": np.float32(0.5), "missing_value": np.int16(3), **limits})
+
+    expected = counts * 0.5
+    expected[(counts == 7) | (counts == 3) | (expected < least) | (expected > most)] = np.nan
+    np.testing.assert_allclose(read([write_cf(values=counts, fill=7, edit=pack)]).rain_rate, expected)
+
+
 @pytest.mark.parametrize("format", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF4"])
 def test_classic_and_hdf5_read_alike(write_cf: Write, format: str) -> None:
     np.testing.assert_array_equal(read([write_cf(format=format)]).rain_rate, VALUES)
@@ -290,6 +349,14 @@ def test_a_start_time_gives_the_period(write_cf: Write) -> None:
     np.testing.assert_allclose(read([path]).rain_rate, VALUES[:1] * 6, rtol=1e-6)
 
 
+def test_an_interval_that_no_radar_has_is_the_period_of_one_frame(write_cf: Write) -> None:
+    def hourly(file: netCDF4.Dataset) -> None:
+        file["rain"].cell_methods = "time: sum (interval: 1 hour)"
+
+    path = write_cf(values=VALUES[:1], minutes=[0], units="mm", standard_name="rainfall_amount", edit=hourly)
+    assert read([path]).attributes["quantity"] == "accumulation over 60 min"
+
+
 @pytest.mark.parametrize("edit", [None, sampled])
 def test_an_accumulation_without_a_period_is_refused(write_cf: Write, edit: Callable[..., None] | None) -> None:
     path = write_cf(values=VALUES[:1], minutes=[0], units="mm", standard_name="rainfall_amount", edit=edit)
@@ -334,6 +401,16 @@ def test_kilometres_become_metres(write_cf: Write) -> None:
     grid = read([write_cf(edit=in_km)]).grid
     assert grid.pixel_size_m == pytest.approx((1000, 1000))
     np.testing.assert_allclose(grid.x, np.arange(5) * 1000.0)
+
+
+def test_kilometres_without_their_unit_are_refused(write_cf: Write) -> None:
+    def in_km(file: netCDF4.Dataset) -> None:
+        for axis in ("x", "y"):
+            file[axis].delncattr("units")
+            file[axis][:] = file[axis][:] / 1000
+
+    with pytest.raises(NotARadarFile, match=r"pixels are 1 x 1 m in size, probably because its x and y are in km"):
+        read([write_cf(edit=in_km)])
 
 
 def test_ascending_rows_stay_ascending(write_cf: Write) -> None:
@@ -403,7 +480,7 @@ def without_crs(named: str = "") -> Callable[[netCDF4.Dataset], None]:
         ({"edit": without_crs("gone")}, NotARadarFile, "absent: 'gone'"),
         ({"edit": put("crs", crs_wkt="nonsense")}, InputError, "grid mapping is not one that can be read"),
         ({"edit": put("x", units="degC")}, NotARadarFile, "x is in 'degC'"),
-        ({"edit": put("time", units="fortnights since my birthday")}, NotARadarFile, "cannot be read as CF netCDF"),
+        ({"edit": put("time", units="fortnights since my birthday")}, NotARadarFile, "does not count from a date"),
         (
             {"edit": put("time", units="days since 2019-01-01", calendar="360_day"), "minutes": (58, 59, 60)},
             NotARadarFile,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,16 @@ def amounts(write: Callable[..., Path], edit: Edit | None = None, **change: Any)
         ("rain_5min", "", 5),
         ("rain_2d", "rain on level 3", 5),
         ("rain_1km_10min", "on a grid of 1 km", 10),
+        ("rain_3600s", "", 60),
+        ("rain", "P1D accumulation", 1440),
+        ("rain", "PT1H30M", 90),
+        ("rain", "rain in one hour", 60),
+        ("rain", "rain of the last hour", 60),
+        ("rain", "3-hourly rain", 180),
+        ("rain", "half-hourly rain", 30),
+        ("rain", "quarter-hourly rain", 15),
+        ("rain_15min", "sub-hourly rain", 15),
+        ("rain_10min", "precipitation amount (kg m-2, at 1 s-1)", 10),
     ],
 )
 def test_a_name_says_the_period(write: Callable[..., Path], name: str, long_name: str, minutes: float) -> None:
@@ -125,6 +136,71 @@ def test_an_interval_that_is_longer_than_the_step_is_the_period(write: Callable[
     assert np.nanmax(hourly.rain_rate) == pytest.approx(6)
     sampled = amounts(write, put(cell_methods="time: sum (interval: 1 minute)"))
     assert np.nanmax(sampled.rain_rate) == pytest.approx(72)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "minutes"),
+    [
+        ({"accumulation_period": "3600 s"}, 60),
+        ({"accumulation_period": "01:00:00"}, 60),
+        ({"accumulation_period": 60, "accumulation_period_units": "minutes"}, 60),
+        ({"accumulation_period": "1", "accumulation_period_unit": "h"}, 60),
+        ({"accumulation_period": "PT3600S"}, 60),
+        ({"accumulation_period": "P1D"}, 1440),
+        ({"accumulation_time": "0 days 00:30:00"}, 30),
+        ({"accumulation_interval": "one hour"}, 60),
+        ({"integration_time_seconds": 3600.0}, 60),
+        ({"accumulation_minutes": 15}, 15),
+        ({"statistical_process_duration": "1 hours (ending at forecast time)"}, 60),
+        ({"cell_methods": "time: sum (interval: 3600 s)"}, 60),
+    ],
+)
+def test_an_attribute_says_the_period(
+    write: Callable[..., Path], attributes: dict[str, str | float], minutes: float
+) -> None:
+    assert amounts(write, put(**attributes)).attributes["quantity"] == f"accumulation over {minutes:g} min"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"accumulation_period": 60},
+        {"integration_time": 3600.0},
+        {"accumulation_period": "since midnight"},
+        {"long_name": "rain since midnight"},
+        {"long_name": "24-hour rain since 00 UTC"},
+        {"long_name": "storm total rain"},
+    ],
+)
+def test_a_period_that_is_not_clear_is_refused_without_bounds(
+    write: Callable[..., Path], attributes: dict[str, str | float]
+) -> None:
+    with pytest.raises(NotARadarFile, match="does not say over how long") as caught:
+        amounts(write, put(**attributes))
+    assert "with its unit" in caught.value.mend
+
+    def with_bounds(dataset: Any, rain: Any) -> None:
+        put(**{**attributes, "long_name": "rain"})(dataset, rain)
+        bounds(60)(dataset, rain)
+
+    assert np.nanmax(amounts(write, with_bounds).rain_rate) == pytest.approx(6)
+
+
+def test_the_files_title_says_the_period_where_nothing_else_does(write: Callable[..., Path]) -> None:
+    def titled(title: str) -> Edit:
+        return lambda dataset, rain: dataset.setncattr("title", title)
+
+    hourly = amounts(write, titled("Hourly rain of the radars"))
+    assert np.nanmax(hourly.rain_rate) == pytest.approx(6)
+    assert "is that of the file's title" in hourly.notes[0]
+    assert np.nanmax(amounts(write, titled("Hourly rain"), name="rain_15min").rain_rate) == pytest.approx(24)
+    assert np.nanmax(amounts(write, titled("Rain, a daily file")).rain_rate) == pytest.approx(72)
+
+
+def test_of_one_frame_the_duration_of_the_file_is_the_period(write: Callable[..., Path], tmp_path: Path) -> None:
+    with xr.open_dataset(write(name="amount", units="mm", standard_name="rainfall_amount")) as dataset:
+        dataset.isel(time=[0]).assign_attrs(time_coverage_duration="PT1H").to_netcdf(tmp_path / "one.nc")
+    assert np.nanmax(read([tmp_path / "one.nc"]).rain_rate) == pytest.approx(6)
 
 
 def test_the_time_step_is_the_last_resort_and_is_said(write: Callable[..., Path]) -> None:
@@ -167,6 +243,55 @@ def test_rates_that_are_means_by_their_bounds_are_said(write: Callable[..., Path
     assert not read([write(bounds(5))]).notes
 
 
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("rain_rate_1h", {}),
+        ("rain", {"long_name": "hourly mean rain rate"}),
+        ("rain", {"long_name": "60 minute mean"}),
+        ("rain", {"cell_methods": "time: mean (interval: 1 hour)"}),
+        ("rain", {"averaging_period": "PT1H"}),
+    ],
+)
+def test_rates_that_are_means_by_their_words_are_said(
+    write: Callable[..., Path], name: str, attributes: dict[str, str]
+) -> None:
+    sequence = read([write(put(**attributes), name=name)])
+    assert any("means over 60 min, one every 5 min" in note for note in sequence.notes)
+    assert np.nanmax(sequence.rain_rate) == pytest.approx(6)
+
+
+@pytest.mark.parametrize("long_name", ["rain rate in mm per hour", "rain rate, updated hourly", "kg m-2 h-1"])
+def test_the_unit_of_a_rate_is_no_period(write: Callable[..., Path], long_name: str) -> None:
+    sequence = read([write(put(long_name=long_name))])
+    assert sequence.attributes["quantity"] == "rain rate"
+    assert not sequence.notes
+
+
+@pytest.mark.parametrize(("units", "standard_name"), [("mm h-1", "rainfall_rate"), ("mm", "rainfall_amount")])
+def test_what_lasts_a_period_counts_at_its_end(write: Callable[..., Path], units: str, standard_name: str) -> None:
+    """As IMERG has it: the time is the start of its bounds."""
+
+    def ahead(dataset: Any, rain: Any) -> None:
+        dataset.createDimension("nv", 2)
+        dataset.createVariable("time_bnds", "f8", ("time", "nv"))[:] = np.c_[MINUTES, MINUTES + 30]
+        dataset["time"].bounds = "time_bnds"
+
+    sequence = read([write(ahead, units=units, standard_name=standard_name)])
+    np.testing.assert_array_equal(sequence.times, np.datetime64("2024-06-01T00:30") + MINUTES.astype("timedelta64[m]"))
+
+
+def test_what_is_measured_at_a_point_of_time_counts_then(write: Callable[..., Path]) -> None:
+    def instant(dataset: Any, rain: Any) -> None:
+        bounds(60)(dataset, rain)
+        dataset["time_bnds"][:] += 30
+        rain.cell_methods = "time: point"
+
+    sequence = read([write(instant)])
+    assert sequence.times[0] == np.datetime64(START)
+    assert not sequence.notes
+
+
 def test_means_of_several_files_that_overlap_are_said(write_knmi: Callable[..., Path]) -> None:
     """Whatever the format: here KNMI's, one frame per file."""
     paths = [
@@ -191,6 +316,18 @@ def test_means_of_several_files_that_overlap_are_said(write_knmi: Callable[..., 
         ("hours since 2024-06-01 05:30:00 +05:30", MINUTES / 60),
         ("seconds since 2024-06-01T00:00:00Z", MINUTES * 60),
         ("minutes since 2024-06-01 00:00 UTC", MINUTES),
+        ("minutes since 2024-06-01 02:00 +2", MINUTES),
+        ("minutes since 2024-06-01 02:00:00 UTC+2", MINUTES),
+        ("minutes since 2024-06-01 01:00 GMT+1", MINUTES),
+        ("minutes since 2024-05-31 18:0:0.0 -6", MINUTES),
+        ("minutes since 2024-06-01 053000 +0530", MINUTES),
+        ("minutes since 2024-05-31 1800", MINUTES + 360),
+        ("minutes since 2024-05-31T18Z", MINUTES + 360),
+        ("minutes since 2024/06/01", MINUTES),
+        ("minutes since 20240601", MINUTES),
+        ("minutes since 20240601T000000Z", MINUTES),
+        ("minutes since 2024-6-1 0:0:0.0 0:00", MINUTES),
+        ("seconds since 2024-06-01 00:00:00.000000000 (UTC)", MINUTES * 60),
     ],
 )
 @pytest.mark.parametrize("calendar", ["standard", "gregorian", "proleptic_gregorian", "julian", "noleap"])
@@ -207,9 +344,16 @@ def test_a_unit_as_long_as_a_book_is_refused_at_once(write: Callable[..., Path])
         read([write(time={"units": "minutes since 2024-06-01" + " " * 1_000_000 + "x1"})])
 
 
-def test_a_zone_by_name_is_refused(write: Callable[..., Path]) -> None:
-    with pytest.raises(NotARadarFile, match="zone 'CEST'"):
-        read([write(time={"units": "minutes since 2024-06-01 02:00:00 CEST"})])
+@pytest.mark.parametrize("zone", ["CEST", "(CET)", "Europe/Berlin", "local", "PM", "UTC+2x", "+2:00:00"])
+def test_a_zone_by_name_is_refused(write: Callable[..., Path], zone: str) -> None:
+    with pytest.raises(NotARadarFile, match=re.escape(f"zone {zone!r}")):
+        read([write(time={"units": f"minutes since 2024-06-01 02:00:00 {zone}"})])
+
+
+@pytest.mark.parametrize("date", ["2024", "2024-06", "01-06-2024", "1 June 2024"])
+def test_what_is_no_date_is_called_so(write: Callable[..., Path], date: str) -> None:
+    with pytest.raises(NotARadarFile, match="does not count from a date"):
+        read([write(time={"units": f"minutes since {date}"})])
 
 
 @pytest.mark.parametrize(

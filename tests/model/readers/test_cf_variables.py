@@ -24,6 +24,12 @@ class Variable:
     shape: tuple[int, ...] = (2, 4, 5)
     dtype: np.dtype = FLOAT
 
+    def ncattrs(self) -> list[str]:
+        return ["units", "standard_name", "long_name"]
+
+    def getncattr(self, name: str) -> str:
+        return str(getattr(self, name))
+
     @property
     def ndim(self) -> int:
         return len(self.shape)

@@ -37,6 +37,11 @@ def test_a_grid_is_used(write_npz: Write) -> None:
     assert "georeference" not in sequence.attributes
 
 
+def test_a_grid_in_kilometres_is_refused(write_npz: Write) -> None:
+    with pytest.raises(NotARadarFile, match="probably because its x and y are in km"):
+        read([write_npz(rain_rate=RAIN, times=TIMES, x=np.arange(4.0), y=-np.arange(3.0), crs="EPSG:32633")])
+
+
 def test_reflectivity_becomes_rain(write_npz: Write) -> None:
     dbz = np.full((2, 3, 4), 40.0)
     dbz[0, 0, 0], dbz[0, 0, 1] = -np.inf, np.nan

@@ -161,6 +161,7 @@ def _observed(forecast: Path, folder: Path) -> Path:
     from model.core.sequence import FrameSequence
 
     with xr.open_dataset(forecast) as dataset:
+        del dataset.attrs["title"]
         frames = FrameSequence.from_dataset(dataset)
     write_netcdf(frames, folder / "observed.nc")
     return folder / "observed.nc"
