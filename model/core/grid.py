@@ -24,8 +24,8 @@ Coordinates = NDArray[np.float64] | float
 class Grid:
     """Regular grid: pixel centres `x` [nx] and `y` [ny] in the units of `crs` (metres, or degrees if geographic).
 
-    `x` increases. `y` may run either way: as the file had it. The first row is north where `y` decreases. Rounded centres
-    are made even, so that places may be computed from the spacing.
+    `x` increases. `y` may run either way: as the file had it. The first row is north where `y` decreases.
+    Rounded centres are made even, so that places may be computed from the spacing.
     """
 
     crs: CRS
