@@ -94,7 +94,7 @@ def check_times(times: NDArray[np.datetime64]) -> None:
     now = np.datetime64(datetime.now(UTC).replace(tzinfo=None))
     if (ahead := times[times > now + CLOCKS_DIFFER]).size:
         raise FutureFrame(
-            f"its valid time {_minute(ahead[0])} is ahead of this machine's clock, {_minute(now)}",
+            f"its time {_minute(ahead[0])} is ahead of this machine's clock, {_minute(now)}",
             mend="Times must be UTC: correct those in the file, or set the clock",
         )
 

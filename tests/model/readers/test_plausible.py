@@ -65,7 +65,7 @@ def test_clocks_may_differ_by_minutes(write_npz: Write, ahead: int) -> None:
 @pytest.mark.parametrize("hours", [1, 8, 12])
 def test_local_time_east_of_greenwich_is_no_utc(write_npz: Write, hours: int) -> None:
     times = np.array([np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s") + np.timedelta64(hours, "h")])
-    with pytest.raises(FutureFrame, match="is ahead of this machine's clock.*must be UTC"):
+    with pytest.raises(FutureFrame, match=r"is ahead of this machine's clock.*must be UTC"):
         read([write_npz(rain_rate=np.ones((1, 2, 2)), times=times)])
 
 
