@@ -105,7 +105,11 @@ class Nowcast:
             log.warning("job %s: %s", self.job.id, error)
             self._rest(problem_of(error))
         except InputError as error:
-            log.info("job %s: %s", self.job.id, error)
+            if self.job.kind == "feed":
+                name = self.job.inputs[-1]["name"]
+                log.warning("job %s, feed %s: %s: %s", self.job.id, self.job.feed, name, error.what)
+            else:
+                log.info("job %s: %s", self.job.id, error)
             self.fail(problem_of(error))
         except Exception:
             log.exception("job %s failed", self.job.id)

@@ -42,7 +42,7 @@ def check_max_dbz(max_dbz: float) -> float:
     if not 0 < max_dbz <= MOST_DBZ:
         raise InputError(
             f"a reflectivity cap of {max_dbz:g} dBZ is not above 0 and at most {MOST_DBZ:g}",
-            where="max_dbz",
+            where="max_dbz (--max-dbz, ECHOCAST_MAX_DBZ)",
             mend=f"Leave it out for {DEFAULT_MAX_DBZ:g}, or give 53 to 55; {MOST_DBZ:g} caps nothing",
         )
     return max_dbz

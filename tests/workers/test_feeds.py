@@ -355,3 +355,11 @@ def test_frames_every_minute_are_thinned_for_a_network(look, folder: Path, setti
         assert forecast.attrs["model"] == "rain-ms-predrnn"
         assert list(forecast.forecast_period.values / 60) == [2, 4]
         assert "of those every 1 min" in forecast.attrs["comment"]
+
+
+def test_the_log_warns_of_a_frame_that_cannot_be_read(look, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    look()
+    (folder / "broken.nc").write_bytes(b"not a radar file")
+    look()
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any("feed " in warning and ": broken.nc: " in warning for warning in warnings)

@@ -56,6 +56,11 @@ def test_rain_that_never_fell_is_missing(write_npz: Write, fill: float) -> None:
     assert read_back[1] == 1800
 
 
+def test_a_cap_that_cannot_be_names_the_setting(write_npz: Write) -> None:
+    with pytest.raises(InputError, match=r"--max-dbz, ECHOCAST_MAX_DBZ.*300 dBZ"):
+        of_reflectivity(write_npz, 40.0, max_dbz=300.0)
+
+
 @pytest.mark.parametrize("ahead", [-14, 14])
 def test_clocks_may_differ_by_minutes(write_npz: Write, ahead: int) -> None:
     times = np.array([np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s") + np.timedelta64(ahead, "m")])
