@@ -51,6 +51,9 @@ def nowcast(
     """Forecast rain from radar FILES and write it to a CF-netCDF file."""
     if not out.parent.is_dir():
         raise InputError("the folder does not exist", where=str(out.parent), mend="Make it, or choose another --out")
+    for path in files:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise InputError("it is one of the radar files that are read", where=str(out), mend="Choose another --out")
     catalog = catalog_with(packages)
     catalog.find(reference)  # an unknown one is refused before any file is read
     sequence = read_sound(files, variable=variable, zr=zr, max_dbz=max_dbz)

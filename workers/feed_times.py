@@ -6,7 +6,6 @@ Names sort in order of time, or should: a server that hangs goes on to hand out 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 import numpy as np
 
@@ -16,16 +15,9 @@ from service.jobs.feeds import Feed, read_feeds
 from service.jobs.job import Job
 from workers.context import Context
 
-CLOCKS_DIFFER: Final = timedelta(minutes=15)
-"""Valid times may be this far ahead of our clock: clocks differ, and some services name the end of a period early."""
-
 
 class StaleFrame(InputError):
     code = "stale-frame"
-
-
-class FutureFrame(InputError):
-    code = "future-frame"
 
 
 class OutOfDate(Exception):
@@ -36,20 +28,12 @@ def check_valid_time(job: Job, valid_time: np.datetime64, context: Context) -> N
     """Let a feed's job go on only where its newest file holds a frame that is worth a nowcast.
 
     Raises:
-        FutureFrame: the valid time is ahead of the clock.
         StaleFrame: a nowcast was published from a frame that is as new, and whose name is older.
         OutOfDate: newer frames have overtaken this one by more than the feed's `max_age`.
     """
-    name, own = job.inputs[-1]["name"], utc(valid_time)
-    if is_ahead(valid_time):
-        raise FutureFrame(
-            f"its valid time {own:%Y-%m-%dT%H:%MZ} is ahead of the clock, {datetime.now(UTC):%Y-%m-%dT%H:%MZ}",
-            where=name,
-            mend="Correct the time in the file, or set this machine's clock",
-        )
     run = context.feed_ledger.run_of(job.id)
     if run is not None:
-        _check_published(run, own, context.feed_ledger, _max_age(context, run.feed))
+        _check_published(run, utc(valid_time), context.feed_ledger, _max_age(context, run.feed))
 
 
 def stale(name: str, valid_time: datetime, other: str, time_of_other: datetime) -> StaleFrame:
@@ -60,11 +44,6 @@ def stale(name: str, valid_time: datetime, other: str, time_of_other: datetime) 
         where=name,
         mend="It is not forecast as the newest: see why the feed's source repeats or disorders its frames",
     )
-
-
-def is_ahead(valid_time: np.datetime64) -> bool:
-    """It lies in the future, whatever clocks differ by."""
-    return utc(valid_time) > datetime.now(UTC) + CLOCKS_DIFFER
 
 
 def utc(time: np.datetime64) -> datetime:

@@ -16,7 +16,7 @@ from model.runtime.predictor import Choice, choose
 from service.jobs.ledger import Job
 from service.store import ObjectStore
 from workers.context import Limits
-from workers.feed_times import is_ahead, stale, utc
+from workers.feed_times import stale, utc
 
 
 def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> FrameSequence:
@@ -79,7 +79,7 @@ def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.da
 
 
 def _sound(job: Job, paths: Sequence[Path], newest: FrameSequence, limits: Limits) -> tuple[list[Path], str]:
-    """The files that can be read, lie on the newest one's grid, are not ahead of the clock, and repeat no valid time;
+    """The files that can be read, lie on the newest one's grid, and repeat no valid time;
     and a note on the others.
 
     Raises:
@@ -88,7 +88,7 @@ def _sound(job: Job, paths: Sequence[Path], newest: FrameSequence, limits: Limit
     sound, times = [paths[-1]], set(newest.times.tolist())
     for path in reversed(paths[:-1]):
         frames = _readable(job, path, limits)
-        if frames is None or not frames.grid.matches(newest.grid) or is_ahead(frames.reference_time):
+        if frames is None or not frames.grid.matches(newest.grid):
             continue
         if frames.reference_time >= newest.reference_time:
             raise stale(paths[-1].name, utc(newest.reference_time), path.name, utc(frames.reference_time))

@@ -17,12 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.aliases import CHAMPION
 from model.core.catalog import AUTO, Catalog, ModelInfo
-from model.core.errors import BadPackage, DeviceLost, InputError, TooFewFrames
+from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, TooFewFrames
 from service.jobs.feed_ledger import RunState
 from service.jobs.ledger import Job, Problem, Timings, problem_of
 from service.store import input_key, result_key, upload_prefix
 from workers.context import Context
-from workers.feed_times import FutureFrame, OutOfDate, StaleFrame, check_valid_time, utc
+from workers.feed_times import OutOfDate, StaleFrame, check_valid_time, utc
 from workers.lease import Lease, Stopped
 from workers.models import SWAP_SECONDS, StillLoading, reason
 from workers.publish import CannotPublish, check_opens, put_file
@@ -105,7 +105,11 @@ class Nowcast:
             log.warning("job %s: %s", self.job.id, error)
             self._rest(problem_of(error))
         except InputError as error:
-            log.info("job %s: %s", self.job.id, error)
+            if self.job.kind == "feed":
+                name = self.job.inputs[-1]["name"]
+                log.warning("job %s, feed %s: %s: %s", self.job.id, self.job.feed, name, error.what)
+            else:
+                log.info("job %s: %s", self.job.id, error)
             self.fail(problem_of(error))
         except Exception:
             log.exception("job %s failed", self.job.id)

@@ -36,6 +36,10 @@ class NotARadarFile(InputError):
     code = "not-a-radar-file"
 
 
+class FutureFrame(NotARadarFile):
+    code = "future-frame"
+
+
 class UnknownVariable(InputError):
     code = "unknown-variable"
 

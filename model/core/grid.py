@@ -14,6 +14,8 @@ from model.core.errors import InputError
 
 METRES_PER_DEGREE = 111_195.0
 WGS84: Final = "EPSG:4326"
+MOST_PIXELS_OFF: Final = 0.5
+"""Pixel centres of an even axis may be this far from their places: float32 rounds longitudes, and spacings in text."""
 
 Coordinates = NDArray[np.float64] | float
 
@@ -23,6 +25,7 @@ class Grid:
     """Regular grid: pixel centres `x` [nx] and `y` [ny] in the units of `crs` (metres, or degrees if geographic).
 
     `x` increases. `y` may run either way: as the file had it. The first row is north where `y` decreases.
+    Rounded centres are made even, so that places may be computed from the spacing.
     """
 
     crs: CRS
@@ -33,12 +36,12 @@ class Grid:
         object.__setattr__(self, "crs", _horizontal(self.crs))
         for name in ("x", "y"):
             centres = np.asarray(getattr(self, name), np.float64)
-            object.__setattr__(self, name, centres)
             if centres.ndim != 1 or centres.size < 2:
                 raise InputError(f"grid needs at least two pixel centres along {name}", where="grid")
             steps = np.diff(centres)
-            if not np.all(np.isfinite(steps)) or not np.allclose(steps, steps.mean(), rtol=0.05):
+            if not np.all(np.isfinite(steps)) or not np.allclose(steps, steps.mean(), rtol=0.05) or not steps.any():
                 raise InputError(f"pixel centres along {name} are not evenly spaced", where="grid")
+            object.__setattr__(self, name, _even(centres, name))
         if self.x[1] <= self.x[0]:
             raise InputError("pixel centres along x must increase", where="grid")
         if self.crs.is_geographic and (np.abs(self.y).max() > 90.5 or np.abs(self.x).max() > 720):
@@ -105,6 +108,14 @@ class Grid:
             x = middle + (x - middle + 180.0) % 360.0 - 180.0
         return x, y
 
+    def row_column(self, x: Coordinates, y: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Row and column, with fractions, of points in the grid's coordinates: 0 is the centre of the first pixel."""
+        row, column = (
+            (np.asarray(value) - centres[0]) / (centres[-1] - centres[0]) * (centres.size - 1)
+            for value, centres in ((y, self.y), (x, self.x))
+        )
+        return row, column
+
     def cf_grid_mapping(self) -> dict[str, Any]:
         """CF grid mapping attributes, `crs_wkt` included."""
         return {key: value for key, value in self.crs.to_cf().items() if value is not None}
@@ -116,6 +127,24 @@ class Grid:
         x = centre[0] + (np.arange(nx) - (nx - 1) / 2) * pixel_size
         y = centre[1] - (np.arange(ny) - (ny - 1) / 2) * pixel_size
         return cls(crs=crs, x=x, y=y)
+
+
+def _even(centres: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """Pixel centres without their rounding; those that are as even as float64 holds them stay as they are.
+
+    Raises:
+        InputError: they differ in spacing, as latitudes of rows in the Mercator projection do.
+    """
+    even = np.linspace(centres[0], centres[-1], centres.size)
+    pixels_off = float(np.abs(centres - even).max() / np.abs(even[1] - even[0]))
+    if pixels_off > MOST_PIXELS_OFF:
+        raise InputError(
+            f"pixel centres along {name} are not evenly spaced: they lie up to {pixels_off:.1f} pixels off",
+            where="grid",
+            mend="Give x and y in the projection in which they are even (a Mercator grid's are not in latitude), "
+            "or resample it",
+        )
+    return even if pixels_off > 1e-9 else centres
 
 
 def _horizontal(crs: CRS) -> CRS:

@@ -18,8 +18,10 @@ from model.data.importing import Choices, RadarFiles, ReadFile, import_files
 from model.data.name_times import TimePattern
 from model.options import max_dbz_option
 
+PASSED_OVER: Final = 20
+"""Files that cannot be read and are named; the others are counted by what is wrong with them."""
 NAMED: Final = 10
-"""Notes that are told of files of their own; the others are counted."""
+"""Notes, and reasons to pass files over, that are told one by one; the others are counted."""
 OF_IMAGES: Final = ("pixel_scale", "nodata", "undetect", "crs", "bounds", "corner", "pixel_size")
 
 
@@ -90,10 +92,13 @@ def import_(
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for images: add --pattern, or leave it out")
     choices = Choices(read_file=read_file, step_minutes=step, attributes=attributes)
     notes: Counter[str] = Counter()
+    refusals: list[str] = []
 
     def passed_over(path: Path, error: InputError) -> None:
         place = "" if str(path) in str(error) else f"{path}: "
-        click.echo(f"passed over: {place}{error}", err=True)
+        refusals.append(error.what)
+        if len(refusals) <= PASSED_OVER:
+            click.echo(f"passed over: {place}{error}", err=True)
 
     def noted(path: Path, note: str) -> None:
         notes[note] += 1
@@ -106,6 +111,8 @@ def import_(
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped. What is written is kept: the same command goes on", err=True)
         raise
+    finally:
+        _count(refusals[PASSED_OVER:])
     repeated = notes.total() - min(len(notes), NAMED)
     if repeated:
         click.echo(f"note: {repeated} more like these", err=True)
@@ -114,6 +121,15 @@ def import_(
         f"{out}: {counts.written} frames written, {counts.there} there already{mended}, "
         f"{counts.passed_over + strangers} files passed over"
     )
+
+
+def _count(refusals: Sequence[str]) -> None:
+    """How many more files were passed over, by what is wrong with them."""
+    kinds = Counter(refusals).most_common()
+    for what, files in kinds[:NAMED]:
+        click.echo(f"passed over: {files} more: {what}", err=True)
+    if others := sum(files for _, files in kinds[NAMED:]):
+        click.echo(f"passed over: {others} more, for other reasons", err=True)
 
 
 def _expanded(files: Sequence[Path]) -> list[Path]:

@@ -90,11 +90,11 @@ def _borders(part_of: Mapping[Day, str]) -> set[Block]:
 
 
 def _hours_offered(archive: Archive, parts: int, what: str) -> str:
-    """` or split it by hours`, where that makes enough blocks."""
+    """`, or split it by hours` or by fewer of them, where that makes enough blocks."""
     length = float((archive.times[-1] - archive.times[0]) / np.timedelta64(1, "h")) if archive.times.size else 0.0
     hours = max(LEAST_HOURS, int(length // (2 * parts)))
     enough = len(frames_by_block(archive, hours, GAP_MINUTES)) >= parts
-    return f", or split it by hours: --hours {hours}" if what == "day" and enough else ""
+    return f", or split it by {'hours' if what == 'day' else 'fewer hours'}: --hours {hours}" if enough else ""
 
 
 def listed_split(train: Path, valid: Path, test: Path) -> dict[str, Days]:

@@ -53,7 +53,7 @@ class StackOptions:
         elif not 0 < self.step < math.inf:
             what = "step: give minutes"
         if what:
-            raise InputError(what, where="--data frames:", mend="Correct it")
+            raise InputError(what, where="--data frames", mend="Correct it")
 
     @classmethod
     def parsed(cls, text: str) -> tuple[str, StackOptions]:
@@ -69,7 +69,7 @@ class StackOptions:
         if re.search(r",\w+=", text) and not Path(text).exists():
             raise InputError(
                 f"{text.rpartition(',')[2]} is no option of it",
-                where="--data frames:",
+                where="--data frames",
                 mend="Choose among axes, variable, range, nodata, crop and step",
             )
         try:
@@ -86,7 +86,7 @@ class StackOptions:
             )
         except ValueError as error:
             raise InputError(
-                f"an option of it is no number ({error})", where="--data frames:", mend="Write it like range=0..70"
+                f"an option of it is no number ({error})", where="--data frames", mend="Write it like range=0..70"
             ) from None
 
 

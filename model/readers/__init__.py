@@ -12,7 +12,7 @@ from model.core.errors import InputError, TooLarge
 from model.core.sequence import FrameSequence
 from model.core.units import DEFAULT_MAX_DBZ, zr_relation
 from model.readers.compressed import unpacked
-from model.readers.join import join_frames
+from model.readers.join import checked, join_frames
 from model.readers.plausible import check_max_dbz
 from model.readers.registry import Reader, reader_of
 from model.readers.source import MAX_TOTAL_PIXELS, Budget, Options, Source
@@ -172,4 +172,4 @@ def _parts(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source
         reader = reader_of(source)
         groups.setdefault(reader.title, (reader, []))[1].append(source)
     for reader, members in groups.values():
-        yield from reader.read_frames(members, options)
+        yield from checked(reader.read_frames(members, options))

@@ -13,7 +13,7 @@ from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence, common_step
 from model.readers.plausible import check_times, drop_implausible_rates
-from model.readers.source import CAPPED, Source, period_minutes, reading, utc_text
+from model.readers.source import CAPPED, Source, check_pixels, period_minutes, reading, utc_text
 
 MAX_GAPS_NAMED: Final = 20
 MAX_EMPTY_NAMED: Final = 20
@@ -40,9 +40,6 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
             raise _mixed_grids(source, frames.grid, *read[0])
         if not read:
             _check_place(source, frames.grid)
-        with reading(source, "a radar file"):
-            check_times(frames.times)
-            drop_implausible_rates(frames.rain_rate)
         read.append((source, frames))
     if not read:
         raise NotARadarFile("no file holds a radar frame", where="input", mend="Give at least one radar file")
@@ -76,6 +73,20 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
         attributes=attributes,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def checked(parts: Iterator[tuple[Source, FrameSequence]]) -> Iterator[tuple[Source, FrameSequence]]:
+    """The same frames, without values that no atmosphere has.
+
+    Raises:
+        NotARadarFile, FutureFrame: valid times, pixels or values are none that a radar can have seen.
+    """
+    for source, frames in parts:
+        with reading(source, "a radar file"):
+            check_times(frames.times)
+            check_pixels(frames.grid)
+            drop_implausible_rates(frames.rain_rate)
+        yield source, frames
 
 
 def _check_place(source: Source, grid: Grid) -> None:

@@ -9,7 +9,7 @@
 
 Reflectivity above the cap is hail, not rain, and counts as the cap: see `DEFAULT_MAX_DBZ`.
 
-Nor has a radar seen anything before there were radars, or tomorrow.
+Nor has a radar seen anything before there were radars, or ahead of the clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import InputError, NotARadarFile
+from model.core.errors import FutureFrame, InputError, NotARadarFile
 from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ, FloatArray
 
 LEAST_DBZ: Final = -99.5
@@ -32,7 +32,9 @@ MOST_FILL_VALUES: Final = 8
 LEAST_MM_H: Final = -0.05
 """What packing makes of zero; further below, a negative rain rate is a fill value."""
 FIRST_RADAR: Final = np.datetime64("1940-01-01T00:00")
-CLOCKS_DIFFER: Final = np.timedelta64(1, "D")
+CLOCKS_DIFFER: Final = np.timedelta64(15, "m")
+"""Valid times may be this far ahead of our clock: clocks differ, and some services name the end of a period early.
+Local time of the eastern hemisphere, written as UTC, is further ahead."""
 
 
 def check_max_dbz(max_dbz: float) -> float:
@@ -44,7 +46,7 @@ def check_max_dbz(max_dbz: float) -> float:
     if not 0 < max_dbz <= MOST_DBZ:
         raise InputError(
             f"a reflectivity cap of {max_dbz:g} dBZ is not above 0 and at most {MOST_DBZ:g}",
-            where="max_dbz",
+            where="max_dbz (--max-dbz, ECHOCAST_MAX_DBZ)",
             mend=f"Leave it out for {DEFAULT_MAX_DBZ:g}, or give 53 to 55; {MOST_DBZ:g} caps nothing",
         )
     return max_dbz
@@ -97,7 +99,8 @@ def plausible_time(moment: datetime) -> np.datetime64:
     """A valid time (UTC, without zone), datetime64[ns]. Years that such a number cannot hold are refused, too.
 
     Raises:
-        NotARadarFile: it is before the first weather radars, or more than a day from now.
+        NotARadarFile: it is before the first weather radars.
+        FutureFrame: it is ahead of the clock.
     """
     check_times(np.array([moment], "datetime64[us]"))
     return np.datetime64(moment, "ns")
@@ -107,14 +110,23 @@ def check_times(times: NDArray[np.datetime64]) -> None:
     """Refuse valid times (UTC) that no radar has seen.
 
     Raises:
-        NotARadarFile: one is before the first weather radars, or more than a day from now.
+        NotARadarFile: one is before the first weather radars.
+        FutureFrame: one is ahead of the clock by more than clocks differ.
     """
-    latest = np.datetime64(datetime.now(UTC).replace(tzinfo=None)) + CLOCKS_DIFFER
-    unseen = times[(times < FIRST_RADAR) | (times > latest)]
-    if unseen.size:
-        when = "before there were weather radars" if unseen[0] < FIRST_RADAR else "in the future"
-        text = np.datetime_as_string(unseen[0], unit="m")
-        raise NotARadarFile(f"its time {text}Z is {when}", mend="Correct its times, or this clock")
+    if (early := times[times < FIRST_RADAR]).size:
+        raise NotARadarFile(
+            f"its time {_minute(early[0])} is before there were weather radars", mend="Correct its times"
+        )
+    now = np.datetime64(datetime.now(UTC).replace(tzinfo=None))
+    if (ahead := times[times > now + CLOCKS_DIFFER]).size:
+        raise FutureFrame(
+            f"its time {_minute(ahead[0])} is ahead of this machine's clock, {_minute(now)}",
+            mend="Times must be UTC: correct those in the file, or set the clock",
+        )
+
+
+def _minute(time: np.datetime64) -> str:
+    return f"{np.datetime_as_string(time, unit='m')}Z"
 
 
 def plausible_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[np.datetime64]:

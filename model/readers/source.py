@@ -165,7 +165,6 @@ def file_by_file(read_file: Callable[[Source, Options], FrameSequence], format_n
         for source in sources:
             with reading(source, format_name):
                 frames = read_file(source, options)
-                check_pixels(frames.grid)
             yield source, frames
 
     return read_frames

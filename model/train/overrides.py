@@ -101,7 +101,9 @@ def _built(kind: type, values: Mapping[str, Any], tree: Tree, path: str, known: 
         return kind(**given)
     except ValueError as error:
         where = f"--set {path[:-1]}" if path else "--set"
-        raise InputError(str(error), where=where, mend="Set what contradicts it too, see --show") from None
+        raise InputError(
+            str(error), where=where, mend="Correct it, or what it contradicts: --show lists all settings"
+        ) from None
 
 
 def _set(hint: object, value: object, node: Tree, path: str, known: Sequence[str]) -> object:

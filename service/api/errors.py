@@ -87,7 +87,7 @@ KINDS: Final[dict[str, Kind]] = {
     "too-few-frames": Kind(422, "Too few frames"),
     "irregular-time-step": Kind(422, "A frame is missing"),
     "stale-frame": Kind(422, "A feed's frame is not newer than the one before"),
-    "future-frame": Kind(422, "A feed's frame lies in the future"),
+    "future-frame": Kind(422, "A frame lies in the future"),
     "no-data": Kind(422, "The frames hold no data"),
     "steps-out-of-range": Kind(422, "Too many or too few lead steps"),
     "unknown-model": Kind(422, "Unknown model"),

@@ -117,11 +117,17 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     fields = [
-        FieldError(where=".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), what=item["msg"])
+        FieldError(where=".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), what=_what(item))
         for item in error.errors()
     ]
     first = fields[0]
     return answer(problem("invalid-parameter", first.what, first.where, "Correct the parameter", errors=fields))
+
+
+def _what(item: Mapping[str, Any]) -> str:
+    """What is wrong with a parameter; of a number, with what was given for it."""
+    wanted = {"float_parsing": "a number, such as 5.2", "int_parsing": "a whole number"}.get(item["type"])
+    return f"{str(item['input'])[:100]!r} is not {wanted}" if wanted else str(item["msg"])
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

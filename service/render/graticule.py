@@ -73,10 +73,8 @@ def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def _fractions(grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[tuple[float, float]]:
     """Where points lie in the picture; those far outside are left out, the picture's edge cuts the rest."""
-    x, y = grid.x_y(lon, lat)
+    row, column = grid.row_column(*grid.x_y(lon, lat))
     ny, nx = grid.shape
-    column = (x - grid.x[0]) / (grid.x[1] - grid.x[0])
-    row = (y - grid.y[0]) / (grid.y[1] - grid.y[0])
     across = (column + 0.5) / nx
     down = (row + 0.5) / ny if grid.north_up else 1 - (row + 0.5) / ny
     near = (np.abs(across - 0.5) < 1.5) & (np.abs(down - 0.5) < 1.5)

@@ -151,16 +151,15 @@ def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | No
     x, y = grid.x_y(lon, lat)
     if not (np.isfinite(x) and np.isfinite(y)):
         return None
-    row, column = (_nearest(float(value), centres) for value, centres in ((y, grid.y), (x, grid.x)))
+    row, column = (_nearest(float(place), size) for place, size in zip(grid.row_column(x, y), grid.shape, strict=True))
     return None if row is None or column is None else (row, column)
 
 
-def _nearest(value: float, centres: NDArray[np.floating]) -> int | None:
-    """The pixel that holds a coordinate, its outer edges included; None outside."""
-    place = (value - centres[0]) / (centres[1] - centres[0])
-    if not -0.5 - EDGE <= place <= centres.size - 0.5 + EDGE:
+def _nearest(place: float, size: int) -> int | None:
+    """The pixel that holds a place on an axis of `size` pixels, its outer edges included; None outside."""
+    if not -0.5 - EDGE <= place <= size - 0.5 + EDGE:
         return None
-    return int(np.clip(round(place), 0, centres.size - 1))
+    return min(max(round(place), 0), size - 1)
 
 
 def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float] | None:

@@ -103,7 +103,8 @@ def convert(
         plan = PLANNERS[family](theirs, network, channels)
     except ValueError as error:
         if theirs.unsized:
-            raise InputError(f"its keys do not fit: {theirs.unsized[0]} is missing, or no convolution's") from None
+            key = theirs.unsized[0]
+            raise InputError(f"its keys do not fit: {key} is missing, or not the kernel of a convolution") from None
         raise InputError(f"no network has these shapes ({error})") from None
     if network and network != plan.network:
         fitting = plan.network

@@ -240,5 +240,7 @@ def test_a_gap_that_leaves_nothing_and_lists_with_hours_are_refused(tmp_path: Pa
     assert "leaves nothing of a block of 1 h" in CliRunner().invoke(archive, ["split", root, "--hours", "1"]).output
     words = ["split", root, "--hours", "2", "--lists", "a", "b", "c"]
     assert "leave --hours out" in CliRunner().invoke(archive, words).output
-    assert "it has 2 blocks, too few for 3 parts. Import more days, or leave it unsplit" in refused(root, "--hours", 6)
+    assert "it has 2 blocks, too few for 3 parts. Import more days, or split it by fewer hours: --hours 2" in refused(
+        root, "--hours", 6
+    )
     assert "Import more days, or leave it" in refused(one_day(tmp_path / "b", 3))

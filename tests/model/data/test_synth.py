@@ -135,6 +135,19 @@ def files(tmp_path: Path) -> list[Path]:
     return [*(_one_frame(made, index, folder / f"{index}.nc") for index in range(3)), broken]
 
 
+def test_a_wrong_option_is_not_told_of_every_file(files: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number:02}.nc").write_bytes(files[0].read_bytes())
+    run = CliRunner().invoke(archive, ["import", str(folder), "--variable", "tp", "--out", str(tmp_path / "archive")])
+    told = [line for line in run.output.splitlines() if line.startswith("passed over: ")]
+    assert len(told) == 21
+    assert "19.nc" in told[19]
+    assert told[20].startswith("passed over: 10 more: ")
+    assert "none of 30 files could be read" in str(run.exception)
+
+
 def test_import_takes_what_it_can_names_the_rest_and_can_be_repeated(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "archive"
     run = CliRunner().invoke(archive, ["import", *map(str, files), "--out", str(out)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from model.commands import nowcast
-from model.core.errors import InputError
+from model.core.errors import FutureFrame, InputError
 from model.core.forecast import write_netcdf
 from model.core.units import FMI, HKO7, MARSHALL_PALMER, hko7_rain_rate_mm_h
 from model.readers import read
@@ -53,6 +54,37 @@ def test_rain_that_never_fell_is_missing(write_npz: Write, fill: float) -> None:
     read_back = read([write_npz(rain_rate=rain, times=TIMES[:1])]).rain_rate[0, 0]
     assert np.isnan(read_back[0])
     assert read_back[1] == 1800
+
+
+def test_a_cap_that_cannot_be_names_the_setting(write_npz: Write) -> None:
+    with pytest.raises(InputError, match=r"--max-dbz, ECHOCAST_MAX_DBZ.*300 dBZ"):
+        of_reflectivity(write_npz, 40.0, max_dbz=300.0)
+
+
+@pytest.mark.parametrize("ahead", [-14, 14])
+def test_clocks_may_differ_by_minutes(write_npz: Write, ahead: int) -> None:
+    times = np.array([np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s") + np.timedelta64(ahead, "m")])
+    assert (read([write_npz(rain_rate=np.ones((1, 2, 2)), times=times)]).times == times).all()
+
+
+@pytest.mark.parametrize("hours", [1, 8, 12])
+def test_local_time_east_of_greenwich_is_no_utc(write_npz: Write, hours: int) -> None:
+    times = np.array([np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s") + np.timedelta64(hours, "h")])
+    with pytest.raises(FutureFrame, match=r"is ahead of this machine's clock.*must be UTC"):
+        read([write_npz(rain_rate=np.ones((1, 2, 2)), times=times)])
+
+
+@pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
+def test_a_forecast_never_replaces_a_radar_file(write_npz: Write, tmp_path: Path, link: str | None) -> None:
+    path = write_npz(rain_rate=np.ones((4, 30, 30), np.float32), times=TIMES)
+    out, before = path, path.read_bytes()
+    if link is not None:
+        out = tmp_path / "link"
+        getattr(out, link)(path)
+    refused = CliRunner().invoke(nowcast, [str(path), "--out", str(out), "--model", "persistence"])
+    assert isinstance(refused.exception, InputError)
+    assert "it is one of the radar files" in str(refused.exception)
+    assert path.read_bytes() == out.read_bytes() == before
 
 
 @pytest.mark.parametrize(("start", "most"), [("00:00", 150.0), ("25-AUG", 1900.0)])

@@ -159,6 +159,11 @@ def test_a_point_without_data_is_null_and_never_dry(gateway, finished):
     assert dry["summary"]["state"] == "dry"
 
 
+def test_a_number_that_is_none_is_told_as_it_was_given(gateway, finished):
+    body = gateway.get(f"/v1/nowcasts/{finished.id}/point", params={"lon": "5,2", "lat": 52}).json()
+    assert (body["where"], body["what"]) == ("lon", "'5,2' is not a number, such as 5.2")
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [

@@ -24,6 +24,13 @@ def test_lines_lie_where_their_degrees_are(south_up):
     assert bounds_lon_lat(grid) == pytest.approx((4.005, 51.505, 5.995, 52.495))
 
 
+def test_lines_lie_where_their_degrees_are_on_a_large_grid_in_float32():
+    lon, lat = np.linspace(100.005, 149.995, 5000), np.linspace(49.995, 20.005, 3000)
+    lines = lines_of(Grid(crs=CRS.from_epsg(4326), x=lon.astype(np.float32), y=lat.astype(np.float32)))
+    assert np.allclose(lines["140°E"][:, 0], 0.8, atol=1e-4)
+    assert np.allclose(lines["30°N"][:, 1], 2 / 3, atol=1e-4)
+
+
 def test_longitudes_that_count_to_360_are_written_as_west():
     grid = Grid.regular(CRS.from_epsg(4326), shape=(100, 200), pixel_size=0.01, centre=(262.0, 35.0))
     assert np.allclose(lines_of(grid)["98°W"][:, 0], 0.5, atol=1e-3)

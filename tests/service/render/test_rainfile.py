@@ -53,6 +53,15 @@ def test_a_file_that_runs_south_to_north_is_shown_north_up(tmp_path, rain):
     assert file.series(row, column)[1] == pytest.approx(42, abs=0.01)
 
 
+@pytest.mark.parametrize("south_up", [False, True])
+def test_a_point_of_a_large_grid_in_float32_degrees_is_its_own_pixel(south_up):
+    lon, lat = np.linspace(-129.995, -60.005, 7000), np.linspace(54.995, 20.005, 3500)[:: -1 if south_up else 1]
+    grid = Grid(crs=CRS.from_epsg(4326), x=lon.astype(np.float32), y=lat.astype(np.float32))
+    for row, column in [(0, 0), (1700, 3500), (3499, 6999)]:
+        assert pixel_of_lon_lat(grid, lon[column], lat[row]) == (row, column)
+        assert lon_lat_of_pixel(grid, row, column) == pytest.approx((lon[column], lat[row]), abs=1e-4)
+
+
 def test_a_large_grid_keeps_its_small_heavy_cell_and_never_turns_no_data_dry(tmp_path, monkeypatch):
     monkeypatch.setattr(rainfile, "BAND_PIXELS", 256)
     rain = np.zeros((1, 37, 35), np.float32)
