@@ -149,7 +149,7 @@ def test_an_archives_pixels_are_capped_once(tmp_path: Path) -> None:
     grid = hko7_grid()
     described = {
         "noise_below": 0,
-        "grid": {"crs_wkt": grid.crs.to_wkt(), "x0": 0, "dx": 1, "nx": 480, "y0": 0, "dy": -1, "ny": 480},
+        "grid": {"crs_wkt": grid.crs.to_wkt(), "x0": 0, "dx": 1000, "nx": 480, "y0": 0, "dy": -1000, "ny": 480},
     }
     (tmp_path / "archive.json").write_text(json.dumps(described))
     path = tmp_path / "RAD150607123600.png"
