@@ -2,26 +2,26 @@
 
 Radars miss frames, send some late, go dark in the middle of rain, or scan at a step that no model wants. A context
 has a frame for each time step; one that is missing is there as a frame without data. What a network should know of it
-is filled in along the motion of the others (`model.runtime.filling`), and never counts as observed.
+is filled in along the motion of the others (`model.runtime.filling`), and never counts as observed. Frames that were
+sent as dry in an outage are told apart in `model.runtime.outages`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.catalog import ModelInfo
 from model.core.errors import InputError, IrregularTimeStep, NoData, TooFewFrames
 from model.core.sequence import FrameSequence
-from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.core.units import DRY_RAIN_RATE_MM_H
 from model.runtime.motion import GAP_SHARE
+from model.runtime.outages import OUTAGE_PX, utc_text
 
 Times = NDArray[np.datetime64]
 Mask = NDArray[np.bool_]
@@ -33,18 +33,6 @@ MOST_MISSING: Final = 0.5
 """So many of the frames may be missing, as a part."""
 LEAST_KNOWN: Final = 0.5
 """A network needs this part of its context: of less, neither motion nor growth can be told."""
-
-RAINING_MM_H, TRACE_MM_H = 0.2, 0.02
-"""Rain of the first rate does not fall below the second one within a time step, nor come out of less."""
-MAX_SPEED_M_S: Final = 28.0
-"""How fast rain moves at most."""
-OUTAGE_PX, OUTAGE_OF_KNOWN = 100, 0.001
-"""Of how many pixels, and of what part of the known ones, rain must be missing at least for an outage."""
-OUTAGE_SHARE, OUTAGE_SHARE_OF_NEWEST = 0.1, 0.25
-"""And of what part of the rain that must be there. More of the newest frame: what is taken from it is not forecast."""
-WHOLE_SHARE, WHOLLY_DRY = 0.8, 0.02
-"""A frame is dry as a whole where so much of that rain is missing, and less than the second part of it is there."""
-EDGE_PX: Final = 3
 
 
 def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
@@ -101,53 +89,6 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
     raise failures[0]
 
 
-def without_outages(context: FrameSequence) -> FrameSequence:
-    """The context without the data of frames that are suddenly dry, in whole or in part, while it rains in the others.
-
-    Rain that is farther from the edge of what a frame knows than rain moves in a time step neither comes nor goes
-    within one: a radar that was off, or sent before it was ready, is told from dry weather by that. Each frame is held
-    against the next newer one; the newest against the one before, where the one before that shows the same rain, so
-    that a frame full of interference condemns no other. `notes` name the frames.
-
-    Raises:
-        NoData: all of the newest frame is suddenly dry.
-    """
-    rain, reach = context.rain_rate, _reach_px(context)
-    known, raining, trace = np.isfinite(rain), rain >= RAINING_MM_H, rain >= TRACE_MM_H
-    least = max(OUTAGE_PX, OUTAGE_OF_KNOWN * max(np.count_nonzero(each) for each in known))
-    if max(np.count_nonzero(each) for each in raining) < least:
-        return context
-    newest = len(rain) - 1
-    lost: dict[int, Mask] = {}
-    expected = raining[newest - 1] & _near(trace[newest - 2], reach) if newest > 1 else raining[newest - 1]
-    outage = _outage(trace[newest], known[newest], expected, reach)
-    if outage.pixels >= least and outage.share >= OUTAGE_SHARE_OF_NEWEST:
-        if outage.whole:
-            raise NoData(
-                f"the newest frame ({_utc(context.times[newest])}) is suddenly dry: it rained on "
-                f"{np.count_nonzero(raining[newest - 1]):,} pixels at {_utc(context.times[newest - 1])}",
-                where="input",
-                mend="Leave that frame out, or give one that holds data",
-            )
-        lost[newest] = outage.where
-    expected = raining[newest]
-    for index in range(newest - 1, -1, -1):
-        outage = _outage(trace[index], known[index], expected, reach)
-        found = outage.pixels >= least and outage.share >= OUTAGE_SHARE
-        if found:
-            lost[index] = outage.where
-        gone = expected & outage.where if found else np.zeros_like(expected)
-        expected = (raining[index] & _near(trace[index + 1], reach)) | gone
-    if not lost:
-        return context
-    mended = rain.copy()
-    for index, where in lost.items():
-        mended[index][where] = np.nan
-    named = ", ".join(_utc(context.times[index]) for index in sorted(lost))
-    note = f"suddenly dry while it rains in the other frames, and taken as without data there: {named}"
-    return replace(context, rain_rate=mended, notes=(*context.notes, note))
-
-
 def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     """Notes on what is missing in a context, what comes of it first.
 
@@ -160,7 +101,7 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     older = np.logical_or.reduce(known[:-1])
     missing = [*(_share_lost(newest, frame) for frame in known[:-1]), _share_lost(older, newest)]
     named = [
-        _utc(time) + ("" if share > 1 - GAP_SHARE else f" ({share:.1%})")
+        utc_text(time) + ("" if share > 1 - GAP_SHARE else f" ({share:.1%})")
         for time, share in zip(context.times, missing, strict=True)
         if share > GAP_SHARE
     ]
@@ -192,7 +133,7 @@ def repeats(context: FrameSequence) -> tuple[str, ...]:
     """A note on wet frames that are identical to the one before: rain never is, but what a hung server hands out is."""
     rain = context.rain_rate
     named = ", ".join(
-        _utc(context.times[index])
+        utc_text(context.times[index])
         for index in range(1, len(rain))
         if np.array_equal(rain[index], rain[index - 1], equal_nan=True)
         and np.count_nonzero(rain[index] >= DRY_RAIN_RATE_MM_H) >= OUTAGE_PX
@@ -232,11 +173,13 @@ def _regular(
     nearest = away.argmin(axis=0)
     deviation = away.min(axis=0)
     missing = deviation > slack
-    if np.count_nonzero(missing) > most_missing * slots.size:
+    # A frame in between that stands for no slot: they do not step by that, and none of them is missing.
+    between = np.count_nonzero(times >= times[nearest[~missing]].min()) > np.count_nonzero(~missing) and step < 2 * own
+    if np.count_nonzero(missing) > most_missing * slots.size or (missing.any() and between):
         raise _gap(times, step, slots.size)
     if not np.isfinite(sequence.rain_rate[-1]).any():
         raise NoData(
-            f"the newest frame ({_utc(times[-1])}) is without data",
+            f"the newest frame ({utc_text(times[-1])}) is without data",
             where=sequence.attributes.get("frames_without_data", "input").partition(";")[0],
             mend="Leave that frame out, or give one that holds data",
         )
@@ -244,7 +187,7 @@ def _regular(
     if step >= 2 * own:
         notes.append(f"frames {_minutes(step)} min apart were taken of those every {_minutes(own)} min")
     if missing.any():
-        notes.append(f"missing among the frames: {', '.join(map(_utc, slots[missing]))}")
+        notes.append(f"missing among the frames: {', '.join(map(utc_text, slots[missing]))}")
     worst = deviation[~missing].max()
     if worst > NOTED_DEVIATION * slack / MAX_DEVIATION:
         off = _minutes(np.timedelta64(int(worst), "ns"))
@@ -259,58 +202,6 @@ def _regular(
     return replace(sequence, rain_rate=rain, times=slots, notes=tuple(notes))
 
 
-def _reach_px(context: FrameSequence) -> float:
-    """How many pixels rain moves within a time step at most."""
-    return MAX_SPEED_M_S * 60 * context.time_step_minutes() / min(context.grid.pixel_size_m)
-
-
-class _Outage(NamedTuple):
-    """Pixels [y, x] that are suddenly dry; how many pixels of rain are missing, and what part of the rain that must be
-    there; and whether the frame is dry as a whole."""
-
-    where: Mask
-    pixels: float
-    share: float
-    whole: bool
-
-
-def _outage(trace: Mask, known: Mask, expected: Mask, reach_px: float) -> _Outage:
-    """Where a frame has no `trace` of rain within reach of what is `expected`, and farther than that from the edge of
-    what is `known` of it, beyond which rain may have come from, or gone to."""
-    cell = max(4, int(reach_px / 4))
-    reach = 2 * math.ceil(reach_px / cell) + 1
-    inside = ~_dilated(np.pad(_by_cells(~known, cell) > 0, 1, constant_values=True), reach)[1:-1, 1:-1]
-    area = _by_cells(expected & known, cell) * inside
-    gone = (area > 0) & ~_dilated(_by_cells(trace, cell) > 0, reach)
-    pixels = float(area[gone].sum())
-    around = _dilated(gone, 3 * reach)  # up to the edge, where rain alone tells nothing
-    around = np.repeat(np.repeat(around, cell, axis=0), cell, axis=1)[: trace.shape[0], : trace.shape[1]]
-    share = pixels / max(float(area.sum()), 1.0)
-    whole = share >= WHOLE_SHARE and bool(np.count_nonzero(trace) < WHOLLY_DRY * np.count_nonzero(expected))
-    where = known if whole else known & around & ~_dilated(trace, EDGE_PX)
-    return _Outage(where, pixels, share, whole)
-
-
-def _near(mask: Mask, reach_px: float) -> Mask:
-    """True within reach of what is true."""
-    cell = max(4, int(reach_px / 4))
-    near = _dilated(_by_cells(mask, cell) > 0, 2 * math.ceil(reach_px / cell) + 1)
-    return np.repeat(np.repeat(near, cell, axis=0), cell, axis=1)[: mask.shape[0], : mask.shape[1]]
-
-
-def _by_cells(wet: Mask, cell: int) -> FloatArray:
-    """Wet pixels by square cells of that side."""
-    ny, nx = (-(-side // cell) for side in wet.shape)
-    padded = np.zeros((ny * cell, nx * cell), np.float32)
-    padded[: wet.shape[0], : wet.shape[1]] = wet
-    return np.asarray(cv2.resize(padded, (nx, ny), interpolation=cv2.INTER_AREA) * cell**2, np.float32)
-
-
-def _dilated(mask: Mask, side: int) -> Mask:
-    """True within a square of that side around what is True."""
-    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)) > 0)
-
-
 def _too_few(least: int, given: int, step: np.timedelta64 | None = None) -> TooFewFrames:
     apart = "" if step is None else f", {_minutes(step)} min apart"
     return TooFewFrames(
@@ -321,19 +212,21 @@ def _too_few(least: int, given: int, step: np.timedelta64 | None = None) -> TooF
 
 
 def _gap(times: Times, step: np.timedelta64, frames: int) -> IrregularTimeStep:
-    """Names the newest gap."""
-    after = int(np.flatnonzero(np.diff(times) > step * (1 + MAX_DEVIATION))[-1]) if len(times) > 1 else 0
+    """Names the newest gap; where there is none, how uneven the frames are."""
+    between = np.diff(times)
+    gaps = np.flatnonzero(between > step * (1 + MAX_DEVIATION))
+    mend = f"Give {frames} frames in a row at one time step, the newest last"
+    if not gaps.size:
+        what = f"frames lie {_minutes(between.min())} to {_minutes(between.max())} min apart, at no common time step"
+        return IrregularTimeStep(what, where="input", mend=mend)
+    before, after = times[gaps[-1]], times[gaps[-1] + 1]
     return IrregularTimeStep(
-        f"frames step by {_minutes(step)} min, but {_minutes(times[after + 1] - times[after])} min lie between "
-        f"{_utc(times[after])} and {_utc(times[after + 1])}",
+        f"frames step by {_minutes(step)} min, but {_minutes(after - before)} min lie between {utc_text(before)} and "
+        f"{utc_text(after)}",
         where="input",
-        mend=f"Give {frames} frames in a row at one time step, the newest last",
+        mend=mend,
     )
 
 
 def _minutes(delta: np.timedelta64) -> str:
     return f"{float(delta / np.timedelta64(1, 's')) / 60:.3g}"
-
-
-def _utc(time: np.datetime64) -> str:
-    return f"{np.datetime_as_string(time, unit='s')}Z"

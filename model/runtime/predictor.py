@@ -12,7 +12,8 @@ from model.core.catalog import Catalog, ModelInfo
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.runtime.context import check_known, context_of, repeats, without_outages
+from model.runtime.context import check_known, context_of, repeats
+from model.runtime.outages import without_outages
 
 
 class Predictor(Protocol):

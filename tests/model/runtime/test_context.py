@@ -150,7 +150,7 @@ def test_rain_that_leaves_enters_fades_or_grows_is_no_outage(frames: list[FloatA
 
 
 def test_no_step_is_made_up_to_have_gaps() -> None:
-    for minutes in ([0, 5, 10, 12], [0, 1, 16, 17]):
+    for minutes in ([0, 5, 10, 12], [0, 1, 16, 17], [0, 5, 9, 12]):
         with pytest.raises((IrregularTimeStep, TooFewFrames)):
             chosen(at(minutes), NETWORK)
 
