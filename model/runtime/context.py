@@ -108,7 +108,7 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     if not named:
         return ()
     held = 1 + sum(share < 1 - GAP_SHARE for share in missing[:-1])
-    if info.kind == "network" and (held < 2 or 1 - sum(missing[:-1]) / len(missing) < LEAST_KNOWN):
+    if info.kind == "network" and (held < 2 or 1 - sum(missing[:-1]) / len(missing) < LEAST_KNOWN - GAP_SHARE):
         raise NoData(
             f"too little is known before the newest frame, without data: {', '.join(named)}",
             where="input",

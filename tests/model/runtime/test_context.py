@@ -78,6 +78,12 @@ def test_an_outage_in_older_frames_neither_makes_nor_takes_rain(frames: list[int
     assert cut.note.startswith("what older frames lack was filled in along the motion of the others")
 
 
+def test_a_pixel_that_flickers_makes_no_difference() -> None:
+    """Half of the context is known but for one pixel: the network runs."""
+    flickers = lacking(lacking(storms(), [0, 1]), [2], np.nan, np.s_[7, 7])
+    assert chosen(flickers).info.name == NETWORK
+
+
 @pytest.mark.parametrize("fill", [np.nan, 0.0], ids=["no data", "sent as dry"])
 def test_with_three_of_four_frames_missing_extrapolation_runs_and_says_that_no_motion_is_known(fill: float) -> None:
     cut = chosen(lacking(storms(), [0, 1, 2], fill))
