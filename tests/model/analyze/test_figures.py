@@ -22,7 +22,7 @@ def frames(batch=2, height=16, width=24):
 
 def forgetful():
     """A stack in which nothing of a step reaches the next: H and M are not heard, C and M are forgotten at once."""
-    net = network(stack(forget_bias=-1e4))
+    net = network(stack(forget_bias=-100.0))
     for cell in net.stack.layers():
         for parameter in [*cell.from_h.parameters(), *cell.from_m.parameters()]:
             nn.init.zeros_(parameter)
