@@ -1,11 +1,13 @@
 """Decoding in child processes: libraries that end a process beside HDF5 and OpenCV, or crash on bad files.
 
 A decoder is a script that reads a request from stdin, `{"paths": [...], "max_pixels": n}`, and answers to stdout: for
-each file JSON lines and raw values, as its `file_frames` expects them.
+each file JSON lines and raw values, as its `file_frames` expects them. A line with `error` says why a file cannot be
+decoded, one with `unavailable` why none can.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -21,7 +23,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from model.core.errors import NotARadarFile
+from model.core.errors import MissingDependency, NotARadarFile
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers.source import DAMAGED, MAX_GRID_PIXELS, Budget, Options, Source, reading
@@ -33,15 +35,74 @@ PIPE_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """A format that is decoded in children: the script, and what makes frames of its answer about one file."""
+    """A format that is decoded in children: the script, what makes frames of its answer about one file, and the library
+    that the script needs, which an extra of ours installs. `family`: what the library is for."""
 
     title: str
+    family: str
+    library: str
+    extra: str
     script: Path
-    file_frames: Callable[[BufferedReader, Source, Options], FrameSequence]
+    file_frames: Callable[[Answer, Source, Options], FrameSequence]
+
+    def missing(self, what: str) -> MissingDependency:
+        """The refusal where the library is not there, or cannot be loaded."""
+        return MissingDependency(what, mend=f"Install it: pip install 'echocast[{self.extra}]'")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a child answers, line by line."""
+
+    stdout: BufferedReader
+    decoder: Decoder
+
+    def line(self) -> dict[str, Any]:
+        """The next line.
+
+        Raises:
+            MissingDependency: the library cannot be loaded.
+            NotARadarFile: the file cannot be decoded, or the child is gone.
+        """
+        line = self.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise _gone()
+        content: dict[str, Any] = json.loads(line)
+        if "unavailable" in content:
+            raise self.decoder.missing(f"{self.decoder.library} cannot be loaded ({content['unavailable']})")
+        if "error" in content:
+            raise NotARadarFile(f"cannot be read as {self.decoder.title}: {content['error']}", mend=DAMAGED)
+        return content
+
+    def values(self, count: int) -> FloatArray:
+        """The raw values that follow a line.
+
+        Raises:
+            NotARadarFile: the child is gone before all are there.
+        """
+        values = np.empty(count, np.float32)
+        view = values.data.cast("B")
+        while len(view):
+            read = self.stdout.readinto(view)
+            if not read:
+                raise _gone()
+            view = view[read:]
+        return values
+
+
+def _gone() -> NotARadarFile:
+    return NotARadarFile("decoding it ended in a crash, or took too long", mend=DAMAGED)
 
 
 def decode(sources: Sequence[Source], options: Options, decoder: Decoder) -> Iterator[tuple[Source, FrameSequence]]:
-    """Frames of files, decoded by as many child processes as there are processors to run them."""
+    """Frames of files, decoded by as many child processes as there are processors to run them.
+
+    Raises:
+        MissingDependency: the decoder's library is not installed.
+    """
+    if importlib.util.find_spec(decoder.library) is None:
+        with reading(sources[0], decoder.title):
+            raise decoder.missing(f"{decoder.family} needs {decoder.library}, which is not installed")
     children = max(1, min(len(sources), _processors(), MAX_CHILDREN))
     shares = [sources[index::children] for index in range(children)]
     work = _Work()
@@ -80,9 +141,10 @@ def _decode_share(
     decoded = []
     try:
         with _child(sources, options.budget, decoder.script, work) as stdout:
+            answer = Answer(stdout, decoder)
             for source in sources:
                 with reading(source, decoder.title):
-                    decoded.append((source, decoder.file_frames(stdout, source, options)))
+                    decoded.append((source, decoder.file_frames(answer, source, options)))
                 if work.failed:
                     break
     except BaseException:
@@ -114,22 +176,3 @@ def _child(sources: Sequence[Source], budget: Budget, script: Path, work: _Work)
         finally:
             timer.cancel()
             process.kill()
-
-
-def next_line(stdout: BufferedReader) -> dict[str, Any]:
-    line = stdout.readline()
-    if not line.endswith(b"\n"):
-        raise NotARadarFile("decoding it ended in a crash, or took too long", mend=DAMAGED)
-    content: dict[str, Any] = json.loads(line)
-    return content
-
-
-def next_values(stdout: BufferedReader, count: int) -> FloatArray:
-    values = np.empty(count, np.float32)
-    view = values.data.cast("B")
-    while len(view):
-        read = stdout.readinto(view)
-        if not read:
-            raise NotARadarFile("decoding it ended in a crash, or took too long", mend=DAMAGED)
-        view = view[read:]
-    return values

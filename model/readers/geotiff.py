@@ -6,21 +6,19 @@ GDAL's SCALE and OFFSET, or FMI's Gain and Offset. A TIFF has no place for the v
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from io import BufferedReader
 from pathlib import Path, PurePath
 from typing import Any, Final
 
 import numpy as np
 from pyproj import CRS
 
-from model.core.errors import MissingDependency, NotARadarFile
+from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import MARSHALL_PALMER, FloatArray
-from model.readers.children import Decoder, decode, next_line, next_values
+from model.readers.children import Answer, Decoder, decode
 from model.readers.geotiff_texts import check_observed, quantity, valid_time
 from model.readers.source import (
     DAMAGED,
@@ -28,7 +26,6 @@ from model.readers.source import (
     Source,
     check_one_variable,
     rain_of_reflectivity,
-    reading,
 )
 
 TITLE: Final = "GeoTIFF"
@@ -47,22 +44,14 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
     Raises:
         MissingDependency: rasterio is not installed.
     """
-    if importlib.util.find_spec("rasterio") is None:
-        with reading(sources[0], TITLE):
-            raise _missing_rasterio("GeoTIFF needs rasterio, which is not installed")
-    yield from decode(sources, options, Decoder(title=TITLE, script=CHILD, file_frames=_file_frames))
+    decoder = Decoder(
+        title=TITLE, family=TITLE, library="rasterio", extra="geotiff", script=CHILD, file_frames=_file_frames
+    )
+    yield from decode(sources, options, decoder)
 
 
-def _missing_rasterio(what: str) -> MissingDependency:
-    return MissingDependency(what, mend="Install it: pip install 'echocast[geotiff]'")
-
-
-def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> FrameSequence:
-    said = next_line(stdout)
-    if "unavailable" in said:
-        raise _missing_rasterio(f"rasterio cannot be loaded ({said['unavailable']})")
-    if "error" in said:
-        raise NotARadarFile(f"cannot be read as {TITLE}: {said['error']}", mend=DAMAGED)
+def _file_frames(answer: Answer, source: Source, options: Options) -> FrameSequence:
+    said = answer.line()
     if said["bands"] != 1 or said["colours"][0] == "palette":
         kind = "a palette" if said["bands"] == 1 else f"{said['bands']} bands"
         raise NotARadarFile(f"it is a picture ({kind}), not the values", mend="Give one band, without colours")
@@ -70,7 +59,7 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
     options.budget.take(1, ny, nx)
     if said.get("values") != ny * nx:
         raise NotARadarFile(f"its image is {ny} x {nx}, its values are {said.get('values')}", mend=DAMAGED)
-    values = next_values(stdout, ny * nx).reshape(ny, nx)
+    values = answer.values(ny * nx).reshape(ny, nx)
     tags = {name.lower(): str(value) for name, value in said["tags"].items()}
     name = PurePath(source.content_name).name
     check_observed(tags, name)

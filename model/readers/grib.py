@@ -6,22 +6,20 @@ the message's. MRMS marks missing as negative (-3 no coverage, -1 missing). Fore
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator, Sequence
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from model.core.errors import DuplicateTimes, MissingDependency, NotARadarFile, UnknownVariable
+from model.core.errors import DuplicateTimes, NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.readers.children import Decoder, decode, next_line, next_values
+from model.readers.children import Answer, Decoder, decode
 from model.readers.grib_message import check_observed, grid_of, mean_minutes, rain_rate, rate, valid_time
-from model.readers.source import DAMAGED, Budget, Options, Source, describe_mean, reading
+from model.readers.source import DAMAGED, Budget, Options, Source, describe_mean
 
 TITLE: Final = "GRIB2"
 CHILD: Final = Path(__file__).with_name("grib_child.py")
@@ -38,31 +36,23 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
     Raises:
         MissingDependency: eccodes is not installed.
     """
-    if importlib.util.find_spec("eccodes") is None:
-        with reading(sources[0], TITLE):
-            raise _missing_eccodes("GRIB needs eccodes, which is not installed")
-    yield from decode(sources, options, Decoder(title=TITLE, script=CHILD, file_frames=_file_frames))
+    decoder = Decoder(
+        title=TITLE, family="GRIB", library="eccodes", extra="grib", script=CHILD, file_frames=_file_frames
+    )
+    yield from decode(sources, options, decoder)
 
 
-def _missing_eccodes(what: str) -> MissingDependency:
-    return MissingDependency(what, mend="Install it: pip install 'echocast[grib]'")
-
-
-def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> FrameSequence:
+def _file_frames(answer: Answer, source: Source, options: Options) -> FrameSequence:
     """The frames of the next file, one per message that holds the rain rate asked for."""
     frames: list[tuple[np.datetime64, FloatArray]] = []
     grid: Grid | None = None
     held: dict[str, None] = {}
     means: list[float | None] = []
-    while not (keys := next_line(stdout)).get("end"):
-        if "unavailable" in keys:
-            raise _missing_eccodes(f"eccodes cannot be loaded ({keys['unavailable']})")
-        if "error" in keys:
-            raise NotARadarFile(f"cannot be read as {TITLE}: {keys['error']}", mend=DAMAGED)
+    while not (keys := answer.line()).get("end"):
         name, factor = rate(keys)
         held[name] = None
         wanted = factor is not None and options.variable in (None, name)
-        values = _message_values(stdout, keys, options.budget, wanted=wanted)
+        values = _message_values(answer, keys, options.budget, wanted=wanted)
         if factor is None or not wanted:
             continue
         check_observed(keys)
@@ -86,10 +76,10 @@ def _file_frames(stdout: BufferedReader, source: Source, options: Options) -> Fr
     return FrameSequence(rain_rate=rain, times=times, grid=grid, attributes=attributes)
 
 
-def _message_values(stdout: BufferedReader, keys: dict[str, Any], budget: Budget, *, wanted: bool) -> FloatArray:
+def _message_values(answer: Answer, keys: dict[str, Any], budget: Budget, *, wanted: bool) -> FloatArray:
     """The values that follow the description of a message, once its size was held against its grid and the limits."""
     shape = (1, int(keys.get("Nj") or 0), int(keys.get("Ni") or 0))
     (budget.take if wanted else budget.check)(*shape)
     if int(keys["values"]) != math.prod(shape):
         raise NotARadarFile(f"its grid is {shape[1]} x {shape[2]}, its values are {keys['values']}", mend=DAMAGED)
-    return next_values(stdout, math.prod(shape))
+    return answer.values(math.prod(shape))

@@ -15,7 +15,7 @@ import pytest
 from pyproj import Transformer
 
 from model.core.errors import InputError, MissingDependency, NotARadarFile, TooLarge, UnknownVariable
-from model.readers import geotiff, read
+from model.readers import children, read
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("rasterio") is None, reason="needs the extra geotiff")
 
@@ -230,7 +230,7 @@ def test_files_beside_it_are_not_looked_at(write_tif: Write) -> None:
 
 def test_without_rasterio_the_extra_is_named(write_tif: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tif()
-    monkeypatch.setattr(geotiff.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"tif.*echocast\[geotiff\]"):
         read([path])
 

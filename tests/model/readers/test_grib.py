@@ -316,7 +316,7 @@ def test_a_crash_of_the_decoder_is_an_answer(tmp_path: Path, monkeypatch: pytest
     child = tmp_path / "child.py"
     child.write_text(script)
     monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(NotARadarFile, match=r"x\.grib2"):
@@ -328,7 +328,7 @@ def test_a_decoder_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     child.write_text("import time; time.sleep(60)")
     monkeypatch.setattr(grib, "CHILD", child)
     monkeypatch.setattr(children, "SECONDS_PER_FILE", 0.3)
-    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(NotARadarFile, match="too long"):
@@ -339,7 +339,7 @@ def test_a_huge_grid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     child = tmp_path / "child.py"
     child.write_text("""print('{"Ni": 100000, "Nj": 100000, "message": 0}')""")
     monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(TooLarge, match="100000 x 100000"):
@@ -387,7 +387,7 @@ def test_a_child_that_announces_other_values_than_its_grid_is_not_believed(
     child = tmp_path / "child.py"
     child.write_text(f"""print('{{"Ni": 3, "Nj": 2, "message": 0, "values": {count}}}')""")
     monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(NotARadarFile, match=f"its grid is 2 x 3, its values are {count}"):
@@ -417,7 +417,7 @@ pathlib.Path(r"{tmp_path}", "survived").touch()
 """)
     monkeypatch.setattr(grib, "CHILD", child)
     monkeypatch.setattr(children, "SECONDS_PER_FILE", 2.0 * WAIT_SECONDS)
-    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
     paths = [tmp_path / f"{number}.grib2" for number in range(3)]
     for path in paths:
         path.write_bytes(b"GRIB" + bytes(100))
@@ -431,7 +431,7 @@ pathlib.Path(r"{tmp_path}", "survived").touch()
 
 
 def test_without_eccodes_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: None)
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(MissingDependency, match=r"x\.grib2.*echocast\[grib\]"):
@@ -442,7 +442,7 @@ def test_eccodes_without_its_library_is_a_missing_dependency(tmp_path: Path, mon
     child = tmp_path / "child.py"
     child.write_text("""print('{"unavailable": "RuntimeError: no library"}')""")
     monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(grib.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(MissingDependency, match="no library"):
