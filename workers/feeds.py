@@ -6,6 +6,7 @@ import fnmatch
 import logging
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -62,10 +63,12 @@ def scan_feed(feed: Feed, context: Context) -> None:
     kept = max(0, len(frames) - 1 - feed.max_behind)
     _skip(feed, frames[:kept], runs, context)
     usable = [frame for frame in frames if not _is_refused(runs.get(frame.name), frame)]
+    names = [frame.name for frame in usable]
     submitted = []
     for frame in frames[kept:]:
         run = runs.get(frame.name)
-        files = [*[older for older in usable if older.name < frame.name], frame][-wanted:]
+        before = bisect_left(names, frame.name)
+        files = [*usable[max(0, before + 1 - wanted) : before], frame]
         if run is not None and not _again(run, frame, len(files)):
             continue
         if run is None and feed.output(frame.name).exists():

@@ -35,9 +35,11 @@ def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
     try:
         try:
             _copy(source, part)
-            first = replace or _link(part, target)
+            first = True
             if replace:
                 part.replace(target)
+            else:
+                first = _link(part, target)
         finally:
             part.unlink(missing_ok=True)
         for stale in target.parent.glob(f".{glob_escape(target.name)}.*.part"):

@@ -53,9 +53,7 @@ def read(
             declares an unreasonable size or more than `max_pixels` (TooLarge), or needs an extra that is not
             installed (MissingDependency).
     """
-    sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
-    with unpacked(sources, options.budget) as plain:
-        return join_frames(_parts(plain, options))
+    return _joined(*_asked(paths, names, variable, zr, max_pixels, max_dbz))
 
 
 def read_sound(
@@ -77,8 +75,7 @@ def read_sound(
     """
     sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
     try:
-        with unpacked(sources, options.budget) as plain:
-            return join_frames(_parts(plain, options))
+        return _joined(sources, options)
     except TooLarge:
         raise
     except InputError:
@@ -92,6 +89,11 @@ def read_sound(
         sequence = join_frames(iter(parts))
         note = f"left out: {', '.join(named[:MAX_LEFT_OUT_NAMED])}{more}"
         return replace(sequence, notes=(*sequence.notes, note))
+
+
+def _joined(sources: Sequence[Source], options: Options) -> FrameSequence:
+    with unpacked(sources, options.budget) as plain:
+        return join_frames(_parts(plain, options))
 
 
 Parts = list[tuple[Source, FrameSequence]]

@@ -91,9 +91,8 @@ def checked(parts: Iterator[tuple[Source, FrameSequence]]) -> Iterator[tuple[Sou
 
 def _check_place(source: Source, grid: Grid) -> None:
     """Refuse a grid of which no pixel lies on earth: nothing could be shown of its forecast, nor asked about."""
-    ny, nx = grid.shape
-    corners = [(x, y) for x in (0, nx // 2, nx - 1) for y in (0, ny // 2, ny - 1)]
-    if not any(np.isfinite(grid.lon_lat(float(grid.x[column]), float(grid.y[row]))).all() for column, row in corners):
+    x, y = (centres[[0, centres.size // 2, -1]] for centres in (grid.x, grid.y))
+    if not np.isfinite(grid.lon_lat(*np.meshgrid(x, y))).all(axis=0).any():
         raise NotARadarFile(
             f"its grid does not lie on earth: {_describe(grid)}",
             where=source.name,

@@ -8,7 +8,7 @@ sent as dry in an outage are told apart in `model.runtime.outages`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -54,14 +54,8 @@ def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
     # Frames are bridged at the shortest step that fits and no other: no step is made up to have gaps.
     attempts = [(step, 0.0) for step in (*steps[:1], *others)]
     attempts += [(step, MOST_MISSING) for step in steps[:1]] + [(step, 0.0) for step in steps[1:]]
-    failures: list[InputError] = []
-    for step, most_missing in attempts:
-        try:
-            return _regular(sequence, own, step, wanted, least, most_missing)
-        except InputError as failure:
-            failures.append(failure)
-    if failures:
-        raise failures[0]
+    if attempts:
+        return _first_regular(sequence, [(own, *attempt) for attempt in attempts], wanted, least)
     if len(sequence) < least:
         raise _too_few(least, len(sequence))
     low, high = info.time_step.min_minutes, info.time_step.max_minutes
@@ -80,13 +74,8 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
     """
     if len(sequence) < 2:
         raise _too_few(frames, len(sequence))
-    failures: list[InputError] = []
-    for own in _own_steps(sequence.times):
-        try:
-            return _regular(sequence, own, own, frames, frames, MOST_MISSING)
-        except InputError as failure:
-            failures.append(failure)
-    raise failures[0]
+    attempts = [(own, own, MOST_MISSING) for own in _own_steps(sequence.times)]
+    return _first_regular(sequence, attempts, frames, frames)
 
 
 def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
@@ -158,6 +147,19 @@ def _steps_within(own: np.timedelta64, info: ModelInfo) -> Iterator[np.timedelta
         if info.time_step.holds(float(step / np.timedelta64(1, "s")) / 60):
             yield step
         step = step + own
+
+
+def _first_regular(
+    sequence: FrameSequence, attempts: Sequence[tuple[np.timedelta64, np.timedelta64, float]], wanted: int, least: int
+) -> FrameSequence:
+    """What the first attempt (own step, step, most missing) makes that succeeds; the first failure, where none does."""
+    failures: list[InputError] = []
+    for own, step, most_missing in attempts:
+        try:
+            return _regular(sequence, own, step, wanted, least, most_missing)
+        except InputError as failure:
+            failures.append(failure)
+    raise failures[0]
 
 
 def _regular(

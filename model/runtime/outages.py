@@ -94,14 +94,12 @@ class _Outage(NamedTuple):
 def _outage(trace: Mask, known: Mask, expected: Mask, reach_px: float) -> _Outage:
     """Where a frame has no `trace` of rain within reach of what is `expected`, and farther than that from the edge of
     what is `known` of it, beyond which rain may have come from, or gone to."""
-    cell = max(4, int(reach_px / 4))
-    reach = 2 * math.ceil(reach_px / cell) + 1
+    cell, reach = _cells(reach_px)
     inside = ~_dilated(np.pad(_by_cells(~known, cell) > 0, 1, constant_values=True), reach)[1:-1, 1:-1]
     area = _by_cells(expected & known, cell) * inside
     gone = (area > 0) & ~_dilated(_by_cells(trace, cell) > 0, reach)
     pixels = float(area[gone].sum())
-    around = _dilated(gone, 3 * reach)  # up to the edge, where rain alone tells nothing
-    around = np.repeat(np.repeat(around, cell, axis=0), cell, axis=1)[: trace.shape[0], : trace.shape[1]]
+    around = _by_pixels(_dilated(gone, 3 * reach), cell, trace.shape)  # up to the edge, where rain alone tells nothing
     share = pixels / max(float(area.sum()), 1.0)
     whole = share >= WHOLE_SHARE and bool(np.count_nonzero(trace) < WHOLLY_DRY * np.count_nonzero(expected))
     where = known if whole else known & around & ~_dilated(trace, EDGE_PX)
@@ -110,9 +108,20 @@ def _outage(trace: Mask, known: Mask, expected: Mask, reach_px: float) -> _Outag
 
 def _near(mask: Mask, reach_px: float) -> Mask:
     """True within reach of what is true."""
+    cell, reach = _cells(reach_px)
+    return _by_pixels(_dilated(_by_cells(mask, cell) > 0, reach), cell, mask.shape)
+
+
+def _cells(reach_px: float) -> tuple[int, int]:
+    """The side in pixels of the cells in which rain is looked for, and that in cells of a square within reach."""
     cell = max(4, int(reach_px / 4))
-    near = _dilated(_by_cells(mask, cell) > 0, 2 * math.ceil(reach_px / cell) + 1)
-    return np.repeat(np.repeat(near, cell, axis=0), cell, axis=1)[: mask.shape[0], : mask.shape[1]]
+    return cell, 2 * math.ceil(reach_px / cell) + 1
+
+
+def _by_pixels(cells: Mask, cell: int, shape: tuple[int, ...]) -> Mask:
+    """Of the cell that each pixel [y, x] lies in."""
+    ny, nx = shape
+    return np.repeat(np.repeat(cells, cell, axis=0), cell, axis=1)[:ny, :nx]
 
 
 def _by_cells(wet: Mask, cell: int) -> FloatArray:
