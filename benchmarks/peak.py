@@ -41,8 +41,10 @@ def convolution_peak(
 ) -> float:
     """The most GFLOP/s (10^9, a multiply-add is two) that 3 x 3 convolutions reach. `threads`: 0 is one for each core.
 
-    Raises:
-        InputError: no library here has such a convolution.
+    Raises
+    ------
+    InputError
+        No library here has such a convolution.
     """
     found: list[float] = []
     refused: InputError | None = None

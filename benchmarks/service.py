@@ -72,8 +72,10 @@ class Upload:
     def result(self) -> dict[str, Any]:
         """Upload, wait, fetch the netCDF: the nowcast's last status.
 
-        Raises:
-            Failed: the nowcast failed, or was not done in time.
+        Raises
+        ------
+        Failed
+            The nowcast failed, or was not done in time.
         """
         headers = {"Content-Type": self.content_type, "Prefer": "wait=60"}
         status = json.loads(self._call("/v1/nowcasts", headers, self.body))

@@ -50,10 +50,10 @@ def nowcast(
 ) -> None:
     """Forecast rain from radar FILES and write it to a CF-netCDF file."""
     if not out.parent.is_dir():
-        raise InputError("the folder does not exist", where=str(out.parent), mend="Make it, or choose another --out")
+        raise InputError("the folder does not exist", where=str(out.parent), hint="Make it, or choose another --out")
     for path in files:
         if out.exists() and path.exists() and out.samefile(path):
-            raise InputError("it is one of the radar files that are read", where=str(out), mend="Choose another --out")
+            raise InputError("it is one of the radar files that are read", where=str(out), hint="Choose another --out")
     catalog = catalog_with(packages)
     catalog.find(reference)  # an unknown one is refused before any file is read
     sequence = read_sound(files, variable=variable, zr=zr, max_dbz=max_dbz)
@@ -68,7 +68,7 @@ def nowcast(
             part.replace(out)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"cannot write ({reason})", where=str(out), mend="Choose another --out") from None
+        raise InputError(f"cannot write ({reason})", where=str(out), hint="Choose another --out") from None
     _summarise(header, leads, info, note, out, as_json)
 
 

@@ -114,8 +114,10 @@ def decoupling_loss(
     over steps, samples, layers and channels (predrnn-pytorch); or the sum over layers and channels, the mean over steps
     and samples (MS-RNN).
 
-    Raises:
-        ValueError: nothing was written to C and M: the network has no two memories.
+    Raises
+    ------
+    ValueError
+        Nothing was written to C and M: the network has no two memories.
     """
     if not increments or not increments[0]:
         raise ValueError("a network without the two memories C and M has nothing to decouple")

@@ -56,8 +56,10 @@ def ssim(forecast: FloatArray, truth: FloatArray) -> Scores:
     mean over the pixels whose window lies in the frame. Repositories differ here (8 bit, or a range of 2, or a flat
     window of 7 x 7), and so do their numbers. Each channel is scored by itself, and the mean taken.
 
-    Raises:
-        ValueError: a frame is smaller than the window.
+    Raises
+    ------
+    ValueError
+        A frame is smaller than the window.
     """
     _difference(forecast, truth)
     number, leads, channels, ny, nx = forecast.shape

@@ -1,6 +1,6 @@
 """The command `echocast`: a table of sub-commands, each imported only when it is used.
 
-Exit codes: 0 done, 2 wrong usage or bad input (one line on stderr: what, where, the mend), 1 our failure.
+Exit codes: 0 done, 2 wrong usage or bad input (one line on stderr: what, where, a hint), 1 our failure.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ EXTRAS: Final[Mapping[str, str]] = {
 
 
 def _not_installed(command: str, package: str) -> click.Command:
-    """Stands in for a command whose package is not installed: keeps `echocast --help` whole, and says the mend."""
+    """Stands in for a command whose package is not installed: keeps `echocast --help` whole, and says a hint."""
     extra = EXTRAS.get(package, "cpu")
-    mend = f"{command}: the package {package} is not installed. Install it with: pip install 'echocast[{extra}]'"
+    hint = f"{command}: the package {package} is not installed. Install it with: pip install 'echocast[{extra}]'"
 
     @click.command(
         name=command,
@@ -72,7 +72,7 @@ def _not_installed(command: str, package: str) -> click.Command:
     )
     @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
     def stand_in(rest: tuple[str, ...]) -> None:
-        raise click.UsageError(mend)
+        raise click.UsageError(hint)
 
     return stand_in
 

@@ -37,7 +37,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, open_browse
         listener = stack.enter_context(_listen(settings))
         supervisor = _embed(settings, stack) if settings.embedded else None
         for problem in read_feeds(settings.feeds_path).problems:
-            log.error("%s: %s. %s", problem["where"], problem["what"], problem["mend"])
+            log.error("%s: %s. %s", problem["where"], problem["what"], problem["hint"])
         address = f"http://{_name(settings.host)}:{listener.getsockname()[1]}"
 
         def on_started() -> None:
@@ -80,15 +80,17 @@ def _run(settings: Settings, listener: socket.socket, on_started: Callable[[], N
     server = GatewayServer(config, on_started)
     server.run(sockets=[listener])
     if not server.started:
-        raise CannotStart("the gateway did not start", where="echocast serve", mend="The log above has the reason")
+        raise CannotStart("the gateway did not start", where="echocast serve", hint="The log above has the reason")
 
 
 @contextmanager
 def _listen(settings: Settings) -> Iterator[socket.socket]:
     """The gateway's socket.
 
-    Raises:
-        CannotStart: the address cannot be had.
+    Raises
+    ------
+    CannotStart
+        The address cannot be had.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # Named, not left out: only of a TCP socket that says so does asyncio know to send an answer's last part at once,
@@ -103,7 +105,7 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
             raise CannotStart(
                 f"cannot listen on {settings.host} port {settings.port} ({error.strerror})",
                 where="echocast serve",
-                mend="Choose another with --port (0 takes a free one) and --host",
+                hint="Choose another with --port (0 takes a free one) and --host",
             ) from None
         yield listener
 

@@ -64,8 +64,10 @@ class Client:
     def call(self, path: str, body: bytes | None = None, content_type: str = "") -> bytes:
         """GET, or POST where there is a body.
 
-        Raises:
-            DemoFailed: the service refused; its problem's words are passed on.
+        Raises
+        ------
+        DemoFailed
+            The service refused; its problem's words are passed on.
         """
         headers = {"Content-Type": content_type} if content_type else {}
         request = urllib.request.Request(self.base + path, data=body, headers=headers)  # noqa: S310  (http only)
@@ -115,8 +117,10 @@ def stop(service: subprocess.Popen[bytes]) -> None:
 def wait_until_ready(service: subprocess.Popen[bytes], client: Client) -> None:
     """Return when /readyz says that the service can really serve.
 
-    Raises:
-        DemoFailed: it ended, or was not ready in time.
+    Raises
+    ------
+    DemoFailed
+        It ended, or was not ready in time.
     """
     until = time.monotonic() + READY_SECONDS
     reason = ""
@@ -136,8 +140,10 @@ def wait_until_ready(service: subprocess.Popen[bytes], client: Client) -> None:
 def nowcast(client: Client, files: Sequence[Path]) -> dict[str, Any]:
     """Upload `files`, follow the nowcast until it ends, and return its last status.
 
-    Raises:
-        DemoFailed: it failed; the problem's words are passed on.
+    Raises
+    ------
+    DemoFailed
+        It failed; the problem's words are passed on.
     """
     body, content_type = multipart(files, {})
     status = client.json("/v1/nowcasts", body, content_type)

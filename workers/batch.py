@@ -29,7 +29,7 @@ DEVICE_LOST: Final = Problem(
     code="device-lost",
     what="the device that the nowcast ran on stopped to answer",
     where="worker",
-    mend="Ask again; the worker's log has the reason",
+    hint="Ask again; the worker's log has the reason",
 )
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,10 @@ def run(job_id: str, context: Context) -> None:
     """Claim the job, or the newest that waits of its feed, run it with others of its kind, and write down how each
     ended; nothing where it is finished or another worker's.
 
-    Raises:
-        DeviceLost: this process can make no nowcast any more. Those that it had begun are given back.
+    Raises
+    ------
+    DeviceLost
+        This process can make no nowcast any more. Those that it had begun are given back.
     """
     settings = context.settings
     job = _claim(job_id, context)
@@ -236,5 +238,5 @@ def _time_limit(seconds: float) -> Problem:
         code="time-limit",
         what=f"the nowcast took longer than {seconds:g} s",
         where="worker",
-        mend="Ask for fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
+        hint="Ask for fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
     )

@@ -61,6 +61,6 @@ def _with_broker() -> Settings:
         raise BadSetting(
             "no broker is set",
             where="ECHOCAST_BROKER_URL",
-            mend="Set it to the queue's Redis, as in redis://redis:6379/0; `echocast serve` alone needs none",
+            hint="Set it to the queue's Redis, as in redis://redis:6379/0; `echocast serve` alone needs none",
         )
     return settings

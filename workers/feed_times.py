@@ -27,9 +27,12 @@ class OutOfDate(Exception):
 def check_valid_time(job: Job, valid_time: np.datetime64, context: Context) -> None:
     """Let a feed's job go on only where its newest file holds a frame that is worth a nowcast.
 
-    Raises:
-        StaleFrame: a nowcast was published from a frame that is as new, and whose name is older.
-        OutOfDate: newer frames have overtaken this one by more than the feed's `max_age`.
+    Raises
+    ------
+    StaleFrame
+        A nowcast was published from a frame that is as new, and whose name is older.
+    OutOfDate
+        Newer frames have overtaken this one by more than the feed's `max_age`.
     """
     run = context.feed_ledger.run_of(job.id)
     if run is not None:
@@ -42,7 +45,7 @@ def stale(name: str, valid_time: datetime, other: str, time_of_other: datetime) 
         f"its valid time {valid_time:%Y-%m-%dT%H:%M:%SZ} is not later than that of {other}, {time_of_other:%H:%M:%SZ}"
         + (f" on {time_of_other:%Y-%m-%d}" if time_of_other.date() != valid_time.date() else ""),
         where=name,
-        mend="It is not forecast as the newest: see why the feed's source repeats or disorders its frames",
+        hint="It is not forecast as the newest: see why the feed's source repeats or disorders its frames",
     )
 
 

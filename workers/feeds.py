@@ -32,12 +32,12 @@ def scan(context: Context) -> None:
     """Look at every feed; what is wrong with one does not stop the others."""
     config = read_feeds(context.settings.feeds_path)
     for problem in config.problems:
-        _tell(problem["where"], problem["what"], problem["mend"])
+        _tell(problem["where"], problem["what"], problem["hint"])
     for feed in config.feeds:
         try:
             scan_feed(feed, context)
         except InputError as error:
-            _tell(error.where, error.what, error.mend)
+            _tell(error.where, error.what, error.hint)
             context.feed_ledger.scanned(feed.name, problem_of(error))
         except Exception:
             log.exception("feed %s", feed.name)
@@ -51,8 +51,10 @@ def scan_feed(feed: Feed, context: Context) -> None:
     Frames that are certain to be older than `max_age` are skipped, and so are their jobs that still wait; whether
     the others are is known once they are read.
 
-    Raises:
-        InputError: the feed names a model that there is not.
+    Raises
+    ------
+    InputError
+        The feed names a model that there is not.
     """
     wanted = feed.frames or SPARE * frames_wanted(feed.model, context.catalog)
     frames = settled_frames(feed, context.settings.feed_settle_seconds)
@@ -176,9 +178,9 @@ def _job(feed: Feed, files: Sequence[Frame]) -> NewJob:
 
 
 @lru_cache(maxsize=100)
-def _tell(where: str, what: str, mend: str) -> None:
+def _tell(where: str, what: str, hint: str) -> None:
     """Log a problem of the configuration once per process, not once a minute."""
-    log.error("%s: %s. %s", where, what, mend)
+    log.error("%s: %s. %s", where, what, hint)
 
 
 def _internal(feed: Feed) -> Problem:
@@ -186,5 +188,5 @@ def _internal(feed: Feed) -> Problem:
         code="internal",
         what="the folder could not be looked at",
         where=f"feed {feed.name}",
-        mend="The worker's log has the reason",
+        hint="The worker's log has the reason",
     )

@@ -22,9 +22,11 @@ from workers.feed_times import stale, utc
 def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> FrameSequence:
     """Fetch the uploads of a job to `folder` and read them; a broken one among good ones is left out, and noted.
 
-    Raises:
-        InputError: they cannot be read, or declare more than `max_pixels` (TooLarge, before the file that does
-            is read); `where` is the name that the user gave it.
+    Raises
+    ------
+    InputError
+        They cannot be read, or declare more than `max_pixels` (TooLarge, before the file that does
+        is read); `where` is the name that the user gave it.
     """
     paths = [
         store.fetch(item["key"], folder / f"{number:04d}-{_safe(item['name'])}")
@@ -37,8 +39,10 @@ def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> F
 def frames_wanted(reference: str, catalog: Catalog) -> int:
     """How many frames the model of that name wants; for `auto`, enough for each that it may fall back to.
 
-    Raises:
-        UnknownModel: there is no such model.
+    Raises
+    ------
+    UnknownModel
+        There is no such model.
     """
     return max(info.input_frames for info in catalog.meant(reference).models)
 
@@ -50,10 +54,13 @@ def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.da
     missing, or too close together, all are read but the broken ones. `check` is given the valid time of the
     newest file before any other is read, and raises where no nowcast shall start from it.
 
-    Raises:
-        InputError: the newest frame cannot be read, no model fits, however the frames are taken, or they declare more
-            than `max_pixels`.
-        StaleFrame: an older file holds a frame that is as new.
+    Raises
+    ------
+    InputError
+        The newest frame cannot be read, no model fits, however the frames are taken, or they declare more
+        than `max_pixels`.
+    StaleFrame
+        An older file holds a frame that is as new.
     """
     paths = [Path(item["key"]) for item in job.inputs]
     newest = _read(job, paths[-1:], limits)
@@ -82,8 +89,10 @@ def _sound(job: Job, paths: Sequence[Path], newest: FrameSequence, limits: Limit
     """The files that can be read, lie on the newest one's grid, and repeat no valid time;
     and a note on the others.
 
-    Raises:
-        StaleFrame: an older file holds a frame that is as new as the newest file's.
+    Raises
+    ------
+    StaleFrame
+        An older file holds a frame that is as new as the newest file's.
     """
     sound, times = [paths[-1]], set(newest.times.tolist())
     for path in reversed(paths[:-1]):

@@ -43,8 +43,10 @@ class Lease:
     def progress(self, done: int) -> None:
         """Note that `done` lead steps are done.
 
-        Raises:
-            Stopped: the job is not this worker's any more.
+        Raises
+        ------
+        Stopped
+            The job is not this worker's any more.
         """
         self._done = done
         self.check()

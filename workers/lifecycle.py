@@ -28,7 +28,7 @@ from service.settings import Settings, load_settings
 
 LEAVE: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
 """How a process that runs jobs tells its worker to leave, and the worker's exit code then: 1, as the device is lost and
-a new start may mend it; 2, as a setting must change."""
+a new start may hint it; 2, as a setting must change."""
 
 log = logging.getLogger(__name__)
 _stopping = threading.Event()

@@ -84,11 +84,16 @@ class Models:
     def get(self, info: ModelInfo, patience: float | None = None) -> Predictor:
         """The model, loaded and warm; `patience` (s) counts from when it began to be loaded.
 
-        Raises:
-            StillLoading: it is not ready in time.
-            BadPackage: a file is missing or changed, its graph cannot run, or it is too large for the device.
-            InputError: the device that is set is not there.
-            OSError: a file cannot be read.
+        Raises
+        ------
+        StillLoading
+            It is not ready in time.
+        BadPackage
+            A file is missing or changed, its graph cannot run, or it is too large for the device.
+        InputError
+            The device that is set is not there.
+        OSError
+            A file cannot be read.
         """
         known = self._loading(info)
         seconds = None if patience is None else max(0.0, known.began + patience - time.monotonic())
@@ -107,9 +112,12 @@ class Models:
     def start(self) -> Predictor:
         """Load and warm what `auto` means now, or the first that stands in for it and can run.
 
-        Raises:
-            InputError: the device that is set is not there.
-            DeviceLost: it does not answer.
+        Raises
+        ------
+        InputError
+            The device that is set is not there.
+        DeviceLost
+            It does not answer.
         """
         self.get(EXTRAPOLATION)
         catalog = self._catalog

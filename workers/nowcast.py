@@ -37,7 +37,7 @@ INTERNAL: Final = Problem(
     code="internal",
     what="the nowcast failed in the service",
     where="worker",
-    mend="The worker's log has the reason under the nowcast's id",
+    hint="The worker's log has the reason under the nowcast's id",
 )
 
 log = logging.getLogger(__name__)
@@ -243,8 +243,10 @@ class Nowcast:
     def take(self, step: int, frame: FloatArray) -> None:
         """Write the frame of a lead step; after the last one, publish.
 
-        Raises:
-            Stopped: the job is not this worker's any more.
+        Raises
+        ------
+        Stopped
+            The job is not this worker's any more.
         """
         if self._writer is None:
             raise RuntimeError(f"job {self.job.id} has a frame before its file was begun")
@@ -258,8 +260,10 @@ class Nowcast:
     def goes_on(self, share: float) -> None:
         """No frame yet, as of a domain in tiles, but so much of the work is done: noted in lead steps.
 
-        Raises:
-            Stopped: the job is not this worker's any more.
+        Raises
+        ------
+        Stopped
+            The job is not this worker's any more.
         """
         self._note(int(share * self.job.steps))
 

@@ -28,8 +28,10 @@ def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
     """Copy `source` to `target` by a temporary name beside it. False: `target` was there, and stays as it is, unless
     it is to be replaced.
 
-    Raises:
-        CannotPublish: the folder of `target` cannot be written.
+    Raises
+    ------
+    CannotPublish
+        The folder of `target` cannot be written.
     """
     part = target.with_name(f".{target.name}.{os.urandom(6).hex()}.part")
     try:
@@ -48,7 +50,7 @@ def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
         raise CannotPublish(
             f"the nowcast cannot be written ({error.strerror})",
             where=str(target),
-            mend="Make its folder writable for the worker, or name another folder as out",
+            hint="Make its folder writable for the worker, or name another folder as out",
         ) from error
     return first
 

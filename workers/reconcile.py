@@ -76,5 +76,5 @@ def _worker_lost(attempts: int) -> Problem:
         code="worker-lost",
         what=f"the worker died {attempts} times while it ran this nowcast",
         where="worker",
-        mend="Give the worker more memory, or ask for a smaller grid or fewer steps",
+        hint="Give the worker more memory, or ask for a smaller grid or fewer steps",
     )

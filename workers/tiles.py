@@ -173,8 +173,10 @@ class OfferedTiles:
 def make(job_id: str, attempt: int, lane: str, reference: str, variant: str, context: Context) -> None:
     """Make an offered tile, if its job still runs, it is nobody's, and this worker runs the same model in the same way.
 
-    Raises:
-        SQLAlchemyError: the ledger does not answer.
+    Raises
+    ------
+    SQLAlchemyError
+        The ledger does not answer.
     """
     store, key = context.store, f"{_prefix(job_id, attempt)}/{lane}"
     if not _runs(job_id, attempt, context):

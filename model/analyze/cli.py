@@ -68,7 +68,7 @@ def analyze(
         raise click.UsageError(f"--lead {lead} lies beyond --steps {steps}")
     subjects = [subject_of(reference, packages) for reference in (model, beside) if reference]
     if len({subject.name for subject in subjects}) < len(subjects):
-        raise InputError("it is the same network", where="--beside", mend="Name another one")
+        raise InputError("it is the same network", where="--beside", hint="Name another one")
     looks = []
     for subject in subjects:
         if files:

@@ -60,8 +60,10 @@ def look(subject: Subject, sample: Sample, leads: int, lead: int) -> Look:
 def write(looks: Sequence[Look], out: Path, leads: int, lead: int) -> dict[str, Any]:
     """Write the pictures, the response maps and analysis.json to the folder `out`, and return what the latter holds.
 
-    Raises:
-        InputError: the folder cannot be made or written to.
+    Raises
+    ------
+    InputError
+        The folder cannot be made or written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,7 @@ def write(looks: Sequence[Look], out: Path, leads: int, lead: int) -> dict[str, 
         (out / ANALYSIS).write_text(json.dumps(analysis, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"cannot write ({reason})", where=str(out), mend="Choose another --out") from None
+        raise InputError(f"cannot write ({reason})", where=str(out), hint="Choose another --out") from None
     return analysis
 
 

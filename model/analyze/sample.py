@@ -67,8 +67,10 @@ def of_files(
 ) -> Sample:
     """The newest frames of radar files, where it rains most; exogenous `fields` of a folder, for `leads` more.
 
-    Raises:
-        InputError: a file or field cannot be read, or the frames are too few or not at one time step.
+    Raises
+    ------
+    InputError
+        A file or field cannot be read, or the frames are too few or not at one time step.
     """
     sequence = newest_regular(read(files, variable=variable, zr=zr), subject.context)
     fraction = _fraction(subject, sequence)
@@ -96,8 +98,10 @@ def of_data(
     """Sequences drawn by a seed: of `data`, `synthetic` or a data set of `echocast train --data`, or by default of what
     the network reads. `fields`: a folder of exogenous ones, for synthetic rain.
 
-    Raises:
-        InputError: there is no such data set, its files are not there, or the network reads something else.
+    Raises
+    ------
+    InputError
+        There is no such data set, its files are not there, or the network reads something else.
     """
     chosen = data or (SYNTHETIC if subject.rain else MOVING_MNIST)
     if chosen == SYNTHETIC:
@@ -141,15 +145,17 @@ def synthetic_rain(subject: Subject, size: int, leads: int, *, seed: int, fields
 def of_windows(subject: Subject, windows: Sequence[Window], what: str, *, rain: bool) -> Sample:
     """The contexts of a source's windows, all of one time step.
 
-    Raises:
-        InputError: they hold fewer frames than the network reads.
+    Raises
+    ------
+    InputError
+        They hold fewer frames than the network reads.
     """
     first = windows[0]
     if len(first.context) < subject.context:
         raise TooFewFrames(
             f"{subject.name} reads {subject.context} frames, these windows hold {len(first.context)}",
             where=what,
-            mend="Choose other --data",
+            hint="Choose other --data",
         )
     fields = None
     if first.fields is not None:
@@ -172,23 +178,23 @@ def check(subject: Subject, sample: Sample, leads: int) -> None:
         raise InputError(
             f"{subject.name} reads frames of {config.channels} channels, these have {channels}",
             where=sample.what,
-            mend="Choose other --data",
+            hint="Choose other --data",
         )
     if (0 if sample.fields is None else sample.fields.shape[2]) != config.fields:
         raise InputError(
             f"{subject.name} reads {config.fields} fields beside its frames, and these come with others",
             where=sample.what,
-            mend="Choose --data that has them",
+            hint="Choose --data that has them",
         )
     if sample.fields is not None and sample.fields.shape[1] < subject.context + leads:
         most = sample.fields.shape[1] - subject.context
-        raise InputError(f"its fields reach {most} steps ahead", where="--steps", mend=f"Ask for at most {most}")
+        raise InputError(f"its fields reach {most} steps ahead", where="--steps", hint=f"Ask for at most {most}")
     stride = config.net.stride
     if height % stride or width % stride:
         raise InputError(
             f"{subject.name} reads sides that are multiples of {stride}, these frames are {height} x {width}",
             where=sample.what,
-            mend="Choose other --data",
+            hint="Choose other --data",
         )
 
 
@@ -230,7 +236,7 @@ def _sides(subject: Subject, size: int, available: Sequence[int]) -> tuple[int, 
             f"the frames are {available[0]} x {available[1]} pixels, {subject.name} wants {max(ny, wanted[0])} x "
             f"{max(nx, wanted[1])}",
             where="size",
-            mend="Give larger frames",
+            hint="Give larger frames",
         )
     return ny, nx
 

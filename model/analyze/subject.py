@@ -36,10 +36,14 @@ class Subject:
 def subject_of(reference: str, packages: Path | None = None) -> Subject:
     """The network of a run's folder, a package's folder, or a `NAME` or `NAME@VERSION` of the catalogue.
 
-    Raises:
-        UnknownModel: there is no such model, or it is no network.
-        BadPackage: the package is damaged.
-        InputError: the folder is neither a package nor a run, or the run is damaged.
+    Raises
+    ------
+    UnknownModel
+        There is no such model, or it is no network.
+    BadPackage
+        The package is damaged.
+    InputError
+        The folder is neither a package nor a run, or the run is damaged.
     """
     path = Path(reference)
     if (path / MANIFEST).is_file():
@@ -50,15 +54,15 @@ def subject_of(reference: str, packages: Path | None = None) -> Subject:
         raise InputError(
             f"neither {MANIFEST} nor {RECIPE} is in it",
             where=reference,
-            mend="Name the folder of a model package or of an `echocast train`",
+            hint="Name the folder of a model package or of an `echocast train`",
         )
     if os.sep in reference:
         raise UnknownModel(
-            "no such folder", where=reference, mend="Name a folder, or a model of `echocast models list`"
+            "no such folder", where=reference, hint="Name a folder, or a model of `echocast models list`"
         )
     info = catalog_with(packages).find(reference)
     if info.folder is None:
-        raise UnknownModel("this model is no network", where=info.reference, mend="Name a model package or a run")
+        raise UnknownModel("this model is no network", where=info.reference, hint="Name a model package or a run")
     return _of_package(info.folder)
 
 

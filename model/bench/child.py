@@ -36,7 +36,7 @@ def main() -> None:
             for line in sys.stdin:
                 say(_answer(line.strip(), ready, Path(sys.argv[2])))
         except InputError as error:
-            say({"error": {"what": error.what, "where": error.where, "mend": error.mend}})
+            say({"error": {"what": error.what, "where": error.where, "hint": error.hint}})
     # Skip the libraries' clean-up at exit: that is where processes with several copies of HDF5 or OpenMP crash.
     os._exit(0)
 

@@ -81,9 +81,12 @@ class Runner:
     def ask(self, request: str) -> dict[str, Any]:
         """One answer of the process.
 
-        Raises:
-            InputError: the task cannot be done.
-            RuntimeError: the process ended.
+        Raises
+        ------
+        InputError
+            The task cannot be done.
+        RuntimeError
+            The process ended.
         """
         self._requests.write(f"{request}\n")
         self._requests.flush()
@@ -100,7 +103,7 @@ class Runner:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             error = answer["error"]
-            raise InputError(error["what"], where=error["where"], mend=error["mend"])
+            raise InputError(error["what"], where=error["where"], hint=error["hint"])
         return answer
 
 
@@ -108,8 +111,10 @@ class Runner:
 def running(task: Task, out: Path) -> Iterator[Runner]:
     """A process that is ready for `task` and writes its nowcasts to `out`.
 
-    Raises:
-        InputError: the model does not exist or does not fit, or a file cannot be read.
+    Raises
+    ------
+    InputError
+        The model does not exist or does not fit, or a file cannot be read.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     command = [sys.executable, "-m", "model.bench.child", json.dumps(task.as_json()), str(out)]
@@ -136,8 +141,10 @@ def side_by_side(
     """Run all tasks in turn, `runs` times after one to warm up. `on_run` is called after each run of each, `on_ready`
     once before the first, with the variants that networks will run as.
 
-    Raises:
-        InputError: a task cannot be done.
+    Raises
+    ------
+    InputError
+        A task cannot be done.
     """
     with tempfile.TemporaryDirectory(prefix="echocast-") as folder, ExitStack() as stack:
         runners = [

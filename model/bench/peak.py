@@ -73,9 +73,12 @@ def convolution_peak(
 ) -> float:
     """The most GFLOP/s (10^9, a multiply-add is two) of any shape. `threads`: 0 is one for each core.
 
-    Raises:
-        MissingDependency: the package onnx, which makes the graphs, is not installed.
-        InputError: ONNX Runtime has no such convolution, or not that device, here.
+    Raises
+    ------
+    MissingDependency
+        The package onnx, which makes the graphs, is not installed.
+    InputError
+        ONNX Runtime has no such convolution, or not that device, here.
     """
     return max(
         floating_point_operations(shape) / seconds_of(precision, device, threads, shape, seconds) / 1e9
@@ -96,7 +99,7 @@ def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape,
         raise InputError(
             f"ONNX Runtime has no {PROVIDERS[device]} here",
             where=device,
-            mend="Install onnxruntime-gpu" if device == "cuda" else "Install onnxruntime",
+            hint="Install onnxruntime-gpu" if device == "cuda" else "Install onnxruntime",
         )
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -108,11 +111,11 @@ def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape,
         raise InputError(
             f"ONNX Runtime has no convolution in {precision} on {device.upper()} ({str(error).splitlines()[0]})",
             where="the convolution peak",
-            mend="Ask for another precision",
+            hint="Ask for another precision",
         ) from None
     if session.get_providers()[0] != PROVIDERS[device]:
         raise InputError(
-            f"ONNX Runtime fell back to {session.get_providers()[0]}", where=device, mend="Mend the driver"
+            f"ONNX Runtime fell back to {session.get_providers()[0]}", where=device, hint="Repair the driver"
         )
     binding = session.io_binding()
     noise = np.random.default_rng(0).integers(0, 256, _dimensions(shape)).astype(np.uint8)
@@ -149,12 +152,14 @@ def fastest(run: Callable[[], object], seconds: float) -> float:
 def chain(precision: Precision, shape: Shape) -> bytes:
     """An ONNX graph of convolutions from x to y; of int8, as QDQ per channel with symmetric 8-bit activations.
 
-    Raises:
-        MissingDependency: the package onnx is not installed.
+    Raises
+    ------
+    MissingDependency
+        The package onnx is not installed.
     """
     if importlib.util.find_spec("onnx") is None:
         raise MissingDependency(
-            "the package onnx is not installed", where="the convolution peak", mend="Install it with: pip install onnx"
+            "the package onnx is not installed", where="the convolution peak", hint="Install it with: pip install onnx"
         )
     from onnx import TensorProto, helper, numpy_helper
 

@@ -75,9 +75,11 @@ class Ready:
 def prepare(task: Task) -> Ready:
     """Load the model and, unless each run reads them, the frames.
 
-    Raises:
-        InputError: the model does not exist or does not fit, its variant is not what was asked for, or a file cannot
-            be read.
+    Raises
+    ------
+    InputError
+        The model does not exist or does not fit, its variant is not what was asked for, or a file cannot
+        be read.
     """
     paths = [Path(file) for file in task.files]
     frames = read(paths)

@@ -106,29 +106,34 @@ class Aliases(Frozen):
 def read_aliases(folder: Path) -> Aliases:
     """The aliases of a folder of packages; none where it has no such file.
 
-    Raises:
-        BadAliases: the file cannot be read, or is not what this module writes.
+    Raises
+    ------
+    BadAliases
+        The file cannot be read, or is not what this module writes.
     """
     path = folder / ALIASES
-    mend = "Correct the file, or move it away (the aliases and their history go with it) and promote a model anew"
+    hint = "Correct the file, or move it away (the aliases and their history go with it) and promote a model anew"
     try:
         return Aliases.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return Aliases()
     except OSError as error:
-        raise BadAliases(f"the aliases cannot be read ({error.strerror})", where=str(path), mend=mend) from None
+        raise BadAliases(f"the aliases cannot be read ({error.strerror})", where=str(path), hint=hint) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise BadAliases(f"the aliases are damaged ({field}: {first['msg']})", where=str(path), mend=mend) from None
+        raise BadAliases(f"the aliases are damaged ({field}: {first['msg']})", where=str(path), hint=hint) from None
 
 
 def move(folder: Path, decide: Callable[[Aliases], Move]) -> Move:
     """Make the move that `decide` makes of the aliases as they are now; it may raise, and nothing is moved.
 
-    Raises:
-        BadAliases: the file is damaged: it is left as it is.
-        InputError: the folder cannot be written.
+    Raises
+    ------
+    BadAliases
+        The file is damaged: it is left as it is.
+    InputError
+        The folder cannot be written.
     """
     with _changing(folder):
         aliases = read_aliases(folder)
@@ -176,7 +181,7 @@ def _writing(folder: Path) -> Iterator[None]:
         raise InputError(
             f"the aliases of its packages cannot be written ({error.strerror})",
             where=str(folder),
-            mend="Make it writable, or name another folder with --packages",
+            hint="Make it writable, or name another folder with --packages",
         ) from None
 
 

@@ -92,7 +92,7 @@ class ModelInfo(BaseModel):
                 f"{steps} steps of {step_minutes:g} min are {steps * step_minutes:g} min, {self.reference} forecasts "
                 f"up to {self.max_lead_minutes:g} min",
                 where="steps",
-                mend=f"Ask for at most {most} steps",
+                hint=f"Ask for at most {most} steps",
             )
         of = ""
         if step_minutes is None and most < self.max_steps:
@@ -103,7 +103,7 @@ class ModelInfo(BaseModel):
             f"steps is {steps}, {self.reference} forecasts 1 to {most}{of}"
             + (f", up to {self.max_lead_minutes:g} min" if of else ""),
             where="steps",
-            mend=f"Ask for 1 to {most} steps{of}",
+            hint=f"Ask for 1 to {most} steps{of}",
         )
 
 
@@ -167,8 +167,10 @@ class Catalog:
     def aliases(self) -> Aliases:
         """The aliases of the last folder, with their history.
 
-        Raises:
-            BadAliases: their file is damaged.
+        Raises
+        ------
+        BadAliases
+            Their file is damaged.
         """
         return self._aliases(self.folders[-1] / ALIASES)
 
@@ -191,16 +193,20 @@ class Catalog:
         model, then extrapolation. `auto`: the champion in that sense, then the default model, then extrapolation,
         all of them, for one may not fit the frames.
 
-        Raises:
-            UnknownModel: there is none.
-            BadPackage: its manifest cannot be read, two different packages have this name and version, or the package
-                of an alias was changed since.
-            BadAliases: no package has this name, and what the aliases are cannot be read.
+        Raises
+        ------
+        UnknownModel
+            There is none.
+        BadPackage
+            Its manifest cannot be read, two different packages have this name and version, or the package
+            of an alias was changed since.
+        BadAliases
+            No package has this name, and what the aliases are cannot be read.
         """
         name, _, version = reference.partition("@")
         packages, bad = self._packages()
         if name in (AUTO, CHAMPION) and version:
-            raise UnknownModel(f"{name} has no versions", where="model", mend=f"Ask for {name}, or for NAME@VERSION")
+            raise UnknownModel(f"{name} has no versions", where="model", hint=f"Ask for {name}, or for NAME@VERSION")
         if name in (AUTO, CHAMPION):
             return self._best(name, packages, bad)
         models = [*BASELINES, *packages]
@@ -216,7 +222,7 @@ class Catalog:
             return Meant((_pinned(reference, aliases[reference], models, bad),))
         versions = [info.reference for info in models if info.name == name]
         known = versions or dict.fromkeys([info.name for info in models] + list(aliases))
-        raise UnknownModel(f"no model {reference!r}", where="model", mend=f"Choose one of {', '.join(known)}")
+        raise UnknownModel(f"no model {reference!r}", where="model", hint=f"Choose one of {', '.join(known)}")
 
     def _best(self, name: str, packages: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> Meant:
         """The champion or who stands in for it, then the default model, then extrapolation."""
@@ -230,7 +236,7 @@ class Catalog:
             raise UnknownModel(
                 "no model was promoted to champion",
                 where="model",
-                mend="Promote one with: echocast models promote, or ask for auto",
+                hint="Promote one with: echocast models promote, or ask for auto",
             )
         sound: list[ModelInfo] = []
         for pin in line:
@@ -255,7 +261,7 @@ class Catalog:
     def _able(self, info: ModelInfo) -> ModelInfo:
         """Raise BadPackage where the package was found unable to run."""
         if info.digest in self._failed:
-            raise BadPackage(self._failed[info.digest], where=info.reference, mend="Fetch the package anew")
+            raise BadPackage(self._failed[info.digest], where=info.reference, hint="Fetch the package anew")
         return info
 
     def _packages(self) -> tuple[list[ModelInfo], dict[Path, InputError]]:
@@ -289,8 +295,10 @@ def pin_of(info: ModelInfo) -> Pin:
 def _pinned(alias: str, pin: Pin, models: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> ModelInfo:
     """The model that an alias is pinned to.
 
-    Raises:
-        BadPackage: it is not there, cannot be read, or is not what it was when the alias was moved to it.
+    Raises
+    ------
+    BadPackage
+        It is not there, cannot be read, or is not what it was when the alias was moved to it.
     """
     same = [info for info in models if info.reference == pin.model]
     for info in same:
@@ -300,13 +308,13 @@ def _pinned(alias: str, pin: Pin, models: Sequence[ModelInfo], bad: Mapping[Path
         raise BadPackage(
             f"{pin.model} was changed since it became {alias}",
             where=str(same[0].folder),
-            mend="Versions never change: put the package back as it was, or promote it anew",
+            hint="Versions never change: put the package back as it was, or promote it anew",
         )
     name, _, version = pin.model.partition("@")
     for folder, error in bad.items():
         if (folder.parent.name, folder.name) == (name, version):
             raise error
-    raise BadPackage(f"{pin.model} is not installed", where=alias, mend="Put its package back, or promote another")
+    raise BadPackage(f"{pin.model} is not installed", where=alias, hint="Put its package back, or promote another")
 
 
 def _check_alone(info: ModelInfo, packages: Sequence[ModelInfo]) -> None:
@@ -315,7 +323,7 @@ def _check_alone(info: ModelInfo, packages: Sequence[ModelInfo]) -> None:
             raise BadPackage(
                 f"two different packages are {info.reference}",
                 where=f"{info.folder} and {other.folder}",
-                mend="Give one of them another name or version: versions never change",
+                hint="Give one of them another name or version: versions never change",
             )
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can cause. Each says what is wrong, where, and the mend; one table maps them to HTTP."""
+"""Errors that a user can cause. Each says what is wrong, where, and a hint; one table maps them to HTTP."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import ClassVar
 
 
 class InputError(Exception):
-    """Bad input: `what` is wrong, `where` (a file, a parameter), and the `mend`.
+    """Bad input: `what` is wrong, `where` (a file, a parameter), and the `hint`.
 
     `code` is a stable identifier: the tail of the problem's `type` URI over HTTP, and part of `--json` output.
     """
 
     code: ClassVar[str] = "bad-input"
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         self.what = what
         self.where = where
-        self.mend = mend
-        super().__init__(what, where, mend)
+        self.hint = hint
+        super().__init__(what, where, hint)
 
     def __str__(self) -> str:
-        """One line: what, where, the mend."""
+        """One line: what, where, a hint."""
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}. {self.mend}" if self.mend else text
+        return f"{text}. {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.where, self.mend)
+        return _rebuild, (type(self), self.what, self.where, self.hint)
 
 
-def _rebuild(kind: type[InputError], what: str, where: str, mend: str) -> InputError:
-    return kind(what, where=where, mend=mend)
+def _rebuild(kind: type[InputError], what: str, where: str, hint: str) -> InputError:
+    return kind(what, where=where, hint=hint)
 
 
 class NotARadarFile(InputError):

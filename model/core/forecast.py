@@ -123,8 +123,10 @@ class ForecastWriter:
     def append(self, rain_rate_mm_h: FloatArray) -> None:
         """Write the next frame [y, x] (mm h-1, NaN = not known).
 
-        Raises:
-            ValueError: it is not of the grid's shape, or all frames of the header are written.
+        Raises
+        ------
+        ValueError
+            It is not of the grid's shape, or all frames of the header are written.
         """
         if rain_rate_mm_h.shape != self._shape or self._written == self._frames:
             raise ValueError(

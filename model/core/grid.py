@@ -49,7 +49,7 @@ class Grid:
                 f"its latitudes reach {self.y[np.abs(self.y).argmax()]:g} degrees, "
                 f"its longitudes {self.x[np.abs(self.x).argmax()]:g}",
                 where="grid",
-                mend="Give the projection that its x and y are in, or correct them",
+                hint="Give the projection that its x and y are in, or correct them",
             )
 
     @property
@@ -132,8 +132,10 @@ class Grid:
 def _even(centres: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     """Pixel centres without their rounding; those that are as even as float64 holds them stay as they are.
 
-    Raises:
-        InputError: they differ in spacing, as latitudes of rows in the Mercator projection do.
+    Raises
+    ------
+    InputError
+        They differ in spacing, as latitudes of rows in the Mercator projection do.
     """
     even = np.linspace(centres[0], centres[-1], centres.size)
     pixels_off = float(np.abs(centres - even).max() / np.abs(even[1] - even[0]))
@@ -141,7 +143,7 @@ def _even(centres: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         raise InputError(
             f"pixel centres along {name} are not evenly spaced: they lie up to {pixels_off:.1f} pixels off",
             where="grid",
-            mend="Give x and y in the projection in which they are even (a Mercator grid's are not in latitude), "
+            hint="Give x and y in the projection in which they are even (a Mercator grid's are not in latitude), "
             "or resample it",
         )
     return even if pixels_off > 1e-9 else centres
@@ -150,8 +152,10 @@ def _even(centres: NDArray[np.float64], name: str) -> NDArray[np.float64]:
 def _horizontal(crs: CRS) -> CRS:
     """The part of a CRS that says where a pixel lies on earth: a compound one also has heights.
 
-    Raises:
-        InputError: it is neither projected nor geographic.
+    Raises
+    ------
+    InputError
+        It is neither projected nor geographic.
     """
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
@@ -159,7 +163,7 @@ def _horizontal(crs: CRS) -> CRS:
         raise InputError(
             f"its coordinate system {crs.name!r} is a {crs.type_name}: it places nothing on a map",
             where="grid",
-            mend="Give a projection, or longitude and latitude",
+            hint="Give a projection, or longitude and latitude",
         )
     return crs.to_2d() if len(crs.axis_info) > 2 else crs
 

@@ -10,8 +10,10 @@ def check_limits(
 ) -> None:
     """Whether the numbers `names` of `part`, or each in a tuple of them, lie within limits.
 
-    Raises:
-        ValueError: one does not, or is not finite; names it.
+    Raises
+    ------
+    ValueError
+        One does not, or is not finite; names it.
     """
     told = [
         f"{words} {limit:g}"

@@ -247,21 +247,23 @@ class Manifest(Frozen):
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the package in `folder`; files are not checked (see `verify_package`).
 
-    Raises:
-        BadPackage: it is absent, cannot be read, is not JSON, or not of this schema.
+    Raises
+    ------
+    BadPackage
+        It is absent, cannot be read, is not JSON, or not of this schema.
     """
     path = folder / MANIFEST
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise BadPackage("no manifest.json", where=str(folder), mend="Name a model package's folder") from None
+        raise BadPackage("no manifest.json", where=str(folder), hint="Name a model package's folder") from None
     except OSError as error:
         raise _unreadable(path, error) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         raise BadPackage(
-            f"{field}: {first['msg']}", where=str(path), mend="Export the package again, or fetch it anew"
+            f"{field}: {first['msg']}", where=str(path), hint="Export the package again, or fetch it anew"
         ) from None
 
 
@@ -274,8 +276,10 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 def sha256_of(path: Path) -> str:
     """SHA-256 (hex) of a file of a package.
 
-    Raises:
-        BadPackage: it cannot be read.
+    Raises
+    ------
+    BadPackage
+        It cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -287,8 +291,10 @@ def sha256_of(path: Path) -> str:
 def package_digest(folder: Path) -> str:
     """SHA-256 (hex) of the manifest, which holds the digest of every other file.
 
-    Raises:
-        BadPackage: it cannot be read.
+    Raises
+    ------
+    BadPackage
+        It cannot be read.
     """
     return sha256_of(folder / MANIFEST)
 
@@ -296,16 +302,18 @@ def package_digest(folder: Path) -> str:
 def verify_package(folder: Path) -> Manifest:
     """The manifest, after the digest of every file was compared.
 
-    Raises:
-        BadPackage: a file is missing, cannot be read, or its content is not what the manifest says.
+    Raises
+    ------
+    BadPackage
+        A file is missing, cannot be read, or its content is not what the manifest says.
     """
     manifest = read_manifest(folder)
     for name, digest in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise BadPackage(f"file {name} is missing", where=str(folder), mend="Fetch the package anew")
+            raise BadPackage(f"file {name} is missing", where=str(folder), hint="Fetch the package anew")
         if sha256_of(path) != digest:
-            raise BadPackage(f"file {name} does not match its digest", where=str(folder), mend="Fetch the package anew")
+            raise BadPackage(f"file {name} does not match its digest", where=str(folder), hint="Fetch the package anew")
     return manifest
 
 
@@ -313,5 +321,5 @@ def _unreadable(path: Path, error: OSError) -> BadPackage:
     return BadPackage(
         f"{path.name} cannot be read ({error.strerror})",
         where=str(path),
-        mend="Make it readable, or fetch the package anew",
+        hint="Make it readable, or fetch the package anew",
     )

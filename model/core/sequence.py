@@ -59,7 +59,7 @@ class FrameSequence:
             raise InputError("a frame has no valid time", where="sequence")
         if np.any(np.diff(self.times) <= np.timedelta64(0)):
             raise DuplicateTimes(
-                "frame times do not strictly increase", where="sequence", mend="Give each valid time once"
+                "frame times do not strictly increase", where="sequence", hint="Give each valid time once"
             )
         if self.mask is not None and self.mask.shape != self.grid.shape:
             raise InputError(f"mask has shape {self.mask.shape}, the grid {self.grid.shape}", where="mask")
@@ -79,18 +79,22 @@ class FrameSequence:
     def time_step_minutes(self) -> float:
         """The most common step (minutes) between frames.
 
-        Raises:
-            TooFewFrames: fewer than two frames.
+        Raises
+        ------
+        TooFewFrames
+            Fewer than two frames.
         """
         if len(self) < 2:
-            raise TooFewFrames("a time step needs at least two frames", where="input", mend="Give more frames")
+            raise TooFewFrames("a time step needs at least two frames", where="input", hint="Give more frames")
         return float(common_step(self.times) / np.timedelta64(1, "s")) / 60.0
 
     def times_with(self, leads: int) -> NDArray[np.datetime64]:
         """Valid times of the frames, and of the `leads` that follow at the same time step.
 
-        Raises:
-            TooFewFrames: fewer than two frames.
+        Raises
+        ------
+        TooFewFrames
+            Fewer than two frames.
         """
         step = np.timedelta64(round(self.time_step_minutes() * 60), "s")
         return np.concatenate([self.times, self.times[-1] + step * np.arange(1, leads + 1)])
@@ -141,20 +145,22 @@ class FrameSequence:
     def from_dataset(cls, dataset: xr.Dataset) -> FrameSequence:
         """The inverse of `to_dataset`.
 
-        Raises:
-            UnknownVariable: there is no `rainfall_rate`, or it has no grid mapping.
+        Raises
+        ------
+        UnknownVariable
+            There is no `rainfall_rate`, or it has no grid mapping.
         """
         if "rainfall_rate" not in dataset:
             raise UnknownVariable(
                 "no variable rainfall_rate",
                 where="dataset",
-                mend=f"It holds {', '.join(map(str, dataset.data_vars))}",
+                hint=f"It holds {', '.join(map(str, dataset.data_vars))}",
             )
         rain_rate = dataset["rainfall_rate"]
         mapping = rain_rate.attrs.get("grid_mapping", rain_rate.encoding.get("grid_mapping", "crs"))
         if mapping not in dataset.variables:
             raise UnknownVariable(
-                f"grid mapping {mapping!r} is absent", where="rainfall_rate", mend="Write a CF grid mapping"
+                f"grid mapping {mapping!r} is absent", where="rainfall_rate", hint="Write a CF grid mapping"
             )
         return cls(
             rain_rate=rain_rate.transpose("time", "y", "x").values,
@@ -174,8 +180,10 @@ def common_step(times: NDArray[np.datetime64]) -> np.timedelta64:
 def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
     """The CRS of CF grid mapping attributes.
 
-    Raises:
-        InputError: they do not describe a CRS.
+    Raises
+    ------
+    InputError
+        They do not describe a CRS.
     """
     try:
         return CRS.from_cf(dict(attributes))
@@ -183,7 +191,7 @@ def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
         raise InputError(
             f"the grid mapping is not one that can be read ({error})",
             where="grid mapping",
-            mend="Write CF grid mapping attributes, or crs_wkt",
+            hint="Write CF grid mapping attributes, or crs_wkt",
         ) from None
 
 

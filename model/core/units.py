@@ -64,14 +64,16 @@ ZR_RELATIONS: Final = MappingProxyType({zr.name: zr for zr in (MARSHALL_PALMER, 
 def zr_relation(name: str) -> ZRRelation:
     """The named Z-R relation.
 
-    Raises:
-        InputError: no relation has that name.
+    Raises
+    ------
+    InputError
+        No relation has that name.
     """
     try:
         return ZR_RELATIONS[name]
     except KeyError:
         raise InputError(
-            f"unknown Z-R relation {name!r}", where="zr", mend=f"Choose one of {', '.join(ZR_RELATIONS)}"
+            f"unknown Z-R relation {name!r}", where="zr", hint=f"Choose one of {', '.join(ZR_RELATIONS)}"
         ) from None
 
 

@@ -42,8 +42,8 @@ RAIN_OF_PIXEL: Final = hko7_rain_rate_mm_h(np.arange(256, dtype=np.float32) / np
 class DamagedFrame(InputError):
     """A frame of an archive that cannot be read: truncated, of another size or depth, or its mask is."""
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
-        super().__init__(what, where=where, mend=mend or "Import its file again, or delete it: it is then a gap")
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what, where=where, hint=hint or "Import its file again, or delete it: it is then a gap")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,11 @@ def encode_frame(time: np.datetime64, rain_rate_mm_h: FloatArray) -> EncodedFram
 class ArchiveWriter:
     """Adds frames to an archive, each written whole or not at all. Use it as a context manager.
 
-    Raises:
-        InputError: `root` holds something else, or an archive of another grid; or it cannot be written, or another
-            writer is at work in it.
+    Raises
+    ------
+    InputError
+        `root` holds something else, or an archive of another grid; or it cannot be written, or another
+        writer is at work in it.
     """
 
     def __init__(self, root: Path, grid: Grid, step_minutes: float, attributes: Mapping[str, str]) -> None:
@@ -80,14 +82,14 @@ class ArchiveWriter:
         path = root / DESCRIPTION
         if path.exists():
             if not Archive(root).grid.matches(grid):
-                raise MixedGrids("the archive is on another grid", where=str(root), mend="Choose another folder")
+                raise MixedGrids("the archive is on another grid", where=str(root), hint="Choose another folder")
             return
         with writing(root):
             if root.exists() and any(each.name != UNFINISHED for each in root.iterdir()):
                 raise InputError(
                     "the folder is not empty and is not an archive",
                     where=str(root),
-                    mend="Choose an empty folder",
+                    hint="Choose an empty folder",
                 )
             root.mkdir(parents=True, exist_ok=True)
             write_whole(path, describe(grid, step_minutes, attributes), root / UNFINISHED)
@@ -100,7 +102,7 @@ class ArchiveWriter:
             except BlockingIOError:
                 os.close(self._lock)
                 raise InputError(
-                    "another command is writing to it", where=str(self.root), mend="Wait until that is done"
+                    "another command is writing to it", where=str(self.root), hint="Wait until that is done"
                 ) from None
             self.checksums = Checksums(self.root)
             self._kept = Archive(self.root)
@@ -118,20 +120,25 @@ class ArchiveWriter:
     def append(self, time: np.datetime64, rain_rate_mm_h: FloatArray) -> None:
         """Write one frame [y, x] (mm h-1, NaN = no data).
 
-        Raises:
-            DuplicateTimes: the archive has a frame of that time.
-            InputError: it cannot be written.
+        Raises
+        ------
+        DuplicateTimes
+            The archive has a frame of that time.
+        InputError
+            It cannot be written.
         """
         path = frame_path(self.root, time)
         if path.exists():
-            raise DuplicateTimes(f"the archive has a frame of {time}", where=str(path), mend="Leave it out")
+            raise DuplicateTimes(f"the archive has a frame of {time}", where=str(path), hint="Leave it out")
         self.put(encode_frame(time, rain_rate_mm_h))
 
     def put(self, frame: EncodedFrame) -> None:
         """Write a frame, in place of the one of that time if there is one.
 
-        Raises:
-            InputError: it cannot be written.
+        Raises
+        ------
+        InputError
+            It cannot be written.
         """
         digests: dict[str, str] = {}
         with writing(self.root):
@@ -151,8 +158,10 @@ class ArchiveWriter:
         """Whether the frame of that time is there, and is what was written: by its checksum, or, where it has none
         (the writer was killed in between), because it can be read. It has one then.
 
-        Raises:
-            InputError: the checksum cannot be written.
+        Raises
+        ------
+        InputError
+            The checksum cannot be written.
         """
         if not frame_path(self.root, time).exists():
             return False
@@ -181,8 +190,10 @@ class Archive:
     `static_mask` [y, x], where there is one, is True where the radar never sees (HKO-7's `exclude_mask`). `split`: the
     part that `times` are restricted to, None for all.
 
-    Raises:
-        InputError: `root` is not an archive, or a frame in it has a name that is no time.
+    Raises
+    ------
+    InputError
+        `root` is not an archive, or a frame in it has a name that is no time.
     """
 
     def __init__(self, root: Path) -> None:
@@ -195,15 +206,15 @@ class Archive:
             self.noise_below = int(description.get("noise_below", 0))
             self.grid = grid_of_archive(description)
         except FileNotFoundError:
-            mend = "Make an archive with: echocast archive import"
+            hint = "Make an archive with: echocast archive import"
             if (root / FRAMES).is_dir():
-                mend = f"If it is HKO-7's tree, take it over with: echocast archive adopt {root}"
-            raise InputError(f"no {DESCRIPTION}", where=str(root), mend=mend) from None
+                hint = f"If it is HKO-7's tree, take it over with: echocast archive adopt {root}"
+            raise InputError(f"no {DESCRIPTION}", where=str(root), hint=hint) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"not a description of an archive ({error})",
                 where=str(root / DESCRIPTION),
-                mend="Import it again",
+                hint="Import it again",
             ) from None
         self.static_mask = read_static_mask(root, self.grid.shape)
         self.times = times_below(root)
@@ -216,15 +227,17 @@ class Archive:
     def only(self, split: str) -> Archive:
         """The same archive with the frames of one part of its split alone: `train`, `valid` or `test`.
 
-        Raises:
-            InputError: it has no split, no such part, or no frame in it.
+        Raises
+        ------
+        InputError
+            It has no split, no such part, or no frame in it.
         """
         parts = self.parts()
         if split not in parts:
             what = f"its split has no part {split!r}" if parts else "it is not split into days to train on and others"
-            mend = f"Leave --split out, or run: echocast archive split {self.root}"
-            mend = f"Choose one of {', '.join(parts)}" if parts else mend
-            raise InputError(what, where=str(self.root), mend=mend)
+            hint = f"Leave --split out, or run: echocast archive split {self.root}"
+            hint = f"Choose one of {', '.join(parts)}" if parts else hint
+            raise InputError(what, where=str(self.root), hint=hint)
         part = copy.copy(self)
         part.split = split
         part.times = self.times[among(self.times, parts[split])]
@@ -232,15 +245,17 @@ class Archive:
             raise TooFewFrames(
                 f"it has no frame of a day of {split}",
                 where=str(self.root),
-                mend=f"Import those days, or split it anew: echocast archive split {self.root} --replace",
+                hint=f"Import those days, or split it anew: echocast archive split {self.root} --replace",
             )
         return part
 
     def parts(self) -> dict[str, Days]:
         """Days of `train`, `valid` and `test` with their amounts, frames or none; {} where the archive has no split.
 
-        Raises:
-            InputError: the lists of the split are damaged, or share days.
+        Raises
+        ------
+        InputError
+            The lists of the split are damaged, or share days.
         """
         return read_split(self.root)
 
@@ -249,8 +264,10 @@ class Archive:
 
         Of a frame without a mask of its own all pixels count, but for the static mask and noise.
 
-        Raises:
-            DamagedFrame: the frame or its mask is missing, truncated, or of another size or depth.
+        Raises
+        ------
+        DamagedFrame
+            The frame or its mask is missing, truncated, or of another size or depth.
         """
         path = frame_path(self.root, time)
         content = path.read_bytes() if path.exists() else b""
@@ -270,8 +287,10 @@ class Archive:
     def read_pixels(self, time: np.datetime64) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Pixels [y, x], noise as 0, and where they hold no data. Noise is no rain; it is not missing.
 
-        Raises:
-            DamagedFrame: see `read_raw`.
+        Raises
+        ------
+        DamagedFrame
+            See `read_raw`.
         """
         frame, counts = self.read_raw(time)
         noise = self._noise(frame)
@@ -284,8 +303,10 @@ class Archive:
     def read(self, time: np.datetime64) -> FloatArray:
         """Rain rate [y, x] (mm h-1, NaN = no data).
 
-        Raises:
-            DamagedFrame: see `read_raw`.
+        Raises
+        ------
+        DamagedFrame
+            See `read_raw`.
         """
         pixels, missing = self.read_pixels(time)
         rain: FloatArray = RAIN_OF_PIXEL[pixels]

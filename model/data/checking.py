@@ -61,7 +61,7 @@ def check(archive: Archive, done: Callable[[], None] = lambda: None) -> Findings
         if not path.exists():
             findings.damaged.append(DamagedFrame("it is gone", where=str(path)))
         elif digest_of(path.read_bytes()) != listed[name]:
-            findings.damaged.append(DamagedFrame("it is not what was written", where=str(path), mend="Copy it again"))
+            findings.damaged.append(DamagedFrame("it is not what was written", where=str(path), hint="Copy it again"))
     return findings
 
 
@@ -93,22 +93,24 @@ def adopt_hko7(root: Path, done: Callable[[], None] = lambda: None) -> Findings:
 
     Every frame is read once; damaged ones get no checksum, and are returned. `done` hears of each frame.
 
-    Raises:
-        InputError: it is no such tree, is described already, none of its frames is HKO-7's, or it cannot be written.
+    Raises
+    ------
+    InputError
+        It is no such tree, is described already, none of its frames is HKO-7's, or it cannot be written.
     """
     if (root / DESCRIPTION).exists():
-        raise InputError("it is an archive already", where=str(root / DESCRIPTION), mend="See: echocast archive info")
+        raise InputError("it is an archive already", where=str(root / DESCRIPTION), hint="See: echocast archive info")
     if not (root / FRAMES).is_dir():
         raise InputError(
             f"it is not HKO-7's tree: there is no {FRAMES}/ in it",
             where=str(root),
-            mend=f"Name the folder that {FRAMES}/, radarPNG_mask/ and {STATIC_MASK} lie in",
+            hint=f"Name the folder that {FRAMES}/, radarPNG_mask/ and {STATIC_MASK} lie in",
         )
     read_static_mask(root, SHAPE)
     times = times_below(root)
     if not times.size:
         raise InputError(
-            f"there is no frame in {FRAMES}/", where=str(root), mend=f"Frames lie in {FRAMES}/YYYY/MM/DD/RAD*.png"
+            f"there is no frame in {FRAMES}/", where=str(root), hint=f"Frames lie in {FRAMES}/YYYY/MM/DD/RAD*.png"
         )
     findings = Findings()
     digests: dict[str, str] = {}
@@ -123,7 +125,7 @@ def adopt_hko7(root: Path, done: Callable[[], None] = lambda: None) -> Findings:
         raise InputError(
             f"none of {times.size} frames is HKO-7's, the first: {first.what}",
             where=first.where,
-            mend="Import PNGs of another radar from files that tell their grid: echocast archive import",
+            hint="Import PNGs of another radar from files that tell their grid: echocast archive import",
         )
     if (root / STATIC_MASK).exists():
         digests[STATIC_MASK] = digest_of((root / STATIC_MASK).read_bytes())
@@ -142,7 +144,7 @@ def _digests(root: Path, time: np.datetime64) -> tuple[DamagedFrame | None, dict
     path, mask = frame_path(root, time), mask_path(root, time)
     content = path.read_bytes()
     if fault := fault_of(content, SHAPE):
-        return DamagedFrame(fault, where=str(path), mend="Copy it again, or delete it: it is then a gap"), {}
+        return DamagedFrame(fault, where=str(path), hint="Copy it again, or delete it: it is then a gap"), {}
     found = {_name(root, path): digest_of(content)}
     if mask.exists():
         found[_name(root, mask)] = digest_of(mask.read_bytes())

@@ -173,7 +173,7 @@ def info(folder: Path, as_json: bool, picture: Path | None, check_files: bool, q
         raise InputError(
             f"{len(findings.damaged)} files are damaged",
             where=str(folder),
-            mend="Import their files again; what cannot be had again, delete: it is then a gap",
+            hint="Import their files again; what cannot be had again, delete: it is then a gap",
         )
 
 
@@ -233,7 +233,7 @@ def split(
         raise InputError(
             "it is split already, and scores of before would be of other days",
             where=str(folder / SPLIT),
-            mend="Keep it, or give --replace",
+            hint="Keep it, or give --replace",
         )
     if lists:
         parts = listed_split(*lists)

@@ -40,20 +40,22 @@ def chosen(
     ]
 
 
-def some(number: int, what: str, where: Path, mend: str) -> int:
+def some(number: int, what: str, where: Path, hint: str) -> int:
     """`number`, if it is above 0.
 
-    Raises:
-        TooFewFrames: there is none.
+    Raises
+    ------
+    TooFewFrames
+        There is none.
     """
     if number < 1:
-        raise TooFewFrames(f"no clip to {what}", where=str(where), mend=mend)
+        raise TooFewFrames(f"no clip to {what}", where=str(where), hint=hint)
     return number
 
 
 def absent(what: str, where: Path, site: str) -> InputError:
     """The error that a file of a data set is not there, or is not what it should be."""
-    return InputError(what, where=str(where), mend=f"Get it from {site}; docs/datasets.md says how it must lie")
+    return InputError(what, where=str(where), hint=f"Get it from {site}; docs/datasets.md says how it must lie")
 
 
 def digest_of(paths: Sequence[Path]) -> str:

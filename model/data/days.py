@@ -56,14 +56,16 @@ def among(times: NDArray[np.datetime64], days: Days) -> NDArray[np.bool_]:
 def read_days(path: Path) -> Days:
     """A list of days.
 
-    Raises:
-        InputError: it is absent, empty, a line is not `yyyymmdd, amount`, or a day is in it twice.
+    Raises
+    ------
+    InputError
+        It is absent, empty, a line is not `yyyymmdd, amount`, or a day is in it twice.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"it cannot be read ({reason})", where=str(path), mend="Give a list of days") from None
+        raise InputError(f"it cannot be read ({reason})", where=str(path), hint="Give a list of days") from None
     days: dict[Day, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -74,7 +76,7 @@ def read_days(path: Path) -> Days:
             raise InputError(
                 f"line {number} is {what}: {line.strip()[:40]!r}",
                 where=str(path),
-                mend="Write lines like: 20150107, 0.1",
+                hint="Write lines like: 20150107, 0.1",
             )
         days[day] = match[2] or ""
     return days
@@ -112,8 +114,10 @@ def _overlapping(one: Days, other: Days) -> list[Day]:
 def check_apart(parts: Mapping[str, Days], where: str) -> None:
     """Refuse parts that share days.
 
-    Raises:
-        InputError: two of them do; the message names the days.
+    Raises
+    ------
+    InputError
+        Two of them do; the message names the days.
     """
     for one, other in combinations(parts, 2):
         shared = _overlapping(parts[one], parts[other])
@@ -123,15 +127,17 @@ def check_apart(parts: Mapping[str, Days], where: str) -> None:
             raise InputError(
                 f"{len(shared)} days are both in {one} and in {other}: {named}{more}",
                 where=where,
-                mend="Leave each day in one list: what is trained on cannot be a test",
+                hint="Leave each day in one list: what is trained on cannot be a test",
             )
 
 
 def read_split(root: Path) -> dict[str, Days]:
     """Days of each part of an archive's split; {} where it has none.
 
-    Raises:
-        InputError: a list is absent or damaged, or two share a day.
+    Raises
+    ------
+    InputError
+        A list is absent or damaged, or two share a day.
     """
     folder = root / SPLIT
     if not folder.is_dir():
@@ -146,8 +152,10 @@ def read_split(root: Path) -> dict[str, Days]:
 def write_split(root: Path, parts: Mapping[str, Days]) -> None:
     """Put the lists of a split into an archive, all of them or none.
 
-    Raises:
-        InputError: two share a day, or they cannot be written.
+    Raises
+    ------
+    InputError
+        Two share a day, or they cannot be written.
     """
     check_apart(parts, str(root))
     made, old = root / f".{SPLIT}.new", root / OLD

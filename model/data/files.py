@@ -26,7 +26,7 @@ def writing(
     when_full: str = "Make room and run the same command again: what is written is kept",
     otherwise: str = "Choose a folder that you may write to",
 ) -> Iterator[None]:
-    """Turn what the system says against writing below `where` into an InputError with the mend."""
+    """Turn what the system says against writing below `where` into an InputError with a hint."""
     try:
         yield
     except OSError as error:
@@ -34,12 +34,12 @@ def writing(
             raise InputError(
                 FULL[error.errno],
                 where=str(where),
-                mend=when_full,
+                hint=when_full,
             ) from error
         raise InputError(
             f"it cannot be written ({error.strerror or error})",
             where=str(where),
-            mend=otherwise,
+            hint=otherwise,
         ) from error
 
 
@@ -47,8 +47,10 @@ def write_whole(path: Path, content: bytes, unfinished: Path | None = None, *, s
     """Write a file, or leave what was there: under another name in the folder `unfinished` (default: beside it), then
     renamed. `sync`: only once it is safe from a loss of power.
 
-    Raises:
-        OSError: it cannot be written.
+    Raises
+    ------
+    OSError
+        It cannot be written.
     """
     folder = unfinished or path.parent
     for needed in (path.parent, folder):

@@ -47,8 +47,10 @@ class FrameCache:
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Pixels [y, x] of a frame by its place in `times`, at most 254; 255 = no data. Not to be written to.
 
-        Raises:
-            DamagedFrame: it cannot be read.
+        Raises
+        ------
+        DamagedFrame
+            It cannot be read.
         """
         if index in self.damaged:
             raise self.damaged[index]

@@ -51,7 +51,7 @@ class PixelScale:
             raise InputError(
                 f"{min(both)} cannot mark both missing data and no echo",
                 where="--nodata, --undetect",
-                mend="Give it to one of them",
+                hint="Give it to one of them",
             )
 
     @classmethod
@@ -66,8 +66,10 @@ class PixelScale:
     ) -> PixelScale:
         """Of `dbz:GAIN,OFFSET` or `mm/h:GAIN,OFFSET`; the offset is 0 where it is left out.
 
-        Raises:
-            InputError: it is neither, or a Z-R relation or a cap of reflectivity is given for rain rates.
+        Raises
+        ------
+        InputError
+            It is neither, or a Z-R relation or a cap of reflectivity is given for rain rates.
         """
         match = SCALE.fullmatch(text.replace(" ", ""))
         if match is None:
@@ -78,9 +80,9 @@ class PixelScale:
             raise _no_scale(text) from None
         quantity: Literal["dbz", "mm/h"] = "dbz" if match[1].lower() == "dbz" else "mm/h"
         if quantity == "mm/h" and relation is not None:
-            raise InputError("rain rates need no Z-R relation", where="--zr", mend="Leave it out")
+            raise InputError("rain rates need no Z-R relation", where="--zr", hint="Leave it out")
         if quantity == "mm/h" and max_dbz is not None:
-            raise InputError("rain rates need no cap of reflectivity", where="--max-dbz", mend="Leave it out")
+            raise InputError("rain rates need no cap of reflectivity", where="--max-dbz", hint="Leave it out")
         return cls(
             quantity=quantity,
             gain=gain,
@@ -103,8 +105,10 @@ class PixelScale:
     def rain_rate_mm_h(self, pixels: NDArray[np.unsignedinteger]) -> FloatArray:
         """Rain rate (mm h-1, NaN = no data) of pixels [y, x] of 8 or 16 bits.
 
-        Raises:
-            InputError: a value that occurs would be more than an atmosphere holds, or less than no rain.
+        Raises
+        ------
+        InputError
+            A value that occurs would be more than an atmosphere holds, or less than no rain.
         """
         values = np.arange(np.iinfo(pixels.dtype).max + 1)
         physical = self.gain * values + self.offset
@@ -116,7 +120,7 @@ class PixelScale:
             value = int(values[wrong][-1])
             raise NotARadarFile(
                 f"its pixels of value {value} would be {physical[value]:g} {UNIT[self.quantity]}",
-                mend=f"If they mark missing data give --nodata {value}, if no echo --undetect {value}; "
+                hint=f"If they mark missing data give --nodata {value}, if no echo --undetect {value}; "
                 "else correct --pixel-scale",
             )
         if self.quantity == "dbz":
@@ -133,7 +137,7 @@ def _no_scale(text: str) -> InputError:
     return InputError(
         "it does not say what the value of a pixel is",
         where=f"--pixel-scale {text}",
-        mend="Give the unit, then gain and offset: dbz:0.5,-32 for dBZ = 0.5 value - 32, or mm/h:0.1,0",
+        hint="Give the unit, then gain and offset: dbz:0.5,-32 for dBZ = 0.5 value - 32, or mm/h:0.1,0",
     )
 
 
@@ -143,8 +147,10 @@ class ImageGrid:
     `bounds` (west, south, east, north: the edges of the image), or `corner` (x, y: the upper left one) and
     `pixel_size`. Without `crs`: on a grid of no place, in pixels of `pixel_size` metres, or of 1 km.
 
-    Raises:
-        InputError: they do not make a grid.
+    Raises
+    ------
+    InputError
+        They do not make a grid.
     """
 
     crs: str | None = None
@@ -153,22 +159,22 @@ class ImageGrid:
     pixel_size: float | None = None
 
     def __post_init__(self) -> None:
-        what = mend = ""
+        what = hint = ""
         numbers = (*(self.bounds or ()), *(self.corner or ()), self.pixel_size or 1.0)
         if not all(map(math.isfinite, numbers)) or (self.pixel_size is not None and self.pixel_size <= 0):
-            what, mend = "a number of it is none, or a pixel has no size", "Correct it"
+            what, hint = "a number of it is none, or a pixel has no size", "Correct it"
         elif self.crs is None and (self.bounds or self.corner):
-            what, mend = "bounds and corners are coordinates, and no CRS says in which system", "Add --crs"
+            what, hint = "bounds and corners are coordinates, and no CRS says in which system", "Add --crs"
         elif self.crs is not None and bool(self.bounds) == bool(self.corner):
-            what, mend = "it needs one place", "Give --bounds, or --corner and --pixel-size"
+            what, hint = "it needs one place", "Give --bounds, or --corner and --pixel-size"
         elif self.corner and self.pixel_size is None:
-            what, mend = "a corner alone does not tell how large the pixels are", "Add --pixel-size"
+            what, hint = "a corner alone does not tell how large the pixels are", "Add --pixel-size"
         elif self.bounds and self.pixel_size is not None:
-            what, mend = "bounds tell how large the pixels are", "Leave --pixel-size out"
+            what, hint = "bounds tell how large the pixels are", "Leave --pixel-size out"
         elif self.bounds and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
-            what, mend = "the bounds hold no area", "Give them as WEST SOUTH EAST NORTH"
+            what, hint = "the bounds hold no area", "Give them as WEST SOUTH EAST NORTH"
         if what:
-            raise InputError(what, where="--crs, --bounds, --corner, --pixel-size", mend=mend)
+            raise InputError(what, where="--crs, --bounds, --corner, --pixel-size", hint=hint)
         self._crs()
 
     def _crs(self) -> CRS:
@@ -182,15 +188,17 @@ class ImageGrid:
             raise InputError(
                 "not a projected or geographic coordinate reference system",
                 where=f"--crs {self.crs[:80]}",
-                mend="Give an EPSG code such as EPSG:32633, a PROJ string or WKT",
+                hint="Give an EPSG code such as EPSG:32633, a PROJ string or WKT",
             )
         return crs
 
     def of(self, shape: tuple[int, int]) -> Grid:
         """The grid of an image of `shape` (rows, columns).
 
-        Raises:
-            InputError: it is too small to be a grid.
+        Raises
+        ------
+        InputError
+            It is too small to be a grid.
         """
         rows, columns = shape
         crs = self._crs()
@@ -214,13 +222,15 @@ class Images:
     def __call__(self, path: Path) -> FrameSequence:
         """One frame.
 
-        Raises:
-            InputError: its name tells no time, or it is not a whole PNG of grey values.
+        Raises
+        ------
+        InputError
+            Its name tells no time, or it is not a whole PNG of grey values.
         """
         time = self.pattern.time_of(path)
         if time is None:
             raise NotARadarFile(
-                f"its name does not fit the pattern {self.pattern.text}", where=str(path), mend="Correct --pattern"
+                f"its name does not fit the pattern {self.pattern.text}", where=str(path), hint="Correct --pattern"
             )
         try:
             pixels, seen = read_grey(path)
@@ -228,7 +238,7 @@ class Images:
             rain[~seen] = np.nan
             grid = self.place.of(pixels.shape)
         except InputError as error:
-            raise type(error)(error.what, where=str(path), mend=error.mend) from None
+            raise type(error)(error.what, where=str(path), hint=error.hint) from None
         return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([time]), grid=grid, attributes=self.attributes)
 
     @property
@@ -242,22 +252,24 @@ def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_
 
     A picture with a palette, or in red, green and blue, that is all grey is read as grey. Colours are no numbers.
 
-    Raises:
-        InputError: it cannot be read, is damaged, or is in colour.
+    Raises
+    ------
+    InputError
+        It cannot be read, is damaged, or is in colour.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"it cannot be opened ({error.strerror})", mend="Check the path and its rights") from None
+        raise InputError(f"it cannot be opened ({error.strerror})", hint="Check the path and its rights") from None
     if fault := fault_of(content):
-        raise NotARadarFile(fault, mend=DAMAGED if content else "Give a whole PNG")
+        raise NotARadarFile(fault, hint=DAMAGED if content else "Give a whole PNG")
     header = header_of(content)
     check_size(*header.shape)
     if header.bits == 16 and header.colour != GREY:
         raise _in_colour("16 bits a channel")
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.shape[:2] != header.shape:
-        raise NotARadarFile("it cannot be decoded", mend=DAMAGED)
+        raise NotARadarFile("it cannot be decoded", hint=DAMAGED)
     planes = image.reshape(*header.shape, -1)
     grey = planes[..., 0]
     if planes.shape[2] >= 3 and not (np.array_equal(grey, planes[..., 1]) and np.array_equal(grey, planes[..., 2])):
@@ -272,5 +284,5 @@ def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_
 
 def _in_colour(what: str) -> NotARadarFile:
     return NotARadarFile(
-        f"its pixels are not values but a picture of them ({what})", mend="Give images of 8 or 16 bits of grey"
+        f"its pixels are not values but a picture of them ({what})", hint="Give images of 8 or 16 bits of grey"
     )

@@ -138,15 +138,17 @@ def _expanded(files: Sequence[Path]) -> list[Path]:
     for path in files:
         paths += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     if not paths:
-        raise InputError("there are no files in it", where=str(files[0]), mend="Name radar files")
+        raise InputError("there are no files in it", where=str(files[0]), hint="Name radar files")
     return paths
 
 
 def _by_time(paths: Sequence[Path], pattern: TimePattern) -> tuple[list[Path], int]:
     """The files whose names fit, in the order of their times, and how many do not.
 
-    Raises:
-        InputError: none does.
+    Raises
+    ------
+    InputError
+        None does.
     """
     times: dict[Path, np.datetime64] = {}
     for path in paths:
@@ -158,7 +160,7 @@ def _by_time(paths: Sequence[Path], pattern: TimePattern) -> tuple[list[Path], i
         raise InputError(
             f"none of {len(paths)} names fits it, as {strangers[0].name} does not",
             where=f"--pattern {pattern.text}",
-            mend="Write names as they are with %Y %m %d %H %M for the time, * for what varies, and folders if they "
+            hint="Write names as they are with %Y %m %d %H %M for the time, * for what varies, and folders if they "
             "tell the date",
         )
     if strangers:

@@ -111,9 +111,11 @@ def import_files(
     Of two files with the same valid time the earlier one counts. What was there before is left alone, if it is intact.
     Memory holds one file per process and the encoded frames of a few.
 
-    Raises:
-        InputError: no file could be read; the time step cannot be known; the archive is described otherwise; it cannot
-            be written; or a process was killed.
+    Raises
+    ------
+    InputError
+        No file could be read; the time step cannot be known; the archive is described otherwise; it cannot
+        be written; or a process was killed.
     """
     counts = Counts()
     refused: set[Path] = set()
@@ -155,7 +157,7 @@ def import_files(
             done()
         journal.finish()
     if not counts.written + counts.there + counts.mended:
-        raise InputError(f"none of {len(paths)} files could be read", where="FILES", mend="See the lines above")
+        raise InputError(f"none of {len(paths)} files could be read", where="FILES", hint="See the lines above")
     return counts
 
 
@@ -178,7 +180,7 @@ def _as_described(archive: Archive, choices: Choices) -> tuple[Grid, float, Mapp
             raise InputError(
                 f"its {name} is {kept.get(name, 'not known')}, not {value}",
                 where=str(archive.root / DESCRIPTION),
-                mend=(f"Leave --{name} out" if name in LEFT_OUT else "Ask for the same")
+                hint=(f"Leave --{name} out" if name in LEFT_OUT else "Ask for the same")
                 + ", correct it in that file, or choose another folder",
             )
     return archive.grid, archive.step_minutes, archive.attributes
@@ -205,7 +207,7 @@ def _first_seen(
         if choices.step_minutes is not None or steps.size > 3 or np.unique(steps).size < steps.size:
             break
     if first is None:
-        raise InputError(f"none of {len(paths)} files could be read", where="FILES", mend="See the lines above")
+        raise InputError(f"none of {len(paths)} files could be read", where="FILES", hint="See the lines above")
     step = choices.step_minutes
     if step is None:
         steps = _steps_of(times)
@@ -213,7 +215,7 @@ def _first_seen(
             raise InputError(
                 "only one valid time was found, so the time step is not known",
                 where="FILES",
-                mend="Give more files, or --step MINUTES",
+                hint="Give more files, or --step MINUTES",
             )
         step = float(steps.min())
     return first[0], step, first[1]
@@ -225,7 +227,7 @@ def _steps_of(times: Sequence[NDArray[np.datetime64]]) -> NDArray[np.float64]:
 
 
 def _other_grid(path: Path) -> MixedGrids:
-    return MixedGrids("it lies on another grid than the archive", where=str(path), mend="Import it into one of its own")
+    return MixedGrids("it lies on another grid than the archive", where=str(path), hint="Import it into one of its own")
 
 
 def _encode(path: Path, *, read_file: ReadFile, grid: Grid) -> Outcome:
@@ -261,7 +263,7 @@ def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers:
         raise InputError(
             f"one of {workers} processes that read files was killed; mostly that is for want of memory",
             where="--workers",
-            mend="Run the same command again with fewer: what is written is kept",
+            hint="Run the same command again with fewer: what is written is kept",
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

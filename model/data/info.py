@@ -123,20 +123,23 @@ def _line(name: str, value: object) -> str:
 def draw_histogram(archive: Archive, total: NDArray[np.int64], path: Path) -> None:
     """How often each rain rate occurs, as a picture.
 
-    Raises:
-        InputError: it cannot be written, or no pixel holds data.
-        MissingDependency: matplotlib is not installed.
+    Raises
+    ------
+    InputError
+        It cannot be written, or no pixel holds data.
+    MissingDependency
+        Matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise MissingDependency(
-            "pictures need matplotlib", where="--picture", mend="Install it with: pip install 'echocast[train]'"
+            "pictures need matplotlib", where="--picture", hint="Install it with: pip install 'echocast[train]'"
         ) from None
     known = total[:NO_DATA]
     if not known.sum():
-        raise InputError("no pixel holds data", where=str(archive.root), mend="Leave --picture out")
+        raise InputError("no pixel holds data", where=str(archive.root), hint="Leave --picture out")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

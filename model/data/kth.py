@@ -76,8 +76,10 @@ class KTH:
 
     `leads` frames out in training, `held_out_leads` in the test: 10 and 20 in the papers.
 
-    Raises:
-        InputError: there are no videos, or one cannot be read.
+    Raises
+    ------
+    InputError
+        There are no videos, or one cannot be read.
     """
 
     channels = 1
@@ -107,8 +109,10 @@ class KTH:
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
         """Endless clips of persons 1 to 16.
 
-        Raises:
-            TooFewFrames: there is no video of them that is long enough.
+        Raises
+        ------
+        TooFewFrames
+            There is no video of them that is long enough.
         """
         number = some(len(self.training_clips), "train on", self.folder, "Add videos of persons 1 to 16")
         clip = partial(_frames, self.training_clips, self.context + self.leads)
@@ -117,8 +121,10 @@ class KTH:
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
         """Clips of persons 17 to 25.
 
-        Raises:
-            TooFewFrames: there is no video of them that is long enough.
+        Raises
+        ------
+        TooFewFrames
+            There is no video of them that is long enough.
         """
         number = some(len(self.held_out_clips), "hold out", self.folder, "Add videos of persons 17 to 25")
         clip = partial(_frames, self.held_out_clips, self.context + self.held_out_leads)
@@ -134,8 +140,10 @@ class KTH:
 def find_videos(folder: Path) -> list[Video]:
     """Videos in `folder` or in folders in it, by name; a folder of frames goes before an .avi of that name.
 
-    Raises:
-        InputError: there is none.
+    Raises
+    ------
+    InputError
+        There is none.
     """
     found: dict[str, Video] = {}
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
@@ -206,7 +214,7 @@ def _read_images(files: list[Path]) -> Iterator[NDArray[np.uint8]]:
     for file in files:
         frame = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR) if file.stat().st_size else None
         if frame is None:
-            raise InputError("not a picture", where=str(file), mend="Extract that video again")
+            raise InputError("not a picture", where=str(file), hint="Extract that video again")
         yield np.asarray(frame, np.uint8)
 
 

@@ -36,8 +36,10 @@ def _path(root: Path, tree: str, time: np.datetime64, suffix: str) -> Path:
 def times_below(root: Path) -> NDArray[np.datetime64]:
     """Valid times (UTC, datetime64[s], in order) of the frames in an archive's tree.
 
-    Raises:
-        InputError: the name of a frame is no time, or not one of the day whose folder it lies in.
+    Raises
+    ------
+    InputError
+        The name of a frame is no time, or not one of the day whose folder it lies in.
     """
     tree = root / FRAMES
     found: list[str] = []
@@ -50,7 +52,7 @@ def times_below(root: Path) -> NDArray[np.datetime64]:
                 raise InputError(
                     "its name is not a time of the day that it lies in",
                     where=str(folder / name),
-                    mend=f"Name it RADyymmddHHMMSS.png, in {FRAMES}/YYYY/MM/DD, or take it out",
+                    hint=f"Name it RADyymmddHHMMSS.png, in {FRAMES}/YYYY/MM/DD, or take it out",
                 )
             found.append(f"{day}T{name[9:11]}:{name[11:13]}:{name[13:15]}")
     return np.sort(np.array(found, "datetime64[s]"))
@@ -67,8 +69,10 @@ def _is_day(text: str) -> bool:
 def read_static_mask(root: Path, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """Where [y, x] the radar never sees: `exclude_mask` of `mask_dat.npz`; None where there is no such file.
 
-    Raises:
-        InputError: the file is damaged, or of another size.
+    Raises
+    ------
+    InputError
+        The file is damaged, or of another size.
     """
     path = root / STATIC_MASK
     if not path.exists():
@@ -78,6 +82,6 @@ def read_static_mask(root: Path, shape: tuple[int, int]) -> NDArray[np.bool_] | 
         raise InputError(
             f"its exclude_mask is {mask.shape}, the archive's frames are {shape}",
             where=str(path),
-            mend="Take it out: it is of another radar",
+            hint="Take it out: it is of another radar",
         )
     return mask

@@ -57,8 +57,10 @@ class MovingMNIST:
     """A source of windows. `glyphs` [n, 28, 28] uint8 are for training. Held-out sequences are `test` [20, n, 64, 64]
     uint8, the official test sequences, or are made of `held_out_glyphs`.
 
-    Raises:
-        InputError: the test sequences are shorter than a window.
+    Raises
+    ------
+    InputError
+        The test sequences are shorter than a window.
     """
 
     channels = 1
@@ -78,7 +80,7 @@ class MovingMNIST:
             raise InputError(
                 f"the test sequences have {test.shape[0]} frames, {context} + {leads} are asked for",
                 where=TEST_FILE,
-                mend="Ask for fewer, or leave the file out: held-out sequences are then generated",
+                hint="Ask for fewer, or leave the file out: held-out sequences are then generated",
             )
         self.glyphs = glyphs
         self.held_out_glyphs = held_out_glyphs
@@ -116,8 +118,10 @@ def moving_mnist(path: Path | None = None, *, context: int = 10, leads: int = 10
 
     `path`: an MNIST image file, the official test file, or a folder that holds one or both.
 
-    Raises:
-        InputError: there is no such file, or it holds something else.
+    Raises
+    ------
+    InputError
+        There is no such file, or it holds something else.
     """
     images, test = _files(path)
     if images is None:
@@ -190,8 +194,10 @@ def _glyph(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 def read_idx_images(path: Path) -> NDArray[np.uint8]:
     """Images [n, 28, 28] of MNIST's idx format, compressed by gzip or not.
 
-    Raises:
-        InputError: the file is not of that format, or is cut short.
+    Raises
+    ------
+    InputError
+        The file is not of that format, or is cut short.
     """
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
@@ -212,8 +218,10 @@ def read_idx_images(path: Path) -> NDArray[np.uint8]:
 def read_test_sequences(path: Path) -> NDArray[np.uint8]:
     """The official test sequences [20, n, 64, 64], read as they are needed.
 
-    Raises:
-        InputError: the file is something else.
+    Raises
+    ------
+    InputError
+        The file is something else.
     """
     try:
         test: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)

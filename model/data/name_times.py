@@ -43,8 +43,10 @@ class TimePattern:
     """The directives of `datetime.strptime` (UTC unless `%z` is among them), `%s` (seconds since 1970), `*` and `?` for
     what varies besides. It is held against the end of a path: as many folders of it as the pattern has.
 
-    Raises:
-        InputError: a directive is not known, or they do not make a date.
+    Raises
+    ------
+    InputError
+        A directive is not known, or they do not make a date.
     """
 
     text: str
@@ -56,13 +58,13 @@ class TimePattern:
             raise InputError(
                 f"%{unknown} is not a directive that names of files can hold",
                 where=f"--pattern {self.text}",
-                mend=f"Choose among {' '.join(f'%{name}' for name in DIRECTIVES)}, and %% for the sign itself",
+                hint=f"Choose among {' '.join(f'%{name}' for name in DIRECTIVES)}, and %% for the sign itself",
             )
         if not any(date <= set(found) for date in DATES):
             raise InputError(
                 "it does not tell the date",
                 where=f"--pattern {self.text}",
-                mend="Take up %Y, %m and %d; of folders too: '%Y/%m/%d/*_%H%M.png'",
+                hint="Take up %Y, %m and %d; of folders too: '%Y/%m/%d/*_%H%M.png'",
             )
 
     @cached_property

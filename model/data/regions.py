@@ -56,10 +56,13 @@ class Region:
 
     `runs`: by time step, the frames of each window [window, position]: places in the cache's times, or `ABSENT`.
 
-    Raises:
-        InputError: exogenous fields, or windows with missing frames, are asked for in Lagrangian windows: fields stay
-            in place while the rain is moved, and its motion is estimated from all context frames.
-        TooFewFrames: no window of `config` fits in it.
+    Raises
+    ------
+    InputError
+        Exogenous fields, or windows with missing frames, are asked for in Lagrangian windows: fields stay
+        in place while the rain is moved, and its motion is estimated from all context frames.
+    TooFewFrames
+        No window of `config` fits in it.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class Region:
         if config.lagrangian and (read_fields is not None or config.max_missing):
             what = "exogenous fields" if read_fields is not None else "missing frames"
             raise InputError(
-                f"{what} are for windows that stay in place", where="windows", mend="Train with lagrangian=False"
+                f"{what} are for windows that stay in place", where="windows", hint="Train with lagrangian=False"
             )
         self.cache = cache
         self.config = config
@@ -87,7 +90,7 @@ class Region:
                 f"no run of {config.context} + {config.min_leads} frames at any of the steps "
                 f"{', '.join(f'{step:g}' for step in config.step_minutes)} min",
                 where="archive",
-                mend="Import more frames, or choose other time steps",
+                hint="Import more frames, or choose other time steps",
             )
         self._block = max(1, config.crop // BLOCKS_PER_CROP)
         rain = np.nan_to_num(RAIN_OR_MISSING)
@@ -142,8 +145,10 @@ class Region:
         Windows are come upon evenly, over starts and places, and each is drawn with its `probability`; its weight is
         one over that. Same generator, same window.
 
-        Raises:
-            NoData: no window was drawn in very many.
+        Raises
+        ------
+        NoData
+            No window was drawn in very many.
         """
         config = self.config
         run, centre, coarsen, probability, frames = self._drawn(rng.spawn(1)[0], step)
@@ -161,8 +166,10 @@ class Region:
     def batch(self, rng: np.random.Generator, number: int, steps: Sequence[float]) -> list[Window]:
         """So many windows of one time step: the first of `steps` at which there are any.
 
-        Raises:
-            NoData: there is none at any of them.
+        Raises
+        ------
+        NoData
+            There is none at any of them.
         """
         *others, last = steps
         for step in others:
@@ -197,7 +204,7 @@ class Region:
             f"of {TRIES:,} windows of {step:g} min none was drawn: "
             + (f"{damaged} of its frames are damaged" if damaged else "hardly a pixel holds data"),
             where=str(self.cache.archive.root),
-            mend="Look at it with: echocast archive info --check",
+            hint="Look at it with: echocast archive info --check",
         )
 
     def _centre(self, rng: np.random.Generator, side: int) -> tuple[int, int]:
@@ -268,8 +275,10 @@ def batches(
 ) -> Iterator[list[Window]]:
     """Endless batches of windows, each of one region and one time step, so that all have the same leads at most.
 
-    Raises:
-        NoData: there is none in any of the regions.
+    Raises
+    ------
+    NoData
+        There is none in any of the regions.
     """
     chances = np.asarray(weights, np.float64) / float(np.sum(weights))
     barren: set[int] = set()

@@ -83,9 +83,12 @@ class RadarWindows:
     An archive whose frames are too few for a window, to train on or to hold out, is left out and named, if there are
     others. `archives`: those that are left.
 
-    Raises:
-        TooFewFrames: no archive has enough frames.
-        InputError: fields are asked for in Lagrangian windows.
+    Raises
+    ------
+    TooFewFrames
+        No archive has enough frames.
+    InputError
+        Fields are asked for in Lagrangian windows.
     """
 
     channels = 1
@@ -181,8 +184,10 @@ def source_from(
     and 4). Held-out windows have as many, but those of KTH always 20 out. `cache_folder` keeps decoded videos.
     `channels`, `multiple`, `holdout`: of frames of one's own, see `FrameStacks`.
 
-    Raises:
-        InputError: there is no such data set, its files are not there, or they hold something else.
+    Raises
+    ------
+    InputError
+        There is no such data set, its files are not there, or they hold something else.
     """
     name, _, path = text.partition(":")
     if name == "moving-mnist" and (path or text == name):
@@ -206,15 +211,17 @@ def source_from(
     raise InputError(
         f"no data set is called {text!r}" if name not in DATA_SETS else "a data set is named with its files",
         where="--data",
-        mend="Write moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH",
+        hint="Write moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH",
     )
 
 
 def check_used(data: str, settings: Sequence[str]) -> None:
     """Whether a data set makes use of the settings, `PATH=VALUE` each, that are given of a recipe.
 
-    Raises:
-        InputError: it does not: they are of radar archives.
+    Raises
+    ------
+    InputError
+        It does not: they are of radar archives.
     """
     name = data.partition(":")[0]
     used = {"windows.context", "windows.leads", *(["holdout.time_fraction"] if name == "frames" else [])}
@@ -222,13 +229,13 @@ def check_used(data: str, settings: Sequence[str]) -> None:
         field = setting.partition("=")[0].strip()
         if field in used or field.partition(".")[0] not in OF_ARCHIVES:
             continue
-        mend = "Leave it out"
+        hint = "Leave it out"
         if field == "windows.crop" and name == "frames":
-            mend = f"Write it into --data: {data},crop={setting.partition('=')[2]}"
+            hint = f"Write it into --data: {data},crop={setting.partition('=')[2]}"
         elif field == "windows.step_minutes" and name == "frames":
-            mend = f"Write it into --data: {data},step={setting.partition('=')[2]}"
+            hint = f"Write it into --data: {data},step={setting.partition('=')[2]}"
         raise InputError(
-            f"it is of windows of radar archives: --data {name} does nothing with it", where=f"--set {field}", mend=mend
+            f"it is of windows of radar archives: --data {name} does nothing with it", where=f"--set {field}", hint=hint
         )
 
 
@@ -237,14 +244,16 @@ def _regions(
 ) -> tuple[Region, Region]:
     """What of an archive is trained on and what is held out.
 
-    Raises:
-        TooFewFrames: its frames are too few; names the archive, and what to set.
+    Raises
+    ------
+    TooFewFrames
+        Its frames are too few; names the archive, and what to set.
     """
     archive, least = cache.archive, config.context + config.min_leads
     shorter = "or ask for shorter windows: --set windows.context, --set windows.min_leads"
     if len(archive.times) < least:
         what = f"{len(archive.times)} frames, the recipe wants at least {least}"
-        raise TooFewFrames(what, where=str(archive.root), mend=f"Import more frames, {shorter}")
+        raise TooFewFrames(what, where=str(archive.root), hint=f"Import more frames, {shorter}")
     train, held = _parts(cache, holdout)
     part = "train on"
     try:
@@ -256,7 +265,7 @@ def _regions(
             minutes = math.floor(float(cache.minutes[-1])) + 1
             shorter = f"hold out its east instead of its end, --set holdout.short_minutes={minutes}, {shorter}"
         what = f"{error.what}, to {part}"
-        raise TooFewFrames(what, where=str(archive.root), mend=f"Import more frames, {shorter}") from None
+        raise TooFewFrames(what, where=str(archive.root), hint=f"Import more frames, {shorter}") from None
 
 
 def _parts(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -34,15 +34,17 @@ def drawn_split(
     trained on is so far from what is tested on. Of several draws of blocks the one with the fewest such borders is
     taken.
 
-    Raises:
-        InputError: the fractions are not of one whole, or there are fewer days than parts.
+    Raises
+    ------
+    InputError
+        The fractions are not of one whole, or there are fewer days than parts.
     """
     if abs(sum(fractions.values()) - 1) > TOLERANCE:
         given = " + ".join(f"{fractions[part]:g}" for part in PARTS)
         raise InputError(
             f"the parts make {sum(fractions.values()):g}: {given}",
             where="--train, --valid, --test",
-            mend="Give three fractions that make 1",
+            hint="Give three fractions that make 1",
         )
     amounts = {day: mean_amount_mm(counts) for day, counts in values.by_day.items()}
     wanted = [part for part in PARTS if fractions[part] > 0]
@@ -51,7 +53,7 @@ def drawn_split(
         raise InputError(
             f"it has {len(amounts)} {what}{'s' if len(amounts) > 1 else ''}, too few for {len(wanted)} parts",
             where=str(archive.root),
-            mend=f"Import more days{_hours_offered(archive, len(wanted), what)}, or leave it unsplit: training then "
+            hint=f"Import more days{_hours_offered(archive, len(wanted), what)}, or leave it unsplit: training then "
             "holds out its end. Verify on another archive",
         )
     rng = np.random.default_rng(seed)
@@ -100,8 +102,10 @@ def _hours_offered(archive: Archive, parts: int, what: str) -> str:
 def listed_split(train: Path, valid: Path, test: Path) -> dict[str, Days]:
     """The days of three lists in HKO-7's format.
 
-    Raises:
-        InputError: a list cannot be read, or two share days.
+    Raises
+    ------
+    InputError
+        A list cannot be read, or two share days.
     """
     parts = {part: read_days(path) for part, path in zip(PARTS, (train, valid, test), strict=True)}
     check_apart(parts, "--lists")

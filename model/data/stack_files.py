@@ -60,8 +60,10 @@ class Stack:
     def read(self, sequence: int, first: int, length: int, rows: slice, columns: slice) -> FloatArray:
         """Frames [t, c, y, x] of a sequence, in the file's own units, NaN where it says that there are no data.
 
-        Raises:
-            InputError: they cannot be read.
+        Raises
+        ------
+        InputError
+            They cannot be read.
         """
         at: dict[str, int | slice] = {"n": sequence, "t": slice(first, first + length), "c": slice(None)}
         at |= {"y": rows, "x": columns}
@@ -91,11 +93,13 @@ def stacks_of(path: Path, *, axes: str | None, variable: str | None, cache_folde
     """The stack of a file, or those of all files below a folder, by name. Arrays of .npz are unpacked into
     `cache_folder`, once, so that they need not be held in memory.
 
-    Raises:
-        InputError: there is none, or one cannot be read.
+    Raises
+    ------
+    InputError
+        There is none, or one cannot be read.
     """
     if not path.exists():
-        raise InputError("no such file or folder", where=str(path), mend="Check the path")
+        raise InputError("no such file or folder", where=str(path), hint="Check the path")
     files = (
         sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
         if path.is_dir()
@@ -103,7 +107,7 @@ def stacks_of(path: Path, *, axes: str | None, variable: str | None, cache_folde
     )
     if not files or files[0].suffix.lower() not in SUFFIXES:
         what = "no stacks of frames in it" if path.is_dir() else "not a stack of frames, by its name"
-        raise InputError(what, where=str(path), mend=f"Give files ending in {', '.join(SUFFIXES)}, or a folder of them")
+        raise InputError(what, where=str(path), hint=f"Give files ending in {', '.join(SUFFIXES)}, or a folder of them")
     return [_stack_of(file, axes, variable, cache_folder) for file in files]
 
 
@@ -124,16 +128,16 @@ def _stack_of(path: Path, axes: str | None, variable: str | None, cache_folder: 
     except InputError as error:
         if str(path) in error.where or error.where == str(cache_folder):
             raise
-        raise InputError(error.what, where=str(path), mend=error.mend) from None
+        raise InputError(error.what, where=str(path), hint=error.hint) from None
     except UNREADABLE as error:
         raise InputError(
             f"it cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
             where=str(path),
-            mend="Give a whole file of plain numbers: fetch or write it again",
+            hint="Give a whole file of plain numbers: fetch or write it again",
         ) from None
     told = f"{'' if member is None else f'{member} '}{list(shape)}"
     if dtype.kind not in NUMBERS:
-        raise InputError(f"{told} holds {dtype}, no numbers", where=str(path), mend="Write it as numbers")
+        raise InputError(f"{told} holds {dtype}, no numbers", where=str(path), hint="Write it as numbers")
     fitting = axes or AXES_OF_DIMENSIONS.get(len(shape), "")
     if len(fitting) != len(shape) or not math.prod(shape):
         raise InputError(
@@ -141,7 +145,7 @@ def _stack_of(path: Path, axes: str | None, variable: str | None, cache_folder: 
             + (f" with the axes {axes}" if axes else "")
             + ("" if math.prod(shape) else ": it is empty"),
             where=str(path),
-            mend="Give [t, y, x], [t, c, y, x] or [n, t, c, y, x], or name its axes: --data frames:PATH,axes=ntyx",
+            hint="Give [t, y, x], [t, c, y, x] or [n, t, c, y, x], or name its axes: --data frames:PATH,axes=ntyx",
         )
     stack = Stack(path=path, stored=stored, member=member, shape=shape, dtype=dtype, axes=fitting)
     return replace(stack, **attributes)  # type: ignore[arg-type]
@@ -157,7 +161,7 @@ def _opened(stack: Stack) -> Iterator[Any]:
             with h5py.File(stack.stored, "r") as file:
                 yield file[stack.member]
     except UNREADABLE as error:
-        raise InputError(f"it cannot be read ({error})", where=str(stack.path), mend="Write it again") from None
+        raise InputError(f"it cannot be read ({error})", where=str(stack.path), hint="Write it again") from None
 
 
 def _in_hdf5(path: Path, variable: str | None) -> tuple[str, tuple[int, ...], np.dtype[Any], dict[str, float]]:
@@ -202,7 +206,7 @@ def _unpacked(path: Path, variable: str | None, cache_folder: Path) -> Path:
                 raise InputError(
                     f"{member} is {info.file_size / 1e9:,.1f} GB unpacked, and {free / 1e9:,.1f} GB are free",
                     where=str(cache_folder),
-                    mend="Make room, choose another --cache, or write it as .npy, which is read where it lies",
+                    hint="Make room, choose another --cache, or write it as .npy, which is read where it lies",
                 )
             part = unpacked.with_suffix(".part")
             with archive.open(info) as packed, part.open("wb") as file:
@@ -222,12 +226,12 @@ def _chosen(path: Path, found: dict[str, tuple[int, ...]], variable: str | None)
     if variable is not None:
         if variable in found:
             return variable
-        raise InputError(f"it has no array {variable}", where=str(path), mend=f"It holds {told}")
+        raise InputError(f"it has no array {variable}", where=str(path), hint=f"It holds {told}")
     if len(fitting) == 1:
         return next(iter(fitting))
     what = "several arrays may be its frames" if fitting else "no array in it is a stack of frames"
     raise InputError(
         f"{what}: {told}",
         where=str(path),
-        mend="Name one: --data frames:PATH,variable=NAME" if fitting else "Give [t, y, x], [t, c, y, x] or more",
+        hint="Name one: --data frames:PATH,variable=NAME" if fitting else "Give [t, y, x], [t, c, y, x] or more",
     )

@@ -53,14 +53,16 @@ class StackOptions:
         elif not 0 < self.step < math.inf:
             what = "step: give minutes"
         if what:
-            raise InputError(what, where="--data frames", mend="Correct it")
+            raise InputError(what, where="--data frames", hint="Correct it")
 
     @classmethod
     def parsed(cls, text: str) -> tuple[str, StackOptions]:
         """PATH and options of `PATH,axes=ntyx,variable=NAME,range=0..70,nodata=-9999,crop=128,step=5`.
 
-        Raises:
-            InputError: an option is not one.
+        Raises
+        ------
+        InputError
+            An option is not one.
         """
         given: dict[str, str] = {}
         while match := OPTION.search(text):
@@ -70,7 +72,7 @@ class StackOptions:
             raise InputError(
                 f"{text.rpartition(',')[2]} is no option of it",
                 where="--data frames",
-                mend="Choose among axes, variable, range, nodata, crop and step",
+                hint="Choose among axes, variable, range, nodata, crop and step",
             )
         try:
             ends = re.fullmatch(rf"{NUMBER}\.\.{NUMBER}", given["range"]) if "range" in given else None
@@ -86,7 +88,7 @@ class StackOptions:
             )
         except ValueError as error:
             raise InputError(
-                f"an option of it is no number ({error})", where="--data frames", mend="Write it like range=0..70"
+                f"an option of it is no number ({error})", where="--data frames", hint="Write it like range=0..70"
             ) from None
 
 
@@ -97,9 +99,12 @@ class FrameStacks:
     `channels`: what the network reads; None takes what there is. `multiple`: sides of frames are filled up to multiples
     of this, with missing data.
 
-    Raises:
-        InputError: a file cannot be read, or files differ in size; a value lies outside of the range.
-        TooFewFrames: no window fits, to train on or to hold out.
+    Raises
+    ------
+    InputError
+        A file cannot be read, or files differ in size; a value lies outside of the range.
+    TooFewFrames
+        No window fits, to train on or to hold out.
     """
 
     kind: Literal["rain", "frames"] = "frames"
@@ -154,21 +159,21 @@ class FrameStacks:
                 raise InputError(
                     f"its frames are {_size_of(stack)}, those of {first.path} are {_size_of(first)}",
                     where=str(stack.path),
-                    mend="Train on files of one size, or cut them to one",
+                    hint="Train on files of one size, or cut them to one",
                 )
         if channels is not None and self.channels != channels:
             read_as = ", ".join(first.axes)
             raise InputError(
                 f"{list(first.shape)}, read as [{read_as}], has {self.channels} channels, the network reads {channels}",
                 where=str(first.path),
-                mend=f"Name its axes if they are others: --data frames:{self.path},axes=ntyx; for frames of so many "
+                hint=f"Name its axes if they are others: --data frames:{self.path},axes=ntyx; for frames of so many "
                 f"channels --set forecaster.channels={self.channels}",
             )
         if self.options.crop is not None and self.options.crop > min(rows, columns):
             raise InputError(
                 f"crop={self.options.crop} is more than its frames of {rows} x {columns}",
                 where=str(first.path),
-                mend=f"Give {min(rows, columns)} at most, or leave crop out",
+                hint=f"Give {min(rows, columns)} at most, or leave crop out",
             )
 
     def _range_of(self, stack: Stack) -> tuple[float, float]:
@@ -183,15 +188,15 @@ class FrameStacks:
             if known.size:
                 lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
         if lowest > highest:
-            raise NoData(f"{list(stack.shape)} holds no data", where=str(stack.path), mend="Leave it out")
+            raise NoData(f"{list(stack.shape)} holds no data", where=str(stack.path), hint="Leave it out")
         slack = 1e-5 * (most - least)
         if lowest < least - slack or highest > most + slack:
-            mend = f"Say which values are 0 and 1: --data frames:{self.path},range={lowest:g}..{highest:g}"
-            mend += ", and nodata=VALUE if one marks missing data"
+            hint = f"Say which values are 0 and 1: --data frames:{self.path},range={lowest:g}..{highest:g}"
+            hint += ", and nodata=VALUE if one marks missing data"
             raise InputError(
                 f"its values lie from {lowest:g} to {highest:g}, not from {least:g} to {most:g}",
                 where=str(stack.path),
-                mend=mend,
+                hint=hint,
             )
         return least, most
 
@@ -229,7 +234,7 @@ class FrameStacks:
                     f"no window to {what}: the longest sequence has {longest} frames, a window takes {self.length}, "
                     "and one is held out",
                     where=str(self.path),
-                    mend=f"Give {2 * self.length} frames or more in a row, or --set windows.leads and windows.context",
+                    hint=f"Give {2 * self.length} frames or more in a row, or --set windows.leads and windows.context",
                 )
         return _Part(train), _Part(held)
 

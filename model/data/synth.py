@@ -100,11 +100,13 @@ def synthesise(
     Rain rates are those of an 8-bit radar product: steps of 0.5 dBZ (Marshall-Palmer), 0 below 0.1 mm h-1.
     `no_data_sectors` wedges around the middle, and all beyond the radar's range, are without data (NaN).
 
-    Raises:
-        InputError: fewer than one frame, sides below 16 pixels, or a step or pixel size that is not positive.
+    Raises
+    ------
+    InputError
+        Fewer than one frame, sides below 16 pixels, or a step or pixel size that is not positive.
     """
     if frames < 1:
-        raise InputError(f"{frames} frames asked for", where="frames", mend="Ask for at least 1")
+        raise InputError(f"{frames} frames asked for", where="frames", hint="Ask for at least 1")
     grid = synthetic_grid(shape, pixel_size_m)
     rain = list(islice(storms(grid, step_minutes=step_minutes, seed=seed, weather=weather or frontal()), frames))
     rain_rate = np.stack(rain)
@@ -122,14 +124,16 @@ def synthesise(
 def synthetic_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
     """North-up Lambert azimuthal equal-area grid of `shape` (ny, nx) around 52 N 5 E.
 
-    Raises:
-        InputError: sides below 16 pixels, or a pixel size that is not positive.
+    Raises
+    ------
+    InputError
+        Sides below 16 pixels, or a pixel size that is not positive.
     """
     if min(shape) < 16 or pixel_size_m <= 0:
         raise InputError(
             f"a grid of {shape[0]} x {shape[1]} pixels of {pixel_size_m:g} m",
             where="shape",
-            mend="Take sides of at least 16 pixels, and a positive pixel size",
+            hint="Take sides of at least 16 pixels, and a positive pixel size",
         )
     crs = CRS.from_proj4("+proj=laea +lat_0=52 +lon_0=5 +datum=WGS84 +units=m")
     crs = CRS.from_json_dict({**crs.to_json_dict(), "name": "Lambert azimuthal equal-area at 52 N 5 E"})
@@ -139,11 +143,13 @@ def synthetic_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
 def storms(grid: Grid, *, step_minutes: float, seed: int, weather: Weather) -> Iterator[FloatArray]:
     """Rain rate (mm h-1, float32 [y, x]) on `grid` every `step_minutes`, without end, in bounded memory.
 
-    Raises:
-        InputError: the step is not positive.
+    Raises
+    ------
+    InputError
+        The step is not positive.
     """
     if step_minutes <= 0:
-        raise InputError(f"a step of {step_minutes:g} min", where="step", mend="Take a positive step")
+        raise InputError(f"a step of {step_minutes:g} min", where="step", hint="Take a positive step")
     sky = _Sky(grid, step_minutes, np.random.default_rng(seed), weather)
     while True:
         yield sky.rain_rate_mm_h()

@@ -45,8 +45,10 @@ class TaxiBJ:
 
     Counts are scaled by the least and the greatest of the training part, which become 0 and 1.
 
-    Raises:
-        InputError: there is no such file, it holds something else, or its sequences are shorter than a window.
+    Raises
+    ------
+    InputError
+        There is no such file, it holds something else, or its sequences are shorter than a window.
     """
 
     channels = CHANNELS
@@ -63,8 +65,10 @@ class TaxiBJ:
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
         """Endless windows from before the last four weeks.
 
-        Raises:
-            TooFewFrames: there is none.
+        Raises
+        ------
+        TooFewFrames
+            There is none.
         """
         number = some(self._training.number, "train on", self.path, "Add the files of the earlier years")
         return drawn(self._training.clip, number, self.context, STEP_MINUTES, rng, batch)
@@ -72,8 +76,10 @@ class TaxiBJ:
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
         """Windows of the last four weeks.
 
-        Raises:
-            TooFewFrames: there is none.
+        Raises
+        ------
+        TooFewFrames
+            There is none.
         """
         number = some(self._held_out.number, "hold out", self.path, "Add the file of the last year")
         return chosen(self._held_out.clip, number, self.context, STEP_MINUTES, seed, batch, count)
@@ -113,7 +119,7 @@ def _read_openstl(files: list[Path], length: int) -> tuple[Part, Part]:
         raise InputError(
             f"its sequences have {frames} frames, {length} are asked for",
             where=str(path),
-            mend="Ask for fewer, or take the original .h5 files",
+            hint="Ask for fewer, or take the original .h5 files",
         )
 
     def part(which: str) -> Part:

@@ -55,7 +55,7 @@ def export(
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"not scores ({reason})", where=str(path), mend="Give what verify --json printed"
+                f"not scores ({reason})", where=str(path), hint="Give what verify --json printed"
             ) from None
         answers += found
     folder = build_package(

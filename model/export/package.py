@@ -59,19 +59,22 @@ def write_package(
     `scores` are answers of `echocast verify --json`, for the card. `field_files`, as NAME.nc, are exogenous fields that
     stay as they are (orography), and travel with the package.
 
-    Raises:
-        InputError: the name is reserved, the version exists (versions never change), a field file is not of a field
-            that it reads, or frames that are not rain would have the name of the default model.
-        BadPackage: the fields do not make a manifest, or the graph does not answer like torch.
+    Raises
+    ------
+    InputError
+        The name is reserved, the version exists (versions never change), a field file is not of a field
+        that it reads, or frames that are not rain would have the name of the default model.
+    BadPackage
+        The fields do not make a manifest, or the graph does not answer like torch.
     """
     if (name := manifest_fields.get("name")) in RESERVED_NAMES:
-        raise InputError(f"the name {name} is reserved", where="--name", mend="Give another --name")
+        raise InputError(f"the name {name} is reserved", where="--name", hint="Give another --name")
     manifest = _manifest(net, manifest_fields)
     if manifest.kind != "rain" and manifest.name == DEFAULT_MODEL:
         raise InputError(
             f"{DEFAULT_MODEL} is the default model of rain, and this one was trained on {manifest.kind} that are not",
             where="--name",
-            mend="Give another --name",
+            hint="Give another --name",
         )
     folder = new_version(out, manifest.name, manifest.version)
     net.eval()
@@ -88,13 +91,15 @@ def write_package(
 def new_version(out: Path, name: str, version: str) -> Path:
     """The folder of a version that is not there yet.
 
-    Raises:
-        InputError: it is, and versions never change.
+    Raises
+    ------
+    InputError
+        It is, and versions never change.
     """
     folder = out / name / version
     if folder.exists():
         raise InputError(
-            "this version exists, and versions never change", where=str(folder), mend="Give a new --version"
+            "this version exists, and versions never change", where=str(folder), hint="Give a new --version"
         )
     return folder
 
@@ -102,8 +107,10 @@ def new_version(out: Path, name: str, version: str) -> Path:
 def write_graph(net: RecurrentForecaster | WholeForecaster, manifest: Manifest, path: Path) -> Parity:
     """Write the float32 graph of a network, and say by how much it differs from torch where it does most.
 
-    Raises:
-        BadPackage: it does not answer like torch.
+    Raises
+    ------
+    BadPackage
+        It does not answer like torch.
     """
     export_graph(net, path)
     found = parity_of(net, manifest, path)
@@ -113,7 +120,7 @@ def write_graph(net: RecurrentForecaster | WholeForecaster, manifest: Manifest, 
             raise BadPackage(
                 f"torch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}",
                 where=manifest.reference,
-                mend="Report this network",
+                hint="Report this network",
             )
     return max(found, key=lambda each: each.difference)
 
@@ -122,8 +129,10 @@ def write_graph(net: RecurrentForecaster | WholeForecaster, manifest: Manifest, 
 def drafted(folder: Path) -> Iterator[Path]:
     """An empty folder that becomes `folder` if all goes well; if not, nothing of it is left.
 
-    Raises:
-        InputError: it cannot be written.
+    Raises
+    ------
+    InputError
+        It cannot be written.
     """
     with writing(folder):
         made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
@@ -143,8 +152,10 @@ def drafted(folder: Path) -> Iterator[Path]:
 def _manifest(net: RecurrentForecaster | WholeForecaster, fields: Mapping[str, Any]) -> Manifest:
     """The manifest, but its files.
 
-    Raises:
-        BadPackage: a field is missing or wrong.
+    Raises
+    ------
+    BadPackage
+        A field is missing or wrong.
     """
     config = net.config
     from_net = {
@@ -161,19 +172,19 @@ def _manifest(net: RecurrentForecaster | WholeForecaster, fields: Mapping[str, A
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise BadPackage(f"{field}: {first['msg']}", where="manifest", mend="Correct it") from None
+        raise BadPackage(f"{field}: {first['msg']}", where="manifest", hint="Correct it") from None
     if isinstance(config.net, SimVPConfig) and manifest.input_frames != config.net.frames:
         raise BadPackage(
             f"input_frames is {manifest.input_frames}, the network reads {config.net.frames} at once",
             where=manifest.reference,
-            mend=f"Give {config.net.frames}",
+            hint=f"Give {config.net.frames}",
         )
     if manifest.fields and planes_of(manifest.fields) != config.fields:
         raise BadPackage(
             f"the fields {', '.join(manifest.fields)} are {planes_of(manifest.fields)} planes, the network reads "
             f"{config.fields}",
             where=manifest.reference,
-            mend="Name the fields that it was trained with",
+            hint="Name the fields that it was trained with",
         )
     return manifest
 
@@ -183,13 +194,13 @@ def _add_field(path: Path, manifest: Manifest, folder: Path) -> None:
         raise InputError(
             f"the network reads no field {path.stem} (it reads: {', '.join(manifest.fields) or 'none'})",
             where=str(path),
-            mend="Name the file as its field, NAME.nc",
+            hint="Name the file as its field, NAME.nc",
         )
     try:
         shutil.copyfile(path, folder / f"field-{path.name}")
     except OSError as error:
         raise InputError(
-            f"it cannot be read ({error.strerror})", where=str(path), mend="Give a readable file"
+            f"it cannot be read ({error.strerror})", where=str(path), hint="Give a readable file"
         ) from None
 
 

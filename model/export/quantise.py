@@ -94,7 +94,7 @@ def _kept_float(
     """Convolutions that must stay float32 so that a forecast changes by no more than the limit, and the change.
 
     Those that change it most, alone in 8 bits, for what they cost; a quarter of those that are left at a time, and at
-    most FLOAT_SHARE of the multiply-adds: what that does not mend, the gate refuses.
+    most FLOAT_SHARE of the multiply-adds: what that does not make good, the gate refuses.
     """
     change = change_of(list(macs))
     if change <= limit:

@@ -38,10 +38,13 @@ def build_package(
     `scores` are answers of `echocast verify --json`; the card shows them and the manifest keeps them. `field_files`:
     see `write_package`.
 
-    Raises:
-        InputError: the run has no best weights or is damaged, the version exists (versions never change), or scores
-            are of other weights or of two protocols.
-        BadPackage: the graph does not answer like torch.
+    Raises
+    ------
+    InputError
+        The run has no best weights or is damaged, the version exists (versions never change), or scores
+        are of other weights or of two protocols.
+    BadPackage
+        The graph does not answer like torch.
     """
     trained = load_run(run)
     digest = hashlib.sha256(weights_of(trained.net)).hexdigest()
@@ -85,8 +88,10 @@ class TrainedRun(NamedTuple):
 def load_run(run: Path) -> TrainedRun:
     """What a training run found.
 
-    Raises:
-        InputError: the folder is not a run, or a file in it is damaged or of another version.
+    Raises
+    ------
+    InputError
+        The folder is not a run, or a file in it is damaged or of another version.
     """
     try:
         return _read_run(run)
@@ -94,12 +99,12 @@ def load_run(run: Path) -> TrainedRun:
         raise InputError(
             f"no {Path(error.filename).name}",
             where=str(run),
-            mend="Name the folder of a finished `echocast train`",
+            hint="Name the folder of a finished `echocast train`",
         ) from None
     except (*DAMAGE, RuntimeError, UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"the run cannot be read ({reason})", where=str(run), mend="Train it again, with this version"
+            f"the run cannot be read ({reason})", where=str(run), hint="Train it again, with this version"
         ) from None
 
 
@@ -109,7 +114,7 @@ def _read_run(run: Path) -> TrainedRun:
     log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
     if "forecaster" not in recipe:
         raise InputError(
-            "the run is of an older version, its recipe has no `forecaster`", where=str(run), mend="Train it again"
+            "the run is of an older version, its recipe has no `forecaster`", where=str(run), hint="Train it again"
         )
     net = forecaster(config_from(recipe["forecaster"]))
     net.load_state_dict(kept["ema"])
@@ -159,15 +164,17 @@ def _described(trained: TrainedRun) -> dict[str, Any]:
 def _time_step(trained: TrainedRun) -> TimeStepRange:
     """From the shortest to the longest time step that the weights have seen: a recipe may name more than archives hold.
 
-    Raises:
-        InputError: the run does not tell.
+    Raises
+    ------
+    InputError
+        The run does not tell.
     """
     steps = trained.step_minutes
     if not steps:
         raise InputError(
             "the run is of an older version, which kept no time steps of the windows that it was trained on",
             where="best.pt",
-            mend="Resume it with more --iterations, or train it again",
+            hint="Resume it with more --iterations, or train it again",
         )
     return TimeStepRange(min_minutes=min(steps), max_minutes=max(steps))
 
@@ -195,14 +202,16 @@ def _training(run: Path, trained: TrainedRun) -> Training:
 def _of_these_weights(answer: Mapping[str, Any], reference: str, weights_sha256: str) -> Mapping[str, Any]:
     """The answer with the model that has these weights under `reference`, whatever it was called when it was scored.
 
-    Raises:
-        InputError: no model of the answer has these weights, or it was made by an older version.
+    Raises
+    ------
+    InputError
+        No model of the answer has these weights, or it was made by an older version.
     """
     if answer.get("schema") != SCHEMA:
         raise InputError(
             "these scores are of another version of Echocast",
             where=f"scores of {answer.get('archive')}",
-            mend="Verify again with this version",
+            hint="Verify again with this version",
         )
     models = {
         reference if metrics.get("weights_sha256") == weights_sha256 else model: metrics
@@ -212,7 +221,7 @@ def _of_these_weights(answer: Mapping[str, Any], reference: str, weights_sha256:
         raise InputError(
             "these scores are of other weights than the run's best",
             where=f"scores of {answer['archive']}",
-            mend="Export without scores, verify that package, and export again with what it answered",
+            hint="Export without scores, verify that package, and export again with what it answered",
         )
     return {**answer, "models": models}
 

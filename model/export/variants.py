@@ -70,10 +70,13 @@ def with_variants(
     All its graphs are of one export: the float32 graph is written anew, and its parity with torch proven. `calibrate`:
     archives whose forecasts tell which numbers an int8 graph must hold.
 
-    Raises:
-        InputError: the version exists, the package has another variant that is not made anew, or an archive does not
-            fit.
-        BadPackage: the package is damaged.
+    Raises
+    ------
+    InputError
+        The version exists, the package has another variant that is not made anew, or an archive does not
+        fit.
+    BadPackage
+        The package is damaged.
     """
     manifest = verify_package(package)
     others = set(manifest.variants) - {"fp32", *kinds}
@@ -81,13 +84,13 @@ def with_variants(
         raise InputError(
             f"it was trained on {manifest.kind} that are not rain: no CSI can tell whether a variant is as good",
             where=manifest.reference,
-            mend="Choose a model of rain",
+            hint="Choose a model of rain",
         )
     if others:
         raise InputError(
             f"it has {', '.join(sorted(others))} too, and all variants of a version are of one export",
             where=manifest.reference,
-            mend=f"Name all of them: {' '.join(sorted({*others, *kinds}))}",
+            hint=f"Name all of them: {' '.join(sorted({*others, *kinds}))}",
         )
     folder = new_version(out, manifest.name, version)
     net = load_forecaster(package)
@@ -131,8 +134,10 @@ def _make(
 def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
     """Forecasts of an archive as a package's graph reads them, evenly over its times, each around its heaviest rain.
 
-    Raises:
-        InputError: the package does not take frames of this archive, or no frames of it are whole.
+    Raises
+    ------
+    InputError
+        The package does not take frames of this archive, or no frames of it are whole.
     """
     info, step = predictor.info, archive.step_minutes
     if not info.time_step.holds(step):
@@ -140,7 +145,7 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
             f"its frames are {step:g} min apart, {info.reference} takes {info.time_step.min_minutes:g} to "
             f"{info.time_step.max_minutes:g} min",
             where=str(archive.root),
-            mend="Calibrate on another archive",
+            hint="Calibrate on another archive",
         )
     frames = EveryMinutes(horizon_minutes=0, stride_minutes=0)  # what followed is not looked at
     windows = list(frames.of(archive.times, step, info.input_frames))
@@ -157,7 +162,7 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
         raise InputError(
             f"no {info.input_frames} frames in a row are whole",
             where=str(archive.root),
-            mend="Calibrate on another archive",
+            hint="Calibrate on another archive",
         )
     return samples
 

@@ -154,8 +154,10 @@ class LayerNorm(nn.Module):
 def fused(gates: Tensor, from_action: nn.Module | None, action: Tensor | None) -> Tensor:
     """(W_h * H) . (W_a * A): how action-conditioned PredRNN fuses them (2103.09504); without actions W_h * H.
 
-    Raises:
-        ValueError: the cell is conditioned and hears no action, or the other way round.
+    Raises
+    ------
+    ValueError
+        The cell is conditioned and hears no action, or the other way round.
     """
     if (from_action is None) != (action is None):
         raise ValueError("a conditioned cell needs an action at every step, and no other cell takes one")

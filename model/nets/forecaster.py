@@ -235,8 +235,10 @@ def config_from(kept: Mapping[str, Any]) -> ForecasterConfig:
 def load_forecaster(folder: Path) -> RecurrentForecaster | WholeForecaster:
     """The network of a model package, with its weights, in evaluation mode.
 
-    Raises:
-        BadPackage: the package is damaged, or its weights are not of the network that its manifest describes.
+    Raises
+    ------
+    BadPackage
+        The package is damaged, or its weights are not of the network that its manifest describes.
     """
     manifest = verify_package(folder)
     try:
@@ -247,7 +249,7 @@ def load_forecaster(folder: Path) -> RecurrentForecaster | WholeForecaster:
         raise BadPackage(
             f"the weights are not of the network in its manifest ({reason})",
             where=str(folder),
-            mend="Export the package again, or fetch it anew",
+            hint="Export the package again, or fetch it anew",
         ) from None
     return net.eval()
 

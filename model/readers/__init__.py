@@ -47,11 +47,13 @@ def read(
     Valid times that are missing at the most common step are named in the attribute `gaps`, frames in which no
     pixel holds data in `frames_without_data`, by their files.
 
-    Raises:
-        InputError: a file cannot be read, or is a forecast (NotARadarFile), lies on another grid (MixedGrids),
-            repeats a valid time (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable),
-            declares an unreasonable size or more than `max_pixels` (TooLarge), or needs an extra that is not
-            installed (MissingDependency).
+    Raises
+    ------
+    InputError
+        A file cannot be read, or is a forecast (NotARadarFile), lies on another grid (MixedGrids),
+        repeats a valid time (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable),
+        declares an unreasonable size or more than `max_pixels` (TooLarge), or needs an extra that is not
+        installed (MissingDependency).
     """
     return _joined(*_asked(paths, names, variable, zr, max_pixels, max_dbz))
 
@@ -70,8 +72,10 @@ def read_sound(
 
     The `notes` of the sequence name what was left out, and why; the last of the files first.
 
-    Raises:
-        InputError: as `read`; a path at which there is nothing is an error always, and so is too much.
+    Raises
+    ------
+    InputError
+        As `read`; a path at which there is nothing is an error always, and so is too much.
     """
     sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
     try:
@@ -155,7 +159,7 @@ def _asked(
 ) -> tuple[list[Source], Options]:
     """What is to be read, and how."""
     if names is not None and len(names) != len(paths):
-        raise InputError(f"{len(paths)} files came with {len(names)} names", where="names", mend="Name each file once")
+        raise InputError(f"{len(paths)} files came with {len(names)} names", where="names", hint="Name each file once")
     labels = [str(path) for path in paths] if names is None else list(names)
     uploads = names is not None
     sources = [Source(path=Path(path), name=name, upload=uploads) for path, name in zip(paths, labels, strict=True)]

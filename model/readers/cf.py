@@ -81,7 +81,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         values = values[..., ::-1]
         mask = mask[:, ::-1] if mask is not None else None
     if values.shape[0] != ends.size:
-        raise NotARadarFile(f"it has {values.shape[0]} frames and {ends.size} times", mend="Give one time per frame")
+        raise NotARadarFile(f"it has {values.shape[0]} frames and {ends.size} times", hint="Give one time per frame")
     if quantity.factor != 1.0:
         with np.errstate(over="ignore"):  # a fill value
             values *= np.float32(quantity.factor)
@@ -117,8 +117,10 @@ def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netC
     A forecast has positive lead times, or valid times after its `forecast_reference_time`, or says so in its title.
     Lead times of an analysis are zero.
 
-    Raises:
-        NotARadarFile: the variable is a forecast.
+    Raises
+    ------
+    NotARadarFile
+        The variable is a forecast.
     """
     of_it = [
         v
@@ -139,7 +141,7 @@ def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netC
     titled = FORECAST_TITLE.search(title) and not OBSERVED_TITLE.search(title)
     if ahead or titled or (reference is not None and valid is not None and valid > reference):
         since = f", from {utc_text(reference)}" if reference is not None else ""
-        raise NotARadarFile(f"this is a forecast{since}", mend="Give observed frames")
+        raise NotARadarFile(f"this is a forecast{since}", hint="Give observed frames")
 
 
 def _is_lead_time(variable: Any) -> bool:  # noqa: ANN401

@@ -38,8 +38,10 @@ RADIANS: Final = {"rad": 1.0, "radian": 1.0, "radians": 1.0, "microradian": 1e-6
 def check_not_polar(dataset: Any) -> None:  # noqa: ANN401  (netCDF4 ships no types)
     """Refuse sweeps and volumes as a radar has them, by azimuth and range, before anything is said of their axes.
 
-    Raises:
-        NotARadarFile: it is one.
+    Raises
+    ------
+    NotARadarFile
+        It is one.
     """
     attributes = attributes_of(dataset)
     conventions = f"{attributes.get('Conventions', '')} {attributes.get('Sub_conventions', '')}"
@@ -56,9 +58,12 @@ def check_not_polar(dataset: Any) -> None:  # noqa: ANN401  (netCDF4 ships no ty
 def axes_of(dataset: Any, variable: Any) -> dict[str, int]:  # noqa: ANN401
     """Which dimension of a variable is y, x and (where it has one) time; all others must have length one.
 
-    Raises:
-        UnknownVariable: another has more.
-        NotARadarFile: y or x has no coordinates of one dimension.
+    Raises
+    ------
+    UnknownVariable
+        Another has more.
+    NotARadarFile
+        Y or x has no coordinates of one dimension.
     """
     axes: dict[str, int] = {}
     beside: list[tuple[str, int]] = []
@@ -75,7 +80,7 @@ def axes_of(dataset: Any, variable: Any) -> dict[str, int]:  # noqa: ANN401
         what = "is a volume: it has" if _axis(dataset.variables.get(dimension), dimension) == "z" else "has"
         raise UnknownVariable(
             f"{variable.name} {what} a dimension {dimension} of length {length}, beside time, y and x",
-            mend=f"Give one field per time: one level, or the highest of the column, or one member of {dimension}",
+            hint=f"Give one field per time: one level, or the highest of the column, or one member of {dimension}",
         )
     return axes
 
@@ -90,11 +95,11 @@ def _without_axes(dataset: Any, variable: Any) -> NotARadarFile:  # noqa: ANN401
     if curved:
         return NotARadarFile(
             f"{what}: its pixels are placed by latitude and longitude of two dimensions ({', '.join(curved[:2])})",
-            mend="Give its projection (x and y in m, and a CF grid mapping), or regrid it to one-dimensional latitude "
+            hint="Give its projection (x and y in m, and a CF grid mapping), or regrid it to one-dimensional latitude "
             "and longitude (for instance with cdo remapbil, gdalwarp -geoloc or xESMF)",
         )
     return NotARadarFile(
-        what, mend="Give x and y (or latitude and longitude) as coordinate variables with standard names or units"
+        what, hint="Give x and y (or latitude and longitude) as coordinate variables with standard names or units"
     )
 
 
@@ -123,8 +128,10 @@ AXES: Final = {"time": "time", "longitude": "x", "latitude": "y", "X": "x", "Y":
 def grid_of(dataset: Any, variable: Any, axes: Mapping[str, int]) -> tuple[Grid, bool]:  # noqa: ANN401
     """The grid of a variable, and whether its columns run from east to west in the file: then they are to be turned.
 
-    Raises:
-        NotARadarFile: it has no grid mapping, or one that its coordinates do not fit.
+    Raises
+    ------
+    NotARadarFile
+        It has no grid mapping, or one that its coordinates do not fit.
     """
     coordinates = {axis: dataset.variables[variable.dimensions[axes[axis]]] for axis in "xy"}
     centres = {axis: np.asarray(np.ma.filled(v[...], np.nan), np.float64) for axis, v in coordinates.items()}
@@ -167,7 +174,7 @@ def _crs_of(dataset: Any, variable: Any, coordinates: Mapping[str, Any]) -> CRS:
         return _crs(json.dumps(mappings[0] if mappings else whole, sort_keys=True, default=str))
     raise NotARadarFile(
         f"the grid mapping of {variable.name} is {f'absent: {named!r}' if named else 'not given'}",
-        mend="Give a CF grid mapping, or one-dimensional latitude and longitude",
+        hint="Give a CF grid mapping, or one-dimensional latitude and longitude",
     )
 
 
@@ -204,13 +211,13 @@ def _unit_factor(crs: CRS, coordinate: Any) -> float:  # noqa: ANN401
             return 1.0
         raise NotARadarFile(
             f"{coordinate.name} is in {text!r}, and its grid mapping counts in degrees",
-            mend="Give latitude and longitude in degrees, or the projection of its x and y",
+            hint="Give latitude and longitude in degrees, or the projection of its x and y",
         )
     if text.lower() in RADIANS and (height := crs.to_cf().get("perspective_point_height")):
         return RADIANS[text.lower()] * float(height)  # a geostationary satellite's scanning angles
     length = metres(text or "m")
     if length is None:
-        raise NotARadarFile(f"{coordinate.name} is in {text!r}", mend="Give projection coordinates in m or km")
+        raise NotARadarFile(f"{coordinate.name} is in {text!r}", hint="Give projection coordinates in m or km")
     unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
     return length / unit if length != unit else 1.0
 

@@ -83,8 +83,10 @@ class Periods:
 def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: ANN401  (netCDF4 ships no types)
     """The periods of an accumulation.
 
-    Raises:
-        NotARadarFile: nothing says over which period it is, or two things say otherwise, or one without its unit.
+    Raises
+    ------
+    NotARadarFile
+        Nothing says over which period it is, or two things say otherwise, or one without its unit.
     """
     bounded = _bounds(dataset, times)
     said, unclear = _said(dataset, variable)
@@ -101,7 +103,7 @@ def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: A
     if period is None and unclear:
         raise NotARadarFile(
             f"{unclear} does not say over how long {variable.name} is an accumulation",
-            mend="Give bounds of its time, or the period with its unit (accumulation_period = '1 hour')",
+            hint="Give bounds of its time, or the period with its unit (accumulation_period = '1 hour')",
         )
     note = ""
     if period is None:
@@ -120,7 +122,7 @@ def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: A
         else:
             raise NotARadarFile(
                 f"{variable.name} is an accumulation, and nothing says over which period",
-                mend="Give bounds of its time or a start_time, or several frames in one file",
+                hint="Give bounds of its time or a start_time, or several frames in one file",
             )
     return Periods(starts=times - np.timedelta64(round(period * 60), "s"), ends=times, note=note)
 
@@ -255,6 +257,6 @@ def _agreed(said: Mapping[str, list[float]]) -> float | None:
             told = "; ".join(f"{name} says {' or '.join(f'{v:g}' for v in held)} min" for name, held in said.items())
             raise NotARadarFile(
                 f"it does not say clearly over which period it is an accumulation: {told}",
-                mend="Give bounds of its time, and a name that agrees with them",
+                hint="Give bounds of its time, and a name that agrees with them",
             )
     return sure

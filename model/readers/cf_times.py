@@ -36,14 +36,16 @@ MAX_UNITS: Final = 100
 def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  # noqa: ANN401  (netCDF4 ships no types)
     """Valid times: of the dimension of time, of a scalar coordinate, or of the whole file's attributes.
 
-    Raises:
-        NotARadarFile: there is none, one is missing, or no radar can have seen it.
+    Raises
+    ------
+    NotARadarFile
+        There is none, one is missing, or no radar can have seen it.
     """
     frames = 1 if dimension is None else dataset.dimensions[dimension].size
     if dimension is not None and dimension in dataset.variables:
         return decoded(dataset.variables[dimension])
     if frames > 1:
-        raise NotARadarFile(f"its dimension {dimension} has no values", mend="Give a coordinate variable of times")
+        raise NotARadarFile(f"its dimension {dimension} has no values", hint="Give a coordinate variable of times")
     named = str(attributes_of(variable).get("coordinates", "")).split()
     scalars = [v for v in dataset.variables.values() if v.size == 1 and is_time(v)]
     standard = [v for v in scalars if attributes_of(v).get("standard_name") == "time"]
@@ -57,7 +59,7 @@ def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  #
     if moment is None:
         raise NotARadarFile(
             "it has no valid time",
-            mend="Give a variable with standard_name time, or a global attribute time_coverage_end",
+            hint="Give a variable with standard_name time, or a global attribute time_coverage_end",
         )
     return np.array([plausible_time(moment)])
 
@@ -65,19 +67,22 @@ def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  #
 def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
     """UTC times of a CF time variable, or of bounds in the units of the coordinate that they bound; flattened.
 
-    Raises:
-        NotARadarFile: one is missing, its calendar has other dates than ours, or no radar can have seen it.
-        TooLarge: there are more than twice `MAX_FRAMES`.
+    Raises
+    ------
+    NotARadarFile
+        One is missing, its calendar has other dates than ours, or no radar can have seen it.
+    TooLarge
+        There are more than twice `MAX_FRAMES`.
     """
     import cftime
 
     if variable.size > 2 * MAX_FRAMES:
-        raise TooLarge(f"{variable.name} holds {variable.size:,} times", mend=f"Give up to {MAX_FRAMES:,} frames")
+        raise TooLarge(f"{variable.name} holds {variable.size:,} times", hint=f"Give up to {MAX_FRAMES:,} frames")
     attributes = {**(attributes_of(bounded) if bounded is not None else {}), **attributes_of(variable)}
     units = units_of(variable) or (units_of(bounded) if bounded is not None else "")
     values = np.ma.asarray(variable[...]).reshape(-1)
     if np.ma.getmaskarray(values).any() or (values.dtype.kind == "f" and not np.isfinite(values.data).all()):
-        raise NotARadarFile(f"{variable.name} is missing for a frame", mend="Give each frame its time")
+        raise NotARadarFile(f"{variable.name} is missing for a frame", hint="Give each frame its time")
     numbers, units = values.data, _with_zone(units, variable.name)
     if NANOSECONDS.match(units):
         units = NANOSECONDS.sub("microseconds since", units, count=1)
@@ -87,11 +92,11 @@ def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
         moments = _moments(cftime.num2date(numbers, units, calendar))
         ours = moments if calendar in OURS else _moments(cftime.num2date(numbers, units, "standard"))
     except OverflowError:
-        raise NotARadarFile(f"{variable.name} holds times that no calendar has", mend="Correct its times") from None
+        raise NotARadarFile(f"{variable.name} holds times that no calendar has", hint="Correct its times") from None
     if moments != ours:
         raise NotARadarFile(
             f"the dates of {variable.name} are of the calendar {calendar!r}, and not those of ours",
-            mend="Give its times in the standard calendar",
+            hint="Give its times in the standard calendar",
         )
     return plausible_times(moments, variable.name)
 
@@ -99,22 +104,24 @@ def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
 def _with_zone(units: str, name: str) -> str:
     """The units in the one form that cftime reads whole: it passes over `-6:00`, `+2` and what else it does not know.
 
-    Raises:
-        NotARadarFile: what it counts from is no date, or in a zone that is none of numbers, UTC or GMT; or the unit is
-            longer than any.
+    Raises
+    ------
+    NotARadarFile
+        What it counts from is no date, or in a zone that is none of numbers, UTC or GMT; or the unit is
+        longer than any.
     """
     if len(units) > MAX_UNITS:
-        raise NotARadarFile(f"the unit of {name} has {len(units):,} characters", mend="Give `minutes since` a time")
+        raise NotARadarFile(f"the unit of {name} has {len(units):,} characters", hint="Give `minutes since` a time")
     unit, _, text = (part.strip() for part in units.partition(" since "))
     epoch = EPOCH.fullmatch(text)
     if epoch is None:
         raise NotARadarFile(
             f"{name} is in {units!r}, which does not count from a date",
-            mend="Give `minutes since 2024-06-01 00:00 UTC`",
+            hint="Give `minutes since 2024-06-01 00:00 UTC`",
         )
     zone = ZONE.fullmatch(epoch["zone"])
     if zone is None:
-        raise NotARadarFile(f"{name} counts from a time in the zone {epoch['zone']!r}", mend="Give its times in UTC")
+        raise NotARadarFile(f"{name} counts from a time in the zone {epoch['zone']!r}", hint="Give its times in UTC")
     date = re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", epoch["date"]).replace("/", "-")
     clock = re.findall(r"\d{1,2}", (epoch["clock"] or "").removesuffix(epoch["fraction"] or ""))
     hour, minute, second = [*clock, "0", "0", "0"][:3]

@@ -65,21 +65,24 @@ def quantity_of(unit: str) -> Quantity | None:
 def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quantity]:
     """The variable to read (a netCDF4 variable), and its quantity.
 
-    Raises:
-        NotARadarFile: there is no variable at all.
-        UnknownVariable: `wanted` is absent or in no unit of rain; or there is none, or several of a kind.
+    Raises
+    ------
+    NotARadarFile
+        There is no variable at all.
+    UnknownVariable
+        `wanted` is absent or in no unit of rain; or there is none, or several of a kind.
     """
     if not variables:
-        raise NotARadarFile("it holds no variable", mend="Give a file with rain in its root group")
+        raise NotARadarFile("it holds no variable", hint="Give a file with rain in its root group")
     if wanted is not None:
         if wanted not in variables:
-            raise UnknownVariable(f"it has no variable {wanted!r}", mend=describe(variables))
+            raise UnknownVariable(f"it has no variable {wanted!r}", hint=describe(variables))
         quantity = quantity_of(units_of(variables[wanted]))
         if quantity is None or not _is_field(variables[wanted]):
             unit = units_of(variables[wanted])[:MAX_UNIT]
             raise UnknownVariable(
                 f"{wanted!r} is not a field in a unit of rain or reflectivity (its unit: {unit!r})",
-                mend=describe(variables),
+                hint=describe(variables),
             )
         return variables[wanted], quantity
     found: dict[Kind, list[Any]] = {kind: [] for kind in RANK}
@@ -92,16 +95,16 @@ def choose(variables: Mapping[str, Any], wanted: str | None) -> tuple[Any, Quant
     for kind in RANK:
         if len(found[kind]) > 1:
             names = ", ".join(variable.name for variable in found[kind])
-            raise UnknownVariable(f"it has more than one {kind}: {names}", mend="Name one as variable")
+            raise UnknownVariable(f"it has more than one {kind}: {names}", hint="Name one as variable")
         if found[kind]:
             return found[kind][0], quantities[found[kind][0].name]
     odd = [v for v in variables.values() if _is_field(v) and _is_rainy(v) and quantity_of(units_of(v)) is None]
     if odd:
         raise UnknownVariable(
             f"the unit of {odd[0].name}, {units_of(odd[0])[:MAX_UNIT]!r}, is not one of rain or reflectivity",
-            mend=f"Give it in mm h-1, mm or dBZ. {describe(variables)}",
+            hint=f"Give it in mm h-1, mm or dBZ. {describe(variables)}",
         )
-    raise UnknownVariable("no variable holds rain rate, accumulation or reflectivity", mend=describe(variables))
+    raise UnknownVariable("no variable holds rain rate, accumulation or reflectivity", hint=describe(variables))
 
 
 def describe(variables: Mapping[str, Any]) -> str:

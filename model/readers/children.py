@@ -47,7 +47,7 @@ class Decoder:
 
     def missing(self, what: str) -> MissingDependency:
         """The refusal where the library is not there, or cannot be loaded."""
-        return MissingDependency(what, mend=f"Install it: pip install 'echocast[{self.extra}]'")
+        return MissingDependency(what, hint=f"Install it: pip install 'echocast[{self.extra}]'")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,12 @@ class Answer:
     def line(self) -> dict[str, Any]:
         """The next line.
 
-        Raises:
-            MissingDependency: the library cannot be loaded.
-            NotARadarFile: the file cannot be decoded, or the child is gone.
+        Raises
+        ------
+        MissingDependency
+            The library cannot be loaded.
+        NotARadarFile
+            The file cannot be decoded, or the child is gone.
         """
         line = self.stdout.readline()
         if not line.endswith(b"\n"):
@@ -71,14 +74,16 @@ class Answer:
         if "unavailable" in content:
             raise self.decoder.missing(f"{self.decoder.library} cannot be loaded ({content['unavailable']})")
         if "error" in content:
-            raise NotARadarFile(f"cannot be read as {self.decoder.title}: {content['error']}", mend=DAMAGED)
+            raise NotARadarFile(f"cannot be read as {self.decoder.title}: {content['error']}", hint=DAMAGED)
         return content
 
     def values(self, count: int) -> FloatArray:
         """The raw values that follow a line.
 
-        Raises:
-            NotARadarFile: the child is gone before all are there.
+        Raises
+        ------
+        NotARadarFile
+            The child is gone before all are there.
         """
         values = np.empty(count, np.float32)
         view = values.data.cast("B")
@@ -91,14 +96,16 @@ class Answer:
 
 
 def _gone() -> NotARadarFile:
-    return NotARadarFile("decoding it ended in a crash, or took too long", mend=DAMAGED)
+    return NotARadarFile("decoding it ended in a crash, or took too long", hint=DAMAGED)
 
 
 def decode(sources: Sequence[Source], options: Options, decoder: Decoder) -> Iterator[tuple[Source, FrameSequence]]:
     """Frames of files, decoded by as many child processes as there are processors to run them.
 
-    Raises:
-        MissingDependency: the decoder's library is not installed.
+    Raises
+    ------
+    MissingDependency
+        The decoder's library is not installed.
     """
     if importlib.util.find_spec(decoder.library) is None:
         with reading(sources[0], decoder.title):

@@ -35,8 +35,10 @@ class Variable:
 def check_length(path: Path) -> None:
     """Hold what the header of a classic netCDF declares against the file's length; other files pass.
 
-    Raises:
-        NotARadarFile: the file is shorter, or its header is damaged.
+    Raises
+    ------
+    NotARadarFile
+        The file is shorter, or its header is damaged.
     """
     there = path.stat().st_size
     with path.open("rb") as file:
@@ -46,7 +48,7 @@ def check_length(path: Path) -> None:
         declared = _Header(file, there).declared_bytes()
     if there < declared:
         raise NotARadarFile(
-            f"it is cut short: its header declares {declared:,} bytes, {there:,} are there", mend=DAMAGED
+            f"it is cut short: its header declares {declared:,} bytes, {there:,} are there", hint=DAMAGED
         )
 
 
@@ -97,7 +99,7 @@ class _Header:
         self._count()  # its own size, which overflows where a variable is large
         begin = self._integer(self._offset_bytes)
         if any(dimension >= len(lengths) for dimension in dimensions):
-            raise NotARadarFile("a variable of its header has a dimension that is not there", mend=DAMAGED)
+            raise NotARadarFile("a variable of its header has a dimension that is not there", hint=DAMAGED)
         shape = [lengths[dimension] for dimension in dimensions]
         is_record = bool(shape) and shape[0] == 0  # only the record dimension is of length zero
         return Variable(begin=begin, size=size * math.prod(shape[1:] if is_record else shape), is_record=is_record)
@@ -106,14 +108,14 @@ class _Header:
         """How many elements follow; an absent list is two zeros."""
         tag, count = self._integer(4), self._count()
         if tag not in (0, kind) or (tag == 0 and count):
-            raise NotARadarFile("its header is damaged", mend=DAMAGED)
+            raise NotARadarFile("its header is damaged", hint=DAMAGED)
         self._take(count)
         return count
 
     def _take(self, elements: int) -> None:
         self._elements += elements
         if self._elements > MAX_ELEMENTS:
-            raise NotARadarFile(f"its header declares more than {MAX_ELEMENTS:,} elements", mend=DAMAGED)
+            raise NotARadarFile(f"its header declares more than {MAX_ELEMENTS:,} elements", hint=DAMAGED)
 
     def _name(self) -> None:
         self._skip(_padded(self._count()))
@@ -121,7 +123,7 @@ class _Header:
     def _type_bytes(self) -> int:
         kind = self._integer(4)
         if kind not in TYPE_BYTES:
-            raise NotARadarFile(f"its header has a value of an unknown type, {kind}", mend=DAMAGED)
+            raise NotARadarFile(f"its header has a value of an unknown type, {kind}", hint=DAMAGED)
         return TYPE_BYTES[kind]
 
     def _count(self) -> int:
@@ -133,13 +135,13 @@ class _Header:
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)
         if len(data) < size:
-            raise NotARadarFile(CUT_HEADER, mend=DAMAGED)
+            raise NotARadarFile(CUT_HEADER, hint=DAMAGED)
         return data
 
     def _skip(self, size: int) -> None:
         place = self._file.tell() + size
         if place > self._length:
-            raise NotARadarFile(CUT_HEADER, mend=DAMAGED)
+            raise NotARadarFile(CUT_HEADER, hint=DAMAGED)
         self._file.seek(place)
 
 

@@ -33,9 +33,12 @@ UNPACK: Final = "Unpack it, and give what is in it"
 def unpacked(sources: Sequence[Source], budget: Budget) -> Iterator[list[Source]]:
     """The same files; in place of each compressed one a temporary file, which lasts as long as the block.
 
-    Raises:
-        NotARadarFile: absent, damaged, compressed twice, or a zip archive that does not hold exactly one file.
-        TooLarge: together they unpack to more bytes than `budget` allows.
+    Raises
+    ------
+    NotARadarFile
+        Absent, damaged, compressed twice, or a zip archive that does not hold exactly one file.
+    TooLarge
+        Together they unpack to more bytes than `budget` allows.
     """
     left = max(LEAST_BYTES, BYTES_PER_PIXEL * budget.max_pixels)
     with ExitStack() as stack:
@@ -81,7 +84,7 @@ def _unpack(source: Source, compression: str, path: Path, most: int) -> Source:
     inner = replace(source, path=path, inner_name=inner_name, upload=True)
     again = _compression(inner)
     if again is not None:
-        raise NotARadarFile(f"it is {again} inside {compression}, and only one layer is unpacked", mend=UNPACK)
+        raise NotARadarFile(f"it is {again} inside {compression}, and only one layer is unpacked", hint=UNPACK)
     return inner
 
 
@@ -117,13 +120,13 @@ def _copy(file: IO[bytes] | gzip.GzipFile | Bunzip2, out: IO[bytes], most: int) 
         while piece := file.read(PIECE_BYTES):
             left -= len(piece)
             if left < 0:
-                raise TooLarge(f"it unpacks to more than the limit of {most:,} bytes", mend="Give less at once")
+                raise TooLarge(f"it unpacks to more than the limit of {most:,} bytes", hint="Give less at once")
             out.write(piece)
     except EOFError:
-        raise NotARadarFile("it is cut short", mend=DAMAGED) from None
+        raise NotARadarFile("it is cut short", hint=DAMAGED) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise TooLarge("there is no space to unpack it", mend="Free some, or give it unpacked") from error
+            raise TooLarge("there is no space to unpack it", hint="Free some, or give it unpacked") from error
         raise
 
 
@@ -139,8 +142,8 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         named = ", ".join(member.filename for member in members[:3]) + (", ..." if len(members) > 3 else "")
         raise NotARadarFile(
             f"it is a zip archive of {len(members)} files ({named})" if members else "it is a zip archive without data",
-            mend="Unpack it, and give the files in it that are radar frames",
+            hint="Unpack it, and give the files in it that are radar frames",
         )
     if members[0].flag_bits & 1:
-        raise NotARadarFile("it is a zip archive with a password", mend=UNPACK)
+        raise NotARadarFile("it is a zip archive with a password", hint=UNPACK)
     return members[0]

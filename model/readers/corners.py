@@ -62,15 +62,17 @@ class _Axis:
 def grid_of(outline: Outline) -> Grid:
     """Pixel centres of the image.
 
-    Raises:
-        NotARadarFile: the corners do not suffice or contradict each other, or two corners contradict the pixel size
-            and there is no third to tell which is right.
+    Raises
+    ------
+    NotARadarFile
+        The corners do not suffice or contradict each other, or two corners contradict the pixel size
+        and there is no third to tell which is right.
     """
     points = projected(outline.crs, outline.lon_lat)
     if outline.upper_left is not None:
         points.append(("UL", *outline.upper_left))
     if not points:
-        raise NotARadarFile("it gives no corner of its grid", mend="Give LL_lon, LL_lat, UR_lon and UR_lat")
+        raise NotARadarFile("it gives no corner of its grid", hint="Give LL_lon, LL_lat, UR_lon and UR_lat")
     ny, nx = outline.shape
     left, right = ([x for corner, x, _ in points if corner[1] == side] for side in "LR")
     upper, lower = ([y for corner, _, y in points if corner[0] == side] for side in "UL")
@@ -87,7 +89,7 @@ def grid_of(outline: Outline) -> Grid:
                 raise NotARadarFile(
                     f"its corners make pixels of {abs(axis.step):.6g} along {name}, it declares {declared:.6g}, "
                     "and no third corner tells which is right",
-                    mend=CORRECT,
+                    hint=CORRECT,
                 )
     return grid
 
@@ -105,15 +107,17 @@ def radii_in_metres(proj4: str) -> str:
 def projected(crs: CRS, lon_lat: Mapping[str, tuple[float, float]]) -> list[Point]:
     """The corners in the units of `crs`.
 
-    Raises:
-        NotARadarFile: a corner lies nowhere in the projection.
+    Raises
+    ------
+    NotARadarFile
+        A corner lies nowhere in the projection.
     """
     to_xy = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
     points = []
     for corner, (lon, lat) in lon_lat.items():
         x, y = to_xy.transform(lon, lat)
         if not (np.isfinite(x) and np.isfinite(y)):
-            raise NotARadarFile(f"its corner {corner} ({lon:g}, {lat:g}) lies outside its projection", mend=CORRECT)
+            raise NotARadarFile(f"its corner {corner} ({lon:g}, {lat:g}) lies outside its projection", hint=CORRECT)
         points.append((corner, float(x), float(y)))
     return points
 
@@ -121,8 +125,10 @@ def projected(crs: CRS, lon_lat: Mapping[str, tuple[float, float]]) -> list[Poin
 def check_points(grid: Grid, points: list[Point]) -> None:
     """Refuse corners that lie more than half a pixel from those of the grid, which has its upper row first.
 
-    Raises:
-        NotARadarFile: a corner does.
+    Raises
+    ------
+    NotARadarFile
+        A corner does.
     """
     dx, dy = (float(centres[1] - centres[0]) for centres in (grid.x, grid.y))
     sides = {"L": grid.x[0] - dx / 2, "R": grid.x[-1] + dx / 2}
@@ -132,7 +138,7 @@ def check_points(grid: Grid, points: list[Point]) -> None:
         if not pixels <= MAX_OFF:
             raise NotARadarFile(
                 f"its corner {corner} lies {pixels:.1f} pixels off the grid that the rest of its description makes",
-                mend=CORRECT,
+                hint=CORRECT,
             )
 
 
@@ -144,7 +150,7 @@ def _axis(name: str, first: list[float], last: list[float], count: int, declared
         step = (end - start) / count
         if not step * sign > 0 or (crs.is_geographic and abs(end - start) > 180.0):
             raise NotARadarFile(
-                f"its corners run the wrong way along {name}: from {start:.6g} to {end:.6g}", mend="Correct its corners"
+                f"its corners run the wrong way along {name}: from {start:.6g} to {end:.6g}", hint="Correct its corners"
             )
         axis = _Axis(start=start, step=step, count=count)
         if declared is None or axis.off(declared) > ROUNDING:
@@ -155,7 +161,7 @@ def _axis(name: str, first: list[float], last: list[float], count: int, declared
     if declared is None or not least < declared <= most:
         said = "no pixel size" if declared is None else f"a pixel size of {declared:g}"
         raise NotARadarFile(
-            f"it gives {said} along {name} and no two corners that tell it", mend="Give LL and UR, or all four corners"
+            f"it gives {said} along {name} and no two corners that tell it", hint="Give LL and UR, or all four corners"
         )
     step = sign * declared
     start = float(np.mean(first)) if first else float(np.mean(last)) - step * count

@@ -50,10 +50,10 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         options.budget.take(1, ny, nx)
         data = file.read(ny * nx)
     if len(data) < ny * nx:
-        raise NotARadarFile(f"it is cut short: {len(data)} of {ny * nx} pixels are there", mend=DAMAGED)
+        raise NotARadarFile(f"it is cut short: {len(data)} of {ny * nx} pixels are there", hint=DAMAGED)
     parameter = header.get("param", "")
     if "reflectivity" not in parameter.lower():
-        raise NotARadarFile(f"its header's param is {parameter!r}, not a reflectivity", mend="Give reflectivity")
+        raise NotARadarFile(f"its header's param is {parameter!r}, not a reflectivity", hint="Give reflectivity")
     grid = _grid(header, (ny, nx))
     pixels = np.frombuffer(data, np.uint8).reshape(1, ny, nx)
     rain_rate, described = rain_of_reflectivity(_dbz_of_value(), options, FMI, pixels=pixels)
@@ -90,7 +90,7 @@ def _header(file: BinaryIO) -> tuple[dict[str, str], tuple[int, int]]:
         line = file.readline(left)
         left -= len(line)
         if not line.endswith(b"\n") or left <= 0:
-            raise NotARadarFile("its PGM header does not end", mend=DAMAGED)
+            raise NotARadarFile("its PGM header does not end", hint=DAMAGED)
         text = line.decode("ascii", "replace")
         if first:
             text, first = text.removeprefix("P5"), False
@@ -101,13 +101,13 @@ def _header(file: BinaryIO) -> tuple[dict[str, str], tuple[int, int]]:
         numbers += [int(word) for word in body.split()]
     nx, ny, largest = numbers
     if largest != 255:
-        raise NotARadarFile(f"its largest pixel value is {largest}, not 255", mend="Give an 8-bit PGM")
+        raise NotARadarFile(f"its largest pixel value is {largest}, not 255", hint="Give an 8-bit PGM")
     return comments, (ny, nx)
 
 
 def _value(header: dict[str, str], key: str) -> str:
     if not header.get(key):
-        raise NotARadarFile(f"its PGM header has no {key!r}", mend="Give a file with FMI's header comments")
+        raise NotARadarFile(f"its PGM header has no {key!r}", hint="Give a file with FMI's header comments")
     return header[key]
 
 
@@ -116,7 +116,7 @@ def _time(header: dict[str, str]) -> np.datetime64:
     try:
         moment = datetime.strptime(text, "%Y%m%d%H%M")  # noqa: DTZ007  (UTC: datetime64 has no zone)
     except ValueError:
-        raise NotARadarFile(f"its obstime {text!r} is not YYYYMMDDhhmm", mend="Correct its header") from None
+        raise NotARadarFile(f"its obstime {text!r} is not YYYYMMDDhhmm", hint="Correct its header") from None
     return plausible_time(moment)
 
 
@@ -124,7 +124,7 @@ def _grid(header: dict[str, str], shape: tuple[int, int]) -> Grid:
     """Pixel centres between the outer corners `bottomleft` and `topright` (lon lat), row 0 north."""
     kind = _value(header, "type")
     if kind.lower() != "stereographic":
-        raise NotARadarFile(f"its projection is {kind!r}, not stereographic", mend="Give a stereographic composite")
+        raise NotARadarFile(f"its projection is {kind!r}, not stereographic", hint="Give a stereographic composite")
     lon_0, lat_0, lat_ts = (
         float(_value(header, key)) for key in ("centrallongitude", "centrallatitude", "truelatitude")
     )

@@ -41,8 +41,10 @@ def matches(head: bytes, path: Path) -> bool:
 def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
     """Frames of GeoTIFF files.
 
-    Raises:
-        MissingDependency: rasterio is not installed.
+    Raises
+    ------
+    MissingDependency
+        Rasterio is not installed.
     """
     decoder = Decoder(
         title=TITLE, family=TITLE, library="rasterio", extra="geotiff", script=CHILD, file_frames=_file_frames
@@ -54,11 +56,11 @@ def _file_frames(answer: Answer, source: Source, options: Options) -> FrameSeque
     said = answer.line()
     if said["bands"] != 1 or said["colours"][0] == "palette":
         kind = "a palette" if said["bands"] == 1 else f"{said['bands']} bands"
-        raise NotARadarFile(f"it is a picture ({kind}), not the values", mend="Give one band, without colours")
+        raise NotARadarFile(f"it is a picture ({kind}), not the values", hint="Give one band, without colours")
     ny, nx = said["shape"]
     options.budget.take(1, ny, nx)
     if said.get("values") != ny * nx:
-        raise NotARadarFile(f"its image is {ny} x {nx}, its values are {said.get('values')}", mend=DAMAGED)
+        raise NotARadarFile(f"its image is {ny} x {nx}, its values are {said.get('values')}", hint=DAMAGED)
     values = answer.values(ny * nx).reshape(ny, nx)
     tags = {name.lower(): str(value) for name, value in said["tags"].items()}
     name = PurePath(source.content_name).name
@@ -89,10 +91,10 @@ def _scaled(values: FloatArray, said: Mapping[str, Any], tags: Mapping[str, str]
         scale, offset = _number(tags, "gain", 1.0), _number(tags, "offset", 0.0)
     if (scale, offset) == (1.0, 0.0) and factor >= 1 and not str(said["type"]).startswith("float"):
         raise NotARadarFile(
-            f"it holds {said['type']} without a scale", mend="Write SCALE and OFFSET (gdal_edit -scale -offset)"
+            f"it holds {said['type']} without a scale", hint="Write SCALE and OFFSET (gdal_edit -scale -offset)"
         )
     if not 0 < scale < math.inf or not math.isfinite(offset):
-        raise NotARadarFile(f"its scale is {scale:g}, its offset {offset:g}", mend="Correct them")
+        raise NotARadarFile(f"its scale is {scale:g}, its offset {offset:g}", hint="Correct them")
     undetect, nodata = _number(tags, "undetect", math.nan), _number(tags, "nodata", math.nan)
     scaled = values * np.float32(scale * factor) + np.float32(offset * factor)
     scaled[values == np.float32(undetect)] = -np.inf
@@ -106,10 +108,10 @@ def _number(tags: Mapping[str, str], name: str, default: float) -> float:
 
 def _grid(said: Mapping[str, Any]) -> Grid:
     if said["crs"] is None:
-        raise NotARadarFile("it has no coordinate reference system", mend="Give a GeoTIFF with one (gdal_edit -a_srs)")
+        raise NotARadarFile("it has no coordinate reference system", hint="Give a GeoTIFF with one (gdal_edit -a_srs)")
     crs = CRS.from_wkt(said["crs"])
     dx, row_x, left, column_y, dy, top = said["transform"]
     if row_x or column_y or not dx > 0 or not dy:
-        raise NotARadarFile("its rows and columns do not run along its axes", mend="Warp it first (gdalwarp)")
+        raise NotARadarFile("its rows and columns do not run along its axes", hint="Warp it first (gdalwarp)")
     ny, nx = said["shape"]
     return Grid(crs=crs, x=left + (np.arange(nx) + 0.5) * dx, y=top + (np.arange(ny) + 0.5) * dy)

@@ -47,20 +47,24 @@ MAX_TEXT: Final = 1000
 def check_observed(tags: Mapping[str, str], name: str) -> None:
     """Refuse what calls itself a forecast.
 
-    Raises:
-        NotARadarFile: a tag, its name or its text, or the file's name says so.
+    Raises
+    ------
+    NotARadarFile
+        A tag, its name or its text, or the file's name says so.
     """
     leads = [tag for tag, value in tags.items() if LEAD.search(tag) and value.strip("0:. ")]
     texts = [text for text in (name, *(tags.get(tag, "")[:MAX_TEXT] for tag in TEXT_TAGS)) if FORECAST.search(text)]
     if leads or texts:
-        raise NotARadarFile(f"it calls itself a forecast ({(leads or texts)[0][:80]})", mend=OBSERVATIONS)
+        raise NotARadarFile(f"it calls itself a forecast ({(leads or texts)[0][:80]})", hint=OBSERVATIONS)
 
 
 def quantity(said: Mapping[str, Any], tags: Mapping[str, str], name: str) -> Quantity:
     """Reflectivity or rain rate, and what turns its values into dBZ or mm/h: by the unit, else texts, else the name.
 
-    Raises:
-        UnknownVariable: its unit is none of the two, or it has none and does not say which it holds; or an amount.
+    Raises
+    ------
+    UnknownVariable
+        Its unit is none of the two, or it has none and does not say which it holds; or an amount.
     """
     texts = [text[:MAX_TEXT] for text in (str(said.get("name") or ""), *(tags.get(tag, "") for tag in TEXT_TAGS))]
     units = [unit for unit in (str(said.get("unit") or ""), *(tags.get(tag, "") for tag in UNIT_TAGS)) if unit.strip()]
@@ -70,12 +74,12 @@ def quantity(said: Mapping[str, Any], tags: Mapping[str, str], name: str) -> Qua
     if found is None or found.kind == "accumulation" or len(set(known.values())) > 1:
         told = "; ".join(known or [text for text in texts if text])
         what = "its unit is none of" if known else "it does not say that it holds"
-        raise UnknownVariable(f"{what} reflectivity or rain rate (it says: {told[:200]!r})", mend=NAME_IT)
+        raise UnknownVariable(f"{what} reflectivity or rain rate (it says: {told[:200]!r})", hint=NAME_IT)
     amount = next((text for text in (name, *texts) if ACCUMULATION.search(text)), None)
     if found.kind == "rate" and amount is not None:
         raise UnknownVariable(
             f"it calls itself an accumulation ({amount[:80]}), whose period a GeoTIFF cannot tell",
-            mend="Give rain rate or reflectivity",
+            hint="Give rain rate or reflectivity",
         )
     return found
 
@@ -96,8 +100,10 @@ def _by_text(texts: Sequence[str]) -> Quantity | None:
 def valid_time(tags: Mapping[str, str], name: str) -> np.datetime64:
     """Of a tag of such a name, else DateTime (which may be when the file was made), else the file's name.
 
-    Raises:
-        NotARadarFile: there is none, or two that disagree.
+    Raises
+    ------
+    NotARadarFile
+        There is none, or two that disagree.
     """
     said = {tag: time for tag in TIME_TAGS if (time := _tag_time(tags, tag)) is not None}
     if not said and (created := _tag_time(tags, CREATED_TAG)) is not None:
@@ -107,7 +113,7 @@ def valid_time(tags: Mapping[str, str], name: str) -> np.datetime64:
     if not said:
         raise NotARadarFile(
             "it has no valid time",
-            mend="Name it by its time in UTC (202406010005_dbz.tif), or write the tag DateTime",
+            hint="Name it by its time in UTC (202406010005_dbz.tif), or write the tag DateTime",
         )
     if len(set(said.values())) > 1:
         (one, time), (other, another) = next(
@@ -115,7 +121,7 @@ def valid_time(tags: Mapping[str, str], name: str) -> np.datetime64:
         )
         which = "tag DateTime" if one == "DateTime" else one
         raise NotARadarFile(
-            f"its {which} says {utc_text(time)}, its {other} {utc_text(another)}", mend="Correct the wrong one"
+            f"its {which} says {utc_text(time)}, its {other} {utc_text(another)}", hint="Correct the wrong one"
         )
     return next(iter(said.values()))
 
@@ -123,18 +129,20 @@ def valid_time(tags: Mapping[str, str], name: str) -> np.datetime64:
 def _tag_time(tags: Mapping[str, str], tag: str) -> np.datetime64 | None:
     """The only time in a tag.
 
-    Raises:
-        NotARadarFile: it holds two, or what follows is no zone that can be read.
+    Raises
+    ------
+    NotARadarFile
+        It holds two, or what follows is no zone that can be read.
     """
     text = tags.get(tag, "").strip()[:MAX_TEXT]
     times = _times(text)
     if len(times) > 1:
-        raise NotARadarFile(f"its tag {tag} holds two times ({text[:80]!r})", mend="Give one valid time")
+        raise NotARadarFile(f"its tag {tag} holds two times ({text[:80]!r})", hint="Give one valid time")
     if times and (match := TIME.search(text)) is not None:
         zone = ZONE.match(text, match.end())
         if zone is None or text[zone.end() :].strip():
             rest = text[match.end() :].strip()[:40]
-            raise NotARadarFile(f"the time in its tag {tag} is followed by {rest!r}", mend="Give it in UTC")
+            raise NotARadarFile(f"the time in its tag {tag} is followed by {rest!r}", hint="Give it in UTC")
     return times[0] if times else None
 
 

@@ -33,8 +33,10 @@ def matches(head: bytes, path: Path) -> bool:
 def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
     """Frames of GRIB files.
 
-    Raises:
-        MissingDependency: eccodes is not installed.
+    Raises
+    ------
+    MissingDependency
+        Eccodes is not installed.
     """
     decoder = Decoder(
         title=TITLE, family="GRIB", library="eccodes", extra="grib", script=CHILD, file_frames=_file_frames
@@ -58,17 +60,17 @@ def _file_frames(answer: Answer, source: Source, options: Options) -> FrameSeque
         check_observed(keys)
         message_grid = grid_of(keys)
         if grid is not None and not grid.matches(message_grid):
-            raise NotARadarFile("its messages lie on different grids", mend="Give one product per file")
+            raise NotARadarFile("its messages lie on different grids", hint="Give one product per file")
         grid = grid or message_grid
         means.append(mean_minutes(keys))
         frames.append((valid_time(keys), rain_rate(values.reshape(grid.shape), factor, keys)))
     if grid is None:
         lacking = f"no variable {options.variable!r}" if options.variable else "no precipitation rate"
-        raise UnknownVariable(f"it has {lacking}", mend=f"It holds {', '.join(held) or 'no message'}")
+        raise UnknownVariable(f"it has {lacking}", hint=f"It holds {', '.join(held) or 'no message'}")
     frames.sort(key=lambda frame: frame[0])
     times = np.array([time for time, _ in frames])
     if np.any(np.diff(times) == np.timedelta64(0)):
-        raise DuplicateTimes("two of its messages hold the same valid time", mend="Give each valid time once")
+        raise DuplicateTimes("two of its messages hold the same valid time", hint="Give each valid time once")
     rain = frames[0][1][np.newaxis] if len(frames) == 1 else np.stack([rain for _, rain in frames])
     mean = max((minutes for minutes in means if minutes), default=None)
     quantity = "rain rate" if mean is None else describe_mean(mean)
@@ -81,5 +83,5 @@ def _message_values(answer: Answer, keys: dict[str, Any], budget: Budget, *, wan
     shape = (1, int(keys.get("Nj") or 0), int(keys.get("Ni") or 0))
     (budget.take if wanted else budget.check)(*shape)
     if int(keys["values"]) != math.prod(shape):
-        raise NotARadarFile(f"its grid is {shape[1]} x {shape[2]}, its values are {keys['values']}", mend=DAMAGED)
+        raise NotARadarFile(f"its grid is {shape[1]} x {shape[2]}, its values are {keys['values']}", hint=DAMAGED)
     return answer.values(math.prod(shape))

@@ -66,8 +66,10 @@ def rate(keys: dict[str, Any]) -> tuple[str, float | None]:
 def check_observed(keys: dict[str, Any]) -> None:
     """Refuse a forecast: what is valid later than its reference time, or was made as a forecast.
 
-    Raises:
-        NotARadarFile: it is one.
+    Raises
+    ------
+    NotARadarFile
+        It is one.
     """
     process, data = (int(keys.get(key, 255)) for key in ("typeOfGeneratingProcess", "typeOfProcessedData"))
     if int(keys.get("forecastTime") or 0) > 0:
@@ -84,7 +86,7 @@ def check_observed(keys: dict[str, Any]) -> None:
         why = f"its type of data is {FORECAST_DATA[data]}"
     else:
         return
-    raise NotARadarFile(f"it is a forecast: {why}", mend=OBSERVATIONS)
+    raise NotARadarFile(f"it is a forecast: {why}", hint=OBSERVATIONS)
 
 
 def mean_minutes(keys: dict[str, Any]) -> float | None:
@@ -106,9 +108,9 @@ def grid_of(keys: dict[str, Any]) -> Grid:
     """Pixel centres in degrees, longitudes from -180 where the grid starts beyond 180."""
     kind = keys.get("gridType")
     if kind != "regular_ll":
-        raise NotARadarFile(f"its grid is {kind}, not regular_ll", mend="Give a regular latitude-longitude grid")
+        raise NotARadarFile(f"its grid is {kind}, not regular_ll", hint="Give a regular latitude-longitude grid")
     if keys.get("jPointsAreConsecutive") or keys.get("alternativeRowScanning"):
-        raise NotARadarFile("its rows do not run along parallels in one direction", mend="Give scanning mode 0 or 64")
+        raise NotARadarFile("its rows do not run along parallels in one direction", hint="Give scanning mode 0 or 64")
     west, east = (float(keys[f"longitudeOf{end}GridPointInDegrees"]) for end in ("First", "Last"))
     first, last = (float(keys[f"latitudeOf{end}GridPointInDegrees"]) for end in ("First", "Last"))
     if keys.get("iScansNegatively"):
@@ -118,7 +120,7 @@ def grid_of(keys: dict[str, Any]) -> Grid:
     x = _centres("i", west, east if east > west else east + 360.0, keys)
     y = _centres("j", first, last, keys)
     if (y[0] < y[-1]) != bool(keys.get("jScansPositively")):
-        raise NotARadarFile("its rows run against its scanning mode", mend=DAMAGED)
+        raise NotARadarFile("its rows run against its scanning mode", hint=DAMAGED)
     return Grid(crs=CRS.from_epsg(4326), x=x, y=y)
 
 
@@ -136,7 +138,7 @@ def _centres(axis: str, first: float, last: float, keys: dict[str, Any]) -> NDAr
             raise NotARadarFile(
                 f"its first and last grid point along {axis} make steps of {abs(step):.6g} degrees, "
                 f"its increment is {abs(increment):.6g}",
-                mend="Correct its grid definition",
+                hint="Correct its grid definition",
             )
         if off <= ROUNDING:
             step = increment
@@ -154,4 +156,4 @@ def valid_time(keys: dict[str, Any]) -> np.datetime64:
         moment = datetime(date // 10000, date // 100 % 100, date % 100, clock // 100, clock % 100)  # noqa: DTZ001
         return plausible_time(moment + timedelta(seconds=int(keys.get("second") or 0)))
     except ValueError:
-        raise NotARadarFile(f"its valid time {date} {clock:04} is not a time", mend=DAMAGED) from None
+        raise NotARadarFile(f"its valid time {date} {clock:04} is not a time", hint=DAMAGED) from None

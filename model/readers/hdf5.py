@@ -29,17 +29,20 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 def read_array(file: Any, name: str, budget: Budget) -> NDArray[Any]:  # noqa: ANN401  (an h5py.File)
     """The one frame of a file: a 2-D numeric array.
 
-    Raises:
-        NotARadarFile: absent, or not a 2-D array of numbers.
-        TooLarge: it declares an unreasonable size, or more than the budget holds.
+    Raises
+    ------
+    NotARadarFile
+        Absent, or not a 2-D array of numbers.
+    TooLarge
+        It declares an unreasonable size, or more than the budget holds.
     """
     import h5py
 
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
-        raise NotARadarFile(f"it has no array {name}", mend="Give a radar image")
+        raise NotARadarFile(f"it has no array {name}", hint="Give a radar image")
     if dataset.ndim != 2 or dataset.dtype.kind not in "iuf":
-        raise NotARadarFile(f"{name} is not a two-dimensional array of numbers", mend="Give a radar image")
+        raise NotARadarFile(f"{name} is not a two-dimensional array of numbers", hint="Give a radar image")
     budget.take(1, *dataset.shape)
     return np.asarray(dataset[()])
 
@@ -47,12 +50,14 @@ def read_array(file: Any, name: str, budget: Budget) -> NDArray[Any]:  # noqa: A
 def attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)
     """An attribute as str or as its NumPy scalar (the first element of an array).
 
-    Raises:
-        NotARadarFile: the group or the attribute is absent.
+    Raises
+    ------
+    NotARadarFile
+        The group or the attribute is absent.
     """
     value = optional_attribute(file, group, name)
     if value is None:
-        raise NotARadarFile(f"it lacks the attribute {name} of /{group}", mend="Give a file as its producer wrote it")
+        raise NotARadarFile(f"it lacks the attribute {name} of /{group}", hint="Give a file as its producer wrote it")
     return value
 
 
@@ -79,8 +84,10 @@ def check_self_contained(path: Path) -> None:
     A file may point at other files of the machine that reads it: by external links (soft links may lead through
     them), external storage, and virtual data sets. An uploaded file must not reach them.
 
-    Raises:
-        NotARadarFile: a link, or the bytes of an array, lead out of the file.
+    Raises
+    ------
+    NotARadarFile
+        A link, or the bytes of an array, lead out of the file.
     """
     import h5py
 
@@ -96,7 +103,7 @@ def check_self_contained(path: Path) -> None:
                     continue  # it stays inside, or goes through an external link, which is met in its own place
                 node = None if isinstance(link, h5py.ExternalLink) else group[name]
                 if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
-                    raise NotARadarFile(f"{group.name.rstrip('/')}/{name} points outside the file", mend=SELF_CONTAINED)
+                    raise NotARadarFile(f"{group.name.rstrip('/')}/{name} points outside the file", hint=SELF_CONTAINED)
                 address = h5py.h5o.get_info(node.id).addr
                 if isinstance(node, h5py.Group) and address not in seen:  # hard links may run in circles
                     seen.add(address)

@@ -106,8 +106,10 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
 def grid_of_archive(description: Mapping[str, object]) -> Grid:
     """The grid that `archive.json` describes: `grid: {crs_wkt, x0, dx, nx, y0, dy, ny}`, centres of pixels.
 
-    Raises:
-        NotARadarFile: a key is absent, or not a number.
+    Raises
+    ------
+    NotARadarFile
+        A key is absent, or not a number.
     """
     grid = description.get("grid")
     try:
@@ -118,7 +120,7 @@ def grid_of_archive(description: Mapping[str, object]) -> Grid:
         crs = CRS.from_wkt(str(grid["crs_wkt"]))
     except (KeyError, TypeError, ValueError) as error:  # CRSError is a ValueError
         raise NotARadarFile(
-            f"the archive's description lacks a readable {error}", where=DESCRIPTION, mend="Import the archive again"
+            f"the archive's description lacks a readable {error}", where=DESCRIPTION, hint="Import the archive again"
         ) from None
     check_size(ny, nx)
     return Grid(crs=crs, x=x0 + dx * np.arange(nx), y=y0 + dy * np.arange(ny))
@@ -136,7 +138,7 @@ def _check_options(options: Options) -> None:
         raise InputError(
             f"the relation of its pixels and rain is fixed, {describe_zr(HKO7)}; {options.zr} cannot take its place",
             where="zr",
-            mend=f"Leave zr out, or ask for {HKO7.name}",
+            hint=f"Leave zr out, or ask for {HKO7.name}",
         )
 
 
@@ -166,7 +168,7 @@ def _frame(
         unseen |= ~flags & ~noise
     if static is not None:
         if static.shape != pixels.shape:
-            raise NotARadarFile(f"the exclude mask is {static.shape}, the image {pixels.shape}", mend="Leave it out")
+            raise NotARadarFile(f"the exclude mask is {static.shape}, the image {pixels.shape}", hint="Leave it out")
         unseen |= static
     rain[unseen] = np.nan
     attributes = {"radar_format": TITLE, "source_product": archive.title, **described}
@@ -193,7 +195,7 @@ def _pixels(path: Path, shape: tuple[int, int] | None, budget: Budget) -> NDArra
             why = "as its archive says" if shape else "HKO-7's"
             raise NotARadarFile(
                 f"it is {size[0]} x {size[1]}, mode {image.mode}; wanted {wanted} ({why})",
-                mend=f"Give an HKO-7 image, or the path of one in an archive with its {DESCRIPTION}. {OWN_IMAGES}",
+                hint=f"Give an HKO-7 image, or the path of one in an archive with its {DESCRIPTION}. {OWN_IMAGES}",
             )
         budget.take(1, *size)
         return np.array(image, np.uint8)
@@ -205,7 +207,7 @@ def _time(name: str) -> np.datetime64:
     except ValueError:
         raise NotARadarFile(
             "a PNG has its valid time in its name only, and this is not one like RAD101231235400.png",
-            mend=f"Name it RADyymmddHHMM00.png. {OWN_IMAGES}",
+            hint=f"Name it RADyymmddHHMM00.png. {OWN_IMAGES}",
         ) from None
     return plausible_time(moment)
 
@@ -229,9 +231,9 @@ def _described(file: Path) -> Archive:
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
-        raise NotARadarFile("it is not JSON", where=DESCRIPTION, mend="Import the archive again") from None
+        raise NotARadarFile("it is not JSON", where=DESCRIPTION, hint="Import the archive again") from None
     if not isinstance(description, dict):
-        raise NotARadarFile("it is not a JSON object", where=DESCRIPTION, mend="Import the archive again")
+        raise NotARadarFile("it is not a JSON object", where=DESCRIPTION, hint="Import the archive again")
     attributes = description.get("attributes")
     title = attributes.get("title") if isinstance(attributes, dict) else None
     return Archive(
@@ -271,21 +273,23 @@ def _read_mask(mask: Source, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         stream = zlib.decompressobj()
         data = stream.decompress(mask.path.read_bytes(), count + 1)
         if len(data) != count or not set(data) <= {0, 1}:
-            raise NotARadarFile(f"it is not a mask of {shape[0]} x {shape[1]} booleans", mend=DAMAGED)
+            raise NotARadarFile(f"it is not a mask of {shape[0]} x {shape[1]} booleans", hint=DAMAGED)
     return np.frombuffer(data, np.bool_).reshape(shape)
 
 
 def static_mask(source: Source) -> NDArray[np.bool_]:
     """Where [y, x] the radar never sees: `exclude_mask` of `mask_dat.npz`.
 
-    Raises:
-        NotARadarFile: it is damaged, or has no such mask.
+    Raises
+    ------
+    NotARadarFile
+        It is damaged, or has no such mask.
     """
     with reading(source, TITLE):
         with zipfile.ZipFile(source.path) as archive:
             if "exclude_mask" not in members(archive):
-                raise NotARadarFile("it has no exclude_mask", mend=f"It holds {', '.join(members(archive))}")
+                raise NotARadarFile("it has no exclude_mask", hint=f"It holds {', '.join(members(archive))}")
             mask = read_member(archive, "exclude_mask")
         if mask.ndim != 2:
-            raise NotARadarFile(f"its exclude_mask has {mask.ndim} dimensions", mend=DAMAGED)
+            raise NotARadarFile(f"its exclude_mask has {mask.ndim} dimensions", hint=DAMAGED)
     return mask.astype(np.bool_)

@@ -29,10 +29,14 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     Gaps and frames without data are not refused: the attributes `gaps` and `frames_without_data` name them, for
     whoever needs those frames.
 
-    Raises:
-        NotARadarFile: no file holds a frame.
-        MixedGrids: a file has another grid than the first.
-        DuplicateTimes: two files hold the same valid time.
+    Raises
+    ------
+    NotARadarFile
+        No file holds a frame.
+    MixedGrids
+        A file has another grid than the first.
+    DuplicateTimes
+        Two files hold the same valid time.
     """
     read: list[tuple[Source, FrameSequence]] = []
     for source, frames in parts:
@@ -42,7 +46,7 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
             _check_place(source, frames.grid)
         read.append((source, frames))
     if not read:
-        raise NotARadarFile("no file holds a radar frame", where="input", mend="Give at least one radar file")
+        raise NotARadarFile("no file holds a radar frame", where="input", hint="Give at least one radar file")
 
     first = read[0][1]
     masks = [frames.mask for _, frames in read if frames.mask is not None]
@@ -78,8 +82,10 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
 def checked(parts: Iterator[tuple[Source, FrameSequence]]) -> Iterator[tuple[Source, FrameSequence]]:
     """The same frames, without values that no atmosphere has.
 
-    Raises:
-        NotARadarFile, FutureFrame: valid times, pixels or values are none that a radar can have seen.
+    Raises
+    ------
+    NotARadarFile, FutureFrame
+        Valid times, pixels or values are none that a radar can have seen.
     """
     for source, frames in parts:
         with reading(source, "a radar file"):
@@ -96,7 +102,7 @@ def _check_place(source: Source, grid: Grid) -> None:
         raise NotARadarFile(
             f"its grid does not lie on earth: {_describe(grid)}",
             where=source.name,
-            mend="Correct its coordinates, or the unit that they are in",
+            hint="Correct its coordinates, or the unit that they are in",
         )
 
 
@@ -169,7 +175,7 @@ def _sorted_times(
     for index in np.flatnonzero(np.diff(times) == np.timedelta64(0)):
         one, other = (read[int(owners[i])][0].name for i in (index, index + 1))
         raise DuplicateTimes(
-            f"{one} and {other} both hold {utc_text(times[index])}", where=other, mend="Give each valid time once"
+            f"{one} and {other} both hold {utc_text(times[index])}", where=other, hint="Give each valid time once"
         )
     return times, owners, rows
 
@@ -186,7 +192,7 @@ def _common_attributes(read: list[tuple[Source, FrameSequence]]) -> dict[str, st
 
 def _mixed_grids(source: Source, grid: Grid, first: Source, frames: FrameSequence) -> MixedGrids:
     what = f"its grid is {_describe(grid)}, that of {first.name} is {_describe(frames.grid)}"
-    return MixedGrids(what, where=source.name, mend="Give frames of one radar product on one grid")
+    return MixedGrids(what, where=source.name, hint="Give frames of one radar product on one grid")
 
 
 def _describe(grid: Grid) -> str:

@@ -59,7 +59,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         for other in (name for name in file if name.startswith("image")):
             valid = optional_attribute(file, other, "image_datetime_valid")
             if valid is not None and _time(file, "image_datetime_valid", group=other) > end:
-                raise NotARadarFile(f"it is a forecast: {other} is valid at {valid}", mend=OBSERVATIONS)
+                raise NotARadarFile(f"it is a forecast: {other} is valid at {valid}", hint=OBSERVATIONS)
         grid = _grid(file, pixels.shape)
         values = _calibrated(file, image, pixels, reflectivity="REFLECTIVITY" in parameter.upper())
         name = str(optional_attribute(file, image, "image_product_name") or "")
@@ -73,7 +73,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         attributes["quantity"] = describe_accumulation(end - start)
     else:
         raise UnknownVariable(
-            f"{image} holds {parameter}", mend="Give accumulated precipitation in mm, or reflectivity in dBZ"
+            f"{image} holds {parameter}", hint="Give accumulated precipitation in mm, or reflectivity in dBZ"
         )
     return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([end]), grid=grid, attributes=attributes)
 
@@ -84,7 +84,7 @@ read_frames = file_by_file(read_file, TITLE)
 def _image(file: Any, variable: str | None) -> str:  # noqa: ANN401  (an h5py.File)
     images = sorted(name for name in file if name.startswith("image"))
     if variable is not None and variable not in images:
-        raise UnknownVariable(f"it has no variable {variable!r}", mend=f"It holds {', '.join(images)}")
+        raise UnknownVariable(f"it has no variable {variable!r}", hint=f"It holds {', '.join(images)}")
     return variable or images[0]
 
 
@@ -104,11 +104,11 @@ def _calibrated(
     formula = str(attribute(file, group, "calibration_formulas"))
     match = FORMULA.match(formula)
     if match is None:
-        raise NotARadarFile(f"its calibration formula {formula!r} is not GEO = a * PV + b", mend="Correct the formula")
+        raise NotARadarFile(f"its calibration formula {formula!r} is not GEO = a * PV + b", hint="Correct the formula")
     gain, shift = (np.float32(number.replace(" ", "")) for number in match.groups())
     if not 0 < gain < np.inf or not np.isfinite(shift):
         raise NotARadarFile(
-            f"the gain of its calibration formula {formula!r} is not positive", mend="Correct the formula"
+            f"the gain of its calibration formula {formula!r} is not positive", hint="Correct the formula"
         )
     outside = int(attribute(file, group, "calibration_out_of_image"))
     missing = optional_attribute(file, group, "calibration_missing_data")
@@ -124,9 +124,9 @@ def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.
     """Pixel centres in metres. The file counts in km from the projection's origin, and gives the corners too."""
     rows, columns = (int(attribute(file, "geographic", f"geo_number_{name}")) for name in ("rows", "columns"))
     if (rows, columns) != shape:
-        raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {rows} x {columns}", mend="Correct it")
+        raise NotARadarFile(f"its image is {shape[0]} x {shape[1]}, its grid {rows} x {columns}", hint="Correct it")
     if str(attribute(file, "geographic", "geo_dim_pixel")).upper() != "KM,KM":
-        raise NotARadarFile("its pixels are not measured in km", mend="Give a file in a projection in km")
+        raise NotARadarFile("its pixels are not measured in km", hint="Give a file in a projection in km")
     proj4 = str(attribute(file, "geographic/map_projection", "projection_proj4_params"))
     dx, dy = (float(attribute(file, "geographic", f"geo_pixel_size_{axis}")) for axis in "xy")
     column, row = (float(attribute(file, "geographic", f"geo_{name}_offset")) for name in ("column", "row"))
@@ -152,5 +152,5 @@ def _time(file: Any, name: str, *, group: str = "overview") -> np.datetime64:  #
         day, month, year = date.split("-")
         moment = datetime.fromisoformat(f"{year}-{MONTHS.index(month.upper()) + 1:02}-{int(day):02}T{clock}")
     except ValueError:
-        raise NotARadarFile(f"its {name} {text!r} is not a time like 26-AUG-2010;00:05:00", mend="Correct it") from None
+        raise NotARadarFile(f"its {name} {text!r} is not a time like 26-AUG-2010;00:05:00", hint="Correct it") from None
     return plausible_time(moment)

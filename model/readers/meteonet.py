@@ -84,16 +84,16 @@ def _read_file(source: Source, options: Options, grid: Grid) -> FrameSequence:
     with zipfile.ZipFile(source.path) as archive:
         shape, dtype = member_header(archive, "data")
         if dtype.kind not in "iu" or len(shape) != 3:
-            raise NotARadarFile(f"its data are {dtype} in {len(shape)} dimensions, not counts [t, y, x]", mend=DAMAGED)
+            raise NotARadarFile(f"its data are {dtype} in {len(shape)} dimensions, not counts [t, y, x]", hint=DAMAGED)
         if shape[1:] != grid.shape:
             ny, nx = grid.shape
             raise NotARadarFile(
-                f"its frames are {shape[1]} x {shape[2]}, its coordinates {ny} x {nx}", mend=GIVE_COORDINATES
+                f"its frames are {shape[1]} x {shape[2]}, its coordinates {ny} x {nx}", hint=GIVE_COORDINATES
             )
         options.budget.take(*shape)
         times = _dates(archive)
         if times.size != shape[0]:
-            raise NotARadarFile(f"it has {shape[0]} frames and {times.size} dates", mend=DAMAGED)
+            raise NotARadarFile(f"it has {shape[0]} frames and {times.size} dates", hint=DAMAGED)
         counts = read_float32(archive, "data").reshape(shape)
     if float(counts.min(initial=0)) == 0 and float(counts.max(initial=0)) == MISSING_ELSEWHERE:
         raise _not_rain()
@@ -108,7 +108,7 @@ def _read_file(source: Source, options: Options, grid: Grid) -> FrameSequence:
 
 
 def _not_rain() -> NotARadarFile:
-    return NotARadarFile("it is MeteoNet's reflectivity or quality code, not rainfall", mend="Give rainfall_*.npz")
+    return NotARadarFile("it is MeteoNet's reflectivity or quality code, not rainfall", hint="Give rainfall_*.npz")
 
 
 def _grid_of(source: Source, given: list[tuple[Source, Grid]]) -> Grid:
@@ -128,7 +128,7 @@ def _grid_of(source: Source, given: list[tuple[Source, Grid]]) -> Grid:
     if len(grids) != 1:
         raise NotARadarFile(
             "it says nothing of its grid" if not grids else f"{len(grids)} files of coordinates may be its own",
-            mend=GIVE_COORDINATES,
+            hint=GIVE_COORDINATES,
         )
     return grids[0]
 
@@ -144,7 +144,7 @@ def _axis(values: NDArray[np.float64], name: str, *, along: int) -> NDArray[np.f
     centres = np.linspace(grid[0, 0], grid[-1, -1], grid.shape[along])
     off = np.abs(grid - np.expand_dims(centres, 1 - along)).max() / abs(centres[1] - centres[0])
     if not off <= MAX_UNEVEN:
-        raise NotARadarFile(f"its {name} are no even grid", mend="Give the coordinates as published")
+        raise NotARadarFile(f"its {name} are no even grid", hint="Give the coordinates as published")
     return centres
 
 
@@ -153,7 +153,7 @@ def _dates(archive: zipfile.ZipFile) -> NDArray[np.datetime64]:
     with archive.open("dates.npy") as file:
         data = file.read(SMALL_BYTES + 1)
     if len(data) > SMALL_BYTES:
-        raise NotARadarFile(f"its dates are more than {SMALL_BYTES:,} bytes", mend=DAMAGED)
+        raise NotARadarFile(f"its dates are more than {SMALL_BYTES:,} bytes", hint=DAMAGED)
     stream = io.BytesIO(data)
     major, _ = np.lib.format.read_magic(stream)
     header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
@@ -163,7 +163,7 @@ def _dates(archive: zipfile.ZipFile) -> NDArray[np.datetime64]:
     dates = _Datetimes(stream).load()
     found = dates.objects if isinstance(dates, _Array) else []
     if not all(isinstance(date, datetime) for date in found):
-        raise NotARadarFile("its dates are not dates", mend=DAMAGED)
+        raise NotARadarFile("its dates are not dates", hint=DAMAGED)
     return np.array(found, "datetime64[ns]")
 
 
@@ -187,7 +187,7 @@ class _Datetimes(pickle.Unpickler):
             return _Array
         if (module, name) == ("_codecs", "encode"):  # bytes, as Python 2 and old protocols write them
             return _encode
-        raise NotARadarFile(f"its dates are a pickle that asks for {module}.{name}", mend="Give it as published")
+        raise NotARadarFile(f"its dates are a pickle that asks for {module}.{name}", hint="Give it as published")
 
 
 def _encode(text: str, _: str) -> bytes:

@@ -65,13 +65,13 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         if len(shape) == 2:
             shape = (1, *shape)
         if len(shape) != 3:
-            raise NotARadarFile(f"{name} has {len(shape)} dimensions, not [t, y, x]", mend="Give [t, y, x]")
+            raise NotARadarFile(f"{name} has {len(shape)} dimensions, not [t, y, x]", hint="Give [t, y, x]")
         if dtype.kind not in "iuf":
-            raise NotARadarFile(f"{name} holds {dtype}, not numbers", mend="Give float32")
+            raise NotARadarFile(f"{name} holds {dtype}, not numbers", hint="Give float32")
         options.budget.take(*shape)
         values = read_float32(archive, name).reshape(shape)
         if "times" not in held:
-            raise NotARadarFile("it has no array 'times'", mend=f"Add times [t]: it holds {', '.join(held)}")
+            raise NotARadarFile("it has no array 'times'", hint=f"Add times [t]: it holds {', '.join(held)}")
         times = _times(read_member(archive, "times"))
         grid = _grid(archive, held, (shape[1], shape[2]))
 
@@ -82,7 +82,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
     if "x" not in held:
         attributes["georeference"] = "none in the file: 1 km pixels around longitude 0, latitude 0"
     if times.size != shape[0]:
-        raise NotARadarFile(f"it has {shape[0]} frames and {times.size} times", mend="Give one time per frame")
+        raise NotARadarFile(f"it has {shape[0]} frames and {times.size} times", hint="Give one time per frame")
     order = np.argsort(times, kind="stable")
     if not np.array_equal(order, np.arange(order.size)):
         times, values = times[order], values[order]
@@ -107,15 +107,18 @@ def member_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...],
 def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """A small array of an archive; never unpickles, and reads no more than its header declares.
 
-    Raises:
-        NotARadarFile: cut short, or it holds Python objects.
-        TooLarge: it declares more than `SMALL_BYTES`.
+    Raises
+    ------
+    NotARadarFile
+        Cut short, or it holds Python objects.
+    TooLarge
+        It declares more than `SMALL_BYTES`.
     """
     with archive.open(f"{name}.npy") as file:
         shape, dtype, fortran = _npy_header(file)
         size = math.prod(shape) * dtype.itemsize
         if size > SMALL_BYTES:
-            raise TooLarge(f"{name} declares {size:,} bytes, the limit is {SMALL_BYTES:,}", mend="Give less at once")
+            raise TooLarge(f"{name} declares {size:,} bytes, the limit is {SMALL_BYTES:,}", hint="Give less at once")
         data = np.empty(size, np.uint8)
         _fill(data, file, name)
     return _shaped(data.view(dtype), shape, fortran)
@@ -124,8 +127,10 @@ def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
 def read_float32(archive: zipfile.ZipFile, name: str) -> FloatArray:
     """An array of numbers of any size as float32; what float32 cannot hold is infinite. The caller checked its size.
 
-    Raises:
-        NotARadarFile: cut short.
+    Raises
+    ------
+    NotARadarFile
+        Cut short.
     """
     with archive.open(f"{name}.npy") as file:
         shape, dtype, fortran = _npy_header(file)
@@ -148,7 +153,7 @@ def _fill(data: NDArray[np.uint8], file: IO[bytes], name: str) -> None:
     while left and (count := cast(BufferedIOBase, file).readinto(left[:READ_BYTES])):
         left = left[count:]
     if left:
-        raise NotARadarFile(f"{name} is cut short", mend=DAMAGED)
+        raise NotARadarFile(f"{name} is cut short", hint=DAMAGED)
 
 
 def _shaped(flat: NDArray[Any], shape: tuple[int, ...], fortran: bool) -> NDArray[Any]:
@@ -158,17 +163,17 @@ def _shaped(flat: NDArray[Any], shape: tuple[int, ...], fortran: bool) -> NDArra
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
     """Shape, type and order of a .npy stream (numpy.lib.format); Python 2's `480L` too, of which numpy warns."""
     if file.read(6) != b"\x93NUMPY":
-        raise NotARadarFile("a member is not a .npy array", mend=DAMAGED)
+        raise NotARadarFile("a member is not a .npy array", hint=DAMAGED)
     major = file.read(2)[0]
     length = int.from_bytes(file.read(2 if major == 1 else 4), "little")
     if length > MAX_NPY_HEADER_BYTES:
-        raise NotARadarFile("the header of an array is too long", mend=DAMAGED)
+        raise NotARadarFile("the header of an array is too long", hint=DAMAGED)
     text = file.read(length).decode("latin-1")
     header = ast.literal_eval(re.sub(r"(\d)L\b", r"\1", text.strip()))
     shape = tuple(int(size) for size in header["shape"])
     dtype = np.dtype(header["descr"])
     if dtype.kind not in "biufMUS" or min(shape, default=0) < 0:
-        raise NotARadarFile(f"an array holds {dtype}, which is not read", mend="Give numbers, times or text")
+        raise NotARadarFile(f"an array holds {dtype}, which is not read", hint="Give numbers, times or text")
     return shape, dtype, bool(header["fortran_order"])
 
 
@@ -176,7 +181,7 @@ def _choose(held: list[str], variable: str | None) -> str:
     wanted = VARIABLES if variable is None else (variable,)
     found = next((name for name in wanted if name in held and name in VARIABLES), None)
     if found is None:
-        raise UnknownVariable(f"it has no array {' or '.join(wanted)}", mend=f"It holds {', '.join(held)}")
+        raise UnknownVariable(f"it has no array {' or '.join(wanted)}", hint=f"It holds {', '.join(held)}")
     return found
 
 
@@ -184,10 +189,10 @@ def _times(values: NDArray[Any]) -> NDArray[np.datetime64]:
     if values.dtype.kind == "M":
         moments = values.reshape(-1).astype("datetime64[us]").tolist()
         if not all(isinstance(moment, datetime) for moment in moments):  # NaT, or beyond the years of a date
-            raise NotARadarFile("times holds one that is none", mend="Give each frame its time")
+            raise NotARadarFile("times holds one that is none", hint="Give each frame its time")
         return np.array([plausible_time(moment) for moment in moments], "datetime64[ns]")
     if values.dtype.kind not in "US":
-        raise NotARadarFile(f"times are {values.dtype}", mend="Give datetime64, or ISO 8601 text")
+        raise NotARadarFile(f"times are {values.dtype}", hint="Give datetime64, or ISO 8601 text")
     texts = [t.decode("ascii", "replace") if isinstance(t, bytes) else str(t) for t in values.reshape(-1)]
     return np.array([_time(text) for text in texts], "datetime64[ns]")
 
@@ -196,7 +201,7 @@ def _time(text: str) -> np.datetime64:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise NotARadarFile(f"its time {text!r} is not ISO 8601", mend="Give 2010-08-26T00:05:00Z") from None
+        raise NotARadarFile(f"its time {text!r} is not ISO 8601", hint="Give 2010-08-26T00:05:00Z") from None
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return plausible_time(moment)
@@ -208,13 +213,13 @@ def _grid(archive: zipfile.ZipFile, held: list[str], shape: tuple[int, int]) -> 
         crs = CRS.from_proj4(LOCAL_CRS)
         return Grid.regular(crs, shape=shape, pixel_size=LOCAL_PIXEL_M, centre=(0.0, 0.0))
     if len(given) < 3:
-        raise NotARadarFile(f"its grid is not whole: it has {', '.join(given)}", mend="Give x, y and crs, or none")
+        raise NotARadarFile(f"its grid is not whole: it has {', '.join(given)}", hint="Give x, y and crs, or none")
     text = str(read_member(archive, "crs").reshape(-1)[0])
     try:
         crs = CRS.from_user_input(text)
     except CRSError:
         raise NotARadarFile(
-            f"its crs {text[:80]!r} is not known", mend="Give WKT, or a code such as EPSG:32633"
+            f"its crs {text[:80]!r} is not known", hint="Give WKT, or a code such as EPSG:32633"
         ) from None
     x, y = (read_member(archive, axis).astype(np.float64) for axis in "xy")
     if (y.size, x.size) != shape:

@@ -73,7 +73,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         if kind in POLAR:
             raise polar(f"ODIM_H5 object {kind}")
         if kind not in CARTESIAN:
-            raise NotARadarFile(f"its object is {kind}, not a composite", mend=f"Give {' or '.join(CARTESIAN)}")
+            raise NotARadarFile(f"its object is {kind}, not a composite", hint=f"Give {' or '.join(CARTESIAN)}")
         image = _choose(_images(file), options.variable)
         pixels = read_array(file, f"{image.group}/data", options.budget)
         grid = _grid(file, image, pixels.shape)
@@ -82,7 +82,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         period = _period(file, image)
         if period is not None and period[0] > nominal:
             raise NotARadarFile(
-                f"it is a forecast: its period begins after its nominal time {utc_text(nominal)}", mend=OBSERVATIONS
+                f"it is a forecast: its period begins after its nominal time {utc_text(nominal)}", hint=OBSERVATIONS
             )
         producer = str(optional_attribute(file, "what", "source") or "")
 
@@ -93,7 +93,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         attributes |= described
     elif image.quantity in ACCUMULATIONS:
         if period is None:
-            raise NotARadarFile("its accumulation has no start and end", mend="Give startdate ... endtime in what")
+            raise NotARadarFile("its accumulation has no start and end", hint="Give startdate ... endtime in what")
         start, time = period
         rain = rain_per_hour(values, time - start)
         attributes["quantity"] = describe_accumulation(time - start)
@@ -130,15 +130,15 @@ def _choose(images: list[Image], variable: str | None) -> Image:
         found = [image for image in images if variable in (image.group, image.quantity)]
         if not found or found[0].quantity not in PREFERENCE:
             why = f"no variable {variable!r}" if not found else f"{variable!r}, which is not rain"
-            raise UnknownVariable(f"it has {why}", mend=f"It holds {held}")
+            raise UnknownVariable(f"it has {why}", hint=f"It holds {held}")
     else:
         wanted = next((quantity for quantity in PREFERENCE if any(i.quantity == quantity for i in images)), None)
         found = [image for image in images if image.quantity == wanted]
         if not found:
-            raise UnknownVariable("it has no rain rate, accumulation or reflectivity", mend=f"It holds {held}")
+            raise UnknownVariable("it has no rain rate, accumulation or reflectivity", hint=f"It holds {held}")
     if len(found) > 1:
         raise UnknownVariable(
-            f"it has {len(found)} images of {found[0].quantity}", mend=f"Name one as variable: it holds {held}"
+            f"it has {len(found)} images of {found[0].quantity}", hint=f"Name one as variable: it holds {held}"
         )
     return found[0]
 
@@ -160,9 +160,9 @@ def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noq
             if absent:
                 raise _lacking("what", name)
     if gain is not None and not 0 < gain < math.inf:
-        raise NotARadarFile(f"its gain is {gain:g}, not a positive number", mend="Correct its what")
+        raise NotARadarFile(f"its gain is {gain:g}, not a positive number", hint="Correct its what")
     if offset is not None and not math.isfinite(offset):
-        raise NotARadarFile(f"its offset is {offset:g}", mend="Correct its what")
+        raise NotARadarFile(f"its offset is {offset:g}", hint="Correct its what")
     with np.errstate(over="ignore"):  # fill values may lie beyond float32
         values = (pixels * (1.0 if gain is None else gain) + (offset or 0.0)).astype(np.float32)
         values[pixels == undetect] = NO_ECHO
@@ -185,7 +185,7 @@ def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN
     ny, nx = where("ysize"), where("xsize")
     if (rows if ny is None else ny, columns if nx is None else nx) != shape:
         raise NotARadarFile(
-            f"its image is {shape[0]} x {shape[1]}, its grid {ny or rows:g} x {nx or columns:g}", mend="Correct it"
+            f"its image is {shape[0]} x {shape[1]}, its grid {ny or rows:g} x {nx or columns:g}", hint="Correct it"
         )
     corners = {corner: pair(f"{corner}_lon", f"{corner}_lat") for corner in CORNERS}
     return grid_of(
@@ -214,7 +214,7 @@ def _inherited(file: Any, image: Image, group: str, name: str) -> Any:  # noqa: 
 
 
 def _lacking(group: str, name: str) -> NotARadarFile:
-    return NotARadarFile(f"it lacks the attribute {name} of {group}", mend="Give a file as its producer wrote it")
+    return NotARadarFile(f"it lacks the attribute {name} of {group}", hint="Give a file as its producer wrote it")
 
 
 def _optional_inherited(file: Any, path: str, group: str, name: str) -> Any:  # noqa: ANN401
@@ -251,4 +251,4 @@ def _time(date: object, clock: object) -> np.datetime64:
             raise ValueError(text)
         return plausible_time(datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
     except ValueError:
-        raise NotARadarFile(f"its time {text!r} is not YYYYMMDDhhmmss", mend="Correct its what") from None
+        raise NotARadarFile(f"its time {text!r} is not YYYYMMDDhhmmss", hint="Correct its what") from None

@@ -40,14 +40,16 @@ Local time of the eastern hemisphere, written as UTC, is further ahead."""
 def check_max_dbz(max_dbz: float) -> float:
     """`max_dbz`, where it is one.
 
-    Raises:
-        InputError: it is not above 0 dBZ and at most `MOST_DBZ`.
+    Raises
+    ------
+    InputError
+        It is not above 0 dBZ and at most `MOST_DBZ`.
     """
     if not 0 < max_dbz <= MOST_DBZ:
         raise InputError(
             f"a reflectivity cap of {max_dbz:g} dBZ is not above 0 and at most {MOST_DBZ:g}",
             where="max_dbz (--max-dbz, ECHOCAST_MAX_DBZ)",
-            mend=f"Leave it out for {DEFAULT_MAX_DBZ:g}, or give 53 to 55; {MOST_DBZ:g} caps nothing",
+            hint=f"Leave it out for {DEFAULT_MAX_DBZ:g}, or give 53 to 55; {MOST_DBZ:g} caps nothing",
         )
     return max_dbz
 
@@ -61,8 +63,10 @@ def drop_implausible_dbz(reflectivity_dbz: FloatArray) -> None:
 def drop_implausible_rates(rain_rate_mm_h: FloatArray) -> None:
     """In place: what cannot be rain is NaN: infinities, fill values; negatives that packing makes of zero are zero.
 
-    Raises:
-        NotARadarFile: see `check_unit`.
+    Raises
+    ------
+    NotARadarFile
+        See `check_unit`.
     """
     # fmin and fmax pass over NaN without the copies that nanmin and nanmax make.
     least, most = (float(reduce(rain_rate_mm_h, axis=None, initial=0.0)) for reduce in (np.fmin.reduce, np.fmax.reduce))
@@ -76,8 +80,10 @@ def drop_implausible_rates(rain_rate_mm_h: FloatArray) -> None:
 def check_unit(rain: FloatArray, beyond: NDArray[np.bool_], unit: str) -> None:
     """Refuse rain most of which is `beyond` all that ever fell, in too many values to be fill values.
 
-    Raises:
-        NotARadarFile: it is so.
+    Raises
+    ------
+    NotARadarFile
+        It is so.
     """
     many = int(np.count_nonzero(beyond))
     if many <= np.count_nonzero((rain > 0) & ~beyond):
@@ -86,7 +92,7 @@ def check_unit(rain: FloatArray, beyond: NDArray[np.bool_], unit: str) -> None:
     if np.unique(values[:: max(1, values.size // 4096)]).size > MOST_FILL_VALUES:
         raise NotARadarFile(
             f"{many:,} pixels hold more rain than ever fell, up to {float(values.max()):.3g} {unit}, fewer hold less",
-            mend="Correct the unit in the file",
+            hint="Correct the unit in the file",
         )
 
 
@@ -98,9 +104,12 @@ def most_mm(hours: float) -> float:
 def plausible_time(moment: datetime) -> np.datetime64:
     """A valid time (UTC, without zone), datetime64[ns]. Years that such a number cannot hold are refused, too.
 
-    Raises:
-        NotARadarFile: it is before the first weather radars.
-        FutureFrame: it is ahead of the clock.
+    Raises
+    ------
+    NotARadarFile
+        It is before the first weather radars.
+    FutureFrame
+        It is ahead of the clock.
     """
     check_times(np.array([moment], "datetime64[us]"))
     return np.datetime64(moment, "ns")
@@ -109,19 +118,22 @@ def plausible_time(moment: datetime) -> np.datetime64:
 def check_times(times: NDArray[np.datetime64]) -> None:
     """Refuse valid times (UTC) that no radar has seen.
 
-    Raises:
-        NotARadarFile: one is before the first weather radars.
-        FutureFrame: one is ahead of the clock by more than clocks differ.
+    Raises
+    ------
+    NotARadarFile
+        One is before the first weather radars.
+    FutureFrame
+        One is ahead of the clock by more than clocks differ.
     """
     if (early := times[times < FIRST_RADAR]).size:
         raise NotARadarFile(
-            f"its time {_minute(early[0])} is before there were weather radars", mend="Correct its times"
+            f"its time {_minute(early[0])} is before there were weather radars", hint="Correct its times"
         )
     now = np.datetime64(datetime.now(UTC).replace(tzinfo=None))
     if (ahead := times[times > now + CLOCKS_DIFFER]).size:
         raise FutureFrame(
             f"its time {_minute(ahead[0])} is ahead of this machine's clock, {_minute(now)}",
-            mend="Times must be UTC: correct those in the file, or set the clock",
+            hint="Times must be UTC: correct those in the file, or set the clock",
         )
 
 
@@ -132,13 +144,15 @@ def _minute(time: np.datetime64) -> str:
 def plausible_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[np.datetime64]:
     """`plausible_time` of each (year, month, day, hour, minute, second, microsecond).
 
-    Raises:
-        NotARadarFile: one is no date at all, or none that a radar can have seen.
+    Raises
+    ------
+    NotARadarFile
+        One is no date at all, or none that a radar can have seen.
     """
     try:
         dates = [datetime(*moment) for moment in moments]  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError as error:
-        raise NotARadarFile(f"{name} holds a time that is none ({error})", mend="Correct its times") from None
+        raise NotARadarFile(f"{name} holds a time that is none ({error})", hint="Correct its times") from None
     times = np.array([plausible_time(date) for date in dates], "datetime64[us]")
     # Days in floating point are some microseconds off; no frame is dated that closely.
     return (times + np.timedelta64(500, "us")).astype("datetime64[ms]").astype("datetime64[ns]")

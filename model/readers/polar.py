@@ -9,6 +9,6 @@ def polar(what: str) -> NotARadarFile:
     """The refusal of polar data of some kind: `an ODIM_H5 volume`."""
     return NotARadarFile(
         f"it is polar ({what}: azimuth and range), not a map",
-        mend="Make a Cartesian composite of it first, for instance with wradlib or Py-ART, or take the one of your "
+        hint="Make a Cartesian composite of it first, for instance with wradlib or Py-ART, or take the one of your "
         "weather service",
     )

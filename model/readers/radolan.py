@@ -86,7 +86,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         if start.startswith(b"DX"):
             raise polar("DWD's DX")
         if not end:
-            raise NotARadarFile("its header does not end", mend=DAMAGED)
+            raise NotARadarFile("its header does not end", hint=DAMAGED)
         header = start.decode("ascii", "replace")
         product = header[:2]
         _check(header, product)
@@ -99,7 +99,7 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         data += file.read(max(size - len(data), 0) + 1)
     if len(data) != size:
         more = "" if len(data) < size else "more than "
-        raise NotARadarFile(f"it holds {more}{min(len(data), size):,} of {size:,} bytes of pixels", mend=DAMAGED)
+        raise NotARadarFile(f"it holds {more}{min(len(data), size):,} of {size:,} bytes of pixels", hint=DAMAGED)
     pixels = np.frombuffer(data, dtype).reshape(shape)
 
     attributes = {"radar_format": TITLE, "source_product": f"{product} {_text(header, 'SW') or ''}".strip()}
@@ -120,15 +120,15 @@ read_frames = file_by_file(read_file, TITLE)
 def _check(header: str, product: str) -> None:
     """Refuse what is no composite, no rain, or a forecast."""
     if header[8:13] != COMPOSITE:
-        raise NotARadarFile(f"it is of the radar {header[8:13]} alone, not a composite", mend="Give a composite")
+        raise NotARadarFile(f"it is of the radar {header[8:13]} alone, not a composite", hint="Give a composite")
     if product not in SUMS + REFLECTIVITIES:
         raise UnknownVariable(
             f"its product {product} is not rain that can be read here",
-            mend=f"Give one of {', '.join(SUMS + REFLECTIVITIES)}",
+            hint=f"Give one of {', '.join(SUMS + REFLECTIVITIES)}",
         )
     lead = _text(header, "VV")
     if lead and int(lead) > 0:
-        raise NotARadarFile(f"it is a forecast, {int(lead)} min ahead", mend=OBSERVATIONS)
+        raise NotARadarFile(f"it is a forecast, {int(lead)} min ahead", hint=OBSERVATIONS)
 
 
 def _values(header: str, product: str, pixels: NDArray[np.unsignedinteger]) -> FloatArray:
@@ -139,7 +139,7 @@ def _values(header: str, product: str, pixels: NDArray[np.unsignedinteger]) -> F
     else:
         precision = _text(header, "PR")
         if precision is None:
-            raise NotARadarFile("its header has no precision (PR)", mend=DAMAGED)
+            raise NotARadarFile("its header has no precision (PR)", hint=DAMAGED)
         values = (pixels & VALUE_BITS) * np.float32(f"1{precision}")
         if product in REFLECTIVITIES:
             values = values * np.float32(DBZ_STEP) + np.float32(DBZ_OFFSET)
@@ -151,7 +151,7 @@ def _values(header: str, product: str, pixels: NDArray[np.unsignedinteger]) -> F
 def _shape(header: str) -> tuple[int, int]:
     text = _text(header, "GP")
     if text is None:
-        raise NotARadarFile("its header has no grid size (GP)", mend=DAMAGED)
+        raise NotARadarFile("its header has no grid size (GP)", hint=DAMAGED)
     rows, columns = (int(number) for number in text.split("x"))
     return rows, columns
 
@@ -161,7 +161,7 @@ def _grid(header: str, shape: tuple[int, int]) -> Grid:
     if shape not in GRIDS:
         raise NotARadarFile(
             f"its grid of {shape[0]} x {shape[1]} pixels is none of DWD's",
-            mend=f"Give a grid of {', '.join(f'{ny} x {nx}' for ny, nx in GRIDS)}",
+            hint=f"Give a grid of {', '.join(f'{ny} x {nx}' for ny, nx in GRIDS)}",
         )
     earth = WGS84 if _number(header, "VS") >= WGS84_SINCE_FORMAT else SPHERE
     crs = CRS.from_proj4(f"+proj=stere +lat_0=90 +lat_ts=60 +lon_0=10 +x_0=0 +y_0=0 {earth} +units=m")
@@ -179,14 +179,14 @@ def _time(header: str) -> np.datetime64:
     try:
         moment = datetime.strptime(f"{day}{month_year}{clock}", "%d%m%y%H%M")  # noqa: DTZ007  (UTC)
     except ValueError:
-        raise NotARadarFile(f"its time {header[2:8]} {month_year} is not DDhhmm MMyy", mend=DAMAGED) from None
+        raise NotARadarFile(f"its time {header[2:8]} {month_year} is not DDhhmm MMyy", hint=DAMAGED) from None
     return plausible_time(moment)
 
 
 def _number(header: str, token: str) -> int:
     text = _text(header, token)
     if text is None:
-        raise NotARadarFile(f"its header has no number {token}", mend=DAMAGED)
+        raise NotARadarFile(f"its header has no number {token}", hint=DAMAGED)
     return int(text)
 
 

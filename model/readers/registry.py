@@ -36,8 +36,10 @@ READERS: Final[tuple[Reader, ...]] = (
 def reader_of(source: Source) -> Reader:
     """The reader of a file, by content.
 
-    Raises:
-        NotARadarFile: absent, a folder, empty, damaged, or of no known format.
+    Raises
+    ------
+    NotARadarFile
+        Absent, a folder, empty, damaged, or of no known format.
     """
     head = head_of(source)
     if head.startswith(hdf5.MAGIC):

@@ -60,23 +60,25 @@ class Source:
 def head_of(source: Source) -> bytes:
     """The first bytes of a file, by which its format is known.
 
-    Raises:
-        NotARadarFile: absent, a folder, empty, or not to be opened.
+    Raises
+    ------
+    NotARadarFile
+        Absent, a folder, empty, or not to be opened.
     """
     try:
         with source.path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError:
-        raise NotARadarFile("there is no such file", where=source.name, mend="Check the path") from None
+        raise NotARadarFile("there is no such file", where=source.name, hint="Check the path") from None
     except IsADirectoryError:
-        raise NotARadarFile("it is a folder", where=source.name, mend="Give the files in it") from None
+        raise NotARadarFile("it is a folder", where=source.name, hint="Give the files in it") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise NotARadarFile(
-            f"it cannot be opened ({reason})", where=source.name, mend="Check the path and its rights"
+            f"it cannot be opened ({reason})", where=source.name, hint="Check the path and its rights"
         ) from None
     if not head:
-        raise NotARadarFile("it is empty (0 bytes)", where=source.name, mend="Give a whole file")
+        raise NotARadarFile("it is empty (0 bytes)", where=source.name, hint="Give a whole file")
     return head
 
 
@@ -91,8 +93,10 @@ class Budget:
     def check(self, *shape: int) -> None:
         """Refuse a declared shape (..., y, x) that is no radar's, or that goes beyond what is left.
 
-        Raises:
-            NotARadarFile, TooLarge: see `check_size`.
+        Raises
+        ------
+        NotARadarFile, TooLarge
+            See `check_size`.
         """
         check_size(*shape, taken=self.taken, max_pixels=self.max_pixels)
 
@@ -116,8 +120,10 @@ class Options:
     def relation(self, default: ZRRelation) -> ZRRelation:
         """The Z-R relation asked for, or the format's `default`.
 
-        Raises:
-            InputError: no relation has the name asked for.
+        Raises
+        ------
+        InputError
+            No relation has the name asked for.
         """
         return zr_relation(self.zr) if self.zr else default
 
@@ -148,13 +154,13 @@ def reading(source: Source, format_name: str) -> Iterator[None]:
         if source.name in error.where:
             raise
         where = f"{source.name} ({error.where})" if error.where else source.name
-        raise type(error)(error.what, where=where, mend=error.mend) from error
+        raise type(error)(error.what, where=where, hint=error.hint) from error
     except MemoryError as error:
-        raise TooLarge("there is not enough memory to read it", where=source.name, mend="Give less at once") from error
+        raise TooLarge("there is not enough memory to read it", where=source.name, hint="Give less at once") from error
     except Exception as error:
         text = " ".join(str(error).replace(str(source.path), source.name).split()) or type(error).__name__
         raise NotARadarFile(
-            f"cannot be read as {format_name}: {text[:300]}", where=source.name, mend=DAMAGED
+            f"cannot be read as {format_name}: {text[:300]}", where=source.name, hint=DAMAGED
         ) from error
 
 
@@ -173,28 +179,33 @@ def file_by_file(read_file: Callable[[Source, Options], FrameSequence], format_n
 def check_pixels(grid: Grid) -> None:
     """Refuse projected pixels that are smaller than any radar's: they are in another unit than the projection.
 
-    Raises:
-        NotARadarFile: they are.
+    Raises
+    ------
+    NotARadarFile
+        They are.
     """
     dy, dx = grid.pixel_size_m
     if not grid.crs.is_geographic and min(dy, dx) < LEAST_PIXEL_M:
         raise NotARadarFile(
             f"its pixels are {dx:.3g} x {dy:.3g} m in size, probably because its x and y are in km",
-            mend="Give x and y in the unit of their projection, or say their unit (units = 'km' in netCDF)",
+            hint="Give x and y in the unit of their projection, or say their unit (units = 'km' in netCDF)",
         )
 
 
 def check_size(*shape: int, taken: int = 0, max_pixels: int = MAX_TOTAL_PIXELS) -> None:
     """Refuse a declared shape (..., y, x) that no radar has, before it is allocated.
 
-    Raises:
-        NotARadarFile: a length is not positive.
-        TooLarge: more than `MAX_GRID_PIXELS` on the grid, more than `max_pixels` with those `taken` by files
-            before it, or more than `MAX_FRAMES`.
+    Raises
+    ------
+    NotARadarFile
+        A length is not positive.
+    TooLarge
+        More than `MAX_GRID_PIXELS` on the grid, more than `max_pixels` with those `taken` by files
+        before it, or more than `MAX_FRAMES`.
     """
     lengths = [int(length) for length in shape]
     if min(lengths) < 1:
-        raise NotARadarFile(f"it declares an empty grid {tuple(lengths)}", mend=DAMAGED)
+        raise NotARadarFile(f"it declares an empty grid {tuple(lengths)}", hint=DAMAGED)
     total = math.prod(lengths)
     grid = math.prod(lengths[-2:])
     if grid > MAX_GRID_PIXELS or taken + total > max_pixels or total > grid * MAX_FRAMES:
@@ -202,20 +213,22 @@ def check_size(*shape: int, taken: int = 0, max_pixels: int = MAX_TOTAL_PIXELS) 
         raise TooLarge(
             f"it declares {' x '.join(map(str, lengths))} pixels{before}, "
             f"the limit is {MAX_GRID_PIXELS:,} per frame and {max_pixels:,} in all",
-            mend="Crop it, or give fewer frames",
+            hint="Crop it, or give fewer frames",
         )
 
 
 def check_one_variable(options: Options, name: str) -> None:
     """For a format that holds one variable only: refuse any other that was asked for.
 
-    Raises:
-        UnknownVariable: another was asked for.
+    Raises
+    ------
+    UnknownVariable
+        Another was asked for.
     """
     if options.variable not in (None, name):
         raise UnknownVariable(
             f"it has no variable {options.variable!r}: this format holds one variable, {name}",
-            mend=f"Leave the variable out, or ask for {name}",
+            hint=f"Leave the variable out, or ask for {name}",
         )
 
 
@@ -231,8 +244,10 @@ def rain_of_reflectivity(
     None below `NO_ECHO_DBZ`. What no atmosphere holds is NaN, and NaN stays NaN (`plausible`); what exceeds the cap of
     the options counts as the cap. Of 8-bit `pixels`, `reflectivity_dbz` is that of the 256 values.
 
-    Raises:
-        InputError: no relation has the name asked for.
+    Raises
+    ------
+    InputError
+        No relation has the name asked for.
     """
     relation = options.relation(default)
     drop_implausible_dbz(reflectivity_dbz)
@@ -259,12 +274,14 @@ def describe_zr(relation: ZRRelation) -> str:
 def rain_per_hour(amount_mm: FloatArray, interval: np.timedelta64) -> FloatArray:
     """Mean rain rate (mm h-1) of an accumulation (mm) over `interval`; NaN where it exceeds all that ever fell.
 
-    Raises:
-        NotARadarFile: the interval is not positive.
+    Raises
+    ------
+    NotARadarFile
+        The interval is not positive.
     """
     hours = float(interval / np.timedelta64(1, "s")) / 3600.0
     if not hours > 0:
-        raise NotARadarFile("its accumulation period does not end after it starts", mend="Correct its period")
+        raise NotARadarFile("its accumulation period does not end after it starts", hint="Correct its period")
     with np.errstate(over="ignore"):
         rain = amount_mm / np.float32(hours)
     beyond = amount_mm > most_mm(hours)

@@ -51,10 +51,10 @@ def unknown(head: bytes, formats: str) -> NotARadarFile:
     for pattern, what in POLAR:
         if re.match(pattern, head, re.DOTALL):
             return polar(what)
-    for pattern, what, mend in OTHERS:
+    for pattern, what, hint in OTHERS:
         match = re.match(pattern, head, re.DOTALL | re.IGNORECASE)
         if match:
             more = match.groupdict().get("more")
-            return NotARadarFile(f"it is {what}" + (f" ({more.decode()})" if more else ""), mend=mend)
+            return NotARadarFile(f"it is {what}" + (f" ({more.decode()})" if more else ""), hint=hint)
     kind = "text, and " if head.isascii() and not re.search(rb"[\x00-\x08\x0e-\x1f]", head) else ""
-    return NotARadarFile(f"it is {kind}of no format that can be read here", mend=f"Give one of: {formats}")
+    return NotARadarFile(f"it is {kind}of no format that can be read here", hint=f"Give one of: {formats}")

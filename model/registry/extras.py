@@ -12,8 +12,10 @@ from model.core.errors import MissingDependency
 def train_extra(command: str, without: str = "") -> Iterator[None]:
     """Within, what a command imports may be missing; `without`: what it cannot do then.
 
-    Raises:
-        MissingDependency: a package of the extra `train` is.
+    Raises
+    ------
+    MissingDependency
+        A package of the extra `train` is.
     """
     try:
         yield
@@ -25,5 +27,5 @@ def train_extra(command: str, without: str = "") -> Iterator[None]:
         raise MissingDependency(
             f"{without}, {what}" if without else what,
             where=command,
-            mend="Install it with: pip install 'echocast[train]'",
+            hint="Install it with: pip install 'echocast[train]'",
         ) from None

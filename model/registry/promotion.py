@@ -23,8 +23,10 @@ class NotPromoted(InputError):
 def champion_pin(folder: Path) -> Pin | None:
     """What `champion` is pinned to now.
 
-    Raises:
-        BadAliases: the file of aliases is damaged.
+    Raises
+    ------
+    BadAliases
+        The file of aliases is damaged.
     """
     return read_aliases(folder).aliases.get(CHAMPION)
 
@@ -33,13 +35,13 @@ def check_gates(info: ModelInfo, tried: Trial) -> None:
     """Raise NotPromoted where a gate does not let the model through."""
     if refused := refusals(tried.gates):
         why = "".join(f"; {told} in {archive}" for archive, told in tried.seen.items())
-        mend = "Train it further, or try it on an archive that tells more"
+        hint = "Train it further, or try it on an archive that tells more"
         if tried.seen:
-            mend = "Try it on days that it has not seen (echocast archive split keeps some apart before a training)"
+            hint = "Try it on days that it has not seen (echocast archive split keeps some apart before a training)"
         raise NotPromoted(
             f"not promoted, {len(refused)} of the gates' comparisons refuse it: {'; '.join(refused)}{why}",
             where=info.reference,
-            mend=f"{mend}; --force --reason TEXT promotes it anyway",
+            hint=f"{hint}; --force --reason TEXT promotes it anyway",
         )
 
 
@@ -48,9 +50,12 @@ def promote(
 ) -> Move:
     """Make a model that was tried the champion of a folder of packages. `over`: the champion when the trial began.
 
-    Raises:
-        NotPromoted: a gate refuses it, and it is not forced; the champion is another by now, or the package is.
-        BadAliases, InputError: the aliases cannot be read, or not written.
+    Raises
+    ------
+    NotPromoted
+        A gate refuses it, and it is not forced; the champion is another by now, or the package is.
+    BadAliases, InputError
+        The aliases cannot be read, or not written.
     """
     if not forced:
         check_gates(info, tried)
@@ -61,13 +66,13 @@ def promote(
             raise NotPromoted(
                 f"not promoted, the champion is {now.model if now else 'none'} since its gates were tried",
                 where=info.reference,
-                mend="Promote it again, so that it is compared with that",
+                hint="Promote it again, so that it is compared with that",
             )
         if info.folder is None or package_digest(info.folder) != info.digest:
             raise NotPromoted(
                 "not promoted, its package was changed while its gates were tried",
                 where=info.reference,
-                mend="Versions never change: put it back as it was, or give the new one another version",
+                hint="Versions never change: put it back as it was, or give the new one another version",
             )
         made = _move(CHAMPION, "promote", now, pin_of(info), reason)
         forced_through = forced and bool(refusals(tried.gates))
@@ -80,8 +85,10 @@ def promote(
 def rollback(folder: Path, reason: str = "") -> Move:
     """Make champion what it was before the last promotion that still holds; of the first one: no champion.
 
-    Raises:
-        InputError: there is no champion.
+    Raises
+    ------
+    InputError
+        There is no champion.
     """
 
     def decide(aliases: Aliases) -> Move:
@@ -90,7 +97,7 @@ def rollback(folder: Path, reason: str = "") -> Move:
             raise InputError(
                 "no model was promoted to champion, there is nothing to roll back",
                 where=str(folder),
-                mend="Promote one with: echocast models promote",
+                hint="Promote one with: echocast models promote",
             )
         return _move(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason)
 
@@ -100,24 +107,26 @@ def rollback(folder: Path, reason: str = "") -> Move:
 def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalog) -> Move:
     """Give a model another name, or (None) take the name away.
 
-    Raises:
-        InputError: the name is `champion`'s, which only a promotion moves, or a model's; or there is no such alias.
+    Raises
+    ------
+    InputError
+        The name is `champion`'s, which only a promotion moves, or a model's; or there is no such alias.
     """
 
     def decide(aliases: Aliases) -> Move:
         before = aliases.aliases.get(alias)
         if info is None and before is None:
-            raise InputError("there is no such alias", where=alias, mend="echocast models list tells the aliases")
+            raise InputError("there is no such alias", where=alias, hint="echocast models list tells the aliases")
         return _move(alias, "alias" if info else "remove", before, pin_of(info) if info else None)
 
     if re.fullmatch(NAME_PATTERN, alias) is None:
-        raise InputError("not a name", where=alias, mend="Use lower-case letters, digits and hyphens")
+        raise InputError("not a name", where=alias, hint="Use lower-case letters, digits and hyphens")
     if alias == CHAMPION:
         raise InputError(
-            f"{CHAMPION} is moved by gates only", where=alias, mend="Use echocast models promote, or rollback"
+            f"{CHAMPION} is moved by gates only", where=alias, hint="Use echocast models promote, or rollback"
         )
     if info is not None and alias in (AUTO, *(known.name for known in catalog.models())):
-        raise InputError("that is a model's name", where=alias, mend="Choose another alias")
+        raise InputError("that is a model's name", where=alias, hint="Choose another alias")
     return move(folder, decide)
 
 

@@ -137,12 +137,14 @@ def _layer_table(info: ModelInfo, shape: tuple[int, int]) -> Table:
 def _shape(text: str) -> tuple[int, int]:
     """(rows, columns) of `640x710`.
 
-    Raises:
-        InputError: the text is not of that form.
+    Raises
+    ------
+    InputError
+        The text is not of that form.
     """
     rows, by, columns = text.partition("x")
     if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
-        raise InputError(f"{text!r} is no grid", where="--grid", mend="Give ROWSxCOLUMNS, as in 640x710")
+        raise InputError(f"{text!r} is no grid", where="--grid", hint="Give ROWSxCOLUMNS, as in 640x710")
     return int(rows), int(columns)
 
 

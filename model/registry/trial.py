@@ -39,19 +39,22 @@ Report = Callable[[str, int, int], None]
 def ready_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
     """The predictor of a model that may become champion.
 
-    Raises:
-        InputError: it is a baseline, or no model of rain.
-        BadPackage: it cannot be loaded. No force helps there.
+    Raises
+    ------
+    InputError
+        It is a baseline, or no model of rain.
+    BadPackage
+        It cannot be loaded. No force helps there.
     """
     if info.folder is None:
         raise InputError(
-            "a baseline needs no promotion, it is always there", where=info.reference, mend="Promote a package"
+            "a baseline needs no promotion, it is always there", where=info.reference, hint="Promote a package"
         )
     if info.data != "rain":
         raise InputError(
             f"it was trained on {info.data} that are not rain, and makes no nowcast",
             where=info.reference,
-            mend="Promote a model of rain",
+            hint="Promote a model of rain",
         )
     return load_predictor(info, fields)
 
@@ -93,8 +96,10 @@ def trial(
 ) -> Trial:
     """Put a model through every gate. `max_seconds`: per nowcast; None: a share of each archive's time step.
 
-    Raises:
-        InputError: the candidate does not fit an archive, or an archive the protocol.
+    Raises
+    ------
+    InputError
+        The candidate does not fit an archive, or an archive the protocol.
     """
     report("parity", 0, 1)
     gates = [parity_gate(candidate.info)]
@@ -132,8 +137,10 @@ def trial(
 def check_parity_tools() -> None:
     """Whether what parity is judged with is here.
 
-    Raises:
-        MissingDependency: it is not: PyTorch, or what exports with it.
+    Raises
+    ------
+    MissingDependency
+        It is not: PyTorch, or what exports with it.
     """
     with train_extra("models promote", "parity cannot be judged"):
         import_module("model.export.package")
@@ -142,13 +149,15 @@ def check_parity_tools() -> None:
 def parity_gate(info: ModelInfo) -> Gate:
     """Whether the graph of a package answers like its weights in PyTorch; cannot be judged where that is not there.
 
-    Raises:
-        BadPackage: the package is damaged.
+    Raises
+    ------
+    BadPackage
+        The package is damaged.
     """
     try:
         check_parity_tools()
     except MissingDependency as error:
-        return Gate(gate="parity", what=PARITY, passed=None, note=f"{error.what}. {error.mend}")
+        return Gate(gate="parity", what=PARITY, passed=None, note=f"{error.what}. {error.hint}")
     from model.export.package import PARITY_LIMIT, parity_of
     from model.nets.forecaster import load_forecaster
 

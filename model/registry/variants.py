@@ -92,8 +92,10 @@ def judge(
     Both have the same weights, so that days which those were trained on favour neither. Frames that an int8 graph was
     calibrated on favour that graph: they cannot pass it.
 
-    Raises:
-        InputError: the package does not fit an archive.
+    Raises
+    ------
+    InputError
+        The package does not fit an archive.
     """
     from model.data.seen import shared_frames
     from model.registry.trial import observed_events
@@ -135,7 +137,7 @@ def check(reference: str, gates: Sequence[VariantGate]) -> None:
                 f"in float32 and {gate.csi:.4f} in {gate.variant}, a change of {gate.change:+.2%}, the limit is "
                 f"{gate.limit:.1%}",
                 where=reference,
-                mend="Calibrate it on more archives, or ship the package without it",
+                hint="Calibrate it on more archives, or ship the package without it",
             )
     judged = {(gate.variant, gate.threshold_mm_h) for gate in gates if gate.passed}
     for gate in gates:
@@ -144,12 +146,12 @@ def check(reference: str, gates: Sequence[VariantGate]) -> None:
                 raise VariantRefused(
                     f"{gate.variant} refused: {gate.archive} cannot judge it, {gate.note}",
                     where=reference,
-                    mend="Calibrate on an archive, and judge on another",
+                    hint="Calibrate on an archive, and judge on another",
                 )
             raise VariantRefused(
                 f"{gate.variant} refused: no archive holds enough rain to tell at {gate.threshold_mm_h:g} mm/h",
                 where=reference,
-                mend="Give archives with more and heavier rain, of several hours or days",
+                hint="Give archives with more and heavier rain, of several hours or days",
             )
 
 
@@ -198,7 +200,7 @@ def make_variant(
         from model.export.variants import with_variants
     info = found_model(reference, catalog_with(packages))
     if info.folder is None:
-        raise InputError("a baseline has no graph", where=info.reference, mend="Name a package")
+        raise InputError("a baseline has no graph", where=info.reference, hint="Name a package")
     opened, calibrating = ([Archive(path) for path in paths] for paths in (archives, calibrate))
     with ExitStack() as stack:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

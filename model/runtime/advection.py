@@ -168,8 +168,8 @@ def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved:
     most = sample(holds.view(np.uint8) * np.uint8(255), position) >= 128
     np.copyto(moved, np.float32(np.nan), where=~most)
     # No data among the four pixels makes no data; where the others weigh more, they are the value.
-    if wet and gaps and (mend := most & np.isnan(moved)).any():
-        at = np.nonzero(mend)
+    if wet and gaps and (lost := most & np.isnan(moved)).any():
+        at = np.nonzero(lost)
         filled = np.where(holds, values, np.float32(0)), holds.astype(np.float32)
         value, weight = (sample(part, position[at][None]) for part in filled)
         moved[at] = (value / weight)[0]

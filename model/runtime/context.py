@@ -40,10 +40,14 @@ def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
 
     Frames that follow each other faster are thinned. Times are those of the regular step; `notes` say what was done.
 
-    Raises:
-        TooFewFrames: they do not reach back far enough.
-        IrregularTimeStep: no time step of theirs fits, or more than half of the frames are missing.
-        NoData: no pixel of the newest frame holds data.
+    Raises
+    ------
+    TooFewFrames
+        They do not reach back far enough.
+    IrregularTimeStep
+        No time step of theirs fits, or more than half of the frames are missing.
+    NoData
+        No pixel of the newest frame holds data.
     """
     wanted, least = info.input_frames, info.fewest_input_frames or info.input_frames
     if len(sequence) < 2:
@@ -62,15 +66,17 @@ def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
     raise IrregularTimeStep(
         f"frames step by {_minutes(own)} min, {info.reference} takes {low:g} to {high:g} min",
         where="input",
-        mend=f"Give frames every {low:g} to {high:g} min, or choose the model extrapolation",
+        hint=f"Give frames every {low:g} to {high:g} min, or choose the model extrapolation",
     )
 
 
 def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
     """The newest `frames` frames at their own time step, whatever it is.
 
-    Raises:
-        TooFewFrames, IrregularTimeStep, NoData: see `context_of`.
+    Raises
+    ------
+    TooFewFrames, IrregularTimeStep, NoData
+        See `context_of`.
     """
     if len(sequence) < 2:
         raise _too_few(frames, len(sequence))
@@ -81,9 +87,11 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
 def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     """Notes on what is missing in a context, what comes of it first.
 
-    Raises:
-        NoData: `info` is a network, and of the area that the newest frame knows less than `LEAST_KNOWN` of its context
-            is known, or only one frame.
+    Raises
+    ------
+    NoData
+        `info` is a network, and of the area that the newest frame knows less than `LEAST_KNOWN` of its context
+        is known, or only one frame.
     """
     known = np.isfinite(context.rain_rate)
     newest = known[-1]
@@ -101,7 +109,7 @@ def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
         raise NoData(
             f"too little is known before the newest frame, without data: {', '.join(named)}",
             where="input",
-            mend="Give older frames that hold data, or choose the model extrapolation",
+            hint="Give older frames that hold data, or choose the model extrapolation",
         )
     said = " ".join(context.notes)
     unsaid = [name for name in named if name.split(" ")[0] not in said]
@@ -183,7 +191,7 @@ def _regular(
         raise NoData(
             f"the newest frame ({utc_text(times[-1])}) is without data",
             where=sequence.attributes.get("frames_without_data", "input").partition(";")[0],
-            mend="Leave that frame out, or give one that holds data",
+            hint="Leave that frame out, or give one that holds data",
         )
     notes = list(sequence.notes)
     if step >= 2 * own:
@@ -209,7 +217,7 @@ def _too_few(least: int, given: int, step: np.timedelta64 | None = None) -> TooF
     return TooFewFrames(
         f"the model wants {least} frames, the input has {given}{apart}",
         where="input",
-        mend=f"Give at least {least} frames at one time step",
+        hint=f"Give at least {least} frames at one time step",
     )
 
 
@@ -217,16 +225,16 @@ def _gap(times: Times, step: np.timedelta64, frames: int) -> IrregularTimeStep:
     """Names the newest gap; where there is none, how uneven the frames are."""
     between = np.diff(times)
     gaps = np.flatnonzero(between > step * (1 + MAX_DEVIATION))
-    mend = f"Give {frames} frames in a row at one time step, the newest last"
+    hint = f"Give {frames} frames in a row at one time step, the newest last"
     if not gaps.size:
         what = f"frames lie {_minutes(between.min())} to {_minutes(between.max())} min apart, at no common time step"
-        return IrregularTimeStep(what, where="input", mend=mend)
+        return IrregularTimeStep(what, where="input", hint=hint)
     before, after = times[gaps[-1]], times[gaps[-1] + 1]
     return IrregularTimeStep(
         f"frames step by {_minutes(step)} min, but {_minutes(after - before)} min lie between {utc_text(before)} and "
         f"{utc_text(after)}",
         where="input",
-        mend=mend,
+        hint=hint,
     )
 
 

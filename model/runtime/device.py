@@ -56,8 +56,10 @@ class EngineOptions:
     def from_environment(cls) -> EngineOptions:
         """As the variables `ECHOCAST_DEVICE`, `_VARIANT`, `_THREADS`, `_MEMORY_MB` and `_GPU_MEMORY_MB` say.
 
-        Raises:
-            InputError: one of them has a value that means nothing.
+        Raises
+        ------
+        InputError
+            One of them has a value that means nothing.
         """
         names = ("device", "variant", "threads", "memory_mb", "gpu_memory_mb")
         given = {name: os.environ[_variable(name)] for name in names if os.environ.get(_variable(name))}
@@ -80,15 +82,17 @@ def _parsed(name: str, text: str) -> str | int:
             return int(text)
         wanted = f"a whole number from {least} on"
     raise InputError(
-        f"it is {text!r}, not {wanted}", where=_variable(name), mend="Correct the setting, or leave it out"
+        f"it is {text!r}, not {wanted}", where=_variable(name), hint="Correct the setting, or leave it out"
     )
 
 
 def fastest_variant(variants: Mapping[str, str], device: str, wanted: Variant = "auto") -> str:
     """The variant of a package to run on `cpu` or `cuda`; with `wanted`, that one.
 
-    Raises:
-        BadPackage: the package has no such variant.
+    Raises
+    ------
+    BadPackage
+        The package has no such variant.
     """
     kind = "cpu+int8" if device == "cpu" and _multiplies_int8() else device
     order = FASTEST[kind] if wanted == "auto" else (wanted,)
@@ -99,7 +103,7 @@ def fastest_variant(variants: Mapping[str, str], device: str, wanted: Variant = 
     raise BadPackage(
         f"no variant {' or '.join(order)}, it has {has}",
         where="package",
-        mend="Export it again, or choose another variant",
+        hint="Export it again, or choose another variant",
     )
 
 
@@ -118,15 +122,17 @@ def _multiplies_int8() -> bool:
 def wanted_device(options: EngineOptions) -> str:
     """`cpu` or `cuda`: where a graph is to run.
 
-    Raises:
-        InputError: CUDA is asked for, and this ONNX Runtime has none.
+    Raises
+    ------
+    InputError
+        CUDA is asked for, and this ONNX Runtime has none.
     """
     available = CUDA in ort.get_available_providers()
     if options.device == "cuda" and not available:
         raise InputError(
             "CUDA is asked for, and the ONNX Runtime that is installed runs on the CPU alone",
             where=_variable("device"),
-            mend="Install the extra gpu in place of cpu: pip install 'echocast[gpu]'",
+            hint="Install the extra gpu in place of cpu: pip install 'echocast[gpu]'",
         )
     return "cuda" if available and options.device != "cpu" else "cpu"
 
@@ -136,9 +142,12 @@ def open_session(
 ) -> OneStepSession | WholeSession:
     """The graph of a file, as its metadata say it is to be run. `threads` comes before those of `options`.
 
-    Raises:
-        BadPackage: ONNX Runtime cannot load it, or it is too large for the device.
-        InputError: the device that is asked for is not there.
+    Raises
+    ------
+    BadPackage
+        ONNX Runtime cannot load it, or it is too large for the device.
+    InputError
+        The device that is asked for is not there.
     """
     options = options or EngineOptions.from_environment()
     device = wanted_device(options)
@@ -160,13 +169,13 @@ def open_session(
         raise BadPackage(
             f"ONNX Runtime cannot load the graph ({reason})",
             where=str(path),
-            mend="Export the package again",
+            hint="Export the package again",
         ) from None
     if device == "cuda" and session.get_providers()[0] != CUDA:
         raise InputError(
             "ONNX Runtime brings CUDA and cannot use it: the graph would run on the CPU",
             where=_variable("device"),
-            mend="See that driver, CUDA and cuDNN are those that onnxruntime-gpu wants, or set ECHOCAST_DEVICE=cpu",
+            hint="See that driver, CUDA and cuDNN are those that onnxruntime-gpu wants, or set ECHOCAST_DEVICE=cpu",
         )
     kind = session.get_modelmeta().custom_metadata_map.get("kind", "one-step")
     graph = WholeSession(session) if kind == "whole" else OneStepSession(session)
@@ -187,7 +196,7 @@ def _check_room(needed_mb: float, path: Path, device: str, has_mb: int) -> None:
         raise BadPackage(
             f"the model takes {np.ceil(needed_mb):.0f} MB at least, {there} {has_mb} MB",
             where=str(path),
-            mend=f"Run it on a larger device, or raise {limit}",
+            hint=f"Run it on a larger device, or raise {limit}",
         )
 
 

@@ -101,8 +101,10 @@ class Engine:
         Every `Told` is a place to stop: of a work (its index) that is put into `unwanted` nothing more is told. Its
         lanes end with the wave, and before where nobody waits for their batch.
 
-        Raises:
-            DeviceLost: the device does not answer any more; nothing goes on.
+        Raises
+        ------
+        DeviceLost
+            The device does not answer any more; nothing goes on.
         """
         unwanted = set() if unwanted is None else unwanted
         again = [self.task(index, work) for index, work in enumerate(works)]
@@ -281,9 +283,12 @@ class _Run:
     def _advance(self, batch: _Batch, lead: int) -> Generator[Told, None, NDArray[np.float32]]:
         """The frames [b, y, x] of the next lead; steps that answer nothing yet are told as progress.
 
-        Raises:
-            _Split: the lanes cannot go on together: they are begun anew apart, or were told of, or are cut smaller.
-            DeviceLost: see Engine.run.
+        Raises
+        ------
+        _Split
+            The lanes cannot go on together: they are begun anew apart, or were told of, or are cut smaller.
+        DeviceLost
+            See Engine.run.
         """
         while True:
             try:
@@ -333,7 +338,7 @@ class _Run:
             error = OutOfMemory(
                 f"a part of {height} x {width} pixels is more than the device's memory holds",
                 where="model",
-                mend="Take a device with more memory, or a smaller model",
+                hint="Take a device with more memory, or a smaller model",
             )
         return [self._failed(task, error)], []
 
@@ -439,7 +444,7 @@ def _no_number(lead: int) -> InputError:
     return InputError(
         f"what its network answers at lead {lead} is no number: rain is never made of that",
         where="model",
-        mend="Choose another variant (ECHOCAST_VARIANT=fp32) or another model, and tell whoever made the package",
+        hint="Choose another variant (ECHOCAST_VARIANT=fp32) or another model, and tell whoever made the package",
     )
 
 
@@ -447,5 +452,5 @@ def _no_room(error: OSError) -> InputError:
     return InputError(
         f"the parts of a large forecast cannot be kept ({error.strerror})",
         where=tempfile.gettempdir(),
-        mend="Make room there, name another folder in TMPDIR, or raise ECHOCAST_MEMORY_MB",
+        hint="Make room there, name another folder in TMPDIR, or raise ECHOCAST_MEMORY_MB",
     )

@@ -65,8 +65,10 @@ def fields_for(
 
     A file is `field-NAME.nc` in the folder `package`, else `NAME.nc` in `folder`; bilinear in space, linear in time.
 
-    Raises:
-        InputError: there is no such file, it cannot be read, or it does not cover the grid and the times.
+    Raises
+    ------
+    InputError
+        There is no such file, it cannot be read, or it does not cover the grid and the times.
     """
     times = np.asarray(times, "datetime64[ns]")
     planes = []
@@ -86,7 +88,7 @@ def _find(name: str, folder: Path | None, package: Path | None) -> Path:
     raise InputError(
         f"the model reads the field {name}, and there is no file {name}.nc",
         where=str(folder) if folder else "fields",
-        mend=f"Put {name}.nc into the folder of fields (--fields or ECHOCAST_FIELDS)",
+        hint=f"Put {name}.nc into the folder of fields (--fields or ECHOCAST_FIELDS)",
     )
 
 
@@ -109,7 +111,7 @@ def _from_file(path: Path, times: Times, grid: Grid) -> FloatArray:
         x = (x - west) % 360 + west
     column, row = _position(x, field.x), _position(y, field.y)
     if not (np.isfinite(column).all() and np.isfinite(row).all()):
-        raise InputError("the field does not cover the grid of the radar", where=str(path), mend="Give a larger field")
+        raise InputError("the field does not cover the grid of the radar", where=str(path), hint="Give a larger field")
     needed, weights = _weights_in_time(field.times, times, path)
     frames = {index: _bilinear(field.values[index], row, column) for index in sorted({*needed.flat})}
     answer = np.stack(
@@ -119,7 +121,7 @@ def _from_file(path: Path, times: Times, grid: Grid) -> FloatArray:
         ]
     ).astype(np.float32)
     if not np.isfinite(answer).all():
-        raise InputError("the field has missing values on the grid", where=str(path), mend="Fill them")
+        raise InputError("the field has missing values on the grid", where=str(path), hint="Fill them")
     return answer
 
 
@@ -141,9 +143,9 @@ def _read(path: Path) -> _Field:
             values = np.asarray(ordered.values, np.float32).reshape(-1, *ordered.shape[-2:])
             times = np.asarray(ordered[dimension["time"]].values, "datetime64[ns]") if "time" in dimension else None
     except InputError as error:
-        raise InputError(error.what, where=str(path), mend=error.mend or "Give one field in a CF-netCDF file") from None
+        raise InputError(error.what, where=str(path), hint=error.hint or "Give one field in a CF-netCDF file") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"it cannot be read ({error})", where=str(path), mend="Give a CF-netCDF file") from None
+        raise InputError(f"it cannot be read ({error})", where=str(path), hint="Give a CF-netCDF file") from None
     return _Field(values, times, crs, *centres)
 
 
@@ -190,7 +192,7 @@ def _weights_in_time(held: Times | None, times: Times, path: Path) -> tuple[NDAr
             f"its times {_minute(held[0])} to {_minute(held[-1])} do not cover {_minute(times.min())} to "
             f"{_minute(times.max())}, or do not increase",
             where=str(path),
-            mend="Give a field that covers the frames and the forecast",
+            hint="Give a field that covers the frames and the forecast",
         )
     after = np.clip(np.searchsorted(held, times), min(1, held.size - 1), None)
     before = np.maximum(after - 1, 0)

@@ -19,9 +19,12 @@ def load_predictor(info: ModelInfo, fields: Path | None = None, options: EngineO
     `fields`: a folder of exogenous fields (`model.runtime.fields`), for networks that read some. `options`: how a
     package is run; None: as the environment says.
 
-    Raises:
-        BadPackage: a file of the package is missing, changed, not a graph that can run, or too large for the device.
-        InputError: the device that is asked for is not there.
+    Raises
+    ------
+    BadPackage
+        A file of the package is missing, changed, not a graph that can run, or too large for the device.
+    InputError
+        The device that is asked for is not there.
     """
     if info.name == PERSISTENCE.name:
         return Persistence()

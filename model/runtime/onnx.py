@@ -56,14 +56,17 @@ class Prepared:
 class OnnxPredictor:
     """A model package, ready to run. `fields`: a folder of exogenous fields, beside those in the package.
 
-    Raises:
-        BadPackage: a file is missing or changed, or the graph cannot be loaded or is too large for the device.
-        InputError: the device that is asked for is not there.
+    Raises
+    ------
+    BadPackage
+        A file is missing or changed, or the graph cannot be loaded or is too large for the device.
+    InputError
+        The device that is asked for is not there.
     """
 
     def __init__(self, info: ModelInfo, fields: Path | None = None, options: EngineOptions | None = None) -> None:
         if info.folder is None:
-            raise BadPackage("the model has no package", where=info.reference, mend="Import its package")
+            raise BadPackage("the model has no package", where=info.reference, hint="Import its package")
         options = options or EngineOptions.from_environment()
         self.info = info
         self.manifest = verify_package(info.folder)
@@ -71,7 +74,7 @@ class OnnxPredictor:
             raise BadPackage(
                 f"its network reads frames of {self.manifest.channels} channels, rain has 1",
                 where=info.reference,
-                mend="Choose a model of rain",
+                hint="Choose a model of rain",
             )
         precision = fastest_variant(self.manifest.variants, wanted_device(options), options.variant)
         self.session: GraphSession = open_session(info.folder / self.manifest.variants[precision], options=options)
@@ -79,7 +82,7 @@ class OnnxPredictor:
             raise BadPackage(
                 "its network reads exogenous fields that its manifest does not name",
                 where=info.reference,
-                mend="Choose a model of rain",
+                hint="Choose a model of rain",
             )
         self.variant = f"{precision} on {device_of(self.session)}"
         self.fields = fields
@@ -100,9 +103,12 @@ class OnnxPredictor:
     def warm_up(self) -> None:
         """Run one small forecast, so that the first real one finds everything loaded.
 
-        Raises:
-            BadPackage: the graph cannot run.
-            DeviceLost: the device does not answer.
+        Raises
+        ------
+        BadPackage
+            The graph cannot run.
+        DeviceLost
+            The device does not answer.
         """
         ny, nx = self.session.grid or (WARM_UP_SIDE,) * 2
         ny, nx = (side + -side % self.manifest.stride for side in (ny, nx))
@@ -121,7 +127,7 @@ class OnnxPredictor:
             if is_device_lost(error):
                 raise DeviceLost(reason) from None
             raise BadPackage(
-                f"its graph cannot run ({reason})", where=self.info.reference, mend="Export the package again"
+                f"its graph cannot run ({reason})", where=self.info.reference, hint="Export the package again"
             ) from None
         finally:
             self.session.release()
@@ -129,8 +135,10 @@ class OnnxPredictor:
     def prepare(self, sequence: FrameSequence, steps: int) -> Prepared:
         """What is to be done for one forecast.
 
-        Raises:
-            InputError: exogenous fields are missing, or do not cover the frames and the forecast.
+        Raises
+        ------
+        InputError
+            Exogenous fields are missing, or do not cover the frames and the forecast.
         """
         rain = sequence.rain_rate
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
@@ -162,8 +170,10 @@ class OnnxPredictor:
     def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.unroll; the graph's answers as they are, below no ceiling but 1.
 
-        Raises:
-            InputError: its network reads a whole sequence at once, or frames that were moved to the newest one.
+        Raises
+        ------
+        InputError
+            Its network reads a whole sequence at once, or frames that were moved to the newest one.
         """
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         if lagrangian or not isinstance(self.session, OneStepSession):
@@ -171,7 +181,7 @@ class OnnxPredictor:
             raise InputError(
                 f"{self.info.reference} reads {reads}: it has no answers over its input, which count here",
                 where="model",
-                mend="Leave that model out, or choose another protocol",
+                hint="Leave that model out, or choose another protocol",
             )
         ny, nx = sequence.grid.shape
         observed = self._observed(enumerate(sequence.rain_rate), sequence, steps, ceiling=1.0)

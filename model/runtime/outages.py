@@ -37,8 +37,10 @@ def without_outages(context: FrameSequence) -> FrameSequence:
     against the next newer one; the newest against the one before, where the one before that shows the same rain, so
     that a frame full of interference condemns no other. `notes` name the frames.
 
-    Raises:
-        NoData: all of the newest frame is suddenly dry.
+    Raises
+    ------
+    NoData
+        All of the newest frame is suddenly dry.
     """
     rain, reach = context.rain_rate, _reach_px(context)
     known, raining, trace = np.isfinite(rain), rain >= RAINING_MM_H, rain >= TRACE_MM_H
@@ -55,7 +57,7 @@ def without_outages(context: FrameSequence) -> FrameSequence:
                 f"the newest frame ({utc_text(context.times[newest])}) is suddenly dry: it rained on "
                 f"{np.count_nonzero(raining[newest - 1]):,} pixels at {utc_text(context.times[newest - 1])}",
                 where="input",
-                mend="Leave that frame out, or give one that holds data",
+                hint="Leave that frame out, or give one that holds data",
             )
         lost[newest] = outage.where
     expected = raining[newest]

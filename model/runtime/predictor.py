@@ -42,8 +42,10 @@ class Predictor(Protocol):
         An answer over the input is the frame after one of `sequence`, from that one and those before it: one for each
         but the newest. `sequence` may hold more frames than `info.input_frames`.
 
-        Raises:
-            InputError: it has no such answers.
+        Raises
+        ------
+        InputError
+            It has no such answers.
         """
         ...
 
@@ -63,8 +65,10 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> Choice:
     A model asked for by name must fit: its time steps, its number of frames, and what is known of them. `auto` takes
     the champion where it fits, else the default model, else extrapolation.
 
-    Raises:
-        InputError: the named model does not exist or does not fit; nor does extrapolation.
+    Raises
+    ------
+    InputError
+        The named model does not exist or does not fit; nor does extrapolation.
     """
     models, note = catalog.meant(reference)
     notes = [note] if note else []
@@ -84,21 +88,24 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> Choice:
 def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
     """The context of `info`: see `model.runtime.context.context_of`.
 
-    Raises:
-        TooFewFrames, IrregularTimeStep, NoData: `info` cannot run on them.
-        InputError: `info` is bound to another grid, or is no model of rain.
+    Raises
+    ------
+    TooFewFrames, IrregularTimeStep, NoData
+        `info` cannot run on them.
+    InputError
+        `info` is bound to another grid, or is no model of rain.
     """
     if info.data != "rain":
         raise InputError(
             f"{info.reference} was trained on {info.data} that are not rain",
             where="model",
-            mend="Choose a model of rain",
+            hint="Choose a model of rain",
         )
     if info.grid not in (None, sequence.grid.shape):
         raise InputError(
             "the grid is {} x {} pixels, {} takes {} x {}".format(*sequence.grid.shape, info.reference, *info.grid),
             where="input",
-            mend="Give frames of that grid, or choose another model",
+            hint="Give frames of that grid, or choose another model",
         )
     return context_of(sequence, info)
 
@@ -108,8 +115,10 @@ def unrolled(sequence: FrameSequence, predictor: Predictor, steps: int) -> Float
 
     It runs whether or not there is rain, and as far as the steps go: the limit in minutes is one of nowcasts.
 
-    Raises:
-        InputError: the model does not fit the input, has no answers over it, or `steps` is out of its range.
+    Raises
+    ------
+    InputError
+        The model does not fit the input, has no answers over it, or `steps` is out of its range.
     """
     predictor.info.check_steps(steps)
     fitting_frames(sequence, predictor.info)

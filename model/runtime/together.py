@@ -71,8 +71,10 @@ class Together:
     `elsewhere`: other processes that may make parts of a large domain. A request in which no frame holds rain gets dry
     frames at once; the predictor is not asked.
 
-    Raises (while iterating):
-        DeviceLost: the device does not answer any more.
+    Raises
+    ------
+    DeviceLost
+        The device does not answer any more.
     """
 
     def __init__(self, requests: Sequence[Request], predictor: Predictor, elsewhere: Elsewhere | None = None) -> None:
@@ -93,8 +95,10 @@ class Together:
     def header(self, request: int) -> ForecastHeader:
         """The header of the forecast that a request becomes.
 
-        Raises:
-            InputError: the model does not fit the input, or the steps are out of its range.
+        Raises
+        ------
+        InputError
+            The model does not fit the input, or the steps are out of its range.
         """
         asked = self.requests[request]
         newest = self._newest(asked)
@@ -198,8 +202,10 @@ def nowcast(
 
     `on_step(step, frame)` is called after each lead step, counted from 1; it may raise to cancel.
 
-    Raises:
-        InputError: the model does not fit the input, or `steps` is out of its range.
+    Raises
+    ------
+    InputError
+        The model does not fit the input, or `steps` is out of its range.
     """
     together = Together([Request(sequence=sequence, steps=steps, note=note)], predictor)
     header = together.header(0)

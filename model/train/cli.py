@@ -208,8 +208,10 @@ def _end(stopped: Stopped, console: Console, joined: Ranks) -> NoReturn:
 def _named(name: str | None) -> Recipe:
     """The recipe of that name.
 
-    Raises:
-        click.UsageError: there is none.
+    Raises
+    ------
+    click.UsageError
+        There is none.
     """
     if name is None:
         raise click.UsageError("Name a RECIPE: `echocast train --list` lists them")
@@ -231,8 +233,10 @@ def _described(recipe: Recipe) -> str:
 def radar(archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_folder: Path | None) -> RadarWindows:
     """Windows of archives, as the recipe wants them.
 
-    Raises:
-        InputError: an archive is none, or the recipe does not fit it.
+    Raises
+    ------
+    InputError
+        An archive is none, or the recipe does not fit it.
     """
     opened = [Archive(path) for path in archives]
     for archive in opened:
@@ -250,8 +254,10 @@ def radar(archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_f
 def _check_steps(archive: Archive, recipe: Recipe) -> None:
     """Whether an archive's frames lie any of the recipe's steps apart.
 
-    Raises:
-        InputError: they do not.
+    Raises
+    ------
+    InputError
+        They do not.
     """
     seconds = np.unique(archive.times.astype("datetime64[s]").astype(np.int64))
     if len(seconds) < 2:
@@ -264,5 +270,5 @@ def _check_steps(archive: Archive, recipe: Recipe) -> None:
         f"its frames are {own:g} min apart, and the recipe {recipe.name} is for steps of "
         f"{', '.join(f'{step:g}' for step in steps)} min",
         where=str(archive.root),
-        mend=f"Choose another recipe, or --set windows.step_minutes={own:g}",
+        hint=f"Choose another recipe, or --set windows.step_minutes={own:g}",
     )

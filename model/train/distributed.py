@@ -65,15 +65,17 @@ class Ranks:
     def rows(self, batch: int, parts: int) -> tuple[int, ...]:
         """Which windows of a batch are this rank's: an equal share of each of its `parts`.
 
-        Raises:
-            InputError: they cannot be shared equally.
+        Raises
+        ------
+        InputError
+            They cannot be shared equally.
         """
         part, share = batch // parts, batch // parts // self.world
         if share * self.world * parts != batch:
             raise InputError(
                 f"a batch of {batch} in {parts} parts cannot be shared equally by {self.world} processes",
                 where="--batch",
-                mend=f"Choose a multiple of {self.world * parts}",
+                hint=f"Choose a multiple of {self.world * parts}",
             )
         return tuple(index for first in range(self.rank * share, batch, part) for index in range(first, first + share))
 

@@ -37,8 +37,10 @@ TENSORBOARD: Final = "tensorboard"
 def writing(path: Path) -> Iterator[None]:
     """What is written of a run in it may find the disk full or closed to it.
 
-    Raises:
-        InputError: it does; says so of `path`, and how the run goes on.
+    Raises
+    ------
+    InputError
+        It does; says so of `path`, and how the run goes on.
     """
     out = path if path.is_dir() else path.parent
     saved = any((out / name).exists() for name in (LAST, PREVIOUS))
@@ -52,8 +54,10 @@ def writing(path: Path) -> Iterator[None]:
 def write_whole(path: Path, write: Callable[[BinaryIO], object], *, kept_as: Path | None = None) -> None:
     """Write a file whole or not at all, safe against kill -9 and loss of power; the one before becomes `kept_as`.
 
-    Raises:
-        InputError: it cannot be written; the one before is as it was.
+    Raises
+    ------
+    InputError
+        It cannot be written; the one before is as it was.
     """
     part = path.with_suffix(".part")
     with writing(path):
@@ -99,11 +103,13 @@ def run_folder(out: Path) -> Iterator[None]:
     """The folder of a run, made where it is not there, and no other command's meanwhile; if nothing comes of it, it is
     gone again.
 
-    Raises:
-        InputError: it cannot be made, nothing can be written into it, or another command trains into it.
+    Raises
+    ------
+    InputError
+        It cannot be made, nothing can be written into it, or another command trains into it.
     """
     if (out / DESCRIPTION).exists():
-        raise InputError("it is an archive of radar frames", where=str(out), mend="Choose another --out")
+        raise InputError("it is an archive of radar frames", where=str(out), hint="Choose another --out")
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     with ExitStack() as stack:
         with writing(out):
@@ -115,7 +121,7 @@ def run_folder(out: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(
-                    "another command trains into it", where=str(out), mend="Wait for it, or choose another --out"
+                    "another command trains into it", where=str(out), hint="Wait for it, or choose another --out"
                 ) from None
         try:
             yield

@@ -26,8 +26,10 @@ Report = Callable[[int, dict[str, float]], None]
 class Log:
     """The logs of a run, to go on after what it has done; `report` hears of it all. A context manager.
 
-    Raises:
-        InputError: the logs cannot be written.
+    Raises
+    ------
+    InputError
+        The logs cannot be written.
     """
 
     def __init__(self, out: Path, run: Run, report: Report) -> None:

@@ -77,12 +77,15 @@ def train(
     whichever iteration, does what the uninterrupted one would; on a CPU to the bit. With `minutes`, the schedules go by
     the time taken, which is never twice the same.
 
-    Raises:
-        InputError: `out` holds a run and `resume` is not set, or it holds none and `resume` is; the run is of another
-            recipe or of other data; another command trains into `out`; a checkpoint is damaged; the windows do not fit
-            the network; the loss or all the scores are no numbers; the time is over before the first iteration; or
-            `out` cannot be written.
-        Stopped: `stop` was asked to; the run is saved.
+    Raises
+    ------
+    InputError
+        `out` holds a run and `resume` is not set, or it holds none and `resume` is; the run is of another
+        recipe or of other data; another command trains into `out`; a checkpoint is damaged; the windows do not fit
+        the network; the loss or all the scores are no numbers; the time is over before the first iteration; or
+        `out` cannot be written.
+    Stopped
+        `stop` was asked to; the run is saved.
     """
     conduct = conduct or Conduct()
     rows = ranks.rows(recipe.batch, recipe.accumulate)
@@ -125,9 +128,9 @@ def _begun(
     run = new_run(recipe, ranks.device)
     exists = ranks.from_main(lambda: any((out / name).exists() for name in (LAST, PREVIOUS)))
     if exists and not resume:
-        raise InputError("the run exists", where=str(out), mend="Add --resume, or choose another --out")
+        raise InputError("the run exists", where=str(out), hint="Add --resume, or choose another --out")
     if resume and not exists:
-        raise InputError(f"nothing to resume: no {LAST} in it", where=str(out), mend="Leave --resume out to begin")
+        raise InputError(f"nothing to resume: no {LAST} in it", where=str(out), hint="Leave --resume out to begin")
     kept: dict[str, Any] = {}
     if exists:
         kept = ranks.from_main(lambda: check_resumed(recipe, made_of, out))
@@ -269,7 +272,7 @@ class _Training:
             f"the {what} is not a number at iteration {run.iteration} (loss {taken.loss:.4g}{before}; {figures}); "
             f"the batch is in {NAN_BATCH}, and the checkpoints from before are kept",
             where=str(self.out),
-            mend="Train with a lower --set optimiser.learning_rate or --set optimiser.clip_norm, "
+            hint="Train with a lower --set optimiser.learning_rate or --set optimiser.clip_norm, "
             f"into another --out{again}",
         )
 
@@ -279,12 +282,12 @@ class _Training:
         def check() -> None:
             if (self.out / BEST).exists():
                 return
-            reason, mend = "the time was over", "Give it more --minutes"
+            reason, hint = "the time was over", "Give it more --minutes"
             if run.iteration:
                 reason = "scores on the held-out part were never a number"
-                mend = "Look at the held-out data, or lower the learning rate"
+                hint = "Look at the held-out data, or lower the learning rate"
             raise InputError(
-                f"no best weights after {run.iteration} iterations: {reason}", where=str(self.out), mend=mend
+                f"no best weights after {run.iteration} iterations: {reason}", where=str(self.out), hint=hint
             )
 
         self.ranks.from_main(check)
@@ -293,31 +296,33 @@ class _Training:
 def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
     """Whether a recipe's network can read a window.
 
-    Raises:
-        InputError: it cannot.
+    Raises
+    ------
+    InputError
+        It cannot.
     """
     config, net = recipe.forecaster, recipe.forecaster.net
     frames, channels, rows, columns = window.context.shape
     fields = 0 if window.fields is None else window.fields.shape[1]
-    reason, mend = "", "Choose another recipe, or other data"
+    reason, hint = "", "Choose another recipe, or other data"
     if isinstance(recipe.loss, RainLoss) and kind != "rain":
-        reason, mend = "its loss is of rain, and these frames are not", OF_RAIN
+        reason, hint = "its loss is of rain, and these frames are not", OF_RAIN
     elif kind == "rain" and not recipe.chosen_by_mm_h:
         reason = "no threshold says by which the best weights for rain are chosen"
-        mend = f"Add --set chosen_by_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"
+        hint = f"Add --set chosen_by_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"
     elif channels != config.channels:
         reason = f"the frames have {channels} channels, its network reads {config.channels}"
-        mend = f"Add --set forecaster.channels={channels}, or choose other data"
+        hint = f"Add --set forecaster.channels={channels}, or choose other data"
     elif frames != recipe.windows.context:
         reason = f"the windows have {frames} context frames, it wants {recipe.windows.context}"
     elif rows % net.stride or columns % net.stride:
         reason = f"the frames are {rows} x {columns}, its network wants multiples of {net.stride}"
         if kind == "rain":
             fitting = [side for side in (rows - rows % net.stride, rows + -rows % net.stride) if side]
-            mend = f"Add {' or '.join(f'--set windows.crop={side}' for side in fitting)}"
+            hint = f"Add {' or '.join(f'--set windows.crop={side}' for side in fitting)}"
     elif isinstance(net, StackConfig) and net.grid not in (None, (rows, columns)):
         reason = f"the frames are {rows} x {columns}, its network is bound to {net.grid}"
     elif fields != config.fields:
         reason = f"the windows have {fields} exogenous fields, its network reads {config.fields}"
     if reason:
-        raise InputError(reason, where=f"recipe {recipe.name}", mend=mend)
+        raise InputError(reason, where=f"recipe {recipe.name}", hint=hint)

@@ -26,14 +26,16 @@ def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     A part that may be of several kinds takes the kind's name, and then its fields: `sampling=ScheduledSampling`,
     `loss=RainLoss loss.csi_weight=0.4`. `none` is None.
 
-    Raises:
-        InputError: there is no such field, the value is not of its type, or the recipe contradicts itself.
+    Raises
+    ------
+    InputError
+        There is no such field, the value is not of its type, or the recipe contradicts itself.
     """
     tree: Tree = {}
     for setting in settings:
         path, sign, text = setting.partition("=")
         if not sign:
-            raise InputError("not PATH=VALUE", where=f"--set {setting}", mend="Write it like optimiser.clip_norm=1")
+            raise InputError("not PATH=VALUE", where=f"--set {setting}", hint="Write it like optimiser.clip_norm=1")
         node = tree
         for name in path.strip().split("."):
             node = node.setdefault(name, {})
@@ -95,69 +97,71 @@ def _built(kind: type, values: Mapping[str, Any], tree: Tree, path: str, known: 
         if each.name not in given and each.default is MISSING and each.default_factory is MISSING
     ]
     if lacking:
-        mend = " ".join(f"--set {name}=..." for name in lacking)
-        raise InputError(f"{kind.__name__} needs {', '.join(lacking)}", where=f"--set {path[:-1]}", mend=f"Add {mend}")
+        hint = " ".join(f"--set {name}=..." for name in lacking)
+        raise InputError(f"{kind.__name__} needs {', '.join(lacking)}", where=f"--set {path[:-1]}", hint=f"Add {hint}")
     try:
         return kind(**given)
     except ValueError as error:
         where = f"--set {path[:-1]}" if path else "--set"
         raise InputError(
-            str(error), where=where, mend="Correct it, or what it contradicts: --show lists all settings"
+            str(error), where=where, hint="Correct it, or what it contradicts: --show lists all settings"
         ) from None
 
 
-def _set(hint: object, value: object, node: Tree, path: str, known: Sequence[str]) -> object:
+def _set(annotation: object, value: object, node: Tree, path: str, known: Sequence[str]) -> object:
     """What becomes of a field: its own text, then the fields below it."""
-    kinds, text = _kinds(hint), node.get("")
+    kinds, text = _kinds(annotation), node.get("")
     if not kinds:
         if len(node) > 1 or text is None:
             raise _unknown(_leaf(path, node), known)
-        return _parsed(hint, text, path)
+        return _parsed(annotation, text, path)
     names = {kind.__name__: kind for kind in kinds}
     if text is not None:
-        if text.lower() == NONE and type(None) in get_args(hint):
+        if text.lower() == NONE and type(None) in get_args(annotation):
             value = None
         elif text not in names:
-            choice = [*names, *([NONE] if type(None) in get_args(hint) else [])]
-            mend = f"Choose one of {', '.join(choice)}"
-            raise InputError(f"it cannot be {text!r}", where=f"--set {path}", mend=mend)
+            choice = [*names, *([NONE] if type(None) in get_args(annotation) else [])]
+            hint = f"Choose one of {', '.join(choice)}"
+            raise InputError(f"it cannot be {text!r}", where=f"--set {path}", hint=hint)
         elif not isinstance(value, names[text]):
             return _built(names[text], {}, node, f"{path}.", known)
     below = [name for name in node if name]
     if not below:
         return value
     if value is None or value is MISSING:
-        mend = " or ".join(f"--set {path}={name}" for name in names)
-        raise InputError("it is none: it has no fields", where=f"--set {path}.{below[0]}", mend=f"Add {mend}")
+        hint = " or ".join(f"--set {path}={name}" for name in names)
+        raise InputError("it is none: it has no fields", where=f"--set {path}.{below[0]}", hint=f"Add {hint}")
     others = [name for name, kind in names.items() if below[0] in get_type_hints(kind)]
     if below[0] not in get_type_hints(type(value)) and others:
         raise InputError(
             f"{type(value).__name__} has no such field, {others[0]} has",
             where=f"--set {path}.{below[0]}",
-            mend=f"Add --set {path}={others[0]}",
+            hint=f"Add --set {path}={others[0]}",
         )
     return _changed(value, node, f"{path}.", known)
 
 
-def _kinds(hint: object) -> list[type]:
+def _kinds(annotation: object) -> list[type]:
     """The dataclasses that a field may hold."""
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     return [option for option in options if isinstance(option, type) and is_dataclass(option)]
 
 
-def _parsed(hint: object, text: str, path: str) -> object:
+def _parsed(annotation: object, text: str, path: str) -> object:
     """A text as the type that a field has.
 
-    Raises:
-        InputError: it is not one.
+    Raises
+    ------
+    InputError
+        It is not one.
     """
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     for option in options:
         try:
             return _as(option, text)
         except ValueError:
             continue
-    raise InputError(f"{text!r} is not {_described(hint)}", where=f"--set {path}", mend="Give another value")
+    raise InputError(f"{text!r} is not {_described(annotation)}", where=f"--set {path}", hint="Give another value")
 
 
 def _as(kind: object, text: str) -> object:
@@ -185,18 +189,18 @@ def _as(kind: object, text: str) -> object:
     return float(text) if kind is float else text
 
 
-def _described(hint: object) -> str:
-    if hint is type(None):
+def _described(annotation: object) -> str:
+    if annotation is type(None):
         return NONE
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(get_args(hint))
-    if get_origin(hint) is tuple:
-        inner = get_args(hint)
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(get_args(annotation))
+    if get_origin(annotation) is tuple:
+        inner = get_args(annotation)
         many = "a list of" if inner[-1] is Ellipsis else f"{len(inner)} of"
         return f"{many} {_described(inner[0])}, with commas"
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(map(_described, get_args(hint)))
-    return next(words for kind, words in WORDS if kind is hint)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(map(_described, get_args(annotation)))
+    return next(words for kind, words in WORDS if kind is annotation)
 
 
 def _unknown(path: str, known: Sequence[str]) -> InputError:
@@ -207,10 +211,10 @@ def _unknown(path: str, known: Sequence[str]) -> InputError:
     nearest = sorted(nearest, key=lambda each: -difflib.SequenceMatcher(None, each, path).ratio())
     if nearest or not (parent and siblings):
         nearest = nearest or difflib.get_close_matches(path, known, n=3)
-        mend = f"Nearest: {', '.join(nearest[:3])}" if nearest else "--show names them all"
+        hint = f"Nearest: {', '.join(nearest[:3])}" if nearest else "--show names them all"
     else:
-        mend = f"{parent} has {', '.join(siblings)}"
-    return InputError("the recipe has no such field", where=f"--set {path}", mend=mend)
+        hint = f"{parent} has {', '.join(siblings)}"
+    return InputError("the recipe has no such field", where=f"--set {path}", hint=hint)
 
 
 def _leaf(path: str, node: Tree) -> str:

@@ -24,8 +24,10 @@ def settled(recipe: Recipe, device: torch.device, out: Path, *, resume: bool, sa
     """The recipe with `bfloat16` true or false: as the run in `out` has it that goes on, whatever machine that is on,
     or as the device computes best.
 
-    Raises:
-        InputError: the recipe of a run that goes on is damaged or absent.
+    Raises
+    ------
+    InputError
+        The recipe of a run that goes on is damaged or absent.
     """
     if recipe.bfloat16 != "auto":
         return recipe

@@ -54,8 +54,10 @@ class Run:
     def save(self, out: Path) -> None:
         """Write the last checkpoint; the one before is kept beside it.
 
-        Raises:
-            InputError: it cannot be written.
+        Raises
+        ------
+        InputError
+            It cannot be written.
         """
         content = {
             "net": self.net.state_dict(),
@@ -69,8 +71,10 @@ class Run:
     def save_best(self, out: Path) -> None:
         """Write the mean weights, which scored best.
 
-        Raises:
-            InputError: they cannot be written.
+        Raises
+        ------
+        InputError
+            They cannot be written.
         """
         content = {
             "ema": self.ema.state_dict(),
@@ -83,8 +87,10 @@ class Run:
     def take_up(self, kept: dict[str, Any]) -> None:
         """Go on from what `save` wrote.
 
-        Raises:
-            RuntimeError: it is of another network; or what a damaged file raises (`DAMAGE`).
+        Raises
+        ------
+        RuntimeError
+            It is of another network; or what a damaged file raises (`DAMAGE`).
         """
         self.net.load_state_dict(kept["net"])
         self.ema.load_state_dict(kept["ema"])
@@ -97,8 +103,10 @@ class Run:
 def new_run(recipe: Recipe, device: torch.device) -> Run:
     """A run at its start: weights from the recipe's seed.
 
-    Raises:
-        InputError: the recipe describes no network.
+    Raises
+    ------
+    InputError
+        The recipe describes no network.
     """
     torch.manual_seed(recipe.seed)
     try:
@@ -107,7 +115,7 @@ def new_run(recipe: Recipe, device: torch.device) -> Run:
         raise InputError(
             f"no network can be made of it ({_reason(error)})",
             where=f"recipe {recipe.name}",
-            mend="Change its forecaster, see --show",
+            hint="Change its forecaster, see --show",
         ) from None
     if recipe.channels_last:
         for parameter in net.parameters():
@@ -140,8 +148,10 @@ def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
 
     Returns what was read, for `Run.take_up`.
 
-    Raises:
-        InputError: neither can be read, or they are of another network.
+    Raises
+    ------
+    InputError
+        Neither can be read, or they are of another network.
     """
     paths = [path for path in (out / LAST, out / PREVIOUS) if path.exists()]
     refused: list[InputError] = []
@@ -155,7 +165,7 @@ def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
                 InputError(
                     f"not a checkpoint of this recipe ({_reason(error)})",
                     where=str(path),
-                    mend="Resume with the recipe that the run was started with, or choose another --out",
+                    hint="Resume with the recipe that the run was started with, or choose another --out",
                 )
             )
         else:
@@ -182,23 +192,27 @@ def _mind_the_best(kept: dict[str, Any], out: Path, say: Say) -> None:
 def kept_recipe(out: Path) -> Recipe:
     """The recipe that a run was started with.
 
-    Raises:
-        InputError: there is no run, or its recipe is damaged or of another version.
+    Raises
+    ------
+    InputError
+        There is no run, or its recipe is damaged or of another version.
     """
     try:
         return _RECIPE.validate_json((out / RECIPE).read_bytes())
     except FileNotFoundError:
-        what, mend = f"nothing to resume: no {RECIPE} in it", "Name a RECIPE to begin, or the run's folder with --out"
+        what, hint = f"nothing to resume: no {RECIPE} in it", "Name a RECIPE to begin, or the run's folder with --out"
     except (OSError, ValidationError) as error:
-        what, mend = f"its {RECIPE} cannot be read ({_reason(error)})", "Name its RECIPE"
-    raise InputError(what, where=str(out), mend=mend)
+        what, hint = f"its {RECIPE} cannot be read ({_reason(error)})", "Name its RECIPE"
+    raise InputError(what, where=str(out), hint=hint)
 
 
 def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[str, Any]:
     """Whether a run was started with this recipe, but for what may change, and on this data; its recipe as kept.
 
-    Raises:
-        InputError: it was not, or what it keeps of them is damaged.
+    Raises
+    ------
+    InputError
+        It was not, or what it keeps of them is damaged.
     """
     try:
         kept, kept_data = (json.loads((out / name).read_text(encoding="utf-8")) for name in (RECIPE, PROVENANCE))
@@ -209,20 +223,20 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
         raise InputError(
             f"what the run was started with cannot be read ({_reason(error)})",
             where=str(out),
-            mend="Train anew, into another --out",
+            hint="Train anew, into another --out",
         ) from None
     differ = [each for each in differ if each.split()[0].partition(".")[0] not in MAY_CHANGE]
     if differ:
         raise InputError(
             f"the run was started with another recipe: {'; '.join(differ[:4])}{'; ...' if len(differ) > 4 else ''}",
             where=str(out),
-            mend="Leave RECIPE and its settings out to go on with the run's own, or choose another --out",
+            hint="Leave RECIPE and its settings out to go on with the run's own, or choose another --out",
         )
     if changed:
         raise InputError(
             f"the run was started on other data: its {' and '.join(changed)} differ",
             where=str(out),
-            mend="Resume with its --archive or --data, or choose another --out",
+            hint="Resume with its --archive or --data, or choose another --out",
         )
     return dict(kept)
 

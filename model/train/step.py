@@ -37,9 +37,12 @@ class NotANumber(Exception):
 def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) -> Step:
     """Learn from a batch.
 
-    Raises:
-        NotANumber: it cannot be learned from.
-        InputError: the network cannot be compiled.
+    Raises
+    ------
+    NotANumber
+        It cannot be learned from.
+    InputError
+        The network cannot be compiled.
     """
     rate = learning_rate(recipe.optimiser, run.iteration, progress)
     for group in run.optimiser.param_groups:
@@ -75,7 +78,7 @@ def _backward(net: Forecaster, part: Batch, recipe: Recipe, truth: Tensor | None
         raise InputError(
             f"torch.compile cannot compile the network ({reason})",
             where=f"recipe {recipe.name}",
-            mend="Install a C++ compiler, or leave it out: --set compile=false",
+            hint="Install a C++ compiler, or leave it out: --set compile=false",
         ) from None
     return float(loss.detach())
 

@@ -28,8 +28,10 @@ def begin_with(net: Forecaster, path: Path) -> dict[str, Any]:
     """Give a network the weights of a package's folder, or the best of a run's; returns what they were, for the record:
     also the `archives` that they have seen, or what of that is `untold`.
 
-    Raises:
-        InputError: there are none, or they are of another network.
+    Raises
+    ------
+    InputError
+        There are none, or they are of another network.
     """
     weights, config, seen = _weights_in(path)
     own = net.state_dict()
@@ -42,7 +44,7 @@ def begin_with(net: Forecaster, path: Path) -> dict[str, Any]:
         raise InputError(
             f"its weights are of another network: {len(wrong)} of {len({**own, **weights})} tensors differ, {wrong[0]}",
             where=str(path),
-            mend="Choose the recipe that they were trained with",
+            hint="Choose the recipe that they were trained with",
         )
     _check_same(config, asdict(net.config), path)
     net.load_state_dict(weights)
@@ -55,8 +57,10 @@ def begin_with(net: Forecaster, path: Path) -> dict[str, Any]:
 def _check_same(config: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
     """Whether networks whose tensors agree also compute the same: forget biases and dialects have no tensors.
 
-    Raises:
-        InputError: a setting differs.
+    Raises
+    ------
+    InputError
+        A setting differs.
     """
     theirs = asdict(config_from(config))
     flat = [{**each, **each["net"]} for each in (theirs, own)]
@@ -67,7 +71,7 @@ def _check_same(config: Mapping[str, Any], own: Mapping[str, Any], path: Path) -
         raise InputError(
             f"its weights are of another network: its {name} is {flat[0].get(name, 'not there')}, here {flat[1][name]}",
             where=str(path),
-            mend=f"Choose the recipe that they were trained with, or --set {setting}={flat[0].get(name)}",
+            hint=f"Choose the recipe that they were trained with, or --set {setting}={flat[0].get(name)}",
         )
 
 
@@ -94,14 +98,14 @@ def _weights_in(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenB
         raise InputError(
             f"neither a package nor a run: no {MANIFEST} and no {BEST} in it",
             where=str(path),
-            mend="Name the folder NAME/VERSION of a package, or the --out of an `echocast train`",
+            hint="Name the folder NAME/VERSION of a package, or the --out of an `echocast train`",
         )
     try:
         weights = dict(torch.load(path / BEST, map_location="cpu", weights_only=True)["ema"])
         recipe = json.loads((path / RECIPE).read_text(encoding="utf-8"))
         return weights, recipe["forecaster"], _seen_by_run(path, recipe)
     except (*DAMAGE, RuntimeError, pickle.UnpicklingError):
-        raise InputError("cannot be read", where=str(path / BEST), mend="Name another run, or a package") from None
+        raise InputError("cannot be read", where=str(path / BEST), hint="Name another run, or a package") from None
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -69,15 +69,17 @@ def as_text(answers: Sequence[Mapping[str, Any]]) -> str:
 def one_protocol(answers: Sequence[Mapping[str, Any]]) -> str:
     """The protocol of all of them.
 
-    Raises:
-        InputError: there are two: scores of two protocols are never put in one table.
+    Raises
+    ------
+    InputError
+        There are two: scores of two protocols are never put in one table.
     """
     names = sorted({str(answer["protocol"]) for answer in answers})
     if len(names) != 1:
         raise InputError(
             f"scores of two protocols are never put in one table: {', '.join(names)}",
             where="scores",
-            mend="Give scores of one protocol",
+            hint="Give scores of one protocol",
         )
     return names[0]
 

@@ -34,8 +34,10 @@ INFO = ModelInfo(
 class LucasKanade:
     """pysteps in a child process, which lives as long as this object.
 
-    Raises:
-        MissingDependency: pysteps is not installed.
+    Raises
+    ------
+    MissingDependency
+        Pysteps is not installed.
     """
 
     info = INFO
@@ -45,7 +47,7 @@ class LucasKanade:
             version = distribution_version("pysteps")
         except PackageNotFoundError:
             raise MissingDependency(
-                "the package pysteps is not installed", where=PYSTEPS, mend="Install it with: pip install pysteps"
+                "the package pysteps is not installed", where=PYSTEPS, hint="Install it with: pip install pysteps"
             ) from None
         self.variant = f"pysteps {version} on CPU, in a child process"
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,8 +55,10 @@ class LucasKanade:
     def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.forecast.
 
-        Raises:
-            InputError: pysteps cannot forecast from these frames.
+        Raises
+        ------
+        InputError
+            Pysteps cannot forecast from these frames.
         """
         frames = np.ascontiguousarray(sequence.rain_rate, np.float32)
         sent, received = self._pipes()
@@ -63,7 +67,7 @@ class LucasKanade:
         head = json.loads(received.readline() or b'{"error": "its process ended"}')
         if "error" in head:
             raise InputError(
-                f"pysteps cannot forecast ({head['error']})", where="input", mend="Leave the model pysteps out"
+                f"pysteps cannot forecast ({head['error']})", where="input", hint="Leave the model pysteps out"
             )
         count = int(np.prod(head["shape"]))
         yield from np.frombuffer(received.read(4 * count), np.float32).reshape(head["shape"])

@@ -15,10 +15,14 @@ from model.verify.lucas_kanade import LucasKanade
 def predictor_of(name: str, catalog: Catalog, fields: Path | None = None) -> Predictor:
     """The model of a NAME, NAME@VERSION or a package's folder; `pysteps` is its Lucas-Kanade extrapolation.
 
-    Raises:
-        UnknownModel: there is none.
-        BadPackage: its package cannot be used.
-        MissingDependency: pysteps is not installed.
+    Raises
+    ------
+    UnknownModel
+        There is none.
+    BadPackage
+        Its package cannot be used.
+    MissingDependency
+        Pysteps is not installed.
     """
     if name.partition("@")[0] == PYSTEPS:
         return LucasKanade()

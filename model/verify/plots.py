@@ -186,7 +186,7 @@ def _svg(draw: Callable[[Sequence[Axes]], None], panels: int, *, width: float = 
         raise MissingDependency(
             "the package matplotlib is not installed",
             where="--report",
-            mend="Install it with: pip install 'echocast[verify]'",
+            hint="Install it with: pip install 'echocast[verify]'",
         ) from None
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     look: dict[Any, Any] = dict.fromkeys(inks, INK)

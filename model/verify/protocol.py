@@ -78,13 +78,15 @@ class Protocol:
     def extent(self, archive: Archive, wanted: int) -> tuple[int, int]:
         """How many frames of an archive are read, where models want up to `wanted` of them, and how many are forecast.
 
-        Raises:
-            InputError: the archive has another time step than the protocol, or a model wants more than it gives.
+        Raises
+        ------
+        InputError
+            The archive has another time step than the protocol, or a model wants more than it gives.
         """
         try:
             return self.windows.context(wanted), self.windows.lead_count(archive.step_minutes)
         except InputError as error:
-            raise type(error)(error.what, where=str(archive.root), mend=error.mend) from None
+            raise type(error)(error.what, where=str(archive.root), hint=error.hint) from None
 
 
 NOWCAST_60: Final = Protocol(
@@ -156,10 +158,14 @@ def verify(
 
     Sums grow with the archive's days. Of its frames only their times are kept, and the times of each window.
 
-    Raises:
-        TooFewFrames: no start time has all its frames.
-        InputError: a model does not fit the archive, or the archive the protocol.
-        MissingDependency: the package `scores` is not installed.
+    Raises
+    ------
+    TooFewFrames
+        No start time has all its frames.
+    InputError
+        A model does not fit the archive, or the archive the protocol.
+    MissingDependency
+        The package `scores` is not installed.
     """
     contingency_manager()
     predictors = with_baselines(predictors)
@@ -171,7 +177,7 @@ def verify(
         raise TooFewFrames(
             f"no start time has {wanted} frames before and {lead_count} after it",
             where=str(archive.root),
-            mend="Import more frames without gaps",
+            hint="Import more frames without gaps",
         )
     lead_minutes = windows[0].lead_minutes
     layout = protocol.layout(lead_minutes, protocol.rules.grid(archive).shape)
@@ -198,7 +204,7 @@ def verify(
         report(done, len(windows))
     starts = len(windows) - len(damaged)
     if not starts:
-        raise DamagedFrame("no start time has all its frames whole", where=str(archive.root), mend="Import it again")
+        raise DamagedFrame("no start time has all its frames whole", where=str(archive.root), hint="Import it again")
     return Verification(
         protocol=protocol,
         layout=layout,
@@ -220,8 +226,10 @@ def verify(
 def _rolling(predictor: Predictor) -> Predictor:
     """The predictor, so that it learns where it is a package.
 
-    Raises:
-        MissingDependency: PyTorch is not installed.
+    Raises
+    ------
+    MissingDependency
+        PyTorch is not installed.
     """
     if predictor.info.folder is None:
         return predictor
@@ -232,7 +240,7 @@ def _rolling(predictor: Predictor) -> Predictor:
         raise MissingDependency(
             "networks are fine-tuned with PyTorch, which is not installed",
             where="protocol",
-            mend="Install it with: pip install 'echocast[train]'",
+            hint="Install it with: pip install 'echocast[train]'",
         ) from None
     return Rolling(predictor) if isinstance(predictor, OnnxPredictor) else predictor
 
@@ -300,7 +308,7 @@ class _Run:
                 forecast = nowcast(sequence, predictor, steps).rain_rate
         except InputError as error:
             raise InputError(
-                error.what, where=f"{self.archive.root} at {sequence.reference_time}Z", mend=error.mend
+                error.what, where=f"{self.archive.root} at {sequence.reference_time}Z", hint=error.hint
             ) from None
         self.seconds[predictor.info.reference] += time.perf_counter() - begun
         return forecast

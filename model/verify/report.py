@@ -45,8 +45,10 @@ img { width: 13.4rem; background: var(--soft); image-rendering: pixelated; displ
 def page_at(out: Path) -> Path:
     """Where the page goes: the .html file `out`, or into that folder, which is made.
 
-    Raises:
-        InputError: nothing can be written there. Told before hours of scoring, not after.
+    Raises
+    ------
+    InputError
+        Nothing can be written there. Told before hours of scoring, not after.
     """
     page = out if out.suffix == ".html" else out / PAGE
     with writing(page):
@@ -58,8 +60,10 @@ def page_at(out: Path) -> Path:
 def write_report(found: Sequence[Verification], answers: Sequence[Mapping[str, Any]], page: Path) -> None:
     """Write the page, and the same as JSON beside it.
 
-    Raises:
-        InputError: the answers are of two protocols, or a file cannot be written.
+    Raises
+    ------
+    InputError
+        The answers are of two protocols, or a file cannot be written.
     """
     one_protocol(answers)
     text = "\n".join(_page(found, answers))

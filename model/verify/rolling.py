@@ -26,9 +26,12 @@ LARGEST_GRADIENT: Final = 50.0
 class Rolling(OnnxPredictor):
     """A package on torch, which learns. What it learns is gone with this object: the package stays as it is.
 
-    Raises:
-        InputError: its network reads exogenous fields.
-        BadPackage: see OnnxPredictor.
+    Raises
+    ------
+    InputError
+        Its network reads exogenous fields.
+    BadPackage
+        See OnnxPredictor.
     """
 
     def __init__(self, predictor: OnnxPredictor) -> None:
@@ -37,7 +40,7 @@ class Rolling(OnnxPredictor):
             raise InputError(
                 "networks that read exogenous fields are not fine-tuned",
                 where=predictor.info.reference,
-                mend="Leave that model out",
+                hint="Leave that model out",
             )
         self.net = load_forecaster(predictor.info.folder)
         self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)

@@ -49,8 +49,10 @@ def tables(classes: Array, events: tuple[int, ...]) -> Mapping[str, Array]:
 def contingency_manager() -> Callable[[Mapping[str, Any]], Any]:
     """`scores.categorical.BasicContingencyManager`. Asked for before hours of forecasts, not after.
 
-    Raises:
-        MissingDependency: the package `scores` is not installed.
+    Raises
+    ------
+    MissingDependency
+        The package `scores` is not installed.
     """
     try:
         from scores.categorical import BasicContingencyManager
@@ -58,7 +60,7 @@ def contingency_manager() -> Callable[[Mapping[str, Any]], Any]:
         raise MissingDependency(
             "the package scores is not installed",
             where="verify",
-            mend="Install it with: pip install 'echocast[verify]'",
+            hint="Install it with: pip install 'echocast[verify]'",
         ) from None
     manager: Callable[[Mapping[str, Any]], Any] = BasicContingencyManager
     return manager
@@ -67,8 +69,10 @@ def contingency_manager() -> Callable[[Mapping[str, Any]], Any]:
 def contingency(cells: Mapping[str, Array], score: str) -> Array:
     """The score of CONTINGENCY, of each of the tables; NaN where there is nothing to count.
 
-    Raises:
-        MissingDependency: the package `scores` is not installed.
+    Raises
+    ------
+    MissingDependency
+        The package `scores` is not installed.
     """
     import xarray as xr
 

@@ -85,8 +85,10 @@ class Verification:
 
         In each draw the mean is over the leads where both have a score. NaN where there is nothing to count.
 
-        Raises:
-            ValueError: the protocol has no such threshold or lead.
+        Raises
+        ------
+        ValueError
+            The protocol has no such threshold or lead.
         """
         row = self.protocol.thresholds_mm_h.index(threshold_mm_h)
         one, two = (self._samples(name, "csi")[:, row] for name in (model, other))

@@ -107,26 +107,30 @@ class Clips:
     def lead_count(self, step_minutes: float) -> int:
         """See Windows.lead_count.
 
-        Raises:
-            IrregularTimeStep: the archive has another time step.
+        Raises
+        ------
+        IrregularTimeStep
+            The archive has another time step.
         """
         if abs(step_minutes - self.step_minutes) > 0.01:
             raise IrregularTimeStep(
                 f"its frames are {step_minutes:g} min apart, the protocol is of frames every {self.step_minutes:g} min",
-                mend="Verify it under the protocol nowcast-60",
+                hint="Verify it under the protocol nowcast-60",
             )
         return self.frames_out
 
     def context(self, wanted: int) -> int:
         """See Windows.context.
 
-        Raises:
-            TooFewFrames: a model wants more than the protocol gives.
+        Raises
+        ------
+        TooFewFrames
+            A model wants more than the protocol gives.
         """
         if wanted > self.frames_in:
             raise TooFewFrames(
                 f"the protocol gives {self.frames_in} frames, a model wants {wanted}",
-                mend="Leave that model out, or choose the protocol nowcast-60",
+                hint="Leave that model out, or choose the protocol nowcast-60",
             )
         return self.frames_in
 

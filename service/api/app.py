@@ -28,7 +28,7 @@ Radar echo sequences in; rain for the next hours out.
 Send the newest radar frames to `POST /v1/nowcasts`, follow the `Location` until it is `successful`, and fetch
 the result as CF-netCDF or as pictures. Rain rate is in mm/h. Missing data is NaN in files and `null` in JSON:
 it never means dry. Every error is a problem (RFC 9457) with a stable `type`: what is wrong, where, and
-the mend.
+a hint.
 """
 TAGS: Final = [
     {"name": "nowcasts", "description": "Ask for a nowcast, follow it, fetch it, look at it."},

@@ -48,8 +48,8 @@ class JobState(InputError):
 
     code = "job-state"
 
-    def __init__(self, what: str, *, mend: str, job_status: str, retry_after: int | None = None) -> None:
-        super().__init__(what, where="nowcast", mend=mend)
+    def __init__(self, what: str, *, hint: str, job_status: str, retry_after: int | None = None) -> None:
+        super().__init__(what, where="nowcast", hint=hint)
         self.job_status = job_status
         self.retry_after = retry_after
 

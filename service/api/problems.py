@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem+json: a stable type, and what is wrong, where, and the mend."""
+"""Every error as RFC 9457 problem+json: a stable type, and what is wrong, where, and a hint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Problem(BaseModel):
     )
     what: str = Field("", description="What is wrong.")
     where: str = Field("", description="The file or the parameter.")
-    mend: str = Field("", description="What to do.")
+    hint: str = Field("", description="What to do.")
     errors: list[FieldError] | None = Field(None, description="Each parameter, where there are several.")
     id: str | None = Field(None, description="Under this id the service's log tells more.")
     job_status: str | None = Field(None, description="Status of the nowcast, where that is the reason.")
@@ -53,23 +53,23 @@ class ProblemResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
 
-def problem(code: str, what: str = "", where: str = "", mend: str = "", **more: Any) -> Problem:  # noqa: ANN401
+def problem(code: str, what: str = "", where: str = "", hint: str = "", **more: Any) -> Problem:  # noqa: ANN401
     """The problem of a code; `more` are the other fields of `Problem`."""
     kind = kind_of(code)
     fields = {"status": kind.status, "title": kind.title, **more}
-    detail = str(InputError(what, where=where, mend=mend)) if what else kind.title
-    return Problem(type=f"{PROBLEMS_PATH}/{code}", detail=detail, what=what, where=where, mend=mend, **fields)
+    detail = str(InputError(what, where=where, hint=hint)) if what else kind.title
+    return Problem(type=f"{PROBLEMS_PATH}/{code}", detail=detail, what=what, where=where, hint=hint, **fields)
 
 
 def problem_of_error(error: InputError) -> Problem:
-    return problem(error.code, error.what, error.where, error.mend)
+    return problem(error.code, error.what, error.where, error.hint)
 
 
 def problem_of_job(failure: JobProblem | None) -> Problem:
     """Why a job failed."""
     if failure is None:
         return problem("internal", "the nowcast failed, the reason was not kept")
-    return problem(failure["code"], failure["what"], failure["where"], failure["mend"])
+    return problem(failure["code"], failure["what"], failure["where"], failure["hint"])
 
 
 def answer(item: Problem, headers: Mapping[str, str] | None = None) -> ProblemResponse:
@@ -135,7 +135,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         raise error
     path = request.url.path
     if error.status_code == 404:
-        item = problem("not-found", f"nothing is at {path}", mend="The addresses are listed in /openapi.json")
+        item = problem("not-found", f"nothing is at {path}", hint="The addresses are listed in /openapi.json")
     elif error.status_code == 405:
         item = problem("method-not-allowed", f"{path} does not take {request.method}")
     else:
@@ -170,7 +170,7 @@ class AnswerFailures:
 
 
 def _our_failure(request: Request, error: Exception) -> Response:
-    item = problem("internal", "the service failed to answer", mend="Try again; if it stays, report the id")
+    item = problem("internal", "the service failed to answer", hint="Try again; if it stays, report the id")
     item.id = _logged(request, error)
     return answer(item)
 

@@ -26,9 +26,12 @@ class ResultFiles:
     def rain(self, key: str) -> RainFile:
         """The file of rain at `key`.
 
-        Raises:
-            MissingObject: there is none.
-            CannotShow: it is none that can be drawn.
+        Raises
+        ------
+        MissingObject
+            There is none.
+        CannotShow
+            It is none that can be drawn.
         """
         with self._lock:
             file = self._open.get(key)
@@ -42,8 +45,10 @@ class ResultFiles:
     def path(self, key: str) -> Path:
         """A local file of what is at `key`, also where it cannot be drawn.
 
-        Raises:
-            MissingObject: there is none.
+        Raises
+        ------
+        MissingObject
+            There is none.
         """
         try:
             return self.rain(key).path

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest migration. Knowing it here spares every start from loading Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -88,17 +88,17 @@ def read_feeds(path: Path) -> Feeds:
     except FileNotFoundError:
         return Feeds()
     except (OSError, UnicodeDecodeError) as error:
-        return _only(BadFeed(f"it cannot be read ({error})", where=str(path), mend="Make it a readable file"))
+        return _only(BadFeed(f"it cannot be read ({error})", where=str(path), hint="Make it a readable file"))
     except tomllib.TOMLDecodeError as error:
-        return _only(BadFeed(f"it is not TOML: {error}", where=str(path), mend="Correct that line"))
+        return _only(BadFeed(f"it is not TOML: {error}", where=str(path), hint="Correct that line"))
     found = _Found()
     for key in document.keys() - {"feed"}:
         found.problems.append(
-            problem_of(BadFeed(f"unknown key {key!r}", where=str(path), mend="Feeds are tables [[feed]]"))
+            problem_of(BadFeed(f"unknown key {key!r}", where=str(path), hint="Feeds are tables [[feed]]"))
         )
     tables = document.get("feed", [])
     if not isinstance(tables, list):
-        return _only(BadFeed("feed is not a list of tables", where=str(path), mend="Write [[feed]], not [feed]"))
+        return _only(BadFeed("feed is not a list of tables", where=str(path), hint="Write [[feed]], not [feed]"))
     for number, table in enumerate(tables, start=1):
         try:
             feed = _feed(table, number, path)
@@ -106,7 +106,7 @@ def read_feeds(path: Path) -> Feeds:
                 raise BadFeed(
                     f"two feeds are called {feed.name!r}",
                     where=f"{path}: feed.name",
-                    mend="Give each its own name",
+                    hint="Give each its own name",
                 )
         except BadFeed as error:
             found.problems.append(problem_of(error))
@@ -136,17 +136,17 @@ def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed
             raise BadFeed(
                 f"{folder} is not a folder",
                 where=f"{where}, {key}",
-                mend="Make the folder, or correct its path",
+                hint="Make the folder, or correct its path",
             )
     return feed
 
 
 def _misfit(kind: str, message: str, where: str) -> BadFeed:
     if kind == "extra_forbidden":
-        return BadFeed("unknown key", where=where, mend=f"The keys are {', '.join(Feed.model_fields)}")
+        return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(Feed.model_fields)}")
     if kind == "missing":
-        return BadFeed("this key is missing", where=where, mend="Each feed needs a name and a folder")
-    return BadFeed(message, where=where, mend="Correct the value")
+        return BadFeed("this key is missing", where=where, hint="Each feed needs a name and a folder")
+    return BadFeed(message, where=where, hint="Correct the value")
 
 
 def _only(error: BadFeed) -> Feeds:

@@ -41,7 +41,7 @@ class Problem(TypedDict):
     code: str
     what: str
     where: str
-    mend: str
+    hint: str
 
 
 class Timings(TypedDict):
@@ -119,4 +119,4 @@ def new_job_id() -> str:
 
 def problem_of(error: InputError) -> Problem:
     """The problem that an InputError is."""
-    return Problem(code=error.code, what=error.what, where=error.where, mend=error.mend)
+    return Problem(code=error.code, what=error.what, where=error.where, hint=error.hint)

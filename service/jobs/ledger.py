@@ -82,8 +82,10 @@ class Ledger:
     ) -> Job:
         """Record an accepted job. A key that was used before, for the same request, gives the job of then.
 
-        Raises:
-            IdempotencyConflict: the key was used for another request.
+        Raises
+        ------
+        IdempotencyConflict
+            The key was used for another request.
         """
         wanted = job_id or new_job_id()
         try:
@@ -99,8 +101,10 @@ class Ledger:
     def find_request(self, idempotency_key: str, request_digest: str | None) -> Job | None:
         """The job that was created with this key, if any.
 
-        Raises:
-            IdempotencyConflict: the key was used for another request.
+        Raises
+        ------
+        IdempotencyConflict
+            The key was used for another request.
         """
         with self.engine.connect() as connection:
             row = connection.execute(
@@ -112,20 +116,22 @@ class Ledger:
             raise IdempotencyConflict(
                 "this key was used for another request",
                 where="Idempotency-Key",
-                mend="Send a new key with each new request",
+                hint="Send a new key with each new request",
             )
         return _job(row._mapping)
 
     def get(self, job_id: str) -> Job:
         """The job.
 
-        Raises:
-            UnknownJob: there is none.
+        Raises
+        ------
+        UnknownJob
+            There is none.
         """
         with self.engine.connect() as connection:
             row = connection.execute(select(*_FIELDS).where(jobs.c.id == job_id)).one_or_none()
         if row is None:
-            raise UnknownJob(f"no nowcast {job_id!r}", where="id", mend="It may have been deleted after its retention")
+            raise UnknownJob(f"no nowcast {job_id!r}", where="id", hint="It may have been deleted after its retention")
         return _job(row._mapping)
 
     def mark_queued(self, job_id: str) -> None:

@@ -62,8 +62,10 @@ class RainFile:
     def open(cls, path: Path) -> RainFile:
         """Read the header of `path`; no frame is read.
 
-        Raises:
-            CannotShow: its grid or its times are none that can be drawn.
+        Raises
+        ------
+        CannotShow
+            Its grid or its times are none that can be drawn.
         """
         try:
             return _READER.submit(cls._open, path).result()
@@ -71,7 +73,7 @@ class RainFile:
             raise CannotShow(
                 f"the result's grid or times cannot be drawn ({error})",
                 where="nowcast",
-                mend="Fetch its netCDF: result?format=netcdf",
+                hint="Fetch its netCDF: result?format=netcdf",
             ) from error
 
     @classmethod
@@ -139,14 +141,16 @@ def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
     """(row, column) of the pixel that holds a point (degrees, WGS 84), None outside of the grid.
 
-    Raises:
-        NotOnEarth: the grid's coordinates have no relation to longitude and latitude.
+    Raises
+    ------
+    NotOnEarth
+        The grid's coordinates have no relation to longitude and latitude.
     """
     if not grid.is_on_earth:
         raise NotOnEarth(
             f"the grid's coordinates ({grid.crs.name}) cannot be had from longitude and latitude",
             where="lon, lat",
-            mend="Give x and y, fractions of the picture",
+            hint="Give x and y, fractions of the picture",
         )
     x, y = grid.x_y(lon, lat)
     if not (np.isfinite(x) and np.isfinite(y)):

@@ -79,7 +79,7 @@ def test_a_broken_file_without_enough_others_is_named(context: Context, lab, tmp
     assert failed.problem is not None
     assert failed.problem["code"] == "not-a-radar-file"
     assert "broken.npz" in failed.problem["where"]
-    assert failed.problem["mend"]
+    assert failed.problem["hint"]
 
 
 @pytest.mark.parametrize(

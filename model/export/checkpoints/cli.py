@@ -37,16 +37,18 @@ def import_checkpoint(
     The network reads and answers pixel fractions as they are: no mask, no time, no motion taken out. `steps`: minutes,
     from and to; None where `kind` says that its frames are not rain. `form`: see `model.export.checkpoints.convert`.
 
-    Raises:
-        InputError: the file is no checkpoint of this family's, its frames cannot be of this kind, or its fields are not
-            named.
+    Raises
+    ------
+    InputError
+        The file is no checkpoint of this family's, its frames cannot be of this kind, or its fields are not
+        named.
     """
     tensors = read_checkpoint(path)
     try:
         converted = convert(tensors, family, network=network, form=form)
     except InputError as error:
         where = f"{path}, {error.where}" if error.where else str(path)
-        raise InputError(error.what, where=where, mend=error.mend) from None
+        raise InputError(error.what, where=where, hint=error.hint) from None
     _check(converted, kind, fields, path)
     net = converted.config.net
     frames = net.frames if isinstance(net, SimVPConfig) else DEFAULT_INPUT_FRAMES
@@ -90,11 +92,11 @@ def _check(converted: Converted, kind: DataKind, fields: tuple[str, ...], path: 
         raise InputError(
             f"its frames have {config.channels} channels, which cannot be rain",
             where=str(path),
-            mend="Import a network that was trained on frames of one channel, or say --kind frames",
+            hint="Import a network that was trained on frames of one channel, or say --kind frames",
         )
     if bool(config.fields) != bool(fields):
         raise InputError(
             f"it is conditioned on {config.fields} planes per frame, and {len(fields)} fields are named",
             where=str(path),
-            mend="Name the fields with --field, once each, in their order" if config.fields else "Give no --field",
+            hint="Name the fields with --field, once each, in their order" if config.fields else "Give no --field",
         )

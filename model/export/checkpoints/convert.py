@@ -58,21 +58,23 @@ class Converted:
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The state dict in a file of `torch.save`, without the prefixes of wrappers. Nothing in the file is executed.
 
-    Raises:
-        InputError: no such file, no checkpoint, or objects in it that only unpickling could make.
+    Raises
+    ------
+    InputError
+        No such file, no checkpoint, or objects in it that only unpickling could make.
     """
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(
-            f"cannot read ({error.strerror or error})", where=str(path), mend="Name a checkpoint file"
+            f"cannot read ({error.strerror or error})", where=str(path), hint="Name a checkpoint file"
         ) from None
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
             raise InputError(
                 "it holds Python objects beside tensors, which loading would execute",
                 where=str(path),
-                mend="Where you trust the file, save its state dict alone: torch.save(model.state_dict(), FILE)",
+                hint="Where you trust the file, save its state dict alone: torch.save(model.state_dict(), FILE)",
             ) from None
         raise _no_checkpoint(path) from None
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError):
@@ -94,8 +96,10 @@ def convert(
     them. `channels` of an image; None: as few as fit the patches. `form`: where their code departs from the paper,
     which of the two the network computes. Weights that their code trained forecast as they did there `as-published`.
 
-    Raises:
-        InputError: keys or shapes that are not of a network of this family.
+    Raises
+    ------
+    InputError
+        Keys or shapes that are not of a network of this family.
     """
     theirs = Theirs(tensors)
     _of_family(tensors, family)
@@ -111,7 +115,7 @@ def convert(
         if family == "ms-rnn":  # plain and multi-scale have the same keys
             plain = plan.network.removeprefix("ms-")
             fitting = f"{plain} or --network ms-{plain}"
-        raise InputError(f"its keys are of {plan.network}, not of {network}", mend=f"Give --network {fitting}")
+        raise InputError(f"its keys are of {plan.network}, not of {network}", hint=f"Give --network {fitting}")
     weights, origin = _follow(plan, theirs)
     _nothing_left(theirs, plan)
     net = plan.net
@@ -150,7 +154,7 @@ def convert(
 
 
 def _no_checkpoint(path: Path) -> InputError:
-    return InputError("not a checkpoint of PyTorch", where=str(path), mend="Name a file that torch.save wrote")
+    return InputError("not a checkpoint of PyTorch", where=str(path), hint="Name a file that torch.save wrote")
 
 
 def _state_dict(kept: Any, path: Path) -> dict[str, Tensor]:  # noqa: ANN401  whatever the file holds
@@ -159,7 +163,7 @@ def _state_dict(kept: Any, path: Path) -> dict[str, Tensor]:  # noqa: ANN401  wh
             kept = kept[inner]
     if not isinstance(kept, dict) or not kept or not all(isinstance(tensor, Tensor) for tensor in kept.values()):
         raise InputError(
-            "no state dict in it", where=str(path), mend="Save the state dict: torch.save(model.state_dict(), FILE)"
+            "no state dict in it", where=str(path), hint="Save the state dict: torch.save(model.state_dict(), FILE)"
         )
     tensors = {str(key): tensor for key, tensor in kept.items()}
     for prefix in ("module.", "model.", "module."):
@@ -167,10 +171,10 @@ def _state_dict(kept: Any, path: Path) -> dict[str, Tensor]:  # noqa: ANN401  wh
             tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
     for key, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_quantized:
-            raise InputError(f"{key} is no dense tensor", where=str(path), mend="Save the weights as dense tensors")
+            raise InputError(f"{key} is no dense tensor", where=str(path), hint="Save the weights as dense tensors")
         if not torch.isfinite(tensor).all():
             raise InputError(
-                f"{key} holds numbers that are not finite", where=str(path), mend="Take another checkpoint"
+                f"{key} holds numbers that are not finite", where=str(path), hint="Take another checkpoint"
             )
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
 
@@ -182,7 +186,7 @@ def _of_family(tensors: Mapping[str, Tensor], family: str) -> None:
     other = next((name for name, signs in SIGNS.items() if any(key.startswith(signs) for key in tensors)), "")
     raise InputError(
         f"its keys are not of {family}: the first is {first}",
-        mend=f"Try --from {other}" if other else f"Known are checkpoints of {', '.join(FAMILIES)}",
+        hint=f"Try --from {other}" if other else f"Known are checkpoints of {', '.join(FAMILIES)}",
     )
 
 
@@ -202,8 +206,10 @@ def _follow(plan: Plan, theirs: Theirs) -> tuple[dict[str, Tensor], dict[str, st
 def _nothing_left(theirs: Theirs, plan: Plan) -> None:
     """Every tensor of theirs is in ours, or is known to do nothing in theirs.
 
-    Raises:
-        InputError: names the first key that is missing and the first that is unexpected.
+    Raises
+    ------
+    InputError
+        Names the first key that is missing and the first that is unexpected.
     """
     left = [key for key in theirs.tensors if key not in theirs.used]
     idle = [key for key in left if any(re.match(pattern, key) for pattern in plan.unused)]
@@ -218,7 +224,7 @@ def _nothing_left(theirs: Theirs, plan: Plan) -> None:
     counts = f"{len(theirs.missing)} missing, {len(unexpected)} unexpected"
     raise InputError(
         f"its keys do not fit {plan.network}: {'; '.join(faults)} ({counts})",
-        mend="Check --from and --network, and that it is a state dict of the whole network",
+        hint="Check --from and --network, and that it is a state dict of the whole network",
     )
 
 

@@ -323,8 +323,10 @@ class Plan:
 def patches(planes: int, channels: int | None, where: str) -> tuple[int, int]:
     """(image channels, side of a patch) of so many planes: one channel where that fits, else as few as fit.
 
-    Raises:
-        InputError: so many planes are no squares of so many channels.
+    Raises
+    ------
+    InputError
+        So many planes are no squares of so many channels.
     """
     if not planes:
         return 1, 1  # the tensor is missing, as its row will say

@@ -136,21 +136,23 @@ def found_network(theirs: Theirs) -> str:
 def plan(theirs: Theirs, network: str, channels: int | None) -> Plan:
     """The configuration and the tables that the tensors and the name of the network ask for.
 
-    Raises:
-        InputError: no name, so that plain and multi-scale cannot be told apart; or layers that are not six.
+    Raises
+    ------
+    InputError
+        No name, so that plain and multi-scale cannot be told apart; or layers that are not six.
     """
     found, layers = found_network(theirs), theirs.count("rnns.lstm.{}")
     if not found:
-        raise InputError("its cells are of none of MS-RNN's seven networks", mend=f"They are: {', '.join(CELLS)}")
+        raise InputError("its cells are of none of MS-RNN's seven networks", hint=f"They are: {', '.join(CELLS)}")
     if not network:
         raise InputError(
             f"plain and multi-scale networks of MS-RNN have the same keys: it may be {found} or ms-{found}",
-            mend=f"Give --network {found} or --network ms-{found}",
+            hint=f"Give --network {found} or --network ms-{found}",
         )
     scales = MULTI_SCALE if network.startswith("ms-") else (1,) * layers
     if len(scales) != layers:
         raise InputError(
-            f"{layers} layers, a multi-scale network has {len(scales)}", mend=f"Try --network {found}: it may be plain"
+            f"{layers} layers, a multi-scale network has {len(scales)}", hint=f"Try --network {found}: it may be plain"
         )
     of_name = IN_MS_RNN[found]()
     first = "rnns.lstm.0."

@@ -145,7 +145,7 @@ def _predrnn_pp(theirs: Theirs, channels: int | None) -> Plan:
     if net.layer_norm:
         raise InputError(
             "the layer norms of its gradient highway do not fit its gates: OpenSTL itself cannot run it",
-            mend="Import a PredRNN++ that was trained with layer_norm 0",
+            hint="Import a PredRNN++ that was trained with layer_norm 0",
         )
     return Plan(
         network="predrnn-pp",

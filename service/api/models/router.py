@@ -49,4 +49,4 @@ def _models(context: Context) -> list[Model]:
 
 
 def _unknown(reference: str) -> NoSuchModel:
-    return NoSuchModel(f"no model {reference!r}", where="path", mend="/v1/models lists what can run here")
+    return NoSuchModel(f"no model {reference!r}", where="path", hint="/v1/models lists what can run here")

@@ -86,8 +86,9 @@ async def accepted_response(context: Context, job: Job, prefer: str | None) -> R
 def require_result(job: Job) -> Response | None:
     """None where there is a result; the problem of a job that failed.
 
-    Raises:
-        NotFinished, Dismissed
+    Raises
+    ------
+    NotFinished, Dismissed
     """
     if job.status is JobStatus.FAILED:
         return answer(problem_of_job(job.problem))
@@ -101,7 +102,7 @@ def require_result(job: Job) -> Response | None:
 def not_finished(job: Job) -> NotFinished:
     return NotFinished(
         f"the nowcast is {job.status.value}, {job.progress_done} of {job.progress_total} lead steps are done",
-        mend=f"Ask again later, or follow {path_of(job.id)}",
+        hint=f"Ask again later, or follow {path_of(job.id)}",
         job_status=job.status.value,
         retry_after=RETRY_AFTER_SECONDS,
     )
@@ -110,7 +111,7 @@ def not_finished(job: Job) -> NotFinished:
 def _dismissed() -> Dismissed:
     return Dismissed(
         "the nowcast was cancelled, it has no result",
-        mend="Ask for a new nowcast",
+        hint="Ask for a new nowcast",
         job_status=JobStatus.DISMISSED.value,
     )
 
@@ -118,7 +119,7 @@ def _dismissed() -> Dismissed:
 def already_finished(job: Job) -> AlreadyFinished:
     return AlreadyFinished(
         f"the nowcast is {job.status.value}",
-        mend="Nothing is left to cancel; its result is kept for a while",
+        hint="Nothing is left to cancel; its result is kept for a while",
         job_status=job.status.value,
     )
 
@@ -126,8 +127,10 @@ def already_finished(job: Job) -> AlreadyFinished:
 def chosen_format(named: str | None, accept: str | None) -> str:
     """The format by `?format=`, else by Accept (RFC 9110), netCDF where anything is welcome.
 
-    Raises:
-        NotAcceptable: none of ours is.
+    Raises
+    ------
+    NotAcceptable
+        None of ours is.
     """
     if named is not None:
         if named in FORMATS:
@@ -158,7 +161,7 @@ def _not_acceptable(asked: str, where: str) -> NotAcceptable:
     return NotAcceptable(
         f"the result does not come as {asked[:100]!r}",
         where=where,
-        mend=f"Ask for one of {', '.join(FORMATS)}",
+        hint=f"Ask for one of {', '.join(FORMATS)}",
     )
 
 

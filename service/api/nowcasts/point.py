@@ -17,16 +17,20 @@ from service.render.rainfile import lon_lat_of_pixel, pixel_of_fraction, pixel_o
 def point_series(view: View, *, x: float | None, y: float | None, lon: float | None, lat: float | None) -> PointSeries:
     """The series of the pixel at a fraction (`x`, `y`) of the picture, or at `lon`, `lat`.
 
-    Raises:
-        InvalidParameter: neither pair is whole, or both are given.
-        OutsideGrid: the place is not on the grid.
-        NotOnEarth: the grid has no relation to longitude and latitude.
+    Raises
+    ------
+    InvalidParameter
+        Neither pair is whole, or both are given.
+    OutsideGrid
+        The place is not on the grid.
+    NotOnEarth
+        The grid has no relation to longitude and latitude.
     """
     grid = view.forecast.grid
     row, column = _pixel(grid, x, y, lon, lat)
     at = lon_lat_of_pixel(grid, row, column)
     if at is None and grid.is_on_earth:
-        raise OutsideGrid("that pixel does not lie on earth", where="x, y", mend="Give a place on the map")
+        raise OutsideGrid("that pixel does not lie on earth", where="x, y", hint="Give a place on the map")
     ahead = view.forecast.series(row, column)
     past = view.observed.series(row, column) if view.observed else ()
     values = [
@@ -100,7 +104,7 @@ def _spell(ahead: Sequence[PointValue], raining: bool) -> tuple[datetime | None,
 def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat: float | None) -> tuple[int, int]:
     if x is not None and y is not None and lon is None and lat is None:
         if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise OutsideGrid(f"x {x:g}, y {y:g} are not fractions of the picture", where="x, y", mend="Give 0 to 1")
+            raise OutsideGrid(f"x {x:g}, y {y:g} are not fractions of the picture", where="x, y", hint="Give 0 to 1")
         return pixel_of_fraction(grid, x, y)
     if lon is not None and lat is not None and x is None and y is None:
         pixel = pixel_of_lon_lat(grid, lon, lat) if math.isfinite(lon) and abs(lat) <= 90 else None
@@ -108,10 +112,10 @@ def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat:
             raise OutsideGrid(
                 f"longitude {lon:g}, latitude {lat:g} is not on the grid",
                 where="lon, lat",
-                mend="Give a place inside the bounds that /frames names",
+                hint="Give a place inside the bounds that /frames names",
             )
         return pixel
-    raise InvalidParameter("a place is a pair: x and y, or lon and lat", where="query", mend="Give one whole pair")
+    raise InvalidParameter("a place is a pair: x and y, or lon and lat", where="query", hint="Give one whole pair")
 
 
 def _known(rain_rate: float) -> float | None:

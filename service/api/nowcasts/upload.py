@@ -47,15 +47,17 @@ class Asked:
 async def read_form(request: Request, context: Context) -> FormData:
     """The multipart form; files lie in temporary files, to be closed by the caller.
 
-    Raises:
-        TooLarge: more bytes than the limit; known from Content-Length, or as soon as they have arrived.
-        TooManyFiles, NotMultipart, InvalidParameter
+    Raises
+    ------
+    TooLarge
+        More bytes than the limit; known from Content-Length, or as soon as they have arrived.
+    TooManyFiles, NotMultipart, InvalidParameter
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise NotMultipart(
             "the body is not multipart/form-data",
             where="Content-Type",
-            mend="Send the radar files as form files",
+            hint="Send the radar files as form files",
         )
     limit_mb = context.settings.max_upload_mb
     most = context.settings.max_files
@@ -71,9 +73,9 @@ async def read_form(request: Request, context: Context) -> FormData:
             raise TooManyFiles(
                 f"more than {most} files in one request",
                 where="files",
-                mend=f"Send at most {most} files; a nowcast needs only the newest",
+                hint=f"Send at most {most} files; a nowcast needs only the newest",
             ) from None
-        raise InvalidParameter(error.message, where="body", mend="Send multipart/form-data") from None
+        raise InvalidParameter(error.message, where="body", hint="Send multipart/form-data") from None
 
 
 async def _limited(request: Request, limit_mb: int) -> AsyncGenerator[bytes, None]:
@@ -106,20 +108,21 @@ def _too_large(limit_mb: int) -> TooLarge:
     return TooLarge(
         f"the request is larger than {limit_mb} MB",
         where="files",
-        mend=f"Send at most {limit_mb} MB, the newest frames; ECHOCAST_MAX_UPLOAD_MB raises the limit",
+        hint=f"Send at most {limit_mb} MB, the newest frames; ECHOCAST_MAX_UPLOAD_MB raises the limit",
     )
 
 
 def checked_fields(form: FormData, context: Context) -> Asked:
     """The fields, checked against the catalogue.
 
-    Raises:
-        UnknownModel, StepsOutOfRange, InvalidParameter, InputError
+    Raises
+    ------
+    UnknownModel, StepsOutOfRange, InvalidParameter, InputError
     """
     for name in form:
         if name not in KNOWN_FIELDS:
             raise InvalidParameter(
-                "there is no such field", where=name[:MAX_NAME], mend=f"Use {', '.join(KNOWN_FIELDS)}"
+                "there is no such field", where=name[:MAX_NAME], hint=f"Use {', '.join(KNOWN_FIELDS)}"
             )
     model = _text(form, "model") or AUTO
     steps_text = _text(form, "steps") or str(DEFAULT_STEPS)
@@ -127,7 +130,7 @@ def checked_fields(form: FormData, context: Context) -> Asked:
         steps = int(steps_text)
     except ValueError:
         raise InvalidParameter(
-            f"{steps_text!r} is not a whole number", where="steps", mend="Give the number of lead steps"
+            f"{steps_text!r} is not a whole number", where="steps", hint="Give the number of lead steps"
         ) from None
     _check_steps(steps, model, context)
     zr = _text(form, "zr")
@@ -146,36 +149,39 @@ def _check_steps(steps: int, reference: str, context: Context) -> None:
 def _text(form: FormData, name: str) -> str | None:
     value = form.get(name)
     if isinstance(value, UploadFile):
-        raise InvalidParameter("this field is text, not a file", where=name, mend="Send it as a plain field")
+        raise InvalidParameter("this field is text, not a file", where=name, hint="Send it as a plain field")
     text = (value or "").strip()
     if len(text) > MAX_NAME:
-        raise InvalidParameter(f"longer than {MAX_NAME} characters", where=name, mend="Shorten it")
+        raise InvalidParameter(f"longer than {MAX_NAME} characters", where=name, hint="Shorten it")
     return text or None
 
 
 def checked_files(form: FormData) -> list[UploadFile]:
     """The uploaded files.
 
-    Raises:
-        NoFiles, EmptyFile, InvalidParameter
+    Raises
+    ------
+    NoFiles, EmptyFile, InvalidParameter
     """
     files = form.getlist("files")
     uploads = [file for file in files if isinstance(file, UploadFile)]
     if len(uploads) < len(files):
-        raise InvalidParameter("this field takes files, not text", where="files", mend="Send the radar files")
+        raise InvalidParameter("this field takes files, not text", where="files", hint="Send the radar files")
     if not uploads:
-        raise NoFiles("the request holds no file", where="files", mend="Send one or more radar files as `files`")
+        raise NoFiles("the request holds no file", where="files", hint="Send one or more radar files as `files`")
     for upload in uploads:
         if not upload.size:
-            raise EmptyFile("the file holds no bytes", where=_name(upload), mend="Send the whole file")
+            raise EmptyFile("the file holds no bytes", where=_name(upload), hint="Send the whole file")
     return uploads
 
 
 def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_key: str | None) -> Job:
     """Put the files into the store, note the job in the ledger, queue it. Blocks.
 
-    Raises:
-        IdempotencyConflict: the key was used for another request.
+    Raises
+    ------
+    IdempotencyConflict
+        The key was used for another request.
     """
     digest = None
     if idempotency_key is not None:
@@ -215,12 +221,14 @@ def _discard(context: Context, job_id: str) -> None:
 def checked_key(key: str | None) -> str | None:
     """The Idempotency-Key.
 
-    Raises:
-        InvalidParameter: it is empty or too long.
+    Raises
+    ------
+    InvalidParameter
+        It is empty or too long.
     """
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise InvalidParameter(
-            f"must have 1 to {MAX_KEY} characters", where="Idempotency-Key", mend="Send a UUID, for example"
+            f"must have 1 to {MAX_KEY} characters", where="Idempotency-Key", hint="Send a UUID, for example"
         )
     return key
 

@@ -67,12 +67,14 @@ class View:
     def moment(self, index: int) -> Moment:
         """Frame `index` of the manifest.
 
-        Raises:
-            NoSuchFrame: there is none.
+        Raises
+        ------
+        NoSuchFrame
+            There is none.
         """
         if not 0 <= index < len(self.moments):
             raise NoSuchFrame(
-                f"there is no frame {index}", where="frame", mend=f"Frames are 0 to {len(self.moments) - 1}"
+                f"there is no frame {index}", where="frame", hint=f"Frames are 0 to {len(self.moments) - 1}"
             )
         return self.moments[index]
 

@@ -46,7 +46,7 @@ async def docs() -> FileResponse:
 async def sample() -> FileResponse:
     """A short made-up radar sequence: POST it to /v1/nowcasts to see a nowcast without data of your own."""
     if not SAMPLE.is_file():
-        raise NoSample("the sample is not part of this installation", mend="Send radar files of your own")
+        raise NoSample("the sample is not part of this installation", hint="Send radar files of your own")
     return FileResponse(SAMPLE, media_type=NETCDF, filename="sample.nc")
 
 

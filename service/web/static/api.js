@@ -1,16 +1,16 @@
-// Talks to the service. Every failure becomes a Problem with words: title, detail, where, mend.
+// Talks to the service. Every failure becomes a Problem with words: title, detail, where, hint.
 
 export class Problem extends Error {
-  constructor({ title, detail = "", where = "", mend = "", status = 0, type = "" }) {
+  constructor({ title, detail = "", where = "", hint = "", status = 0, type = "" }) {
     super(detail || title);
-    Object.assign(this, { title, detail, where, mend, status, type });
+    Object.assign(this, { title, detail, where, hint, status, type });
   }
 }
 
 export const unreachable = () => new Problem({
   title: "The service does not answer",
   detail: "Either it was stopped, or this computer is not connected to it.",
-  mend: "Check that the service runs, then load this page again. A nowcast that was accepted is not lost.",
+  hint: "Check that the service runs, then load this page again. A nowcast that was accepted is not lost.",
 });
 
 async function problemOf(response) {
@@ -21,7 +21,7 @@ async function problemOf(response) {
   return new Problem({
     title: `The service answered ${response.status}`,
     detail: "Something between this page and the service answered in its place.",
-    mend: "Try again in a moment.",
+    hint: "Try again in a moment.",
     status: response.status,
   });
 }

@@ -63,5 +63,5 @@ try {
         .map(({ path, verb, operation }) => route(path, verb, operation)),
     ]));
 } catch (problem) {
-  document.getElementById("docs").textContent = `${problem.title || "The page failed"}. ${problem.mend || ""}`;
+  document.getElementById("docs").textContent = `${problem.title || "The page failed"}. ${problem.hint || ""}`;
 }

@@ -22,7 +22,7 @@ function view(name) {
 function tell(problem) {
   at("problem-title").textContent = problem.title || "The page failed";
   at("problem-detail").textContent = sentenceCase(problem.what || problem.detail || problem.message || "");
-  for (const name of ["where", "mend"]) {
+  for (const name of ["where", "hint"]) {
     at(`problem-${name}`).textContent = problem[name] || "";
     at(`problem-${name}-row`).hidden = !problem[name];
   }
@@ -73,7 +73,7 @@ async function follow(id) {
         await pause(POLL_MS, signal);
       } catch (problem) {
         if (problem.status !== 0) throw problem;
-        tell({ ...problem, title: problem.title, detail: problem.detail, mend: "This page asks again by itself. A nowcast that was accepted is not lost." });
+        tell({ ...problem, title: problem.title, detail: problem.detail, hint: "This page asks again by itself. A nowcast that was accepted is not lost." });
         await pause(RETRY_MS, signal);
       }
     }
@@ -84,7 +84,7 @@ async function follow(id) {
       title: "This nowcast is not here",
       detail: "The service knows no nowcast with the id in this page's address. It may have been deleted after its time, or the address is not whole.",
       where: id,
-      mend: "Check the address, or make a new nowcast.",
+      hint: "Check the address, or make a new nowcast.",
     }) : problem);
   }
 }
@@ -101,7 +101,7 @@ async function finish(status) {
   tell(status.problem || new api.Problem({
     title: "This nowcast was cancelled",
     detail: "It was stopped before it was finished, so there is no forecast to show.",
-    mend: "Make a new nowcast when you need one.",
+    hint: "Make a new nowcast when you need one.",
   }));
 }
 

@@ -54,7 +54,7 @@ export function uploadForm({ onSubmit, onProblem }) {
       onProblem(new api.Problem({
         title: "No radar files yet",
         detail: "A nowcast starts from radar frames.",
-        mend: "Drop files on the box or choose them, or try the bundled sample.",
+        hint: "Drop files on the box or choose them, or try the bundled sample.",
       }));
       return;
     }

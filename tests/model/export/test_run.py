@@ -135,7 +135,7 @@ def test_a_damaged_run_is_named(damage, run):
         load_run(run)
     assert refused.value.where == str(run)
     assert "\n" not in str(refused.value)
-    assert "rain it again" in refused.value.mend
+    assert "rain it again" in refused.value.hint
 
 
 def test_a_folder_without_a_finished_run_is_named(run):

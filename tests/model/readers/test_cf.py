@@ -500,7 +500,7 @@ def test_what_cannot_be_read_is_said(
         read([write_cf("upload-3", **change)], names=["user.nc"])
     assert "user.nc" in caught.value.where
     assert "upload-3" not in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_declared_bomb_is_refused(tmp_path: Path, write_cf: Write) -> None:

@@ -177,7 +177,7 @@ def test_a_period_that_is_not_clear_is_refused_without_bounds(
 ) -> None:
     with pytest.raises(NotARadarFile, match="does not say over how long") as caught:
         amounts(write, put(**attributes))
-    assert "with its unit" in caught.value.mend
+    assert "with its unit" in caught.value.hint
 
     def with_bounds(dataset: Any, rain: Any) -> None:
         put(**{**attributes, "long_name": "rain"})(dataset, rain)
@@ -214,7 +214,7 @@ def test_a_contradiction_is_refused(write: Callable[..., Path], name: str, minut
         NotARadarFile, match=rf"bounds of its time says {minutes:g} min; its name '{name}' says"
     ) as caught:
         amounts(write, bounds(minutes), name=name)
-    assert "bounds" in caught.value.mend
+    assert "bounds" in caught.value.hint
 
 
 def test_bounds_that_are_an_hour_but_for_a_second_agree_with_the_name(write: Callable[..., Path]) -> None:
@@ -613,8 +613,8 @@ def cfradial(path: Path, *, conventions: str, names: tuple[str, str, str]) -> Pa
 def test_polar_data_is_called_so(tmp_path: Path, conventions: str, names: tuple[str, str, str]) -> None:
     with pytest.raises(NotARadarFile, match=r"it is polar \(.*not a map\. Make a Cartesian composite") as e:
         read([cfradial(tmp_path / "sweep.nc", conventions=conventions, names=names)])
-    assert "wradlib" in e.value.mend
-    assert "Py-ART" in e.value.mend
+    assert "wradlib" in e.value.hint
+    assert "Py-ART" in e.value.hint
 
 
 def test_a_volume_in_groups_is_called_polar(tmp_path: Path) -> None:
@@ -636,7 +636,7 @@ def test_latitude_and_longitude_of_two_dimensions_are_called_so(tmp_path: Path) 
     ).to_netcdf(tmp_path / "curved.nc")
     with pytest.raises(NotARadarFile, match=r"latitude and longitude of two dimensions \(lo?a?") as caught:
         read([tmp_path / "curved.nc"])
-    assert "regrid" in caught.value.mend
+    assert "regrid" in caught.value.hint
 
 
 @pytest.mark.parametrize(

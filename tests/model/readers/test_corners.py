@@ -144,4 +144,4 @@ def test_digits_that_were_cut_off_do_not_change_the_pixel_size(write_odim: Write
 def test_what_contradicts_itself_is_refused(write_odim: Write, said: dict[str, Any], message: str) -> None:
     with pytest.raises(NotARadarFile, match=message) as caught:
         read([write_odim("bad.h5", IMAGE, **PLACE, **said)])
-    assert caught.value.mend
+    assert caught.value.hint

@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_said(write_knmi: Write, change: dict[str, str], 
     with pytest.raises(NotARadarFile, match=message) as caught:
         read([write_knmi(**change)], names=["mine.h5"])
     assert caught.value.where == "mine.h5"
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_garbage_after_a_right_magic_is_not_a_radar_file(tmp_path: Path, name: s
         read([path], names=["theirs.bin"])
     assert caught.value.where == "theirs.bin"
     assert "tmp-upload" not in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
     assert "\n" not in str(caught.value)
 
 
@@ -86,7 +86,7 @@ def test_the_formats_are_listed_where_none_fits(tmp_path: Path) -> None:
     with pytest.raises(NotARadarFile) as caught:
         read([path])
     for reader in READERS:
-        assert reader.title in caught.value.mend
+        assert reader.title in caught.value.hint
 
 
 def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:

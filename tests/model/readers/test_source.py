@@ -28,8 +28,8 @@ def test_what_a_library_raises_becomes_one_line_with_the_users_name(error: Excep
 
 def test_an_input_error_keeps_its_kind_and_gains_the_name() -> None:
     with pytest.raises(MixedGrids) as caught, reading(SOURCE, "x"):
-        raise MixedGrids("what", where="grid", mend="mend")
-    assert str(caught.value) == "theirs.h5 (grid): what. mend"
+        raise MixedGrids("what", where="grid", hint="hint")
+    assert str(caught.value) == "theirs.h5 (grid): what. hint"
 
 
 def test_a_lack_of_memory_is_too_large() -> None:

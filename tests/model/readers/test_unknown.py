@@ -31,7 +31,7 @@ def test_polar_formats_are_called_polar(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "what", "mend"),
+    ("content", "what", "hint"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer", "git lfs pull"),
         (b"../../.git/annex/objects/xx/yy/SHA256E-s1--0.h5\n", "git-annex pointer", "git annex get"),
@@ -56,10 +56,10 @@ def test_polar_formats_are_called_polar(tmp_path: Path, name: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_other_files_are_named(tmp_path: Path, content: bytes, what: str, mend: str) -> None:
+def test_other_files_are_named(tmp_path: Path, content: bytes, what: str, hint: str) -> None:
     path = tmp_path / "upload"
     path.write_bytes(content)
     with pytest.raises(NotARadarFile, match=what) as caught:
         read([path], names=["theirs.nc"])
     assert caught.value.where == "theirs.nc"
-    assert caught.value.mend.startswith(mend.replace("\\", "")) or mend in caught.value.mend
+    assert caught.value.hint.startswith(hint.replace("\\", "")) or hint in caught.value.hint

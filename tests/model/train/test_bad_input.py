@@ -288,7 +288,7 @@ def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("setting", "data", "mend"),
+    ("setting", "data", "hint"),
     [
         ("windows.crop=32", "moving-mnist", "Leave it out"),
         ("holdout.time_fraction=0.1", "kth:here", "Leave it out"),
@@ -298,10 +298,10 @@ def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_pat
         ("holdout.short_minutes=5", "frames:here.npy", "Leave it out"),
     ],
 )
-def test_settings_that_a_data_set_does_nothing_with_are_refused(setting, data, mend, tmp_path, echocast):
+def test_settings_that_a_data_set_does_nothing_with_are_refused(setting, data, hint, tmp_path, echocast):
     code, _, err = echocast("train", "mnist-predrnn", "--data", data, "--set", setting, "--out", tmp_path / "run")
     assert code == 2
     name, field = data.partition(":")[0], setting.partition("=")[0]
-    said = f"--set {field}: it is of windows of radar archives: --data {name} does nothing with it. {mend}\n"
+    said = f"--set {field}: it is of windows of radar archives: --data {name} does nothing with it. {hint}\n"
     assert err == f"echocast: {said}"
     assert not (tmp_path / "run").exists()

@@ -81,7 +81,7 @@ def test_waiting_answers_with_the_result_or_with_the_problem(client, sample):
     body = answer.json()
     assert (answer.status_code, body["type"]) == (422, "/problems/not-a-radar-file")
     assert body["where"] == "notes.txt"
-    assert body["mend"]
+    assert body["hint"]
     assert client.get(answer.headers["location"]).json()["status"] == "failed"
 
 

@@ -57,7 +57,7 @@ def test_a_grid_that_has_no_place_on_earth_is_shown_without_one(gateway, publish
     refused = answers.pop("point?lon=5&lat=50")
     assert {route: answer.status_code for route, answer in answers.items()} == dict.fromkeys(answers, 200)
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/not-on-earth")
-    assert "x and y" in refused.json()["mend"]
+    assert "x and y" in refused.json()["hint"]
     frames, point = (answers[route].json() for route in ("frames", "point?x=0.5&y=0.5"))
     assert (frames["grid"]["bounds"], frames["graticule"]) == (None, [])
     assert (point["lon"], point["lat"]) == (None, None)

@@ -31,14 +31,14 @@ def test_a_running_nowcast_says_how_far_it_is_and_has_no_result_yet(gateway, run
 
 def test_a_failed_nowcast_tells_its_problem_everywhere(gateway, context, accepted):
     job = context.ledger.claim(accepted.id, 60)
-    reason = Problem(code="too-few-frames", what="2 frames", where="input", mend="Give 4")
+    reason = Problem(code="too-few-frames", what="2 frames", where="input", hint="Give 4")
     context.ledger.fail(job, reason)
     status = gateway.get(f"/v1/nowcasts/{job.id}").json()
     assert (status["status"], status["problem"]["type"]) == ("failed", "/problems/too-few-frames")
     for path in ("result", "frames", "frames/0.png", "point?x=0&y=0"):
         response = gateway.get(f"/v1/nowcasts/{job.id}/{path}")
         assert code_of(response) == (422, "too-few-frames")
-        assert response.json()["mend"] == "Give 4"
+        assert response.json()["hint"] == "Give 4"
 
 
 def test_an_unknown_nowcast_is_404_everywhere(gateway):

@@ -66,7 +66,7 @@ def test_names_from_outside_are_only_names(gateway, context):
 def test_a_field_that_cannot_be_used_is_refused_at_once(gateway, data, code, where):
     body = problem(post(gateway, data=data))
     assert (body["status"], body["type"], body["where"]) == (422, f"/problems/{code}", where)
-    assert body["mend"]
+    assert body["hint"]
 
 
 def test_an_empty_file_and_no_file_are_refused_by_name(gateway):

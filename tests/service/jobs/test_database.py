@@ -36,13 +36,22 @@ def test_a_ledger_of_an_older_version_keeps_its_jobs(database_url: str) -> None:
     with older.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        columns = "id, kind, status, model, note, steps, inputs, progress_done, progress_total, created, attempt"
-        values = "'old', 'upload', 'successful', 'auto', '', 1, '[]', 1, 1, '2026-06-01 12:00:00', 1"
-        connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"))
+        columns = "kind, status, model, note, steps, inputs, progress_done, progress_total, created, attempt"
+        values = "'upload', 'successful', 'auto', '', 1, '[]', 1, 1, '2026-06-01 12:00:00', 1"
+        connection.execute(text(f"INSERT INTO jobs (id, {columns}) VALUES ('old', {values})"))
+        problem = '{"code": "no-data", "what": "no rain", "where": "a.h5", "mend": "Give another"}'
+        failed = text(f"INSERT INTO jobs (id, {columns}, problem) VALUES ('failed', {values}, :problem)")
+        connection.execute(failed, {"problem": problem})
     older.dispose()
     ledger = Ledger(database_url)
     job = ledger.get("old")
-    assert (job.status, job.compute_seconds) == (JobStatus.SUCCESSFUL, None)
+    assert (job.status, job.compute_seconds, job.problem) == (JobStatus.SUCCESSFUL, None, None)
+    assert ledger.get("failed").problem == {
+        "code": "no-data",
+        "what": "no rain",
+        "where": "a.h5",
+        "hint": "Give another",
+    }
     ledger.close()
 
 

@@ -12,7 +12,7 @@ from service.jobs.feed_ledger import FeedLedger, Frame, RunState
 from service.jobs.ledger import JobStatus, Ledger, NewJob, Problem
 
 NEW = NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north")
-PROBLEM = Problem(code="x", what="w", where="h", mend="m")
+PROBLEM = Problem(code="x", what="w", where="h", hint="m")
 
 
 def frame(name: str, size: int = 1) -> Frame:

@@ -60,6 +60,6 @@ def test_a_bad_feed_is_named_and_does_not_stop_the_others(feeds_file: Path, bad:
     [problem] = found.problems
     assert where in problem["where"]
     assert str(feeds_file) in problem["where"]
-    assert what in problem["what"] + problem["mend"]
-    assert problem["mend"]
+    assert what in problem["what"] + problem["hint"]
+    assert problem["hint"]
     assert [feed.name for feed in found.feeds] == (["north"] if GOOD in bad else [])

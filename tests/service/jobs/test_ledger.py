@@ -21,7 +21,7 @@ from service.jobs.ledger import (
 )
 
 NEW = NewJob(model="auto", steps=12, inputs=(JobInput(name="a.npz", key="k/0", size=7),), zr="hko7")
-PROBLEM = Problem(code="not-a-radar-file", what="it is empty", where="a.npz", mend="Send the file again")
+PROBLEM = Problem(code="not-a-radar-file", what="it is empty", where="a.npz", hint="Send the file again")
 
 
 def expire_lease(ledger: Ledger, job: Job) -> None:
