@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from model.core.errors import InputError, MissingDependency
+from model.core.errors import InputError, MissingDependency, first_line
 
 Precision = Literal["fp32", "int8", "fp16", "bf16"]
 Device = Literal["cpu", "cuda"]
@@ -109,7 +109,7 @@ def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape,
         session = ort.InferenceSession(graph, options, providers=[PROVIDERS[device]])
     except Exception as error:  # onnxruntime raises its own, undocumented types
         raise InputError(
-            f"ONNX Runtime has no convolution in {precision} on {device.upper()} ({str(error).splitlines()[0]})",
+            f"ONNX Runtime has no convolution in {precision} on {device.upper()} ({first_line(error)})",
             where="the convolution peak",
             hint="Ask for another precision",
         ) from None

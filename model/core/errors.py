@@ -28,6 +28,11 @@ class InputError(Exception):
         return _rebuild, (type(self), self.what, self.where, self.hint)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text that is not blank; for an empty text, the name of the error's type."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def _rebuild(kind: type[InputError], what: str, where: str, hint: str) -> InputError:
     return kind(what, where=where, hint=hint)
 

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 import h5py
 import numpy as np
 
-from model.core.errors import InputError
+from model.core.errors import InputError, first_line
 from model.core.units import FloatArray
 from model.data.files import writing
 from model.readers.hdf5 import check_self_contained
@@ -131,7 +131,7 @@ def _stack_of(path: Path, axes: str | None, variable: str | None, cache_folder: 
         raise InputError(error.what, where=str(path), hint=error.hint) from None
     except UNREADABLE as error:
         raise InputError(
-            f"it cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            f"it cannot be read ({first_line(error)})",
             where=str(path),
             hint="Give a whole file of plain numbers: fetch or write it again",
         ) from None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from model.core.errors import InputError
+from model.core.errors import InputError, first_line
 from model.core.manifest import DataKind, Score, SeenArchive, TimeStepRange, Training
 from model.data.seen import seen_before
 from model.data.windows import WindowConfig
@@ -102,7 +102,7 @@ def load_run(run: Path) -> TrainedRun:
             hint="Name the folder of a finished `echocast train`",
         ) from None
     except (*DAMAGE, RuntimeError, UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(
             f"the run cannot be read ({reason})", where=str(run), hint="Train it again, with this version"
         ) from None

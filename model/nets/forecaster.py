@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from model.core.errors import BadPackage
+from model.core.errors import BadPackage, first_line
 from model.core.limits import check_limits
 from model.core.manifest import WEIGHTS, verify_package
 from model.nets.cell import MOST_CHANNELS, State, StateSpec
@@ -245,7 +245,7 @@ def load_forecaster(folder: Path) -> RecurrentForecaster | WholeForecaster:
         net = forecaster(config_from(manifest.config))
         net.load_state_dict(load_file(folder / WEIGHTS))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise BadPackage(
             f"the weights are not of the network in its manifest ({reason})",
             where=str(folder),

@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args, get_type_hints
 
 import numpy as np
 
-from model.core.errors import BadPackage, InputError
+from model.core.errors import BadPackage, InputError, first_line
 from model.runtime.graph import GraphSession, OneStepSession, WholeSession
 from model.runtime.ort import ort
 
@@ -165,7 +165,7 @@ def open_session(
     try:
         session = ort.InferenceSession(path, settings, providers=providers)
     except Exception as error:  # onnxruntime raises its own, undocumented types
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise BadPackage(
             f"ONNX Runtime cannot load the graph ({reason})",
             where=str(path),

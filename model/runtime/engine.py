@@ -17,7 +17,7 @@ from typing import IO, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import DeviceLost, InputError, OutOfMemory
+from model.core.errors import DeviceLost, InputError, OutOfMemory, first_line
 from model.core.units import FloatArray
 from model.runtime.graph import SMALLEST_SIDE, WORK_SHARE, Observed
 from model.runtime.tiles import Blend, Tile, tiles_of
@@ -319,7 +319,7 @@ class _Run:
         """What is told of an error of a batch, and the batches that go on in its place, from the beginning."""
         no_memory = is_no_memory(error)
         if is_device_lost(error):
-            raise DeviceLost(str(error).splitlines()[0]) from None
+            raise DeviceLost(first_line(error)) from None
         self.engine.session.release()
         lanes = batch.lanes
         if len(lanes) > 1:

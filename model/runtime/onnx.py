@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.catalog import ModelInfo
-from model.core.errors import BadPackage, DeviceLost, InputError
+from model.core.errors import BadPackage, DeviceLost, InputError, first_line
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
@@ -123,7 +123,7 @@ class OnnxPredictor:
         try:
             list(self.session.run(observed, leads))
         except Exception as error:  # onnxruntime raises its own, undocumented types
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             if is_device_lost(error):
                 raise DeviceLost(reason) from None
             raise BadPackage(

@@ -15,7 +15,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from model.core.errors import InputError
+from model.core.errors import InputError, first_line
 from model.nets.forecaster import Forecaster, forecaster
 from model.train.files import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, write_whole
 from model.train.recipe import Optimiser, Recipe
@@ -113,7 +113,7 @@ def new_run(recipe: Recipe, device: torch.device) -> Run:
         net = forecaster(recipe.forecaster).to(device)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(
-            f"no network can be made of it ({_reason(error)})",
+            f"no network can be made of it ({first_line(error)})",
             where=f"recipe {recipe.name}",
             hint="Change its forecaster, see --show",
         ) from None
@@ -163,7 +163,7 @@ def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
         except (*DAMAGE, RuntimeError, pickle.UnpicklingError) as error:
             refused.append(
                 InputError(
-                    f"not a checkpoint of this recipe ({_reason(error)})",
+                    f"not a checkpoint of this recipe ({first_line(error)})",
                     where=str(path),
                     hint="Resume with the recipe that the run was started with, or choose another --out",
                 )
@@ -202,7 +202,7 @@ def kept_recipe(out: Path) -> Recipe:
     except FileNotFoundError:
         what, hint = f"nothing to resume: no {RECIPE} in it", "Name a RECIPE to begin, or the run's folder with --out"
     except (OSError, ValidationError) as error:
-        what, hint = f"its {RECIPE} cannot be read ({_reason(error)})", "Name its RECIPE"
+        what, hint = f"its {RECIPE} cannot be read ({first_line(error)})", "Name its RECIPE"
     raise InputError(what, where=str(out), hint=hint)
 
 
@@ -221,7 +221,7 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
         changed = [name for name in ("kind", "digest") if kept_data[name] != made_of[name]]
     except DAMAGE as error:
         raise InputError(
-            f"what the run was started with cannot be read ({_reason(error)})",
+            f"what the run was started with cannot be read ({first_line(error)})",
             where=str(out),
             hint="Train anew, into another --out",
         ) from None
@@ -260,7 +260,3 @@ def _differing(kept: object, given: object, name: str = "") -> list[str]:
         ]
         return [each for part in parts for each in part]
     return [] if kept == given else [f"{name} was {kept}, is {given}"]
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.core.errors import InputError
+from model.core.errors import InputError, first_line
 from model.nets.forecaster import Forecaster, RecurrentForecaster
 from model.train.batch import Batch
 from model.train.distributed import Ranks
@@ -74,7 +74,7 @@ def _backward(net: Forecaster, part: Batch, recipe: Recipe, truth: Tensor | None
         loss = loss_of(net, part, recipe, truth, ranks) / recipe.accumulate
         loss.backward()  # type: ignore[no-untyped-call]
     except torch._dynamo.exc.TorchDynamoException as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = first_line(error)
         raise InputError(
             f"torch.compile cannot compile the network ({reason})",
             where=f"recipe {recipe.name}",
