@@ -87,6 +87,8 @@ def main() -> None:
     """Run `echocast`; every error becomes one line and an exit code. ECHOCAST_DEBUG=1 shows the traceback."""
     from model.core.errors import InputError
 
+    # Child processes (worker, multiprocessing, decoders) must not import a model.py or random.py of the current folder.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as done:

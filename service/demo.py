@@ -100,7 +100,7 @@ def _detail(body: bytes) -> str:
 def start(port: int) -> subprocess.Popen[bytes]:
     """`echocast serve` as a child, in the data folder of the settings or in ./.data."""
     environment = {"ECHOCAST_DATA_DIR": str(Path(".data").absolute()), **os.environ, "ECHOCAST_PORT": str(port)}
-    return subprocess.Popen([sys.executable, "-m", "service.cli", "serve"], env=environment)
+    return subprocess.Popen([sys.executable, "-P", "-m", "service.cli", "serve"], env=environment)
 
 
 def stop(service: subprocess.Popen[bytes]) -> None:

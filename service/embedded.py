@@ -119,7 +119,7 @@ class Child:
     def start(self) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-E", "-S", str(TETHER), str(os.getpid()), *self.command],
+            [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *self.command],
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -160,7 +160,7 @@ class Supervisor:
             self._socket = self._short / "redis.sock"
         self.settings = settings.model_copy(update={"broker_url": f"redis+socket://{self._socket}"})
         environment = {**os.environ, **environment_of(self.settings), "PYTHONWARNINGS": _warnings()}
-        echocast = [sys.executable, "-m", "service.cli"]
+        echocast = [sys.executable, "-P", "-m", "service.cli"]  # -P: no module of the current folder is imported
         self._redis = Child("redis", self._redis_command(), os.environ)
         self._others = [
             Child("worker", [*echocast, "worker"], environment),

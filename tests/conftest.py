@@ -50,6 +50,7 @@ def echocast(
     """Exit code, stdout and stderr of `echocast WORDS`, run in this process."""
     monkeypatch.setenv("ECHOCAST_THREADS", "1")
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # main() sets it: this removes it from the test process afterwards
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["echocast", *map(str, words)])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
+from types import ModuleType
 from typing import Final
 
 # Here and not where they are needed: celery and kombu put other modules in the place of their own while they are
 # imported, and of threads that import them at once, some find nothing in them.
 from celery import Celery
+from celery.loaders.app import AppLoader
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis
@@ -44,9 +47,17 @@ class NoBroker(RuntimeError):
     """The settings name no broker: only `echocast serve` can do without."""
 
 
+class InstalledModules(AppLoader):  # type: ignore[misc]  # Celery has no types
+    """Import task modules from Python's path only: Celery puts the current folder first while it imports them."""
+
+    def import_from_cwd(self, module: str, imp: object = None, package: str | None = None) -> ModuleType:
+        """Import a module."""
+        return importlib.import_module(module, package)
+
+
 def celery_app(settings: Settings, *, client: bool = False) -> Celery:
     """The Celery application. As `client` it only sends, and gives up quickly where the broker is down."""
-    app = Celery("echocast", broker=_broker_url(settings), set_as_current=not client)
+    app = Celery("echocast", broker=_broker_url(settings), loader=InstalledModules, set_as_current=not client)
     hard_limit = settings.job_time_limit_seconds + 60
     transport: dict[str, object] = {
         "visibility_timeout": int(2 * hard_limit),

@@ -118,6 +118,17 @@ def test_flux_becomes_mm_per_hour_and_negative_is_no_data(write_grib: Callable[.
 
 
 @needs_eccodes
+def test_the_decoder_imports_no_module_of_the_current_folder(
+    write_grib: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_grib("a.grib2", {})
+    for name in ("eccodes", "numpy", "model"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('foreign')\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(read([path])) == 1
+
+
+@needs_eccodes
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
