@@ -13,7 +13,8 @@ import numpy as np
 from pyproj import Transformer
 
 from model.core.sequence import FrameSequence
-from model.core.units import MARSHALL_PALMER, FloatArray
+from model.core.units import FloatArray
+from model.core.zr import MARSHALL_PALMER
 from model.data.synth import Weather, convective, frontal, stratiform, synthesise
 
 STEP_MINUTES = 5.0

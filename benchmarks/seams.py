@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from benchmarks.page import replace_part, table
 from model.core.catalog import DEFAULT_MODEL, Catalog
-from model.core.units import FloatArray, hko7_rain_rate_mm_h
+from model.core.normalisation import hko7_rain_rate_mm_h
+from model.core.units import FloatArray
 from model.readers import read
 from model.runtime.context import newest_regular
 from model.runtime.device import EngineOptions

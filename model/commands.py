@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from model.core.catalog import AUTO, ModelInfo, catalog_with
+from model.core.catalog import AUTO, ModelInfo, open_catalog
 from model.core.errors import InputError
-from model.core.forecast import ForecastHeader, ForecastWriter, as_stored
+from model.core.forecast import ForecastHeader, ForecastWriter, quantize
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, max_dbz_option, packages_option
 from model.readers import read_sound
@@ -54,7 +54,7 @@ def nowcast(
     for path in files:
         if out.exists() and path.exists() and out.samefile(path):
             raise InputError("it is one of the radar files that are read", where=str(out), hint="Choose another --out")
-    catalog = catalog_with(packages)
+    catalog = open_catalog(packages)
     catalog.find(reference)  # an unknown one is refused before any file is read
     sequence = read_sound(files, variable=variable, zr=zr, max_dbz=max_dbz)
     info, context, note = choose(sequence, reference, catalog)
@@ -89,7 +89,7 @@ def _write(together: Together, header: ForecastHeader, path: Path) -> list[Row]:
                 raise answer.error
             if answer.frame is not None:
                 writer.append(answer.frame)
-                rows.append(_row(header, answer.step - 1, as_stored(answer.frame)))
+                rows.append(_row(header, answer.step - 1, quantize(answer.frame)))
             progress.update(bar, completed=answer.share)
     return rows
 

@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.units import HKO7, HKO7_DBZ_OFFSET, HKO7_DBZ_RANGE, FloatArray
+from model.core.normalisation import HKO7_DBZ_OFFSET, HKO7_DBZ_RANGE
+from model.core.units import FloatArray
+from model.core.zr import HKO7
 
 BALANCED_EDGES_MM_H: Final = (0.5, 2.0, 5.0, 10.0, 30.0)
 BALANCED_WEIGHTS: Final = (1.0, 1.0, 2.0, 5.0, 10.0, 30.0)

@@ -32,9 +32,9 @@ class ScheduledSampling:
     of: int = 80_000
 
     def __post_init__(self) -> None:
-        check_limits(self, "start", "rate", least=0, most=1)
-        check_limits(self, "stop", least=0, most=MOST_STEPS)
-        check_limits(self, "of", least=1, most=MOST_STEPS)
+        check_limits(self, "start", "rate", ge=0, le=1)
+        check_limits(self, "stop", ge=0, le=MOST_STEPS)
+        check_limits(self, "of", ge=1, le=MOST_STEPS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,9 @@ class ReverseScheduledSampling:
     of: int = 80_000
 
     def __post_init__(self) -> None:
-        check_limits(self, "constant_until", "stop", least=0, most=MOST_STEPS)
-        check_limits(self, "alpha", above=0, most=MOST_STEPS)
-        check_limits(self, "of", least=1, most=MOST_STEPS)
+        check_limits(self, "constant_until", "stop", ge=0, le=MOST_STEPS)
+        check_limits(self, "alpha", gt=0, le=MOST_STEPS)
+        check_limits(self, "of", ge=1, le=MOST_STEPS)
         if self.stop <= self.constant_until:
             raise ValueError(f"stop, {self.stop:g}, must be above constant_until, {self.constant_until:g}")
 

@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model.core.catalog import Catalog, catalog_with
+from model.core.catalog import Catalog, open_catalog
 from model.core.errors import InputError
 from model.core.folders import default_data_dir
-from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ
+from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ
 
 
 class BadSetting(InputError):
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     max_dbz: float = Field(
         DEFAULT_MAX_DBZ,
         gt=0,
-        le=MOST_DBZ,
+        le=MAX_VALID_DBZ,
         description="Reflectivity above this is hail, and counts as this many dBZ; 95 caps nothing.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -190,4 +190,4 @@ def load_settings(**overrides: object) -> Settings:
 
 def catalog(settings: Settings) -> Catalog:
     """The models that can run here."""
-    return catalog_with(settings.packages_folder)
+    return open_catalog(settings.packages_folder)

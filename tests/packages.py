@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from model.core.aliases import CHAMPION, Move, Pin, move, now_utc
+from model.core.aliases import CHAMPION, AliasChange, PinnedVersion, change_alias, now_utc
 from model.core.catalog import SHIPPED_PACKAGES
 from model.core.manifest import MANIFEST, package_digest, sha256_of
 
@@ -38,12 +38,12 @@ def damage(path: Path) -> None:
         file.write(b"\xff\xfe")
 
 
-def crown(package: Path) -> Pin:
+def crown(package: Path) -> PinnedVersion:
     """Make a package the champion of its folder, whatever gates would say."""
-    pin = Pin(model=f"{package.parent.name}@{package.name}", digest=package_digest(package))
-    move(
+    pin = PinnedVersion(model=f"{package.parent.name}@{package.name}", digest=package_digest(package))
+    change_alias(
         package.parent.parent,
-        lambda aliases: Move(
+        lambda aliases: AliasChange(
             alias=CHAMPION,
             action="promote",
             when=now_utc(),

@@ -44,7 +44,7 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
     UnknownModel
         There is no such model.
     """
-    return max(info.input_frames for info in catalog.meant(reference).models)
+    return max(info.input_frames for info in catalog.resolve(reference).models)
 
 
 def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.datetime64], None]) -> Choice:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from model.core.caching import FileStamp, file_stamp
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import BadPackage
-from model.core.kept import Stamp, stamp_of
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class StillLoading(Exception):
     """The model is not loaded yet."""
 
 
-Key = tuple[ModelInfo, tuple[Stamp, ...]]
+Key = tuple[ModelInfo, tuple[FileStamp, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Models:
                 return self.get(info)
             except (BadPackage, OSError) as error:
                 log.warning("%s cannot be loaded: %s", info.reference, error)
-                catalog = catalog.without(info, reason(error))
+                catalog = catalog.excluding(info, reason(error))
 
     def watch(self) -> None:
         """Begin to load what `auto` means whenever that changes, so that no job waits for it; for ever."""
@@ -189,7 +189,7 @@ def reason(error: Exception) -> str:
 
 def _key(info: ModelInfo) -> Key:
     """A package and its files as they are now."""
-    return info, tuple(stamp_of(path) for path in _files(info.folder))
+    return info, tuple(file_stamp(path) for path in _files(info.folder))
 
 
 def _files(folder: Path | None) -> list[Path]:

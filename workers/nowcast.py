@@ -169,7 +169,7 @@ class Nowcast:
         """Read the frames, and get the model that the job's reference means now.
 
         Where `auto` or `champion` is a package that cannot be loaded, or is not loaded yet, the one before it is: see
-        `Catalog.meant`.
+        `Catalog.resolve`.
         """
         from workers.frames import read_upload
 
@@ -186,12 +186,12 @@ class Nowcast:
                 self.predictor = context.models.get(info, patience)
                 break
             except StillLoading:
-                catalog = catalog.without(info, "it is still being loaded")
+                catalog = catalog.excluding(info, "it is still being loaded")
             except (BadPackage, OSError) as error:
                 if not moves:
                     raise
-                catalog = catalog.without(info, reason(error))
-        if problem := catalog.meant(job.model).note:
+                catalog = catalog.excluding(info, reason(error))
+        if problem := catalog.resolve(job.model).note:
             log.warning("job %s: %s runs: %s", job.id, info.reference, problem)
         self._lease.check()
         context.ledger.describe(job, model_used=info.reference, note=self.note)
@@ -214,7 +214,7 @@ class Nowcast:
         """The network that would run in place of this one is there: jobs need not wait."""
         if info.folder is None:
             return False
-        instead = catalog.without(info, "").find(self.job.model)
+        instead = catalog.excluding(info, "").find(self.job.model)
         return instead.folder is not None and self._context.models.is_loaded(instead)
 
     def computed(self, seconds: float, share: float) -> None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from model.analyze.figures import Responses
-from model.core.units import hko7_fraction
+from model.core.normalisation import hko7_fraction
 
 COLOURS = ("#0072B2", "#D55E00")
 MARKERS = ("o", "s")

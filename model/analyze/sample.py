@@ -13,8 +13,9 @@ import torch
 from model.analyze.subject import Subject
 from model.core.errors import InputError, TooFewFrames
 from model.core.grid import Grid
+from model.core.normalisation import hko7_fraction
 from model.core.sequence import FrameSequence
-from model.core.units import FloatArray, hko7_fraction
+from model.core.units import FloatArray
 from model.data.sources import source_from
 from model.data.synth import convective, frontal, stratiform, synthesise
 from model.data.windows import Window
@@ -218,7 +219,7 @@ def _fields(
     grid = sequence.grid
     return fields_for(
         subject.fields,
-        sequence.times_with(leads),
+        sequence.times_with_leads(leads),
         Grid(crs=grid.crs, x=grid.x[columns], y=grid.y[rows]),
         folder,
         package=subject.package,

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.core.catalog import catalog_with
+from model.core.catalog import open_catalog
 from model.core.errors import InputError, UnknownModel
 from model.core.manifest import MANIFEST, read_manifest
 from model.export.run import load_run
@@ -60,7 +60,7 @@ def subject_of(reference: str, packages: Path | None = None) -> Subject:
         raise UnknownModel(
             "no such folder", where=reference, hint="Name a folder, or a model of `echocast models list`"
         )
-    info = catalog_with(packages).find(reference)
+    info = open_catalog(packages).find(reference)
     if info.folder is None:
         raise UnknownModel("this model is no network", where=info.reference, hint="Name a model package or a run")
     return _of_package(info.folder)

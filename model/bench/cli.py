@@ -19,7 +19,7 @@ from model.bench.machine import cores, describe, installed, told
 from model.bench.measure import Measured, side_by_side
 from model.bench.peak import Device, Peaks, Precision, convolution_peak
 from model.bench.task import PYSTEPS, Task
-from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, catalog_with
+from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, open_catalog
 from model.core.forecast import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
 from model.data.synth import WEATHERS, synthesise
@@ -78,7 +78,7 @@ def bench(
     Frames are synthetic rain every 5 min. Without --model: the model that `auto` prefers, and extrapolation. pysteps
     runs beside them where it is installed.
     """
-    catalog = catalog_with(packages)
+    catalog = open_catalog(packages)
     found_models = [catalog.find(reference) for reference in references or (AUTO, EXTRAPOLATION.name)]
     models = {info.reference: info for info in found_models}
     with tempfile.TemporaryDirectory(prefix="echocast-") as folder:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from model.core.catalog import ModelInfo, catalog_with
+from model.core.catalog import ModelInfo, open_catalog
 from model.core.forecast import Forecast, ForecastWriter, write_netcdf
 from model.core.manifest import LayerProfile
 from model.core.sequence import FrameSequence
@@ -89,7 +89,7 @@ def prepare(task: Task) -> Ready:
     nowcast: Nowcast = _by_pysteps
     info, variant = None, "Lucas-Kanade on CPU"
     if task.model != PYSTEPS:
-        info = catalog_with(Path(task.packages) if task.packages else None).find(task.model)
+        info = open_catalog(Path(task.packages) if task.packages else None).find(task.model)
         nowcast, variant = _by_echocast(info, task.variant)
 
     def run(out: Path) -> None:

@@ -32,7 +32,7 @@ class BadAliases(InputError):
     code = "bad-aliases"
 
 
-class Pin(Frozen):
+class PinnedVersion(Frozen):
     """One version of a model, `NAME@VERSION`, and the digest that its package then had (empty: a baseline)."""
 
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@\d+(\.\d+){0,2}$")]
@@ -56,7 +56,7 @@ class Gate(Frozen):
     note: str = ""
 
 
-class Move(Frozen):
+class AliasChange(Frozen):
     """One move of an alias: when (UTC), by which user, from what to what (None: nothing), and why.
 
     Of a promotion also what the `gates` found, under which `protocol`, on which `archives` (as named -> digest).
@@ -67,8 +67,8 @@ class Move(Frozen):
     action: Action
     when: AwareDatetime
     by: str
-    before: Pin | None
-    after: Pin | None
+    before: PinnedVersion | None
+    after: PinnedVersion | None
     forced: bool = False
     reason: str = ""
     gates: tuple[Gate, ...] = ()
@@ -80,12 +80,12 @@ class Aliases(Frozen):
     """What `aliases.json` holds. `history`: oldest first."""
 
     schema_version: Literal[1] = 1
-    aliases: dict[Name, Pin] = Field(default_factory=dict)
-    history: tuple[Move, ...] = ()
+    aliases: dict[Name, PinnedVersion] = Field(default_factory=dict)
+    history: tuple[AliasChange, ...] = ()
 
-    def champions(self) -> list[Pin]:
+    def champions(self) -> list[PinnedVersion]:
         """The champion, and those that it was promoted over, newest first: what a rollback goes back through."""
-        line: list[Pin] = []
+        line: list[PinnedVersion] = []
         for move in self.history:
             if move.alias == CHAMPION and move.action == "promote" and move.after is not None:
                 line.append(move.after)
@@ -96,7 +96,7 @@ class Aliases(Frozen):
             line.append(now)
         return line[::-1] if now is not None else []
 
-    def moved(self, move: Move) -> Aliases:
+    def with_change(self, move: AliasChange) -> Aliases:
         """The same after one more move."""
         others = {name: pin for name, pin in self.aliases.items() if name != move.alias}
         aliases = others | ({move.alias: move.after} if move.after is not None else {})
@@ -125,7 +125,7 @@ def read_aliases(folder: Path) -> Aliases:
         raise BadAliases(f"the aliases are damaged ({field}: {first['msg']})", where=str(path), hint=hint) from None
 
 
-def move(folder: Path, decide: Callable[[Aliases], Move]) -> Move:
+def change_alias(folder: Path, decide: Callable[[Aliases], AliasChange]) -> AliasChange:
     """Make the move that `decide` makes of the aliases as they are now; it may raise, and nothing is moved.
 
     Raises
@@ -139,12 +139,12 @@ def move(folder: Path, decide: Callable[[Aliases], Move]) -> Move:
         aliases = read_aliases(folder)
         made = decide(aliases)
         with _writing(folder):
-            _write(aliases.moved(made), folder)
+            _write(aliases.with_change(made), folder)
         return made
 
 
-def check_movable(folder: Path) -> None:
-    """Raise what `move` would, before anything long is begun."""
+def check_writable(folder: Path) -> None:
+    """Raise what `change_alias` would, before anything long is begun."""
     with _changing(folder):
         read_aliases(folder)
 

@@ -10,10 +10,10 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from model.core.aliases import ALIASES, CHAMPION, Aliases, BadAliases, Pin, read_aliases
+from model.core.aliases import ALIASES, CHAMPION, Aliases, BadAliases, PinnedVersion, read_aliases
+from model.core.caching import FileCache
 from model.core.errors import BadPackage, InputError, StepsOutOfRange, UnknownModel
 from model.core.folders import packages_folder
-from model.core.kept import Kept
 from model.core.manifest import (
     MANIFEST,
     MAX_LEAD_STEPS,
@@ -43,7 +43,7 @@ USUAL_MINUTES: Final = 5.0
 class ModelInfo(BaseModel):
     """One version of one model: what a client needs to choose it. `grid`: the only (rows, columns) that it takes.
     `data`: what its frames are; no nowcast is made of other than rain. `fields`: exogenous fields that it reads.
-    `variants`: precisions in which its graph is there. `fewest_input_frames`: of how few frames it makes something,
+    `variants`: precisions in which its graph is there. `min_input_frames`: of how few frames it makes something,
     where not all `input_frames` must be there."""
 
     model_config = ConfigDict(frozen=True)
@@ -53,7 +53,7 @@ class ModelInfo(BaseModel):
     kind: Literal["baseline", "network"]
     summary: str
     input_frames: int
-    fewest_input_frames: int | None = None
+    min_input_frames: int | None = None
     time_step: TimeStepRange
     max_steps: int = MAX_LEAD_STEPS
     max_lead_minutes: float = MAX_BASELINE_LEAD_MINUTES
@@ -77,14 +77,14 @@ class ModelInfo(BaseModel):
         """How long the frames last that it needs."""
         return self.time_step.context(self.input_frames)
 
-    def most_steps(self, step_minutes: float | None = None) -> int:
+    def max_steps_at(self, step_minutes: float | None = None) -> int:
         """How many steps of so many minutes it forecasts at most; where that is not known, of its shortest step."""
         step = step_minutes or self.time_step.min_minutes
         return min(self.max_steps, int(self.max_lead_minutes / step + 1e-6))
 
     def check_steps(self, steps: int, step_minutes: float | None = None) -> None:
         """Raise StepsOutOfRange unless it forecasts so many steps (of so many minutes, where that is known)."""
-        most = self.most_steps(step_minutes)
+        most = self.max_steps_at(step_minutes)
         if 1 <= steps <= most:
             return
         if step_minutes is not None and steps * step_minutes > self.max_lead_minutes:
@@ -97,8 +97,8 @@ class ModelInfo(BaseModel):
         of = ""
         if step_minutes is None and most < self.max_steps:
             # The lead time is the limit, not the number of steps: told for a time step that frames usually have.
-            usual = USUAL_MINUTES if self.time_step.holds(USUAL_MINUTES) else self.time_step.min_minutes
-            most, of = self.most_steps(usual), f" where frames are {usual:g} min apart"
+            usual = USUAL_MINUTES if self.time_step.contains(USUAL_MINUTES) else self.time_step.min_minutes
+            most, of = self.max_steps_at(usual), f" where frames are {usual:g} min apart"
         raise StepsOutOfRange(
             f"steps is {steps}, {self.reference} forecasts 1 to {most}{of}"
             + (f", up to {self.max_lead_minutes:g} min" if of else ""),
@@ -122,13 +122,13 @@ EXTRAPOLATION: Final = ModelInfo(
     kind="baseline",
     summary="The newest frame moves along optical flow (DIS), semi-Lagrangian.",
     input_frames=3,
-    fewest_input_frames=2,
+    min_input_frames=2,
     time_step=ANY_TIME_STEP,
 )
 BASELINES: Final = (PERSISTENCE, EXTRAPOLATION)
 
 
-class Meant(NamedTuple):
+class Resolution(NamedTuple):
     """The models that a reference may mean, the preferred one first; and why that is not the one it should be."""
 
     models: tuple[ModelInfo, ...]
@@ -145,10 +145,10 @@ class Catalog:
     def __init__(self, folders: Sequence[Path] = (SHIPPED_PACKAGES,)) -> None:
         self.folders = tuple(folders)
         self._failed: dict[str, str] = {}
-        self._info = Kept(lambda path: info_of(read_manifest(path.parent), path.parent))
-        self._aliases = Kept(lambda path: read_aliases(path.parent))
+        self._info = FileCache(lambda path: info_of(read_manifest(path.parent), path.parent))
+        self._aliases = FileCache(lambda path: read_aliases(path.parent))
 
-    def without(self, info: ModelInfo, why: str) -> Catalog:
+    def excluding(self, info: ModelInfo, why: str) -> Catalog:
         """The same catalogue, but neither `auto` nor `champion` is this package, which was found unable to run."""
         other = copy(self)
         other._failed = {**self._failed, info.digest: why}
@@ -177,15 +177,15 @@ class Catalog:
     def aliases_of(self, info: ModelInfo) -> list[str]:
         """The aliases that are pinned to this package; none where their file is damaged."""
         try:
-            return [name for name, pin in self.aliases().aliases.items() if pin == pin_of(info)]
+            return [name for name, pin in self.aliases().aliases.items() if pin == pinned_version(info)]
         except BadAliases:
             return []
 
     def find(self, reference: str) -> ModelInfo:
-        """The model that is preferred for a reference: see `meant`."""
-        return self.meant(reference).models[0]
+        """The model that is preferred for a reference: see `resolve`."""
+        return self.resolve(reference).models[0]
 
-    def meant(self, reference: str) -> Meant:
+    def resolve(self, reference: str) -> Resolution:
         """What a reference means now.
 
         `NAME` is the newest version, `NAME@VERSION` that one, an alias the version that it is pinned to. `champion`:
@@ -213,18 +213,18 @@ class Catalog:
         for info in models:
             if info.name == name and version in ("", info.version):
                 _check_alone(info, packages)
-                return Meant((info,))
+                return Resolution((info,))
         for folder, error in bad.items():
             if folder.parent.name == name and version in ("", folder.name):
                 raise error
         aliases = self.aliases().aliases
         if reference in aliases:
-            return Meant((_pinned(reference, aliases[reference], models, bad),))
+            return Resolution((_pinned(reference, aliases[reference], models, bad),))
         versions = [info.reference for info in models if info.name == name]
         known = versions or dict.fromkeys([info.name for info in models] + list(aliases))
         raise UnknownModel(f"no model {reference!r}", where="model", hint=f"Choose one of {', '.join(known)}")
 
-    def _best(self, name: str, packages: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> Meant:
+    def _best(self, name: str, packages: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> Resolution:
         """The champion or who stands in for it, then the default model, then extrapolation."""
         notes = []
         try:
@@ -256,7 +256,7 @@ class Catalog:
             except BadPackage as error:
                 notes.append(f"the default model {default.reference} cannot be used: {error.what}")
         models = (*sound, EXTRAPOLATION)
-        return Meant(models if name == AUTO else models[:1], "; ".join(notes))
+        return Resolution(models if name == AUTO else models[:1], "; ".join(notes))
 
     def _able(self, info: ModelInfo) -> ModelInfo:
         """Raise BadPackage where the package was found unable to run."""
@@ -279,7 +279,7 @@ class Catalog:
         return packages, bad
 
 
-def catalog_with(folder: Path | None) -> Catalog:
+def open_catalog(folder: Path | None) -> Catalog:
     """The shipped packages, then those of a folder of one's own: one order for the commands and the service.
 
     None: the folder that the settings name (`model.core.folders`).
@@ -287,12 +287,12 @@ def catalog_with(folder: Path | None) -> Catalog:
     return Catalog((SHIPPED_PACKAGES, folder or packages_folder()))
 
 
-def pin_of(info: ModelInfo) -> Pin:
+def pinned_version(info: ModelInfo) -> PinnedVersion:
     """What an alias of this model is pinned to."""
-    return Pin(model=info.reference, digest=info.digest)
+    return PinnedVersion(model=info.reference, digest=info.digest)
 
 
-def _pinned(alias: str, pin: Pin, models: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> ModelInfo:
+def _pinned(alias: str, pin: PinnedVersion, models: Sequence[ModelInfo], bad: Mapping[Path, InputError]) -> ModelInfo:
     """The model that an alias is pinned to.
 
     Raises

@@ -22,7 +22,7 @@ from model.core.units import FloatArray
 
 PACKED_RESOLUTION_MM_H = 0.01
 PACKED_FILL = 65535
-PACKED_CEILING_MM_H = np.float32(PACKED_RESOLUTION_MM_H * (PACKED_FILL - 1))
+MAX_PACKED_MM_H = np.float32(PACKED_RESOLUTION_MM_H * (PACKED_FILL - 1))
 CHUNK = 512
 COMPRESSION_LEVEL = 1
 COMPRESSION = {"zlib": True, "complevel": COMPRESSION_LEVEL, "shuffle": True}
@@ -86,7 +86,7 @@ class Forecast(ForecastHeader):
         return self._dataset(self.rain_rate)
 
 
-def as_stored(rain_rate_mm_h: FloatArray) -> FloatArray:
+def quantize(rain_rate_mm_h: FloatArray) -> FloatArray:
     """Rain rate as `ForecastWriter` packs it and a reader unpacks it: what is said of a file beside it must agree."""
     steps: FloatArray = np.rint(rain_rate_mm_h / np.float32(PACKED_RESOLUTION_MM_H))
     np.minimum(steps, np.float32(PACKED_FILL - 1), out=steps)
@@ -191,7 +191,7 @@ class _Packer:
         if unknown.all():
             return None
         np.copyto(scaled, np.float32(PACKED_FILL), where=unknown)
-        above = int(np.count_nonzero(rain_rate_mm_h > PACKED_CEILING_MM_H))
+        above = int(np.count_nonzero(rain_rate_mm_h > MAX_PACKED_MM_H))
         if above:
             self.clipped += above
             np.minimum(scaled, np.where(unknown, np.float32(PACKED_FILL), np.float32(PACKED_FILL - 1)), out=scaled)

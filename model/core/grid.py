@@ -85,7 +85,7 @@ class Grid:
         return bool(same_centres) and (self.crs == other.crs or self.crs.is_exact_same(other.crs))
 
     @property
-    def is_on_earth(self) -> bool:
+    def is_georeferenced(self) -> bool:
         """Whether its coordinates have a relation to longitude and latitude: those of Mars have none."""
         try:
             Transformer.from_crs(self.crs, WGS84, always_xy=True)

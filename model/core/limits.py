@@ -6,22 +6,28 @@ import math
 
 
 def check_limits(
-    part: object, *names: str, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+    config: object, *names: str, ge: float = -math.inf, gt: float = -math.inf, le: float = math.inf
 ) -> None:
-    """Whether the numbers `names` of `part`, or each in a tuple of them, lie within limits.
+    """Check that fields of a configuration lie within limits; the limits are named as in pydantic's `Field`.
+
+    Parameters
+    ----------
+    config
+        The configuration, for instance a dataclass.
+    names
+        Fields of `config` that hold a number or a tuple of numbers.
+    ge, gt, le
+        Limits: greater than or equal, greater than, less than or equal.
 
     Raises
     ------
     ValueError
-        One does not, or is not finite; names it.
+        A number lies outside the limits or is not finite; the message names the field.
     """
-    told = [
-        f"{words} {limit:g}"
-        for words, limit in (("at least", least), ("above", above), ("at most", most))
-        if math.isfinite(limit)
-    ]
+    limits = (("at least", ge), ("above", gt), ("at most", le))
+    allowed = " and ".join(f"{words} {limit:g}" for words, limit in limits if math.isfinite(limit)) or "finite"
     for name in names:
-        value = getattr(part, name)
+        value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
-            if not (least <= number <= most and number > above and math.isfinite(number)):
-                raise ValueError(f"{name} must be {' and '.join(told) or 'finite'}, not {number:g}")
+            if not (ge <= number <= le and number > gt and math.isfinite(number)):
+                raise ValueError(f"{name} must be {allowed}, not {number:g}")

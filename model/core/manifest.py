@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from model.core.errors import BadPackage
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 MAX_LEAD_STEPS = 120
@@ -47,7 +47,7 @@ class TimeStepRange(Frozen):
     min_minutes: float = Field(gt=0)
     max_minutes: float = Field(gt=0)
 
-    def holds(self, minutes: float) -> bool:
+    def contains(self, minutes: float) -> bool:
         return self.min_minutes - 1e-6 <= minutes <= self.max_minutes + 1e-6
 
     def context(self, frames: int) -> ContextMinutes:
@@ -75,7 +75,7 @@ def _from_to(between: TimeStepRange | ContextMinutes) -> str:
 
 
 class Normalisation(Frozen):
-    """How rain rate becomes the network's number. `hko7-fraction`: p of `model.core.units.hko7_fraction`."""
+    """How rain rate becomes the network's number. `hko7-fraction`: p of `model.core.normalisation.hko7_fraction`."""
 
     kind: Literal["hko7-fraction"] = "hko7-fraction"
 
@@ -85,7 +85,7 @@ Area = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenArchive:
+class TrainingArchive:
     """Days (YYYY-MM-DD) of an archive that weights were trained on, and `held_out_days`, on which they were chosen.
 
     `area`: None where it is not known, or of storms that were made up.
@@ -102,9 +102,9 @@ class Training(Frozen):
     """What the weights come from. `held_out`: their scores on the held-out part, which chose them: of `held_out_days`
     where whole days were held out, else of a part of `days`.
 
-    `archives`: all that the weights have seen, what those saw that they began with (`--init`) included; `untold`: what
-    is not known of it. `step_minutes`: time steps of the windows that they were trained on. Older versions kept none of
-    these.
+    `archives`: every archive that the weights were trained on, those of the weights that training started from
+    (`--init`) included; `provenance_gaps`: what is not known of these archives. `step_minutes`: time steps of the
+    training windows. Older versions recorded none of these.
     """
 
     data_digest: str
@@ -115,9 +115,9 @@ class Training(Frozen):
     software: str
     held_out: dict[str, float] = {}
     held_out_days: tuple[str, ...] = ()
-    archives: tuple[SeenArchive, ...] = ()
+    archives: tuple[TrainingArchive, ...] = ()
     step_minutes: tuple[float, ...] = ()
-    untold: str = ""
+    provenance_gaps: str = ""
 
 
 Form = Literal["as-published", "paper"]
@@ -199,7 +199,7 @@ class Manifest(Frozen):
     `variants`: precision -> ONNX file; `variant_gates`: how near those that are not fp32 come to it.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     name: Annotated[Name, AfterValidator(_not_reserved)]
     version: Version
     summary: str
@@ -225,6 +225,18 @@ class Manifest(Frozen):
     variants: dict[str, str] = {}
     variant_gates: tuple[VariantGate, ...] = ()
     files: dict[FileName, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, content: object) -> object:
+        """Read schema 1, which named `provenance_gaps` of the training otherwise; packages never change on disk."""
+        if not isinstance(content, dict) or content.get("schema_version") != 1:
+            return content
+        training = content.get("training")
+        if isinstance(training, dict):
+            names = {"untold": "provenance_gaps"}
+            training = {names.get(name, name): value for name, value in training.items()}
+        return {**content, "schema_version": SCHEMA, "training": training}
 
     @model_validator(mode="after")
     def _what_is_loaded_has_a_digest(self) -> Self:

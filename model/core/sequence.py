@@ -86,9 +86,9 @@ class FrameSequence:
         """
         if len(self) < 2:
             raise TooFewFrames("a time step needs at least two frames", where="input", hint="Give more frames")
-        return float(common_step(self.times) / np.timedelta64(1, "s")) / 60.0
+        return float(most_common_step(self.times) / np.timedelta64(1, "s")) / 60.0
 
-    def times_with(self, leads: int) -> NDArray[np.datetime64]:
+    def times_with_leads(self, leads: int) -> NDArray[np.datetime64]:
         """Valid times of the frames, and of the `leads` that follow at the same time step.
 
         Raises
@@ -171,7 +171,7 @@ class FrameSequence:
         )
 
 
-def common_step(times: NDArray[np.datetime64]) -> np.timedelta64:
+def most_common_step(times: NDArray[np.datetime64]) -> np.timedelta64:
     """The most common step between two or more times in order; of equally common ones the shortest."""
     steps, counts = np.unique(np.diff(times), return_counts=True)
     return np.timedelta64(steps[np.argmax(counts)])

@@ -1,8 +1,8 @@
 """HKO-7-style archives: `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`, 8 bit, with zlib masks beside.
 
 What HKO-7 left outside the files is in `archive.json`: grid, time step, source, licence, noise. A pixel is
-round(255 p), p of `model.core.units.hko7_fraction`; a mask (True = the pixel holds data) is written only where a frame
-has gaps. docs/archives.md has the layout to the letter. Shi et al. 2017, arXiv 1706.03458.
+round(255 p), p of `model.core.normalisation.hko7_fraction`; a mask (True = the pixel holds data) is written only where
+a frame has gaps. docs/archives.md has the layout to the letter. Shi et al. 2017, arXiv 1706.03458.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from model.core.errors import DuplicateTimes, InputError, MixedGrids, TooFewFrames
 from model.core.grid import Grid
-from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
+from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
+from model.core.units import FloatArray
 from model.data.checksums import Checksums, digest_of
 from model.data.days import Days, among, read_split
 from model.data.files import write_whole, writing

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import InputError
-from model.core.units import HKO7
+from model.core.zr import HKO7
 from model.data.archive import UNFINISHED, Archive, DamagedFrame, describe
 from model.data.checksums import Checksums, digest_of
 from model.data.files import write_whole, writing

@@ -18,7 +18,8 @@ from pyproj.exceptions import CRSError
 from model.core.errors import InputError, NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import DEFAULT_MAX_DBZ, MARSHALL_PALMER, MOST_DBZ, FloatArray, ZRRelation
+from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ, FloatArray
+from model.core.zr import MARSHALL_PALMER, ZRRelation
 from model.data.name_times import TimePattern
 from model.data.png import GREY, fault_of, header_of
 from model.readers.npz import LOCAL_CRS, LOCAL_PIXEL_M
@@ -114,7 +115,7 @@ class PixelScale:
         physical = self.gain * values + self.offset
         marked = np.isin(values, (*self.nodata, *self.undetect))
         occurs = np.bincount(pixels.reshape(-1), minlength=values.size) > 0
-        real = physical < MOST_DBZ if self.quantity == "dbz" else (physical >= 0) & (physical <= MOST_MM_H)
+        real = physical < MAX_VALID_DBZ if self.quantity == "dbz" else (physical >= 0) & (physical <= MOST_MM_H)
         wrong = occurs & ~marked & ~real
         if wrong.any():
             value = int(values[wrong][-1])

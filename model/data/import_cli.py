@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from model.core.errors import InputError
-from model.core.units import zr_relation
+from model.core.zr import zr_relation
 from model.data.bars import bar
 from model.data.images import ImageGrid, Images, PixelScale
 from model.data.importing import Choices, RadarFiles, ReadFile, import_files

@@ -11,7 +11,7 @@ from pyproj.exceptions import ProjError
 
 from model.core.catalog import ModelInfo
 from model.core.grid import Grid
-from model.core.manifest import Area, SeenArchive, Training, read_manifest
+from model.core.manifest import Area, Training, TrainingArchive, read_manifest
 from model.data.archive import Archive
 from model.data.checksums import Checksums, digest_of
 from model.data.layout import frame_path
@@ -21,7 +21,7 @@ SYNTHETIC: Final = "Echocast synthetic storms"
 
 
 class SeenBefore(TypedDict):
-    """Archives as they are kept in JSON (`SeenArchive`), and a clause on what is not known; '' where all is."""
+    """Archives as they are kept in JSON (`TrainingArchive`), and a clause on what is not known; '' where all is."""
 
     archives: list[dict[str, Any]]
     untold: str
@@ -31,9 +31,9 @@ SAME_AREA: Final = 0.5
 """Two areas share their weather where they share this much of the smaller one."""
 
 
-def seen_archive(archive: Archive, *, train: Archive | None = None, held_out: Archive | None = None) -> SeenArchive:
+def seen_archive(archive: Archive, *, train: Archive | None = None, held_out: Archive | None = None) -> TrainingArchive:
     """What a record keeps of an archive; days are those of its frames, or of the parts of it that are given."""
-    return SeenArchive(
+    return TrainingArchive(
         name=archive.name,
         source=source_of(archive),
         area=area_of(archive),
@@ -85,7 +85,7 @@ def seen_days(training: Training | None, archive: Archive) -> Seen:
         return Seen(days=len(own), untold="what it was trained on is not told")
     if not training.archives and archive.digest() in training.data_digest.split("+"):
         return Seen(trained=own, days=len(own))
-    here = SeenArchive(name=archive.name, source=source_of(archive), area=area_of(archive))
+    here = TrainingArchive(name=archive.name, source=source_of(archive), area=area_of(archive))
     same = [other for other in archives_of(training) if _same(here, other)]
     trained = {day for other in same for day in other.days}
     chosen = {day for other in same for day in other.held_out_days} - trained
@@ -126,7 +126,7 @@ def bounds_of(grid: Grid) -> Area | None:
     return bounds if np.isfinite(bounds).all() else None
 
 
-def _same(one: SeenArchive, other: SeenArchive) -> bool:
+def _same(one: TrainingArchive, other: TrainingArchive) -> bool:
     return one.name == other.name or one.source == other.source or _share(one.area, other.area)
 
 
@@ -140,14 +140,14 @@ def _share(one: Area | None, other: Area | None) -> bool:
     return max(0.0, height) * max(0.0, *widths) >= SAME_AREA * smaller
 
 
-def archives_of(training: Training) -> tuple[SeenArchive, ...]:
+def archives_of(training: Training) -> tuple[TrainingArchive, ...]:
     """What weights have seen, by archive."""
     return training.archives or tuple(_as_older(training))
 
 
 def untold_of(training: Training) -> str:
     """What is not known of what weights have seen, as a clause; '' where all is."""
-    return training.untold or seen_before(training.recipe)["untold"]
+    return training.provenance_gaps or seen_before(training.recipe)["untold"]
 
 
 def seen_before(recipe: Mapping[str, Any]) -> SeenBefore:
@@ -159,7 +159,7 @@ def seen_before(recipe: Mapping[str, Any]) -> SeenBefore:
     return {"archives": list(begun.get("archives", ())), "untold": untold}
 
 
-def _as_older(training: Training) -> Iterator[SeenArchive]:
+def _as_older(training: Training) -> Iterator[TrainingArchive]:
     """What a record without `archives` tells: days as NAME YYYY-MM-DD, and sources."""
     by_name: dict[str, tuple[list[str], list[str]]] = {}
     for part, labels in enumerate((training.days, training.held_out_days)):
@@ -167,10 +167,10 @@ def _as_older(training: Training) -> Iterator[SeenArchive]:
             name, _, day = label.rpartition(" ")
             by_name.setdefault(name, ([], []))[part].append(day)
     for name, (days, held_out) in by_name.items():
-        yield SeenArchive(name=name, source="", days=tuple(days), held_out_days=tuple(held_out))
+        yield TrainingArchive(name=name, source="", days=tuple(days), held_out_days=tuple(held_out))
     trained, chosen = ([day for parts in by_name.values() for day in parts[part]] for part in (0, 1))
     for source in training.sources:
-        yield SeenArchive(name="", source=source, days=tuple(trained), held_out_days=tuple(chosen))
+        yield TrainingArchive(name="", source=source, days=tuple(trained), held_out_days=tuple(chosen))
 
 
 def shared_frames(archive: Archive, others: Iterable[Archive]) -> int:

@@ -66,8 +66,8 @@ class Holdout:
     column_fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        check_limits(self, "time_fraction", "column_fraction", above=0, most=0.9)
-        check_limits(self, "short_minutes", least=0, most=1e9)
+        check_limits(self, "time_fraction", "column_fraction", gt=0, le=0.9)
+        check_limits(self, "short_minutes", ge=0, le=1e9)
 
 
 class RadarWindows:

@@ -25,7 +25,8 @@ from pyproj import CRS
 from model.core.errors import InputError
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import DRY_RAIN_RATE_MM_H, MARSHALL_PALMER, FloatArray
+from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.core.zr import MARSHALL_PALMER
 
 DEFAULT_START: Final = np.datetime64("2026-06-15T12:00", "ns")
 SPIN_UP_MINUTES: Final = 90.0

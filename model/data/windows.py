@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.limits import check_limits
-from model.core.manifest import SeenArchive
-from model.core.units import FloatArray, hko7_fraction
+from model.core.manifest import TrainingArchive
+from model.core.normalisation import hko7_fraction
+from model.core.units import FloatArray
 from model.data.archive import RAIN_OF_PIXEL
 from model.data.frames import MISSING_PIXEL
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
@@ -59,16 +60,16 @@ class WindowConfig:
     draw_scale_mm_h: float = 1.0
 
     def __post_init__(self) -> None:
-        check_limits(self, "context", "leads", "min_leads", least=1, most=MOST_FRAMES)
-        check_limits(self, "crop", least=1, most=MOST_PIXELS)
-        check_limits(self, "margin", least=0, most=MOST_PIXELS)
-        check_limits(self, "max_missing", least=0, most=MOST_FRAMES)
-        check_limits(self, "scale_db", least=0, most=30)
-        check_limits(self, "draw_floor", "draw_gain", least=0, most=1e6)
-        check_limits(self, "draw_scale_mm_h", least=1e-3, most=1e6)
-        check_limits(self, "step_minutes", least=1 / 60, most=1440)  # times of frames are to the second
-        check_limits(self, "horizon_minutes", above=0, most=MOST_FRAMES * 1440)
-        check_limits(self, "coarsen_chance", least=0, most=1)
+        check_limits(self, "context", "leads", "min_leads", ge=1, le=MOST_FRAMES)
+        check_limits(self, "crop", ge=1, le=MOST_PIXELS)
+        check_limits(self, "margin", ge=0, le=MOST_PIXELS)
+        check_limits(self, "max_missing", ge=0, le=MOST_FRAMES)
+        check_limits(self, "scale_db", ge=0, le=30)
+        check_limits(self, "draw_floor", "draw_gain", ge=0, le=1e6)
+        check_limits(self, "draw_scale_mm_h", ge=1e-3, le=1e6)
+        check_limits(self, "step_minutes", ge=1 / 60, le=1440)  # times of frames are to the second
+        check_limits(self, "horizon_minutes", gt=0, le=MOST_FRAMES * 1440)
+        check_limits(self, "coarsen_chance", ge=0, le=1)
         if self.horizon_minutes < min(self.step_minutes, default=math.inf):
             raise ValueError(f"horizon_minutes, {self.horizon_minutes:g}, is shorter than each of step_minutes")
         if not self.draw_floor + self.draw_gain:
@@ -103,7 +104,7 @@ class Provenance:
     days: tuple[str, ...]
     sources: tuple[str, ...]
     held_out_days: tuple[str, ...] = ()
-    archives: tuple[SeenArchive, ...] = ()
+    archives: tuple[TrainingArchive, ...] = ()
 
 
 def turned(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Scalar]:

@@ -65,8 +65,8 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
         if begun := training.recipe.get("init"):
             yield f"- It began with the weights of `{begun['from']}`."
-        if training.untold:
-            yield f"- {training.untold[0].upper()}{training.untold[1:]}."
+        if training.provenance_gaps:
+            yield f"- {training.provenance_gaps[0].upper()}{training.provenance_gaps[1:]}."
         yield f"- Trained on: {'; '.join(training.sources)}."
         if rain and training.step_minutes:
             yield f"- Time steps of its windows: {', '.join(f'{step:g}' for step in training.step_minutes)} min."
@@ -99,7 +99,7 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
     trained_on = training.data_digest.split("+") if training else []
     for answer in scores:
         seen = answer["models"].get(manifest.reference, {}).get("trained_on_days")
-        told = seen is not None and not (training and training.untold)
+        told = seen is not None and not (training and training.provenance_gaps)
         yield from _tables(answer, seen=bool(seen) or answer["archive_digest"] in trained_on, told=told)
     if rain:
         yield from _weaknesses(manifest)

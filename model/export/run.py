@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from model.core.errors import InputError, first_line
-from model.core.manifest import DataKind, Score, SeenArchive, TimeStepRange, Training
+from model.core.manifest import DataKind, Score, TimeStepRange, Training, TrainingArchive
 from model.data.seen import seen_before
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
@@ -189,9 +189,9 @@ def _training(run: Path, trained: TrainedRun) -> Training:
         days=tuple(kept["days"]),
         held_out_days=tuple(kept["held_out_days"]),
         sources=tuple(kept["sources"]),
-        archives=tuple(SeenArchive(**with_tuples(each)) for each in archives),
+        archives=tuple(TrainingArchive(**with_tuples(each)) for each in archives),
         step_minutes=trained.step_minutes,
-        untold=before["untold"],
+        provenance_gaps=before["untold"],
         iterations=trained.iteration,
         recipe=trained.recipe,
         software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",

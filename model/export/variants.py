@@ -140,7 +140,7 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
         The package does not take frames of this archive, or no frames of it are whole.
     """
     info, step = predictor.info, archive.step_minutes
-    if not info.time_step.holds(step):
+    if not info.time_step.contains(step):
         raise InputError(
             f"its frames are {step:g} min apart, {info.reference} takes {info.time_step.min_minutes:g} to "
             f"{info.time_step.max_minutes:g} min",

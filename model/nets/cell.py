@@ -82,11 +82,11 @@ class CellConfig:
     as_published: bool = False
 
     def __post_init__(self) -> None:
-        check_limits(self, "kernel", least=1, most=99)
-        check_limits(self, "forget_bias", least=-100, most=100)
-        check_limits(self, "links", least=1, most=1000)
+        check_limits(self, "kernel", ge=1, le=99)
+        check_limits(self, "forget_bias", ge=-100, le=100)
+        check_limits(self, "links", ge=1, le=1000)
         if self.grid is not None:
-            check_limits(self, "grid", least=1, most=MOST_PIXELS)
+            check_limits(self, "grid", ge=1, le=MOST_PIXELS)
 
     def gates(self, inputs: int, outputs: int, kernel: int | None = None) -> nn.Module:
         """A convolution to gates, normalised where the configuration says so."""

@@ -1,7 +1,7 @@
 """A network put to forecasting: what it reads at each step, and how its answer becomes the next frame.
 
-Frames hold numbers in [0, 1]: of rain the HKO-7 pixel fraction (`model.core.units.hko7_fraction`), 0 where there are no
-data; of other videos their brightness.
+Frames hold numbers in [0, 1]: of rain the HKO-7 pixel fraction (`model.core.normalisation.hko7_fraction`), 0 where
+there are no data; of other videos their brightness.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class ForecasterConfig:
     bounded: bool = True
 
     def __post_init__(self) -> None:
-        check_limits(self, "channels", least=1, most=MOST_CHANNELS)
-        check_limits(self, "fields", least=0, most=MOST_CHANNELS)
+        check_limits(self, "channels", ge=1, le=MOST_CHANNELS)
+        check_limits(self, "fields", ge=0, le=MOST_CHANNELS)
 
     @property
     def planes(self) -> int:

@@ -37,10 +37,10 @@ class SimVPConfig:
     kernel: int = 3
 
     def __post_init__(self) -> None:
-        check_limits(self, "frames", "layers", "translator_layers", least=1, most=1000)
-        check_limits(self, "hidden", "translator_hidden", least=1, most=MOST_CHANNELS)
-        check_limits(self, "mlp_ratio", above=0, most=1000)
-        check_limits(self, "kernel", least=1, most=99)
+        check_limits(self, "frames", "layers", "translator_layers", ge=1, le=1000)
+        check_limits(self, "hidden", "translator_hidden", ge=1, le=MOST_CHANNELS)
+        check_limits(self, "mlp_ratio", gt=0, le=1000)
+        check_limits(self, "kernel", ge=1, le=99)
         if self.translator_hidden * self.mlp_ratio < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio:g} leaves no channel of {self.translator_hidden}")
 

@@ -58,8 +58,8 @@ class StackConfig(CellConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_limits(self, "hidden", least=1, most=MOST_CHANNELS)
-        check_limits(self, "scales", "patch", least=1, most=1024)
+        check_limits(self, "hidden", ge=1, le=MOST_CHANNELS)
+        check_limits(self, "scales", "patch", ge=1, le=1024)
         scales, widths = self.scales, self.widths
         if not scales:
             raise ValueError("scales must be 1 at least: there is one for each layer")

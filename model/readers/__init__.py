@@ -10,7 +10,8 @@ import numpy as np
 
 from model.core.errors import InputError, TooLarge
 from model.core.sequence import FrameSequence
-from model.core.units import DEFAULT_MAX_DBZ, zr_relation
+from model.core.units import DEFAULT_MAX_DBZ
+from model.core.zr import zr_relation
 from model.readers.compressed import unpacked
 from model.readers.join import checked, join_frames
 from model.readers.plausible import check_max_dbz

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile
 from model.core.sequence import CF_VERSION, FrameSequence
-from model.core.units import MARSHALL_PALMER, FloatArray
+from model.core.units import FloatArray
+from model.core.zr import MARSHALL_PALMER
 from model.readers import classic, hdf5
 from model.readers.cf_attributes import attributes_of, is_time
 from model.readers.cf_grid import axes_of, check_not_polar, grid_of

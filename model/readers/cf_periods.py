@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from model.core.errors import NotARadarFile
-from model.core.sequence import common_step
+from model.core.sequence import most_common_step
 from model.readers.cf_attributes import attributes_of, is_time
 from model.readers.cf_times import Times, decoded, moment_of
 from model.readers.cf_units import minutes
@@ -145,7 +145,7 @@ def _minutes_between(starts: Times, ends: Times) -> float:
 
 
 def _step(times: Times) -> float | None:
-    return float(common_step(np.sort(times)) / np.timedelta64(1, "s")) / 60 if times.size > 1 else None
+    return float(most_common_step(np.sort(times)) / np.timedelta64(1, "s")) / 60 if times.size > 1 else None
 
 
 def _intervals(variable: Any, step: float | None) -> list[float]:  # noqa: ANN401

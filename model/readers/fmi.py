@@ -16,7 +16,7 @@ from pyproj import CRS
 from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import FMI
+from model.core.zr import FMI
 from model.readers.corners import Outline, grid_of
 from model.readers.plausible import plausible_time
 from model.readers.source import (

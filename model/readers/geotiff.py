@@ -17,7 +17,8 @@ from pyproj import CRS
 from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import MARSHALL_PALMER, FloatArray
+from model.core.units import FloatArray
+from model.core.zr import MARSHALL_PALMER
 from model.readers.children import Answer, Decoder, decode
 from model.readers.geotiff_texts import check_observed, quantity, valid_time
 from model.readers.source import (

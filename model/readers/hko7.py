@@ -30,8 +30,10 @@ from pyproj import CRS
 
 from model.core.errors import InputError, NotARadarFile
 from model.core.grid import Grid
+from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.sequence import FrameSequence
-from model.core.units import HKO7, MOST_DBZ, FloatArray, hko7_rain_rate_mm_h
+from model.core.units import MAX_VALID_DBZ, FloatArray
+from model.core.zr import HKO7
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
 from model.readers.plausible import plausible_time
@@ -153,7 +155,7 @@ def _frame(
     archive = None if source.upload else _archive_of(source.path, archives)
     pixels = _pixels(source.path, archive.grid.shape if archive else None, options.budget)
     # The pixels of an archive are rain rates that an import has written: the cap was that of their reflectivity.
-    max_dbz = MOST_DBZ if archive else options.max_dbz
+    max_dbz = MAX_VALID_DBZ if archive else options.max_dbz
     archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")
     rain_of_value = _rain_rate_of_value(archive.noise_below)
     most = HKO7.rain_rate_mm_h(np.array(max_dbz))

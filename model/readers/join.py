@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
-from model.core.sequence import FrameSequence, common_step
+from model.core.sequence import FrameSequence, most_common_step
 from model.readers.plausible import check_times, drop_implausible_rates
 from model.readers.source import CAPPED, Source, check_pixels, period_minutes, reading, utc_text
 
@@ -111,7 +111,7 @@ def describe_gaps(times: NDArray[np.datetime64]) -> str:
     if times.size < 3:
         return ""
     seconds = times.astype("datetime64[s]").astype("int64")
-    step = int(common_step(times) / np.timedelta64(1, "s"))
+    step = int(most_common_step(times) / np.timedelta64(1, "s"))
     if step <= 0:
         return ""
     missing: list[str] = []
@@ -149,7 +149,7 @@ def _overlap(read: list[tuple[Source, FrameSequence]], times: NDArray[np.datetim
     """A note where accumulations or means last longer than the step between them."""
     periods = [period_minutes(frames.attributes.get("quantity", "")) for _, frames in read]
     period = max((period for period in periods if period is not None), default=0.0)
-    if times.size < 2 or period <= OVERLAP * (step := float(common_step(times) / np.timedelta64(1, "s")) / 60):
+    if times.size < 2 or period <= OVERLAP * (step := float(most_common_step(times) / np.timedelta64(1, "s")) / 60):
         return []
     return [
         f"the frames are means over {period:g} min, one every {step:g} min: they overlap and lag behind the rain, and "

@@ -18,7 +18,8 @@ from pyproj import CRS
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import MARSHALL_PALMER, FloatArray
+from model.core.units import FloatArray
+from model.core.zr import MARSHALL_PALMER
 from model.readers.corners import check_points, projected, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, attribute_values, open_hdf5, optional_attribute, read_array
 from model.readers.plausible import plausible_time

@@ -25,7 +25,8 @@ from pyproj.exceptions import CRSError
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import MARSHALL_PALMER, FloatArray
+from model.core.units import FloatArray
+from model.core.zr import MARSHALL_PALMER
 from model.readers.plausible import plausible_time
 from model.readers.source import (
     DAMAGED,

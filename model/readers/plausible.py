@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import FutureFrame, InputError, NotARadarFile
-from model.core.units import DEFAULT_MAX_DBZ, MOST_DBZ, FloatArray
+from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ, FloatArray
 
 LEAST_DBZ: Final = -99.5
 ROUNDING_DBZ: Final = 1e-3
@@ -43,13 +43,13 @@ def check_max_dbz(max_dbz: float) -> float:
     Raises
     ------
     InputError
-        It is not above 0 dBZ and at most `MOST_DBZ`.
+        It is not above 0 dBZ and at most `MAX_VALID_DBZ`.
     """
-    if not 0 < max_dbz <= MOST_DBZ:
+    if not 0 < max_dbz <= MAX_VALID_DBZ:
         raise InputError(
-            f"a reflectivity cap of {max_dbz:g} dBZ is not above 0 and at most {MOST_DBZ:g}",
+            f"a reflectivity cap of {max_dbz:g} dBZ is not above 0 and at most {MAX_VALID_DBZ:g}",
             where="max_dbz (--max-dbz, ECHOCAST_MAX_DBZ)",
-            hint=f"Leave it out for {DEFAULT_MAX_DBZ:g}, or give 53 to 55; {MOST_DBZ:g} caps nothing",
+            hint=f"Leave it out for {DEFAULT_MAX_DBZ:g}, or give 53 to 55; {MAX_VALID_DBZ:g} caps nothing",
         )
     return max_dbz
 
@@ -57,7 +57,7 @@ def check_max_dbz(max_dbz: float) -> float:
 def drop_implausible_dbz(reflectivity_dbz: FloatArray) -> None:
     """In place: reflectivity that cannot be is NaN; -inf, no echo at all, stays."""
     unreal = (reflectivity_dbz < LEAST_DBZ) & (reflectivity_dbz > -np.inf)
-    reflectivity_dbz[unreal | (reflectivity_dbz > np.float32(MOST_DBZ - ROUNDING_DBZ))] = np.nan
+    reflectivity_dbz[unreal | (reflectivity_dbz > np.float32(MAX_VALID_DBZ - ROUNDING_DBZ))] = np.nan
 
 
 def drop_implausible_rates(rain_rate_mm_h: FloatArray) -> None:

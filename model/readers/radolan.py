@@ -18,7 +18,8 @@ from pyproj import CRS, Transformer
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import MARSHALL_PALMER, FloatArray
+from model.core.units import FloatArray
+from model.core.zr import MARSHALL_PALMER
 from model.readers.plausible import plausible_time
 from model.readers.polar import polar
 from model.readers.source import (

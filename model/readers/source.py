@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.core.units import DEFAULT_MAX_DBZ, FloatArray, ZRRelation, zr_relation
+from model.core.units import DEFAULT_MAX_DBZ, FloatArray
+from model.core.zr import ZRRelation, zr_relation
 from model.readers.plausible import MOST_MM_H, check_unit, drop_implausible_dbz, most_mm
 
 HEAD_BYTES: Final = 1024

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from model.core.aliases import CHAMPION, Gate, Move, Pin, check_movable
-from model.core.catalog import DEFAULT_MODEL, catalog_with, pin_of
+from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check_writable
+from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
 from model.options import fields_option, packages_option
 from model.registry.promotion import champion_pin, check_gates, name_alias
@@ -77,11 +77,11 @@ def promote(
         raise click.UsageError(f"no protocol {protocol_name!r}: choose one of {', '.join(PROTOCOLS)}")
     folder = packages or packages_folder()
     if not dry_run:
-        check_movable(folder)
-    over, catalog = champion_pin(folder), catalog_with(folder)
+        check_writable(folder)
+    over, catalog = champion_pin(folder), open_catalog(folder)
     info = catalog.find(reference)
     candidate = ready_candidate(info, fields)
-    if over == pin_of(info):
+    if over == pinned_version(info):
         answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
         click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
         return
@@ -125,7 +125,7 @@ def _part(archive: Archive, split: str) -> Archive:
     return archive if wanted == "all" else archive.only(wanted)
 
 
-def _promotion(reference: str, tried: Trial, moved: Move | None) -> dict[str, object]:
+def _promotion(reference: str, tried: Trial, moved: AliasChange | None) -> dict[str, object]:
     """What `promote --json` prints."""
     return {
         "model": reference,
@@ -159,12 +159,12 @@ def alias(alias: str, reference: str | None, remove: bool, as_json: bool, packag
     if remove == bool(reference):
         raise click.UsageError("Give either a model, NAME@VERSION, or --remove")
     folder = packages or packages_folder()
-    catalog = catalog_with(folder)
+    catalog = open_catalog(folder)
     moved = name_alias(alias, catalog.find(reference) if reference else None, folder, catalog)
     click.echo(_as_json(moved) if as_json else _said(moved))
 
 
-def _said(move: Move) -> str:
+def _said(move: AliasChange) -> str:
     """One line on what moved."""
     before = f"was {_name(move.before)}"
     if move.after is None and move.alias == CHAMPION:
@@ -173,11 +173,11 @@ def _said(move: Move) -> str:
     return f"{move.alias}: {_name(move.after)} ({before}){against}"
 
 
-def _as_json(move: Move) -> str:
+def _as_json(move: AliasChange) -> str:
     return move.model_dump_json(indent=2, exclude={"gates"})
 
 
-def _name(pin: Pin | None) -> str:
+def _name(pin: PinnedVersion | None) -> str:
     return pin.model if pin is not None else "none"
 
 

@@ -6,8 +6,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.core.aliases import CHAMPION, Action, Aliases, Move, Pin, move, now_utc, read_aliases, user_name
-from model.core.catalog import AUTO, Catalog, ModelInfo, pin_of
+from model.core.aliases import (
+    CHAMPION,
+    Action,
+    AliasChange,
+    Aliases,
+    PinnedVersion,
+    change_alias,
+    now_utc,
+    read_aliases,
+    user_name,
+)
+from model.core.catalog import AUTO, Catalog, ModelInfo, pinned_version
 from model.core.errors import InputError
 from model.core.manifest import NAME_PATTERN, package_digest
 from model.registry.gates import refusals
@@ -20,7 +30,7 @@ class NotPromoted(InputError):
     code = "not-promoted"
 
 
-def champion_pin(folder: Path) -> Pin | None:
+def champion_pin(folder: Path) -> PinnedVersion | None:
     """What `champion` is pinned to now.
 
     Raises
@@ -46,8 +56,8 @@ def check_gates(info: ModelInfo, tried: Trial) -> None:
 
 
 def promote(
-    info: ModelInfo, folder: Path, tried: Trial, *, over: Pin | None, forced: bool = False, reason: str = ""
-) -> Move:
+    info: ModelInfo, folder: Path, tried: Trial, *, over: PinnedVersion | None, forced: bool = False, reason: str = ""
+) -> AliasChange:
     """Make a model that was tried the champion of a folder of packages. `over`: the champion when the trial began.
 
     Raises
@@ -60,7 +70,7 @@ def promote(
     if not forced:
         check_gates(info, tried)
 
-    def decide(aliases: Aliases) -> Move:
+    def decide(aliases: Aliases) -> AliasChange:
         now = aliases.aliases.get(CHAMPION)
         if now != over:
             raise NotPromoted(
@@ -74,15 +84,15 @@ def promote(
                 where=info.reference,
                 hint="Versions never change: put it back as it was, or give the new one another version",
             )
-        made = _move(CHAMPION, "promote", now, pin_of(info), reason)
+        made = _move(CHAMPION, "promote", now, pinned_version(info), reason)
         forced_through = forced and bool(refusals(tried.gates))
         kept = {"gates": tried.gates, "protocol": tried.protocol, "archives": dict(tried.archives)}
         return made.model_copy(update={"forced": forced_through, **kept})
 
-    return move(folder, decide)
+    return change_alias(folder, decide)
 
 
-def rollback(folder: Path, reason: str = "") -> Move:
+def rollback(folder: Path, reason: str = "") -> AliasChange:
     """Make champion what it was before the last promotion that still holds; of the first one: no champion.
 
     Raises
@@ -91,7 +101,7 @@ def rollback(folder: Path, reason: str = "") -> Move:
         There is no champion.
     """
 
-    def decide(aliases: Aliases) -> Move:
+    def decide(aliases: Aliases) -> AliasChange:
         line = aliases.champions()
         if not line:
             raise InputError(
@@ -101,10 +111,10 @@ def rollback(folder: Path, reason: str = "") -> Move:
             )
         return _move(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason)
 
-    return move(folder, decide)
+    return change_alias(folder, decide)
 
 
-def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalog) -> Move:
+def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalog) -> AliasChange:
     """Give a model another name, or (None) take the name away.
 
     Raises
@@ -113,11 +123,11 @@ def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalo
         The name is `champion`'s, which only a promotion moves, or a model's; or there is no such alias.
     """
 
-    def decide(aliases: Aliases) -> Move:
+    def decide(aliases: Aliases) -> AliasChange:
         before = aliases.aliases.get(alias)
         if info is None and before is None:
             raise InputError("there is no such alias", where=alias, hint="echocast models list tells the aliases")
-        return _move(alias, "alias" if info else "remove", before, pin_of(info) if info else None)
+        return _move(alias, "alias" if info else "remove", before, pinned_version(info) if info else None)
 
     if re.fullmatch(NAME_PATTERN, alias) is None:
         raise InputError("not a name", where=alias, hint="Use lower-case letters, digits and hyphens")
@@ -127,8 +137,12 @@ def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalo
         )
     if info is not None and alias in (AUTO, *(known.name for known in catalog.models())):
         raise InputError("that is a model's name", where=alias, hint="Choose another alias")
-    return move(folder, decide)
+    return change_alias(folder, decide)
 
 
-def _move(alias: str, action: Action, before: Pin | None, after: Pin | None, reason: str = "") -> Move:
-    return Move(alias=alias, action=action, when=now_utc(), by=user_name(), before=before, after=after, reason=reason)
+def _move(
+    alias: str, action: Action, before: PinnedVersion | None, after: PinnedVersion | None, reason: str = ""
+) -> AliasChange:
+    return AliasChange(
+        alias=alias, action=action, when=now_utc(), by=user_name(), before=before, after=after, reason=reason
+    )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.core.aliases import BadAliases
-from model.core.catalog import AUTO, Catalog, ModelInfo, catalog_with, info_of
+from model.core.catalog import AUTO, Catalog, ModelInfo, info_of, open_catalog
 from model.core.errors import InputError
 from model.core.manifest import MANIFEST, read_manifest
 from model.options import packages_option
@@ -25,7 +25,7 @@ FLOAT32_BYTES: Final = 4
 @packages_option
 def list_models(as_json: bool, packages: Path | None) -> None:
     """Every model and version, and the aliases that mean it."""
-    catalog = catalog_with(packages)
+    catalog = open_catalog(packages)
     found = catalog.models()
     _warn(catalog)
     if as_json:
@@ -55,7 +55,7 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
 
     REFERENCE is NAME, NAME@VERSION, an alias, or a package's folder.
     """
-    catalog = catalog_with(packages)
+    catalog = open_catalog(packages)
     info = found_model(reference, catalog)
     aliases = catalog.aliases_of(info)
     _warn(catalog)
@@ -67,7 +67,7 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
     takes = f"a grid of {info.grid[0]} x {info.grid[1]}" if info.grid else "any grid"
     if info.data == "rain":
         does = f"every {info.time_step} min, {info.context_minutes} min from the first to the newest, {takes}; "
-        does += f"forecasts up to {info.max_lead_minutes:g} min, {info.most_steps()} steps at most."
+        does += f"forecasts up to {info.max_lead_minutes:g} min, {info.max_steps_at()} steps at most."
     else:
         does = f"that are not rain, {takes}; makes no nowcast."
     for line in (
@@ -99,7 +99,7 @@ def _warn(catalog: Catalog) -> None:
     except BadAliases as error:
         click.echo(f"echocast: {error}", err=True)
         return
-    if note := catalog.meant(AUTO).note:
+    if note := catalog.resolve(AUTO).note:
         click.echo(f"echocast: {note}", err=True)
 
 

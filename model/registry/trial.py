@@ -62,11 +62,11 @@ def ready_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
 def ready_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, str]:
     """What `auto` runs now, ready to run, and why that is not the champion, if so."""
     while True:
-        models, note = catalog.meant(AUTO)
+        models, note = catalog.resolve(AUTO)
         try:
             return load_predictor(models[0], fields), note
         except BadPackage as error:
-            catalog = catalog.without(models[0], error.what)
+            catalog = catalog.excluding(models[0], error.what)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from model.core.catalog import catalog_with, info_of
+from model.core.catalog import info_of, open_catalog
 from model.core.errors import InputError
 from model.core.manifest import VariantGate
 from model.options import fields_option, packages_option
@@ -198,7 +198,7 @@ def make_variant(
     with train_extra("models variant"):
         from model.data.archive import Archive
         from model.export.variants import with_variants
-    info = found_model(reference, catalog_with(packages))
+    info = found_model(reference, open_catalog(packages))
     if info.folder is None:
         raise InputError("a baseline has no graph", where=info.reference, hint="Name a package")
     opened, calibrating = ([Archive(path) for path in paths] for paths in (archives, calibrate))

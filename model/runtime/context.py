@@ -49,7 +49,7 @@ def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
     NoData
         No pixel of the newest frame holds data.
     """
-    wanted, least = info.input_frames, info.fewest_input_frames or info.input_frames
+    wanted, least = info.input_frames, info.min_input_frames or info.input_frames
     if len(sequence) < 2:
         raise _too_few(least, len(sequence))
     own, *mean = _own_steps(sequence.times)
@@ -152,7 +152,7 @@ def _steps_within(own: np.timedelta64, info: ModelInfo) -> Iterator[np.timedelta
     """The multiples of a time step that a model was trained for, the shortest first."""
     step = own
     while step / np.timedelta64(1, "s") / 60 <= info.time_step.max_minutes + 1e-6:
-        if info.time_step.holds(float(step / np.timedelta64(1, "s")) / 60):
+        if info.time_step.contains(float(step / np.timedelta64(1, "s")) / 60):
             yield step
         step = step + own
 

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.units import FloatArray, hko7_fraction
+from model.core.normalisation import hko7_fraction
+from model.core.units import FloatArray
 from model.runtime.advection import Number, advect, sample, trajectories
 
 __all__ = ["advect", "estimate_motion", "to_newest", "trajectories"]

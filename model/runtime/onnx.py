@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from model.core.catalog import ModelInfo
 from model.core.errors import BadPackage, DeviceLost, InputError, first_line
 from model.core.manifest import verify_package
+from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.sequence import FrameSequence
-from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray, hko7_fraction, hko7_rain_rate_mm_h
+from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.runtime.device import (
     EngineOptions,
     device_of,
@@ -209,7 +210,7 @@ class OnnxPredictor:
             data[index, 0, :ny, :nx] = np.nan_to_num(fraction, copy=False)
         fields = None
         if self.manifest.fields:
-            times = sequence.times_with(steps)
+            times = sequence.times_with_leads(steps)
             fields = fields_for(self.manifest.fields, times, sequence.grid, self.fields, package=self.info.folder)
         return Observed(
             data=data,

@@ -70,7 +70,7 @@ def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> Choice:
     InputError
         The named model does not exist or does not fit; nor does extrapolation.
     """
-    models, note = catalog.meant(reference)
+    models, note = catalog.resolve(reference)
     notes = [note] if note else []
     misfits: list[InputError] = []
     for info in models:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from model.core.manifest import DataKind
-from model.core.units import FloatArray, hko7_rain_rate_mm_h
+from model.core.normalisation import hko7_rain_rate_mm_h
+from model.core.units import FloatArray
 from model.train.batch import Batch
 
 SHOWN: Final = 2

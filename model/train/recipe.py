@@ -39,8 +39,8 @@ class AddedLosses:
     divergence_tau: float = 0.1
 
     def __post_init__(self) -> None:
-        check_limits(self, "decoupling", "divergence", least=0, most=MOST_WEIGHT)
-        check_limits(self, "divergence_tau", least=1e-4, most=MOST_WEIGHT)
+        check_limits(self, "decoupling", "divergence", ge=0, le=MOST_WEIGHT)
+        check_limits(self, "divergence_tau", ge=1e-4, le=MOST_WEIGHT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,10 @@ class RainLoss(AddedLosses):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_limits(self, "pixel_weights", "csi_weight", least=0, most=MOST_WEIGHT)
-        check_limits(self, "scale", above=0, most=MOST_WEIGHT)
-        check_limits(self, "csi_thresholds_mm_h", above=0, most=MOST_RAIN_MM_H)
-        check_limits(self, "csi_softness", least=1e-4, most=1)
+        check_limits(self, "pixel_weights", "csi_weight", ge=0, le=MOST_WEIGHT)
+        check_limits(self, "scale", gt=0, le=MOST_WEIGHT)
+        check_limits(self, "csi_thresholds_mm_h", gt=0, le=MOST_RAIN_MM_H)
+        check_limits(self, "csi_softness", ge=1e-4, le=1)
         if len(self.pixel_weights) != len(HKO7_WEIGHTS):
             raise ValueError(f"pixel_weights must be {len(HKO7_WEIGHTS)} numbers")
         if self.csi_weight and not self.csi_thresholds_mm_h:
@@ -108,14 +108,14 @@ class Optimiser:
     ema_decay: float = 0.998
 
     def __post_init__(self) -> None:
-        check_limits(self, "learning_rate", "final_learning_rate", least=0, most=10)
-        check_limits(self, "weight_decay", least=0, most=MOST_WEIGHT)
-        check_limits(self, "warmup_iterations", least=0, most=MOST_ITERATIONS)
-        check_limits(self, "decay", above=0, most=1)
-        check_limits(self, "decay_steps", least=1, most=MOST_ITERATIONS)
-        check_limits(self, "beta1", "ema_decay", least=0, most=MOST_INERTIA)
+        check_limits(self, "learning_rate", "final_learning_rate", ge=0, le=10)
+        check_limits(self, "weight_decay", ge=0, le=MOST_WEIGHT)
+        check_limits(self, "warmup_iterations", ge=0, le=MOST_ITERATIONS)
+        check_limits(self, "decay", gt=0, le=1)
+        check_limits(self, "decay_steps", ge=1, le=MOST_ITERATIONS)
+        check_limits(self, "beta1", "ema_decay", ge=0, le=MOST_INERTIA)
         if self.clip_norm is not None:
-            check_limits(self, "clip_norm", above=0, most=1e9)
+            check_limits(self, "clip_norm", gt=0, le=1e9)
         if self.weight_decay and self.kind == "adam":
             raise ValueError("weight_decay is for AdamW: choose the kind adamw")
 
@@ -159,9 +159,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         net, loss = self.forecaster.net, self.loss
-        check_limits(self, "iterations", "validate_every", least=1, most=MOST_ITERATIONS)
-        check_limits(self, "batch", "accumulate", "validation_windows", least=1, most=MOST_WINDOWS)
-        check_limits(self, "seed", least=0, most=MOST_SEED)
+        check_limits(self, "iterations", "validate_every", ge=1, le=MOST_ITERATIONS)
+        check_limits(self, "batch", "accumulate", "validation_windows", ge=1, le=MOST_WINDOWS)
+        check_limits(self, "seed", ge=0, le=MOST_SEED)
         others = [threshold for threshold in self.chosen_by_mm_h if threshold not in SCORED_MM_H]
         if others or not (self.chosen_by_mm_h or isinstance(loss, FrameLoss)):
             scored = ", ".join(f"{threshold:g}" for threshold in SCORED_MM_H)

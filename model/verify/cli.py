@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.core.catalog import ModelInfo, catalog_with
+from model.core.catalog import ModelInfo, open_catalog
 from model.data.archive import Archive
 from model.data.seen import seen_by
 from model.options import fields_option
@@ -58,7 +58,7 @@ def verify(
 
     Persistence and extrapolation are scored beside them; `pysteps` is its Lucas-Kanade extrapolation, where installed.
     """
-    catalog = catalog_with(packages)
+    catalog = open_catalog(packages)
     predictors = [predictor_of(name, catalog, fields) for name in models]
     page = page_at(report) if report else None
     found: list[Verification] = []

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.units import FloatArray, hko7_fraction, hko7_rain_rate_mm_h
+from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
+from model.core.units import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,8 +14,9 @@ import numpy as np
 
 from model.core.errors import InputError, MissingDependency, TooFewFrames
 from model.core.manifest import WEIGHTS, read_manifest
+from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.sequence import FrameSequence
-from model.core.units import FloatArray, hko7_rain_rate_mm_h
+from model.core.units import FloatArray
 from model.data.archive import Archive, DamagedFrame
 from model.metrics import least_float32
 from model.runtime.baselines import Extrapolation, Persistence

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from model.core.errors import InputError
-from model.core.units import FloatArray, hko7_fraction
+from model.core.normalisation import hko7_fraction
+from model.core.units import FloatArray
 from model.losses import balanced_loss
 from model.nets.forecaster import Frames, load_forecaster
 from model.runtime.engine import Elsewhere, Told, Work

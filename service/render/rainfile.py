@@ -146,7 +146,7 @@ def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | No
     NotOnEarth
         The grid's coordinates have no relation to longitude and latitude.
     """
-    if not grid.is_on_earth:
+    if not grid.is_georeferenced:
         raise NotOnEarth(
             f"the grid's coordinates ({grid.crs.name}) cannot be had from longitude and latitude",
             where="lon, lat",

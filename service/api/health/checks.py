@@ -82,7 +82,7 @@ def _workers(context: Context) -> str:
 
 
 def _model(context: Context) -> str:
-    models, note = context.catalog.meant(AUTO)
+    models, note = context.catalog.resolve(AUTO)
     if models[0] is EXTRAPOLATION:
         raise NotReady(note)
     return f"{models[0].reference}; {note}" if note else models[0].reference

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 @router.get("", operation_id="listModels", summary="What can run here", responses=responses())
 def models(context: InContext) -> Models:
     """Every version of every model, with its scores."""
-    return Models(models=_models(context), note=context.catalog.meant(AUTO).note)
+    return Models(models=_models(context), note=context.catalog.resolve(AUTO).note)
 
 
 @router.get("/{name}", operation_id="getModel", summary="One model", responses=responses("no-such-model"))

@@ -29,7 +29,7 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
     grid = view.forecast.grid
     row, column = _pixel(grid, x, y, lon, lat)
     at = lon_lat_of_pixel(grid, row, column)
-    if at is None and grid.is_on_earth:
+    if at is None and grid.is_georeferenced:
         raise OutsideGrid("that pixel does not lie on earth", where="x, y", hint="Give a place on the map")
     ahead = view.forecast.series(row, column)
     past = view.observed.series(row, column) if view.observed else ()

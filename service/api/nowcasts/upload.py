@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from model.core.catalog import AUTO
 from model.core.errors import TooLarge
-from model.core.units import zr_relation
+from model.core.zr import zr_relation
 from service.api.context import Context
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
 from service.jobs.job import Job, JobInput, NewJob, UnknownJob, new_job_id
@@ -141,8 +141,8 @@ def checked_fields(form: FormData, context: Context) -> Asked:
 
 def _check_steps(steps: int, reference: str, context: Context) -> None:
     """Let through what one of the models that are meant can do: which one, and at which time step, the frames tell."""
-    models = context.catalog.meant(reference).models
-    if not any(1 <= steps <= info.most_steps() for info in models):
+    models = context.catalog.resolve(reference).models
+    if not any(1 <= steps <= info.max_steps_at() for info in models):
         models[0].check_steps(steps)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.core.aliases import ALIASES, BadAliases, Move, Pin, move, now_utc
+from model.core.aliases import ALIASES, AliasChange, BadAliases, PinnedVersion, change_alias, now_utc
 from model.core.catalog import SHIPPED_PACKAGES, Catalog, info_of
 from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
 from model.core.manifest import MANIFEST, package_digest, read_manifest, verify_package
@@ -115,7 +115,7 @@ def test_a_manifest_that_cannot_be_read_takes_no_other_model_with_it(tmp_path):
     assert "good@1" in [info.reference for info in catalog.models()]
     with pytest.raises(BadPackage, match=r"manifest\.json cannot be read \(.*\)\. Make it readable"):
         catalog.find("mine")
-    models, note = catalog.meant("auto")
+    models, note = catalog.resolve("auto")
     assert models[0].reference == "rain-ms-predrnn@1.4"
     assert note.startswith("the champion mine@1 cannot be used: manifest.json cannot be read (")
 
@@ -176,7 +176,7 @@ def test_auto_is_the_champion_and_champion_a_name_of_it(tmp_path):
     crown(copied(tmp_path, "mine@1"))
     assert catalog.find("auto").reference == catalog.find("champion").reference == "mine@1"
     assert catalog.aliases_of(catalog.find("mine")) == ["champion"]
-    assert [info.reference for info in catalog.meant("auto").models] == [
+    assert [info.reference for info in catalog.resolve("auto").models] == [
         "mine@1",
         "rain-ms-predrnn@1.4",
         "extrapolation@1",
@@ -190,15 +190,15 @@ def test_a_champion_that_was_changed_gives_way_to_the_one_before_and_says_so(tmp
     crown(copied(tmp_path, "mine@1"))
     newest = copied(tmp_path, "mine@2")
     crown(newest)
-    assert catalog.meant("auto").note == ""
+    assert catalog.resolve("auto").note == ""
     rewrite_manifest(newest, summary="Changed behind its back.")
     for reference in ("auto", "champion"):
-        models, note = catalog.meant(reference)
+        models, note = catalog.resolve(reference)
         assert models[0].reference == "mine@1"
         assert note == "the champion mine@2 cannot be used: mine@2 was changed since it became champion"
     assert catalog.find("mine@2").summary == "Changed behind its back."
     shutil.rmtree(tmp_path / "mine")
-    models, note = catalog.meant("auto")
+    models, note = catalog.resolve("auto")
     assert models[0].reference == "rain-ms-predrnn@1.4"
     assert "mine@2 is not installed; mine@1 before it cannot be used: mine@1 is not installed" in note
 
@@ -206,11 +206,11 @@ def test_a_champion_that_was_changed_gives_way_to_the_one_before_and_says_so(tmp
 def test_a_package_that_was_found_unable_to_run_is_passed_over(tmp_path):
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
     crown(copied(tmp_path, "mine@1"))
-    without = catalog.without(catalog.find("mine"), "its graph is damaged")
+    without = catalog.excluding(catalog.find("mine"), "its graph is damaged")
     assert without.find("champion").reference == "rain-ms-predrnn@1.4"
-    assert without.meant("auto").note == "the champion mine@1 cannot be used: its graph is damaged"
-    assert without.without(without.find("auto"), "neither").find("auto").reference == "extrapolation@1"
-    assert catalog.meant("auto").note == ""
+    assert without.resolve("auto").note == "the champion mine@1 cannot be used: its graph is damaged"
+    assert without.excluding(without.find("auto"), "neither").find("auto").reference == "extrapolation@1"
+    assert catalog.resolve("auto").note == ""
 
 
 def test_with_damaged_aliases_auto_and_champion_are_the_default_model_and_other_names_say_why(tmp_path):
@@ -218,7 +218,7 @@ def test_with_damaged_aliases_auto_and_champion_are_the_default_model_and_other_
     (tmp_path / ALIASES).write_text("{")
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
     for reference in ("auto", "champion"):
-        models, note = catalog.meant(reference)
+        models, note = catalog.resolve(reference)
         assert models[0].reference == "rain-ms-predrnn@1.4"
         assert "the champion is not known: the aliases are damaged" in note
         assert str(tmp_path) not in note
@@ -226,15 +226,15 @@ def test_with_damaged_aliases_auto_and_champion_are_the_default_model_and_other_
     with pytest.raises(BadAliases, match=r"aliases\.json"):
         catalog.find("challenger")
     (tmp_path / ALIASES).unlink()
-    assert catalog.meant("auto").note == ""
+    assert catalog.resolve("auto").note == ""
 
 
 def test_any_other_alias_is_pinned_and_has_no_stand_in(tmp_path):
     package = copied(tmp_path, "mine@1")
-    pin = Pin(model="mine@1", digest=package_digest(package))
-    move(
+    pin = PinnedVersion(model="mine@1", digest=package_digest(package))
+    change_alias(
         tmp_path,
-        lambda now: Move(alias="night", action="alias", when=now_utc(), by="", before=None, after=pin),
+        lambda now: AliasChange(alias="night", action="alias", when=now_utc(), by="", before=None, after=pin),
     )
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
     assert catalog.find("night").reference == "mine@1"

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from model.core.errors import InputError
-from model.core.units import HKO7, MARSHALL_PALMER
+from model.core.zr import HKO7, MARSHALL_PALMER
 from model.data.archive import Archive
 from model.data.cli import archive
 from model.data.images import ImageGrid, PixelScale, read_grey

@@ -7,7 +7,7 @@ import pytest
 from pyproj import CRS
 
 from model.core.grid import Grid
-from model.core.manifest import SeenArchive, Training
+from model.core.manifest import Training, TrainingArchive
 from model.data.archive import Archive, ArchiveWriter
 from model.data.seen import bounds_of, seen_archive, seen_days, shared_frames
 from model.data.synth import synthesise
@@ -61,7 +61,7 @@ def test_an_area_across_the_date_line_is_one(tmp_path):
 def test_days_that_weights_were_chosen_on_are_told_apart(tmp_path):
     radar = archive(tmp_path / "radar", days=(1, 2, 3))
     parts = {"days": ("2020-06-01",), "held_out_days": ("2020-06-02",)}
-    record = trained_on(archives=(SeenArchive(name="radar", source="", **parts),))
+    record = trained_on(archives=(TrainingArchive(name="radar", source="", **parts),))
     found = seen_days(record, radar)
     assert (found.trained, found.chosen, found.any) == (("2020-06-01",), ("2020-06-02",), True)
     assert "was trained on 1 of these 3 days and was chosen by its scores on 1 of these 3 days" in found.told()

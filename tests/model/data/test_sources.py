@@ -8,7 +8,7 @@ from pyproj import CRS
 
 from model.core.errors import InputError, TooFewFrames
 from model.core.grid import Grid
-from model.core.units import hko7_rain_rate_mm_h
+from model.core.normalisation import hko7_rain_rate_mm_h
 from model.data.archive import Archive, ArchiveWriter
 from model.data.days import write_split
 from model.data.frames import FrameCache

@@ -17,8 +17,8 @@ from model.core.catalog import info_of
 from model.core.errors import InputError
 from model.core.grid import Grid
 from model.core.manifest import read_manifest
+from model.core.normalisation import hko7_fraction
 from model.core.sequence import FrameSequence
-from model.core.units import hko7_fraction
 from model.export.checkpoints.convert import convert, read_checkpoint
 from model.nets.forecaster import RecurrentForecaster
 from model.nets.motion_gru import MotionGRU

@@ -10,7 +10,7 @@ import pytest
 from pyproj import CRS, Transformer
 
 from model.core.errors import NotARadarFile, TooLarge, UnknownVariable
-from model.core.units import FMI
+from model.core.zr import FMI
 from model.readers import read
 from model.readers.fmi import EARTH_RADIUS_M
 

@@ -11,7 +11,7 @@ import pytest
 from pyproj import Transformer
 
 from model.core.errors import NotARadarFile, UnknownVariable
-from model.core.units import MARSHALL_PALMER, WSR88D
+from model.core.zr import MARSHALL_PALMER, WSR88D
 from model.readers import read
 
 Write = Callable[..., Path]

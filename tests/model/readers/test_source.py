@@ -9,7 +9,7 @@ import pytest
 
 from model.core.errors import MixedGrids, NotARadarFile, TooLarge
 from model.core.interrupt import Interrupted
-from model.core.units import FMI, MARSHALL_PALMER
+from model.core.zr import FMI, MARSHALL_PALMER
 from model.readers.source import Budget, Options, Source, check_size, rain_of_reflectivity, rain_per_hour, reading
 
 SOURCE = Source(path=Path("/tmp/upload-1"), name="theirs.h5")

@@ -122,7 +122,7 @@ def test_the_card_names_the_licence_and_what_a_run_began_with(echocast, archive,
     assert f"- It began with the weights of `{run}`" in card
     training = read_manifest(folder / "packages/tuned/1").training
     assert [seen.name for seen in training.archives] == ["archive", "archive"]  # its own, and before that the run's
-    assert training.untold == ""
+    assert training.provenance_gaps == ""
     shipped = folder / "from-imported"
     shutil.copytree(folder / "packages/tuned/1", shipped)
     manifest = json.loads((shipped / "manifest.json").read_text())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model.core.errors import InputError
-from model.core.units import hko7_fraction
+from model.core.normalisation import hko7_fraction
 from model.losses import decoupling_loss, differential_divergence
 from model.nets.forecaster import Forecaster, Frames, Unrolled, forecaster
 from model.nets.simvp import SimVPConfig

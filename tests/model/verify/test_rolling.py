@@ -29,7 +29,7 @@ class Pupil(Persistence):
 
 
 def number_of(rain):
-    from model.core.units import hko7_fraction
+    from model.core.normalisation import hko7_fraction
 
     return round(float(hko7_fraction(rain)[0, 0] * 255)) - 100
 
