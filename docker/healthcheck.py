@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 
-from service.jobs.live import live_workers
+from service.jobs.heartbeat import live_workers
 from service.settings import load_settings
 
 

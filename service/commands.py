@@ -43,7 +43,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, open_browse
         def on_started() -> None:
             click.echo(f"Echocast serves {address} (data in {settings.data_dir})", err=True)
             if supervisor is not None:
-                supervisor.go_on()
+                supervisor.start_workers()
             if open_browser:
                 click.launch(address)
 

@@ -35,7 +35,7 @@ MAX_BACKOFF_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 60.0
 """A child that lived this long is started again without delay."""
 
-TETHER: Final = Path(__file__).with_name("tether.py")
+PARENT_DEATH: Final = Path(__file__).with_name("parent_death.py")
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Child:
     def start(self) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *self.command],
+            [sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), *self.command],
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -167,7 +167,7 @@ class Supervisor:
             Child("beat", [*echocast, "beat"], environment),
         ]
         self._stopping = threading.Event()
-        self._go_on = threading.Event()
+        self._start_workers = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="supervisor", daemon=True)
 
     @property
@@ -177,11 +177,11 @@ class Supervisor:
         return {child.name: child.process.pid for child in running if child.process is not None}
 
     def start(self) -> None:
-        """Start Redis at once; the others when `go_on` is called, so that the gateway is up first."""
+        """Start Redis at once; the others when `start_workers` is called, so that the gateway is up first."""
         self._thread.start()
 
-    def go_on(self) -> None:
-        self._go_on.set()
+    def start_workers(self) -> None:
+        self._start_workers.set()
 
     def stop(self) -> None:
         """Stop all children; those that take too long are killed."""
@@ -195,7 +195,7 @@ class Supervisor:
         """Start and tend the children, and stop them: the kernel kills them when the thread that began them ends."""
         while not self._stopping.is_set():
             self._redis.tend()
-            if self._go_on.is_set():
+            if self._start_workers.is_set():
                 for child in self._others:
                     child.tend()
             self._stopping.wait(0.1)

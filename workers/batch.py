@@ -67,7 +67,7 @@ def run(job_id: str, context: Context) -> None:
 def _claim(job_id: str, context: Context) -> Job | None:
     """Messages come in the order of frames, but a feed needs its newest nowcast first. Each message takes one job."""
     settings = context.settings
-    for candidate in dict.fromkeys((context.feed_ledger.newest_waiting(job_id), job_id)):
+    for candidate in dict.fromkeys((context.feed_ledger.newest_waiting_job(job_id), job_id)):
         if candidate is not None:
             job = context.ledger.claim(candidate, settings.lease_seconds, max_attempts=settings.max_attempts)
             if job is not None:
@@ -105,7 +105,7 @@ def _claim_neighbours(batch: list[Nowcast], most: int, stack: ExitStack, context
     """Claim jobs like the first until the batch has `most`; what goes wrong here only makes it smaller."""
     claimed: list[Job] = []
     try:
-        claimed += context.ledger.claim_like(batch[0].job, most - len(batch), context.settings.lease_seconds)
+        claimed += context.ledger.claim_similar(batch[0].job, most - len(batch), context.settings.lease_seconds)
         while claimed:
             batch.append(stack.enter_context(Nowcast(claimed[0], context)))
             del claimed[0]

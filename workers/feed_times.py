@@ -34,7 +34,7 @@ def check_valid_time(job: Job, valid_time: np.datetime64, context: Context) -> N
     OutOfDate
         Newer frames have overtaken this one by more than the feed's `max_age`.
     """
-    run = context.feed_ledger.run_of(job.id)
+    run = context.feed_ledger.run_of_job(job.id)
     if run is not None:
         _check_published(run, utc(valid_time), context.feed_ledger, _max_age(context, run.feed))
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from model.core.errors import InputError
-from service.jobs.feed_ledger import FeedRun, Frame, RunState
+from service.jobs.feed_ledger import FeedRun, FrameFile, RunState
 from service.jobs.feeds import SUFFIX, Feed, read_feeds
 from service.jobs.job import JobInput, JobStatus, NewJob, Problem, problem_of
 from workers.context import Context
@@ -38,10 +38,10 @@ def scan(context: Context) -> None:
             scan_feed(feed, context)
         except InputError as error:
             _tell(error.where, error.what, error.hint)
-            context.feed_ledger.scanned(feed.name, problem_of(error))
+            context.feed_ledger.record_scan(feed.name, problem_of(error))
         except Exception:
             log.exception("feed %s", feed.name)
-            context.feed_ledger.scanned(feed.name, _internal(feed))
+            context.feed_ledger.record_scan(feed.name, _internal(feed))
 
 
 def scan_feed(feed: Feed, context: Context) -> None:
@@ -59,8 +59,8 @@ def scan_feed(feed: Feed, context: Context) -> None:
     wanted = feed.frames or SPARE * frames_wanted(feed.model, context.catalog)
     frames = settled_frames(feed, context.settings.feed_settle_seconds)
     ledger = context.feed_ledger
-    if not ledger.seen(feed.name):
-        ledger.begin(feed.name, str(feed.folder), frames[:-1])
+    if not ledger.is_registered(feed.name):
+        ledger.register(feed.name, str(feed.folder), frames[:-1])
     runs = {run.frame: run for run in ledger.runs(feed.name)}
     kept = max(0, len(frames) - 1 - feed.max_behind)
     _skip(feed, frames[:kept], runs, context)
@@ -86,11 +86,11 @@ def scan_feed(feed: Feed, context: Context) -> None:
     here = {frame.name for frame in frames}
     gone = [run.frame for run in runs.values() if run.frame not in here and run.seen < old]
     if gone:
-        ledger.forget(feed.name, gone)
-    ledger.scanned(feed.name)
+        ledger.delete_runs(feed.name, gone)
+    ledger.record_scan(feed.name)
 
 
-def _skip(feed: Feed, frames: Sequence[Frame], runs: Mapping[str, FeedRun], context: Context) -> None:
+def _skip(feed: Feed, frames: Sequence[FrameFile], runs: Mapping[str, FeedRun], context: Context) -> None:
     """These frames are older than the feed's `max_age`: none of them is forecast any more."""
     reason = f"more than {feed.max_behind} newer frames are there; max_age is {feed.max_age:g} min"
     new = [frame for frame in frames if frame.name not in runs]
@@ -98,12 +98,12 @@ def _skip(feed: Feed, frames: Sequence[Frame], runs: Mapping[str, FeedRun], cont
         context.feed_ledger.skip(feed.name, new, reason)
     late = [frame for frame in frames if frame.name in runs and _is_due(runs[frame.name], frame)]
     for frame in late:
-        context.feed_ledger.skip_again(runs[frame.name], frame, reason)
+        context.feed_ledger.skip_existing(runs[frame.name], frame, reason)
     for frame in [*new, *late]:
         log.warning("feed %s: frame %s is skipped: %s", feed.name, frame.name, reason)
 
 
-def settled_frames(feed: Feed, settle_seconds: float) -> list[Frame]:
+def settled_frames(feed: Feed, settle_seconds: float) -> list[FrameFile]:
     """The feed's frames whose files are whole, by name. Where one is still changing, looks twice."""
     found = _look(feed)
     if any(_changed_within(times, settle_seconds) for _, times in found):
@@ -115,7 +115,7 @@ def settled_frames(feed: Feed, settle_seconds: float) -> list[Frame]:
     )
 
 
-def _look(feed: Feed) -> list[tuple[Frame, tuple[float, float]]]:
+def _look(feed: Feed) -> list[tuple[FrameFile, tuple[float, float]]]:
     """Files that match, and when their content and their entry changed."""
     found = []
     with os.scandir(feed.folder) as entries:
@@ -128,7 +128,7 @@ def _look(feed: Feed) -> list[tuple[Frame, tuple[float, float]]]:
                 stat = entry.stat()
             except FileNotFoundError:
                 continue
-            frame = Frame(name=entry.name, size=stat.st_size, modified_ns=stat.st_mtime_ns)
+            frame = FrameFile(name=entry.name, size=stat.st_size, modified_ns=stat.st_mtime_ns)
             found.append((frame, (stat.st_mtime, stat.st_ctime)))
     return found
 
@@ -147,24 +147,24 @@ def _changed_within(times: tuple[float, float], seconds: float) -> bool:
     return any(0 <= now - changed < seconds for changed in times)
 
 
-def _again(run: FeedRun, frame: Frame, files: int) -> bool:
+def _again(run: FeedRun, frame: FrameFile, files: int) -> bool:
     """Try a frame once more: it waited and more frames are there now, or its file has changed since it was tried."""
     if run.state is RunState.WAITING and files > run.files:
         return True
-    return not run.is_of(frame) and run.status not in (JobStatus.ACCEPTED, JobStatus.RUNNING)
+    return not run.matches(frame) and run.status not in (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
 
-def _is_due(run: FeedRun, frame: Frame) -> bool:
+def _is_due(run: FeedRun, frame: FrameFile) -> bool:
     """A frame's job was not begun, or its file has changed since it was tried."""
     return run.status is JobStatus.ACCEPTED or _again(run, frame, 0)
 
 
-def _is_refused(run: FeedRun | None, frame: Frame) -> bool:
+def _is_refused(run: FeedRun | None, frame: FrameFile) -> bool:
     """Its valid time was found to be wrong: it is no frame of others' nowcasts, either."""
-    return run is not None and run.state is RunState.REFUSED and run.is_of(frame)
+    return run is not None and run.state is RunState.REFUSED and run.matches(frame)
 
 
-def _job(feed: Feed, files: Sequence[Frame]) -> NewJob:
+def _job(feed: Feed, files: Sequence[FrameFile]) -> NewJob:
     return NewJob(
         kind="feed",
         model=feed.model,

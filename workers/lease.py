@@ -66,7 +66,7 @@ class Lease:
 
     def _renew(self, done: int) -> None:
         try:
-            if not self._ledger.renew(self._job, self._seconds, progress_done=done):
+            if not self._ledger.renew_lease(self._job, self._seconds, progress_done=done):
                 self._lost.set()
         except SQLAlchemyError as error:
             log.warning("job %s: the ledger did not answer: %s", self._job.id, error)

@@ -21,7 +21,7 @@ from celery.worker import state
 from redis.exceptions import RedisError
 
 from model.core.errors import DeviceLost, InputError
-from service.jobs.live import beat_heart, stop_heart
+from service.jobs.heartbeat import remove_heartbeat, send_heartbeat
 from service.jobs.queue import RECONCILE, SCAN_FEEDS
 from service.log import log_to_stderr
 from service.settings import Settings, load_settings
@@ -83,7 +83,7 @@ def _begin(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 def _depart(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _stopping.set()
     try:
-        stop_heart(load_settings(), worker_name())
+        remove_heartbeat(load_settings(), worker_name())
     except (RedisError, OSError):
         log.debug("no broker to say goodbye to")
 
@@ -114,7 +114,7 @@ def _keep_announcing() -> None:
     settings = load_settings()
     while not _stopping.is_set():
         try:
-            beat_heart(settings, worker_name())
+            send_heartbeat(settings, worker_name())
         except (RedisError, OSError) as error:
             log.warning("heartbeat: %s", error)
         _stopping.wait(settings.worker_stale_seconds / 3)

@@ -99,7 +99,7 @@ class Nowcast:
             self._withdraw(RunState.SKIPPED, str(reason))
         except (StaleFrame, FutureFrame) as error:
             log.warning("job %s, feed %s: %s", self.job.id, self.job.feed, error)
-            self._context.feed_ledger.close(self.job.id, RunState.REFUSED, error.what)
+            self._context.feed_ledger.record_outcome(self.job.id, RunState.REFUSED, error.what)
             self.fail(problem_of(error))
         except CannotPublish as error:
             log.warning("job %s: %s", self.job.id, error)
@@ -118,14 +118,14 @@ class Nowcast:
     def fail(self, problem: Problem) -> None:
         """It has failed, and is over."""
         self._context.ledger.fail(self.job, problem, self._timings())
-        self._context.queue.tell_ended(self.job.id)
+        self._context.queue.notify_completed(self.job.id)
         self._end()
 
     def _withdraw(self, state: RunState, note: str) -> None:
         """A feed's frame gets no nowcast, and the ledger says why; that is no failure."""
         log.info("job %s, feed %s: %s: %s", self.job.id, self.job.feed, self.job.inputs[-1]["name"], note)
-        self._context.feed_ledger.close(self.job.id, state, note)
-        self._context.ledger.withdraw(self.job, note)
+        self._context.feed_ledger.record_outcome(self.job.id, state, note)
+        self._context.ledger.dismiss_claimed(self.job, note)
         self._end()
 
     def give_back(self, problem: Problem) -> None:
@@ -194,7 +194,7 @@ class Nowcast:
         if problem := catalog.resolve(job.model).note:
             log.warning("job %s: %s runs: %s", job.id, info.reference, problem)
         self._lease.check()
-        context.ledger.describe(job, model_used=info.reference, note=self.note)
+        context.ledger.record_model(job, model_used=info.reference, note=self.note)
         self.prepared = True
 
     def _choose(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:
@@ -294,7 +294,7 @@ class Nowcast:
         ):
             raise Stopped
         self.over = True
-        self._context.queue.tell_ended(job.id)
+        self._context.queue.notify_completed(job.id)
         store.delete_prefix(upload_prefix(job.id))
         log.info("job %s: done, %s", job.id, self.predictor.info.reference)
         self._end()
@@ -302,10 +302,10 @@ class Nowcast:
     def _put_file(self, result: Path, output: Path) -> None:
         """Publish a feed's nowcast as a file; one from a frame that has changed since is replaced."""
         ledger = self._context.feed_ledger
-        run = ledger.run_of(self.job.id)
+        run = ledger.run_of_job(self.job.id)
         self._lease.check()
         put_file(result, output, replace=run is not None and run.replaces)
-        ledger.publish(self.job.id, utc(self.sequence.reference_time))
+        ledger.record_published(self.job.id, utc(self.sequence.reference_time))
 
     @contextmanager
     def _timed(self, part: Literal["read", "write"]) -> Iterator[None]:

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.jobs.job import Kind, Problem
+from service.jobs.job import JobKind, Problem
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix
 from workers.context import Context
@@ -31,7 +31,7 @@ def take_back(context: Context) -> None:
             log.warning("job %s: its worker died %d times", job.id, job.attempt)
             if not context.ledger.fail_lost(job, _worker_lost(job.attempt)):
                 continue
-        elif context.ledger.accept_again(job):
+        elif context.ledger.requeue_lost(job):
             log.warning("job %s: its worker is gone, attempt %d", job.id, job.attempt)
         else:
             continue
@@ -44,12 +44,12 @@ def queue_again(context: Context) -> None:
     The queue is first in, first out, so where it holds fewer messages than there are accepted jobs, it is those
     queued longest ago that it has lost. A job that is queued twice runs once: the second finds it claimed.
     """
-    kinds: tuple[tuple[Kind, str], ...] = (("feed", FEEDS_QUEUE), ("upload", NOWCASTS_QUEUE))
+    kinds: tuple[tuple[JobKind, str], ...] = (("feed", FEEDS_QUEUE), ("upload", NOWCASTS_QUEUE))
     before = datetime.now(UTC) - timedelta(seconds=context.settings.requeue_seconds)
     with redis_client(context.settings) as redis:
         held = {kind: int(redis.llen(queue)) for kind, queue in kinds}
     for kind, _ in kinds:
-        missing = min(context.ledger.waiting(kind) - held[kind], BATCH)
+        missing = min(context.ledger.count_accepted(kind) - held[kind], BATCH)
         if missing <= 0:
             continue
         for job in context.ledger.unqueued(kind, before, missing):

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from model.core.errors import BadPackage, InputError
+from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus, UnknownJob
-from service.jobs.live import live_workers
 from service.jobs.queue import NoBroker
 from service.store import MissingObject, ObjectStore, job_prefix
 from workers.context import Context

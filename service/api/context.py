@@ -10,7 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from model.core.catalog import Catalog
-from service.api.endings import Endings
+from service.api.completion import CompletionWaiter
 from service.api.results import ResultFiles
 from service.jobs.ledger import Ledger, open_ledger
 from service.jobs.queue import JobQueue
@@ -35,7 +35,7 @@ class Context:
         self.store = ObjectStore(settings.store)
         self.catalog: Catalog = catalog(settings)
         self.results = ResultFiles(self.store)
-        self.endings = Endings(settings, self._ended)
+        self.completions = CompletionWaiter(settings, self._ended)
         self._drawing = CapacityLimiter(DRAWING_THREADS)
         self._animating = CapacityLimiter(ANIMATING_THREADS)
 
@@ -52,7 +52,7 @@ class Context:
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._animating)
 
     async def _ended(self, job_ids: Sequence[str]) -> list[str]:
-        return await self.in_thread(self.ledger.ended, job_ids)
+        return await self.in_thread(self.ledger.finished, job_ids)
 
     def close(self) -> None:
         self.results.close()

@@ -34,7 +34,7 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class FrameFile:
     """A file of a feed's folder, as it was found."""
 
     name: str
@@ -64,7 +64,7 @@ class FeedRun:
     reason: str = ""
     replaces: bool = False
 
-    def is_of(self, frame: Frame) -> bool:
+    def matches(self, frame: FrameFile) -> bool:
         """The file has not changed since."""
         return (self.size, self.modified_ns) == (frame.size, frame.modified_ns)
 
@@ -79,7 +79,7 @@ class FeedLedger:
     def __init__(self, ledger: Ledger) -> None:
         self.engine = ledger.engine
 
-    def begin(self, feed: str, folder: str, backlog: Iterable[Frame]) -> bool:
+    def register(self, feed: str, folder: str, backlog: Iterable[FrameFile]) -> bool:
         """Note a feed that was never seen, and skip its backlog. False: it was seen before."""
         now = datetime.now(UTC)
         skipped = [_row(feed, frame, RunState.SKIPPED, now, reason=BACKLOG) for frame in backlog]
@@ -92,11 +92,11 @@ class FeedLedger:
             return False
         return True
 
-    def seen(self, feed: str) -> bool:
+    def is_registered(self, feed: str) -> bool:
         with self.engine.connect() as connection:
             return connection.execute(select(feeds.c.name).where(feeds.c.name == feed)).first() is not None
 
-    def scanned(self, feed: str, problem: Problem | None = None) -> None:
+    def record_scan(self, feed: str, problem: Problem | None = None) -> None:
         """The folder was looked at; `problem` says why that failed."""
         with writing(self.engine) as connection:
             connection.execute(
@@ -111,7 +111,7 @@ class FeedLedger:
         with self.engine.connect() as connection:
             return [_run(row) for row in connection.execute(query)]
 
-    def run_of(self, job_id: str) -> FeedRun | None:
+    def run_of_job(self, job_id: str) -> FeedRun | None:
         """The run that this job is of; None where the job is no feed's, or its frame is forgotten."""
         query = _RUNS.where(runs.c.job_id == job_id)
         with self.engine.connect() as connection:
@@ -129,7 +129,7 @@ class FeedLedger:
         with self.engine.connect() as connection:
             return [(row.frame, row.valid_time) for row in connection.execute(query)]
 
-    def newest_waiting(self, job_id: str) -> str | None:
+    def newest_waiting_job(self, job_id: str) -> str | None:
         """Of the feed that this job is of: the job of the newest frame, among this one and those never begun.
 
         A worker takes that one, whichever job's message came first.
@@ -145,12 +145,12 @@ class FeedLedger:
             found = [(row.frame, row.job_id) for row in connection.execute(query)]
         return max(found)[1] if found else None
 
-    def submit(self, frame: Frame, new: NewJob, earlier: FeedRun | None = None) -> str | None:
+    def submit(self, frame: FrameFile, new: NewJob, earlier: FeedRun | None = None) -> str | None:
         """Make the job of a frame; `earlier` is the run that it replaces. None: another scan did so first."""
         feed = str(new.feed)
         job_id = new_job_id()
         row = _row(feed, frame, RunState.SUBMITTED, datetime.now(UTC), files=len(new.inputs), job_id=job_id)
-        row["replaces"] = earlier is not None and (earlier.replaces or not earlier.is_of(frame))
+        row["replaces"] = earlier is not None and (earlier.replaces or not earlier.matches(frame))
         try:
             with writing(self.engine) as connection:
                 insert_job(connection, job_id, new)
@@ -162,7 +162,7 @@ class FeedLedger:
             return None
         return job_id
 
-    def skip(self, feed: str, frames: Sequence[Frame], reason: str) -> None:
+    def skip(self, feed: str, frames: Sequence[FrameFile], reason: str) -> None:
         """These frames, which have no run, need no job."""
         now = datetime.now(UTC)
         rows = [_row(feed, frame, RunState.SKIPPED, now, reason=reason) for frame in frames]
@@ -172,7 +172,7 @@ class FeedLedger:
         except IntegrityError:  # another scan was first; the next one sees what is left
             return
 
-    def skip_again(self, run: FeedRun, frame: Frame, reason: str) -> None:
+    def skip_existing(self, run: FeedRun, frame: FrameFile, reason: str) -> None:
         """This frame, which has a run, needs no other job; one that was not begun is dismissed."""
         values = {
             "state": RunState.SKIPPED.value,
@@ -191,11 +191,11 @@ class FeedLedger:
                     .values(note=reason, **dismissal())
                 )
 
-    def close(self, job_id: str, state: RunState, reason: str) -> None:
+    def record_outcome(self, job_id: str, state: RunState, reason: str) -> None:
         """The frame of this job is not forecast, and why: it waits for more frames, is skipped, or refused."""
         self._of_job(job_id, state=state.value, reason=reason)
 
-    def publish(self, job_id: str, valid_time: datetime) -> None:
+    def record_published(self, job_id: str, valid_time: datetime) -> None:
         """The nowcast of this job, which starts from that time, is published."""
         self._of_job(job_id, valid_time=valid_time)
 
@@ -203,7 +203,7 @@ class FeedLedger:
         with writing(self.engine) as connection:
             connection.execute(update(runs).where(runs.c.job_id == job_id).values(**values))
 
-    def forget(self, feed: str, frames: Sequence[str]) -> None:
+    def delete_runs(self, feed: str, frames: Sequence[str]) -> None:
         """Forget the runs of frames that have left the folder long ago."""
         with writing(self.engine) as connection:
             for first in range(0, len(frames), 500):
@@ -224,7 +224,7 @@ def _run(row: Row[Any]) -> FeedRun:
 
 def _row(
     feed: str,
-    frame: Frame,
+    frame: FrameFile,
     state: RunState,
     seen: datetime,
     *,

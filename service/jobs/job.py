@@ -10,7 +10,7 @@ from typing import Literal, TypedDict
 
 from model.core.errors import InputError
 
-Kind = Literal["upload", "feed"]
+JobKind = Literal["upload", "feed"]
 
 
 class JobStatus(StrEnum):
@@ -71,7 +71,7 @@ class Job:
     """A nowcast that was asked for, as the ledger has it. Times are UTC and timezone-aware."""
 
     id: str
-    kind: Kind
+    kind: JobKind
     status: JobStatus
     model: str
     steps: int
@@ -102,7 +102,7 @@ class Job:
 class NewJob:
     """What a caller gives to `Ledger.create`. `output`: the file that a feed's nowcast is also put at."""
 
-    kind: Kind = "upload"
+    kind: JobKind = "upload"
     model: str
     steps: int
     inputs: tuple[JobInput, ...]

@@ -21,8 +21,8 @@ from service.jobs.job import (
     IdempotencyConflict,
     Job,
     JobInput,
+    JobKind,
     JobStatus,
-    Kind,
     NewJob,
     Problem,
     Timings,
@@ -92,13 +92,13 @@ class Ledger:
             with writing(self.engine) as connection:
                 insert_job(connection, wanted, new, idempotency_key, request_digest)
         except IntegrityError:
-            earlier = self.find_request(idempotency_key, request_digest) if idempotency_key else None
+            earlier = self.find_by_idempotency_key(idempotency_key, request_digest) if idempotency_key else None
             if earlier is None:
                 raise
             return earlier
         return self.get(wanted)
 
-    def find_request(self, idempotency_key: str, request_digest: str | None) -> Job | None:
+    def find_by_idempotency_key(self, idempotency_key: str, request_digest: str | None) -> Job | None:
         """The job that was created with this key, if any.
 
         Raises
@@ -149,7 +149,7 @@ class Ledger:
         with writing(self.engine) as connection:
             return next(iter(_claimed(connection, and_(jobs.c.id == job_id, free), lease_seconds)), None)
 
-    def claim_like(self, job: Job, limit: int, lease_seconds: float) -> list[Job]:
+    def claim_similar(self, job: Job, limit: int, lease_seconds: float) -> list[Job]:
         """Take up to `limit` accepted jobs that ask for the same model as `job`: feeds' first, from the newest on, then
         the oldest uploads.
 
@@ -167,19 +167,19 @@ class Ledger:
             claimed = _claimed(connection, jobs.c.id.in_(found), lease_seconds) if found else []
         return sorted(claimed, key=lambda job: found.index(job.id))
 
-    def renew(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
+    def renew_lease(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
         """Hold the lease for longer, note the progress. False: the job was dismissed, or is another's."""
         values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_seconds)}
         if progress_done is not None:
             values["progress_done"] = progress_done
         return self._change(_held(job), **values)
 
-    def describe(self, job: Job, *, model_used: str, note: str) -> bool:
-        """Note which model runs, and why where it is not the one that was asked for. False as in `renew`."""
+    def record_model(self, job: Job, *, model_used: str, note: str) -> bool:
+        """Note which model runs, and why where it is not the one that was asked for. False as in `renew_lease`."""
         return self._change(_held(job), model_used=model_used, note=note)
 
     def succeed(self, job: Job, *, result_key: str, input_key: str, timings: Timings | None = None) -> bool:
-        """The result is published. False as in `renew`."""
+        """The result is published. False as in `renew_lease`."""
         return self._change(
             _held(job),
             status=JobStatus.SUCCESSFUL.value,
@@ -193,22 +193,22 @@ class Ledger:
         )
 
     def fail(self, job: Job, problem: Problem, timings: Timings | None = None) -> bool:
-        """The holder of the lease gives up. False as in `renew`."""
+        """The holder of the lease gives up. False as in `renew_lease`."""
         return self._change(_held(job), **_failure(problem), **_timed(timings))
 
     def release(self, job: Job) -> bool:
-        """The holder of the lease gives the job back unfinished, and its attempt counts. False as in `renew`.
+        """The holder of the lease gives the job back unfinished, and its attempt counts. False as in `renew_lease`.
 
         It counts as queued now, so that it rests before the reconciler queues it.
         """
         return self._change(_held(job), **{**_ACCEPTED, "queued": datetime.now(UTC)})
 
     def unclaim(self, job: Job) -> bool:
-        """The holder of the lease gives back a job that it has not begun: that was no attempt. False as in `renew`."""
+        """Give back a claimed job that was not started; its attempt does not count. False as in `renew_lease`."""
         return self._change(_held(job), attempt=jobs.c.attempt - 1, **_ACCEPTED)
 
-    def withdraw(self, job: Job, note: str) -> bool:
-        """The holder of the lease dismisses the job, and says why. False as in `renew`."""
+    def dismiss_claimed(self, job: Job, note: str) -> bool:
+        """The holder of the lease dismisses the job, and says why. False as in `renew_lease`."""
         return self._change(_held(job), note=note, **dismissal())
 
     def release_all(self) -> int:
@@ -221,7 +221,7 @@ class Ledger:
             and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])), **dismissal()
         )
 
-    def ended(self, job_ids: Sequence[str]) -> list[str]:
+    def finished(self, job_ids: Sequence[str]) -> list[str]:
         """Those of the jobs that are finished."""
         query = select(jobs.c.id).where(
             jobs.c.id.in_(job_ids), jobs.c.status.not_in([status.value for status in _OPEN])
@@ -229,13 +229,13 @@ class Ledger:
         with self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
-    def waiting(self, kind: Kind) -> int:
+    def count_accepted(self, kind: JobKind) -> int:
         """How many jobs of this kind are accepted and not begun."""
         query = select(func.count()).where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.kind == kind)
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def unqueued(self, kind: Kind, queued_before: datetime, limit: int) -> list[Job]:
+    def unqueued(self, kind: JobKind, queued_before: datetime, limit: int) -> list[Job]:
         """Accepted jobs that were never queued, or only before that time: oldest first."""
         query = (
             select(*_FIELDS)
@@ -257,7 +257,7 @@ class Ledger:
         with self.engine.connect() as connection:
             return [_job(row._mapping) for row in connection.execute(query)]
 
-    def accept_again(self, job: Job) -> bool:
+    def requeue_lost(self, job: Job) -> bool:
         """A lost job goes back to the queue. False where it moved on since `job` was read."""
         return self._change(_still_lost(job), **_ACCEPTED)
 

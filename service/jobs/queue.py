@@ -34,7 +34,7 @@ QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE, TILES_QUEUE)
 """In the order in which a worker empties them: a flood of uploads does not hold back the feeds, and only a worker that
 has nothing else to do makes tiles of another's nowcast."""
 
-ENDED: Final = "echocast:ended"
+COMPLETED: Final = "echocast:completed"
 """The channel on which the ids of jobs that have ended are told to whom listens just then."""
 
 CONNECT_SECONDS: Final = 2.0
@@ -134,12 +134,12 @@ class JobQueue:
                 self._app = celery_app(self._settings, client=True)
             return self._app
 
-    def tell_ended(self, job_id: str) -> None:
+    def notify_completed(self, job_id: str) -> None:
         """Say to whom listens that the job has ended."""
         try:
             if self._redis is None:
                 self._redis = redis_client(self._settings)
-            self._redis.publish(ENDED, job_id)
+            self._redis.publish(COMPLETED, job_id)
         except (RedisError, OSError, NoBroker) as error:
             log.debug("job %s: nobody was told that it ended: %s", job_id, error)
 

@@ -154,7 +154,7 @@ def test_who_cancels_or_wants_too_much_stops_nobody_else(batching: Context, lab,
         def describe(self, job: Job, **named: Any) -> bool:
             if job.id == jobs[2].id:
                 assert ledger.dismiss(jobs[1].id)
-            return ledger.describe(job, **named)
+            return ledger.record_model(job, **named)
 
     run(jobs[0].id, replace(batching, ledger=Dismissing()))  # type: ignore[arg-type]
     done, dismissed, other, failed = after(batching, jobs)
@@ -234,11 +234,11 @@ def test_a_nowcast_runs_where_its_neighbours_cannot_be_taken_and_they_wait(
         def __getattr__(self, name: str) -> object:
             return getattr(ledger, name)
 
-        def claim_like(self, *asked: Any) -> list[Job]:
+        def claim_similar(self, *asked: Any) -> list[Job]:
             if broken == "ledger":
                 raise OperationalError("UPDATE jobs", {}, sqlite3.OperationalError("database is locked"))
             monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-            return ledger.claim_like(*asked)
+            return ledger.claim_similar(*asked)
 
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     first, *others = (lab.upload(ledger, batching.store, frames) for _ in range(3))

@@ -157,7 +157,7 @@ def test_a_promotion_while_a_job_runs_leaves_that_job_alone(
             return getattr(ledger, name)
 
         def describe(self, *given: object, **named: object) -> None:
-            ledger.describe(*given, **named)  # type: ignore[arg-type]
+            ledger.record_model(*given, **named)  # type: ignore[arg-type]
             crown(copied(packages, "mine@2"))
             shutil.rmtree(first)
 

@@ -13,8 +13,8 @@ import xarray as xr
 from redis.exceptions import RedisError
 
 from service.embedded import Supervisor
+from service.jobs.heartbeat import live_workers
 from service.jobs.ledger import Job, JobStatus
-from service.jobs.live import live_workers
 from service.store import job_prefix, result_key
 from workers.context import Context, open_context
 
@@ -24,7 +24,7 @@ def running(supervisor: Supervisor, lab):
     """A context whose jobs are run by real processes, and their supervisor."""
     context = open_context(supervisor.settings)
     supervisor.start()
-    supervisor.go_on()
+    supervisor.start_workers()
     yield context
     context.ledger.close()
 
@@ -69,12 +69,12 @@ def test_a_job_survives_the_death_of_its_worker(
     [child] = pool_children(parent)
     os.kill(child, signal.SIGKILL)
     lab.wait_dead(child)
-    assert running.ledger.renew(first, -1), "its lease runs out, at once"
+    assert running.ledger.renew_lease(first, -1), "its lease runs out, at once"
     second = lab.wait_running(running.ledger, job, attempt=2)
     [child] = pool_children(parent)
     os.kill(parent, signal.SIGKILL)
     lab.wait_dead(parent, child)
-    assert running.ledger.renew(second, -1)
+    assert running.ledger.renew_lease(second, -1)
     gate.open()
     done = lab.wait_finished(running.ledger, job)
     assert done.attempt == 3
@@ -104,7 +104,7 @@ def test_a_job_that_came_while_the_broker_was_down_runs_later(supervisor: Superv
     assert not context.queue.enqueue(job.id)
     assert context.ledger.get(job.id).status is JobStatus.ACCEPTED
     supervisor.start()
-    supervisor.go_on()
+    supervisor.start_workers()
     done = lab.wait_finished(context.ledger, job)
     check_published_once(context, done, tmp_path)
     context.ledger.close()
@@ -129,8 +129,8 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
     folder = tmp_path / "frames"
     context = open_context(supervisor.settings)
     supervisor.start()
-    supervisor.go_on()
-    lab.wait_until(lambda: context.feed_ledger.seen("north"), "the feed to be seen")
+    supervisor.start_workers()
+    lab.wait_until(lambda: context.feed_ledger.is_registered("north"), "the feed to be seen")
     lab.write_frames(folder / "f0.npz", first=0)  # of one frame alone, nothing can be forecast
     for n in range(2, 5):
         lab.write_frames(folder / f"f{n}.npz", first=n)
@@ -142,7 +142,7 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
     assert sorted(published) == [f"f{n}.npz.nowcast.nc" for n in (2, 3, 4)]
     again = Supervisor(supervisor.settings.model_copy(update={"broker_url": None}))
     again.start()
-    again.go_on()
+    again.start_workers()
     try:
         lab.write_frames(folder / "f5.npz", first=5)
         lab.wait_until((folder / "f5.npz.nowcast.nc").exists, "the nowcast of frame 5")
@@ -174,7 +174,7 @@ def test_a_job_that_takes_too_long_is_stopped(supervisor: Supervisor, lab, gate,
     gate.close()
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     hasty.start()
-    hasty.go_on()
+    hasty.start_workers()
     try:
         failed = lab.wait_finished(context.ledger, job)
     finally:

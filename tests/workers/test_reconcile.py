@@ -9,8 +9,8 @@ import pytest
 from redis.exceptions import RedisError
 
 from service.embedded import Supervisor
+from service.jobs.heartbeat import live_workers, remove_heartbeat, send_heartbeat
 from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
-from service.jobs.live import beat_heart, live_workers, stop_heart
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix, result_key
 from workers import reconcile
@@ -46,7 +46,7 @@ def lengths(context: Context) -> tuple[int, int]:
 def lose(context: Context, job: Job) -> None:
     taken = context.ledger.claim(job.id, 60)
     assert taken is not None
-    assert context.ledger.renew(taken, -1)
+    assert context.ledger.renew_lease(taken, -1)
 
 
 def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: Context) -> None:
@@ -98,10 +98,10 @@ def test_what_is_older_than_the_retention_is_deleted(context: Context, lab, monk
 
 
 def test_a_worker_is_alive_until_it_says_goodbye_or_is_not_heard_of(queued: Context, lab) -> None:
-    beat_heart(queued.settings, "host:1")
+    send_heartbeat(queued.settings, "host:1")
     brief = queued.settings.model_copy(update={"worker_stale_seconds": 0.2})
-    beat_heart(brief, "host:2")
+    send_heartbeat(brief, "host:2")
     assert "host:1" in live_workers(queued.settings)
     lab.wait_until(lambda: live_workers(queued.settings) == ["host:1"], "the second worker to be forgotten")
-    stop_heart(queued.settings, "host:1")
+    remove_heartbeat(queued.settings, "host:1")
     assert live_workers(queued.settings) == []

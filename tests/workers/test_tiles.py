@@ -21,8 +21,8 @@ from redis.exceptions import RedisError
 from model.runtime import engine
 from model.runtime.graph import Observed
 from service.embedded import Supervisor, environment_of
+from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
-from service.jobs.live import live_workers
 from service.store import ObjectStore, job_prefix, result_key
 from tests.patience import WAIT_SECONDS
 from workers import tiles
@@ -91,7 +91,7 @@ def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: C
     log = tmp_path / "second.log"
     try:
         supervised.start()
-        supervised.go_on()
+        supervised.start_workers()
         environment = {**os.environ, **environment_of(supervised.settings)}
         with (
             log.open("wb") as told,
@@ -325,7 +325,7 @@ def test_a_tile_of_a_nowcast_that_does_not_run_any_more_is_deleted_and_not_made(
 ) -> None:
     job = small.ledger.get(asked[0])
     if end == "lost":
-        small.ledger.renew(job, -1)
+        small.ledger.renew_lease(job, -1)
         assert small.ledger.claim(job.id, 60) is not None
     else:
         assert small.ledger.dismiss(job.id)
@@ -356,7 +356,7 @@ def test_tiles_of_a_worker_that_died_go_when_the_nowcast_is_taken_back(
     max_attempts: int, small: Context, asked: tuple[Any, ...]
 ) -> None:
     job = small.ledger.get(asked[0])
-    small.ledger.renew(job, -1)
+    small.ledger.renew_lease(job, -1)
     take_back(replace(small, settings=small.settings.model_copy(update={"max_attempts": max_attempts})))
     assert small.ledger.get(job.id).status is (JobStatus.FAILED if max_attempts == 1 else JobStatus.ACCEPTED)
     assert not left_of(small, job)
@@ -368,7 +368,7 @@ def test_tiles_of_an_earlier_attempt_go_when_the_nowcast_ends_which_does_not_dep
 ) -> None:
     """Where another worker claims it before it is taken back."""
     job = small.ledger.get(asked[0])
-    small.ledger.renew(job, -1)
+    small.ledger.renew_lease(job, -1)
 
     def delete_prefix(prefix: str) -> None:
         if fails and prefix.endswith("/tiles"):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from model.core.catalog import AUTO, EXTRAPOLATION
 from service.api.context import Context
-from service.jobs.live import live_workers
+from service.jobs.heartbeat import live_workers
 
 
 class Part(BaseModel):

@@ -64,7 +64,7 @@ async def finished(context: Context, job: Job, seconds: float) -> Job:
     """The job when it is finished, or as it is after `seconds`."""
     if job.status.finished:
         return job
-    await context.endings.wait(job.id, seconds)
+    await context.completions.wait(job.id, seconds)
     return await context.in_thread(context.ledger.get, job.id)
 
 

@@ -186,7 +186,7 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
     digest = None
     if idempotency_key is not None:
         digest = _digest(files, asked)
-        earlier = context.ledger.find_request(idempotency_key, digest)
+        earlier = context.ledger.find_by_idempotency_key(idempotency_key, digest)
         if earlier is not None:
             return earlier
     job_id = new_job_id()

@@ -73,7 +73,7 @@ def accepted(context):
 @pytest.fixture
 def running(context, accepted):
     job = context.ledger.claim(accepted.id, 60)
-    context.ledger.renew(job, 60, progress_done=2)
+    context.ledger.renew_lease(job, 60, progress_done=2)
     return context.ledger.get(job.id)
 
 
@@ -110,7 +110,7 @@ def _finished(context, accepted, tmp_path, grid):
         attributes={},
     )
     job = context.ledger.claim(accepted.id, 60)
-    context.ledger.describe(job, model_used="persistence@1", note="the frames are too few for the default model")
+    context.ledger.record_model(job, model_used="persistence@1", note="the frames are too few for the default model")
     for item, key in ((sequence, input_key(job.id)), (forecast, result_key(job.id))):
         path = tmp_path / "file.nc"
         write_netcdf(item, path)

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.jobs.feed_ledger import FeedLedger, Frame, RunState
+from service.jobs.feed_ledger import FeedLedger, FrameFile, RunState
 from service.jobs.ledger import JobStatus, Ledger, NewJob, Problem
 
 NEW = NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north")
 PROBLEM = Problem(code="x", what="w", where="h", hint="m")
 
 
-def frame(name: str, size: int = 1) -> Frame:
-    return Frame(name=name, size=size, modified_ns=1_780_000_000_123_456_789)
+def frame(name: str, size: int = 1) -> FrameFile:
+    return FrameFile(name=name, size=size, modified_ns=1_780_000_000_123_456_789)
 
 
 @pytest.fixture
@@ -25,16 +25,16 @@ def feeds(ledger: Ledger) -> FeedLedger:
 
 
 def test_a_feed_begins_once_and_skips_its_backlog(feeds: FeedLedger) -> None:
-    assert not feeds.seen("north")
+    assert not feeds.is_registered("north")
     with ThreadPoolExecutor(4) as pool:
-        began = list(pool.map(lambda _: feeds.begin("north", "/f", [frame("a"), frame("b")]), range(6)))
+        began = list(pool.map(lambda _: feeds.register("north", "/f", [frame("a"), frame("b")]), range(6)))
     assert sum(began) == 1
-    assert feeds.seen("north")
+    assert feeds.is_registered("north")
     assert {(run.frame, run.state, run.status) for run in feeds.runs("north")} == {
         ("a", RunState.SKIPPED, None),
         ("b", RunState.SKIPPED, None),
     }
-    feeds.scanned("north", PROBLEM)
+    feeds.record_scan("north", PROBLEM)
 
 
 def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
@@ -44,14 +44,14 @@ def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Led
     assert [job.id for job in all_jobs(ledger)] == made
     [run] = feeds.runs("north")
     assert (run.job_id, run.status, run.state) == (made[0], JobStatus.ACCEPTED, RunState.SUBMITTED)
-    assert run.is_of(frame("a"))
-    assert not run.is_of(frame("a", size=2))
+    assert run.matches(frame("a"))
+    assert not run.matches(frame("a", size=2))
 
 
 def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
     first = feeds.submit(frame("a"), NEW)
     assert first is not None
-    feeds.close(first, RunState.WAITING, "two frames more")
+    feeds.record_outcome(first, RunState.WAITING, "two frames more")
     [waiting] = feeds.runs("north")
     assert waiting.state is RunState.WAITING
     second = feeds.submit(frame("a"), NEW, waiting)
@@ -70,7 +70,7 @@ def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger
     ledger.delete([job_id])
     [run_b, run_a] = feeds.runs("north")
     assert (run_a.frame, run_a.job_id, run_b.frame) == ("a", None, "b")
-    feeds.forget("north", ["a"])
+    feeds.delete_runs("north", ["a"])
     assert [run.frame for run in feeds.runs("north")] == ["b"]
 
 
@@ -79,27 +79,27 @@ def test_the_newest_frame_that_waits_is_the_one_to_take(feeds: FeedLedger, ledge
     other = feeds.submit(frame("z"), replace(NEW, feed="south"))
     assert None not in made.values()
     assert other is not None
-    assert {feeds.newest_waiting(str(job)) for job in made.values()} == {made["f3"]}
-    assert feeds.newest_waiting(other) == other
+    assert {feeds.newest_waiting_job(str(job)) for job in made.values()} == {made["f3"]}
+    assert feeds.newest_waiting_job(other) == other
     newest = ledger.claim(str(made["f3"]), 60)
     assert newest is not None
-    assert feeds.newest_waiting(str(made["F9"])) == made["f2"]
+    assert feeds.newest_waiting_job(str(made["F9"])) == made["f2"]
     assert ledger.release(newest)  # it failed once, and rests: its own message alone wakes it
-    assert feeds.newest_waiting(str(made["F9"])) == made["f2"]
-    assert feeds.newest_waiting(newest.id) == newest.id
-    assert feeds.newest_waiting(ledger.create(NewJob(model="auto", steps=1, inputs=())).id) is None
+    assert feeds.newest_waiting_job(str(made["F9"])) == made["f2"]
+    assert feeds.newest_waiting_job(newest.id) == newest.id
+    assert feeds.newest_waiting_job(ledger.create(NewJob(model="auto", steps=1, inputs=())).id) is None
 
 
 def test_valid_times_of_published_nowcasts_are_kept_the_latest_first(feeds: FeedLedger) -> None:
     noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
     for minutes, name in ((0, "a"), (10, "b"), (5, "c")):
-        feeds.publish(str(feeds.submit(frame(name), NEW)), noon + timedelta(minutes=minutes))
+        feeds.record_published(str(feeds.submit(frame(name), NEW)), noon + timedelta(minutes=minutes))
     feeds.submit(frame("d"), NEW)
     assert feeds.published("north") == [
         (name, noon + timedelta(minutes=m)) for name, m in (("b", 10), ("c", 5), ("a", 0))
     ]
     [before] = [run for run in feeds.runs("north") if run.frame == "a"]
     again = feeds.submit(frame("a", size=2), NEW, before)
-    run = feeds.run_of(str(again))
+    run = feeds.run_of_job(str(again))
     assert run is not None
     assert (run.replaces, run.valid_time) == (True, noon)

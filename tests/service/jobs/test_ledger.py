@@ -25,7 +25,7 @@ PROBLEM = Problem(code="not-a-radar-file", what="it is empty", where="a.npz", hi
 
 
 def expire_lease(ledger: Ledger, job: Job) -> None:
-    assert ledger.renew(job, -1)
+    assert ledger.renew_lease(job, -1)
 
 
 def test_a_job_is_accepted_then_runs_then_is_successful(ledger: Ledger) -> None:
@@ -35,8 +35,8 @@ def test_a_job_is_accepted_then_runs_then_is_successful(ledger: Ledger) -> None:
     job = ledger.claim(made.id, 60)
     assert job is not None
     assert ledger.get(made.id).status is JobStatus.RUNNING
-    assert ledger.describe(job, model_used="extrapolation@1", note="too short")
-    assert ledger.renew(job, 60, progress_done=5)
+    assert ledger.record_model(job, model_used="extrapolation@1", note="too short")
+    assert ledger.renew_lease(job, 60, progress_done=5)
     assert ledger.get(made.id).progress_done == 5
     assert ledger.succeed(job, result_key="r", input_key="i")
     done = ledger.get(made.id)
@@ -63,7 +63,7 @@ def test_a_lease_that_ran_out_goes_to_another_worker_and_only_that_one_can_finis
     second = ledger.claim(made.id, 60)
     assert second is not None
     assert second.attempt == 2
-    assert not ledger.renew(first, 60)
+    assert not ledger.renew_lease(first, 60)
     assert not ledger.succeed(first, result_key="r", input_key="i")
     assert not ledger.fail(first, PROBLEM)
     assert ledger.succeed(second, result_key="r", input_key="i")
@@ -86,7 +86,7 @@ def test_a_dismissed_job_can_neither_go_on_nor_be_claimed(ledger: Ledger) -> Non
     assert job is not None
     assert ledger.dismiss(made.id)
     assert not ledger.dismiss(made.id)
-    assert not ledger.renew(job, 60)
+    assert not ledger.renew_lease(job, 60)
     assert not ledger.succeed(job, result_key="r", input_key="i")
     assert ledger.claim(made.id, 60) is None
     assert ledger.get(made.id).status is JobStatus.DISMISSED
@@ -104,8 +104,8 @@ def test_the_same_idempotency_key_gives_the_same_job(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: ledger.create(NEW, idempotency_key="k", request_digest="d").id, range(8)))
     assert len(set(made)) == 1
-    assert ledger.find_request("k", "d") == ledger.get(made[0])
-    assert ledger.find_request("other", "d") is None
+    assert ledger.find_by_idempotency_key("k", "d") == ledger.get(made[0])
+    assert ledger.find_by_idempotency_key("other", "d") is None
     with pytest.raises(IdempotencyConflict, match="another request"):
         ledger.create(NEW, idempotency_key="k", request_digest="other")
 
@@ -118,7 +118,7 @@ def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger) -> None:
 def test_waiting_jobs_are_counted_by_kind(ledger: Ledger) -> None:
     made = [ledger.create(NewJob(kind=kind, model="auto", steps=1, inputs=())) for kind in ("upload", "feed", "feed")]
     ledger.dismiss(made[1].id)
-    assert (ledger.waiting("upload"), ledger.waiting("feed")) == (1, 1)
+    assert (ledger.count_accepted("upload"), ledger.count_accepted("feed")) == (1, 1)
     ledger.check()
 
 
@@ -135,8 +135,8 @@ def test_what_the_reconciler_asks_for(ledger: Ledger) -> None:
     assert {job.id for job in ledger.unqueued("upload", later, 10)} == {queued.id, never.id}
     [found] = ledger.lost()
     assert found.id == lost.id
-    assert ledger.accept_again(found)
-    assert not ledger.accept_again(found)
+    assert ledger.requeue_lost(found)
+    assert not ledger.requeue_lost(found)
     assert ledger.get(lost.id).attempt == 1
     assert {job.id for job in ledger.unqueued("upload", now, 10)} == {never.id, lost.id}
 
@@ -153,7 +153,7 @@ def test_a_job_that_is_given_back_has_used_an_attempt_and_rests_before_it_is_que
     before = datetime.now(UTC)
     job = ledger.claim(ledger.create(NEW).id, 60)
     assert job is not None
-    assert ledger.renew(job, 60, progress_done=5)
+    assert ledger.renew_lease(job, 60, progress_done=5)
     assert ledger.release(job)
     assert not ledger.release(job)
     given_back = ledger.get(job.id)
@@ -172,13 +172,13 @@ def test_jobs_that_ask_for_the_same_are_claimed_together_feeds_first_then_the_ol
     feed = ledger.create(NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north"))
     job = ledger.claim(first.id, 60)
     assert job is not None
-    taken = ledger.claim_like(job, 3, 60)
+    taken = ledger.claim_similar(job, 3, 60)
     assert [one.id for one in taken] == [feed.id, uploads[0].id, uploads[1].id]
-    assert all(ledger.renew(one, 60) for one in taken)
+    assert all(ledger.renew_lease(one, 60) for one in taken)
     assert {(one.status, one.attempt) for one in taken} == {(JobStatus.RUNNING, 1)}
     assert ledger.claim(feed.id, 60) is None, "its message in the queue finds it taken"
-    assert [one.id for one in ledger.claim_like(job, 3, 60)] == [uploads[2].id]
-    assert ledger.claim_like(job, 3, 60) == []
+    assert [one.id for one in ledger.claim_similar(job, 3, 60)] == [uploads[2].id]
+    assert ledger.claim_similar(job, 3, 60) == []
     assert ledger.get(other.id).status is JobStatus.ACCEPTED
 
 
@@ -187,7 +187,7 @@ def test_no_job_is_claimed_twice_by_workers_that_look_for_the_same(ledger: Ledge
     assert first is not None
     made = [ledger.create(NEW).id for _ in range(12)]
     with ThreadPoolExecutor(8) as pool:
-        taken = [job.id for some in pool.map(lambda _: ledger.claim_like(first, 3, 60), range(8)) for job in some]
+        taken = [job.id for some in pool.map(lambda _: ledger.claim_similar(first, 3, 60), range(8)) for job in some]
     assert sorted(taken) == sorted(made)
 
 
@@ -197,12 +197,12 @@ def test_where_the_time_went_is_kept_and_who_has_ended_is_known(ledger: Ledger) 
     done, failed = (ledger.claim(job.id, 60) for job in made[:2])
     assert done is not None
     assert failed is not None
-    assert ledger.ended([job.id for job in made]) == []
+    assert ledger.finished([job.id for job in made]) == []
     ledger.succeed(done, result_key="r", input_key="i", timings=timings)
     ledger.fail(failed, PROBLEM, timings)
     for job in map(ledger.get, (done.id, failed.id)):
         assert (job.queue_seconds, job.read_seconds, job.compute_seconds, job.write_seconds) == (0.5, 1.0, 2.0, 0.25)
-    assert sorted(ledger.ended([job.id for job in made])) == sorted([done.id, failed.id])
+    assert sorted(ledger.finished([job.id for job in made])) == sorted([done.id, failed.id])
 
 
 def test_only_finished_jobs_are_deleted(ledger: Ledger, all_jobs) -> None:

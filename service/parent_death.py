@@ -1,4 +1,4 @@
-"""Runs a command that dies with its parent: `python tether.py PARENT COMMAND...`. Starts in milliseconds.
+"""Runs a command that dies with its parent: `python parent_death.py PARENT COMMAND...`. Starts in milliseconds.
 
 On Linux the kernel sends SIGKILL to the command when the parent ends, however it ends (PR_SET_PDEATHSIG). Elsewhere
 the parent's own clean-up has to do.

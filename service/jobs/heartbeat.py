@@ -10,7 +10,7 @@ from service.settings import Settings
 PREFIX: Final = "echocast:worker:"
 
 
-def beat_heart(settings: Settings, name: str) -> None:
+def send_heartbeat(settings: Settings, name: str) -> None:
     """Say that the worker `name` is alive."""
     with redis_client(settings) as redis:
         redis.set(PREFIX + name, "1", px=int(settings.worker_stale_seconds * 1000))
@@ -22,7 +22,7 @@ def live_workers(settings: Settings) -> list[str]:
         return sorted(key.decode().removeprefix(PREFIX) for key in redis.scan_iter(f"{PREFIX}*"))
 
 
-def stop_heart(settings: Settings, name: str) -> None:
+def remove_heartbeat(settings: Settings, name: str) -> None:
     """Say that the worker `name` is gone."""
     with redis_client(settings) as redis:
         redis.delete(PREFIX + name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.jobs.queue import ENDED, NoBroker, listening_client
+from service.jobs.queue import COMPLETED, NoBroker, listening_client
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LOOK_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-class Endings:
+class CompletionWaiter:
     """Wakes requests when their nowcasts end; one subscription serves all that wait. For one event loop.
 
     `ended(ids)`: those that are finished, by the ledger.
@@ -58,7 +58,7 @@ class Endings:
         while self._over:
             try:
                 async with listening_client(self._settings) as client, client.pubsub() as channel:
-                    await channel.subscribe(ENDED)
+                    await channel.subscribe(COMPLETED)
                     while self._over:
                         await self._look()
                         await self._hear(channel)
