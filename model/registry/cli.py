@@ -9,8 +9,8 @@ import click
 
 from model.core.manifest import DataKind, Form
 from model.export.checkpoints import FAMILIES
+from model.registry.alias_commands import alias, promote, rollback
 from model.registry.extras import train_extra
-from model.registry.moves import alias, promote, rollback
 from model.registry.show import list_models, show_model
 from model.registry.variants import make_variant
 

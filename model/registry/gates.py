@@ -46,7 +46,7 @@ class Scored(Protocol):
     ) -> Between: ...
 
 
-def too_little(events: NDArray[np.float64]) -> str:
+def insufficient_rain(events: NDArray[np.float64]) -> str:
     """Why an archive cannot tell of a threshold, from the pixels that reached it, by block of time; '' where it can."""
     blocks, pixels = int(np.count_nonzero(events)), int(events.sum())
     if blocks < FEWEST_BLOCKS or pixels < FEWEST_EVENTS:
@@ -57,14 +57,14 @@ def too_little(events: NDArray[np.float64]) -> str:
     return ""
 
 
-def csi_gate(scored: Scored, model: str, champion: str, threshold: float, unsaid: str, archive: str) -> Gate:
+def csi_gate(scored: Scored, model: str, champion: str, threshold: float, inconclusive: str, archive: str) -> Gate:
     """CSI, mean over leads: the paired interval of its difference to the champion's must not lie below 0.
 
-    `unsaid`: why the archive cannot tell, if so.
+    `inconclusive`: why the archive cannot tell, if so.
     """
     what = f"CSI at {threshold:g} mm/h beside {champion}"
-    if unsaid:
-        return Gate(gate="csi", what=what, archive=archive, passed=None, note=unsaid)
+    if inconclusive:
+        return Gate(gate="csi", what=what, archive=archive, passed=None, note=inconclusive)
     found = scored.csi_difference(model, champion, threshold)
     if not np.isfinite([found.value, found.low, found.high]).all():
         note = "there are too few blocks of time for an interval"
@@ -84,19 +84,19 @@ def csi_gate(scored: Scored, model: str, champion: str, threshold: float, unsaid
 
 
 def extrapolation_gates(
-    scored: Scored, model: str, extrapolation: str, unsaid: Mapping[float, str], archive: str
+    scored: Scored, model: str, extrapolation: str, inconclusive: Mapping[float, str], archive: str
 ) -> list[Gate]:
     """CSI at 30 and at 60 min, mean over thresholds and of heavy rain: each must be above extrapolation's.
 
-    `unsaid`: for each threshold of the protocol, in order, why the archive cannot tell of it, if so. Those that it
-    cannot tell of are left out of the mean.
+    `inconclusive`: for each threshold of the protocol, in order, why the archive cannot decide it (empty: it can). The
+    mean leaves inconclusive thresholds out.
     """
     ours, its = scored.csi(model), scored.csi(extrapolation)
-    told = [threshold for threshold, why in unsaid.items() if not why]
-    untold = ", ".join(f"{threshold:g}" for threshold in unsaid if threshold not in told)
+    told = [threshold for threshold, why in inconclusive.items() if not why]
+    untold = ", ".join(f"{threshold:g}" for threshold in inconclusive if threshold not in told)
     left_out = f"without {untold} mm/h, of which the archive holds too little" if untold else ""
     none = "" if told else "the archive holds too little rain at every threshold"
-    no_heavy = unsaid.get(HEAVY_MM_H, "the protocol has no such threshold")
+    no_heavy = inconclusive.get(HEAVY_MM_H, "the protocol has no such threshold")
     compared = (
         ("mean over thresholds", told, none, left_out),
         (f"at {HEAVY_MM_H:g} mm/h", [HEAVY_MM_H], no_heavy, ""),
@@ -109,7 +109,7 @@ def extrapolation_gates(
             if lead is None:
                 why = "the protocol's leads do not reach it"
             elif not why:
-                rows = [list(unsaid).index(threshold) for threshold in thresholds]
+                rows = [list(inconclusive).index(threshold) for threshold in thresholds]
                 first, second = paired_means(ours[rows, lead], its[rows, lead])
                 value = float(first - second)
                 why = "" if np.isfinite(value) else "there is nothing to count"
@@ -127,7 +127,7 @@ def extrapolation_gates(
     return gates
 
 
-def unflattered(gates: Sequence[Gate], candidate: str, champion: str) -> list[Gate]:
+def discount_seen_days(gates: Sequence[Gate], candidate: str, champion: str) -> list[Gate]:
     """Scored gates of an archive of which the candidate, or the champion, has seen days, as these clauses say; '' where
     it has not.
 

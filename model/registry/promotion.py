@@ -23,14 +23,14 @@ from model.core.manifest import NAME_PATTERN, package_digest
 from model.registry.gates import refusals
 
 if TYPE_CHECKING:
-    from model.registry.trial import Trial
+    from model.registry.evaluation import Evaluation
 
 
 class NotPromoted(InputError):
     code = "not-promoted"
 
 
-def champion_pin(folder: Path) -> PinnedVersion | None:
+def pinned_champion(folder: Path) -> PinnedVersion | None:
     """What `champion` is pinned to now.
 
     Raises
@@ -41,12 +41,12 @@ def champion_pin(folder: Path) -> PinnedVersion | None:
     return read_aliases(folder).aliases.get(CHAMPION)
 
 
-def check_gates(info: ModelInfo, tried: Trial) -> None:
+def check_gates(info: ModelInfo, evaluation: Evaluation) -> None:
     """Raise NotPromoted where a gate does not let the model through."""
-    if refused := refusals(tried.gates):
-        why = "".join(f"; {told} in {archive}" for archive, told in tried.seen.items())
+    if refused := refusals(evaluation.gates):
+        why = "".join(f"; {told} in {archive}" for archive, told in evaluation.seen.items())
         hint = "Train it further, or try it on an archive that tells more"
-        if tried.seen:
+        if evaluation.seen:
             hint = "Try it on days that it has not seen (echocast archive split keeps some apart before a training)"
         raise NotPromoted(
             f"not promoted, {len(refused)} of the gates' comparisons refuse it: {'; '.join(refused)}{why}",
@@ -56,7 +56,13 @@ def check_gates(info: ModelInfo, tried: Trial) -> None:
 
 
 def promote(
-    info: ModelInfo, folder: Path, tried: Trial, *, over: PinnedVersion | None, forced: bool = False, reason: str = ""
+    info: ModelInfo,
+    folder: Path,
+    evaluation: Evaluation,
+    *,
+    pinned: PinnedVersion | None,
+    forced: bool = False,
+    reason: str = "",
 ) -> AliasChange:
     """Make a model that was tried the champion of a folder of packages. `over`: the champion when the trial began.
 
@@ -68,11 +74,11 @@ def promote(
         The aliases cannot be read, or not written.
     """
     if not forced:
-        check_gates(info, tried)
+        check_gates(info, evaluation)
 
     def decide(aliases: Aliases) -> AliasChange:
         now = aliases.aliases.get(CHAMPION)
-        if now != over:
+        if now != pinned:
             raise NotPromoted(
                 f"not promoted, the champion is {now.model if now else 'none'} since its gates were tried",
                 where=info.reference,
@@ -84,9 +90,9 @@ def promote(
                 where=info.reference,
                 hint="Versions never change: put it back as it was, or give the new one another version",
             )
-        made = _move(CHAMPION, "promote", now, pinned_version(info), reason)
-        forced_through = forced and bool(refusals(tried.gates))
-        kept = {"gates": tried.gates, "protocol": tried.protocol, "archives": dict(tried.archives)}
+        made = _change(CHAMPION, "promote", now, pinned_version(info), reason)
+        forced_through = forced and bool(refusals(evaluation.gates))
+        kept = {"gates": evaluation.gates, "protocol": evaluation.protocol, "archives": dict(evaluation.archives)}
         return made.model_copy(update={"forced": forced_through, **kept})
 
     return change_alias(folder, decide)
@@ -109,7 +115,7 @@ def rollback(folder: Path, reason: str = "") -> AliasChange:
                 where=str(folder),
                 hint="Promote one with: echocast models promote",
             )
-        return _move(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason)
+        return _change(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason)
 
     return change_alias(folder, decide)
 
@@ -127,7 +133,7 @@ def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalo
         before = aliases.aliases.get(alias)
         if info is None and before is None:
             raise InputError("there is no such alias", where=alias, hint="echocast models list tells the aliases")
-        return _move(alias, "alias" if info else "remove", before, pinned_version(info) if info else None)
+        return _change(alias, "alias" if info else "remove", before, pinned_version(info) if info else None)
 
     if re.fullmatch(NAME_PATTERN, alias) is None:
         raise InputError("not a name", where=alias, hint="Use lower-case letters, digits and hyphens")
@@ -140,7 +146,7 @@ def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalo
     return change_alias(folder, decide)
 
 
-def _move(
+def _change(
     alias: str, action: Action, before: PinnedVersion | None, after: PinnedVersion | None, reason: str = ""
 ) -> AliasChange:
     return AliasChange(

@@ -20,9 +20,9 @@ from model.core.catalog import info_of, open_catalog
 from model.core.errors import InputError
 from model.core.manifest import VariantGate
 from model.options import fields_option, packages_option
+from model.registry.alias_commands import RESULTS
 from model.registry.extras import train_extra
-from model.registry.gates import too_little
-from model.registry.moves import RESULTS
+from model.registry.gates import insufficient_rain
 from model.registry.show import found_model
 from model.verify.scores import paired_means
 
@@ -45,12 +45,12 @@ class VariantRefused(InputError):
 
 
 def variant_gates(
-    scored: Verification, fp32: str, variant: str, kind: str, archive: str, unsaid: Mapping[float, str]
+    scored: Verification, fp32: str, variant: str, kind: str, archive: str, inconclusive: Mapping[float, str]
 ) -> list[VariantGate]:
-    """CSI, mean over leads, of a variant beside float32, at each threshold. `unsaid`: why an archive cannot tell."""
+    """Compare the CSI, mean over leads, of a variant with float32 at each threshold of `inconclusive`."""
     digest = scored.archive.digest()
     gates = []
-    for row, (threshold, why) in enumerate(unsaid.items()):
+    for row, (threshold, why) in enumerate(inconclusive.items()):
         limit = HEAVY_LIMIT if threshold >= HEAVY_MM_H else CHANGE_LIMIT
         ours, its = map(float, paired_means(scored.csi(variant)[row], scored.csi(fp32)[row]))
         found: dict[str, Any] = {"passed": None, "note": why or "there is nothing to count"}
@@ -98,7 +98,7 @@ def judge(
         The package does not fit an archive.
     """
     from model.data.seen import shared_frames
-    from model.registry.trial import observed_events
+    from model.registry.evaluation import observed_events
     from model.runtime.device import EngineOptions
     from model.runtime.onnx import OnnxPredictor
     from model.verify.protocol import NOWCAST_60, verify
@@ -115,11 +115,13 @@ def judge(
     for archive in archives:
         scored = verify(archive, [fp32, *variants.values()], counts_alone, report)
         events = observed_events(scored, info.reference)
-        unsaid = {threshold: too_little(events[:, row]) for row, threshold in enumerate(NOWCAST_60.thresholds_mm_h)}
+        inconclusive = {
+            threshold: insufficient_rain(events[:, row]) for row, threshold in enumerate(NOWCAST_60.thresholds_mm_h)
+        }
         shared = shared_frames(archive, calibrated_on) if "int8" in variants else 0
         for kind, predictor in variants.items():
             why = f"{CALIBRATED} {shared} of these frames" if shared and kind == "int8" else ""
-            cannot = dict.fromkeys(unsaid, why) if why else unsaid
+            cannot = dict.fromkeys(inconclusive, why) if why else inconclusive
             gates += variant_gates(scored, info.reference, predictor.info.reference, kind, archive.name, cannot)
         timed = {"fp32": fp32} | {str(kind): predictor for kind, predictor in variants.items()}
         seconds[archive.name] = {
@@ -216,14 +218,14 @@ def make_variant(
             lambda done, total: progress.update(bar, description="judging", completed=done, total=total),
             calibrating,
         )
-        _tell(draft, judged, as_json=as_json)
+        _print_result(draft, judged, as_json=as_json)
         check(draft.manifest.reference, judged.gates)
         draft.judged(judged.gates)
     if not as_json:
         click.echo(str(out / draft.manifest.name / version))
 
 
-def _tell(draft: Draft, judged: Judged, *, as_json: bool) -> None:
+def _print_result(draft: Draft, judged: Judged, *, as_json: bool) -> None:
     """What was made, and what the gates found."""
     if as_json:
         answer = {

@@ -19,8 +19,8 @@ from model.core.errors import BadPackage
 from model.data.archive import Archive, ArchiveWriter
 from model.data.layout import frame_path
 from model.data.synth import convective, synthesise
+from model.registry.evaluation import Evaluation, parity_gate
 from model.registry.promotion import NotPromoted, promote
-from model.registry.trial import Trial, parity_gate
 from tests.packages import GRAPH, copied, crown, rewrite_manifest
 
 Echocast = Callable[..., tuple[int, str, str]]
@@ -221,8 +221,8 @@ def test_a_start_time_that_is_left_out_is_told(echocast: Echocast, archive: Path
     assert f"{path}: it is truncated, after 50 bytes" in err
 
 
-def trial_of(archive: Path) -> Trial:
-    return Trial(gates=(), champion="rain-ms-predrnn@1.4", protocol="nowcast-60@1", archives={str(archive): ""})
+def evaluation_of(archive: Path) -> Evaluation:
+    return Evaluation(gates=(), champion="rain-ms-predrnn@1.4", protocol="nowcast-60@1", archives={str(archive): ""})
 
 
 def test_a_champion_that_came_between_is_not_lost(archive: Path, tmp_path: Path) -> None:
@@ -230,14 +230,14 @@ def test_a_champion_that_came_between_is_not_lost(archive: Path, tmp_path: Path)
     catalog = Catalog((tmp_path,))
     crown(first)
     with pytest.raises(NotPromoted, match=r"the champion is mine@1 since its gates were tried. Promote it again"):
-        promote(catalog.find("mine@2"), tmp_path, trial_of(archive), over=None)
+        promote(catalog.find("mine@2"), tmp_path, evaluation_of(archive), pinned=None)
     info = catalog.find("mine@2")
     rewrite_manifest(second, summary="Changed meanwhile.")
     with pytest.raises(NotPromoted, match="its package was changed"):
-        promote(info, tmp_path, trial_of(archive), over=read_aliases(tmp_path).aliases["champion"])
+        promote(info, tmp_path, evaluation_of(archive), pinned=read_aliases(tmp_path).aliases["champion"])
     shutil.rmtree(second)
     with pytest.raises(BadPackage, match=r"mine/2/manifest\.json: manifest\.json cannot be read \(No such file"):
-        promote(info, tmp_path, trial_of(archive), over=read_aliases(tmp_path).aliases["champion"])
+        promote(info, tmp_path, evaluation_of(archive), pinned=read_aliases(tmp_path).aliases["champion"])
     assert [entry.after.model for entry in read_aliases(tmp_path).history if entry.after] == ["mine@1"]
 
 

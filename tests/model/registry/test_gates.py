@@ -9,8 +9,15 @@ import pytest
 from model.core.aliases import Gate
 from model.data.archive import Archive, ArchiveWriter
 from model.data.synth import synthesise
-from model.registry.gates import csi_gate, extrapolation_gates, latency_gate, refusals, too_little, unflattered
-from model.registry.trial import observed_events
+from model.registry.evaluation import observed_events
+from model.registry.gates import (
+    csi_gate,
+    discount_seen_days,
+    extrapolation_gates,
+    insufficient_rain,
+    latency_gate,
+    refusals,
+)
 from model.verify.protocol import NOWCAST_60
 from model.verify.verification import Verification
 
@@ -101,7 +108,7 @@ def test_without_an_interval_nothing_is_let_through(verification):
     gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
     assert (gate.passed, gate.note) == (None, "there are too few blocks of time for an interval")
     assert refusals([gate]) == ["CSI at 10 mm/h beside old cannot be judged"]
-    assert "in 2 blocks of time" in too_little(observed_events(scored, "new")[:, 3])
+    assert "in 2 blocks of time" in insufficient_rain(observed_events(scored, "new")[:, 3])
 
 
 def test_models_are_compared_at_the_leads_where_both_have_a_score(verification):
@@ -122,8 +129,8 @@ def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels(verification):
     for counts, says in ((plenty, ""), (once, "5700 pixels in 1 blocks"), (few, "240 pixels in 4 blocks")):
         events = observed_events(verification({"new": {10.0: counts}}), "new")
         assert events.shape == (4, 4)
-        assert says in too_little(events[:, 3])
-        assert bool(says) == bool(too_little(events[:, 3]))
+        assert says in insufficient_rain(events[:, 3])
+        assert bool(says) == bool(insufficient_rain(events[:, 3]))
 
 
 def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_both_leads(verification):
@@ -175,8 +182,8 @@ def test_the_mean_over_thresholds_is_of_those_that_the_archive_tells_of(verifica
 def test_what_was_trained_on_passes_no_gate_and_still_may_fail_one():
     gates = [Gate(gate="csi", what=f"CSI at {mm} mm/h", passed=passed) for mm, passed in ((1, True), (2, False))]
     gates.append(Gate(gate="extrapolation", what="CSI at 30 min", passed=True, note="without 10 mm/h"))
-    assert unflattered(gates, "", "") == gates
-    found = unflattered(gates, "it was trained on 1 of these 3 days", "")
+    assert discount_seen_days(gates, "", "") == gates
+    found = discount_seen_days(gates, "it was trained on 1 of these 3 days", "")
     assert [gate.passed for gate in found] == [None, False, None]
     assert found[2].note == "without 10 mm/h; it was trained on 1 of these 3 days, which cannot pass a gate"
     assert len(refusals(found)) == 3
@@ -185,7 +192,7 @@ def test_what_was_trained_on_passes_no_gate_and_still_may_fail_one():
 def test_a_champion_that_knows_the_days_refuses_nobody_and_is_beaten_all_the_same():
     gates = [Gate(gate="csi", what=f"CSI at {mm} mm/h", passed=passed) for mm, passed in ((1, True), (2, False))]
     gates.append(Gate(gate="extrapolation", what="CSI at 30 min", passed=False))
-    found = unflattered(gates, "", "the champion was trained on 1 of these 3 days")
+    found = discount_seen_days(gates, "", "the champion was trained on 1 of these 3 days")
     assert [gate.passed for gate in found] == [True, None, False]
     assert "the champion was trained on 1 of these 3 days, which favours that" in found[1].note
     assert found[2] == gates[2]

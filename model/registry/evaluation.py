@@ -21,7 +21,14 @@ from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
 from model.data.seen import seen_by
 from model.registry.extras import train_extra
-from model.registry.gates import STEP_SHARE, csi_gate, extrapolation_gates, latency_gate, too_little, unflattered
+from model.registry.gates import (
+    STEP_SHARE,
+    csi_gate,
+    discount_seen_days,
+    extrapolation_gates,
+    insufficient_rain,
+    latency_gate,
+)
 from model.runtime.load import load_predictor
 from model.runtime.predictor import Predictor, fitting_frames
 from model.runtime.together import nowcast
@@ -36,7 +43,7 @@ Report = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and of how much."""
 
 
-def ready_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
+def load_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
     """The predictor of a model that may become champion.
 
     Raises
@@ -59,7 +66,7 @@ def ready_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
     return load_predictor(info, fields)
 
 
-def ready_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, str]:
+def load_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, str]:
     """What `auto` runs now, ready to run, and why that is not the champion, if so."""
     while True:
         models, note = catalog.resolve(AUTO)
@@ -70,7 +77,7 @@ def ready_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, st
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class Evaluation:
     """What every gate found, beside which model, under which protocol, on which archives (as named -> digest).
 
     `damaged`: start times that were left out, for a frame of theirs cannot be read. `seen`: of which archives the
@@ -85,7 +92,7 @@ class Trial:
     seen: Mapping[str, str] = field(default_factory=dict)
 
 
-def trial(
+def evaluate(
     candidate: Predictor,
     champion: Predictor,
     archives: Sequence[Archive],
@@ -93,7 +100,7 @@ def trial(
     *,
     max_seconds: float | None,
     report: Report = lambda what, done, total: None,
-) -> Trial:
+) -> Evaluation:
     """Put a model through every gate. `max_seconds`: per nowcast; None: a share of each archive's time step.
 
     Raises
@@ -110,7 +117,7 @@ def trial(
         name = f"{archive.root} ({archive.split})" if archive.split else str(archive.root)
         digests[name] = archive.digest()
         gates.append(_latency(candidate, archive, protocol, max_seconds, name))
-        unfit = _misfit(archive, protocol, champion.info)
+        unfit = _incompatibility(archive, protocol, champion.info)
         others = [] if unfit else [champion]
         scored = verify(
             archive,
@@ -121,10 +128,10 @@ def trial(
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
         saw = seen_by(candidate.info, archive)
-        found = unflattered(found, saw.told(), seen_by(champion.info, archive).told("the champion"))
+        found = discount_seen_days(found, saw.told(), seen_by(champion.info, archive).told("the champion"))
         gates += _marked(found, saw.untold)
         seen |= {name: saw.told()} if saw.any else {}
-    return Trial(
+    return Evaluation(
         gates=tuple(gates),
         champion=champion.info.reference,
         protocol=protocol.name,
@@ -175,19 +182,19 @@ def parity_gate(info: ModelInfo) -> Gate:
 def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, archive: str) -> list[Gate]:
     thresholds = scored.protocol.thresholds_mm_h
     events = observed_events(scored, model)
-    unsaid = {threshold: too_little(events[:, row]) for row, threshold in enumerate(thresholds)}
+    inconclusive = {threshold: insufficient_rain(events[:, row]) for row, threshold in enumerate(thresholds)}
     gates = [
         csi_gate(
             scored,
             model,
             champion,
             threshold,
-            f"{champion} does not fit this archive: {unfit}" if unfit else unsaid[threshold],
+            f"{champion} does not fit this archive: {unfit}" if unfit else inconclusive[threshold],
             archive,
         )
         for threshold in thresholds
     ]
-    return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, unsaid, archive)
+    return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, inconclusive, archive)
 
 
 def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
@@ -226,7 +233,7 @@ def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[Fr
             continue
 
 
-def _misfit(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
+def _incompatibility(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
     """Why a model cannot be verified on an archive; '' where it can."""
     try:
         first = next(_sequences(archive, protocol, info.input_frames), None)

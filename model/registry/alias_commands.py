@@ -17,13 +17,13 @@ from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check
 from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
 from model.options import fields_option, packages_option
-from model.registry.promotion import champion_pin, check_gates, name_alias
+from model.registry.promotion import check_gates, name_alias, pinned_champion
 from model.registry.promotion import promote as promote_model
 from model.registry.promotion import rollback as roll_back
 
 if TYPE_CHECKING:
     from model.data.archive import Archive
-    from model.registry.trial import Trial
+    from model.registry.evaluation import Evaluation
 
 RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
 
@@ -68,7 +68,7 @@ def promote(
 ) -> None:
     """Make NAME@VERSION the champion, which `auto` runs, where it passes the gates."""
     from model.data.archive import Archive
-    from model.registry.trial import check_parity_tools, ready_candidate, ready_champion, trial
+    from model.registry.evaluation import check_parity_tools, evaluate, load_candidate, load_champion
     from model.verify.protocol import PROTOCOLS
 
     if force and not reason.strip():
@@ -78,23 +78,23 @@ def promote(
     folder = packages or packages_folder()
     if not dry_run:
         check_writable(folder)
-    over, catalog = champion_pin(folder), open_catalog(folder)
+    pinned, catalog = pinned_champion(folder), open_catalog(folder)
     info = catalog.find(reference)
-    candidate = ready_candidate(info, fields)
-    if over == pinned_version(info):
+    candidate = load_candidate(info, fields)
+    if pinned == pinned_version(info):
         answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
         click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
         return
     if not force:
         check_parity_tools()
     opened = [_part(Archive(path), split) for path in archives]
-    champion, note = ready_champion(catalog, fields)
+    champion, note = load_champion(catalog, fields)
     if note:
         click.echo(f"echocast: {note}", err=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("gates")
-        tried = trial(
+        evaluation = evaluate(
             candidate,
             champion,
             opened,
@@ -103,18 +103,18 @@ def promote(
             report=lambda what, done, total: progress.update(bar, description=what, completed=done, total=total),
         )
     if not as_json:
-        _print_gates(tried.gates, f"{info.reference} beside {tried.champion}, {tried.protocol}")
-    for reason_left_out in tried.damaged:
+        _print_gates(evaluation.gates, f"{info.reference} beside {evaluation.champion}, {evaluation.protocol}")
+    for reason_left_out in evaluation.damaged:
         click.echo(f"a start time was left out: {reason_left_out}", err=True)
     moved = None
     try:
         if dry_run:
-            check_gates(info, tried)
+            check_gates(info, evaluation)
         else:
-            moved = promote_model(info, folder, tried, over=over, forced=force, reason=reason)
+            moved = promote_model(info, folder, evaluation, pinned=pinned, forced=force, reason=reason)
     finally:
         if as_json:
-            click.echo(json.dumps(_promotion(info.reference, tried, moved), indent=2))
+            click.echo(json.dumps(_promotion(info.reference, evaluation, moved), indent=2))
     if not as_json:
         click.echo(_said(moved) if moved else f"{info.reference} passes; nothing was moved")
 
@@ -125,14 +125,14 @@ def _part(archive: Archive, split: str) -> Archive:
     return archive if wanted == "all" else archive.only(wanted)
 
 
-def _promotion(reference: str, tried: Trial, moved: AliasChange | None) -> dict[str, object]:
+def _promotion(reference: str, evaluation: Evaluation, moved: AliasChange | None) -> dict[str, object]:
     """What `promote --json` prints."""
     return {
         "model": reference,
-        "compared_with": tried.champion,
-        "protocol": tried.protocol,
-        "archives": dict(tried.archives),
-        "gates": [gate.model_dump(mode="json") for gate in tried.gates],
+        "compared_with": evaluation.champion,
+        "protocol": evaluation.protocol,
+        "archives": dict(evaluation.archives),
+        "gates": [gate.model_dump(mode="json") for gate in evaluation.gates],
         "promoted": moved is not None,
         "forced": moved is not None and moved.forced,
     }
@@ -164,17 +164,17 @@ def alias(alias: str, reference: str | None, remove: bool, as_json: bool, packag
     click.echo(_as_json(moved) if as_json else _said(moved))
 
 
-def _said(move: AliasChange) -> str:
+def _said(change: AliasChange) -> str:
     """One line on what moved."""
-    before = f"was {_name(move.before)}"
-    if move.after is None and move.alias == CHAMPION:
-        return f"{move.alias}: none ({before}); auto is the default model {DEFAULT_MODEL}"
-    against = f", against the gates: {move.reason}" if move.forced else ""
-    return f"{move.alias}: {_name(move.after)} ({before}){against}"
+    before = f"was {_name(change.before)}"
+    if change.after is None and change.alias == CHAMPION:
+        return f"{change.alias}: none ({before}); auto is the default model {DEFAULT_MODEL}"
+    against = f", against the gates: {change.reason}" if change.forced else ""
+    return f"{change.alias}: {_name(change.after)} ({before}){against}"
 
 
-def _as_json(move: AliasChange) -> str:
-    return move.model_dump_json(indent=2, exclude={"gates"})
+def _as_json(change: AliasChange) -> str:
+    return change.model_dump_json(indent=2, exclude={"gates"})
 
 
 def _name(pin: PinnedVersion | None) -> str:
