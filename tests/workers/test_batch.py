@@ -151,7 +151,7 @@ def test_who_cancels_or_wants_too_much_stops_nobody_else(batching: Context, lab,
         def __getattr__(self, name: str) -> object:
             return getattr(ledger, name)
 
-        def describe(self, job: Job, **named: Any) -> bool:
+        def record_model(self, job: Job, **named: Any) -> bool:
             if job.id == jobs[2].id:
                 assert ledger.dismiss(jobs[1].id)
             return ledger.record_model(job, **named)
