@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.page import table
 from model.bench.machine import describe, told
+from model.core.atomic import write_atomically
 
 FIGURES = Path(__file__).with_name("performance.json")
 NOT_MEASURED = "not measured"
@@ -72,9 +73,7 @@ def keep(name: str, figures: Mapping[str, Any], path: Path = FIGURES) -> dict[st
     """Write the figures of a part, with the machine that they were measured on; other parts stay as they are."""
     parts = read(path)
     parts[name] = {"machine": describe(), **figures}
-    text = json.dumps(parts, indent=1)
-    path.with_suffix(".part").write_text(text + "\n", encoding="utf-8")
-    path.with_suffix(".part").replace(path)
+    write_atomically(path, (json.dumps(parts, indent=1) + "\n").encode())
     return parts
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from model.core.atomic import atomic_path
 from model.core.catalog import AUTO, ModelInfo, open_catalog
 from model.core.errors import InputError
 from model.core.forecast import ForecastHeader, ForecastWriter, quantize
@@ -61,11 +61,8 @@ def nowcast(
     together = Together([Request(sequence=context, steps=steps, note=note)], load_predictor(info, fields))
     header = together.header(0)
     try:
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
-            # Beside and renamed, so that an existing file is never left half overwritten.
-            part = Path(folder) / out.name
+        with atomic_path(out) as part:
             leads = _write(together, header, part)
-            part.replace(out)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise InputError(f"cannot write ({reason})", where=str(out), hint="Choose another --out") from None

@@ -6,7 +6,6 @@ reconciler finds in the ledger.
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import logging
 import os
@@ -20,9 +19,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from model.core.errors import InputError, MissingDependency
+from model.core.locks import file_lock
 from service.settings import Settings
 
 MAX_SOCKET_PATH: Final = 100
@@ -52,32 +52,28 @@ class FolderLock:
     """Held by the one `echocast serve` that may run on a data folder."""
 
     def __init__(self, data_dir: Path) -> None:
+        path = data_dir / "serve.lock"
+        self._lock = file_lock(path, wait=False)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = (data_dir / "serve.lock").open("a+")
+            self._lock.acquire()
+            path.write_text(str(os.getpid()), encoding="ascii")
+        except TimeoutError:
+            holder = path.read_text(encoding="ascii").strip()
+            raise DataFolderInUse(
+                f"another echocast serve runs on this data folder{f' (process {holder})' if holder else ''}",
+                where=str(data_dir),
+                hint="Stop it, or name another folder with --data-dir",
+            ) from None
         except OSError as error:
             raise CannotStart(
                 f"the data folder cannot be written ({error.strerror})",
                 where=str(data_dir),
                 hint="Name another with --data-dir or ECHOCAST_DATA_DIR",
             ) from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip()
-            self._file.close()
-            raise DataFolderInUse(
-                f"another echocast serve runs on this data folder{f' (process {holder})' if holder else ''}",
-                where=str(data_dir),
-                hint="Stop it, or name another folder with --data-dir",
-            ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
 
     def release(self) -> None:
-        self._file.close()
+        self._lock.release()
 
 
 def redis_program() -> Path:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from glob import escape as glob_escape
+import shutil
 from pathlib import Path
 
+from model.core.atomic import atomic_file, remove_leftovers
 from model.core.errors import InputError
 
 
@@ -33,44 +33,16 @@ def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
     CannotPublish
         The folder of `target` cannot be written.
     """
-    part = target.with_name(f".{target.name}.{os.urandom(6).hex()}.part")
     try:
-        try:
-            _copy(source, part)
-            first = True
-            if replace:
-                part.replace(target)
-            else:
-                first = _link(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-        for stale in target.parent.glob(f".{glob_escape(target.name)}.*.part"):
-            stale.unlink(missing_ok=True)
+        with source.open("rb") as reader, atomic_file(target, overwrite=replace) as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+        remove_leftovers(target)
+    except FileExistsError:
+        return False
     except OSError as error:
         raise CannotPublish(
             f"the nowcast cannot be written ({error.strerror})",
             where=str(target),
             hint="Make its folder writable for the worker, or name another folder as out",
         ) from error
-    return first
-
-
-def _copy(source: Path, part: Path) -> None:
-    with source.open("rb") as reader, part.open("xb") as writer:
-        while piece := reader.read(1 << 20):
-            writer.write(piece)
-        writer.flush()
-        os.fsync(writer.fileno())
-
-
-def _link(part: Path, target: Path) -> bool:
-    """Give the whole file its name. A link fails where the name is taken; rename where there are no links."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        return False
-    except OSError:
-        if target.exists():
-            return False
-        part.rename(target)
     return True

@@ -6,9 +6,7 @@ lock: of two moves at once neither is lost.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -17,7 +15,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from model.core.atomic import write_atomically
 from model.core.errors import InputError
+from model.core.locks import file_lock
 from model.core.manifest import Frozen, Name
 
 ALIASES: Final = "aliases.json"
@@ -139,7 +139,8 @@ def change_alias(folder: Path, decide: Callable[[Aliases], AliasChange]) -> Alia
         aliases = read_aliases(folder)
         made = decide(aliases)
         with _writing(folder):
-            _write(aliases.with_change(made), folder)
+            content = aliases.with_change(made).model_dump_json(indent=2) + "\n"
+            write_atomically(folder / ALIASES, content.encode())
         return made
 
 
@@ -168,8 +169,7 @@ def _changing(folder: Path) -> Iterator[None]:
     with ExitStack() as held:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context((folder / LOCK).open("a"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            held.enter_context(file_lock(folder / LOCK, wait=True))
         yield
 
 
@@ -183,21 +183,3 @@ def _writing(folder: Path) -> Iterator[None]:
             where=str(folder),
             hint="Make it writable, or name another folder with --packages",
         ) from None
-
-
-def _write(aliases: Aliases, folder: Path) -> None:
-    path = folder / ALIASES
-    part = folder / f".{ALIASES}.{os.urandom(6).hex()}.part"
-    try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(aliases.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)

@@ -8,10 +8,8 @@ a frame has gaps. docs/archives.md has the layout to the letter. Shi et al. 2017
 from __future__ import annotations
 
 import copy
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -24,18 +22,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import DuplicateTimes, InputError, MixedGrids, TooFewFrames
 from model.core.grid import Grid
+from model.core.locks import file_lock
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.units import FloatArray
 from model.data.checksums import Checksums, digest_of
 from model.data.days import Days, among, read_split
-from model.data.files import write_whole, writing
 from model.data.layout import STATIC_MASK, frame_path, mask_path, read_static_mask, times_below
 from model.data.png import fault_of
 from model.readers.hko7 import DESCRIPTION, FRAMES, grid_of_archive
 
 UNFINISHED: Final = ".unfinished"
+LOCK: Final = ".lock"
 RAIN_OF_PIXEL: Final = hko7_rain_rate_mm_h(np.arange(256, dtype=np.float32) / np.float32(255))
 """Rain rate (mm h-1) of each value of a pixel."""
 
@@ -80,12 +80,13 @@ class ArchiveWriter:
     def __init__(self, root: Path, grid: Grid, step_minutes: float, attributes: Mapping[str, str]) -> None:
         self.root = root
         self.grid = grid
+        self._lock = file_lock(root / LOCK, wait=False)
         path = root / DESCRIPTION
         if path.exists():
             if not Archive(root).grid.matches(grid):
                 raise MixedGrids("the archive is on another grid", where=str(root), hint="Choose another folder")
             return
-        with writing(root):
+        with translate_write_errors(root):
             if root.exists() and any(each.name != UNFINISHED for each in root.iterdir()):
                 raise InputError(
                     "the folder is not empty and is not an archive",
@@ -93,15 +94,13 @@ class ArchiveWriter:
                     hint="Choose an empty folder",
                 )
             root.mkdir(parents=True, exist_ok=True)
-            write_whole(path, describe(grid, step_minutes, attributes), root / UNFINISHED)
+            write_atomically(path, describe(grid, step_minutes, attributes), folder=root / UNFINISHED)
 
     def __enter__(self) -> Self:
-        with writing(self.root):
-            self._lock = os.open(self.root, os.O_RDONLY)
+        with translate_write_errors(self.root):
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(self._lock)
+                self._lock.acquire()
+            except TimeoutError:
                 raise InputError(
                     "another command is writing to it", where=str(self.root), hint="Wait until that is done"
                 ) from None
@@ -113,10 +112,10 @@ class ArchiveWriter:
         try:
             shutil.rmtree(self.root / UNFINISHED, ignore_errors=True)
             if kind is None:
-                with writing(self.root):
+                with translate_write_errors(self.root):
                     self.checksums.finish()
         finally:
-            os.close(self._lock)
+            self._lock.release()
 
     def append(self, time: np.datetime64, rain_rate_mm_h: FloatArray) -> None:
         """Write one frame [y, x] (mm h-1, NaN = no data).
@@ -142,7 +141,7 @@ class ArchiveWriter:
             It cannot be written.
         """
         digests: dict[str, str] = {}
-        with writing(self.root):
+        with translate_write_errors(self.root):
             # The image last: where there is one, its mask is there.
             for path, content in (
                 (mask_path(self.root, frame.time), frame.mask),
@@ -151,7 +150,7 @@ class ArchiveWriter:
                 if content is None:
                     path.unlink(missing_ok=True)
                     continue
-                write_whole(path, content, self.root / UNFINISHED, sync=False)
+                write_atomically(path, content, folder=self.root / UNFINISHED, durable=False)
                 digests[path.relative_to(self.root).as_posix()] = digest_of(content)
             self.checksums.add(digests)
 
@@ -179,7 +178,7 @@ class ArchiveWriter:
                 self._kept.read_raw(time)
             except DamagedFrame:
                 return False
-            with writing(self.root):
+            with translate_write_errors(self.root):
                 self.checksums.add(new)
         return True
 

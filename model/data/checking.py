@@ -12,11 +12,11 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
 from model.core.zr import HKO7
 from model.data.archive import UNFINISHED, Archive, DamagedFrame, describe
 from model.data.checksums import Checksums, digest_of
-from model.data.files import write_whole, writing
 from model.data.layout import STATIC_MASK, frame_path, mask_path, read_static_mask, times_below
 from model.data.png import fault_of
 from model.readers.hko7 import DESCRIPTION, FRAMES, NOISE_BELOW, SHAPE, hko7_grid
@@ -129,12 +129,12 @@ def adopt_hko7(root: Path, done: Callable[[], None] = lambda: None) -> Findings:
         )
     if (root / STATIC_MASK).exists():
         digests[STATIC_MASK] = digest_of((root / STATIC_MASK).read_bytes())
-    with writing(root):
+    with translate_write_errors(root):
         checksums = Checksums(root)
         checksums.add(digests)
         checksums.finish()
         content = describe(hko7_grid(), HKO7_STEP_MINUTES, HKO7_ATTRIBUTES, NOISE_BELOW)
-        write_whole(root / DESCRIPTION, content, root / UNFINISHED)
+        write_atomically(root / DESCRIPTION, content, folder=root / UNFINISHED)
         (root / UNFINISHED).rmdir()
     return findings
 

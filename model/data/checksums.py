@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from model.data.files import LineList
+from model.data.line_list import LineList
 
 CHECKSUMS: Final = "checksums.sha256"
 LINE: Final = re.compile(r"([0-9a-f]{64}) [ *](.+)")

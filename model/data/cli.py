@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from model.core.atomic import translate_write_errors
 from model.core.errors import InputError
 from model.core.forecast import write_netcdf
 from model.core.sequence import FrameSequence
@@ -17,7 +18,6 @@ from model.data.archive import Archive, ArchiveWriter
 from model.data.bars import bar
 from model.data.checking import HKO7_ATTRIBUTES, adopt_hko7, check
 from model.data.days import SPLIT, write_split
-from model.data.files import writing
 from model.data.import_cli import import_
 from model.data.info import draw_histogram, facts_of, facts_of_values, told, told_of_part
 from model.data.splitting import GAP_MINUTES, drawn_split, listed_split
@@ -68,7 +68,7 @@ def synth(
             weather=WEATHERS[weather](),
             no_data_sectors=sectors,
         )
-        with writing(out):
+        with translate_write_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             write_netcdf(sequence, out)
         click.echo(f"{out}: {len(sequence)} frames of {size[0]} x {size[1]} pixels")

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
-from model.data.files import write_whole, writing
 
 SPLIT: Final = "split"
 OLD: Final = f".{SPLIT}.old"
@@ -159,7 +159,7 @@ def write_split(root: Path, parts: Mapping[str, Days]) -> None:
     """
     check_apart(parts, str(root))
     made, old = root / f".{SPLIT}.new", root / OLD
-    with writing(root):
+    with translate_write_errors(root):
         if old.is_dir() and not (root / SPLIT).exists():
             old.rename(root / SPLIT)
         for leftover in (made, old):
@@ -168,7 +168,7 @@ def write_split(root: Path, parts: Mapping[str, Days]) -> None:
             days = parts[part]
             ordered = sorted(days, key=lambda day: _span(day).begin)
             lines = (f"{str(day).replace('-', '')}, {days[day]}".rstrip(", ") + "\n" for day in ordered)
-            write_whole(made / f"{part}.txt", "".join(lines).encode())
+            write_atomically(made / f"{part}.txt", "".join(lines).encode())
         if (root / SPLIT).exists():
             (root / SPLIT).rename(old)
         made.rename(root / SPLIT)

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.atomic import write_atomically
 from model.data.archive import Archive, DamagedFrame
-from model.data.files import write_whole
 from model.data.layout import frame_path, mask_path
 
 MISSING_PIXEL: Final = 255
@@ -63,7 +63,7 @@ class FrameCache:
         disk = shutil.disk_usage(self._folder)
         if disk.free - frame.nbytes > FREE_SHARE * disk.total:
             try:
-                write_whole(kept, frame.tobytes(), sync=False)
+                write_atomically(kept, frame.tobytes(), durable=False)
             except OSError as error:
                 log.warning("echocast: decoded frames are not kept: %s", error)
         return frame

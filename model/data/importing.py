@@ -25,12 +25,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.atomic import translate_write_errors
 from model.core.errors import InputError, MixedGrids
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter, EncodedFrame, encode_frame
-from model.data.files import LineList, writing
 from model.data.layout import frame_path
+from model.data.line_list import LineList
 from model.readers import read
 from model.readers.hko7 import DESCRIPTION
 
@@ -329,12 +330,12 @@ class _Journal:
         name = str(path.resolve())
         entry = {"file": name, "bytes": size, "modified_ns": modified, "frames": frames}
         self._lines[name] = json.dumps(entry)
-        with writing(self._root):
+        with translate_write_errors(self._root):
             self._list.append([self._lines[name]])
 
     def finish(self) -> None:
         """Sort by path."""
-        with writing(self._root):
+        with translate_write_errors(self._root):
             self._list.rewrite(self._lines[name] for name in sorted(self._lines))
 
     def _state(self, path: Path) -> list[int]:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from model.core.atomic import translate_write_errors
 from model.core.errors import InputError, MissingDependency
 from model.data.archive import RAIN_OF_PIXEL, Archive
 from model.data.days import PARTS, Block, Days, among
-from model.data.files import writing
 from model.data.statistics import NO_DATA, Values, gaps_of, wet_fraction
 
 THRESHOLDS_MM_H: Final = (0.5, 2.0, 5.0, 10.0, 30.0)
@@ -161,6 +161,6 @@ def draw_histogram(archive: Archive, total: NDArray[np.int64], path: Path) -> No
         f"Without data {total[NO_DATA] / total.sum():.1%}; of the rest {share[0]:.1%} dry (value 0)",
         fontsize="medium",
     )
-    with writing(path):
+    with translate_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=120, format="png")

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.atomic import atomic_file
 from model.core.errors import InputError
 from model.core.units import FloatArray
 from model.data.clips import absent, chosen, digest_of, drawn, some
@@ -191,10 +192,8 @@ def _decoded(video: Video, cache_folder: Path) -> Path:
         frames = [_grey(frame) for frame in (_read_avi(video.path) if video.path.is_file() else _read_images(files))]
         if not frames:
             raise absent("not a video that OpenCV reads, or a folder without frames", video.path, SITE)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with atomic_file(path) as file:
             np.save(file, np.stack(frames))
-        part.rename(path)
     return path
 
 

@@ -15,9 +15,9 @@ from typing import IO, Any, Final
 import h5py
 import numpy as np
 
+from model.core.atomic import atomic_file, translate_write_errors
 from model.core.errors import InputError, first_line
 from model.core.units import FloatArray
-from model.data.files import writing
 from model.readers.hdf5 import check_self_contained
 
 HDF5: Final = (".h5", ".hdf5", ".hdf", ".he5")
@@ -199,7 +199,7 @@ def _unpacked(path: Path, variable: str | None, cache_folder: Path) -> Path:
         if unpacked.exists():
             return unpacked
         info = archive.getinfo(f"{member}.npy")
-        with writing(cache_folder, when_full="Make room, or choose another --cache"):
+        with translate_write_errors(cache_folder, hint_disk_full="Make room, or choose another --cache"):
             cache_folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(cache_folder).free
             if info.file_size > free:
@@ -208,10 +208,8 @@ def _unpacked(path: Path, variable: str | None, cache_folder: Path) -> Path:
                     where=str(cache_folder),
                     hint="Make room, choose another --cache, or write it as .npy, which is read where it lies",
                 )
-            part = unpacked.with_suffix(".part")
-            with archive.open(info) as packed, part.open("wb") as file:
+            with archive.open(info) as packed, atomic_file(unpacked) as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
-            part.replace(unpacked)
     return unpacked
 
 

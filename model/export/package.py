@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import nn
 
+from model.core.atomic import translate_write_errors
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import BadPackage, InputError
 from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
-from model.data.files import writing
 from model.export.card import write_card
 from model.export.onnx import Parity, export_graph, parity
 from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster
@@ -134,7 +134,7 @@ def drafted(folder: Path) -> Iterator[Path]:
     InputError
         It cannot be written.
     """
-    with writing(folder):
+    with translate_write_errors(folder):
         made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,8 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from model.core.atomic import atomic_file, translate_write_errors
 from model.core.errors import InputError
-from model.data import files as data_files
+from model.core.locks import file_lock
 from model.readers.hko7 import DESCRIPTION
 
 BEST: Final = "best.pt"
@@ -31,6 +30,7 @@ RECIPE: Final = "recipe.json"
 PROVENANCE: Final = "provenance.json"
 PICTURES: Final = "pictures"
 TENSORBOARD: Final = "tensorboard"
+LOCK: Final = ".lock"
 
 
 @contextmanager
@@ -45,45 +45,28 @@ def writing(path: Path) -> Iterator[None]:
     out = path if path.is_dir() else path.parent
     saved = any((out / name).exists() for name in (LAST, PREVIOUS))
     again = "add --resume to the same command: all that was saved before is whole" if saved else "train it again"
-    with data_files.writing(
-        path, when_full=f"Make room, and {again}", otherwise="Choose another --out, or make it writable"
+    with translate_write_errors(
+        path, hint_disk_full=f"Make room, and {again}", hint="Choose another --out, or make it writable"
     ):
         yield
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object], *, kept_as: Path | None = None) -> None:
-    """Write a file whole or not at all, safe against kill -9 and loss of power; the one before becomes `kept_as`.
+def save_atomically(path: Path, write: Callable[[BinaryIO], object], *, backup: Path | None = None) -> None:
+    """Write a file whole or not at all, safe against kill -9 and loss of power; the one before becomes `backup`.
 
     Raises
     ------
     InputError
         It cannot be written; the one before is as it was.
     """
-    part = path.with_suffix(".part")
-    with writing(path):
-        try:
-            with part.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
-        if kept_as is not None and path.exists():
-            path.replace(kept_as)
-        part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with writing(path), atomic_file(path, backup=backup) as file:
+        write(file)
 
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON, whole or not at all."""
     text = json.dumps(content, indent=2)
-    write_whole(path, lambda file: file.write(text.encode()))
+    save_atomically(path, lambda file: file.write(text.encode()))
 
 
 def cut_lines(path: Path, after: int) -> None:
@@ -95,7 +78,7 @@ def cut_lines(path: Path, after: int) -> None:
         with suppress(ValueError, LookupError, TypeError):
             if line.endswith("\n") and json.loads(line)["iteration"] <= after:
                 kept.append(line)
-    write_whole(path, lambda file: file.writelines(line.encode() for line in kept))
+    save_atomically(path, lambda file: file.writelines(line.encode() for line in kept))
 
 
 @contextmanager
@@ -115,14 +98,14 @@ def run_folder(out: Path) -> Iterator[None]:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=out).close()
-            lock = os.open(out, os.O_RDONLY)
-            stack.callback(os.close, lock)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(file_lock(out / LOCK, wait=False))
+            except TimeoutError:
                 raise InputError(
                     "another command trains into it", where=str(out), hint="Wait for it, or choose another --out"
                 ) from None
+            for leftover in out.glob(".*.part"):
+                leftover.unlink()
         try:
             yield
         except BaseException:

@@ -22,7 +22,17 @@ from model.data.windows import Window
 from model.nets.stack import StackConfig
 from model.train.batch import Batch, collate, each_of
 from model.train.distributed import ALONE, Ranks
-from model.train.files import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, RECIPE, run_folder, write_json, write_whole
+from model.train.files import (
+    BEST,
+    LAST,
+    NAN_BATCH,
+    PREVIOUS,
+    PROVENANCE,
+    RECIPE,
+    run_folder,
+    save_atomically,
+    write_json,
+)
 from model.train.loader import batches
 from model.train.log import Log, Report
 from model.train.memory import return_freed_tensors
@@ -260,7 +270,7 @@ class _Training:
 
     def _keep_nan_batch(self, batch: Batch) -> None:
         content = {"frames": tuple(each_of(batch.frames, self.ranks.gathered)), "context": batch.context}
-        self.ranks.from_main(lambda: write_whole(self.out / NAN_BATCH, lambda file: torch.save(content, file)))
+        self.ranks.from_main(lambda: save_atomically(self.out / NAN_BATCH, lambda file: torch.save(content, file)))
 
     def _not_a_number(self, taken: Step) -> InputError:
         run = self.run

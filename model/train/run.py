@@ -17,7 +17,7 @@ from torch import nn
 
 from model.core.errors import InputError, first_line
 from model.nets.forecaster import Forecaster, forecaster
-from model.train.files import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, write_whole
+from model.train.files import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, save_atomically
 from model.train.recipe import Optimiser, Recipe
 
 DAMAGE: Final = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
@@ -66,7 +66,7 @@ class Run:
             "steps": sorted(self.steps),
             **{name: getattr(self, name) for name in ("iteration", "seconds", "best", "validated", "losses")},
         }
-        write_whole(out / LAST, lambda file: torch.save(content, file), kept_as=out / PREVIOUS)
+        save_atomically(out / LAST, lambda file: torch.save(content, file), backup=out / PREVIOUS)
 
     def save_best(self, out: Path) -> None:
         """Write the mean weights, which scored best.
@@ -82,7 +82,7 @@ class Run:
             "best": self.best,
             "steps": sorted(self.steps),
         }
-        write_whole(out / BEST, lambda file: torch.save(content, file))
+        save_atomically(out / BEST, lambda file: torch.save(content, file))
 
     def take_up(self, kept: dict[str, Any]) -> None:
         """Go on from what `save` wrote.

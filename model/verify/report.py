@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from model.data.files import write_whole, writing
+from model.core.atomic import translate_write_errors, write_atomically
 from model.verify import plots
 from model.verify.answer import as_text, one_protocol
 from model.verify.table import figure, leads_of
@@ -51,7 +51,7 @@ def page_at(out: Path) -> Path:
         Nothing can be written there. Told before hours of scoring, not after.
     """
     page = out if out.suffix == ".html" else out / PAGE
-    with writing(page):
+    with translate_write_errors(page):
         page.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=page.parent):
             return page
@@ -67,9 +67,9 @@ def write_report(found: Sequence[Verification], answers: Sequence[Mapping[str, A
     """
     one_protocol(answers)
     text = "\n".join(_page(found, answers))
-    with writing(page):
-        write_whole(page.with_suffix(".json"), as_text(answers).encode())
-        write_whole(page, text.encode())
+    with translate_write_errors(page):
+        write_atomically(page.with_suffix(".json"), as_text(answers).encode())
+        write_atomically(page, text.encode())
 
 
 def _page(found: Sequence[Verification], answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:

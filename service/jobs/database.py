@@ -5,7 +5,6 @@ They run at start, under a lock: gateway, worker and beat may start together.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from model.core.locks import file_lock
 
 HEAD: Final = "0004"
 """The newest migration. Knowing it here spares every start from loading Alembic."""
@@ -70,13 +71,10 @@ def _revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-_in_process = threading.Lock()
-
-
 @contextmanager
 def _migration_lock(engine: Engine) -> Iterator[None]:
     if engine.dialect.name == "sqlite":
-        with _in_process, _file_lock(Path(f"{engine.url.database}.migrating")):
+        with file_lock(Path(f"{engine.url.database}.migrating"), wait=True):
             yield
         return
     with engine.connect() as connection:
@@ -85,15 +83,6 @@ def _migration_lock(engine: Engine) -> Iterator[None]:
             yield
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": LOCK_ID})
-
-
-@contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
-    import fcntl
-
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _sqlite_connect(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a DBAPI connection

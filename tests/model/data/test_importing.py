@@ -261,7 +261,7 @@ def test_a_limit_on_files_is_said(images: Path, tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
     )
     assert run.returncode == 2
-    assert "a file may not grow so large here. Make room" in run.stderr
+    assert "the file exceeds the size limit for files. Make room" in run.stderr
     assert not list((tmp_path / "archive").rglob("RAD*.png"))
     assert not [path for path in (tmp_path / "archive").rglob(".RAD*") if path.is_file()]
 

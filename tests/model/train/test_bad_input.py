@@ -88,16 +88,29 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_done(tmp_pa
     assert err.endswith("Choose another --out, or make it writable\n")
 
 
+def fill_disk(monkeypatch, path):
+    """Let every writing of `path` fail as on a full disk."""
+    part = path.with_name(f".{path.name}.{bytes(6).hex()}.part")
+
+    def urandom(size):
+        if not part.is_symlink():
+            part.symlink_to("/dev/full")
+        return bytes(size)
+
+    monkeypatch.setattr("model.core.atomic.urandom", urandom)
+
+
 @pytest.mark.parametrize("name", [LAST, BEST])
-def test_a_full_disk_is_said_and_all_that_was_saved_is_whole(name, run, tmp_path):
+def test_a_full_disk_is_said_and_all_that_was_saved_is_whole(name, run, tmp_path, monkeypatch):
     out = shutil.copytree(run, tmp_path / "run")
     before = {kept: (out / kept).read_bytes() for kept in (LAST, BEST)}
-    (out / name).with_suffix(".part").symlink_to("/dev/full")
+    fill_disk(monkeypatch, out / name)
     recipe = tiny.recipe(iterations=4, validate_every=1)
     with pytest.raises(InputError, match=r"the disk is full\. Make room, and add --resume") as caught:
         train(recipe, tiny.source(), out, resume=True)
     assert caught.value.where == str(out / name)
     assert (out / name).read_bytes() == before[name]
+    monkeypatch.undo()
     train(recipe, tiny.source(), out, resume=True)
     assert [line["iteration"] for line in tiny.lines(out)] == [1, 2, 3, 4]
 
@@ -107,7 +120,7 @@ def test_a_disk_that_is_full_before_the_first_checkpoint_keeps_what_there_is(run
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((run / LAST).stat().st_size - 1, most))
     try:
-        with pytest.raises(InputError, match=r"may not grow so large here\. Make room, and train it again"):
+        with pytest.raises(InputError, match=r"exceeds the size limit for files\. Make room, and train it again"):
             train(tiny.recipe(iterations=1), tiny.source(), out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
@@ -123,10 +136,10 @@ def test_two_commands_do_not_train_into_one_folder(run, tmp_path, echocast):
     assert err == f"echocast: {out}: another command trains into it. Wait for it, or choose another --out\n"
 
 
-def test_a_full_disk_for_the_log_is_said(run, tmp_path):
+def test_a_full_disk_for_the_log_is_said(run, tmp_path, monkeypatch):
     out = shutil.copytree(run, tmp_path / "run")
     before = (out / ITERATIONS).read_bytes()
-    (out / ITERATIONS).with_suffix(".part").symlink_to("/dev/full")
+    fill_disk(monkeypatch, out / ITERATIONS)
     with pytest.raises(InputError, match="the disk is full"):
         train(tiny.recipe(iterations=3, validate_every=1), tiny.source(), out, resume=True)
     assert tiny.kept(out, LAST)["iteration"] == 2

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
-from model.data.files import LineList, write_whole, writing
+from model.data.line_list import LineList
 
 
 def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
@@ -17,10 +18,10 @@ def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "archive.json"
-    write_whole(path, b"old")
+    write_atomically(path, b"old")
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match="the disk is full"), writing(tmp_path):
-        write_whole(path, b"new")
+    with pytest.raises(InputError, match="the disk is full"), translate_write_errors(tmp_path):
+        write_atomically(path, b"new")
     assert [each.name for each in tmp_path.iterdir()] == ["archive.json"]
     assert path.read_bytes() == b"old"
 
