@@ -156,7 +156,7 @@ def test_a_promotion_while_a_job_runs_leaves_that_job_alone(
         def __getattr__(self, name: str) -> object:
             return getattr(ledger, name)
 
-        def describe(self, *given: object, **named: object) -> None:
+        def record_model(self, *given: object, **named: object) -> None:
             ledger.record_model(*given, **named)  # type: ignore[arg-type]
             crown(copied(packages, "mine@2"))
             shutil.rmtree(first)
