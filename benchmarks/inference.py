@@ -190,7 +190,7 @@ def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
         network = name if case.family == "ms-rnn" else ""
         net = convert(
             theirs.state_dict(), case.family, network=network, form="paper"
-        ).forecaster()  # theirs mended, too
+        ).build_model()  # theirs mended, too
         export_graph(net, into / "fp32.onnx")
         samples = [Sample(observed=observed(sequence(case.side, seed)), leads=LEADS) for seed in CALIBRATION]
         done = quantise(into / "fp32.onnx", into / "int8.onnx", samples, change_limit=np.inf)

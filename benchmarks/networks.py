@@ -42,12 +42,12 @@ def names() -> list[str]:
 
 
 def config_of(name: str):  # noqa: ANN201  (torch must not be imported where a graph is measured)
-    """The forecaster of a name: frames in, frames out, nothing else read."""
-    from model.nets.forecaster import ForecasterConfig
+    """The model of a name: frames in, frames out, nothing else read."""
+    from model.nets.forecast_model import ModelConfig
     from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 
     build = AS_PUBLISHED[name] if name in WHOLE else IN_MS_RNN[name]
-    return ForecasterConfig(net=build(), reads_known=False, reads_time=False, residual=False, bounded=False)
+    return ModelConfig(net=build(), reads_known=False, reads_time=False, residual=False, bounded=False)
 
 
 def size(name: str, folder: Path) -> Mapping[str, float]:
@@ -55,11 +55,11 @@ def size(name: str, folder: Path) -> Mapping[str, float]:
     import torch
 
     from model.export.onnx import export_graph
-    from model.nets.forecaster import forecaster
+    from model.nets.forecast_model import build_model
     from model.nets.profile import profile
 
     torch.manual_seed(0)
-    net = forecaster(config_of(name)).eval()
+    net = build_model(config_of(name)).eval()
     layers = profile(net)
     export_graph(net, folder / f"{name}.onnx")
     return {
@@ -72,18 +72,18 @@ def torch_step(name: str, folder: Path) -> Mapping[str, float]:
     """Seconds of a step in PyTorch."""
     import torch
 
-    from model.nets.forecaster import RecurrentForecaster, forecaster
+    from model.nets.forecast_model import RecurrentModel, build_model
 
     torch.set_num_threads(THREADS)
-    net = forecaster(config_of(name)).eval()
+    net = build_model(config_of(name)).eval()
     with torch.no_grad():
-        if isinstance(net, RecurrentForecaster):
+        if isinstance(net, RecurrentModel):
             frame = torch.rand(1, 1, SIDE, SIDE)
             state = net.stack.initial_state(1, SIDE, SIDE, frame)
             _, state, _ = net.step(frame, frame, None, None, state)
             return {"seconds": timed(lambda: net.step(frame, frame, None, None, state))}
         frames = torch.rand(1, CONTEXT, 1, SIDE, SIDE)
-        return {"seconds": timed(lambda: net.whole(frames, frames))}
+        return {"seconds": timed(lambda: net.next_frames(frames, frames))}
 
 
 def onnx_step(name: str, folder: Path) -> Mapping[str, float]:
@@ -106,17 +106,17 @@ def training_step(name: str, folder: Path) -> Mapping[str, float]:
     """Seconds of a training step."""
     import torch
 
-    from model.nets.forecaster import Frames, forecaster
+    from model.nets.forecast_model import FrameBatch, build_model
 
     torch.set_num_threads(THREADS)
-    net = forecaster(config_of(name)).train()
+    net = build_model(config_of(name)).train()
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)
     data = torch.rand(1, CONTEXT + LEADS, 1, TRAINING_SIDE, TRAINING_SIDE)
-    frames = Frames(data, torch.ones_like(data), torch.full((1,), 5.0))
+    frames = FrameBatch(data, torch.ones_like(data), torch.full((1,), 5.0))
 
     def step() -> None:
         optimiser.zero_grad()
-        answers = net.unroll(frames, CONTEXT, LEADS).frames
+        answers = net.rollout(frames, CONTEXT, LEADS).frames
         (answers - data[:, 1:]).square().mean().backward()
         optimiser.step()
 

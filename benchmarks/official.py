@@ -3,7 +3,7 @@
 Their repositories lie where the options say; nothing of them is kept here. Each runs in a process of its own, on the
 CPU, with stand-ins for what it imports and does not need (timm, a plotting library, `.cuda()`). Weights are random:
 their own start, made larger and stirred, so that nothing stays near zero and every parameter takes part. 4 frames are
-read, then 4 answers are fed back as they are; ours come from the forecaster that a package runs. Where their code does
+read, then 4 answers are fed back as they are; ours come from the model that a package runs. Where their code does
 what their paper does not say, a second row has it mended, beside ours in the paper's form, and says how.
 """
 
@@ -32,7 +32,7 @@ from benchmarks.page import replace_part
 from model.export.checkpoints import FAMILIES
 from model.export.checkpoints.convert import Converted, convert
 from model.losses import decoupling_loss
-from model.nets.forecaster import Frames, RecurrentForecaster, Unrolled
+from model.nets.forecast_model import FrameBatch, RecurrentModel, Rollout
 
 CONTEXT, LEADS = 4, 4
 TOTAL = CONTEXT + LEADS
@@ -55,15 +55,15 @@ class Row:
 # What is ours
 
 
-def answers(converted: Converted, frames: Tensor, fields: Tensor | None = None) -> Unrolled:
+def answers(converted: Converted, frames: Tensor, fields: Tensor | None = None) -> Rollout:
     """What a package of this network answers to context and leads, and what it writes to C and M."""
-    shown = Frames(
+    shown = FrameBatch(
         data=frames[:, :CONTEXT],
         known=torch.ones_like(frames[:, :CONTEXT, :1]),
         step_minutes=torch.ones(len(frames)),
         fields=fields,
     )
-    return converted.forecaster().unroll(shown, CONTEXT, LEADS)
+    return converted.build_model().rollout(shown, CONTEXT, LEADS)
 
 
 def stirred(net: nn.Module, gain: float = 2.0) -> nn.Module:
@@ -92,7 +92,7 @@ def row(network: str, family: str, theirs: Tensor, mine: Tensor, note: str = "")
 
 
 def video(channels: int = 1, height: int = SIDE, width: int = SIDE, count: int = TOTAL, batch: int = BATCH) -> Tensor:
-    """Frames [b, t, c, y, x] in [0, 1], smooth enough to be a picture."""
+    """FrameBatch [b, t, c, y, x] in [0, 1], smooth enough to be a picture."""
     noise = torch.rand(batch, count, channels, height, width, generator=torch.Generator().manual_seed(SEED))
     smooth = functional.avg_pool2d(noise.flatten(0, 1), 3, 1, 1)
     return (2 * smooth - 0.5).clamp(0, 1).reshape(noise.shape)
@@ -189,8 +189,8 @@ def recurrent_rows(
 
 def projection(converted: Converted) -> nn.Module:
     """W of the decoupling loss."""
-    net = converted.forecaster()
-    assert isinstance(net, RecurrentForecaster)
+    net = converted.build_model()
+    assert isinstance(net, RecurrentModel)
     assert net.stack.decouple is not None
     return net.stack.decouple
 
@@ -228,10 +228,10 @@ def repeated_rows(family: str, name: str, net: nn.Module, config: types.SimpleNa
     """Rows of a network that is shown the same frames twice: between its two answers nothing may differ."""
     frames = video()
     converted = convert(stirred(net).state_dict(), family)
-    ours = converted.forecaster()
-    shown = Frames(frames[:, :CONTEXT], torch.ones_like(frames[:, :CONTEXT]), torch.ones(BATCH))
+    ours = converted.build_model()
+    shown = FrameBatch(frames[:, :CONTEXT], torch.ones_like(frames[:, :CONTEXT]), torch.ones(BATCH))
     theirs = [net(patched(frames, config.patch_size), torch.zeros(BATCH, LEADS - 1, 1, 1, 1))[0] for _ in "12"]
-    mine = [ours.unroll(shown, CONTEXT, LEADS).frames for _ in "12"]
+    mine = [ours.rollout(shown, CONTEXT, LEADS).frames for _ in "12"]
     name = f"{name}, the same frames twice"
     return [
         row(name, family, theirs[0], theirs[1], "as published: between their two answers, for S is kept"),

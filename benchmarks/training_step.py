@@ -36,7 +36,7 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
 
     from benchmarks.official import from_file, package, stand_in
     from model.export.checkpoints.convert import convert
-    from model.nets.forecaster import Frames
+    from model.nets.forecast_model import FrameBatch
     from model.train.memory import return_freed_tensors
 
     def official() -> torch.nn.Module:
@@ -68,16 +68,16 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
             return net((in_their_order, none, 0))[0].transpose(0, 1)  # type: ignore[no-any-return]
 
     else:
-        ours = convert(theirs.state_dict(), "ms-rnn", network="ms-predrnn").forecaster()
+        ours = convert(theirs.state_dict(), "ms-rnn", network="ms-predrnn").build_model()
         net = ours
         ours.checkpointed = side == "ours, recomputed"
         if ours.checkpointed:
             return_freed_tensors()
         ours.to(memory_format=torch.channels_last)
-        shown = Frames(frames, torch.ones_like(frames), torch.ones(batch))
+        shown = FrameBatch(frames, torch.ones_like(frames), torch.ones(batch))
 
         def answers() -> torch.Tensor:
-            return ours.unroll(shown, CONTEXT, LEADS).frames
+            return ours.rollout(shown, CONTEXT, LEADS).frames
 
     net.train()
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)

@@ -75,7 +75,7 @@ def draw_forecasts(folders: list[Path], path: Path) -> None:
     rows: dict[str, np.ndarray[Any, Any]] = {"truth": truth}
     for folder in folders:
         net = load_run(folder)[0]
-        rows[folder.name] = net.unroll(batch.frames, 10, 10).frames[0, -10:, 0].numpy()
+        rows[folder.name] = net.rollout(batch.frames, 10, 10).frames[0, -10:, 0].numpy()
     figure = Figure(figsize=(1.35 * len(LEADS) + 2.4, 1.2 * len(rows)), layout="constrained")
     for axes, (name, frames) in zip(figure.subplots(len(rows), len(LEADS)), rows.items(), strict=True):
         for axis, lead in zip(axes, LEADS, strict=True):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.networks import SIDE, config_of, names
 from benchmarks.page import part_of
-from model.nets.forecaster import forecaster
+from model.nets.forecast_model import build_model
 from model.nets.profile import profile
 
 
@@ -25,7 +25,7 @@ def test_the_cost_table_has_every_network():
 @pytest.mark.parametrize("name", names())
 def test_parameters_and_multiply_adds_in_the_table_are_those_of_the_network(name):
     parameters, gmac, share, *measured = rows("cost")[name]
-    layers = profile(forecaster(config_of(name)))
+    layers = profile(build_model(config_of(name)))
     assert parameters == f"{sum(layer.parameters for layer in layers):,}"
     assert gmac == f"{sum(layer.macs_per_pixel for layer in layers) * SIDE**2 / 1e9:.2f}"
     assert bool(share) == name.startswith("ms-")

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.nets.forecaster import Forecaster, Frames, RecurrentForecaster, WholeForecaster, time_conditions
+from model.nets.forecast_model import ForecastModel, FrameBatch, RecurrentFreeModel, RecurrentModel, time_conditions
 
 Increments = Sequence[Sequence[tuple[Tensor, Tensor]]]
 """Per step and layer what was written to C and to M, each [b, channels, y, x]."""
 
 
-def gradient_by_frame(net: Forecaster, frames: Frames, leads: int) -> NDArray[np.float64]:
+def gradient_by_frame(net: ForecastModel, frames: FrameBatch, leads: int) -> NDArray[np.float64]:
     """How much the last of `leads` forecast frames changes with each input frame, oldest first: [t].
 
     The mean over sequences, channels and pixels of |d sum(last frame) / d pixel|. Where the forecast is cut off at 0 or
@@ -55,10 +55,10 @@ def cosines(increments: Increments, projection: nn.Module | None = None) -> list
     return layers
 
 
-def increments_of(net: Forecaster, frames: Frames, leads: int) -> Increments:
+def increments_of(net: ForecastModel, frames: FrameBatch, leads: int) -> Increments:
     """What each step of a forecast wrote to C and M; nothing where the network has no such memories."""
     with torch.no_grad():
-        written = net.unroll(frames, frames.data.shape[1], leads).increments
+        written = net.rollout(frames, frames.data.shape[1], leads).increments
     return written if written and written[0] else []
 
 
@@ -79,26 +79,26 @@ class Responses:
 
 
 @torch.no_grad()
-def responses(net: Forecaster, frames: Frames, lead: int) -> Responses:
+def responses(net: ForecastModel, frames: FrameBatch, lead: int) -> Responses:
     """The layers' answers while the forecast frame of `lead` (1 is the first) was made, of the first sequence.
 
     A whole-sequence network answers many frames at once: its maps are those of the place in the sequence where this
     lead's frame comes out, and the frame read is the one that goes in there.
     """
-    first = Frames(
+    first = FrameBatch(
         data=frames.data[:1],
         known=frames.known[:1],
         step_minutes=frames.step_minutes[:1],
         fields=None if frames.fields is None else frames.fields[:1],
     )
-    if isinstance(net, RecurrentForecaster):
+    if isinstance(net, RecurrentModel):
         return _of_recurrent(net, first, lead)
-    if isinstance(net, WholeForecaster):
+    if isinstance(net, RecurrentFreeModel):
         return _of_whole(net, first, lead)
     raise TypeError(f"no response maps of {type(net).__name__}")
 
 
-def _of_recurrent(net: RecurrentForecaster, frames: Frames, lead: int) -> Responses:
+def _of_recurrent(net: RecurrentModel, frames: FrameBatch, lead: int) -> Responses:
     """H of every layer, which is the first of its states."""
     context, (height, width) = frames.data.shape[1], frames.data.shape[-2:]
     state = net.stack.initial_state(1, height, width, frames.data)
@@ -114,7 +114,7 @@ def _of_recurrent(net: RecurrentForecaster, frames: Frames, lead: int) -> Respon
     return _found(frames.data[:, -1], frame, lead - 1, answer, layers)
 
 
-def _of_whole(net: WholeForecaster, frames: Frames, lead: int) -> Responses:
+def _of_whole(net: RecurrentFreeModel, frames: FrameBatch, lead: int) -> Responses:
     """What leaves each layer of encoder and decoder at this lead's place, and the translator."""
     context = frames.data.shape[1]
     run, place = divmod(lead - 1, context)

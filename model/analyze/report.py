@@ -17,7 +17,7 @@ from model.analyze.figures import Responses, cosines, gradient_by_frame, increme
 from model.analyze.sample import Sample
 from model.analyze.subject import Subject
 from model.core.errors import InputError
-from model.nets.forecaster import RecurrentForecaster
+from model.nets.forecast_model import RecurrentModel
 
 ANALYSIS = "analysis.json"
 MAPS = "responses.npz"
@@ -46,7 +46,7 @@ def look(subject: Subject, sample: Sample, leads: int, lead: int) -> Look:
     """Look into a network while it forecasts `leads` frames; its responses at one `lead` of them (1 is the first)."""
     net, frames = subject.net, sample.frames()
     increments = increments_of(net, frames, leads)
-    projection = net.stack.decouple if isinstance(net, RecurrentForecaster) else None
+    projection = net.stack.decouple if isinstance(net, RecurrentModel) else None
     return Look(
         subject=subject,
         sample=sample,

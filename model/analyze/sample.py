@@ -19,7 +19,7 @@ from model.core.units import FloatArray
 from model.data.sources import source_from
 from model.data.synth import convective, frontal, stratiform, synthesise
 from model.data.windows import Window
-from model.nets.forecaster import Frames
+from model.nets.forecast_model import FrameBatch
 from model.readers import read
 from model.runtime.context import newest_regular
 from model.runtime.fields import fields_for
@@ -45,10 +45,10 @@ class Sample:
     step_minutes: float
     fields: FloatArray | None = None
 
-    def frames(self) -> Frames:
-        """As a forecaster takes them."""
+    def frames(self) -> FrameBatch:
+        """Return the sequences as a batch for a forecast model."""
         known = np.isfinite(self.data)
-        return Frames(
+        return FrameBatch(
             data=torch.from_numpy(np.where(known, self.data, np.float32(0))),
             known=torch.from_numpy(known.all(axis=2, keepdims=True).astype(np.float32)),
             step_minutes=torch.full((len(self.data),), self.step_minutes),
@@ -200,7 +200,7 @@ def check(subject: Subject, sample: Sample, leads: int) -> None:
 
 
 def _fraction(subject: Subject, sequence: FrameSequence) -> FloatArray:
-    """Frames [t, y, x] as the network sees them: warped to the newest along their motion, where it works so."""
+    """FrameBatch [t, y, x] as the network sees them: warped to the newest along their motion, where it works so."""
     rain = sequence.rain_rate
     if subject.lagrangian:
         rain = to_newest(rain, estimate_motion(rain))

@@ -10,9 +10,8 @@ from model.core.catalog import open_catalog
 from model.core.errors import InputError, UnknownModel
 from model.core.manifest import MANIFEST, read_manifest
 from model.export.run import load_run
-from model.nets.forecaster import RecurrentForecaster, WholeForecaster, load_forecaster
-
-RECIPE = "recipe.json"
+from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, load_model
+from model.train.files import RECIPE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +24,7 @@ class Subject:
     """
 
     name: str
-    net: RecurrentForecaster | WholeForecaster
+    net: RecurrentModel | RecurrentFreeModel
     context: int
     lagrangian: bool
     rain: bool
@@ -67,7 +66,7 @@ def subject_of(reference: str, packages: Path | None = None) -> Subject:
 
 
 def _of_package(folder: Path) -> Subject:
-    net = load_forecaster(folder)
+    net = load_model(folder)
     manifest = read_manifest(folder)
     return Subject(
         name=manifest.reference,
@@ -92,6 +91,6 @@ def _of_run(folder: Path) -> Subject:
     )
 
 
-def _context(net: RecurrentForecaster | WholeForecaster, frames: int) -> int:
+def _context(net: RecurrentModel | RecurrentFreeModel, frames: int) -> int:
     """A whole-sequence network reads what it was built for; any other what it was trained with."""
-    return net.net.config.frames if isinstance(net, WholeForecaster) else frames
+    return net.net.config.frames if isinstance(net, RecurrentFreeModel) else frames

@@ -167,7 +167,7 @@ class FrameStacks:
                 f"{list(first.shape)}, read as [{read_as}], has {self.channels} channels, the network reads {channels}",
                 where=str(first.path),
                 hint=f"Name its axes if they are others: --data frames:{self.path},axes=ntyx; for frames of so many "
-                f"channels --set forecaster.channels={self.channels}",
+                f"channels --set model.channels={self.channels}",
             )
         if self.options.crop is not None and self.options.crop > min(rows, columns):
             raise InputError(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from model.core.units import FloatArray
 from model.export.lean import made_lean
 from model.export.sizes import with_sizes
-from model.nets.forecaster import Forecaster, ForecasterConfig, Frames, RecurrentForecaster, WholeForecaster
+from model.nets.forecast_model import ForecastModel, FrameBatch, ModelConfig, RecurrentFreeModel, RecurrentModel
 from model.nets.stack import StackConfig
 from model.runtime.device import open_session
 from model.runtime.graph import CONDITIONS, FIELDS, FRACTION, VALID, Observed
@@ -37,9 +37,9 @@ EXAMPLE_STRIDES = 2
 
 
 class _OneStep(nn.Module):
-    """`RecurrentForecaster.step` as a function of what it reads and its states: the signature of the graph."""
+    """`RecurrentModel.step` as a function of what it reads and its states: the signature of the graph."""
 
-    def __init__(self, net: RecurrentForecaster) -> None:
+    def __init__(self, net: RecurrentModel) -> None:
         super().__init__()
         self.net = net
         self.reads = reads(net.config)
@@ -54,9 +54,9 @@ class _OneStep(nn.Module):
 
 
 class _Whole(nn.Module):
-    """`WholeForecaster.whole` as a function of what it reads."""
+    """`RecurrentFreeModel.next_frames` as a function of what it reads."""
 
-    def __init__(self, net: WholeForecaster) -> None:
+    def __init__(self, net: RecurrentFreeModel) -> None:
         super().__init__()
         self.net = net
         self.reads = reads(net.config)
@@ -64,10 +64,10 @@ class _Whole(nn.Module):
     def forward(self, *given: Tensor) -> Tensor:
         read = dict(zip(self.reads, given, strict=True))
         known = read.get(VALID, read[FRACTION][:, :, :1])
-        return self.net.whole(read[FRACTION], known, read.get(CONDITIONS), read.get(FIELDS))
+        return self.net.next_frames(read[FRACTION], known, read.get(CONDITIONS), read.get(FIELDS))
 
 
-def reads(config: ForecasterConfig) -> list[str]:
+def reads(config: ModelConfig) -> list[str]:
     """The inputs of the graph, but its states: what the network reads."""
     wanted = {
         FRACTION: True,
@@ -78,7 +78,7 @@ def reads(config: ForecasterConfig) -> list[str]:
     return [name for name, read in wanted.items() if read]
 
 
-def export_graph(net: RecurrentForecaster | WholeForecaster, path: Path) -> None:
+def export_graph(net: RecurrentModel | RecurrentFreeModel, path: Path) -> None:
     """Write the graph of a network: what it reads and its states in; `next` and the new states (`new_*`) out.
 
     Of a recurrent network `fraction` is [b, c, y, x], `valid` [b, 1, y, x], `conditions` [b, 2], `fields` [b, n, y, x];
@@ -98,7 +98,7 @@ def export_graph(net: RecurrentForecaster | WholeForecaster, path: Path) -> None
     inputs = {name: torch.zeros(shapes[name]) for name in reads(config)}
     strides = {name: 1 for name in inputs if name != CONDITIONS}
     states: dict[str, Tensor] = {}
-    if isinstance(net, RecurrentForecaster):
+    if isinstance(net, RecurrentModel):
         specs = net.states()
         initial = net.stack.initial_state(1, height, width, inputs[FRACTION])
         states = {spec.name: tensor for spec, tensor in zip(specs, initial, strict=True)}
@@ -112,7 +112,7 @@ def export_graph(net: RecurrentForecaster | WholeForecaster, path: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on constant shapes; parity is checked by number
         torch.onnx.export(
-            (_OneStep(net) if isinstance(net, RecurrentForecaster) else _Whole(net)).eval(),
+            (_OneStep(net) if isinstance(net, RecurrentModel) else _Whole(net)).eval(),
             (*inputs.values(), *states.values()),
             path,
             input_names=[*inputs, *states],
@@ -154,7 +154,7 @@ class Parity(NamedTuple):
 
 
 def parity(
-    net: RecurrentForecaster | WholeForecaster,
+    net: RecurrentModel | RecurrentFreeModel,
     path: Path,
     *,
     steps: int,
@@ -184,7 +184,7 @@ def parity(
 
 
 def largest_difference(
-    net: RecurrentForecaster | WholeForecaster, path: Path, *, steps: int, shape: tuple[int, int], frames: int
+    net: RecurrentModel | RecurrentFreeModel, path: Path, *, steps: int, shape: tuple[int, int], frames: int
 ) -> float:
     """Largest absolute difference of any pixel between torch and the graph, over a whole forecast of random frames.
 
@@ -195,7 +195,7 @@ def largest_difference(
     return float(np.abs(with_torch - _by_graph(net, path, observed, steps)).max())
 
 
-def _random_frames(config: ForecasterConfig, *, steps: int, shape: tuple[int, int], frames: int) -> Observed:
+def _random_frames(config: ModelConfig, *, steps: int, shape: tuple[int, int], frames: int) -> Observed:
     rng = np.random.default_rng(0)
     known = (rng.random((frames, 1, *shape)) > 0.05).astype(np.float32)
     return Observed(
@@ -207,9 +207,9 @@ def _random_frames(config: ForecasterConfig, *, steps: int, shape: tuple[int, in
 
 
 @torch.no_grad()
-def _by_torch(net: Forecaster, observed: Observed, steps: int, precision: torch.dtype) -> NDArray[np.floating]:
+def _by_torch(net: ForecastModel, observed: Observed, steps: int, precision: torch.dtype) -> NDArray[np.floating]:
     """The forecast [t, c, y, x] of a network whose weights have this precision."""
-    batch = Frames(
+    batch = FrameBatch(
         data=torch.from_numpy(observed.data)[None].to(precision),
         known=torch.from_numpy(observed.known)[None].to(precision),
         step_minutes=torch.tensor([observed.step_minutes], dtype=precision),
@@ -219,7 +219,7 @@ def _by_torch(net: Forecaster, observed: Observed, steps: int, precision: torch.
     return answer
 
 
-def _by_graph(net: Forecaster, path: Path, observed: Observed, steps: int) -> FloatArray:
+def _by_graph(net: ForecastModel, path: Path, observed: Observed, steps: int) -> FloatArray:
     """The forecast [t, c, y, x] of its graph."""
     ceiling = 1.0 if net.config.bounded else np.inf
     return np.stack(list(open_session(path).run(observed, steps, ceiling=ceiling)))

@@ -21,7 +21,7 @@ from model.core.errors import BadPackage, InputError
 from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
 from model.export.card import write_card
 from model.export.onnx import Parity, export_graph, parity
-from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster
+from model.nets.forecast_model import ModelConfig, RecurrentFreeModel, RecurrentModel
 from model.nets.profile import profile
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
@@ -45,7 +45,7 @@ NAMES: Final = {
 
 
 def write_package(
-    net: RecurrentForecaster | WholeForecaster,
+    net: RecurrentModel | RecurrentFreeModel,
     manifest_fields: Mapping[str, Any],
     out: Path,
     *,
@@ -104,7 +104,7 @@ def new_version(out: Path, name: str, version: str) -> Path:
     return folder
 
 
-def write_graph(net: RecurrentForecaster | WholeForecaster, manifest: Manifest, path: Path) -> Parity:
+def write_graph(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest, path: Path) -> Parity:
     """Write the float32 graph of a network, and say by how much it differs from torch where it does most.
 
     Raises
@@ -149,7 +149,7 @@ def drafted(folder: Path) -> Iterator[Path]:
                     parent.rmdir()
 
 
-def _manifest(net: RecurrentForecaster | WholeForecaster, fields: Mapping[str, Any]) -> Manifest:
+def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any]) -> Manifest:
     """The manifest, but its files.
 
     Raises
@@ -204,7 +204,7 @@ def _add_field(path: Path, manifest: Manifest, folder: Path) -> None:
         ) from None
 
 
-def parity_of(net: RecurrentForecaster | WholeForecaster, manifest: Manifest, graph: Path) -> list[Parity]:
+def parity_of(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest, graph: Path) -> list[Parity]:
     """How a package's graph answers beside torch: on a square and an oblong grid, or the one that it is bound to."""
     side = 4 * manifest.stride
     shapes = [manifest.grid] if manifest.grid else [(side, side), (side, 2 * side)]
@@ -219,7 +219,7 @@ def weights_of(net: nn.Module) -> bytes:
     return save({key: value.contiguous() for key, value in net.state_dict().items()})
 
 
-def network_name(config: ForecasterConfig) -> str:
+def network_name(config: ModelConfig) -> str:
     """The network's name as in `model.nets.networks`; `action-` before it where it reads exogenous fields."""
     net = config.net
     if isinstance(net, SimVPConfig):

@@ -17,8 +17,8 @@ from model.core.manifest import DataKind, Score, TimeStepRange, Training, Traini
 from model.data.seen import seen_before
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
-from model.nets.forecaster import RecurrentForecaster, WholeForecaster, config_from, forecaster, with_tuples
-from model.train.files import BEST, LOG, PROVENANCE, RECIPE
+from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model, config_from, with_tuples
+from model.train.files import BEST, LOG, PROVENANCE, read_recipe
 from model.train.run import DAMAGE
 from model.verify.answer import SCHEMA, one_protocol
 
@@ -69,7 +69,7 @@ class TrainedRun(NamedTuple):
     frames are. `step_minutes`: time steps of the windows that it was trained on.
     """
 
-    net: RecurrentForecaster | WholeForecaster
+    net: RecurrentModel | RecurrentFreeModel
     iteration: int
     held_out: dict[str, float]
     kind: DataKind
@@ -109,14 +109,14 @@ def load_run(run: Path) -> TrainedRun:
 
 
 def _read_run(run: Path) -> TrainedRun:
-    recipe: dict[str, Any] = json.loads((run / RECIPE).read_text(encoding="utf-8"))
+    recipe = read_recipe(run)
     kept = torch.load(run / BEST, map_location="cpu", weights_only=True)
     log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
-    if "forecaster" not in recipe:
+    if "model" not in recipe:
         raise InputError(
-            "the run is of an older version, its recipe has no `forecaster`", where=str(run), hint="Train it again"
+            "the run is of an older version, its recipe has no `model`", where=str(run), hint="Train it again"
         )
-    net = forecaster(config_from(recipe["forecaster"]))
+    net = build_model(config_from(recipe["model"]))
     net.load_state_dict(kept["ema"])
     iteration = int(kept["iteration"])
     scores: dict[str, float] = next((line for line in reversed(log) if line["iteration"] == iteration), {})

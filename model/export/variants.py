@@ -19,7 +19,7 @@ from model.export.half import half
 from model.export.observe import Sample
 from model.export.package import CARD, GRAPH, drafted, new_version, write_graph
 from model.export.quantise import quantise
-from model.nets.forecaster import load_forecaster
+from model.nets.forecast_model import load_model
 from model.runtime.device import EngineOptions
 from model.runtime.graph import Observed
 from model.runtime.onnx import OnnxPredictor
@@ -93,7 +93,7 @@ def with_variants(
             hint=f"Name all of them: {' '.join(sorted({*others, *kinds}))}",
         )
     folder = new_version(out, manifest.name, version)
-    net = load_forecaster(package)
+    net = load_model(package)
     with drafted(folder) as draft:
         kept = [name for name in manifest.files if name not in manifest.variants.values()]
         for name in kept:

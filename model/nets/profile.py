@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from model.core.manifest import LayerProfile
-from model.nets.forecaster import Frames, RecurrentForecaster, WholeForecaster
+from model.nets.forecast_model import FrameBatch, RecurrentFreeModel, RecurrentModel
 from model.nets.stack import StackConfig
 
 COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 @torch.no_grad()
-def profile(net: RecurrentForecaster | WholeForecaster) -> list[LayerProfile]:
+def profile(net: RecurrentModel | RecurrentFreeModel) -> list[LayerProfile]:
     """The layers in the order in which they run.
 
     Multiply-adds of convolutions and linear layers are counted while the network runs once on a small grid, per pixel
@@ -67,19 +67,19 @@ def _macs(module: nn.Module, read: Tensor, answer: Tensor) -> float:
     return float(weight.numel() * places.shape[0] * places.shape[2] * places.shape[3])
 
 
-def _small_grid(net: RecurrentForecaster | WholeForecaster) -> tuple[int, int]:
+def _small_grid(net: RecurrentModel | RecurrentFreeModel) -> tuple[int, int]:
     """The grid that the network is bound to, or a small one that it fits."""
     config = net.config.net
     bound = config.grid if isinstance(config, StackConfig) else None
     return bound or (2 * config.stride, 2 * config.stride)
 
 
-def _run_once(net: RecurrentForecaster | WholeForecaster, height: int, width: int) -> None:
+def _run_once(net: RecurrentModel | RecurrentFreeModel, height: int, width: int) -> None:
     """One step of a recurrent network, one run of a whole-sequence network, on one sample."""
     config = net.config
-    frames = 1 if isinstance(net, RecurrentForecaster) else net.net.config.frames
+    frames = 1 if isinstance(net, RecurrentModel) else net.net.config.frames
     net(
-        Frames(
+        FrameBatch(
             data=torch.zeros(1, frames, config.channels, height, width),
             known=torch.ones(1, frames, 1, height, width),
             step_minutes=torch.full((1,), 5.0),
@@ -97,19 +97,19 @@ def _group(name: str) -> str:
     return f"{part.removesuffix('s')} {int(rest[0]) + 1}" if rest and rest[0].isdigit() else part.replace("_", " ")
 
 
-def _state_values(net: RecurrentForecaster | WholeForecaster) -> dict[str, float]:
+def _state_values(net: RecurrentModel | RecurrentFreeModel) -> dict[str, float]:
     """Values of state per pixel of a frame, by layer; Z and M, which travel, under their own names."""
     values: dict[str, float] = {}
-    for spec in net.states() if isinstance(net, RecurrentForecaster) else []:
+    for spec in net.states() if isinstance(net, RecurrentModel) else []:
         layer = "".join(filter(str.isdigit, spec.name))
         group = f"cell {layer}" if layer else f"memory {spec.name.upper()}"
         values[group] = values.get(group, 0.0) + spec.channels / spec.stride**2
     return values
 
 
-def _kind_and_scale(net: RecurrentForecaster | WholeForecaster, group: str) -> tuple[str, int]:
+def _kind_and_scale(net: RecurrentModel | RecurrentFreeModel, group: str) -> tuple[str, int]:
     """The class of a cell, with what is around it; pixels of a frame per pixel of the layer, along a side."""
-    if isinstance(net, WholeForecaster):
+    if isinstance(net, RecurrentFreeModel):
         layers = net.net.config.layers
         halvings = {f"encoder {layer + 1}": (layer + 1) // 2 for layer in range(layers)}
         halvings |= {f"decoder {layer + 1}": (layers - layer - 1) // 2 for layer in range(layers)} | {"output": 0}

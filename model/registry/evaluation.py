@@ -166,12 +166,12 @@ def parity_gate(info: ModelInfo) -> Gate:
     except MissingDependency as error:
         return Gate(gate="parity", what=PARITY, passed=None, note=f"{error.what}. {error.hint}")
     from model.export.package import PARITY_LIMIT, parity_of
-    from model.nets.forecaster import load_forecaster
+    from model.nets.forecast_model import load_model
 
     if info.folder is None:
         raise ValueError("a baseline has no graph")
     manifest = verify_package(info.folder)
-    net = load_forecaster(info.folder)
+    net = load_model(info.folder)
     found = parity_of(net, manifest, info.folder / manifest.variants["fp32"])
     worst = max(found, key=lambda each: each.difference)
     within = all(each.within for each in found)
@@ -224,7 +224,7 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
 
 
 def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
-    """Frames that forecasts start from; where one is damaged, there is none: the verification counts those."""
+    """FrameBatch that forecasts start from; where one is damaged, there is none: the verification counts those."""
     context, _ = protocol.extent(archive, wanted)
     for window in protocol.windows.of(archive.times, archive.step_minutes, context):
         try:

@@ -230,7 +230,7 @@ class WholeSession(GraphSession):
 
     def __init__(self, session: ort.InferenceSession) -> None:
         super().__init__(session)
-        # Frames, what is known of them, and the answer, for as long as leads of it are told.
+        # FrameBatch, what is known of them, and the answer, for as long as leads of it are told.
         self.state_bytes = 3.0 * int(self.metadata["frames"]) * np.dtype(np.float32).itemsize
 
     @property
@@ -265,5 +265,5 @@ def _stacked(fields: Sequence[FloatArray | None], times: slice, *, squeeze: bool
 
 
 def conditions(steps_after_newest: int, step_minutes: float) -> FloatArray:
-    """A frame's lead time over 60 min and its time step over 15 min, as in `model.nets.forecaster`."""
+    """A frame's lead time over 60 min and its time step over 15 min, as in `model.nets.forecast_model`."""
     return np.array([step_minutes * steps_after_newest / 60, step_minutes / 15], np.float32)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.core.units import FloatArray
 from model.data.windows import Window
-from model.nets.forecaster import Frames
+from model.nets.forecast_model import FrameBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Batch:
     that was drawn, of `drawn` windows, these are.
     """
 
-    frames: Frames
+    frames: FrameBatch
     context: int
     rows: tuple[int, ...]
     drawn: int
@@ -68,10 +68,10 @@ class Batch:
         ]
 
 
-def each_of(frames: Frames, change: Callable[[Tensor], Tensor]) -> Frames:
+def each_of(frames: FrameBatch, change: Callable[[Tensor], Tensor]) -> FrameBatch:
     """Frames with all that they hold changed in one way."""
     fields = None if frames.fields is None else change(frames.fields)
-    return Frames(change(frames.data), change(frames.known), change(frames.step_minutes), fields)
+    return FrameBatch(change(frames.data), change(frames.known), change(frames.step_minutes), fields)
 
 
 def collate(windows: Sequence[Window], device: torch.device, rows: Sequence[int] | None = None) -> Batch:
@@ -87,7 +87,7 @@ def collate(windows: Sequence[Window], device: torch.device, rows: Sequence[int]
     def tensor(array: FloatArray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    frames = Frames(
+    frames = FrameBatch(
         data=tensor(np.where(held, data, np.float32(0))),
         known=tensor(held.astype(np.float32)),
         step_minutes=tensor(np.array([window.step_minutes for window in windows], np.float32)),

@@ -162,8 +162,8 @@ def _train(
                 cache_folder=cache,
                 context=windows.context,
                 leads=windows.leads,
-                channels=recipe.forecaster.channels,
-                multiple=recipe.forecaster.net.stride,
+                channels=recipe.model.channels,
+                multiple=recipe.model.net.stride,
                 holdout=recipe.holdout.time_fraction,
             )
         return radar(archives, recipe, cache, fields_folder)

@@ -17,6 +17,7 @@ import torch
 
 from model.core.errors import InputError
 from model.core.manifest import DataKind
+from model.core.stored import RECIPE_SCHEMA
 from model.data.sources import WindowSource
 from model.data.windows import Window
 from model.nets.stack import StackConfig
@@ -150,7 +151,10 @@ def _begun(
         run.ema.load_state_dict(run.net.state_dict())
 
     def keep() -> None:
-        write_json(out / RECIPE, asdict(recipe) | ({"init": kept["init"]} if "init" in kept else {}))
+        write_json(
+            out / RECIPE,
+            {"schema": RECIPE_SCHEMA} | asdict(recipe) | ({"init": kept["init"]} if "init" in kept else {}),
+        )
         if not exists:
             write_json(out / PROVENANCE, made_of)
 
@@ -311,7 +315,7 @@ def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
     InputError
         It cannot.
     """
-    config, net = recipe.forecaster, recipe.forecaster.net
+    config, net = recipe.model, recipe.model.net
     frames, channels, rows, columns = window.context.shape
     fields = 0 if window.fields is None else window.fields.shape[1]
     reason, hint = "", "Choose another recipe, or other data"
@@ -322,7 +326,7 @@ def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
         hint = f"Add --set chosen_by_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"
     elif channels != config.channels:
         reason = f"the frames have {channels} channels, its network reads {config.channels}"
-        hint = f"Add --set forecaster.channels={channels}, or choose other data"
+        hint = f"Add --set model.channels={channels}, or choose other data"
     elif frames != recipe.windows.context:
         reason = f"the windows have {frames} context frames, it wants {recipe.windows.context}"
     elif rows % net.stride or columns % net.stride:

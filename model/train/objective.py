@@ -13,7 +13,7 @@ from model.losses import (
     mean_squared_error,
     soft_csi_loss,
 )
-from model.nets.forecaster import Forecaster, RecurrentForecaster, Unrolled
+from model.nets.forecast_model import ForecastModel, RecurrentModel, Rollout
 from model.sampling import ReverseScheduledSampling, reverse_scheduled_sampling, scheduled_sampling
 from model.train.batch import Batch
 from model.train.distributed import ALONE, Ranks
@@ -42,25 +42,27 @@ def true_frames(recipe: Recipe, batch: Batch, iteration: int, progress: float) -
     return drawn[list(batch.rows)].to(held.device) & held
 
 
-def loss_of(net: Forecaster, batch: Batch, recipe: Recipe, truth: Tensor | None = None, ranks: Ranks = ALONE) -> Tensor:
+def loss_of(
+    net: ForecastModel, batch: Batch, recipe: Recipe, truth: Tensor | None = None, ranks: Ranks = ALONE
+) -> Tensor:
     """The recipe's loss of one batch, of which each of the `ranks` has an equal share.
 
     `truth` [b, context + leads - 1]: where true frames are read.
     """
     with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
-        unrolled = net.unroll(batch.frames, batch.context, batch.leads, truth)
-        unrolled = Unrolled(unrolled.frames.float(), unrolled.increments)
+        rollout = net.rollout(batch.frames, batch.context, batch.leads, truth)
+        rollout = Rollout(rollout.frames.float(), rollout.increments)
         if isinstance(recipe.loss, RainLoss):
-            total = _rain_loss(unrolled, batch, recipe.loss, ranks)
+            total = _rain_loss(rollout, batch, recipe.loss, ranks)
         else:
-            total = ranks.mean(_frame_loss(unrolled, batch, recipe.loss))
+            total = ranks.mean(_frame_loss(rollout, batch, recipe.loss))
         if recipe.loss.decoupling or recipe.loss.divergence:
-            total = total + ranks.mean(_added(net, unrolled, batch, recipe.loss))
+            total = total + ranks.mean(_added(net, rollout, batch, recipe.loss))
         return total
 
 
-def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss, ranks: Ranks) -> Tensor:
-    forecast = unrolled.frames[:, batch.context - 1 :]
+def _rain_loss(rollout: Rollout, batch: Batch, loss: RainLoss, ranks: Ranks) -> Tensor:
+    forecast = rollout.frames[:, batch.context - 1 :]
     total = balanced_loss(
         forecast, batch.target, batch.target_known, loss.pixel_weights, reduce=loss.reduce, total=ranks.total
     )
@@ -76,26 +78,26 @@ def _rain_loss(unrolled: Unrolled, batch: Batch, loss: RainLoss, ranks: Ranks) -
     return loss.scale * total
 
 
-def _frame_loss(unrolled: Unrolled, batch: Batch, loss: FrameLoss) -> Tensor:
+def _frame_loss(rollout: Rollout, batch: Batch, loss: FrameLoss) -> Tensor:
     """Of these windows: a mean over windows, so that of equal shares the mean is that of all."""
-    answers, true = _held_to_truth(unrolled, batch, 1 if loss.over == "all" else batch.context)
+    answers, true = _held_to_truth(rollout, batch, 1 if loss.over == "all" else batch.context)
     return mean_squared_error(answers, true) if loss.error == "mse" else frame_loss(answers, true)
 
 
-def _held_to_truth(unrolled: Unrolled, batch: Batch, first: int) -> tuple[Tensor, Tensor]:
+def _held_to_truth(rollout: Rollout, batch: Batch, first: int) -> tuple[Tensor, Tensor]:
     """Answers for the frames from `first` on, and the truth, which takes their place where it is not known: no error
     there."""
     true, scored = batch.frames.data[:, first:], batch.scored[:, first:]
-    return torch.where(scored.bool(), unrolled.frames[:, first - 1 :], true), true
+    return torch.where(scored.bool(), rollout.frames[:, first - 1 :], true), true
 
 
-def _added(net: Forecaster, unrolled: Unrolled, batch: Batch, loss: AddedLosses) -> Tensor:
+def _added(net: ForecastModel, rollout: Rollout, batch: Batch, loss: AddedLosses) -> Tensor:
     """Of these windows, means over windows."""
     total = batch.frames.data.new_zeros(())
-    if loss.decoupling and isinstance(net, RecurrentForecaster) and net.stack.decouple is not None:
-        cosine = decoupling_loss(unrolled.increments, net.stack.decouple, reduce=loss.decoupling_reduce)
+    if loss.decoupling and isinstance(net, RecurrentModel) and net.stack.decouple is not None:
+        cosine = decoupling_loss(rollout.increments, net.stack.decouple, reduce=loss.decoupling_reduce)
         total = total + loss.decoupling * cosine
     if loss.divergence:
-        forecast, target = _held_to_truth(unrolled, batch, batch.context)
+        forecast, target = _held_to_truth(rollout, batch, batch.context)
         total = total + loss.divergence * differential_divergence(forecast, target, loss.divergence_tau)
     return total

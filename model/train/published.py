@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from model.data.windows import WindowConfig
 from model.losses import HKO7_WEIGHTS
-from model.nets.forecaster import ForecasterConfig
+from model.nets.forecast_model import ModelConfig
 from model.nets.networks import AS_PUBLISHED, FOUR_LAYERS, IN_MS_RNN
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
@@ -18,9 +18,9 @@ from model.sampling import ReverseScheduledSampling, Sampling, ScheduledSampling
 from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
 
 
-def video(net: StackConfig | SimVPConfig, *, bounded: bool = False) -> ForecasterConfig:
+def video(net: StackConfig | SimVPConfig, *, bounded: bool = False) -> ModelConfig:
     """A network that reads frames and answers frames, as all networks of the literature do."""
-    return ForecasterConfig(net=net, reads_known=False, reads_time=False, residual=False, bounded=bounded)
+    return ModelConfig(net=net, reads_known=False, reads_time=False, residual=False, bounded=bounded)
 
 
 TEN_TO_TEN: Final = WindowConfig(context=10, leads=10, lagrangian=False)
@@ -49,7 +49,7 @@ def in_ms_rnn(network: str) -> Recipe:
         sampling = in_thirds(iterations)
     return Recipe(
         name=f"ms-rnn/{network}",
-        forecaster=video(net),
+        model=video(net),
         windows=TEN_TO_TEN,
         loss=FrameLoss(error="mse+mae", decoupling=0.01 if net.decoupled else 0.0, decoupling_reduce="sum"),
         sampling=sampling,
@@ -78,7 +78,7 @@ def by_authors(
     """
     return Recipe(
         name=f"moving-mnist/{network}",
-        forecaster=video(AS_PUBLISHED[network]()),
+        model=video(AS_PUBLISHED[network]()),
         windows=TEN_TO_TEN,
         loss=FrameLoss(decoupling=decoupling),
         sampling=sampling,
@@ -95,7 +95,7 @@ def by_openstl(
     """A network in OpenSTL's settings for Moving MNIST: 200 epochs of 10 000 sequences."""
     return Recipe(
         name=f"moving-mnist/{network}",
-        forecaster=video(AS_PUBLISHED[network]()),
+        model=video(AS_PUBLISHED[network]()),
         windows=TEN_TO_TEN,
         loss=loss,
         sampling=sampling,
@@ -131,7 +131,7 @@ def kth_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: 
     sampling = replace(SCHEDULED, of=KTH_ITERATIONS) if isinstance(net, StackConfig) else None
     return Recipe(
         name=f"kth/{network}",
-        forecaster=video(net),
+        model=video(net),
         windows=KTH_WINDOWS,
         loss=loss,
         sampling=sampling,
@@ -167,7 +167,7 @@ def taxibj_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rat
     )
     return Recipe(
         name=f"taxibj/{network}",
-        forecaster=replace(video(net), channels=2),
+        model=replace(video(net), channels=2),
         windows=WindowConfig(context=4, leads=4, lagrangian=False),
         loss=loss,
         sampling=sampling,
@@ -212,7 +212,7 @@ def hko7(network: str) -> Recipe:
             loss = replace(loss, divergence=0.1)
     return Recipe(
         name=f"hko7/{network}",
-        forecaster=video(net),
+        model=video(net),
         windows=WindowConfig(
             context=5,
             leads=20,

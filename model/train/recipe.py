@@ -9,7 +9,7 @@ from model.core.limits import check_limits
 from model.data.sources import Holdout
 from model.data.windows import WindowConfig
 from model.losses import HKO7_WEIGHTS
-from model.nets.forecaster import ForecasterConfig
+from model.nets.forecast_model import ModelConfig
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
 from model.runtime.fields import planes_of
@@ -138,7 +138,7 @@ class Recipe:
     """
 
     name: str
-    forecaster: ForecasterConfig
+    model: ModelConfig
     windows: WindowConfig
     holdout: Holdout = field(default_factory=Holdout)
     fields: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ class Recipe:
     seed: int = 2026
 
     def __post_init__(self) -> None:
-        net, loss = self.forecaster.net, self.loss
+        net, loss = self.model.net, self.loss
         check_limits(self, "iterations", "validate_every", ge=1, le=MOST_ITERATIONS)
         check_limits(self, "batch", "accumulate", "validation_windows", ge=1, le=MOST_WINDOWS)
         check_limits(self, "seed", ge=0, le=MOST_SEED)
@@ -177,8 +177,6 @@ class Recipe:
                 raise ValueError(f"{self.name}: a whole-sequence network has no time steps to compute again")
         if loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
             raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
-        if planes_of(self.fields) != self.forecaster.fields:
+        if planes_of(self.fields) != self.model.fields:
             planes = planes_of(self.fields)
-            raise ValueError(
-                f"{self.name}: {self.fields} are {planes} planes, its network reads {self.forecaster.fields}"
-            )
+            raise ValueError(f"{self.name}: {self.fields} are {planes} planes, its network reads {self.model.fields}")

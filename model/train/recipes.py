@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from model.data.windows import WindowConfig
-from model.nets.forecaster import ForecasterConfig
+from model.nets.forecast_model import ModelConfig
 from model.nets.networks import MULTI_SCALE, PLAIN
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
@@ -19,15 +19,15 @@ from model.train.published import REVERSE, SCHEDULED, TEN_TO_TEN, published, vid
 from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
 
 
-def _ms_predrnn_rain(hidden: int) -> ForecasterConfig:
-    return ForecasterConfig(net=StackConfig(hidden=hidden, scales=MULTI_SCALE, kernel=3, patch=4, embed="pointwise"))
+def _ms_predrnn_rain(hidden: int) -> ModelConfig:
+    return ModelConfig(net=StackConfig(hidden=hidden, scales=MULTI_SCALE, kernel=3, patch=4, embed="pointwise"))
 
 
 def ms_predrnn() -> Recipe:
     """The shipped rain-ms-predrnn: ST-LSTM at scales 1, 1/2, 1/4, 1/4, 1/2, 1 of 4 x 4 patches, in Lagrangian frame."""
     return Recipe(
         name="rain-ms-predrnn",
-        forecaster=_ms_predrnn_rain(hidden=32),
+        model=_ms_predrnn_rain(hidden=32),
         windows=WindowConfig(scale_db=3.0),
         loss=RainLoss(csi_weight=0.4),
         optimiser=Optimiser(learning_rate=8e-4, final_learning_rate=2e-5),
@@ -42,7 +42,7 @@ def ms_predrnn_conditioned() -> Recipe:
     return replace(
         ms_predrnn(),
         name="rain-ms-predrnn-conditioned",
-        forecaster=replace(_ms_predrnn_rain(hidden=32), fields=planes_of(fields)),
+        model=replace(_ms_predrnn_rain(hidden=32), fields=planes_of(fields)),
         windows=WindowConfig(scale_db=3.0, lagrangian=False),
         fields=fields,
     )
@@ -61,7 +61,7 @@ def tau(*, lagrangian: bool = True) -> Recipe:
     return replace(
         base,
         name="rain-tau" if lagrangian else "rain-tau-eulerian",
-        forecaster=ForecasterConfig(net=net),
+        model=ModelConfig(net=net),
         windows=replace(base.windows, lagrangian=lagrangian),
     )
 
@@ -70,7 +70,7 @@ def ms_predrnn_tiny() -> Recipe:
     """Minutes on two cores, for tests and first tries; not for use."""
     return Recipe(
         name="rain-ms-predrnn-tiny",
-        forecaster=_ms_predrnn_rain(hidden=8),
+        model=_ms_predrnn_rain(hidden=8),
         windows=WindowConfig(crop=64, margin=32, leads=6, coarsen_chance=0.0),
         loss=RainLoss(csi_weight=0.5),
         optimiser=Optimiser(learning_rate=2e-3, final_learning_rate=1e-4, warmup_iterations=5, ema_decay=0.9),
@@ -92,7 +92,7 @@ def mnist_small(
     net = StackConfig(hidden=32, scales=scales, kernel=3, patch=4, embed="pointwise", decoupled=decoupling > 0)
     return Recipe(
         name=name,
-        forecaster=video(net, bounded=True),
+        model=video(net, bounded=True),
         windows=TEN_TO_TEN,
         loss=FrameLoss(decoupling=decoupling),
         sampling=sampling,
@@ -109,7 +109,7 @@ def taxibj_small() -> Recipe:
     base = mnist_small(PLAIN, "taxibj-predrnn", decoupling=0.0, sampling=SCHEDULED)
     return replace(
         base,
-        forecaster=replace(base.forecaster, channels=2),
+        model=replace(base.model, channels=2),
         windows=WindowConfig(context=4, leads=4, lagrangian=False),
     )
 
@@ -122,7 +122,7 @@ def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe
     net = SimVPConfig(translator="tau", frames=10, hidden=16, translator_hidden=128, translator_layers=4)
     return Recipe(
         name=name,
-        forecaster=video(net, bounded=True),
+        model=video(net, bounded=True),
         windows=TEN_TO_TEN,
         loss=FrameLoss(over="forecast", divergence=divergence),
         optimiser=SMALL,

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from model.core.errors import InputError, first_line
-from model.nets.forecaster import Forecaster, forecaster
-from model.train.files import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, save_atomically
+from model.nets.forecast_model import ForecastModel, build_model
+from model.train.files import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, read_recipe, save_atomically
 from model.train.recipe import Optimiser, Recipe
 
 DAMAGE: Final = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
@@ -41,8 +41,8 @@ class Run:
     since then. `steps`: time steps (minutes) of all windows that it was trained on.
     """
 
-    net: Forecaster
-    ema: Forecaster
+    net: ForecastModel
+    ema: ForecastModel
     optimiser: torch.optim.Optimizer
     iteration: int = 0
     seconds: float = 0.0
@@ -110,12 +110,12 @@ def new_run(recipe: Recipe, device: torch.device) -> Run:
     """
     torch.manual_seed(recipe.seed)
     try:
-        net = forecaster(recipe.forecaster).to(device)
+        net = build_model(recipe.model).to(device)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(
             f"no network can be made of it ({first_line(error)})",
             where=f"recipe {recipe.name}",
-            hint="Change its forecaster, see --show",
+            hint="Change its model, see --show",
         ) from None
     if recipe.channels_last:
         for parameter in net.parameters():
@@ -126,7 +126,7 @@ def new_run(recipe: Recipe, device: torch.device) -> Run:
     return Run(net=net, ema=ema, optimiser=_optimiser(net, recipe.optimiser))
 
 
-def _optimiser(net: Forecaster, settings: Optimiser) -> torch.optim.Optimizer:
+def _optimiser(net: ForecastModel, settings: Optimiser) -> torch.optim.Optimizer:
     betas = (settings.beta1, 0.999)
     if settings.kind == "adam":
         return torch.optim.Adam(net.parameters(), lr=settings.learning_rate, betas=betas)
@@ -198,10 +198,10 @@ def kept_recipe(out: Path) -> Recipe:
         There is no run, or its recipe is damaged or of another version.
     """
     try:
-        return _RECIPE.validate_json((out / RECIPE).read_bytes())
+        return _RECIPE.validate_python(read_recipe(out), strict=False)
     except FileNotFoundError:
         what, hint = f"nothing to resume: no {RECIPE} in it", "Name a RECIPE to begin, or the run's folder with --out"
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         what, hint = f"its {RECIPE} cannot be read ({first_line(error)})", "Name its RECIPE"
     raise InputError(what, where=str(out), hint=hint)
 
@@ -215,7 +215,8 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
         It was not, or what it keeps of them is damaged.
     """
     try:
-        kept, kept_data = (json.loads((out / name).read_text(encoding="utf-8")) for name in (RECIPE, PROVENANCE))
+        kept = read_recipe(out)
+        kept_data = json.loads((out / PROVENANCE).read_text(encoding="utf-8"))
         kept_data = {"kind": made_of["kind"], **kept_data}  # a run of an older version does not say
         differ = _differing(_as_of_now(kept), json.loads(json.dumps(asdict(recipe))))
         changed = [name for name in ("kind", "digest") if kept_data[name] != made_of[name]]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.core.errors import InputError, first_line
-from model.nets.forecaster import Forecaster, RecurrentForecaster
+from model.nets.forecast_model import ForecastModel, RecurrentModel
 from model.train.batch import Batch
 from model.train.distributed import Ranks
 from model.train.objective import loss_of, true_frames
@@ -68,7 +68,7 @@ def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) 
     return taken
 
 
-def _backward(net: Forecaster, part: Batch, recipe: Recipe, truth: Tensor | None, ranks: Ranks) -> float:
+def _backward(net: ForecastModel, part: Batch, recipe: Recipe, truth: Tensor | None, ranks: Ranks) -> float:
     """The part's share of the loss; its gradient is added to those of the parameters."""
     try:
         loss = loss_of(net, part, recipe, truth, ranks) / recipe.accumulate
@@ -83,9 +83,9 @@ def _backward(net: Forecaster, part: Batch, recipe: Recipe, truth: Tensor | None
     return float(loss.detach())
 
 
-def compiled(net: Forecaster) -> None:
+def compiled(net: ForecastModel) -> None:
     """Have torch.compile compile what a network does again and again: a recurrent one's step, another's whole."""
-    name = "step" if isinstance(net, RecurrentForecaster) else "whole"
+    name = "step" if isinstance(net, RecurrentModel) else "next_frames"
     setattr(net, name, torch.compile(getattr(net, name)))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from model.core.manifest import DataKind
 from model.core.units import FloatArray
 from model.metrics import FRAME_SCORES, pixel_edge
-from model.nets.forecaster import Forecaster
+from model.nets.forecast_model import ForecastModel
 from model.train.batch import Batch
 from model.train.distributed import ALONE, Ranks
 from model.train.recipe import SCORED_MM_H, Recipe
@@ -23,7 +23,7 @@ def merit(scores: dict[str, float], kind: DataKind) -> float:
 
 
 def validate(
-    net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, kind: DataKind, ranks: Ranks = ALONE
+    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, kind: DataKind, ranks: Ranks = ALONE
 ) -> dict[str, float]:
     """Scores of the forecasts of held-out batches, of which each of the `ranks` has some (see `rain_scores`,
     `frame_scores`)."""
@@ -31,14 +31,16 @@ def validate(
 
 
 @torch.no_grad()
-def forecast_of(net: Forecaster, batch: Batch, recipe: Recipe) -> Tensor:
+def forecast_of(net: ForecastModel, batch: Batch, recipe: Recipe) -> Tensor:
     """[b, leads, c, y, x]: reads the context only."""
     with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
-        answers = net.unroll(batch.frames, batch.context, batch.leads).frames
+        answers = net.rollout(batch.frames, batch.context, batch.leads).frames
     return answers[:, batch.context - 1 :].float()
 
 
-def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE) -> dict[str, float]:
+def rain_scores(
+    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE
+) -> dict[str, float]:
     """CSI over the held-out windows (pooled, all leads) and its ratio to persistence's, by threshold.
 
     In Lagrangian windows persistence is extrapolation. `ratio` is the mean over the thresholds that the recipe chooses
@@ -67,7 +69,9 @@ def rain_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, rank
     return scores
 
 
-def frame_scores(net: Forecaster, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE) -> dict[str, float]:
+def frame_scores(
+    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE
+) -> dict[str, float]:
     """MSE, MAE (summed over a frame), PSNR and SSIM of the held-out windows, means over leads; see `model.metrics`.
 
     Forecasts are clipped to [0, 1] first, as MS-RNN and OpenSTL do. `ratio` is the MSE over persistence's: 1 is no

@@ -16,15 +16,15 @@ from torch import Tensor
 from model.core.errors import InputError
 from model.core.manifest import MANIFEST, Manifest, read_manifest
 from model.data.seen import SeenBefore, archives_of, seen_before, untold_of
-from model.nets.forecaster import Forecaster, config_from, load_forecaster
-from model.train.files import BEST, PROVENANCE, RECIPE
+from model.nets.forecast_model import ForecastModel, config_from, load_model
+from model.train.files import BEST, PROVENANCE, read_recipe
 from model.train.run import DAMAGE
 
 NOT_LEARNED: Final = ("net", "bounded")
 """Settings of a network that its weights do not depend on; and those of `net`, which are looked at one by one."""
 
 
-def begin_with(net: Forecaster, path: Path) -> dict[str, Any]:
+def begin_with(net: ForecastModel, path: Path) -> dict[str, Any]:
     """Give a network the weights of a package's folder, or the best of a run's; returns what they were, for the record:
     also the `archives` that they have seen, or what of that is `untold`.
 
@@ -67,7 +67,7 @@ def _check_same(config: Mapping[str, Any], own: Mapping[str, Any], path: Path) -
     differ = [name for name in flat[1] if name not in NOT_LEARNED and flat[0].get(name) != flat[1][name]]
     if differ:
         name = differ[0]
-        setting = f"forecaster.{'net.' if name in own['net'] else ''}{name}"
+        setting = f"model.{'net.' if name in own['net'] else ''}{name}"
         raise InputError(
             f"its weights are of another network: its {name} is {flat[0].get(name, 'not there')}, here {flat[1][name]}",
             where=str(path),
@@ -93,7 +93,7 @@ def _weights_in(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenB
     """The weights, the configuration of their network, and what they have seen."""
     if (path / MANIFEST).exists():
         manifest = read_manifest(path)
-        return load_forecaster(path).state_dict(), manifest.config, _seen_by_package(manifest)
+        return load_model(path).state_dict(), manifest.config, _seen_by_package(manifest)
     if not (path / BEST).exists():
         raise InputError(
             f"neither a package nor a run: no {MANIFEST} and no {BEST} in it",
@@ -102,8 +102,8 @@ def _weights_in(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenB
         )
     try:
         weights = dict(torch.load(path / BEST, map_location="cpu", weights_only=True)["ema"])
-        recipe = json.loads((path / RECIPE).read_text(encoding="utf-8"))
-        return weights, recipe["forecaster"], _seen_by_run(path, recipe)
+        recipe = read_recipe(path)
+        return weights, recipe["model"], _seen_by_run(path, recipe)
     except (*DAMAGE, RuntimeError, pickle.UnpicklingError):
         raise InputError("cannot be read", where=str(path / BEST), hint="Name another run, or a package") from None
 

@@ -13,7 +13,7 @@ from model.core.errors import InputError
 from model.core.normalisation import hko7_fraction
 from model.core.units import FloatArray
 from model.losses import balanced_loss
-from model.nets.forecaster import Frames, load_forecaster
+from model.nets.forecast_model import FrameBatch, load_model
 from model.runtime.engine import Elsewhere, Told, Work
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 from model.runtime.onnx import OnnxPredictor, padding
@@ -43,7 +43,7 @@ class Rolling(OnnxPredictor):
                 where=predictor.info.reference,
                 hint="Leave that model out",
             )
-        self.net = load_forecaster(predictor.info.folder)
+        self.net = load_model(predictor.info.folder)
         self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)
         self.variant = "torch on CPU, fine-tuned as it goes"
 
@@ -53,7 +53,7 @@ class Rolling(OnnxPredictor):
             seen = work.observed
             data, known = (torch.from_numpy(part.astype(np.float32))[None] for part in (seen.data, seen.known))
             with torch.inference_mode():
-                answer = self.net(Frames(data, known, torch.tensor([seen.step_minutes])), work.leads)
+                answer = self.net(FrameBatch(data, known, torch.tensor([seen.step_minutes])), work.leads)
             for lead, frame in enumerate(np.minimum(answer[0, :, 0].numpy(), np.float32(seen.ceiling)), start=1):
                 if index not in unwanted:
                     yield Told(index, (index + lead / work.leads) / len(works), lead, frame)
@@ -72,7 +72,7 @@ class Rolling(OnnxPredictor):
         seen, truth = (self._frames(frames) for frames in (context, future))
         self.net.train()
         self.optimiser.zero_grad()
-        answer = self.net(Frames(*seen, torch.tensor([step_minutes])), len(future))
+        answer = self.net(FrameBatch(*seen, torch.tensor([step_minutes])), len(future))
         loss = balanced_loss(answer, *truth, reduce="sum")
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), LARGEST_GRADIENT)

@@ -63,7 +63,7 @@ def import_checkpoint(
     )
     computes = f", {FORMS[form]}" if converted.faults else ""
     folder = write_package(
-        converted.forecaster(),
+        converted.build_model(),
         {
             "name": name,
             "version": version,

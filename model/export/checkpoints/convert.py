@@ -16,7 +16,7 @@ from model.core.errors import InputError
 from model.core.manifest import Form
 from model.export.checkpoints import FAMILIES, motionrnn, ms_rnn, openstl, predrnn_pytorch
 from model.export.checkpoints.layout import Plan, Theirs
-from model.nets.forecaster import ForecasterConfig, RecurrentForecaster, WholeForecaster, forecaster
+from model.nets.forecast_model import ModelConfig, RecurrentFreeModel, RecurrentModel, build_model
 from model.nets.stack import StackConfig
 
 Planner = Callable[[Theirs, str, int | None], Plan]
@@ -42,15 +42,15 @@ class Converted:
     """
 
     network: str
-    config: ForecasterConfig
+    config: ModelConfig
     weights: Mapping[str, Tensor]
     dropped: tuple[str, ...]
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def forecaster(self) -> RecurrentForecaster | WholeForecaster:
+    def build_model(self) -> RecurrentModel | RecurrentFreeModel:
         """The network with these weights, in evaluation mode."""
-        net = forecaster(self.config)
+        net = build_model(self.config)
         net.load_state_dict(dict(self.weights))
         return net.eval()
 
@@ -122,7 +122,7 @@ def convert(
     if isinstance(net, StackConfig):
         weights, net = _by_channel(weights, replace(net, as_published=bool(plan.faults) and form == "as-published"))
     try:
-        config = ForecasterConfig(
+        config = ModelConfig(
             net=net,
             channels=plan.channels,
             fields=plan.fields,
@@ -132,7 +132,7 @@ def convert(
             bounded=False,
         )
         with torch.device("meta"):
-            ours = forecaster(config).state_dict()
+            ours = build_model(config).state_dict()
     except (ValueError, RuntimeError) as error:
         raise InputError(f"no network has these shapes ({error})") from None
     for name, tensor in ours.items():

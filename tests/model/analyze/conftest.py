@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from model.core.manifest import WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
-from model.nets.forecaster import ForecasterConfig, forecaster
+from model.nets.forecast_model import ModelConfig, build_model
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
 
@@ -34,10 +34,10 @@ def simvp():
 
 
 def network(net, seed=0, **reads):
-    """A forecaster with seeded weights, of single-channel frames that are not rain, unless `reads` says otherwise."""
+    """A model with seeded weights, of single-channel frames that are not rain, unless `reads` says otherwise."""
     torch.manual_seed(seed)
-    config = ForecasterConfig(net=net, **{"reads_known": False, "reads_time": False, "residual": False, **reads})
-    return forecaster(config).eval()
+    config = ModelConfig(net=net, **{"reads_known": False, "reads_time": False, "residual": False, **reads})
+    return build_model(config).eval()
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def training_run(tmp_path):
     def make(name, net):
         folder = tmp_path / name
         folder.mkdir()
-        recipe = {"name": "tiny", "forecaster": asdict(net.config), "windows": {"context": CONTEXT}}
+        recipe = {"name": "tiny", "model": asdict(net.config), "windows": {"context": CONTEXT}}
         (folder / "recipe.json").write_text(json.dumps(recipe))
         (folder / "log.jsonl").write_text(json.dumps({"iteration": 7, "mse": 0.5}) + "\n")
         (folder / "provenance.json").write_text(json.dumps({"kind": "frames"}))

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from model.analyze.figures import cosines, gradient_by_frame, increments_of, responses
-from model.nets.forecaster import Frames
+from model.nets.forecast_model import FrameBatch
 
 from .conftest import CONTEXT, network, simvp, stack
 
 
 def frames(batch=2, height=16, width=24):
     generator = torch.Generator().manual_seed(1)
-    return Frames(
+    return FrameBatch(
         data=torch.rand(batch, CONTEXT, 1, height, width, generator=generator),
         known=torch.ones(batch, CONTEXT, 1, height, width),
         step_minutes=torch.full((batch,), 5.0),
@@ -45,7 +45,7 @@ def test_the_gradient_of_a_network_with_memory_comes_from_every_frame(net):
 
 def test_the_gradient_is_the_slope_of_the_forecast():
     net, read = network(stack()).double(), frames(batch=1)
-    read = Frames(read.data.double(), read.known.double(), read.step_minutes.double())
+    read = FrameBatch(read.data.double(), read.known.double(), read.step_minutes.double())
     slope = 0.0
     for row, column in np.ndindex(16, 24):
         bump = torch.zeros_like(read.data)
@@ -111,7 +111,7 @@ def test_responses_go_from_the_frame_that_was_read_to_the_forecast(net):
 
 def test_the_response_of_each_layer_is_its_h_at_its_own_scale():
     net, read = network(stack()), frames()
-    one = Frames(read.data[:, :1], read.known[:, :1], read.step_minutes)
+    one = FrameBatch(read.data[:, :1], read.known[:, :1], read.step_minutes)
     state = net.stack.initial_state(2, 16, 24, one.data)
     expected = net.stack.step(one.data[:, 0], state).outputs
     found = responses(net, one, 1)

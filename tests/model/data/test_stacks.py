@@ -110,7 +110,7 @@ def test_a_second_axis_that_is_not_the_networks_channels_is_asked_about(tmp_path
     assert caught.value.where == str(path)
     assert "[20, 50, 21, 18], read as [t, c, y, x], has 50 channels, the network reads 1" in str(caught.value)
     assert "axes=ntyx" in str(caught.value)
-    assert "--set forecaster.channels=50" in str(caught.value)
+    assert "--set model.channels=50" in str(caught.value)
 
 
 def test_sides_are_filled_up_with_missing_data_or_a_square_is_cut_out(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from model.core.manifest import read_manifest
 from model.core.normalisation import hko7_fraction
 from model.core.sequence import FrameSequence
 from model.export.checkpoints.convert import convert, read_checkpoint
-from model.nets.forecaster import RecurrentForecaster
+from model.nets.forecast_model import RecurrentModel
 from model.nets.motion_gru import MotionGRU
 from model.nets.networks import IN_MS_RNN
 from model.nets.warp import warp
@@ -194,10 +194,10 @@ of_every_network = pytest.mark.parametrize("case", CASES.values(), ids=CASES.key
 
 def ours(case, state, *inputs):
     """Answers [b, t, c, y, x] to each frame, of the network that the state dict becomes."""
-    net = convert(state, case.family, network=case.given, channels=case.channels, form=case.form).forecaster()
+    net = convert(state, case.family, network=case.given, channels=case.channels, form=case.form).build_model()
     frames, *fields = inputs
     with torch.no_grad():
-        if not isinstance(net, RecurrentForecaster):
+        if not isinstance(net, RecurrentModel):
             return net.net(frames)
         stack, answers = net.stack, []
         states = stack.initial_state(frames.shape[0], *frames.shape[-2:], frames)

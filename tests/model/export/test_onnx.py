@@ -8,7 +8,7 @@ import torch
 
 from model.core.catalog import Catalog
 from model.export.onnx import export_graph, largest_difference, parity
-from model.nets.forecaster import ForecasterConfig, Frames, RecurrentForecaster, forecaster, load_forecaster
+from model.nets.forecast_model import FrameBatch, ModelConfig, RecurrentModel, build_model, load_model
 from model.nets.networks import IN_MS_RNN
 from model.runtime.device import open_session
 from model.runtime.graph import FRACTION, VALID, Observed, OneStepSession, WholeSession
@@ -28,9 +28,9 @@ def one_thread(monkeypatch):
 def of_rain(name):
     """A small network as it reads rain: what is known, and time; with weights that let its states show."""
     small = network(name)
-    recurrent = isinstance(small, RecurrentForecaster)
+    recurrent = isinstance(small, RecurrentModel)
     torch.manual_seed(7)
-    net = forecaster(replace(small.config, reads_known=True, reads_time=True))
+    net = build_model(replace(small.config, reads_known=True, reads_time=True))
     output = net.stack.embedding.output if recurrent else net.net.output
     with torch.no_grad():
         for parameter in net.parameters():
@@ -67,13 +67,15 @@ def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
     """Whatever ceiling the forecast has: what is above it is read again all the same."""
     torch.manual_seed(2)
     small = network("predrnn").config
-    net = forecaster(replace(small, residual=False, bounded=False)).eval()
+    net = build_model(replace(small, residual=False, bounded=False)).eval()
     torch.nn.init.normal_(net.stack.embedding.output.weight, std=0.5)
     export_graph(net, tmp_path / "model.onnx")
     data = np.random.default_rng(3).random((CONTEXT, 1, 16, 16), dtype=np.float32)
     observed = Observed(data=data, known=np.ones_like(data), step_minutes=5.0)
     with torch.no_grad():
-        raw = net(Frames(torch.from_numpy(data)[None], torch.ones(1, CONTEXT, 1, 16, 16), torch.tensor([5.0])), 5)[0]
+        raw = net(FrameBatch(torch.from_numpy(data)[None], torch.ones(1, CONTEXT, 1, 16, 16), torch.tensor([5.0])), 5)[
+            0
+        ]
     served = np.stack(list(open_session(tmp_path / "model.onnx").run(observed, 5, ceiling=0.01)))
     assert raw.max() > 0.02
     assert np.abs(served - np.minimum(raw.numpy(), np.float32(0.01))).max() < 1e-5
@@ -113,7 +115,7 @@ def test_a_batch_goes_through_the_graph_as_through_torch(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
     export_graph(net, path)
     session = open_session(path).session
-    whole = not isinstance(net, RecurrentForecaster)
+    whole = not isinstance(net, RecurrentModel)
     generator = np.random.default_rng(1)
     lead = (3, CONTEXT) if whole else (3,)
     read = {name: generator.random((*lead, 1, 32, 48), dtype=np.float32) for name in (FRACTION, VALID)}
@@ -122,7 +124,7 @@ def test_a_batch_goes_through_the_graph_as_through_torch(name, tmp_path):
         read["conditions"] = generator.random((*lead, 2), dtype=np.float32)
         tensors.append(torch.from_numpy(read["conditions"]))
         if whole:
-            expected = net.whole(*tensors)
+            expected = net.next_frames(*tensors)
         else:
             state = [torch.rand_like(part) for part in net.stack.initial_state(3, 32, 48, tensors[0])]
             names = [spec.name for spec in net.states()]
@@ -165,7 +167,7 @@ def test_the_states_of_a_graph_are_named_as_the_network_names_them(tmp_path):
 def test_a_network_of_one_grid_and_several_channels_exports_too(tmp_path):
     torch.manual_seed(2)
     stack = replace(IN_MS_RNN["ms-mim"](), hidden=8, layer_norm=True, grid=(16, 24))
-    net = forecaster(ForecasterConfig(net=stack, channels=3, residual=False))
+    net = build_model(ModelConfig(net=stack, channels=3, residual=False))
     export_graph(net, tmp_path / "model.onnx")
     assert largest_difference(net, tmp_path / "model.onnx", steps=STEPS, shape=(16, 24), frames=CONTEXT) < 1e-4
 
@@ -173,10 +175,10 @@ def test_a_network_of_one_grid_and_several_channels_exports_too(tmp_path):
 def test_the_shipped_graph_is_its_weights():
     info = Catalog().find("rain-ms-predrnn")
     graph = info.folder / "model.fp32.onnx"
-    net = load_forecaster(info.folder)
+    net = load_model(info.folder)
     assert largest_difference(net, graph, steps=12, shape=(64, 96), frames=info.input_frames) < 1e-4
     start = torch.rand(1, info.input_frames, 1, 64, 64)
-    frames = Frames(data=start, known=torch.ones_like(start), step_minutes=torch.tensor([5.0]))
+    frames = FrameBatch(data=start, known=torch.ones_like(start), step_minutes=torch.tensor([5.0]))
     with torch.no_grad():
         assert (net(frames, 3) - start[:, -1:]).abs().max() > 0.1  # it answers more than persistence
     assert sum(path.stat().st_size for path in info.folder.iterdir()) <= 12 * 2**20

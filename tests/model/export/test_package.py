@@ -13,7 +13,7 @@ from model.core.manifest import read_manifest, write_manifest
 from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
 from model.export.package import network_name
-from model.nets.forecaster import ForecasterConfig, load_forecaster
+from model.nets.forecast_model import ModelConfig, load_model
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.registry.cli import models
 from model.runtime.load import load_predictor
@@ -38,7 +38,7 @@ def storms(shape=(70, 90)):
 def test_names_are_those_of_the_networks():
     for prefix, networks in (("", IN_MS_RNN), ("", AS_PUBLISHED)):
         for name, build in networks.items():
-            config = ForecasterConfig(net=build(), reads_time=False, fields=1 if "action" in name else 0)
+            config = ModelConfig(net=build(), reads_time=False, fields=1 if "action" in name else 0)
             assert prefix + network_name(config) == name
 
 
@@ -47,7 +47,7 @@ def test_a_whole_sequence_network_forecasts_more_leads_than_it_answers_at_once(t
     forecast = nowcast(storms(), load_predictor(info), 10).rain_rate
     assert forecast.shape == (10, 70, 90)
     assert (np.abs(np.diff(forecast, axis=0)).max(axis=(1, 2)) > 0).all()
-    assert load_forecaster(info.folder).config == TAU
+    assert load_model(info.folder).config == TAU
 
 
 def test_a_whole_sequence_network_takes_a_large_domain_as_tiles(tmp_path, monkeypatch):
@@ -180,7 +180,7 @@ def test_show_as_json_has_the_layers():
 
     info = json.loads(show("rain-ms-predrnn", "--json"))
     parameters = sum(
-        parameter.numel() for parameter in load_forecaster(Catalog().find("rain-ms-predrnn").folder).parameters()
+        parameter.numel() for parameter in load_model(Catalog().find("rain-ms-predrnn").folder).parameters()
     )
     assert sum(layer["parameters"] for layer in info["layers"]) == parameters
     assert info["scores"]

@@ -19,14 +19,14 @@ from model.train.recipes import RECIPES
 def trained(name, out):
     """Two iterations of a recipe for Moving MNIST, all of it as it is but the network's width and the batch."""
     recipe = RECIPES[name]()
-    net = recipe.forecaster.net
+    net = recipe.model.net
     if isinstance(net, SimVPConfig):
         net = replace(net, hidden=4, translator_hidden=8, translator_layers=2)
     else:
         net = replace(net, hidden=8)
     recipe = replace(
         recipe,
-        forecaster=replace(recipe.forecaster, net=net),
+        model=replace(recipe.model, net=net),
         iterations=2,
         batch=2,
         validation_windows=2,
@@ -120,7 +120,7 @@ DAMAGED = {
     "weights of another network": lambda run: overwritten(run, ema={"weight": torch.zeros(3)}),
     "no iteration": lambda run: overwritten(run, iteration=None),
     "a recipe that is no JSON": lambda run: (run / "recipe.json").write_text("{"),
-    "a recipe of another program": lambda run: with_recipe(run, forecaster="lstm"),
+    "a recipe of another program": lambda run: with_recipe(run, model="lstm"),
     "windows of another program": lambda run: with_recipe(run, windows={"frames": 4}),
     "a log cut short": lambda run: (run / "log.jsonl").write_text('{"iteration": '),
     "an older recipe": lambda run: (run / "recipe.json").write_text('{"name": "ms-predrnn"}'),

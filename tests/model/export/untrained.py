@@ -5,13 +5,13 @@ import torch
 from model.core.catalog import info_of
 from model.core.manifest import TimeStepRange, read_manifest
 from model.export.package import network_name, write_package
-from model.nets.forecaster import forecaster
+from model.nets.forecast_model import build_model
 
 
 def packed(config, folder, field_files=(), **fields):
     """What the catalogue knows of a package of this network, untrained but loud."""
     torch.manual_seed(1)
-    net = forecaster(config)
+    net = build_model(config)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if "output" in name:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from model.nets.forecaster import ForecasterConfig, Frames, RecurrentForecaster, forecaster
+from model.nets.forecast_model import FrameBatch, ModelConfig, RecurrentModel, build_model
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.nets.simvp import SimVPConfig
 
@@ -20,7 +20,7 @@ def _shrunk(net):
 
 
 def _config(name, net):
-    return ForecasterConfig(net=_shrunk(net), reads_known=False, reads_time=False, fields=2 if "action" in name else 0)
+    return ModelConfig(net=_shrunk(net), reads_known=False, reads_time=False, fields=2 if "action" in name else 0)
 
 
 CONFIGS = {
@@ -36,8 +36,8 @@ CONFIGS = {
 def network(name, *, loud=True):
     """The network, seeded; `loud`: weights large enough that what it remembers shows in what it answers."""
     torch.manual_seed(7)
-    net = forecaster(CONFIGS[name])
-    output = net.stack.embedding.output if isinstance(net, RecurrentForecaster) else net.net.output
+    net = build_model(CONFIGS[name])
+    output = net.stack.embedding.output if isinstance(net, RecurrentModel) else net.net.output
     with torch.no_grad():
         for parameter in net.parameters() if loud else []:
             parameter.mul_(1.5)
@@ -50,7 +50,7 @@ def frames(net, batch=1, height=SIDE, width=SIDE, context=CONTEXT, seed=3):
     """Random frames and, where the network hears any, fields."""
     generator = torch.Generator().manual_seed(seed)
     count = net.config.fields
-    return Frames(
+    return FrameBatch(
         data=torch.rand(batch, context, 1, height, width, generator=generator),
         known=torch.ones(batch, context, 1, height, width),
         step_minutes=torch.full((batch,), 5.0),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.losses import decoupling_loss
-from model.nets.forecaster import Frames, RecurrentForecaster
+from model.nets.forecast_model import FrameBatch, RecurrentModel
 from tests.model.nets.small import CONFIGS, CONTEXT, frames, network
 
 LEADS = 3
@@ -16,7 +16,9 @@ def test_samples_of_a_batch_do_not_mix(name):
     batch = frames(net, batch=3)
     with torch.no_grad():
         together = net(batch, LEADS)
-        alone = [net(Frames(*(part if part is None else part[i : i + 1] for part in batch)), LEADS) for i in range(3)]
+        alone = [
+            net(FrameBatch(*(part if part is None else part[i : i + 1] for part in batch)), LEADS) for i in range(3)
+        ]
     assert torch.allclose(together, torch.cat(alone), atol=1e-4)  # layer norms amplify rounding; mixing shows at 0.1
 
 
@@ -47,10 +49,10 @@ def test_more_leads_go_on_where_fewer_stop(name):
 
 def test_the_gradient_reaches_every_parameter(name):
     net = network(name).train()
-    unrolled = net.unroll(frames(net, batch=2), CONTEXT, LEADS)
-    loss = (unrolled.frames - 0.5).square().sum()
-    if isinstance(net, RecurrentForecaster) and net.stack.decouple is not None:
-        loss = loss + decoupling_loss(unrolled.increments, net.stack.decouple)
+    rollout = net.rollout(frames(net, batch=2), CONTEXT, LEADS)
+    loss = (rollout.frames - 0.5).square().sum()
+    if isinstance(net, RecurrentModel) and net.stack.decouple is not None:
+        loss = loss + decoupling_loss(rollout.increments, net.stack.decouple)
     loss.backward()
     idle = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not idle
@@ -78,19 +80,19 @@ def test_in_bfloat16_it_answers_nearly_the_same(name):
 
 def test_true_frames_are_read_where_they_are_asked_for(name):
     net = network(name)
-    if not isinstance(net, RecurrentForecaster):
+    if not isinstance(net, RecurrentModel):
         with pytest.raises(ValueError, match="no true frames"):
-            net.unroll(frames(net, context=CONTEXT + LEADS), CONTEXT, LEADS, torch.ones(1, CONTEXT + LEADS - 1).bool())
+            net.rollout(frames(net, context=CONTEXT + LEADS), CONTEXT, LEADS, torch.ones(1, CONTEXT + LEADS - 1).bool())
         return
     batch = frames(net, context=CONTEXT + LEADS)
     always = torch.ones(1, CONTEXT + LEADS - 1, dtype=torch.bool)
     never_after = always.clone()
     never_after[:, CONTEXT:] = False
     with torch.no_grad():
-        taught = net.unroll(batch, CONTEXT, LEADS, always).frames
-        free = net.unroll(batch, CONTEXT, LEADS, never_after).frames
-        alone = net.unroll(batch, CONTEXT, LEADS).frames
-        one_step = net.unroll(batch, CONTEXT + LEADS - 1, 1).frames
+        taught = net.rollout(batch, CONTEXT, LEADS, always).frames
+        free = net.rollout(batch, CONTEXT, LEADS, never_after).frames
+        alone = net.rollout(batch, CONTEXT, LEADS).frames
+        one_step = net.rollout(batch, CONTEXT + LEADS - 1, 1).frames
     assert torch.allclose(free, alone, atol=1e-6)
     assert torch.allclose(taught, one_step, atol=1e-6)
     assert (taught - free).abs().max() > 1e-5
@@ -98,7 +100,7 @@ def test_true_frames_are_read_where_they_are_asked_for(name):
 
 def test_activation_checkpointing_gives_the_same_gradients_from_less_memory(name):
     net = network(name).train()
-    if not isinstance(net, RecurrentForecaster):
+    if not isinstance(net, RecurrentModel):
         pytest.skip("a whole-sequence network has no time steps to compute again")
 
     def gradient():
@@ -106,10 +108,10 @@ def test_activation_checkpointing_gives_the_same_gradients_from_less_memory(name
         sizes = []
         net.zero_grad()
         with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.nbytes) or x, lambda x: x):
-            unrolled = net.unroll(frames(net, batch=2), CONTEXT, LEADS)
-        loss = (unrolled.frames - 0.5).square().sum()
+            rollout = net.rollout(frames(net, batch=2), CONTEXT, LEADS)
+        loss = (rollout.frames - 0.5).square().sum()
         if net.stack.decouple is not None:
-            loss = loss + decoupling_loss(unrolled.increments, net.stack.decouple)
+            loss = loss + decoupling_loss(rollout.increments, net.stack.decouple)
         loss.backward()
         return torch.cat([p.grad.flatten() for p in net.parameters()]), sum(sizes)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model.data.moving_mnist import drawn_glyphs, sequence
-from model.nets.forecaster import ForecasterConfig, Frames, forecaster
+from model.nets.forecast_model import FrameBatch, ModelConfig, build_model
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.nets.simvp import SimVPConfig
 
@@ -58,10 +58,10 @@ def losses(net, batch):
     """The loss of each iteration."""
     careful = isinstance(net.config.net, SimVPConfig) or net.config.net.layer_norm
     optimiser = torch.optim.Adam(net.parameters(), lr=2e-3 if careful else 6e-3)
-    frames = Frames(batch, torch.ones_like(batch), torch.ones(2))
+    frames = FrameBatch(batch, torch.ones_like(batch), torch.ones(2))
     for _ in range(ITERATIONS):
         optimiser.zero_grad()
-        answers = net.unroll(frames, CONTEXT, LEADS).frames[:, CONTEXT - 1 :]
+        answers = net.rollout(frames, CONTEXT, LEADS).frames[:, CONTEXT - 1 :]
         loss = (answers - batch[:, CONTEXT:]).square().mean()
         loss.backward()
         optimiser.step()
@@ -70,8 +70,8 @@ def losses(net, batch):
 
 def fresh(name):
     torch.manual_seed(0)
-    config = ForecasterConfig(net=small(NETWORKS[name]), reads_known=False, reads_time=False, residual=False)
-    return forecaster(config).train()
+    config = ModelConfig(net=small(NETWORKS[name]), reads_known=False, reads_time=False, residual=False)
+    return build_model(config).train()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

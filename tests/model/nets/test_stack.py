@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.nets.forecaster import ForecasterConfig, Frames, forecaster
+from model.nets.forecast_model import FrameBatch, ModelConfig, build_model
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN, MULTI_SCALE, PLAIN
 from model.nets.profile import profile
 from model.nets.stack import RecurrentStack, StackConfig
@@ -55,8 +55,8 @@ def test_the_skip_joins_the_layers_of_one_scale():
 @pytest.mark.parametrize("name", [name for name in IN_MS_RNN if name.startswith("ms-")])
 def test_multi_scale_costs_about_the_44_percent_of_ms_rnns_claim(name):
     def cells(network):
-        config = ForecasterConfig(net=network, reads_known=False, reads_time=False, residual=False)
-        layers = profile(forecaster(config))
+        config = ModelConfig(net=network, reads_known=False, reads_time=False, residual=False)
+        layers = profile(build_model(config))
         return [layer.macs_per_pixel for layer in layers if layer.name.startswith("cell")]
 
     multi, plain = cells(IN_MS_RNN[name]()), cells(IN_MS_RNN[name.removeprefix("ms-")]())
@@ -73,7 +73,7 @@ def test_multi_scale_costs_about_the_44_percent_of_ms_rnns_claim(name):
     [("predrnn", 23.8), ("predrnn-v2", 23.9), ("simvp-gsta", 46.8), ("tau", 44.7), ("simvp-incepu", 58.0)],
 )
 def test_parameters_are_as_many_as_published(name, millions):
-    net = forecaster(ForecasterConfig(net=AS_PUBLISHED[name](), reads_known=False, reads_time=False, residual=False))
+    net = build_model(ModelConfig(net=AS_PUBLISHED[name](), reads_known=False, reads_time=False, residual=False))
     assert sum(p.numel() for p in net.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
@@ -123,11 +123,11 @@ def test_a_flow_of_whole_pixels_reads_from_where_it_points():
 
 
 def rain(net=MS):
-    return forecaster(ForecasterConfig(net=net))
+    return build_model(ModelConfig(net=net))
 
 
 def of(frames, step_minutes=5.0):
-    return Frames(frames, torch.ones_like(frames), torch.tensor([step_minutes]))
+    return FrameBatch(frames, torch.ones_like(frames), torch.tensor([step_minutes]))
 
 
 def test_an_untrained_rain_network_is_persistence():
@@ -145,7 +145,7 @@ def test_the_time_step_reaches_the_forecast():
 
 
 def test_fields_reach_the_forecast():
-    net = forecaster(ForecasterConfig(net=STACKED, fields=2)).eval()
+    net = build_model(ModelConfig(net=STACKED, fields=2)).eval()
     torch.nn.init.normal_(net.stack.embedding.output.weight, std=0.1)
     frames = of(torch.full((1, 4, 1, 32, 32), 0.5))
     night, noon = (frames._replace(fields=torch.full((1, 6, 2, 32, 32), value)) for value in (-1.0, 1.0))

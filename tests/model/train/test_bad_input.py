@@ -203,7 +203,7 @@ def test_what_was_there_before_a_failed_start_stays(tmp_path):
 
 
 def test_a_recipe_that_makes_no_network_is_named(tmp_path):
-    odd = ["forecaster.net.hidden=3", "forecaster.net.frames=3", "windows.context=3", "windows.leads=3", "batch=2"]
+    odd = ["model.net.hidden=3", "model.net.frames=3", "windows.context=3", "windows.leads=3", "batch=2"]
     with pytest.raises(InputError, match="no network can be made of it"):
         train(overridden(RECIPES["mnist-tau"](), odd), tiny.source(), tmp_path / "run")
 
@@ -223,16 +223,16 @@ def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
 def test_weights_that_fit_and_compute_something_else_are_refused(run, tmp_path):
     """A forget bias has no tensor of its own, and plain and multi-scale networks have the same tensors."""
     recipe = tiny.recipe()
-    net = replace(recipe.forecaster.net, forget_bias=0.0)
-    other = replace(recipe, forecaster=replace(recipe.forecaster, net=net))
-    with pytest.raises(InputError, match=r"its forget_bias is 1.0, here 0.0.*--set forecaster.net.forget_bias=1.0"):
+    net = replace(recipe.model.net, forget_bias=0.0)
+    other = replace(recipe, model=replace(recipe.model, net=net))
+    with pytest.raises(InputError, match=r"its forget_bias is 1.0, here 0.0.*--set model.net.forget_bias=1.0"):
         train(other, tiny.source(), tmp_path / "tuned", conduct=Conduct(init=run))
     assert not (tmp_path / "tuned").exists()
 
 
 def test_weights_of_another_network_are_refused(run, tmp_path, echocast):
     words = ("train", "mnist-predrnn-v2", *tiny.WORDS, "--out", tmp_path / "run", "--init")
-    code, _, err = echocast(*words, run, "--set", "forecaster.net.hidden=6")
+    code, _, err = echocast(*words, run, "--set", "model.net.hidden=6")
     assert code == 2
     assert f"{run}: its weights are of another network: " in err
     assert " is 4 x " in err or " is 16 x " in err or "x 4" in err

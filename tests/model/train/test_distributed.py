@@ -63,7 +63,7 @@ def test_two_ranks_learn_what_one_process_does(name, one_and_two):
 
 
 def test_the_command_line_is_one_of_two_ranks_too(archive, project, tmp_path):
-    words = ("--batch", 2, "--iterations", 2, "--set", "validation_windows=4", "--set", "forecaster.net.hidden=4")
+    words = ("--batch", 2, "--iterations", 2, "--set", "validation_windows=4", "--set", "model.net.hidden=4")
     said = torchrun(
         project,
         *(

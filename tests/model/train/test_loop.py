@@ -12,7 +12,7 @@ from model.core.errors import InputError
 from model.data.moving_mnist import moving_mnist
 from model.data.windows import Window, WindowConfig
 from model.losses import decoupling_loss, differential_divergence
-from model.nets.forecaster import forecaster
+from model.nets.forecast_model import build_model
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling, ScheduledSampling
 from model.train.batch import collate
@@ -57,7 +57,7 @@ def windows():
 def small(name, **changes):
     """The recipe with a small network, 3 frames in and 3 out."""
     recipe = RECIPES[name]()
-    net = recipe.forecaster.net
+    net = recipe.model.net
     if isinstance(net, SimVPConfig):
         net = replace(net, frames=3, hidden=4, translator_hidden=12, translator_layers=2)
     else:
@@ -65,7 +65,7 @@ def small(name, **changes):
     return replace(
         recipe,
         **{
-            "forecaster": video(net),
+            "model": video(net),
             "windows": WindowConfig(context=3, leads=3, lagrangian=False),
             "iterations": 12,
             "batch": 2,
@@ -246,7 +246,7 @@ def test_batch_norms_of_the_mean_weights_count_what_training_counts(windows, tmp
 def test_true_frames_reach_the_network(windows):
     recipe = small("mnist-predrnn")
     batch = collate(windows.held_out(0, 2, 2)[0], CPU)
-    net = forecaster(recipe.forecaster)
+    net = build_model(recipe.model)
     without = loss_of(net, batch, recipe, torch.tensor([[True, True, True, False, False]] * 2))
     assert loss_of(net, batch, recipe).item() == pytest.approx(without.item())
     with_forecast = loss_of(net, batch, recipe, torch.ones(2, 5, dtype=torch.bool))
@@ -297,12 +297,12 @@ def test_regularisation_is_added_by_its_weight(windows):
         ("mnist-tau", "divergence", lambda net, out: differential_divergence(out.frames[:, 2:], batch.target, 0.01)),
     ):
         recipe = small(name)
-        net = forecaster(recipe.forecaster).eval()
+        net = build_model(recipe.model).eval()
         loss = replace(recipe.loss, decoupling_reduce="sum", divergence_tau=0.01)
         plain, weighted = (
             loss_of(net, batch, replace(recipe, loss=replace(loss, **{weight: value}))).item() for value in (0.0, 2.0)
         )
-        added = term(net, net.unroll(batch.frames, 3, 3)).item()
+        added = term(net, net.rollout(batch.frames, 3, 3)).item()
         assert added > 1e-4
         assert weighted - plain == pytest.approx(2 * added, rel=1e-3)
 
@@ -315,9 +315,9 @@ def test_frames_without_data_are_never_read_as_true_nor_scored():
     batch = collate([Window(context=context, target=target, step_minutes=1.0), full], CPU)
     recipe = small("mnist-predrnn", sampling=ScheduledSampling(rate=0.0))
     assert true_frames(recipe, batch, 0, 0.0).tolist() == [[True] * 4 + [False], [True] * 5]
-    net = forecaster(recipe.forecaster)
+    net = build_model(recipe.model)
     loss = loss_of(net, batch, replace(recipe, loss=FrameLoss(over="forecast")))
-    answers = net.unroll(batch.frames, 3, 3).frames[:, 2:]
+    answers = net.rollout(batch.frames, 3, 3).frames[:, 2:]
     error = (answers - batch.target).square()
     assert loss.item() == pytest.approx((error[0, 0].sum() + error[1].sum()).item() / error.numel(), rel=1e-5)
 
@@ -356,7 +356,7 @@ def test_an_answer_is_held_to_the_target_only_where_the_newest_frame_holds_data(
     recipe = small("mnist-predrnn")
     [window] = windows.held_out(0, 1, 1)[0]
     window.context[2, :, :32] = np.nan
-    net = forecaster(recipe.forecaster)
+    net = build_model(recipe.model)
     losses = []
     for unseen in (0.0, 1.0):
         window.target[:, :, :32] = unseen
@@ -374,13 +374,13 @@ def test_a_target_counts_where_the_newest_frame_holds_data():
 
 def test_exogenous_fields_reach_the_network(windows):
     recipe = small("mnist-predrnn")
-    recipe = replace(recipe, forecaster=replace(recipe.forecaster, fields=2), fields=("solar-time",))
+    recipe = replace(recipe, model=replace(recipe.model, fields=2), fields=("solar-time",))
     shown = windows.held_out(0, 2, 2)[0]
     losses = []
     for value in (0.0, 1.0):
         fields = np.full((6, 2, 64, 64), value, np.float32)
         torch.manual_seed(0)
-        net = forecaster(recipe.forecaster)
+        net = build_model(recipe.model)
         batch = collate([replace(window, fields=fields) for window in shown], CPU)
         losses.append(loss_of(net, batch, recipe).item())
     assert losses[0] != losses[1]
@@ -388,7 +388,7 @@ def test_exogenous_fields_reach_the_network(windows):
 
 def test_persistence_has_the_ratio_one(windows):
     recipe = small("mnist-predrnn")
-    net = forecaster(replace(recipe.forecaster, residual=True)).eval()  # begins as persistence
+    net = build_model(replace(recipe.model, residual=True)).eval()  # begins as persistence
     batches = [collate(each, CPU) for each in windows.held_out(3, 2, 3)]
     scores = validate(net, batches, recipe, "frames")
     assert scores["ratio"] == pytest.approx(1.0)
@@ -402,7 +402,7 @@ def test_persistence_has_the_ratio_one(windows):
 
 def test_forecasts_are_clipped_before_they_are_scored(windows):
     recipe = small("mnist-predrnn")
-    net = forecaster(recipe.forecaster).eval()
+    net = build_model(recipe.model).eval()
     assert not net.config.bounded
     torch.nn.init.constant_(next(p for n, p in net.named_parameters() if n.endswith("output.bias")), 7.0)
     batches = [collate(each, CPU) for each in windows.held_out(3, 2, 2)]
@@ -425,18 +425,18 @@ def test_predrnn_v2_of_ms_rnn_is_trained_with_reverse_scheduled_sampling():
     [
         ({"windows": WindowConfig(context=4, leads=3)}, "3 context frames, it wants 4"),
         ({"loss": RainLoss(csi_weight=0.5)}, "its loss is of rain"),
-        ({"forecaster": {"channels": 2}}, "1 channels, its network reads 2"),
-        ({"forecaster": {"fields": 2}, "fields": ("season",)}, "0 exogenous fields, its network reads 2"),
-        ({"forecaster": {"net": {"patch": 5}}}, "64 x 64, its network wants multiples of 5"),
-        ({"forecaster": {"net": {"grid": (32, 32)}}}, "bound to"),
+        ({"model": {"channels": 2}}, "1 channels, its network reads 2"),
+        ({"model": {"fields": 2}, "fields": ("season",)}, "0 exogenous fields, its network reads 2"),
+        ({"model": {"net": {"patch": 5}}}, "64 x 64, its network wants multiples of 5"),
+        ({"model": {"net": {"grid": (32, 32)}}}, "bound to"),
     ],
 )
 def test_windows_that_do_not_fit_are_named(changes, reason, windows, tmp_path):
     recipe = small("mnist-predrnn")
-    inner = dict(changes.get("forecaster", {}))
+    inner = dict(changes.get("model", {}))
     if "net" in inner:
-        inner["net"] = replace(recipe.forecaster.net, **inner["net"])
-    recipe = replace(recipe, **{**changes, "forecaster": replace(recipe.forecaster, **inner)})
+        inner["net"] = replace(recipe.model.net, **inner["net"])
+    recipe = replace(recipe, **{**changes, "model": replace(recipe.model, **inner)})
     with pytest.raises(InputError, match=reason):
         train(recipe, windows, tmp_path)
 

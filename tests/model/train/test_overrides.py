@@ -24,8 +24,8 @@ PREDRNN = RECIPES["mnist-predrnn"]()
         ("optimiser.clip_norm=none", lambda recipe: recipe.optimiser.clip_norm is None),
         ("optimiser.clip_norm=2", lambda recipe: recipe.optimiser.clip_norm == 2.0),
         ("optimiser.schedule=one-cycle", lambda recipe: recipe.optimiser.schedule == "one-cycle"),
-        ("forecaster.net.hidden=64", lambda recipe: recipe.forecaster.net.hidden == 64),
-        ("forecaster.net.grid=64,64", lambda recipe: recipe.forecaster.net.grid == (64, 64)),
+        ("model.net.hidden=64", lambda recipe: recipe.model.net.hidden == 64),
+        ("model.net.grid=64,64", lambda recipe: recipe.model.net.grid == (64, 64)),
         ("windows.step_minutes=5, 10", lambda recipe: recipe.windows.step_minutes == (5.0, 10.0)),
         ("windows.lagrangian=yes", lambda recipe: recipe.windows.lagrangian is True),
         ("sampling=none", lambda recipe: recipe.sampling is None),
@@ -43,9 +43,9 @@ def test_a_field_is_set(setting, read):
 def test_fields_that_belong_together_are_set_together():
     recipe = overridden(
         PREDRNN,
-        ["forecaster.net.scales=1,1,1,1", "forecaster.net.hidden=128,64,64,64", "forecaster.net.cell=causal-lstm"],
+        ["model.net.scales=1,1,1,1", "model.net.hidden=128,64,64,64", "model.net.cell=causal-lstm"],
     )
-    assert recipe.forecaster.net.widths == (128, 64, 64, 64)
+    assert recipe.model.net.widths == (128, 64, 64, 64)
     assert overridden(PREDRNN, ["batch=2", "batch=4"]).batch == 4
 
 
@@ -53,9 +53,9 @@ def test_a_part_can_become_one_of_another_kind():
     recipe = overridden(PREDRNN, ["loss.csi_weight=0.4", "loss=RainLoss", "loss.reduce=sum"])
     assert recipe.loss == RainLoss(csi_weight=0.4, reduce="sum")
     assert overridden(recipe, ["loss=FrameLoss"]).loss == FrameLoss()
-    changes = ["forecaster.net=SimVPConfig", "forecaster.net.translator=tau", "forecaster.net.frames=10"]
+    changes = ["model.net=SimVPConfig", "model.net.translator=tau", "model.net.frames=10"]
     tau = overridden(PREDRNN, [*changes, "sampling=none", "loss.over=forecast"])
-    assert tau.forecaster.net == SimVPConfig(translator="tau", frames=10)
+    assert tau.model.net == SimVPConfig(translator="tau", frames=10)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -71,14 +71,14 @@ def test_what_show_prints_can_be_set(name):
         ("optimizer.learning_rate=1", "--set optimizer.learning_rate: .*Nearest: optimiser.learning_rate, "),
         ("optimiser.lr=1", "optimiser has kind, learning_rate, schedule"),
         ("learning_rate=1", "Nearest: optimiser.learning_rate"),
-        ("forecaster.net.hiden=8", "Nearest: forecaster.net.hidden"),
+        ("model.net.hiden=8", "Nearest: model.net.hidden"),
         ("optimiser.learning_rate.x=8", "--set optimiser.learning_rate.x: the recipe has no such field"),
         ("optimiser.learning_rate=fast", "'fast' is not a number"),
         ("optimiser.schedule=linear", "'linear' is not one of cosine, one-cycle, steps, constant"),
         ("batch=2.5", "'2.5' is not a whole number"),
         ("bfloat16=perhaps", "'perhaps' is not true or false"),
-        ("forecaster.net.hidden=a,b", "is not a whole number or a list of a whole number, with commas"),
-        ("forecaster.net.grid=64", "is not 2 of a whole number, with commas or none"),
+        ("model.net.hidden=a,b", "is not a whole number or a list of a whole number, with commas"),
+        ("model.net.grid=64", "is not 2 of a whole number, with commas or none"),
         ("sampling=Random", "cannot be 'Random'. Choose one of ScheduledSampling, ReverseScheduledSampling, none"),
         (
             "sampling.alpha=3",
@@ -89,7 +89,7 @@ def test_what_show_prints_can_be_set(name):
         ("iterations=0", "iterations must be at least 1"),
         ("accumulate=3", "a batch of 8 makes no 3 equal parts"),
         ("optimiser.weight_decay=0.1", "choose the kind adamw"),
-        ("forecaster.net.scales=1,3,1", "--set forecaster.net: scales .* are not neighbours"),
+        ("model.net.scales=1,3,1", "--set model.net: scales .* are not neighbours"),
         ("name=mine", "the recipe has no such field"),
         ("batch", "not PATH=VALUE"),
     ],
@@ -148,10 +148,10 @@ NUMBERS = sorted(
         for number, whole in numbers(RECIPES[name]())
     },
 )
-MAY_BE_NEGATIVE = {"forecaster.net.forget_bias"}
+MAY_BE_NEGATIVE = {"model.net.forget_bias"}
 MAY_BE_0 = {
     *("windows.margin", "windows.max_missing", "windows.scale_db", "windows.draw_floor", "windows.draw_gain"),
-    *("windows.coarsen_chance", "holdout.short_minutes", "forecaster.net.forget_bias", "forecaster.fields", "seed"),
+    *("windows.coarsen_chance", "holdout.short_minutes", "model.net.forget_bias", "model.fields", "seed"),
     *("loss.pixel_weights", "loss.csi_weight", "loss.decoupling", "loss.divergence"),
     *("optimiser.learning_rate", "optimiser.final_learning_rate", "optimiser.warmup_iterations", "optimiser.beta1"),
     *("optimiser.weight_decay", "optimiser.ema_decay", "sampling.start", "sampling.rate", "sampling.stop"),
@@ -166,7 +166,7 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
     texts += [] if number in MAY_BE_NEGATIVE else ["-1"]
     texts += [] if number in MAY_BE_0 else ["0"]
     for text in texts:
-        several = number in ("forecaster.net.grid", "loss.pixel_weights")
+        several = number in ("model.net.grid", "loss.pixel_weights")
         with pytest.raises(InputError, match=number.rpartition(".")[2]):
             overridden(recipe, [f"{number}={','.join([text] * (5 if 'loss' in number else 2)) if several else text}"])
 
@@ -181,8 +181,8 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
         ("rain-ms-predrnn", ["loss.csi_weight=0", "loss.pixel_weights=0,0,0,0,0"], "nothing to learn by"),
         ("rain-ms-predrnn", ["chosen_by_mm_h=1"], "some of the thresholds that are scored, 0.5, 2, 5, 10"),
         ("rain-ms-predrnn", ["chosen_by_mm_h="], "some of the thresholds that are scored"),
-        ("rain-ms-predrnn", ["forecaster.net.scales="], "one for each layer"),
-        ("rain-tau", ["forecaster.net.mlp_ratio=0.001"], "leaves no channel"),
+        ("rain-ms-predrnn", ["model.net.scales="], "one for each layer"),
+        ("rain-tau", ["model.net.mlp_ratio=0.001"], "leaves no channel"),
     ],
 )
 def test_numbers_that_would_end_a_run_later_are_refused_at_once(name, settings, said):
@@ -192,7 +192,7 @@ def test_numbers_that_would_end_a_run_later_are_refused_at_once(name, settings, 
 
 def test_what_may_be_0_can_be_trained_with(tmp_path):
     zeros = [
-        *(name for name in MAY_BE_0 if name.startswith(("optimiser.", "forecaster.")) and "weight_decay" not in name),
+        *(name for name in MAY_BE_0 if name.startswith(("optimiser.", "model.")) and "weight_decay" not in name),
         *("loss.decoupling", "loss.divergence", "seed", "sampling.constant_until"),
     ]
     recipe = overridden(tiny.recipe(iterations=2, validate_every=1), [f"{name}=0" for name in zeros])

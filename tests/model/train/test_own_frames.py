@@ -28,7 +28,7 @@ def test_images_of_101_x_97_are_imported_trained_on_exported_verified_and_nowcas
     code, out, err = echocast("archive", "import", tmp_path / "images", "--out", archive, *scale)
     assert (code, err) == (0, "")
     assert "30 frames written" in out
-    words = ("--iterations", 2, "--set", "validation_windows=2", "--set", "forecaster.net.hidden=4", "--threads", 1)
+    words = ("--iterations", 2, "--set", "validation_windows=2", "--set", "model.net.hidden=4", "--threads", 1)
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run", *words)
     assert code == 0, err
     code, _, err = echocast("export", tmp_path / "run", "--out", packages, "--name", "own", "--version", 1)
@@ -76,6 +76,6 @@ def test_channels_that_the_network_does_not_read_are_answered_with_the_setting_t
     code, _, err = echocast(*said)
     assert code == 2
     assert "[30, 3, 24, 16], read as [t, c, y, x], has 3 channels, the network reads 1" in err
-    assert "--set forecaster.channels=3" in err
-    code, _, err = echocast(*said, "--set", "forecaster.channels=3")
+    assert "--set model.channels=3" in err
+    code, _, err = echocast(*said, "--set", "model.channels=3")
     assert code == 0, err

@@ -10,7 +10,7 @@ import torch
 from model.core.errors import InputError
 from model.core.normalisation import hko7_fraction
 from model.losses import decoupling_loss, differential_divergence
-from model.nets.forecaster import Forecaster, Frames, Unrolled, forecaster
+from model.nets.forecast_model import ForecastModel, FrameBatch, Rollout, build_model
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling
 from model.train.batch import Batch
@@ -83,12 +83,12 @@ def test_hko7s_loss_is_the_benchmarks():
     data[:, 5:, 0, 3, 4] = truth
     answers = data[:, 1:].clone()
     answers[:, 4:, 0, 3, 4] -= 0.1
-    frames = Frames(data=data, known=torch.ones_like(data), step_minutes=torch.full((2,), 6.0))
+    frames = FrameBatch(data=data, known=torch.ones_like(data), step_minutes=torch.full((2,), 6.0))
     batch = Batch(frames=frames, context=5, rows=(0, 1), drawn=2)
 
-    class Answers(Forecaster):
-        def unroll(self, frames, context, leads, truth=None):
-            return Unrolled(answers, [])
+    class Answers(ForecastModel):
+        def rollout(self, frames, context, leads, truth=None):
+            return Rollout(answers, [])
 
     assert loss_of(Answers(), batch, recipe).item() == pytest.approx(1e-5 * 30 * (0.1 + 0.01), rel=1e-4)
 
@@ -104,40 +104,40 @@ def test_hko7s_learning_rate_falls_in_steps():
 )
 def test_a_published_recipes_network_forecasts_its_frames(name):
     recipe = RECIPES[name]()
-    net = forecaster(recipe.forecaster).eval()
-    side = recipe.forecaster.net.stride * 2
+    net = build_model(recipe.model).eval()
+    side = recipe.model.net.stride * 2
     context, leads = recipe.windows.context, recipe.windows.leads
-    data = torch.rand(1, context, recipe.forecaster.channels, side, side)
+    data = torch.rand(1, context, recipe.model.channels, side, side)
     with torch.no_grad():
-        answer = net(Frames(data, torch.ones_like(data[:, :, :1]), torch.ones(1)), leads)
-    assert answer.shape == (1, leads, recipe.forecaster.channels, side, side)
+        answer = net(FrameBatch(data, torch.ones_like(data[:, :, :1]), torch.ones(1)), leads)
+    assert answer.shape == (1, leads, recipe.model.channels, side, side)
 
 
 @pytest.mark.parametrize("name", ["hko7/ms-predrnn-v2", "hko7/tau"])
 def test_what_makes_a_network_is_added_to_the_benchmarks_loss(name):
     recipe = RECIPES[name]()
-    net = replace(recipe.forecaster.net, hidden=4)
+    net = replace(recipe.model.net, hidden=4)
     if isinstance(net, SimVPConfig):
         net = replace(net, translator_hidden=8, translator_layers=2)
     torch.manual_seed(0)
-    made = forecaster(replace(recipe.forecaster, net=net)).train()
+    made = build_model(replace(recipe.model, net=net)).train()
     data = torch.rand(2, 25, 1, 16, 16)
     known = torch.ones_like(data)
     known[:, 9] = 0
     batch = Batch(
-        frames=Frames(data=data * known, known=known, step_minutes=torch.full((2,), 6.0)),
+        frames=FrameBatch(data=data * known, known=known, step_minutes=torch.full((2,), 6.0)),
         context=5,
         rows=(0, 1),
         drawn=2,
     )
     plain = replace(recipe, loss=replace(recipe.loss, decoupling=0.0, divergence=0.0))
     with torch.no_grad():
-        unrolled = made.unroll(batch.frames, batch.context, batch.leads)
+        rollout = made.rollout(batch.frames, batch.context, batch.leads)
         added = (loss_of(made, batch, recipe) - loss_of(made, batch, plain)).item()
     if recipe.loss.decoupling:
-        expected = decoupling_loss(unrolled.increments, made.stack.decouple)
+        expected = decoupling_loss(rollout.increments, made.stack.decouple)
     else:
-        answers = torch.where(known[:, 5:].bool(), unrolled.frames[:, 4:], 0.0)
+        answers = torch.where(known[:, 5:].bool(), rollout.frames[:, 4:], 0.0)
         expected = differential_divergence(answers, batch.target, 0.1)
     assert added == pytest.approx(0.1 * expected.item(), rel=1e-3)
     assert added > 0
@@ -147,9 +147,10 @@ def test_a_run_of_a_version_that_had_fewer_settings_goes_on(tmp_path):
     recipe = RECIPES["rain-ms-predrnn-tiny"]()
     older = asdict(recipe)
     del older["loss"]["decoupling"]
-    write_json(tmp_path / RECIPE, older)
+    write_json(tmp_path / RECIPE, {"model" if name == "model" else name: part for name, part in older.items()})
     write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
     assert check_resumed(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == json.loads(json.dumps(older))
+    assert kept_recipe(tmp_path) == recipe
     changed = replace(recipe, loss=replace(recipe.loss, divergence=0.5))
     with pytest.raises(InputError, match=r"loss.divergence was 0.0, is 0.5"):
         check_resumed(changed, {"kind": "rain", "digest": "d"}, tmp_path)

@@ -28,8 +28,8 @@ def one_batch(recipe):
 def test_weight_decay_is_on_the_weights_of_layers_alone():
     recipe = tiny.recipe("ms-rnn/predrnn-pp")
     settings = Optimiser(kind="adamw", learning_rate=0.1, weight_decay=0.5, schedule="constant", ema_decay=0.0)
-    net = replace(recipe.forecaster.net, hidden=4, scales=(1, 1), layer_norm=True, bias=True, embed="none")
-    recipe = replace(recipe, optimiser=settings, forecaster=replace(recipe.forecaster, net=net))
+    net = replace(recipe.model.net, hidden=4, scales=(1, 1), layer_norm=True, bias=True, embed="none")
+    recipe = replace(recipe, optimiser=settings, model=replace(recipe.model, net=net))
     run = new_run(recipe, CPU)
     before = {name: parameter.detach().clone() for name, parameter in run.net.named_parameters()}
     for parameter in run.net.parameters():

@@ -13,7 +13,7 @@ from model.train.recipes import RECIPES
 
 WORDS = (
     *("--data", "moving-mnist", "--batch", "2", "--threads", "1"),
-    *("--set", "forecaster.net.hidden=4", "--set", "forecaster.net.scales=1,1", "--set", "forecaster.net.patch=8"),
+    *("--set", "model.net.hidden=4", "--set", "model.net.scales=1,1", "--set", "model.net.patch=8"),
     *("--set", "windows.context=3", "--set", "windows.leads=3", "--set", "bfloat16=false"),
     *("--set", "validate_every=6", "--set", "validation_windows=2"),
 )
@@ -23,9 +23,9 @@ WORDS = (
 def recipe(name="mnist-predrnn-v2", **changes):
     """The recipe that `echocast train NAME WORDS` trains, but for its changes."""
     base = RECIPES[name]()
-    net = replace(base.forecaster.net, hidden=4, scales=(1, 1), patch=8)
+    net = replace(base.model.net, hidden=4, scales=(1, 1), patch=8)
     kept = {
-        "forecaster": replace(base.forecaster, net=net),
+        "model": replace(base.model, net=net),
         "windows": replace(base.windows, context=3, leads=3),
         "bfloat16": False,
         "batch": 2,
@@ -40,8 +40,8 @@ def rain_recipe(**changes):
     """A rain recipe for windows of a small archive."""
     base = RECIPES["rain-ms-predrnn-tiny"]()
     windows = WindowConfig(context=3, leads=3, crop=32, margin=16, coarsen_chance=0.0, step_minutes=(5,))
-    net = replace(base.forecaster.net, hidden=4)
-    return replace(base, forecaster=replace(base.forecaster, net=net), windows=windows, **changes)
+    net = replace(base.model.net, hidden=4)
+    return replace(base, model=replace(base.model, net=net), windows=windows, **changes)
 
 
 def source():

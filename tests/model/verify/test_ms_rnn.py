@@ -133,7 +133,7 @@ def test_extrapolation_over_its_input_follows_the_motion_seen_so_far():
 def test_a_recurrent_package_is_scored_by_its_networks_own_answers(package_of, moving):
     import torch
 
-    from model.nets.forecaster import Frames, load_forecaster
+    from model.nets.forecast_model import FrameBatch, load_model
 
     info = package_of("ms-predrnn in MS-RNN")
     found = verify(moving, [load_predictor(info)], MS_RNN)
@@ -141,8 +141,8 @@ def test_a_recurrent_package_is_scored_by_its_networks_own_answers(package_of, m
     truth = np.stack([Shrunk().truth(moving, time)[0] for time in moving.times])[None, :, None]
     seen = torch.from_numpy(truth[:, :10])
     with torch.inference_mode():
-        read = Frames(seen, torch.ones_like(seen), torch.tensor([36.0]))
-        answers = load_forecaster(info.folder).unroll(read, 10, 10).frames.numpy()
+        read = FrameBatch(seen, torch.ones_like(seen), torch.tensor([36.0]))
+        answers = load_model(info.folder).rollout(read, 10, 10).frames.numpy()
     errors = found.errors("mine@1")
     assert np.ptp(errors["mse"]) > 1
     for name, score in (("mse", mse), ("mae", mae), ("ssim", ssim)):

@@ -29,7 +29,7 @@ TIME_CONDITIONS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecasterConfig:
+class ModelConfig:
     """A network and what it reads and answers.
 
     `channels`: of a frame's data, 1 for rain. `reads_known`: a plane that is 1 where a pixel holds data. `reads_time`:
@@ -61,7 +61,7 @@ class ForecasterConfig:
         return TIME_CONDITIONS if self.reads_time else 0
 
 
-class Unrolled(NamedTuple):
+class Rollout(NamedTuple):
     """Answers [b, t, c, y, x] to frames 0 to t - 1: each the frame after it; of recurrent networks also, per step and
     layer, what was written to C and to M."""
 
@@ -69,8 +69,8 @@ class Unrolled(NamedTuple):
     increments: list[list[tuple[Tensor, Tensor]]]
 
 
-class Frames(NamedTuple):
-    """A batch of sequences as a forecaster takes it.
+class FrameBatch(NamedTuple):
+    """A batch of sequences as a forecast model reads it.
 
     `data` [b, t, c, y, x]; `known` [b, t, 1, y, x]; `step_minutes` [b]; `fields` [b, t + leads, n, y, x] or None.
     """
@@ -81,15 +81,15 @@ class Frames(NamedTuple):
     fields: Tensor | None = None
 
 
-class Forecaster(nn.Module):
+class ForecastModel(nn.Module):
     """What training, export and verification know of a network."""
 
-    config: ForecasterConfig
+    config: ModelConfig
     checkpointed: bool = False
     """Whether training keeps only the states between time steps and computes the steps again for the gradient: a
     fraction of the memory, for a third more time (Chen et al. 2016, arXiv 1604.06174). Nothing else changes."""
 
-    def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
+    def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
         """Answers for steps 0 to context + leads - 2; the last `leads` of them are the forecast.
 
         `truth` [b, context + leads - 1] says at which steps a sequence reads its true frame, and not the answer of the
@@ -97,12 +97,12 @@ class Forecaster(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, frames: Frames, leads: int) -> Tensor:
+    def forward(self, frames: FrameBatch, leads: int) -> Tensor:
         """The forecast [b, leads, c, y, x] that follows the frames."""
         context = frames.data.shape[1]
-        return self.unroll(frames, context, leads).frames[:, context - 1 :]
+        return self.rollout(frames, context, leads).frames[:, context - 1 :]
 
-    def finished(self, answer: Tensor, newest: Tensor) -> Tensor:
+    def next_frame(self, answer: Tensor, newest: Tensor) -> Tensor:
         """The next frame. In training the gradient passes the clip to [0, 1]: a pixel forecast dry can still grow."""
         raw = newest + answer if self.config.residual else answer
         if not self.config.bounded:
@@ -111,13 +111,13 @@ class Forecaster(nn.Module):
         return raw + (clipped - raw).detach() if self.training else clipped
 
 
-class RecurrentForecaster(Forecaster):
+class RecurrentModel(ForecastModel):
     """A recurrent stack, one frame at a time. With `residual` it starts as persistence: the output layer is zero."""
 
-    def __init__(self, config: ForecasterConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         if not isinstance(config.net, StackConfig):
-            raise TypeError("a recurrent forecaster needs a StackConfig")
+            raise TypeError("a recurrent model needs a StackConfig")
         self.config = config
         self.stack = RecurrentStack(
             config.net,
@@ -143,15 +143,15 @@ class RecurrentForecaster(Forecaster):
         """
         planes = torch.cat([frame, known], dim=1) if self.config.reads_known else frame
         read = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
-        return self.finished(read.answer, frame), read.state, read.increments
+        return self.next_frame(read.answer, frame), read.state, read.increments
 
     def _forgetful_step(self, *read: Tensor | State | None) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
         """`step`, whose activations are not kept; nor is what it wrote to C and M, but for the decoupling loss."""
         answer, state, written = checkpoint(self.step, *read, use_reentrant=False, preserve_rng_state=False)
         return answer, state, written if self.stack.decouple is not None else []
 
-    def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
-        """See Forecaster.unroll."""
+    def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
+        """See ForecastModel.rollout."""
         batch, held, _, height, width = frames.data.shape
         step = self._forgetful_step if self.checkpointed and torch.is_grad_enabled() else self.step
         state = self.stack.initial_state(batch, height, width, frames.data)
@@ -172,16 +172,16 @@ class RecurrentForecaster(Forecaster):
             answer, state, written = step(frame, known, conditions, fields, state)
             answers.append(answer)
             increments.append(written)
-        return Unrolled(torch.stack(answers, dim=1), increments)
+        return Rollout(torch.stack(answers, dim=1), increments)
 
 
-class WholeForecaster(Forecaster):
+class RecurrentFreeModel(ForecastModel):
     """A network that reads all context frames at once and answers as many; more leads by reading its own answers."""
 
-    def __init__(self, config: ForecasterConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         if not isinstance(config.net, SimVPConfig):
-            raise TypeError("a whole-sequence forecaster needs a SimVPConfig")
+            raise TypeError("a recurrent-free model needs a SimVPConfig")
         self.config = config
         inputs = config.planes + config.conditions + config.fields
         self.net = SimVP(config.net, inputs=inputs, outputs=config.channels)
@@ -189,7 +189,7 @@ class WholeForecaster(Forecaster):
             for parameter in self.net.output.parameters():
                 nn.init.zeros_(parameter)
 
-    def whole(
+    def next_frames(
         self, data: Tensor, known: Tensor, conditions: Tensor | None = None, fields: Tensor | None = None
     ) -> Tensor:
         """data [b, t, c, y, x], known [b, t, 1, y, x], conditions [b, t, 2], fields [b, t, n, y, x] -> the t frames
@@ -197,10 +197,10 @@ class WholeForecaster(Forecaster):
         planes = [data, *([known] if self.config.reads_known else []), *([] if fields is None else [fields])]
         if self.config.reads_time and conditions is not None:
             planes.append(conditions[..., None, None].expand(*conditions.shape, *data.shape[-2:]))
-        return self.finished(self.net(torch.cat(planes, dim=2)), data[:, -1:])
+        return self.next_frame(self.net(torch.cat(planes, dim=2)), data[:, -1:])
 
-    def unroll(self, frames: Frames, context: int, leads: int, truth: Tensor | None = None) -> Unrolled:
-        """See Forecaster.unroll; before the forecast stand the frames themselves, for nothing is answered there."""
+    def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
+        """See ForecastModel.rollout; before the forecast stand the frames themselves, for nothing is answered there."""
         if truth is not None:
             raise ValueError("a whole-sequence network reads no true frames after its context")
         data, known = frames.data[:, :context], frames.known[:, :context]
@@ -209,15 +209,15 @@ class WholeForecaster(Forecaster):
             fields = None if frames.fields is None else frames.fields[:, first : first + context]
             steps = range(first - context + 1, first + 1)
             conditions = torch.stack([time_conditions(step, frames.step_minutes) for step in steps], dim=1)
-            data = self.whole(data, known, conditions, fields)
+            data = self.next_frames(data, known, conditions, fields)
             known = known[:, -1:].expand_as(known)
             answers.append(data[:, : leads - first])
-        return Unrolled(torch.cat(answers, dim=1), [])
+        return Rollout(torch.cat(answers, dim=1), [])
 
 
-def forecaster(config: ForecasterConfig) -> RecurrentForecaster | WholeForecaster:
+def build_model(config: ModelConfig) -> RecurrentModel | RecurrentFreeModel:
     """The network that a configuration describes, with fresh weights."""
-    return RecurrentForecaster(config) if isinstance(config.net, StackConfig) else WholeForecaster(config)
+    return RecurrentModel(config) if isinstance(config.net, StackConfig) else RecurrentFreeModel(config)
 
 
 def with_tuples(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,14 +225,14 @@ def with_tuples(kept: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
 
 
-def config_from(kept: Mapping[str, Any]) -> ForecasterConfig:
+def config_from(kept: Mapping[str, Any]) -> ModelConfig:
     """The configuration that `dataclasses.asdict` wrote into a manifest or a recipe."""
     net = with_tuples(kept["net"])
     described = StackConfig(**net) if "scales" in net else SimVPConfig(**net)
-    return ForecasterConfig(**{**kept, "net": described})
+    return ModelConfig(**{**kept, "net": described})
 
 
-def load_forecaster(folder: Path) -> RecurrentForecaster | WholeForecaster:
+def load_model(folder: Path) -> RecurrentModel | RecurrentFreeModel:
     """The network of a model package, with its weights, in evaluation mode.
 
     Raises
@@ -242,7 +242,7 @@ def load_forecaster(folder: Path) -> RecurrentForecaster | WholeForecaster:
     """
     manifest = verify_package(folder)
     try:
-        net = forecaster(config_from(manifest.config))
+        net = build_model(config_from(manifest.config))
         net.load_state_dict(load_file(folder / WEIGHTS))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = first_line(error)
