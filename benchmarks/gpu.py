@@ -41,7 +41,7 @@ ENGINE = ("engine, fp32", "engine, fp16")
 UPPER_BOUND = ("upper bound, fp32", "upper bound, fp16", "upper bound, fp16, CUDA graph")
 NO_ACCELERATOR = f"{NOT_MEASURED}: no accelerator"
 
-FrameBatch = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def official(folder: Path, device: Device, shape: tuple[int, int, int]) -> Any: 
     return net.eval().cuda()
 
 
-def by_their_code(side: str, folder: Path, frames: FrameBatch, device: Device) -> Callable[[], FrameBatch]:
+def by_their_code(side: str, folder: Path, frames: Frames, device: Device) -> Callable[[], Frames]:
     """Their forecast [t, b, 1, y, x] of frames [t, b, 1, y, x]."""
     import torch
 
@@ -127,7 +127,7 @@ def by_their_code(side: str, folder: Path, frames: FrameBatch, device: Device) -
     given = torch.cat([torch.from_numpy(frames), torch.zeros(LEADS, *frames.shape[1:])]).to(device)
     none = torch.zeros(1, device=device)
 
-    def forecast() -> FrameBatch:
+    def forecast() -> Frames:
         if device == "cpu":
             with on_the_cpu():
                 return np.asarray(net((given, none, 0))[0][CONTEXT - 1 :].numpy())
@@ -137,7 +137,7 @@ def by_their_code(side: str, folder: Path, frames: FrameBatch, device: Device) -
     return forecast
 
 
-def by_the_engine(graph: Path, frames: FrameBatch, device: Device) -> Callable[[], FrameBatch]:
+def by_the_engine(graph: Path, frames: Frames, device: Device) -> Callable[[], Frames]:
     """Our forecast [t, b, 1, y, x] of frames [t, b, 1, y, x], by what serves."""
     os.environ["ECHOCAST_DEVICE"] = device
     from model.runtime.device import open_session
@@ -151,7 +151,7 @@ def by_the_engine(graph: Path, frames: FrameBatch, device: Device) -> Callable[[
     return lambda: np.stack([frame for frame in session.forecasts(batch, LEADS) if frame is not None])
 
 
-def by_a_loop(graph: Path, frames: FrameBatch, device: Device, *, captured: bool) -> Callable[[], FrameBatch]:
+def by_a_loop(graph: Path, frames: Frames, device: Device, *, captured: bool) -> Callable[[], Frames]:
     """Our forecast by two bindings in turns: what one answers is in the buffers that the other reads."""
     from model.runtime.ort import ort
 
@@ -185,7 +185,7 @@ def by_a_loop(graph: Path, frames: FrameBatch, device: Device, *, captured: bool
         bindings.append(binding)
         runs.append(run)
 
-    def forecast() -> FrameBatch:
+    def forecast() -> Frames:
         for name, of in zeros.items():
             buffers[0][name].update_inplace(of)
         answers = []

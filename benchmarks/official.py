@@ -92,7 +92,7 @@ def row(network: str, family: str, theirs: Tensor, mine: Tensor, note: str = "")
 
 
 def video(channels: int = 1, height: int = SIDE, width: int = SIDE, count: int = TOTAL, batch: int = BATCH) -> Tensor:
-    """FrameBatch [b, t, c, y, x] in [0, 1], smooth enough to be a picture."""
+    """Frames [b, t, c, y, x] in [0, 1], smooth enough to be a picture."""
     noise = torch.rand(batch, count, channels, height, width, generator=torch.Generator().manual_seed(SEED))
     smooth = functional.avg_pool2d(noise.flatten(0, 1), 3, 1, 1)
     return (2 * smooth - 0.5).clamp(0, 1).reshape(noise.shape)

@@ -200,7 +200,7 @@ def check(subject: Subject, sample: Sample, leads: int) -> None:
 
 
 def _fraction(subject: Subject, sequence: FrameSequence) -> FloatArray:
-    """FrameBatch [t, y, x] as the network sees them: warped to the newest along their motion, where it works so."""
+    """Frames [t, y, x] as the network sees them: warped to the newest along their motion, where it works so."""
     rain = sequence.rain_rate
     if subject.lagrangian:
         rain = to_newest(rain, estimate_motion(rain))

@@ -12,9 +12,9 @@ RECIPE_SCHEMA: Final = 2
 def upgrade_recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recipe of a training run in the current schema, without the schema number.
 
-    Schema 2 renamed `model` to `model`.
+    Schema 2 renamed `forecaster` to `model`.
     """
     recipe = {name: value for name, value in stored.items() if name != "schema"}
-    if stored.get("schema", 1) < 2 and "model" in recipe:
-        recipe["model"] = recipe.pop("model")
+    if stored.get("schema", 1) < 2 and "forecaster" in recipe:
+        recipe["model"] = recipe.pop("forecaster")
     return recipe

@@ -224,7 +224,7 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
 
 
 def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
-    """FrameBatch that forecasts start from; where one is damaged, there is none: the verification counts those."""
+    """Frames that forecasts start from; where one is damaged, there is none: the verification counts those."""
     context, _ = protocol.extent(archive, wanted)
     for window in protocol.windows.of(archive.times, archive.step_minutes, context):
         try:

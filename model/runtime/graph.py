@@ -230,7 +230,7 @@ class WholeSession(GraphSession):
 
     def __init__(self, session: ort.InferenceSession) -> None:
         super().__init__(session)
-        # FrameBatch, what is known of them, and the answer, for as long as leads of it are told.
+        # Frames, what is known of them, and the answer, for as long as leads of it are told.
         self.state_bytes = 3.0 * int(self.metadata["frames"]) * np.dtype(np.float32).itemsize
 
     @property

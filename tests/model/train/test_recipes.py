@@ -147,7 +147,7 @@ def test_a_run_of_a_version_that_had_fewer_settings_goes_on(tmp_path):
     recipe = RECIPES["rain-ms-predrnn-tiny"]()
     older = asdict(recipe)
     del older["loss"]["decoupling"]
-    write_json(tmp_path / RECIPE, {"model" if name == "model" else name: part for name, part in older.items()})
+    write_json(tmp_path / RECIPE, {"forecaster" if name == "model" else name: part for name, part in older.items()})
     write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
     assert check_resumed(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == json.loads(json.dumps(older))
     assert kept_recipe(tmp_path) == recipe
