@@ -50,29 +50,20 @@ class LazyGroup(click.Group):
         return command
 
 
-EXTRAS: Final[Mapping[str, str]] = {
-    "torch": "train",
-    "onnx": "train",
-    "onnxscript": "train",
-    "safetensors": "train",
-    "matplotlib": "train",
-    "tensorboardX": "train",
-}
-
-
 def _not_installed(command: str, package: str) -> click.Command:
-    """Stands in for a command whose package is not installed: keeps `echocast --help` whole, and says a hint."""
-    extra = EXTRAS.get(package, "cpu")
-    hint = f"{command}: the package {package} is not installed. Install it with: pip install 'echocast[{extra}]'"
+    """Return a command that stands in for one whose package is missing, so that `echocast --help` lists them all."""
+    from model.core.extras import missing_dependency
+
+    error = missing_dependency(package, where=command)
 
     @click.command(
         name=command,
-        help=f"Not installed: needs the extra {extra}.",
+        help=f"Not installed: needs {package}.",
         context_settings={"ignore_unknown_options": True, "help_option_names": []},
     )
     @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
     def stand_in(rest: tuple[str, ...]) -> None:
-        raise click.UsageError(hint)
+        raise error
 
     return stand_in
 

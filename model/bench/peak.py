@@ -12,7 +12,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from model.core.errors import InputError, MissingDependency, first_line
+from model.core.errors import InputError, first_line
+from model.core.extras import missing_dependency
 
 Precision = Literal["fp32", "int8", "fp16", "bf16"]
 Device = Literal["cpu", "cuda"]
@@ -158,9 +159,7 @@ def chain(precision: Precision, shape: Shape) -> bytes:
         The package onnx is not installed.
     """
     if importlib.util.find_spec("onnx") is None:
-        raise MissingDependency(
-            "the package onnx is not installed", where="the convolution peak", hint="Install it with: pip install onnx"
-        )
+        raise missing_dependency("onnx", where="the convolution peak")
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)

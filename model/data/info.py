@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from model.core.atomic import translate_write_errors
-from model.core.errors import InputError, MissingDependency
+from model.core.errors import InputError
+from model.core.extras import optional_imports
 from model.data.archive import RAIN_OF_PIXEL, Archive
 from model.data.days import PARTS, Block, Days, among
 from model.data.statistics import NO_DATA, Values, gaps_of, wet_fraction
@@ -130,13 +131,9 @@ def draw_histogram(archive: Archive, total: NDArray[np.int64], path: Path) -> No
     MissingDependency
         Matplotlib is not installed.
     """
-    try:
+    with optional_imports("--picture"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingDependency(
-            "pictures need matplotlib", where="--picture", hint="Install it with: pip install 'echocast[train]'"
-        ) from None
     known = total[:NO_DATA]
     if not known.sum():
         raise InputError("no pixel holds data", where=str(archive.root), hint="Leave --picture out")

@@ -23,7 +23,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from model.core.errors import MissingDependency, NotARadarFile
+from model.core.errors import NotARadarFile
+from model.core.extras import missing_dependency
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers.source import DAMAGED, MAX_GRID_PIXELS, Budget, Options, Source, reading
@@ -41,13 +42,8 @@ class Decoder:
     title: str
     family: str
     library: str
-    extra: str
     script: Path
     file_frames: Callable[[Answer, Source, Options], FrameSequence]
-
-    def missing(self, what: str) -> MissingDependency:
-        """The refusal where the library is not there, or cannot be loaded."""
-        return MissingDependency(what, hint=f"Install it: pip install 'echocast[{self.extra}]'")
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,8 @@ class Answer:
             raise _gone()
         content: dict[str, Any] = json.loads(line)
         if "unavailable" in content:
-            raise self.decoder.missing(f"{self.decoder.library} cannot be loaded ({content['unavailable']})")
+            problem = f"{self.decoder.library} cannot be loaded ({content['unavailable']})"
+            raise missing_dependency(self.decoder.library, problem=problem)
         if "error" in content:
             raise NotARadarFile(f"cannot be read as {self.decoder.title}: {content['error']}", hint=DAMAGED)
         return content
@@ -109,7 +106,8 @@ def decode(sources: Sequence[Source], options: Options, decoder: Decoder) -> Ite
     """
     if importlib.util.find_spec(decoder.library) is None:
         with reading(sources[0], decoder.title):
-            raise decoder.missing(f"{decoder.family} needs {decoder.library}, which is not installed")
+            problem = f"{decoder.family} needs {decoder.library}, which is not installed"
+            raise missing_dependency(decoder.library, problem=problem)
     children = max(1, min(len(sources), _processors(), MAX_CHILDREN))
     shares = [sources[index::children] for index in range(children)]
     work = _Work()

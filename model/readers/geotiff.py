@@ -47,9 +47,7 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
     MissingDependency
         Rasterio is not installed.
     """
-    decoder = Decoder(
-        title=TITLE, family=TITLE, library="rasterio", extra="geotiff", script=CHILD, file_frames=_file_frames
-    )
+    decoder = Decoder(title=TITLE, family=TITLE, library="rasterio", script=CHILD, file_frames=_file_frames)
     yield from decode(sources, options, decoder)
 
 

@@ -38,9 +38,7 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
     MissingDependency
         Eccodes is not installed.
     """
-    decoder = Decoder(
-        title=TITLE, family="GRIB", library="eccodes", extra="grib", script=CHILD, file_frames=_file_frames
-    )
+    decoder = Decoder(title=TITLE, family="GRIB", library="eccodes", script=CHILD, file_frames=_file_frames)
     yield from decode(sources, options, decoder)
 
 

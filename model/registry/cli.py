@@ -7,10 +7,10 @@ from typing import get_args
 
 import click
 
+from model.core.extras import optional_imports
 from model.core.manifest import DataKind, Form
 from model.export.checkpoints import FAMILIES
 from model.registry.alias_commands import alias, promote, rollback
-from model.registry.extras import train_extra
 from model.registry.show import list_models, show_model
 from model.registry.variants import make_variant
 
@@ -75,7 +75,7 @@ def import_model(
     timeless = kind == "frames" and (low, high) == (None, None)
     if not timeless and (both or low is None or high is None or not 0 < low <= high):
         raise click.UsageError("give --step, or --min-step and --max-step: minutes above 0, the shorter one first")
-    with train_extra("models import"):
+    with optional_imports("models import"):
         from model.export.checkpoints.cli import import_checkpoint
     folder = import_checkpoint(
         checkpoint,

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from model.core.aliases import Gate
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import BadPackage, InputError, MissingDependency
+from model.core.extras import optional_imports
 from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
 from model.data.seen import seen_by
-from model.registry.extras import train_extra
 from model.registry.gates import (
     STEP_SHARE,
     csi_gate,
@@ -149,7 +149,7 @@ def check_parity_tools() -> None:
     MissingDependency
         It is not: PyTorch, or what exports with it.
     """
-    with train_extra("models promote", "parity cannot be judged"):
+    with optional_imports("models promote", "parity cannot be judged"):
         import_module("model.export.package")
 
 

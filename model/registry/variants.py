@@ -18,10 +18,10 @@ from rich.table import Table
 
 from model.core.catalog import info_of, open_catalog
 from model.core.errors import InputError
+from model.core.extras import optional_imports
 from model.core.manifest import VariantGate
 from model.options import fields_option, packages_option
 from model.registry.alias_commands import RESULTS
-from model.registry.extras import train_extra
 from model.registry.gates import insufficient_rain
 from model.registry.show import found_model
 from model.verify.scores import paired_means
@@ -197,7 +197,7 @@ def make_variant(
     """
     if "int8" in kinds and not calibrate:
         raise click.UsageError("int8 wants --calibrate: an archive that tells which numbers its graph must hold")
-    with train_extra("models variant"):
+    with optional_imports("models variant"):
         from model.data.archive import Archive
         from model.export.variants import with_variants
     info = found_model(reference, open_catalog(packages))

@@ -15,7 +15,8 @@ from typing import IO
 import numpy as np
 
 from model.core.catalog import ANY_TIME_STEP, ModelInfo
-from model.core.errors import InputError, MissingDependency
+from model.core.errors import InputError
+from model.core.extras import missing_dependency
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.predictor import unroll_afresh
@@ -46,9 +47,7 @@ class LucasKanade:
         try:
             version = distribution_version("pysteps")
         except PackageNotFoundError:
-            raise MissingDependency(
-                "the package pysteps is not installed", where=PYSTEPS, hint="Install it with: pip install pysteps"
-            ) from None
+            raise missing_dependency("pysteps", where=PYSTEPS) from None
         self.variant = f"pysteps {version} on CPU, in a child process"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.catalog import EXTRAPOLATION, PERSISTENCE
-from model.core.errors import MissingDependency
+from model.core.extras import optional_imports
 from model.core.units import FloatArray
 from model.verify.answer import PYSTEPS
 
@@ -179,15 +179,9 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 def _svg(draw: Callable[[Sequence[Axes]], None], panels: int, *, width: float = 3.3, height: float = 2.7) -> str:
     """One row of panels with one legend below, as SVG for a page."""
-    try:
+    with optional_imports("--report"):
         from matplotlib import rc_context
         from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependency(
-            "the package matplotlib is not installed",
-            where="--report",
-            hint="Install it with: pip install 'echocast[verify]'",
-        ) from None
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     look: dict[Any, Any] = dict.fromkeys(inks, INK)
     look |= {"font.size": 9, "axes.titlesize": 9, "axes.grid": True, "grid.alpha": 0.15}

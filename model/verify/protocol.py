@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from model.core.errors import InputError, MissingDependency, TooFewFrames
+from model.core.errors import InputError, TooFewFrames
+from model.core.extras import optional_imports
 from model.core.manifest import WEIGHTS, read_manifest
 from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.sequence import FrameSequence
@@ -234,15 +235,9 @@ def _rolling(predictor: Predictor) -> Predictor:
     """
     if predictor.info.folder is None:
         return predictor
-    try:
+    with optional_imports("protocol", "networks cannot be fine-tuned"):
         from model.runtime.onnx import OnnxPredictor
         from model.verify.rolling import Rolling
-    except ModuleNotFoundError:
-        raise MissingDependency(
-            "networks are fine-tuned with PyTorch, which is not installed",
-            where="protocol",
-            hint="Install it with: pip install 'echocast[train]'",
-        ) from None
     return Rolling(predictor) if isinstance(predictor, OnnxPredictor) else predictor
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import MissingDependency
+from model.core.extras import optional_imports
 
 Array = NDArray[np.float64]
 
@@ -54,14 +54,8 @@ def contingency_manager() -> Callable[[Mapping[str, Any]], Any]:
     MissingDependency
         The package `scores` is not installed.
     """
-    try:
+    with optional_imports("verify"):
         from scores.categorical import BasicContingencyManager
-    except ImportError:
-        raise MissingDependency(
-            "the package scores is not installed",
-            where="verify",
-            hint="Install it with: pip install 'echocast[verify]'",
-        ) from None
     manager: Callable[[Mapping[str, Any]], Any] = BasicContingencyManager
     return manager
 
