@@ -37,7 +37,7 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
     from benchmarks.official import from_file, package, stand_in
     from model.export.checkpoints.convert import convert
     from model.nets.forecast_model import FrameBatch
-    from model.train.memory import return_freed_tensors
+    from model.train.cpu_memory import return_freed_memory
 
     def official() -> torch.nn.Module:
         torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
@@ -72,7 +72,7 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
         net = ours
         ours.checkpointed = side == "ours, recomputed"
         if ours.checkpointed:
-            return_freed_tensors()
+            return_freed_memory()
         ours.to(memory_format=torch.channels_last)
         shown = FrameBatch(frames, torch.ones_like(frames), torch.ones(batch))
 

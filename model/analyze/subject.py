@@ -11,7 +11,7 @@ from model.core.errors import InputError, UnknownModel
 from model.core.manifest import MANIFEST, read_manifest
 from model.export.run import load_run
 from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, load_model
-from model.train.files import RECIPE
+from model.train.run_folder import RECIPE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

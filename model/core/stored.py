@@ -8,13 +8,20 @@ from typing import Any, Final
 RECIPE_SCHEMA: Final = 2
 """Schema of the `recipe.json` of a training run; the first one had no number."""
 
+RENAMED_IN_RECIPE_2: Final = {
+    "forecaster": "model",
+    "chosen_by_mm_h": "selection_thresholds_mm_h",
+    "accumulate": "gradient_accumulation_steps",
+}
+"""Fields of a recipe that schema 2 renamed."""
+
 
 def upgrade_recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recipe of a training run in the current schema, without the schema number.
 
-    Schema 2 renamed `forecaster` to `model`.
+    Keys that are no fields of a recipe, such as `init`, stay.
     """
     recipe = {name: value for name, value in stored.items() if name != "schema"}
-    if stored.get("schema", 1) < 2 and "forecaster" in recipe:
-        recipe["model"] = recipe.pop("forecaster")
+    if stored.get("schema", 1) < 2:
+        recipe = {RENAMED_IN_RECIPE_2.get(name, name): value for name, value in recipe.items()}
     return recipe

@@ -27,7 +27,7 @@ from model.data.windows import Provenance as Provenance
 from model.data.windows import Window, WindowConfig
 from model.runtime.fields import fields_for
 
-OF_ARCHIVES: Final = ("windows", "holdout", "chosen_by_mm_h", "fields")
+OF_ARCHIVES: Final = ("windows", "holdout", "selection_thresholds_mm_h", "fields")
 """Settings of a recipe that are for radar archives."""
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ from model.data.seen import seen_before
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model, config_from, with_tuples
-from model.train.files import BEST, LOG, PROVENANCE, read_recipe
-from model.train.run import DAMAGE
+from model.train.checkpoint import DAMAGE
+from model.train.recipe_json import read_recipe_json
+from model.train.run_folder import BEST, LOG, PROVENANCE
 from model.verify.answer import SCHEMA, one_protocol
 
 
@@ -109,7 +110,7 @@ def load_run(run: Path) -> TrainedRun:
 
 
 def _read_run(run: Path) -> TrainedRun:
-    recipe = read_recipe(run)
+    recipe = read_recipe_json(run)
     kept = torch.load(run / BEST, map_location="cpu", weights_only=True)
     log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
     if "model" not in recipe:

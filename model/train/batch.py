@@ -61,14 +61,14 @@ class Batch:
         return [
             replace(
                 self,
-                frames=each_of(self.frames, itemgetter(slice(first, first + size))),
+                frames=map_frames(self.frames, itemgetter(slice(first, first + size))),
                 rows=self.rows[first : first + size],
             )
             for first in range(0, len(self.rows), size)
         ]
 
 
-def each_of(frames: FrameBatch, change: Callable[[Tensor], Tensor]) -> FrameBatch:
+def map_frames(frames: FrameBatch, change: Callable[[Tensor], Tensor]) -> FrameBatch:
     """Frames with all that they hold changed in one way."""
     fields = None if frames.fields is None else change(frames.fields)
     return FrameBatch(change(frames.data), change(frames.known), change(frames.step_minutes), fields)

@@ -16,15 +16,15 @@ import torch
 from model.core.errors import InputError
 from model.data.archive import Archive
 from model.data.sources import RadarWindows, WindowSource, check_used, source_from
+from model.train.checkpoint import read_recipe
 from model.train.console import Console
-from model.train.distributed import Ranks, ranks
-from model.train.loop import Conduct
+from model.train.distributed import DistributedContext, ranks
+from model.train.loop import RunOptions
 from model.train.loop import train as run_training
-from model.train.overrides import lines_of, overridden
+from model.train.overrides import apply_overrides, lines_of
 from model.train.recipe import Recipe
 from model.train.recipes import RECIPES
-from model.train.run import kept_recipe
-from model.train.stop import Stop, Stopped
+from model.train.signals import StopSignal, TrainingInterrupted
 
 
 @click.command()
@@ -113,7 +113,7 @@ def train(
         return
     short = {"iterations": iterations, "batch": batch, "seed": seed}
     given = [*settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
-    chosen = overridden(kept_recipe(out) if resume and not recipe else _named(recipe), given)
+    chosen = apply_overrides(read_recipe(out) if resume and not recipe else _named(recipe), given)
     if show:
         click.echo("\n".join(lines_of(chosen)))
         return
@@ -127,7 +127,7 @@ def train(
         raise click.UsageError("--init is for the begin of a run. Leave it out to go on with --resume")
     if threads:
         torch.set_num_threads(threads)
-    conduct = Conduct(
+    options = RunOptions(
         minutes=minutes,
         checkpoint_every=checkpoint_every,
         checkpoint_minutes=checkpoint_minutes,
@@ -136,7 +136,7 @@ def train(
     )
     with ranks() as joined:
         try:
-            _train(chosen, archives, data, fields_folder, out, cache or out / "cache", resume, conduct, joined)
+            _train(chosen, archives, data, fields_folder, out, cache or out / "cache", resume, options, joined)
         except InputError:
             if joined.main:
                 raise
@@ -151,8 +151,8 @@ def _train(
     out: Path,
     cache: Path,
     resume: bool,
-    conduct: Conduct,
-    joined: Ranks,
+    options: RunOptions,
+    joined: DistributedContext,
 ) -> None:
     def source() -> WindowSource:
         windows = recipe.windows
@@ -168,7 +168,7 @@ def _train(
             )
         return radar(archives, recipe, cache, fields_folder)
 
-    stop = Stop()
+    stop = StopSignal()
     with stop.listening(), Console(recipe, shown=joined.main) as console:
         try:
             best = run_training(
@@ -176,20 +176,20 @@ def _train(
                 source,
                 out,
                 resume=resume,
-                conduct=conduct,
+                options=options,
                 ranks=joined,
                 stop=stop,
                 report=console.report,
                 say=console.say,
             )
-        except Stopped as stopped:
+        except TrainingInterrupted as stopped:
             _end(stopped, console, joined)
     if joined.main:
         package = f"echocast export {out} --out ./packages --name NAME --version 1"
         click.echo(f"Best weights in {best}. Make a package of them: {package}")
 
 
-def _end(stopped: Stopped, console: Console, joined: Ranks) -> NoReturn:
+def _end(stopped: TrainingInterrupted, console: Console, joined: DistributedContext) -> NoReturn:
     words = sys.argv[1:]
     for index in reversed(range(len(words))):
         if words[index] == "--init":
@@ -198,9 +198,9 @@ def _end(stopped: Stopped, console: Console, joined: Ranks) -> NoReturn:
             del words[index]
     how = "Go on with" if joined.world == 1 else "Go on with torchrun as before, and"
     console.say(
-        f"Stopped after iteration {stopped.iteration}. {how}: echocast {shlex.join(words)} --resume"
+        f"TrainingInterrupted after iteration {stopped.iteration}. {how}: echocast {shlex.join(words)} --resume"
         if stopped.iteration
-        else "Stopped before the first iteration: nothing to go on with"
+        else "TrainingInterrupted before the first iteration: nothing to go on with"
     )
     sys.exit(128 + stopped.signal)
 

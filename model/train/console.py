@@ -52,7 +52,7 @@ class Console:
             click.echo(line, err=True)
 
     def report(self, iteration: int, told: dict[str, float]) -> None:
-        """An iteration or a validation (see `model.train.log.Report`)."""
+        """An iteration or a validation (see `model.train.logger.Report`)."""
         if "progress" not in told:
             click.echo(json.dumps({"iteration": iteration, **{name: round(value, 4) for name, value in told.items()}}))
             return

@@ -1,8 +1,8 @@
 """Several processes that train one network: `torchrun` starts them, and each has its share of every batch.
 
-All ranks hold the same weights. Losses are those of the whole batch (`Ranks.total`), and gradients of the shares are
-added up after the way back, in one message: a recurrent network uses its weights at every step, so that no gradient is
-whole before the way back has reached the first frame, and there is nothing to send before.
+All ranks hold the same weights. Losses are those of the whole batch (`DistributedContext.total`). Gradients of the
+shares are summed once, after the backward pass: a recurrent network uses its weights at every time step, so no gradient
+is complete, and nothing can be sent, before the backward pass has reached the first frame.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Total(torch.autograd.Function):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
+class DistributedContext:
     """Which of how many processes this is; `local`: on its machine. Rank 0 is the one that writes and speaks."""
 
     rank: int = 0
@@ -111,7 +111,7 @@ class Ranks:
         torch.distributed.all_gather(parts, own.contiguous())
         return torch.cat(parts)
 
-    def add_gradients(self, net: nn.Module) -> None:
+    def sum_gradients(self, net: nn.Module) -> None:
         """Put the sum over ranks in the place of each gradient."""
         if self.world == 1:
             return
@@ -130,7 +130,7 @@ class Ranks:
                 torch.distributed.all_reduce(buffer)
                 buffer /= self.world
 
-    def from_main(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What rank 0 makes of it, on all ranks; where that cannot be made, it says why, and all end."""
         if self.world == 1:
             return make()
@@ -144,7 +144,7 @@ class Ranks:
         self._end_with(told[1])
         return told[0]  # type: ignore[no-any-return]
 
-    def in_turn(self, make: Callable[[], T]) -> T:
+    def build_in_turn(self, make: Callable[[], T]) -> T:
         """What each rank makes of it: rank 0 first, then one per machine, then the others.
 
         What an earlier one leaves in a folder, the later ones find there.
@@ -169,17 +169,17 @@ class Ranks:
             raise error if self.main else SystemExit(2)
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = DistributedContext()
 
 
 @contextmanager
-def ranks() -> Iterator[Ranks]:
+def ranks() -> Iterator[DistributedContext]:
     """The ranks that torchrun's environment tells of, joined while in the context; one process without it."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
-    joined = Ranks(rank=int(os.environ["RANK"]), world=world, local=int(os.environ.get("LOCAL_RANK", "0")))
+    joined = DistributedContext(rank=int(os.environ["RANK"]), world=world, local=int(os.environ.get("LOCAL_RANK", "0")))
     if joined.device.type == "cuda":
         torch.cuda.set_device(joined.device)
     torch.distributed.init_process_group("nccl" if joined.device.type == "cuda" else "gloo")

@@ -17,39 +17,38 @@ import torch
 
 from model.core.errors import InputError
 from model.core.manifest import DataKind
-from model.core.stored import RECIPE_SCHEMA
 from model.data.sources import WindowSource
 from model.data.windows import Window
 from model.nets.stack import StackConfig
-from model.train.batch import Batch, collate, each_of
-from model.train.distributed import ALONE, Ranks
-from model.train.files import (
+from model.train.batch import Batch, collate, map_frames
+from model.train.checkpoint import Run, Say, check_compatible, new_state, resumed
+from model.train.cpu_memory import return_freed_memory
+from model.train.data_loader import batches
+from model.train.distributed import SINGLE_PROCESS, DistributedContext
+from model.train.logger import Log, Report
+from model.train.mixed_precision import settled
+from model.train.pretrained import init_from
+from model.train.recipe import SCORED_MM_H, RainLoss, Recipe
+from model.train.recipe_json import write_recipe_json
+from model.train.run_folder import (
     BEST,
     LAST,
     NAN_BATCH,
     PREVIOUS,
     PROVENANCE,
-    RECIPE,
     run_folder,
     save_atomically,
     write_json,
 )
-from model.train.loader import batches
-from model.train.log import Log, Report
-from model.train.memory import return_freed_tensors
-from model.train.precision import settled
-from model.train.recipe import SCORED_MM_H, RainLoss, Recipe
-from model.train.run import Run, Say, check_resumed, new_run, resumed
-from model.train.step import NotANumber, Step, compiled, step
-from model.train.stop import Stop, Stopped
-from model.train.validation import forecast_of, merit, validate
-from model.train.weights import begin_with
+from model.train.signals import StopSignal, TrainingInterrupted
+from model.train.training_step import NonFiniteLoss, Step, compiled, step
+from model.train.validation import forecast_of, selection_metric, validate
 
 OF_RAIN: Final = "Train it with --archive, or choose a recipe for frames, such as mnist-predrnn"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conduct:
+class RunOptions:
     """How a run is made, apart from what is learned.
 
     `minutes`: at most; schedules go by it where it is nearer than the recipe's iterations. `checkpoint_every`: so many
@@ -70,9 +69,9 @@ def train(
     out: Path,
     *,
     resume: bool = False,
-    conduct: Conduct | None = None,
-    ranks: Ranks = ALONE,
-    stop: Stop | None = None,
+    options: RunOptions | None = None,
+    ranks: DistributedContext = SINGLE_PROCESS,
+    stop: StopSignal | None = None,
     report: Report = lambda iteration, scores: None,
     say: Say = lambda line: None,
 ) -> Path:
@@ -95,31 +94,31 @@ def train(
         recipe or of other data; another command trains into `out`; a checkpoint is damaged; the windows do not fit
         the network; the loss or all the scores are no numbers; the time is over before the first iteration; or
         `out` cannot be written.
-    Stopped
+    TrainingInterrupted
         `stop` was asked to; the run is saved.
     """
-    conduct = conduct or Conduct()
-    rows = ranks.rows(recipe.batch, recipe.accumulate)
+    options = options or RunOptions()
+    rows = ranks.rows(recipe.batch, recipe.gradient_accumulation_steps)
     with ExitStack() as stack:
-        ranks.from_main(lambda: stack.enter_context(run_folder(out)))
+        ranks.broadcast(lambda: stack.enter_context(run_folder(out)))
         kept = recipe
-        recipe = ranks.from_main(lambda: settled(kept, ranks.device, out, resume=resume, say=say))
-        source = ranks.in_turn(source) if callable(source) else source
+        recipe = ranks.broadcast(lambda: settled(kept, ranks.device, out, resume=resume, say=say))
+        source = ranks.build_in_turn(source) if callable(source) else source
         made_of = {"kind": source.kind, **asdict(source.provenance())}
         held_out = source.held_out(recipe.seed + 1, recipe.batch, recipe.validation_windows)
         check_windows(recipe, held_out[0][0], source.kind)
-        run = _begun(recipe, made_of, out, resume=resume, conduct=conduct, ranks=ranks, say=say)
+        run = _begun(recipe, made_of, out, resume=resume, options=options, ranks=ranks, say=say)
         if recipe.compile:
             compiled(run.net)
         if recipe.checkpoint_activations:
-            return_freed_tensors()
+            return_freed_memory()
         training = _Training(
             recipe=recipe,
             source=source,
             out=out,
-            conduct=conduct,
+            options=options,
             ranks=ranks,
-            stop=stop or Stop(),
+            stop=stop or StopSignal(),
             rows=rows,
             validation=[collate(windows, ranks.device) for windows in held_out[ranks.rank :: ranks.world]],
             run=run,
@@ -133,32 +132,36 @@ def train(
 
 
 def _begun(
-    recipe: Recipe, made_of: dict[str, Any], out: Path, *, resume: bool, conduct: Conduct, ranks: Ranks, say: Say
+    recipe: Recipe,
+    made_of: dict[str, Any],
+    out: Path,
+    *,
+    resume: bool,
+    options: RunOptions,
+    ranks: DistributedContext,
+    say: Say,
 ) -> Run:
     """The run, new or where it was left; its recipe and its data are kept beside it."""
-    run = new_run(recipe, ranks.device)
-    exists = ranks.from_main(lambda: any((out / name).exists() for name in (LAST, PREVIOUS)))
+    run = new_state(recipe, ranks.device)
+    exists = ranks.broadcast(lambda: any((out / name).exists() for name in (LAST, PREVIOUS)))
     if exists and not resume:
         raise InputError("the run exists", where=str(out), hint="Add --resume, or choose another --out")
     if resume and not exists:
         raise InputError(f"nothing to resume: no {LAST} in it", where=str(out), hint="Leave --resume out to begin")
     kept: dict[str, Any] = {}
     if exists:
-        kept = ranks.from_main(lambda: check_resumed(recipe, made_of, out))
-        run.take_up(ranks.from_main(lambda: resumed(run, out, say)))
-    elif conduct.init is not None:
-        kept["init"] = begin_with(run.net, conduct.init)
+        kept = ranks.broadcast(lambda: check_compatible(recipe, made_of, out))
+        run.restore(ranks.broadcast(lambda: resumed(run, out, say)))
+    elif options.init is not None:
+        kept["init"] = init_from(run.net, options.init)
         run.ema.load_state_dict(run.net.state_dict())
 
     def keep() -> None:
-        write_json(
-            out / RECIPE,
-            {"schema": RECIPE_SCHEMA} | asdict(recipe) | ({"init": kept["init"]} if "init" in kept else {}),
-        )
+        write_recipe_json(out, recipe, kept.get("init"))
         if not exists:
             write_json(out / PROVENANCE, made_of)
 
-    ranks.from_main(keep)
+    ranks.broadcast(keep)
     return run
 
 
@@ -169,9 +172,9 @@ class _Training:
     recipe: Recipe
     source: WindowSource
     out: Path
-    conduct: Conduct
-    ranks: Ranks
-    stop: Stop
+    options: RunOptions
+    ranks: DistributedContext
+    stop: StopSignal
     rows: tuple[int, ...]
     validation: Sequence[Batch]
     run: Run
@@ -193,7 +196,7 @@ class _Training:
                 batch=recipe.batch,
                 rows=self.rows,
                 iterations=range(run.iteration, recipe.iterations),
-                workers=self.conduct.loader_workers,
+                workers=self.options.loader_workers,
                 device=self.ranks.device,
             )
         ) as coming:
@@ -202,7 +205,7 @@ class _Training:
                 if told_to_stop:
                     if run.iteration > self.saved[0]:
                         self._save()
-                    raise Stopped(run.iteration, told_to_stop)
+                    raise TrainingInterrupted(run.iteration, told_to_stop)
                 progress = self._progress()
                 due = progress >= 1 or run.iteration % recipe.validate_every == 0
                 if due and run.validated < run.iteration:
@@ -222,7 +225,7 @@ class _Training:
         return told[1]
 
     def _progress(self) -> float:
-        minutes = self.conduct.minutes
+        minutes = self.options.minutes
         by_time = self.run.seconds / (minutes * 60) if minutes else 0.0
         return max(self.run.iteration / self.recipe.iterations, by_time)
 
@@ -230,7 +233,7 @@ class _Training:
         began = time.perf_counter()
         try:
             taken = step(self.run, batch, self.recipe, progress, self.ranks)
-        except NotANumber as error:
+        except NonFiniteLoss as error:
             self._keep_nan_batch(batch)
             raise self._not_a_number(error.step) from None
         self.run.losses.append(taken.loss)
@@ -246,11 +249,11 @@ class _Training:
 
     def _is_to_be_saved(self) -> bool:
         iteration, seconds = self.saved
-        every, minutes = self.conduct.checkpoint_every or math.inf, self.conduct.checkpoint_minutes
+        every, minutes = self.options.checkpoint_every or math.inf, self.options.checkpoint_minutes
         return self.run.iteration - iteration >= every or self.run.seconds - seconds >= minutes * 60
 
     def _save(self) -> None:
-        self.ranks.from_main(lambda: self.run.save(self.out))
+        self.ranks.broadcast(lambda: self.run.save(self.out))
         self.saved = (self.run.iteration, self.run.seconds)
 
     def _validate(self) -> None:
@@ -264,17 +267,17 @@ class _Training:
             self.log.validation(run, scores)
             shown = self.validation[0]
             self.log.picture(run, shown, forecast_of(run.ema, shown, self.recipe), kind)
-            if merit(scores, kind) > run.best:
-                run.best = merit(scores, kind)
+            if selection_metric(scores, kind) > run.best:
+                run.best = selection_metric(scores, kind)
                 run.save_best(self.out)
 
-        self.ranks.from_main(keep)
+        self.ranks.broadcast(keep)
         run.losses = []
         self._save()
 
     def _keep_nan_batch(self, batch: Batch) -> None:
-        content = {"frames": tuple(each_of(batch.frames, self.ranks.gathered)), "context": batch.context}
-        self.ranks.from_main(lambda: save_atomically(self.out / NAN_BATCH, lambda file: torch.save(content, file)))
+        content = {"frames": tuple(map_frames(batch.frames, self.ranks.gathered)), "context": batch.context}
+        self.ranks.broadcast(lambda: save_atomically(self.out / NAN_BATCH, lambda file: torch.save(content, file)))
 
     def _not_a_number(self, taken: Step) -> InputError:
         run = self.run
@@ -304,7 +307,7 @@ class _Training:
                 f"no best weights after {run.iteration} iterations: {reason}", where=str(self.out), hint=hint
             )
 
-        self.ranks.from_main(check)
+        self.ranks.broadcast(check)
 
 
 def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
@@ -321,9 +324,9 @@ def check_windows(recipe: Recipe, window: Window, kind: DataKind) -> None:
     reason, hint = "", "Choose another recipe, or other data"
     if isinstance(recipe.loss, RainLoss) and kind != "rain":
         reason, hint = "its loss is of rain, and these frames are not", OF_RAIN
-    elif kind == "rain" and not recipe.chosen_by_mm_h:
+    elif kind == "rain" and not recipe.selection_thresholds_mm_h:
         reason = "no threshold says by which the best weights for rain are chosen"
-        hint = f"Add --set chosen_by_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"
+        hint = f"Add --set selection_thresholds_mm_h={','.join(f'{each:g}' for each in SCORED_MM_H)}, or some of them"
     elif channels != config.channels:
         reason = f"the frames have {channels} channels, its network reads {config.channels}"
         hint = f"Add --set model.channels={channels}, or choose other data"

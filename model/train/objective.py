@@ -16,11 +16,11 @@ from model.losses import (
 from model.nets.forecast_model import ForecastModel, RecurrentModel, Rollout
 from model.sampling import ReverseScheduledSampling, reverse_scheduled_sampling, scheduled_sampling
 from model.train.batch import Batch
-from model.train.distributed import ALONE, Ranks
-from model.train.recipe import AddedLosses, FrameLoss, RainLoss, Recipe
+from model.train.distributed import SINGLE_PROCESS, DistributedContext
+from model.train.recipe import AuxiliaryLosses, FrameLoss, RainLoss, Recipe
 
 
-def true_frames(recipe: Recipe, batch: Batch, iteration: int, progress: float) -> Tensor | None:
+def teacher_forcing_mask(recipe: Recipe, batch: Batch, iteration: int, progress: float) -> Tensor | None:
     """Where a network reads true frames in this iteration, Bool [b, context + leads - 1]; None: in the context.
 
     Drawn for the whole batch, of which these are the windows of `batch.rows`.
@@ -42,8 +42,12 @@ def true_frames(recipe: Recipe, batch: Batch, iteration: int, progress: float) -
     return drawn[list(batch.rows)].to(held.device) & held
 
 
-def loss_of(
-    net: ForecastModel, batch: Batch, recipe: Recipe, truth: Tensor | None = None, ranks: Ranks = ALONE
+def batch_loss(
+    net: ForecastModel,
+    batch: Batch,
+    recipe: Recipe,
+    truth: Tensor | None = None,
+    ranks: DistributedContext = SINGLE_PROCESS,
 ) -> Tensor:
     """The recipe's loss of one batch, of which each of the `ranks` has an equal share.
 
@@ -61,7 +65,7 @@ def loss_of(
         return total
 
 
-def _rain_loss(rollout: Rollout, batch: Batch, loss: RainLoss, ranks: Ranks) -> Tensor:
+def _rain_loss(rollout: Rollout, batch: Batch, loss: RainLoss, ranks: DistributedContext) -> Tensor:
     forecast = rollout.frames[:, batch.context - 1 :]
     total = balanced_loss(
         forecast, batch.target, batch.target_known, loss.pixel_weights, reduce=loss.reduce, total=ranks.total
@@ -91,7 +95,7 @@ def _held_to_truth(rollout: Rollout, batch: Batch, first: int) -> tuple[Tensor, 
     return torch.where(scored.bool(), rollout.frames[:, first - 1 :], true), true
 
 
-def _added(net: ForecastModel, rollout: Rollout, batch: Batch, loss: AddedLosses) -> Tensor:
+def _added(net: ForecastModel, rollout: Rollout, batch: Batch, loss: AuxiliaryLosses) -> Tensor:
     """Of these windows, means over windows."""
     total = batch.frames.data.new_zeros(())
     if loss.decoupling and isinstance(net, RecurrentModel) and net.stack.decouple is not None:

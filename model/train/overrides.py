@@ -20,7 +20,7 @@ Tree = dict[str, Any]
 """What is set: texts by field, and below a field that has fields, another tree. The field's own text is under ''."""
 
 
-def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+def apply_overrides(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """The recipe with `PATH=VALUE`s set: `optimiser.learning_rate=3e-4`, `windows.step_minutes=5,10`.
 
     A part that may be of several kinds takes the kind's name, and then its fields: `sampling=ScheduledSampling`,
@@ -47,7 +47,7 @@ def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def lines_of(recipe: Recipe) -> list[str]:
-    """`PATH=VALUE` of every field, as `overridden` takes them; the name is not among them."""
+    """`PATH=VALUE` of every field, as `apply_overrides` takes them; the name is not among them."""
     return [f"{path}={text}" for path, text in _settings(recipe, "") if path != "name"]
 
 

@@ -29,7 +29,7 @@ SCORED_MM_H: Final = (0.5, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddedLosses:
+class AuxiliaryLosses:
     """What is added to an error by weight (see `model.losses`), 0 for nothing: `decoupling`, of PredRNN-V2, its
     `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN ("sum"); `divergence`, of TAU."""
 
@@ -44,7 +44,7 @@ class AddedLosses:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RainLoss(AddedLosses):
+class RainLoss(AuxiliaryLosses):
     """Balanced MSE + MAE and, by its weight, 1 - soft CSI; of the forecast (see `model.losses`).
 
     `reduce`: the mean over known pixels, or, as in HKO-7, the sum over those of a frame. `scale`: of these two, not of
@@ -73,7 +73,7 @@ class RainLoss(AddedLosses):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameLoss(AddedLosses):
+class FrameLoss(AuxiliaryLosses):
     """Error of frames (see `model.losses`).
 
     `error`: the mean MSE, or MS-RNN's summed MSE + MAE. `over`: all answers, those to context frames too, or the
@@ -122,19 +122,55 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides a training run, but the data and the time it is given.
+    """Every setting of a training run, except the data and the run options.
 
-    `windows`: its context and leads hold for training on every data set, which itself decides how many leads it holds
-    out; the rest is for radar archives, as is `holdout`. `fields`: exogenous fields by name (`model.runtime.fields`).
-    `sampling`: where a recurrent network reads true frames in training; None: the context, and nothing after.
-    `chosen_by_mm_h`: the best weights for rain have the highest mean ratio of CSI to persistence's at these thresholds;
-    for other frames, the lowest MSE.
+    Parameters
+    ----------
+    name : str
+        Name on the command line, a key of `RECIPES`.
+    model : ModelConfig
+        The network, and which inputs it reads.
+    windows : WindowConfig
+        How windows are cut. `context` and `leads` apply to every data set in training; a data set itself decides how
+        many lead steps it holds out. The other fields apply to radar archives.
+    holdout : Holdout
+        Which part of a radar archive is held out for validation.
+    fields : tuple of str
+        Names of the exogenous fields (see `model.runtime.fields`).
+    loss : RainLoss or FrameLoss
+        The training objective.
+    sampling : ScheduledSampling, ReverseScheduledSampling or None
+        At which time steps a recurrent network reads true frames; None: at the steps of the context only.
+    optimiser : Optimiser
+        Adam or AdamW, the learning-rate schedule and the moving average of the weights.
+    iterations, batch : int
+        Number of optimiser steps, and windows per step.
+    validate_every : int
+        Iterations from one validation to the next.
+    selection_thresholds_mm_h : tuple of float
+        For rain, the best weights are those with the highest ratio of CSI to the CSI of persistence, averaged over
+        these thresholds. For other frames they are those with the lowest MSE.
+    validation_windows : int
+        Number of held-out windows.
+    gradient_accumulation_steps : int
+        Number of equal micro-batches that a batch is split into; their gradients are summed. A loss that pools
+        pixels pools those of one micro-batch.
+    bfloat16 : bool or "auto"
+        Whether to use autocast to bfloat16; "auto": if the device on which the run starts computes in bfloat16
+        natively.
+    channels_last : bool
+        Whether the weights of convolutions are stored in the channels-last memory format.
+    checkpoint_activations : bool
+        Whether to recompute activations in the backward pass, which saves memory.
+    compile : bool
+        Whether to compile the network with `torch.compile`.
+    seed : int
+        Seed of the initial weights, the windows and the true frames.
 
-    `accumulate`: the batch goes through the network in so many equal parts, whose gradients are added: a loss that
-    pools pixels pools those of a part. `bfloat16`: autocast of what can be computed in it; "auto": if the
-    device on which the run begins multiplies it itself. `channels_last`: how the
-    weights of convolutions lie in memory. `checkpoint_activations`: activations are computed anew on the way back, for
-    less memory. `compile`: by `torch.compile`.
+    Raises
+    ------
+    ValueError
+        A number is outside its limits, or two fields contradict each other.
     """
 
     name: str
@@ -148,9 +184,9 @@ class Recipe:
     iterations: int
     batch: int
     validate_every: int = 250
-    chosen_by_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)
+    selection_thresholds_mm_h: tuple[float, ...] = (0.5, 2.0, 5.0)
     validation_windows: int = 48
-    accumulate: int = 1
+    gradient_accumulation_steps: int = 1
     bfloat16: bool | Literal["auto"] = True
     channels_last: bool = True
     checkpoint_activations: bool = False
@@ -160,14 +196,14 @@ class Recipe:
     def __post_init__(self) -> None:
         net, loss = self.model.net, self.loss
         check_limits(self, "iterations", "validate_every", ge=1, le=MOST_ITERATIONS)
-        check_limits(self, "batch", "accumulate", "validation_windows", ge=1, le=MOST_WINDOWS)
+        check_limits(self, "batch", "gradient_accumulation_steps", "validation_windows", ge=1, le=MOST_WINDOWS)
         check_limits(self, "seed", ge=0, le=MOST_SEED)
-        others = [threshold for threshold in self.chosen_by_mm_h if threshold not in SCORED_MM_H]
-        if others or not (self.chosen_by_mm_h or isinstance(loss, FrameLoss)):
+        others = [threshold for threshold in self.selection_thresholds_mm_h if threshold not in SCORED_MM_H]
+        if others or not (self.selection_thresholds_mm_h or isinstance(loss, FrameLoss)):
             scored = ", ".join(f"{threshold:g}" for threshold in SCORED_MM_H)
-            raise ValueError(f"chosen_by_mm_h must be some of the thresholds that are scored, {scored}")
-        if self.batch % self.accumulate:
-            raise ValueError(f"{self.name}: a batch of {self.batch} makes no {self.accumulate} equal parts")
+            raise ValueError(f"selection_thresholds_mm_h must be some of the thresholds that are scored, {scored}")
+        if self.batch % (parts := self.gradient_accumulation_steps):
+            raise ValueError(f"{self.name}: a batch of {self.batch} makes no {parts} equal parts")
         if isinstance(net, SimVPConfig):
             if self.sampling is not None or (isinstance(loss, FrameLoss) and loss.over == "all"):
                 raise ValueError(f"{self.name}: a whole-sequence network answers nothing before its forecast")

@@ -15,7 +15,7 @@ from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
 from model.runtime.fields import planes_of
 from model.sampling import Sampling
-from model.train.published import REVERSE, SCHEDULED, TEN_TO_TEN, published, video
+from model.train.published_recipes import REVERSE, SCHEDULED, TEN_TO_TEN, published, video
 from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
 
 

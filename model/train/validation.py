@@ -13,17 +13,21 @@ from model.core.units import FloatArray
 from model.metrics import FRAME_SCORES, pixel_edge
 from model.nets.forecast_model import ForecastModel
 from model.train.batch import Batch
-from model.train.distributed import ALONE, Ranks
+from model.train.distributed import SINGLE_PROCESS, DistributedContext
 from model.train.recipe import SCORED_MM_H, Recipe
 
 
-def merit(scores: dict[str, float], kind: DataKind) -> float:
+def selection_metric(scores: dict[str, float], kind: DataKind) -> float:
     """What the best weights have most of: of rain `ratio`, of other frames the least MSE."""
     return scores["ratio"] if kind == "rain" else -scores["mse"]
 
 
 def validate(
-    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, kind: DataKind, ranks: Ranks = ALONE
+    net: ForecastModel,
+    held_out: Sequence[Batch],
+    recipe: Recipe,
+    kind: DataKind,
+    ranks: DistributedContext = SINGLE_PROCESS,
 ) -> dict[str, float]:
     """Scores of the forecasts of held-out batches, of which each of the `ranks` has some (see `rain_scores`,
     `frame_scores`)."""
@@ -39,7 +43,7 @@ def forecast_of(net: ForecastModel, batch: Batch, recipe: Recipe) -> Tensor:
 
 
 def rain_scores(
-    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE
+    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: DistributedContext = SINGLE_PROCESS
 ) -> dict[str, float]:
     """CSI over the held-out windows (pooled, all leads) and its ratio to persistence's, by threshold.
 
@@ -60,7 +64,7 @@ def rain_scores(
     hits, events, foreseen = counts[..., 0], counts[..., 1], counts[..., 2]
     csi = hits / np.maximum(events + foreseen - hits, 1)
     ratio = csi[0] / np.maximum(csi[1], 1e-6)
-    chosen = [t in recipe.chosen_by_mm_h and events[0, index] > 0 for index, t in enumerate(SCORED_MM_H)]
+    chosen = [t in recipe.selection_thresholds_mm_h and events[0, index] > 0 for index, t in enumerate(SCORED_MM_H)]
     scores = {"ratio": float(np.mean(ratio[chosen])) if any(chosen) else 0.0}
     for index, threshold in enumerate(SCORED_MM_H):
         scores[f"csi_{threshold:g}"] = float(csi[0, index])
@@ -70,7 +74,7 @@ def rain_scores(
 
 
 def frame_scores(
-    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: Ranks = ALONE
+    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: DistributedContext = SINGLE_PROCESS
 ) -> dict[str, float]:
     """MSE, MAE (summed over a frame), PSNR and SSIM of the held-out windows, means over leads; see `model.metrics`.
 

@@ -13,11 +13,11 @@ from model.core.errors import InputError
 from model.data.archive import Archive, ArchiveWriter
 from model.data.synth import synthesise
 from model.train.cli import radar
-from model.train.files import BEST, ITERATIONS, LAST, NAN_BATCH, PREVIOUS, RECIPE, run_folder
-from model.train.loop import Conduct, train
-from model.train.overrides import overridden
+from model.train.loop import RunOptions, train
+from model.train.overrides import apply_overrides
 from model.train.recipe import Optimiser
 from model.train.recipes import RECIPES
+from model.train.run_folder import BEST, ITERATIONS, LAST, NAN_BATCH, PREVIOUS, RECIPE, run_folder
 from tests.model.train import tiny
 
 
@@ -173,7 +173,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path):
     out = tmp_path / "run"
     recipe = tiny.recipe(sampling=None, optimiser=Optimiser(learning_rate=1e-3, schedule="constant"))
     with pytest.raises(InputError) as caught:
-        train(recipe, Poisoned(8), out, conduct=Conduct(checkpoint_every=1))
+        train(recipe, Poisoned(8), out, options=RunOptions(checkpoint_every=1))
     said = str(caught.value)
     assert f"{out}: the loss is not a number at iteration 8 (loss inf, 0." in said
     assert "learning rate 0.001, gradient norm " in said
@@ -198,20 +198,20 @@ def test_a_failed_start_leaves_no_folder_behind(tmp_path):
 def test_what_was_there_before_a_failed_start_stays(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError):
-        train(tiny.recipe(), tiny.source(), tmp_path, conduct=Conduct(init=tmp_path))
+        train(tiny.recipe(), tiny.source(), tmp_path, options=RunOptions(init=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_a_recipe_that_makes_no_network_is_named(tmp_path):
     odd = ["model.net.hidden=3", "model.net.frames=3", "windows.context=3", "windows.leads=3", "batch=2"]
     with pytest.raises(InputError, match="no network can be made of it"):
-        train(overridden(RECIPES["mnist-tau"](), odd), tiny.source(), tmp_path / "run")
+        train(apply_overrides(RECIPES["mnist-tau"](), odd), tiny.source(), tmp_path / "run")
 
 
 def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
-    train(tiny.recipe(iterations=1), tiny.source(), tmp_path / "tuned", conduct=Conduct(init=run))
+    train(tiny.recipe(iterations=1), tiny.source(), tmp_path / "tuned", options=RunOptions(init=run))
     slow = Optimiser(learning_rate=0.0, schedule="constant")
-    train(tiny.recipe(iterations=1, optimiser=slow), tiny.source(), tmp_path / "same", conduct=Conduct(init=run))
+    train(tiny.recipe(iterations=1, optimiser=slow), tiny.source(), tmp_path / "same", options=RunOptions(init=run))
     assert tiny.same(tiny.kept(tmp_path / "same", LAST)["net"], tiny.kept(run, BEST)["ema"])
     kept = json.loads((tmp_path / "same" / RECIPE).read_text())["init"]
     assert kept["from"] == str(run)
@@ -226,7 +226,7 @@ def test_weights_that_fit_and_compute_something_else_are_refused(run, tmp_path):
     net = replace(recipe.model.net, forget_bias=0.0)
     other = replace(recipe, model=replace(recipe.model, net=net))
     with pytest.raises(InputError, match=r"its forget_bias is 1.0, here 0.0.*--set model.net.forget_bias=1.0"):
-        train(other, tiny.source(), tmp_path / "tuned", conduct=Conduct(init=run))
+        train(other, tiny.source(), tmp_path / "tuned", options=RunOptions(init=run))
     assert not (tmp_path / "tuned").exists()
 
 
@@ -305,7 +305,7 @@ def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_pat
     [
         ("windows.crop=32", "moving-mnist", "Leave it out"),
         ("holdout.time_fraction=0.1", "kth:here", "Leave it out"),
-        ("chosen_by_mm_h=5", "taxibj:here", "Leave it out"),
+        ("selection_thresholds_mm_h=5", "taxibj:here", "Leave it out"),
         ("windows.crop=32", "frames:here.npy", "Write it into --data: frames:here.npy,crop=32"),
         ("windows.step_minutes=5", "frames:here.npy", "Write it into --data: frames:here.npy,step=5"),
         ("holdout.short_minutes=5", "frames:here.npy", "Leave it out"),

@@ -16,13 +16,13 @@ from model.nets.forecast_model import build_model
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling, ScheduledSampling
 from model.train.batch import collate
-from model.train.files import BEST, LAST, LOG, PROVENANCE
-from model.train.loop import Conduct, train
-from model.train.objective import loss_of, true_frames
-from model.train.published import video
+from model.train.loop import RunOptions, train
+from model.train.lr_schedule import learning_rate
+from model.train.objective import batch_loss, teacher_forcing_mask
+from model.train.published_recipes import video
 from model.train.recipe import FrameLoss, Optimiser, RainLoss
 from model.train.recipes import RECIPES
-from model.train.schedule import learning_rate
+from model.train.run_folder import BEST, LAST, LOG, PROVENANCE
 from model.train.validation import validate
 
 CPU = torch.device("cpu")
@@ -148,8 +148,8 @@ class DrawnWindows:
 
 def test_a_resumed_run_sees_the_windows_that_an_uninterrupted_one_does(tmp_path):
     recipe = small("mnist-predrnn", iterations=4, validate_every=2)
-    source, conduct = DrawnWindows(), Conduct(loader_workers=1)  # several threads draw in any order
-    whole, _ = trained(recipe, source, tmp_path / "whole", conduct=conduct)
+    source, options = DrawnWindows(), RunOptions(loader_workers=1)  # several threads draw in any order
+    whole, _ = trained(recipe, source, tmp_path / "whole", options=options)
     assert len(set(source.drawn)) == len(source.drawn) >= 4  # and no window twice
 
     def interrupt(iteration, scores):
@@ -157,9 +157,9 @@ def test_a_resumed_run_sees_the_windows_that_an_uninterrupted_one_does(tmp_path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, DrawnWindows(), tmp_path / "parts", report=interrupt, conduct=conduct)
+        train(recipe, DrawnWindows(), tmp_path / "parts", report=interrupt, options=options)
     resumed = DrawnWindows()
-    rest, _ = trained(recipe, resumed, tmp_path / "parts", resume=True, conduct=conduct)
+    rest, _ = trained(recipe, resumed, tmp_path / "parts", resume=True, options=options)
     assert resumed.drawn[:2] == source.drawn[2:4]
     assert rest == pytest.approx(whole[2:], rel=1e-6)
 
@@ -223,7 +223,7 @@ def test_a_run_without_best_weights_does_not_end_as_if_it_had_some(tmp_path):
     with pytest.raises(InputError, match="never a number"):
         train(thrown, DrawnWindows(), tmp_path / "run")
     with pytest.raises(InputError, match="the time was over"):
-        train(recipe, DrawnWindows(), tmp_path / "hasty", conduct=Conduct(minutes=1e-12))
+        train(recipe, DrawnWindows(), tmp_path / "hasty", options=RunOptions(minutes=1e-12))
 
 
 def test_the_best_weights_have_the_least_error(windows, tmp_path):
@@ -247,10 +247,10 @@ def test_true_frames_reach_the_network(windows):
     recipe = small("mnist-predrnn")
     batch = collate(windows.held_out(0, 2, 2)[0], CPU)
     net = build_model(recipe.model)
-    without = loss_of(net, batch, recipe, torch.tensor([[True, True, True, False, False]] * 2))
-    assert loss_of(net, batch, recipe).item() == pytest.approx(without.item())
-    with_forecast = loss_of(net, batch, recipe, torch.ones(2, 5, dtype=torch.bool))
-    only_first = loss_of(net, batch, recipe, torch.tensor([[True] + [False] * 4] * 2))
+    without = batch_loss(net, batch, recipe, torch.tensor([[True, True, True, False, False]] * 2))
+    assert batch_loss(net, batch, recipe).item() == pytest.approx(without.item())
+    with_forecast = batch_loss(net, batch, recipe, torch.ones(2, 5, dtype=torch.bool))
+    only_first = batch_loss(net, batch, recipe, torch.tensor([[True] + [False] * 4] * 2))
     assert len({round(loss.item(), 8) for loss in (without, with_forecast, only_first)}) == 3
 
 
@@ -279,11 +279,11 @@ def test_a_short_run_has_all_of_its_schedule(windows, progress, in_context, in_f
     recipe = small("mnist-predrnn-rss")
     assert recipe.sampling == ReverseScheduledSampling()
     batch = collate(windows.held_out(0, 2, 2)[0] * 200, CPU)
-    drawn = true_frames(recipe, batch, iteration=7, progress=progress)
+    drawn = teacher_forcing_mask(recipe, batch, iteration=7, progress=progress)
     rates = drawn.float().mean(dim=0).tolist()
     assert rates[0] == 1
     assert rates[1:] == pytest.approx([in_context] * 2 + [in_forecast] * 2, abs=0.08)
-    assert torch.equal(drawn, true_frames(recipe, batch, iteration=7, progress=progress))
+    assert torch.equal(drawn, teacher_forcing_mask(recipe, batch, iteration=7, progress=progress))
 
 
 def test_regularisation_is_added_by_its_weight(windows):
@@ -300,7 +300,8 @@ def test_regularisation_is_added_by_its_weight(windows):
         net = build_model(recipe.model).eval()
         loss = replace(recipe.loss, decoupling_reduce="sum", divergence_tau=0.01)
         plain, weighted = (
-            loss_of(net, batch, replace(recipe, loss=replace(loss, **{weight: value}))).item() for value in (0.0, 2.0)
+            batch_loss(net, batch, replace(recipe, loss=replace(loss, **{weight: value}))).item()
+            for value in (0.0, 2.0)
         )
         added = term(net, net.rollout(batch.frames, 3, 3)).item()
         assert added > 1e-4
@@ -314,9 +315,9 @@ def test_frames_without_data_are_never_read_as_true_nor_scored():
     full = Window(context=context, target=rng.random((3, 1, 64, 64), np.float32), step_minutes=1.0)
     batch = collate([Window(context=context, target=target, step_minutes=1.0), full], CPU)
     recipe = small("mnist-predrnn", sampling=ScheduledSampling(rate=0.0))
-    assert true_frames(recipe, batch, 0, 0.0).tolist() == [[True] * 4 + [False], [True] * 5]
+    assert teacher_forcing_mask(recipe, batch, 0, 0.0).tolist() == [[True] * 4 + [False], [True] * 5]
     net = build_model(recipe.model)
-    loss = loss_of(net, batch, replace(recipe, loss=FrameLoss(over="forecast")))
+    loss = batch_loss(net, batch, replace(recipe, loss=FrameLoss(over="forecast")))
     answers = net.rollout(batch.frames, 3, 3).frames[:, 2:]
     error = (answers - batch.target).square()
     assert loss.item() == pytest.approx((error[0, 0].sum() + error[1].sum()).item() / error.numel(), rel=1e-5)
@@ -360,7 +361,7 @@ def test_an_answer_is_held_to_the_target_only_where_the_newest_frame_holds_data(
     losses = []
     for unseen in (0.0, 1.0):
         window.target[:, :, :32] = unseen
-        losses.append(loss_of(net, collate([window], CPU), recipe).item())
+        losses.append(batch_loss(net, collate([window], CPU), recipe).item())
     assert losses[0] == losses[1] > 0
 
 
@@ -382,7 +383,7 @@ def test_exogenous_fields_reach_the_network(windows):
         torch.manual_seed(0)
         net = build_model(recipe.model)
         batch = collate([replace(window, fields=fields) for window in shown], CPU)
-        losses.append(loss_of(net, batch, recipe).item())
+        losses.append(batch_loss(net, batch, recipe).item())
     assert losses[0] != losses[1]
 
 

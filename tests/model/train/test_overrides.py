@@ -9,7 +9,7 @@ from model.core.errors import InputError
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling
 from model.train.loop import train
-from model.train.overrides import lines_of, overridden
+from model.train.overrides import apply_overrides, lines_of
 from model.train.recipe import FrameLoss, RainLoss
 from model.train.recipes import RECIPES
 from tests.model.train import tiny
@@ -32,29 +32,29 @@ PREDRNN = RECIPES["mnist-predrnn"]()
         ("sampling.stop=10", lambda recipe: recipe.sampling == replace(PREDRNN.sampling, stop=10.0)),
         ("sampling=ReverseScheduledSampling", lambda recipe: recipe.sampling == ReverseScheduledSampling()),
         ("iterations=80_000", lambda recipe: recipe.iterations == 80_000),
-        ("chosen_by_mm_h=", lambda recipe: recipe.chosen_by_mm_h == ()),
+        ("selection_thresholds_mm_h=", lambda recipe: recipe.selection_thresholds_mm_h == ()),
     ],
 )
 def test_a_field_is_set(setting, read):
     assert not read(PREDRNN)
-    assert read(overridden(PREDRNN, [setting]))
+    assert read(apply_overrides(PREDRNN, [setting]))
 
 
 def test_fields_that_belong_together_are_set_together():
-    recipe = overridden(
+    recipe = apply_overrides(
         PREDRNN,
         ["model.net.scales=1,1,1,1", "model.net.hidden=128,64,64,64", "model.net.cell=causal-lstm"],
     )
     assert recipe.model.net.widths == (128, 64, 64, 64)
-    assert overridden(PREDRNN, ["batch=2", "batch=4"]).batch == 4
+    assert apply_overrides(PREDRNN, ["batch=2", "batch=4"]).batch == 4
 
 
 def test_a_part_can_become_one_of_another_kind():
-    recipe = overridden(PREDRNN, ["loss.csi_weight=0.4", "loss=RainLoss", "loss.reduce=sum"])
+    recipe = apply_overrides(PREDRNN, ["loss.csi_weight=0.4", "loss=RainLoss", "loss.reduce=sum"])
     assert recipe.loss == RainLoss(csi_weight=0.4, reduce="sum")
-    assert overridden(recipe, ["loss=FrameLoss"]).loss == FrameLoss()
+    assert apply_overrides(recipe, ["loss=FrameLoss"]).loss == FrameLoss()
     changes = ["model.net=SimVPConfig", "model.net.translator=tau", "model.net.frames=10"]
-    tau = overridden(PREDRNN, [*changes, "sampling=none", "loss.over=forecast"])
+    tau = apply_overrides(PREDRNN, [*changes, "sampling=none", "loss.over=forecast"])
     assert tau.model.net == SimVPConfig(translator="tau", frames=10)
 
 
@@ -62,7 +62,7 @@ def test_a_part_can_become_one_of_another_kind():
 def test_what_show_prints_can_be_set(name):
     recipe = RECIPES[name]()
     other = RECIPES["mnist-tau"]() if "tau" not in name else PREDRNN
-    assert overridden(replace(other, name=name), lines_of(recipe)) == recipe
+    assert apply_overrides(replace(other, name=name), lines_of(recipe)) == recipe
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_show_prints_can_be_set(name):
         ("loss=RainLoss", "RainLoss needs loss.csi_weight. Add --set loss.csi_weight="),
         ("windows=3", "cannot be '3'. Choose one of WindowConfig"),
         ("iterations=0", "iterations must be at least 1"),
-        ("accumulate=3", "a batch of 8 makes no 3 equal parts"),
+        ("gradient_accumulation_steps=3", "a batch of 8 makes no 3 equal parts"),
         ("optimiser.weight_decay=0.1", "choose the kind adamw"),
         ("model.net.scales=1,3,1", "--set model.net: scales .* are not neighbours"),
         ("name=mine", "the recipe has no such field"),
@@ -96,16 +96,16 @@ def test_what_show_prints_can_be_set(name):
 )
 def test_what_cannot_be_set_is_said_in_a_line(setting, said):
     with pytest.raises(InputError, match=said) as caught:
-        overridden(PREDRNN, [setting])
+        apply_overrides(PREDRNN, [setting])
     assert "\n" not in str(caught.value)
 
 
 def test_fields_of_what_is_none_cannot_be_set():
-    recipe = overridden(PREDRNN, ["sampling=none"])
+    recipe = apply_overrides(PREDRNN, ["sampling=none"])
     with pytest.raises(
         InputError, match=r"it is none.* Add --set sampling=ScheduledSampling or --set sampling=Reverse"
     ):
-        overridden(recipe, ["sampling.rate=1"])
+        apply_overrides(recipe, ["sampling.rate=1"])
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_fields_of_what_is_none_cannot_be_set():
 )
 def test_numbers_beyond_their_limits_are_refused(setting, what):
     with pytest.raises(InputError, match=what):
-        overridden(RECIPES["rain-ms-predrnn"](), [setting])
+        apply_overrides(RECIPES["rain-ms-predrnn"](), [setting])
 
 
 def numbers(part, path=""):
@@ -168,7 +168,9 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
     for text in texts:
         several = number in ("model.net.grid", "loss.pixel_weights")
         with pytest.raises(InputError, match=number.rpartition(".")[2]):
-            overridden(recipe, [f"{number}={','.join([text] * (5 if 'loss' in number else 2)) if several else text}"])
+            apply_overrides(
+                recipe, [f"{number}={','.join([text] * (5 if 'loss' in number else 2)) if several else text}"]
+            )
 
 
 @pytest.mark.parametrize(
@@ -179,15 +181,15 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
         ("rain-ms-predrnn", ["windows.draw_floor=0", "windows.draw_gain=0"], "no window would be drawn"),
         ("rain-ms-predrnn", ["loss.csi_thresholds_mm_h="], "name one at least"),
         ("rain-ms-predrnn", ["loss.csi_weight=0", "loss.pixel_weights=0,0,0,0,0"], "nothing to learn by"),
-        ("rain-ms-predrnn", ["chosen_by_mm_h=1"], "some of the thresholds that are scored, 0.5, 2, 5, 10"),
-        ("rain-ms-predrnn", ["chosen_by_mm_h="], "some of the thresholds that are scored"),
+        ("rain-ms-predrnn", ["selection_thresholds_mm_h=1"], "some of the thresholds that are scored, 0.5, 2, 5, 10"),
+        ("rain-ms-predrnn", ["selection_thresholds_mm_h="], "some of the thresholds that are scored"),
         ("rain-ms-predrnn", ["model.net.scales="], "one for each layer"),
         ("rain-tau", ["model.net.mlp_ratio=0.001"], "leaves no channel"),
     ],
 )
 def test_numbers_that_would_end_a_run_later_are_refused_at_once(name, settings, said):
     with pytest.raises(InputError, match=said):
-        overridden(RECIPES[name](), settings)
+        apply_overrides(RECIPES[name](), settings)
 
 
 def test_what_may_be_0_can_be_trained_with(tmp_path):
@@ -195,7 +197,7 @@ def test_what_may_be_0_can_be_trained_with(tmp_path):
         *(name for name in MAY_BE_0 if name.startswith(("optimiser.", "model.")) and "weight_decay" not in name),
         *("loss.decoupling", "loss.divergence", "seed", "sampling.constant_until"),
     ]
-    recipe = overridden(tiny.recipe(iterations=2, validate_every=1), [f"{name}=0" for name in zeros])
+    recipe = apply_overrides(tiny.recipe(iterations=2, validate_every=1), [f"{name}=0" for name in zeros])
     train(recipe, tiny.source(), tmp_path / "v2")
     zeros = ["sampling.start=0", "sampling.rate=0", "sampling.stop=0"]
-    train(overridden(tiny.recipe("mnist-predrnn", iterations=1), zeros), tiny.source(), tmp_path / "scheduled")
+    train(apply_overrides(tiny.recipe("mnist-predrnn", iterations=1), zeros), tiny.source(), tmp_path / "scheduled")

@@ -1,7 +1,6 @@
 """Every recipe is whole, and those of the literature have the settings that were published."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,17 +8,19 @@ import torch
 
 from model.core.errors import InputError
 from model.core.normalisation import hko7_fraction
+from model.core.stored import RENAMED_IN_RECIPE_2
 from model.losses import decoupling_loss, differential_divergence
 from model.nets.forecast_model import ForecastModel, FrameBatch, Rollout, build_model
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling
 from model.train.batch import Batch
-from model.train.files import PROVENANCE, RECIPE, write_json
-from model.train.objective import loss_of
-from model.train.overrides import overridden
+from model.train.checkpoint import check_compatible, read_recipe
+from model.train.lr_schedule import learning_rate
+from model.train.objective import batch_loss
+from model.train.overrides import apply_overrides
+from model.train.recipe_json import recipe_to_json, write_recipe_json
 from model.train.recipes import RECIPES
-from model.train.run import check_resumed, kept_recipe
-from model.train.schedule import learning_rate
+from model.train.run_folder import PROVENANCE, RECIPE, write_json
 
 BY_DATA_SET = {
     "moving-mnist": {"convlstm", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "motionrnn", "tau"},
@@ -43,14 +44,14 @@ def test_every_recipe_has_the_name_that_it_is_called_by():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_runs_recipe_is_read_back_as_it_was(name, tmp_path):
-    write_json(tmp_path / RECIPE, asdict(RECIPES[name]()))
-    assert kept_recipe(tmp_path) == RECIPES[name]()
+    write_recipe_json(tmp_path, RECIPES[name](), None)
+    assert read_recipe(tmp_path) == RECIPES[name]()
 
 
 @pytest.mark.parametrize("name", ["moving-mnist/tau", "rain-tau"])
 def test_a_whole_sequence_network_has_no_steps_to_compute_again(name):
     with pytest.raises(InputError, match="no time steps to compute again"):
-        overridden(RECIPES[name](), ["checkpoint_activations=true"])
+        apply_overrides(RECIPES[name](), ["checkpoint_activations=true"])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_hko7s_loss_is_the_benchmarks():
         def rollout(self, frames, context, leads, truth=None):
             return Rollout(answers, [])
 
-    assert loss_of(Answers(), batch, recipe).item() == pytest.approx(1e-5 * 30 * (0.1 + 0.01), rel=1e-4)
+    assert batch_loss(Answers(), batch, recipe).item() == pytest.approx(1e-5 * 30 * (0.1 + 0.01), rel=1e-4)
 
 
 def test_hko7s_learning_rate_falls_in_steps():
@@ -133,7 +134,7 @@ def test_what_makes_a_network_is_added_to_the_benchmarks_loss(name):
     plain = replace(recipe, loss=replace(recipe.loss, decoupling=0.0, divergence=0.0))
     with torch.no_grad():
         rollout = made.rollout(batch.frames, batch.context, batch.leads)
-        added = (loss_of(made, batch, recipe) - loss_of(made, batch, plain)).item()
+        added = (batch_loss(made, batch, recipe) - batch_loss(made, batch, plain)).item()
     if recipe.loss.decoupling:
         expected = decoupling_loss(rollout.increments, made.stack.decouple)
     else:
@@ -145,12 +146,26 @@ def test_what_makes_a_network_is_added_to_the_benchmarks_loss(name):
 
 def test_a_run_of_a_version_that_had_fewer_settings_goes_on(tmp_path):
     recipe = RECIPES["rain-ms-predrnn-tiny"]()
-    older = asdict(recipe)
+    older = recipe_to_json(recipe)
     del older["loss"]["decoupling"]
     write_json(tmp_path / RECIPE, {"forecaster" if name == "model" else name: part for name, part in older.items()})
     write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
-    assert check_resumed(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == json.loads(json.dumps(older))
-    assert kept_recipe(tmp_path) == recipe
+    assert check_compatible(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == older
+    assert read_recipe(tmp_path) == recipe
     changed = replace(recipe, loss=replace(recipe.loss, divergence=0.5))
     with pytest.raises(InputError, match=r"loss.divergence was 0.0, is 0.5"):
-        check_resumed(changed, {"kind": "rain", "digest": "d"}, tmp_path)
+        check_compatible(changed, {"kind": "rain", "digest": "d"}, tmp_path)
+
+
+def test_a_run_with_the_field_names_of_the_first_schema_is_resumed(tmp_path):
+    recipe = replace(
+        RECIPES["rain-ms-predrnn-tiny"](), selection_thresholds_mm_h=(0.5, 10.0), gradient_accumulation_steps=2
+    )
+    before = {new: old for old, new in RENAMED_IN_RECIPE_2.items()}
+    older = {before.get(name, name): value for name, value in recipe_to_json(recipe).items()}
+    assert older["chosen_by_mm_h"] == [0.5, 10.0]
+    write_json(tmp_path / RECIPE, {**older, "init": {"from": "a-run"}})
+    write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
+    assert read_recipe(tmp_path) == recipe
+    kept = check_compatible(recipe, {"kind": "rain", "digest": "d"}, tmp_path)
+    assert kept == {**recipe_to_json(recipe), "init": {"from": "a-run"}}

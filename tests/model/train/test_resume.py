@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from model.core.errors import InputError
-from model.train.files import BEST, DAMAGED, ITERATIONS, LAST, LOG, PREVIOUS
-from model.train.loop import Conduct, train
-from model.train.stop import Stop, Stopped
+from model.train.loop import RunOptions, train
+from model.train.run_folder import BEST, DAMAGED, ITERATIONS, LAST, LOG, PREVIOUS
+from model.train.signals import StopSignal, TrainingInterrupted
 from tests.model.train import tiny
 from tests.patience import WAIT_SECONDS, wait_until
 
@@ -48,13 +48,13 @@ def is_as(out, whole):
 
 def stopped_after(iteration, out, **options):
     """Train until the end of an iteration, where the run is told to stop."""
-    stop = Stop()
+    stop = StopSignal()
 
     def report(done, told):
         if done == iteration and "loss" in told:
             stop.asked = signal.SIGINT
 
-    with pytest.raises(Stopped) as caught:
+    with pytest.raises(TrainingInterrupted) as caught:
         train(tiny.recipe(), tiny.source(), out, stop=stop, report=report, **options)
     assert caught.value.iteration == iteration
     assert caught.value.signal == signal.SIGINT
@@ -82,9 +82,9 @@ def test_checkpoints_come_without_validations(every, minutes, last, whole, tmp_p
         if iteration == 10 and "loss" in told:
             raise RuntimeError("the machine is gone")
 
-    conduct = Conduct(checkpoint_every=every, checkpoint_minutes=minutes)
+    options = RunOptions(checkpoint_every=every, checkpoint_minutes=minutes)
     with pytest.raises(RuntimeError, match="gone"):
-        train(tiny.recipe(), tiny.source(), tmp_path / "run", conduct=conduct, report=interrupt)
+        train(tiny.recipe(), tiny.source(), tmp_path / "run", options=options, report=interrupt)
     assert tiny.kept(tmp_path / "run", LAST)["iteration"] == last
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
     is_as(tmp_path / "run", whole)
@@ -151,15 +151,15 @@ def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, echoca
     assert process.returncode == 128 + number
     done = tiny.kept(out, LAST)["iteration"]
     assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, done + 1))
-    [said] = [line for line in err.splitlines() if line.startswith("Stopped")]
-    assert said.startswith(f"Stopped after iteration {done}. Go on with: echocast train mnist-predrnn-v2 ")
+    [said] = [line for line in err.splitlines() if line.startswith("TrainingInterrupted")]
+    assert said.startswith(f"TrainingInterrupted after iteration {done}. Go on with: echocast train mnist-predrnn-v2 ")
     assert said.endswith("--iterations 100000 --resume")
     if number == signal.SIGINT:
         on_to_the_end(out, done + 2, echocast)
 
 
 def test_a_second_signal_ends_at_once():
-    stop = Stop()
+    stop = StopSignal()
     with stop.listening():
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.asked == signal.SIGINT
@@ -169,9 +169,9 @@ def test_a_second_signal_ends_at_once():
 
 
 def test_told_to_stop_before_the_first_iteration_it_leaves_nothing(tmp_path):
-    stop = Stop()
+    stop = StopSignal()
     stop.asked = signal.SIGTERM
-    with pytest.raises(Stopped):
+    with pytest.raises(TrainingInterrupted):
         train(tiny.recipe(), tiny.source(), tmp_path / "runs/new", stop=stop)
     assert list(tmp_path.iterdir()) == []
 

@@ -8,8 +8,8 @@ import torch
 
 from model.data.moving_mnist import moving_mnist
 from model.data.windows import WindowConfig
-from model.train.files import ITERATIONS, LOG
 from model.train.recipes import RECIPES
+from model.train.run_folder import ITERATIONS, LOG
 
 WORDS = (
     *("--data", "moving-mnist", "--batch", "2", "--threads", "1"),

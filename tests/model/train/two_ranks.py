@@ -22,7 +22,11 @@ STEADY = Optimiser(learning_rate=1e-3, schedule="constant", clip_norm=0.1, ema_d
 FRAMES = {
     "decoupled, scheduled": tiny.recipe(**SIX, optimiser=STEADY),
     "summed": tiny.recipe(
-        **SIX, optimiser=STEADY, loss=FrameLoss(error="mse+mae"), sampling=ScheduledSampling(rate=0.0), accumulate=2
+        **SIX,
+        optimiser=STEADY,
+        loss=FrameLoss(error="mse+mae"),
+        sampling=ScheduledSampling(rate=0.0),
+        gradient_accumulation_steps=2,
     ),
 }
 SOFT_CSI = RainLoss(csi_weight=0.5, csi_thresholds_mm_h=(0.1, 0.5))
@@ -44,7 +48,7 @@ def main(archive: Path, out: Path) -> None:
         for name, recipe in FRAMES.items():
             train(recipe, tiny.source(), out / name, ranks=joined)
         for name, recipe in RAIN.items():
-            windows = joined.in_turn(
+            windows = joined.build_in_turn(
                 lambda recipe=recipe: RadarWindows([Archive(archive)], recipe.windows, recipe.holdout, out / "cache")
             )
             train(replace(recipe, bfloat16=False), windows, out / name, ranks=joined)

@@ -8,12 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from model.core.atomic import atomic_file, translate_write_errors
 from model.core.errors import InputError
 from model.core.locks import file_lock
-from model.core.stored import upgrade_recipe
 from model.readers.hko7 import DESCRIPTION
 
 BEST: Final = "best.pt"
@@ -32,22 +31,6 @@ PROVENANCE: Final = "provenance.json"
 PICTURES: Final = "pictures"
 TENSORBOARD: Final = "tensorboard"
 LOCK: Final = ".lock"
-
-
-def read_recipe(run: Path) -> dict[str, Any]:
-    """Read the recipe of a training run, upgraded to the current schema.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
-    ValueError
-        The file is not a JSON object.
-    """
-    stored = json.loads((run / RECIPE).read_text(encoding="utf-8"))
-    if not isinstance(stored, dict):
-        raise ValueError("not a JSON object")
-    return upgrade_recipe(stored)
 
 
 @contextmanager

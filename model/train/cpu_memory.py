@@ -10,7 +10,7 @@ M_MMAP_THRESHOLD: Final = -3
 LARGE_BYTES: Final = 128 * 1024
 
 
-def return_freed_tensors() -> None:
+def return_freed_memory() -> None:
     """Have glibc give a large block back to the system once it is freed; elsewhere, nothing.
 
     Otherwise it is kept for the next that fits. Where activations are computed again, blocks of many sizes come and go

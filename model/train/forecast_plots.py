@@ -23,7 +23,7 @@ NO_DATA: Final = "#bbbbbb"
 DPI: Final = 80
 
 
-def draw_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
+def plot_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
     """Rows of context, truth and forecast of the brightest windows of a batch; rain in mm h-1, grey where no data is.
 
     `forecast` [b, leads, c, y, x]. Of several channels, the first.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from model.train.checkpoint import Say, read_recipe
 from model.train.recipe import Recipe
-from model.train.run import Say, kept_recipe
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -32,7 +32,7 @@ def settled(recipe: Recipe, device: torch.device, out: Path, *, resume: bool, sa
     if recipe.bfloat16 != "auto":
         return recipe
     if resume:
-        return replace(recipe, bfloat16=kept_recipe(out).bfloat16)
+        return replace(recipe, bfloat16=read_recipe(out).bfloat16)
     computes = multiplies_bfloat16(device)
     say(f"bfloat16=auto: {'true, the device multiplies it itself' if computes else 'false, float32 is faster here'}")
     return replace(recipe, bfloat16=computes)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from model.core.manifest import DataKind
 from model.train.batch import Batch
-from model.train.files import ITERATIONS, LOG, PICTURES, TENSORBOARD, cut_lines, writing
-from model.train.pictures import draw_forecasts
-from model.train.run import Run
+from model.train.checkpoint import Run
+from model.train.forecast_plots import plot_forecasts
+from model.train.run_folder import ITERATIONS, LOG, PICTURES, TENSORBOARD, cut_lines, writing
 
 Report = Callable[[int, dict[str, float]], None]
 """Hears the loss and the progress of each iteration, and the scores of each validation."""
@@ -80,5 +80,5 @@ class Log:
         path = self.out / PICTURES / f"{run.iteration:07d}.png"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-            draw_forecasts(path, batch, forecast, kind)
+            plot_forecasts(path, batch, forecast, kind)
         self._board.add_image("forecasts", imread(path), run.iteration, dataformats="HWC")

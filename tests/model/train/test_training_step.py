@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from model.train.batch import collate
-from model.train.distributed import ALONE
-from model.train.loader import batches, drawn
-from model.train.pictures import draw_forecasts
+from model.train.checkpoint import new_state
+from model.train.data_loader import batches, drawn
+from model.train.distributed import SINGLE_PROCESS
+from model.train.forecast_plots import plot_forecasts
 from model.train.recipe import Optimiser
-from model.train.run import new_run
-from model.train.step import step
+from model.train.training_step import step
 from tests.model.train import tiny
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def test_weight_decay_is_on_the_weights_of_layers_alone():
     settings = Optimiser(kind="adamw", learning_rate=0.1, weight_decay=0.5, schedule="constant", ema_decay=0.0)
     net = replace(recipe.model.net, hidden=4, scales=(1, 1), layer_norm=True, bias=True, embed="none")
     recipe = replace(recipe, optimiser=settings, model=replace(recipe.model, net=net))
-    run = new_run(recipe, CPU)
+    run = new_state(recipe, CPU)
     before = {name: parameter.detach().clone() for name, parameter in run.net.named_parameters()}
     for parameter in run.net.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -49,11 +49,11 @@ def test_weight_decay_is_on_the_weights_of_layers_alone():
 
 
 def test_a_batch_in_parts_teaches_what_the_whole_does():
-    whole, parts = tiny.recipe(batch=4), tiny.recipe(batch=4, accumulate=2)
+    whole, parts = tiny.recipe(batch=4), tiny.recipe(batch=4, gradient_accumulation_steps=2)
     runs = []
     for recipe in (whole, parts):
-        run = new_run(recipe, CPU)
-        taken = step(run, one_batch(recipe), recipe, 0.0, ALONE)
+        run = new_state(recipe, CPU)
+        taken = step(run, one_batch(recipe), recipe, 0.0, SINGLE_PROCESS)
         runs.append((taken, run.net.state_dict()))
     assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-5)
     assert all(torch.allclose(runs[0][1][name], value, atol=1e-6) for name, value in runs[1][1].items())
@@ -63,9 +63,9 @@ def test_memory_order_and_checkpoints_of_activations_do_not_change_what_is_learn
     losses = []
     for changes in ({}, {"channels_last": False}, {"checkpoint_activations": True}):
         recipe = tiny.recipe(**changes)
-        run = new_run(recipe, CPU)
+        run = new_state(recipe, CPU)
         assert run.net.checkpointed == recipe.checkpoint_activations
-        losses.append(step(run, one_batch(recipe), recipe, 0.0, ALONE).loss)
+        losses.append(step(run, one_batch(recipe), recipe, 0.0, SINGLE_PROCESS).loss)
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
 
 
@@ -108,8 +108,8 @@ def test_an_error_in_drawing_reaches_the_run():
 @pytest.mark.parametrize("kind", ["rain", "frames"])
 def test_forecasts_are_drawn(kind, tmp_path):
     batch = one_batch(tiny.recipe())
-    draw_forecasts(tmp_path / "a.png", batch, batch.target, kind)
-    draw_forecasts(tmp_path / "b.png", batch, batch.target * 0, kind)
+    plot_forecasts(tmp_path / "a.png", batch, batch.target, kind)
+    plot_forecasts(tmp_path / "b.png", batch, batch.target * 0, kind)
     images = [(tmp_path / name).read_bytes() for name in ("a.png", "b.png")]
     assert images[0][:8] == b"\x89PNG\r\n\x1a\n"
     assert images[0] != images[1]

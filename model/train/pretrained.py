@@ -17,14 +17,15 @@ from model.core.errors import InputError
 from model.core.manifest import MANIFEST, Manifest, read_manifest
 from model.data.seen import SeenBefore, archives_of, seen_before, untold_of
 from model.nets.forecast_model import ForecastModel, config_from, load_model
-from model.train.files import BEST, PROVENANCE, read_recipe
-from model.train.run import DAMAGE
+from model.train.checkpoint import DAMAGE
+from model.train.recipe_json import read_recipe_json
+from model.train.run_folder import BEST, PROVENANCE
 
 NOT_LEARNED: Final = ("net", "bounded")
 """Settings of a network that its weights do not depend on; and those of `net`, which are looked at one by one."""
 
 
-def begin_with(net: ForecastModel, path: Path) -> dict[str, Any]:
+def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
     """Give a network the weights of a package's folder, or the best of a run's; returns what they were, for the record:
     also the `archives` that they have seen, or what of that is `untold`.
 
@@ -102,7 +103,7 @@ def _weights_in(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenB
         )
     try:
         weights = dict(torch.load(path / BEST, map_location="cpu", weights_only=True)["ema"])
-        recipe = read_recipe(path)
+        recipe = read_recipe_json(path)
         return weights, recipe["model"], _seen_by_run(path, recipe)
     except (*DAMAGE, RuntimeError, pickle.UnpicklingError):
         raise InputError("cannot be read", where=str(path / BEST), hint="Name another run, or a package") from None

@@ -5,34 +5,34 @@ import json
 import pytest
 import torch
 
-from model.train import precision
-from model.train.files import RECIPE
+from model.train import mixed_precision
 from model.train.loop import train
-from model.train.overrides import lines_of, overridden
+from model.train.overrides import apply_overrides, lines_of
 from model.train.recipes import RECIPES
+from model.train.run_folder import RECIPE
 from tests.model.train import tiny
 
-AUTO = overridden(tiny.recipe(iterations=1, validate_every=1), ["bfloat16=auto"])
+AUTO = apply_overrides(tiny.recipe(iterations=1, validate_every=1), ["bfloat16=auto"])
 
 
 @pytest.mark.parametrize("computes", [True, False])
 def test_auto_is_settled_at_the_start_and_kept_where_the_run_goes_on(computes, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: computes)
+    monkeypatch.setattr(mixed_precision, "multiplies_bfloat16", lambda device: computes)
     train(AUTO, tiny.source(), tmp_path / "run", say=told.append)
     assert told[0].startswith(f"bfloat16=auto: {str(computes).lower()}, ")
     assert json.loads((tmp_path / "run" / RECIPE).read_text())["bfloat16"] is computes
-    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: not computes)
-    longer = overridden(AUTO, ["iterations=2"])
+    monkeypatch.setattr(mixed_precision, "multiplies_bfloat16", lambda device: not computes)
+    longer = apply_overrides(AUTO, ["iterations=2"])
     train(longer, tiny.source(), tmp_path / "run", resume=True)
     assert json.loads((tmp_path / "run" / RECIPE).read_text())["bfloat16"] is computes
-    train(overridden(longer, [f"bfloat16={str(computes).lower()}"]), tiny.source(), tmp_path / "plain")
+    train(apply_overrides(longer, [f"bfloat16={str(computes).lower()}"]), tiny.source(), tmp_path / "plain")
     assert tiny.losses(tmp_path / "plain") == tiny.losses(tmp_path / "run")
 
 
 def test_this_machine_has_an_answer():
-    assert isinstance(precision.multiplies_bfloat16(torch.device("cpu")), bool)
-    assert precision.multiplies_bfloat16(torch.device("meta")) is False
+    assert isinstance(mixed_precision.multiplies_bfloat16(torch.device("cpu")), bool)
+    assert mixed_precision.multiplies_bfloat16(torch.device("meta")) is False
 
 
 def test_no_recipe_depends_on_the_machine_unasked():

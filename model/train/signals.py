@@ -12,7 +12,7 @@ from typing import Final
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(Exception):
+class TrainingInterrupted(Exception):
     """The run was told to stop after this iteration, and is saved. `signal`: the number of what told it."""
 
     def __init__(self, iteration: int, signal: int) -> None:
@@ -21,7 +21,7 @@ class Stopped(Exception):
         super().__init__(f"stopped after iteration {iteration}")
 
 
-class Stop:
+class StopSignal:
     """Whether a run is to stop: the number of the signal that says so, or 0."""
 
     def __init__(self) -> None:

@@ -7,26 +7,25 @@ import math
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import nn
 
 from model.core.errors import InputError, first_line
 from model.nets.forecast_model import ForecastModel, build_model
-from model.train.files import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, read_recipe, save_atomically
 from model.train.recipe import Optimiser, Recipe
+from model.train.recipe_json import read_recipe_json, recipe_from_json, recipe_to_json
+from model.train.run_folder import BEST, DAMAGED, LAST, PREVIOUS, PROVENANCE, RECIPE, save_atomically
 
 DAMAGE: Final = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a damaged file of a run may raise."""
 
 MAY_CHANGE: Final = ("iterations", "checkpoint_activations", "compile", "init")
 """Of a recipe, what need not be the same when its run goes on."""
-
-_RECIPE: Final = TypeAdapter(Recipe)
 
 Say = Callable[[str], None]
 """Hears, in a sentence, what a user should know."""
@@ -37,8 +36,8 @@ class Run:
     """State of a training run: everything that a checkpoint keeps. No random state is in it: windows, true frames and
     all else that is drawn depend on the recipe's seed and the iteration alone.
 
-    `best`: the highest merit (see `validation`). `validated`: the iteration of the last validation; `losses`: those
-    since then. `steps`: time steps (minutes) of all windows that it was trained on.
+    `best`: the highest selection metric (see `validation`). `validated`: the iteration of the last validation;
+    `losses`: those since then. `steps`: time steps (minutes) of all windows that it was trained on.
     """
 
     net: ForecastModel
@@ -84,7 +83,7 @@ class Run:
         }
         save_atomically(out / BEST, lambda file: torch.save(content, file))
 
-    def take_up(self, kept: dict[str, Any]) -> None:
+    def restore(self, kept: dict[str, Any]) -> None:
         """Go on from what `save` wrote.
 
         Raises
@@ -100,7 +99,7 @@ class Run:
         self.steps = set(kept.get("steps", ()))
 
 
-def new_run(recipe: Recipe, device: torch.device) -> Run:
+def new_state(recipe: Recipe, device: torch.device) -> Run:
     """A run at its start: weights from the recipe's seed.
 
     Raises
@@ -146,7 +145,7 @@ def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
     """Go on from the last checkpoint in `out`, which holds one; from the one before where that is damaged, which `say`
     hears.
 
-    Returns what was read, for `Run.take_up`.
+    Returns what was read, for `Run.restore`.
 
     Raises
     ------
@@ -159,7 +158,7 @@ def resumed(run: Run, out: Path, say: Say) -> dict[str, Any]:
         try:
             # Parameters take what they are given to their own device: a run may go on without the one it began on.
             kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            run.take_up(kept)
+            run.restore(kept)
         except (*DAMAGE, RuntimeError, pickle.UnpicklingError) as error:
             refused.append(
                 InputError(
@@ -189,7 +188,7 @@ def _mind_the_best(kept: dict[str, Any], out: Path, say: Say) -> None:
         say(f"{out / BEST} cannot be read: the next validation writes it anew")
 
 
-def kept_recipe(out: Path) -> Recipe:
+def read_recipe(out: Path) -> Recipe:
     """The recipe that a run was started with.
 
     Raises
@@ -198,7 +197,7 @@ def kept_recipe(out: Path) -> Recipe:
         There is no run, or its recipe is damaged or of another version.
     """
     try:
-        return _RECIPE.validate_python(read_recipe(out), strict=False)
+        return recipe_from_json(read_recipe_json(out))
     except FileNotFoundError:
         what, hint = f"nothing to resume: no {RECIPE} in it", "Name a RECIPE to begin, or the run's folder with --out"
     except (OSError, ValueError) as error:
@@ -206,7 +205,7 @@ def kept_recipe(out: Path) -> Recipe:
     raise InputError(what, where=str(out), hint=hint)
 
 
-def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[str, Any]:
+def check_compatible(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[str, Any]:
     """Whether a run was started with this recipe, but for what may change, and on this data; its recipe as kept.
 
     Raises
@@ -215,10 +214,10 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
         It was not, or what it keeps of them is damaged.
     """
     try:
-        kept = read_recipe(out)
+        kept = read_recipe_json(out)
         kept_data = json.loads((out / PROVENANCE).read_text(encoding="utf-8"))
         kept_data = {"kind": made_of["kind"], **kept_data}  # a run of an older version does not say
-        differ = _differing(_as_of_now(kept), json.loads(json.dumps(asdict(recipe))))
+        differ = _differing(_as_of_now(kept), recipe_to_json(recipe))
         changed = [name for name in ("kind", "digest") if kept_data[name] != made_of[name]]
     except DAMAGE as error:
         raise InputError(
@@ -245,10 +244,10 @@ def check_resumed(recipe: Recipe, made_of: dict[str, Any], out: Path) -> dict[st
 def _as_of_now(kept: dict[str, Any]) -> dict[str, Any]:
     """A recipe as JSON kept it, with the fields that it had no word for in its version, as they are by default."""
     try:
-        known = _RECIPE.validate_python(kept)
+        known = recipe_from_json(kept)
     except ValidationError:
         return kept
-    return {**kept, **json.loads(json.dumps(asdict(known)))}
+    return {**kept, **recipe_to_json(known)}
 
 
 def _differing(kept: object, given: object, name: str = "") -> list[str]:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from model.core.errors import InputError, first_line
 from model.nets.forecast_model import ForecastModel, RecurrentModel
 from model.train.batch import Batch
-from model.train.distributed import Ranks
-from model.train.objective import loss_of, true_frames
+from model.train.checkpoint import Run
+from model.train.distributed import DistributedContext
+from model.train.lr_schedule import learning_rate
+from model.train.objective import batch_loss, teacher_forcing_mask
 from model.train.recipe import Recipe
-from model.train.run import Run
-from model.train.schedule import learning_rate
 
 
 class Step(NamedTuple):
@@ -26,7 +26,7 @@ class Step(NamedTuple):
     gradient_norm: float
 
 
-class NotANumber(Exception):
+class NonFiniteLoss(Exception):
     """Loss or gradient is no number; the weights are as they were."""
 
     def __init__(self, step: Step) -> None:
@@ -34,12 +34,12 @@ class NotANumber(Exception):
         super().__init__(step)
 
 
-def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) -> Step:
+def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: DistributedContext) -> Step:
     """Learn from a batch.
 
     Raises
     ------
-    NotANumber
+    NonFiniteLoss
         It cannot be learned from.
     InputError
         The network cannot be compiled.
@@ -50,14 +50,14 @@ def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) 
     run.net.train()
     run.optimiser.zero_grad(set_to_none=True)
     loss = 0.0
-    for part in batch.parts(recipe.accumulate):
-        loss += _backward(run.net, part, recipe, true_frames(recipe, part, run.iteration, progress), ranks)
-    ranks.add_gradients(run.net)
+    for part in batch.parts(recipe.gradient_accumulation_steps):
+        loss += _backward(run.net, part, recipe, teacher_forcing_mask(recipe, part, run.iteration, progress), ranks)
+    ranks.sum_gradients(run.net)
     parameters = [each for each in run.net.parameters() if each.grad is not None]
     norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
     taken = Step(loss, rate, float(norm))
     if not (math.isfinite(taken.loss) and math.isfinite(taken.gradient_norm)):
-        raise NotANumber(taken)
+        raise NonFiniteLoss(taken)
     if recipe.optimiser.clip_norm is not None:
         nn.utils.clip_grads_with_norm_(parameters, recipe.optimiser.clip_norm, norm)
     run.optimiser.step()
@@ -68,10 +68,12 @@ def step(run: Run, batch: Batch, recipe: Recipe, progress: float, ranks: Ranks) 
     return taken
 
 
-def _backward(net: ForecastModel, part: Batch, recipe: Recipe, truth: Tensor | None, ranks: Ranks) -> float:
+def _backward(
+    net: ForecastModel, part: Batch, recipe: Recipe, truth: Tensor | None, ranks: DistributedContext
+) -> float:
     """The part's share of the loss; its gradient is added to those of the parameters."""
     try:
-        loss = loss_of(net, part, recipe, truth, ranks) / recipe.accumulate
+        loss = batch_loss(net, part, recipe, truth, ranks) / recipe.gradient_accumulation_steps
         loss.backward()  # type: ignore[no-untyped-call]
     except torch._dynamo.exc.TorchDynamoException as error:
         reason = first_line(error)
