@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from model.core.errors import DeviceLost
 from model.core.interrupt import Interrupted
-from service.jobs.ledger import Job, Problem
+from service.jobs.job import Job, Problem
 from workers.context import Context
 from workers.nowcast import Nowcast, leave
 from workers.time_limit import time_limit_interrupts

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from model.core.errors import InputError
-from service.jobs.feed_ledger import FeedLedger, FeedRun
+from service.jobs.feed_ledger import FeedLedger
+from service.jobs.feed_run import FeedRun
 from service.jobs.feeds import Feed, read_feeds
 from service.jobs.job import Job
 from workers.context import Context

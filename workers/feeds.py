@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Final
 
 from model.core.errors import InputError
-from service.jobs.feed_ledger import FeedRun, FrameFile, RunState
+from service.jobs.feed_run import FeedRun, FrameFile, RunState
 from service.jobs.feeds import SUFFIX, Feed, read_feeds
-from service.jobs.job import JobInput, JobStatus, NewJob, Problem, problem_of
+from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
 from workers.context import Context
 from workers.frames import frames_wanted
 
@@ -164,12 +164,12 @@ def _is_refused(run: FeedRun | None, frame: FrameFile) -> bool:
     return run is not None and run.state is RunState.REFUSED and run.matches(frame)
 
 
-def _job(feed: Feed, files: Sequence[FrameFile]) -> NewJob:
-    return NewJob(
+def _job(feed: Feed, files: Sequence[FrameFile]) -> Job:
+    return Job(
         kind="feed",
         model=feed.model,
         steps=feed.steps,
-        inputs=tuple(JobInput(name=frame.name, key=str(feed.folder / frame.name), size=frame.size) for frame in files),
+        inputs=[JobInput(name=frame.name, key=str(feed.folder / frame.name), size=frame.size) for frame in files],
         variable=feed.variable,
         zr=feed.zr,
         feed=feed.name,

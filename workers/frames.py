@@ -13,7 +13,7 @@ from model.core.errors import InputError
 from model.core.sequence import FrameSequence
 from model.readers import read, read_sound
 from model.runtime.predictor import Choice, choose
-from service.jobs.ledger import Job
+from service.jobs.job import Job
 from service.store import ObjectStore
 from workers.context import Limits
 from workers.feed_times import stale, utc

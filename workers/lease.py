@@ -9,7 +9,8 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.jobs.ledger import Job, Ledger
+from service.jobs.job import Job
+from service.jobs.ledger import Ledger
 
 PROGRESS_SECONDS: Final = 0.25
 """Progress is written at most this often."""

@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from model.core.aliases import CHAMPION
 from model.core.catalog import AUTO, Catalog, ModelInfo
 from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, TooFewFrames
-from service.jobs.feed_ledger import RunState
-from service.jobs.ledger import Job, Problem, Timings, problem_of
+from service.jobs.feed_run import RunState
+from service.jobs.job import Job, Problem, Timings, problem_of
 from service.store import input_key, result_key, upload_prefix
 from workers.context import Context
 from workers.feed_times import OutOfDate, StaleFrame, check_valid_time, utc

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from model.core.locks import file_lock
@@ -40,11 +41,17 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def reading(engine: Engine) -> Session:
+    """Return a session for queries. Its objects stay readable after it is closed."""
+    return Session(engine, expire_on_commit=False)
+
+
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """A short transaction that writes."""
-    with engine.execution_options(echocast_write=True).begin() as connection:
-        yield connection
+def writing(engine: Engine) -> Iterator[Session]:
+    """Run a short transaction that writes; its objects stay readable after it."""
+    options = engine.execution_options(echocast_write=True)
+    with Session(options, expire_on_commit=False) as session, session.begin():
+        yield session
 
 
 def upgrade(engine: Engine) -> None:

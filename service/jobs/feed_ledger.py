@@ -1,72 +1,21 @@
-"""What the ledger knows of feeds: which were seen, and what became of each frame, once per frame."""
+"""The feeds' part of the ledger: which feeds were scanned, and what became of each frame."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from sqlalchemy import Row, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
-from service.jobs.database import writing
-from service.jobs.job import JobStatus, NewJob, Problem, new_job_id
-from service.jobs.ledger import Ledger, dismissal, insert_job, jobs
-from service.jobs.tables import FeedRow, FeedRunRow
+from service.jobs.database import reading, writing
+from service.jobs.feed_run import FeedRun, FrameFile, RegisteredFeed, RunState
+from service.jobs.job import Job, JobStatus, Problem
+from service.jobs.ledger import Ledger, dismissal
 
-feeds = cast(Table, FeedRow.__table__)
-runs = cast(Table, FeedRunRow.__table__)
-
-BACKLOG: Final = "it was there, behind a newer frame, when the feed was seen first"
-
-
-class RunState(StrEnum):
-    """`submitted`: see the job. `waiting`: too few frames yet. `skipped`: not worth a nowcast, as of a backlog.
-    `refused`: its valid time is not later than that of the frames before it, or lies ahead of the clock."""
-
-    SUBMITTED = "submitted"
-    WAITING = "waiting"
-    SKIPPED = "skipped"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameFile:
-    """A file of a feed's folder, as it was found."""
-
-    name: str
-    size: int
-    modified_ns: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeedRun:
-    """What became of one frame. `status` and `problem` are those of its job, where it has one.
-
-    `valid_time`: of the frame, once its nowcast was published. `reason`: why it waits, or was skipped or refused.
-    `replaces`: its nowcast takes the place of the one that was published before the file changed.
-    """
-
-    feed: str
-    frame: str
-    state: RunState
-    size: int
-    modified_ns: int
-    files: int
-    seen: datetime
-    job_id: str | None
-    status: JobStatus | None
-    problem: Problem | None
-    valid_time: datetime | None = None
-    reason: str = ""
-    replaces: bool = False
-
-    def matches(self, frame: FrameFile) -> bool:
-        """The file has not changed since."""
-        return (self.size, self.modified_ns) == (frame.size, frame.modified_ns)
+BACKLOG: Final = "there was a newer frame when the feed was scanned for the first time"
 
 
 class _Overtaken(Exception):
@@ -80,175 +29,156 @@ class FeedLedger:
         self.engine = ledger.engine
 
     def register(self, feed: str, folder: str, backlog: Iterable[FrameFile]) -> bool:
-        """Note a feed that was never seen, and skip its backlog. False: it was seen before."""
-        now = datetime.now(UTC)
-        skipped = [_row(feed, frame, RunState.SKIPPED, now, reason=BACKLOG) for frame in backlog]
+        """Record a new feed and skip its backlog; return False where it was registered before."""
+        skipped = [_skipped(feed, frame, BACKLOG) for frame in backlog]
         try:
-            with writing(self.engine) as connection:
-                connection.execute(insert(feeds).values(name=feed, folder=folder, first_seen=now))
-                if skipped:
-                    connection.execute(insert(runs), skipped)
+            with writing(self.engine) as session:
+                session.add_all([RegisteredFeed(name=feed, folder=folder), *skipped])
         except IntegrityError:
             return False
         return True
 
     def is_registered(self, feed: str) -> bool:
-        with self.engine.connect() as connection:
-            return connection.execute(select(feeds.c.name).where(feeds.c.name == feed)).first() is not None
+        """Whether the feed was scanned before."""
+        with reading(self.engine) as session:
+            return session.get(RegisteredFeed, feed) is not None
 
     def record_scan(self, feed: str, problem: Problem | None = None) -> None:
-        """The folder was looked at; `problem` says why that failed."""
-        with writing(self.engine) as connection:
-            connection.execute(
-                update(feeds)
-                .where(feeds.c.name == feed)
-                .values(last_scan=datetime.now(UTC), problem=None if problem is None else dict(problem))
-            )
+        """Record that the folder was scanned, or the `problem` that prevented the scan."""
+        values = {"last_scan": datetime.now(UTC), "problem": problem}
+        with writing(self.engine) as session:
+            session.connection().execute(update(RegisteredFeed).where(RegisteredFeed.name == feed).values(values))
 
-    def runs(self, feed: str, limit: int | None = None) -> list[FeedRun]:
-        """The runs of a feed, the newest first."""
-        query = _RUNS.where(runs.c.feed == feed).order_by(runs.c.seen.desc(), runs.c.frame.desc()).limit(limit)
-        with self.engine.connect() as connection:
-            return [_run(row) for row in connection.execute(query)]
+    def runs(self, feed: str) -> list[FeedRun]:
+        """Return the runs of a feed, the newest first."""
+        return self._load(
+            select(FeedRun).where(FeedRun.feed == feed).order_by(FeedRun.seen.desc(), FeedRun.frame.desc())
+        )
 
     def run_of_job(self, job_id: str) -> FeedRun | None:
-        """The run that this job is of; None where the job is no feed's, or its frame is forgotten."""
-        query = _RUNS.where(runs.c.job_id == job_id)
-        with self.engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _run(row)
+        """Return the run of a job; None where it is no feed's job, or the run was deleted."""
+        return next(iter(self._load(select(FeedRun).where(FeedRun.job_id == job_id))), None)
 
     def published(self, feed: str, limit: int = 1000) -> list[tuple[str, datetime]]:
-        """Frames whose nowcasts were published, and their valid times: the latest first."""
+        """Return the frames whose nowcasts were published, with their valid times: the latest first."""
         query = (
-            select(runs.c.frame, runs.c.valid_time)
-            .where(runs.c.feed == feed, runs.c.valid_time.is_not(None))
-            .order_by(runs.c.valid_time.desc())
+            select(FeedRun.frame, FeedRun.valid_time)
+            .where(FeedRun.feed == feed, FeedRun.valid_time.is_not(None))
+            .order_by(FeedRun.valid_time.desc())
             .limit(limit)
         )
-        with self.engine.connect() as connection:
-            return [(row.frame, row.valid_time) for row in connection.execute(query)]
+        with reading(self.engine) as session:
+            return [(frame, valid_time) for frame, valid_time in session.execute(query) if valid_time is not None]
 
     def newest_waiting_job(self, job_id: str) -> str | None:
-        """Of the feed that this job is of: the job of the newest frame, among this one and those never begun.
+        """Return the job of the feed's newest frame among this job and those without an attempt; None without a feed.
 
-        A worker takes that one, whichever job's message came first.
+        A worker takes that job, whichever job's message came first.
         """
-        feed = select(runs.c.feed).where(runs.c.job_id == job_id).scalar_subquery()
+        feed = select(FeedRun.feed).where(FeedRun.job_id == job_id).scalar_subquery()
         query = (
-            select(runs.c.frame, runs.c.job_id)
-            .select_from(runs.join(jobs, runs.c.job_id == jobs.c.id))
-            .where(runs.c.feed == feed, jobs.c.status == JobStatus.ACCEPTED.value)
-            .where(or_(jobs.c.attempt == 0, jobs.c.id == job_id))
+            select(FeedRun.frame, FeedRun.job_id)
+            .join(Job, FeedRun.job_id == Job.id)
+            .where(FeedRun.feed == feed, Job.status == JobStatus.ACCEPTED)
+            .where(or_(Job.attempt == 0, Job.id == job_id))
         )
-        with self.engine.connect() as connection:
-            found = [(row.frame, row.job_id) for row in connection.execute(query)]
-        return max(found)[1] if found else None
+        with reading(self.engine) as session:
+            # Python compares names by code point; a database's collation may not.
+            return max((tuple(row) for row in session.execute(query)), default=("", None))[1]
 
-    def submit(self, frame: FrameFile, new: NewJob, earlier: FeedRun | None = None) -> str | None:
-        """Make the job of a frame; `earlier` is the run that it replaces. None: another scan did so first."""
-        feed = str(new.feed)
-        job_id = new_job_id()
-        row = _row(feed, frame, RunState.SUBMITTED, datetime.now(UTC), files=len(new.inputs), job_id=job_id)
-        row["replaces"] = earlier is not None and (earlier.replaces or not earlier.matches(frame))
+    def submit(self, frame: FrameFile, job: Job, earlier: FeedRun | None = None) -> str | None:
+        """Record the job of a frame and return its id; return None where another scan was first.
+
+        Parameters
+        ----------
+        frame
+            The newest of the job's files.
+        job
+            The job, of a feed.
+        earlier
+            The frame's run so far, which this one replaces.
+        """
+        values: dict[str, Any] = {
+            "state": RunState.SUBMITTED,
+            "size": frame.size,
+            "modified_ns": frame.modified_ns,
+            "files": len(job.inputs),
+            "job_id": job.id,
+            "replaces": earlier is not None and (earlier.replaces or not earlier.matches(frame)),
+        }
         try:
-            with writing(self.engine) as connection:
-                insert_job(connection, job_id, new)
+            with writing(self.engine) as session:
+                session.add(job)
+                session.flush()
                 if earlier is None:
-                    connection.execute(insert(runs).values(row))
-                elif connection.execute(update(runs).where(_same(earlier)).values(row)).rowcount != 1:
-                    raise _Overtaken
+                    session.add(FeedRun(feed=str(job.feed), frame=frame.name, **values))
+                else:
+                    values |= {"seen": datetime.now(UTC), "reason": ""}
+                    changed = session.connection().execute(update(FeedRun).where(_same(earlier)).values(values))
+                    if changed.rowcount != 1:
+                        raise _Overtaken
         except (IntegrityError, _Overtaken):
             return None
-        return job_id
+        return job.id
 
     def skip(self, feed: str, frames: Sequence[FrameFile], reason: str) -> None:
-        """These frames, which have no run, need no job."""
-        now = datetime.now(UTC)
-        rows = [_row(feed, frame, RunState.SKIPPED, now, reason=reason) for frame in frames]
+        """Record that frames without a run get no job."""
         try:
-            with writing(self.engine) as connection:
-                connection.execute(insert(runs), rows)
+            with writing(self.engine) as session:
+                session.add_all([_skipped(feed, frame, reason) for frame in frames])
         except IntegrityError:  # another scan was first; the next one sees what is left
             return
 
     def skip_existing(self, run: FeedRun, frame: FrameFile, reason: str) -> None:
-        """This frame, which has a run, needs no other job; one that was not begun is dismissed."""
-        values = {
-            "state": RunState.SKIPPED.value,
-            "reason": reason,
-            "size": frame.size,
-            "modified_ns": frame.modified_ns,
-        }
-        with writing(self.engine) as connection:
-            if (
-                connection.execute(update(runs).where(_same(run)).values(values)).rowcount == 1
-                and run.job_id is not None
-            ):
-                connection.execute(
-                    update(jobs)
-                    .where(jobs.c.id == run.job_id, jobs.c.status == JobStatus.ACCEPTED.value)
-                    .values(note=reason, **dismissal())
-                )
+        """Record that a frame with a run gets no further job; its job is dismissed if it was not started."""
+        values = {"state": RunState.SKIPPED, "reason": reason, "size": frame.size, "modified_ns": frame.modified_ns}
+        with writing(self.engine) as session:
+            connection = session.connection()
+            skipped = connection.execute(update(FeedRun).where(_same(run)).values(values)).rowcount == 1
+            if skipped and run.job_id is not None:
+                waiting = and_(Job.id == run.job_id, Job.status == JobStatus.ACCEPTED)
+                connection.execute(update(Job).where(waiting).values(note=reason, **dismissal()))
 
     def record_outcome(self, job_id: str, state: RunState, reason: str) -> None:
-        """The frame of this job is not forecast, and why: it waits for more frames, is skipped, or refused."""
-        self._of_job(job_id, state=state.value, reason=reason)
+        """Record why the frame of this job is not forecast: it waits for more frames, is skipped, or refused."""
+        self._update_run(job_id, state=state, reason=reason)
 
     def record_published(self, job_id: str, valid_time: datetime) -> None:
-        """The nowcast of this job, which starts from that time, is published."""
-        self._of_job(job_id, valid_time=valid_time)
+        """Record that the nowcast of this job is published, and the valid time from which it starts."""
+        self._update_run(job_id, valid_time=valid_time)
 
-    def _of_job(self, job_id: str, **values: object) -> None:
-        with writing(self.engine) as connection:
-            connection.execute(update(runs).where(runs.c.job_id == job_id).values(**values))
+    def _update_run(self, job_id: str, **values: object) -> None:
+        with writing(self.engine) as session:
+            session.connection().execute(update(FeedRun).where(FeedRun.job_id == job_id).values(**values))
 
     def delete_runs(self, feed: str, frames: Sequence[str]) -> None:
-        """Forget the runs of frames that have left the folder long ago."""
-        with writing(self.engine) as connection:
+        """Delete the runs of frames that left the folder long ago."""
+        with writing(self.engine) as session:
             for first in range(0, len(frames), 500):
-                connection.execute(
-                    delete(runs).where(runs.c.feed == feed, runs.c.frame.in_(frames[first : first + 500]))
-                )
+                chunk = FeedRun.frame.in_(frames[first : first + 500])
+                session.connection().execute(delete(FeedRun).where(FeedRun.feed == feed, chunk))
+
+    def _load(self, query: Select[FeedRun]) -> list[FeedRun]:
+        with reading(self.engine) as session:
+            return list(session.scalars(query))
 
 
-_RUNS = select(runs, jobs.c.status, jobs.c.problem).select_from(runs.outerjoin(jobs, runs.c.job_id == jobs.c.id))
-
-
-def _run(row: Row[Any]) -> FeedRun:
-    values = {name: getattr(row, name) for name in FeedRun.__dataclass_fields__}
-    values["state"] = RunState(values["state"])
-    values["status"] = None if values["status"] is None else JobStatus(values["status"])
-    return FeedRun(**values)
-
-
-def _row(
-    feed: str,
-    frame: FrameFile,
-    state: RunState,
-    seen: datetime,
-    *,
-    files: int = 0,
-    job_id: str | None = None,
-    reason: str = "",
-) -> dict[str, object]:
-    return {
-        "feed": feed,
-        "frame": frame.name,
-        "state": state.value,
-        "size": frame.size,
-        "modified_ns": frame.modified_ns,
-        "files": files,
-        "job_id": job_id,
-        "seen": seen,
-        "reason": reason,
-    }
+def _skipped(feed: str, frame: FrameFile, reason: str) -> FeedRun:
+    return FeedRun(
+        feed=feed,
+        frame=frame.name,
+        state=RunState.SKIPPED,
+        size=frame.size,
+        modified_ns=frame.modified_ns,
+        reason=reason,
+    )
 
 
 def _same(run: FeedRun) -> ColumnElement[bool]:
+    """Select a run, if no other scan has changed it since it was read."""
     return and_(
-        runs.c.feed == run.feed,
-        runs.c.frame == run.frame,
-        runs.c.state == run.state.value,
-        runs.c.job_id == run.job_id,
+        FeedRun.feed == run.feed,
+        FeedRun.frame == run.frame,
+        FeedRun.state == run.state,
+        FeedRun.job_id == run.job_id,
     )

@@ -1,20 +1,24 @@
-"""What a job is."""
+"""A job: one nowcast that was requested, and the ledger's table of jobs."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, TypedDict
 
+from pydantic import BaseModel, Field
+from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
 from model.core.errors import InputError
+from service.jobs.base import Base, word
 
 JobKind = Literal["upload", "feed"]
 
 
 class JobStatus(StrEnum):
-    """OGC API - Processes' words."""
+    """The statuses of OGC API - Processes."""
 
     ACCEPTED = "accepted"
     RUNNING = "running"
@@ -24,11 +28,12 @@ class JobStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
+        """Whether the status is final."""
         return self not in (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
 
 class JobInput(TypedDict):
-    """One input file: its name outside, its key in the store (kind feed: its path), its bytes."""
+    """One input file: the user's name for it, its key in the store (of a feed: its path), its size in bytes."""
 
     name: str
     key: str
@@ -36,7 +41,7 @@ class JobInput(TypedDict):
 
 
 class Problem(TypedDict):
-    """Why a job failed. `code` is stable (`InputError.code`, or internal, worker-lost, device-lost, time-limit)."""
+    """Why a job failed. `code` is stable: `InputError.code`, or internal, worker-lost, device-lost or time-limit."""
 
     code: str
     what: str
@@ -44,79 +49,91 @@ class Problem(TypedDict):
     hint: str
 
 
-class Timings(TypedDict):
-    """Where the seconds between a job's creation and its end went; together they are all of them.
+class Timings(BaseModel):
+    """Where the seconds between `created` and `finished` went; the four add up to all of them."""
 
-    `queue_seconds`: in the queue, in attempts before the last, and waiting for others of its batch. `read_seconds`: its
-    files. `compute_seconds`: the forecast, of the whole batch where it ran in one. `write_seconds`: its result, until
-    it is published.
-    """
-
-    queue_seconds: float
-    read_seconds: float
-    compute_seconds: float
-    write_seconds: float
+    queue_seconds: float = Field(
+        description="Waiting: in the queue, for other jobs of the batch, in attempts that failed."
+    )
+    read_seconds: float = Field(description="Reading the files.")
+    compute_seconds: float = Field(description="The forecast; of the whole batch, where several jobs ran as one.")
+    write_seconds: float = Field(description="Writing and publishing the result.")
 
 
 class IdempotencyConflict(InputError):
+    """The Idempotency-Key was used for another request."""
+
     code = "idempotency-key-reused"
 
 
 class UnknownJob(InputError):
+    """The ledger has no job of that id."""
+
     code = "unknown-job"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A nowcast that was asked for, as the ledger has it. Times are UTC and timezone-aware."""
-
-    id: str
-    kind: JobKind
-    status: JobStatus
-    model: str
-    steps: int
-    inputs: tuple[JobInput, ...]
-    created: datetime
-    variable: str | None = None
-    zr: str | None = None
-    feed: str | None = None
-    output: str | None = None
-    model_used: str | None = None
-    note: str = ""
-    progress_done: int = 0
-    progress_total: int = 0
-    problem: Problem | None = None
-    started: datetime | None = None
-    finished: datetime | None = None
-    result_key: str | None = None
-    input_key: str | None = None
-    queue_seconds: float | None = None
-    read_seconds: float | None = None
-    compute_seconds: float | None = None
-    write_seconds: float | None = None
-    attempt: int = 0
-    lease: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
-    """What a caller gives to `Ledger.create`. `output`: the file that a feed's nowcast is also put at."""
-
-    kind: JobKind = "upload"
-    model: str
-    steps: int
-    inputs: tuple[JobInput, ...]
-    variable: str | None = None
-    zr: str | None = None
-    feed: str | None = None
-    output: str | None = None
-
-
 def new_job_id() -> str:
-    """An opaque id, 32 hexadecimal digits."""
+    """Return an opaque id of 32 hexadecimal digits."""
     return uuid.uuid4().hex
 
 
+class Job(Base, kw_only=True):
+    """A requested nowcast. Times are UTC and timezone-aware.
+
+    `output`: the file to which a feed's nowcast is published. `attempt`: how many attempts were started. `lease`: the
+    random token of the worker that runs the job.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_job_id)
+    kind: Mapped[JobKind] = mapped_column(String(16), default="upload")
+    status: Mapped[JobStatus] = mapped_column(word(JobStatus), default=JobStatus.ACCEPTED)
+    model: Mapped[str] = mapped_column(String(128))
+    model_used: Mapped[str | None] = mapped_column(String(128), default=None)
+    note: Mapped[str] = mapped_column(Text, default="")
+    steps: Mapped[int]
+    variable: Mapped[str | None] = mapped_column(String(256), default=None)
+    zr: Mapped[str | None] = mapped_column(String(64), default=None)
+    inputs: Mapped[list[JobInput]] = mapped_column(JSON)
+    feed: Mapped[str | None] = mapped_column(String(128), default=None)
+    output: Mapped[str | None] = mapped_column(Text, default=None)
+    progress_done: Mapped[int] = mapped_column(default=0)
+    progress_total: Mapped[int] = mapped_column(init=False)
+    problem: Mapped[Problem | None] = mapped_column(JSON(none_as_null=True), default=None)
+    created: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
+    queued: Mapped[datetime | None] = mapped_column(default=None)
+    started: Mapped[datetime | None] = mapped_column(default=None)
+    finished: Mapped[datetime | None] = mapped_column(default=None)
+    result_key: Mapped[str | None] = mapped_column(String(256), default=None)
+    input_key: Mapped[str | None] = mapped_column(String(256), default=None)
+    queue_seconds: Mapped[float | None] = mapped_column(default=None)
+    read_seconds: Mapped[float | None] = mapped_column(default=None)
+    compute_seconds: Mapped[float | None] = mapped_column(default=None)
+    write_seconds: Mapped[float | None] = mapped_column(default=None)
+    attempt: Mapped[int] = mapped_column(default=0)
+    lease: Mapped[str | None] = mapped_column(String(32), default=None)
+    lease_until: Mapped[datetime | None] = mapped_column(default=None)
+    idempotency_key: Mapped[str | None] = mapped_column(String(256), unique=True, default=None)
+    request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
+
+    __table_args__ = (
+        Index("ix_jobs_status_created", "status", "created"),
+        Index("ix_jobs_finished", "finished"),
+    )
+
+    def __post_init__(self) -> None:
+        """Count progress in lead steps."""
+        self.progress_total = self.steps
+
+    @property
+    def timings(self) -> Timings | None:
+        """Where the job's time went; None before a worker has finished it."""
+        if None in (self.queue_seconds, self.read_seconds, self.compute_seconds, self.write_seconds):
+            return None
+        return Timings.model_validate(self, from_attributes=True)
+
+
 def problem_of(error: InputError) -> Problem:
-    """The problem that an InputError is."""
+    """Return the problem that an InputError describes."""
     return Problem(code=error.code, what=error.what, where=error.where, hint=error.hint)

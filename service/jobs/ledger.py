@@ -1,8 +1,8 @@
 """The ledger: every job that was accepted, in SQL.
 
-Each change of a job is one UPDATE that names the state that it starts from. A running job is held by a lease:
-a random token that only its worker knows, and a time until when it holds. A worker that is not heard of loses
-the lease, another may claim the job, and only the holder of the lease can finish it.
+Each change of a job is one UPDATE that names the state that it starts from. A running job is held by a lease: a random
+token that only its worker knows, and the time until which it is valid. A worker that stops renewing the lease loses it,
+another worker may claim the job, and only the holder of the lease can finish it.
 """
 
 from __future__ import annotations
@@ -10,51 +10,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Table, and_, case, delete, func, insert, or_, select, text, update
+from sqlalchemy import Select, and_, case, delete, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from service.jobs.database import open_engine, writing
-from service.jobs.job import (
-    IdempotencyConflict,
-    Job,
-    JobInput,
-    JobKind,
-    JobStatus,
-    NewJob,
-    Problem,
-    Timings,
-    UnknownJob,
-    new_job_id,
-    problem_of,
-)
-from service.jobs.tables import JobRow
+from service.jobs.database import open_engine, reading, writing
+from service.jobs.job import IdempotencyConflict, Job, JobKind, JobStatus, Problem, Timings, UnknownJob
 from service.settings import Settings
 
-__all__ = [
-    "IdempotencyConflict",
-    "Job",
-    "JobInput",
-    "JobStatus",
-    "Ledger",
-    "NewJob",
-    "Problem",
-    "Timings",
-    "UnknownJob",
-    "new_job_id",
-    "open_ledger",
-    "problem_of",
-]
-
-jobs = cast(Table, JobRow.__table__)
-_FIELDS = tuple(jobs.c[name] for name in Job.__dataclass_fields__)
-_OPEN = (JobStatus.ACCEPTED, JobStatus.RUNNING)
+_UNFINISHED = (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
 
 def open_ledger(settings: Settings) -> Ledger:
-    """The ledger of these settings; its tables are brought up to date."""
+    """Return the ledger of these settings, migrated to the newest tables."""
     return Ledger(settings.database)
 
 
@@ -65,326 +36,237 @@ class Ledger:
         self.engine = open_engine(url)
 
     def close(self) -> None:
+        """Close the connections to the database."""
         self.engine.dispose()
 
     def check(self) -> None:
         """Raise what the database raises when it cannot be read."""
-        with self.engine.connect() as connection:
-            connection.execute(text("SELECT 1 FROM jobs LIMIT 1"))
+        with reading(self.engine) as session:
+            session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
 
-    def create(
-        self,
-        new: NewJob,
-        *,
-        job_id: str | None = None,
-        idempotency_key: str | None = None,
-        request_digest: str | None = None,
-    ) -> Job:
-        """Record an accepted job. A key that was used before, for the same request, gives the job of then.
+    def create(self, job: Job) -> Job:
+        """Record an accepted job; the same request with the same Idempotency-Key returns the job recorded first.
 
         Raises
         ------
         IdempotencyConflict
             The key was used for another request.
         """
-        wanted = job_id or new_job_id()
         try:
-            with writing(self.engine) as connection:
-                insert_job(connection, wanted, new, idempotency_key, request_digest)
+            with writing(self.engine) as session:
+                session.add(job)
         except IntegrityError:
-            earlier = self.find_by_idempotency_key(idempotency_key, request_digest) if idempotency_key else None
+            key = job.idempotency_key
+            earlier = self.find_by_idempotency_key(key, job.request_digest) if key else None
             if earlier is None:
                 raise
             return earlier
-        return self.get(wanted)
+        return job
 
     def find_by_idempotency_key(self, idempotency_key: str, request_digest: str | None) -> Job | None:
-        """The job that was created with this key, if any.
+        """Return the job that was created with this key, if there is one.
 
         Raises
         ------
         IdempotencyConflict
             The key was used for another request.
         """
-        with self.engine.connect() as connection:
-            row = connection.execute(
-                select(*_FIELDS, jobs.c.request_digest).where(jobs.c.idempotency_key == idempotency_key)
-            ).one_or_none()
-        if row is None:
-            return None
-        if row.request_digest != request_digest:
+        job = next(iter(self._load(select(Job).where(Job.idempotency_key == idempotency_key))), None)
+        if job is not None and job.request_digest != request_digest:
             raise IdempotencyConflict(
                 "this key was used for another request",
                 where="Idempotency-Key",
                 hint="Send a new key with each new request",
             )
-        return _job(row._mapping)
+        return job
 
     def get(self, job_id: str) -> Job:
-        """The job.
+        """Return a job.
 
         Raises
         ------
         UnknownJob
-            There is none.
+            There is no job of that id.
         """
-        with self.engine.connect() as connection:
-            row = connection.execute(select(*_FIELDS).where(jobs.c.id == job_id)).one_or_none()
-        if row is None:
+        with reading(self.engine) as session:
+            job = session.get(Job, job_id)
+        if job is None:
             raise UnknownJob(f"no nowcast {job_id!r}", where="id", hint="It may have been deleted after its retention")
-        return _job(row._mapping)
+        return job
 
     def mark_queued(self, job_id: str) -> None:
-        """The queue took the job's id."""
-        self._change(jobs.c.id == job_id, queued=datetime.now(UTC))
+        """Note that the queue has the job's id."""
+        self._update(Job.id == job_id, queued=datetime.now(UTC))
 
     def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
-        """Take an accepted job, or a running one whose lease ran out; None where it is neither."""
+        """Claim an accepted job, or a running one whose lease expired; return None where it is neither."""
         free = or_(
-            jobs.c.status == JobStatus.ACCEPTED.value,
-            and_(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < datetime.now(UTC)),
+            Job.status == JobStatus.ACCEPTED,
+            and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC)),
         )
         if max_attempts is not None:
-            free = and_(free, jobs.c.attempt < max_attempts)
-        with writing(self.engine) as connection:
-            return next(iter(_claimed(connection, and_(jobs.c.id == job_id, free), lease_seconds)), None)
+            free = and_(free, Job.attempt < max_attempts)
+        with writing(self.engine) as session:
+            return next(iter(_claim(session, and_(Job.id == job_id, free), lease_seconds)), None)
 
     def claim_similar(self, job: Job, limit: int, lease_seconds: float) -> list[Job]:
-        """Take up to `limit` accepted jobs that ask for the same model as `job`: feeds' first, from the newest on, then
-        the oldest uploads.
+        """Claim up to `limit` accepted jobs that name the model of `job`: the newest of feeds, then the oldest uploads.
 
-        Only jobs that were never begun: one that did not survive its first attempt runs alone.
+        Only jobs without an attempt are claimed: one that did not survive its first attempt runs alone.
         """
-        like = (
-            select(jobs.c.id)
-            .where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.model == job.model, jobs.c.attempt == 0)
-            .order_by(_FEEDS_FIRST, _NEWEST_FEED_FIRST.desc(), jobs.c.created)
+        similar = (
+            select(Job.id)
+            .where(Job.status == JobStatus.ACCEPTED, Job.model == job.model, Job.attempt == 0)
+            .order_by(
+                case((Job.kind == "feed", 0), else_=1), case((Job.kind == "feed", Job.created)).desc(), Job.created
+            )
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        with writing(self.engine) as connection:
-            found = list(connection.execute(like).scalars())
-            claimed = _claimed(connection, jobs.c.id.in_(found), lease_seconds) if found else []
+        with writing(self.engine) as session:
+            found = list(session.scalars(similar))
+            claimed = _claim(session, Job.id.in_(found), lease_seconds) if found else []
         return sorted(claimed, key=lambda job: found.index(job.id))
 
     def renew_lease(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
-        """Hold the lease for longer, note the progress. False: the job was dismissed, or is another's."""
+        """Extend the lease and note the progress; return False where the job was dismissed or is another worker's."""
         values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_seconds)}
         if progress_done is not None:
             values["progress_done"] = progress_done
-        return self._change(_held(job), **values)
+        return self._update(_held(job), **values) == 1
 
     def record_model(self, job: Job, *, model_used: str, note: str) -> bool:
-        """Note which model runs, and why where it is not the one that was asked for. False as in `renew_lease`."""
-        return self._change(_held(job), model_used=model_used, note=note)
+        """Record which model runs, and why where it is not the requested one. False as in `renew_lease`."""
+        return self._update(_held(job), model_used=model_used, note=note) == 1
 
     def succeed(self, job: Job, *, result_key: str, input_key: str, timings: Timings | None = None) -> bool:
-        """The result is published. False as in `renew_lease`."""
-        return self._change(
-            _held(job),
-            status=JobStatus.SUCCESSFUL.value,
-            result_key=result_key,
-            input_key=input_key,
-            progress_done=jobs.c.progress_total,
-            finished=datetime.now(UTC),
-            lease=None,
-            lease_until=None,
-            **_timed(timings),
-        )
+        """Record that the result is published. False as in `renew_lease`."""
+        values = _finished_as(JobStatus.SUCCESSFUL, timings)
+        values |= {"result_key": result_key, "input_key": input_key, "progress_done": Job.progress_total}
+        return self._update(_held(job), **values) == 1
 
     def fail(self, job: Job, problem: Problem, timings: Timings | None = None) -> bool:
-        """The holder of the lease gives up. False as in `renew_lease`."""
-        return self._change(_held(job), **_failure(problem), **_timed(timings))
+        """Record that a claimed job has failed. False as in `renew_lease`."""
+        return self._update(_held(job), problem=problem, **_finished_as(JobStatus.FAILED, timings)) == 1
 
     def release(self, job: Job) -> bool:
-        """The holder of the lease gives the job back unfinished, and its attempt counts. False as in `renew_lease`.
+        """Give back a claimed job unfinished; its attempt counts. False as in `renew_lease`.
 
-        It counts as queued now, so that it rests before the reconciler queues it.
+        The job counts as queued now, so that the reconciler does not queue it at once.
         """
-        return self._change(_held(job), **{**_ACCEPTED, "queued": datetime.now(UTC)})
+        return self._update(_held(job), **{**_ACCEPTED, "queued": datetime.now(UTC)}) == 1
 
     def unclaim(self, job: Job) -> bool:
         """Give back a claimed job that was not started; its attempt does not count. False as in `renew_lease`."""
-        return self._change(_held(job), attempt=jobs.c.attempt - 1, **_ACCEPTED)
+        return self._update(_held(job), attempt=Job.attempt - 1, **_ACCEPTED) == 1
 
     def dismiss_claimed(self, job: Job, note: str) -> bool:
-        """The holder of the lease dismisses the job, and says why. False as in `renew_lease`."""
-        return self._change(_held(job), note=note, **dismissal())
+        """Dismiss a claimed job with the reason as its note. False as in `renew_lease`."""
+        return self._update(_held(job), note=note, **dismissal()) == 1
 
     def release_all(self) -> int:
-        """Give every running job back: for a start where no worker can be alive. The attempts do not count."""
-        return self._change_count(jobs.c.status == JobStatus.RUNNING.value, attempt=jobs.c.attempt - 1, **_ACCEPTED)
+        """Give every running job back, for a start at which no worker can be alive. The attempts do not count."""
+        return self._update(Job.status == JobStatus.RUNNING, attempt=Job.attempt - 1, **_ACCEPTED)
 
     def dismiss(self, job_id: str) -> bool:
-        """Cancel a job that is not finished; False where it is."""
-        return self._change(
-            and_(jobs.c.id == job_id, jobs.c.status.in_([status.value for status in _OPEN])), **dismissal()
-        )
+        """Cancel an unfinished job; return False where it is finished."""
+        return self._update(and_(Job.id == job_id, Job.status.in_(_UNFINISHED)), **dismissal()) == 1
 
     def finished(self, job_ids: Sequence[str]) -> list[str]:
-        """Those of the jobs that are finished."""
-        query = select(jobs.c.id).where(
-            jobs.c.id.in_(job_ids), jobs.c.status.not_in([status.value for status in _OPEN])
-        )
-        with self.engine.connect() as connection:
-            return list(connection.execute(query).scalars())
+        """Return those of the ids whose jobs are finished."""
+        with reading(self.engine) as session:
+            return list(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.status.not_in(_UNFINISHED))))
 
     def count_accepted(self, kind: JobKind) -> int:
-        """How many jobs of this kind are accepted and not begun."""
-        query = select(func.count()).where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.kind == kind)
-        with self.engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+        """Count the jobs of this kind that are accepted and not running."""
+        query = select(func.count()).where(Job.status == JobStatus.ACCEPTED, Job.kind == kind)
+        with reading(self.engine) as session:
+            return session.scalars(query).one()
 
     def unqueued(self, kind: JobKind, queued_before: datetime, limit: int) -> list[Job]:
-        """Accepted jobs that were never queued, or only before that time: oldest first."""
-        query = (
-            select(*_FIELDS)
-            .where(jobs.c.status == JobStatus.ACCEPTED.value, jobs.c.kind == kind)
-            .where(or_(jobs.c.queued.is_(None), jobs.c.queued < queued_before))
-            .order_by(jobs.c.created)
+        """Return accepted jobs that were never queued, or last before that time: the oldest first."""
+        return self._load(
+            select(Job)
+            .where(Job.status == JobStatus.ACCEPTED, Job.kind == kind)
+            .where(or_(Job.queued.is_(None), Job.queued < queued_before))
+            .order_by(Job.created)
             .limit(limit)
         )
-        with self.engine.connect() as connection:
-            return [_job(row._mapping) for row in connection.execute(query)]
 
     def lost(self, limit: int = 1000) -> list[Job]:
-        """Running jobs whose lease ran out: their worker is gone."""
-        query = (
-            select(*_FIELDS)
-            .where(jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease_until < datetime.now(UTC))
-            .limit(limit)
-        )
-        with self.engine.connect() as connection:
-            return [_job(row._mapping) for row in connection.execute(query)]
+        """Return running jobs whose lease expired: their worker is gone."""
+        expired = and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC))
+        return self._load(select(Job).where(expired).limit(limit))
 
     def requeue_lost(self, job: Job) -> bool:
-        """A lost job goes back to the queue. False where it moved on since `job` was read."""
-        return self._change(_still_lost(job), **_ACCEPTED)
+        """Accept a lost job again; return False where it has changed since `job` was read."""
+        return self._update(_still_lost(job), **_ACCEPTED) == 1
 
     def fail_lost(self, job: Job, problem: Problem) -> bool:
-        """A job whose worker died too often. False where it moved on since `job` was read."""
-        return self._change(_still_lost(job), **_failure(problem))
+        """Fail a job whose worker died too often; return False where it has changed since `job` was read."""
+        return self._update(_still_lost(job), problem=problem, **_finished_as(JobStatus.FAILED)) == 1
 
-    def finished_before(self, moment: datetime, limit: int = 1000) -> list[Job]:
-        """Finished jobs, oldest first."""
-        query = select(*_FIELDS).where(jobs.c.finished < moment).order_by(jobs.c.finished).limit(limit)
-        with self.engine.connect() as connection:
-            return [_job(row._mapping) for row in connection.execute(query)]
+    def finished_before(self, time: datetime, limit: int = 1000) -> list[Job]:
+        """Return jobs that finished before a time, the oldest first."""
+        return self._load(select(Job).where(Job.finished < time).order_by(Job.finished).limit(limit))
 
     def delete(self, job_ids: Sequence[str]) -> None:
-        """Forget finished jobs."""
-        with writing(self.engine) as connection:
-            connection.execute(delete(jobs).where(jobs.c.id.in_(job_ids), jobs.c.finished.is_not(None)))
+        """Delete finished jobs."""
+        with writing(self.engine) as session:
+            session.connection().execute(delete(Job).where(Job.id.in_(job_ids), Job.finished.is_not(None)))
 
-    def _change(self, which: ColumnElement[bool], **values: Any) -> bool:  # noqa: ANN401 - column values
-        return self._change_count(which, **values) == 1
+    def _load(self, query: Select[Job]) -> list[Job]:
+        with reading(self.engine) as session:
+            return list(session.scalars(query))
 
-    def _change_count(self, which: ColumnElement[bool], **values: Any) -> int:  # noqa: ANN401 - column values
-        with writing(self.engine) as connection:
-            return int(connection.execute(update(jobs).where(which).values(**values)).rowcount)
-
-
-def insert_job(
-    connection: Connection,
-    job_id: str,
-    new: NewJob,
-    idempotency_key: str | None = None,
-    request_digest: str | None = None,
-) -> None:
-    """Insert an accepted job in a transaction that may hold more than that."""
-    connection.execute(
-        insert(jobs).values(
-            id=job_id,
-            kind=new.kind,
-            status=JobStatus.ACCEPTED.value,
-            model=new.model,
-            note="",
-            steps=new.steps,
-            variable=new.variable,
-            zr=new.zr,
-            inputs=[dict(item) for item in new.inputs],
-            feed=new.feed,
-            output=new.output,
-            progress_done=0,
-            progress_total=new.steps,
-            created=datetime.now(UTC),
-            attempt=0,
-            idempotency_key=idempotency_key,
-            request_digest=request_digest,
-        )
-    )
+    def _update(self, which: ColumnElement[bool], **values: Any) -> int:  # noqa: ANN401 - column values
+        """Update jobs in a transaction; return how many."""
+        with writing(self.engine) as session:
+            return session.connection().execute(update(Job).where(which).values(**values)).rowcount
 
 
-def _claimed(connection: Connection, which: ColumnElement[bool], lease_seconds: float) -> list[Job]:
-    """Take all these jobs, under one new lease, in a transaction that has begun."""
+def _claim(session: Session, which: ColumnElement[bool], lease_seconds: float) -> list[Job]:
+    """Claim all these jobs under one new lease."""
     now = datetime.now(UTC)
-    taken = (
-        update(jobs)
+    claimed = (
+        update(Job)
         .where(which)
         .values(
-            status=JobStatus.RUNNING.value,
+            status=JobStatus.RUNNING,
             lease=uuid.uuid4().hex,
             lease_until=now + timedelta(seconds=lease_seconds),
-            attempt=jobs.c.attempt + 1,
+            attempt=Job.attempt + 1,
             progress_done=0,
-            started=func.coalesce(jobs.c.started, now),
+            started=func.coalesce(Job.started, now),
         )
-        .returning(*_FIELDS)
+        .returning(Job)
     )
-    return [_job(row._mapping) for row in connection.execute(taken)]
+    return list(session.scalars(claimed, execution_options={"synchronize_session": False}))
 
 
-_FEEDS_FIRST = case((jobs.c.kind == "feed", 0), else_=1)
-_NEWEST_FEED_FIRST = case((jobs.c.kind == "feed", jobs.c.created))
-
-_ACCEPTED: dict[str, Any] = {
-    "status": JobStatus.ACCEPTED.value,
-    "progress_done": 0,
-    "queued": None,
-    "lease": None,
-    "lease_until": None,
-}
+_UNLEASED: dict[str, Any] = {"lease": None, "lease_until": None}
+_ACCEPTED: dict[str, Any] = {"status": JobStatus.ACCEPTED, "progress_done": 0, "queued": None, **_UNLEASED}
 
 
 def _held(job: Job) -> ColumnElement[bool]:
-    return and_(jobs.c.id == job.id, jobs.c.status == JobStatus.RUNNING.value, jobs.c.lease == job.lease)
+    return and_(Job.id == job.id, Job.status == JobStatus.RUNNING, Job.lease == job.lease)
 
 
 def _still_lost(job: Job) -> ColumnElement[bool]:
     return and_(
-        jobs.c.id == job.id,
-        jobs.c.status == JobStatus.RUNNING.value,
-        jobs.c.attempt == job.attempt,
-        jobs.c.lease_until < datetime.now(UTC),
+        Job.id == job.id,
+        Job.status == JobStatus.RUNNING,
+        Job.attempt == job.attempt,
+        Job.lease_until < datetime.now(UTC),
     )
 
 
-def _timed(timings: Timings | None) -> dict[str, Any]:
-    return {} if timings is None else dict(timings)
-
-
-def _failure(problem: Problem) -> dict[str, Any]:
-    return {
-        "status": JobStatus.FAILED.value,
-        "problem": dict(problem),
-        "finished": datetime.now(UTC),
-        "lease": None,
-        "lease_until": None,
-    }
+def _finished_as(status: JobStatus, timings: Timings | None = None) -> dict[str, Any]:
+    """Return the columns of a job that finishes now."""
+    times = {} if timings is None else timings.model_dump()
+    return {"status": status, "finished": datetime.now(UTC), **_UNLEASED, **times}
 
 
 def dismissal() -> dict[str, Any]:
-    """The columns of a job that is dismissed now."""
-    return {
-        "status": JobStatus.DISMISSED.value,
-        "finished": datetime.now(UTC),
-        "lease": None,
-        "lease_until": None,
-    }
-
-
-def _job(row: Any) -> Job:  # noqa: ANN401 - a row mapping
-    values = {name: row[name] for name in Job.__dataclass_fields__}
-    values["status"] = JobStatus(values["status"])
-    values["inputs"] = tuple(values["inputs"])
-    return Job(**values)
+    """Return the columns of a job that is dismissed now."""
+    return _finished_as(JobStatus.DISMISSED)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from service.jobs.ledger import jobs
+from service.jobs.job import Job
 from tests.patience import WAIT_SECONDS, wait_until
 
 
@@ -34,7 +34,7 @@ def all_jobs():
     """Every job of a ledger, the newest first."""
 
     def read(ledger):
-        query = select(jobs.c.id).order_by(jobs.c.created.desc())
+        query = select(Job.id).order_by(Job.created.desc())
         with ledger.engine.connect() as connection:
             return [ledger.get(job_id) for job_id in connection.execute(query).scalars()]
 

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from service.embedded import Supervisor
-from service.jobs.ledger import Job, JobInput, JobStatus, Ledger, NewJob, jobs, new_job_id
+from service.jobs.job import Job, JobInput, JobStatus, new_job_id
+from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore, upload_key
 from tests.patience import wait_until
@@ -49,12 +50,12 @@ class Lab:
             key = upload_key(job_id, index)
             store.put(key, path)
             inputs.append(JobInput(name=path.name, key=key, size=path.stat().st_size))
-        return ledger.create(NewJob(model=model, steps=steps, inputs=tuple(inputs)), job_id=job_id)
+        return ledger.create(Job(id=job_id, model=model, steps=steps, inputs=inputs))
 
     @staticmethod
     def jobs(ledger: Ledger, status: JobStatus | None = None) -> list[Job]:
         """Every job (of that status), the newest first."""
-        query = select(jobs.c.id).order_by(jobs.c.created.desc())
+        query = select(Job.id).order_by(Job.created.desc())
         with ledger.engine.connect() as connection:
             found = [ledger.get(job_id) for job_id in connection.execute(query).scalars()]
         return [job for job in found if status in (None, job.status)]

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from model.core.errors import DeviceLost
 from model.readers import npz
 from model.runtime import together
-from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
+from service.jobs.job import Job, JobInput, JobStatus
 from service.store import result_key
 from tests.packages import copied
 from workers import nowcast as nowcasts
@@ -167,8 +167,8 @@ def test_who_cancels_or_wants_too_much_stops_nobody_else(batching: Context, lab,
 def test_feeds_come_before_uploads_and_the_rest_waits(batching: Context, lab, tmp_path: Path) -> None:
     frames = frames_of(lab, tmp_path, count=3)
     jobs = [lab.upload(batching.ledger, batching.store, path) for path in frames]
-    inputs = (JobInput(name="a", key=str(frames[0]), size=1),)
-    new = NewJob(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="n", output=str(tmp_path / "out.nc"))
+    inputs = [JobInput(name="a", key=str(frames[0]), size=1)]
+    new = Job(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="n", output=str(tmp_path / "out.nc"))
     feed = batching.ledger.create(new)
     other = lab.upload(batching.ledger, batching.store, frames[0], model="persistence")
     run(jobs[0].id, batching)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from model.core.aliases import ALIASES
 from model.registry.promotion import rollback
-from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
+from service.jobs.job import Job, JobInput, JobStatus
 from tests.packages import GRAPH, copied, crown, damage, rewrite_manifest
 from workers.batch import run
 from workers.context import Context
@@ -37,8 +37,8 @@ def ran(context: Context, lab, tmp_path: Path):
     def of(model: str, feed: bool = False) -> Job:
         frames = lab.write_frames(tmp_path / "a.npz", count=4)
         if feed:
-            inputs = (JobInput(name=frames.name, key=str(frames), size=1),)
-            new = NewJob(kind="feed", model=model, steps=2, inputs=inputs, feed="n", output=str(tmp_path / "out.nc"))
+            inputs = [JobInput(name=frames.name, key=str(frames), size=1)]
+            new = Job(kind="feed", model=model, steps=2, inputs=inputs, feed="n", output=str(tmp_path / "out.nc"))
             job = context.ledger.create(new)
         else:
             job = lab.upload(context.ledger, context.store, frames, model=model)

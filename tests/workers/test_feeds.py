@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from service.jobs.feed_ledger import FeedRun, RunState
-from service.jobs.ledger import JobStatus
+from service.jobs.feed_run import FeedRun, RunState
+from service.jobs.job import JobStatus
 from service.settings import Settings
 from tests.patience import WAIT_SECONDS
 from workers import feeds

@@ -18,7 +18,7 @@ from model.runtime import load
 from model.runtime.ort import ort
 from service.embedded import Supervisor, environment_of
 from service.jobs.heartbeat import live_workers
-from service.jobs.ledger import Job, JobStatus
+from service.jobs.job import Job, JobStatus
 from tests.packages import GRAPH, copied, crown, damage
 from tests.patience import WAIT_SECONDS
 from workers import models, nowcast

@@ -18,7 +18,7 @@ from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 from model.core.catalog import SHIPPED_PACKAGES
 from model.readers import npz
 from service.api.errors import kind_of
-from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
+from service.jobs.job import Job, JobInput, JobStatus
 from service.store import input_key, job_prefix, result_key
 from workers import nowcast as nowcasts
 from workers.batch import run
@@ -231,9 +231,9 @@ def test_a_dismissed_job_does_not_start(context: Context, lab, tmp_path: Path) -
     assert not context.store.exists(result_key(job.id))
 
 
-def feed_job(frame: Path, output: Path) -> NewJob:
-    inputs = (JobInput(name=frame.name, key=str(frame), size=1),)
-    return NewJob(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="north", output=str(output))
+def feed_job(frame: Path, output: Path) -> Job:
+    inputs = [JobInput(name=frame.name, key=str(frame), size=1)]
+    return Job(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="north", output=str(output))
 
 
 def test_a_feeds_nowcast_lies_where_it_should(context: Context, lab, tmp_path: Path) -> None:

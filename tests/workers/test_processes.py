@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from service.embedded import Supervisor
 from service.jobs.heartbeat import live_workers
-from service.jobs.ledger import Job, JobStatus
+from service.jobs.job import Job, JobStatus
 from service.store import job_prefix, result_key
 from workers.context import Context, open_context
 

@@ -10,14 +10,19 @@ from redis.exceptions import RedisError
 
 from service.embedded import Supervisor
 from service.jobs.heartbeat import live_workers, remove_heartbeat, send_heartbeat
-from service.jobs.ledger import Job, JobInput, JobStatus, NewJob
+from service.jobs.job import Job, JobInput, JobStatus
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix, result_key
 from workers import reconcile
 from workers.context import Context, open_context
 
-UPLOAD = NewJob(model="auto", steps=1, inputs=(JobInput(name="a", key="k", size=1),))
-FEED = NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north")
+
+def upload() -> Job:
+    return Job(model="auto", steps=1, inputs=[JobInput(name="a", key="k", size=1)])
+
+
+def feed_job() -> Job:
+    return Job(kind="feed", model="auto", steps=1, inputs=[], feed="north")
 
 
 @pytest.fixture
@@ -50,8 +55,8 @@ def lose(context: Context, job: Job) -> None:
 
 
 def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: Context) -> None:
-    jobs = [queued.ledger.create(UPLOAD) for _ in range(3)]
-    feed = queued.ledger.create(FEED)
+    jobs = [queued.ledger.create(upload()) for _ in range(3)]
+    feed = queued.ledger.create(feed_job())
     assert queued.queue.enqueue(jobs[0].id)
     assert lengths(queued) == (1, 0)
     for _ in range(2):
@@ -68,7 +73,7 @@ def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: Cont
 
 
 def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: Context) -> None:
-    job = queued.ledger.create(UPLOAD)
+    job = queued.ledger.create(upload())
     for attempt in range(1, queued.settings.max_attempts):
         lose(queued, job)
         reconcile.reconcile(queued)
@@ -83,7 +88,7 @@ def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: Conte
 
 
 def test_what_is_older_than_the_retention_is_deleted(context: Context, lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    job, fresh = context.ledger.create(UPLOAD), context.ledger.create(UPLOAD)
+    job, fresh = context.ledger.create(upload()), context.ledger.create(upload())
     for made in (job, fresh):
         context.store.put(result_key(made.id), b"x")
     context.ledger.dismiss(job.id)

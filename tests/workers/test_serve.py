@@ -17,7 +17,8 @@ import pytest
 
 from service import embedded
 from service.embedded import DataFolderInUse, FolderLock, redis_program
-from service.jobs.ledger import JobStatus, Ledger
+from service.jobs.job import JobStatus
+from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore
 from tests.patience import WAIT_SECONDS

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import FileResponse, Response
 
 from service.api.context import Context
 from service.api.errors import AlreadyFinished, Dismissed, NotAcceptable, NotFinished
-from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of, timings_of
+from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of
 from service.api.nowcasts.view import View, reference_time
 from service.api.problems import answer, problem_of_job
 from service.jobs.job import Job, JobStatus
@@ -30,22 +30,15 @@ IMMUTABLE: Final = "private, max-age=31536000, immutable"
 
 def status_of(job: Job) -> NowcastStatus:
     """What a client sees of a job."""
-    return NowcastStatus(
-        id=job.id,
-        status=job.status,
-        progress=Progress(done=job.progress_done, total=job.progress_total),
-        model_asked=job.model,
-        model_used=job.model_used,
-        note=job.note,
-        steps=job.steps,
-        files=[item["name"] for item in job.inputs],
-        created=job.created,
-        started=job.started,
-        finished=job.finished,
-        timings=timings_of(job),
-        problem=problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
-        links=links_of(job),
-    )
+    derived: dict[str, Any] = {
+        "progress": Progress(done=job.progress_done, total=job.progress_total),
+        "model_asked": job.model,
+        "files": [item["name"] for item in job.inputs],
+        "problem": problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
+        "links": links_of(job),
+    }
+    columns = {name: getattr(job, name) for name in NowcastStatus.model_fields.keys() - derived.keys()}
+    return NowcastStatus(**columns, **derived)
 
 
 def status_response(job: Job, *, code: int = 200, headers: dict[str, str] | None = None) -> Response:

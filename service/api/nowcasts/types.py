@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from service.api.problems import Problem
-from service.jobs.job import Job, JobStatus
+from service.jobs.job import Job, JobStatus, Timings
 from service.render.colours import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
 
 NETCDF = "application/x-netcdf"
@@ -28,15 +28,6 @@ class Progress(BaseModel):
 
     done: int
     total: int
-
-
-class Timings(BaseModel):
-    """Where the seconds between `created` and `finished` went; together they are all of them."""
-
-    queue_seconds: float = Field(description="Waiting: in the queue, for others of its batch, in attempts that failed.")
-    read_seconds: float = Field(description="Reading the files.")
-    compute_seconds: float = Field(description="The forecast; of the whole batch, where several ran as one.")
-    write_seconds: float = Field(description="Writing and publishing the result.")
 
 
 class NowcastStatus(BaseModel):
@@ -186,13 +177,6 @@ def legend() -> Legend:
 
 def path_of(job_id: str) -> str:
     return f"/v1/nowcasts/{job_id}"
-
-
-def timings_of(job: Job) -> Timings | None:
-    """Where its time went; None before a worker has finished it."""
-    if None in (job.queue_seconds, job.read_seconds, job.compute_seconds, job.write_seconds):
-        return None
-    return Timings.model_validate(job, from_attributes=True)
 
 
 def links_of(job: Job) -> list[Link]:

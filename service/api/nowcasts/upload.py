@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import anyio
@@ -20,7 +20,7 @@ from model.core.errors import TooLarge
 from model.core.zr import zr_relation
 from service.api.context import Context
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
-from service.jobs.job import Job, JobInput, NewJob, UnknownJob, new_job_id
+from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
 from service.store import job_prefix, upload_key
 
 DEFAULT_STEPS: Final = 12
@@ -191,9 +191,15 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
             return earlier
     job_id = new_job_id()
     try:
-        inputs = tuple(_store(context, job_id, index, upload) for index, upload in enumerate(files))
-        new = NewJob(model=asked.model, steps=asked.steps, inputs=inputs, variable=asked.variable, zr=asked.zr)
-        job = context.ledger.create(new, job_id=job_id, idempotency_key=idempotency_key, request_digest=digest)
+        job = context.ledger.create(
+            Job(
+                id=job_id,
+                inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
+                idempotency_key=idempotency_key,
+                request_digest=digest,
+                **asdict(asked),
+            )
+        )
     except BaseException:
         _discard(context, job_id)
         raise

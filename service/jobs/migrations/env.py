@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from service.jobs.tables import Base
+from service.jobs.feed_run import FeedRun
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=FeedRun.metadata,
     render_as_batch=True,
     transaction_per_migration=False,
 )

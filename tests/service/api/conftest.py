@@ -16,7 +16,7 @@ from model.core.forecast import Forecast, write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app
-from service.jobs.ledger import NewJob
+from service.jobs.job import Job
 from service.settings import Settings
 from service.store import input_key, result_key
 from tests.patience import WAIT_SECONDS
@@ -67,7 +67,7 @@ def context(app):
 @pytest.fixture
 def accepted(context):
     """A job that waits."""
-    return context.ledger.create(NewJob(model="auto", steps=4, inputs=()))
+    return context.ledger.create(Job(model="auto", steps=4, inputs=[]))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pyproj import CRS
 
 from model.core.forecast import Forecast, write_netcdf
 from model.core.grid import Grid
-from service.jobs.ledger import NewJob
+from service.jobs.job import Job
 from service.store import result_key
 
 REFERENCE = np.datetime64("2026-06-01T12:00", "ns")
@@ -24,7 +24,7 @@ def published(context, tmp_path):
     """A successful job whose result lies on a grid, and is changed afterwards."""
 
     def make(crs, x, y, change=lambda file: None):
-        job = context.ledger.claim(context.ledger.create(NewJob(model="auto", steps=2, inputs=())).id, 60)
+        job = context.ledger.claim(context.ledger.create(Job(model="auto", steps=2, inputs=[])).id, 60)
         grid = Grid(crs=CRS.from_user_input(crs), x=x, y=y)
         forecast = Forecast(
             rain_rate=np.zeros((2, *grid.shape), np.float32),

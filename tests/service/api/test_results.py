@@ -9,7 +9,7 @@ from PIL import Image
 from pyproj import CRS
 
 from model.core.grid import Grid
-from service.jobs.ledger import Problem
+from service.jobs.job import Problem
 
 
 def code_of(response):

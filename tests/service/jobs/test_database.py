@@ -13,15 +13,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from service.jobs.database import HEAD, MIGRATIONS, open_engine
-from service.jobs.ledger import JobStatus, Ledger
-from service.jobs.tables import Base
+from service.jobs.feed_run import FeedRun
+from service.jobs.job import JobStatus
+from service.jobs.ledger import Ledger
 from tests.patience import WAIT_SECONDS
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:
     engine = open_engine(database_url)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), FeedRun.metadata) == []
     engine.dispose()
 
 

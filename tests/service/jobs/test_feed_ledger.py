@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.jobs.feed_ledger import FeedLedger, FrameFile, RunState
-from service.jobs.ledger import JobStatus, Ledger, NewJob, Problem
+from service.jobs.feed_ledger import FeedLedger
+from service.jobs.feed_run import FrameFile, RunState
+from service.jobs.job import Job, JobStatus, Problem
+from service.jobs.ledger import Ledger
 
-NEW = NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north")
 PROBLEM = Problem(code="x", what="w", where="h", hint="m")
+
+
+def new_job(feed: str = "north") -> Job:
+    return Job(kind="feed", model="auto", steps=1, inputs=[], feed=feed)
 
 
 def frame(name: str, size: int = 1) -> FrameFile:
@@ -39,7 +43,7 @@ def test_a_feed_begins_once_and_skips_its_backlog(feeds: FeedLedger) -> None:
 
 def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = [job for job in pool.map(lambda _: feeds.submit(frame("a"), NEW), range(8)) if job]
+        made = [job for job in pool.map(lambda _: feeds.submit(frame("a"), new_job()), range(8)) if job]
     assert len(made) == 1
     assert [job.id for job in all_jobs(ledger)] == made
     [run] = feeds.runs("north")
@@ -49,20 +53,20 @@ def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Led
 
 
 def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
-    first = feeds.submit(frame("a"), NEW)
+    first = feeds.submit(frame("a"), new_job())
     assert first is not None
     feeds.record_outcome(first, RunState.WAITING, "two frames more")
     [waiting] = feeds.runs("north")
     assert waiting.state is RunState.WAITING
-    second = feeds.submit(frame("a"), NEW, waiting)
+    second = feeds.submit(frame("a"), new_job(), waiting)
     assert second is not None
-    assert feeds.submit(frame("a"), NEW, waiting) is None
+    assert feeds.submit(frame("a"), new_job(), waiting) is None
     assert [run.job_id for run in feeds.runs("north")] == [second]
     assert {job.id for job in all_jobs(ledger)} == {first, second}
 
 
 def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger: Ledger) -> None:
-    job_id = feeds.submit(frame("a"), NEW)
+    job_id = feeds.submit(frame("a"), new_job())
     assert job_id is not None
     feeds.skip("north", [frame("b")], "no need")
     feeds.skip("north", [frame("b")], "no need")
@@ -75,8 +79,8 @@ def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger
 
 
 def test_the_newest_frame_that_waits_is_the_one_to_take(feeds: FeedLedger, ledger: Ledger) -> None:
-    made = {name: feeds.submit(frame(name), NEW) for name in ("f2", "f10", "F9", "f3")}
-    other = feeds.submit(frame("z"), replace(NEW, feed="south"))
+    made = {name: feeds.submit(frame(name), new_job()) for name in ("f2", "f10", "F9", "f3")}
+    other = feeds.submit(frame("z"), new_job("south"))
     assert None not in made.values()
     assert other is not None
     assert {feeds.newest_waiting_job(str(job)) for job in made.values()} == {made["f3"]}
@@ -87,19 +91,19 @@ def test_the_newest_frame_that_waits_is_the_one_to_take(feeds: FeedLedger, ledge
     assert ledger.release(newest)  # it failed once, and rests: its own message alone wakes it
     assert feeds.newest_waiting_job(str(made["F9"])) == made["f2"]
     assert feeds.newest_waiting_job(newest.id) == newest.id
-    assert feeds.newest_waiting_job(ledger.create(NewJob(model="auto", steps=1, inputs=())).id) is None
+    assert feeds.newest_waiting_job(ledger.create(Job(model="auto", steps=1, inputs=[])).id) is None
 
 
 def test_valid_times_of_published_nowcasts_are_kept_the_latest_first(feeds: FeedLedger) -> None:
     noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
     for minutes, name in ((0, "a"), (10, "b"), (5, "c")):
-        feeds.record_published(str(feeds.submit(frame(name), NEW)), noon + timedelta(minutes=minutes))
-    feeds.submit(frame("d"), NEW)
+        feeds.record_published(str(feeds.submit(frame(name), new_job())), noon + timedelta(minutes=minutes))
+    feeds.submit(frame("d"), new_job())
     assert feeds.published("north") == [
         (name, noon + timedelta(minutes=m)) for name, m in (("b", 10), ("c", 5), ("a", 0))
     ]
     [before] = [run for run in feeds.runs("north") if run.frame == "a"]
-    again = feeds.submit(frame("a", size=2), NEW, before)
+    again = feeds.submit(frame("a", size=2), new_job(), before)
     run = feeds.run_of_job(str(again))
     assert run is not None
     assert (run.replaces, run.valid_time) == (True, noon)

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from service.jobs.ledger import (
-    IdempotencyConflict,
-    Job,
-    JobInput,
-    JobStatus,
-    Ledger,
-    NewJob,
-    Problem,
-    Timings,
-    UnknownJob,
-)
+from service.jobs.job import IdempotencyConflict, Job, JobInput, JobStatus, Problem, Timings, UnknownJob
+from service.jobs.ledger import Ledger
 
-NEW = NewJob(model="auto", steps=12, inputs=(JobInput(name="a.npz", key="k/0", size=7),), zr="hko7")
+INPUTS = [JobInput(name="a.npz", key="k/0", size=7)]
 PROBLEM = Problem(code="not-a-radar-file", what="it is empty", where="a.npz", hint="Send the file again")
+
+
+def new_job(**columns: Any) -> Job:
+    return Job(model="auto", steps=12, inputs=INPUTS, zr="hko7", **columns)
 
 
 def expire_lease(ledger: Ledger, job: Job) -> None:
@@ -29,8 +25,8 @@ def expire_lease(ledger: Ledger, job: Job) -> None:
 
 
 def test_a_job_is_accepted_then_runs_then_is_successful(ledger: Ledger) -> None:
-    made = ledger.create(NEW)
-    assert (made.status, made.inputs, made.zr, made.progress_total) == (JobStatus.ACCEPTED, NEW.inputs, "hko7", 12)
+    made = ledger.create(new_job())
+    assert (made.status, made.inputs, made.zr, made.progress_total) == (JobStatus.ACCEPTED, INPUTS, "hko7", 12)
     assert made.created.tzinfo is UTC
     job = ledger.claim(made.id, 60)
     assert job is not None
@@ -48,14 +44,14 @@ def test_a_job_is_accepted_then_runs_then_is_successful(ledger: Ledger) -> None:
 
 
 def test_one_of_many_claims_wins(ledger: Ledger) -> None:
-    made = ledger.create(NEW)
+    made = ledger.create(new_job())
     with ThreadPoolExecutor(8) as pool:
         claims = list(pool.map(lambda _: ledger.claim(made.id, 60), range(16)))
     assert Counter(claim is not None for claim in claims) == {True: 1, False: 15}
 
 
 def test_a_lease_that_ran_out_goes_to_another_worker_and_only_that_one_can_finish(ledger: Ledger) -> None:
-    made = ledger.create(NEW)
+    made = ledger.create(new_job())
     first = ledger.claim(made.id, 60)
     assert first is not None
     assert ledger.claim(made.id, 60) is None
@@ -72,7 +68,7 @@ def test_a_lease_that_ran_out_goes_to_another_worker_and_only_that_one_can_finis
 
 
 def test_a_job_is_not_begun_more_often_than_allowed(ledger: Ledger) -> None:
-    made = ledger.create(NEW)
+    made = ledger.create(new_job())
     for _ in range(2):
         job = ledger.claim(made.id, 60, max_attempts=2)
         assert job is not None
@@ -81,7 +77,7 @@ def test_a_job_is_not_begun_more_often_than_allowed(ledger: Ledger) -> None:
 
 
 def test_a_dismissed_job_can_neither_go_on_nor_be_claimed(ledger: Ledger) -> None:
-    made = ledger.create(NEW)
+    made = ledger.create(new_job())
     job = ledger.claim(made.id, 60)
     assert job is not None
     assert ledger.dismiss(made.id)
@@ -93,7 +89,7 @@ def test_a_dismissed_job_can_neither_go_on_nor_be_claimed(ledger: Ledger) -> Non
 
 
 def test_a_failed_job_keeps_its_problem(ledger: Ledger) -> None:
-    job = ledger.claim(ledger.create(NEW).id, 60)
+    job = ledger.claim(ledger.create(new_job()).id, 60)
     assert job is not None
     assert ledger.fail(job, PROBLEM)
     failed = ledger.get(job.id)
@@ -102,12 +98,12 @@ def test_a_failed_job_keeps_its_problem(ledger: Ledger) -> None:
 
 def test_the_same_idempotency_key_gives_the_same_job(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: ledger.create(NEW, idempotency_key="k", request_digest="d").id, range(8)))
+        made = list(pool.map(lambda _: ledger.create(new_job(idempotency_key="k", request_digest="d")).id, range(8)))
     assert len(set(made)) == 1
     assert ledger.find_by_idempotency_key("k", "d") == ledger.get(made[0])
     assert ledger.find_by_idempotency_key("other", "d") is None
     with pytest.raises(IdempotencyConflict, match="another request"):
-        ledger.create(NEW, idempotency_key="k", request_digest="other")
+        ledger.create(new_job(idempotency_key="k", request_digest="other"))
 
 
 def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger) -> None:
@@ -116,7 +112,7 @@ def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger) -> None:
 
 
 def test_waiting_jobs_are_counted_by_kind(ledger: Ledger) -> None:
-    made = [ledger.create(NewJob(kind=kind, model="auto", steps=1, inputs=())) for kind in ("upload", "feed", "feed")]
+    made = [ledger.create(Job(kind=kind, model="auto", steps=1, inputs=[])) for kind in ("upload", "feed", "feed")]
     ledger.dismiss(made[1].id)
     assert (ledger.count_accepted("upload"), ledger.count_accepted("feed")) == (1, 1)
     ledger.check()
@@ -124,7 +120,7 @@ def test_waiting_jobs_are_counted_by_kind(ledger: Ledger) -> None:
 
 def test_what_the_reconciler_asks_for(ledger: Ledger) -> None:
     now = datetime.now(UTC)
-    queued, never, running, lost = (ledger.create(NEW) for _ in range(4))
+    queued, never, running, lost = (ledger.create(new_job()) for _ in range(4))
     ledger.mark_queued(queued.id)
     assert ledger.claim(running.id, 60) is not None
     taken = ledger.claim(lost.id, 60)
@@ -142,7 +138,7 @@ def test_what_the_reconciler_asks_for(ledger: Ledger) -> None:
 
 
 def test_a_clean_restart_takes_nothing_from_a_jobs_attempts(ledger: Ledger) -> None:
-    made = ledger.create(NEW)
+    made = ledger.create(new_job())
     for _ in range(5):
         assert ledger.claim(made.id, 60, max_attempts=1) is not None
         assert ledger.release_all() == 1
@@ -151,7 +147,7 @@ def test_a_clean_restart_takes_nothing_from_a_jobs_attempts(ledger: Ledger) -> N
 
 def test_a_job_that_is_given_back_has_used_an_attempt_and_rests_before_it_is_queued(ledger: Ledger) -> None:
     before = datetime.now(UTC)
-    job = ledger.claim(ledger.create(NEW).id, 60)
+    job = ledger.claim(ledger.create(new_job()).id, 60)
     assert job is not None
     assert ledger.renew_lease(job, 60, progress_done=5)
     assert ledger.release(job)
@@ -164,12 +160,12 @@ def test_a_job_that_is_given_back_has_used_an_attempt_and_rests_before_it_is_que
 
 
 def test_jobs_that_ask_for_the_same_are_claimed_together_feeds_first_then_the_oldest(ledger: Ledger) -> None:
-    first, *uploads = [ledger.create(NEW) for _ in range(4)]
-    other = ledger.create(NewJob(model="extrapolation", steps=1, inputs=()))
-    tried = ledger.claim(ledger.create(NEW).id, 60)
+    first, *uploads = [ledger.create(new_job()) for _ in range(4)]
+    other = ledger.create(Job(model="extrapolation", steps=1, inputs=[]))
+    tried = ledger.claim(ledger.create(new_job()).id, 60)
     assert tried is not None
     assert ledger.release(tried)
-    feed = ledger.create(NewJob(kind="feed", model="auto", steps=1, inputs=(), feed="north"))
+    feed = ledger.create(Job(kind="feed", model="auto", steps=1, inputs=[], feed="north"))
     job = ledger.claim(first.id, 60)
     assert job is not None
     taken = ledger.claim_similar(job, 3, 60)
@@ -183,16 +179,16 @@ def test_jobs_that_ask_for_the_same_are_claimed_together_feeds_first_then_the_ol
 
 
 def test_no_job_is_claimed_twice_by_workers_that_look_for_the_same(ledger: Ledger) -> None:
-    first = ledger.claim(ledger.create(NEW).id, 60)
+    first = ledger.claim(ledger.create(new_job()).id, 60)
     assert first is not None
-    made = [ledger.create(NEW).id for _ in range(12)]
+    made = [ledger.create(new_job()).id for _ in range(12)]
     with ThreadPoolExecutor(8) as pool:
         taken = [job.id for some in pool.map(lambda _: ledger.claim_similar(first, 3, 60), range(8)) for job in some]
     assert sorted(taken) == sorted(made)
 
 
 def test_where_the_time_went_is_kept_and_who_has_ended_is_known(ledger: Ledger) -> None:
-    made = [ledger.create(NEW) for _ in range(3)]
+    made = [ledger.create(new_job()) for _ in range(3)]
     timings = Timings(queue_seconds=0.5, read_seconds=1.0, compute_seconds=2.0, write_seconds=0.25)
     done, failed = (ledger.claim(job.id, 60) for job in made[:2])
     assert done is not None
@@ -206,7 +202,7 @@ def test_where_the_time_went_is_kept_and_who_has_ended_is_known(ledger: Ledger) 
 
 
 def test_only_finished_jobs_are_deleted(ledger: Ledger, all_jobs) -> None:
-    old, still_open = ledger.create(NEW), ledger.create(NEW)
+    old, still_open = ledger.create(new_job()), ledger.create(new_job())
     ledger.dismiss(old.id)
     assert [job.id for job in ledger.finished_before(datetime.now(UTC) + timedelta(seconds=1))] == [old.id]
     ledger.delete([old.id, still_open.id])

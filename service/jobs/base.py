@@ -1,0 +1,42 @@
+"""What the ledger's tables share. Each change needs a migration under `migrations/versions`, as a test checks.
+
+Each table is one mapped dataclass: its fields are the columns, the arguments of its constructor, and the attributes of
+the object that a query returns. Queries return objects detached from their session, with every column loaded.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import DateTime, Dialect, Enum, Float
+from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
+from sqlalchemy.types import TypeDecorator
+
+
+class Utc(TypeDecorator[datetime]):
+    """A timezone-aware UTC time; SQLite stores it without its zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert a time to UTC before it is stored."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return a stored time with the UTC zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def word(words: type[StrEnum]) -> Enum:
+    """Return a column type that stores the values of `words` as plain text of up to 16 characters."""
+    return Enum(words, native_enum=False, length=16, values_callable=lambda members: [item.value for item in members])
+
+
+class Base(MappedAsDataclass, DeclarativeBase):
+    """Base of the mapped dataclasses."""
+
+    type_annotation_map = {datetime: Utc, float: Float()}  # noqa: RUF012 - SQLAlchemy's own name and form
