@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from model.core.atomic import atomic_path
 from model.core.catalog import AUTO, ModelInfo, open_catalog
 from model.core.errors import InputError
 from model.core.forecast import ForecastHeader, ForecastWriter, quantize
+from model.core.progress import ProgressBar
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, max_dbz_option, packages_option
 from model.readers import read_sound
@@ -75,19 +74,17 @@ Row = dict[str, float | str | None]
 def _write(together: Together, header: ForecastHeader, path: Path) -> list[Row]:
     """Write the forecast as it is made, and return what there is to say of each lead."""
     rows = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with (
-        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
+        ProgressBar(together.predictor.info.reference, 1.0, percent=True) as progress,
         ForecastWriter(path, header) as writer,
     ):
-        bar = progress.add_task(together.predictor.info.reference, total=1.0)
         for answer in together:
             if answer.error is not None:
                 raise answer.error
             if answer.frame is not None:
                 writer.append(answer.frame)
                 rows.append(_row(header, answer.step - 1, quantize(answer.frame)))
-            progress.update(bar, completed=answer.share)
+            progress.update(answer.share)
     return rows
 
 

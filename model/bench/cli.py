@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -12,7 +11,6 @@ from typing import Any, Final, cast
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from model.bench.machine import cores, describe, installed, told
@@ -22,6 +20,7 @@ from model.bench.task import PYSTEPS, Task
 from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, open_catalog
 from model.core.forecast import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
+from model.core.progress import ProgressBar
 from model.data.synth import WEATHERS, synthesise
 from model.options import Size, packages_option
 
@@ -118,10 +117,8 @@ def _frames(folder: Path, models: Iterable[ModelInfo], size: tuple[int, int], we
 
 
 def _timed(tasks: Sequence[Task], runs: int, peaks: Peaks) -> list[Measured]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("runs", total=len(tasks) * (runs + 1))
-        return side_by_side(tasks, runs, on_run=lambda: progress.advance(bar), on_ready=peaks.take)
+    with ProgressBar("runs", len(tasks) * (runs + 1)) as progress:
+        return side_by_side(tasks, runs, on_run=progress.advance, on_ready=peaks.take)
 
 
 def _peak(variant: str, threads: int) -> float:

@@ -13,9 +13,9 @@ import numpy as np
 from model.core.atomic import translate_write_errors
 from model.core.errors import InputError
 from model.core.forecast import write_netcdf
+from model.core.progress import ProgressBar
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter
-from model.data.bars import bar
 from model.data.checking import HKO7_ATTRIBUTES, adopt_hko7, check
 from model.data.days import SPLIT, write_split
 from model.data.import_cli import import_
@@ -112,13 +112,13 @@ def _write_all(
     written = 0
     with ExitStack() as stack:
         writer: ArchiveWriter | None = None
-        done = stack.enter_context(bar("frames", total))
+        progress = stack.enter_context(ProgressBar("frames", total))
         for sequence in sequences:
             writer = writer or stack.enter_context(ArchiveWriter(out, sequence.grid, step, attributes))
             for time, rain in zip(sequence.times, sequence.rain_rate, strict=True):
                 writer.append(np.datetime64(time), rain)
                 written += 1
-                done()
+                progress.advance()
     return written
 
 
@@ -132,8 +132,8 @@ def adopt(folder: Path) -> None:
 
     FOLDER holds radarPNG/, radarPNG_mask/ and mask_dat.npz. Nothing that is there is changed.
     """
-    with bar("frames", None) as done:
-        findings = adopt_hko7(folder, done)
+    with ProgressBar("frames") as progress:
+        findings = adopt_hko7(folder, progress.advance)
     _tell_damaged(findings.damaged)
     click.echo(f"{folder}: {findings.whole} frames of HKO-7, {len(findings.damaged)} damaged ones passed over")
     click.echo(f"Its licence: {HKO7_ATTRIBUTES['licence']}")
@@ -152,15 +152,15 @@ def info(folder: Path, as_json: bool, picture: Path | None, check_files: bool, q
     found = Archive(folder)
     facts = facts_of(found)
     if not quick:
-        with bar("frames", found.times.size) as done:
-            values = count_values(found, done)
+        with ProgressBar("frames", found.times.size) as progress:
+            values = count_values(found, progress.advance)
         facts |= facts_of_values(values)
         if picture:
             draw_histogram(found, values.total, picture)
     findings = None
     if check_files:
-        with bar("checksums", found.times.size) as done:
-            findings = check(found, done)
+        with ProgressBar("checksums", found.times.size) as progress:
+            findings = check(found, progress.advance)
         facts["check"] = {
             "whole": findings.whole,
             "damaged": [str(error) for error in findings.damaged],
@@ -238,8 +238,8 @@ def split(
     if lists:
         parts = listed_split(*lists)
     else:
-        with bar("frames", found.times.size) as done:
-            values = count_values(found, done, frames_by_block(found, hours, gap) if hours else None)
+        with ProgressBar("frames", found.times.size) as progress:
+            values = count_values(found, progress.advance, frames_by_block(found, hours, gap) if hours else None)
         _tell_damaged(values.damaged)
         fractions = {"train": train, "valid": valid, "test": test}
         parts = drawn_split(found, fractions, values, seed, gap_minutes=gap if hours else 0.0)

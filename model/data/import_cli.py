@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 from model.core.errors import InputError
+from model.core.progress import ProgressBar
 from model.core.zr import zr_relation
-from model.data.bars import bar
 from model.data.images import ImageGrid, Images, PixelScale
 from model.data.importing import Choices, RadarFiles, ReadFile, import_files
 from model.data.name_times import TimePattern
@@ -106,8 +106,10 @@ def import_(
             click.echo(f"note: {path}: {note}", err=True)
 
     try:
-        with bar("files", len(paths)) as done:
-            counts = import_files(paths, out, choices, workers=workers, done=done, passed_over=passed_over, noted=noted)
+        with ProgressBar("files", len(paths)) as progress:
+            counts = import_files(
+                paths, out, choices, workers=workers, done=progress.advance, passed_over=passed_over, noted=noted
+            )
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped. What is written is kept: the same command goes on", err=True)
         raise

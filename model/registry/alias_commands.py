@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check_writable
 from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
+from model.core.progress import ProgressBar
 from model.options import fields_option, packages_option
 from model.registry.promotion import check_gates, name_alias, pinned_champion
 from model.registry.promotion import promote as promote_model
@@ -91,16 +90,14 @@ def promote(
     champion, note = load_champion(catalog, fields)
     if note:
         click.echo(f"echocast: {note}", err=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("gates")
+    with ProgressBar("gates") as progress:
         evaluation = evaluate(
             candidate,
             champion,
             opened,
             PROTOCOLS[protocol_name],
             max_seconds=max_seconds,
-            report=lambda what, done, total: progress.update(bar, description=what, completed=done, total=total),
+            report=lambda what, done, total: progress.update(done, total, what),
         )
     if not as_json:
         _print_gates(evaluation.gates, f"{info.reference} beside {evaluation.champion}, {evaluation.protocol}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from model.core.catalog import info_of, open_catalog
 from model.core.errors import InputError
 from model.core.extras import optional_imports
 from model.core.manifest import VariantGate
+from model.core.progress import ProgressBar
 from model.options import fields_option, packages_option
 from model.registry.alias_commands import RESULTS
 from model.registry.gates import insufficient_rain
@@ -205,17 +204,14 @@ def make_variant(
         raise InputError("a baseline has no graph", where=info.reference, hint="Name a package")
     opened, calibrating = ([Archive(path) for path in paths] for paths in (archives, calibrate))
     with ExitStack() as stack:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        console = Console(stderr=True)
-        progress = stack.enter_context(Progress(*columns, console=console, disable=not sys.stderr.isatty()))
-        bar = progress.add_task("making", total=None)
+        progress = stack.enter_context(ProgressBar("making"))
         ordered = tuple(dict.fromkeys(kinds))
         draft = stack.enter_context(with_variants(info.folder, ordered, version, out, calibrating, fields=fields))
         judged = judge(
             draft,
             opened,
             fields,
-            lambda done, total: progress.update(bar, description="judging", completed=done, total=total),
+            lambda done, total: progress.update(done, total, "judging"),
             calibrating,
         )
         _print_result(draft, judged, as_json=as_json)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
 import click
-from rich.console import Console as Terminal
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from model.core.progress import ProgressBar
 from model.train.recipe import Recipe
 
 LINE_SECONDS: Final = 30.0
@@ -25,26 +23,18 @@ class Console:
     def __init__(self, recipe: Recipe, *, shown: bool) -> None:
         self.recipe = recipe
         self.shown = shown
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            console=Terminal(stderr=True),
-            disable=not (shown and sys.stderr.isatty()),
-        )
-        self._task = self._bar.add_task(recipe.name, total=1.0)
+        self._bar = ProgressBar(recipe.name, 1.0, percent=True, hidden=not shown)
         self._first: tuple[float, float] | None = None
         self._line_at = 0.0
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._bar.__exit__(kind, error, trace)
 
     def say(self, line: str) -> None:
         """A sentence."""
@@ -58,9 +48,9 @@ class Console:
             return
         speed = f"{told['frames_per_second']:.0f} frames/s, {told['waiting']:.0%} waiting"
         now, progress = time.monotonic(), told["progress"]
-        if not self._bar.disable:
+        if self._bar.visible:
             text = f"{iteration}  loss {told['loss']:.4f}  {speed}"
-            self._bar.update(self._task, completed=progress, description=text)
+            self._bar.update(progress, description=text)
         elif now - self._line_at >= LINE_SECONDS:
             self._line_at = now
             self.say(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.core.catalog import ModelInfo, open_catalog
+from model.core.progress import ProgressBar
 from model.data.archive import Archive
 from model.data.seen import seen_by
 from model.options import fields_option
 from model.verify.answer import as_text
 from model.verify.models import predictor_of
-from model.verify.protocol import PROTOCOLS, Report
+from model.verify.protocol import PROTOCOLS
 from model.verify.protocol import verify as run_verification
 from model.verify.report import page_at, write_report
 from model.verify.table import tables
@@ -66,8 +65,8 @@ def verify(
         archive = Archive(folder)
         if split:
             archive = archive.only(split)
-        with _progress(folder.name) as progress:
-            found.append(run_verification(archive, predictors, PROTOCOLS[protocol_name], progress))
+        with ProgressBar(f"{folder.name} start times") as progress:
+            found.append(run_verification(archive, predictors, PROTOCOLS[protocol_name], progress.update))
         for start, reason in found[-1].damaged.items():
             click.echo(f"left out, start time {start}: {reason}", err=True)
     answers = [verification.as_json() for verification in found]
@@ -94,13 +93,3 @@ def _tell_seen(infos: Sequence[ModelInfo], archive: Archive, models: Mapping[str
         if seen.any:
             told = f"{seen.told(info.reference)} of {archive.name}"
             click.echo(f"{told}: its scores there do not tell how good it is elsewhere", err=True)
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Report]:
-    """A bar on stderr, on a terminal only: start times done, of how many, and the time left."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("start times"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
