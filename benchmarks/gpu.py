@@ -141,7 +141,7 @@ def by_the_engine(graph: Path, frames: Frames, device: Device) -> Callable[[], F
     """Our forecast [t, b, 1, y, x] of frames [t, b, 1, y, x], by what serves."""
     os.environ["ECHOCAST_DEVICE"] = device
     from model.runtime.device import open_session
-    from model.runtime.graph import Observed
+    from model.runtime.graph_session import Observed
 
     session = open_session(graph)
     batch = [

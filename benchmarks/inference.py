@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +34,7 @@ from benchmarks.page import replace_part, table
 if TYPE_CHECKING:
     from torch import nn
 
-    from model.runtime.graph import Observed
+    from model.runtime.graph_session import Observed
 
 CONTEXT, LEADS = 10, 10
 TOTAL = CONTEXT + LEADS
@@ -165,12 +165,12 @@ def by_the_runtime(graph: Path, frames: NDArray[np.float32], threads: int) -> Ca
     from model.runtime.device import EngineOptions, open_session
 
     session = open_session(graph, options=EngineOptions(device="cpu", threads=threads, memory_mb=MEMORY_MB))
-    return lambda: np.stack(list(session.run(observed(frames), LEADS, ceiling=np.inf)))
+    return lambda: np.stack(list(session.run(replace(observed(frames), ceiling=np.inf), LEADS)))
 
 
 def observed(frames: NDArray[np.float32]) -> Observed:
     """Frames as the runtime takes them."""
-    from model.runtime.graph import Observed
+    from model.runtime.graph_session import Observed
 
     return Observed(data=frames, known=np.ones_like(frames), step_minutes=5.0)
 

@@ -91,7 +91,7 @@ def onnx_step(name: str, folder: Path) -> Mapping[str, float]:
     import numpy as np
 
     from model.runtime.device import open_session
-    from model.runtime.graph import Observed
+    from model.runtime.graph_session import Observed
 
     session = open_session(folder / f"{name}.onnx", threads=THREADS)
     frames = CONTEXT if name in WHOLE else FEW_FRAMES

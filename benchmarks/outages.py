@@ -20,8 +20,9 @@ from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers import read
 from model.runtime.load import load_predictor
-from model.runtime.predictor import Predictor, choose
-from model.runtime.together import nowcast
+from model.runtime.model_selection import select_model
+from model.runtime.nowcast import nowcast
+from model.runtime.predictor import Predictor
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verification.md"
 LEAD_MINUTES = 60
@@ -51,7 +52,7 @@ class Forecaster:
 
     def last_frame(self, sequence: FrameSequence) -> tuple[FloatArray, ModelInfo]:
         """Rain rate (mm h-1) [y, x] at `LEAD_MINUTES`, and the model that ran."""
-        info, context, note = choose(sequence, AUTO, self.catalog)
+        info, context, note = select_model(sequence, AUTO, self.catalog)
         predictor = self._ready.setdefault(info.reference, load_predictor(info))
         steps = round(LEAD_MINUTES / context.time_step_minutes())
         return nowcast(context, predictor, steps, note=note).rain_rate[-1], info

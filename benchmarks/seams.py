@@ -25,10 +25,11 @@ from model.core.catalog import DEFAULT_MODEL, Catalog
 from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.units import FloatArray
 from model.readers import read
-from model.runtime.context import newest_regular
 from model.runtime.device import EngineOptions
-from model.runtime.engine import Engine, Work
-from model.runtime.onnx import OnnxPredictor
+from model.runtime.frame_selection import newest_regular
+from model.runtime.onnx_predictor import OnnxPredictor
+from model.runtime.request import ForecastRequest
+from model.runtime.tile_scheduler import ForecastTask, TileScheduler
 from model.runtime.tiles import Tile, tiles_of
 from model.verify.plots import RAIN_COLOURS, RAIN_FROM_MM_H
 
@@ -39,11 +40,11 @@ SIDE = 512
 ROOM_MB = 8192
 
 
-def made(predictor: OnnxPredictor, work: Work, side: int) -> FloatArray:
+def made(predictor: OnnxPredictor, task: ForecastTask, side: int) -> FloatArray:
     """Rain rate (mm h-1) [lead, y, x] along its motion: where seams would show best."""
-    engine = Engine(predictor.session, side=side, memory_mb=ROOM_MB)
-    frames = [told.fraction for told in engine.run([work]) if told.fraction is not None]
-    return hko7_rain_rate_mm_h(np.stack(frames))
+    scheduler = TileScheduler(predictor.session, tile_side=side, memory_mb=ROOM_MB)
+    frames = [event.frame for event in scheduler.run([task]) if event.frame is not None]
+    return np.stack(frames)
 
 
 def zones(shape: tuple[int, int], tiles: list[Tile]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -100,18 +101,19 @@ def main() -> None:
     asked = parser.parse_args()
     predictor = OnnxPredictor(Catalog().find(asked.model), options=EngineOptions(variant="fp32"))
     sequence = newest_regular(read(asked.files), predictor.info.input_frames)
-    work = predictor.prepare(sequence, asked.steps).work
-    everywhere = replace(work, wet=None)
+    request = ForecastRequest(sequence=sequence, steps=asked.steps)
+    task = replace(predictor.prepare(request), to_rain=hko7_rain_rate_mm_h)
+    everywhere = replace(task, wet=None)
     stride = predictor.session.stride
-    whole = made(predictor, everywhere, max(work.shape))
-    tiled, wet = made(predictor, everywhere, SIDE), made(predictor, work, SIDE)
+    whole = made(predictor, everywhere, max(task.shape))
+    tiled, wet = made(predictor, everywhere, SIDE), made(predictor, task, SIDE)
     cuts = {
-        "tiles": tiles_of(work.shape, stride, side=SIDE),
-        "wet tiles": tiles_of(work.shape, stride, side=SIDE, wet=work.wet),
+        "tiles": tiles_of(task.shape, stride, side=SIDE),
+        "wet tiles": tiles_of(task.shape, stride, side=SIDE, wet=task.wet),
     }
     rows = []
     for (name, tiles), frames in zip(cuts.items(), (tiled, wet), strict=True):
-        seam, without = zones(work.shape, tiles)
+        seam, without = zones(task.shape, tiles)
         parts = {"seams": seam, "interior": ~seam & ~without, "left out": without}
         rows += [row(f"{name}: {part}", whole, frames, zone) for part, zone in parts.items() if zone.any()]
     minutes = asked.steps * sequence.time_step_minutes()

@@ -20,8 +20,9 @@ from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, max_dbz_option, packages_option
 from model.readers import read_sound
 from model.runtime.load import load_predictor
-from model.runtime.predictor import choose
-from model.runtime.together import Request, Together
+from model.runtime.model_selection import select_model
+from model.runtime.predictor import Predictor
+from model.runtime.request import ForecastRequest
 
 
 @click.command()
@@ -56,12 +57,13 @@ def nowcast(
     catalog = open_catalog(packages)
     catalog.find(reference)  # an unknown one is refused before any file is read
     sequence = read_sound(files, variable=variable, zr=zr, max_dbz=max_dbz)
-    info, context, note = choose(sequence, reference, catalog)
-    together = Together([Request(sequence=context, steps=steps, note=note)], load_predictor(info, fields))
-    header = together.header(0)
+    info, context, note = select_model(sequence, reference, catalog)
+    predictor = load_predictor(info, fields)
+    request = ForecastRequest.fit(context, info, steps, note=note)
+    header = predictor.header(request)
     try:
         with atomic_path(out) as part:
-            leads = _write(together, header, part)
+            leads = _write(request, predictor, header, part)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise InputError(f"cannot write ({reason})", where=str(out), hint="Choose another --out") from None
@@ -71,20 +73,20 @@ def nowcast(
 Row = dict[str, float | str | None]
 
 
-def _write(together: Together, header: ForecastHeader, path: Path) -> list[Row]:
-    """Write the forecast as it is made, and return what there is to say of each lead."""
+def _write(request: ForecastRequest, predictor: Predictor, header: ForecastHeader, path: Path) -> list[Row]:
+    """Write the forecast as it is computed, and return the summary of each lead step."""
     rows = []
     with (
-        ProgressBar(together.predictor.info.reference, 1.0, percent=True) as progress,
+        ProgressBar(predictor.info.reference, 1.0, percent=True) as progress,
         ForecastWriter(path, header) as writer,
     ):
-        for answer in together:
-            if answer.error is not None:
-                raise answer.error
-            if answer.frame is not None:
-                writer.append(answer.frame)
-                rows.append(_row(header, answer.step - 1, quantize(answer.frame)))
-            progress.update(answer.share)
+        for event in predictor.forecast([request]):
+            if event.error is not None:
+                raise event.error
+            if event.frame is not None:
+                writer.append(event.frame)
+                rows.append(_row(header, event.step - 1, quantize(event.frame)))
+            progress.update(event.progress)
     return rows
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +20,6 @@ from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
-    from model.runtime.together import Together
 
 OUT_OF_TIME: Final = 0.9
 """A nowcast of several has failed where it used this part of the time limit by itself."""
@@ -54,8 +53,8 @@ def run(job_id: str, context: Context) -> None:
         try:
             with time_limit_interrupts():
                 _gather(batch, stack, context)
-                for predictor, alike in _alike(batch):
-                    _forecast(predictor, alike, context)
+                for predictor, nowcasts in _by_predictor(batch).items():
+                    _forecast(predictor, nowcasts, context)
         except Interrupted:
             _out_of_time(batch, settings.job_time_limit_seconds)
         except DeviceLost:
@@ -146,65 +145,60 @@ def _prepare(nowcast: Nowcast) -> None:
         nowcast.prepare()
 
 
-def _alike(batch: Sequence[Nowcast]) -> Iterator[tuple[Predictor, list[Nowcast]]]:
-    """Those that can run as one batch, in the order of their first."""
-    from model.runtime.together import Together
-
-    groups: dict[Hashable, list[Nowcast]] = {}
+def _by_predictor(batch: Sequence[Nowcast]) -> dict[Predictor, list[Nowcast]]:
+    """Group the nowcasts that one predictor computes, in the order of their first."""
+    groups: dict[Predictor, list[Nowcast]] = {}
     for nowcast in _unfinished(batch):
-        groups.setdefault(Together.batch_of(nowcast.predictor), []).append(nowcast)
-    for alike in groups.values():
-        yield alike[0].predictor, alike
+        groups.setdefault(nowcast.predictor, []).append(nowcast)
+    return groups
 
 
-def _forecast(predictor: Predictor, alike: Sequence[Nowcast], context: Context) -> None:
-    """Run them as one batch. Where that fails as a whole, each by itself: the one to blame fails alone."""
+def _forecast(predictor: Predictor, nowcasts: Sequence[Nowcast], context: Context) -> None:
+    """Run nowcasts as one batch. If that fails as a whole, run each by itself, so that the one at fault fails alone."""
     try:
-        _run_together(predictor, alike, context)
+        _run_batch(predictor, nowcasts, context)
     except DeviceLost:
         raise
     except Exception as error:
-        left = _unfinished(alike)
+        left = _unfinished(nowcasts)
         if len(left) > 1:
-            log.warning("a batch of %d failed, each of them runs by itself: %s", len(alike), error)
+            log.warning("a batch of %d failed, each of them runs by itself: %s", len(nowcasts), error)
         for nowcast in left:
             with nowcast.own_failures():
-                if len(alike) == 1:
+                if len(nowcasts) == 1:
                     raise
                 nowcast.forget()
-                _run_together(predictor, [nowcast], context)
+                _run_batch(predictor, [nowcast], context)
 
 
-def _run_together(predictor: Predictor, alike: Sequence[Nowcast], context: Context) -> None:
-    from model.runtime.together import Request, Together
+def _run_batch(predictor: Predictor, nowcasts: Sequence[Nowcast], context: Context) -> None:
+    """Run nowcasts until each has ended; a nowcast that runs alone offers its tiles to other workers."""
+    from model.runtime.request import ForecastRequest
     from workers.tiles import OfferedTiles
 
-    requests = [Request(sequence=each.sequence, steps=each.job.steps, note=each.note) for each in alike]
-    with closing(OfferedTiles(alike[0].job, predictor, context)) as offered:
-        _take_answers(Together(requests, predictor, offered if len(alike) == 1 else None), alike)
-
-
-def _take_answers(together: Together, alike: Sequence[Nowcast]) -> None:
-    running = dict(enumerate(alike))
-    answers = iter(together)
-    while running:
-        with _computing(running.values()):
-            answer = next(answers)
-        nowcast = running.get(answer.request)
-        if nowcast is None:
-            continue
-        with nowcast.own_failures():
-            if answer.error is not None:
-                raise answer.error
-            if answer.frame is None:
-                nowcast.goes_on(answer.share)
-            else:
-                if not nowcast.begun:
-                    nowcast.begin(together.header(answer.request))
-                nowcast.take(answer.step, answer.frame)
-        if nowcast.over:
-            together.drop(answer.request)
-            del running[answer.request]
+    with ExitStack() as stack:
+        running: dict[ForecastRequest, Nowcast] = {}
+        for each in nowcasts:
+            with each.own_failures():
+                offered = OfferedTiles(each.job, predictor, context) if len(nowcasts) == 1 else None
+                request = ForecastRequest.fit(
+                    each.sequence, predictor.info, each.job.steps, note=each.note, remote_tiles=offered
+                )
+                running[request] = each
+                if offered is not None:
+                    stack.enter_context(closing(offered))
+        events = predictor.forecast(list(running))
+        while running:
+            with _computing(running.values()):
+                event = next(events, None)
+            if event is None:
+                raise RuntimeError(f"{predictor.info.reference} ended before its forecasts were complete")
+            nowcast = running[event.request]
+            with nowcast.own_failures():
+                nowcast.handle(event, predictor)
+            if nowcast.over:
+                event.request.cancellation.cancel()
+                del running[event.request]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from model.core.catalog import Catalog
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
 from model.readers import read, read_sound
-from model.runtime.predictor import Choice, choose
+from model.runtime.model_selection import ModelSelection, select_model
 from service.jobs.job import Job
 from service.store import ObjectStore
 from workers.context import Limits
@@ -47,7 +47,7 @@ def frames_wanted(reference: str, catalog: Catalog) -> int:
     return max(info.input_frames for info in catalog.resolve(reference).models)
 
 
-def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.datetime64], None]) -> Choice:
+def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.datetime64], None]) -> ModelSelection:
     """The model that runs on a feed's frames (`job.inputs`, oldest first), with its context and note.
 
     Only as many files are read as the preferred model wants, unless it cannot run on them: where some are broken,
@@ -70,14 +70,14 @@ def read_feed(job: Job, catalog: Catalog, limits: Limits, check: Callable[[np.da
     try:
         sequence = newest if len(few) == 1 else _read(job, few, limits)
         if sequence.reference_time == newest.reference_time:
-            choice = choose(sequence, job.model, catalog)
+            choice = select_model(sequence, job.model, catalog)
             if choice.info == catalog.find(job.model) or few == paths:
                 return choice
     except InputError:
         pass
     sound, left_out = _sound(job, paths, newest, limits)
     try:
-        wider = choose(_read(job, sound, limits), job.model, catalog)
+        wider = select_model(_read(job, sound, limits), job.model, catalog)
     except InputError:
         if choice is None:
             raise

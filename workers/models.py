@@ -160,7 +160,6 @@ class Models:
     def _load(self, info: ModelInfo, future: Future[Predictor]) -> None:
         from model.runtime.device import EngineOptions
         from model.runtime.load import load_predictor
-        from model.runtime.onnx import OnnxPredictor
 
         given = self._settings
         options = EngineOptions(
@@ -172,8 +171,7 @@ class Models:
         )
         try:
             predictor = load_predictor(info, given.fields, options)
-            if isinstance(predictor, OnnxPredictor):
-                predictor.warm_up()
+            predictor.warm_up()
         except BaseException as error:
             future.set_exception(error)
         else:

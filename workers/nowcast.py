@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from model.core.sequence import FrameSequence
     from model.core.units import FloatArray
     from model.runtime.predictor import Predictor
+    from model.runtime.request import ForecastEvent
 
 INTERNAL: Final = Problem(
     code="internal",
@@ -198,7 +199,7 @@ class Nowcast:
         self.prepared = True
 
     def _choose(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:
-        from model.runtime.predictor import choose
+        from model.runtime.model_selection import select_model
         from workers.frames import read_feed
 
         job, context = self.job, self._context
@@ -206,7 +207,7 @@ class Nowcast:
             if uploaded is None:
                 choice = read_feed(job, catalog, context.limits, lambda time: check_valid_time(job, time, context))
             else:
-                choice = choose(uploaded, job.model, catalog)
+                choice = select_model(uploaded, job.model, catalog)
         info, self.sequence, self.note = choice
         return info
 
@@ -222,50 +223,45 @@ class Nowcast:
         self._seconds["compute"] += seconds
         self.used += seconds * share
 
-    @property
-    def begun(self) -> bool:
-        """The file of its result is begun."""
-        return self._writer is not None
+    def handle(self, event: ForecastEvent, predictor: Predictor) -> None:
+        """Write a new frame; after the last one, publish the result. Note the progress.
 
-    def begin(self, header: ForecastHeader) -> None:
-        """Begin the file of its result."""
+        Raises
+        ------
+        Exception
+            The error that ended the forecast.
+        Stopped
+            The job was dismissed, or its lease was lost.
+        """
+        if event.error is not None:
+            raise event.error
+        if event.frame is None:
+            self._note(int(event.progress * self.job.steps))
+            return
+        with self._timed("write"):
+            self._write(event.frame, event.step, predictor.header(event.request) if event.step == 1 else None)
+        self._note(event.step)
+        if event.step == self.job.steps:
+            self._publish()
+
+    def _write(self, frame: FloatArray, step: int, header: ForecastHeader | None) -> None:
+        """Append a frame to the result file, which the first one creates and the last one completes."""
         from model.core.forecast import ForecastWriter
 
-        with self._timed("write"):
+        if header is not None:
             self._writer = ForecastWriter(self._folder / "result.nc", header)
+        if self._writer is None:
+            raise RuntimeError(f"job {self.job.id}: lead step {step} came before the first one")
+        with self._writer if step == self.job.steps else nullcontext():
+            self._writer.append(frame)
+        if step == self.job.steps:
+            self._writer = None
 
     def forget(self) -> None:
         """Throw away the frames that there are so far."""
         if self._writer is not None:
             self._writer.__exit__(Stopped, Stopped(), None)
             self._writer = None
-
-    def take(self, step: int, frame: FloatArray) -> None:
-        """Write the frame of a lead step; after the last one, publish.
-
-        Raises
-        ------
-        Stopped
-            The job is not this worker's any more.
-        """
-        if self._writer is None:
-            raise RuntimeError(f"job {self.job.id} has a frame before its file was begun")
-        with self._timed("write"), self._writer if step == self.job.steps else nullcontext():
-            self._writer.append(frame)
-        self._note(step)
-        if step == self.job.steps:
-            self._writer = None
-            self._publish()
-
-    def goes_on(self, share: float) -> None:
-        """No frame yet, as of a domain in tiles, but so much of the work is done: noted in lead steps.
-
-        Raises
-        ------
-        Stopped
-            The job is not this worker's any more.
-        """
-        self._note(int(share * self.job.steps))
 
     def _note(self, done: int) -> None:
         self._done = max(self._done, done)

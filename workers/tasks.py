@@ -27,12 +27,12 @@ def run_nowcast(job_id: str) -> None:
 
 
 @shared_task(name=MAKE_TILE)
-def make_tile(job_id: str, attempt: int, lane: str, reference: str, variant: str) -> None:
+def make_tile(job_id: str, attempt: int, tile: str, reference: str, variant: str) -> None:
     """Make a tile of a nowcast that another worker runs."""
-    from workers.tiles import make
+    from workers.tiles import compute_tile
 
     try:
-        make(job_id, attempt, lane, reference, variant, process_context())
+        compute_tile(job_id, attempt, tile, reference, variant, process_context())
     except DeviceLost as error:
         log.error("the device does not answer any more: %s", error)
         leave()

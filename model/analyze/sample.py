@@ -21,8 +21,8 @@ from model.data.synth import convective, frontal, stratiform, synthesise
 from model.data.windows import Window
 from model.nets.forecast_model import FrameBatch
 from model.readers import read
-from model.runtime.context import newest_regular
 from model.runtime.fields import fields_for
+from model.runtime.frame_selection import newest_regular
 from model.runtime.motion import estimate_motion, to_newest
 
 SEQUENCES = 4

@@ -110,18 +110,18 @@ def _by_echocast(info: ModelInfo, variant: str) -> tuple[Nowcast, str]:
     """A nowcast with one of our models, loaded beforehand as a worker does; and which variant runs."""
     from model.runtime.device import EngineOptions
     from model.runtime.load import load_predictor
-    from model.runtime.together import Request, Together
+    from model.runtime.request import ForecastRequest
 
     predictor = load_predictor(info, options=replace(EngineOptions.from_environment(), variant=variant))  # type: ignore[arg-type]
 
     def nowcast(frames: FrameSequence, steps: int, out: Path) -> None:
-        together = Together([Request(sequence=frames, steps=steps)], predictor)
-        with ForecastWriter(out, together.header(0)) as writer:
-            for answer in together:
-                if answer.error is not None:
-                    raise answer.error
-                if answer.frame is not None:
-                    writer.append(answer.frame)
+        request = ForecastRequest.fit(frames, info, steps)
+        with ForecastWriter(out, predictor.header(request)) as writer:
+            for event in predictor.forecast([request]):
+                if event.error is not None:
+                    raise event.error
+                if event.frame is not None:
+                    writer.append(event.frame)
 
     return nowcast, predictor.variant
 

@@ -15,7 +15,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from model.export.lean import Graph
-from model.runtime.graph import INPUTS
+from model.runtime.graph_session import INPUTS
 
 NORMS: Final = frozenset(("InstanceNormalization", "GroupNormalization", "LayerNormalization"))
 SINGLE_PRECISION: Final = frozenset(("GridSample", "ReduceMean", *NORMS))

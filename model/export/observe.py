@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from model.core.units import FloatArray
-from model.runtime.graph import CONDITIONS, DTYPES, FIELDS, FRACTION, INPUTS, VALID, Observed, conditions
+from model.runtime.graph_session import CONDITIONS, DTYPES, FIELDS, FRACTION, INPUTS, VALID, Observed, conditions
 from model.runtime.ort import ort
 
 FINEST, COARSEST, PER_OCTAVE = -14, 14, 8

@@ -1,7 +1,7 @@
 """A network as an ONNX graph, and proof that it answers like torch.
 
 A recurrent network becomes one step with explicit states, so that any number of leads follows; a whole-sequence network
-becomes one graph. The graph's metadata say which (`kind`), and what `model.runtime.onnx` must know to run it.
+becomes one graph. The graph's metadata say which (`kind`), and what `model.runtime.onnx_predictor` must know to run it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from model.export.sizes import with_sizes
 from model.nets.forecast_model import ForecastModel, FrameBatch, ModelConfig, RecurrentFreeModel, RecurrentModel
 from model.nets.stack import StackConfig
 from model.runtime.device import open_session
-from model.runtime.graph import CONDITIONS, FIELDS, FRACTION, VALID, Observed
+from model.runtime.graph_session import CONDITIONS, FIELDS, FRACTION, VALID, Observed
 
 OPSET = 18
 """16 is the first with GridSample, which flows need."""
@@ -222,4 +223,4 @@ def _by_torch(net: ForecastModel, observed: Observed, steps: int, precision: tor
 def _by_graph(net: ForecastModel, path: Path, observed: Observed, steps: int) -> FloatArray:
     """The forecast [t, c, y, x] of its graph."""
     ceiling = 1.0 if net.config.bounded else np.inf
-    return np.stack(list(open_session(path).run(observed, steps, ceiling=ceiling)))
+    return np.stack(list(open_session(path).run(replace(observed, ceiling=ceiling), steps)))

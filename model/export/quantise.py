@@ -24,7 +24,7 @@ from model.export.channels_last import channels_last
 from model.export.joined import join_gates
 from model.export.lean import Graph, attribute
 from model.export.observe import Magnitudes, Sample, forecast, magnitudes, session_of
-from model.runtime.graph import CHANNELS_LAST
+from model.runtime.graph_session import CHANNELS_LAST
 
 LARGEST: Final = 127
 ZERO_POINT: Final = 128

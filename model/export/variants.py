@@ -21,8 +21,9 @@ from model.export.package import CARD, GRAPH, drafted, new_version, write_graph
 from model.export.quantise import quantise
 from model.nets.forecast_model import load_model
 from model.runtime.device import EngineOptions
-from model.runtime.graph import Observed
-from model.runtime.onnx import OnnxPredictor
+from model.runtime.graph_session import Observed
+from model.runtime.onnx_predictor import OnnxPredictor
+from model.runtime.request import ForecastRequest
 from model.verify.protocol import NOWCAST_60
 from model.verify.windows import EveryMinutes
 
@@ -155,7 +156,8 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
     for index in chosen:
         with suppress(DamagedFrame):
             sequence = NOWCAST_60.rules.read(archive, windows[index].context)
-            observed = predictor.prepare(sequence, SAMPLE_LEADS).work.observed
+            request = ForecastRequest(sequence=sequence, steps=SAMPLE_LEADS)
+            observed = predictor.prepare(request).inputs
             stride = predictor.manifest.stride
             samples.append(Sample(observed=_wettest(observed, stride, predictor.manifest.grid), leads=SAMPLE_LEADS))
     if not samples:

@@ -29,9 +29,10 @@ from model.registry.gates import (
     insufficient_rain,
     latency_gate,
 )
+from model.runtime.frame_selection import select_context
 from model.runtime.load import load_predictor
-from model.runtime.predictor import Predictor, fitting_frames
-from model.runtime.together import nowcast
+from model.runtime.nowcast import nowcast
+from model.runtime.predictor import Predictor
 from model.verify.protocol import Protocol, verify
 from model.verify.scores import tables
 from model.verify.verification import Verification
@@ -239,7 +240,7 @@ def _incompatibility(archive: Archive, protocol: Protocol, info: ModelInfo) -> s
         first = next(_sequences(archive, protocol, info.input_frames), None)
         if first is None:
             return f"it wants {info.input_frames} frames in a row"
-        fitting_frames(first, info)
+        select_context(first, info)
     except InputError as error:
         return error.what
     return ""

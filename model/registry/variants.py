@@ -99,7 +99,7 @@ def judge(
     from model.data.seen import shared_frames
     from model.registry.evaluation import observed_events
     from model.runtime.device import EngineOptions
-    from model.runtime.onnx import OnnxPredictor
+    from model.runtime.onnx_predictor import OnnxPredictor
     from model.verify.protocol import NOWCAST_60, verify
 
     info = info_of(draft.manifest, draft.folder)

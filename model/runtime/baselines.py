@@ -8,37 +8,29 @@ from model.core.catalog import EXTRAPOLATION, PERSISTENCE, ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.motion import advect, estimate_motion, trajectories
-from model.runtime.predictor import unroll_afresh
+from model.runtime.predictor import BasePredictor
 
 
-class Persistence:
+class Persistence(BasePredictor):
     """The newest frame, at every lead time."""
 
     info: ModelInfo = PERSISTENCE
     variant = "numpy"
 
-    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.forecast."""
+    def frames(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See BasePredictor.frames."""
         for _ in range(steps):
             yield sequence.rain_rate[-1]
 
-    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.unroll."""
-        return unroll_afresh(self, sequence, steps)
 
-
-class Extrapolation:
+class Extrapolation(BasePredictor):
     """The newest frame, advected along the motion of the newest frames."""
 
     info: ModelInfo = EXTRAPOLATION
     variant = "OpenCV DIS on CPU"
 
-    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.forecast."""
+    def frames(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See BasePredictor.frames."""
         motion = estimate_motion(sequence.rain_rate)
         for origin in trajectories(motion, steps):
             yield advect(sequence.rain_rate[-1], origin)
-
-    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.unroll."""
-        return unroll_afresh(self, sequence, steps)

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args, get_type_hints
 import numpy as np
 
 from model.core.errors import BadPackage, InputError, first_line
-from model.runtime.graph import GraphSession, OneStepSession, WholeSession
+from model.runtime.graph_session import GraphSession, OneStepSession, WholeSession
 from model.runtime.ort import ort
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -40,8 +40,8 @@ class EngineOptions:
     `device`: `auto` takes CUDA where ONNX Runtime brings it, and then never falls back to the CPU. `variant`: `auto`
     takes the fastest that the device runs and the package has. `threads`: of the CPU; 0: one for each core.
     `memory_mb`: what states and work space of a forecast may take on a CPU; above it, more and smaller tiles.
-    `gpu_memory_mb`: cap of what a graph takes on a GPU; 0: none. `lanes`: tiles that run as one batch; 0: 1 on a CPU,
-    16 on a GPU. `skip_dry`: only what lies around rain is computed.
+    `gpu_memory_mb`: cap of what a graph takes on a GPU; 0: none. `batch_size`: tiles that run as one batch; 0: 1 on a
+    CPU, 16 on a GPU. `skip_dry`: only what lies around rain is computed.
     """
 
     device: DeviceName = "auto"
@@ -49,7 +49,7 @@ class EngineOptions:
     threads: int = 0
     memory_mb: int = 1024
     gpu_memory_mb: int = 0
-    lanes: int = 0
+    batch_size: int = 0
     skip_dry: bool = True
 
     @classmethod

@@ -30,6 +30,6 @@ def load_predictor(info: ModelInfo, fields: Path | None = None, options: EngineO
         return Persistence()
     if info.name == EXTRAPOLATION.name:
         return Extrapolation()
-    from model.runtime.onnx import OnnxPredictor
+    from model.runtime.onnx_predictor import OnnxPredictor
 
     return OnnxPredictor(info, fields, options)

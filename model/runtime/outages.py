@@ -29,7 +29,7 @@ WHOLE_SHARE, WHOLLY_DRY = 0.8, 0.02
 EDGE_PX: Final = 3
 
 
-def without_outages(context: FrameSequence) -> FrameSequence:
+def mask_outages(context: FrameSequence) -> FrameSequence:
     """The context without the data of frames that are suddenly dry, in whole or in part, while it rains in the others.
 
     Rain that is farther from the edge of what a frame knows than rain moves in a time step neither comes nor goes

@@ -1,137 +1,179 @@
-"""The Predictor protocol, which model an input gets, and answers over an input."""
+"""The Predictor protocol, and the base class with what all predictors have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from importlib.metadata import version as distribution_version
+from typing import Final, Protocol
 
 import numpy as np
 
-from model.core.catalog import Catalog, ModelInfo
-from model.core.errors import InputError
+from model.core.catalog import ModelInfo
+from model.core.errors import DeviceLost
+from model.core.forecast import ForecastHeader
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.runtime.context import check_known, context_of, repeats
-from model.runtime.outages import without_outages
+from model.runtime.request import ForecastEvent, ForecastRequest
+
+PROVENANCE: Final = (
+    "radar_format",
+    "source_product",
+    "quantity",
+    "zr_relation",
+    "max_dbz",
+    "capped_pixels",
+    "source",
+    "licence",
+    "institution",
+    "gaps",
+)
+"""Attributes of the input that a forecast file repeats as `input_...`."""
 
 
 class Predictor(Protocol):
-    """A model that is ready to run."""
+    """A loaded model."""
 
     @property
     def info(self) -> ModelInfo:
-        """Which model this is, how many frames it wants, how many steps it can do."""
+        """The model's entry in the catalog: how many frames it reads, how many steps it forecasts."""
         ...
 
     @property
     def variant(self) -> str:
-        """What runs: the ONNX variant and the device, as in `fp32 on CPU`; `numpy` for a baseline."""
+        """What runs: ONNX variant and device, as in `fp32 on CPU`; `numpy` for a baseline."""
         ...
 
-    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """Yield `steps` frames [y, x] (mm h-1, NaN = not known), one per time step after the newest frame.
+    def forecast(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
+        """Compute forecasts, and yield an event for each lead step of each of them.
 
-        `sequence` holds exactly `info.input_frames` frames at one time step.
+        An error ends the one forecast in which it occurs, and is reported as an event. Events of several requests
+        interleave; those of one request come in order of lead step.
+
+        Raises
+        ------
+        DeviceLost
+            The device stopped responding: no forecast can continue.
         """
         ...
 
-    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """Yield what it answers over its input, then `steps` frames that follow.
+    def header(self, request: ForecastRequest) -> ForecastHeader:
+        """Return the header of the forecast file for a request."""
+        ...
 
-        An answer over the input is the frame after one of `sequence`, from that one and those before it: one for each
-        but the newest. `sequence` may hold more frames than `info.input_frames`.
+    def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """Yield one-step predictions over the input, then a forecast of `steps` frames.
+
+        A prediction over the input is the frame [y, x] (mm h-1) that follows one of `sequence`, from that frame and the
+        frames before it. There is one for each frame but the newest. `sequence` may be longer than the model's context.
 
         Raises
         ------
         InputError
-            It has no such answers.
+            The model makes no predictions over its input.
         """
         ...
 
+    def warm_up(self) -> None:
+        """Run once, so that the first request does not pay for initialisation.
 
-class Choice(NamedTuple):
-    """The model that runs, the context that it starts from, and the note of its forecast."""
+        Raises
+        ------
+        BadPackage
+            The graph cannot run.
+        DeviceLost
+            The device does not respond.
+        """
+        ...
+
+    def forecast_tile(self, tile: bytes) -> bytes:
+        """Compute one encoded tile of a forecast that another worker runs (`model.runtime.remote_tiles`)."""
+        ...
+
+
+class BasePredictor:
+    """What all predictors share: the header, dry input, and running requests one by one.
+
+    A subclass sets `info` and `variant`, and overrides `frames`; or `_events`, to run several requests at once.
+    """
 
     info: ModelInfo
-    context: FrameSequence
-    note: str
+    variant: str
 
+    def forecast(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
+        """See Predictor.forecast. Dry input gives a dry forecast at once: no model makes rain of none."""
+        wet = []
+        for request in requests:
+            if request.is_dry:
+                newest = request.sequence.rain_rate[-1]
+                frame = np.where(np.isfinite(newest), np.float32(0), np.float32(np.nan))
+                yield from _one_by_one(request, (frame for _ in range(request.steps)), 0, request.steps)
+            else:
+                wet.append(request)
+        yield from self._events(wet)
 
-def choose(sequence: FrameSequence, reference: str, catalog: Catalog) -> Choice:
-    """The model that `reference` means for this input, with its context. The note says why it is not the one that was
-    asked for, what is missing in the context, and what the frames' own `notes` say.
-
-    A model asked for by name must fit: its time steps, its number of frames, and what is known of them. `auto` takes
-    the champion where it fits, else the default model, else extrapolation.
-
-    Raises
-    ------
-    InputError
-        The named model does not exist or does not fit; nor does extrapolation.
-    """
-    models, note = catalog.resolve(reference)
-    notes = [note] if note else []
-    misfits: list[InputError] = []
-    for info in models:
-        try:
-            context = without_outages(fitting_frames(sequence, info))
-            missing = check_known(context, info)
-        except InputError as misfit:
-            misfits.append(misfit)
-            notes.append(f"{info.reference} does not fit the input: {misfit.what}")
-        else:
-            return Choice(info, context, "; ".join([*missing, *notes, *context.notes, *repeats(context)]))
-    raise misfits[-1]
-
-
-def fitting_frames(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
-    """The context of `info`: see `model.runtime.context.context_of`.
-
-    Raises
-    ------
-    TooFewFrames, IrregularTimeStep, NoData
-        `info` cannot run on them.
-    InputError
-        `info` is bound to another grid, or is no model of rain.
-    """
-    if info.data != "rain":
-        raise InputError(
-            f"{info.reference} was trained on {info.data} that are not rain",
-            where="model",
-            hint="Choose a model of rain",
+    def header(self, request: ForecastRequest) -> ForecastHeader:
+        """See Predictor.header."""
+        sequence, info = request.sequence, self.info
+        attributes: dict[str, str] = {
+            "source": f"Echocast {distribution_version('echocast')}, model {info.reference}",
+            "echocast_version": distribution_version("echocast"),
+            "model": info.name,
+            "model_version": info.version,
+            "model_digest": info.digest,
+            "model_variant": self.variant,
+            "input_digest": sequence.digest(),
+            **{f"input_{key}": sequence.attributes[key] for key in PROVENANCE if key in sequence.attributes},
+        }
+        if request.note:
+            attributes["comment"] = request.note
+        return ForecastHeader(
+            reference_time=sequence.reference_time,
+            lead_minutes=sequence.time_step_minutes() * np.arange(1, request.steps + 1, dtype=np.float64),
+            grid=sequence.grid,
+            attributes=attributes,
         )
-    if info.grid not in (None, sequence.grid.shape):
-        raise InputError(
-            "the grid is {} x {} pixels, {} takes {} x {}".format(*sequence.grid.shape, info.reference, *info.grid),
-            where="input",
-            hint="Give frames of that grid, or choose another model",
-        )
-    return context_of(sequence, info)
+
+    def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.rollout: without states, each prediction is a forecast of its own; the first is persistence."""
+        context = self.info.input_frames
+        yield sequence.rain_rate[0]
+        for end in range(2, len(sequence)):
+            frames = slice(max(0, end - context), end)
+            newest = replace(sequence, rain_rate=sequence.rain_rate[frames], times=sequence.times[frames])
+            yield next(self.frames(newest, 1))
+        yield from self.frames(sequence.last(context), steps)
+
+    def warm_up(self) -> None:
+        """See Predictor.warm_up: nothing to initialise."""
+
+    def forecast_tile(self, tile: bytes) -> bytes:
+        """See Predictor.forecast_tile: baselines do not run in tiles."""
+        raise TypeError(f"{self.info.reference} does not run in tiles")
+
+    def frames(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """Yield the frames [y, x] (mm h-1, NaN = no data) of `steps` lead steps after the newest frame."""
+        raise NotImplementedError
+
+    def _events(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
+        """Yield the events of requests in which it rains: here one request after the other."""
+        done, total = 0, sum(request.steps for request in requests)
+        for request in requests:
+            yield from _one_by_one(request, self.frames(request.sequence, request.steps), done, total)
+            done += request.steps
 
 
-def unrolled(sequence: FrameSequence, predictor: Predictor, steps: int) -> FloatArray:
-    """Answers of `predictor` over all of `sequence`, then `steps` forecast frames [answer, y, x]; see Predictor.unroll.
-
-    It runs whether or not there is rain, and as far as the steps go: the limit in minutes is one of nowcasts.
-
-    Raises
-    ------
-    InputError
-        The model does not fit the input, has no answers over it, or `steps` is out of its range.
-    """
-    predictor.info.check_steps(steps)
-    fitting_frames(sequence, predictor.info)
-    return np.stack([*predictor.unroll(sequence, steps)])
-
-
-def unroll_afresh(predictor: Predictor, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-    """`Predictor.unroll` of a model that remembers nothing: a forecast anew from each frame on, with as many frames as
-    there are before it; from the first one, persistence."""
-    wanted = predictor.info.input_frames
-    yield sequence.rain_rate[0]
-    for end in range(2, len(sequence)):
-        seen = slice(max(0, end - wanted), end)
-        newest = replace(sequence, rain_rate=sequence.rain_rate[seen], times=sequence.times[seen])
-        yield next(predictor.forecast(newest, 1))
-    yield from predictor.forecast(sequence.last(wanted), steps)
+def _one_by_one(
+    request: ForecastRequest, frames: Iterator[FloatArray], done: int, total: int
+) -> Iterator[ForecastEvent]:
+    """Yield the events of one request until it is cancelled; `done` of `total` steps were computed before it."""
+    step = 0
+    try:
+        while step < request.steps and not request.cancellation.cancelled:
+            frame = next(frames)
+            step += 1
+            yield ForecastEvent(request, (done + step) / total, step, frame)
+    except DeviceLost:
+        raise
+    except Exception as error:
+        yield ForecastEvent(request, (done + step) / total, error=error)

@@ -19,7 +19,7 @@ from model.core.errors import InputError
 from model.core.extras import missing_dependency
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.runtime.predictor import unroll_afresh
+from model.runtime.predictor import BasePredictor
 from model.verify.answer import PYSTEPS
 
 INFO = ModelInfo(
@@ -32,7 +32,7 @@ INFO = ModelInfo(
 )
 
 
-class LucasKanade:
+class LucasKanade(BasePredictor):
     """pysteps in a child process, which lives as long as this object.
 
     Raises
@@ -51,8 +51,8 @@ class LucasKanade:
         self.variant = f"pysteps {version} on CPU, in a child process"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.forecast.
+    def frames(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See BasePredictor.frames.
 
         Raises
         ------
@@ -70,10 +70,6 @@ class LucasKanade:
             )
         count = int(np.prod(head["shape"]))
         yield from np.frombuffer(received.read(4 * count), np.float32).reshape(head["shape"])
-
-    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.unroll."""
-        return unroll_afresh(self, sequence, steps)
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         """To and from the child, which begins with the first forecast."""

@@ -21,8 +21,8 @@ from model.core.units import FloatArray
 from model.data.archive import Archive, DamagedFrame
 from model.metrics import least_float32
 from model.runtime.baselines import Extrapolation, Persistence
-from model.runtime.predictor import Predictor, unrolled
-from model.runtime.together import nowcast
+from model.runtime.nowcast import nowcast, rollout
+from model.runtime.predictor import Predictor
 from model.verify.bootstrap import FEWEST_DAYS, block_of
 from model.verify.example import Example
 from model.verify.pair import Pair
@@ -236,7 +236,7 @@ def _rolling(predictor: Predictor) -> Predictor:
     if predictor.info.folder is None:
         return predictor
     with optional_imports("protocol", "networks cannot be fine-tuned"):
-        from model.runtime.onnx import OnnxPredictor
+        from model.runtime.onnx_predictor import OnnxPredictor
         from model.verify.rolling import Rolling
     return Rolling(predictor) if isinstance(predictor, OnnxPredictor) else predictor
 
@@ -299,7 +299,7 @@ class _Run:
         begun = time.perf_counter()
         try:
             if steps < self.layout.leads:
-                forecast = unrolled(sequence, predictor, steps)
+                forecast = rollout(sequence, predictor, steps)
             else:
                 forecast = nowcast(sequence, predictor, steps).rain_rate
         except InputError as error:

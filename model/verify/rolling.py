@@ -14,9 +14,10 @@ from model.core.normalisation import hko7_fraction
 from model.core.units import FloatArray
 from model.losses import balanced_loss
 from model.nets.forecast_model import FrameBatch, load_model
-from model.runtime.engine import Elsewhere, Told, Work
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
-from model.runtime.onnx import OnnxPredictor, padding
+from model.runtime.onnx_predictor import OnnxPredictor, padding
+from model.runtime.request import ForecastEvent
+from model.runtime.tile_scheduler import ForecastTask
 
 LEARNING_RATE: Final = 1e-3
 EPSILON: Final = 1e-6
@@ -47,16 +48,16 @@ class Rolling(OnnxPredictor):
         self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)
         self.variant = "torch on CPU, fine-tuned as it goes"
 
-    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]:
-        """See OnnxPredictor.make; each domain in one piece. The ceiling is of answers, not of what is read of them."""
-        for index, work in enumerate(works):
-            seen = work.observed
+    def run(self, tasks: Sequence[ForecastTask]) -> Iterator[ForecastEvent]:
+        """See OnnxPredictor.run: each domain in one piece. The ceiling caps outputs, not what is fed back."""
+        for index, task in enumerate(tasks):
+            seen, steps = task.inputs, task.request.steps
             data, known = (torch.from_numpy(part.astype(np.float32))[None] for part in (seen.data, seen.known))
             with torch.inference_mode():
-                answer = self.net(FrameBatch(data, known, torch.tensor([seen.step_minutes])), work.leads)
+                answer = self.net(FrameBatch(data, known, torch.tensor([seen.step_minutes])), steps)
             for lead, frame in enumerate(np.minimum(answer[0, :, 0].numpy(), np.float32(seen.ceiling)), start=1):
-                if index not in unwanted:
-                    yield Told(index, (index + lead / work.leads) / len(works), lead, frame)
+                progress = (index + lead / steps) / len(tasks)
+                yield ForecastEvent(task.request, progress, lead, task.to_rain(frame))
 
     def learn(self, context: FloatArray, future: FloatArray, step_minutes: float) -> float:
         """One step on frames [time, y, x] (mm h-1, NaN = does not count) that have all been seen; the loss before it.

@@ -20,7 +20,8 @@ from sqlalchemy.exc import OperationalError
 
 from model.core.errors import DeviceLost
 from model.readers import npz
-from model.runtime import together
+from model.runtime.predictor import BasePredictor
+from model.runtime.request import ForecastEvent, ForecastRequest
 from service.jobs.job import Job, JobInput, JobStatus
 from service.store import result_key
 from tests.packages import copied
@@ -48,15 +49,15 @@ def batching(context: Context, tmp_path: Path) -> Iterator[Context]:
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many nowcasts each batch had that the engine was given."""
+    """How many nowcasts each batch had that a predictor was given."""
     sizes: list[int] = []
+    forecast = BasePredictor.forecast
 
-    class Counted(together.Together):
-        def __init__(self, requests: Any, predictor: Any, elsewhere: Any) -> None:
-            sizes.append(len(requests))
-            super().__init__(requests, predictor, elsewhere)
+    def counted(predictor: BasePredictor, requests: list[ForecastRequest]) -> Iterator[ForecastEvent]:
+        sizes.append(len(requests))
+        return forecast(predictor, requests)
 
-    monkeypatch.setattr(together, "Together", Counted)
+    monkeypatch.setattr(BasePredictor, "forecast", counted)
     return sizes
 
 
@@ -264,18 +265,17 @@ def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(
     batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
+    forecast = BasePredictor.forecast
 
-    class Fragile(together.Together):
-        """It ends in the middle where there are several, and always where one has 4 steps."""
+    def fragile(predictor: BasePredictor, requests: list[ForecastRequest]) -> Iterator[ForecastEvent]:
+        """Fail in the middle of a batch of several, and of each forecast of 4 steps."""
+        sizes.append(len(requests))
+        for count, event in enumerate(forecast(predictor, requests)):
+            if count == 2 and (len(requests) > 1 or requests[0].steps == 4):
+                raise RuntimeError("a failure of the whole batch")
+            yield event
 
-        def __iter__(self) -> Iterator[together.Answer]:
-            sizes.append(len(self.requests))
-            for count, answer in enumerate(super().__iter__()):
-                if count == 2 and (len(self.requests) > 1 or self.requests[0].steps == 4):
-                    raise RuntimeError("a failure of the whole batch")
-                yield answer
-
-    monkeypatch.setattr(together, "Together", Fragile)
+    monkeypatch.setattr(BasePredictor, "forecast", fragile)
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     jobs = [lab.upload(batching.ledger, batching.store, frames, steps=steps) for steps in (3, 4, 3)]
     run(jobs[0].id, batching)
@@ -317,12 +317,13 @@ def test_the_time_limit_fails_who_used_it_up_and_the_others_run_again_alone(
 def test_jobs_of_a_device_that_is_lost_are_given_back_until_their_attempts_are_used_up(
     batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Lost(together.Together):
-        def __iter__(self) -> Iterator[together.Answer]:
-            yield from list(super().__iter__())[:2]
-            raise DeviceLost("CUDA failure 719")
+    forecast = BasePredictor.forecast
 
-    monkeypatch.setattr(together, "Together", Lost)
+    def lost(predictor: BasePredictor, requests: list[ForecastRequest]) -> Iterator[ForecastEvent]:
+        yield from list(forecast(predictor, requests))[:2]
+        raise DeviceLost("CUDA failure 719")
+
+    monkeypatch.setattr(BasePredictor, "forecast", lost)
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     jobs = [lab.upload(batching.ledger, batching.store, frames) for _ in range(3)]
     with caplog.at_level(logging.WARNING), pytest.raises(DeviceLost):

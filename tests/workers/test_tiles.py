@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ import pytest
 import xarray as xr
 from redis.exceptions import RedisError
 
-from model.runtime import engine
-from model.runtime.graph import Observed
+from model.runtime import remote_tiles
+from model.runtime.graph_session import Observed
+from model.runtime.onnx_predictor import OnnxPredictor
 from service.embedded import Supervisor, environment_of
 from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
@@ -108,8 +110,8 @@ def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: C
                     assert np.array_equal(rain_of(context, job, tmp_path), expected, equal_nan=True)
                     lab.wait_until(lambda: not left_of(context, job), "what is left of the tiles to go")
                     # By the log of the one that has the nowcast, or of the one that helps.
-                    said = rf"job {job.id}: tile \S+ was made elsewhere|tile \S+ of job {job.id} is made"
-                    return bool(re.search(said, log.read_text()))
+                    by_one, by_other = rf"job {job.id}: tile \S+ was computed", rf"tile \S+ of job {job.id} is computed"
+                    return bool(re.search(f"{by_one}|{by_other}", log.read_text()))
 
                 lab.wait_until(shared, "a nowcast that both have made")
             finally:
@@ -132,17 +134,17 @@ class Offers:
         monkeypatch.setattr(tiles, "PATIENCE_SECONDS", 0.5)
 
     @staticmethod
-    def offer_all(offered: tiles.OfferedTiles, lanes: Any, offer: Any = tiles.OfferedTiles.offer) -> None:
-        offer(offered, lanes)
+    def offer_all(offered: tiles.OfferedTiles, tasks: Any, offer: Any = tiles.OfferedTiles.offer) -> None:
+        offer(offered, tasks)
         offered._thread.join()
 
-    def offer(self, job_id: str, attempt: int, lane: str, reference: str, variant: str) -> bool:
-        self.offered.append(lane)
-        self.taken(job_id, attempt, lane, reference, variant)
+    def offer(self, job_id: str, attempt: int, tile: str, reference: str, variant: str) -> bool:
+        self.offered.append(tile)
+        self.taken(job_id, attempt, tile, reference, variant)
         return True
 
     def make(self, *asked: Any) -> None:
-        tiles.make(*asked, self.context)
+        tiles.compute_tile(*asked, self.context)
 
 
 def test_half_of_the_tiles_are_offered_and_what_others_make_is_the_same(
@@ -154,7 +156,7 @@ def test_half_of_the_tiles_are_offered_and_what_others_make_is_the_same(
     with caplog.at_level("INFO"):
         helped = alone(small, lab, frames, tmp_path)
     assert np.array_equal(helped, expected, equal_nan=True)
-    assert caplog.text.count("was made elsewhere") == len(offers.offered) >= 4
+    assert caplog.text.count("was computed by another worker") == len(offers.offered) >= 4
 
 
 @pytest.mark.parametrize("fate", ["claimed and lost", "failed", "another variant", "never taken"])
@@ -165,12 +167,12 @@ def test_a_tile_that_does_not_come_is_made_where_the_nowcast_is(
     expected = alone(small, lab, frames, tmp_path)
     offers = Offers(small, monkeypatch)
 
-    def lost(job_id: str, attempt: int, lane: str, *_: str) -> None:
-        tiles.claim(small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{lane}.claim")
+    def lost(job_id: str, attempt: int, tile: str, *_: str) -> None:
+        tiles.claim(small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{tile}.claim")
 
     def failed(*asked: Any) -> None:
         with monkeypatch.context() as broken:
-            broken.setattr(tiles, "_forecast", lambda *_: (_ for _ in ()).throw(RuntimeError("no luck")))
+            broken.setattr(OnnxPredictor, "forecast_tile", lambda *_: (_ for _ in ()).throw(RuntimeError("no luck")))
             with pytest.raises(RuntimeError, match="no luck"):
                 offers.make(*asked)
 
@@ -194,7 +196,7 @@ class Failing:
         return getattr(self._store, name)
 
 
-@pytest.mark.parametrize("broken", ["frames", "claim", "made", "damaged", "too few", "delete", "no broker"])
+@pytest.mark.parametrize("broken", ["input", "claim", "output", "damaged", "too few", "delete", "no broker"])
 def test_a_nowcast_ends_well_whatever_the_store_and_the_broker_do_to_its_tiles(
     broken: str, small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,23 +212,23 @@ def test_a_nowcast_ends_well_whatever_the_store_and_the_broker_do_to_its_tiles(
             raise OSError(28, "no space left")
 
     def put(key: str, *data: Any, **options: Any) -> bool:
-        hit(key, "frames")
+        hit(key, "input")
         hit(key, "claim")
         return store.put(key, *data, **options)
 
     def get(key: str) -> bytes:
-        hit(key, "made")
+        hit(key, "output")
         return store.get(key)
 
     def delete_prefix(prefix: str) -> None:
         store.delete_prefix(prefix)
         hit(f"{prefix}.delete" if "/tiles/" in prefix else prefix, "delete")
 
-    def bad(job_id: str, attempt: int, lane: str, *_: str) -> None:
-        hits.append(lane)
-        made = {"damaged": b"no tile", "too few": tiles._packed({"frames": np.zeros((1, 8, 8), np.uint16)})}
-        for part, data in {"claim": b"", "made": made[broken]}.items():
-            small.store.put(f"{job_prefix(job_id)}/tiles/{attempt}/{lane}.{part}", data)
+    def bad(job_id: str, attempt: int, tile: str, *_: str) -> None:
+        hits.append(tile)
+        too_few = remote_tiles._pack({"frames": np.zeros((1, 8, 8), np.uint16)})
+        for part, data in {"claim": b"", "output": {"damaged": b"no tile", "too few": too_few}[broken]}.items():
+            small.store.put(f"{job_prefix(job_id)}/tiles/{attempt}/{tile}.{part}", data)
 
     def no_broker(*asked: Any) -> bool:
         hits.append(asked[2])
@@ -249,7 +251,7 @@ def test_a_store_that_hangs_while_tiles_are_offered_holds_up_no_nowcast(
     goes_on, asked, in_vain = threading.Event(), threading.Event(), threading.Event()
 
     def put(key: str, *data: Any, **options: Any) -> bool:
-        if key.endswith(".frames"):
+        if key.endswith(".input"):
             asked.set()
             if not goes_on.wait(WAIT_SECONDS):
                 in_vain.set()
@@ -274,8 +276,8 @@ def test_after_a_tile_that_was_lost_no_other_is_waited_for(
     small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offers = Offers(small, monkeypatch)
-    offers.taken = lambda job_id, attempt, lane, *_: tiles.claim(
-        small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{lane}.claim"
+    offers.taken = lambda job_id, attempt, tile, *_: tiles.claim(
+        small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{tile}.claim"
     )
     looks: Counter[str] = Counter()
 
@@ -285,7 +287,7 @@ def test_after_a_tile_that_was_lost_no_other_is_waited_for(
 
     failing: Any = Failing(small.store, get=get)
     alone(replace(small, store=failing), lab, rain_everywhere(tmp_path), tmp_path)
-    first, *others = [count for key, count in looks.items() if key.endswith(".made")]
+    first, *others = [count for key, count in looks.items() if key.endswith(".output")]
     assert first > 1
     assert len(others) == len(offers.offered) - 1 >= 3
     assert set(others) == {1}
@@ -299,8 +301,9 @@ def asked(small: Context, lab: Any, tmp_path: Path) -> tuple[Any, ...]:
     predictor = small.models.get(small.catalog.find(NETWORK["model"]))
     rng = np.random.default_rng(4)
     data = rng.random((4, 1, 64, 64), np.float32)
-    seen = Observed(data=data, known=np.ones(data.shape, np.bool_), step_minutes=5.0)
-    small.store.put(f"{job_prefix(job.id)}/tiles/1/0.frames", tiles._packed(tiles._arrays_of(seen, 2)))
+    inputs = Observed(data=data, known=np.ones(data.shape, np.bool_), step_minutes=5.0)
+    encoded = remote_tiles.encode_tile(SimpleNamespace(inputs=inputs, steps=2))
+    small.store.put(f"{job_prefix(job.id)}/tiles/1/0.input", encoded)
     return job.id, 1, "0", predictor.info.reference, predictor.variant
 
 
@@ -310,12 +313,12 @@ def test_a_helper_keeps_no_states_of_a_tile(
 ) -> None:
     session = small.models.get(small.catalog.find(NETWORK["model"])).session
     if fails:
-        monkeypatch.setattr(engine, "in_16_bits", lambda _: 1 / 0)
+        monkeypatch.setattr(remote_tiles, "pack_fraction", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            tiles.make(*asked, small)
+            tiles.compute_tile(*asked, small)
     else:
-        tiles.make(*asked, small)
-    assert left_of(small, small.ledger.get(asked[0])) == ["1/0.claim", "1/0.frames", "1/0.made"]
+        tiles.compute_tile(*asked, small)
+    assert left_of(small, small.ledger.get(asked[0])) == ["1/0.claim", "1/0.input", "1/0.output"]
     assert not session._spare
 
 
@@ -331,23 +334,23 @@ def test_a_tile_of_a_nowcast_that_does_not_run_any_more_is_deleted_and_not_made(
         assert small.ledger.dismiss(job.id)
     if end == "deleted":
         small.ledger.delete([job.id])
-    monkeypatch.setattr(tiles, "_forecast", lambda *_: pytest.fail("it was made"))
-    tiles.make(*asked, small)
+    monkeypatch.setattr(OnnxPredictor, "forecast_tile", lambda *_: pytest.fail("it was computed"))
+    tiles.compute_tile(*asked, small)
     assert not left_of(small, job)
 
 
 def test_a_tile_that_is_withdrawn_while_it_is_made_leaves_nothing(
     small: Context, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, forecast = small.ledger.get(asked[0]), tiles._forecast
+    job, forecast = small.ledger.get(asked[0]), OnnxPredictor.forecast_tile
 
     def withdrawn(*given: Any) -> Any:
         small.store.delete_prefix(f"{job_prefix(job.id)}/tiles/1")
         small.store.put(f"{job_prefix(job.id)}/tiles/1/0.claim", b"")
         return forecast(*given)
 
-    monkeypatch.setattr(tiles, "_forecast", withdrawn)
-    tiles.make(*asked, small)
+    monkeypatch.setattr(OnnxPredictor, "forecast_tile", withdrawn)
+    tiles.compute_tile(*asked, small)
     assert not left_of(small, job)
 
 
@@ -378,7 +381,7 @@ def test_tiles_of_an_earlier_attempt_go_when_the_nowcast_ends_which_does_not_dep
     failing: Any = Failing(small.store, delete_prefix=delete_prefix)
     run(job.id, replace(small, store=failing))
     assert small.ledger.get(job.id).status is JobStatus.SUCCESSFUL
-    assert left_of(small, job) == (["1/0.frames"] if fails else [])
+    assert left_of(small, job) == (["1/0.input"] if fails else [])
 
 
 def test_a_worker_alone_offers_nothing(

@@ -110,11 +110,13 @@ def test_older_frames_are_warped_as_motion_whoever_reads_them():
 
 def test_what_the_network_reads_is_made_ready_without_advection():
     from model.runtime.load import load_predictor
+    from model.runtime.request import ForecastRequest
 
     predictor = load_predictor(Catalog().find("rain-ms-predrnn"))
     rain = synthesise(frames=predictor.info.input_frames, shape=(32, 32), step_minutes=5.0, seed=1)
-    ready = []  # kept: where its rain arrives is a generator, whose end would be seen
-    assert set(stages_of(lambda: ready.append(predictor.prepare(rain, 3)))) == {"motion", "other"}
+    request = ForecastRequest(sequence=rain, steps=3)
+    ready = []  # holds the task: a generator inside it that is collected would be counted, too
+    assert set(stages_of(lambda: ready.append(predictor.prepare(request)))) == {"motion", "other"}
 
 
 @pytest.mark.parametrize("place", [place for place in STAGES if place[0].startswith("model/")], ids=":".join)

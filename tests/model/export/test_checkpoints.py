@@ -4,7 +4,7 @@ import datetime
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -24,7 +24,8 @@ from model.nets.forecast_model import RecurrentModel
 from model.nets.motion_gru import MotionGRU
 from model.nets.networks import IN_MS_RNN
 from model.nets.warp import warp
-from model.runtime.onnx import OnnxPredictor
+from model.runtime.onnx_predictor import OnnxPredictor
+from model.runtime.request import ForecastRequest
 from service.cli import cli
 from tests.model.nets.reference import motionrnn, ms_rnn, openstl, predrnn_pytorch
 from tests.model.nets.reference.common import published_warp, random_state
@@ -456,8 +457,9 @@ def test_a_package_of_theirs_forecasts_as_their_code_does_over_ten_frames(tmp_pa
     times = np.datetime64("2026-06-01T00:00", "s") + np.arange(4) * np.timedelta64(360, "s")
     grid = Grid(crs=CRS(3857), x=1000.0 * np.arange(shape[1]), y=1000.0 * np.arange(shape[0])[::-1])
     predictor = OnnxPredictor(info_of(read_manifest(folder), folder))
-    work = predictor.prepare(FrameSequence(rain_rate=rain, times=times, grid=grid, attributes={}), leads).work
-    ours = np.stack(list(predictor.session.run(work.observed, leads, ceiling=np.inf)))[:, 0]
+    sequence = FrameSequence(rain_rate=rain, times=times, grid=grid, attributes={})
+    inputs = predictor.prepare(ForecastRequest(sequence=sequence, steps=leads)).inputs
+    ours = np.stack(list(predictor.session.run(replace(inputs, ceiling=np.inf), leads)))[:, 0]
     assert np.abs(ours - theirs).max() < 1e-4 * np.ptp(theirs)
 
 

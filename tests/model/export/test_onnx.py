@@ -11,7 +11,7 @@ from model.export.onnx import export_graph, largest_difference, parity
 from model.nets.forecast_model import FrameBatch, ModelConfig, RecurrentModel, build_model, load_model
 from model.nets.networks import IN_MS_RNN
 from model.runtime.device import open_session
-from model.runtime.graph import FRACTION, VALID, Observed, OneStepSession, WholeSession
+from model.runtime.graph_session import FRACTION, VALID, Observed, OneStepSession, WholeSession
 from model.runtime.ort import ort
 from tests.model.nets.small import CONFIGS, CONTEXT, network
 
@@ -76,7 +76,7 @@ def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
         raw = net(FrameBatch(torch.from_numpy(data)[None], torch.ones(1, CONTEXT, 1, 16, 16), torch.tensor([5.0])), 5)[
             0
         ]
-    served = np.stack(list(open_session(tmp_path / "model.onnx").run(observed, 5, ceiling=0.01)))
+    served = np.stack(list(open_session(tmp_path / "model.onnx").run(replace(observed, ceiling=0.01), 5)))
     assert raw.max() > 0.02
     assert np.abs(served - np.minimum(raw.numpy(), np.float32(0.01))).max() < 1e-5
 

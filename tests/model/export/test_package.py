@@ -17,8 +17,8 @@ from model.nets.forecast_model import ModelConfig, load_model
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.registry.cli import models
 from model.runtime.load import load_predictor
-from model.runtime.predictor import choose
-from model.runtime.together import nowcast
+from model.runtime.model_selection import select_model
+from model.runtime.nowcast import nowcast
 from tests.model.export.untrained import packed
 from tests.model.nets.small import CONFIGS
 
@@ -53,7 +53,7 @@ def test_a_whole_sequence_network_forecasts_more_leads_than_it_answers_at_once(t
 def test_a_whole_sequence_network_takes_a_large_domain_as_tiles(tmp_path, monkeypatch):
     sequence, info = storms((200, 260)), packed(CONFIGS["tau"], tmp_path)
     whole = nowcast(sequence, load_predictor(info), 6).rain_rate
-    monkeypatch.setattr("model.runtime.onnx.WHOLE_TILE_SIDE", 192)
+    monkeypatch.setattr("model.runtime.onnx_predictor.WHOLE_TILE_SIDE", 192)
     tiled = nowcast(sequence, load_predictor(info), 6).rain_rate
     assert tiled.shape == whole.shape
     assert not np.array_equal(tiled, whole)
@@ -82,7 +82,7 @@ def test_a_network_of_other_frames_is_no_model_of_rain(tmp_path):
     with pytest.raises(InputError, match="mine@1 was trained on frames that are not rain"):
         nowcast(storms(), load_predictor(info), 2)
     with pytest.raises(InputError, match="not rain"):
-        choose(storms(), "mine", Catalog([tmp_path]))
+        select_model(storms(), "mine", Catalog([tmp_path]))
     assert "makes no nowcast" in show("mine", "--packages", tmp_path)
     assert "it makes no nowcast" in (info.folder / "card.md").read_text()
 
@@ -100,7 +100,7 @@ def test_frames_never_take_the_place_of_the_default_model(tmp_path):
     info = packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, name=DEFAULT_MODEL)
     manifest = read_manifest(info.folder)
     write_manifest(manifest.model_copy(update={"kind": "frames"}), info.folder)
-    chosen, _, note = choose(storms(), "auto", Catalog([tmp_path]))
+    chosen, _, note = select_model(storms(), "auto", Catalog([tmp_path]))
     assert chosen is EXTRAPOLATION
     assert "not rain" in note
 

@@ -10,7 +10,7 @@ from model.export.observe import Magnitudes, Sample, forecast, session_of
 from model.export.onnx import export_graph
 from model.export.quantise import joined_model, quantise
 from model.runtime.device import open_session
-from model.runtime.graph import INPUTS, Observed
+from model.runtime.graph_session import INPUTS, Observed
 from tests.model.export.test_onnx import of_rain
 from tests.model.nets.small import CONTEXT
 

@@ -1,5 +1,7 @@
 """Every predictor, run as a user would: any grid, dry input, missing data, the wrong input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pyproj import CRS
@@ -10,8 +12,10 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
 from model.runtime.load import load_predictor
-from model.runtime.predictor import choose
-from model.runtime.together import nowcast
+from model.runtime.model_selection import select_model
+from model.runtime.nowcast import nowcast
+from model.runtime.predictor import BasePredictor
+from model.runtime.request import ForecastRequest
 from tests.packages import copied, crown
 
 MODELS = ("persistence", "extrapolation", "rain-ms-predrnn")
@@ -97,20 +101,38 @@ def test_the_network_beats_persistence_on_moving_storms():
     assert error["rain-ms-predrnn"] < error["persistence"]
 
 
-def test_progress_is_told_step_by_step_and_may_cancel():
-    class CancelledError(Exception):
-        pass
+def test_progress_is_reported_step_by_step_and_a_cancelled_forecast_ends_alone():
+    model = predictor("extrapolation")
+    cancelled, other = (ForecastRequest.fit(storms(), model.info, 6) for _ in range(2))
+    steps = {cancelled: [], other: []}
+    for event in model.forecast([cancelled, other]):
+        steps[event.request].append(event.step)
+        if event.step == 2:
+            cancelled.cancellation.cancel()
+    assert list(steps.values()) == [[1, 2], [1, 2, 3, 4, 5, 6]]
 
-    seen = []
 
-    def on_step(step, frame):
-        seen.append(step)
-        if step == 2:
-            raise CancelledError
+class FakePredictor(BasePredictor):
+    """The default: requests run one by one, and only `frames` is to be written."""
 
-    with pytest.raises(CancelledError):
-        nowcast(storms(), predictor("extrapolation"), 6, on_step)
-    assert seen == [1, 2]
+    info = EXTRAPOLATION
+    variant = "fake"
+
+    def frames(self, sequence, steps):
+        for step in range(steps):
+            if step == 2:
+                raise RuntimeError("no third step")
+            yield sequence.rain_rate[-1]
+
+
+def test_an_error_ends_one_forecast_and_dry_input_needs_no_model():
+    dry = replace(storms(), rain_rate=np.zeros_like(storms().rain_rate))
+    model = FakePredictor()
+    failing, short, without_rain = (
+        ForecastRequest.fit(sequence, model.info, steps) for sequence, steps in ((storms(), 4), (storms(), 2), (dry, 4))
+    )
+    ended = {event.request: (event.step, str(event.error)) for event in model.forecast([failing, short, without_rain])}
+    assert ended == {failing: (0, "no third step"), short: (2, "None"), without_rain: (4, "None")}
 
 
 def test_steps_out_of_range_are_refused():
@@ -124,15 +146,15 @@ def test_a_lead_time_beyond_what_the_model_can_do_is_refused():
 
 
 def test_auto_takes_the_network_where_it_fits():
-    info, _, note = choose(storms(), "auto", Catalog())
+    info, _, note = select_model(storms(), "auto", Catalog())
     assert (info.name, note) == ("rain-ms-predrnn", "")
 
 
 def test_auto_falls_back_to_extrapolation_and_says_why():
-    info, _, note = choose(storms(step=30.0), "auto", Catalog())
+    info, _, note = select_model(storms(step=30.0), "auto", Catalog())
     assert info is EXTRAPOLATION
     assert "30 min" in note
-    info, _, note = choose(storms(frames=3), "auto", Catalog())
+    info, _, note = select_model(storms(frames=3), "auto", Catalog())
     assert info is EXTRAPOLATION
     assert "4 frames" in note
 
@@ -140,37 +162,37 @@ def test_auto_falls_back_to_extrapolation_and_says_why():
 def test_auto_is_the_champion_where_it_fits_then_the_default_model(tmp_path):
     crown(copied(tmp_path, "mine@1", time_step={"min_minutes": 10, "max_minutes": 15}))
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
-    info, _, note = choose(storms(step=10.0), "auto", catalog)
+    info, _, note = select_model(storms(step=10.0), "auto", catalog)
     assert (info.reference, note) == ("mine@1", "")
-    info, _, note = choose(storms(step=5.0), "auto", catalog)
+    info, _, note = select_model(storms(step=5.0), "auto", catalog)
     assert info.name == "rain-ms-predrnn"
     assert "mine@1 does not fit the input: the model wants 4 frames, the input has 3, 10 min apart" in note
-    info, _, note = choose(storms(step=30.0), "auto", catalog)
+    info, _, note = select_model(storms(step=30.0), "auto", catalog)
     assert info is EXTRAPOLATION
     assert "mine@1 does not fit" in note
     with pytest.raises(TooFewFrames, match="wants 4 frames, the input has 3, 10 min apart"):
-        choose(storms(step=5.0), "champion", catalog)
-    thinned = choose(storms(step=5.0, frames=7), "champion", catalog).context
+        select_model(storms(step=5.0), "champion", catalog)
+    thinned = select_model(storms(step=5.0, frames=7), "champion", catalog).context
     assert (len(thinned), thinned.time_step_minutes()) == (4, 10)
 
 
 def test_auto_without_the_default_package_says_so(tmp_path):
-    info, _, note = choose(storms(), "auto", Catalog((tmp_path,)))
+    info, _, note = select_model(storms(), "auto", Catalog((tmp_path,)))
     assert info is EXTRAPOLATION
     assert "rain-ms-predrnn is not installed" in note
 
 
 def test_two_frames_suffice_for_extrapolation_and_one_for_nothing():
-    info, context, note = choose(storms(frames=2), "auto", Catalog())
+    info, context, note = select_model(storms(frames=2), "auto", Catalog())
     assert (info, len(context)) == (EXTRAPOLATION, 2)
     assert "wants 4 frames, the input has 2" in note
     with pytest.raises(TooFewFrames, match="wants 2 frames, the input has 1"):
-        choose(storms(frames=1), "auto", Catalog())
+        select_model(storms(frames=1), "auto", Catalog())
 
 
 def test_a_named_model_must_fit():
     with pytest.raises(IrregularTimeStep, match=r"30 min.*2 to 15"):
-        choose(storms(step=30.0), "rain-ms-predrnn", Catalog())
+        select_model(storms(step=30.0), "rain-ms-predrnn", Catalog())
 
 
 def test_a_graph_that_is_not_one_is_refused(tmp_path):

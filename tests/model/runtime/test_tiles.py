@@ -8,8 +8,8 @@ from model.core.sequence import FrameSequence
 from model.data.synth import synthesise
 from model.runtime.device import EngineOptions
 from model.runtime.load import load_predictor
+from model.runtime.nowcast import nowcast
 from model.runtime.tiles import OVERLAP, Blend, tiles_of
-from model.runtime.together import nowcast
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (640, 720), (1040, 1040), (2208, 1904), (3504, 7008)])

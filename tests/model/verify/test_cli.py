@@ -176,7 +176,7 @@ def test_the_card_has_means_with_intervals_and_ratios(archive):
 
 def test_pysteps_runs_in_a_process_of_its_own(archive):
     pytest.importorskip("pysteps", reason="pysteps is not installed")
-    from model.runtime.together import nowcast
+    from model.runtime.nowcast import nowcast
     from model.verify.lucas_kanade import LucasKanade
     from model.verify.rules import WhereAllHoldData
 
@@ -204,10 +204,10 @@ def test_pysteps_that_is_not_installed_is_told(monkeypatch):
 
 
 def test_scores_that_is_not_installed_is_told_before_anything_is_forecast(archive, monkeypatch):
-    def forecast(self, sequence, steps):
+    def frames(self, sequence, steps):
         raise AssertionError
 
-    monkeypatch.setattr(Persistence, "forecast", forecast)
+    monkeypatch.setattr(Persistence, "frames", frames)
     for name in [name for name in sys.modules if name.partition(".")[0] == "scores"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "scores", None)

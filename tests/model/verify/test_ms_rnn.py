@@ -15,8 +15,7 @@ from model.data.synth import synthesise
 from model.metrics import mae, mse, ssim
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.load import load_predictor
-from model.runtime.predictor import unrolled
-from model.runtime.together import nowcast
+from model.runtime.nowcast import nowcast, rollout
 from model.verify.answer import one_protocol
 from model.verify.cli import verify as command
 from model.verify.protocol import HKO7_FIXED, MS_RNN, verify
@@ -120,14 +119,14 @@ def test_a_frame_without_an_error_has_a_psnr_of_50_db(pixel_archive):
 
 def test_extrapolation_over_its_input_follows_the_motion_seen_so_far():
     storms = synthesise(frames=6, shape=(96, 96), step_minutes=36.0, seed=4)
-    answers = unrolled(storms, Extrapolation(), 2)
+    answers = rollout(storms, Extrapolation(), 2)
     assert len(answers) == 7
     assert np.array_equal(answers[0], storms.rain_rate[0], equal_nan=True)
     assert np.array_equal(answers[5:], nowcast(storms, Extrapolation(), 2).rain_rate, equal_nan=True)
     for frame in range(1, 5):
         prefix = SimpleNamespace(rain_rate=storms.rain_rate[max(0, frame - 2) : frame + 1])
-        assert np.array_equal(answers[frame], next(Extrapolation().forecast(prefix, 1)), equal_nan=True)
-    assert unrolled(storms, Persistence(), 1)[:5] == pytest.approx(storms.rain_rate[:5], nan_ok=True)
+        assert np.array_equal(answers[frame], next(Extrapolation().frames(prefix, 1)), equal_nan=True)
+    assert rollout(storms, Persistence(), 1)[:5] == pytest.approx(storms.rain_rate[:5], nan_ok=True)
 
 
 def test_a_recurrent_package_is_scored_by_its_networks_own_answers(package_of, moving):
@@ -153,7 +152,12 @@ def test_a_recurrent_package_is_scored_by_its_networks_own_answers(package_of, m
     ("network", "fields", "error", "match"),
     [
         ("tau", {}, InputError, "mine@1 reads all frames at once: .*Leave that model out"),
-        ("ms-predrnn in MS-RNN", {"frame_of_reference": "lagrangian"}, InputError, "mine@1 reads frames moved to"),
+        (
+            "ms-predrnn in MS-RNN",
+            {"frame_of_reference": "lagrangian"},
+            InputError,
+            "mine@1 reads frames warped",
+        ),
         ("ms-predrnn in MS-RNN", {"input_frames": 12}, TooFewFrames, "gives 10 frames, a model wants 12"),
         (
             "ms-predrnn in MS-RNN",

@@ -20,9 +20,9 @@ class Pupil(Persistence):
     def __init__(self):
         self.told = []
 
-    def forecast(self, sequence, steps):
+    def frames(self, sequence, steps):
         self.told.append(("forecast", number_of(sequence.rain_rate[-1])))
-        return super().forecast(sequence, steps)
+        return super().frames(sequence, steps)
 
     def learn(self, context, future, step_minutes):
         self.told.append(("learn", number_of(context[0]), number_of(future[-1]), len(context), len(future)))
@@ -60,8 +60,8 @@ def package(request, package_of):
 
 def test_a_package_on_torch_forecasts_as_its_graph_does_and_learns(package):
     from model.data.synth import synthesise
-    from model.runtime.onnx import OnnxPredictor
-    from model.runtime.together import nowcast
+    from model.runtime.nowcast import nowcast
+    from model.runtime.onnx_predictor import OnnxPredictor
     from model.verify.rolling import Rolling
 
     digest = package_digest(package.folder)

@@ -1,8 +1,8 @@
-"""A gate for the nowcasts of real workers: Python imports this file as it starts, where its folder is on PYTHONPATH.
+"""A gate for the nowcasts of real workers: Python imports this file at startup, where its folder is on PYTHONPATH.
 
-After each lead step a nowcast waits for as long as there is the file that `TEST_GATE` names. So a test can kill, stop
-or dismiss a nowcast that is under way, however fast the machine is. While it waits it reports that it is still at work,
-as a nowcast of a large domain does, and so hears that it was dismissed.
+After each lead step a nowcast waits as long as the file that `TEST_GATE` names exists. So a test can kill, stop or
+dismiss a nowcast that is running, however fast the machine is. While it waits it reports progress, as a nowcast of a
+large domain does, and so notices that it was dismissed.
 """
 
 import os
@@ -10,16 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-if any("spawn_main" in word for word in sys.orig_argv):  # a worker's process that runs jobs; all others are left alone
-    from model.runtime.together import Together
+if any("spawn_main" in word for word in sys.orig_argv):  # only a worker's process that runs jobs
+    from model.runtime.predictor import BasePredictor
 
-    gate, answers = Path(os.environ["TEST_GATE"]), Together.__iter__
+    gate, forecast = Path(os.environ["TEST_GATE"]), BasePredictor.forecast
 
-    def gated(together):
-        for answer in answers(together):
-            yield answer
-            while gate.exists():
+    def gated(predictor, requests):
+        for event in forecast(predictor, requests):
+            yield event
+            while gate.exists() and not event.request.cancellation.cancelled:
                 time.sleep(0.02)
-                yield answer._replace(frame=None)
+                yield event._replace(step=0, frame=None)
 
-    Together.__iter__ = gated
+    BasePredictor.forecast = gated

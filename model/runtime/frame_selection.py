@@ -2,8 +2,8 @@
 
 Radars miss frames, send some late, go dark in the middle of rain, or scan at a step that no model wants. A context
 has a frame for each time step; one that is missing is there as a frame without data. What a network should know of it
-is filled in along the motion of the others (`model.runtime.filling`), and never counts as observed. Frames that were
-sent as dry in an outage are told apart in `model.runtime.outages`.
+is filled in along the motion of the others (`model.runtime.gap_filling`), and never counts as observed. Frames that
+were sent as dry in an outage are found in `model.runtime.outages`.
 """
 
 from __future__ import annotations
@@ -35,20 +35,47 @@ LEAST_KNOWN: Final = 0.5
 """A network needs this part of its context: of less, neither motion nor growth can be told."""
 
 
-def context_of(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
-    """The newest frames that `info` reads, at one time step that it was trained for; missing ones hold no data.
+def select_context(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
+    """Return the newest frames that a model reads, at one time step that it was trained for.
 
-    Frames that follow each other faster are thinned. Times are those of the regular step; `notes` say what was done.
+    Frames at a shorter step are thinned. A missing frame becomes a frame without data.
+
+    Parameters
+    ----------
+    sequence : FrameSequence
+        At least two frames, at any time step.
+    info : ModelInfo
+        The model.
+
+    Returns
+    -------
+    FrameSequence
+        As many frames as the model reads, or fewer where it makes do with fewer. The times are those of the regular
+        step; `notes` list the missing, thinned and shifted frames.
 
     Raises
     ------
     TooFewFrames
-        They do not reach back far enough.
+        The frames do not reach back far enough.
     IrregularTimeStep
-        No time step of theirs fits, or more than half of the frames are missing.
+        The frames have no time step that the model takes, or more than half of them are missing.
     NoData
         No pixel of the newest frame holds data.
+    InputError
+        The model takes another grid, or is no model of rain.
     """
+    if info.data != "rain":
+        raise InputError(
+            f"{info.reference} was trained on {info.data} that are not rain",
+            where="model",
+            hint="Choose a model of rain",
+        )
+    if info.grid not in (None, sequence.grid.shape):
+        raise InputError(
+            "the grid is {} x {} pixels, {} takes {} x {}".format(*sequence.grid.shape, info.reference, *info.grid),
+            where="input",
+            hint="Give frames of that grid, or choose another model",
+        )
     wanted, least = info.input_frames, info.min_input_frames or info.input_frames
     if len(sequence) < 2:
         raise _too_few(least, len(sequence))
@@ -76,7 +103,7 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
     Raises
     ------
     TooFewFrames, IrregularTimeStep, NoData
-        See `context_of`.
+        See `select_context`.
     """
     if len(sequence) < 2:
         raise _too_few(frames, len(sequence))
@@ -84,7 +111,7 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
     return _first_regular(sequence, attempts, frames, frames)
 
 
-def check_known(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
+def check_coverage(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     """Notes on what is missing in a context, what comes of it first.
 
     Raises
@@ -126,7 +153,7 @@ def _share_lost(area: Mask, known: Mask) -> float:
     return int(np.count_nonzero(area & ~known)) / max(int(np.count_nonzero(area)), 1)
 
 
-def repeats(context: FrameSequence) -> tuple[str, ...]:
+def note_repeated_frames(context: FrameSequence) -> tuple[str, ...]:
     """A note on wet frames that are identical to the one before: rain never is, but what a hung server hands out is."""
     rain = context.rain_rate
     named = ", ".join(

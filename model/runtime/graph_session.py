@@ -98,9 +98,9 @@ class GraphSession(ABC):
         reads of its answers. An unbounded one reads them as they were.
         """
 
-    def run(self, observed: Observed, leads: int, *, ceiling: float = 1.0) -> Iterator[FloatArray]:
+    def run(self, observed: Observed, leads: int) -> Iterator[FloatArray]:
         """Yield the `leads` frames [c, y, x] that follow; the domain in one piece, and nothing beside it."""
-        for frames in self.forecasts([replace(observed, ceiling=ceiling)], leads):
+        for frames in self.forecasts([observed], leads):
             if frames is not None:
                 yield frames[0]
 
@@ -144,7 +144,7 @@ class OneStepSession(GraphSession):
         for step, frames in enumerate(self._steps(observed, leads)):
             yield None if step < before else frames
 
-    def unroll(self, observed: Observed, leads: int) -> Iterator[FloatArray]:
+    def rollout(self, observed: Observed, leads: int) -> Iterator[FloatArray]:
         """Yield what it answers to each frame but the newest, which is the frame [c, y, x] after it; then as `run`."""
         for frames in self._steps([observed], leads):
             yield frames[0]

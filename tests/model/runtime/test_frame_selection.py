@@ -15,12 +15,12 @@ from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.data.synth import synthesise
 from model.readers import read
-from model.runtime.context import newest_regular
-from model.runtime.filling import filled_in_newest, filled_in_place
+from model.runtime.frame_selection import newest_regular
+from model.runtime.gap_filling import filled_in_newest, filled_in_place
 from model.runtime.load import load_predictor
+from model.runtime.model_selection import ModelSelection, select_model
 from model.runtime.motion import estimate_motion
-from model.runtime.predictor import Choice, choose
-from model.runtime.together import nowcast
+from model.runtime.nowcast import nowcast
 
 START = np.datetime64("2024-06-01T00:00", "ns")
 NETWORK = "rain-ms-predrnn"
@@ -48,15 +48,15 @@ def lacking(
     return replace(sequence, rain_rate=rain)
 
 
-def chosen(sequence: FrameSequence, reference: str = "auto") -> Choice:
-    return choose(sequence, reference, Catalog())
+def chosen(sequence: FrameSequence, reference: str = "auto") -> ModelSelection:
+    return select_model(sequence, reference, Catalog())
 
 
-def last_frame(choice: Choice, steps: int = 12) -> FloatArray:
+def last_frame(choice: ModelSelection, steps: int = 12) -> FloatArray:
     return nowcast(choice.context, load_predictor(choice.info), steps).rain_rate[-1]
 
 
-def ratio(cut: Choice, whole: Choice, steps: int = 12) -> float:
+def ratio(cut: ModelSelection, whole: ModelSelection, steps: int = 12) -> float:
     """Rain of the last lead by one forecast to that by another, where both are known."""
     found, undisturbed = last_frame(cut, steps), last_frame(whole, steps)
     both = np.isfinite(found) & np.isfinite(undisturbed)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +22,21 @@ from model.runtime.device import (
     open_session,
     wanted_device,
 )
-from model.runtime.engine import Elsewhere, Engine, Told, Work, is_device_lost
+from model.runtime.device_errors import is_device_lost
 from model.runtime.fields import fields_for
-from model.runtime.filling import context_frames, has_gaps
-from model.runtime.graph import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
+from model.runtime.gap_filling import context_frames, has_gaps
+from model.runtime.graph_session import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
 from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.predictor import BasePredictor
+from model.runtime.remote_tiles import forecast_encoded_tile
+from model.runtime.request import ForecastEvent, ForecastRequest
+from model.runtime.tile_scheduler import ForecastTask, TileScheduler
 from model.runtime.tiles import TILE_SIDE
 
 WHOLE_TILE_SIDE = 512
 """A whole-sequence network holds the features of all frames at once: its tiles are smaller."""
 
-GPU_LANES = 16
+GPU_BATCH = 16
 WARM_UP_SIDE = 128
 
 BAND = 256
@@ -43,18 +46,7 @@ HEAVIEST_QUANTILE = 0.9999
 WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Prepared:
-    """A forecast that the engine can make: its `work`, and how what the network answers to a lead becomes rain.
-
-    `finish` is called with the frames [y, x] of lead 1, 2, ... in order, and returns rain (mm h-1, NaN = not known).
-    """
-
-    work: Work
-    finish: Callable[[FloatArray], FloatArray]
-
-
-class OnnxPredictor:
+class OnnxPredictor(BasePredictor):
     """A model package, ready to run. `fields`: a folder of exogenous fields, beside those in the package.
 
     Raises
@@ -92,15 +84,6 @@ class OnnxPredictor:
         # Half of a GPU: other models stay loaded there.
         self.memory_mb = has // 2 or options.memory_mb
 
-    def forecast(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.forecast."""
-        prepared = self.prepare(sequence, steps)
-        for told in self.make([prepared.work], set()):
-            if told.error is not None:
-                raise told.error
-            if told.fraction is not None:
-                yield prepared.finish(told.fraction)
-
     def warm_up(self) -> None:
         """Run one small forecast, so that the first real one finds everything loaded.
 
@@ -133,43 +116,57 @@ class OnnxPredictor:
         finally:
             self.session.release()
 
-    def prepare(self, sequence: FrameSequence, steps: int) -> Prepared:
-        """What is to be done for one forecast.
+    def forecast_tile(self, tile: bytes) -> bytes:
+        """See Predictor.forecast_tile."""
+        return forecast_encoded_tile(self.session, tile)
+
+    def _events(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
+        """Yield the events of requests in which it rains, computed together."""
+        tasks = []
+        for request in requests:
+            try:
+                tasks.append(self.prepare(request))
+            except Exception as error:
+                yield ForecastEvent(request, 0.0, error=error)
+        yield from self.run(tasks)
+
+    def prepare(self, request: ForecastRequest) -> ForecastTask:
+        """Turn a request into what the graph computes.
 
         Raises
         ------
         InputError
             Exogenous fields are missing, or do not cover the frames and the forecast.
         """
+        sequence, steps = request.sequence, request.steps
         rain = sequence.rain_rate
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         gaps = has_gaps(rain)
         motion = estimate_motion(rain) if lagrangian or gaps else None
-        observed = self._observed(context_frames(rain, motion, gaps=gaps, lagrangian=lagrangian), sequence, steps)
+        inputs = self._inputs(context_frames(rain, motion, gaps=gaps, lagrangian=lagrangian), sequence, steps)
         ny, nx = sequence.grid.shape
         known = np.isfinite(rain[-1])
         arrivals = trajectories(motion, steps) if motion is not None and lagrangian else None
 
-        def finish(fraction: FloatArray) -> FloatArray:
+        def to_rain(fraction: FloatArray) -> FloatArray:
             frame = _rain_of(fraction[:ny, :nx], known)
             return frame if arrivals is None else advect(frame, next(arrivals))
 
-        wet = self._wet(observed, lagrangian) if self.options.skip_dry else None
-        return Prepared(work=Work(observed=observed, leads=steps, wet=wet), finish=finish)
+        wet = self._wet(inputs, lagrangian) if self.options.skip_dry else None
+        return ForecastTask(request=request, inputs=inputs, to_rain=to_rain, wet=wet)
 
-    def make(self, works: Sequence[Work], unwanted: set[int], elsewhere: Elsewhere | None = None) -> Iterator[Told]:
-        """Make forecasts together: see `model.runtime.engine.Engine.run`."""
-        on_gpu = self.session.device == "cuda"
-        engine = Engine(
+    def run(self, tasks: Sequence[ForecastTask]) -> Iterator[ForecastEvent]:
+        """Compute prepared forecasts together; see `model.runtime.tile_scheduler.TileScheduler.run`."""
+        scheduler = TileScheduler(
             self.session,
-            side=WHOLE_TILE_SIDE if isinstance(self.session, WholeSession) else TILE_SIDE,
-            lanes=self.options.lanes or (GPU_LANES if on_gpu else 1),
+            tile_side=WHOLE_TILE_SIDE if isinstance(self.session, WholeSession) else TILE_SIDE,
+            batch_size=self.options.batch_size or (GPU_BATCH if self.session.device == "cuda" else 1),
             memory_mb=self.memory_mb,
         )
-        return engine.run(works, unwanted, elsewhere)
+        return scheduler.run(tasks)
 
-    def unroll(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.unroll; the graph's answers as they are, below no ceiling but 1.
+    def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
+        """See Predictor.rollout: the graph's outputs as they are, below no ceiling but 1.
 
         Raises
         ------
@@ -178,20 +175,20 @@ class OnnxPredictor:
         """
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         if lagrangian or not isinstance(self.session, OneStepSession):
-            reads = "frames moved to where their rain is in the newest" if lagrangian else "all frames at once"
+            reads = "frames warped along the motion" if lagrangian else "all frames at once"
             raise InputError(
-                f"{self.info.reference} reads {reads}: it has no answers over its input, which count here",
+                f"{self.info.reference} reads {reads}: it makes no predictions over its input, which are scored here",
                 where="model",
                 hint="Leave that model out, or choose another protocol",
             )
         ny, nx = sequence.grid.shape
-        observed = self._observed(enumerate(sequence.rain_rate), sequence, steps, ceiling=1.0)
-        answers = self.session.unroll(observed, steps)
+        observed = self._inputs(enumerate(sequence.rain_rate), sequence, steps, ceiling=1.0)
+        answers = self.session.rollout(observed, steps)
         known = np.isfinite(sequence.rain_rate)
         for index, answer in enumerate(answers):
             yield _rain_of(answer[0, :ny, :nx], known[min(index, len(known) - 1)])
 
-    def _observed(
+    def _inputs(
         self,
         frames: Iterable[tuple[int, FloatArray]],
         sequence: FrameSequence,

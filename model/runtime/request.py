@@ -1,0 +1,91 @@
+"""What a predictor is given and what it reports: forecast requests and forecast events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from model.core.catalog import ModelInfo
+from model.core.sequence import FrameSequence
+from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.runtime.cancellation import CancellationToken
+from model.runtime.frame_selection import select_context
+from model.runtime.remote_tiles import RemoteTiles
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ForecastRequest:
+    """One forecast to compute. Two requests with equal fields are still two requests.
+
+    Attributes
+    ----------
+    sequence : FrameSequence
+        The frames that the model reads, and no others: `ForecastRequest.fit` selects them.
+    steps : int
+        Number of lead steps.
+    note : str
+        Comment for the forecast file, '' for none.
+    cancellation : CancellationToken
+        Ends this forecast alone, whichever others run beside it.
+    remote_tiles : RemoteTiles, optional
+        Other workers that may compute tiles of this forecast if the domain is large.
+    """
+
+    sequence: FrameSequence
+    steps: int
+    note: str = ""
+    cancellation: CancellationToken = field(default_factory=CancellationToken)
+    remote_tiles: RemoteTiles | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        sequence: FrameSequence,
+        info: ModelInfo,
+        steps: int,
+        *,
+        note: str = "",
+        remote_tiles: RemoteTiles | None = None,
+    ) -> ForecastRequest:
+        """Return a request for the newest frames of a sequence that a model reads.
+
+        Raises
+        ------
+        InputError
+            The model does not fit the frames, or cannot forecast that many steps.
+        """
+        context = select_context(sequence, info)
+        info.check_steps(steps, context.time_step_minutes())
+        return cls(sequence=context, steps=steps, note=note, remote_tiles=remote_tiles)
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether no pixel of any frame holds rain."""
+        heaviest = np.fmax.reduce(self.sequence.rain_rate, axis=None, initial=0)
+        return bool(heaviest < DRY_RAIN_RATE_MM_H)
+
+
+class ForecastEvent(NamedTuple):
+    """Progress of a forecast: a new frame, the error that ended the forecast, or neither.
+
+    Attributes
+    ----------
+    request : ForecastRequest
+        The request that the event is about.
+    progress : float
+        Completed share of the work for all requests that were submitted together, 0 to 1.
+    step : int
+        Lead step of `frame`, counted from 1; 0 without a frame.
+    frame : ndarray, optional
+        Rain rate [y, x] (mm h-1, NaN = no data).
+    error : Exception, optional
+        What ended this forecast. No further event of this request follows.
+    """
+
+    request: ForecastRequest
+    progress: float
+    step: int = 0
+    frame: FloatArray | None = None
+    error: Exception | None = None
