@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from model.core.point_summary import PointSummary
 from service.api.problems import Problem
 from service.jobs.job import Job, JobStatus, Timings
 from service.render.colours import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
@@ -129,27 +130,6 @@ class PointValue(BaseModel):
     valid_time: datetime
     lead_minutes: float
     rain_rate: float | None = Field(description="mm/h; null: no data, which is not dry.")
-
-
-PointState = Literal["raining", "rain-coming", "dry", "dry-where-known", "no-data"]
-
-
-class PointSummary(BaseModel):
-    """The answer in a word. Rain begins at 0.1 mm/h.
-
-    `dry` is said only where every forecast frame is known. `dry-where-known`: no rain in those that are.
-    """
-
-    state: PointState = Field(description="`raining` is said of the reference time.")
-    starts: datetime | None = Field(
-        None, description="First forecast frame with rain; where it rains already, the first after a dry one."
-    )
-    ends: datetime | None = Field(
-        None, description="First dry frame of the first spell; null: rain to the end, or not known."
-    )
-    peak: float | None = Field(None, description="Highest rain rate that is forecast, mm/h.")
-    peak_time: datetime | None = None
-    frames_without_data: int = Field(description="Forecast frames without data here.")
 
 
 class PointSeries(BaseModel):
