@@ -151,7 +151,7 @@ server = uvicorn.Server(uvicorn.Config(app, log_config=None))
 thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
 thread.start()
 try:
-    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=None) as client:
         for path in ("frames", "frames/4.png", "point?x=0.5&y=0.5", "result?format=webp", "result"):
             assert client.get(f"/v1/nowcasts/{sys.argv[2]}/{path}").status_code == 200, path
         with open(sys.argv[3], "rb") as radar:
