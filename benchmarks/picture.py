@@ -9,9 +9,8 @@ import matplotlib as mpl
 import netCDF4
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import BoundaryNorm, ListedColormap
 
-from model.verify.plots import RAIN_COLOURS, RAIN_FROM_MM_H
+from model.core.rain_scale import rain_colormap
 
 WIDTH_PX = 1400
 
@@ -23,8 +22,7 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     asked = parser.parse_args()
     mpl.use("agg")
-    colours = ListedColormap(RAIN_COLOURS).with_extremes(bad="#d8dade", under="white")
-    norm = BoundaryNorm([*RAIN_FROM_MM_H, 200], len(RAIN_COLOURS))
+    colours, norm = rain_colormap()
     with netCDF4.Dataset(asked.forecast) as forecast:
         rain, seconds = forecast["rainfall_rate"], forecast["forecast_period"]
         ny, nx = rain.shape[1:]

@@ -16,13 +16,13 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from benchmarks.page import replace_part, table
 from model.core.catalog import DEFAULT_MODEL, Catalog
 from model.core.normalisation import hko7_rain_rate_mm_h
+from model.core.rain_scale import rain_colormap
 from model.core.units import FloatArray
 from model.readers import read
 from model.runtime.device import EngineOptions
@@ -31,7 +31,6 @@ from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.request import ForecastRequest
 from model.runtime.tile_scheduler import ForecastTask, TileScheduler
 from model.runtime.tiles import Tile, tiles_of
-from model.verify.plots import RAIN_COLOURS, RAIN_FROM_MM_H
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 PICTURE = PAGE.parent / "images" / "seams.png"
@@ -72,11 +71,11 @@ def row(name: str, whole: FloatArray, other: FloatArray, zone: NDArray[np.bool_]
 def draw(whole: FloatArray, tiled: FloatArray, wet: FloatArray, cuts: Mapping[str, list[Tile]]) -> None:
     """The last lead of the three side by side, and the differences."""
     mpl.use("agg")
-    colours, norm = ListedColormap(RAIN_COLOURS), BoundaryNorm([*RAIN_FROM_MM_H, 200], len(RAIN_COLOURS))
+    colours, norm = rain_colormap()
     figure, axes = plt.subplots(1, 5, figsize=(20, 20 / 5 * whole.shape[1] / whole.shape[2] + 1), layout="constrained")
     panels = {"one piece": whole[-1], "tiles": tiled[-1], "wet tiles": wet[-1]}
     for axis, (name, frame) in zip(axes, panels.items(), strict=False):
-        rain = axis.imshow(np.where(frame >= RAIN_FROM_MM_H[0], frame, np.nan), colours, norm, interpolation="nearest")
+        rain = axis.imshow(frame, colours, norm, interpolation="nearest")
         axis.set_title(name)
     for axis, (name, frame) in zip(axes[3:], {"tiles": tiled[-1], "wet tiles": wet[-1]}.items(), strict=True):
         apart = axis.imshow(np.abs(frame - whole[-1]), "magma", vmin=0, vmax=0.1, interpolation="nearest")

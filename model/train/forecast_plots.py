@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
+from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from model.core.manifest import DataKind
 from model.core.normalisation import hko7_rain_rate_mm_h
+from model.core.rain_scale import NO_DATA, hex_of, rain_colormap
 from model.core.units import FloatArray
 from model.train.batch import Batch
 
 SHOWN: Final = 2
 """Windows in a picture."""
 MOST_COLUMNS: Final = 8
-EDGES_MM_H: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 100)
-NO_DATA: Final = "#bbbbbb"
 DPI: Final = 80
 
 
@@ -74,8 +73,7 @@ def _masked(frames: Tensor, known: Tensor, kind: DataKind) -> FloatArray:
 
 
 def _scale(kind: DataKind) -> tuple[Colormap, Normalize]:
-    if kind != "rain":
-        return ListedColormap(np.linspace((0, 0, 0), (1, 1, 1), 256)).with_extremes(bad=NO_DATA), Normalize(0, 1)
-    blues_to_reds = ("#cfe8ff", "#8ac4f5", "#3d8fdc", "#1b5cab", "#f5d54a", "#ef8a2c", "#c8202a")
-    colours = ListedColormap(blues_to_reds).with_extremes(bad=NO_DATA, under="#ffffff", over="#7a0177")
-    return colours, BoundaryNorm(EDGES_MM_H, len(blues_to_reds))
+    if kind == "rain":
+        return rain_colormap()
+    greys = ListedColormap(np.linspace((0, 0, 0), (1, 1, 1), 256))
+    return greys.with_extremes(bad=hex_of(NO_DATA[1])), Normalize(0, 1)

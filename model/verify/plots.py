@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model.core.catalog import EXTRAPOLATION, PERSISTENCE
 from model.core.extras import optional_imports
+from model.core.rain_scale import RAIN_CLASSES, Colour, class_index
 from model.core.units import FloatArray
 from model.verify.answer import PYSTEPS
 
@@ -26,9 +27,9 @@ INK: Final = "#010203"
 """Stands for the colour of the page's text, light or dark."""
 COLOURS: Final = ("#3b82d6", "#d9622b", "#a25bc9", "#c2417c", "#1a9aa8")
 BASELINE_COLOURS: Final = {PERSISTENCE.name: "#8a8f98", EXTRAPOLATION.name: "#2f9e5f", PYSTEPS: "#c9912a"}
-RAIN_FROM_MM_H: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-RAIN_COLOURS: Final = ("#a9cdea", "#6fa8dc", "#3d7fc4", "#1f57a0", "#f2c230", "#f08a1d", "#d7301f", "#8b1a5c")
-NO_DATA: Final = (128, 128, 128, 70)
+TRANSPARENT: Final = (0, 0, 0, 0)
+NOT_COMPARED: Final = (128, 128, 128, 70)
+"""Grey that shows on a light and on a dark page."""
 LARGEST_PICTURE: Final = 360
 POWER_TICKS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -151,10 +152,8 @@ def reliability(answer: Answer) -> str:
 
 def picture(rain: FloatArray, *, north_up: bool) -> str:
     """Rain [y, x] (mm h-1, NaN = no data) as a `data:` address of a PNG; dry is transparent."""
-    classes = sum((np.nan_to_num(rain) >= edge).astype(np.uint8) for edge in RAIN_FROM_MM_H)
-    palette = np.array([(0, 0, 0, 0), *(_rgba(colour) for colour in RAIN_COLOURS)], np.uint8)
-    image: NDArray[np.uint8] = palette[classes]
-    image[~np.isfinite(rain)] = NO_DATA
+    palette = np.array([TRANSPARENT, *((*item.colour, 255) for item in RAIN_CLASSES), NOT_COMPARED], np.uint8)
+    image: NDArray[np.uint8] = palette[class_index(rain)]
     image = image if north_up else image[::-1]
     shrink = max(1.0, max(rain.shape) / LARGEST_PICTURE)
     size = (round(rain.shape[1] / shrink), round(rain.shape[0] / shrink))
@@ -163,14 +162,9 @@ def picture(rain: FloatArray, *, north_up: bool) -> str:
     return f"data:image/png;base64,{base64.b64encode(encoded.tobytes()).decode()}"
 
 
-def ink_on(colour: str) -> str:
-    """A colour that text on this one can be read in."""
-    return "#fff" if sum(_rgba(colour)[:3]) < 330 else "#111"
-
-
-def _rgba(colour: str) -> tuple[int, int, int, int]:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return red, green, blue, 255
+def text_colour_on(background: Colour) -> str:
+    """Return the colour of text that can be read on a background."""
+    return "#fff" if sum(background) < 330 else "#111"
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from model.core.atomic import translate_write_errors, write_atomically
+from model.core.rain_scale import RAIN_CLASSES
 from model.verify import plots
 from model.verify.answer import as_text, one_protocol
 from model.verify.table import figure, leads_of
@@ -174,8 +175,9 @@ def _example(found: Verification, answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"<h3>One case: {found.example.start}Z</h3>"
     yield "<p>The start time after which most rain fell at the leads shown, chosen by what was observed alone.</p>"
     yield '<p class="key">'
-    for edge, colour in zip(plots.RAIN_FROM_MM_H, plots.RAIN_COLOURS, strict=True):
-        yield f'<span style="background:{colour};color:{plots.ink_on(colour)}">{edge:g}</span>'
+    for item in RAIN_CLASSES:
+        style = f"background:{item.hex};color:{plots.text_colour_on(item.colour)}"
+        yield f'<span style="{style}">{item.lower:g}</span>'
     yield " mm/h and more; no colour: dry; grey: not compared</p>"
     for lead, truth in found.example.truth.items():
         yield f'<h4>{answer["lead_minutes"][lead]:g} min ahead</h4><div class="pictures">'

@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
+from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES, UNIT, Colour
 from model.core.units import FloatArray
-from service.render.colours import GROUND, NO_DATA, RAIN_CLASSES, UNIT, Colour
 from service.render.picture import painted, palette_image
 
 AnimationFormat = Literal["webp", "gif"]

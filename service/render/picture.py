@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.core.rain_scale import DRY_INDEX, NO_DATA_INDEX, PALETTE, class_index
 from model.core.units import FloatArray
-from service.render.colours import DRY_INDEX, NO_DATA_INDEX, PALETTE, class_index
 
 PICTURE_SIDE: Final = 720
 """Small grids are enlarged by a whole factor towards this side (pixels), so that a pixel stays one square."""

@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from model.core.point_summary import PointSummary
+from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
 from service.api.problems import Problem
 from service.jobs.job import Job, JobStatus, Timings
-from service.render.colours import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
 
 NETCDF = "application/x-netcdf"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES
 from service.render.animation import LabelledFrame, animation, side_of
-from service.render.colours import GROUND, NO_DATA, RAIN_CLASSES
 from service.render.picture import frame_png
 
 

@@ -1,4 +1,4 @@
-"""The colour scale of rain rate: one table, shared by the pictures, the page and the legend of the API.
+"""The colour scale of rain rate, for every picture: of the API, the web page, verification, training, benchmarks.
 
 Blue through violet to dark red, as many weather services draw rain, but with lightness that only falls: the
 order of two classes can be read without seeing hue, also with a colour vision deficiency and in a grey print.
@@ -9,17 +9,21 @@ rain".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from matplotlib.colors import BoundaryNorm, Colormap
+
 Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
 
 @dataclass(frozen=True)
 class RainClass:
-    """Rain rates from `lower` up to, not including, `upper` (mm h-1; None: no upper end) and their colour."""
+    """Rain rates from `lower` up to, but not including, `upper` (mm h-1; None: unbounded) and their colour."""
 
     lower: float
     upper: float | None
@@ -27,12 +31,12 @@ class RainClass:
 
     @property
     def hex(self) -> str:
-        """`#rrggbb`."""
+        """Return the colour as `#rrggbb`."""
         return hex_of(self.colour)
 
 
 def hex_of(colour: Colour) -> str:
-    """`#rrggbb` of a colour."""
+    """Return a colour as `#rrggbb`."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
@@ -60,7 +64,7 @@ RAIN_CLASSES: Final = _classes(
 )
 UNIT: Final = "mm/h"
 GROUND: Final[Colour] = (243, 245, 244)
-"""What lies under the frames: dry ground. Light, so that the heaviest classes stand out most."""
+"""Dry ground, below the frames. Light, so that the heaviest classes stand out most."""
 NO_DATA: Final[tuple[Colour, Colour]] = ((138, 143, 150), (184, 189, 194))
 """The two greys of the hatching."""
 
@@ -71,9 +75,18 @@ _EDGES: Final = np.array([item.lower for item in RAIN_CLASSES], np.float32)
 
 
 def class_index(rain_rate_mm_h: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Palette index, any shape: 0 dry, 1 to 10 the rain classes, NO_DATA_INDEX where the rain rate is NaN."""
+    """Return indices into `PALETTE`, of any shape: 0 dry, 1 to 10 the rain classes, NO_DATA_INDEX for NaN."""
     index = np.zeros(rain_rate_mm_h.shape, np.uint8)
     for edge in _EDGES:
         index += rain_rate_mm_h >= edge
     index[np.isnan(rain_rate_mm_h)] = NO_DATA_INDEX
     return index
+
+
+def rain_colormap() -> tuple[Colormap, BoundaryNorm]:
+    """Return the scale for matplotlib: rain rates (mm h-1) below the first class are transparent, NaN is grey."""
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    colours = ListedColormap([item.hex for item in RAIN_CLASSES]).with_extremes(bad=hex_of(NO_DATA[1]), under="none")
+    edges = [*(item.lower for item in RAIN_CLASSES), 2 * RAIN_CLASSES[-1].lower]  # a colour bar needs an upper end
+    return colours, BoundaryNorm(edges, len(RAIN_CLASSES))

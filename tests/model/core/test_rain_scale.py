@@ -5,7 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
-from service.render.colours import DRY_INDEX, GROUND, NO_DATA, NO_DATA_INDEX, RAIN_CLASSES, class_index
+from model.core.rain_scale import (
+    DRY_INDEX,
+    GROUND,
+    NO_DATA,
+    NO_DATA_INDEX,
+    PALETTE,
+    RAIN_CLASSES,
+    class_index,
+    rain_colormap,
+)
 
 # Machado, Oliveira and Fernandes (2009), severity 1.0.
 DEFICIENCIES = {
@@ -53,3 +62,11 @@ def test_no_data_is_unlike_dry_ground_and_every_class(deficiency):
 def test_a_class_begins_at_its_lower_end():
     rain = np.array([np.nan, 0, 0.09, 0.1, 0.5, 99.9, 100, 1000], np.float32)
     assert class_index(rain).tolist() == [NO_DATA_INDEX, DRY_INDEX, DRY_INDEX, 1, 2, 9, 10, 10]
+
+
+def test_matplotlib_draws_the_same_classes():
+    colours, norm = rain_colormap()
+    rain = np.array([0.05, 0.1, 0.49, 0.5, 99.9, 100, 1000], np.float32)
+    drawn = colours(norm(rain), bytes=True)
+    assert drawn[0, 3] == 0
+    assert drawn[1:, :3].tolist() == [list(PALETTE[index]) for index in class_index(rain)[1:]]
