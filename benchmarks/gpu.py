@@ -141,14 +141,14 @@ def by_the_engine(graph: Path, frames: Frames, device: Device) -> Callable[[], F
     """Our forecast [t, b, 1, y, x] of frames [t, b, 1, y, x], by what serves."""
     os.environ["ECHOCAST_DEVICE"] = device
     from model.runtime.device import open_session
-    from model.runtime.graph_session import Observed
+    from model.runtime.graph_session import ForecastInput
 
     session = open_session(graph)
     batch = [
-        Observed(data=data, known=np.ones_like(data), step_minutes=5.0, ceiling=np.inf)
+        ForecastInput(data=data, known=np.ones_like(data), step_minutes=5.0, ceiling=np.inf)
         for data in np.ascontiguousarray(frames.swapaxes(0, 1))
     ]
-    return lambda: np.stack([frame for frame in session.forecasts(batch, LEADS) if frame is not None])
+    return lambda: np.stack([frame for frame in session.run_batch(batch, LEADS) if frame is not None])
 
 
 def by_a_loop(graph: Path, frames: Frames, device: Device, *, captured: bool) -> Callable[[], Frames]:

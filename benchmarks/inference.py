@@ -34,7 +34,7 @@ from benchmarks.page import replace_part, table
 if TYPE_CHECKING:
     from torch import nn
 
-    from model.runtime.graph_session import Observed
+    from model.runtime.graph_session import ForecastInput
 
 CONTEXT, LEADS = 10, 10
 TOTAL = CONTEXT + LEADS
@@ -168,11 +168,11 @@ def by_the_runtime(graph: Path, frames: NDArray[np.float32], threads: int) -> Ca
     return lambda: np.stack(list(session.run(replace(observed(frames), ceiling=np.inf), LEADS)))
 
 
-def observed(frames: NDArray[np.float32]) -> Observed:
+def observed(frames: NDArray[np.float32]) -> ForecastInput:
     """Frames as the runtime takes them."""
-    from model.runtime.graph_session import Observed
+    from model.runtime.graph_session import ForecastInput
 
-    return Observed(data=frames, known=np.ones_like(frames), step_minutes=5.0)
+    return ForecastInput(data=frames, known=np.ones_like(frames), step_minutes=5.0)
 
 
 def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:

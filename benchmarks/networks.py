@@ -91,12 +91,12 @@ def onnx_step(name: str, folder: Path) -> Mapping[str, float]:
     import numpy as np
 
     from model.runtime.device import open_session
-    from model.runtime.graph_session import Observed
+    from model.runtime.graph_session import ForecastInput
 
     session = open_session(folder / f"{name}.onnx", threads=THREADS)
     frames = CONTEXT if name in WHOLE else FEW_FRAMES
     data = np.random.default_rng(0).random((frames, 1, SIDE, SIDE), dtype=np.float32)
-    observed = Observed(data=data, known=np.ones_like(data), step_minutes=5.0)
+    observed = ForecastInput(data=data, known=np.ones_like(data), step_minutes=5.0)
     if name in WHOLE:
         return {"seconds": timed(lambda: list(session.run(observed, CONTEXT)))}
     return {"seconds": timed(lambda: list(session.run(observed, 1))) / FEW_FRAMES}

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from model.core.errors import DeviceLost
 from model.core.interrupt import Interrupted
 from service.jobs.job import Job, Problem
-from workers.context import Context
-from workers.nowcast import Nowcast, leave
+from workers.context import WorkerContext
+from workers.nowcast import NowcastJob, leave
 from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ DEVICE_LOST: Final = Problem(
 log = logging.getLogger(__name__)
 
 
-def run(job_id: str, context: Context) -> None:
+def run(job_id: str, context: WorkerContext) -> None:
     """Claim the job, or the newest that waits of its feed, run it with others of its kind, and write down how each
     ended; nothing where it is finished or another worker's.
 
@@ -49,7 +49,7 @@ def run(job_id: str, context: Context) -> None:
         log.info("job %s is not free: finished, dismissed, or another worker's", job_id)
         return
     with ExitStack() as stack:
-        batch = [stack.enter_context(Nowcast(job, context))]
+        batch = [stack.enter_context(NowcastJob(job, context))]
         try:
             with time_limit_interrupts():
                 _gather(batch, stack, context)
@@ -63,7 +63,7 @@ def run(job_id: str, context: Context) -> None:
             raise
 
 
-def _claim(job_id: str, context: Context) -> Job | None:
+def _claim(job_id: str, context: WorkerContext) -> Job | None:
     """Messages come in the order of frames, but a feed needs its newest nowcast first. Each message takes one job."""
     settings = context.settings
     for candidate in dict.fromkeys((context.feed_ledger.newest_waiting_job(job_id), job_id)):
@@ -74,7 +74,7 @@ def _claim(job_id: str, context: Context) -> Job | None:
     return None
 
 
-def _gather(batch: list[Nowcast], stack: ExitStack, context: Context) -> None:
+def _gather(batch: list[NowcastJob], stack: ExitStack, context: WorkerContext) -> None:
     """Read the first one's files, then claim and read what could run with it; twice, with a bounded wait between.
 
     A job that did not survive an attempt, or the worker that made it, runs alone: it takes no neighbours with it. Nor
@@ -100,13 +100,13 @@ def _gather(batch: list[Nowcast], stack: ExitStack, context: Context) -> None:
         log.info("jobs %s run together", ", ".join(nowcast.job.id for nowcast in together))
 
 
-def _claim_neighbours(batch: list[Nowcast], most: int, stack: ExitStack, context: Context) -> None:
+def _claim_neighbours(batch: list[NowcastJob], most: int, stack: ExitStack, context: WorkerContext) -> None:
     """Claim jobs like the first until the batch has `most`; what goes wrong here only makes it smaller."""
     claimed: list[Job] = []
     try:
         claimed += context.ledger.claim_similar(batch[0].job, most - len(batch), context.settings.lease_seconds)
         while claimed:
-            batch.append(stack.enter_context(Nowcast(claimed[0], context)))
+            batch.append(stack.enter_context(NowcastJob(claimed[0], context)))
             del claimed[0]
     except Exception:
         log.exception("job %s runs with fewer others", batch[0].job.id)
@@ -115,7 +115,7 @@ def _claim_neighbours(batch: list[Nowcast], most: int, stack: ExitStack, context
             leave(job, context)
 
 
-def _prepare_neighbours(batch: Sequence[Nowcast], max_pixels: int) -> bool:
+def _prepare_neighbours(batch: Sequence[NowcastJob], max_pixels: int) -> bool:
     """Read those that are not read; False where not all of them have room."""
     room = max_pixels - sum(_pixels(nowcast) for nowcast in batch)
     for nowcast in batch:
@@ -135,25 +135,25 @@ def _prepare_neighbours(batch: Sequence[Nowcast], max_pixels: int) -> bool:
     return room >= 0
 
 
-def _pixels(nowcast: Nowcast) -> int:
+def _pixels(nowcast: NowcastJob) -> int:
     """Of its frames, as far as they are read and wanted."""
     return nowcast.sequence.rain_rate.size if nowcast.prepared and not nowcast.over else 0
 
 
-def _prepare(nowcast: Nowcast) -> None:
+def _prepare(nowcast: NowcastJob) -> None:
     with nowcast.own_failures():
         nowcast.prepare()
 
 
-def _by_predictor(batch: Sequence[Nowcast]) -> dict[Predictor, list[Nowcast]]:
+def _by_predictor(batch: Sequence[NowcastJob]) -> dict[Predictor, list[NowcastJob]]:
     """Group the nowcasts that one predictor computes, in the order of their first."""
-    groups: dict[Predictor, list[Nowcast]] = {}
+    groups: dict[Predictor, list[NowcastJob]] = {}
     for nowcast in _unfinished(batch):
         groups.setdefault(nowcast.predictor, []).append(nowcast)
     return groups
 
 
-def _forecast(predictor: Predictor, nowcasts: Sequence[Nowcast], context: Context) -> None:
+def _forecast(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: WorkerContext) -> None:
     """Run nowcasts as one batch. If that fails as a whole, run each by itself, so that the one at fault fails alone."""
     try:
         _run_batch(predictor, nowcasts, context)
@@ -171,13 +171,13 @@ def _forecast(predictor: Predictor, nowcasts: Sequence[Nowcast], context: Contex
                 _run_batch(predictor, [nowcast], context)
 
 
-def _run_batch(predictor: Predictor, nowcasts: Sequence[Nowcast], context: Context) -> None:
+def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: WorkerContext) -> None:
     """Run nowcasts until each has ended; a nowcast that runs alone offers its tiles to other workers."""
     from model.runtime.request import ForecastRequest
     from workers.tiles import OfferedTiles
 
     with ExitStack() as stack:
-        running: dict[ForecastRequest, Nowcast] = {}
+        running: dict[ForecastRequest, NowcastJob] = {}
         for each in nowcasts:
             with each.own_failures():
                 offered = OfferedTiles(each.job, predictor, context) if len(nowcasts) == 1 else None
@@ -202,7 +202,7 @@ def _run_batch(predictor: Predictor, nowcasts: Sequence[Nowcast], context: Conte
 
 
 @contextmanager
-def _computing(nowcasts: Collection[Nowcast]) -> Iterator[None]:
+def _computing(nowcasts: Collection[NowcastJob]) -> Iterator[None]:
     """The time within is all of theirs; each has its share of the worker."""
     began = time.monotonic()
     try:
@@ -213,7 +213,7 @@ def _computing(nowcasts: Collection[Nowcast]) -> Iterator[None]:
             nowcast.computed(seconds, 1 / len(nowcasts))
 
 
-def _out_of_time(batch: Sequence[Nowcast], limit: float) -> None:
+def _out_of_time(batch: Sequence[NowcastJob], limit: float) -> None:
     """Who used up the time limit has failed; who only ran with others is given back, and will run alone."""
     for nowcast in _unfinished(batch):
         if len(batch) == 1 or nowcast.used >= OUT_OF_TIME * limit:
@@ -223,7 +223,7 @@ def _out_of_time(batch: Sequence[Nowcast], limit: float) -> None:
             nowcast.give_back(_time_limit(limit))
 
 
-def _unfinished(batch: Sequence[Nowcast]) -> list[Nowcast]:
+def _unfinished(batch: Sequence[NowcastJob]) -> list[NowcastJob]:
     return [nowcast for nowcast in batch if not nowcast.over]
 
 

@@ -12,7 +12,7 @@ from service.jobs.ledger import Ledger, open_ledger
 from service.jobs.queue import JobQueue
 from service.settings import Settings, catalog, load_settings
 from service.store import ObjectStore
-from workers.models import Models
+from workers.model_cache import ModelCache
 
 
 class Limits(NamedTuple):
@@ -23,7 +23,7 @@ class Limits(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class WorkerContext:
     """Settings, ledger, store, queue, catalogue, and the models that are loaded."""
 
     settings: Settings
@@ -32,7 +32,7 @@ class Context:
     store: ObjectStore
     queue: JobQueue
     catalog: Catalog
-    models: Models
+    models: ModelCache
 
     @property
     def limits(self) -> Limits:
@@ -40,22 +40,22 @@ class Context:
         return Limits(self.settings.max_pixels, self.settings.max_dbz)
 
 
-def open_context(settings: Settings) -> Context:
+def open_context(settings: Settings) -> WorkerContext:
     """Connect to the ledger and the store of these settings."""
     ledger = open_ledger(settings)
     models = catalog(settings)
-    return Context(
+    return WorkerContext(
         settings=settings,
         ledger=ledger,
         feed_ledger=FeedLedger(ledger),
         store=ObjectStore(settings.store),
         queue=JobQueue(settings, ledger),
         catalog=models,
-        models=Models(models, settings),
+        models=ModelCache(models, settings),
     )
 
 
 @lru_cache(maxsize=1)
-def process_context() -> Context:
+def process_context() -> WorkerContext:
     """The context of this process, from its environment."""
     return open_context(load_settings())

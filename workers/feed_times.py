@@ -14,7 +14,7 @@ from service.jobs.feed_ledger import FeedLedger
 from service.jobs.feed_run import FeedRun
 from service.jobs.feeds import Feed, read_feeds
 from service.jobs.job import Job
-from workers.context import Context
+from workers.context import WorkerContext
 
 
 class StaleFrame(InputError):
@@ -25,7 +25,7 @@ class OutOfDate(Exception):
     """The frame is right, but so far behind the newest that its nowcast is of no use."""
 
 
-def check_valid_time(job: Job, valid_time: np.datetime64, context: Context) -> None:
+def check_valid_time(job: Job, valid_time: np.datetime64, context: WorkerContext) -> None:
     """Let a feed's job go on only where its newest file holds a frame that is worth a nowcast.
 
     Raises
@@ -68,6 +68,6 @@ def _check_published(run: FeedRun, own: datetime, ledger: FeedLedger, max_age: t
             raise OutOfDate(f"it is {behind:g} min behind {frame}, which is forecast; max_age is {most:g} min")
 
 
-def _max_age(context: Context, name: str) -> timedelta:
+def _max_age(context: WorkerContext, name: str) -> timedelta:
     feed = read_feeds(context.settings.feeds_path).find(name)
     return timedelta(minutes=Feed.model_fields["max_age"].default if feed is None else feed.max_age)

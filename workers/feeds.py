@@ -16,7 +16,7 @@ from model.core.errors import InputError
 from service.jobs.feed_run import FeedRun, FrameFile, RunState
 from service.jobs.feeds import SUFFIX, Feed, read_feeds
 from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
-from workers.context import Context
+from workers.context import WorkerContext
 from workers.frames import frames_wanted
 
 SPARE: Final = 3
@@ -28,7 +28,7 @@ FORGET_DAYS: Final = 30
 log = logging.getLogger(__name__)
 
 
-def scan(context: Context) -> None:
+def scan(context: WorkerContext) -> None:
     """Look at every feed; what is wrong with one does not stop the others."""
     config = read_feeds(context.settings.feeds_path)
     for problem in config.problems:
@@ -44,7 +44,7 @@ def scan(context: Context) -> None:
             context.feed_ledger.record_scan(feed.name, _internal(feed))
 
 
-def scan_feed(feed: Feed, context: Context) -> None:
+def scan_feed(feed: Feed, context: WorkerContext) -> None:
     """Make a job of each frame that has none, and of each that has changed. Of a folder that was never seen, only of
     the newest.
 
@@ -90,7 +90,7 @@ def scan_feed(feed: Feed, context: Context) -> None:
     ledger.record_scan(feed.name)
 
 
-def _skip(feed: Feed, frames: Sequence[FrameFile], runs: Mapping[str, FeedRun], context: Context) -> None:
+def _skip(feed: Feed, frames: Sequence[FrameFile], runs: Mapping[str, FeedRun], context: WorkerContext) -> None:
     """These frames are older than the feed's `max_age`: none of them is forecast any more."""
     reason = f"more than {feed.max_behind} newer frames are there; max_age is {feed.max_age:g} min"
     new = [frame for frame in frames if frame.name not in runs]

@@ -18,7 +18,7 @@ PROGRESS_SECONDS: Final = 0.25
 log = logging.getLogger(__name__)
 
 
-class Stopped(Exception):
+class LeaseLost(Exception):
     """The job was dismissed, or its lease was lost: nothing of it may be published by this worker."""
 
 
@@ -46,16 +46,16 @@ class Lease:
 
         Raises
         ------
-        Stopped
+        LeaseLost
             The job is not this worker's any more.
         """
         self._done = done
         self.check()
 
     def check(self) -> None:
-        """Raise Stopped where the job is not this worker's any more."""
+        """Raise LeaseLost where the job is not this worker's any more."""
         if self._lost.is_set():
-            raise Stopped
+            raise LeaseLost
 
     def _keep(self) -> None:
         noted, renewed = 0, time.monotonic()

@@ -21,10 +21,10 @@ from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, T
 from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
 from service.store import input_key, result_key, upload_prefix
-from workers.context import Context
+from workers.context import WorkerContext
 from workers.feed_times import OutOfDate, StaleFrame, check_valid_time, utc
-from workers.lease import Lease, Stopped
-from workers.models import SWAP_SECONDS, StillLoading, reason
+from workers.lease import Lease, LeaseLost
+from workers.model_cache import SWAP_SECONDS, StillLoading, reason
 from workers.publish import CannotPublish, check_opens, put_file
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ INTERNAL: Final = Problem(
 log = logging.getLogger(__name__)
 
 
-class Nowcast:
+class NowcastJob:
     """A claimed job. What goes wrong with it, within `own_failures`, ends it, and no other of its batch.
 
     `used`: seconds that it had the worker, its share where others had it too.
@@ -54,7 +54,7 @@ class Nowcast:
     predictor: Predictor
     note: str
 
-    def __init__(self, job: Job, context: Context) -> None:
+    def __init__(self, job: Job, context: WorkerContext) -> None:
         self.job = job
         self.over = False
         self.prepared = False
@@ -88,7 +88,7 @@ class Nowcast:
             yield
         except DeviceLost:
             raise
-        except Stopped:
+        except LeaseLost:
             log.info("job %s: stopped, it was dismissed or its lease was lost", self.job.id)
             self._end()
         except TooFewFrames as error:
@@ -230,7 +230,7 @@ class Nowcast:
         ------
         Exception
             The error that ended the forecast.
-        Stopped
+        LeaseLost
             The job was dismissed, or its lease was lost.
         """
         if event.error is not None:
@@ -260,7 +260,7 @@ class Nowcast:
     def forget(self) -> None:
         """Throw away the frames that there are so far."""
         if self._writer is not None:
-            self._writer.__exit__(Stopped, Stopped(), None)
+            self._writer.__exit__(LeaseLost, LeaseLost(), None)
             self._writer = None
 
     def _note(self, done: int) -> None:
@@ -288,7 +288,7 @@ class Nowcast:
         if not self._context.ledger.succeed(
             job, result_key=keys["result"], input_key=keys["input"], timings=self._timings()
         ):
-            raise Stopped
+            raise LeaseLost
         self.over = True
         self._context.queue.notify_completed(job.id)
         store.delete_prefix(upload_prefix(job.id))
@@ -323,7 +323,7 @@ class Nowcast:
         )
 
 
-def leave(job: Job, context: Context) -> None:
+def leave(job: Job, context: WorkerContext) -> None:
     """Give back a claimed job that was not begun, and queue it: its message may have come while it was not free.
 
     Where the ledger does not answer, its lease runs out.

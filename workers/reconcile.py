@@ -9,7 +9,7 @@ from typing import Final
 from service.jobs.job import JobKind, Problem
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix
-from workers.context import Context
+from workers.context import WorkerContext
 from workers.tiles import forget_tiles
 
 BATCH: Final = 500
@@ -17,14 +17,14 @@ BATCH: Final = 500
 log = logging.getLogger(__name__)
 
 
-def reconcile(context: Context) -> None:
+def reconcile(context: WorkerContext) -> None:
     """Make the queue agree with the ledger, and the store with the retention."""
     take_back(context)
     queue_again(context)
     expire(context)
 
 
-def take_back(context: Context) -> None:
+def take_back(context: WorkerContext) -> None:
     """Jobs whose worker is gone: accepted again, or failed where that happened too often."""
     for job in context.ledger.lost():
         if job.attempt >= context.settings.max_attempts:
@@ -38,7 +38,7 @@ def take_back(context: Context) -> None:
         forget_tiles(context.store, job.id)
 
 
-def queue_again(context: Context) -> None:
+def queue_again(context: WorkerContext) -> None:
     """Queue accepted jobs that the queue does not hold.
 
     The queue is first in, first out, so where it holds fewer messages than there are accepted jobs, it is those
@@ -58,7 +58,7 @@ def queue_again(context: Context) -> None:
                 return
 
 
-def expire(context: Context) -> None:
+def expire(context: WorkerContext) -> None:
     """Delete what finished longer ago than the retention."""
     days = context.settings.retention_days
     if days == 0:

@@ -20,7 +20,7 @@ from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus, UnknownJob
 from service.jobs.queue import NoBroker
 from service.store import MissingObject, ObjectStore, job_prefix
-from workers.context import Context
+from workers.context import WorkerContext
 
 if TYPE_CHECKING:
     from model.core.units import FloatArray
@@ -43,7 +43,7 @@ class OfferedTiles:
     has failed, all tiles that are left are made by the job's worker.
     """
 
-    def __init__(self, job: Job, predictor: Predictor, context: Context) -> None:
+    def __init__(self, job: Job, predictor: Predictor, context: WorkerContext) -> None:
         self._job = job
         self._predictor = predictor
         self._context = context
@@ -167,7 +167,7 @@ class OfferedTiles:
         return f"{_prefix(self._job.id, self._job.attempt)}/{tile}.{part}"
 
 
-def compute_tile(job_id: str, attempt: int, tile: str, reference: str, variant: str, context: Context) -> None:
+def compute_tile(job_id: str, attempt: int, tile: str, reference: str, variant: str, context: WorkerContext) -> None:
     """Compute an offered tile, if its job still runs, no worker has claimed it, and the same variant runs here.
 
     Raises
@@ -205,7 +205,7 @@ def forget_tiles(store: ObjectStore, job_id: str) -> None:
     _delete(store, _tiles(job_id))
 
 
-def _runs(job_id: str, attempt: int, context: Context) -> bool:
+def _runs(job_id: str, attempt: int, context: WorkerContext) -> bool:
     """The job is still at that attempt."""
     try:
         job = context.ledger.get(job_id)

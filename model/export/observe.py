@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from model.core.units import FloatArray
-from model.runtime.graph_session import CONDITIONS, DTYPES, FIELDS, FRACTION, INPUTS, VALID, Observed, conditions
+from model.runtime.graph_session import CONDITIONS, DTYPES, FIELDS, FRACTION, INPUTS, VALID, ForecastInput, conditions
 from model.runtime.ort import ort
 
 FINEST, COARSEST, PER_OCTAVE = -14, 14, 8
@@ -25,7 +25,7 @@ CENTRES: Final = np.concatenate([[0.0], (EDGES[:-1] + EDGES[1:]) / 2, [EDGES[-1]
 class Sample:
     """What a forecast starts from, and how many leads are forecast."""
 
-    observed: Observed
+    observed: ForecastInput
     leads: int
 
 
@@ -132,7 +132,7 @@ def _whole_reads(sample: Sample, count: int) -> Iterator[dict[str, FloatArray]]:
         known = np.repeat(known[-1:], count, axis=0)
 
 
-def _zeros(session: ort.InferenceSession, observed: Observed) -> dict[str, FloatArray]:
+def _zeros(session: ort.InferenceSession, observed: ForecastInput) -> dict[str, FloatArray]:
     """States of nothing seen yet."""
     states = [item for item in session.get_inputs() if item.name not in INPUTS]
     strides = session.get_modelmeta().custom_metadata_map.get("state_strides", "").split(",")

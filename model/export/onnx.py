@@ -25,7 +25,7 @@ from model.export.sizes import with_sizes
 from model.nets.forecast_model import ForecastModel, FrameBatch, ModelConfig, RecurrentFreeModel, RecurrentModel
 from model.nets.stack import StackConfig
 from model.runtime.device import open_session
-from model.runtime.graph_session import CONDITIONS, FIELDS, FRACTION, VALID, Observed
+from model.runtime.graph_session import CONDITIONS, FIELDS, FRACTION, VALID, ForecastInput
 
 OPSET = 18
 """16 is the first with GridSample, which flows need."""
@@ -196,10 +196,10 @@ def largest_difference(
     return float(np.abs(with_torch - _by_graph(net, path, observed, steps)).max())
 
 
-def _random_frames(config: ModelConfig, *, steps: int, shape: tuple[int, int], frames: int) -> Observed:
+def _random_frames(config: ModelConfig, *, steps: int, shape: tuple[int, int], frames: int) -> ForecastInput:
     rng = np.random.default_rng(0)
     known = (rng.random((frames, 1, *shape)) > 0.05).astype(np.float32)
-    return Observed(
+    return ForecastInput(
         data=rng.random((frames, config.channels, *shape), dtype=np.float32) * known,
         known=known,
         step_minutes=5.0,
@@ -208,7 +208,7 @@ def _random_frames(config: ModelConfig, *, steps: int, shape: tuple[int, int], f
 
 
 @torch.no_grad()
-def _by_torch(net: ForecastModel, observed: Observed, steps: int, precision: torch.dtype) -> NDArray[np.floating]:
+def _by_torch(net: ForecastModel, observed: ForecastInput, steps: int, precision: torch.dtype) -> NDArray[np.floating]:
     """The forecast [t, c, y, x] of a network whose weights have this precision."""
     batch = FrameBatch(
         data=torch.from_numpy(observed.data)[None].to(precision),
@@ -220,7 +220,7 @@ def _by_torch(net: ForecastModel, observed: Observed, steps: int, precision: tor
     return answer
 
 
-def _by_graph(net: ForecastModel, path: Path, observed: Observed, steps: int) -> FloatArray:
+def _by_graph(net: ForecastModel, path: Path, observed: ForecastInput, steps: int) -> FloatArray:
     """The forecast [t, c, y, x] of its graph."""
     ceiling = 1.0 if net.config.bounded else np.inf
     return np.stack(list(open_session(path).run(replace(observed, ceiling=ceiling), steps)))

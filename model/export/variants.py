@@ -21,7 +21,7 @@ from model.export.package import CARD, GRAPH, drafted, new_version, write_graph
 from model.export.quantise import quantise
 from model.nets.forecast_model import load_model
 from model.runtime.device import EngineOptions
-from model.runtime.graph_session import Observed
+from model.runtime.graph_session import ForecastInput
 from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.request import ForecastRequest
 from model.verify.protocol import NOWCAST_60
@@ -169,7 +169,7 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
     return samples
 
 
-def _wettest(observed: Observed, stride: int, grid: tuple[int, int] | None) -> Observed:
+def _wettest(observed: ForecastInput, stride: int, grid: tuple[int, int] | None) -> ForecastInput:
     """The part of a domain that holds most rain; all of it where the network is bound to its grid."""
     if grid:
         return observed

@@ -38,7 +38,7 @@ DTYPES = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Observed:
+class ForecastInput:
     """What a forecast starts from; sides fit the graph's stride.
 
     `data` [t, c, y, x] in [0, 1], 0 where there are none; `known` [t, 1, y, x], 1 or True where there are. `fields`
@@ -52,7 +52,7 @@ class Observed:
     fields: FloatArray | None = None
     ceiling: float = 1.0
 
-    def cut(self, rows: slice, columns: slice) -> Observed:
+    def cut(self, rows: slice, columns: slice) -> ForecastInput:
         """The same of a part of the domain."""
         return replace(
             self,
@@ -91,23 +91,23 @@ class GraphSession(ABC):
         return (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
 
     @abstractmethod
-    def forecasts(self, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray | None]:
+    def run_batch(self, observed: Sequence[ForecastInput], leads: int) -> Iterator[FloatArray | None]:
         """Yield the `leads` frames [b, c, y, x] that follow each of a batch; None after each other step of the graph.
 
         All have one shape and as many frames. No frame exceeds the ceiling of its own; nor does what a bounded graph
         reads of its answers. An unbounded one reads them as they were.
         """
 
-    def run(self, observed: Observed, leads: int) -> Iterator[FloatArray]:
+    def run(self, observed: ForecastInput, leads: int) -> Iterator[FloatArray]:
         """Yield the `leads` frames [c, y, x] that follow; the domain in one piece, and nothing beside it."""
-        for frames in self.forecasts([observed], leads):
+        for frames in self.run_batch([observed], leads):
             if frames is not None:
                 yield frames[0]
 
     def release(self) -> None:  # noqa: B027 - a graph without states keeps nothing
         """Give back the memory that is only kept for the next step."""
 
-    def _next(self, answer: FloatArray, observed: Sequence[Observed]) -> tuple[FloatArray, FloatArray]:
+    def _next(self, answer: FloatArray, observed: Sequence[ForecastInput]) -> tuple[FloatArray, FloatArray]:
         """What is forecast, and what the graph reads next."""
         ceilings = np.array([each.ceiling for each in observed], np.float32)
         capped = np.minimum(answer, ceilings.reshape(-1, *[1] * (answer.ndim - 1)))
@@ -138,13 +138,13 @@ class OneStepSession(GraphSession):
         """See GraphSession.stride."""
         return max(self._strides.values())
 
-    def forecasts(self, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray | None]:
-        """See GraphSession.forecasts."""
+    def run_batch(self, observed: Sequence[ForecastInput], leads: int) -> Iterator[FloatArray | None]:
+        """See GraphSession.run_batch."""
         before = len(observed[0].data) - 1
         for step, frames in enumerate(self._steps(observed, leads)):
             yield None if step < before else frames
 
-    def rollout(self, observed: Observed, leads: int) -> Iterator[FloatArray]:
+    def rollout(self, observed: ForecastInput, leads: int) -> Iterator[FloatArray]:
         """Yield what it answers to each frame but the newest, which is the frame [c, y, x] after it; then as `run`."""
         for frames in self._steps([observed], leads):
             yield frames[0]
@@ -153,7 +153,7 @@ class OneStepSession(GraphSession):
         """See GraphSession.release."""
         self._spare.clear()
 
-    def _steps(self, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray]:
+    def _steps(self, observed: Sequence[ForecastInput], leads: int) -> Iterator[FloatArray]:
         """Every step's frames [b, c, y, x]. What is spare goes with the last forecast of its shape."""
         states = self._zeros(len(observed), observed[0].data.shape[2:])
         self._running[states.key] += 1
@@ -164,7 +164,7 @@ class OneStepSession(GraphSession):
             if not self._running[states.key]:
                 self._spare.pop(states.key, None)
 
-    def _from(self, states: States, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray]:
+    def _from(self, states: States, observed: Sequence[ForecastInput], leads: int) -> Iterator[FloatArray]:
         newest = len(observed[0].data) - 1
         frame = np.empty(0, np.float32)
         for index in range(newest + leads):
@@ -238,8 +238,8 @@ class WholeSession(GraphSession):
         """See GraphSession.stride."""
         return int(self.metadata["stride"])
 
-    def forecasts(self, observed: Sequence[Observed], leads: int) -> Iterator[FloatArray | None]:
-        """See GraphSession.forecasts."""
+    def run_batch(self, observed: Sequence[ForecastInput], leads: int) -> Iterator[FloatArray | None]:
+        """See GraphSession.run_batch."""
         count = int(self.metadata["frames"])
         data = np.stack([each.data for each in observed])
         known = np.stack([each.known for each in observed]).astype(np.float32)

@@ -25,7 +25,7 @@ from model.runtime.device import (
 from model.runtime.device_errors import is_device_lost
 from model.runtime.fields import fields_for
 from model.runtime.gap_filling import context_frames, has_gaps
-from model.runtime.graph_session import FIELDS, GraphSession, Observed, OneStepSession, WholeSession
+from model.runtime.graph_session import FIELDS, ForecastInput, GraphSession, OneStepSession, WholeSession
 from model.runtime.motion import advect, estimate_motion, trajectories
 from model.runtime.predictor import BasePredictor
 from model.runtime.remote_tiles import forecast_encoded_tile
@@ -98,7 +98,7 @@ class OnnxPredictor(BasePredictor):
         ny, nx = (side + -side % self.manifest.stride for side in (ny, nx))
         count, leads = self.manifest.input_frames, 2
         planes = sum(int(item.shape[-3]) for item in self.session.session.get_inputs() if item.name == FIELDS)
-        observed = Observed(
+        observed = ForecastInput(
             data=np.full((count, 1, ny, nx), 0.5, np.float32),
             known=np.ones((count, 1, ny, nx), np.bool_),
             step_minutes=self.manifest.time_step.min_minutes,
@@ -195,7 +195,7 @@ class OnnxPredictor(BasePredictor):
         steps: int,
         *,
         ceiling: float | None = None,
-    ) -> Observed:
+    ) -> ForecastInput:
         """Frames [y, x] by their index as the graph reads them, padded, and the fields at their times."""
         ny, nx = sequence.grid.shape
         pad = padding((ny, nx), self.manifest.stride)
@@ -209,7 +209,7 @@ class OnnxPredictor(BasePredictor):
         if self.manifest.fields:
             times = sequence.times_with_leads(steps)
             fields = fields_for(self.manifest.fields, times, sequence.grid, self.fields, package=self.info.folder)
-        return Observed(
+        return ForecastInput(
             data=data,
             known=known,
             step_minutes=sequence.time_step_minutes(),
@@ -217,7 +217,7 @@ class OnnxPredictor(BasePredictor):
             ceiling=heaviest(data) if ceiling is None else ceiling,
         )
 
-    def _wet(self, observed: Observed, lagrangian: bool) -> NDArray[np.bool_] | None:
+    def _wet(self, observed: ForecastInput, lagrangian: bool) -> NDArray[np.bool_] | None:
         """Where rain was seen [y, x]: along its motion it stays there. None where what is dry counts elsewhere.
 
         It does for a network that must move the rain itself, and for norms, which follow the share of dry pixels.

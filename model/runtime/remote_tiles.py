@@ -11,7 +11,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray
-from model.runtime.graph_session import GraphSession, Observed
+from model.runtime.graph_session import ForecastInput, GraphSession
 from model.runtime.spill_file import pack_fraction, unpack_fraction
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def forecast_encoded_tile(session: GraphSession, encoded: bytes) -> bytes:
     arrays = _unpack(encoded)
     data = np.asarray(arrays["data"], np.float32)
     known = np.unpackbits(np.asarray(arrays["known"], np.uint8), count=data[:, :1].size).reshape(data[:, :1].shape)
-    inputs = Observed(
+    inputs = ForecastInput(
         data=data,
         known=known.astype(np.bool_),
         step_minutes=float(arrays["step_minutes"]),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from model.core.errors import DeviceLost, InputError, OutOfMemory, first_line
 from model.core.units import FloatArray
 from model.runtime.device_errors import is_device_lost, is_out_of_memory
-from model.runtime.graph_session import SMALLEST_SIDE, WORK_SHARE, GraphSession, Observed
+from model.runtime.graph_session import SMALLEST_SIDE, WORK_SHARE, ForecastInput, GraphSession
 from model.runtime.request import ForecastEvent, ForecastRequest
 from model.runtime.spill_file import SpillFile
 from model.runtime.tiles import Blend, Tile, tiles_of
@@ -33,7 +33,7 @@ class ForecastTask:
     ----------
     request : ForecastRequest
         The request.
-    inputs : Observed
+    inputs : ForecastInput
         What the graph reads, over the whole domain.
     to_rain : callable
         Turns the network's output [y, x] at lead step 1, 2, ... into rain (mm h-1, NaN = no data). It is called once
@@ -43,7 +43,7 @@ class ForecastTask:
     """
 
     request: ForecastRequest
-    inputs: Observed
+    inputs: ForecastInput
     to_rain: Callable[[FloatArray], FloatArray]
     wet: NDArray[np.bool_] | None = None
 
@@ -95,7 +95,7 @@ class TileTask:
         return f"{self.tile.rows.start}-{self.tile.columns.start}-{height}x{width}"
 
     @property
-    def inputs(self) -> Observed:
+    def inputs(self) -> ForecastInput:
         """The part of the graph's inputs that lies within the tile."""
         return self.forecast.task.inputs.cut(self.tile.rows, self.tile.columns)
 
@@ -310,7 +310,7 @@ class _Pass:
 
     def _frames_of(self, batch: _TileBatch) -> Iterator[FloatArray | None]:
         if batch.frames is None:
-            batch.frames = self._scheduler.session.forecasts([tile.inputs for tile in batch.tiles], batch.steps)
+            batch.frames = self._scheduler.session.run_batch([tile.inputs for tile in batch.tiles], batch.steps)
             first, *others = batch.tiles
             remote = first.forecast.task.request.remote_tiles
             if remote is not None and first.forecast.spill is not None and not others:

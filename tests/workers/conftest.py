@@ -16,7 +16,7 @@ from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore, upload_key
 from tests.patience import wait_until
-from workers.context import Context, open_context
+from workers.context import WorkerContext, open_context
 
 START = np.datetime64("2026-06-01T12:00:00")
 
@@ -61,7 +61,7 @@ class Lab:
         return [job for job in found if status in (None, job.status)]
 
     @staticmethod
-    def enqueue(context: Context, job: Job) -> None:
+    def enqueue(context: WorkerContext, job: Job) -> None:
         """Queue a job. A broker that is busy is asked again: a job that is queued twice runs once."""
         Lab.wait_until(lambda: context.queue.enqueue(job.id), f"job {job.id} to be queued")
 
@@ -133,7 +133,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def context(settings: Settings) -> Iterator[Context]:
+def context(settings: Settings) -> Iterator[WorkerContext]:
     """What a task stands on, in this process."""
     opened = open_context(settings)
     yield opened

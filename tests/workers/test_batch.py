@@ -27,7 +27,7 @@ from service.store import result_key
 from tests.packages import copied
 from workers import nowcast as nowcasts
 from workers.batch import run
-from workers.context import Context, open_context
+from workers.context import WorkerContext, open_context
 from workers.time_limit import TIME_LIMIT_SIGNAL
 
 EIGHT = range(8)
@@ -40,7 +40,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def batching(context: Context, tmp_path: Path) -> Iterator[Context]:
+def batching(context: WorkerContext, tmp_path: Path) -> Iterator[WorkerContext]:
     """A worker that runs eight at once, and finds its exogenous fields in the test's folder."""
     opened = open_context(context.settings.model_copy(update={"batch": 8, "batch_wait_ms": 0, "fields": tmp_path}))
     yield opened
@@ -66,21 +66,21 @@ def frames_of(lab: Any, folder: Path, count: int = 4) -> list[Path]:
     return [lab.write_frames(folder / f"{number}.npz", first=2 * number, count=count) for number in EIGHT]
 
 
-def rain_of(context: Context, job: Job, folder: Path) -> xr.Dataset:
+def rain_of(context: WorkerContext, job: Job, folder: Path) -> xr.Dataset:
     path = context.store.fetch(result_key(job.id), folder / f"{job.id}.nc")
     with xr.open_dataset(path) as forecast:
         return forecast.load()
 
 
-def after(context: Context, jobs: list[Job]) -> list[Job]:
+def after(context: WorkerContext, jobs: list[Job]) -> list[Job]:
     return [context.ledger.get(job.id) for job in jobs]
 
 
-def states(context: Context, jobs: list[Job]) -> list[JobStatus]:
+def states(context: WorkerContext, jobs: list[Job]) -> list[JobStatus]:
     return [job.status for job in after(context, jobs)]
 
 
-def check_seven_as_alone(context: Context, lab: Any, frames: list[Path], jobs: list[Job], folder: Path) -> None:
+def check_seven_as_alone(context: WorkerContext, lab: Any, frames: list[Path], jobs: list[Job], folder: Path) -> None:
     """All but the poisoned one hold what a run alone gives."""
     for number in EIGHT:
         if number == POISONED:
@@ -95,7 +95,7 @@ def check_seven_as_alone(context: Context, lab: Any, frames: list[Path], jobs: l
 
 
 def test_of_eight_uploads_with_a_broken_file_seven_succeed_as_they_would_alone(
-    batching: Context, lab, tmp_path: Path, batches: list[int]
+    batching: WorkerContext, lab, tmp_path: Path, batches: list[int]
 ) -> None:
     frames = frames_of(lab, tmp_path)
     whole = frames[POISONED].read_bytes()
@@ -114,7 +114,7 @@ def test_of_eight_uploads_with_a_broken_file_seven_succeed_as_they_would_alone(
 
 
 def test_of_eight_of_which_one_fails_in_the_forecast_seven_succeed_as_they_would_alone(
-    batching: Context, lab, tmp_path: Path, batches: list[int]
+    batching: WorkerContext, lab, tmp_path: Path, batches: list[int]
 ) -> None:
     """Its model reads a field that does not reach to the time of one upload's frames."""
     copied(batching.settings.packages_folder, "mine@1", fields=["height"])
@@ -140,7 +140,7 @@ def test_of_eight_of_which_one_fails_in_the_forecast_seven_succeed_as_they_would
     check_seven_as_alone(batching, lab, frames, jobs, tmp_path)
 
 
-def test_who_cancels_or_wants_too_much_stops_nobody_else(batching: Context, lab, tmp_path: Path) -> None:
+def test_who_cancels_or_wants_too_much_stops_nobody_else(batching: WorkerContext, lab, tmp_path: Path) -> None:
     frames = frames_of(lab, tmp_path, count=3)
     jobs = [lab.upload(batching.ledger, batching.store, path) for path in frames[:3]]
     jobs.append(lab.upload(batching.ledger, batching.store, frames[3], steps=500))
@@ -165,7 +165,7 @@ def test_who_cancels_or_wants_too_much_stops_nobody_else(batching: Context, lab,
     assert failed.problem["code"] == "steps-out-of-range"
 
 
-def test_feeds_come_before_uploads_and_the_rest_waits(batching: Context, lab, tmp_path: Path) -> None:
+def test_feeds_come_before_uploads_and_the_rest_waits(batching: WorkerContext, lab, tmp_path: Path) -> None:
     frames = frames_of(lab, tmp_path, count=3)
     jobs = [lab.upload(batching.ledger, batching.store, path) for path in frames]
     inputs = [JobInput(name="a", key=str(frames[0]), size=1)]
@@ -179,7 +179,7 @@ def test_feeds_come_before_uploads_and_the_rest_waits(batching: Context, lab, tm
     assert batching.ledger.get(jobs[1].id).attempt == 1, "its message in the queue comes late, and does nothing"
 
 
-def test_shapes_that_differ_run_in_one_task(batching: Context, lab, tmp_path: Path) -> None:
+def test_shapes_that_differ_run_in_one_task(batching: WorkerContext, lab, tmp_path: Path) -> None:
     small = lab.upload(batching.ledger, batching.store, lab.write_frames(tmp_path / "a.npz", count=3))
     large = lab.upload(batching.ledger, batching.store, lab.write_frames(tmp_path / "b.npz", count=3, size=96))
     run(small.id, batching)
@@ -187,7 +187,7 @@ def test_shapes_that_differ_run_in_one_task(batching: Context, lab, tmp_path: Pa
 
 
 def test_a_job_that_did_not_survive_its_first_attempt_takes_no_others_with_it(
-    batching: Context, lab, tmp_path: Path
+    batching: WorkerContext, lab, tmp_path: Path
 ) -> None:
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     again, fresh = (lab.upload(batching.ledger, batching.store, frames) for _ in range(2))
@@ -201,13 +201,13 @@ def test_a_job_that_did_not_survive_its_first_attempt_takes_no_others_with_it(
     assert states(batching, [again, other]) == [JobStatus.SUCCESSFUL, JobStatus.ACCEPTED]
 
 
-def fresh(context: Context, jobs: list[Job]) -> bool:
+def fresh(context: WorkerContext, jobs: list[Job]) -> bool:
     """Whether they wait as if nobody had ever claimed them."""
     return all((job.status, job.attempt, job.lease) == (JobStatus.ACCEPTED, 0, None) for job in after(context, jobs))
 
 
 def test_neighbours_for_whose_frames_there_is_no_room_are_left_to_others(
-    batching: Context, lab, tmp_path: Path, batches: list[int]
+    batching: WorkerContext, lab, tmp_path: Path, batches: list[int]
 ) -> None:
     """Their size shows when they are read. That they were claimed is no attempt: they can still run with others."""
     small = lab.write_frames(tmp_path / "a.npz", count=3)
@@ -225,7 +225,7 @@ def test_neighbours_for_whose_frames_there_is_no_room_are_left_to_others(
 
 @pytest.mark.parametrize("broken", ["ledger", "folder"])
 def test_a_nowcast_runs_where_its_neighbours_cannot_be_taken_and_they_wait(
-    broken: str, batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broken: str, batching: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = batching.ledger
 
@@ -249,7 +249,7 @@ def test_a_nowcast_runs_where_its_neighbours_cannot_be_taken_and_they_wait(
 
 
 def test_a_nowcast_that_has_one_attempt_only_runs_alone(
-    batching: Context, lab, tmp_path: Path, batches: list[int]
+    batching: WorkerContext, lab, tmp_path: Path, batches: list[int]
 ) -> None:
     """What ends a batch would be the end of those that only ran with others."""
     once = replace(batching, settings=batching.settings.model_copy(update={"max_attempts": 1}))
@@ -262,7 +262,7 @@ def test_a_nowcast_that_has_one_attempt_only_runs_alone(
 
 
 def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(
-    batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batching: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
     forecast = BasePredictor.forecast
@@ -285,7 +285,7 @@ def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(
 
 
 def test_the_time_limit_fails_who_used_it_up_and_the_others_run_again_alone(
-    batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[int]
+    batching: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[int]
 ) -> None:
     limit = 900.0
     hasty = replace(batching, settings=batching.settings.model_copy(update={"job_time_limit_seconds": limit}))
@@ -315,7 +315,7 @@ def test_the_time_limit_fails_who_used_it_up_and_the_others_run_again_alone(
 
 
 def test_jobs_of_a_device_that_is_lost_are_given_back_until_their_attempts_are_used_up(
-    batching: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    batching: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     forecast = BasePredictor.forecast
 
@@ -340,7 +340,7 @@ def test_jobs_of_a_device_that_is_lost_are_given_back_until_their_attempts_are_u
     assert states(batching, jobs[1:]) == [JobStatus.ACCEPTED] * 2
 
 
-def test_the_ledger_says_where_the_time_went(batching: Context, lab, tmp_path: Path) -> None:
+def test_the_ledger_says_where_the_time_went(batching: WorkerContext, lab, tmp_path: Path) -> None:
     jobs = [lab.upload(batching.ledger, batching.store, path) for path in frames_of(lab, tmp_path, count=3)]
     run(jobs[0].id, batching)
     for job in after(batching, jobs):

@@ -15,7 +15,7 @@ from model.registry.promotion import rollback
 from service.jobs.job import Job, JobInput, JobStatus
 from tests.packages import GRAPH, copied, crown, damage, rewrite_manifest
 from workers.batch import run
-from workers.context import Context
+from workers.context import WorkerContext
 from workers.frames import frames_wanted
 
 
@@ -25,13 +25,13 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def packages(context: Context) -> Path:
+def packages(context: WorkerContext) -> Path:
     """The folder of packages of the service; it is not there before it is needed."""
     return context.settings.packages_folder
 
 
 @pytest.fixture
-def ran(context: Context, lab, tmp_path: Path):
+def ran(context: WorkerContext, lab, tmp_path: Path):
     """Run a job that asks for a model, and return it finished."""
 
     def of(model: str, feed: bool = False) -> Job:
@@ -100,7 +100,7 @@ def unloadable(packages: Path, reference: str) -> Path:
 
 
 def test_a_graph_that_does_not_load_gives_way_to_the_one_before_and_so_on(
-    ran, packages: Path, context: Context, tmp_path: Path
+    ran, packages: Path, context: WorkerContext, tmp_path: Path
 ) -> None:
     crown(unloadable(packages, "mine@1"))
     done = ran("auto")
@@ -143,7 +143,7 @@ def test_damaged_aliases_stop_no_nowcast(ran, packages: Path, caplog: pytest.Log
 
 
 def test_a_promotion_while_a_job_runs_leaves_that_job_alone(
-    context: Context, lab, packages: Path, tmp_path: Path
+    context: WorkerContext, lab, packages: Path, tmp_path: Path
 ) -> None:
     first = copied(packages, "mine@1")
     crown(first)
@@ -166,7 +166,7 @@ def test_a_promotion_while_a_job_runs_leaves_that_job_alone(
     assert (done.status, done.model_used, done.note) == (JobStatus.SUCCESSFUL, "mine@1", "")
 
 
-def test_a_feed_gives_enough_frames_for_every_model_that_auto_may_be(context: Context, packages: Path) -> None:
+def test_a_feed_gives_enough_frames_for_every_model_that_auto_may_be(context: WorkerContext, packages: Path) -> None:
     assert frames_wanted("auto", context.catalog) == 4
     crown(copied(packages, "mine@1", input_frames=10))
     assert [frames_wanted(name, context.catalog) for name in ("auto", "champion", "extrapolation")] == [10, 10, 3]

@@ -22,7 +22,7 @@ from service.settings import Settings
 from tests.patience import WAIT_SECONDS
 from workers import feeds
 from workers.batch import run
-from workers.context import Context, open_context
+from workers.context import WorkerContext, open_context
 from workers.feeds import scan
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, settings: Settings) -> Path:
 
 
 @pytest.fixture
-def look(context: Context, lab) -> Callable[[], dict[str, FeedRun]]:
+def look(context: WorkerContext, lab) -> Callable[[], dict[str, FeedRun]]:
     """Scan the feeds, run what is to be run, and say what became of each frame."""
 
     def do() -> dict[str, FeedRun]:
@@ -54,7 +54,7 @@ def nowcasts(folder: Path) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_queue(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_queue(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context.queue, "enqueue", lambda job_id, **_: False)
 
 
@@ -122,7 +122,7 @@ def test_a_failed_frame_that_is_sent_again_is_tried_again(look, lab, folder: Pat
 
 
 def test_a_frame_that_is_being_written_waits(
-    look, lab, folder: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+    look, lab, folder: Path, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look()
     lab.write_frames(folder / "f0.npz", count=3)
@@ -146,12 +146,12 @@ def test_a_frame_that_is_being_written_waits(
     assert {run.frame for run in context.feed_ledger.runs("north")} == {"f0.npz", "f1.npz"}
 
 
-def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, context: Context) -> None:
+def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, context: WorkerContext) -> None:
     scan(context)
     other = open_context(context.settings)
     together = threading.Barrier(2)
 
-    def scan_with(scanner: Context) -> None:
+    def scan_with(scanner: WorkerContext) -> None:
         together.wait(WAIT_SECONDS)
         scan(scanner)
 
@@ -175,7 +175,7 @@ def test_a_nowcast_that_is_there_already_is_left_alone(look, lab, folder: Path) 
     assert (folder / "f0.npz.nowcast.nc").read_bytes() == b"made before the ledger was lost"
 
 
-def test_a_bad_feed_does_not_stop_a_good_one(look, lab, folder: Path, context: Context) -> None:
+def test_a_bad_feed_does_not_stop_a_good_one(look, lab, folder: Path, context: WorkerContext) -> None:
     with context.settings.feeds_path.open("a") as file:
         file.write('[[feed]]\nname = "bad"\nfolder = "/no/such/folder"\n')
         file.write(f'[[feed]]\nname = "worse"\nfolder = "{folder}"\nmodel = "no-such-model"\n')
@@ -184,7 +184,7 @@ def test_a_bad_feed_does_not_stop_a_good_one(look, lab, folder: Path, context: C
     assert nowcasts(folder) == ["f0"]
 
 
-def by_name(context: Context) -> dict[str, FeedRun]:
+def by_name(context: WorkerContext) -> dict[str, FeedRun]:
     return {run.frame: run for run in context.feed_ledger.runs("north")}
 
 
@@ -267,7 +267,7 @@ def test_a_frame_ahead_of_the_clock_is_refused_and_spoils_no_other(look, lab, fo
     assert runs["f6.npz"].state is RunState.SUBMITTED
 
 
-def test_a_frame_that_is_issued_again_replaces_its_nowcast(look, lab, folder: Path, context: Context) -> None:
+def test_a_frame_that_is_issued_again_replaces_its_nowcast(look, lab, folder: Path, context: WorkerContext) -> None:
     look()
     for n in range(4):
         lab.write_frames(folder / f"f{n}.npz", first=n)
@@ -283,7 +283,7 @@ def test_a_frame_that_is_issued_again_replaces_its_nowcast(look, lab, folder: Pa
 
 
 def test_of_frames_that_wait_the_newest_is_forecast_first_and_old_ones_not_at_all(
-    lab, folder: Path, context: Context, caplog: pytest.LogCaptureFixture
+    lab, folder: Path, context: WorkerContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     scan(context)
     for n in range(12):
@@ -301,7 +301,7 @@ def test_of_frames_that_wait_the_newest_is_forecast_first_and_old_ones_not_at_al
 
 
 def test_a_long_backlog_is_skipped_unread(
-    lab, folder: Path, context: Context, caplog: pytest.LogCaptureFixture
+    lab, folder: Path, context: WorkerContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     with context.settings.feeds_path.open("a") as file:
         file.write("max_age = 2\n")

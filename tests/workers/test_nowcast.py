@@ -22,16 +22,16 @@ from service.jobs.job import Job, JobInput, JobStatus
 from service.store import input_key, job_prefix, result_key
 from workers import nowcast as nowcasts
 from workers.batch import run
-from workers.context import Context
+from workers.context import WorkerContext
 from workers.publish import CannotPublish, put_file
 
 
-def finished(context: Context, job: Job) -> Job:
+def finished(context: WorkerContext, job: Job) -> Job:
     run(job.id, context)
     return context.ledger.get(job.id)
 
 
-def test_a_job_ends_with_its_result_and_its_frames_in_the_store(context: Context, lab, tmp_path: Path) -> None:
+def test_a_job_ends_with_its_result_and_its_frames_in_the_store(context: WorkerContext, lab, tmp_path: Path) -> None:
     frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n) for n in (2, 0, 1)]
     done = finished(context, lab.upload(context.ledger, context.store, *frames, steps=4))
     assert done.status is JobStatus.SUCCESSFUL
@@ -45,7 +45,7 @@ def test_a_job_ends_with_its_result_and_its_frames_in_the_store(context: Context
         assert used.rainfall_rate.shape == (3, 48, 48)
 
 
-def test_the_cap_of_reflectivity_is_the_settings(context: Context, tmp_path: Path, lab) -> None:
+def test_the_cap_of_reflectivity_is_the_settings(context: WorkerContext, tmp_path: Path, lab) -> None:
     frames = []
     for number in range(3):
         dbz = np.full((1, 48, 48), -32, np.float32)
@@ -55,7 +55,7 @@ def test_the_cap_of_reflectivity_is_the_settings(context: Context, tmp_path: Pat
         frames.append(tmp_path / f"{number}.npz")
     for cap, peak in ((None, 99.85), (53.0, 74.88)):
         settings = context.settings.model_copy(update={} if cap is None else {"max_dbz": cap})
-        capped = Context(**{**context.__dict__, "settings": settings})
+        capped = WorkerContext(**{**context.__dict__, "settings": settings})
         done = finished(capped, lab.upload(context.ledger, context.store, *frames))
         with xr.open_dataset(context.store.fetch(done.input_key, tmp_path / f"{peak}.nc")) as used:
             assert float(used.rainfall_rate.max()) == pytest.approx(peak, abs=0.01)
@@ -63,7 +63,7 @@ def test_the_cap_of_reflectivity_is_the_settings(context: Context, tmp_path: Pat
             assert used.attrs["capped_pixels"] == "300"
 
 
-def test_a_broken_file_among_good_ones_is_left_out_and_noted(context: Context, lab, tmp_path: Path) -> None:
+def test_a_broken_file_among_good_ones_is_left_out_and_noted(context: WorkerContext, lab, tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
     frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n) for n in range(3)]
     done = finished(context, lab.upload(context.ledger, context.store, *frames, tmp_path / "broken.npz"))
@@ -71,7 +71,7 @@ def test_a_broken_file_among_good_ones_is_left_out_and_noted(context: Context, l
     assert "left out: broken.npz (" in done.note
 
 
-def test_a_broken_file_without_enough_others_is_named(context: Context, lab, tmp_path: Path) -> None:
+def test_a_broken_file_without_enough_others_is_named(context: WorkerContext, lab, tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
     frame = lab.write_frames(tmp_path / "0.npz", count=1)
     failed = finished(context, lab.upload(context.ledger, context.store, frame, tmp_path / "broken.npz"))
@@ -91,7 +91,7 @@ def test_a_broken_file_without_enough_others_is_named(context: Context, lab, tmp
     ],
 )
 def test_what_the_user_asked_wrongly_is_said(
-    context: Context, lab, tmp_path: Path, count: int, options: dict, code: str
+    context: WorkerContext, lab, tmp_path: Path, count: int, options: dict, code: str
 ) -> None:
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=count), **options)
     failed = finished(context, job)
@@ -113,7 +113,7 @@ def write_declared(path: Path, *shape: int) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["upload", "feed"])
-def test_too_many_pixels_are_refused_before_they_are_read(context: Context, lab, tmp_path: Path, kind: str) -> None:
+def test_too_many_pixels_are_refused_unread(context: WorkerContext, lab, tmp_path: Path, kind: str) -> None:
     small = type(context)(
         **{**context.__dict__, "settings": context.settings.model_copy(update={"max_pixels": 10_000})}
     )
@@ -128,7 +128,7 @@ def test_too_many_pixels_are_refused_before_they_are_read(context: Context, lab,
     assert kind_of("too-large").status == 413
 
 
-def test_pixels_are_counted_over_all_files(context: Context, lab, tmp_path: Path) -> None:
+def test_pixels_are_counted_over_all_files(context: WorkerContext, lab, tmp_path: Path) -> None:
     frames = [lab.write_frames(tmp_path / f"{n}.npz", first=n, size=50) for n in range(4)]
     for max_pixels, status in ((9_999, JobStatus.FAILED), (10_000, JobStatus.SUCCESSFUL)):
         settings = context.settings.model_copy(update={"max_pixels": max_pixels})
@@ -136,7 +136,7 @@ def test_pixels_are_counted_over_all_files(context: Context, lab, tmp_path: Path
         assert finished(some, lab.upload(context.ledger, context.store, *frames)).status is status
 
 
-def test_the_default_model_falls_back_and_says_why(context: Context, lab, tmp_path: Path) -> None:
+def test_the_default_model_falls_back_and_says_why(context: WorkerContext, lab, tmp_path: Path) -> None:
     if not SHIPPED_PACKAGES.is_dir():
         pytest.skip("no model package is shipped yet")
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3), model="auto")
@@ -147,7 +147,7 @@ def test_the_default_model_falls_back_and_says_why(context: Context, lab, tmp_pa
 
 
 def test_our_own_failure_is_logged_and_in_the_end_told_without_its_inside(
-    context: Context, lab, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, lab, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nowcasts, "check_opens", lambda path, shape: 1 / 0)
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
@@ -165,7 +165,7 @@ def test_our_own_failure_is_logged_and_in_the_end_told_without_its_inside(
 
 
 def test_a_store_that_fails_for_a_while_costs_an_attempt_and_not_the_nowcast(
-    context: Context, lab, tmp_path: Path
+    context: WorkerContext, lab, tmp_path: Path
 ) -> None:
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     folder = context.settings.data_dir / "store" / job_prefix(job.id)
@@ -189,7 +189,7 @@ def _pool_handlers() -> Iterator[None]:
 @pytest.mark.usefixtures("_pool_handlers")
 @pytest.mark.parametrize("kind", ["upload", "feed"])
 def test_a_time_limit_that_strikes_while_a_file_is_read_is_told_as_that(
-    context: Context, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    context: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     job = lab.upload(context.ledger, context.store, frames)
@@ -208,7 +208,7 @@ def test_a_time_limit_that_strikes_while_a_file_is_read_is_told_as_that(
     assert signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler
 
 
-def test_a_second_finisher_takes_the_first_ones_result(context: Context, lab, tmp_path: Path) -> None:
+def test_a_second_finisher_takes_the_first_ones_result(context: WorkerContext, lab, tmp_path: Path) -> None:
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     context.store.put(result_key(job.id), b"of the worker that died before it could say so")
     done = finished(context, job)
@@ -216,7 +216,7 @@ def test_a_second_finisher_takes_the_first_ones_result(context: Context, lab, tm
     assert context.store.get(result_key(job.id)) == b"of the worker that died before it could say so"
 
 
-def test_a_job_runs_once_however_often_it_is_queued(context: Context, lab, tmp_path: Path) -> None:
+def test_a_job_runs_once_however_often_it_is_queued(context: WorkerContext, lab, tmp_path: Path) -> None:
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     first = finished(context, job)
     again = finished(context, job)
@@ -224,7 +224,7 @@ def test_a_job_runs_once_however_often_it_is_queued(context: Context, lab, tmp_p
     assert again.attempt == 1
 
 
-def test_a_dismissed_job_does_not_start(context: Context, lab, tmp_path: Path) -> None:
+def test_a_dismissed_job_does_not_start(context: WorkerContext, lab, tmp_path: Path) -> None:
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     context.ledger.dismiss(job.id)
     assert finished(context, job).status is JobStatus.DISMISSED
@@ -236,7 +236,7 @@ def feed_job(frame: Path, output: Path) -> Job:
     return Job(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="north", output=str(output))
 
 
-def test_a_feeds_nowcast_lies_where_it_should(context: Context, lab, tmp_path: Path) -> None:
+def test_a_feeds_nowcast_lies_where_it_should(context: WorkerContext, lab, tmp_path: Path) -> None:
     output = tmp_path / "a.npz.nowcast.nc"
     new = feed_job(lab.write_frames(tmp_path / "a.npz", count=3), output)
     done = finished(context, context.ledger.create(new))
@@ -244,7 +244,9 @@ def test_a_feeds_nowcast_lies_where_it_should(context: Context, lab, tmp_path: P
     assert output.read_bytes() == context.store.get(str(done.result_key))
 
 
-def test_a_feeds_nowcast_whose_folder_is_away_for_a_while_is_tried_again(context: Context, lab, tmp_path: Path) -> None:
+def test_a_feeds_nowcast_is_tried_again_after_its_folder_was_missing(
+    context: WorkerContext, lab, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     frame = lab.write_frames(tmp_path / "a.npz", count=3)
     job = context.ledger.create(feed_job(frame, folder / "a.nc"))

@@ -16,7 +16,7 @@ from service.embedded import Supervisor
 from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
 from service.store import job_prefix, result_key
-from workers.context import Context, open_context
+from workers.context import WorkerContext, open_context
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def running(supervisor: Supervisor, lab):
     context.ledger.close()
 
 
-def wait_alive(context: Context, lab) -> None:
+def wait_alive(context: WorkerContext, lab) -> None:
     lab.wait_until(lambda: bool(_alive(context)), "a worker")
 
 
-def _alive(context: Context) -> list[str]:
+def _alive(context: WorkerContext) -> list[str]:
     try:
         return live_workers(context.settings)
     except RedisError:
@@ -48,7 +48,7 @@ def pool_children(parent: int) -> list[int]:
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
 
-def check_published_once(context: Context, job: Job, folder: Path) -> None:
+def check_published_once(context: WorkerContext, job: Job, folder: Path) -> None:
     assert job.status is JobStatus.SUCCESSFUL
     folder_of_job = context.settings.data_dir / "store" / job_prefix(job.id)
     published = {path.name for path in folder_of_job.iterdir()} - {"upload"}
@@ -58,7 +58,7 @@ def check_published_once(context: Context, job: Job, folder: Path) -> None:
 
 
 def test_a_job_survives_the_death_of_its_worker(
-    running: Context, supervisor: Supervisor, lab, gate, tmp_path: Path
+    running: WorkerContext, supervisor: Supervisor, lab, gate, tmp_path: Path
 ) -> None:
     job = lab.upload(running.ledger, running.store, lab.write_frames(tmp_path / "a.npz", count=3))
     wait_alive(running, lab)
@@ -82,7 +82,7 @@ def test_a_job_survives_the_death_of_its_worker(
     check_published_once(running, done, tmp_path)
 
 
-def test_a_dismissed_job_stops_and_the_next_one_runs(running: Context, lab, gate, tmp_path: Path) -> None:
+def test_a_dismissed_job_stops_and_the_next_one_runs(running: WorkerContext, lab, gate, tmp_path: Path) -> None:
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     first, second = (lab.upload(running.ledger, running.store, frames) for _ in range(2))
     wait_alive(running, lab)
@@ -111,7 +111,7 @@ def test_a_job_that_came_while_the_broker_was_down_runs_later(supervisor: Superv
 
 
 def test_a_queue_that_is_lost_is_filled_again_from_the_ledger(
-    running: Context, supervisor: Supervisor, lab, tmp_path: Path
+    running: WorkerContext, supervisor: Supervisor, lab, tmp_path: Path
 ) -> None:
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     wait_alive(running, lab)
@@ -154,7 +154,7 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
     context.ledger.close()
 
 
-def test_a_worker_outlives_its_broker(running: Context, supervisor: Supervisor, lab, tmp_path: Path) -> None:
+def test_a_worker_outlives_its_broker(running: WorkerContext, supervisor: Supervisor, lab, tmp_path: Path) -> None:
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     wait_alive(running, lab)
     worker, redis = supervisor.children["worker"], supervisor.children["redis"]

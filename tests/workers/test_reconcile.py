@@ -14,7 +14,7 @@ from service.jobs.job import Job, JobInput, JobStatus
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix, result_key
 from workers import reconcile
-from workers.context import Context, open_context
+from workers.context import WorkerContext, open_context
 
 
 def upload() -> Job:
@@ -26,7 +26,7 @@ def feed_job() -> Job:
 
 
 @pytest.fixture
-def queued(supervisor: Supervisor, lab) -> Iterator[Context]:
+def queued(supervisor: Supervisor, lab) -> Iterator[WorkerContext]:
     """A context with a Redis behind it, and no worker."""
     context = open_context(supervisor.settings.model_copy(update={"requeue_seconds": 3600.0}))
     supervisor.start()
@@ -35,7 +35,7 @@ def queued(supervisor: Supervisor, lab) -> Iterator[Context]:
     context.ledger.close()
 
 
-def _answers(context: Context) -> bool:
+def _answers(context: WorkerContext) -> bool:
     try:
         with redis_client(context.settings) as redis:
             return bool(redis.ping())
@@ -43,18 +43,18 @@ def _answers(context: Context) -> bool:
         return False
 
 
-def lengths(context: Context) -> tuple[int, int]:
+def lengths(context: WorkerContext) -> tuple[int, int]:
     with redis_client(context.settings) as redis:
         return redis.llen(NOWCASTS_QUEUE), redis.llen(FEEDS_QUEUE)
 
 
-def lose(context: Context, job: Job) -> None:
+def lose(context: WorkerContext, job: Job) -> None:
     taken = context.ledger.claim(job.id, 60)
     assert taken is not None
     assert context.ledger.renew_lease(taken, -1)
 
 
-def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: Context) -> None:
+def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: WorkerContext) -> None:
     jobs = [queued.ledger.create(upload()) for _ in range(3)]
     feed = queued.ledger.create(feed_job())
     assert queued.queue.enqueue(jobs[0].id)
@@ -72,7 +72,7 @@ def test_jobs_that_the_queue_does_not_hold_are_queued_and_no_others(queued: Cont
     assert lengths(queued) == (3, 0)
 
 
-def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: Context) -> None:
+def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: WorkerContext) -> None:
     job = queued.ledger.create(upload())
     for attempt in range(1, queued.settings.max_attempts):
         lose(queued, job)
@@ -87,7 +87,9 @@ def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: Conte
     assert failed.problem["code"] == "worker-lost"
 
 
-def test_what_is_older_than_the_retention_is_deleted(context: Context, lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_older_than_the_retention_are_deleted(
+    context: WorkerContext, lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, fresh = context.ledger.create(upload()), context.ledger.create(upload())
     for made in (job, fresh):
         context.store.put(result_key(made.id), b"x")
@@ -102,7 +104,7 @@ def test_what_is_older_than_the_retention_is_deleted(context: Context, lab, monk
     assert context.store.exists(f"{job_prefix(fresh.id)}/result.nc")
 
 
-def test_a_worker_is_alive_until_it_says_goodbye_or_is_not_heard_of(queued: Context, lab) -> None:
+def test_a_worker_is_alive_until_it_says_goodbye_or_is_not_heard_of(queued: WorkerContext, lab) -> None:
     send_heartbeat(queued.settings, "host:1")
     brief = queued.settings.model_copy(update={"worker_stale_seconds": 0.2})
     send_heartbeat(brief, "host:2")

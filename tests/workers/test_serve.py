@@ -22,7 +22,7 @@ from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore
 from tests.patience import WAIT_SECONDS
-from workers.context import Context, open_context
+from workers.context import WorkerContext, open_context
 
 Serve = Callable[..., subprocess.Popen[str]]
 
@@ -51,7 +51,7 @@ def serve(tmp_path: Path, gate) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Context]:
+def data(tmp_path: Path) -> Iterator[WorkerContext]:
     """The same ledger and store, seen from outside."""
     context = open_context(Settings(data_dir=tmp_path / "data", broker_url=None))
     yield context
@@ -92,7 +92,7 @@ def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def test_what_was_begun_before_a_stop_is_finished_after_the_next_start(
-    serve: Serve, data: Context, lab, gate, tmp_path: Path
+    serve: Serve, data: WorkerContext, lab, gate, tmp_path: Path
 ) -> None:
     ledger: Ledger = data.ledger
     store: ObjectStore = data.store
@@ -118,7 +118,7 @@ def test_what_was_begun_before_a_stop_is_finished_after_the_next_start(
     assert lab.wait_finished(ledger, begun).status is JobStatus.SUCCESSFUL
 
 
-def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: Context, lab) -> None:
+def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: WorkerContext, lab) -> None:
     process = serve()
     address(process)
     lab.wait_until(lambda: len(descendants(process.pid)) >= 4, "Redis, worker, its process and beat")

@@ -20,7 +20,7 @@ import xarray as xr
 from redis.exceptions import RedisError
 
 from model.runtime import remote_tiles
-from model.runtime.graph_session import Observed
+from model.runtime.graph_session import ForecastInput
 from model.runtime.onnx_predictor import OnnxPredictor
 from service.embedded import Supervisor, environment_of
 from service.jobs.heartbeat import live_workers
@@ -29,7 +29,7 @@ from service.store import ObjectStore, job_prefix, result_key
 from tests.patience import WAIT_SECONDS
 from workers import tiles
 from workers.batch import run
-from workers.context import Context, open_context
+from workers.context import WorkerContext, open_context
 from workers.reconcile import take_back
 
 SIDE = 560
@@ -45,21 +45,21 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small(context: Context) -> Iterator[Context]:
+def small(context: WorkerContext) -> Iterator[WorkerContext]:
     """A worker with little memory."""
     opened = open_context(context.settings.model_copy(update={"memory_mb": MEMORY_MB, "variant": "fp32", "threads": 1}))
     yield opened
     opened.ledger.close()
 
 
-def alive(context: Context) -> int:
+def alive(context: WorkerContext) -> int:
     try:
         return len(live_workers(context.settings))
     except RedisError:
         return 0
 
 
-def left_of(context: Context, job: Job) -> list[str]:
+def left_of(context: WorkerContext, job: Job) -> list[str]:
     """What lies in the store of the job's tiles."""
     folder = context.settings.data_dir / "store" / job_prefix(job.id) / "tiles"
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
@@ -73,19 +73,19 @@ def rain_everywhere(folder: Path) -> Path:
     return folder / "wet.npz"
 
 
-def rain_of(context: Context, job: Job, folder: Path) -> np.ndarray[Any, Any]:
+def rain_of(context: WorkerContext, job: Job, folder: Path) -> np.ndarray[Any, Any]:
     with xr.open_dataset(context.store.fetch(result_key(job.id), folder / f"{job.id}.nc")) as forecast:
         return forecast.rainfall_rate.values
 
 
-def alone(context: Context, lab: Any, frames: Path, folder: Path) -> np.ndarray[Any, Any]:
+def alone(context: WorkerContext, lab: Any, frames: Path, folder: Path) -> np.ndarray[Any, Any]:
     job = lab.upload(context.ledger, context.store, frames, **NETWORK)
     run(job.id, context)
     assert not left_of(context, job)
     return rain_of(context, job, folder)
 
 
-def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: Context, tmp_path: Path) -> None:
+def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: WorkerContext, tmp_path: Path) -> None:
     frames = rain_everywhere(tmp_path)
     expected = alone(small, lab, frames, tmp_path)  # before there are others that could take it
     supervised = Supervisor(supervisor.settings.model_copy(update={"broker_url": None, "memory_mb": MEMORY_MB}))
@@ -124,7 +124,7 @@ def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: C
 class Offers:
     """The queue of `small`: what is offered is made, or not, as the test says, before the nowcast begins."""
 
-    def __init__(self, context: Context, monkeypatch: pytest.MonkeyPatch, others: int = 1) -> None:
+    def __init__(self, context: WorkerContext, monkeypatch: pytest.MonkeyPatch, others: int = 1) -> None:
         self.context = context
         self.offered: list[str] = []
         self.taken = self.make
@@ -148,7 +148,7 @@ class Offers:
 
 
 def test_half_of_the_tiles_are_offered_and_what_others_make_is_the_same(
-    small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     frames = rain_everywhere(tmp_path)
     expected = alone(small, lab, frames, tmp_path)
@@ -161,7 +161,7 @@ def test_half_of_the_tiles_are_offered_and_what_others_make_is_the_same(
 
 @pytest.mark.parametrize("fate", ["claimed and lost", "failed", "another variant", "never taken"])
 def test_a_tile_that_does_not_come_is_made_where_the_nowcast_is(
-    fate: str, small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fate: str, small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = rain_everywhere(tmp_path)
     expected = alone(small, lab, frames, tmp_path)
@@ -198,7 +198,7 @@ class Failing:
 
 @pytest.mark.parametrize("broken", ["input", "claim", "output", "damaged", "too few", "delete", "no broker"])
 def test_a_nowcast_ends_well_whatever_the_store_and_the_broker_do_to_its_tiles(
-    broken: str, small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broken: str, small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = rain_everywhere(tmp_path)
     expected = alone(small, lab, frames, tmp_path)
@@ -244,7 +244,7 @@ def test_a_nowcast_ends_well_whatever_the_store_and_the_broker_do_to_its_tiles(
 
 
 def test_a_store_that_hangs_while_tiles_are_offered_holds_up_no_nowcast(
-    small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiles.OfferedTiles, "_others", lambda _: 1)
     monkeypatch.setattr(tiles, "CLOSE_SECONDS", 0.1)
@@ -273,7 +273,7 @@ def test_a_store_that_hangs_while_tiles_are_offered_holds_up_no_nowcast(
 
 
 def test_after_a_tile_that_was_lost_no_other_is_waited_for(
-    small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offers = Offers(small, monkeypatch)
     offers.taken = lambda job_id, attempt, tile, *_: tiles.claim(
@@ -294,14 +294,14 @@ def test_after_a_tile_that_was_lost_no_other_is_waited_for(
 
 
 @pytest.fixture
-def asked(small: Context, lab: Any, tmp_path: Path) -> tuple[Any, ...]:
+def asked(small: WorkerContext, lab: Any, tmp_path: Path) -> tuple[Any, ...]:
     """A running job, and what a helper is sent of one tile of it, which lies in the store."""
     job = small.ledger.claim(lab.upload(small.ledger, small.store, rain_everywhere(tmp_path), **NETWORK).id, 60)
     assert job is not None
     predictor = small.models.get(small.catalog.find(NETWORK["model"]))
     rng = np.random.default_rng(4)
     data = rng.random((4, 1, 64, 64), np.float32)
-    inputs = Observed(data=data, known=np.ones(data.shape, np.bool_), step_minutes=5.0)
+    inputs = ForecastInput(data=data, known=np.ones(data.shape, np.bool_), step_minutes=5.0)
     encoded = remote_tiles.encode_tile(SimpleNamespace(inputs=inputs, steps=2))
     small.store.put(f"{job_prefix(job.id)}/tiles/1/0.input", encoded)
     return job.id, 1, "0", predictor.info.reference, predictor.variant
@@ -309,7 +309,7 @@ def asked(small: Context, lab: Any, tmp_path: Path) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_helper_keeps_no_states_of_a_tile(
-    fails: bool, small: Context, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    fails: bool, small: WorkerContext, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = small.models.get(small.catalog.find(NETWORK["model"])).session
     if fails:
@@ -324,7 +324,7 @@ def test_a_helper_keeps_no_states_of_a_tile(
 
 @pytest.mark.parametrize("end", ["dismissed", "deleted", "lost"])
 def test_a_tile_of_a_nowcast_that_does_not_run_any_more_is_deleted_and_not_made(
-    end: str, small: Context, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    end: str, small: WorkerContext, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = small.ledger.get(asked[0])
     if end == "lost":
@@ -340,7 +340,7 @@ def test_a_tile_of_a_nowcast_that_does_not_run_any_more_is_deleted_and_not_made(
 
 
 def test_a_tile_that_is_withdrawn_while_it_is_made_leaves_nothing(
-    small: Context, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    small: WorkerContext, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, forecast = small.ledger.get(asked[0]), OnnxPredictor.forecast_tile
 
@@ -356,7 +356,7 @@ def test_a_tile_that_is_withdrawn_while_it_is_made_leaves_nothing(
 
 @pytest.mark.parametrize("max_attempts", [1, 3])
 def test_tiles_of_a_worker_that_died_go_when_the_nowcast_is_taken_back(
-    max_attempts: int, small: Context, asked: tuple[Any, ...]
+    max_attempts: int, small: WorkerContext, asked: tuple[Any, ...]
 ) -> None:
     job = small.ledger.get(asked[0])
     small.ledger.renew_lease(job, -1)
@@ -367,7 +367,7 @@ def test_tiles_of_a_worker_that_died_go_when_the_nowcast_is_taken_back(
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_tiles_of_an_earlier_attempt_go_when_the_nowcast_ends_which_does_not_depend_on_it(
-    fails: bool, small: Context, asked: tuple[Any, ...]
+    fails: bool, small: WorkerContext, asked: tuple[Any, ...]
 ) -> None:
     """Where another worker claims it before it is taken back."""
     job = small.ledger.get(asked[0])
@@ -385,7 +385,7 @@ def test_tiles_of_an_earlier_attempt_go_when_the_nowcast_ends_which_does_not_dep
 
 
 def test_a_worker_alone_offers_nothing(
-    small: Context, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offers = Offers(small, monkeypatch, others=0)
     alone(small, lab, rain_everywhere(tmp_path), tmp_path)

@@ -11,7 +11,7 @@ from model.export.onnx import export_graph, largest_difference, parity
 from model.nets.forecast_model import FrameBatch, ModelConfig, RecurrentModel, build_model, load_model
 from model.nets.networks import IN_MS_RNN
 from model.runtime.device import open_session
-from model.runtime.graph_session import FRACTION, VALID, Observed, OneStepSession, WholeSession
+from model.runtime.graph_session import FRACTION, VALID, ForecastInput, OneStepSession, WholeSession
 from model.runtime.ort import ort
 from tests.model.nets.small import CONFIGS, CONTEXT, network
 
@@ -71,7 +71,7 @@ def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
     torch.nn.init.normal_(net.stack.embedding.output.weight, std=0.5)
     export_graph(net, tmp_path / "model.onnx")
     data = np.random.default_rng(3).random((CONTEXT, 1, 16, 16), dtype=np.float32)
-    observed = Observed(data=data, known=np.ones_like(data), step_minutes=5.0)
+    observed = ForecastInput(data=data, known=np.ones_like(data), step_minutes=5.0)
     with torch.no_grad():
         raw = net(FrameBatch(torch.from_numpy(data)[None], torch.ones(1, CONTEXT, 1, 16, 16), torch.tensor([5.0])), 5)[
             0

@@ -10,7 +10,7 @@ from model.export.observe import Magnitudes, Sample, forecast, session_of
 from model.export.onnx import export_graph
 from model.export.quantise import joined_model, quantise
 from model.runtime.device import open_session
-from model.runtime.graph_session import INPUTS, Observed
+from model.runtime.graph_session import INPUTS, ForecastInput
 from tests.model.export.test_onnx import of_rain
 from tests.model.nets.small import CONTEXT
 
@@ -34,7 +34,7 @@ def sample(net, seed=0, scale=1.0):
     known[:, :, :4, :4] = 0
     fields = rng.normal(size=(CONTEXT + LEADS, net.config.fields, side, side)).astype(np.float32)
     data = np.float32(scale) * np.stack(frames)[:, None].astype(np.float32) * known
-    observed = Observed(data=data, known=known, step_minutes=5.0, fields=fields if net.config.fields else None)
+    observed = ForecastInput(data=data, known=known, step_minutes=5.0, fields=fields if net.config.fields else None)
     return Sample(observed=observed, leads=LEADS)
 
 

@@ -10,7 +10,7 @@ import pytest
 from model.core.catalog import Catalog
 from model.core.errors import BadPackage, DeviceLost, InputError
 from model.runtime.device import EngineOptions, fastest_variant, open_session
-from model.runtime.graph_session import Observed, OneStepSession
+from model.runtime.graph_session import ForecastInput, OneStepSession
 from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.remote_tiles import decode_frames, encode_tile, forecast_encoded_tile
 from model.runtime.request import ForecastRequest
@@ -27,7 +27,7 @@ def session():
 def forecast_task(shape=(64, 96), seed=0, steps=LEADS, remote_tiles=None, **changes):
     """A task of random frames, whose rain is the network's output."""
     data = 0.6 * np.random.default_rng(seed).random((4, 1, *shape), dtype=np.float32)
-    inputs = Observed(data=data, known=np.ones(data.shape, bool), step_minutes=5.0 + seed)
+    inputs = ForecastInput(data=data, known=np.ones(data.shape, bool), step_minutes=5.0 + seed)
     request = ForecastRequest(sequence=None, steps=steps, remote_tiles=remote_tiles)
     return ForecastTask(request=request, inputs=replace(inputs, **changes), to_rain=lambda fraction: fraction)
 
@@ -118,9 +118,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self._session, name)
 
-    def forecasts(self, inputs, steps):
+    def run_batch(self, inputs, steps):
         self.batches.append(len(inputs))
-        for frames in self._session.forecasts(inputs, steps):
+        for frames in self._session.run_batch(inputs, steps):
             self.steps += frames is not None
             yield frames
 

@@ -21,9 +21,9 @@ from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
 from tests.packages import GRAPH, copied, crown, damage
 from tests.patience import WAIT_SECONDS
-from workers import models, nowcast
+from workers import model_cache, nowcast
 from workers.batch import run
-from workers.context import Context
+from workers.context import WorkerContext
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ran(context: Context, lab, tmp_path: Path) -> Callable[[], Job]:
+def ran(context: WorkerContext, lab, tmp_path: Path) -> Callable[[], Job]:
     """Run a job for `auto`, and return it finished."""
 
     def of() -> Job:
@@ -44,7 +44,7 @@ def ran(context: Context, lab, tmp_path: Path) -> Callable[[], Job]:
 
 
 def test_while_a_new_champion_loads_the_old_one_runs_and_says_so(
-    context: Context, ran, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages = context.settings.packages_folder
     crown(copied(packages, "mine@1"))
@@ -67,7 +67,7 @@ def test_while_a_new_champion_loads_the_old_one_runs_and_says_so(
     assert (ran().model_used, ran().note) == ("mine@2", "")
 
 
-def test_a_worker_begins_with_what_can_run(context: Context, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_begins_with_what_can_run(context: WorkerContext, caplog: pytest.LogCaptureFixture) -> None:
     packages = context.settings.packages_folder
     crown(copied(packages, "mine@1"))
     broken = copied(packages, "mine@2")
@@ -77,8 +77,8 @@ def test_a_worker_begins_with_what_can_run(context: Context, caplog: pytest.LogC
     assert "mine@2 cannot be loaded" in caplog.text
 
 
-def test_a_promotion_is_noticed_between_jobs(context: Context, lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "LOOK_SECONDS", 0.05)
+def test_a_promotion_is_noticed_between_jobs(context: WorkerContext, lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_cache, "LOOK_SECONDS", 0.05)
     context.models.start()
     threading.Thread(target=context.models.watch, daemon=True).start()
     crown(copied(context.settings.packages_folder, "mine@1"))
@@ -87,7 +87,7 @@ def test_a_promotion_is_noticed_between_jobs(context: Context, lab, monkeypatch:
     lab.wait_until(lambda: context.models.is_loaded(info), "the champion to be loaded, though no job asked for it")
 
 
-def test_models_used_longest_ago_make_room(context: Context) -> None:
+def test_models_used_longest_ago_make_room(context: WorkerContext) -> None:
     packages = context.settings.packages_folder
     for version in range(1, 5):
         copied(packages, f"mine@{version}")

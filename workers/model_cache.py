@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
 
 KEPT: Final = 3
-"""Models that stay loaded; with more, the one used longest ago goes."""
+"""ModelCache that stay loaded; with more, the one used longest ago goes."""
 
 LOOK_SECONDS: Final = 1.0
 """How often a worker looks whether `auto` means another model than before."""
@@ -63,7 +63,7 @@ class _Loading:
         return not kept or time.monotonic() - self.began > RETRY_SECONDS
 
 
-class Models:
+class ModelCache:
     """Predictors by package, kept as long as none of its files changes: then it is checked and loaded anew."""
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
