@@ -38,7 +38,7 @@ $(VENV)/made:
 
 # Serving needs no PyTorch: it is in the extra "train" only.
 $(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu]'
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo]'
 	@touch $@
 
 $(VENV)/test: $(VENV)/made pyproject.toml constraints.txt

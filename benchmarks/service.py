@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from benchmarks import results
 from benchmarks.frames import DAYS, write_day
 from benchmarks.nowcast import FRAMES, SHAPE, STEPS
@@ -34,7 +36,6 @@ from benchmarks.results import Row
 from model.bench.measure import Runner, Timing, running
 from model.bench.task import Task
 from model.core.catalog import DEFAULT_MODEL
-from service.demo import multipart
 
 RUNS, CLIENTS = 7, 32
 MORE_SHARE, MORE_SECONDS = 0.1, 0.15
@@ -156,7 +157,9 @@ def measure(plan: Plan) -> dict[str, Any]:
             device="cpu",
             threads=plan.threads,
         )
-        body, content_type = multipart(files, {"model": plan.model, "steps": str(plan.steps)})
+        parts = [("files", (file.name, file.read_bytes())) for file in files]
+        form = httpx.Request("POST", "http://any", data={"model": plan.model, "steps": str(plan.steps)}, files=parts)
+        body, content_type = form.read(), form.headers["Content-Type"]
         with served(plan, folder) as base, running(task, folder / "alone.nc") as engine:
             upload = Upload(base=base, body=body, content_type=content_type)
             until = time.monotonic() + READY_SECONDS

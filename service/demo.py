@@ -1,12 +1,11 @@
-"""What `make run` does: start the service, nowcast the bundled sample or your radar files over HTTP, show the result.
+"""The demo behind `make run`: starts the service, nowcasts the bundled sample or your radar files, shows the result.
 
-`python -m service.demo [--once] [FILES...]`. Settings are the service's own (ECHOCAST_*); the data folder is
-./.data where none is set. It talks to the service as any client would, so it shows that the service works.
+`python -m service.demo [--once] [FILES...]` uses the settings of the service (ECHOCAST_*), with ./.data as the default
+data folder. It is an HTTP client like any other, and so shows that the service works.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -14,14 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -38,73 +36,47 @@ STOP_SECONDS: Final = 30.0
 
 
 class DemoFailed(Exception):
-    """The service did not do what the demo asks of it: one line says what."""
+    """The service did not do what the demo needs; the text says why in one line."""
 
 
-def multipart(files: Sequence[Path], fields: dict[str, str]) -> tuple[bytes, str]:
-    """A multipart/form-data body of `files` and `fields`, and its content type."""
-    boundary = uuid.uuid4().hex
-    parts: list[bytes] = []
-    for name, value in fields.items():
-        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode())
-    for file in files:
-        safe_name = file.name.replace('"', "%22").replace("\r", "").replace("\n", "")
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{safe_name}"\r\n\r\n'
-        parts += [head.encode(), file.read_bytes(), b"\r\n"]
-    parts.append(f"--{boundary}--\r\n".encode())
-    return b"".join(parts), f"multipart/form-data; boundary={boundary}"
+def request(client: httpx.Client, method: str, path: str, files: Sequence[Path] = ()) -> httpx.Response:
+    """Send a request, with radar files as a multipart form.
 
-
-class Client:
-    """The little of HTTP that the demo needs."""
-
-    def __init__(self, base: str) -> None:
-        self.base = base
-
-    def call(self, path: str, body: bytes | None = None, content_type: str = "") -> bytes:
-        """GET, or POST where there is a body.
-
-        Raises
-        ------
-        DemoFailed
-            The service refused; its problem's words are passed on.
-        """
-        headers = {"Content-Type": content_type} if content_type else {}
-        request = urllib.request.Request(self.base + path, data=body, headers=headers)  # noqa: S310  (http only)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                content: bytes = answer.read()
-                return content
-        except urllib.error.HTTPError as error:
-            raise DemoFailed(_detail(error.read()) or f"{path} answered {error.code}") from None
-        except OSError as error:
-            raise DemoFailed(f"the service does not answer at {self.base}{path}: {error}") from None
-
-    def json(self, path: str, body: bytes | None = None, content_type: str = "") -> dict[str, Any]:
-        """The same, the answer being a JSON object."""
-        answer: dict[str, Any] = json.loads(self.call(path, body, content_type))
-        return answer
-
-
-def _detail(body: bytes) -> str:
-    """The words of a problem, or the bad parts of /readyz."""
+    Raises
+    ------
+    DemoFailed
+        There is no response, or the service refused the request, with the detail of its problem.
+    """
     try:
-        answer = json.loads(body)
-        if "detail" in answer:
-            return str(answer["detail"])
-        return "; ".join(f"{part['name']}: {part['detail']}" for part in answer["parts"] if part["state"] == "bad")
+        with ExitStack() as stack:
+            parts = [("files", (file.name, stack.enter_context(file.open("rb")))) for file in files]
+            response = client.request(method, path, files=parts or None)
+    except httpx.TransportError as error:
+        raise DemoFailed(f"the service does not respond at {client.base_url}{path}: {error}") from None
+    if response.is_error:
+        raise DemoFailed(_detail(response) or f"{path} responded with status {response.status_code}")
+    return response
+
+
+def _detail(response: httpx.Response) -> str:
+    """Return the detail of a problem, or the bad parts of /readyz."""
+    try:
+        body = response.json()
+        if "detail" in body:
+            return str(body["detail"])
+        return "; ".join(f"{part['name']}: {part['detail']}" for part in body["parts"] if part["state"] == "bad")
     except (ValueError, KeyError, TypeError):
         return ""
 
 
 def start(port: int) -> subprocess.Popen[bytes]:
-    """`echocast serve` as a child, in the data folder of the settings or in ./.data."""
+    """Start `echocast serve` as a child process; its data folder is ./.data where the settings name none."""
     environment = {"ECHOCAST_DATA_DIR": str(Path(".data").absolute()), **os.environ, "ECHOCAST_PORT": str(port)}
     return subprocess.Popen([sys.executable, "-P", "-m", "service.cli", "serve"], env=environment)
 
 
 def stop(service: subprocess.Popen[bytes]) -> None:
-    """Ask the service to end, and see that it does."""
+    """Terminate the service; kill it where it does not end in time."""
     if service.poll() is None:
         service.send_signal(signal.SIGTERM)
     try:
@@ -114,21 +86,21 @@ def stop(service: subprocess.Popen[bytes]) -> None:
         service.wait()
 
 
-def wait_until_ready(service: subprocess.Popen[bytes], client: Client) -> None:
-    """Return when /readyz says that the service can really serve.
+def wait_until_ready(service: subprocess.Popen[bytes], client: httpx.Client) -> None:
+    """Wait until /readyz reports that the service can really serve.
 
     Raises
     ------
     DemoFailed
-        It ended, or was not ready in time.
+        The service ended, or was not ready in time.
     """
-    until = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + READY_SECONDS
     reason = ""
-    while time.monotonic() < until:
+    while time.monotonic() < deadline:
         if service.poll() is not None:
             raise DemoFailed(f"the service ended with exit code {service.returncode}; see above")
         try:
-            client.call("/readyz")
+            request(client, "GET", "/readyz")
         except DemoFailed as not_yet:
             reason = str(not_yet)
             time.sleep(0.3)
@@ -137,29 +109,28 @@ def wait_until_ready(service: subprocess.Popen[bytes], client: Client) -> None:
     raise DemoFailed(f"the service was not ready within {READY_SECONDS:g} s: {reason}")
 
 
-def nowcast(client: Client, files: Sequence[Path]) -> dict[str, Any]:
-    """Upload `files`, follow the nowcast until it ends, and return its last status.
+def nowcast(client: httpx.Client, files: Sequence[Path]) -> dict[str, Any]:
+    """Upload `files`, follow the nowcast until it is finished, and return its last status.
 
     Raises
     ------
     DemoFailed
-        It failed; the problem's words are passed on.
+        The nowcast failed, with the detail of its problem.
     """
-    body, content_type = multipart(files, {})
-    status = client.json("/v1/nowcasts", body, content_type)
-    until = time.monotonic() + NOWCAST_SECONDS
+    status: dict[str, Any] = request(client, "POST", "/v1/nowcasts", files).json()
+    deadline = time.monotonic() + NOWCAST_SECONDS
     while status["status"] in ("accepted", "running"):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise DemoFailed(f"the nowcast was not finished within {NOWCAST_SECONDS:g} s")
         time.sleep(0.2)
-        status = client.json(f"/v1/nowcasts/{status['id']}")
+        status = request(client, "GET", f"/v1/nowcasts/{status['id']}").json()
     if status["status"] != "successful":
         raise DemoFailed((status.get("problem") or {}).get("detail") or f"the nowcast is {status['status']}")
     return status
 
 
 def table(forecast: RainFile) -> Table:
-    """One row per lead time: where it rains, how hard at most, and how much is not known."""
+    """Return a table with a row for each lead time: area with rain, heaviest rain, area without data."""
     rows = Table(box=None, pad_edge=False)
     for heading in ("lead, min", "valid, UTC", "area with rain", "heaviest, mm/h", "not known"):
         rows.add_column(heading, justify="right")
@@ -172,28 +143,29 @@ def table(forecast: RainFile) -> Table:
     return rows
 
 
-def named(files: Sequence[str]) -> str:
-    """File names as a person would say them: all of a few, else the first and the last."""
+def file_list(files: Sequence[str]) -> str:
+    """Return the names of a few files, or the number of files with the first and the last name."""
     return ", ".join(files) if len(files) <= 3 else f"{len(files)} files, {files[0]} to {files[-1]}"
 
 
-def show(console: Console, client: Client, status: dict[str, Any]) -> None:
-    """Print the result's table, and where to look at it."""
+def show(console: Console, client: httpx.Client, status: dict[str, Any]) -> None:
+    """Print a table of the result and the addresses of the map and the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "nowcast.nc"
-        path.write_bytes(client.call(f"/v1/nowcasts/{status['id']}/result?format=netcdf"))
+        path.write_bytes(request(client, "GET", f"/v1/nowcasts/{status['id']}/result?format=netcdf").content)
         forecast = RainFile.open(path)
-        console.print(f"\nNowcast by [bold]{status['model_used']}[/] from {named(status['files'])}", soft_wrap=True)
+        console.print(f"\nNowcast by [bold]{status['model_used']}[/] from {file_list(status['files'])}", soft_wrap=True)
         if status.get("note"):
             console.print(f"Note: {status['note']}", markup=False)
         console.print(table(forecast))
-    console.print(f"\nOn the map:  {client.base}/?nowcast={status['id']}", soft_wrap=True, markup=False)
-    console.print(f"As a file:   {client.base}/v1/nowcasts/{status['id']}/result", soft_wrap=True, markup=False)
+    base = str(client.base_url).rstrip("/")
+    console.print(f"\nOn the map:  {base}/?nowcast={status['id']}", soft_wrap=True, markup=False)
+    console.print(f"As a file:   {base}/v1/nowcasts/{status['id']}/result", soft_wrap=True, markup=False)
 
 
-def _port(host: str, wanted: int) -> int:
-    """The port of the settings, or a free one where that is taken."""
-    for port in (wanted, 0):
+def _free_port(host: str, preferred: int) -> int:
+    """Return the preferred port, or another free one where it is taken."""
+    for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -212,18 +184,20 @@ def main(once: bool, files: tuple[Path, ...]) -> None:
     console = Console()
     try:
         settings = load_settings()
-        port = _port(settings.host, settings.port)
+        port = _free_port(settings.host, settings.port)
         reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-        client = Client(f"http://{reachable}:{port}")
+        # The service runs on this machine: no proxy of the environment is between it and the client.
+        client = httpx.Client(base_url=f"http://{reachable}:{port}", timeout=60, trust_env=False)
         service = start(port)
     except (DemoFailed, InputError) as failure:
         raise click.ClickException(str(failure)) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        wait_until_ready(service, client)
-        show(console, client, nowcast(client, files or (SAMPLE,)))
+        with client:
+            wait_until_ready(service, client)
+            show(console, client, nowcast(client, files or (SAMPLE,)))
         if not once:
-            console.print(f"\nServing at {client.base}/ until Ctrl-C.", markup=False)
+            console.print(f"\nServing at {client.base_url} until Ctrl-C.", markup=False)
             service.wait()
     except DemoFailed as failure:
         raise click.ClickException(str(failure)) from None

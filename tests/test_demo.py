@@ -9,10 +9,11 @@ import sys
 from email.policy import HTTP
 from pathlib import Path
 
+import httpx
 import pytest
 
 from model.core.catalog import DEFAULT_MODEL, Catalog
-from service.demo import multipart, named
+from service.demo import DemoFailed, file_list, nowcast
 from tests.patience import WAIT_SECONDS
 
 
@@ -49,17 +50,22 @@ def test_a_file_that_is_no_radar_file_is_named(tmp_path: Path) -> None:
     assert "holiday.h5" in done.stderr.splitlines()[-1]
 
 
-def test_uploads_are_multipart_forms_that_others_can_read(tmp_path: Path) -> None:
+def test_an_upload_is_a_multipart_form_and_a_refusal_is_reported_with_its_detail(tmp_path: Path) -> None:
     file = tmp_path / 'one "odd" name.h5'
     file.write_bytes(b"\x89HDF\r\n\x1a\n\x00--")
-    body, content_type = multipart([file], {"steps": "3"})
-    message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=HTTP)
-    steps, upload = message.iter_parts()
-    assert steps.get_content().strip() == "3"
-    assert upload.get_filename() == "one %22odd%22 name.h5"
-    assert upload.get_payload(decode=True) == file.read_bytes()
+
+    def respond(sent: httpx.Request) -> httpx.Response:
+        header = f"Content-Type: {sent.headers['Content-Type']}\r\n\r\n"
+        [upload] = email.message_from_bytes(header.encode() + sent.read(), policy=HTTP).iter_parts()
+        assert upload.get_filename() == "one %22odd%22 name.h5"
+        assert upload.get_payload(decode=True) == file.read_bytes()
+        return httpx.Response(422, json={"detail": "too few frames"})
+
+    client = httpx.Client(base_url="http://service", transport=httpx.MockTransport(respond))
+    with client, pytest.raises(DemoFailed, match="too few frames"):
+        nowcast(client, [file])
 
 
-def test_many_files_are_told_in_short() -> None:
-    assert named(["a", "b"]) == "a, b"
-    assert named(["a", "b", "c", "d"]) == "4 files, a to d"
+def test_many_files_are_listed_in_short() -> None:
+    assert file_list(["a", "b"]) == "a, b"
+    assert file_list(["a", "b", "c", "d"]) == "4 files, a to d"
