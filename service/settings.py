@@ -5,23 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import BaseSettings
 
 from model.core.catalog import Catalog, open_catalog
-from model.core.errors import InputError
 from model.core.folders import default_data_dir
+from model.core.settings import ENVIRONMENT, EngineSettings, read_environment
 from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ
 
 
-class BadSetting(InputError):
-    code = "bad-setting"
-
-
-class Settings(BaseSettings):
+class Settings(EngineSettings, BaseSettings):
     """Everything that can be set from outside."""
 
-    model_config = SettingsConfigDict(env_prefix="ECHOCAST_", frozen=True, env_ignore_empty=True)
+    model_config = ENVIRONMENT
 
     data_dir: Path = Field(
         default_factory=default_data_dir,
@@ -61,31 +57,6 @@ class Settings(BaseSettings):
         gt=0,
         le=MAX_VALID_DBZ,
         description="Reflectivity above this is hail, and counts as this many dBZ; 95 caps nothing.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto",
-        description="Where networks run: cpu, cuda, or auto: CUDA where onnxruntime-gpu is installed, and then never "
-        "the CPU.",
-    )
-    variant: Literal["auto", "fp32", "int8", "fp16"] = Field(
-        "auto",
-        description="Which precision of a package runs: auto is the fastest that the device supports and the package "
-        "has.",
-    )
-    threads: int = Field(
-        0, ge=0, description="CPU threads that ONNX Runtime uses for one nowcast; 0 is one for each core."
-    )
-    memory_mb: int = Field(
-        1024,
-        ge=1,
-        description="What the states and the work space of a forecast may take, in MB (2^20 bytes); a larger domain is "
-        "cut in more and smaller tiles.",
-    )
-    gpu_memory_mb: int = Field(
-        0,
-        ge=0,
-        description="Most memory that each model takes on a GPU, in MB (2^20 bytes); a worker keeps up to three. 0 "
-        "sets no limit.",
     )
     batch: int = Field(
         0,
@@ -169,23 +140,14 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings of the environment; `overrides` that are not None come first.
+    """Return the settings of the environment; `overrides` that are not None come first.
 
     Raises
     ------
     BadSetting
-        A value is not one that can be used; names the variable.
+        A value cannot be used; the error names the variable.
     """
-    try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "ECHOCAST_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise BadSetting(
-            f"{first['msg']}, it is {first['input']!r}",
-            where=name,
-            hint="Correct the setting, or leave it out",
-        ) from None
+    return read_environment(Settings, **overrides)
 
 
 def catalog(settings: Settings) -> Catalog:

@@ -8,7 +8,8 @@ from types import FrameType
 
 import click
 
-from service.settings import BadSetting, Settings, load_settings
+from model.core.settings import BadSetting
+from service.settings import Settings, load_settings
 
 
 @click.command()

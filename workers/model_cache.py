@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from model.core.caching import FileStamp, file_stamp
 from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
 from model.core.errors import BadPackage
+from model.core.settings import EngineSettings
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -162,13 +163,7 @@ class ModelCache:
         from model.runtime.load import load_predictor
 
         given = self._settings
-        options = EngineOptions(
-            device=given.device,
-            variant=given.variant,
-            threads=given.threads,
-            memory_mb=given.memory_mb,
-            gpu_memory_mb=given.gpu_memory_mb,
-        )
+        options = EngineOptions(**given.model_dump(include=set(EngineSettings.model_fields)))
         try:
             predictor = load_predictor(info, given.fields, options)
             predictor.warm_up()

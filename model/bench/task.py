@@ -112,7 +112,7 @@ def _by_echocast(info: ModelInfo, variant: str) -> tuple[Nowcast, str]:
     from model.runtime.load import load_predictor
     from model.runtime.request import ForecastRequest
 
-    predictor = load_predictor(info, options=replace(EngineOptions.from_environment(), variant=variant))  # type: ignore[arg-type]
+    predictor = load_predictor(info, options=EngineOptions.from_environment().model_copy(update={"variant": variant}))
 
     def nowcast(frames: FrameSequence, steps: int, out: Path) -> None:
         request = ForecastRequest.fit(frames, info, steps)

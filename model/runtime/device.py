@@ -6,18 +6,15 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal, get_args, get_type_hints
+from typing import Final
 
 import numpy as np
 
 from model.core.errors import BadPackage, InputError, first_line
+from model.core.settings import EngineEnvironment, EngineSettings, Variant, read_environment
 from model.runtime.graph_session import GraphSession, OneStepSession, WholeSession
 from model.runtime.ort import ort
-
-DeviceName = Literal["auto", "cpu", "cuda"]
-Variant = Literal["auto", "fp32", "int8", "fp16"]
 
 FASTEST: Final[Mapping[str, tuple[str, ...]]] = {
     "cuda": ("fp16", "fp32"),
@@ -33,57 +30,26 @@ CPU: Final = "CPUExecutionProvider"
 MB: Final = 2**20
 
 
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """How packages are run.
+class EngineOptions(EngineSettings):
+    """How packages run: the settings of the engine, and what only tests and benchmarks choose.
 
-    `device`: `auto` takes CUDA where ONNX Runtime brings it, and then never falls back to the CPU. `variant`: `auto`
-    takes the fastest that the device runs and the package has. `threads`: of the CPU; 0: one for each core.
-    `memory_mb`: what states and work space of a forecast may take on a CPU; above it, more and smaller tiles.
-    `gpu_memory_mb`: cap of what a graph takes on a GPU; 0: none. `batch_size`: tiles that run as one batch; 0: 1 on a
-    CPU, 16 on a GPU. `skip_dry`: only what lies around rain is computed.
+    `batch_size`: tiles that run as one batch; 0: 1 on a CPU, 16 on a GPU. `skip_dry`: compute only the area around
+    rain.
     """
 
-    device: DeviceName = "auto"
-    variant: Variant = "auto"
-    threads: int = 0
-    memory_mb: int = 1024
-    gpu_memory_mb: int = 0
     batch_size: int = 0
     skip_dry: bool = True
 
     @classmethod
     def from_environment(cls) -> EngineOptions:
-        """As the variables `ECHOCAST_DEVICE`, `_VARIANT`, `_THREADS`, `_MEMORY_MB` and `_GPU_MEMORY_MB` say.
+        """Return the options with the settings of the environment.
 
         Raises
         ------
-        InputError
-            One of them has a value that means nothing.
+        BadSetting
+            A value cannot be used; the error names the variable.
         """
-        names = ("device", "variant", "threads", "memory_mb", "gpu_memory_mb")
-        given = {name: os.environ[_variable(name)] for name in names if os.environ.get(_variable(name))}
-        return cls(**{name: _parsed(name, text) for name, text in given.items()})  # type: ignore[arg-type]
-
-
-def _variable(name: str) -> str:
-    return f"ECHOCAST_{name.upper()}"
-
-
-def _parsed(name: str, text: str) -> str | int:
-    choices = get_args(get_type_hints(EngineOptions)[name])
-    if choices:
-        if text in choices:
-            return text
-        wanted = f"one of {', '.join(choices)}"
-    else:
-        least = next(int(field.default != 0) for field in fields(EngineOptions) if field.name == name)
-        if text.isdecimal() and int(text) >= least:
-            return int(text)
-        wanted = f"a whole number from {least} on"
-    raise InputError(
-        f"it is {text!r}, not {wanted}", where=_variable(name), hint="Correct the setting, or leave it out"
-    )
+        return cls(**read_environment(EngineEnvironment).model_dump())
 
 
 def fastest_variant(variants: Mapping[str, str], device: str, wanted: Variant = "auto") -> str:
@@ -131,7 +97,7 @@ def wanted_device(options: EngineOptions) -> str:
     if options.device == "cuda" and not available:
         raise InputError(
             "CUDA is asked for, and the ONNX Runtime that is installed runs on the CPU alone",
-            where=_variable("device"),
+            where="ECHOCAST_DEVICE",
             hint="Install the extra gpu in place of cpu: pip install 'echocast[gpu]'",
         )
     return "cuda" if available and options.device != "cpu" else "cpu"
@@ -174,7 +140,7 @@ def open_session(
     if device == "cuda" and session.get_providers()[0] != CUDA:
         raise InputError(
             "ONNX Runtime brings CUDA and cannot use it: the graph would run on the CPU",
-            where=_variable("device"),
+            where="ECHOCAST_DEVICE",
             hint="See that driver, CUDA and cuDNN are those that onnxruntime-gpu wants, or set ECHOCAST_DEVICE=cpu",
         )
     kind = session.get_modelmeta().custom_metadata_map.get("kind", "one-step")
@@ -192,7 +158,7 @@ def _check_room(needed_mb: float, path: Path, device: str, has_mb: int) -> None:
     """Raise BadPackage where a model takes more memory than there is; 0 where nobody knows how much that is."""
     if has_mb and needed_mb > has_mb:
         there = "the GPU has" if device == "cuda" else "a forecast may take"
-        limit = _variable("gpu_memory_mb" if device == "cuda" else "memory_mb")
+        limit = "ECHOCAST_GPU_MEMORY_MB" if device == "cuda" else "ECHOCAST_MEMORY_MB"
         raise BadPackage(
             f"the model takes {np.ceil(needed_mb):.0f} MB at least, {there} {has_mb} MB",
             where=str(path),

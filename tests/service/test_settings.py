@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from model.runtime.device import EngineOptions
-from service.settings import BadSetting, Settings, catalog, load_settings
+from model.core.settings import BadSetting
+from service.settings import Settings, catalog, load_settings
 
 
 def test_each_setting_is_described() -> None:
@@ -41,9 +40,3 @@ def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ECHOCAST_MAX_FILES", "many")
     with pytest.raises(BadSetting, match=r"ECHOCAST_MAX_FILES: .*'many'"):
         load_settings()
-
-
-def test_the_settings_of_the_engine_are_those_that_the_engine_has() -> None:
-    shared = {field.name: field.default for field in fields(EngineOptions) if field.name in Settings.model_fields}
-    assert shared.keys() == {"device", "variant", "threads", "memory_mb", "gpu_memory_mb"}
-    assert shared == {name: Settings.model_fields[name].default for name in shared}

@@ -264,7 +264,7 @@ def test_options_come_from_the_environment_and_say_what_is_wrong(monkeypatch):
     monkeypatch.delenv("ECHOCAST_THREADS", raising=False)
     assert EngineOptions.from_environment() == EngineOptions(memory_mb=512, device="cpu")
     monkeypatch.setenv("ECHOCAST_DEVICE", "tpu")
-    with pytest.raises(InputError, match=r"ECHOCAST_DEVICE: it is 'tpu', not one of auto, cpu, cuda"):
+    with pytest.raises(InputError, match=r"ECHOCAST_DEVICE: Input should be 'auto', 'cpu' or 'cuda', it is 'tpu'"):
         EngineOptions.from_environment()
 
 
