@@ -84,8 +84,8 @@ def prepare(into: Path, ms_rnn: Path | None) -> dict[str, float]:
 
     from benchmarks.networks import config_of
     from model.export.checkpoints.convert import convert
-    from model.export.half import half
-    from model.export.onnx import export_graph
+    from model.export.onnx import export_float16, export_float32
+    from model.export.trace import trace
     from model.nets.forecast_model import RecurrentModel, build_model
     from model.nets.profile import profile
 
@@ -95,8 +95,9 @@ def prepare(into: Path, ms_rnn: Path | None) -> dict[str, float]:
     else:
         net = convert(official(ms_rnn, "cpu", (1, 32, 32)).state_dict(), "ms-rnn", network=NETWORK).build_model()
     assert isinstance(net, RecurrentModel)
-    export_graph(net, into / "fp32.onnx")
-    half(into / "fp32.onnx", into / "fp16.onnx")
+    traced = trace(net)
+    export_float32(traced, into / "fp32.onnx")
+    export_float16(traced, into / "fp16.onnx")
     steps = CONTEXT - 1 + LEADS
     return {"operations_per_pixel": 2.0 * steps * sum(layer.macs_per_pixel for layer in profile(net))}
 

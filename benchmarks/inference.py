@@ -178,10 +178,10 @@ def observed(frames: NDArray[np.float32]) -> ForecastInput:
 def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
     """Leave both graphs in `into`, with the official network's weights; its parameters and operations."""
     from benchmarks import official as code
+    from model.export.calibrate import CalibrationSample
     from model.export.checkpoints.convert import convert
-    from model.export.observe import Sample
-    from model.export.onnx import export_graph
-    from model.export.quantise import quantise
+    from model.export.onnx import export_float32, export_int8
+    from model.export.trace import trace
     from model.nets.profile import profile
 
     with code.on_the_cpu():
@@ -191,14 +191,15 @@ def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
         net = convert(
             theirs.state_dict(), case.family, network=network, form="paper"
         ).build_model()  # theirs mended, too
-        export_graph(net, into / "fp32.onnx")
-        samples = [Sample(observed=observed(sequence(case.side, seed)), leads=LEADS) for seed in CALIBRATION]
-        done = quantise(into / "fp32.onnx", into / "int8.onnx", samples, change_limit=np.inf)
+        traced = trace(net)
+        export_float32(traced, into / "fp32.onnx")
+        samples = [CalibrationSample(observed=observed(sequence(case.side, seed)), leads=LEADS) for seed in CALIBRATION]
+        done = export_int8(traced, into / "int8.onnx", samples, change_limit=np.inf)
         layers = profile(net)
     runs = 1 if case.family == "openstl" else TOTAL - 1
     macs = sum(layer.macs_per_pixel for layer in layers) * case.side**2 * runs
     parameters = sum(layer.parameters for layer in layers)
-    return {"parameters": parameters, "gflop": 2 * macs / 1e9, "int8 layers": len(done.quantised)}
+    return {"parameters": parameters, "gflop": 2 * macs / 1e9, "int8 layers": len(done.quantized)}
 
 
 # Measuring

@@ -54,14 +54,15 @@ def size(name: str, folder: Path) -> Mapping[str, float]:
     """Parameters, multiply-adds per step at 128 x 128; leaves the graph in `folder`."""
     import torch
 
-    from model.export.onnx import export_graph
+    from model.export.onnx import export_float32
+    from model.export.trace import trace
     from model.nets.forecast_model import build_model
     from model.nets.profile import profile
 
     torch.manual_seed(0)
     net = build_model(config_of(name)).eval()
     layers = profile(net)
-    export_graph(net, folder / f"{name}.onnx")
+    export_float32(trace(net), folder / f"{name}.onnx")
     return {
         "parameters": sum(layer.parameters for layer in layers),
         "gmac": sum(layer.macs_per_pixel for layer in layers) * SIDE**2 / 1e9,

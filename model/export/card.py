@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from model.core.manifest import Form, Imported, Manifest
-from model.export.onnx import Parity
+from model.export.parity import Parity
 from model.verify.answer import one_protocol
 
 

@@ -20,7 +20,9 @@ from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import BadPackage, InputError
 from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
 from model.export.card import write_card
-from model.export.onnx import Parity, export_graph, parity
+from model.export.onnx import export_float32
+from model.export.parity import Parity, check_parity
+from model.export.trace import TracedNetwork, trace
 from model.nets.forecast_model import ModelConfig, RecurrentFreeModel, RecurrentModel
 from model.nets.profile import profile
 from model.nets.simvp import SimVPConfig
@@ -82,7 +84,7 @@ def write_package(
         (draft / WEIGHTS).write_bytes(weights_of(net))
         for path in field_files:
             _add_field(path, manifest, draft)
-        write_card(draft / CARD, manifest, scores, write_graph(net, manifest, draft / GRAPH))
+        write_card(draft / CARD, manifest, scores, write_graph(net, trace(net), manifest, draft / GRAPH))
         files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
     return folder
@@ -104,7 +106,9 @@ def new_version(out: Path, name: str, version: str) -> Path:
     return folder
 
 
-def write_graph(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest, path: Path) -> Parity:
+def write_graph(
+    net: RecurrentModel | RecurrentFreeModel, traced: TracedNetwork, manifest: Manifest, path: Path
+) -> Parity:
     """Write the float32 graph of a network, and say by how much it differs from torch where it does most.
 
     Raises
@@ -112,8 +116,8 @@ def write_graph(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest, pa
     BadPackage
         It does not answer like torch.
     """
-    export_graph(net, path)
-    found = parity_of(net, manifest, path)
+    export_float32(traced, path)
+    found = package_parity(net, manifest, path)
     for each in found:
         if not each.within:
             rounding = f", torch from float64 by {each.rounding:.1e}" if each.rounding is not None else ""
@@ -204,12 +208,12 @@ def _add_field(path: Path, manifest: Manifest, folder: Path) -> None:
         ) from None
 
 
-def parity_of(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest, graph: Path) -> list[Parity]:
+def package_parity(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest, graph: Path) -> list[Parity]:
     """How a package's graph answers beside torch: on a square and an oblong grid, or the one that it is bound to."""
     side = 4 * manifest.stride
     shapes = [manifest.grid] if manifest.grid else [(side, side), (side, 2 * side)]
     return [
-        parity(net, graph, steps=PARITY_STEPS, shape=shape, frames=manifest.input_frames, limit=PARITY_LIMIT)
+        check_parity(net, graph, steps=PARITY_STEPS, shape=shape, frames=manifest.input_frames, limit=PARITY_LIMIT)
         for shape in shapes
     ]
 

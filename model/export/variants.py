@@ -15,10 +15,10 @@ from model.core.catalog import info_of
 from model.core.errors import InputError
 from model.core.manifest import Manifest, VariantGate, sha256_of, verify_package, write_manifest
 from model.data.archive import Archive, DamagedFrame
-from model.export.half import half
-from model.export.observe import Sample
+from model.export.calibrate import CalibrationSample
+from model.export.onnx import export_float16, export_int8
 from model.export.package import CARD, GRAPH, drafted, new_version, write_graph
-from model.export.quantise import quantise
+from model.export.trace import TracedNetwork, trace
 from model.nets.forecast_model import load_model
 from model.runtime.device import EngineOptions
 from model.runtime.graph_session import ForecastInput
@@ -95,18 +95,19 @@ def with_variants(
         )
     folder = new_version(out, manifest.name, version)
     net = load_model(package)
+    traced = trace(net)
     with drafted(folder) as draft:
         kept = [name for name in manifest.files if name not in manifest.variants.values()]
         for name in kept:
             shutil.copyfile(package / name, draft / name)
         variants = {"fp32": GRAPH} | {str(kind): f"model.{kind}.onnx" for kind in kinds}
-        write_graph(net, manifest, draft / GRAPH)
+        write_graph(net, traced, manifest, draft / GRAPH)
         changes: dict[str, Any] = {"version": version, "variants": variants, "variant_gates": ()}
         # Its own digests of what is there so far, that it can be loaded: those of the last state come with `judged`.
         files = {name: sha256_of(draft / name) for name in (*kept, GRAPH)}
         alone = manifest.model_copy(update={**changes, "variants": {"fp32": GRAPH}, "files": files})
         write_manifest(alone, draft)
-        made = {kind: _make(kind, draft, variants[kind], alone, calibrate, fields) for kind in kinds}
+        made = {kind: _make(kind, traced, draft / variants[kind], alone, calibrate, fields) for kind in kinds}
         files = {name: sha256_of(draft / name) for name in (*kept, *variants.values())}
         complete = manifest.model_copy(update={**changes, "files": files})
         write_manifest(complete, draft)
@@ -114,25 +115,30 @@ def with_variants(
 
 
 def _make(
-    kind: Kind, draft: Path, name: str, manifest: Manifest, calibrate: Sequence[Archive], fields: Path | None
+    kind: Kind,
+    traced: TracedNetwork,
+    path: Path,
+    manifest: Manifest,
+    calibrate: Sequence[Archive],
+    fields: Path | None,
 ) -> str:
     """Write a variant into a draft, and say how it was made."""
     if kind == "fp16":
-        single = half(draft / GRAPH, draft / name)
+        single = export_float16(traced, path)
         return f"float16, but for {', '.join(single) or 'nothing'}"
-    predictor = OnnxPredictor(info_of(manifest, draft), fields, EngineOptions(device="cpu", variant="fp32"))
+    predictor = OnnxPredictor(info_of(manifest, path.parent), fields, EngineOptions(device="cpu", variant="fp32"))
     samples = [sample for archive in calibrate for sample in samples_of(predictor, archive)]
-    done = quantise(draft / GRAPH, draft / name, samples)
-    count = len(done.quantised) + len(done.sensitive)
+    done = export_int8(traced, path, samples)
+    count = len(done.quantized) + len(done.sensitive)
     stay = f", {', '.join(done.sensitive)} in float32" if done.sensitive else ""
     archives = ", ".join(archive.name for archive in calibrate)
     return (
-        f"{len(done.quantised)} of {count} convolutions in 8 bits{stay}; calibrated on {len(samples)} forecasts of "
+        f"{len(done.quantized)} of {count} convolutions in 8 bits{stay}; calibrated on {len(samples)} forecasts of "
         f"{archives}, which it changes by {done.change:.2%} (root mean square)"
     )
 
 
-def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
+def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[CalibrationSample]:
     """Forecasts of an archive as a package's graph reads them, evenly over its times, each around its heaviest rain.
 
     Raises
@@ -159,7 +165,9 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[Sample]:
             request = ForecastRequest(sequence=sequence, steps=SAMPLE_LEADS)
             observed = predictor.prepare(request).inputs
             stride = predictor.manifest.stride
-            samples.append(Sample(observed=_wettest(observed, stride, predictor.manifest.grid), leads=SAMPLE_LEADS))
+            samples.append(
+                CalibrationSample(observed=_wettest(observed, stride, predictor.manifest.grid), leads=SAMPLE_LEADS)
+            )
     if not samples:
         raise InputError(
             f"no {info.input_frames} frames in a row are whole",

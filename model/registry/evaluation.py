@@ -166,14 +166,14 @@ def parity_gate(info: ModelInfo) -> Gate:
         check_parity_tools()
     except MissingDependency as error:
         return Gate(gate="parity", what=PARITY, passed=None, note=f"{error.what}. {error.hint}")
-    from model.export.package import PARITY_LIMIT, parity_of
+    from model.export.package import PARITY_LIMIT, package_parity
     from model.nets.forecast_model import load_model
 
     if info.folder is None:
         raise ValueError("a baseline has no graph")
     manifest = verify_package(info.folder)
     net = load_model(info.folder)
-    found = parity_of(net, manifest, info.folder / manifest.variants["fp32"])
+    found = package_parity(net, manifest, info.folder / manifest.variants["fp32"])
     worst = max(found, key=lambda each: each.difference)
     within = all(each.within for each in found)
     note = f"float32 itself is off by {worst.rounding:.1e}" if worst.rounding is not None else ""

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from model.core.catalog import Catalog
-from model.export.onnx import export_graph, largest_difference, parity
+from model.export.onnx import export_float32
+from model.export.parity import check_parity, largest_difference
+from model.export.trace import trace
 from model.nets.forecast_model import FrameBatch, ModelConfig, RecurrentModel, build_model, load_model
 from model.nets.networks import IN_MS_RNN
 from model.runtime.device import open_session
@@ -47,7 +49,7 @@ def of_rain(name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_one_file_answers_like_torch_on_two_grids(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
-    export_graph(net, path)
+    export_float32(trace(net), path)
     side = max(8, 2 * net.config.net.stride)
     for shape in ((side, side), (side, 3 * side // 2)):
         assert largest_difference(net, path, steps=STEPS, shape=shape, frames=CONTEXT) < 1e-4
@@ -56,7 +58,7 @@ def test_one_file_answers_like_torch_on_two_grids(name, tmp_path):
 @pytest.mark.parametrize("name", ["action-predrnn", "action-predrnn-v2"])
 def test_the_comparison_sees_fields_of_another_time(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
-    export_graph(net, path)
+    export_float32(trace(net), path)
     step = net.stack.step
     shifted = iter(torch.randn(CONTEXT + STEPS, 1, net.config.fields, 16, 16))
     net.stack.step = lambda frame, state, conditions, fields: step(frame, state, conditions, next(shifted))
@@ -69,7 +71,7 @@ def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
     small = network("predrnn").config
     net = build_model(replace(small, residual=False, bounded=False)).eval()
     torch.nn.init.normal_(net.stack.embedding.output.weight, std=0.5)
-    export_graph(net, tmp_path / "model.onnx")
+    export_float32(trace(net), tmp_path / "model.onnx")
     data = np.random.default_rng(3).random((CONTEXT, 1, 16, 16), dtype=np.float32)
     observed = ForecastInput(data=data, known=np.ones_like(data), step_minutes=5.0)
     with torch.no_grad():
@@ -84,7 +86,7 @@ def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
 @pytest.mark.parametrize("name", ["ms-trajgru in MS-RNN", "ms-predrnn in MS-RNN"])
 def test_the_comparison_sees_a_state_that_is_not_carried(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
-    export_graph(net, path)
+    export_float32(trace(net), path)
     with torch.no_grad():
         for cell in net.stack.cells:
             for parameter in cell.parameters():
@@ -97,10 +99,10 @@ def test_rounding_that_a_network_amplifies_is_no_fault_of_its_graph_and_hides_no
     with torch.no_grad():
         for parameter in net.stack.cells.parameters():
             parameter.mul_(1.2 / 0.7)
-    export_graph(net, path)
+    export_float32(trace(net), path)
 
     def found(steps):
-        return parity(net, path, steps=steps, shape=(16, 32), frames=10, limit=1e-4)
+        return check_parity(net, path, steps=steps, shape=(16, 32), frames=10, limit=1e-4)
 
     assert found(12).difference > 2e-4
     assert found(12).rounding > 1e-4
@@ -113,7 +115,7 @@ def test_rounding_that_a_network_amplifies_is_no_fault_of_its_graph_and_hides_no
 @pytest.mark.parametrize("name", ["ms-predrnn in MS-RNN", "tau", "simvp-incepu", "motionrnn"])
 def test_a_batch_goes_through_the_graph_as_through_torch(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
-    export_graph(net, path)
+    export_float32(trace(net), path)
     session = open_session(path).session
     whole = not isinstance(net, RecurrentModel)
     generator = np.random.default_rng(1)
@@ -142,7 +144,7 @@ def test_a_graph_reads_what_its_network_reads_and_no_more(tmp_path):
         "fields": of_rain("action-predrnn"),
         "whole": of_rain("tau"),
     }.items():
-        export_graph(net, tmp_path / f"{name}.onnx")
+        export_float32(trace(net), tmp_path / f"{name}.onnx")
         session = open_session(tmp_path / f"{name}.onnx")
         assert isinstance(session, WholeSession if name == "whole" else OneStepSession)
         reads[name] = session.reads
@@ -156,7 +158,7 @@ def test_a_graph_reads_what_its_network_reads_and_no_more(tmp_path):
 
 def test_the_states_of_a_graph_are_named_as_the_network_names_them(tmp_path):
     net = of_rain("predrnn-pp")
-    export_graph(net, tmp_path / "model.onnx")
+    export_float32(trace(net), tmp_path / "model.onnx")
     session = ort.InferenceSession(tmp_path / "model.onnx")
     names = [spec.name for spec in net.states()]
     assert {"h1", "c4", "z", "m"} <= set(names)
@@ -168,7 +170,7 @@ def test_a_network_of_one_grid_and_several_channels_exports_too(tmp_path):
     torch.manual_seed(2)
     stack = replace(IN_MS_RNN["ms-mim"](), hidden=8, layer_norm=True, grid=(16, 24))
     net = build_model(ModelConfig(net=stack, channels=3, residual=False))
-    export_graph(net, tmp_path / "model.onnx")
+    export_float32(trace(net), tmp_path / "model.onnx")
     assert largest_difference(net, tmp_path / "model.onnx", steps=STEPS, shape=(16, 24), frames=CONTEXT) < 1e-4
 
 

@@ -88,10 +88,10 @@ def test_good_variants_come_in_as_a_new_version(
 
 
 def spoilt(make: Callable[..., object], scale: float) -> Callable[..., object]:
-    """`quantise`, and then one convolution whose outputs are read at another scale than they were written at."""
+    """`export_int8`, and then one convolution whose outputs are read at another scale than they were written at."""
 
-    def quantise(fp32: Path, out: Path, samples: object) -> object:
-        done = make(fp32, out, samples)
+    def export(traced: object, out: Path, samples: object) -> object:
+        done = make(traced, out, samples)
         model = onnx.load(out)
         makers = {name: node for node in model.graph.node for name in node.output}
         rounds = [
@@ -104,13 +104,13 @@ def spoilt(make: Callable[..., object], scale: float) -> Callable[..., object]:
         onnx.save(model, out)
         return done
 
-    return quantise
+    return export
 
 
 def test_a_spoilt_variant_is_refused_and_leaves_nothing(
     echocast: Echocast, words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(variants, "quantise", spoilt(variants.quantise, 0.25))
+    monkeypatch.setattr(variants, "export_int8", spoilt(variants.export_int8, 0.25))
     code, out, err = echocast(*words, "--out", tmp_path / "packages")
     assert code == 2
     assert err.count("\n") == 1
@@ -129,8 +129,8 @@ def test_a_float16_graph_with_spoilt_weights_is_refused_too(
     scale: float,
     why: str,
 ) -> None:
-    def half(fp32: Path, out: Path) -> object:
-        single = make(fp32, out)
+    def export(traced: object, out: Path) -> object:
+        single = make(traced, out)
         model = onnx.load(out)
         last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
         (weights,) = (item for item in model.graph.initializer if item.name == last.input[1])
@@ -139,8 +139,8 @@ def test_a_float16_graph_with_spoilt_weights_is_refused_too(
         onnx.save(model, out)
         return single
 
-    make = variants.half
-    monkeypatch.setattr(variants, "half", half)
+    make = variants.export_float16
+    monkeypatch.setattr(variants, "export_float16", export)
     asked = ("fp16" if word == "int8" else word for word in words)
     code, _, err = echocast(*asked, "--out", tmp_path / "packages")
     assert code == 2

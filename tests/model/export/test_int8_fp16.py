@@ -2,13 +2,13 @@
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from model.export.half import half
-from model.export.observe import Magnitudes, Sample, forecast, session_of
-from model.export.onnx import export_graph
-from model.export.quantise import joined_model, quantise
+from model.export.calibrate import CalibrationSample, Magnitudes, forecasts_of
+from model.export.onnx import export_float16, export_float32, export_int8, merge_passes
+from model.export.trace import trace
 from model.runtime.device import open_session
 from model.runtime.graph_session import INPUTS, ForecastInput
 from tests.model.export.test_onnx import of_rain
@@ -35,17 +35,16 @@ def sample(net, seed=0, scale=1.0):
     fields = rng.normal(size=(CONTEXT + LEADS, net.config.fields, side, side)).astype(np.float32)
     data = np.float32(scale) * np.stack(frames)[:, None].astype(np.float32) * known
     observed = ForecastInput(data=data, known=known, step_minutes=5.0, fields=fields if net.config.fields else None)
-    return Sample(observed=observed, leads=LEADS)
+    return CalibrationSample(observed=observed, leads=LEADS)
 
 
 @pytest.fixture
-def graph_of(tmp_path, monkeypatch):
+def traced_network(monkeypatch):
     monkeypatch.setenv("ECHOCAST_THREADS", "1")
 
     def make(name):
         net = of_rain(name)
-        export_graph(net, tmp_path / "fp32.onnx")
-        return net, tmp_path / "fp32.onnx"
+        return net, trace(net)
 
     return make
 
@@ -55,14 +54,16 @@ def difference(one, two):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_forecasts_in_8_and_in_16_bits(name, graph_of, tmp_path):
-    net, fp32 = graph_of(name)
+def test_every_network_forecasts_in_8_and_in_16_bits(name, traced_network, tmp_path):
+    net, traced = traced_network(name)
     drawn = sample(net)
-    truth = forecast(session_of(onnx.load(fp32)), drawn)
-    assert difference(truth, forecast(session_of(joined_model(onnx.load(fp32))), drawn)) < 1e-4
-    done = quantise(fp32, tmp_path / "int8.onnx", [drawn], change_limit=np.inf)
-    assert (len(done.quantised) > 4, done.sensitive) == (True, ())
-    half(fp32, tmp_path / "fp16.onnx")
+    export_float32(traced, tmp_path / "fp32.onnx")
+    (truth,) = forecasts_of(ir.load(tmp_path / "fp32.onnx"), [drawn])
+    merged = ir.passes.Sequential(*merge_passes(traced))(traced.model.clone()).model
+    assert difference(truth, forecasts_of(merged, [drawn])[0]) < 1e-4
+    done = export_int8(traced, tmp_path / "int8.onnx", [drawn], change_limit=np.inf)
+    assert (len(done.quantized) > 4, done.sensitive) == (True, ())
+    export_float16(traced, tmp_path / "fp16.onnx")
     for variant, limit in (("int8", CHANGES.get(name, 0.002)), ("fp16", 0.02)):
         session = open_session(tmp_path / f"{variant}.onnx")
         answer = np.stack(list(session.run(drawn.observed, LEADS)))
@@ -85,10 +86,10 @@ def test_every_network_forecasts_in_8_and_in_16_bits(name, graph_of, tmp_path):
     assert all(kinds["fp16"][read] == kinds["fp32"][read] for read in kinds["fp32"].keys() - states)
 
 
-def test_warps_and_norms_stay_float32_in_a_float16_graph(graph_of, tmp_path):
+def test_warps_and_norms_stay_float32_in_a_float16_graph(traced_network, tmp_path):
     for name, kind in (("ms-trajgru in MS-RNN", "GridSample"), ("mim", "ReduceMean")):
-        _, fp32 = graph_of(name)
-        assert kind in half(fp32, tmp_path / "fp16.onnx")
+        _, traced = traced_network(name)
+        assert kind in export_float16(traced, tmp_path / "fp16.onnx")
         model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "fp16.onnx"))
         types = {item.name: item.type.tensor_type.elem_type for item in (*model.graph.value_info, *model.graph.input)}
         read = [
@@ -98,32 +99,32 @@ def test_warps_and_norms_stay_float32_in_a_float16_graph(graph_of, tmp_path):
         assert onnx.TensorProto.FLOAT16 not in read
 
 
-def test_the_order_of_what_it_is_calibrated_on_does_not_matter(graph_of, tmp_path):
-    net, fp32 = graph_of("ms-predrnn in MS-RNN")
+def test_the_order_of_what_it_is_calibrated_on_does_not_matter(traced_network, tmp_path):
+    net, traced = traced_network("ms-predrnn in MS-RNN")
     samples = [sample(net, seed, scale) for seed, scale in ((0, 1.0), (1, 0.4), (2, 0.7))]
     made = []
     for order in (samples, samples[::-1]):
-        done = quantise(fp32, tmp_path / "int8.onnx", order, change_limit=0.01)
+        done = export_int8(traced, tmp_path / "int8.onnx", order, change_limit=0.01)
         made.append((done, (tmp_path / "int8.onnx").read_bytes()))
     assert made[0] == made[1]
 
 
-def test_what_changes_the_forecast_most_stays_float32(graph_of, tmp_path):
-    net, fp32 = graph_of("ms-predrnn in MS-RNN")
+def test_what_changes_the_forecast_most_stays_float32(traced_network, tmp_path):
+    net, traced = traced_network("ms-predrnn in MS-RNN")
     samples = [sample(net)]
-    every = quantise(fp32, tmp_path / "int8.onnx", samples, change_limit=np.inf)
-    some = quantise(fp32, tmp_path / "int8.onnx", samples, change_limit=0.8 * every.change)
+    every = export_int8(traced, tmp_path / "int8.onnx", samples, change_limit=np.inf)
+    some = export_int8(traced, tmp_path / "int8.onnx", samples, change_limit=0.8 * every.change)
     assert some.change <= 0.8 * every.change
     assert some.sensitive
-    assert set(some.quantised) | set(some.sensitive) == set(every.quantised)
+    assert set(some.quantized) | set(some.sensitive) == set(every.quantized)
     metadata = {item.key: item.value for item in onnx.load(tmp_path / "int8.onnx").metadata_props}
     assert metadata["float32_layers"] == ",".join(some.sensitive)
     assert metadata["kind"] == "one-step"
 
 
-def test_zero_is_zero_in_8_bits(graph_of, tmp_path):
-    net, fp32 = graph_of("ms-predrnn in MS-RNN")
-    quantise(fp32, tmp_path / "int8.onnx", [sample(net)], change_limit=np.inf)
+def test_zero_is_zero_in_8_bits(traced_network, tmp_path):
+    net, traced = traced_network("ms-predrnn in MS-RNN")
+    export_int8(traced, tmp_path / "int8.onnx", [sample(net)], change_limit=np.inf)
     model = onnx.load(tmp_path / "int8.onnx")
     constants = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
     read = {name for node in model.graph.node if node.op_type == "Conv" for name in node.input[:1]}
@@ -139,4 +140,4 @@ def test_a_rare_large_number_does_not_cost_all_others_their_steps():
     assert 2.5 < numbers.limit() < 4.5
     numbers.add(np.full((1, 4, 1, 1), 40, np.float32))
     assert 4 < numbers.limit() < 40
-    assert numbers.limit(most=2.0) == 2.0
+    assert numbers.limit(highest=2.0) == 2.0

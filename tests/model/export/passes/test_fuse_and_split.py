@@ -1,4 +1,4 @@
-"""Lean graphs: the same answers, from fewer nodes that are not convolutions."""
+"""The passes of the float32 graph: the same outputs from fewer operators beside convolutions."""
 
 import io
 import warnings
@@ -6,12 +6,13 @@ from collections import Counter
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
 
-from model.export.lean import made_lean
-from model.export.onnx import export_graph
+from model.export.onnx import export_float32, float32_passes
+from model.export.trace import TracedNetwork, trace
 from model.runtime.ort import ort
 from tests.model.nets.small import network
 
@@ -19,36 +20,41 @@ CHANNELS = 4
 
 
 def traced(net, *shapes):
-    """The graph of a network as the exporter writes it, and what it is shown."""
+    """The graph of a network as the exporter writes it, and its inputs."""
     torch.manual_seed(3)
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.5)
-    shown = [torch.randn(shape) for shape in shapes]
-    return graph_of(net.eval(), shown), shown
+    inputs = [torch.randn(shape) for shape in shapes]
+    return graph_of(net.eval(), inputs), inputs
 
 
-def graph_of(net, shown):
-    kept = io.BytesIO()
+def graph_of(net, inputs):
+    file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(net, tuple(shown), kept, opset_version=18, dynamo=False)
-    return onnx.load_from_string(kept.getvalue())
+        torch.onnx.export(net, tuple(inputs), file, opset_version=18, dynamo=False)
+    return onnx.load_from_string(file.getvalue())
+
+
+def optimized(model):
+    """The graph after the passes of the float32 graph."""
+    traced = TracedNetwork(model=ir.from_proto(model), strides={}, frames=1)
+    return ir.to_proto(ir.passes.Sequential(*float32_passes(traced))(traced.model).model)
 
 
 def made(net, *shapes):
-    """Nodes by kind of the lean graph, and the largest difference of its answers from those of the traced one."""
-    model, shown = traced(net, *shapes)
-    before = answers(model, shown)
-    after = made_lean(model)
-    onnx.checker.check_model(after, full_check=True)
-    differences = [np.abs(a - b).max() for a, b in zip(before, answers(after, shown), strict=True)]
+    """Count the operators after the passes; and the largest difference from the outputs of the traced graph."""
+    model, inputs = traced(net, *shapes)
+    before = outputs(model, inputs)
+    after = optimized(model)
+    differences = [np.abs(a - b).max() for a, b in zip(before, outputs(after, inputs), strict=True)]
     return Counter(node.op_type for node in after.graph.node), max(differences)
 
 
-def answers(model, shown):
+def outputs(model, inputs):
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_inputs()]
-    return session.run(None, {name: value.numpy() for name, value in zip(names, shown, strict=True)})
+    return session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
 
 
 def conv(outputs=CHANNELS, size=3):
@@ -56,7 +62,7 @@ def conv(outputs=CHANNELS, size=3):
 
 
 class Gates(nn.Module):
-    """The gates of a cell; `also` says whether the sum of all is answered too, so that it must stay."""
+    """The gates of a cell; `also`: the sum of all is an output too, so that it must stay."""
 
     def __init__(self, also=False):
         super().__init__()
@@ -73,13 +79,13 @@ class Gates(nn.Module):
 IMAGE = (2, CHANNELS, 6, 5)
 
 
-def test_each_gate_has_convolutions_of_its_own_and_the_forget_bias_is_theirs():
+def test_each_gate_gets_its_own_convolutions_with_the_forget_bias_in_them():
     nodes, difference = made(Gates(), IMAGE, IMAGE)
     assert nodes == {"Conv": 6, "Add": 3 + 1, "Sigmoid": 2, "Tanh": 1, "Mul": 2}
     assert difference < 1e-5
 
 
-def test_gates_that_somebody_else_reads_together_stay_together():
+def test_gates_that_are_also_read_together_stay_together():
     nodes, difference = made(Gates(also=True), IMAGE, IMAGE)
     assert (nodes["Conv"], nodes["Split"]) == (2, 1)
     assert difference < 1e-5
@@ -96,7 +102,7 @@ class Normed(nn.Module):
 
 
 @pytest.mark.parametrize(("size", "also", "norms"), [(1, False, 0), (3, False, 1), (1, True, 1)])
-def test_a_norm_becomes_weights_where_no_border_and_nobody_else_sees_it(size, also, norms):
+def test_a_batch_norm_becomes_weights_unless_a_border_or_another_node_reads_it(size, also, norms):
     net = Normed(size, also)
     net.norm.running_mean.normal_()
     net.norm.running_var.uniform_(0.5, 2.0)
@@ -115,27 +121,27 @@ class Scaled(nn.Module):
 
 
 @pytest.mark.parametrize(("shape", "products"), [((CHANNELS, 1, 1), 0), ((), 0), ((6, 5), 1), ((5,), 1)])
-def test_a_factor_for_each_channel_becomes_weights_and_no_other(shape, products):
+def test_only_a_factor_for_each_channel_becomes_weights(shape, products):
     nodes, difference = made(Scaled(*shape), IMAGE)
     assert nodes["Mul"] == products
     assert difference < 1e-5
 
 
-def test_weights_that_are_equal_and_so_written_once_are_known_all_the_same():
+def test_equal_weights_which_the_exporter_writes_once_are_fused_too():
     net = Gates()
-    _, shown = traced(net, IMAGE, IMAGE)
+    _, inputs = traced(net, IMAGE, IMAGE)
     with torch.no_grad():
         net.from_h.bias.copy_(net.from_x.bias)
-    model = graph_of(net, shown)
+    model = graph_of(net, inputs)
     assert "Identity" in {node.op_type for node in model.graph.node}
-    before = answers(model, shown)
-    after = made_lean(model)
+    before = outputs(model, inputs)
+    after = optimized(model)
     assert "Split" not in {node.op_type for node in after.graph.node}
-    assert np.abs(before[0] - answers(after, shown)[0]).max() < 1e-5
+    assert np.abs(before[0] - outputs(after, inputs)[0]).max() < 1e-5
 
 
 class Embedded(nn.Module):
-    """Frames of few planes, embedded, then two gates; `also`: the embedding is added to them, too."""
+    """Frames of few planes, embedded, then two gates; `also`: the embedding is added to the gates too."""
 
     def __init__(self, planes, also):
         super().__init__()
@@ -145,29 +151,29 @@ class Embedded(nn.Module):
     def forward(self, frame):
         x = self.embed(frame)
         i, o = (gate(x) for gate in self.gates)
-        answer = torch.sigmoid(i) * torch.tanh(o)
-        return answer + x if self.also else answer
+        hidden = torch.sigmoid(i) * torch.tanh(o)
+        return hidden + x if self.also else hidden
 
 
 @pytest.mark.parametrize(
     ("planes", "also", "kernels"), [(1, False, [2, 2]), (2, True, [2, 3, 3]), (CHANNELS - 1, False, [3, 4, 4])]
 )
-def test_an_embedding_of_few_planes_becomes_weights_and_is_zero_beyond_the_border(planes, also, kernels):
-    model, shown = traced(Embedded(planes, also), (2, planes, 6, 5))
-    before = answers(model, shown)
-    after = made_lean(model)
+def test_an_embedding_of_few_planes_becomes_weights_and_is_zero_in_the_padding(planes, also, kernels):
+    model, inputs = traced(Embedded(planes, also), (2, planes, 6, 5))
+    before = outputs(model, inputs)
+    after = optimized(model)
     sizes = {item.name: item.dims for item in after.graph.initializer}
     assert sorted(sizes[node.input[1]][1] for node in after.graph.node if node.op_type == "Conv") == kernels
-    assert np.abs(before[0] - answers(after, shown)[0]).max() < 1e-5
+    assert np.abs(before[0] - outputs(after, inputs)[0]).max() < 1e-5
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("ms-predrnn in MS-RNN", "124"), ("ms-motionrnn in MS-RNN", "1248"), ("predrnn-pp", "4")],
 )
-def test_every_image_that_a_convolution_makes_says_its_size(name, expected, tmp_path):
-    """Without that ONNX Runtime adds the gates' parts one by one, at half the speed."""
-    export_graph(network(name), tmp_path / "model.onnx")
+def test_every_image_that_a_convolution_computes_has_a_symbolic_shape(name, expected, tmp_path):
+    """Without shapes ONNX Runtime adds the terms of the gates one by one, at half the speed."""
+    export_float32(trace(network(name)), tmp_path / "model.onnx")
     graph = onnx.load(tmp_path / "model.onnx").graph
     sizes = {
         item.name: [axis.dim_param or axis.dim_value for axis in item.type.tensor_type.shape.dim]

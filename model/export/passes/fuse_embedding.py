@@ -1,0 +1,68 @@
+"""Fuse a 1 x 1 convolution that embeds few planes into many channels with the convolutions that read it.
+
+The composed convolutions read the few planes instead of the many channels, which saves most of the multiply-adds. The
+bias of the embedding acts on every pixel of the image, but not on the zero padding of the convolutions that follow: a
+plane of ones beside the image carries the bias, and is zero in the padding too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from model.export.passes.graph import (
+    add_constant,
+    graph_of,
+    inputs_of,
+    insert_before,
+    is_dense_convolution,
+    nodes_of_type,
+    set_weights,
+    weights_of,
+)
+
+
+class FuseEmbedding(ir.passes.InPlacePass):
+    """Compose 1 x 1 convolutions to more channels than they read with the dense convolutions after them."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """See `onnx_ir.passes.PassBase.call`."""
+        fused = [_fuse(conv) for conv in nodes_of_type(model.graph, "Conv")]
+        return ir.passes.PassResult(model, any(fused))
+
+
+def _fuse(embedding: ir.Node) -> bool:
+    if not is_dense_convolution(embedding) or not _acts_on_single_pixels(embedding):
+        return False
+    weights, bias = weights_of(embedding)
+    outputs, inputs = weights.shape[:2]
+    readers = [node for node, index in embedding.outputs[0].uses() if index == 0 and is_dense_convolution(node)]
+    if not readers or inputs + 1 >= outputs:
+        return False
+    readers.sort(key=list(graph_of(embedding)).index)
+    planes = _with_plane_of_ones(readers[0], inputs_of(embedding)[0])
+    composed = np.concatenate([weights[:, :, 0, 0], bias[:, None]], axis=1)
+    for conv in readers:
+        kernels, own_bias = weights_of(conv)
+        set_weights(conv, np.einsum("omyx,mi->oiyx", kernels, composed), own_bias)
+        conv.replace_input_with(0, planes)
+    return True
+
+
+def _acts_on_single_pixels(conv: ir.Node) -> bool:
+    """Return whether each output pixel of a convolution depends on one input pixel at the same position."""
+    return (
+        weights_of(conv)[0].shape[2:] == (1, 1)
+        and set(conv.attributes.get_ints("strides", [1])) == {1}
+        and not any(conv.attributes.get_ints("pads", []))
+    )
+
+
+def _with_plane_of_ones(point: ir.Node, image: ir.Value) -> ir.Value:
+    """Insert nodes before `point` that append a plane of ones to an image [b, c, y, x]."""
+    one = add_constant(graph_of(point), np.ones(1, np.int64), "one")
+    batch = insert_before(point, "Shape", [image], start=0, end=1)
+    sides = insert_before(point, "Shape", [image], start=2, end=4)
+    shape = insert_before(point, "Concat", [batch, one, sides], axis=0)
+    ones = insert_before(point, "ConstantOfShape", [shape], value=ir.tensor(np.ones(1, np.float32)))
+    return insert_before(point, "Concat", [image, ones], axis=1)
