@@ -21,7 +21,7 @@ from model.train.console import Console
 from model.train.distributed import DistributedContext, ranks
 from model.train.loop import RunOptions
 from model.train.loop import train as run_training
-from model.train.overrides import apply_overrides, lines_of
+from model.train.overrides import apply_overrides, list_settings
 from model.train.recipe import Recipe
 from model.train.recipes import RECIPES
 from model.train.signals import StopSignal, TrainingInterrupted
@@ -115,7 +115,7 @@ def train(
     given = [*settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
     chosen = apply_overrides(read_recipe(out) if resume and not recipe else _named(recipe), given)
     if show:
-        click.echo("\n".join(lines_of(chosen)))
+        click.echo("\n".join(list_settings(chosen)))
         return
     if bool(archives) == bool(data):
         raise click.UsageError("Give either --archive (once or more), or --data: what to train on")

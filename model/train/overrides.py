@@ -1,223 +1,213 @@
-"""`--set PATH=VALUE`: any field of a recipe, changed from the command line."""
+"""`--set PATH=VALUE`: override any field of a recipe on the command line."""
 
 from __future__ import annotations
 
 import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import is_dataclass
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from model.core.errors import InputError
 from model.train.recipe import Recipe
 
 NONE: Final = "none"
-YES: Final = ("true", "yes", "on", "1")
-NO: Final = ("false", "no", "off", "0")
+EXPECTED: Final = {
+    bool: ("true or false", "true or false values"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+}
+"""Values of a type in an error message: one value, several values."""
 
-WORDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "a text"))
-Tree = dict[str, Any]
-"""What is set: texts by field, and below a field that has fields, another tree. The field's own text is under ''."""
+T = TypeVar("T")
+
+Overrides = dict[str, Any]
+"""Overrides by field name: nested for a field that has fields. The value of the field itself has the key ''."""
 
 
 def apply_overrides(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """The recipe with `PATH=VALUE`s set: `optimiser.learning_rate=3e-4`, `windows.step_minutes=5,10`.
+    """Return the recipe with the fields of `settings` replaced.
 
-    A part that may be of several kinds takes the kind's name, and then its fields: `sampling=ScheduledSampling`,
-    `loss=RainLoss loss.csi_weight=0.4`. `none` is None.
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe to start from.
+    settings : sequence of str
+        `PATH=VALUE` each: `optimiser.learning_rate=3e-4`, `windows.step_minutes=5,10`, `sampling=none`. A field that
+        holds one of several dataclasses takes the name of one, and then the fields of that one: `loss=RainLoss`,
+        `loss.csi_weight=0.4`. The order does not matter; of two values for one field, the last applies.
+
+    Returns
+    -------
+    Recipe
+        A validated recipe.
 
     Raises
     ------
     InputError
-        There is no such field, the value is not of its type, or the recipe contradicts itself.
+        A field does not exist, a value has the wrong type, or the new recipe contradicts itself.
     """
-    tree: Tree = {}
+    overrides: Overrides = {}
     for setting in settings:
         path, sign, text = setting.partition("=")
         if not sign:
             raise InputError("not PATH=VALUE", where=f"--set {setting}", hint="Write it like optimiser.clip_norm=1")
-        node = tree
+        node = overrides
         for name in path.strip().split("."):
             node = node.setdefault(name, {})
         node[""] = text.strip()
-    changed = _changed(recipe, tree, "", list(_paths(recipe)))
-    if not isinstance(changed, Recipe):
-        raise TypeError("a changed recipe is a recipe")
-    return changed
+    known = [line.partition("=")[0] for line in list_settings(recipe)]
+    return _validate(Recipe, vars(recipe), overrides, "", known)
 
 
-def lines_of(recipe: Recipe) -> list[str]:
-    """`PATH=VALUE` of every field, as `apply_overrides` takes them; the name is not among them."""
+def list_settings(recipe: Recipe) -> list[str]:
+    """Return `PATH=VALUE` for every field except the name, as `apply_overrides` takes it."""
     return [f"{path}={text}" for path, text in _settings(recipe, "") if path != "name"]
 
 
-def _settings(part: object, path: str) -> Iterator[tuple[str, str]]:
-    hints = get_type_hints(type(part))
-    for each in fields(part):  # type: ignore[arg-type]
-        value, name = getattr(part, each.name), f"{path}{each.name}"
+def _settings(part: object, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, annotation in get_type_hints(type(part)).items():
+        value, path = getattr(part, name), f"{prefix}{name}"
         if is_dataclass(value):
-            if len(_kinds(hints[each.name])) > 1 or type(None) in get_args(hints[each.name]):
-                yield name, type(value).__name__
-            yield from _settings(value, f"{name}.")
+            if len(_options(annotation)) > 1:
+                yield path, type(value).__name__
+            yield from _settings(value, f"{path}.")
         else:
-            yield name, _text(value)
+            yield path, _format(value)
 
 
-def _text(value: object) -> str:
+def _format(value: object) -> str:
     if value is None:
         return NONE
     if isinstance(value, tuple):
-        return ",".join(map(_text, value))
+        return ",".join(map(_format, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _paths(part: object, path: str = "") -> Iterator[str]:
-    """The names of all fields that can be set as the recipe is."""
-    return (name for name, _ in _settings(part, path) if name != "name")
-
-
-def _changed(part: object, tree: Tree, path: str, known: Sequence[str]) -> object:
-    """A dataclass with the tree's fields set."""
-    values = {each.name: getattr(part, each.name) for each in fields(part)}  # type: ignore[arg-type]
-    return _built(type(part), values, tree, path, known)
-
-
-def _built(kind: type, values: Mapping[str, Any], tree: Tree, path: str, known: Sequence[str]) -> object:
-    hints = get_type_hints(kind)
-    given = dict(values)
-    for name, node in tree.items():
+def _validate(
+    kind: type[T], values: Mapping[str, object], overrides: Overrides, prefix: str, known: Sequence[str]
+) -> T:
+    """Return a `kind` of the values with the overrides applied; `prefix` is the path of its fields."""
+    hints, values = get_type_hints(kind), dict(values)
+    for name, node in overrides.items():
+        path = f"{prefix}{name}"
         if not name:
             continue
-        if name not in hints or f"{path}{name}" == "name":
-            raise _unknown(_leaf(f"{path}{name}", node), known)
-        given[name] = _set(hints[name], given.get(name, MISSING), node, f"{path}{name}", known)
-    lacking = [
-        f"{path}{each.name}"
-        for each in fields(kind)
-        if each.name not in given and each.default is MISSING and each.default_factory is MISSING
-    ]
-    if lacking:
-        hint = " ".join(f"--set {name}=..." for name in lacking)
-        raise InputError(f"{kind.__name__} needs {', '.join(lacking)}", where=f"--set {path[:-1]}", hint=f"Add {hint}")
+        if name not in hints or path == "name":
+            raise _unknown_field(_first_path(path, node), known)
+        kinds = {
+            option.__name__: option
+            for option in _options(hints[name])
+            if isinstance(option, type) and is_dataclass(option)
+        }
+        if kinds:
+            values[name] = _validate_part(kinds, hints[name], values.get(name), node, path, known)
+        elif node.keys() == {""}:
+            values[name] = _split(node[""], hints[name])
+        else:
+            raise _unknown_field(_first_path(path, node), known)
     try:
-        return kind(**given)
-    except ValueError as error:
-        where = f"--set {path[:-1]}" if path else "--set"
-        raise InputError(
-            str(error), where=where, hint="Correct it, or what it contradicts: --show lists all settings"
-        ) from None
+        validated: T = TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise _explain(error, kind, overrides, prefix) from None
+    return validated
 
 
-def _set(annotation: object, value: object, node: Tree, path: str, known: Sequence[str]) -> object:
-    """What becomes of a field: its own text, then the fields below it."""
-    kinds, text = _kinds(annotation), node.get("")
-    if not kinds:
-        if len(node) > 1 or text is None:
-            raise _unknown(_leaf(path, node), known)
-        return _parsed(annotation, text, path)
-    names = {kind.__name__: kind for kind in kinds}
+def _validate_part(
+    kinds: Mapping[str, type], annotation: object, value: object, node: Overrides, path: str, known: Sequence[str]
+) -> object:
+    """Return the dataclass of a field: of the kind that its own value names, then with the fields below overridden."""
+    text = node.get("")
+    choices = [*kinds, *([NONE] if type(None) in _options(annotation) else [])]
     if text is not None:
-        if text.lower() == NONE and type(None) in get_args(annotation):
+        if text not in choices:
+            raise InputError(
+                f"the value cannot be {text!r}", where=f"--set {path}", hint=f"Choose one of {', '.join(choices)}"
+            )
+        if text == NONE:
             value = None
-        elif text not in names:
-            choice = [*names, *([NONE] if type(None) in get_args(annotation) else [])]
-            hint = f"Choose one of {', '.join(choice)}"
-            raise InputError(f"it cannot be {text!r}", where=f"--set {path}", hint=hint)
-        elif not isinstance(value, names[text]):
-            return _built(names[text], {}, node, f"{path}.", known)
-    below = [name for name in node if name]
-    if not below:
+        elif not isinstance(value, kinds[text]):
+            return _validate(kinds[text], {}, node, f"{path}.", known)
+    below = next((name for name in node if name), None)
+    if below is None:
         return value
-    if value is None or value is MISSING:
-        hint = " or ".join(f"--set {path}={name}" for name in names)
-        raise InputError("it is none: it has no fields", where=f"--set {path}.{below[0]}", hint=f"Add {hint}")
-    others = [name for name, kind in names.items() if below[0] in get_type_hints(kind)]
-    if below[0] not in get_type_hints(type(value)) and others:
+    if value is None:
+        hint = " or ".join(f"--set {path}={name}" for name in kinds)
+        raise InputError(f"{path} is none and has no fields", where=f"--set {path}.{below}", hint=f"Add {hint}")
+    other = next((name for name, kind in kinds.items() if below in get_type_hints(kind)), None)
+    if below not in get_type_hints(type(value)) and other:
         raise InputError(
-            f"{type(value).__name__} has no such field, {others[0]} has",
-            where=f"--set {path}.{below[0]}",
-            hint=f"Add --set {path}={others[0]}",
+            f"{type(value).__name__} has no such field, {other} has",
+            where=f"--set {path}.{below}",
+            hint=f"Add --set {path}={other}",
         )
-    return _changed(value, node, f"{path}.", known)
+    return _validate(type(value), vars(value), node, f"{path}.", known)
 
 
-def _kinds(annotation: object) -> list[type]:
-    """The dataclasses that a field may hold."""
-    options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    return [option for option in options if isinstance(option, type) and is_dataclass(option)]
+def _options(annotation: object) -> tuple[Any, ...]:
+    """Return the members of a union, or the type itself."""
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
 
 
-def _parsed(annotation: object, text: str, path: str) -> object:
-    """A text as the type that a field has.
-
-    Raises
-    ------
-    InputError
-        It is not one.
-    """
-    options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    for option in options:
-        try:
-            return _as(option, text)
-        except ValueError:
-            continue
-    raise InputError(f"{text!r} is not {_described(annotation)}", where=f"--set {path}", hint="Give another value")
-
-
-def _as(kind: object, text: str) -> object:
-    if kind is type(None):
-        if text.lower() != NONE:
-            raise ValueError
+def _split(text: str, annotation: object) -> str | list[str] | None:
+    """Return a value as pydantic takes it for a field: None for `none`, a list where only a tuple can be meant."""
+    options = _options(annotation)
+    if text.lower() == NONE and type(None) in options:
         return None
-    if get_origin(kind) is Literal:
-        if text not in get_args(kind):
-            raise ValueError
-        return text
-    if get_origin(kind) is tuple:
-        parts, inner = [part.strip() for part in text.strip("()").split(",") if part.strip()], get_args(kind)
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return tuple(_as(inner[0], part) for part in parts)
-        if len(parts) != len(inner):
-            raise ValueError
-        return tuple(_as(each, part) for each, part in zip(inner, parts, strict=True))
-    if kind is bool:
-        if text.lower() not in YES + NO:
-            raise ValueError
-        return text.lower() in YES
-    if kind is int:
-        return int(text.replace("_", ""))
-    return float(text) if kind is float else text
+    is_tuple = any(get_origin(option) is tuple for option in options)
+    if is_tuple and ("," in text or not {int, float}.intersection(options)):
+        return [part.strip() for part in text.strip("()").split(",") if part.strip()]
+    return text
 
 
-def _described(annotation: object) -> str:
-    if annotation is type(None):
+def _explain(error: ValidationError, kind: type, overrides: Overrides, prefix: str) -> InputError:
+    """Return pydantic's first error in the words of the command line."""
+    first = error.errors()[0]
+    if not first["loc"]:  # raised by __post_init__
+        return InputError(
+            str(first["ctx"]["error"]),
+            where=f"--set {prefix[:-1]}".strip(),
+            hint="Correct it, or the field that it contradicts: --show lists all settings",
+        )
+    name = str(first["loc"][0])
+    if name not in overrides:
+        lacking = [f"{prefix}{each['loc'][0]}" for each in error.errors() if each["type"] == "missing"]
+        hint = "Add " + " ".join(f"--set {path}=..." for path in lacking)
+        return InputError(f"{kind.__name__} needs {', '.join(lacking)}", where=f"--set {prefix[:-1]}", hint=hint)
+    expected = " or ".join(map(_describe, _options(get_type_hints(kind)[name])))
+    return InputError(
+        f"{overrides[name]['']!r} is not {expected}", where=f"--set {prefix}{name}", hint="Give another value"
+    )
+
+
+def _describe(option: Any) -> str:  # noqa: ANN401  (a type, a Literal or a generic alias: typing has no name for it)
+    if option is type(None):
         return NONE
-    if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(get_args(annotation))
-    if get_origin(annotation) is tuple:
-        inner = get_args(annotation)
-        many = "a list of" if inner[-1] is Ellipsis else f"{len(inner)} of"
-        return f"{many} {_described(inner[0])}, with commas"
-    if get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join(map(_described, get_args(annotation)))
-    return next(words for kind, words in WORDS if kind is annotation)
+    if get_origin(option) is Literal:
+        return "one of " + ", ".join(get_args(option))
+    if get_origin(option) is tuple:
+        item, *others = get_args(option)
+        return f"{'a list of' if Ellipsis in others else 1 + len(others)} {EXPECTED[item][1]}, separated by commas,"
+    return EXPECTED[option][0]
 
 
-def _unknown(path: str, known: Sequence[str]) -> InputError:
+def _unknown_field(path: str, known: Sequence[str]) -> InputError:
     parent, _, last = path.rpartition(".")
     names = difflib.get_close_matches(last, {each.rpartition(".")[2] for each in known}, n=3)
-    nearest = [each for name in names for each in known if each.rpartition(".")[2] == name]
+    nearest = [each for each in known if each.rpartition(".")[2] in names]
+    nearest.sort(key=lambda each: -difflib.SequenceMatcher(None, each, path).ratio())
     siblings = [each.rpartition(".")[2] for each in known if each.rpartition(".")[0] == parent]
-    nearest = sorted(nearest, key=lambda each: -difflib.SequenceMatcher(None, each, path).ratio())
-    if nearest or not (parent and siblings):
-        nearest = nearest or difflib.get_close_matches(path, known, n=3)
-        hint = f"Nearest: {', '.join(nearest[:3])}" if nearest else "--show names them all"
+    if nearest:
+        hint = f"Nearest: {', '.join(nearest[:3])}"
     else:
-        hint = f"{parent} has {', '.join(siblings)}"
+        hint = f"{parent} has {', '.join(siblings)}" if parent and siblings else "--show lists all settings"
     return InputError("the recipe has no such field", where=f"--set {path}", hint=hint)
 
 
-def _leaf(path: str, node: Tree) -> str:
-    """The whole path of the first that is set in a tree."""
+def _first_path(path: str, node: Overrides) -> str:
+    """Return the whole path of the first override below a field."""
     name = next((name for name in node if name), None)
-    return path if name is None else _leaf(f"{path}.{name}", node[name])
+    return path if name is None else _first_path(f"{path}.{name}", node[name])

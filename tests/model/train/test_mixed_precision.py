@@ -7,7 +7,7 @@ import torch
 
 from model.train import mixed_precision
 from model.train.loop import train
-from model.train.overrides import apply_overrides, lines_of
+from model.train.overrides import apply_overrides, list_settings
 from model.train.recipes import RECIPES
 from model.train.run_folder import RECIPE
 from tests.model.train import tiny
@@ -37,4 +37,4 @@ def test_this_machine_has_an_answer():
 
 def test_no_recipe_depends_on_the_machine_unasked():
     assert {RECIPES[name]().bfloat16 for name in RECIPES} == {True, False}
-    assert "bfloat16=auto" in lines_of(AUTO)
+    assert "bfloat16=auto" in list_settings(AUTO)

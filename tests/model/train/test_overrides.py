@@ -1,4 +1,4 @@
-"""Any field of a recipe can be set; what cannot be is said."""
+"""Overrides of a recipe: any field can be set, and errors name the field, the reason and a hint."""
 
 from dataclasses import fields, is_dataclass, replace
 from typing import get_type_hints
@@ -9,7 +9,7 @@ from model.core.errors import InputError
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling
 from model.train.loop import train
-from model.train.overrides import apply_overrides, lines_of
+from model.train.overrides import apply_overrides, list_settings
 from model.train.recipe import FrameLoss, RainLoss
 from model.train.recipes import RECIPES
 from tests.model.train import tiny
@@ -59,14 +59,14 @@ def test_a_part_can_become_one_of_another_kind():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_what_show_prints_can_be_set(name):
+def test_the_settings_that_show_prints_can_be_set(name):
     recipe = RECIPES[name]()
     other = RECIPES["mnist-tau"]() if "tau" not in name else PREDRNN
-    assert apply_overrides(replace(other, name=name), lines_of(recipe)) == recipe
+    assert apply_overrides(replace(other, name=name), list_settings(recipe)) == recipe
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("optimizer.learning_rate=1", "--set optimizer.learning_rate: .*Nearest: optimiser.learning_rate, "),
         ("optimiser.lr=1", "optimiser has kind, learning_rate, schedule"),
@@ -77,9 +77,12 @@ def test_what_show_prints_can_be_set(name):
         ("optimiser.schedule=linear", "'linear' is not one of cosine, one-cycle, steps, constant"),
         ("batch=2.5", "'2.5' is not a whole number"),
         ("bfloat16=perhaps", "'perhaps' is not true or false"),
-        ("model.net.hidden=a,b", "is not a whole number or a list of a whole number, with commas"),
-        ("model.net.grid=64", "is not 2 of a whole number, with commas or none"),
-        ("sampling=Random", "cannot be 'Random'. Choose one of ScheduledSampling, ReverseScheduledSampling, none"),
+        ("model.net.hidden=a,b", "is not a whole number or a list of whole numbers, separated by commas,"),
+        ("model.net.grid=64", "is not 2 whole numbers, separated by commas, or none"),
+        (
+            "sampling=Random",
+            "the value cannot be 'Random'. Choose one of ScheduledSampling, ReverseScheduledSampling, none",
+        ),
         (
             "sampling.alpha=3",
             "ScheduledSampling has no such field, ReverseScheduledSampling has. Add --set sampling=Re",
@@ -94,22 +97,23 @@ def test_what_show_prints_can_be_set(name):
         ("batch", "not PATH=VALUE"),
     ],
 )
-def test_what_cannot_be_set_is_said_in_a_line(setting, said):
-    with pytest.raises(InputError, match=said) as caught:
+def test_a_wrong_override_is_explained_in_one_line(setting, message):
+    with pytest.raises(InputError, match=message) as caught:
         apply_overrides(PREDRNN, [setting])
     assert "\n" not in str(caught.value)
 
 
-def test_fields_of_what_is_none_cannot_be_set():
+def test_fields_of_a_part_that_is_none_cannot_be_set():
     recipe = apply_overrides(PREDRNN, ["sampling=none"])
     with pytest.raises(
-        InputError, match=r"it is none.* Add --set sampling=ScheduledSampling or --set sampling=Reverse"
+        InputError,
+        match=r"sampling is none and has no fields.* Add --set sampling=ScheduledSampling or --set sampling=Reverse",
     ):
         apply_overrides(recipe, ["sampling.rate=1"])
 
 
 @pytest.mark.parametrize(
-    ("setting", "what"),
+    ("setting", "message"),
     [
         ("windows.context=0", "context must be at least 1 and at most 1000, not 0"),
         ("windows.crop=-16", "crop must be at least 1"),
@@ -125,8 +129,8 @@ def test_fields_of_what_is_none_cannot_be_set():
         ("batch=0", "batch must be at least 1"),
     ],
 )
-def test_numbers_beyond_their_limits_are_refused(setting, what):
-    with pytest.raises(InputError, match=what):
+def test_numbers_beyond_their_limits_are_refused(setting, message):
+    with pytest.raises(InputError, match=message):
         apply_overrides(RECIPES["rain-ms-predrnn"](), [setting])
 
 
@@ -174,7 +178,7 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "message"),
     [
         ("mnist-predrnn-v2", ["sampling.alpha=0"], "alpha must be above 0"),
         ("mnist-predrnn-v2", ["sampling.stop=25_000"], "stop, 25000, must be above constant_until, 25000"),
@@ -187,12 +191,12 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
         ("rain-tau", ["model.net.mlp_ratio=0.001"], "leaves no channel"),
     ],
 )
-def test_numbers_that_would_end_a_run_later_are_refused_at_once(name, settings, said):
-    with pytest.raises(InputError, match=said):
+def test_numbers_that_would_end_a_run_later_are_refused_at_once(name, settings, message):
+    with pytest.raises(InputError, match=message):
         apply_overrides(RECIPES[name](), settings)
 
 
-def test_what_may_be_0_can_be_trained_with(tmp_path):
+def test_training_runs_with_every_number_that_may_be_0(tmp_path):
     zeros = [
         *(name for name in MAY_BE_0 if name.startswith(("optimiser.", "model.")) and "weight_decay" not in name),
         *("loss.decoupling", "loss.divergence", "seed", "sampling.constant_until"),
