@@ -18,7 +18,7 @@ from model.data.seen import seen_before
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model, config_from, with_tuples
-from model.train.checkpoint import DAMAGE
+from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json
 from model.train.run_folder import BEST, LOG, PROVENANCE
 from model.verify.answer import SCHEMA, one_protocol
@@ -102,7 +102,7 @@ def load_run(run: Path) -> TrainedRun:
             where=str(run),
             hint="Name the folder of a finished `echocast train`",
         ) from None
-    except (*DAMAGE, RuntimeError, UnpicklingError) as error:
+    except (*READ_ERRORS, RuntimeError, UnpicklingError) as error:
         reason = first_line(error)
         raise InputError(
             f"the run cannot be read ({reason})", where=str(run), hint="Train it again, with this version"

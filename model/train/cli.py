@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 import numpy as np
@@ -16,14 +15,14 @@ import torch
 from model.core.errors import InputError
 from model.data.archive import Archive
 from model.data.sources import RadarWindows, WindowSource, check_used, source_from
-from model.train.checkpoint import read_recipe
-from model.train.console import Console
-from model.train.distributed import DistributedContext, ranks
+from model.train.console import ConsoleProgress
+from model.train.distributed import DistributedContext, join_processes
 from model.train.loop import RunOptions
 from model.train.loop import train as run_training
 from model.train.overrides import apply_overrides, list_settings
 from model.train.recipe import Recipe
 from model.train.recipes import RECIPES
+from model.train.resume import stored_recipe
 from model.train.signals import StopSignal, TrainingInterrupted
 
 
@@ -34,54 +33,63 @@ from model.train.signals import StopSignal, TrainingInterrupted
     "archives",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="An archive's folder; may be given several times.",
+    help="Folder of an archive; may be given several times.",
 )
 @click.option(
-    "--data", help="A data set instead: moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH."
+    "--data",
+    help="A data set instead of archives: moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH.",
 )
 @click.option(
     "--fields",
     "fields_folder",
     type=click.Path(path_type=Path),
-    help="Folder of exogenous fields, NAME.nc, for a recipe that reads them.",
+    help="Folder of exogenous fields, NAME.nc, for a recipe that reads some.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/latest"), show_default=True)
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    help="Where decoded frames are kept, for several runs to share.  [default: in --out]",
+    help="Folder for decoded frames, which several runs can share.  [default: in --out]",
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on from the run's last checkpoint; without RECIPE, with the run's own."
+    "--resume",
+    is_flag=True,
+    help="Resume from the last checkpoint of the run; without RECIPE, with the recipe of the run.",
 )
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
     metavar="PACKAGE_OR_RUN",
-    help="Begin with the weights of a package's folder, or the best of a run's.",
+    help="Start with the weights of a package, or the best weights of a run (their folder).",
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Instead of the recipe's, any field: optimiser.learning_rate=3e-4; may be given several times.",
+    help="Override a field of the recipe, e.g. optimiser.learning_rate=3e-4; may be given several times.",
 )
-@click.option("--iterations", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so many minutes at most.")
-@click.option("--batch", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of PyTorch.")
+@click.option("--iterations", type=click.IntRange(1), help="Number of iterations, instead of the recipe's.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this many minutes at most.")
+@click.option("--batch", type=click.IntRange(1), help="Windows in a batch, instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of weights and windows, instead of the recipe's.")
+@click.option("--threads", type=click.IntRange(1), help="Number of CPU threads of PyTorch.")
 @click.option(
-    "--loader-workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that draw windows."
+    "--loader-workers",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Number of threads that draw windows.",
 )
-@click.option("--checkpoint-every", type=click.IntRange(1), metavar="N", help="A checkpoint every N iterations too.")
+@click.option(
+    "--checkpoint-every", type=click.IntRange(1), metavar="N", help="Also write a checkpoint every N iterations."
+)
 @click.option(
     "--checkpoint-minutes",
     type=click.FloatRange(min=0),
     default=10.0,
     show_default=True,
-    help="A checkpoint after so many minutes without one.",
+    help="Write a checkpoint after this many minutes without one.",
 )
 @click.option("--list", "as_list", is_flag=True, help="List the recipes.")
 @click.option("--show", is_flag=True, help="Print every field of RECIPE, as --set takes them.")
@@ -109,67 +117,64 @@ def train(
     """Train RECIPE on radar archives or a data set; then `echocast export` makes a package of the run."""
     if as_list:
         for name, make in RECIPES.items():
-            click.echo(f"{name:<26} {_described(make())}")
+            click.echo(f"{name:<26} {_summary(make())}")
         return
-    short = {"iterations": iterations, "batch": batch, "seed": seed}
-    given = [*settings, *(f"{name}={value}" for name, value in short.items() if value is not None)]
-    chosen = apply_overrides(read_recipe(out) if resume and not recipe else _named(recipe), given)
+    shorthands = {"iterations": iterations, "batch": batch, "seed": seed}
+    overrides = [*settings, *(f"{name}={value}" for name, value in shorthands.items() if value is not None)]
+    chosen = apply_overrides(stored_recipe(out) if resume and not recipe else _find_recipe(recipe), overrides)
     if show:
         click.echo("\n".join(list_settings(chosen)))
         return
     if bool(archives) == bool(data):
-        raise click.UsageError("Give either --archive (once or more), or --data: what to train on")
+        raise click.UsageError("Give either --archive (once or more) or --data, to name what to train on")
     if data:
-        check_used(data, given)
+        check_used(data, overrides)
     if fields_folder and not chosen.fields:
         raise click.UsageError(f"--fields: the recipe {chosen.name} reads no exogenous fields. Leave it out")
     if init and resume:
-        raise click.UsageError("--init is for the begin of a run. Leave it out to go on with --resume")
+        raise click.UsageError("--init is for the start of a run. Leave it out to continue with --resume")
     if threads:
         torch.set_num_threads(threads)
     options = RunOptions(
-        minutes=minutes,
+        max_minutes=minutes,
         checkpoint_every=checkpoint_every,
         checkpoint_minutes=checkpoint_minutes,
         loader_workers=loader_workers,
         init=init,
     )
-    with ranks() as joined:
+
+    def source() -> WindowSource:
+        if not data:
+            return radar_windows(archives, chosen, cache or out / "cache", fields_folder)
+        return source_from(
+            data,
+            cache_folder=cache or out / "cache",
+            context=chosen.windows.context,
+            leads=chosen.windows.leads,
+            channels=chosen.model.channels,
+            multiple=chosen.model.net.stride,
+            holdout=chosen.holdout.time_fraction,
+        )
+
+    with join_processes() as distributed:
         try:
-            _train(chosen, archives, data, fields_folder, out, cache or out / "cache", resume, options, joined)
+            _train(chosen, source, out, resume, options, distributed)
         except InputError:
-            if joined.main:
+            if distributed.is_main:
                 raise
             sys.exit(2)
 
 
 def _train(
     recipe: Recipe,
-    archives: Sequence[Path],
-    data: str | None,
-    fields_folder: Path | None,
+    source: Callable[[], WindowSource],
     out: Path,
-    cache: Path,
     resume: bool,
     options: RunOptions,
-    joined: DistributedContext,
+    distributed: DistributedContext,
 ) -> None:
-    def source() -> WindowSource:
-        windows = recipe.windows
-        if data:
-            return source_from(
-                data,
-                cache_folder=cache,
-                context=windows.context,
-                leads=windows.leads,
-                channels=recipe.model.channels,
-                multiple=recipe.model.net.stride,
-                holdout=recipe.holdout.time_fraction,
-            )
-        return radar(archives, recipe, cache, fields_folder)
-
     stop = StopSignal()
-    with stop.listening(), Console(recipe, shown=joined.main) as console:
+    with stop.installed(), ConsoleProgress(recipe, visible=distributed.is_main) as console:
         try:
             best = run_training(
                 recipe,
@@ -177,41 +182,40 @@ def _train(
                 out,
                 resume=resume,
                 options=options,
-                ranks=joined,
+                distributed=distributed,
                 stop=stop,
-                report=console.report,
-                say=console.say,
+                on_progress=console.on_progress,
+                notify=console.notify,
             )
-        except TrainingInterrupted as stopped:
-            _end(stopped, console, joined)
-    if joined.main:
+        except TrainingInterrupted as interrupted:
+            console.notify(_how_to_resume(interrupted.iteration, distributed))
+            sys.exit(128 + interrupted.signal)
+    if distributed.is_main:
         package = f"echocast export {out} --out ./packages --name NAME --version 1"
         click.echo(f"Best weights in {best}. Make a package of them: {package}")
 
 
-def _end(stopped: TrainingInterrupted, console: Console, joined: DistributedContext) -> NoReturn:
+def _how_to_resume(iteration: int, distributed: DistributedContext) -> str:
+    """Return a sentence with the command that resumes the run: the one that was given, without --init."""
+    if not iteration:
+        return "Stopped before the first iteration: there is nothing to resume"
     words = sys.argv[1:]
     for index in reversed(range(len(words))):
         if words[index] == "--init":
             del words[index : index + 2]
         elif words[index].startswith("--init=") or words[index] == "--resume":
             del words[index]
-    how = "Go on with" if joined.world == 1 else "Go on with torchrun as before, and"
-    console.say(
-        f"TrainingInterrupted after iteration {stopped.iteration}. {how}: echocast {shlex.join(words)} --resume"
-        if stopped.iteration
-        else "TrainingInterrupted before the first iteration: nothing to go on with"
-    )
-    sys.exit(128 + stopped.signal)
+    how = "Resume with" if distributed.world_size == 1 else "Resume with torchrun as before, and"
+    return f"Stopped after iteration {iteration}. {how}: echocast {shlex.join(words)} --resume"
 
 
-def _named(name: str | None) -> Recipe:
-    """The recipe of that name.
+def _find_recipe(name: str | None) -> Recipe:
+    """Return the recipe with a name.
 
     Raises
     ------
     click.UsageError
-        There is none.
+        No recipe has this name.
     """
     if name is None:
         raise click.UsageError("Name a RECIPE: `echocast train --list` lists them")
@@ -222,7 +226,7 @@ def _named(name: str | None) -> Recipe:
     return RECIPES[name]()
 
 
-def _described(recipe: Recipe) -> str:
+def _summary(recipe: Recipe) -> str:
     windows, optimiser = recipe.windows, recipe.optimiser
     return (
         f"{windows.context} frames in, {windows.leads} out; {recipe.iterations} x {recipe.batch}, "
@@ -230,17 +234,35 @@ def _described(recipe: Recipe) -> str:
     )
 
 
-def radar(archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_folder: Path | None) -> RadarWindows:
-    """Windows of archives, as the recipe wants them.
+def radar_windows(
+    archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_folder: Path | None
+) -> RadarWindows:
+    """Open archives as a source of windows.
+
+    Parameters
+    ----------
+    archives : sequence of Path
+        Folders of archives.
+    recipe : Recipe
+        How windows are cut, and what is held out.
+    cache_folder : Path
+        Folder for decoded frames.
+    fields_folder : Path or None
+        Folder of the exogenous fields that the recipe names.
+
+    Returns
+    -------
+    RadarWindows
+        The source.
 
     Raises
     ------
     InputError
-        An archive is none, or the recipe does not fit it.
+        A folder is no archive, or the recipe does not fit it.
     """
     opened = [Archive(path) for path in archives]
     for archive in opened:
-        _check_steps(archive, recipe)
+        _check_time_step(archive, recipe)
     return RadarWindows(
         opened,
         recipe.windows,
@@ -251,13 +273,13 @@ def radar(archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_f
     )
 
 
-def _check_steps(archive: Archive, recipe: Recipe) -> None:
-    """Whether an archive's frames lie any of the recipe's steps apart.
+def _check_time_step(archive: Archive, recipe: Recipe) -> None:
+    """Check that some frames of an archive are as far apart as one of the recipe's time steps.
 
     Raises
     ------
     InputError
-        They do not.
+        No two frames are.
     """
     seconds = np.unique(archive.times.astype("datetime64[s]").astype(np.int64))
     if len(seconds) < 2:
@@ -265,10 +287,10 @@ def _check_steps(archive: Archive, recipe: Recipe) -> None:
     steps = recipe.windows.step_minutes
     if any(np.isin(seconds + round(step * 60), seconds).any() for step in steps):
         return
-    own = float(np.median(np.diff(seconds))) / 60
+    own_step = float(np.median(np.diff(seconds))) / 60
     raise InputError(
-        f"its frames are {own:g} min apart, and the recipe {recipe.name} is for steps of "
+        f"its frames are {own_step:g} min apart, and the recipe {recipe.name} is for steps of "
         f"{', '.join(f'{step:g}' for step in steps)} min",
         where=str(archive.root),
-        hint=f"Choose another recipe, or --set windows.step_minutes={own:g}",
+        hint=f"Choose another recipe, or --set windows.step_minutes={own_step:g}",
     )

@@ -1,4 +1,4 @@
-"""What a run shows of itself while it lasts: a bar on a terminal, else a line now and then."""
+"""Progress on the console: a bar on a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from model.core.progress import ProgressBar
 from model.train.recipe import Recipe
 
 LINE_SECONDS: Final = 30.0
-"""From one line to the next where there is no terminal."""
+"""Seconds between two lines of progress where stderr is not a terminal."""
 
 
-class Console:
-    """Shows progress and sentences on stderr, validations as lines of JSON on stdout. A context manager."""
+class ConsoleProgress:
+    """A context manager that prints progress on stderr, and scores of validations as lines of JSON on stdout."""
 
-    def __init__(self, recipe: Recipe, *, shown: bool) -> None:
-        self.recipe = recipe
-        self.shown = shown
-        self._bar = ProgressBar(recipe.name, 1.0, percent=True, hidden=not shown)
+    def __init__(self, recipe: Recipe, *, visible: bool) -> None:
+        self.visible = visible
+        self._bar = ProgressBar(recipe.name, 1.0, percent=True, hidden=not visible)
         self._first: tuple[float, float] | None = None
-        self._line_at = 0.0
+        self._line_time = 0.0
 
     def __enter__(self) -> Self:
         self._bar.__enter__()
@@ -36,32 +35,30 @@ class Console:
     ) -> None:
         self._bar.__exit__(kind, error, trace)
 
-    def say(self, line: str) -> None:
-        """A sentence."""
-        if self.shown:
-            click.echo(line, err=True)
+    def notify(self, sentence: str) -> None:
+        """Print a sentence for the user."""
+        if self.visible:
+            click.echo(sentence, err=True)
 
-    def report(self, iteration: int, told: dict[str, float]) -> None:
-        """An iteration or a validation (see `model.train.logger.Report`)."""
-        if "progress" not in told:
-            click.echo(json.dumps({"iteration": iteration, **{name: round(value, 4) for name, value in told.items()}}))
+    def on_progress(self, iteration: int, figures: dict[str, float]) -> None:
+        """Print an iteration or a validation (see `model.train.callbacks.ProgressCallback`)."""
+        if "progress" not in figures:
+            scores = {name: round(value, 4) for name, value in figures.items()}
+            click.echo(json.dumps({"iteration": iteration, **scores}))
             return
-        speed = f"{told['frames_per_second']:.0f} frames/s, {told['waiting']:.0%} waiting"
-        now, progress = time.monotonic(), told["progress"]
+        speed = f"{figures['frames_per_second']:.0f} frames/s, {figures['waiting']:.0%} waiting"
+        now, progress, loss = time.monotonic(), figures["progress"], f"loss {figures['loss']:.4f}"
         if self._bar.visible:
-            text = f"{iteration}  loss {told['loss']:.4f}  {speed}"
-            self._bar.update(progress, description=text)
-        elif now - self._line_at >= LINE_SECONDS:
-            self._line_at = now
-            self.say(
-                f"iteration {iteration} ({progress:.0%}), loss {told['loss']:.4f}, {speed}{self._left(now, progress)}"
-            )
+            self._bar.update(progress, description=f"{iteration}  {loss}  {speed}")
+        elif now - self._line_time >= LINE_SECONDS:
+            self._line_time = now
+            self.notify(f"iteration {iteration} ({progress:.0%}), {loss}, {speed}{self._time_left(now, progress)}")
 
-    def _left(self, now: float, progress: float) -> str:
+    def _time_left(self, now: float, progress: float) -> str:
         if self._first is None:
             self._first = (now, progress)
-        began, at = self._first
-        if progress <= at:
+        start, progress_at_start = self._first
+        if progress <= progress_at_start:
             return ""
-        seconds = (now - began) / (progress - at) * (1 - progress)
+        seconds = (now - start) / (progress - progress_at_start) * (1 - progress)
         return f", {timedelta(seconds=round(seconds))} left"

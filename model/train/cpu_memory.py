@@ -1,4 +1,4 @@
-"""Less memory for training on a CPU."""
+"""Lower memory use of training on a CPU."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import ctypes
 from typing import Final
 
 M_MMAP_THRESHOLD: Final = -3
-"""Of glibc's mallopt(3)."""
+"""Parameter of glibc's mallopt(3)."""
 LARGE_BYTES: Final = 128 * 1024
 
 
 def return_freed_memory() -> None:
-    """Have glibc give a large block back to the system once it is freed; elsewhere, nothing.
+    """Have glibc return each large block to the system when it is freed; without glibc, do nothing.
 
-    Otherwise it is kept for the next that fits. Where activations are computed again, blocks of many sizes come and go
-    between those that stay, and a third of the process's highest memory was gaps (docs/lab.md). It costs time: the
-    system clears each block that it hands out.
+    By default glibc keeps freed blocks for later allocations. Activation checkpointing allocates and frees blocks of
+    many sizes between blocks that stay: a third of the peak memory of the process was gaps (docs/lab.md). The price is
+    time: the system clears each block that it hands out.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""Batches drawn ahead by threads, while the device computes."""
+"""The data loader: threads draw batches in advance while the device computes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from model.data.windows import Window
 from model.train.batch import Batch, collate
 
 
-def drawn(source: WindowSource, seed: int, iteration: int, batch: int) -> list[Window]:
-    """The windows of an iteration: of its seed and number alone, whatever was drawn before, and by which thread."""
+def draw_windows(source: WindowSource, seed: int, iteration: int, batch: int) -> list[Window]:
+    """Draw the windows of an iteration, which depend on seed and iteration alone.
+
+    Neither earlier draws nor the number of threads change them, so that a resumed run sees the same windows.
+    """
     return next(source.training(np.random.default_rng((seed, iteration)), batch))
 
 
-def batches(
+def load_batches(
     source: WindowSource,
     *,
     seed: int,
@@ -30,24 +33,44 @@ def batches(
     workers: int,
     device: torch.device,
 ) -> Generator[tuple[Batch, float]]:
-    """The batch of each iteration, and for how many seconds it was waited for.
+    """Yield the batch of each iteration, drawn in advance.
 
-    `workers` threads draw, each a batch of its own; so many batches and one more are held ready. Of each, `rows` are
-    kept: every process draws the whole batch, for which window comes next depends on those before it.
+    Parameters
+    ----------
+    source : WindowSource
+        Where windows are drawn from.
+    seed : int
+        Seed of the run.
+    batch : int
+        Number of windows in a batch, over all processes.
+    rows : sequence of int
+        Indices of the windows that this process keeps. It draws the whole batch all the same: which window comes next
+        depends on the windows before it.
+    iterations : range
+        The iterations, from 0.
+    workers : int
+        Number of threads; each draws a batch of its own. One batch more than threads is held ready.
+    device : torch.device
+        Where the tensors go.
+
+    Yields
+    ------
+    tuple of Batch and float
+        The batch, and the seconds that the caller waited for it.
     """
 
-    def made(iteration: int) -> Batch:
-        return collate(drawn(source, seed, iteration, batch), device, rows)
+    def load(iteration: int) -> Batch:
+        return collate(draw_windows(source, seed, iteration, batch), device, rows)
 
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="loader")
-    waiting: deque[Future[Batch]] = deque()
-    coming = iter(iterations)
+    pending: deque[Future[Batch]] = deque()
+    upcoming = iter(iterations)
     try:
         for _ in iterations:
-            while len(waiting) <= workers and (iteration := next(coming, None)) is not None:
-                waiting.append(pool.submit(made, iteration))
-            began = time.perf_counter()
-            ready = waiting.popleft().result()
-            yield ready, time.perf_counter() - began
+            while len(pending) <= workers and (iteration := next(upcoming, None)) is not None:
+                pending.append(pool.submit(load, iteration))
+            start = time.perf_counter()
+            loaded = pending.popleft().result()
+            yield loaded, time.perf_counter() - start
     finally:
         pool.shutdown(cancel_futures=True)

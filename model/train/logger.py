@@ -1,9 +1,8 @@
-"""What a run leaves to read: lines of JSON, TensorBoard, pictures."""
+"""The logger of a run: lines of JSON, TensorBoard and plots of forecasts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,16 +14,25 @@ from torch import Tensor
 
 from model.core.manifest import DataKind
 from model.train.batch import Batch
-from model.train.checkpoint import Run
+from model.train.callbacks import ProgressCallback
 from model.train.forecast_plots import plot_forecasts
 from model.train.run_folder import ITERATIONS, LOG, PICTURES, TENSORBOARD, cut_lines, writing
-
-Report = Callable[[int, dict[str, float]], None]
-"""Hears the loss and the progress of each iteration, and the scores of each validation."""
+from model.train.state import TrainingState
 
 
-class Log:
-    """The logs of a run, to go on after what it has done; `report` hears of it all. A context manager.
+class TrainingLogger:
+    """A context manager that appends to the logs of a run, and calls a progress callback with each line.
+
+    Lines after the state's iteration are deleted first: they are of iterations that a resumed run computes again.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the run.
+    state : TrainingState
+        The state that the run starts or resumes from.
+    on_progress : ProgressCallback
+        Called with each line.
 
     Raises
     ------
@@ -32,16 +40,16 @@ class Log:
         The logs cannot be written.
     """
 
-    def __init__(self, out: Path, run: Run, report: Report) -> None:
+    def __init__(self, out: Path, state: TrainingState, on_progress: ProgressCallback) -> None:
         self.out = out
-        self.report = report
-        self._open = ExitStack()
+        self.on_progress = on_progress
+        self._files = ExitStack()
         with writing(out):
-            for name, done in ((ITERATIONS, run.iteration), (LOG, run.validated)):
-                cut_lines(out / name, done)
-            self._iterations = self._open.enter_context((out / ITERATIONS).open("a", encoding="utf-8"))
-            self._validations = self._open.enter_context((out / LOG).open("a", encoding="utf-8"))
-            self._board = SummaryWriter(str(out / TENSORBOARD), purge_step=run.iteration + 1)
+            for name, last in ((ITERATIONS, state.iteration), (LOG, state.last_validation)):
+                cut_lines(out / name, last)
+            self._iterations = self._files.enter_context((out / ITERATIONS).open("a", encoding="utf-8"))
+            self._validations = self._files.enter_context((out / LOG).open("a", encoding="utf-8"))
+            self._tensorboard = SummaryWriter(str(out / TENSORBOARD), purge_step=state.iteration + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -49,36 +57,36 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._board.close()
+        self._tensorboard.close()
         with writing(self.out / ITERATIONS):
-            self._open.close()
+            self._files.close()
 
-    def iteration(self, run: Run, told: dict[str, float]) -> None:
-        """A line of an iteration."""
-        self.report(run.iteration, told)
-        line = {"iteration": run.iteration, "seconds": run.seconds, **told}
+    def log_iteration(self, state: TrainingState, figures: dict[str, float]) -> None:
+        """Log the figures of an iteration."""
+        self.on_progress(state.iteration, figures)
+        line = {"iteration": state.iteration, "seconds": state.seconds, **figures}
         with writing(self.out / ITERATIONS):
             self._iterations.write(json.dumps(line) + "\n")
             self._iterations.flush()
-        for name, value in told.items():
-            self._board.add_scalar(f"training/{name}", value, run.iteration)
+        for name, value in figures.items():
+            self._tensorboard.add_scalar(f"training/{name}", value, state.iteration)
 
-    def validation(self, run: Run, scores: dict[str, float]) -> None:
-        """A line of a validation, with the mean loss since the one before."""
-        self.report(run.iteration, scores)
-        loss = sum(run.losses) / len(run.losses) if run.losses else None
-        line = {"iteration": run.iteration, "seconds": run.seconds, "loss": loss, **scores}
+    def log_validation(self, state: TrainingState, scores: dict[str, float]) -> None:
+        """Log the scores of a validation, and the mean loss since the one before."""
+        self.on_progress(state.iteration, scores)
+        loss = sum(state.losses) / len(state.losses) if state.losses else None
+        line = {"iteration": state.iteration, "seconds": state.seconds, "loss": loss, **scores}
         with writing(self.out / LOG):
             self._validations.write(json.dumps(line) + "\n")
             self._validations.flush()
         for name, value in scores.items():
-            self._board.add_scalar(f"validation/{name}", value, run.iteration)
-        self._board.flush()
+            self._tensorboard.add_scalar(f"validation/{name}", value, state.iteration)
+        self._tensorboard.flush()
 
-    def picture(self, run: Run, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
-        """A picture of a validation's first forecasts."""
-        path = self.out / PICTURES / f"{run.iteration:07d}.png"
+    def log_forecasts(self, state: TrainingState, batch: Batch, forecast: Tensor, kind: DataKind) -> None:
+        """Plot forecasts [b, leads, c, y, x] of a held-out batch."""
+        path = self.out / PICTURES / f"{state.iteration:07d}.png"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
             plot_forecasts(path, batch, forecast, kind)
-        self._board.add_image("forecasts", imread(path), run.iteration, dataformats="HWC")
+        self._tensorboard.add_image("forecasts", imread(path), state.iteration, dataformats="HWC")

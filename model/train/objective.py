@@ -1,4 +1,4 @@
-"""A recipe's loss of one batch, and the true frames that it reads on the way."""
+"""The training objective: the loss of a batch, and the scheduled sampling of true frames."""
 
 from __future__ import annotations
 
@@ -21,87 +21,119 @@ from model.train.recipe import AuxiliaryLosses, FrameLoss, RainLoss, Recipe
 
 
 def teacher_forcing_mask(recipe: Recipe, batch: Batch, iteration: int, progress: float) -> Tensor | None:
-    """Where a network reads true frames in this iteration, Bool [b, context + leads - 1]; None: in the context.
+    """Draw the time steps at which a recurrent network reads the true frame instead of its own output.
 
-    Drawn for the whole batch, of which these are the windows of `batch.rows`.
+    Parameters
+    ----------
+    recipe : Recipe
+        `sampling` is the schedule.
+    batch : Batch
+        Windows of the iteration. The mask is drawn for the whole batch, so that it does not depend on how the batch is
+        shared.
+    iteration : int
+        With the recipe's seed, the seed of the draw: a resumed run draws what an uninterrupted one would.
+    progress : float
+        Progress of the run from 0 to 1, by which the schedule goes: a shorter run goes through all of it.
 
-    The schedule goes by `progress` of the run (0 to 1), so that a shorter run has all of it. Chances depend on the
-    recipe's seed and the iteration alone: a resumed run draws what the uninterrupted one would.
+    Returns
+    -------
+    Tensor or None
+        Bool [b, context + leads - 1]; None without a schedule: the context is read, and no frame after it.
     """
     if recipe.sampling is None:
         return None
     step = progress * recipe.sampling.of + 1
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + iteration)
-    shape = {"batch": batch.drawn, "context": batch.context, "leads": batch.leads}
+    shape = {"batch": batch.batch_size, "context": batch.context, "leads": batch.leads}
     if isinstance(recipe.sampling, ReverseScheduledSampling):
-        drawn = reverse_scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
+        mask = reverse_scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
     else:
-        drawn = scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
-    # A frame without data is never read as if it were true.
-    held = batch.frames.known[:, :-1].flatten(2).any(dim=2)
-    return drawn[list(batch.rows)].to(held.device) & held
+        mask = scheduled_sampling(recipe.sampling, step, **shape, generator=generator)
+    # A frame without data is never read: the network would take its zeros for a dry frame.
+    has_data = batch.frames.known[:, :-1].flatten(2).any(dim=2)
+    return mask[list(batch.rows)].to(has_data.device) & has_data
 
 
 def batch_loss(
     net: ForecastModel,
     batch: Batch,
     recipe: Recipe,
-    truth: Tensor | None = None,
-    ranks: DistributedContext = SINGLE_PROCESS,
+    true_frames: Tensor | None = None,
+    distributed: DistributedContext = SINGLE_PROCESS,
 ) -> Tensor:
-    """The recipe's loss of one batch, of which each of the `ranks` has an equal share.
+    """Return the loss of a batch.
 
-    `truth` [b, context + leads - 1]: where true frames are read.
+    Parameters
+    ----------
+    net : ForecastModel
+        The network, in training or evaluation mode.
+    batch : Batch
+        The share of this process, equal to that of the others.
+    recipe : Recipe
+        Loss and mixed precision.
+    true_frames : Tensor, optional
+        Bool [b, context + leads - 1], see `teacher_forcing_mask`.
+    distributed : DistributedContext
+        The processes that share the batch.
+
+    Returns
+    -------
+    Tensor
+        The scalar loss of the whole batch; the gradient is that of this process's share.
     """
     with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
-        rollout = net.rollout(batch.frames, batch.context, batch.leads, truth)
+        rollout = net.rollout(batch.frames, batch.context, batch.leads, true_frames)
         rollout = Rollout(rollout.frames.float(), rollout.increments)
         if isinstance(recipe.loss, RainLoss):
-            total = _rain_loss(rollout, batch, recipe.loss, ranks)
+            loss = _rain_loss(rollout, batch, recipe.loss, distributed)
         else:
-            total = ranks.mean(_frame_loss(rollout, batch, recipe.loss))
+            loss = distributed.mean(_frame_loss(rollout, batch, recipe.loss))
         if recipe.loss.decoupling or recipe.loss.divergence:
-            total = total + ranks.mean(_added(net, rollout, batch, recipe.loss))
-        return total
+            loss = loss + distributed.mean(_auxiliary_losses(net, rollout, batch, recipe.loss))
+        return loss
 
 
-def _rain_loss(rollout: Rollout, batch: Batch, loss: RainLoss, ranks: DistributedContext) -> Tensor:
+def _rain_loss(rollout: Rollout, batch: Batch, settings: RainLoss, distributed: DistributedContext) -> Tensor:
     forecast = rollout.frames[:, batch.context - 1 :]
-    total = balanced_loss(
-        forecast, batch.target, batch.target_known, loss.pixel_weights, reduce=loss.reduce, total=ranks.total
+    loss = balanced_loss(
+        forecast,
+        batch.target,
+        batch.target_known,
+        settings.pixel_weights,
+        reduce=settings.reduce,
+        total=distributed.sum,
     )
-    if loss.csi_weight:
-        total = total + loss.csi_weight * soft_csi_loss(
+    if settings.csi_weight:
+        loss = loss + settings.csi_weight * soft_csi_loss(
             forecast,
             batch.target,
             batch.target_known,
-            thresholds_mm_h=loss.csi_thresholds_mm_h,
-            softness=loss.csi_softness,
-            total=ranks.total,
+            thresholds_mm_h=settings.csi_thresholds_mm_h,
+            softness=settings.csi_softness,
+            total=distributed.sum,
         )
-    return loss.scale * total
+    return settings.scale * loss
 
 
-def _frame_loss(rollout: Rollout, batch: Batch, loss: FrameLoss) -> Tensor:
-    """Of these windows: a mean over windows, so that of equal shares the mean is that of all."""
-    answers, true = _held_to_truth(rollout, batch, 1 if loss.over == "all" else batch.context)
-    return mean_squared_error(answers, true) if loss.error == "mse" else frame_loss(answers, true)
+def _frame_loss(rollout: Rollout, batch: Batch, settings: FrameLoss) -> Tensor:
+    """Return the mean over these windows; the mean over equal shares is that over the whole batch."""
+    forecast, target = _forecast_and_target(rollout, batch, 1 if settings.over == "all" else batch.context)
+    return mean_squared_error(forecast, target) if settings.error == "mse" else frame_loss(forecast, target)
 
 
-def _held_to_truth(rollout: Rollout, batch: Batch, first: int) -> tuple[Tensor, Tensor]:
-    """Answers for the frames from `first` on, and the truth, which takes their place where it is not known: no error
-    there."""
-    true, scored = batch.frames.data[:, first:], batch.scored[:, first:]
-    return torch.where(scored.bool(), rollout.frames[:, first - 1 :], true), true
+def _forecast_and_target(rollout: Rollout, batch: Batch, first: int) -> tuple[Tensor, Tensor]:
+    """Return output and truth from frame `first` on, equal where a pixel does not count, so that it has no error."""
+    target, scored = batch.frames.data[:, first:], batch.scored[:, first:]
+    return torch.where(scored.bool(), rollout.frames[:, first - 1 :], target), target
 
 
-def _added(net: ForecastModel, rollout: Rollout, batch: Batch, loss: AuxiliaryLosses) -> Tensor:
-    """Of these windows, means over windows."""
-    total = batch.frames.data.new_zeros(())
-    if loss.decoupling and isinstance(net, RecurrentModel) and net.stack.decouple is not None:
-        cosine = decoupling_loss(rollout.increments, net.stack.decouple, reduce=loss.decoupling_reduce)
-        total = total + loss.decoupling * cosine
-    if loss.divergence:
-        forecast, target = _held_to_truth(rollout, batch, batch.context)
-        total = total + loss.divergence * differential_divergence(forecast, target, loss.divergence_tau)
-    return total
+def _auxiliary_losses(net: ForecastModel, rollout: Rollout, batch: Batch, settings: AuxiliaryLosses) -> Tensor:
+    """Return the weighted auxiliary losses, means over these windows."""
+    loss = batch.frames.data.new_zeros(())
+    if settings.decoupling and isinstance(net, RecurrentModel) and net.stack.decouple is not None:
+        cosine = decoupling_loss(rollout.increments, net.stack.decouple, reduce=settings.decoupling_reduce)
+        loss = loss + settings.decoupling * cosine
+    if settings.divergence:
+        forecast, target = _forecast_and_target(rollout, batch, batch.context)
+        loss = loss + settings.divergence * differential_divergence(forecast, target, settings.divergence_tau)
+    return loss

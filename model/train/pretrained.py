@@ -1,10 +1,9 @@
-"""Weights to begin with: those of a package, or of another run."""
+"""Weights that a run starts with (`--init`): those of a package, or the best of another run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,84 +16,82 @@ from model.core.errors import InputError
 from model.core.manifest import MANIFEST, Manifest, read_manifest
 from model.data.seen import SeenBefore, archives_of, seen_before, untold_of
 from model.nets.forecast_model import ForecastModel, config_from, load_model
-from model.train.checkpoint import DAMAGE
+from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json
 from model.train.run_folder import BEST, PROVENANCE
 
-NOT_LEARNED: Final = ("net", "bounded")
-"""Settings of a network that its weights do not depend on; and those of `net`, which are looked at one by one."""
+WITHOUT_EFFECT: Final = ("net", "bounded")
+"""Settings that do not change what weights compute; the settings inside `net` are compared one by one."""
 
 
 def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
-    """Give a network the weights of a package's folder, or the best of a run's; returns what they were, for the record:
-    also the `archives` that they have seen, or what of that is `untold`.
+    """Load the weights of a package, or the best weights of a run, into a network.
+
+    Parameters
+    ----------
+    net : ForecastModel
+        The network; its weights are replaced.
+    path : Path
+        Folder of a package (NAME/VERSION) or of a run.
+
+    Returns
+    -------
+    dict
+        The record for `recipe.json`: `from`, `weights_sha256`, the `archives` that the weights were trained on, and a
+        clause on what is unknown about them.
 
     Raises
     ------
     InputError
-        There are none, or they are of another network.
+        The folder holds no weights, they cannot be read, or they are of another network.
     """
-    weights, config, seen = _weights_in(path)
+    weights, config, trained_on = _read_weights(path)
     own = net.state_dict()
-    wrong = [
+    different = [
         f"{name} is {_shape(weights.get(name))}, here {_shape(own.get(name))}"
         for name in {**own, **weights}
         if _shape(weights.get(name)) != _shape(own.get(name))
     ]
-    if wrong:
+    if different:
         raise InputError(
-            f"its weights are of another network: {len(wrong)} of {len({**own, **weights})} tensors differ, {wrong[0]}",
+            f"its weights are of another network: {len(different)} of {len({**own, **weights})} tensors differ, "
+            f"{different[0]}",
             where=str(path),
             hint="Choose the recipe that they were trained with",
         )
-    _check_same(config, asdict(net.config), path)
+    _check_settings(asdict(config_from(config)), asdict(net.config), path)
     net.load_state_dict(weights)
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(weights[name].contiguous().numpy().tobytes())
-    return {"from": str(path), "weights_sha256": digest.hexdigest(), **seen}
+    return {"from": str(path), "weights_sha256": digest.hexdigest(), **trained_on}
 
 
-def _check_same(config: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
-    """Whether networks whose tensors agree also compute the same: forget biases and dialects have no tensors.
+def _check_settings(stored: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
+    """Check that networks with equal tensors compute the same: a forget bias, for example, has no tensor.
 
     Raises
     ------
     InputError
         A setting differs.
     """
-    theirs = asdict(config_from(config))
-    flat = [{**each, **each["net"]} for each in (theirs, own)]
-    differ = [name for name in flat[1] if name not in NOT_LEARNED and flat[0].get(name) != flat[1][name]]
-    if differ:
-        name = differ[0]
-        setting = f"model.{'net.' if name in own['net'] else ''}{name}"
-        raise InputError(
-            f"its weights are of another network: its {name} is {flat[0].get(name, 'not there')}, here {flat[1][name]}",
-            where=str(path),
-            hint=f"Choose the recipe that they were trained with, or --set {setting}={flat[0].get(name)}",
-        )
+    flat_stored, flat_own = ({**config, **config["net"]} for config in (stored, own))
+    for name, value in flat_own.items():
+        before = flat_stored.get(name, "absent")
+        if name not in WITHOUT_EFFECT and before != value:
+            setting = f"model.{'net.' if name in own['net'] else ''}{name}"
+            raise InputError(
+                f"its weights are of another network: its {name} is {before}, here {value}",
+                where=str(path),
+                hint=f"Choose the recipe that they were trained with, or --set {setting}={before}",
+            )
 
 
-def _seen_by_package(manifest: Manifest) -> SeenBefore:
-    """What the weights of a package have seen, as the run of those that begin with them keeps it."""
-    if (training := manifest.training) is None:
-        return {"archives": [], "untold": f"what the weights of {manifest.reference} have seen is not told"}
-    return {"archives": [asdict(each) for each in archives_of(training)], "untold": untold_of(training)}
-
-
-def _seen_by_run(path: Path, recipe: Mapping[str, Any]) -> SeenBefore:
-    """The same of a run."""
-    made_of = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-    before = seen_before(recipe)
-    return {"archives": [*made_of.get("archives", ()), *before["archives"]], "untold": before["untold"]}
-
-
-def _weights_in(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenBefore]:
-    """The weights, the configuration of their network, and what they have seen."""
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenBefore]:
+    """Read the weights, the configuration of their network, and the record of what they were trained on."""
     if (path / MANIFEST).exists():
         manifest = read_manifest(path)
-        return load_model(path).state_dict(), manifest.config, _seen_by_package(manifest)
+        return load_model(path).state_dict(), manifest.config, _trained_on(manifest)
     if not (path / BEST).exists():
         raise InputError(
             f"neither a package nor a run: no {MANIFEST} and no {BEST} in it",
@@ -104,10 +101,20 @@ def _weights_in(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenB
     try:
         weights = dict(torch.load(path / BEST, map_location="cpu", weights_only=True)["ema"])
         recipe = read_recipe_json(path)
-        return weights, recipe["model"], _seen_by_run(path, recipe)
-    except (*DAMAGE, RuntimeError, pickle.UnpicklingError):
+        provenance = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+        before = seen_before(recipe)
+        archives = [*provenance.get("archives", ()), *before["archives"]]
+        return weights, recipe["model"], {**before, "archives": archives}
+    except READ_ERRORS:
         raise InputError("cannot be read", where=str(path / BEST), hint="Name another run, or a package") from None
 
 
+def _trained_on(manifest: Manifest) -> SeenBefore:
+    """Return the record of what the weights of a package were trained on."""
+    if (training := manifest.training) is None:
+        return {"archives": [], "untold": f"what the weights of {manifest.reference} have seen is not told"}
+    return {"archives": [asdict(archive) for archive in archives_of(training)], "untold": untold_of(training)}
+
+
 def _shape(tensor: Tensor | None) -> str:
-    return "not there" if tensor is None else " x ".join(map(str, tensor.shape)) or "a number"
+    return "absent" if tensor is None else " x ".join(map(str, tensor.shape)) or "a scalar"

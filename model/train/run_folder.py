@@ -1,4 +1,4 @@
-"""The files of a run: their names, and how they are written so that none is ever half there."""
+"""The folder of a training run: names of its files, atomic writes, and its lock."""
 
 from __future__ import annotations
 
@@ -35,65 +35,73 @@ LOCK: Final = ".lock"
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What is written of a run in it may find the disk full or closed to it.
+    """Turn errors of writing `path` into an `InputError` with a hint at how to continue the run.
 
     Raises
     ------
     InputError
-        It does; says so of `path`, and how the run goes on.
+        The disk is full, or the file or folder is not writable.
     """
     out = path if path.is_dir() else path.parent
     saved = any((out / name).exists() for name in (LAST, PREVIOUS))
-    again = "add --resume to the same command: all that was saved before is whole" if saved else "train it again"
+    retry = "add --resume to the same command: the checkpoints are intact" if saved else "train it again"
     with translate_write_errors(
-        path, hint_disk_full=f"Make room, and {again}", hint="Choose another --out, or make it writable"
+        path, hint_disk_full=f"Make room, and {retry}", hint="Choose another --out, or make it writable"
     ):
         yield
 
 
 def save_atomically(path: Path, write: Callable[[BinaryIO], object], *, backup: Path | None = None) -> None:
-    """Write a file whole or not at all, safe against kill -9 and loss of power; the one before becomes `backup`.
+    """Write a file completely or not at all, even if the process is killed or power is lost.
+
+    Parameters
+    ----------
+    path : Path
+        The file to replace.
+    write : callable
+        Writes the content to a binary file.
+    backup : Path, optional
+        New name of the file that is replaced.
 
     Raises
     ------
     InputError
-        It cannot be written; the one before is as it was.
+        The file cannot be written; the earlier one is unchanged.
     """
     with writing(path), atomic_file(path, backup=backup) as file:
         write(file)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON completely or not at all."""
     text = json.dumps(content, indent=2)
     save_atomically(path, lambda file: file.write(text.encode()))
 
 
 def cut_lines(path: Path, after: int) -> None:
-    """Drop the lines of a log that tell of iterations after this one, or are not whole."""
+    """Delete the lines of a log that are of later iterations than `after`, or cut off."""
     if not path.exists():
         return
-    kept = []
+    complete = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         with suppress(ValueError, LookupError, TypeError):
             if line.endswith("\n") and json.loads(line)["iteration"] <= after:
-                kept.append(line)
-    save_atomically(path, lambda file: file.writelines(line.encode() for line in kept))
+                complete.append(line)
+    save_atomically(path, lambda file: file.writelines(line.encode() for line in complete))
 
 
 @contextmanager
 def run_folder(out: Path) -> Iterator[None]:
-    """The folder of a run, made where it is not there, and no other command's meanwhile; if nothing comes of it, it is
-    gone again.
+    """Create and lock the folder of a run; remove it if an error leaves nothing of the run in it.
 
     Raises
     ------
     InputError
-        It cannot be made, nothing can be written into it, or another command trains into it.
+        The folder is an archive, cannot be created or written, or another command trains into it.
     """
     if (out / DESCRIPTION).exists():
         raise InputError("it is an archive of radar frames", where=str(out), hint="Choose another --out")
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
     with ExitStack() as stack:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -109,9 +117,9 @@ def run_folder(out: Path) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if made and not any((out / name).exists() for name in (LAST, PREVIOUS, BEST, NAN_BATCH)):
+            if created and not any((out / name).exists() for name in (LAST, PREVIOUS, BEST, NAN_BATCH)):
                 shutil.rmtree(out, ignore_errors=True)
-                for folder in made[1:]:
+                for folder in created[1:]:
                     with suppress(OSError):
                         folder.rmdir()
             raise

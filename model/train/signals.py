@@ -1,4 +1,4 @@
-"""Being told to stop: Ctrl-C or SIGTERM ends a run after the iteration it is in, a second one at once."""
+"""Signals: Ctrl-C or SIGTERM stops a run after the current iteration, a second one at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainingInterrupted(Exception):
-    """The run was told to stop after this iteration, and is saved. `signal`: the number of what told it."""
+    """A signal stopped the run after this iteration; the checkpoint is written."""
 
     def __init__(self, iteration: int, signal: int) -> None:
         self.iteration = iteration
@@ -22,29 +22,29 @@ class TrainingInterrupted(Exception):
 
 
 class StopSignal:
-    """Whether a run is to stop: the number of the signal that says so, or 0."""
+    """The number of the signal that requests a stop, or 0."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.number = 0
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hear the signals; the second one is left to what handled them before. In the main thread only."""
+    def installed(self) -> Iterator[None]:
+        """Handle the signals; the second one goes to the handler from before. No effect outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
         def restore() -> None:
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-        def hear(number: int, frame: FrameType | None) -> None:
-            self.asked = number
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.number = number
             restore()
 
         for number in SIGNALS:
-            signal.signal(number, hear)
+            signal.signal(number, handle)
         try:
             yield
         finally:

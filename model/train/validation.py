@@ -1,4 +1,4 @@
-"""Scores of a network on held-out windows, and which scores are the better ones."""
+"""Validation: scores on held-out windows, and the metric that selects the best weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from model.train.recipe import SCORED_MM_H, Recipe
 
 
 def selection_metric(scores: dict[str, float], kind: DataKind) -> float:
-    """What the best weights have most of: of rain `ratio`, of other frames the least MSE."""
+    """Return the figure that the best weights maximise: for rain the `ratio`, for other frames the negative MSE."""
     return scores["ratio"] if kind == "rain" else -scores["mse"]
 
 
@@ -27,75 +27,96 @@ def validate(
     held_out: Sequence[Batch],
     recipe: Recipe,
     kind: DataKind,
-    ranks: DistributedContext = SINGLE_PROCESS,
+    distributed: DistributedContext = SINGLE_PROCESS,
 ) -> dict[str, float]:
-    """Scores of the forecasts of held-out batches, of which each of the `ranks` has some (see `rain_scores`,
-    `frame_scores`)."""
-    return (rain_scores if kind == "rain" else frame_scores)(net, held_out, recipe, ranks)
+    """Return the scores of the forecasts for held-out batches.
+
+    Parameters
+    ----------
+    net : ForecastModel
+        A network in evaluation mode.
+    held_out : sequence of Batch
+        The batches of this process.
+    recipe : Recipe
+        Mixed precision and, for rain, the selection thresholds.
+    kind : {"rain", "frames"}
+        Which scores to compute: see `rain_scores` and `frame_scores`.
+    distributed : DistributedContext
+        The processes that share the held-out windows.
+
+    Returns
+    -------
+    dict of str to float
+        Scores over the batches of all processes.
+    """
+    return (rain_scores if kind == "rain" else frame_scores)(net, held_out, recipe, distributed)
 
 
 @torch.no_grad()
-def forecast_of(net: ForecastModel, batch: Batch, recipe: Recipe) -> Tensor:
-    """[b, leads, c, y, x]: reads the context only."""
+def forecast(net: ForecastModel, batch: Batch, recipe: Recipe) -> Tensor:
+    """Return the forecast [b, leads, c, y, x] from the context alone."""
     with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
-        answers = net.rollout(batch.frames, batch.context, batch.leads).frames
-    return answers[:, batch.context - 1 :].float()
+        frames = net.rollout(batch.frames, batch.context, batch.leads).frames
+    return frames[:, batch.context - 1 :].float()
 
 
 def rain_scores(
-    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: DistributedContext = SINGLE_PROCESS
+    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, distributed: DistributedContext = SINGLE_PROCESS
 ) -> dict[str, float]:
-    """CSI over the held-out windows (pooled, all leads) and its ratio to persistence's, by threshold.
+    """Return CSI and frequency bias by threshold, pooled over all windows and lead steps, and CSI over persistence's.
 
-    In Lagrangian windows persistence is extrapolation. `ratio` is the mean over the thresholds that the recipe chooses
-    weights by.
+    `ratio` is the mean over the recipe's selection thresholds. In Lagrangian windows persistence is extrapolation.
     """
     counts = np.zeros((2, len(SCORED_MM_H), 3))
     for batch in held_out:
-        answer, still = forecast_of(net, batch, recipe), batch.newest.expand_as(batch.target)
+        forecasts = forecast(net, batch, recipe), batch.newest.expand_as(batch.target)
         known = batch.target_known.bool()
-        for which, forecast in enumerate((answer, still)):
-            for index, threshold in enumerate(SCORED_MM_H):
-                edge = pixel_edge(threshold)
-                event, seen = (batch.target >= edge) & known, (forecast >= edge) & known
-                hit = (event & seen).sum().item()
-                counts[which, index] += hit, event.sum().item(), seen.sum().item()
-    counts = ranks.summed(counts)
-    hits, events, foreseen = counts[..., 0], counts[..., 1], counts[..., 2]
-    csi = hits / np.maximum(events + foreseen - hits, 1)
+        for index, threshold in enumerate(SCORED_MM_H):
+            edge = pixel_edge(threshold)
+            observed = (batch.target >= edge) & known
+            for source, frames in enumerate(forecasts):
+                predicted = (frames >= edge) & known
+                hits = (observed & predicted).sum().item()
+                counts[source, index] += hits, observed.sum().item(), predicted.sum().item()
+    counts = distributed.sum_array(counts)
+    hit_count, event_count, forecast_count = counts[..., 0], counts[..., 1], counts[..., 2]
+    csi = hit_count / np.maximum(event_count + forecast_count - hit_count, 1)
     ratio = csi[0] / np.maximum(csi[1], 1e-6)
-    chosen = [t in recipe.selection_thresholds_mm_h and events[0, index] > 0 for index, t in enumerate(SCORED_MM_H)]
-    scores = {"ratio": float(np.mean(ratio[chosen])) if any(chosen) else 0.0}
+    selected = [
+        threshold in recipe.selection_thresholds_mm_h and event_count[0, index] > 0
+        for index, threshold in enumerate(SCORED_MM_H)
+    ]
+    scores = {"ratio": float(np.mean(ratio[selected])) if any(selected) else 0.0}
     for index, threshold in enumerate(SCORED_MM_H):
         scores[f"csi_{threshold:g}"] = float(csi[0, index])
         scores[f"ratio_{threshold:g}"] = float(ratio[index])
-        scores[f"bias_{threshold:g}"] = float(foreseen[0, index] / max(events[0, index], 1))
+        scores[f"bias_{threshold:g}"] = float(forecast_count[0, index] / max(event_count[0, index], 1))
     return scores
 
 
 def frame_scores(
-    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, ranks: DistributedContext = SINGLE_PROCESS
+    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, distributed: DistributedContext = SINGLE_PROCESS
 ) -> dict[str, float]:
-    """MSE, MAE (summed over a frame), PSNR and SSIM of the held-out windows, means over leads; see `model.metrics`.
+    """Return MSE and MAE (sums over a frame), PSNR and SSIM, means over windows and lead steps (see `model.metrics`).
 
-    Forecasts are clipped to [0, 1] first, as MS-RNN and OpenSTL do. `ratio` is the MSE over persistence's: 1 is no
-    better than the newest frame, 0 without error.
+    Forecasts are clipped to [0, 1] first, as in MS-RNN and OpenSTL. `ratio` is the MSE over that of persistence: 1 is
+    no better than the newest frame, 0 is a perfect forecast.
     """
-    sums = dict.fromkeys([*FRAME_SCORES, "still"], 0.0)
+    sums = dict.fromkeys([*FRAME_SCORES, "persistence"], 0.0)
     for batch in held_out:
-        truth = batch.target.cpu().numpy()
-        forecast = _where_known(batch, forecast_of(net, batch, recipe).clamp(0, 1))
+        target = batch.target.cpu().numpy()
+        frames = _fill_unknown(forecast(net, batch, recipe).clamp(0, 1), batch)
         for name, score in FRAME_SCORES.items():
-            sums[name] += float(score(forecast, truth).mean()) * len(truth)
-        still = _where_known(batch, batch.newest.expand_as(batch.target))
-        sums["still"] += float(FRAME_SCORES["mse"](still, truth).mean()) * len(truth)
+            sums[name] += float(score(frames, target).mean()) * len(target)
+        persistence = _fill_unknown(batch.newest.expand_as(batch.target), batch)
+        sums["persistence"] += float(FRAME_SCORES["mse"](persistence, target).mean()) * len(target)
     windows = sum(len(batch.target) for batch in held_out)
-    *totals, number = ranks.summed(np.array([*sums.values(), windows], np.float64)).tolist()
+    *totals, number = distributed.sum_array(np.array([*sums.values(), windows], np.float64)).tolist()
     means = {name: total / number for name, total in zip(sums, totals, strict=True)}
-    still_mse = means.pop("still")
-    return {**means, "ratio": means["mse"] / max(still_mse, 1e-12)}
+    persistence_mse = means.pop("persistence")
+    return {**means, "ratio": means["mse"] / max(persistence_mse, 1e-12)}
 
 
-def _where_known(batch: Batch, forecast: Tensor) -> FloatArray:
-    """The forecast, with the truth itself where that is not known: no error there."""
-    return np.asarray(torch.where(batch.target_known.bool(), forecast, batch.target).cpu().numpy(), np.float32)
+def _fill_unknown(frames: Tensor, batch: Batch) -> FloatArray:
+    """Return a forecast with the truth where a pixel does not count, so that it has no error there."""
+    return np.asarray(torch.where(batch.target_known.bool(), frames, batch.target).cpu().numpy(), np.float32)

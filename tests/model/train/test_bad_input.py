@@ -12,7 +12,7 @@ import torch
 from model.core.errors import InputError
 from model.data.archive import Archive, ArchiveWriter
 from model.data.synth import synthesise
-from model.train.cli import radar
+from model.train.cli import radar_windows
 from model.train.loop import RunOptions, train
 from model.train.overrides import apply_overrides
 from model.train.recipe import Optimiser
@@ -174,11 +174,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path):
     recipe = tiny.recipe(sampling=None, optimiser=Optimiser(learning_rate=1e-3, schedule="constant"))
     with pytest.raises(InputError) as caught:
         train(recipe, Poisoned(8), out, options=RunOptions(checkpoint_every=1))
-    said = str(caught.value)
-    assert f"{out}: the loss is not a number at iteration 8 (loss inf, 0." in said
-    assert "learning rate 0.001, gradient norm " in said
-    assert f"the batch is in {NAN_BATCH}, and the checkpoints from before are kept" in said
-    assert f"lower --set optimiser.learning_rate or --set optimiser.clip_norm, into another --out --init {out}" in said
+    message = str(caught.value)
+    assert f"{out}: the loss is not finite at iteration 8 (loss inf, 0." in message
+    assert "learning rate 0.001, gradient norm " in message
+    assert f"the batch is in {NAN_BATCH}, and the earlier checkpoints are intact" in message
+    assert (
+        f"lower --set optimiser.learning_rate or --set optimiser.clip_norm, into another --out --init {out}" in message
+    )
     batch = torch.load(out / NAN_BATCH, weights_only=True)
     assert batch["frames"][0].shape == (2, 6, 1, 64, 64)
     assert batch["frames"][0].max() > 1e29
@@ -190,7 +192,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path):
 
 
 def test_a_failed_start_leaves_no_folder_behind(tmp_path):
-    with pytest.raises(InputError, match="3 context frames, it wants 4"):
+    with pytest.raises(InputError, match="3 context frames, the recipe needs 4"):
         train(tiny.recipe(windows=replace(tiny.recipe().windows, context=4)), tiny.source(), tmp_path / "runs/a/run")
     assert list(tmp_path.iterdir()) == []
 
@@ -204,7 +206,7 @@ def test_what_was_there_before_a_failed_start_stays(tmp_path):
 
 def test_a_recipe_that_makes_no_network_is_named(tmp_path):
     odd = ["model.net.hidden=3", "model.net.frames=3", "windows.context=3", "windows.leads=3", "batch=2"]
-    with pytest.raises(InputError, match="no network can be made of it"):
+    with pytest.raises(InputError, match="no network can be built from this recipe"):
         train(apply_overrides(RECIPES["mnist-tau"](), odd), tiny.source(), tmp_path / "run")
 
 
@@ -241,7 +243,7 @@ def test_weights_of_another_network_are_refused(run, tmp_path, echocast):
     assert "neither a package nor a run" in err
     code, _, err = echocast(*words, run, "--resume")
     assert code == 2
-    assert "Leave it out to go on with --resume" in err
+    assert "Leave it out to continue with --resume" in err
     assert not (tmp_path / "run").exists()
 
 
@@ -255,7 +257,7 @@ def test_a_crop_that_fits_no_stride_is_answered_with_those_that_fit(tmp_path, ec
     words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
     code, _, err = echocast(*words, "--set", "windows.crop=50")
     assert code == 2
-    assert "the frames are 50 x 50, its network wants multiples of 16" in err
+    assert "the frames are 50 x 50, the network needs multiples of 16" in err
     assert err.endswith("Add --set windows.crop=48 or --set windows.crop=64\n")
     assert not (tmp_path / "run").exists()
 
@@ -263,14 +265,14 @@ def test_a_crop_that_fits_no_stride_is_answered_with_those_that_fit(tmp_path, ec
 def test_one_short_archive_is_left_out_by_name_and_the_others_are_trained_on(tmp_path, caplog):
     recipe = tiny.rain_recipe(iterations=1, validation_windows=2)
     good, short = (archive_of(tmp_path / name, 5.0, frames=n) for name, n in (("good", 20), ("short", 4)))
-    source = radar([good, short], recipe, tmp_path / "cache", None)
+    source = radar_windows([good, short], recipe, tmp_path / "cache", None)
     assert f"an archive is left out: {short}: 4 frames, the recipe wants at least 6" in caplog.text
     assert "--set windows.min_leads" in caplog.text
     assert [archive.root for archive in source.archives] == [good]
     assert source.provenance().digest == Archive(good).digest()
     train(recipe, source, tmp_path / "run")
     with pytest.raises(InputError, match="4 frames, the recipe wants at least 6"):
-        radar([short], recipe, tmp_path / "cache", None)
+        radar_windows([short], recipe, tmp_path / "cache", None)
 
 
 def test_an_archive_whose_end_is_too_short_to_hold_out_says_what_to_set(tmp_path, echocast):
@@ -292,12 +294,12 @@ def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_pat
     with ArchiveWriter(blind, Archive(good).grid, 5.0, {}) as writer:
         for time in Archive(good).times:
             writer.append(time, np.full((64, 64), np.nan, np.float32))
-    train(recipe, radar([good, blind], recipe, tmp_path / "cache", None), tmp_path / "run")
+    train(recipe, radar_windows([good, blind], recipe, tmp_path / "cache", None), tmp_path / "run")
     assert [line["iteration"] for line in tiny.lines(tmp_path / "run")] == [1, 2, 3, 4]
     assert caplog.text.count("an archive is not trained on: ") == 1
     assert caplog.text.count("an archive is not validated on: ") == 1
     with pytest.raises(InputError, match="hardly a pixel holds data"):
-        train(recipe, radar([blind], recipe, tmp_path / "cache", None), tmp_path / "other")
+        train(recipe, radar_windows([blind], recipe, tmp_path / "cache", None), tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -315,6 +317,6 @@ def test_settings_that_a_data_set_does_nothing_with_are_refused(setting, data, h
     code, _, err = echocast("train", "mnist-predrnn", "--data", data, "--set", setting, "--out", tmp_path / "run")
     assert code == 2
     name, field = data.partition(":")[0], setting.partition("=")[0]
-    said = f"--set {field}: it is of windows of radar archives: --data {name} does nothing with it. {hint}\n"
-    assert err == f"echocast: {said}"
+    message = f"--set {field}: it is of windows of radar archives: --data {name} does nothing with it. {hint}\n"
+    assert err == f"echocast: {message}"
     assert not (tmp_path / "run").exists()

@@ -200,7 +200,7 @@ def test_where_there_is_no_run_there_is_nothing_to_resume(echocast, archive, fol
     code, _, err = echocast("train", "--archive", archive, "--out", folder / "none", "--resume")
     assert code == 2
     assert "nothing to resume" in err
-    assert "Name a RECIPE to begin" in err
+    assert "Name a RECIPE to start" in err
 
 
 def test_a_run_of_another_recipe_is_not_resumed(echocast, archive, folder, run):
@@ -232,7 +232,7 @@ def test_training_wants_archives_or_a_data_set(echocast, folder, words):
 def test_a_recipe_for_rain_is_refused_other_frames(echocast, folder):
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--data", "moving-mnist", "--out", folder / "y")
     assert code == 2
-    assert "its loss is of rain" in err
+    assert "its loss is for rain" in err
 
 
 def test_training_lowers_the_loss(archive, folder):
@@ -253,6 +253,6 @@ def test_training_lowers_the_loss(archive, folder):
         recipe,
         SameWindows([Archive(archive)], recipe.windows, recipe.holdout, folder / "cache"),
         folder / "longer",
-        report=lambda _, scores: losses.append(scores["loss"]) if "loss" in scores else None,
+        on_progress=lambda _, scores: losses.append(scores["loss"]) if "loss" in scores else None,
     )
     assert np.mean(losses[-15:]) < 0.9 * np.mean(losses[:5])

@@ -97,12 +97,12 @@ def test_no_thread_of_the_ranks_is_left_that_could_abort_python_at_its_end(one_a
 
 def test_every_window_is_one_ranks():
     for parts in (1, 2):
-        rows = [DistributedContext(rank=rank, world=3).rows(12, parts) for rank in range(3)]
+        rows = [DistributedContext(rank=rank, world_size=3).rows(12, parts) for rank in range(3)]
         assert sorted(sum(rows, ())) == list(range(12))
         assert {len(each) for each in rows} == {4}
-    assert DistributedContext(rank=1, world=3).rows(12, 2) == (2, 3, 8, 9)  # of each part an equal share
+    assert DistributedContext(rank=1, world_size=3).rows(12, 2) == (2, 3, 8, 9)  # of each part an equal share
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(InputError, match="a batch of 8 in 1 parts cannot be shared equally by 3 processes"):
-        DistributedContext(rank=1, world=3).rows(8, 1)
+        DistributedContext(rank=1, world_size=3).rows(8, 1)

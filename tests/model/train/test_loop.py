@@ -81,11 +81,11 @@ def trained(recipe, source, out, **options):
     """Loss of every iteration, and the lines of the log."""
     losses = []
 
-    def report(_, scores):
+    def on_progress(_, scores):
         if "loss" in scores:
             losses.append(scores["loss"])
 
-    train(recipe, source, out, report=report, **options)
+    train(recipe, source, out, on_progress=on_progress, **options)
     return losses, [json.loads(line) for line in (out / LOG).read_text().splitlines()]
 
 
@@ -115,7 +115,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(windows, tmp_pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, windows, tmp_path / "parts", report=interrupt)
+        train(recipe, windows, tmp_path / "parts", on_progress=interrupt)
     rest, log = trained(recipe, windows, tmp_path / "parts", resume=True)
     assert rest == pytest.approx(whole[6:], rel=1e-6)
     assert [line["iteration"] for line in log] == [6, 12]
@@ -124,7 +124,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(windows, tmp_pa
 
 
 class DrawnWindows:
-    """A source that draws anew for every batch, and keeps what it drew."""
+    """A source that draws new windows for every batch, and records them."""
 
     channels = 1
     kind = "frames"
@@ -157,7 +157,7 @@ def test_a_resumed_run_sees_the_windows_that_an_uninterrupted_one_does(tmp_path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, DrawnWindows(), tmp_path / "parts", report=interrupt, options=options)
+        train(recipe, DrawnWindows(), tmp_path / "parts", on_progress=interrupt, options=options)
     resumed = DrawnWindows()
     rest, _ = trained(recipe, resumed, tmp_path / "parts", resume=True, options=options)
     assert resumed.drawn[:2] == source.drawn[2:4]
@@ -168,12 +168,12 @@ def test_a_run_is_resumed_with_its_recipe_and_its_data_only(tmp_path):
     recipe = small("mnist-predrnn", iterations=1)
     train(recipe, DrawnWindows(), tmp_path)
     slower = replace(recipe, optimiser=replace(recipe.optimiser, learning_rate=1e-4))
-    for changed, source, said in (
+    for changed, source, message in (
         (slower, DrawnWindows(), r"another recipe: optimiser\.learning_rate was 0\.001, is 0\.0001\."),
         (replace(recipe, sampling=None), DrawnWindows(), r"another recipe: sampling was .*, is None"),
         (recipe, DrawnWindows(digest="b"), "other data: its digest differ"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             train(changed, source, tmp_path, resume=True)
     train(replace(recipe, iterations=2), DrawnWindows(), tmp_path, resume=True)
     assert torch.load(tmp_path / LAST, weights_only=True)["iteration"] == 2
@@ -220,10 +220,10 @@ def test_a_run_without_best_weights_does_not_end_as_if_it_had_some(tmp_path):
     recipe = small("mnist-predrnn", iterations=1)
     thrown = replace(recipe, optimiser=Optimiser(learning_rate=1.0, schedule="constant", ema_decay=0.0))
     object.__setattr__(thrown.optimiser, "learning_rate", 1e36)  # no setting may be so high
-    with pytest.raises(InputError, match="never a number"):
+    with pytest.raises(InputError, match="no scores on the held-out part were finite"):
         train(thrown, DrawnWindows(), tmp_path / "run")
     with pytest.raises(InputError, match="the time was over"):
-        train(recipe, DrawnWindows(), tmp_path / "hasty", options=RunOptions(minutes=1e-12))
+        train(recipe, DrawnWindows(), tmp_path / "hasty", options=RunOptions(max_minutes=1e-12))
 
 
 def test_the_best_weights_have_the_least_error(windows, tmp_path):
@@ -424,11 +424,11 @@ def test_predrnn_v2_of_ms_rnn_is_trained_with_reverse_scheduled_sampling():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"windows": WindowConfig(context=4, leads=3)}, "3 context frames, it wants 4"),
-        ({"loss": RainLoss(csi_weight=0.5)}, "its loss is of rain"),
-        ({"model": {"channels": 2}}, "1 channels, its network reads 2"),
-        ({"model": {"fields": 2}, "fields": ("season",)}, "0 exogenous fields, its network reads 2"),
-        ({"model": {"net": {"patch": 5}}}, "64 x 64, its network wants multiples of 5"),
+        ({"windows": WindowConfig(context=4, leads=3)}, "3 context frames, the recipe needs 4"),
+        ({"loss": RainLoss(csi_weight=0.5)}, "its loss is for rain"),
+        ({"model": {"channels": 2}}, "1 channels, the network reads 2"),
+        ({"model": {"fields": 2}, "fields": ("season",)}, "0 exogenous fields, the network reads 2"),
+        ({"model": {"net": {"patch": 5}}}, "64 x 64, the network needs multiples of 5"),
         ({"model": {"net": {"grid": (32, 32)}}}, "bound to"),
     ],
 )

@@ -17,12 +17,12 @@ AUTO = apply_overrides(tiny.recipe(iterations=1, validate_every=1), ["bfloat16=a
 
 @pytest.mark.parametrize("computes", [True, False])
 def test_auto_is_settled_at_the_start_and_kept_where_the_run_goes_on(computes, tmp_path, monkeypatch):
-    told = []
-    monkeypatch.setattr(mixed_precision, "multiplies_bfloat16", lambda device: computes)
-    train(AUTO, tiny.source(), tmp_path / "run", say=told.append)
-    assert told[0].startswith(f"bfloat16=auto: {str(computes).lower()}, ")
+    notices = []
+    monkeypatch.setattr(mixed_precision, "supports_bfloat16", lambda device: computes)
+    train(AUTO, tiny.source(), tmp_path / "run", notify=notices.append)
+    assert notices[0].startswith(f"bfloat16=auto: {str(computes).lower()}, ")
     assert json.loads((tmp_path / "run" / RECIPE).read_text())["bfloat16"] is computes
-    monkeypatch.setattr(mixed_precision, "multiplies_bfloat16", lambda device: not computes)
+    monkeypatch.setattr(mixed_precision, "supports_bfloat16", lambda device: not computes)
     longer = apply_overrides(AUTO, ["iterations=2"])
     train(longer, tiny.source(), tmp_path / "run", resume=True)
     assert json.loads((tmp_path / "run" / RECIPE).read_text())["bfloat16"] is computes
@@ -31,8 +31,8 @@ def test_auto_is_settled_at_the_start_and_kept_where_the_run_goes_on(computes, t
 
 
 def test_this_machine_has_an_answer():
-    assert isinstance(mixed_precision.multiplies_bfloat16(torch.device("cpu")), bool)
-    assert mixed_precision.multiplies_bfloat16(torch.device("meta")) is False
+    assert isinstance(mixed_precision.supports_bfloat16(torch.device("cpu")), bool)
+    assert mixed_precision.supports_bfloat16(torch.device("meta")) is False
 
 
 def test_no_recipe_depends_on_the_machine_unasked():

@@ -14,12 +14,12 @@ from model.nets.forecast_model import ForecastModel, FrameBatch, Rollout, build_
 from model.nets.simvp import SimVPConfig
 from model.sampling import ReverseScheduledSampling
 from model.train.batch import Batch
-from model.train.checkpoint import check_compatible, read_recipe
 from model.train.lr_schedule import learning_rate
 from model.train.objective import batch_loss
 from model.train.overrides import apply_overrides
 from model.train.recipe_json import recipe_to_json, write_recipe_json
 from model.train.recipes import RECIPES
+from model.train.resume import check_resumable, stored_recipe
 from model.train.run_folder import PROVENANCE, RECIPE, write_json
 
 BY_DATA_SET = {
@@ -45,7 +45,7 @@ def test_every_recipe_has_the_name_that_it_is_called_by():
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_runs_recipe_is_read_back_as_it_was(name, tmp_path):
     write_recipe_json(tmp_path, RECIPES[name](), None)
-    assert read_recipe(tmp_path) == RECIPES[name]()
+    assert stored_recipe(tmp_path) == RECIPES[name]()
 
 
 @pytest.mark.parametrize("name", ["moving-mnist/tau", "rain-tau"])
@@ -85,7 +85,7 @@ def test_hko7s_loss_is_the_benchmarks():
     answers = data[:, 1:].clone()
     answers[:, 4:, 0, 3, 4] -= 0.1
     frames = FrameBatch(data=data, known=torch.ones_like(data), step_minutes=torch.full((2,), 6.0))
-    batch = Batch(frames=frames, context=5, rows=(0, 1), drawn=2)
+    batch = Batch(frames=frames, context=5, rows=(0, 1), batch_size=2)
 
     class Answers(ForecastModel):
         def rollout(self, frames, context, leads, truth=None):
@@ -129,7 +129,7 @@ def test_what_makes_a_network_is_added_to_the_benchmarks_loss(name):
         frames=FrameBatch(data=data * known, known=known, step_minutes=torch.full((2,), 6.0)),
         context=5,
         rows=(0, 1),
-        drawn=2,
+        batch_size=2,
     )
     plain = replace(recipe, loss=replace(recipe.loss, decoupling=0.0, divergence=0.0))
     with torch.no_grad():
@@ -150,11 +150,11 @@ def test_a_run_of_a_version_that_had_fewer_settings_goes_on(tmp_path):
     del older["loss"]["decoupling"]
     write_json(tmp_path / RECIPE, {"forecaster" if name == "model" else name: part for name, part in older.items()})
     write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
-    assert check_compatible(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == older
-    assert read_recipe(tmp_path) == recipe
+    assert check_resumable(recipe, {"kind": "rain", "digest": "d"}, tmp_path) is None
+    assert stored_recipe(tmp_path) == recipe
     changed = replace(recipe, loss=replace(recipe.loss, divergence=0.5))
     with pytest.raises(InputError, match=r"loss.divergence was 0.0, is 0.5"):
-        check_compatible(changed, {"kind": "rain", "digest": "d"}, tmp_path)
+        check_resumable(changed, {"kind": "rain", "digest": "d"}, tmp_path)
 
 
 def test_a_run_with_the_field_names_of_the_first_schema_is_resumed(tmp_path):
@@ -166,6 +166,5 @@ def test_a_run_with_the_field_names_of_the_first_schema_is_resumed(tmp_path):
     assert older["chosen_by_mm_h"] == [0.5, 10.0]
     write_json(tmp_path / RECIPE, {**older, "init": {"from": "a-run"}})
     write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
-    assert read_recipe(tmp_path) == recipe
-    kept = check_compatible(recipe, {"kind": "rain", "digest": "d"}, tmp_path)
-    assert kept == {**recipe_to_json(recipe), "init": {"from": "a-run"}}
+    assert stored_recipe(tmp_path) == recipe
+    assert check_resumable(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == {"from": "a-run"}

@@ -47,15 +47,15 @@ def is_as(out, whole):
 
 
 def stopped_after(iteration, out, **options):
-    """Train until the end of an iteration, where the run is told to stop."""
+    """Train until the end of an iteration, where a signal stops it."""
     stop = StopSignal()
 
-    def report(done, told):
-        if done == iteration and "loss" in told:
-            stop.asked = signal.SIGINT
+    def on_progress(done, figures):
+        if done == iteration and "loss" in figures:
+            stop.number = signal.SIGINT
 
     with pytest.raises(TrainingInterrupted) as caught:
-        train(tiny.recipe(), tiny.source(), out, stop=stop, report=report, **options)
+        train(tiny.recipe(), tiny.source(), out, stop=stop, on_progress=on_progress, **options)
     assert caught.value.iteration == iteration
     assert caught.value.signal == signal.SIGINT
 
@@ -78,13 +78,13 @@ def test_a_run_may_be_stopped_again_and_again(whole, tmp_path):
 
 @pytest.mark.parametrize(("every", "minutes", "last"), [(3, 10.0, 9), (None, 0.0, 9)])
 def test_checkpoints_come_without_validations(every, minutes, last, whole, tmp_path):
-    def interrupt(iteration, told):
-        if iteration == 10 and "loss" in told:
+    def interrupt(iteration, figures):
+        if iteration == 10 and "loss" in figures:
             raise RuntimeError("the machine is gone")
 
     options = RunOptions(checkpoint_every=every, checkpoint_minutes=minutes)
     with pytest.raises(RuntimeError, match="gone"):
-        train(tiny.recipe(), tiny.source(), tmp_path / "run", options=options, report=interrupt)
+        train(tiny.recipe(), tiny.source(), tmp_path / "run", options=options, on_progress=interrupt)
     assert tiny.kept(tmp_path / "run", LAST)["iteration"] == last
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
     is_as(tmp_path / "run", whole)
@@ -143,7 +143,7 @@ def test_a_killed_run_goes_on_without_a_step_in_its_curve(tmp_path, echocast):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, echocast):
+def test_a_stopped_run_names_the_command_that_resumes_it(number, tmp_path, echocast):
     out = tmp_path / "run"
     process = started(out)
     process.send_signal(number)
@@ -151,26 +151,26 @@ def test_a_run_that_is_told_to_stop_says_how_it_goes_on(number, tmp_path, echoca
     assert process.returncode == 128 + number
     done = tiny.kept(out, LAST)["iteration"]
     assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, done + 1))
-    [said] = [line for line in err.splitlines() if line.startswith("TrainingInterrupted")]
-    assert said.startswith(f"TrainingInterrupted after iteration {done}. Go on with: echocast train mnist-predrnn-v2 ")
-    assert said.endswith("--iterations 100000 --resume")
+    [notice] = [line for line in err.splitlines() if line.startswith("Stopped")]
+    assert notice.startswith(f"Stopped after iteration {done}. Resume with: echocast train mnist-predrnn-v2 ")
+    assert notice.endswith("--iterations 100000 --resume")
     if number == signal.SIGINT:
         on_to_the_end(out, done + 2, echocast)
 
 
 def test_a_second_signal_ends_at_once():
     stop = StopSignal()
-    with stop.listening():
+    with stop.installed():
         os.kill(os.getpid(), signal.SIGINT)
-        assert stop.asked == signal.SIGINT
+        assert stop.number == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_told_to_stop_before_the_first_iteration_it_leaves_nothing(tmp_path):
+def test_a_signal_before_the_first_iteration_leaves_nothing(tmp_path):
     stop = StopSignal()
-    stop.asked = signal.SIGTERM
+    stop.number = signal.SIGTERM
     with pytest.raises(TrainingInterrupted):
         train(tiny.recipe(), tiny.source(), tmp_path / "runs/new", stop=stop)
     assert list(tmp_path.iterdir()) == []
@@ -184,19 +184,19 @@ def test_the_checkpoint_before_stands_in_for_a_damaged_one(damage, whole, tmp_pa
         last.unlink()
     else:
         last.write_bytes(last.read_bytes()[:3000])
-    said = []
-    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, say=said.append)
-    assert said == [f"{last} cannot be read: the run goes on from {PREVIOUS}, after 6 iterations"]
+    notices = []
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, notify=notices.append)
+    assert notices == [f"{last} cannot be read: resuming from {PREVIOUS}, after 6 iterations"]
     assert (tmp_path / "run" / DAMAGED).exists() == (damage != "gone")
     is_as(tmp_path / "run", whole)
 
 
-def test_lost_best_weights_are_said_and_found_anew(tmp_path, whole):
+def test_lost_best_weights_are_reported_and_written_again(tmp_path, whole):
     stopped_after(7, tmp_path / "run")
     (tmp_path / "run" / BEST).write_bytes(b"")
-    said = []
-    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, say=said.append)
-    assert said == [f"{tmp_path / 'run' / BEST} cannot be read: the next validation writes it anew"]
+    notices = []
+    train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, notify=notices.append)
+    assert notices == [f"{tmp_path / 'run' / BEST} cannot be read: the next validation writes a new one"]
     assert tiny.same(tiny.kept(tmp_path / "run", BEST), tiny.kept(whole, BEST))
 
 
@@ -211,9 +211,9 @@ def test_better_weights_from_after_the_checkpoint_are_not_lost(tmp_path):
 
 def test_a_finished_run_says_so_and_stays_as_it_is(whole, tmp_path):
     run = shutil.copytree(whole, tmp_path / "run")
-    said = []
-    train(tiny.recipe(), tiny.source(), run, resume=True, say=said.append)
-    assert said == ["The run is finished: 12 iterations. To go on, give it more --iterations, or --minutes"]
+    notices = []
+    train(tiny.recipe(), tiny.source(), run, resume=True, notify=notices.append)
+    assert notices == ["The run is finished: 12 iterations. To continue, add --iterations or --minutes"]
     for name in (LAST, BEST, LOG, ITERATIONS):
         assert (run / name).read_bytes() == (whole / name).read_bytes()
 

@@ -10,19 +10,19 @@ import torch
 from torch import nn
 
 from model.train.batch import collate
-from model.train.checkpoint import new_state
-from model.train.data_loader import batches, drawn
+from model.train.data_loader import draw_windows, load_batches
 from model.train.distributed import SINGLE_PROCESS
 from model.train.forecast_plots import plot_forecasts
 from model.train.recipe import Optimiser
-from model.train.training_step import step
+from model.train.state import initial_state
+from model.train.training_step import training_step
 from tests.model.train import tiny
 
 CPU = torch.device("cpu")
 
 
 def one_batch(recipe):
-    return collate(drawn(tiny.source(), recipe.seed, 0, recipe.batch), CPU)
+    return collate(draw_windows(tiny.source(), recipe.seed, 0, recipe.batch), CPU)
 
 
 def test_weight_decay_is_on_the_weights_of_layers_alone():
@@ -30,7 +30,7 @@ def test_weight_decay_is_on_the_weights_of_layers_alone():
     settings = Optimiser(kind="adamw", learning_rate=0.1, weight_decay=0.5, schedule="constant", ema_decay=0.0)
     net = replace(recipe.model.net, hidden=4, scales=(1, 1), layer_norm=True, bias=True, embed="none")
     recipe = replace(recipe, optimiser=settings, model=replace(recipe.model, net=net))
-    run = new_state(recipe, CPU)
+    run = initial_state(recipe, CPU)
     before = {name: parameter.detach().clone() for name, parameter in run.net.named_parameters()}
     for parameter in run.net.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -52,8 +52,8 @@ def test_a_batch_in_parts_teaches_what_the_whole_does():
     whole, parts = tiny.recipe(batch=4), tiny.recipe(batch=4, gradient_accumulation_steps=2)
     runs = []
     for recipe in (whole, parts):
-        run = new_state(recipe, CPU)
-        taken = step(run, one_batch(recipe), recipe, 0.0, SINGLE_PROCESS)
+        run = initial_state(recipe, CPU)
+        taken = training_step(run, one_batch(recipe), recipe, 0.0, SINGLE_PROCESS)
         runs.append((taken, run.net.state_dict()))
     assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-5)
     assert all(torch.allclose(runs[0][1][name], value, atol=1e-6) for name, value in runs[1][1].items())
@@ -63,9 +63,9 @@ def test_memory_order_and_checkpoints_of_activations_do_not_change_what_is_learn
     losses = []
     for changes in ({}, {"channels_last": False}, {"checkpoint_activations": True}):
         recipe = tiny.recipe(**changes)
-        run = new_state(recipe, CPU)
+        run = initial_state(recipe, CPU)
         assert run.net.checkpointed == recipe.checkpoint_activations
-        losses.append(step(run, one_batch(recipe), recipe, 0.0, SINGLE_PROCESS).loss)
+        losses.append(training_step(run, one_batch(recipe), recipe, 0.0, SINGLE_PROCESS).loss)
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
 
 
@@ -87,11 +87,11 @@ def test_without_a_compiler_compiling_says_what_to_do(tmp_path, project):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_what_is_drawn_does_not_depend_on_how_many_draw(workers):
     source = tiny.source()
-    coming = batches(source, seed=7, batch=2, rows=(0, 1), iterations=range(3, 9), workers=workers, device=CPU)
+    coming = load_batches(source, seed=7, batch=2, rows=(0, 1), iterations=range(3, 9), workers=workers, device=CPU)
     contents = [(batch.frames.data, waited) for batch, waited in coming]
     assert len(contents) == 6
     for iteration, (data, waited) in enumerate(contents, start=3):
-        assert torch.equal(data, collate(drawn(source, 7, iteration, 2), CPU).frames.data)
+        assert torch.equal(data, collate(draw_windows(source, 7, iteration, 2), CPU).frames.data)
         assert waited >= 0
 
 
@@ -100,7 +100,7 @@ def test_an_error_in_drawing_reaches_the_run():
         def training(self, rng, batch):
             raise OSError("the disk is gone")
 
-    coming = batches(Broken(), seed=7, batch=2, rows=(0, 1), iterations=range(3), workers=2, device=CPU)
+    coming = load_batches(Broken(), seed=7, batch=2, rows=(0, 1), iterations=range(3), workers=2, device=CPU)
     with pytest.raises(OSError, match="gone"):
         next(coming)
 

@@ -11,7 +11,7 @@ import torch
 from model.data.archive import Archive
 from model.data.sources import RadarWindows
 from model.sampling import ScheduledSampling
-from model.train.distributed import ranks
+from model.train.distributed import join_processes
 from model.train.loop import train
 from model.train.recipe import FrameLoss, Optimiser, RainLoss
 from tests.model.train import tiny
@@ -39,21 +39,21 @@ RAIN = {
 
 def main(archive: Path, out: Path) -> None:
     torch.set_num_threads(1)
-    with ranks() as joined:
+    with join_processes() as joined:
         norm = torch.nn.BatchNorm2d(1)
         norm(torch.full((2, 1, 2, 2), float(joined.rank)))
         joined.average_buffers(norm)
         out.mkdir(parents=True, exist_ok=True)
-        torch.save(norm.running_mean, out / f"norm-{joined.rank}-of-{joined.world}.pt")
+        torch.save(norm.running_mean, out / f"norm-{joined.rank}-of-{joined.world_size}.pt")
         for name, recipe in FRAMES.items():
-            train(recipe, tiny.source(), out / name, ranks=joined)
+            train(recipe, tiny.source(), out / name, distributed=joined)
         for name, recipe in RAIN.items():
             windows = joined.build_in_turn(
                 lambda recipe=recipe: RadarWindows([Archive(archive)], recipe.windows, recipe.holdout, out / "cache")
             )
-            train(replace(recipe, bfloat16=False), windows, out / name, ranks=joined)
+            train(replace(recipe, bfloat16=False), windows, out / name, distributed=joined)
     threads = (task.read_text() for task in Path("/proc/self/task").glob("*/comm"))
-    (out / f"threads-{joined.rank}-of-{joined.world}").write_text("".join(threads))
+    (out / f"threads-{joined.rank}-of-{joined.world_size}").write_text("".join(threads))
 
 
 if __name__ == "__main__":
