@@ -69,7 +69,7 @@ format: $(VENV)/test
 bench: $(VENV)/test
 	$(BIN)/python -m benchmarks
 
-# One seed, one result: the same file again, unless model/data/synth.py changed.
+# One seed, one result: the same file again, unless model/data/synthetic_storms.py changed.
 sample: $(VENV)/run
 	$(BIN)/echocast archive synth service/web/sample/sample.nc --frames 8 --size 320 --step 5 --seed 14
 

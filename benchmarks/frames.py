@@ -15,7 +15,7 @@ from pyproj import Transformer
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
-from model.data.synth import Weather, convective, frontal, stratiform, synthesise
+from model.data.synthetic_storms import Weather, convective, frontal, stratiform, synthesise
 
 STEP_MINUTES = 5.0
 GAIN, OFFSET, UNDETECT, NODATA = 0.5, -32.0, 0, 255

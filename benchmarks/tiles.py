@@ -25,7 +25,7 @@ from model.bench.task import Task
 from model.core.catalog import DEFAULT_MODEL
 from model.core.forecast import write_netcdf
 from model.core.sequence import FrameSequence
-from model.data.synth import synthesise, synthetic_grid
+from model.data.synthetic_storms import synthesise, synthetic_grid
 
 SHAPE = (3500, 7000)
 FRAMES, STEPS = 4, 12

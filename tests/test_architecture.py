@@ -65,7 +65,7 @@ def test_an_import_that_goes_the_wrong_way_is_caught(
         (("service.cli",), (*TRAINING, "onnxruntime", "fastapi", "celery", "sqlalchemy")),
         (("workers.app", "workers.tasks"), (*TRAINING, "fastapi")),
         (
-            ("model.runtime", "model.commands", "model.registry.cli", "model.readers", "model.data.synth"),
+            ("model.runtime", "model.commands", "model.registry.cli", "model.readers", "model.data.synthetic_storms"),
             (*TRAINING, "fastapi", "celery"),
         ),
     ],

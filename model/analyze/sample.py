@@ -16,8 +16,8 @@ from model.core.grid import Grid
 from model.core.normalisation import hko7_fraction
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.data.sources import source_from
-from model.data.synth import convective, frontal, stratiform, synthesise
+from model.data.datasets import open_dataset
+from model.data.synthetic_storms import convective, frontal, stratiform, synthesise
 from model.data.windows import Window
 from model.nets.forecast_model import FrameBatch
 from model.readers import read
@@ -108,7 +108,7 @@ def of_data(
     if chosen == SYNTHETIC:
         return synthetic_rain(subject, size, leads, seed=seed, fields=fields)
     net = subject.net.config
-    source = source_from(
+    source = open_dataset(
         chosen, cache_folder=cache_folder, context=subject.context, channels=net.channels, multiple=net.net.stride
     )
     windows = source.held_out(seed, SEQUENCES, SEQUENCES)[0]

@@ -21,7 +21,7 @@ from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, open_catalog
 from model.core.forecast import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.progress import ProgressBar
-from model.data.synth import WEATHERS, synthesise
+from model.data.synthetic_storms import WEATHERS, synthesise
 from model.options import Size, packages_option
 
 STEP_MINUTES: Final = 5.0

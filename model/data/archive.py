@@ -28,10 +28,10 @@ from model.core.grid import Grid
 from model.core.locks import file_lock
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.units import FloatArray
+from model.data.archive_paths import STATIC_MASK, frame_path, list_times, mask_path, read_static_mask
 from model.data.checksums import Checksums, digest_of
-from model.data.days import Days, among, read_split
-from model.data.layout import STATIC_MASK, frame_path, mask_path, read_static_mask, times_below
 from model.data.png import fault_of
+from model.data.split import Days, among, read_split
 from model.readers.hko7 import DESCRIPTION, FRAMES, grid_of_archive
 
 UNFINISHED: Final = ".unfinished"
@@ -217,7 +217,7 @@ class Archive:
                 hint="Import it again",
             ) from None
         self.static_mask = read_static_mask(root, self.grid.shape)
-        self.times = times_below(root)
+        self.times = list_times(root)
 
     @property
     def name(self) -> str:

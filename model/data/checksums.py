@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from model.data.line_list import LineList
+from model.data.line_file import LineFile
 
 CHECKSUMS: Final = "checksums.sha256"
 LINE: Final = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -21,7 +21,7 @@ class Checksums:
     """
 
     def __init__(self, root: Path) -> None:
-        self._list = LineList(root / CHECKSUMS)
+        self._list = LineFile(root / CHECKSUMS)
         found = (LINE.fullmatch(line) for line in self._list.read())
         self.of = {match[2]: match[1] for match in found if match}
 

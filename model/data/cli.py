@@ -16,13 +16,13 @@ from model.core.forecast import write_netcdf
 from model.core.progress import ProgressBar
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter
-from model.data.checking import HKO7_ATTRIBUTES, adopt_hko7, check
-from model.data.days import SPLIT, write_split
+from model.data.archive_info import archive_facts, describe_part, pixel_facts, plot_histogram, told
 from model.data.import_cli import import_
-from model.data.info import draw_histogram, facts_of, facts_of_values, told, told_of_part
-from model.data.splitting import GAP_MINUTES, drawn_split, listed_split
-from model.data.statistics import count_values, frames_by_block
-from model.data.synth import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
+from model.data.integrity import HKO7_ATTRIBUTES, adopt_hko7, check
+from model.data.pixel_statistics import count_pixels, frames_by_block
+from model.data.random_split import GAP_MINUTES, random_split, split_from_lists
+from model.data.split import SPLIT, write_split
+from model.data.synthetic_storms import DEFAULT_START, WEATHERS, storms, synthesise, synthetic_grid
 from model.options import Size
 
 MINUTES_PER_DAY = 1440
@@ -150,13 +150,13 @@ def info(folder: Path, as_json: bool, picture: Path | None, check_files: bool, q
     if quick and picture:
         raise click.UsageError("--picture is drawn from the frames: leave --quick out")
     found = Archive(folder)
-    facts = facts_of(found)
+    facts = archive_facts(found)
     if not quick:
         with ProgressBar("frames", found.times.size) as progress:
-            values = count_values(found, progress.advance)
-        facts |= facts_of_values(values)
+            values = count_pixels(found, progress.advance)
+        facts |= pixel_facts(values)
         if picture:
-            draw_histogram(found, values.total, picture)
+            plot_histogram(found, values.total, picture)
     findings = None
     if check_files:
         with ProgressBar("checksums", found.times.size) as progress:
@@ -236,17 +236,17 @@ def split(
             hint="Keep it, or give --replace",
         )
     if lists:
-        parts = listed_split(*lists)
+        parts = split_from_lists(*lists)
     else:
         with ProgressBar("frames", found.times.size) as progress:
-            values = count_values(found, progress.advance, frames_by_block(found, hours, gap) if hours else None)
+            values = count_pixels(found, progress.advance, frames_by_block(found, hours, gap) if hours else None)
         _tell_damaged(values.damaged)
         fractions = {"train": train, "valid": valid, "test": test}
-        parts = drawn_split(found, fractions, values, seed, gap_minutes=gap if hours else 0.0)
+        parts = random_split(found, fractions, values, seed, gap_minutes=gap if hours else 0.0)
     write_split(folder, parts)
-    facts = facts_of(found)
+    facts = archive_facts(found)
     for part, held in facts["split"].items():
-        click.echo(f"{part}: {told_of_part(held)}")
+        click.echo(f"{part}: {describe_part(held)}")
     beside = facts["frames"] - sum(held["frames"] for held in facts["split"].values())
     if beside:
         click.echo(f"in no part: {beside} frames")

@@ -13,9 +13,9 @@ import numpy as np
 from model.core.errors import InputError
 from model.core.progress import ProgressBar
 from model.core.zr import zr_relation
-from model.data.images import ImageGrid, Images, PixelScale
-from model.data.importing import Choices, RadarFiles, ReadFile, import_files
-from model.data.name_times import TimePattern
+from model.data.archive_import import FileReader, ImportOptions, RadarFileReader, import_files
+from model.data.filename_times import TimePattern
+from model.data.png_frames import ImageGrid, PixelScale, PngReader
 from model.options import max_dbz_option
 
 PASSED_OVER: Final = 20
@@ -69,13 +69,13 @@ def import_(
     """
     paths, strangers = _expanded(files), 0
     attributes = {key: value for key, value in (("source", source), ("licence", licence)) if value}
-    read_file: ReadFile = RadarFiles(variable=variable, zr=zr, max_dbz=max_dbz)
+    read_file: FileReader = RadarFileReader(variable=variable, zr=zr, max_dbz=max_dbz)
     if pattern is not None:
         if pixel_scale is None:
             raise click.UsageError("--pattern is for images, whose values need a meaning: add --pixel-scale")
         if variable:
             raise click.UsageError("An image has no variables: leave --variable out")
-        read_file = Images(
+        read_file = PngReader(
             pattern=TimePattern(pattern),
             scale=PixelScale.parsed(
                 pixel_scale,
@@ -90,7 +90,7 @@ def import_(
         paths, strangers = _by_time(paths, read_file.pattern)
     elif given := [name for name in OF_IMAGES if click.get_current_context().params[name] not in (None, ())]:
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for images: add --pattern, or leave it out")
-    choices = Choices(read_file=read_file, step_minutes=step, attributes=attributes)
+    choices = ImportOptions(read_file=read_file, step_minutes=step, attributes=attributes)
     notes: Counter[str] = Counter()
     refusals: list[str] = []
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from model.core.atomic import atomic_file
 from model.core.errors import InputError
 from model.core.units import FloatArray
-from model.data.clips import absent, chosen, digest_of, drawn, some
+from model.data.video_clips import dataset_error, digest_files, fixed_batches, random_batches, require_clips
 from model.data.windows import Provenance, Window
 
 SIDE: Final = 128
@@ -65,7 +65,7 @@ class Video:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class ClipLocation:
     """Where a clip lies: a decoded video [t, 128, 128] and the index of its first frame in it."""
 
     decoded: Path
@@ -96,8 +96,8 @@ class KTH:
         self.videos = find_videos(folder)
         in_sight = _frames_in_sight(folder)
         cache_folder.mkdir(parents=True, exist_ok=True)
-        self.training_clips: list[Clip] = []
-        self.held_out_clips: list[Clip] = []
+        self.training_clips: list[ClipLocation] = []
+        self.held_out_clips: list[ClipLocation] = []
         for video in self.videos:
             decoded = _decoded(video, cache_folder)
             numbers = _numbers(video, len(np.load(decoded, mmap_mode="r")))
@@ -105,7 +105,7 @@ class KTH:
             length = context + (leads if trains else held_out_leads)
             firsts = clip_starts(numbers, length, STRIDES[video.category], in_sight.get(video.name))
             clips = self.training_clips if trains else self.held_out_clips
-            clips += [Clip(decoded=decoded, first=first) for first in firsts]
+            clips += [ClipLocation(decoded=decoded, first=first) for first in firsts]
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
         """Endless clips of persons 1 to 16.
@@ -115,9 +115,9 @@ class KTH:
         TooFewFrames
             There is no video of them that is long enough.
         """
-        number = some(len(self.training_clips), "train on", self.folder, "Add videos of persons 1 to 16")
+        number = require_clips(len(self.training_clips), "train on", self.folder, "Add videos of persons 1 to 16")
         clip = partial(_frames, self.training_clips, self.context + self.leads)
-        return drawn(clip, number, self.context, STEP_MINUTES, rng, batch)
+        return random_batches(clip, number, self.context, STEP_MINUTES, rng, batch)
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
         """Clips of persons 17 to 25.
@@ -127,13 +127,13 @@ class KTH:
         TooFewFrames
             There is no video of them that is long enough.
         """
-        number = some(len(self.held_out_clips), "hold out", self.folder, "Add videos of persons 17 to 25")
+        number = require_clips(len(self.held_out_clips), "hold out", self.folder, "Add videos of persons 17 to 25")
         clip = partial(_frames, self.held_out_clips, self.context + self.held_out_leads)
-        return chosen(clip, number, self.context, STEP_MINUTES, seed, batch, count)
+        return fixed_batches(clip, number, self.context, STEP_MINUTES, seed, batch, count)
 
     def provenance(self) -> Provenance:
         """Digest of every file of every video."""
-        digest = digest_of([file for video in self.videos for file in video.files()])
+        digest = digest_files([file for video in self.videos for file in video.files()])
         source = f"KTH actions (Schuldt et al. 2004), {len(self.videos)} videos"
         return Provenance(digest=digest, days=(), sources=(source,))
 
@@ -153,7 +153,9 @@ def find_videos(folder: Path) -> list[Video]:
             continue
         found[match[1]] = Video(name=match[1], person=int(match[2]), category=match[3], path=path)
     if not found:
-        raise absent("no video such as boxing/person01_boxing_d1_uncomp.avi, nor a folder of its frames", folder, SITE)
+        raise dataset_error(
+            "no video such as boxing/person01_boxing_d1_uncomp.avi, nor a folder of its frames", folder, SITE
+        )
     return [found[name] for name in sorted(found)]
 
 
@@ -175,7 +177,7 @@ def clip_starts(
     return starts[::-1]
 
 
-def _frames(clips: list[Clip], length: int, index: int) -> FloatArray:
+def _frames(clips: list[ClipLocation], length: int, index: int) -> FloatArray:
     """[t, 1, 128, 128] of clip `index`."""
     clip = clips[index]
     frames: NDArray[np.uint8] = np.load(clip.decoded, mmap_mode="r")[clip.first : clip.first + length]
@@ -191,7 +193,7 @@ def _decoded(video: Video, cache_folder: Path) -> Path:
     if not path.exists():
         frames = [_grey(frame) for frame in (_read_avi(video.path) if video.path.is_file() else _read_images(files))]
         if not frames:
-            raise absent("not a video that OpenCV reads, or a folder without frames", video.path, SITE)
+            raise dataset_error("not a video that OpenCV reads, or a folder without frames", video.path, SITE)
         with atomic_file(path) as file:
             np.save(file, np.stack(frames))
     return path

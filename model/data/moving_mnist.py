@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from model.core.errors import InputError
 from model.core.units import FloatArray
-from model.data.clips import absent, chosen, digest_of, window_of
+from model.data.video_clips import dataset_error, digest_files, fixed_batches, window_from_clip
 from model.data.windows import Provenance, Window
 
 GLYPH_SIDE: Final = 28
@@ -98,7 +98,7 @@ class MovingMNIST:
         """Official test sequences, or generated ones of digits that training does not see."""
         if self.test is not None:
             clip = partial(_test_clip, self.test, self.context + self.leads)
-            return chosen(clip, self.test.shape[1], self.context, STEP_MINUTES, seed, batch, count)
+            return fixed_batches(clip, self.test.shape[1], self.context, STEP_MINUTES, seed, batch, count)
         rng = np.random.default_rng(seed)
         return [
             self._generated(self.held_out_glyphs, rng, min(batch, count - first)) for first in range(0, count, batch)
@@ -110,10 +110,12 @@ class MovingMNIST:
 
     def _generated(self, glyphs: NDArray[np.uint8], rng: np.random.Generator, batch: int) -> list[Window]:
         frames = self.context + self.leads
-        return [window_of(_unit(sequence(glyphs, frames, rng)), self.context, STEP_MINUTES) for _ in range(batch)]
+        return [
+            window_from_clip(_unit(sequence(glyphs, frames, rng)), self.context, STEP_MINUTES) for _ in range(batch)
+        ]
 
 
-def moving_mnist(path: Path | None = None, *, context: int = 10, leads: int = 10) -> MovingMNIST:
+def open_moving_mnist(path: Path | None = None, *, context: int = 10, leads: int = 10) -> MovingMNIST:
     """The source that `moving-mnist` or `moving-mnist:PATH` names; see docs/datasets.md.
 
     `path`: an MNIST image file, the official test file, or a folder that holds one or both.
@@ -125,14 +127,14 @@ def moving_mnist(path: Path | None = None, *, context: int = 10, leads: int = 10
     """
     images, test = _files(path)
     if images is None:
-        glyphs, unseen = drawn_glyphs(DRAWN, seed=0), drawn_glyphs(DRAWN // HELD_OUT_PART, seed=1)
-        digest = hashlib.sha256(glyphs.tobytes() + (digest_of([test]).encode() if test else b"")).hexdigest()
+        glyphs, unseen = draw_digits(DRAWN, seed=0), draw_digits(DRAWN // HELD_OUT_PART, seed=1)
+        digest = hashlib.sha256(glyphs.tobytes() + (digest_files([test]).encode() if test else b"")).hexdigest()
         sources = ["Moving MNIST of digits drawn by echocast"]
     else:
         mnist = read_idx_images(images)
         border = len(mnist) - max(1, len(mnist) // HELD_OUT_PART)
         glyphs, unseen = mnist[:border], mnist[border:]
-        digest = digest_of([images, test] if test else [images])
+        digest = digest_files([images, test] if test else [images])
         sources = ["Moving MNIST of MNIST's digits"]
     return MovingMNIST(
         glyphs,
@@ -170,7 +172,7 @@ def trajectory(frames: int, rng: np.random.Generator) -> NDArray[np.intp]:
     return (places * (SIDE - GLYPH_SIDE)).astype(np.intp)
 
 
-def drawn_glyphs(number: int, seed: int) -> NDArray[np.uint8]:
+def draw_digits(number: int, seed: int) -> NDArray[np.uint8]:
     """Digits [n, 28, 28] in OpenCV's fonts, with random thickness, slant and size, in MNIST's box of 20 pixels."""
     rng = np.random.default_rng(seed)
     return np.stack([_glyph(index % 10, rng) for index in range(number)])
@@ -192,7 +194,7 @@ def _glyph(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def read_idx_images(path: Path) -> NDArray[np.uint8]:
-    """Images [n, 28, 28] of MNIST's idx format, compressed by gzip or not.
+    """PngReader [n, 28, 28] of MNIST's idx format, compressed by gzip or not.
 
     Raises
     ------
@@ -204,14 +206,16 @@ def read_idx_images(path: Path) -> NDArray[np.uint8]:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise absent(f"the gzip file is damaged ({error})", path, MNIST_SITE) from None
+            raise dataset_error(f"the gzip file is damaged ({error})", path, MNIST_SITE) from None
     if len(content) < 16:
-        raise absent("not an idx file of images: it has no header", path, MNIST_SITE)
+        raise dataset_error("not an idx file of images: it has no header", path, MNIST_SITE)
     magic, number, height, width = struct.unpack(">IIII", content[:16])
     if magic != IDX_IMAGES or (height, width) != (GLYPH_SIDE, GLYPH_SIDE):
-        raise absent("not an idx file of images of 28 x 28 pixels", path, MNIST_SITE)
+        raise dataset_error("not an idx file of images of 28 x 28 pixels", path, MNIST_SITE)
     if number < 2 or len(content) != 16 + number * height * width:
-        raise absent(f"the header says {number} images, the file holds {len(content) - 16} bytes", path, MNIST_SITE)
+        raise dataset_error(
+            f"the header says {number} images, the file holds {len(content) - 16} bytes", path, MNIST_SITE
+        )
     return np.frombuffer(content, np.uint8, offset=16).reshape(number, height, width)
 
 
@@ -226,9 +230,9 @@ def read_test_sequences(path: Path) -> NDArray[np.uint8]:
     try:
         test: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise absent(f"not a numpy file ({error})", path, TEST_SITE) from None
+        raise dataset_error(f"not a numpy file ({error})", path, TEST_SITE) from None
     if test.dtype != np.uint8 or test.ndim != 4 or test.shape[2:] != (SIDE, SIDE):
-        raise absent(f"{test.dtype} {list(test.shape)}, not uint8 [20, 10000, 64, 64]", path, TEST_SITE)
+        raise dataset_error(f"{test.dtype} {list(test.shape)}, not uint8 [20, 10000, 64, 64]", path, TEST_SITE)
     return test
 
 
@@ -237,13 +241,15 @@ def _files(path: Path | None) -> tuple[Path | None, Path | None]:
     if path is None:
         return None, None
     if not path.exists():
-        raise absent("no such file or folder", path, f"{MNIST_SITE}, or {TEST_SITE}")
+        raise dataset_error("no such file or folder", path, f"{MNIST_SITE}, or {TEST_SITE}")
     if path.is_file():
         return (None, path) if path.suffix == ".npy" else (path, None)
     images = next((path / name for name in IMAGE_FILES if (path / name).is_file()), None)
     test = path / TEST_FILE if (path / TEST_FILE).is_file() else None
     if images is None and test is None:
-        raise absent(f"neither {IMAGE_FILES[0]}[.gz] nor {TEST_FILE} in it", path, f"{MNIST_SITE}, or {TEST_SITE}")
+        raise dataset_error(
+            f"neither {IMAGE_FILES[0]}[.gz] nor {TEST_FILE} in it", path, f"{MNIST_SITE}, or {TEST_SITE}"
+        )
     return images, test
 
 

@@ -89,7 +89,7 @@ class Stack:
                 yield self.read(sequence, first, step, slice(0, y), slice(0, x))
 
 
-def stacks_of(path: Path, *, axes: str | None, variable: str | None, cache_folder: Path) -> list[Stack]:
+def open_stacks(path: Path, *, axes: str | None, variable: str | None, cache_folder: Path) -> list[Stack]:
     """The stack of a file, or those of all files below a folder, by name. Arrays of .npz are unpacked into
     `cache_folder`, once, so that they need not be held in memory.
 

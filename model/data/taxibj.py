@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model.core.errors import InputError
 from model.core.units import FloatArray
-from model.data.clips import Clip, absent, chosen, digest_of, drawn, some
+from model.data.video_clips import ReadClip, dataset_error, digest_files, fixed_batches, random_batches, require_clips
 from model.data.windows import Provenance, Window
 
 CHANNELS: Final = 2
@@ -33,17 +33,17 @@ SITE: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class ClipSet:
     """`number` clips, to train on or to hold out."""
 
     number: int
-    clip: Clip
+    clip: ReadClip
 
 
 class TaxiBJ:
     """A source of windows of `path`: OpenSTL's `dataset.npz`, the original .h5 files, or a folder of either.
 
-    Counts are scaled by the least and the greatest of the training part, which become 0 and 1.
+    ImportCounts are scaled by the least and the greatest of the training part, which become 0 and 1.
 
     Raises
     ------
@@ -70,8 +70,8 @@ class TaxiBJ:
         TooFewFrames
             There is none.
         """
-        number = some(self._training.number, "train on", self.path, "Add the files of the earlier years")
-        return drawn(self._training.clip, number, self.context, STEP_MINUTES, rng, batch)
+        number = require_clips(self._training.number, "train on", self.path, "Add the files of the earlier years")
+        return random_batches(self._training.clip, number, self.context, STEP_MINUTES, rng, batch)
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
         """Windows of the last four weeks.
@@ -81,28 +81,28 @@ class TaxiBJ:
         TooFewFrames
             There is none.
         """
-        number = some(self._held_out.number, "hold out", self.path, "Add the file of the last year")
-        return chosen(self._held_out.clip, number, self.context, STEP_MINUTES, seed, batch, count)
+        number = require_clips(self._held_out.number, "hold out", self.path, "Add the file of the last year")
+        return fixed_batches(self._held_out.clip, number, self.context, STEP_MINUTES, seed, batch, count)
 
     def provenance(self) -> Provenance:
         """Digest of the files."""
-        return Provenance(digest=digest_of(self.files), days=(), sources=("TaxiBJ (Zhang et al. 2017)",))
+        return Provenance(digest=digest_files(self.files), days=(), sources=("TaxiBJ (Zhang et al. 2017)",))
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise absent("no such file or folder", path, SITE)
+        raise dataset_error("no such file or folder", path, SITE)
     if (path / OPENSTL_FILE).is_file():
         return [path / OPENSTL_FILE]
     flows = sorted(path.glob(FLOWS))
     if not flows:
-        raise absent(f"neither {OPENSTL_FILE} nor {FLOWS} in it", path, SITE)
+        raise dataset_error(f"neither {OPENSTL_FILE} nor {FLOWS} in it", path, SITE)
     return flows
 
 
-def _read_openstl(files: list[Path], length: int) -> tuple[Part, Part]:
+def _read_openstl(files: list[Path], length: int) -> tuple[ClipSet, ClipSet]:
     """Sequences that are cut already, in [-1, 1]: `X_*` the four frames in and `Y_*` the four out."""
     path = files[0]
     try:
@@ -110,10 +110,10 @@ def _read_openstl(files: list[Path], length: int) -> tuple[Part, Part]:
             arrays = {name: np.asarray(kept[name], np.float32) for name in OPENSTL_ARRAYS}
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         wanted = ", ".join(OPENSTL_ARRAYS)
-        raise absent(f"not a numpy archive of {wanted} ({error})", path, SITE) from None
+        raise dataset_error(f"not a numpy archive of {wanted} ({error})", path, SITE) from None
     for name, array in arrays.items():
         if array.ndim != 5 or array.shape[2:] != (CHANNELS, SIDE, SIDE):
-            raise absent(f"{name} is {list(array.shape)}, not [n, 4, 2, 32, 32]", path, SITE)
+            raise dataset_error(f"{name} is {list(array.shape)}, not [n, 4, 2, 32, 32]", path, SITE)
     frames = arrays["X_train"].shape[1] + arrays["Y_train"].shape[1]
     if length > frames:
         raise InputError(
@@ -122,11 +122,11 @@ def _read_openstl(files: list[Path], length: int) -> tuple[Part, Part]:
             hint="Ask for fewer, or take the original .h5 files",
         )
 
-    def part(which: str) -> Part:
+    def part(which: str) -> ClipSet:
         seen, future = arrays[f"X_{which}"], arrays[f"Y_{which}"]
         if len(seen) != len(future):
-            raise absent(f"{len(seen)} sequences in X_{which}, {len(future)} in Y_{which}", path, SITE)
-        return Part(number=len(seen), clip=partial(_joined, seen, future, length))
+            raise dataset_error(f"{len(seen)} sequences in X_{which}, {len(future)} in Y_{which}", path, SITE)
+        return ClipSet(number=len(seen), clip=partial(_joined, seen, future, length))
 
     return part("train"), part("test")
 
@@ -136,7 +136,7 @@ def _joined(seen: FloatArray, future: FloatArray, length: int, index: int) -> Fl
     return (np.concatenate([seen[index], future[index]])[:length] + np.float32(1)) / np.float32(2)
 
 
-def _read_flows(files: list[Path], length: int) -> tuple[Part, Part]:
+def _read_flows(files: list[Path], length: int) -> tuple[ClipSet, ClipSet]:
     """Windows of half hours that follow each other, each wholly before the last four weeks or wholly in them."""
     read = [_read_flow(path) for path in files]
     slots = np.concatenate([times for times, _ in read])
@@ -150,8 +150,8 @@ def _read_flows(files: list[Path], length: int) -> tuple[Part, Part]:
     least, greatest = (float(before.min()), float(before.max())) if before.size else (0.0, 1.0)
     scaled = (flows - np.float32(least)) / np.float32(max(greatest - least, 1.0))
 
-    def part(chosen_firsts: NDArray[np.intp]) -> Part:
-        return Part(number=chosen_firsts.size, clip=partial(_cut, scaled, chosen_firsts, length))
+    def part(chosen_firsts: NDArray[np.intp]) -> ClipSet:
+        return ClipSet(number=chosen_firsts.size, clip=partial(_cut, scaled, chosen_firsts, length))
 
     return part(firsts[unbroken & (slots[lasts] < border)]), part(firsts[unbroken & (slots[firsts] >= border)])
 
@@ -167,12 +167,12 @@ def _read_flow(path: Path) -> tuple[NDArray[np.int64], FloatArray]:
             flows = np.asarray(file["data"], np.float32)
             dates = [bytes(date).decode("ascii") for date in file["date"]]
     except (KeyError, OSError, ValueError, TypeError) as error:
-        raise absent(f"not an HDF5 file with `data` and `date` ({error})", path, SITE) from None
+        raise dataset_error(f"not an HDF5 file with `data` and `date` ({error})", path, SITE) from None
     if flows.shape != (len(dates), CHANNELS, SIDE, SIDE) or not dates:
-        raise absent(f"`data` is {list(flows.shape)} for {len(dates)} dates, not [n, 2, 32, 32]", path, SITE)
+        raise dataset_error(f"`data` is {list(flows.shape)} for {len(dates)} dates, not [n, 2, 32, 32]", path, SITE)
     try:
         days = np.array([f"{date[:4]}-{date[4:6]}-{date[6:8]}" for date in dates], "datetime64[D]").astype(np.int64)
         halves = np.array([int(date[8:]) for date in dates], np.int64)
     except ValueError as error:
-        raise absent(f"a date is not YYYYMMDD and a half hour ({error})", path, SITE) from None
+        raise dataset_error(f"a date is not YYYYMMDD and a half hour ({error})", path, SITE) from None
     return days * 48 + halves - 1, flows

@@ -20,7 +20,7 @@ from model.core.manifest import TrainingArchive
 from model.core.normalisation import hko7_fraction
 from model.core.units import FloatArray
 from model.data.archive import RAIN_OF_PIXEL
-from model.data.frames import MISSING_PIXEL
+from model.data.frame_cache import MISSING_PIXEL
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 
 RAIN_OR_MISSING: Final = np.where(np.arange(256) == MISSING_PIXEL, np.float32(np.nan), RAIN_OF_PIXEL)
@@ -41,7 +41,7 @@ class WindowConfig:
     motion of the context; False leaves them as they are. `max_missing`: how many frames in a row may be missing in a
     window, and are then without data (HKO-7's benchmark: 2); never the newest context frame.
 
-    `draw_floor`, `draw_gain`, `draw_scale_mm_h`: with what probability a window is drawn, see `Region.probability`
+    `draw_floor`, `draw_gain`, `draw_scale_mm_h`: with what probability a window is drawn, see `RegionSampler`
     (q_min, m and s of DGMR's importance sampling; Ravuri et al. 2021, arXiv 2104.00954)."""
 
     context: int = 4
@@ -107,7 +107,7 @@ class Provenance:
     archives: tuple[TrainingArchive, ...] = ()
 
 
-def turned(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Scalar]:
+def rotate_and_flip(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Scalar]:
     """Frames [..., y, x] turned by `quarters` of a circle, and then perhaps mirrored along x."""
     frames = np.rot90(frames, quarters, axes=(-2, -1))
     return np.ascontiguousarray(frames[..., ::-1] if mirrored else frames)

@@ -14,7 +14,7 @@ import torch
 
 from model.core.errors import InputError, first_line
 from model.core.manifest import DataKind, Score, TimeStepRange, Training, TrainingArchive
-from model.data.seen import seen_before
+from model.data.leakage import initial_provenance
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
 from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model, config_from, with_tuples
@@ -183,7 +183,7 @@ def _time_step(trained: TrainedRun) -> TimeStepRange:
 def _training(run: Path, trained: TrainedRun) -> Training:
     """What the weights come from, as the run kept it."""
     kept = _provenance(run)
-    before = seen_before(trained.recipe)
+    before = initial_provenance(trained.recipe)
     archives = [*kept.get("archives", ()), *before["archives"]]
     return Training(
         data_digest=kept["digest"],

@@ -20,7 +20,7 @@ from model.core.manifest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
-from model.data.seen import seen_by
+from model.data.leakage import leakage_of
 from model.registry.gates import (
     STEP_SHARE,
     csi_gate,
@@ -128,8 +128,8 @@ def evaluate(
         )
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
-        saw = seen_by(candidate.info, archive)
-        found = discount_seen_days(found, saw.told(), seen_by(champion.info, archive).told("the champion"))
+        saw = leakage_of(candidate.info, archive)
+        found = discount_seen_days(found, saw.told(), leakage_of(champion.info, archive).told("the champion"))
         gates += _marked(found, saw.untold)
         seen |= {name: saw.told()} if saw.any else {}
     return Evaluation(

@@ -96,7 +96,7 @@ def judge(
     InputError
         The package does not fit an archive.
     """
-    from model.data.seen import shared_frames
+    from model.data.leakage import shared_frames
     from model.registry.evaluation import observed_events
     from model.runtime.device import EngineOptions
     from model.runtime.onnx_predictor import OnnxPredictor

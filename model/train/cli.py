@@ -14,7 +14,7 @@ import torch
 
 from model.core.errors import InputError
 from model.data.archive import Archive
-from model.data.sources import RadarWindows, WindowSource, check_used, source_from
+from model.data.datasets import RadarDataset, WindowDataset, check_used, open_dataset
 from model.train.console import ConsoleProgress
 from model.train.distributed import DistributedContext, join_processes
 from model.train.loop import RunOptions
@@ -143,10 +143,10 @@ def train(
         init=init,
     )
 
-    def source() -> WindowSource:
+    def source() -> WindowDataset:
         if not data:
             return radar_windows(archives, chosen, cache or out / "cache", fields_folder)
-        return source_from(
+        return open_dataset(
             data,
             cache_folder=cache or out / "cache",
             context=chosen.windows.context,
@@ -167,7 +167,7 @@ def train(
 
 def _train(
     recipe: Recipe,
-    source: Callable[[], WindowSource],
+    source: Callable[[], WindowDataset],
     out: Path,
     resume: bool,
     options: RunOptions,
@@ -236,7 +236,7 @@ def _summary(recipe: Recipe) -> str:
 
 def radar_windows(
     archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_folder: Path | None
-) -> RadarWindows:
+) -> RadarDataset:
     """Open archives as a source of windows.
 
     Parameters
@@ -252,7 +252,7 @@ def radar_windows(
 
     Returns
     -------
-    RadarWindows
+    RadarDataset
         The source.
 
     Raises
@@ -263,7 +263,7 @@ def radar_windows(
     opened = [Archive(path) for path in archives]
     for archive in opened:
         _check_time_step(archive, recipe)
-    return RadarWindows(
+    return RadarDataset(
         opened,
         recipe.windows,
         recipe.holdout,

@@ -10,12 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from model.data.sources import WindowSource
+from model.data.datasets import WindowDataset
 from model.data.windows import Window
 from model.train.batch import Batch, collate
 
 
-def draw_windows(source: WindowSource, seed: int, iteration: int, batch: int) -> list[Window]:
+def draw_windows(source: WindowDataset, seed: int, iteration: int, batch: int) -> list[Window]:
     """Draw the windows of an iteration, which depend on seed and iteration alone.
 
     Neither earlier draws nor the number of threads change them, so that a resumed run sees the same windows.
@@ -24,7 +24,7 @@ def draw_windows(source: WindowSource, seed: int, iteration: int, batch: int) ->
 
 
 def load_batches(
-    source: WindowSource,
+    source: WindowDataset,
     *,
     seed: int,
     batch: int,
@@ -37,7 +37,7 @@ def load_batches(
 
     Parameters
     ----------
-    source : WindowSource
+    source : WindowDataset
         Where windows are drawn from.
     seed : int
         Seed of the run.

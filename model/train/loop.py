@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from model.core.errors import InputError
-from model.data.sources import WindowSource
+from model.data.datasets import WindowDataset
 from model.train.batch import Batch, collate, map_frames
 from model.train.callbacks import Notify, ProgressCallback
 from model.train.checkpoint import load_checkpoint, restore, save_best, save_checkpoint
@@ -71,7 +71,7 @@ class RunOptions:
 
 def train(
     recipe: Recipe,
-    source: WindowSource | Callable[[], WindowSource],
+    source: WindowDataset | Callable[[], WindowDataset],
     out: Path,
     *,
     resume: bool = False,
@@ -94,7 +94,7 @@ def train(
     ----------
     recipe : Recipe
         Network, data, loss and optimiser.
-    source : WindowSource or callable
+    source : WindowDataset or callable
         The windows, or a function that returns them, called when the folder exists and is locked.
     out : Path
         Folder for the recipe, the provenance of the data, logs, plots, the last two checkpoints and the best weights.
@@ -200,7 +200,7 @@ class _Trainer:
     """A run in progress. All ranks take the same decisions, from values that `_synchronise` makes equal."""
 
     recipe: Recipe
-    source: WindowSource
+    source: WindowDataset
     out: Path
     options: RunOptions
     distributed: DistributedContext

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.core.errors import InputError
 from model.core.manifest import MANIFEST, Manifest, read_manifest
-from model.data.seen import SeenBefore, archives_of, seen_before, untold_of
+from model.data.leakage import InitialProvenance, initial_provenance, provenance_gaps_of, training_archives
 from model.nets.forecast_model import ForecastModel, config_from, load_model
 from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json
@@ -87,7 +87,7 @@ def _check_settings(stored: Mapping[str, Any], own: Mapping[str, Any], path: Pat
             )
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], SeenBefore]:
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], InitialProvenance]:
     """Read the weights, the configuration of their network, and the record of what they were trained on."""
     if (path / MANIFEST).exists():
         manifest = read_manifest(path)
@@ -102,18 +102,21 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], See
         weights = dict(torch.load(path / BEST, map_location="cpu", weights_only=True)["ema"])
         recipe = read_recipe_json(path)
         provenance = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-        before = seen_before(recipe)
+        before = initial_provenance(recipe)
         archives = [*provenance.get("archives", ()), *before["archives"]]
         return weights, recipe["model"], {**before, "archives": archives}
     except READ_ERRORS:
         raise InputError("cannot be read", where=str(path / BEST), hint="Name another run, or a package") from None
 
 
-def _trained_on(manifest: Manifest) -> SeenBefore:
+def _trained_on(manifest: Manifest) -> InitialProvenance:
     """Return the record of what the weights of a package were trained on."""
     if (training := manifest.training) is None:
         return {"archives": [], "untold": f"what the weights of {manifest.reference} have seen is not told"}
-    return {"archives": [asdict(archive) for archive in archives_of(training)], "untold": untold_of(training)}
+    return {
+        "archives": [asdict(archive) for archive in training_archives(training)],
+        "untold": provenance_gaps_of(training),
+    }
 
 
 def _shape(tensor: Tensor | None) -> str:

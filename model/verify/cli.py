@@ -12,7 +12,7 @@ from rich.console import Console
 from model.core.catalog import ModelInfo, open_catalog
 from model.core.progress import ProgressBar
 from model.data.archive import Archive
-from model.data.seen import seen_by
+from model.data.leakage import leakage_of
 from model.options import fields_option
 from model.verify.answer import as_text
 from model.verify.models import predictor_of
@@ -87,7 +87,7 @@ def verify(
 def _tell_seen(infos: Sequence[ModelInfo], archive: Archive, models: Mapping[str, dict[str, Any]]) -> None:
     """Say on stderr, and in the answers of `models`, which of them have seen days of an archive."""
     for info in infos:
-        seen = seen_by(info, archive)
+        seen = leakage_of(info, archive)
         if info.folder is not None and not seen.untold:
             models[info.reference]["trained_on_days"] = sorted((*seen.trained, *seen.chosen))
         if seen.any:

@@ -11,7 +11,7 @@ from benchmarks import gpu, inference, nowcast, peak, results, service, tiles
 from benchmarks.frames import DAYS, write_day
 from model.bench.machine import accelerator, describe
 from model.core.units import DRY_RAIN_RATE_MM_H
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.readers import read
 
 SHAPE = (48, 64)

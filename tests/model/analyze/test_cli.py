@@ -11,7 +11,7 @@ from model.analyze.sample import of_files, synthetic_rain
 from model.analyze.subject import Subject, subject_of
 from model.core.forecast import write_netcdf
 from model.core.normalisation import hko7_fraction
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 
 from .conftest import CONTEXT, network, simvp, stack
 

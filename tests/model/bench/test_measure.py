@@ -15,7 +15,7 @@ from model.bench.task import Task, operations, prepare
 from model.core.catalog import EXTRAPOLATION, Catalog
 from model.core.errors import InputError
 from model.core.forecast import write_netcdf
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from model.core.errors import InputError
 from model.data.archive import RAIN_OF_PIXEL, Archive, DamagedFrame
+from model.data.archive_paths import frame_path, mask_path
 from model.data.cli import archive
-from model.data.layout import frame_path, mask_path
-from model.data.regions import ABSENT, find_runs
+from model.data.region_sampler import ABSENT, find_runs
 from model.readers import read
 from model.readers.hko7 import NOISE_BELOW
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from model.core.errors import InputError, TooFewFrames
+from model.data.datasets import open_dataset
 from model.data.kth import KTH, clip_starts
-from model.data.sources import source_from
 
 
 def frame(level):
@@ -40,7 +40,7 @@ def levels(window):
 def test_videos_of_the_site_train_and_test_by_person(tmp_path):
     avi(tmp_path / "kth/boxing/person16_boxing_d1_uncomp.avi", 25)
     avi(tmp_path / "kth/person17_boxing_d1_uncomp.avi", 35)
-    source = source_from(f"kth:{tmp_path / 'kth'}", cache_folder=tmp_path / "cache", context=10, leads=10)
+    source = open_dataset(f"kth:{tmp_path / 'kth'}", cache_folder=tmp_path / "cache", context=10, leads=10)
     window = next(source.training(np.random.default_rng(0), 1))[0]
     assert window.context.shape == (10, 1, 128, 128)
     assert window.target.shape == (10, 1, 128, 128)
@@ -55,7 +55,7 @@ def test_videos_of_the_site_train_and_test_by_person(tmp_path):
 def test_clips_of_a_folder_of_frames_never_span_a_gap_nor_two_videos(tmp_path):
     pictures(tmp_path / "walking/person01_walking_d1_uncomp", [*range(1, 7), *range(9, 15)])
     pictures(tmp_path / "walking/person02_walking_d1_uncomp", [*range(15, 19)])
-    source = source_from(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=3)
+    source = open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=3)
     seen = set()
     stream = source.training(np.random.default_rng(0), 8)
     for window in [window for _ in range(4) for window in next(stream)]:
@@ -78,7 +78,7 @@ def test_frames_in_which_nobody_is_in_sight_are_left_out(tmp_path):
     (tmp_path / "00sequences.txt").write_text(
         "title\n\nperson01_running_d1\t\tframes\t3-9, 12-20\nperson13_handclapping_d3\t*missing*\n"
     )
-    source = source_from(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=4)
+    source = open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=4)
     firsts = sorted(clip.first + 1 for clip in source.training_clips)
     assert firsts == [4, 12, 15]
 
@@ -86,7 +86,7 @@ def test_frames_in_which_nobody_is_in_sight_are_left_out(tmp_path):
 def test_a_video_is_decoded_anew_only_when_its_file_changes(tmp_path):
     path = tmp_path / "boxing/person01_boxing_d1_uncomp.avi"
     avi(path, 12)
-    make = lambda: source_from(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=2)  # noqa: E731
+    make = lambda: open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=2)  # noqa: E731
     make()
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
     make()
@@ -100,15 +100,15 @@ def test_what_is_not_a_video_is_named(tmp_path):
     path.parent.mkdir()
     path.write_bytes(b"RIFF nothing of the kind")
     with pytest.raises(InputError, match="not a video") as caught:
-        source_from(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
+        open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
     assert caught.value.where == str(path)
     path.unlink()
     with pytest.raises(InputError, match="no video such as"):
-        source_from(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
+        open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
     pictures(tmp_path / "boxing/person01_boxing_d2_uncomp", [1])
     (tmp_path / "boxing/person01_boxing_d2_uncomp/image_0002.jpg").write_bytes(b"")
     with pytest.raises(InputError, match="not a picture"):
-        source_from(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
+        open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
 
 
 def test_with_test_persons_only_there_is_nothing_to_train_on(tmp_path):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from model.core.errors import InputError
-from model.data.moving_mnist import moving_mnist, read_idx_images, sequence, trajectory
-from model.data.sources import source_from
+from model.data.datasets import open_dataset
+from model.data.moving_mnist import open_moving_mnist, read_idx_images, sequence, trajectory
 
 
 def idx_file(path, number=12):
-    """Images that are all of one brightness: image i is 100 + i."""
+    """PngReader that are all of one brightness: image i is 100 + i."""
     images = np.broadcast_to(np.arange(100, 100 + number, dtype=np.uint8)[:, None, None], (number, 28, 28))
     content = struct.pack(">IIII", 0x803, number, 28, 28) + images.tobytes()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
@@ -26,7 +26,7 @@ def brightnesses(windows):
 
 
 def test_generated_windows_have_the_shape_of_the_papers_and_depend_only_on_the_seed(tmp_path):
-    source = source_from("moving-mnist", cache_folder=tmp_path)
+    source = open_dataset("moving-mnist", cache_folder=tmp_path)
     batch = next(source.training(np.random.default_rng(1), 3))
     again = next(source.training(np.random.default_rng(1), 3))
     assert [window.context.shape for window in batch] == [(10, 1, 64, 64)] * 3
@@ -60,7 +60,7 @@ def test_two_digits_are_drawn_and_neither_hides_the_other():
 
 
 def test_built_in_digits_look_like_mnist_in_size_and_differ_from_those_held_out():
-    source = moving_mnist()
+    source = open_moving_mnist()
     glyphs, held_out = source.glyphs, source.held_out_glyphs
     for glyph in glyphs[:50]:
         rows, columns = np.nonzero(glyph > 30)
@@ -72,7 +72,7 @@ def test_built_in_digits_look_like_mnist_in_size_and_differ_from_those_held_out(
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"])
 def test_digits_of_an_mnist_file_are_split_between_training_and_held_out(name, tmp_path):
-    source = source_from(f"moving-mnist:{idx_file(tmp_path / name)}", cache_folder=tmp_path)
+    source = open_dataset(f"moving-mnist:{idx_file(tmp_path / name)}", cache_folder=tmp_path)
     stream = source.training(np.random.default_rng(0), 8)
     assert brightnesses([window for _ in range(5) for window in next(stream)]) == set(range(100, 110))
     held_out = source.held_out(0, 8, 20)
@@ -86,17 +86,17 @@ def test_the_official_test_sequences_are_held_out_in_their_order(tmp_path):
     np.save(tmp_path / "mnist_test_seq.npy", official)
     idx_file(tmp_path / "train-images-idx3-ubyte.gz")
     for named in (tmp_path, tmp_path / "mnist_test_seq.npy"):
-        source = source_from(f"moving-mnist:{named}", cache_folder=tmp_path)
+        source = open_dataset(f"moving-mnist:{named}", cache_folder=tmp_path)
         windows = [window for batch in source.held_out(0, 4, 100) for window in batch]
         assert len(windows) == 6
         for number, window in enumerate(windows):
             frames = np.concatenate([window.context, window.target])
             assert np.round(frames[:, 0, 0, 0] * 255).tolist() == [10 * t + number for t in range(20)]
-    folder = source_from(f"moving-mnist:{tmp_path}", cache_folder=tmp_path)
+    folder = open_dataset(f"moving-mnist:{tmp_path}", cache_folder=tmp_path)
     assert brightnesses(next(folder.training(np.random.default_rng(0), 2))) <= set(range(100, 110))
     digest = folder.provenance().digest
     (tmp_path / "mnist_test_seq.npy").unlink()
-    assert source_from(f"moving-mnist:{tmp_path}", cache_folder=tmp_path).provenance().digest != digest
+    assert open_dataset(f"moving-mnist:{tmp_path}", cache_folder=tmp_path).provenance().digest != digest
     some = folder.held_out(7, 2, 2)
     assert len(some) == 1
     assert np.array_equal(some[0][0].context, folder.held_out(7, 2, 2)[0][0].context)
@@ -117,13 +117,13 @@ def test_files_that_are_something_else_are_refused(tmp_path):
             read_idx_images(tmp_path / "images")
     np.save(tmp_path / "mnist_test_seq.npy", np.zeros((20, 3, 32, 32), np.uint8))
     with pytest.raises(InputError, match="not uint8"):
-        source_from(f"moving-mnist:{tmp_path / 'mnist_test_seq.npy'}", cache_folder=tmp_path)
+        open_dataset(f"moving-mnist:{tmp_path / 'mnist_test_seq.npy'}", cache_folder=tmp_path)
     (tmp_path / "mnist_test_seq.npy").write_bytes(b"no numpy")
     with pytest.raises(InputError, match="not a numpy file"):
-        source_from(f"moving-mnist:{tmp_path / 'mnist_test_seq.npy'}", cache_folder=tmp_path)
+        open_dataset(f"moving-mnist:{tmp_path / 'mnist_test_seq.npy'}", cache_folder=tmp_path)
 
 
 def test_more_frames_than_the_test_sequences_have_are_refused(tmp_path):
     np.save(tmp_path / "mnist_test_seq.npy", np.zeros((20, 3, 64, 64), np.uint8))
     with pytest.raises(InputError, match="20 frames"):
-        source_from(f"moving-mnist:{tmp_path}", cache_folder=tmp_path, leads=20)
+        open_dataset(f"moving-mnist:{tmp_path}", cache_folder=tmp_path, leads=20)

@@ -13,7 +13,7 @@ from model.core.errors import InputError
 from model.core.grid import Grid
 from model.data.archive import Archive, ArchiveWriter
 from model.data.cli import archive
-from model.data.days import check_apart, read_days
+from model.data.split import check_disjoint, read_day_list
 
 FIRST = np.datetime64("2014-05-01")
 GRID = Grid.regular(CRS.from_epsg(32650), shape=(8, 8), pixel_size=1000.0, centre=(0.0, 0.0))
@@ -144,16 +144,16 @@ def test_lists_that_share_days_are_refused_with_the_days(tmp_path: Path) -> None
 def test_a_line_that_is_no_day_is_named(tmp_path: Path, line: str) -> None:
     path = lists(tmp_path / "l", f"20140401, 1\n{line}\n")[0]
     with pytest.raises(InputError, match="line 2 is not a day and its rain") as caught:
-        read_days(path)
+        read_day_list(path)
     assert caught.value.where == str(path)
 
 
 def test_a_day_twice_or_a_list_that_is_absent(tmp_path: Path) -> None:
     path = lists(tmp_path / "l", "20140401, 1\n20140401, 2\n")[0]
     with pytest.raises(InputError, match="line 2 is a day for the second time"):
-        read_days(path)
+        read_day_list(path)
     with pytest.raises(InputError, match="it cannot be read"):
-        read_days(tmp_path / "nowhere")
+        read_day_list(tmp_path / "nowhere")
 
 
 def test_parts_of_an_archive_without_a_split_or_by_another_name(tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_parts_of_an_archive_without_a_split_or_by_another_name(tmp_path: Path) 
 
 
 def test_the_official_lists_of_hko7(real_data: Path, tmp_path: Path) -> None:
-    parts = {part: read_days(real_data / f"hko7/hko7_rainy_{part}_days.txt") for part in ("train", "valid", "test")}
-    check_apart(parts, "")
+    parts = {part: read_day_list(real_data / f"hko7/hko7_rainy_{part}_days.txt") for part in ("train", "valid", "test")}
+    check_disjoint(parts, "")
     assert [len(days) for days in parts.values()] == [812, 50, 131]
     assert parts["valid"][np.datetime64("2012-02-28")] == "18"
     root = made(tmp_path / "a", 3)
@@ -220,19 +220,25 @@ def test_blocks_of_one_part_that_follow_each_other_have_no_gap(tmp_path: Path) -
 def test_blocks_that_share_time_or_are_none_are_refused(tmp_path: Path) -> None:
     texts = ("20140501T0000/20140501T0300, 1\n", "20140501T0230/20140501T0400\n", "20140502\n")
     with pytest.raises(InputError, match=r"1 days are both in train and in valid: 20140501T0000/20140501T0300"):
-        check_apart(
-            {p: read_days(f) for p, f in zip(("train", "valid", "test"), lists(tmp_path / "l", *texts), strict=True)},
+        check_disjoint(
+            {
+                p: read_day_list(f)
+                for p, f in zip(("train", "valid", "test"), lists(tmp_path / "l", *texts), strict=True)
+            },
             "",
         )
     texts = ("20140501T0000/20140501T0300, 1\n", "20140501T0300/20140501T0400\n", "20140501\n")
     with pytest.raises(InputError, match="both in train and in test"):
-        check_apart(
-            {p: read_days(f) for p, f in zip(("train", "valid", "test"), lists(tmp_path / "m", *texts), strict=True)},
+        check_disjoint(
+            {
+                p: read_day_list(f)
+                for p, f in zip(("train", "valid", "test"), lists(tmp_path / "m", *texts), strict=True)
+            },
             "",
         )
     for line in ("20140501T0300/20140501T0300", "20140501T0300", "20140501T2500/20140502T0000", "20140501/20140502"):
         with pytest.raises(InputError, match="line 1 is not a day"):
-            read_days(lists(tmp_path / "n", f"{line}, 1\n")[0])
+            read_day_list(lists(tmp_path / "n", f"{line}, 1\n")[0])
 
 
 def test_a_gap_that_leaves_nothing_and_lists_with_hours_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import InputError, TooFewFrames
-from model.data.sources import source_from
+from model.data.datasets import open_dataset
 
 
 def frames(values):
@@ -44,7 +44,7 @@ def test_openstl_sequences_go_from_minus_one_and_one_to_zero_and_one(tmp_path):
         Y_test=frames([[0.0] * 4, [0.2] * 4, [0.4] * 4]),
     )
     for named in (tmp_path, tmp_path / "dataset.npz"):
-        source = source_from(f"taxibj:{named}", cache_folder=tmp_path)
+        source = open_dataset(f"taxibj:{named}", cache_folder=tmp_path)
         window = next(source.training(np.random.default_rng(0), 2))[0]
         assert window.context.shape == window.target.shape == (4, 2, 32, 32)
         assert values(window) == pytest.approx([0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25])
@@ -53,7 +53,7 @@ def test_openstl_sequences_go_from_minus_one_and_one_to_zero_and_one(tmp_path):
         assert [round(float(values(w)[0]), 2) for batch in held_out for w in batch] == [0.5, 0.6, 0.7]
     assert source.channels == 2
     with pytest.raises(InputError, match="8 frames, 12 are asked for"):
-        source_from(f"taxibj:{tmp_path}", cache_folder=tmp_path, leads=8)
+        open_dataset(f"taxibj:{tmp_path}", cache_folder=tmp_path, leads=8)
 
 
 def test_half_hours_are_split_by_the_last_four_weeks_and_never_across_a_gap(tmp_path):
@@ -61,7 +61,7 @@ def test_half_hours_are_split_by_the_last_four_weeks_and_never_across_a_gap(tmp_
     slots = [slot for slot in range(30 * 48) if slot not in (20, 21)]
     flow_file(tmp_path / "BJ15_M32x32_T30_InOut.h5", "2015-02-27", slots[:1000], lambda slot: slot)
     flow_file(tmp_path / "BJ16_M32x32_T30_InOut.h5", "2015-02-27", slots[1000:], lambda slot: slot)
-    source = source_from(f"taxibj:{tmp_path}", cache_folder=tmp_path)
+    source = open_dataset(f"taxibj:{tmp_path}", cache_folder=tmp_path)
     scale = 2 * 48 - 1  # the greatest count of the first two days, which train
     trained = {tuple(np.round(values(window) * scale).astype(int)) for window in drawn(source, 60)}
     assert all(np.diff(run).tolist() == [1] * 7 for run in trained)
@@ -74,7 +74,7 @@ def test_half_hours_are_split_by_the_last_four_weeks_and_never_across_a_gap(tmp_
 def test_one_file_alone_may_be_too_short_to_train_on(tmp_path):
     path = tmp_path / "BJ16_M32x32_T30_InOut.h5"
     flow_file(path, "2016-01-01", range(48), lambda slot: slot)
-    source = source_from(f"taxibj:{path}", cache_folder=tmp_path)
+    source = open_dataset(f"taxibj:{path}", cache_folder=tmp_path)
     assert len(source.held_out(0, 4, 4)[0]) == 4
     with pytest.raises(TooFewFrames, match="earlier years"):
         source.training(np.random.default_rng(0), 1)
@@ -83,19 +83,19 @@ def test_one_file_alone_may_be_too_short_to_train_on(tmp_path):
 def test_files_that_are_something_else_are_refused(tmp_path):
     np.savez(tmp_path / "dataset.npz", X_train=np.zeros(3))
     with pytest.raises(InputError, match="X_train, Y_train, X_test, Y_test"):
-        source_from(f"taxibj:{tmp_path}", cache_folder=tmp_path)
+        open_dataset(f"taxibj:{tmp_path}", cache_folder=tmp_path)
     np.savez(tmp_path / "dataset.npz", **dict.fromkeys(("X_train", "Y_train", "X_test", "Y_test"), np.zeros((2, 4))))
     with pytest.raises(InputError, match=r"not \[n, 4, 2, 32, 32\]"):
-        source_from(f"taxibj:{tmp_path}", cache_folder=tmp_path)
+        open_dataset(f"taxibj:{tmp_path}", cache_folder=tmp_path)
     path = tmp_path / "flows.h5"
     path.write_bytes(b"no HDF5")
     with pytest.raises(InputError, match="not an HDF5 file"):
-        source_from(f"taxibj:{path}", cache_folder=tmp_path)
+        open_dataset(f"taxibj:{path}", cache_folder=tmp_path)
     with h5py.File(path, "w") as file:
         file["date"], file["data"] = np.array([b"2016010101"]), np.zeros((2, 2, 32, 32))
     with pytest.raises(InputError, match="1 dates"):
-        source_from(f"taxibj:{path}", cache_folder=tmp_path)
+        open_dataset(f"taxibj:{path}", cache_folder=tmp_path)
     with h5py.File(path, "w") as file:
         file["date"], file["data"] = np.array([b"20160199xx"]), np.zeros((1, 2, 32, 32))
     with pytest.raises(InputError, match="not YYYYMMDD"):
-        source_from(f"taxibj:{path}", cache_folder=tmp_path)
+        open_dataset(f"taxibj:{path}", cache_folder=tmp_path)

@@ -10,9 +10,9 @@ from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.grid import Grid
 from model.core.normalisation import hko7_rain_rate_mm_h
 from model.data.archive import Archive, ArchiveWriter, encode_frame
-from model.data.frames import FrameCache
-from model.data.layout import frame_path
-from model.data.regions import ABSENT, Region
+from model.data.archive_paths import frame_path
+from model.data.frame_cache import FrameCache
+from model.data.region_sampler import ABSENT, RegionSampler
 from model.data.windows import WindowConfig, lagrangian_window
 
 CONFIG = WindowConfig(crop=48, margin=16, leads=6, step_minutes=(5, 10), coarsen_chance=0, scale_db=0)
@@ -41,7 +41,7 @@ def archive(root, minutes):
 
 def test_windows_are_runs_of_time_stamps(tmp_path):
     cache = FrameCache(archive(tmp_path / "a", range(0, 60, 5)), tmp_path / "cache")
-    region = Region(cache, CONFIG)
+    region = RegionSampler(cache, CONFIG)
     # 12 frames at 5 min: full windows of 4 + 6 start at 0, 5, 10; shorter ones down to 4 + 3 at 15, 20, 25.
     assert [int((run != ABSENT).sum()) for run in region.runs[5]] == [10, 10, 10, 9, 8, 7]
     assert [int(run[0]) for run in region.runs[5]] == [0, 1, 2, 3, 4, 5]
@@ -53,7 +53,7 @@ def test_a_gap_breaks_a_window(tmp_path):
     minutes = [*range(0, 30, 5), *range(35, 65, 5)]  # 30 is missing
     cache = FrameCache(archive(tmp_path / "a", minutes), tmp_path / "cache")
     with pytest.raises(TooFewFrames):
-        Region(cache, WindowConfig(step_minutes=(5,), context=4, min_leads=3, leads=6))
+        RegionSampler(cache, WindowConfig(step_minutes=(5,), context=4, min_leads=3, leads=6))
 
 
 def test_as_many_frames_in_a_row_may_be_missing_as_is_said(tmp_path):
@@ -64,12 +64,12 @@ def test_as_many_frames_in_a_row_may_be_missing_as_is_said(tmp_path):
         crop=48, margin=0, step_minutes=(5,), context=2, leads=4, min_leads=1, lagrangian=False, coarsen_chance=0
     )
     # Runs that break at a gap: 20-25-30-35, 25-30-35; each start needs two frames and one more: 20, 25.
-    assert Region(cache, config).runs[5].tolist() == [[2, 3, 4, 5, -1, -1], [3, 4, 5, -1, -1, -1]]
+    assert RegionSampler(cache, config).runs[5].tolist() == [[2, 3, 4, 5, -1, -1], [3, 4, 5, -1, -1, -1]]
     # One in a row is not enough for two that are missing.
-    assert len(Region(cache, replace(config, max_missing=1)).runs[5]) == 2
+    assert len(RegionSampler(cache, replace(config, max_missing=1)).runs[5]) == 2
     # Two: 0-5-x-x-20-25 is one window more. From 5 the newest context frame, at 10, would be a missing one. Windows
     # from 30 and 35 have no lead left.
-    region = Region(cache, replace(config, max_missing=2))
+    region = RegionSampler(cache, replace(config, max_missing=2))
     assert region.runs[5].tolist() == [[0, 1, -1, -1, 2, 3], [2, 3, 4, 5, -1, -1], [3, 4, 5, -1, -1, -1]]
     region.runs[5] = region.runs[5][:1]
     window = region.draw(np.random.default_rng(0), 5)
@@ -80,12 +80,12 @@ def test_as_many_frames_in_a_row_may_be_missing_as_is_said(tmp_path):
 def test_windows_that_are_warped_want_every_frame(tmp_path):
     cache = FrameCache(archive(tmp_path / "a", range(0, 60, 5)), tmp_path / "cache")
     with pytest.raises(InputError, match="lagrangian=False"):
-        Region(cache, replace(CONFIG, max_missing=2))
+        RegionSampler(cache, replace(CONFIG, max_missing=2))
 
 
 def test_times_that_are_not_given_are_never_in_a_window(tmp_path):
     cache = FrameCache(archive(tmp_path / "a", range(0, 200, 5)), tmp_path / "cache")
-    early, late = (Region(cache, CONFIG, times=cache.times[part]) for part in (slice(20), slice(20, None)))
+    early, late = (RegionSampler(cache, CONFIG, times=cache.times[part]) for part in (slice(20), slice(20, None)))
     assert max(runs.max() for runs in early.runs.values()) < 20
     assert min(runs[runs != ABSENT].min() for runs in late.runs.values()) >= 20
 
@@ -97,7 +97,7 @@ def test_held_out_columns_are_never_seen_not_even_across_the_border(tmp_path):
     with ArchiveWriter(tmp_path / "a", grid, 5.0, {}) as writer:
         for index, frame in enumerate(frames):
             writer.append(START + np.timedelta64(5 * index, "m"), frame)
-    west = Region(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), CONFIG, columns=(0, 64))
+    west = RegionSampler(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), CONFIG, columns=(0, 64))
     rng = np.random.default_rng(0)
     drawn = [west.draw(rng, 5) for _ in range(60)]
     assert any(np.isnan(window.target[0]).any() for window in drawn)
@@ -130,7 +130,7 @@ NARROW = WindowConfig(
 
 
 def test_the_probability_of_a_window_is_that_of_its_rain(tmp_path):
-    region = Region(FrameCache(halves(tmp_path / "a"), tmp_path / "cache"), NARROW)
+    region = RegionSampler(FrameCache(halves(tmp_path / "a"), tmp_path / "cache"), NARROW)
     run = region.runs[5][0]
     assert region.probability(run, (32, 24), 1) == pytest.approx(0.05)
     # 5 mm/h is pixel 140, which is 4.96 mm/h: 1 - exp(-4.96) = 0.993, and the floor, are more than 1.
@@ -139,13 +139,13 @@ def test_the_probability_of_a_window_is_that_of_its_rain(tmp_path):
     # A quarter of this crop lies in the grid, and is dry.
     assert region.probability(run, (0, 0), 1) == pytest.approx(0.05 / 4)
     # Of this one, half lies beyond the border of what may be seen, where it rains.
-    west = Region(region.cache, NARROW, columns=(0, 64))
+    west = RegionSampler(region.cache, NARROW, columns=(0, 64))
     assert west.probability(run, (32, 64), 1) == pytest.approx(0.05 / 2)
 
 
 def test_wet_windows_are_drawn_more_often_and_weights_undo_it(tmp_path):
     # Seven eighths of the columns are dry.
-    region = Region(FrameCache(halves(tmp_path / "a", 0.875), tmp_path / "cache"), NARROW)
+    region = RegionSampler(FrameCache(halves(tmp_path / "a", 0.875), tmp_path / "cache"), NARROW)
     rng = np.random.default_rng(0)
     drawn = [region.draw(rng, 5) for _ in range(500)]
     wet = np.array([np.nanmean(window.context > 0) for window in drawn])
@@ -160,7 +160,7 @@ def test_a_damaged_frame_is_named_once_and_breaks_windows(tmp_path, caplog):
     kept = halves(tmp_path / "a", frames=12)
     path = frame_path(kept.root, kept.times[5])
     path.write_bytes(path.read_bytes()[:50])
-    region = Region(FrameCache(kept, tmp_path / "cache"), NARROW)
+    region = RegionSampler(FrameCache(kept, tmp_path / "cache"), NARROW)
     rng = np.random.default_rng(0)
     for _ in range(100):
         assert np.isfinite(region.draw(rng, 5).context).any()
@@ -174,7 +174,7 @@ def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path):
     kept = halves(tmp_path / "a", frames=12)
     path = frame_path(kept.root, kept.times[5])
     path.write_bytes(path.read_bytes()[:50])
-    used, fresh = (Region(FrameCache(kept, tmp_path / "cache"), NARROW) for _ in range(2))
+    used, fresh = (RegionSampler(FrameCache(kept, tmp_path / "cache"), NARROW) for _ in range(2))
     for seed in range(20):
         used.draw(np.random.default_rng(seed), 5)
     one, other = (region.draw(np.random.default_rng(7), 5) for region in (used, fresh))
@@ -183,12 +183,12 @@ def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path):
 
 
 def test_an_archive_without_data_draws_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.data.regions.TRIES", 100)
+    monkeypatch.setattr("model.data.region_sampler.TRIES", 100)
     grid = Grid.regular(CRS.from_epsg(32650), shape=(64, 64), pixel_size=1000.0, centre=(0.0, 0.0))
     with ArchiveWriter(tmp_path / "a", grid, 5.0, {}) as writer:
         for index in range(4):
             writer.append(START + np.timedelta64(5 * index, "m"), np.full((64, 64), np.nan, np.float32))
-    region = Region(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), NARROW)
+    region = RegionSampler(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), NARROW)
     with pytest.raises(NoData, match="hardly a pixel holds data"):
         region.draw(np.random.default_rng(0), 5)
 
@@ -197,19 +197,19 @@ def test_a_damaged_frame_cuts_windows_short_where_what_is_left_is_enough(tmp_pat
     kept = halves(tmp_path / "a", frames=4)
     path = frame_path(kept.root, kept.times[3])
     path.write_bytes(path.read_bytes()[:50])
-    region = Region(FrameCache(kept, tmp_path / "cache"), replace(NARROW, min_leads=1))
+    region = RegionSampler(FrameCache(kept, tmp_path / "cache"), replace(NARROW, min_leads=1))
     drawn = [region.draw(np.random.default_rng(seed), 5) for seed in range(40)]
     # From 0: both leads less the damaged one; from 1 as well: none of its leads is left.
     assert {int(np.isfinite(window.target).any(axis=(1, 2, 3)).sum()) for window in drawn} == {1}
 
 
 def test_a_time_step_whose_windows_are_all_damaged_is_passed_over(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("model.data.regions.TRIES", 200)
+    monkeypatch.setattr("model.data.region_sampler.TRIES", 200)
     kept = halves(tmp_path / "a", frames=9)
     for index in (2, 3):  # every second frame from any: one of these is in the way
         path = frame_path(kept.root, kept.times[index])
         path.write_bytes(path.read_bytes()[:50])
-    region = Region(FrameCache(kept, tmp_path / "cache"), replace(NARROW, step_minutes=(5, 10)))
+    region = RegionSampler(FrameCache(kept, tmp_path / "cache"), replace(NARROW, step_minutes=(5, 10)))
     region.runs[10] = region.runs[10][:2]
     windows = region.batch(np.random.default_rng(0), 3, [10, 5])
     assert {window.step_minutes for window in windows} == {5}
@@ -219,8 +219,8 @@ def test_a_time_step_whose_windows_are_all_damaged_is_passed_over(tmp_path, monk
 
 
 def test_a_crop_as_large_as_the_grid_is_the_grid(tmp_path):
-    region = Region(FrameCache(halves(tmp_path / "a"), tmp_path / "cache"), replace(NARROW, crop=64))
-    narrow = Region(region.cache, replace(NARROW, crop=64), columns=(0, 40))
+    region = RegionSampler(FrameCache(halves(tmp_path / "a"), tmp_path / "cache"), replace(NARROW, crop=64))
+    narrow = RegionSampler(region.cache, replace(NARROW, crop=64), columns=(0, 40))
     for seed in range(10):
         window = region.draw(np.random.default_rng(seed), 5)
         assert np.isfinite(window.context).all()
@@ -243,7 +243,7 @@ def test_frames_are_decoded_when_they_are_asked_for_and_kept(tmp_path):
 
 def test_frames_are_not_kept_on_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
     kept = halves(tmp_path / "a", frames=3)
-    monkeypatch.setattr("model.data.frames.FREE_SHARE", 1.0)
+    monkeypatch.setattr("model.data.frame_cache.FREE_SHARE", 1.0)
     cache = FrameCache(kept, tmp_path / "cache")
     assert np.array_equal(cache.frame(1), kept.read_pixels(kept.times[1])[0])
     assert not list((tmp_path / "cache").rglob("*.u8"))
@@ -260,7 +260,7 @@ def test_in_the_lagrangian_frame_moving_rain_stands_still():
 
 
 def test_a_draw_has_the_shapes_asked_for_and_no_data_beyond_the_grid(tmp_path):
-    region = Region(FrameCache(archive(tmp_path / "a", range(0, 120, 5)), tmp_path / "cache"), CONFIG)
+    region = RegionSampler(FrameCache(archive(tmp_path / "a", range(0, 120, 5)), tmp_path / "cache"), CONFIG)
     window = region.draw(np.random.default_rng(0), 5)
     assert window.context.shape == (4, 1, 48, 48)
     assert window.target.shape == (6, 1, 48, 48)

@@ -11,7 +11,7 @@ from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION, Catalog
 from model.core.errors import BadPackage, InputError
 from model.core.manifest import read_manifest, write_manifest
 from model.core.sequence import FrameSequence
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.export.package import network_name
 from model.nets.forecast_model import ModelConfig, load_model
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN

@@ -9,7 +9,7 @@ import torch
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import InputError
 from model.core.manifest import verify_package
-from model.data.moving_mnist import moving_mnist
+from model.data.moving_mnist import open_moving_mnist
 from model.export.run import load_run
 from model.nets.simvp import SimVPConfig
 from model.train.loop import train
@@ -32,7 +32,7 @@ def trained(name, out):
         validation_windows=2,
         bfloat16=False,
     )
-    train(recipe, moving_mnist(context=recipe.windows.context, leads=recipe.windows.leads), out)
+    train(recipe, open_moving_mnist(context=recipe.windows.context, leads=recipe.windows.leads), out)
     return out
 
 

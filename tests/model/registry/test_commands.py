@@ -17,8 +17,8 @@ from model.core.aliases import ALIASES, LOCK, read_aliases
 from model.core.catalog import Catalog
 from model.core.errors import BadPackage
 from model.data.archive import Archive, ArchiveWriter
-from model.data.layout import frame_path
-from model.data.synth import convective, synthesise
+from model.data.archive_paths import frame_path
+from model.data.synthetic_storms import convective, synthesise
 from model.registry.evaluation import Evaluation, parity_gate
 from model.registry.promotion import NotPromoted, promote
 from tests.packages import GRAPH, copied, crown, rewrite_manifest

@@ -8,7 +8,7 @@ import pytest
 
 from model.core.aliases import Gate
 from model.data.archive import Archive, ArchiveWriter
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.registry.evaluation import observed_events
 from model.registry.gates import (
     csi_gate,

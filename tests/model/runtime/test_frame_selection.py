@@ -13,7 +13,7 @@ from model.core.errors import IrregularTimeStep, NoData, TooFewFrames
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.readers import read
 from model.runtime.frame_selection import newest_regular
 from model.runtime.gap_filling import filled_in_newest, filled_in_place

@@ -10,7 +10,7 @@ from model.core.catalog import EXTRAPOLATION, SHIPPED_PACKAGES, Catalog
 from model.core.errors import InputError, IrregularTimeStep, StepsOutOfRange, TooFewFrames
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.runtime.load import load_predictor
 from model.runtime.model_selection import select_model
 from model.runtime.nowcast import nowcast

@@ -5,7 +5,7 @@ import pytest
 
 from model.core.catalog import Catalog
 from model.core.sequence import FrameSequence
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.runtime.device import EngineOptions
 from model.runtime.load import load_predictor
 from model.runtime.nowcast import nowcast

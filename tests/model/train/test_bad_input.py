@@ -11,7 +11,7 @@ import torch
 
 from model.core.errors import InputError
 from model.data.archive import Archive, ArchiveWriter
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.train.cli import radar_windows
 from model.train.loop import RunOptions, train
 from model.train.overrides import apply_overrides

@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def archive(folder):
     from model.data.archive import ArchiveWriter
-    from model.data.synth import synthesise
+    from model.data.synthetic_storms import synthesise
 
     storms = synthesise(frames=40, shape=(128, 160), step_minutes=5.0, seed=5)
     with ArchiveWriter(folder / "archive", storms.grid, 5.0, {"source": "synthetic storms"}) as writer:
@@ -239,11 +239,11 @@ def test_training_lowers_the_loss(archive, folder):
     from dataclasses import replace
 
     from model.data.archive import Archive
-    from model.data.sources import RadarWindows
+    from model.data.datasets import RadarDataset
     from model.train import loop
     from model.train.recipes import ms_predrnn_tiny
 
-    class SameWindows(RadarWindows):  # windows differ more than 120 iterations can lower the loss
+    class SameWindows(RadarDataset):  # windows differ more than 120 iterations can lower the loss
         def training(self, rng, batch):
             return super().training(np.random.default_rng(0), batch)
 

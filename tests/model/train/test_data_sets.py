@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.sources import source_from
+from model.data.datasets import open_dataset
 from model.export.run import load_run
 from model.train.batch import collate
 from model.train.recipes import RECIPES
@@ -59,7 +59,7 @@ def test_a_data_set_is_trained_on_and_scored_as_its_papers_do(
     cli.main()
     assert "best.pt" in capsys.readouterr().out
 
-    held_out = source_from(f"{name}:{data}", cache_folder=run / "cache").held_out(0, 1, 2)
+    held_out = open_dataset(f"{name}:{data}", cache_folder=run / "cache").held_out(0, 1, 2)
     assert {len(window.target) for [window] in held_out} == {held_out_leads}
     batches = [collate(windows, torch.device("cpu")) for windows in held_out]
     again = validate(load_run(run).net, batches, RECIPES[recipe](), "frames")

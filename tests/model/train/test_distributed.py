@@ -10,7 +10,7 @@ import torch
 
 from model.core.errors import InputError
 from model.data.archive import ArchiveWriter
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.train.distributed import DistributedContext
 from model.train.run_folder import BEST, LAST
 from tests.model.train import tiny, two_ranks

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model.core.errors import InputError
-from model.data.moving_mnist import moving_mnist
+from model.data.moving_mnist import open_moving_mnist
 from model.data.windows import Window, WindowConfig
 from model.losses import decoupling_loss, differential_divergence
 from model.nets.forecast_model import build_model
@@ -35,7 +35,7 @@ class SameWindows:
     kind = "frames"
 
     def __init__(self, context=3, leads=3):
-        self.source = moving_mnist(context=context, leads=leads)
+        self.source = open_moving_mnist(context=context, leads=leads)
 
     def training(self, rng, batch):
         [windows] = self.held_out(0, batch, batch)
@@ -130,7 +130,7 @@ class DrawnWindows:
     kind = "frames"
 
     def __init__(self, digest="a"):
-        self.source = moving_mnist(context=3, leads=3)
+        self.source = open_moving_mnist(context=3, leads=3)
         self.digest = digest
         self.drawn = []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from model.data.moving_mnist import moving_mnist
+from model.data.moving_mnist import open_moving_mnist
 from model.data.windows import WindowConfig
 from model.train.recipes import RECIPES
 from model.train.run_folder import ITERATIONS, LOG
@@ -46,7 +46,7 @@ def rain_recipe(**changes):
 
 def source():
     """Generated Moving MNIST windows, 3 frames in and 3 out."""
-    return moving_mnist(context=3, leads=3)
+    return open_moving_mnist(context=3, leads=3)
 
 
 def lines(out, name=ITERATIONS):

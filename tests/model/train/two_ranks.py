@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from model.data.archive import Archive
-from model.data.sources import RadarWindows
+from model.data.datasets import RadarDataset
 from model.sampling import ScheduledSampling
 from model.train.distributed import join_processes
 from model.train.loop import train
@@ -49,7 +49,7 @@ def main(archive: Path, out: Path) -> None:
             train(recipe, tiny.source(), out / name, distributed=joined)
         for name, recipe in RAIN.items():
             windows = joined.build_in_turn(
-                lambda recipe=recipe: RadarWindows([Archive(archive)], recipe.windows, recipe.holdout, out / "cache")
+                lambda recipe=recipe: RadarDataset([Archive(archive)], recipe.windows, recipe.holdout, out / "cache")
             )
             train(replace(recipe, bfloat16=False), windows, out / name, distributed=joined)
     threads = (task.read_text() for task in Path("/proc/self/task").glob("*/comm"))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from model.core.errors import InputError, MissingDependency
 from model.data.archive import Archive, ArchiveWriter, frame_path
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.export.card import _means
 from model.runtime.baselines import Persistence
 from model.verify.answer import one_protocol

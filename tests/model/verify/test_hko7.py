@@ -5,7 +5,7 @@ import pytest
 
 from model.core.errors import IrregularTimeStep, TooFewFrames
 from model.data.archive import Archive, ArchiveWriter
-from model.data.days import write_split
+from model.data.split import write_split
 from model.metrics import balanced_weights, pixel_threshold
 from model.runtime.baselines import Persistence
 from model.verify.protocol import HKO7_FIXED, verify

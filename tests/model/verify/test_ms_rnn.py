@@ -11,7 +11,7 @@ from pyproj import CRS
 from model.core.errors import InputError, IrregularTimeStep, TooFewFrames
 from model.core.grid import Grid
 from model.core.manifest import TimeStepRange
-from model.data.synth import synthesise
+from model.data.synthetic_storms import synthesise
 from model.metrics import mae, mse, ssim
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.load import load_predictor

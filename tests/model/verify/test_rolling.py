@@ -59,7 +59,7 @@ def package(request, package_of):
 
 
 def test_a_package_on_torch_forecasts_as_its_graph_does_and_learns(package):
-    from model.data.synth import synthesise
+    from model.data.synthetic_storms import synthesise
     from model.runtime.nowcast import nowcast
     from model.runtime.onnx_predictor import OnnxPredictor
     from model.verify.rolling import Rolling

@@ -8,7 +8,7 @@ import pytest
 
 from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
-from model.data.line_list import LineList
+from model.data.line_file import LineFile
 
 
 def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
@@ -27,7 +27,7 @@ def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
 
 
 def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
-    lines = LineList(tmp_path / "list")
+    lines = LineFile(tmp_path / "list")
     assert lines.read() == []
     lines.append(["one", "two"])
     lines.path.write_bytes(lines.path.read_bytes() + b"thr")

@@ -16,7 +16,7 @@ from model.core.forecast import write_netcdf
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive
 from model.data.cli import archive
-from model.data.synth import WEATHERS, Weather, as_radar_product, storms, synthesise, synthetic_grid
+from model.data.synthetic_storms import WEATHERS, Weather, as_radar_product, storms, synthesise, synthetic_grid
 
 SMALL = {"frames": 4, "shape": (96, 128), "step_minutes": 5.0}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from model.core.atomic import write_atomically
 
 
-class LineList:
+class LineFile:
     """A text file that grows by lines; a last line without a newline, which a crash cut short, is ignored."""
 
     def __init__(self, path: Path) -> None:

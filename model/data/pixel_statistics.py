@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.archive import RAIN_OF_PIXEL, Archive, DamagedFrame
-from model.data.days import Block, Day
+from model.data.split import Block, Day
 
 NO_DATA: Final = 256
 """Where pixels without data are counted, after the 256 values."""
@@ -22,7 +22,7 @@ HOURS_PER_DAY: Final = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class PixelCounts:
     """How often each of the 256 values and, last, no data occurs, by day (or block of hours): `by_day[day]` int64
     [257]; and the frames that could not be read."""
 
@@ -31,21 +31,21 @@ class Values:
 
     @property
     def total(self) -> NDArray[np.int64]:
-        """Counts over all days, int64 [257]."""
+        """ImportCounts over all days, int64 [257]."""
         return sum(self.by_day.values(), start=np.zeros(NO_DATA + 1, np.int64))
 
 
-def count_values(
+def count_pixels(
     archive: Archive,
     done: Callable[[], None] = lambda: None,
     days: Mapping[Day, NDArray[np.datetime64]] | None = None,
-) -> Values:
+) -> PixelCounts:
     """Count the values of all frames; `done` hears of each frame. Memory holds a frame or two per core.
 
     `days`: the times that are counted together; by default those of each day.
     """
     days = frames_by_day(archive) if days is None else days
-    values = Values({})
+    values = PixelCounts({})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for day, (counts, damaged) in zip(days, pool.map(lambda d: _count(archive, days[d], done), days), strict=True):
             values.by_day[day] = counts
@@ -113,7 +113,7 @@ class Gap:
     frames: int
 
 
-def gaps_of(archive: Archive) -> Iterator[Gap]:
+def find_gaps(archive: Archive) -> Iterator[Gap]:
     """Where frames are missing at the archive's time step. Whole days that are absent are no gaps: archives of chosen
     days, as HKO-7, lack most."""
     step = np.timedelta64(round(archive.step_minutes * 60), "s")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.core.atomic import write_atomically
 from model.data.archive import Archive, DamagedFrame
-from model.data.layout import frame_path, mask_path
+from model.data.archive_paths import frame_path, mask_path
 
 MISSING_PIXEL: Final = 255
 FREE_SHARE: Final = 0.1

@@ -12,8 +12,8 @@ import numpy as np
 
 from model.core.errors import InputError
 from model.data.archive import Archive
-from model.data.days import PARTS, Block, Day, Days, check_apart, read_days
-from model.data.statistics import Values, frames_by_block, mean_amount_mm
+from model.data.pixel_statistics import PixelCounts, frames_by_block, mean_amount_mm
+from model.data.split import PARTS, Block, Day, Days, check_disjoint, read_day_list
 
 TOLERANCE: Final = 1e-6
 GAP_MINUTES: Final = 60.0
@@ -23,8 +23,8 @@ LEAST_HOURS: Final = 2
 """Of a block that is offered: shorter ones hold few windows, with a gap of an hour between them."""
 
 
-def drawn_split(
-    archive: Archive, fractions: Mapping[str, float], values: Values, seed: int, *, gap_minutes: float = 0.0
+def random_split(
+    archive: Archive, fractions: Mapping[str, float], values: PixelCounts, seed: int, *, gap_minutes: float = 0.0
 ) -> dict[str, Days]:
     """Days (or blocks of hours) with frames, drawn by lot so that each part has dry and wet ones in one proportion.
 
@@ -99,7 +99,7 @@ def _hours_offered(archive: Archive, parts: int, what: str) -> str:
     return f", or split it by {'hours' if what == 'day' else 'fewer hours'}: --hours {hours}" if enough else ""
 
 
-def listed_split(train: Path, valid: Path, test: Path) -> dict[str, Days]:
+def split_from_lists(train: Path, valid: Path, test: Path) -> dict[str, Days]:
     """The days of three lists in HKO-7's format.
 
     Raises
@@ -107,6 +107,6 @@ def listed_split(train: Path, valid: Path, test: Path) -> dict[str, Days]:
     InputError
         A list cannot be read, or two share days.
     """
-    parts = {part: read_days(path) for part, path in zip(PARTS, (train, valid, test), strict=True)}
-    check_apart(parts, "--lists")
+    parts = {part: read_day_list(path) for part, path in zip(PARTS, (train, valid, test), strict=True)}
+    check_disjoint(parts, "--lists")
     return parts

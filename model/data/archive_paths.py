@@ -33,7 +33,7 @@ def _path(root: Path, tree: str, time: np.datetime64, suffix: str) -> Path:
     return root / tree / f"{moment:%Y/%m/%d}" / f"RAD{moment:%y%m%d%H%M%S}{suffix}"
 
 
-def times_below(root: Path) -> NDArray[np.datetime64]:
+def list_times(root: Path) -> NDArray[np.datetime64]:
     """Valid times (UTC, datetime64[s], in order) of the frames in an archive's tree.
 
     Raises

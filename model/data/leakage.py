@@ -13,14 +13,14 @@ from model.core.catalog import ModelInfo
 from model.core.grid import Grid
 from model.core.manifest import Area, Training, TrainingArchive, read_manifest
 from model.data.archive import Archive
+from model.data.archive_paths import frame_path
 from model.data.checksums import Checksums, digest_of
-from model.data.layout import frame_path
 
 SYNTHETIC: Final = "Echocast synthetic storms"
 """How the source of storms that `echocast archive synth` made begins: each seed has a weather of its own."""
 
 
-class SeenBefore(TypedDict):
+class InitialProvenance(TypedDict):
     """Archives as they are kept in JSON (`TrainingArchive`), and a clause on what is not known; '' where all is."""
 
     archives: list[dict[str, Any]]
@@ -31,7 +31,9 @@ SAME_AREA: Final = 0.5
 """Two areas share their weather where they share this much of the smaller one."""
 
 
-def seen_archive(archive: Archive, *, train: Archive | None = None, held_out: Archive | None = None) -> TrainingArchive:
+def training_archive(
+    archive: Archive, *, train: Archive | None = None, held_out: Archive | None = None
+) -> TrainingArchive:
     """What a record keeps of an archive; days are those of its frames, or of the parts of it that are given."""
     return TrainingArchive(
         name=archive.name,
@@ -42,7 +44,7 @@ def seen_archive(archive: Archive, *, train: Archive | None = None, held_out: Ar
     )
 
 
-class Seen(NamedTuple):
+class Leakage(NamedTuple):
     """Days (YYYY-MM-DD) of an archive, of so many, that weights were trained on, and others on which they were chosen;
     and what is not known of what they have seen."""
 
@@ -67,14 +69,14 @@ class Seen(NamedTuple):
         return f"{whose} {found}" if found else ""
 
 
-def seen_by(info: ModelInfo, archive: Archive) -> Seen:
+def leakage_of(info: ModelInfo, archive: Archive) -> Leakage:
     """Which days of an archive a model has seen; a baseline learns nothing."""
     if info.folder is None:
-        return Seen(days=len(days_in(archive)))
-    return seen_days(read_manifest(info.folder).training, archive)
+        return Leakage(days=len(days_in(archive)))
+    return find_leakage(read_manifest(info.folder).training, archive)
 
 
-def seen_days(training: Training | None, archive: Archive) -> Seen:
+def find_leakage(training: Training | None, archive: Archive) -> Leakage:
     """Which days of an archive weights have seen.
 
     A day is known by the archive's name, by the source of its frames, or by the area they cover: weather that was seen
@@ -82,18 +84,18 @@ def seen_days(training: Training | None, archive: Archive) -> Seen:
     """
     own = days_in(archive)
     if training is None:
-        return Seen(days=len(own), untold="what it was trained on is not told")
+        return Leakage(days=len(own), untold="what it was trained on is not told")
     if not training.archives and archive.digest() in training.data_digest.split("+"):
-        return Seen(trained=own, days=len(own))
+        return Leakage(trained=own, days=len(own))
     here = TrainingArchive(name=archive.name, source=source_of(archive), area=area_of(archive))
-    same = [other for other in archives_of(training) if _same(here, other)]
+    same = [other for other in training_archives(training) if _same(here, other)]
     trained = {day for other in same for day in other.days}
     chosen = {day for other in same for day in other.held_out_days} - trained
-    return Seen(
+    return Leakage(
         trained=tuple(day for day in own if day in trained),
         chosen=tuple(day for day in own if day in chosen),
         days=len(own),
-        untold=untold_of(training),
+        untold=provenance_gaps_of(training),
     )
 
 
@@ -140,17 +142,17 @@ def _share(one: Area | None, other: Area | None) -> bool:
     return max(0.0, height) * max(0.0, *widths) >= SAME_AREA * smaller
 
 
-def archives_of(training: Training) -> tuple[TrainingArchive, ...]:
+def training_archives(training: Training) -> tuple[TrainingArchive, ...]:
     """What weights have seen, by archive."""
     return training.archives or tuple(_as_older(training))
 
 
-def untold_of(training: Training) -> str:
+def provenance_gaps_of(training: Training) -> str:
     """What is not known of what weights have seen, as a clause; '' where all is."""
-    return training.provenance_gaps or seen_before(training.recipe)["untold"]
+    return training.provenance_gaps or initial_provenance(training.recipe)["untold"]
 
 
-def seen_before(recipe: Mapping[str, Any]) -> SeenBefore:
+def initial_provenance(recipe: Mapping[str, Any]) -> InitialProvenance:
     """What the weights have seen that a run began with, by the recipe that it keeps."""
     begun = recipe.get("init") or {}
     untold = begun.get("untold", "")

@@ -16,12 +16,12 @@ from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.limits import check_limits
 from model.core.manifest import DataKind
 from model.data.archive import Archive
-from model.data.frames import FrameCache
+from model.data.frame_cache import FrameCache
+from model.data.frame_stacks import FrameStackDataset, StackOptions
 from model.data.kth import KTH
-from model.data.moving_mnist import moving_mnist
-from model.data.regions import ReadFields, Region, batches
-from model.data.seen import seen_archive
-from model.data.stacks import FrameStacks, StackOptions
+from model.data.leakage import training_archive
+from model.data.moving_mnist import open_moving_mnist
+from model.data.region_sampler import ReadFields, RegionSampler, batches
 from model.data.taxibj import TaxiBJ
 from model.data.windows import Provenance as Provenance
 from model.data.windows import Window, WindowConfig
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 DATA_SETS: Final = ("moving-mnist", "kth", "taxibj", "frames")
 
 
-class WindowSource(Protocol):
+class WindowDataset(Protocol):
     """Windows to train on, and windows that training never sees. All have `channels` channels."""
 
     @property
@@ -70,7 +70,7 @@ class Holdout:
         check_limits(self, "short_minutes", ge=0, le=1e9)
 
 
-class RadarWindows:
+class RadarDataset:
     """Windows of radar archives, each of one archive and one time step, and exogenous `fields` by name beside them.
 
     An archive that is split (`echocast archive split`) trains on its days of `train` and holds out those of `valid`;
@@ -106,8 +106,8 @@ class RadarWindows:
     ) -> None:
         read_fields = partial(fields_for, fields, folder=fields_folder) if fields else None
         self.archives: list[Archive] = []
-        self.train_regions: list[Region] = []
-        self.held_out_regions: list[Region] = []
+        self.train_regions: list[RegionSampler] = []
+        self.held_out_regions: list[RegionSampler] = []
         refused: list[TooFewFrames] = []
         for archive in archives:
             try:
@@ -153,9 +153,9 @@ class RadarWindows:
         Of a split archive, days are those of `train`, and held-out days those of `valid`.
         """
         seen = [
-            seen_archive(archive, train=archive.only("train"), held_out=archive.only("valid"))
+            training_archive(archive, train=archive.only("train"), held_out=archive.only("valid"))
             if archive.parts()
-            else seen_archive(archive)
+            else training_archive(archive)
             for archive in self.archives
         ]
         return Provenance(
@@ -167,7 +167,7 @@ class RadarWindows:
         )
 
 
-def source_from(
+def open_dataset(
     text: str,
     *,
     cache_folder: Path,
@@ -176,13 +176,13 @@ def source_from(
     channels: int | None = None,
     multiple: int = 1,
     holdout: float = 0.25,
-) -> WindowSource:
+) -> WindowDataset:
     """The data set that `moving-mnist`, `moving-mnist:PATH`, `kth:DIR`, `taxibj:PATH` or `frames:PATH` names; see
     docs/datasets.md.
 
     `context`, `leads`: frames in, and out in training, where they are not those of the papers (10 and 10; for TaxiBJ 4
     and 4). Held-out windows have as many, but those of KTH always 20 out. `cache_folder` keeps decoded videos.
-    `channels`, `multiple`, `holdout`: of frames of one's own, see `FrameStacks`.
+    `channels`, `multiple`, `holdout`: of frames of one's own, see `FrameStackDataset`.
 
     Raises
     ------
@@ -191,14 +191,14 @@ def source_from(
     """
     name, _, path = text.partition(":")
     if name == "moving-mnist" and (path or text == name):
-        return moving_mnist(Path(path) if path else None, context=context or 10, leads=leads or 10)
+        return open_moving_mnist(Path(path) if path else None, context=context or 10, leads=leads or 10)
     if name == "kth" and path:
         return KTH(Path(path), cache_folder, context=context or 10, leads=leads or 10)
     if name == "taxibj" and path:
         return TaxiBJ(Path(path), context=context or 4, leads=leads or 4)
     if name == "frames" and path:
         named, options = StackOptions.parsed(path)
-        return FrameStacks(
+        return FrameStackDataset(
             Path(named),
             options,
             cache_folder,
@@ -241,7 +241,7 @@ def check_used(data: str, settings: Sequence[str]) -> None:
 
 def _regions(
     cache: FrameCache, config: WindowConfig, holdout: Holdout, read_fields: ReadFields | None
-) -> tuple[Region, Region]:
+) -> tuple[RegionSampler, RegionSampler]:
     """What of an archive is trained on and what is held out.
 
     Raises
@@ -257,9 +257,9 @@ def _regions(
     train, held = _parts(cache, holdout)
     part = "train on"
     try:
-        to_train = Region(cache, config, read_fields=read_fields, **train)
+        to_train = RegionSampler(cache, config, read_fields=read_fields, **train)
         part = "hold out"
-        return to_train, Region(cache, replace(config, scale_db=0.0), read_fields=read_fields, **held)
+        return to_train, RegionSampler(cache, replace(config, scale_db=0.0), read_fields=read_fields, **held)
     except TooFewFrames as error:
         if "times" in held and not archive.parts():
             minutes = math.floor(float(cache.minutes[-1])) + 1
@@ -269,7 +269,7 @@ def _regions(
 
 
 def _parts(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of an archive to train on and what to hold out, as arguments of Region."""
+    """What of an archive to train on and what to hold out, as arguments of RegionSampler."""
     if cache.archive.parts():
         return {"times": cache.archive.only("train").times}, {"times": cache.archive.only("valid").times}
     length = float(cache.minutes[-1])

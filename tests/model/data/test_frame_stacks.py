@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from model.core.errors import InputError, TooFewFrames
-from model.data.sources import source_from
-from model.data.stacks import FrameStacks
+from model.data.datasets import open_dataset
+from model.data.frame_stacks import FrameStackDataset
 
 T, Y, X = 60, 21, 18
 
@@ -35,14 +35,14 @@ def saved(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-def source(tmp_path: Path, text: str, **changes: object) -> FrameStacks:
+def source(tmp_path: Path, text: str, **changes: object) -> FrameStackDataset:
     given: dict[str, object] = {"context": 3, "leads": 4, "channels": 1, **changes}
-    found = source_from(f"frames:{tmp_path / text}", cache_folder=tmp_path / "cache", **given)  # type: ignore[arg-type]
-    assert isinstance(found, FrameStacks)
+    found = open_dataset(f"frames:{tmp_path / text}", cache_folder=tmp_path / "cache", **given)  # type: ignore[arg-type]
+    assert isinstance(found, FrameStackDataset)
     return found
 
 
-def drawn(found: FrameStacks, number: int = 200) -> list[np.ndarray]:
+def drawn(found: FrameStackDataset, number: int = 200) -> list[np.ndarray]:
     """Whole windows [t, c, y, x] of a training."""
     stream = found.training(np.random.default_rng(0), 1)
     return [np.concatenate([window.context, window.target]) for _ in range(number) for window in next(stream)]

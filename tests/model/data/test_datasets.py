@@ -10,10 +10,10 @@ from model.core.errors import InputError, TooFewFrames
 from model.core.grid import Grid
 from model.core.normalisation import hko7_rain_rate_mm_h
 from model.data.archive import Archive, ArchiveWriter
-from model.data.days import write_split
-from model.data.frames import FrameCache
-from model.data.regions import ABSENT, Region
-from model.data.sources import Holdout, RadarWindows, source_from
+from model.data.datasets import Holdout, RadarDataset, open_dataset
+from model.data.frame_cache import FrameCache
+from model.data.region_sampler import ABSENT, RegionSampler
+from model.data.split import write_split
 from model.data.windows import WindowConfig
 
 CONFIG = WindowConfig(crop=32, margin=8, context=3, leads=4, step_minutes=(5,), coarsen_chance=0.5, scale_db=0)
@@ -32,7 +32,7 @@ def archive(root, frames, rain=None):
 
 
 def test_held_out_windows_are_the_same_for_the_same_seed_and_of_every_archive(tmp_path):
-    source = RadarWindows(
+    source = RadarDataset(
         [archive(tmp_path / "a", 40), archive(tmp_path / "b", 12)], CONFIG, Holdout(), tmp_path / "cache"
     )
     once, again = source.held_out(3, 2, 6), source.held_out(3, 2, 6)
@@ -46,7 +46,7 @@ def test_held_out_windows_are_the_same_for_the_same_seed_and_of_every_archive(tm
 
 def test_a_long_archive_holds_out_its_end_and_a_short_one_its_east(tmp_path):
     long, short = archive(tmp_path / "a", 40), archive(tmp_path / "b", 12)
-    source = RadarWindows([long, short], CONFIG, Holdout(), tmp_path / "cache")
+    source = RadarDataset([long, short], CONFIG, Holdout(), tmp_path / "cache")
     trained = set(source.train_regions[0].runs[5].ravel()) - {ABSENT}
     unseen = set(source.held_out_regions[0].runs[5].ravel()) - {ABSENT}
     assert max(trained) < min(unseen)
@@ -59,7 +59,7 @@ def test_training_and_held_out_windows_are_of_their_own_part(tmp_path):
     def rain(index, grid):  # 1 mm/h in the part that trains, and 40 in the last quarter
         return np.full(SHAPE, 1 if index < 30 else 40, np.float32)
 
-    source = RadarWindows([archive(tmp_path / "a", 40, rain)], CONFIG, Holdout(), tmp_path / "cache")
+    source = RadarDataset([archive(tmp_path / "a", 40, rain)], CONFIG, Holdout(), tmp_path / "cache")
     stream = source.training(np.random.default_rng(0), 4)
     trained = [window for _ in range(5) for window in next(stream)]
     held_out = [window for batch in source.held_out(0, 4, 20) for window in batch]
@@ -68,15 +68,15 @@ def test_training_and_held_out_windows_are_of_their_own_part(tmp_path):
 
 
 def test_an_archive_is_known_by_its_folder_however_it_was_named(tmp_path, monkeypatch):
-    named = RadarWindows([archive(tmp_path / "a", 40)], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    named = RadarDataset([archive(tmp_path / "a", 40)], CONFIG, Holdout(), tmp_path / "cache").provenance()
     monkeypatch.chdir(tmp_path / "a")
-    here = RadarWindows([Archive(Path())], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    here = RadarDataset([Archive(Path())], CONFIG, Holdout(), tmp_path / "cache").provenance()
     assert here.days == named.days == ("a 2020-06-01", "a 2020-06-02")
 
 
 def test_provenance_names_archives_days_and_licence(tmp_path):
     kept = archive(tmp_path / "a", 20)
-    provenance = RadarWindows([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    provenance = RadarDataset([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
     assert provenance.digest == kept.digest()
     assert provenance.days == ("a 2020-06-01", "a 2020-06-02")
     assert provenance.sources == ("a test (none)",)
@@ -98,7 +98,7 @@ def days(root):
 
 
 def test_a_split_archive_trains_on_train_holds_out_valid_and_never_sees_test(tmp_path):
-    source = RadarWindows([days(tmp_path / "a")], CONFIG, Holdout(), tmp_path / "cache")
+    source = RadarDataset([days(tmp_path / "a")], CONFIG, Holdout(), tmp_path / "cache")
     stream = source.training(np.random.default_rng(0), 4)
     trained = [window for _ in range(5) for window in next(stream)]
     held_out = [window for batch in source.held_out(0, 4, 20) for window in batch]
@@ -112,19 +112,19 @@ def test_a_split_archive_trains_on_train_holds_out_valid_and_never_sees_test(tmp
 
 def test_provenance_tells_the_days_of_a_split_and_the_digest_follows_it(tmp_path):
     kept = days(tmp_path / "a")
-    provenance = RadarWindows([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    provenance = RadarDataset([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
     assert provenance.days == ("a 2020-06-01", "a 2020-06-02")
     assert provenance.held_out_days == ("a 2020-06-03",)
     parts = kept.parts()
     write_split(kept.root, {**parts, "valid": parts["test"], "test": parts["valid"]})
-    changed = RadarWindows([Archive(kept.root)], CONFIG, Holdout(), tmp_path / "cache").provenance()
+    changed = RadarDataset([Archive(kept.root)], CONFIG, Holdout(), tmp_path / "cache").provenance()
     assert changed.digest != provenance.digest
     assert changed.held_out_days == ("a 2020-06-04",)
 
 
 def test_an_archive_that_is_too_short_is_named(tmp_path):
     with pytest.raises(TooFewFrames, match=str(tmp_path / "a")):
-        RadarWindows([archive(tmp_path / "a", 5)], CONFIG, Holdout(), tmp_path / "cache")
+        RadarDataset([archive(tmp_path / "a", 5)], CONFIG, Holdout(), tmp_path / "cache")
 
 
 def test_without_the_lagrangian_frame_the_rain_is_where_it_was(tmp_path):
@@ -137,7 +137,7 @@ def test_without_the_lagrangian_frame_the_rain_is_where_it_was(tmp_path):
     config = WindowConfig(
         crop=64, margin=0, context=3, leads=4, min_leads=4, step_minutes=(5,), coarsen_chance=0, lagrangian=False
     )
-    region = Region(FrameCache(archive(tmp_path / "a", 12, rain), tmp_path / "cache"), config)
+    region = RegionSampler(FrameCache(archive(tmp_path / "a", 12, rain), tmp_path / "cache"), config)
     window = region.draw(np.random.default_rng(0), 5)
     frames = np.nan_to_num(hko7_rain_rate_mm_h(np.concatenate([window.context, window.target])[:, 0]))
     corners = np.array([np.argwhere(frame > 10).min(axis=0) for frame in frames])
@@ -162,7 +162,7 @@ def test_fields_lie_where_the_rain_lies_at_its_times(tmp_path):
         crop=32, margin=8, context=3, leads=4, step_minutes=(5, 10), coarsen_chance=0.5, scale_db=0, lagrangian=False
     )
     cache = FrameCache(archive(tmp_path / "a", 20, rain), tmp_path / "cache")
-    region = Region(cache, config, read_fields=coordinates)
+    region = RegionSampler(cache, config, read_fields=coordinates)
     rng = np.random.default_rng(5)
     for _ in range(40):  # every turn, mirroring, resolution and step, across the border too
         (window,) = region.batch(rng, 1, list(region.runs))
@@ -178,19 +178,19 @@ def test_fields_lie_where_the_rain_lies_at_its_times(tmp_path):
 
 def test_fields_with_lagrangian_windows_are_refused(tmp_path):
     with pytest.raises(InputError, match="lagrangian=False"):
-        RadarWindows([archive(tmp_path / "a", 20)], CONFIG, Holdout(), tmp_path / "cache", fields=("solar-time",))
+        RadarDataset([archive(tmp_path / "a", 20)], CONFIG, Holdout(), tmp_path / "cache", fields=("solar-time",))
 
 
 def test_fields_are_asked_for_by_name(tmp_path):
     config = WindowConfig(crop=32, margin=0, context=3, leads=4, step_minutes=(5,), lagrangian=False)
-    source = RadarWindows(
+    source = RadarDataset(
         [archive(tmp_path / "a", 40)], config, Holdout(), tmp_path / "cache", fields=("solar-time", "season")
     )
     for batch in (next(source.training(np.random.default_rng(0), 2)), source.held_out(0, 2, 2)[0]):
         assert [window.fields.shape for window in batch] == [(7, 4, 32, 32)] * 2
     with pytest.raises(InputError, match=r"wind\.nc"):
         next(
-            RadarWindows(
+            RadarDataset(
                 [archive(tmp_path / "b", 40)],
                 config,
                 Holdout(),
@@ -204,12 +204,12 @@ def test_fields_are_asked_for_by_name(tmp_path):
 @pytest.mark.parametrize("text", ["mnist", "kth", "kth:", "taxibj", "moving-mnist:"])
 def test_a_data_set_that_is_not_there_is_answered_with_those_that_are(text, tmp_path):
     with pytest.raises(InputError, match="moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH"):
-        source_from(text, cache_folder=tmp_path)
+        open_dataset(text, cache_folder=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["moving-mnist", "kth", "taxibj"])
 def test_files_that_are_absent_are_named_with_where_to_get_them(name, tmp_path):
     where = tmp_path / "nowhere"
     with pytest.raises(InputError, match=r"Get it from .*docs/datasets\.md") as caught:
-        source_from(f"{name}:{where}", cache_folder=tmp_path)
+        open_dataset(f"{name}:{where}", cache_folder=tmp_path)
     assert Path(caught.value.where) == where

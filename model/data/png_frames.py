@@ -1,4 +1,4 @@
-"""Images of one's own as frames: PNGs of any size whose pixels are reflectivity or rain rate by a linear scale."""
+"""PngReader of one's own as frames: PNGs of any size whose pixels are reflectivity or rain rate by a linear scale."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ, FloatArray
 from model.core.zr import MARSHALL_PALMER, ZRRelation
-from model.data.name_times import TimePattern
+from model.data.filename_times import TimePattern
 from model.data.png import GREY, fault_of, header_of
 from model.readers.npz import LOCAL_CRS, LOCAL_PIXEL_M
 from model.readers.plausible import MOST_MM_H, check_max_dbz
@@ -213,7 +213,7 @@ class ImageGrid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
+class PngReader:
     """Reads PNGs as frames: times by `pattern`, rain by `scale`, the place by `place`."""
 
     pattern: TimePattern

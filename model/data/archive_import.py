@@ -30,8 +30,8 @@ from model.core.errors import InputError, MixedGrids
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter, EncodedFrame, encode_frame
-from model.data.layout import frame_path
-from model.data.line_list import LineList
+from model.data.archive_paths import frame_path
+from model.data.line_file import LineFile
 from model.readers import read
 from model.readers.hko7 import DESCRIPTION
 
@@ -46,14 +46,14 @@ OF_THE_FILE: Final = ("gaps", "frames_without_data", "capped_pixels")
 """Attributes that tell of one file, not of the archive."""
 
 
-class ReadFile(Protocol):
+class FileReader(Protocol):
     """The frames of one file. It can be sent to another process."""
 
     def __call__(self, path: Path) -> FrameSequence: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadarFiles:
+class RadarFileReader:
     """Reads files of the formats that are known; see `model.readers.read`."""
 
     variable: str | None = None
@@ -65,16 +65,16 @@ class RadarFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices:
+class ImportOptions:
     """What the user chose: how files are read, minutes between frames, and attributes of the archive."""
 
-    read_file: ReadFile = RadarFiles()
+    read_file: FileReader = RadarFileReader()
     step_minutes: float | None = None
     attributes: Mapping[str, str]
 
 
 @dataclass(kw_only=True)
-class Counts:
+class ImportCounts:
     """What an import did: frames written, frames there already, damaged ones written anew; files passed over."""
 
     written: int = 0
@@ -84,26 +84,26 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoded:
+class EncodedFile:
     """The frames of a file as an archive keeps them, and what its reader noted of them."""
 
     frames: Sequence[EncodedFrame]
     notes: tuple[str, ...]
 
 
-Outcome = Encoded | InputError
+Outcome = EncodedFile | InputError
 
 
 def import_files(
     paths: Sequence[Path],
     root: Path,
-    choices: Choices,
+    choices: ImportOptions,
     *,
     workers: int | None,
     done: Callable[[], None],
     passed_over: Callable[[Path, InputError], None],
     noted: Callable[[Path, str], None] = lambda path, note: None,
-) -> Counts:
+) -> ImportCounts:
     """Bring the frames of `paths` into the archive `root`.
 
     `done` hears of each file, `passed_over` of each that cannot be read or lies on another grid, `noted` of what its
@@ -118,7 +118,7 @@ def import_files(
         No file could be read; the time step cannot be known; the archive is described otherwise; it cannot
         be written; or a process was killed.
     """
-    counts = Counts()
+    counts = ImportCounts()
     refused: set[Path] = set()
 
     def refuse(path: Path, error: InputError) -> None:
@@ -162,7 +162,7 @@ def import_files(
     return counts
 
 
-def _keep(writer: ArchiveWriter, frame: EncodedFrame, counts: Counts) -> None:
+def _keep(writer: ArchiveWriter, frame: EncodedFrame, counts: ImportCounts) -> None:
     if writer.has_intact(frame.time):
         counts.there += 1
         return
@@ -172,7 +172,7 @@ def _keep(writer: ArchiveWriter, frame: EncodedFrame, counts: Counts) -> None:
     counts.written += not damaged
 
 
-def _as_described(archive: Archive, choices: Choices) -> tuple[Grid, float, Mapping[str, str]]:
+def _as_described(archive: Archive, choices: ImportOptions) -> tuple[Grid, float, Mapping[str, str]]:
     """Grid, time step (minutes) and attributes of an archive that is there, if nothing else is asked for."""
     asked = {**choices.attributes, "step": choices.step_minutes}
     kept = {**archive.attributes, "step": archive.step_minutes}
@@ -188,7 +188,7 @@ def _as_described(archive: Archive, choices: Choices) -> tuple[Grid, float, Mapp
 
 
 def _first_seen(
-    paths: Sequence[Path], choices: Choices, refuse: Callable[[Path, InputError], None]
+    paths: Sequence[Path], choices: ImportOptions, refuse: Callable[[Path, InputError], None]
 ) -> tuple[Grid, float, Mapping[str, str]]:
     """Grid and attributes of the first file that can be read, and the time step (minutes), from as few as tell it."""
     first = None
@@ -231,7 +231,7 @@ def _other_grid(path: Path) -> MixedGrids:
     return MixedGrids("it lies on another grid than the archive", where=str(path), hint="Import it into one of its own")
 
 
-def _encode(path: Path, *, read_file: ReadFile, grid: Grid) -> Outcome:
+def _encode(path: Path, *, read_file: FileReader, grid: Grid) -> Outcome:
     """The frames of a file as an archive keeps them, or why there are none."""
     try:
         frames = read_file(path)
@@ -240,7 +240,7 @@ def _encode(path: Path, *, read_file: ReadFile, grid: Grid) -> Outcome:
     except InputError as error:
         return error
     encoded = [encode_frame(time, rain) for time, rain in zip(frames.times, frames.rain_rate, strict=True)]
-    return Encoded(frames=encoded, notes=frames.notes)
+    return EncodedFile(frames=encoded, notes=frames.notes)
 
 
 def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers: int) -> Iterator[tuple[Path, Outcome]]:
@@ -306,7 +306,7 @@ class _Journal:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._list = LineList(root / JOURNAL)
+        self._list = LineFile(root / JOURNAL)
         self._lines: dict[str, str] = {}
         for line in self._list.read():
             try:

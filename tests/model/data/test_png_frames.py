@@ -1,4 +1,4 @@
-"""Images of one's own into an archive: any size, any names that tell the time, values by a scale."""
+"""PngReader of one's own into an archive: any size, any names that tell the time, values by a scale."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from model.core.errors import InputError
 from model.core.zr import HKO7, MARSHALL_PALMER
 from model.data.archive import Archive
 from model.data.cli import archive
-from model.data.images import ImageGrid, PixelScale, read_grey
-from model.data.name_times import TimePattern
+from model.data.filename_times import TimePattern
+from model.data.png_frames import ImageGrid, PixelScale, read_grey
 
 SHAPE = (101, 97)
 START = np.datetime64("2021-07-09T23:40")
@@ -32,7 +32,7 @@ def fields(number: int) -> list[np.ndarray]:
 
 
 def images(folder: Path, number: int, name: str = "%Y/%m/%d/cappi_10_%H%M.png", step: int = 5) -> Path:
-    """Images in folders by day, over midnight."""
+    """PngReader in folders by day, over midnight."""
     for index, pixels in enumerate(fields(number)):
         path = folder / (START + np.timedelta64(step * index, "m")).item().strftime(name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,19 +14,19 @@ from model.core.atomic import translate_write_errors
 from model.core.errors import InputError
 from model.core.extras import optional_imports
 from model.data.archive import RAIN_OF_PIXEL, Archive
-from model.data.days import PARTS, Block, Days, among
-from model.data.statistics import NO_DATA, Values, gaps_of, wet_fraction
+from model.data.pixel_statistics import NO_DATA, PixelCounts, find_gaps, wet_fraction
+from model.data.split import PARTS, Block, Days, among
 
 THRESHOLDS_MM_H: Final = (0.5, 2.0, 5.0, 10.0, 30.0)
 """Those of the HKO-7 benchmark."""
 GAPS_TOLD: Final = 5
 
 
-def facts_of(archive: Archive) -> dict[str, Any]:
+def archive_facts(archive: Archive) -> dict[str, Any]:
     """What can be told without reading a frame."""
     times = archive.times
     dy, dx = archive.grid.pixel_size_m
-    gaps = list(gaps_of(archive))
+    gaps = list(find_gaps(archive))
     return {
         "source": archive.attributes.get("source"),
         "licence": archive.attributes.get("licence"),
@@ -70,7 +70,7 @@ def _held(times: NDArray[np.datetime64], days: Days) -> dict[str, int]:
     }
 
 
-def told_of_part(held: dict[str, int]) -> str:
+def describe_part(held: dict[str, int]) -> str:
     """`10 days, 2 of them without frames, 480 frames`."""
     if "blocks" in held:
         return f"{held['blocks']} blocks of hours, {held['frames']} frames"
@@ -78,7 +78,7 @@ def told_of_part(held: dict[str, int]) -> str:
     return f"{held['days']} days{without}, {held['frames']} frames"
 
 
-def facts_of_values(values: Values) -> dict[str, Any]:
+def pixel_facts(values: PixelCounts) -> dict[str, Any]:
     """What is told by the frames: how wet they are, what they lack, how often each value occurs."""
     total = values.total
     pixels = int(total.sum())
@@ -106,7 +106,7 @@ def told(facts: dict[str, Any]) -> Iterator[str]:
             if len(facts["gaps"]) > GAPS_TOLD:
                 yield _line("", f"and in {len(facts['gaps']) - GAPS_TOLD} more gaps (--json has all)")
     for part, held in (facts["split"] or {}).items():
-        yield _line(part, told_of_part(held))
+        yield _line(part, describe_part(held))
     for threshold, share in facts.get("wet_fraction", {}).items():
         yield _line(f"wet at {threshold} mm/h", "-" if share is None else f"{share:.3%} of the pixels with data")
     if "damaged_frames" in facts:
@@ -121,7 +121,7 @@ def _line(name: str, value: object) -> str:
     return f"{name.replace('_', ' '):20} {value}"
 
 
-def draw_histogram(archive: Archive, total: NDArray[np.int64], path: Path) -> None:
+def plot_histogram(archive: Archive, total: NDArray[np.int64], path: Path) -> None:
     """How often each rain rate occurs, as a picture.
 
     Raises

@@ -21,9 +21,9 @@ from click.testing import CliRunner
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive
+from model.data.archive_import import JOURNAL, ImportOptions, RadarFileReader, import_files
 from model.data.checksums import CHECKSUMS
 from model.data.cli import archive
-from model.data.importing import JOURNAL, Choices, RadarFiles, import_files
 from tests.patience import WAIT_SECONDS, wait_until
 
 START = np.datetime64("2015-07-09T22:00")
@@ -185,7 +185,7 @@ def test_what_is_in_is_not_read_again(images: Path, unbroken: Path, tmp_path: Pa
 
     out = tmp_path / "archive"
     subprocess.run(["cp", "-r", str(unbroken), str(out)], check=True)
-    monkeypatch.setattr("model.data.importing.read", unwanted)
+    monkeypatch.setattr("model.data.archive_import.read", unwanted)
     assert "0 frames written, 40 there already" in imported(images, "--out", out, "--workers", 1)
 
 
@@ -295,13 +295,13 @@ def test_real_files_by_two_processes(real_data: Path, tmp_path: Path) -> None:
 
 def test_what_a_reader_notes_of_a_file_is_told(images: Path, tmp_path: Path) -> None:
     def bridged(path: Path) -> FrameSequence:
-        return replace(RadarFiles()(path), notes=("a frame was bridged",))
+        return replace(RadarFileReader()(path), notes=("a frame was bridged",))
 
     told: list[tuple[str, str]] = []
     import_files(
         sorted(images.iterdir())[:3],
         tmp_path / "archive",
-        Choices(read_file=bridged, attributes={}),
+        ImportOptions(read_file=bridged, attributes={}),
         workers=1,
         done=lambda: None,
         passed_over=lambda path, error: None,

@@ -16,8 +16,8 @@ from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
 from model.core.zr import HKO7
 from model.data.archive import UNFINISHED, Archive, DamagedFrame, describe
+from model.data.archive_paths import STATIC_MASK, frame_path, list_times, mask_path, read_static_mask
 from model.data.checksums import Checksums, digest_of
-from model.data.layout import STATIC_MASK, frame_path, mask_path, read_static_mask, times_below
 from model.data.png import fault_of
 from model.readers.hko7 import DESCRIPTION, FRAMES, NOISE_BELOW, SHAPE, hko7_grid
 from model.readers.source import describe_zr
@@ -36,7 +36,7 @@ HKO7_ATTRIBUTES: Final = {
 
 
 @dataclass(kw_only=True)
-class Findings:
+class IntegrityReport:
     """What a check found: files that are whole, those that are not and why, those whose checksum was not known."""
 
     whole: int = 0
@@ -44,10 +44,10 @@ class Findings:
     unlisted: int = 0
 
 
-def check(archive: Archive, done: Callable[[], None] = lambda: None) -> Findings:
+def check(archive: Archive, done: Callable[[], None] = lambda: None) -> IntegrityReport:
     """Hold every frame and mask against its checksum, and read those that have none; `done` hears of each frame."""
     listed = Checksums(archive.root).of
-    findings = Findings()
+    findings = IntegrityReport()
     known = set()
     for time, (fault, unlisted) in _each(lambda time: _fault(archive, time, listed), archive.times, done):
         known |= {_name(archive.root, path(archive.root, time)) for path in (frame_path, mask_path)}
@@ -88,7 +88,7 @@ def _fault(archive: Archive, time: np.datetime64, listed: dict[str, str]) -> tup
     return None, unlisted
 
 
-def adopt_hko7(root: Path, done: Callable[[], None] = lambda: None) -> Findings:
+def adopt_hko7(root: Path, done: Callable[[], None] = lambda: None) -> IntegrityReport:
     """Describe the official HKO-7 tree `root` in place: writes `archive.json` and `checksums.sha256`, nothing else.
 
     Every frame is read once; damaged ones get no checksum, and are returned. `done` hears of each frame.
@@ -107,12 +107,12 @@ def adopt_hko7(root: Path, done: Callable[[], None] = lambda: None) -> Findings:
             hint=f"Name the folder that {FRAMES}/, radarPNG_mask/ and {STATIC_MASK} lie in",
         )
     read_static_mask(root, SHAPE)
-    times = times_below(root)
+    times = list_times(root)
     if not times.size:
         raise InputError(
             f"there is no frame in {FRAMES}/", where=str(root), hint=f"Frames lie in {FRAMES}/YYYY/MM/DD/RAD*.png"
         )
-    findings = Findings()
+    findings = IntegrityReport()
     digests: dict[str, str] = {}
     for _, (fault, found) in _each(lambda time: _digests(root, time), times, done):
         digests |= found

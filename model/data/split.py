@@ -53,7 +53,7 @@ def among(times: NDArray[np.datetime64], days: Days) -> NDArray[np.bool_]:
     return found
 
 
-def read_days(path: Path) -> Days:
+def read_day_list(path: Path) -> Days:
     """A list of days.
 
     Raises
@@ -111,7 +111,7 @@ def _overlapping(one: Days, other: Days) -> list[Day]:
     return [day for day in one if any(s.begin < _span(day).end and _span(day).begin < s.end for s in spans)]
 
 
-def check_apart(parts: Mapping[str, Days], where: str) -> None:
+def check_disjoint(parts: Mapping[str, Days], where: str) -> None:
     """Refuse parts that share days.
 
     Raises
@@ -144,8 +144,8 @@ def read_split(root: Path) -> dict[str, Days]:
         folder = root / OLD  # as a crash leaves it, between two renames
     if not folder.is_dir():
         return {}
-    parts = {part: read_days(folder / f"{part}.txt") for part in PARTS}
-    check_apart(parts, str(folder))
+    parts = {part: read_day_list(folder / f"{part}.txt") for part in PARTS}
+    check_disjoint(parts, str(folder))
     return parts
 
 
@@ -157,7 +157,7 @@ def write_split(root: Path, parts: Mapping[str, Days]) -> None:
     InputError
         Two share a day, or they cannot be written.
     """
-    check_apart(parts, str(root))
+    check_disjoint(parts, str(root))
     made, old = root / f".{SPLIT}.new", root / OLD
     with translate_write_errors(root):
         if old.is_dir() and not (root / SPLIT).exists():

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.units import FloatArray
-from model.data.clips import digest_of, window_of
-from model.data.stack_files import Stack, stacks_of
+from model.data.stack_files import Stack, open_stacks
+from model.data.video_clips import digest_files, window_from_clip
 from model.data.windows import Provenance, Window
 
 OPTION: Final = re.compile(r",(axes|variable|range|nodata|crop|step)=([^,]*)$")
@@ -92,7 +92,7 @@ class StackOptions:
             ) from None
 
 
-class FrameStacks:
+class FrameStackDataset:
     """A source of windows of the stacks at `path`: the last `holdout` of each sequence is held out. Sequences that are
     too short to be cut in two are held out whole, as many in proportion; shorter ones are left out, which is said.
 
@@ -126,7 +126,7 @@ class FrameStacks:
         self.context = context
         self.length = context + leads
         self.multiple = multiple
-        self.stacks = stacks_of(path, axes=options.axes, variable=options.variable, cache_folder=cache_folder)
+        self.stacks = open_stacks(path, axes=options.axes, variable=options.variable, cache_folder=cache_folder)
         self.channels = self.stacks[0].size("c")
         self._check_shapes(channels)
         self._ranges = [self._range_of(stack) for stack in self.stacks]
@@ -148,7 +148,7 @@ class FrameStacks:
     def provenance(self) -> Provenance:
         """Digest of the files and of how they are read."""
         files = sorted({stack.path for stack in self.stacks})
-        digest = hashlib.sha256(f"{digest_of(files)} {self.options}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{digest_files(files)} {self.options}".encode()).hexdigest()
         return Provenance(digest=digest, days=(), sources=(f"frames of {self.path.resolve().name}",))
 
     def _check_shapes(self, channels: int | None) -> None:
@@ -251,7 +251,7 @@ class FrameStacks:
         values = np.clip((values - np.float32(least)) / np.float32(most - least), 0, 1).astype(np.float32, copy=False)
         beyond = [(0, -side % self.multiple) for side in values.shape[2:]]
         values = np.pad(values, [(0, 0), (0, 0), *beyond], constant_values=np.float32(np.nan))
-        return window_of(values, self.context, self.options.step)
+        return window_from_clip(values, self.context, self.options.step)
 
 
 class _Part:

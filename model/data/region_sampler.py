@@ -15,8 +15,16 @@ from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.grid import Grid
 from model.core.units import FloatArray
 from model.data.archive import DamagedFrame
-from model.data.frames import MISSING_PIXEL, FrameCache
-from model.data.windows import RAIN_OR_MISSING, Window, WindowConfig, cut, eulerian_window, lagrangian_window, turned
+from model.data.frame_cache import MISSING_PIXEL, FrameCache
+from model.data.windows import (
+    RAIN_OR_MISSING,
+    Window,
+    WindowConfig,
+    cut,
+    eulerian_window,
+    lagrangian_window,
+    rotate_and_flip,
+)
 
 ABSENT: Final = -1
 """In place of a frame that is missing."""
@@ -51,7 +59,7 @@ def find_runs(
     return runs
 
 
-class Region:
+class RegionSampler:
     """The part of an archive that windows are drawn from: `times` (of the cache's, default all), columns [x0, x1).
 
     `runs`: by time step, the frames of each window [window, position]: places in the cache's times, or `ABSENT`.
@@ -159,8 +167,8 @@ class Region:
         window = lagrangian_window if config.lagrangian else eulerian_window
         fields = None
         if self.read_fields is not None:
-            fields = turned(self._fields(self.read_fields, run, step, centre, coarsen), quarters, mirrored)
-        made = window(turned(rain, quarters, mirrored), step, config)
+            fields = rotate_and_flip(self._fields(self.read_fields, run, step, centre, coarsen), quarters, mirrored)
+        made = window(rotate_and_flip(rain, quarters, mirrored), step, config)
         return replace(made, fields=fields, weight=1 / probability)
 
     def batch(self, rng: np.random.Generator, number: int, steps: Sequence[float]) -> list[Window]:
@@ -271,7 +279,7 @@ def _centres(
 
 
 def batches(
-    regions: Sequence[Region], weights: Sequence[float], batch: int, rng: np.random.Generator
+    regions: Sequence[RegionSampler], weights: Sequence[float], batch: int, rng: np.random.Generator
 ) -> Iterator[list[Window]]:
     """Endless batches of windows, each of one region and one time step, so that all have the same leads at most.
 
