@@ -61,11 +61,11 @@ def test_every_route_is_in_the_docs(project: Path, openapi: dict[str, dict[str, 
 
 
 def test_every_problem_is_in_the_docs(project: Path) -> None:
-    from service.api.errors import KINDS
+    from service.api.errors import PROBLEM_TYPES
 
     text = (project / "docs" / "http.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", text, flags=re.MULTILINE))
-    assert rows == {code: str(kind.status) for code, kind in KINDS.items()}
+    assert rows == {code: str(kind.status) for code, kind in PROBLEM_TYPES.items()}
 
 
 def test_every_command_and_option_is_in_the_docs(project: Path) -> None:

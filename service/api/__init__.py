@@ -1,1 +1,1 @@
-"""The gateway: HTTP in, jobs out. It reads no radar file and runs no model."""
+"""The HTTP API. It reads no radar file and runs no model."""

@@ -1,4 +1,4 @@
-"""Wires the gateway: routes, errors, the page. Importing this module does nothing."""
+"""The gateway application: routes, errors, middleware."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
-from service.api.context import Context
+from service.api.context import GatewayContext
 from service.api.health.router import router as health
-from service.api.memory import share_heaps
+from service.api.memory import limit_heaps
 from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
 from service.api.page.router import WEB
@@ -31,17 +31,17 @@ it never means dry. Every error is a problem (RFC 9457) with a stable `type`: wh
 a hint.
 """
 TAGS: Final = [
-    {"name": "nowcasts", "description": "Ask for a nowcast, follow it, fetch it, look at it."},
-    {"name": "models", "description": "What can run here, with the scores it was measured to have."},
-    {"name": "health", "description": "For those who watch over the service."},
-    {"name": "page", "description": "What the page for people stands on."},
+    {"name": "nowcasts", "description": "Request a nowcast, follow it, fetch its result, look at it."},
+    {"name": "models", "description": "Models that can run here, with their measured scores."},
+    {"name": "health", "description": "For monitoring."},
+    {"name": "page", "description": "Resources of the web page."},
 ]
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The gateway of these settings. Ledger and store are opened here: a wrong setting stops the start."""
-    share_heaps()
-    context = Context(settings)
+    """Return the gateway of these settings. Opening ledger and store here makes a wrong setting stop the start."""
+    limit_heaps()
+    context = GatewayContext(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
-    app.add_middleware(SafeHeaders)
+    app.add_middleware(NoSniff)
     return app
 
 
@@ -73,28 +73,31 @@ def _operation_id(route: APIRoute) -> str:
     return route.operation_id or route.name
 
 
-class SafeHeaders:
-    """Tells browsers to take each answer for what it says it is."""
+class NoSniff:
+    """Middleware that forbids browsers to guess the media type of a response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(message: Message) -> None:
+        """Run the application."""
+
+        async def send_header(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
             await send(message)
 
-        await self.app(scope, receive, send_safely if scope["type"] == "http" else send)
+        await self.app(scope, receive, send_header if scope["type"] == "http" else send)
 
 
 class HeadAsGet:
-    """Answers HEAD as GET without the body, everywhere: tools ask so before they read a part of a result."""
+    """Middleware that responds to HEAD as to GET, without the body: tools send it before they read byte ranges."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return

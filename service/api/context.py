@@ -1,9 +1,9 @@
-"""What the routes stand on, made once per application."""
+"""The state that the routes share, created once per application."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, Final, ParamSpec, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -20,12 +20,12 @@ from service.store import ObjectStore
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DRAWING_THREADS = 2
-ANIMATING_THREADS = 1
-"""Frames and animations drawn at a time: bounds the gateway's memory, leaves threads for everything quick."""
+FRAME_THREADS: Final = 2
+ANIMATION_THREADS: Final = 1
+"""Frames and animations drawn at a time: bounds the gateway's memory, and leaves threads for quick calls."""
 
 
-class Context:
+class GatewayContext:
     """Settings, ledger, queue, store, catalogue and local copies of results."""
 
     def __init__(self, settings: Settings) -> None:
@@ -35,35 +35,36 @@ class Context:
         self.store = ObjectStore(settings.store)
         self.catalog: Catalog = catalog(settings)
         self.results = ResultFiles(self.store)
-        self.completions = CompletionWaiter(settings, self._ended)
-        self._drawing = CapacityLimiter(DRAWING_THREADS)
-        self._animating = CapacityLimiter(ANIMATING_THREADS)
+        self.completions = CompletionWaiter(settings, self._finished)
+        self._frame_threads = CapacityLimiter(FRAME_THREADS)
+        self._animation_threads = CapacityLimiter(ANIMATION_THREADS)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call that blocks (ledger, store, a few numbers of a file) beside the event loop."""
+        """Run a blocking call (ledger, store, a few values of a file) beside the event loop."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
 
-    async def drawing(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def draw_frame(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that draws a frame, a few at a time."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._drawing)
+        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._frame_threads)
 
-    async def animating(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def draw_animation(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that draws many frames."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._animating)
+        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._animation_threads)
 
-    async def _ended(self, job_ids: Sequence[str]) -> list[str]:
+    async def _finished(self, job_ids: Sequence[str]) -> list[str]:
         return await self.in_thread(self.ledger.finished, job_ids)
 
     def close(self) -> None:
+        """Delete local copies and close the ledger."""
         self.results.close()
         self.ledger.close()
 
 
-def _context(request: Request) -> Context:
+def _context(request: Request) -> GatewayContext:
     context = request.app.state.context
-    if not isinstance(context, Context):
+    if not isinstance(context, GatewayContext):
         raise TypeError("the application was not made by create_app")
     return context
 
 
-InContext = Annotated[Context, Depends(_context)]
+ContextDep = Annotated[GatewayContext, Depends(_context)]

@@ -1,50 +1,69 @@
-"""Errors that only HTTP knows, and the one table from every error's code to its status and title."""
+"""Errors of the HTTP API, and the table of problem types: the status and title of every error's code."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 from model.core.errors import InputError
+from service.jobs.job import Problem
 
 
 class InvalidParameter(InputError):
+    """A parameter or form field cannot be used."""
+
     code = "invalid-parameter"
 
 
 class NoFiles(InputError):
+    """The request holds no file."""
+
     code = "no-files"
 
 
 class EmptyFile(InputError):
+    """An uploaded file holds no bytes."""
+
     code = "empty-file"
 
 
 class TooManyFiles(InputError):
+    """The request holds more files than the limit."""
+
     code = "too-many-files"
 
 
 class NotMultipart(InputError):
+    """The request's body is not multipart/form-data."""
+
     code = "not-multipart"
 
 
 class NoSuchModel(InputError):
+    """There is no model of that name or version."""
+
     code = "no-such-model"
 
 
 class NoSuchFrame(InputError):
+    """There is no frame of that index."""
+
     code = "no-such-frame"
 
 
 class OutsideGrid(InputError):
+    """The place lies outside of the grid."""
+
     code = "outside-grid"
 
 
 class NotAcceptable(InputError):
+    """The result does not come in the requested format."""
+
     code = "not-acceptable"
 
 
 class JobState(InputError):
-    """The nowcast's status is against it. `retry_after`: seconds, where asking again may help."""
+    """The status of the nowcast rules out the request. `retry_after`: seconds after which it may succeed."""
 
     code = "job-state"
 
@@ -55,77 +74,93 @@ class JobState(InputError):
 
 
 class NotFinished(JobState):
+    """The nowcast has no result yet."""
+
     code = "not-finished"
 
 
 class AlreadyFinished(JobState):
+    """The nowcast is finished and cannot be cancelled."""
+
     code = "already-finished"
 
 
 class Dismissed(JobState):
+    """The nowcast was cancelled and has no result."""
+
     code = "dismissed"
 
 
+class NowcastFailed(Exception):
+    """The requested nowcast failed; the response is the problem that the ledger has recorded."""
+
+    def __init__(self, problem: Problem | None) -> None:
+        super().__init__()
+        self.problem = problem
+
+
 class NoSample(InputError):
+    """The bundled sample is not installed."""
+
     code = "no-sample"
 
 
-class Kind(NamedTuple):
-    """What a problem's type means: its HTTP status and its title."""
+class ProblemType(NamedTuple):
+    """HTTP status and title of a problem type (RFC 9457)."""
 
     status: int
     title: str
 
 
-KINDS: Final[dict[str, Kind]] = {
-    "bad-input": Kind(422, "The input cannot be used"),
-    "bad-setting": Kind(500, "A setting of the service is wrong"),
-    "not-a-radar-file": Kind(422, "Not a radar file that can be read"),
-    "unknown-variable": Kind(422, "The file does not hold that variable"),
-    "mixed-grids": Kind(422, "The frames lie on different grids"),
-    "duplicate-times": Kind(422, "Two frames have the same time"),
-    "too-few-frames": Kind(422, "Too few frames"),
-    "irregular-time-step": Kind(422, "A frame is missing"),
-    "stale-frame": Kind(422, "A feed's frame is not newer than the one before"),
-    "future-frame": Kind(422, "A frame lies in the future"),
-    "no-data": Kind(422, "The frames hold no data"),
-    "steps-out-of-range": Kind(422, "Too many or too few lead steps"),
-    "unknown-model": Kind(422, "Unknown model"),
-    "bad-package": Kind(500, "A model package of the service is broken"),
-    "bad-aliases": Kind(500, "The service's list of aliases is damaged"),
-    "too-large": Kind(413, "Too large"),
-    "missing-dependency": Kind(500, "The service lacks a package"),
-    "missing-object": Kind(410, "The result was deleted"),
-    "unknown-job": Kind(404, "No such nowcast"),
-    "idempotency-key-reused": Kind(409, "The Idempotency-Key was used for another request"),
-    "invalid-parameter": Kind(422, "A parameter cannot be used"),
-    "no-files": Kind(422, "No radar files"),
-    "empty-file": Kind(422, "An uploaded file is empty"),
-    "too-many-files": Kind(413, "Too many files"),
-    "not-multipart": Kind(415, "The request is not multipart/form-data"),
-    "no-such-model": Kind(404, "No such model"),
-    "no-such-frame": Kind(404, "No such frame"),
-    "outside-grid": Kind(422, "The place lies outside of the radar's area"),
-    "not-on-earth": Kind(422, "The grid has no relation to longitude and latitude"),
-    "cannot-show": Kind(422, "The result cannot be drawn"),
-    "not-acceptable": Kind(406, "The result does not come in that format"),
-    "not-finished": Kind(409, "The nowcast is not finished"),
-    "already-finished": Kind(409, "The nowcast is finished already"),
-    "dismissed": Kind(410, "The nowcast was cancelled"),
-    "no-sample": Kind(404, "This installation has no sample"),
-    "cannot-publish": Kind(500, "A feed's nowcast cannot be written"),
-    "worker-lost": Kind(500, "The nowcast failed: its worker died"),
-    "device-lost": Kind(500, "The nowcast failed: its device stopped to answer"),
-    "out-of-memory": Kind(413, "Too large for the memory of the device"),
-    "time-limit": Kind(500, "The nowcast took too long"),
-    "internal": Kind(500, "The service failed"),
-    "not-found": Kind(404, "No such page"),
-    "method-not-allowed": Kind(405, "This address does not take that method"),
-    "http-error": Kind(400, "The request cannot be answered"),
+PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
+    "bad-input": ProblemType(422, "The input cannot be used"),
+    "bad-setting": ProblemType(500, "A setting of the service is wrong"),
+    "not-a-radar-file": ProblemType(422, "Not a radar file that can be read"),
+    "unknown-variable": ProblemType(422, "The file does not contain that variable"),
+    "mixed-grids": ProblemType(422, "The frames lie on different grids"),
+    "duplicate-times": ProblemType(422, "Two frames have the same time"),
+    "too-few-frames": ProblemType(422, "Too few frames"),
+    "irregular-time-step": ProblemType(422, "A frame is missing"),
+    "stale-frame": ProblemType(422, "A feed's frame is not newer than the one before"),
+    "future-frame": ProblemType(422, "A frame lies in the future"),
+    "no-data": ProblemType(422, "The frames contain no data"),
+    "steps-out-of-range": ProblemType(422, "Too many or too few lead steps"),
+    "unknown-model": ProblemType(422, "Unknown model"),
+    "bad-package": ProblemType(500, "A model package of the service is broken"),
+    "bad-aliases": ProblemType(500, "The service's list of aliases is damaged"),
+    "too-large": ProblemType(413, "Too large"),
+    "missing-dependency": ProblemType(500, "A Python package of the service is missing"),
+    "missing-object": ProblemType(410, "The result was deleted"),
+    "unknown-job": ProblemType(404, "No such nowcast"),
+    "idempotency-key-reused": ProblemType(409, "The Idempotency-Key was used for another request"),
+    "invalid-parameter": ProblemType(422, "A parameter cannot be used"),
+    "no-files": ProblemType(422, "No radar files"),
+    "empty-file": ProblemType(422, "An uploaded file is empty"),
+    "too-many-files": ProblemType(413, "Too many files"),
+    "not-multipart": ProblemType(415, "The request is not multipart/form-data"),
+    "no-such-model": ProblemType(404, "No such model"),
+    "no-such-frame": ProblemType(404, "No such frame"),
+    "outside-grid": ProblemType(422, "The place lies outside of the radar's area"),
+    "not-on-earth": ProblemType(422, "The grid has no relation to longitude and latitude"),
+    "cannot-show": ProblemType(422, "The result cannot be drawn"),
+    "not-acceptable": ProblemType(406, "The result is not available in that format"),
+    "not-finished": ProblemType(409, "The nowcast is not finished"),
+    "already-finished": ProblemType(409, "The nowcast is already finished"),
+    "dismissed": ProblemType(410, "The nowcast was cancelled"),
+    "no-sample": ProblemType(404, "This installation has no sample"),
+    "cannot-publish": ProblemType(500, "A feed's nowcast cannot be written"),
+    "worker-lost": ProblemType(500, "The nowcast failed: the worker died"),
+    "device-lost": ProblemType(500, "The nowcast failed: the device stopped responding"),
+    "out-of-memory": ProblemType(413, "Too large for the memory of the device"),
+    "time-limit": ProblemType(500, "The nowcast took too long"),
+    "internal": ProblemType(500, "The service failed"),
+    "not-found": ProblemType(404, "There is nothing at this address"),
+    "method-not-allowed": ProblemType(405, "This address does not support that method"),
+    "http-error": ProblemType(400, "The request cannot be processed"),
 }
-DEFAULT_KIND: Final = Kind(422, "The input cannot be used")
+DEFAULT_TYPE: Final = ProblemType(422, "The input cannot be used")
 
 
-def kind_of(code: str) -> Kind:
-    """Status and title of a code; 422 for one that is not in the table."""
-    return KINDS.get(code, DEFAULT_KIND)
+def problem_type(code: str) -> ProblemType:
+    """Return the problem type of an error's code; status 422 for a code that is not in the table."""
+    return PROBLEM_TYPES.get(code, DEFAULT_TYPE)

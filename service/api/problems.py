@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem+json: a stable type, and what is wrong, where, and a hint."""
+"""Error responses: RFC 9457 problem details with a stable type, and what is wrong, where, and a hint."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.core.errors import InputError
-from service.api.errors import KINDS, JobState, kind_of
-from service.jobs.job import Problem as JobProblem
+from service.api.errors import PROBLEM_TYPES, JobState, NowcastFailed, problem_type
+from service.jobs.job import Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
 PROBLEMS_PATH: Final = "/problems"
@@ -31,86 +31,98 @@ class FieldError(BaseModel):
     what: str
 
 
-class Problem(BaseModel):
-    """RFC 9457 problem details. `type` is stable: programs compare it, never the words."""
+class ProblemDetails(BaseModel):
+    """RFC 9457 problem details. `type` is stable: programs compare the type, never the texts."""
 
     type: str = Field(examples=["/problems/too-few-frames"])
     title: str = Field(examples=["Too few frames"])
     status: int = Field(examples=[422])
     detail: str = Field(
         "",
-        examples=["input: the model wants 4 frames, the input has 2. Give at least 4 frames at one time step"],
+        examples=["input: the model needs 4 frames, the input has 2. Give at least 4 frames at one time step"],
     )
     what: str = Field("", description="What is wrong.")
     where: str = Field("", description="The file or the parameter.")
     hint: str = Field("", description="What to do.")
-    errors: list[FieldError] | None = Field(None, description="Each parameter, where there are several.")
-    id: str | None = Field(None, description="Under this id the service's log tells more.")
+    errors: list[FieldError] | None = Field(None, description="Every invalid parameter, where there are several.")
+    id: str | None = Field(None, description="Identifies the failure in the log of the service.")
     job_status: str | None = Field(None, description="Status of the nowcast, where that is the reason.")
 
 
 class ProblemResponse(JSONResponse):
+    """A response with the media type of problem details."""
+
     media_type = MEDIA_TYPE
 
 
-def problem(code: str, what: str = "", where: str = "", hint: str = "", **more: Any) -> Problem:  # noqa: ANN401
-    """The problem of a code; `more` are the other fields of `Problem`."""
-    kind = kind_of(code)
+def problem_details(code: str, what: str = "", where: str = "", hint: str = "", **more: Any) -> ProblemDetails:  # noqa: ANN401 - other fields of ProblemDetails
+    """Return the problem details of an error's code; `more` are other fields of `ProblemDetails`."""
+    kind = problem_type(code)
     fields = {"status": kind.status, "title": kind.title, **more}
     detail = str(InputError(what, where=where, hint=hint)) if what else kind.title
-    return Problem(type=f"{PROBLEMS_PATH}/{code}", detail=detail, what=what, where=where, hint=hint, **fields)
+    return ProblemDetails(type=f"{PROBLEMS_PATH}/{code}", detail=detail, what=what, where=where, hint=hint, **fields)
 
 
-def problem_of_error(error: InputError) -> Problem:
-    return problem(error.code, error.what, error.where, error.hint)
+def problem_of_job(problem: Problem | None) -> ProblemDetails:
+    """Return the problem details of a failed job."""
+    if problem is None:
+        return problem_details("internal", "the nowcast failed, and no reason was recorded")
+    return problem_details(**problem)
 
 
-def problem_of_job(failure: JobProblem | None) -> Problem:
-    """Why a job failed."""
-    if failure is None:
-        return problem("internal", "the nowcast failed, the reason was not kept")
-    return problem(failure["code"], failure["what"], failure["where"], failure["hint"])
+def problem_response(problem: ProblemDetails, headers: Mapping[str, str] | None = None) -> ProblemResponse:
+    """Return the response for a problem."""
+    content = problem.model_dump(exclude_none=True)
+    return ProblemResponse(content, status_code=problem.status, headers=dict(headers or {}))
 
 
-def answer(item: Problem, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    return ProblemResponse(item.model_dump(exclude_none=True), status_code=item.status, headers=dict(headers or {}))
-
-
-def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI responses of these problems, by status."""
+def documented_problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of these problems, by status."""
     by_status: dict[int | str, dict[str, Any]] = {}
     for code in codes:
-        kind = kind_of(code)
-        entry = by_status.setdefault(kind.status, {"model": Problem, "description": "", "content": {}})
+        kind = problem_type(code)
+        entry = by_status.setdefault(kind.status, {"model": ProblemDetails, "description": "", "content": {}})
         entry["description"] = f"{entry['description']}; {kind.title}" if entry["description"] else kind.title
         examples = entry["content"].setdefault(MEDIA_TYPE, {"examples": {}})["examples"]
-        examples[code] = {
-            "summary": kind.title,
-            "value": {"type": f"{PROBLEMS_PATH}/{code}", "title": kind.title, "status": kind.status},
-        }
+        examples[code] = {"summary": kind.title, "value": describe_type(code)}
     return by_status
 
 
+def describe_type(code: str) -> dict[str, Any] | None:
+    """Return type, title and status of a problem type; None where there is no such type."""
+    kind = PROBLEM_TYPES.get(code)
+    if kind is None:
+        return None
+    return {"type": f"{PROBLEMS_PATH}/{code}", "title": kind.title, "status": kind.status}
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error of `app` with a problem."""
+    """Make every error response of `app` a problem."""
     app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(NowcastFailed, _nowcast_failed)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(AnswerFailures)
+    app.add_middleware(UnhandledErrors)
 
 
 async def _input_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, InputError):
         raise error
-    item = problem_of_error(error)
-    if item.status >= 500:
-        item.id = _logged(request, error)
+    problem = problem_details(error.code, error.what, error.where, error.hint)
+    if problem.status >= 500:
+        problem.id = _log(request, error)
     headers: dict[str, str] = {}
     if isinstance(error, JobState):
-        item.job_status = error.job_status
+        problem.job_status = error.job_status
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
-    return answer(item, headers)
+    return problem_response(problem, headers)
+
+
+async def _nowcast_failed(request: Request, error: Exception) -> Response:
+    if not isinstance(error, NowcastFailed):
+        raise error
+    return problem_response(problem_of_job(error.problem))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -121,13 +133,14 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         for item in error.errors()
     ]
     first = fields[0]
-    return answer(problem("invalid-parameter", first.what, first.where, "Correct the parameter", errors=fields))
+    problem = problem_details("invalid-parameter", first.what, first.where, "Correct the parameter", errors=fields)
+    return problem_response(problem)
 
 
 def _what(item: Mapping[str, Any]) -> str:
-    """What is wrong with a parameter; of a number, with what was given for it."""
-    wanted = {"float_parsing": "a number, such as 5.2", "int_parsing": "a whole number"}.get(item["type"])
-    return f"{str(item['input'])[:100]!r} is not {wanted}" if wanted else str(item["msg"])
+    """Return what is wrong with a parameter; for a number, with the invalid value."""
+    expected = {"float_parsing": "a number, such as 5.2", "int_parsing": "a whole number"}.get(item["type"])
+    return f"{str(item['input'])[:100]!r} is not {expected}" if expected else str(item["msg"])
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -135,25 +148,28 @@ async def _http_error(request: Request, error: Exception) -> Response:
         raise error
     path = request.url.path
     if error.status_code == 404:
-        item = problem("not-found", f"nothing is at {path}", hint="The addresses are listed in /openapi.json")
+        problem = problem_details(
+            "not-found", f"nothing is at {path}", hint="The addresses are listed in /openapi.json"
+        )
     elif error.status_code == 405:
-        item = problem("method-not-allowed", f"{path} does not take {request.method}")
+        problem = problem_details("method-not-allowed", f"{path} does not support {request.method}")
     else:
-        item = problem("http-error", str(error.detail), status=error.status_code)
-    return answer(item, error.headers)
+        problem = problem_details("http-error", str(error.detail), status=error.status_code)
+    return problem_response(problem, error.headers)
 
 
-class AnswerFailures:
-    """Answers what no handler knows with a 500 problem.
+class UnhandledErrors:
+    """Middleware that responds to an unhandled exception with a 500 problem.
 
-    Starlette's own last handler raises the error again once it has answered, and the server then drops the
-    connection: a client that reuses it for its next request finds it reset.
+    Starlette's own last handler raises the exception again after its response, and the server then closes the
+    connection: a client that reuses the connection for its next request finds it reset.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application."""
         started = False
 
         async def send_noting(message: Message) -> None:
@@ -166,24 +182,17 @@ class AnswerFailures:
         except Exception as error:
             if scope["type"] != "http" or started:
                 raise
-            await _our_failure(Request(scope), error)(scope, receive, send)
+            problem = problem_details(
+                "internal",
+                "the service failed to process the request",
+                hint="Try again; if the failure persists, report the id",
+                id=_log(Request(scope), error),
+            )
+            await problem_response(problem)(scope, receive, send)
 
 
-def _our_failure(request: Request, error: Exception) -> Response:
-    item = problem("internal", "the service failed to answer", hint="Try again; if it stays, report the id")
-    item.id = _logged(request, error)
-    return answer(item)
-
-
-def _logged(request: Request, error: Exception) -> str:
+def _log(request: Request, error: Exception) -> str:
+    """Log a failure; return its id."""
     error_id = uuid.uuid4().hex[:12]
     log.error("failure %s at %s %s", error_id, request.method, request.url.path, exc_info=error)
     return error_id
-
-
-def explain(code: str) -> dict[str, Any] | None:
-    """What a problem's type means, None where there is no such type."""
-    if code not in KINDS:
-        return None
-    kind = KINDS[code]
-    return {"type": f"{PROBLEMS_PATH}/{code}", "title": kind.title, "status": kind.status}

@@ -1,4 +1,4 @@
-"""Results as local files: netCDF wants a file, the store may be a bucket."""
+"""Results as local files: netCDF needs a file, but the store may be a bucket."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from typing import Final
 
 from service.render.rainfile import CannotShow, RainFile
 from service.store import ObjectStore
 
-KEPT = 32
+MAX_OPEN: Final = 32
 
 
 class ResultFiles:
-    """The results used last, opened. What lies in a bucket is copied to a temporary folder, KEPT at most."""
+    """The results used last, opened. Objects of a bucket are copied to a temporary folder, at most MAX_OPEN."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -24,31 +25,31 @@ class ResultFiles:
         self._lock = threading.Lock()
 
     def rain(self, key: str) -> RainFile:
-        """The file of rain at `key`.
+        """Return the opened file of the object `key`.
 
         Raises
         ------
         MissingObject
-            There is none.
+            There is no such object.
         CannotShow
-            It is none that can be drawn.
+            The file cannot be drawn.
         """
         with self._lock:
             file = self._open.get(key)
             if file is None or not file.path.is_file():
                 self._open[key] = file = RainFile.open(self._path(key))
             self._open.move_to_end(key)
-            while len(self._open) > KEPT:
-                self._forget(self._open.popitem(last=False)[1])
+            while len(self._open) > MAX_OPEN:
+                self._delete_copy(self._open.popitem(last=False)[1])
             return file
 
     def path(self, key: str) -> Path:
-        """A local file of what is at `key`, also where it cannot be drawn.
+        """Return a local file of the object `key`, even if it cannot be drawn.
 
         Raises
         ------
         MissingObject
-            There is none.
+            There is no such object.
         """
         try:
             return self.rain(key).path
@@ -69,6 +70,6 @@ class ResultFiles:
             self._folder = Path(tempfile.mkdtemp(prefix="echocast-results-"))
         return self._store.fetch(key, self._folder / key.replace("/", "_"))
 
-    def _forget(self, file: RainFile) -> None:
+    def _delete_copy(self, file: RainFile) -> None:
         if self._folder is not None and file.path.parent == self._folder:
             file.path.unlink(missing_ok=True)

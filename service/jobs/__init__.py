@@ -1,1 +1,1 @@
-"""Jobs: the ledger that remembers them, the queue that carries their ids, the workers that are alive."""
+"""Jobs: the ledger that records them, the queue that carries their ids, the heartbeats of the workers."""

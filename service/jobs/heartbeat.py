@@ -1,4 +1,4 @@
-"""Which workers are alive: each keeps a key in Redis that expires when the worker is gone."""
+"""Heartbeats: each worker renews a key in Redis that expires when the worker is gone."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ PREFIX: Final = "echocast:worker:"
 
 
 def send_heartbeat(settings: Settings, name: str) -> None:
-    """Say that the worker `name` is alive."""
+    """Renew the key of the worker `name`."""
     with redis_client(settings) as redis:
         redis.set(PREFIX + name, "1", px=int(settings.worker_stale_seconds * 1000))
 
 
 def live_workers(settings: Settings) -> list[str]:
-    """Names of the workers heard of lately; raises RedisError or NoBroker where there is no broker."""
+    """Return the names of the workers whose keys have not expired.
+
+    Raises
+    ------
+    RedisError, NoBroker
+        The broker does not respond, or the settings name none.
+    """
     with redis_client(settings) as redis:
         return sorted(key.decode().removeprefix(PREFIX) for key in redis.scan_iter(f"{PREFIX}*"))
 
 
 def remove_heartbeat(settings: Settings, name: str) -> None:
-    """Say that the worker `name` is gone."""
+    """Delete the key of a worker that stops."""
     with redis_client(settings) as redis:
         redis.delete(PREFIX + name)

@@ -1,4 +1,4 @@
-"""The queue: Celery over Redis. Messages carry ids only, as JSON; it may be lost, the ledger is not."""
+"""The queue: Celery over Redis. Messages carry ids only, as JSON. The queue may be lost, the ledger is not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 from types import ModuleType
 from typing import Final
 
-# Here and not where they are needed: celery and kombu put other modules in the place of their own while they are
-# imported, and of threads that import them at once, some find nothing in them.
+# Imported here and not where they are needed: celery and kombu replace their own modules while they are imported, and
+# threads that import them at the same time may find them empty.
 from celery import Celery
 from celery.loaders.app import AppLoader
 from kombu.entity import Queue
@@ -31,20 +31,20 @@ FEEDS_QUEUE: Final = "echocast.feeds"
 NOWCASTS_QUEUE: Final = "echocast.nowcasts"
 TILES_QUEUE: Final = "echocast.tiles"
 QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE, TILES_QUEUE)
-"""In the order in which a worker empties them: a flood of uploads does not hold back the feeds, and only a worker that
-has nothing else to do makes tiles of another's nowcast."""
+"""In the order in which a worker empties them: uploads do not delay feeds, and only an idle worker computes tiles of
+another worker's nowcast."""
 
 COMPLETED: Final = "echocast:completed"
-"""The channel on which the ids of jobs that have ended are told to whom listens just then."""
+"""The channel on which the ids of finished jobs are published."""
 
 CONNECT_SECONDS: Final = 2.0
-"""How long the gateway waits for a broker that does not answer."""
+"""How long the gateway waits for a broker that does not respond."""
 
 log = logging.getLogger(__name__)
 
 
 class NoBroker(RuntimeError):
-    """The settings name no broker: only `echocast serve` can do without."""
+    """The settings name no broker: only `echocast serve` runs without one."""
 
 
 class InstalledModules(AppLoader):  # type: ignore[misc]  # Celery has no types
@@ -56,7 +56,7 @@ class InstalledModules(AppLoader):  # type: ignore[misc]  # Celery has no types
 
 
 def celery_app(settings: Settings, *, client: bool = False) -> Celery:
-    """The Celery application. As `client` it only sends, and gives up quickly where the broker is down."""
+    """Return the Celery application. A `client` only sends tasks, and fails quickly while the broker is down."""
     app = Celery("echocast", broker=_broker_url(settings), loader=InstalledModules, set_as_current=not client)
     hard_limit = settings.job_time_limit_seconds + 60
     transport: dict[str, object] = {
@@ -98,7 +98,7 @@ def celery_app(settings: Settings, *, client: bool = False) -> Celery:
 
 
 class JobQueue:
-    """Hands job ids to the workers."""
+    """Sends the ids of jobs to the workers."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
@@ -108,20 +108,20 @@ class JobQueue:
         self._lock = threading.Lock()
 
     def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
-        """Queue an accepted job. False where the broker is down: the reconciler queues the job later."""
+        """Queue an accepted job; return False while the broker is down: the reconciler queues the job later."""
         if problem := self._send(RUN_NOWCAST, [job_id], FEEDS_QUEUE if feed else NOWCASTS_QUEUE):
-            log.warning("job %s waits in the ledger, the queue is down: %s", job_id, problem)
+            log.warning("job %s is not queued yet, the broker is down: %s", job_id, problem)
             return False
         self._ledger.mark_queued(job_id)
         return True
 
     def offer_tile(self, job_id: str, attempt: int, lane: str, reference: str, variant: str) -> bool:
-        """Queue a tile of a running job, for who is free. False where the broker is down: the job makes it itself."""
+        """Queue a tile of a running job for an idle worker; return False while the broker is down."""
         expires = self._settings.job_time_limit_seconds
         return not self._send(MAKE_TILE, [job_id, attempt, lane, reference, variant], TILES_QUEUE, expires)
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
-        """Send a task; what went wrong, if the broker is down."""
+        """Send a task; return the error while the broker is down."""
         try:
             self._client().send_task(task, args=args, queue=queue, retry=False, expires=expires)
         except (OperationalError, RedisError, OSError, NoBroker) as error:
@@ -135,23 +135,23 @@ class JobQueue:
             return self._app
 
     def notify_completed(self, job_id: str) -> None:
-        """Say to whom listens that the job has ended."""
+        """Publish that the job is finished."""
         try:
             if self._redis is None:
                 self._redis = redis_client(self._settings)
             self._redis.publish(COMPLETED, job_id)
         except (RedisError, OSError, NoBroker) as error:
-            log.debug("job %s: nobody was told that it ended: %s", job_id, error)
+            log.debug("job %s: the completion was not published: %s", job_id, error)
 
 
 def redis_client(settings: Settings) -> Redis:
-    """A Redis connection for small things beside the queue, which gives up quickly."""
+    """Return a Redis client for commands beside the queue, with short timeouts."""
     url = _redis_url(settings)
     return Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
 
 
-def listening_client(settings: Settings) -> AsyncRedis:
-    """A Redis connection to listen on, for an event loop."""
+def subscriber_client(settings: Settings) -> AsyncRedis:
+    """Return a Redis client for subscriptions in an event loop."""
     return AsyncRedis.from_url(_redis_url(settings), socket_connect_timeout=CONNECT_SECONDS)
 
 

@@ -48,7 +48,7 @@ def side_of(frames: int) -> int:
     return min(MAX_SIDE, math.isqrt(MAX_PIXELS // frames))
 
 
-def animation(frames: Iterable[LabelledFrame], *, side: int, file_format: AnimationFormat, title: str) -> bytes:
+def animate(frames: Iterable[LabelledFrame], *, side: int, file_format: AnimationFormat, title: str) -> bytes:
     """Animated WebP (lossless) or GIF of `frames` (at least one), in their order; the map is about `side` wide."""
     pictures = [_page(frame, title, side) for frame in frames]
     file = io.BytesIO()

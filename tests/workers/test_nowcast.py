@@ -17,7 +17,7 @@ from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from model.core.catalog import SHIPPED_PACKAGES
 from model.readers import npz
-from service.api.errors import kind_of
+from service.api.errors import problem_type
 from service.jobs.job import Job, JobInput, JobStatus
 from service.store import input_key, job_prefix, result_key
 from workers import nowcast as nowcasts
@@ -125,7 +125,7 @@ def test_too_many_pixels_are_refused_unread(context: WorkerContext, lab, tmp_pat
     assert failed.problem is not None
     assert failed.problem["code"] == "too-large"
     assert Path(failed.problem["where"]).name == "a.npz"
-    assert kind_of("too-large").status == 413
+    assert problem_type("too-large").status == 413
 
 
 def test_pixels_are_counted_over_all_files(context: WorkerContext, lab, tmp_path: Path) -> None:

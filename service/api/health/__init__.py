@@ -1,1 +1,1 @@
-"""Whether the service is up, and whether it can really serve."""
+"""Health: whether the process is up, and whether it can serve."""

@@ -1,4 +1,4 @@
-"""Whether the parts that a nowcast needs are there."""
+"""Readiness checks of the components that a nowcast needs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field
 
 from model.core.catalog import AUTO, EXTRAPOLATION
-from service.api.context import Context
+from service.api.context import GatewayContext
 from service.jobs.heartbeat import live_workers
 
 
-class Part(BaseModel):
-    """One part that a nowcast needs."""
+class ComponentState(BaseModel):
+    """State of one component that a nowcast needs."""
 
     name: str = Field(examples=["broker"])
     state: Literal["ok", "bad"]
@@ -22,22 +22,22 @@ class Part(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`ready` where every part is ok."""
+    """`ready` where every component is ok."""
 
     ready: bool
-    parts: list[Part]
+    parts: list[ComponentState]
 
 
 class NotReady(Exception):
-    """A part answers, but not as it should."""
+    """A component responds, but is not ready."""
 
 
 _one_at_a_time: Final = threading.Lock()
 
 
-def readiness(context: Context) -> Readiness:
-    """Try every part. Blocks."""
-    checks: dict[str, Callable[[Context], str]] = {
+def readiness(context: GatewayContext) -> Readiness:
+    """Check every component. Blocks."""
+    checks: dict[str, Callable[[GatewayContext], str]] = {
         "ledger": _ledger,
         "store": _store,
         "broker": _broker,
@@ -45,43 +45,43 @@ def readiness(context: Context) -> Readiness:
         "model": _model,
     }
     with _one_at_a_time:
-        parts = [_tried(name, check, context) for name, check in checks.items()]
+        parts = [_check(name, check, context) for name, check in checks.items()]
     return Readiness(ready=all(part.state == "ok" for part in parts), parts=parts)
 
 
-def _tried(name: str, check: Callable[[Context], str], context: Context) -> Part:
+def _check(name: str, check: Callable[[GatewayContext], str], context: GatewayContext) -> ComponentState:
     try:
-        return Part(name=name, state="ok", detail=check(context))
+        return ComponentState(name=name, state="ok", detail=check(context))
     except NotReady as error:
-        return Part(name=name, state="bad", detail=str(error))
+        return ComponentState(name=name, state="bad", detail=str(error))
     except Exception as error:
-        # The words of drivers may name hosts, users and folders: only the kind of failure leaves the house.
-        return Part(name=name, state="bad", detail=type(error).__name__)
+        # Error texts of drivers may name hosts, users and folders: clients see the kind of failure only.
+        return ComponentState(name=name, state="bad", detail=type(error).__name__)
 
 
-def _ledger(context: Context) -> str:
+def _ledger(context: GatewayContext) -> str:
     context.ledger.check()
     return ""
 
 
-def _store(context: Context) -> str:
+def _store(context: GatewayContext) -> str:
     context.store.check()
     return ""
 
 
-def _broker(context: Context) -> str:
+def _broker(context: GatewayContext) -> str:
     live_workers(context.settings)
     return ""
 
 
-def _workers(context: Context) -> str:
+def _workers(context: GatewayContext) -> str:
     alive = len(live_workers(context.settings))
     if not alive:
         raise NotReady("no worker is alive")
     return f"{alive} alive"
 
 
-def _model(context: Context) -> str:
+def _model(context: GatewayContext) -> str:
     models, note = context.catalog.resolve(AUTO)
     if models[0] is EXTRAPOLATION:
         raise NotReady(note)

@@ -1,1 +1,1 @@
-"""What can run here, with its scores."""
+"""Models that can run here, with their scores."""

@@ -5,23 +5,23 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from model.core.catalog import AUTO
-from service.api.context import Context, InContext
+from service.api.context import ContextDep, GatewayContext
 from service.api.errors import NoSuchModel
-from service.api.models.types import Model, Models, ModelVersions, model_of
-from service.api.problems import responses
+from service.api.models.types import Model, ModelList, ModelVersions, model_of
+from service.api.problems import documented_problems
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-@router.get("", operation_id="listModels", summary="What can run here", responses=responses())
-def models(context: InContext) -> Models:
-    """Every version of every model, with its scores."""
-    return Models(models=_models(context), note=context.catalog.resolve(AUTO).note)
+@router.get("", operation_id="listModels", summary="List the models", responses=documented_problems())
+def models(context: ContextDep) -> ModelList:
+    """List every version of every model, with its scores."""
+    return ModelList(models=_models(context), note=context.catalog.resolve(AUTO).note)
 
 
-@router.get("/{name}", operation_id="getModel", summary="One model", responses=responses("no-such-model"))
-def versions(name: str, context: InContext) -> ModelVersions:
-    """Every version of a model, newest first."""
+@router.get("/{name}", operation_id="getModel", summary="One model", responses=documented_problems("no-such-model"))
+def versions(name: str, context: ContextDep) -> ModelVersions:
+    """List every version of a model, newest first."""
     found = [item for item in _models(context) if item.name == name]
     if not found:
         raise _unknown(name)
@@ -32,17 +32,17 @@ def versions(name: str, context: InContext) -> ModelVersions:
     "/{name}/versions/{version}",
     operation_id="getModelVersion",
     summary="One version of a model",
-    responses=responses("no-such-model"),
+    responses=documented_problems("no-such-model"),
 )
-def version(name: str, version: str, context: InContext) -> Model:
-    """What it needs, how far it forecasts, and its scores."""
+def version(name: str, version: str, context: ContextDep) -> Model:
+    """Return what the model needs, how far ahead it forecasts, and its scores."""
     for item in _models(context):
         if (item.name, item.version) == (name, version):
             return item
     raise _unknown(f"{name}@{version}")
 
 
-def _models(context: Context) -> list[Model]:
+def _models(context: GatewayContext) -> list[Model]:
     catalog = context.catalog
     default = catalog.find(AUTO)
     return [model_of(info, default, catalog.aliases_of(info)) for info in catalog.models()]

@@ -1,4 +1,4 @@
-"""What the routes of models answer."""
+"""Response bodies of the model routes."""
 
 from __future__ import annotations
 
@@ -17,28 +17,26 @@ class Model(BaseModel):
     name: str
     version: str
     kind: Literal["baseline", "network"]
-    default: bool = Field(description="Whether `auto` means this one, where it fits the frames.")
-    aliases: list[str] = Field(description="Names that mean this version now, such as `champion`.")
-    data: DataKind = Field(description="What its frames are; only a model of `rain` makes nowcasts.")
+    default: bool = Field(description="Whether `auto` resolves to this model, where it fits the frames.")
+    aliases: list[str] = Field(description="Aliases of this version, such as `champion`.")
+    data: DataKind = Field(description="What the frames show; only a model of `rain` makes nowcasts.")
     summary: str
-    input_frames: int = Field(description="Frames in a row that it needs.")
+    input_frames: int = Field(description="Consecutive frames that the model needs.")
     time_step: TimeStepRange
     context_minutes: ContextMinutes
-    max_steps: int = Field(description="The most lead steps, as far as `max_lead_minutes` lets it.")
-    max_lead_minutes: float = Field(
-        description="How far ahead it forecasts at most: of 180 minutes, 36 steps of 5 min or 18 of 10."
-    )
-    scores: list[Score] = Field(description="Each with the protocol and the data it was measured under.")
+    max_steps: int = Field(description="Largest number of lead steps, within `max_lead_minutes`.")
+    max_lead_minutes: float = Field(description="Longest lead time: 180 minutes are 36 steps of 5 min or 18 of 10.")
+    scores: list[Score] = Field(description="Each with the protocol and the data under which it was measured.")
     licence: str
     digest: str = Field(description="SHA-256 of the package; empty for a baseline.")
     href: str
 
 
-class Models(BaseModel):
-    """Models that can run here, baselines first."""
+class ModelList(BaseModel):
+    """ModelList that can run here, baselines first."""
 
     models: list[Model]
-    note: str = Field(description="Why `auto` does not mean the champion, where it should.")
+    note: str = Field(description="Why `auto` does not resolve to the champion, where it should.")
 
 
 class ModelVersions(BaseModel):
@@ -49,7 +47,7 @@ class ModelVersions(BaseModel):
 
 
 def model_of(info: ModelInfo, default: ModelInfo, aliases: Sequence[str]) -> Model:
-    """What a client sees of a model: never the folder that it lies in."""
+    """Return what clients see of a model, without its folder."""
     return Model(
         default=info.reference == default.reference,
         aliases=list(aliases),

@@ -1,1 +1,1 @@
-"""Nowcasts: ask for one, follow it, fetch it, look at it."""
+"""Nowcasts: request one, follow it, fetch its result, look at it."""

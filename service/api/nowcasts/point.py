@@ -10,17 +10,28 @@ from model.core.grid import Grid
 from model.core.point_summary import summarize_point
 from service.api.errors import InvalidParameter, OutsideGrid
 from service.api.nowcasts.types import PointSeries, PointValue
-from service.api.nowcasts.view import View
+from service.api.nowcasts.view import NowcastView
 from service.render.rainfile import lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
-def point_series(view: View, *, x: float | None, y: float | None, lon: float | None, lat: float | None) -> PointSeries:
-    """The series of the pixel at a fraction (`x`, `y`) of the picture, or at `lon`, `lat`.
+def point_series(
+    view: NowcastView, *, x: float | None, y: float | None, lon: float | None, lat: float | None
+) -> PointSeries:
+    """Return the rain rates of one pixel over time, and their summary.
+
+    Parameters
+    ----------
+    view
+        The frames of a nowcast.
+    x, y
+        The place as fractions of the picture, from its west and north edge.
+    lon, lat
+        The place in degrees (WGS 84), instead of `x` and `y`.
 
     Raises
     ------
     InvalidParameter
-        Neither pair is whole, or both are given.
+        Neither pair is complete, or both are given.
     OutsideGrid
         The place is not on the grid.
     NotOnEarth
@@ -30,7 +41,7 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
     row, column = _pixel(grid, x, y, lon, lat)
     at = lon_lat_of_pixel(grid, row, column)
     if at is None and grid.is_georeferenced:
-        raise OutsideGrid("that pixel does not lie on earth", where="x, y", hint="Give a place on the map")
+        raise OutsideGrid("that pixel does not lie on the earth", where="x, y", hint="Give a place on the map")
     forecast = view.forecast.series(row, column)
     observed = view.observed.series(row, column) if view.observed else ()
     values = [
@@ -41,7 +52,7 @@ def point_series(view: View, *, x: float | None, y: float | None, lon: float | N
             lead_minutes=item.lead_minutes,
             rain_rate=_known(float((forecast if item.kind == "forecast" else observed)[item.number])),
         )
-        for item in view.moments
+        for item in view.frames
     ]
     rates = [np.nan if value.rain_rate is None else value.rain_rate for value in values]
     first = len(values) - len(view.forecast)
@@ -71,7 +82,7 @@ def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat:
             raise OutsideGrid(
                 f"longitude {lon:g}, latitude {lat:g} is not on the grid",
                 where="lon, lat",
-                hint="Give a place inside the bounds that /frames names",
+                hint="Give a place inside the bounds that /frames lists",
             )
         return pixel
     raise InvalidParameter("a place is a pair: x and y, or lon and lat", where="query", hint="Give one whole pair")

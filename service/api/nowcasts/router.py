@@ -7,13 +7,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response
 
-from service.api.context import Context, InContext
-from service.api.nowcasts import answers, upload
+from service.api.context import ContextDep
+from service.api.errors import AlreadyFinished
+from service.api.nowcasts import responses, upload
+from service.api.nowcasts.negotiation import FORMATS, choose_format
 from service.api.nowcasts.point import point_series
-from service.api.nowcasts.types import Frames, NowcastStatus, PointSeries
-from service.api.nowcasts.view import View
-from service.api.problems import responses
-from service.jobs.job import Job, JobStatus
+from service.api.nowcasts.types import FrameList, NowcastStatus, PointSeries
+from service.api.problems import documented_problems
+from service.jobs.job import JobStatus
 
 router = APIRouter(prefix="/v1/nowcasts", tags=["nowcasts"])
 
@@ -31,8 +32,8 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
                         "files": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Radar files: one with several times, or one for each time. "
-                            "ODIM HDF5, KNMI HDF5, CF netCDF, GRIB2, RADOLAN, GeoTIFF; gzip, bzip2 or zip around them.",
+                            "description": "Radar files: one with several times, or one for each time. ODIM HDF5, "
+                            "KNMI HDF5, CF netCDF, GRIB2, RADOLAN, GeoTIFF; also compressed with gzip, bzip2 or zip.",
                         },
                         "model": {
                             "type": "string",
@@ -44,17 +45,17 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
                             "type": "integer",
                             "default": upload.DEFAULT_STEPS,
                             "minimum": 1,
-                            "description": "Lead steps, each as long as the frames' time step: as many as lie within "
-                            "the model's `max_lead_minutes`, such as 36 steps of 5 min within 180, and at most its "
+                            "description": "Lead steps, each as long as the frames' time step. They must lie within "
+                            "the model's `max_lead_minutes`, such as 36 steps of 5 min within 180, and number at most "
                             "`max_steps`.",
                         },
                         "variable": {
                             "type": "string",
-                            "description": "Which variable of the files; left out, it is found by itself.",
+                            "description": "Name of the variable; by default the only one of rain or reflectivity.",
                         },
                         "zr": {
                             "type": "string",
-                            "description": "Z-R relation that turns reflectivity into rain rate.",
+                            "description": "Z-R relation that converts reflectivity to rain rate.",
                             "enum": ["marshall-palmer", "fmi", "hko7", "wsr-88d"],
                         },
                     },
@@ -64,24 +65,24 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
     }
 }
 RESULT_CONTENT: Final[dict[str, Any]] = {
-    media[0]: {"schema": {"type": "string", "format": "binary"}} for media in answers.FORMATS.values()
+    media[0]: {"schema": {"type": "string", "format": "binary"}} for media in FORMATS.values()
 }
 
 
 @router.post(
     "",
     operation_id="createNowcast",
-    summary="Ask for a nowcast",
+    summary="Request a nowcast",
     status_code=202,
     response_model=NowcastStatus,
     openapi_extra=UPLOAD_BODY,
     responses={
         200: {"model": NowcastStatus, "description": "Finished while waiting (`Prefer: wait=N`)"},
         202: {
-            "description": "Accepted: it is in the ledger, and survives a restart",
-            "headers": {"Location": {"schema": {"type": "string"}, "description": "Where to follow it"}},
+            "description": "Accepted: the nowcast is recorded, and survives a restart",
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "Address of the nowcast's status"}},
         },
-        **responses(
+        **documented_problems(
             "idempotency-key-reused",
             "too-large",
             "too-many-files",
@@ -100,30 +101,33 @@ RESULT_CONTENT: Final[dict[str, Any]] = {
 )
 async def create(
     request: Request,
-    context: InContext,
+    context: ContextDep,
     prefer: Annotated[
         str | None,
-        Header(alias="Prefer", description="`wait=N`: answer when done, after N (at most 60) seconds at the latest."),
+        Header(
+            alias="Prefer",
+            description="`wait=N`: respond when the nowcast is finished, after N (at most 60) s at the latest.",
+        ),
     ] = None,
     idempotency_key: Annotated[
         str | None,
-        Header(alias="Idempotency-Key", description="The same key with the same request gives the same nowcast."),
+        Header(alias="Idempotency-Key", description="The same key with the same request returns the same nowcast."),
     ] = None,
 ) -> Response:
     """Send the newest radar frames; a worker makes the forecast.
 
-    The answer comes at once, with where to follow it in `Location`. With `Prefer: wait=30` it comes when the
-    nowcast is done: 200 with its links, or the problem where the files cannot be used.
+    The response comes at once, with the address of the status in `Location`. With `Prefer: wait=30` it comes when the
+    nowcast is finished: 200 with links to the results, or the problem where the files cannot be used.
     """
-    key = upload.checked_key(idempotency_key)
+    key = upload.check_key(idempotency_key)
     form = await upload.read_form(request, context)
     try:
-        files = upload.checked_files(form)
-        asked = await context.in_thread(upload.checked_fields, form, context)
-        job = await context.in_thread(upload.accept, context, files, asked, key)
+        files = upload.uploaded_files(form)
+        options = await context.in_thread(upload.parse_options, form, context)
+        job = await context.in_thread(upload.create_job, context, files, options, key)
     finally:
         await form.close()
-    return await answers.accepted_response(context, job, prefer)
+    return await responses.accepted_response(context, job, prefer)
 
 
 @router.get(
@@ -131,13 +135,13 @@ async def create(
     operation_id="getNowcast",
     summary="Follow a nowcast",
     response_model=NowcastStatus,
-    responses=responses("unknown-job"),
+    responses=documented_problems("unknown-job"),
 )
-async def status(job_id: JobId, context: InContext) -> Response:
-    """Status, lead steps done, the model that runs, and links to the results once there are any."""
+async def status(job_id: JobId, context: ContextDep) -> Response:
+    """Return the status, the lead steps that are done, the model that runs, and links to the results."""
     job = await context.in_thread(context.ledger.get, job_id)
-    headers = {} if job.status.finished else {"Retry-After": str(answers.RETRY_AFTER_SECONDS)}
-    return answers.status_response(job, headers=headers)
+    headers = {} if job.status.finished else {"Retry-After": str(responses.RETRY_AFTER_SECONDS)}
+    return responses.status_response(job, headers=headers)
 
 
 @router.delete(
@@ -145,15 +149,19 @@ async def status(job_id: JobId, context: InContext) -> Response:
     operation_id="dismissNowcast",
     summary="Cancel a nowcast",
     response_model=NowcastStatus,
-    responses=responses("unknown-job", "already-finished"),
+    responses=documented_problems("unknown-job", "already-finished"),
 )
-async def dismiss(job_id: JobId, context: InContext) -> Response:
-    """Cancel between lead steps; asked twice, it answers the same. A nowcast that is finished stays: 409."""
+async def dismiss(job_id: JobId, context: ContextDep) -> Response:
+    """Cancel between lead steps; a second request has the same response. A finished nowcast stays: 409."""
     dismissed = await context.in_thread(context.ledger.dismiss, job_id)
     job = await context.in_thread(context.ledger.get, job_id)
     if not dismissed and job.status is not JobStatus.DISMISSED:
-        raise answers.already_finished(job)
-    return answers.status_response(job)
+        raise AlreadyFinished(
+            f"the nowcast is {job.status.value}",
+            hint="Nothing is left to cancel; the result is kept for a while",
+            job_status=job.status.value,
+        )
+    return responses.status_response(job)
 
 
 @router.get(
@@ -163,51 +171,43 @@ async def dismiss(job_id: JobId, context: InContext) -> Response:
     response_class=Response,
     responses={
         200: {"description": "The forecast", "content": RESULT_CONTENT},
-        304: {"description": "Not changed: results never do"},
-        **responses("unknown-job", "not-finished", "dismissed", "not-acceptable", "no-such-frame", "bad-input"),
+        304: {"description": "Not modified: results never change"},
+        **documented_problems(
+            "unknown-job", "not-finished", "dismissed", "not-acceptable", "no-such-frame", "bad-input"
+        ),
     },
 )
 async def result(
     job_id: JobId,
     request: Request,
-    context: InContext,
+    context: ContextDep,
     file_format: Annotated[
-        str | None, Query(alias="format", description="netcdf, webp, gif or png; comes before Accept.")
+        str | None, Query(alias="format", description="netcdf, webp, gif or png; overrides Accept.")
     ] = None,
     frame: Annotated[
-        int | None, Query(ge=0, description="Which frame, for PNG; the first forecast where left out.")
+        int | None, Query(ge=0, description="Index of the frame, for PNG; by default the first forecast.")
     ] = None,
 ) -> Response:
-    """CF-netCDF (default; takes byte ranges), an animation as WebP or GIF, or one frame as PNG.
+    """Return CF-netCDF (default; supports byte ranges), an animation as WebP or GIF, or one frame as PNG.
 
-    The netCDF holds the forecast; the pictures begin with the frames that were observed.
+    The netCDF file contains the forecast; the animations start with the observed frames.
     """
-    job = await context.in_thread(context.ledger.get, job_id)
-    failure = answers.require_result(job)
-    if failure is not None:
-        return failure
-    chosen = answers.chosen_format(file_format, request.headers.get("accept"))
-    return await answers.result_response(context, job, request, chosen, frame if chosen == "png" else None)
+    job = await responses.successful_job(context, job_id)
+    chosen = choose_format(file_format, request.headers.get("accept"))
+    return await responses.result_response(context, job, request, chosen, frame if chosen == "png" else None)
 
 
 @router.get(
     "/{id}/frames",
     operation_id="getFrames",
     summary="List the frames",
-    response_model=Frames,
-    responses=responses("unknown-job", "not-finished", "dismissed"),
+    response_model=FrameList,
+    responses=documented_problems("unknown-job", "not-finished", "dismissed"),
 )
-async def frames(job_id: JobId, context: InContext) -> Response:
-    """Observed and forecast frames with times and pictures, the legend, and where on earth the grid lies."""
-    view = await _view(context, job_id)
-    if isinstance(view, Response):
-        return view
-    manifest = await context.in_thread(view.manifest)
-    return Response(
-        manifest.model_dump_json(),
-        media_type="application/json",
-        headers={"Cache-Control": answers.IMMUTABLE},
-    )
+async def frames(job_id: JobId, context: ContextDep) -> Response:
+    """List observed and forecast frames with times and pictures, the legend, and where on earth the grid lies."""
+    view = await responses.view_of(context, job_id)
+    return responses.immutable_response(await context.in_thread(view.frame_list))
 
 
 @router.get(
@@ -217,16 +217,13 @@ async def frames(job_id: JobId, context: InContext) -> Response:
     response_class=Response,
     responses={
         200: {"description": "The frame", "content": {"image/png": {}}},
-        **responses("unknown-job", "not-finished", "dismissed", "no-such-frame"),
+        **documented_problems("unknown-job", "not-finished", "dismissed", "no-such-frame"),
     },
 )
-async def frame_picture(job_id: JobId, index: int, request: Request, context: InContext) -> Response:
-    """PNG with a palette, north up. Dry is transparent; where rain is not known, it is hatched grey."""
-    job = await context.in_thread(context.ledger.get, job_id)
-    failure = answers.require_result(job)
-    if failure is not None:
-        return failure
-    return await answers.result_response(context, job, request, "png", index)
+async def frame_picture(job_id: JobId, index: int, request: Request, context: ContextDep) -> Response:
+    """Return a PNG with a palette, north up. Dry is transparent; missing data is hatched grey."""
+    job = await responses.successful_job(context, job_id)
+    return await responses.result_response(context, job, request, "png", index)
 
 
 @router.get(
@@ -234,30 +231,20 @@ async def frame_picture(job_id: JobId, index: int, request: Request, context: In
     operation_id="getPoint",
     summary="Rain at one place",
     response_model=PointSeries,
-    responses=responses("unknown-job", "not-finished", "dismissed", "outside-grid", "invalid-parameter"),
+    responses=documented_problems("unknown-job", "not-finished", "dismissed", "outside-grid", "invalid-parameter"),
 )
 async def point(
     job_id: JobId,
-    context: InContext,
-    x: Annotated[float | None, Query(description="From west, 0 to 1 of the picture.")] = None,
-    y: Annotated[float | None, Query(description="From north, 0 to 1 of the picture.")] = None,
+    context: ContextDep,
+    x: Annotated[float | None, Query(description="From the west edge, 0 to 1 of the picture.")] = None,
+    y: Annotated[float | None, Query(description="From the north edge, 0 to 1 of the picture.")] = None,
     lon: Annotated[float | None, Query(description="Degrees east, WGS 84.")] = None,
     lat: Annotated[float | None, Query(description="Degrees north, WGS 84.")] = None,
 ) -> Response:
-    """The pixel's rain rate through time, and a summary: when rain starts and ends, and its peak.
+    """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak.
 
     `null` means "no data", which is never the same as dry.
     """
-    view = await _view(context, job_id)
-    if isinstance(view, Response):
-        return view
+    view = await responses.view_of(context, job_id)
     series = await context.in_thread(point_series, view, x=x, y=y, lon=lon, lat=lat)
-    return Response(
-        series.model_dump_json(), media_type="application/json", headers={"Cache-Control": answers.IMMUTABLE}
-    )
-
-
-async def _view(context: Context, job_id: str) -> View | Response:
-    job: Job = await context.in_thread(context.ledger.get, job_id)
-    failure = answers.require_result(job)
-    return failure if failure is not None else await context.in_thread(View, context, job)
+    return responses.immutable_response(series)

@@ -1,4 +1,4 @@
-"""What the routes of nowcasts answer."""
+"""Response bodies of the nowcast routes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from model.core.point_summary import PointSummary
 from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
-from service.api.problems import Problem
+from service.api.problems import ProblemDetails
 from service.jobs.job import Job, JobStatus, Timings
 
 NETCDF = "application/x-netcdf"
@@ -25,14 +25,14 @@ class Link(BaseModel):
 
 
 class Progress(BaseModel):
-    """Lead steps that are done, of those asked for."""
+    """Lead steps that are done, and those requested."""
 
     done: int
     total: int
 
 
 class NowcastStatus(BaseModel):
-    """A nowcast: how far it is, and where its parts are."""
+    """A nowcast: its progress, and links to its results."""
 
     id: str = Field(examples=["5f0c6c0e3f5b4b7d9a7e0f1c2d3e4f50"])
     status: JobStatus = Field(examples=["running"])
@@ -41,16 +41,16 @@ class NowcastStatus(BaseModel):
     model_used: str | None = Field(None, examples=["extrapolation@1"])
     note: str = Field(
         "",
-        description="What the user of the forecast must know: why another model ran than the one asked for, and what "
-        "was found in the frames (missing ones, repairs, assumptions). Empty where there is nothing to say.",
+        description="What a user of the forecast must know: why another model ran than the requested one, and findings "
+        "about the frames (missing ones, repairs, assumptions). Empty where there is nothing to note.",
     )
     steps: int
     files: list[str] = Field(description="Names of the uploaded files.")
     created: datetime
     started: datetime | None = None
     finished: datetime | None = None
-    timings: Timings | None = Field(None, description="Once a worker has finished it.")
-    problem: Problem | None = Field(None, description="Why it failed.")
+    timings: Timings | None = Field(None, description="Present once a worker has finished the nowcast.")
+    problem: ProblemDetails | None = Field(None, description="Why the nowcast failed.")
     links: list[Link]
 
 
@@ -63,12 +63,14 @@ class LegendClass(BaseModel):
 
 
 class DryKey(BaseModel):
+    """How dry ground is drawn: rain rates below `below`."""
+
     below: float
     colour: str
 
 
 class NoDataKey(BaseModel):
-    """Hatched in these two greys: rain there is not known. It is not dry."""
+    """How missing data is drawn: hatched in these two greys. Missing is not dry."""
 
     colours: list[str]
     meaning: str = "not known, not dry"
@@ -84,14 +86,17 @@ class Legend(BaseModel):
 
 
 class GridInfo(BaseModel):
-    """The grid that the pictures show. `bounds` are west, south, east, north (degrees, WGS 84); null where the grid has
-    no relation to longitude and latitude."""
+    """The grid of the pictures.
+
+    `bounds` are west, south, east, north (degrees, WGS 84); null where the grid has no relation to longitude and
+    latitude.
+    """
 
     nx: int
     ny: int
     pixel_km: tuple[float, float] = Field(description="Width and height of a pixel.")
     extent_km: tuple[float, float] = Field(description="Width and height of the picture.")
-    pixels_per_block: int = Field(description="Large grids are shown in blocks of this many pixels a side.")
+    pixels_per_block: int = Field(description="Large grids are drawn in blocks of this many pixels a side.")
     crs: str
     bounds: tuple[float, float, float, float] | None
 
@@ -103,7 +108,9 @@ class GridLine(BaseModel):
     points: list[tuple[float, float]]
 
 
-class Frame(BaseModel):
+class FrameInfo(BaseModel):
+    """One frame, and the address of its picture."""
+
     index: int
     kind: Literal["observed", "forecast"]
     valid_time: datetime
@@ -111,8 +118,8 @@ class Frame(BaseModel):
     href: str
 
 
-class Frames(BaseModel):
-    """Every frame that can be shown: what was observed, then what is forecast."""
+class FrameList(BaseModel):
+    """Every frame that can be drawn: observed ones, then the forecast."""
 
     id: str
     model: str | None
@@ -121,24 +128,26 @@ class Frames(BaseModel):
     grid: GridInfo
     graticule: list[GridLine]
     legend: Legend
-    frames: list[Frame]
+    frames: list[FrameInfo]
 
 
 class PointValue(BaseModel):
+    """Rain at one pixel in one frame."""
+
     index: int
     kind: Literal["observed", "forecast"]
     valid_time: datetime
     lead_minutes: float
-    rain_rate: float | None = Field(description="mm/h; null: no data, which is not dry.")
+    rain_rate: float | None = Field(description="mm/h; null means no data, which is not dry.")
 
 
 class PointSeries(BaseModel):
-    """Rain at one pixel through time."""
+    """Rain at one pixel over time."""
 
     id: str
     unit: str = UNIT
-    x: float = Field(description="Where the pixel's centre lies in the picture, from west, 0 to 1.")
-    y: float = Field(description="From north, 0 to 1.")
+    x: float = Field(description="Centre of the pixel in the picture, from the west edge, 0 to 1.")
+    y: float = Field(description="Centre of the pixel, from the north edge, 0 to 1.")
     lon: float | None = Field(description="Degrees, WGS 84; null where the pixel lies off the earth.")
     lat: float | None
     reference_time: datetime
@@ -147,7 +156,7 @@ class PointSeries(BaseModel):
 
 
 def legend() -> Legend:
-    """The legend that belongs to every picture."""
+    """Return the legend of every picture."""
     return Legend(
         classes=[LegendClass(lower=item.lower, upper=item.upper, colour=item.hex) for item in RAIN_CLASSES],
         dry=DryKey(below=RAIN_CLASSES[0].lower, colour=hex_of(GROUND)),
@@ -156,18 +165,20 @@ def legend() -> Legend:
 
 
 def path_of(job_id: str) -> str:
+    """Return the address of a nowcast's status."""
     return f"/v1/nowcasts/{job_id}"
 
 
 def links_of(job: Job) -> list[Link]:
-    here = path_of(job.id)
-    links = [Link(rel="self", href=here, type="application/json", title="Status")]
+    """Return the links of a nowcast: its status and, once there are any, its results."""
+    status_path = path_of(job.id)
+    links = [Link(rel="self", href=status_path, type="application/json", title="Status")]
     if job.status is JobStatus.SUCCESSFUL:
-        result = f"{here}/result?format="
+        result = f"{status_path}/result?format="
         links += [
             Link(rel="results", href=f"{result}netcdf", type=NETCDF, title="Forecast, CF-netCDF"),
             Link(rel="alternate", href=f"{result}webp", type="image/webp", title="Animation, WebP"),
             Link(rel="alternate", href=f"{result}gif", type="image/gif", title="Animation, GIF"),
-            Link(rel="items", href=f"{here}/frames", type="application/json", title="Frames"),
+            Link(rel="items", href=f"{status_path}/frames", type="application/json", title="Frames"),
         ]
     return links

@@ -1,4 +1,4 @@
-"""Takes in the files of a request: counted while they arrive, kept on disk, then put into the store."""
+"""Uploads: the files of a request are counted while they arrive, held on disk, then put into the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from model.core.catalog import AUTO
 from model.core.errors import TooLarge
 from model.core.zr import zr_relation
-from service.api.context import Context
+from service.api.context import GatewayContext
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
 from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
 from service.store import job_prefix, upload_key
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The checked form fields of one request."""
+class NowcastOptions:
+    """The validated form fields of one request."""
 
     model: str
     steps: int
@@ -44,14 +44,15 @@ class Asked:
     zr: str | None
 
 
-async def read_form(request: Request, context: Context) -> FormData:
-    """The multipart form; files lie in temporary files, to be closed by the caller.
+async def read_form(request: Request, context: GatewayContext) -> FormData:
+    """Read the multipart form. Its files are temporary files that the caller closes.
 
     Raises
     ------
     TooLarge
-        More bytes than the limit; known from Content-Length, or as soon as they have arrived.
+        The body is larger than the limit, according to Content-Length or as soon as the limit is exceeded.
     TooManyFiles, NotMultipart, InvalidParameter
+        The form cannot be used.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise NotMultipart(
@@ -89,9 +90,9 @@ async def _limited(request: Request, limit_mb: int) -> AsyncGenerator[bytes, Non
 
 
 async def _drain(request: Request) -> None:
-    """Read on for a little: a client that is cut off while it still sends may never see the answer.
+    """Read on for a while: a client that is cut off while it still sends may never see the response.
 
-    One that waits for `100 Continue` sends nothing until it is asked to, and is not asked.
+    A client that waits for `100 Continue` has sent nothing yet, and there is nothing to read.
     """
     if request.headers.get("expect", "").lower() == "100-continue":
         return
@@ -112,12 +113,13 @@ def _too_large(limit_mb: int) -> TooLarge:
     )
 
 
-def checked_fields(form: FormData, context: Context) -> Asked:
-    """The fields, checked against the catalogue.
+def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
+    """Parse the form fields, and validate them against the catalogue.
 
     Raises
     ------
     UnknownModel, StepsOutOfRange, InvalidParameter, InputError
+        A field cannot be used.
     """
     for name in form:
         if name not in KNOWN_FIELDS:
@@ -136,10 +138,10 @@ def checked_fields(form: FormData, context: Context) -> Asked:
     zr = _text(form, "zr")
     if zr is not None:
         zr_relation(zr)
-    return Asked(model=model, steps=steps, variable=_text(form, "variable"), zr=zr)
+    return NowcastOptions(model=model, steps=steps, variable=_text(form, "variable"), zr=zr)
 
 
-def _check_steps(steps: int, reference: str, context: Context) -> None:
+def _check_steps(steps: int, reference: str, context: GatewayContext) -> None:
     """Let through what one of the models that are meant can do: which one, and at which time step, the frames tell."""
     models = context.catalog.resolve(reference).models
     if not any(1 <= steps <= info.max_steps_at() for info in models):
@@ -156,27 +158,30 @@ def _text(form: FormData, name: str) -> str | None:
     return text or None
 
 
-def checked_files(form: FormData) -> list[UploadFile]:
-    """The uploaded files.
+def uploaded_files(form: FormData) -> list[UploadFile]:
+    """Return the uploaded files.
 
     Raises
     ------
     NoFiles, EmptyFile, InvalidParameter
+        There are none, a file is empty, or the field is text.
     """
     files = form.getlist("files")
     uploads = [file for file in files if isinstance(file, UploadFile)]
     if len(uploads) < len(files):
         raise InvalidParameter("this field takes files, not text", where="files", hint="Send the radar files")
     if not uploads:
-        raise NoFiles("the request holds no file", where="files", hint="Send one or more radar files as `files`")
+        raise NoFiles("the request contains no file", where="files", hint="Send one or more radar files as `files`")
     for upload in uploads:
         if not upload.size:
-            raise EmptyFile("the file holds no bytes", where=_name(upload), hint="Send the whole file")
+            raise EmptyFile("the file is empty", where=_name(upload), hint="Send the whole file")
     return uploads
 
 
-def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_key: str | None) -> Job:
-    """Put the files into the store, note the job in the ledger, queue it. Blocks.
+def create_job(
+    context: GatewayContext, files: list[UploadFile], options: NowcastOptions, idempotency_key: str | None
+) -> Job:
+    """Put the files into the store, record the job in the ledger, and queue it. Blocks.
 
     Raises
     ------
@@ -185,7 +190,7 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
     """
     digest = None
     if idempotency_key is not None:
-        digest = _digest(files, asked)
+        digest = _digest(files, options)
         earlier = context.ledger.find_by_idempotency_key(idempotency_key, digest)
         if earlier is not None:
             return earlier
@@ -197,7 +202,7 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
                 inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
                 idempotency_key=idempotency_key,
                 request_digest=digest,
-                **asdict(asked),
+                **asdict(options),
             )
         )
     except BaseException:
@@ -208,29 +213,29 @@ def accept(context: Context, files: list[UploadFile], asked: Asked, idempotency_
         return job
     try:
         context.queue.enqueue(job.id)
-    except Exception:  # whatever it was: the job is in the ledger, from where the reconciler queues it
-        log.exception("job %s is queued later", job.id)
+    except Exception:  # of any kind: the job is in the ledger, from which the reconciler queues it
+        log.exception("job %s is not queued yet", job.id)
         return job
     return context.ledger.get(job.id)
 
 
-def _discard(context: Context, job_id: str) -> None:
-    """Delete the uploads of a request that made no job. What failed may have failed after the job was recorded."""
+def _discard(context: GatewayContext, job_id: str) -> None:
+    """Delete the uploads of a request without a job. The failure may have come after the job was recorded."""
     try:
         context.ledger.get(job_id)
     except UnknownJob:
         context.store.delete_prefix(job_prefix(job_id))
     except SQLAlchemyError as error:
-        log.warning("the uploads of %s stay, it is not known whether it is a nowcast: %s", job_id, error)
+        log.warning("the uploads of job %s are left in the store, the ledger does not respond: %s", job_id, error)
 
 
-def checked_key(key: str | None) -> str | None:
-    """The Idempotency-Key.
+def check_key(key: str | None) -> str | None:
+    """Return the Idempotency-Key.
 
     Raises
     ------
     InvalidParameter
-        It is empty or too long.
+        The key is empty or too long.
     """
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise InvalidParameter(
@@ -240,21 +245,21 @@ def checked_key(key: str | None) -> str | None:
 
 
 def _name(upload: UploadFile) -> str:
-    """The file's own name, without the folders that some clients send, short and printable."""
+    """Return the file's name, short and printable, without the folders that some clients send."""
     name = (upload.filename or "").replace("\\", "/").rpartition("/")[2]
     return "".join(letter if letter.isprintable() else "?" for letter in name)[-MAX_NAME:] or "upload"
 
 
-def _store(context: Context, job_id: str, index: int, upload: UploadFile) -> JobInput:
+def _store(context: GatewayContext, job_id: str, index: int, upload: UploadFile) -> JobInput:
     key = upload_key(job_id, index)
     upload.file.seek(0)
     context.store.put(key, upload.file)
     return JobInput(name=_name(upload), key=key, size=upload.size or 0)
 
 
-def _digest(files: list[UploadFile], asked: Asked) -> str:
-    """SHA-256 (hex) of the request: its fields, and each file's name and bytes."""
-    sha = hashlib.sha256(json.dumps([asked.model, asked.steps, asked.variable, asked.zr]).encode())
+def _digest(files: list[UploadFile], options: NowcastOptions) -> str:
+    """Return the SHA-256 (hex) of the request: its fields, and each file's name and bytes."""
+    sha = hashlib.sha256(json.dumps([options.model, options.steps, options.variable, options.zr]).encode())
     for upload in files:
         upload.file.seek(0)
         content = hashlib.sha256()

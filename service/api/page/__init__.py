@@ -1,1 +1,1 @@
-"""The page for people: static files, nothing from the network."""
+"""The web page: static files, nothing from other hosts."""

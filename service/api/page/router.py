@@ -1,4 +1,4 @@
-"""The page, its files, the bundled sample, and what each problem type means."""
+"""The web page, its files, the bundled sample, and the problem types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from service.api.errors import NoSample
 from service.api.nowcasts.types import NETCDF
-from service.api.problems import PROBLEMS_PATH, explain, responses
+from service.api.problems import PROBLEMS_PATH, describe_type, documented_problems
 
 WEB: Final = Path(__file__).resolve().parents[2] / "web"
 SAMPLE: Final = WEB / "sample" / "sample.nc"
@@ -27,11 +27,13 @@ router = APIRouter()
 
 @router.get("/", include_in_schema=False)
 async def page() -> FileResponse:
+    """Return the map."""
     return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs() -> FileResponse:
+    """Return the API documentation."""
     return FileResponse(WEB / "docs.html", headers=PAGE_HEADERS)
 
 
@@ -41,10 +43,10 @@ async def docs() -> FileResponse:
     operation_id="getSample",
     summary="Radar frames to try",
     response_class=FileResponse,
-    responses={200: {"description": "CF-netCDF", "content": {NETCDF: {}}}, **responses("no-sample")},
+    responses={200: {"description": "CF-netCDF", "content": {NETCDF: {}}}, **documented_problems("no-sample")},
 )
 async def sample() -> FileResponse:
-    """A short made-up radar sequence: POST it to /v1/nowcasts to see a nowcast without data of your own."""
+    """Return a short synthetic radar sequence: POST it to /v1/nowcasts to see a nowcast without data of your own."""
     if not SAMPLE.is_file():
         raise NoSample("the sample is not part of this installation", hint="Send radar files of your own")
     return FileResponse(SAMPLE, media_type=NETCDF, filename="sample.nc")
@@ -54,12 +56,12 @@ async def sample() -> FileResponse:
     PROBLEMS_PATH + "/{code}",
     tags=["page"],
     operation_id="getProblemType",
-    summary="What a problem's type means",
-    responses=responses("not-found"),
+    summary="Describe a problem type",
+    responses=documented_problems("not-found"),
 )
 async def problem_type(code: str) -> dict[str, Any]:
-    """Title and status of a problem type."""
-    meaning = explain(code)
-    if meaning is None:
+    """Return the title and the status of a problem type."""
+    description = describe_type(code)
+    if description is None:
         raise HTTPException(404)
-    return meaning
+    return description

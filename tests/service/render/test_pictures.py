@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES
-from service.render.animation import LabelledFrame, animation, side_of
+from service.render.animation import LabelledFrame, animate, side_of
 from service.render.picture import frame_png
 
 
@@ -45,7 +45,7 @@ def test_an_animation_holds_every_frame_and_says_which_are_forecast(file_format)
         )
         for lead in (-5, 0, 5, 10)
     ]
-    moving = Image.open(io.BytesIO(animation(frames, side=side_of(4), file_format=file_format, title="persistence@1")))
+    moving = Image.open(io.BytesIO(animate(frames, side=side_of(4), file_format=file_format, title="persistence@1")))
     assert moving.n_frames == 4
     bars = []
     for number in range(4):

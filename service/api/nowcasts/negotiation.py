@@ -1,0 +1,66 @@
+"""Content negotiation: the format of a result, and how long a client prefers to wait."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from service.api.errors import NotAcceptable
+from service.api.nowcasts.types import NETCDF
+
+FORMATS: Final = {
+    "netcdf": (NETCDF, "application/netcdf", "application/octet-stream"),
+    "webp": ("image/webp",),
+    "gif": ("image/gif",),
+    "png": ("image/png",),
+}
+"""Media types by the name in `?format=`; responses carry the first one."""
+
+MAX_WAIT_SECONDS: Final = 60.0
+
+
+def wait_seconds(prefer: str | None) -> float | None:
+    """Return the seconds of `Prefer: wait=N` (RFC 7240), at most MAX_WAIT_SECONDS; None without that preference."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", prefer or "", re.IGNORECASE)
+    return min(float(found[1]), MAX_WAIT_SECONDS) if found else None
+
+
+def choose_format(name: str | None, accept: str | None) -> str:
+    """Return the format that `?format=` names, else the best match for Accept (RFC 9110), else netCDF.
+
+    Raises
+    ------
+    NotAcceptable
+        There is no such format, or no format that the client accepts.
+    """
+    if name is not None:
+        if name in FORMATS:
+            return name
+        raise _not_acceptable(name, "format")
+    if not accept:
+        return "netcdf"
+    for media in _by_preference(accept):
+        for known, types in FORMATS.items():
+            if media in types or media in ("*/*", f"{types[0].partition('/')[0]}/*"):
+                return known
+    raise _not_acceptable(accept, "Accept")
+
+
+def _by_preference(accept: str) -> list[str]:
+    """Return the media types of an Accept header, the most preferred first, without those with q=0."""
+    weighted = []
+    for order, item in enumerate(accept.split(",")):
+        media, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        weight = float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
+        if weight > 0:
+            weighted.append((-weight, media == "*/*", order, media))
+    return [media for *_, media in sorted(weighted)]
+
+
+def _not_acceptable(requested: str, where: str) -> NotAcceptable:
+    return NotAcceptable(
+        f"the result is not available as {requested[:100]!r}",
+        where=where,
+        hint=f"Request one of {', '.join(FORMATS)}",
+    )
