@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from benchmarks import results
 from benchmarks.inference import CASES
 from benchmarks.results import NOT_MEASURED, Row
-from model.bench.machine import told
+from model.bench.machine import machine_summary
 from model.core.catalog import DEFAULT_MODEL, Catalog
 
 INFERENCE = Path(__file__).with_name("inference.json")
@@ -41,7 +41,7 @@ def aims(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[Dated]:
         else:
             machine = part["machine"]
             found = [_disturbed(_of_version(row, name, part), part) for row in results.rows_of(part)]
-            rows += [Dated(row, machine["date"], told(machine)) for row in found]
+            rows += [Dated(row, machine["date"], machine_summary(machine)) for row in found]
     return rows
 
 

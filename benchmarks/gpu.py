@@ -238,7 +238,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         into = Path(name)
         peaks = peaks_of(plan.device, seconds=plan.peak_seconds)
         precisions = ("fp32", "fp16", "bf16") if plan.device == "cuda" else ("fp32", "fp16")
-        peaks.take(precisions)
+        peaks.measure(precisions)
         operations = _in_a_process(into, plan, "prepare", 1, plan.size)["operations_per_pixel"]
         cases = {"one": (1, plan.size), "many": (plan.batch, plan.large)}
         found: dict[str, Any] = {
@@ -250,7 +250,7 @@ def measure(plan: Plan) -> dict[str, Any]:
             }
             for case, (batch, side) in cases.items()
         }
-        peaks.take(precisions)
+        peaks.measure(precisions)
     return {
         "device": plan.device,
         **found,

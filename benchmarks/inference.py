@@ -336,7 +336,7 @@ def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int,
     from benchmarks.peak import peaks_of
 
     peaks = peaks_of("cpu", threads)
-    peaks.take(PRECISIONS)
+    peaks.measure(PRECISIONS)
     collected: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"networks": {}}
     collected["machine"] = {**machine_description(threads), "peak": peaks.gflops}
     for name in names:
@@ -344,7 +344,7 @@ def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int,
         print(name, json.dumps(collected["networks"][name]), file=sys.stderr)
         collected["networks"] = {name: collected["networks"][name] for name in CASES if name in collected["networks"]}
         keep(collected)
-    peaks.take(PRECISIONS)
+    peaks.measure(PRECISIONS)
     keep(collected)
     replace_part("inference", page(collected), PAGE)
 

@@ -19,8 +19,8 @@ from benchmarks import results
 from benchmarks.frames import DAYS, write_day
 from benchmarks.peak import peaks_of
 from benchmarks.results import Row
-from model.bench.measure import Measured, side_by_side
-from model.bench.task import PYSTEPS, Task
+from model.bench.measurement import Measurement, run_interleaved
+from model.bench.workload import PYSTEPS, Workload
 from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION
 
 SHAPE = (640, 710)
@@ -55,7 +55,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         models += [(EXTRAPOLATION.name, "auto"), (PYSTEPS, "auto")]
         places = [(day, model, variant) for day in days for model, variant in models]
         tasks = [
-            Task(
+            Workload(
                 model=model,
                 variant=variant,
                 files=days[day],
@@ -70,10 +70,10 @@ def measure(plan: Plan) -> dict[str, Any]:
         peaks = peaks_of("cpu", plan.threads)
 
         def take(variants: Sequence[str]) -> None:
-            peaks.take(variant.partition(" ")[0] for variant in variants if plan.peaks)
+            peaks.measure(variant.partition(" ")[0] for variant in variants if plan.peaks)
 
-        found = side_by_side(tasks, plan.runs, on_ready=take)
-        peaks.take(peaks.gflops)
+        found = run_interleaved(tasks, plan.runs, on_ready=take)
+        peaks.measure(peaks.gflops)
     measured = [{"day": day, **each.as_json()} for (day, _, _), each in zip(places, found, strict=True)]
     by_place = dict(
         zip([(day, task.name) for (day, _, _), task in zip(places, tasks, strict=True)], found, strict=True)
@@ -82,24 +82,25 @@ def measure(plan: Plan) -> dict[str, Any]:
     return {"peaks_gflops": peaks.gflops, "measured": measured, "rows": results.as_json(rows)}
 
 
-def rows_of(found: Mapping[tuple[str, str], Measured], plan: Plan) -> list[Row]:
+def rows_of(found: Mapping[tuple[str, str], Measurement], plan: Plan) -> list[Row]:
     """Both aims, each by the worst of its days, the fastest variant on each."""
     names = {name for _, name in found if name.startswith(DEFAULT_MODEL)}
 
-    def ours(day: str) -> Measured:
+    def ours(day: str) -> Measurement:
         return min((found[day, name] for name in names), key=lambda each: each.timing.median)
 
     grid = f"{plan.shape[0]} x {plan.shape[1]}"
     ratios = {day: found[day, PYSTEPS].timing.median / ours(day).timing.median for day in RAINY}
     said = [
-        f"{ratio:.2f} x at {ours(day).wet_percent:g} % wet ({ours(day).variant}: {ours(day).timing.told()}, "
-        f"pysteps {found[day, PYSTEPS].timing.told()})"
+        f"{ratio:.2f} x at {ours(day).wet_percent:g} % wet ({ours(day).variant}: {ours(day).timing.summary()}, "
+        f"pysteps {found[day, PYSTEPS].timing.summary()})"
         for day, ratio in ratios.items()
     ]
     rainy = ours("rain")
     shares = {day: ours(day).timing.median / rainy.timing.median for day in DRY}
     said_dry = [
-        f"{share:.2f} of it in {day.removeprefix('dry, ')}, {ours(day).wet_percent:g} % wet: {ours(day).timing.told()}"
+        f"{share:.2f} of it in {day.removeprefix('dry, ')}, {ours(day).wet_percent:g} % wet: "
+        f"{ours(day).timing.summary()}"
         for day, share in shares.items()
     ]
     return [
@@ -114,7 +115,7 @@ def rows_of(found: Mapping[tuple[str, str], Measured], plan: Plan) -> list[Row]:
             what="same, dry day (wet area below 3 %)",
             against="same, rainy day",
             aim="at most a third",
-            measured=f"{'; '.join(said_dry)}; rainy: {rainy.timing.told()}",
+            measured=f"{'; '.join(said_dry)}; rainy: {rainy.timing.summary()}",
             reached=DRY_SHARE / max(shares.values()),
         ),
     ]

@@ -18,10 +18,10 @@ from model.bench.peak import (
     CHAIN,
     SECONDS,
     SHAPES,
+    ConvolutionPeaks,
+    ConvolutionShape,
     Device,
-    Peaks,
     Precision,
-    Shape,
     fastest,
     floating_point_operations,
 )
@@ -36,7 +36,7 @@ def convolution_peak(
     device: Device = "cpu",
     threads: int = 0,
     *,
-    shapes: Sequence[Shape] = (),
+    shapes: Sequence[ConvolutionShape] = (),
     seconds: float = SECONDS,
 ) -> float:
     """The most GFLOP/s (10^9, a multiply-add is two) that 3 x 3 convolutions reach. `threads`: 0 is one for each core.
@@ -61,10 +61,10 @@ def convolution_peak(
 
 
 def peaks_of(
-    device: Device = "cpu", threads: int = 0, *, shapes: Sequence[Shape] = (), seconds: float = SECONDS
-) -> Peaks:
-    """Peaks by precision, to be taken before and after what is held against them. See `convolution_peak`."""
-    return Peaks(
+    device: Device = "cpu", threads: int = 0, *, shapes: Sequence[ConvolutionShape] = (), seconds: float = SECONDS
+) -> ConvolutionPeaks:
+    """Return the peaks by precision, to be measured before and after the runs that are compared with them."""
+    return ConvolutionPeaks(
         lambda precision: convolution_peak(cast(Precision, precision), device, threads, shapes=shapes, seconds=seconds)
     )
 
@@ -80,7 +80,7 @@ def by_torch(precision: Precision, device: Device) -> bool:
     return torch.cuda.is_available()
 
 
-def torch_rate(precision: Precision, device: Device, threads: int, shape: Shape, seconds: float) -> float:
+def torch_rate(precision: Precision, device: Device, threads: int, shape: ConvolutionShape, seconds: float) -> float:
     """GFLOP/s of PyTorch, channels last, on one shape; float32 without TF32."""
     import torch
 
@@ -102,11 +102,13 @@ def torch_rate(precision: Precision, device: Device, threads: int, shape: Shape,
         return floating_point_operations(shape) / fastest(run, seconds) / 1e9
 
 
-def measure(device: Device, threads: int, shapes: Sequence[Shape] = (), seconds: float = SECONDS) -> dict[str, Any]:
+def measure(
+    device: Device, threads: int, shapes: Sequence[ConvolutionShape] = (), seconds: float = SECONDS
+) -> dict[str, Any]:
     """The peak of each precision, the larger of two moments; None where no library has it."""
     peaks = peaks_of(device, threads, shapes=shapes, seconds=seconds)
     for _ in range(2):
-        peaks.take(PRECISIONS)
+        peaks.measure(PRECISIONS)
     found = {precision: peaks.gflops.get(precision) for precision in PRECISIONS}
     return {"device": device, "threads": threads or os.cpu_count(), "gflops": found}
 

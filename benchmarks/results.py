@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import table
-from model.bench.machine import describe, told
+from model.bench.machine import describe_machine, machine_summary
 from model.core.atomic import write_atomically
 
 FIGURES = Path(__file__).with_name("performance.json")
@@ -72,7 +72,7 @@ def _our_seconds() -> float:
 def keep(name: str, figures: Mapping[str, Any], path: Path = FIGURES) -> dict[str, Any]:
     """Write the figures of a part, with the machine that they were measured on; other parts stay as they are."""
     parts = read(path)
-    parts[name] = {"machine": describe(), **figures}
+    parts[name] = {"machine": describe_machine(), **figures}
     write_atomically(path, (json.dumps(parts, indent=1) + "\n").encode())
     return parts
 
@@ -99,7 +99,9 @@ def measured_on(part: Mapping[str, Any]) -> str:
     libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
     others = part.get("others_cores")
     beside = "" if others is None else f" Meanwhile other processes kept {others:g} cores busy."
-    return f"Measured on {machine['date']}: {told(machine)}; Python {machine['python']}, {libraries}.{beside}"
+    return (
+        f"Measured on {machine['date']}: {machine_summary(machine)}; Python {machine['python']}, {libraries}.{beside}"
+    )
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1) -> str:

@@ -33,8 +33,8 @@ from benchmarks.frames import DAYS, write_day
 from benchmarks.nowcast import FRAMES, SHAPE, STEPS
 from benchmarks.peak import peaks_of
 from benchmarks.results import Row
-from model.bench.measure import Runner, Timing, running
-from model.bench.task import Task
+from model.bench.measurement import Timing, WorkloadProcess, workload_process
+from model.bench.workload import Workload
 from model.core.catalog import DEFAULT_MODEL
 
 RUNS, CLIENTS = 7, 32
@@ -118,7 +118,7 @@ def served(plan: Plan, folder: Path) -> Iterator[str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("ECHOCAST_", "OMP_NUM_THREADS"))
     }
-    task = Task(model=plan.model, files=(), variant=plan.variant, device="cpu", threads=plan.threads)
+    task = Workload(model=plan.model, files=(), variant=plan.variant, device="cpu", threads=plan.threads)
     said = folder / "serve.log"
     with said.open("w") as log:
         process = subprocess.Popen(
@@ -148,7 +148,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         folder = Path(name)
         files = write_day(DAYS["rain"], folder / "rain", frames=FRAMES, shape=plan.shape)
-        task = Task(
+        task = Workload(
             model=plan.model,
             variant=plan.variant,
             files=tuple(map(str, files)),
@@ -160,23 +160,23 @@ def measure(plan: Plan) -> dict[str, Any]:
         parts = [("files", (file.name, file.read_bytes())) for file in files]
         form = httpx.Request("POST", "http://any", data={"model": plan.model, "steps": str(plan.steps)}, files=parts)
         body, content_type = form.read(), form.headers["Content-Type"]
-        with served(plan, folder) as base, running(task, folder / "alone.nc") as engine:
+        with served(plan, folder) as base, workload_process(task, folder / "alone.nc") as engine:
             upload = Upload(base=base, body=body, content_type=content_type)
             until = time.monotonic() + READY_SECONDS
             while not upload.ready() and time.monotonic() < until:
                 time.sleep(0.2)
-            known = dict(engine.known)
+            known = dict(engine.properties)
             peaks = peaks_of("cpu", plan.threads)
             precision = known["variant"].partition(" ")[0]
-            peaks.take([precision] if plan.peaks and known["floating_point_operations"] else [])
+            peaks.measure([precision] if plan.peaks and known["floating_point_operations"] else [])
             one = one_client(upload, engine, plan.runs)
             many = many_clients(upload, engine, plan.clients)
-            peaks.take(peaks.gflops)
+            peaks.measure(peaks.gflops)
     figures = {"one": one, "many": many, "engine": known, "peak_gflops": peaks.gflops.get(precision)}
     return {**figures, "rows": results.as_json(rows_of(figures, plan))}
 
 
-def one_client(upload: Upload, engine: Runner, runs: int) -> dict[str, Any]:
+def one_client(upload: Upload, engine: WorkloadProcess, runs: int) -> dict[str, Any]:
     """Seconds of the engine alone and of upload to result, in turns, after one of each to warm up."""
     alone, through, statuses = [], [], []
     for _ in range(runs + 1):
@@ -194,7 +194,7 @@ def one_client(upload: Upload, engine: Runner, runs: int) -> dict[str, Any]:
     }
 
 
-def many_clients(upload: Upload, engine: Runner, clients: int) -> dict[str, Any]:
+def many_clients(upload: Upload, engine: WorkloadProcess, clients: int) -> dict[str, Any]:
     """Nowcasts per second of the engine alone, busy before and after, and of clients that all come at once."""
     half = max(2, clients // 4)
     before = [engine.run() for _ in range(half)]
@@ -239,8 +239,8 @@ def rows_of(figures: Mapping[str, Any], plan: Plan) -> list[Row]:
             what=f"service, from upload to result, {plan.shape[0]} x {plan.shape[1]}, one client",
             against="the engine alone",
             aim="at most 10 % or 150 ms more",
-            measured=f"{1000 * more:+.0f} ms, {more / alone.median:+.0%} (median of the pairs): {through.told()} "
-            f"against {alone.told()}",
+            measured=f"{1000 * more:+.0f} ms, {more / alone.median:+.0%} (median of the pairs): {through.summary()} "
+            f"against {alone.summary()}",
             # Less than nothing more, by noise, is as good as nothing.
             reached=min(allowed / max(more, 1e-3), 10.0),
         ),

@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks import results
 from benchmarks.frames import DAYS, STEP_MINUTES
 from benchmarks.results import Row
-from model.bench.measure import running
-from model.bench.task import Task
+from model.bench.measurement import workload_process
+from model.bench.workload import Workload
 from model.core.catalog import DEFAULT_MODEL
 from model.core.forecast import write_netcdf
 from model.core.sequence import FrameSequence
@@ -68,7 +68,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         if not files:
             write_continent(plan.shape, Path(name) / "continent.nc")
             files = (str(Path(name) / "continent.nc"),)
-        task = Task(
+        task = Workload(
             model=DEFAULT_MODEL,
             files=files,
             steps=plan.steps,
@@ -77,10 +77,10 @@ def measure(plan: Plan) -> dict[str, Any]:
             device="cpu",
             threads=plan.threads,
         )
-        with running(task, Path(name) / "nowcast.nc") as runner:
-            stages = runner.ask("stages")["stages"]
-            peak_mb = runner.ask("memory")["peak_mb"]
-            known = runner.known
+        with workload_process(task, Path(name) / "nowcast.nc") as runner:
+            stages = runner.request("stages")["stages"]
+            peak_mb = runner.request("memory")["peak_mb"]
+            known = runner.properties
     figures = {
         "source": "real files" if plan.files else "synthetic",
         "steps": plan.steps,

@@ -1,1 +1,1 @@
-"""How fast this machine makes nowcasts: `echocast bench`, and what `benchmarks/` measures with."""
+"""How fast this machine computes nowcasts: `echocast bench`, and the measurements of `benchmarks/`."""

@@ -1,8 +1,8 @@
-"""A process that does one task again and again: `python -m model.bench.child TASK OUT`, TASK as JSON.
+"""A process that runs one workload repeatedly: `python -m model.bench.child WORKLOAD OUT`, WORKLOAD as JSON.
 
-It says what it is ready for in one JSON line, then answers each line on stdin by one: `run` by the seconds of a run,
-`stages` by where they go, `memory` by its peak resident memory. So each side of a comparison has a process of its own,
-warm as a worker is, and their runs can alternate.
+The process prints the properties of the workload as one line of JSON, then one line for each request on stdin: `run`
+(the seconds of a run), `stages` (the seconds of each stage) or `memory` (the peak resident memory). Each side of a
+comparison has a warm process of its own, as a worker is, and runs of both sides can alternate.
 """
 
 from __future__ import annotations
@@ -15,58 +15,56 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from model.bench.machine import peak_mb
-from model.bench.stages import stages_of
-from model.bench.task import Ready, Task, prepare, task_of
+from model.bench.machine import peak_memory_mb
+from model.bench.stage_profile import profile_stages
+from model.bench.workload import PreparedWorkload, Workload, prepare
 from model.core.errors import InputError
 
 
 def main() -> None:
-    """Prepare the task and answer until stdin ends."""
-    answers = sys.stdout
+    """Prepare the workload, and respond to requests until stdin ends."""
+    responses = sys.stdout
 
-    def say(answer: dict[str, Any]) -> None:
-        print(json.dumps(answer), file=answers, flush=True)
+    def respond(response: dict[str, Any]) -> None:
+        print(json.dumps(response), file=responses, flush=True)
 
-    # What a library prints must not end up among the answers.
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+    # Output of a library must not mix with the responses.
+    with Path(os.devnull).open("w") as null, redirect_stdout(null):
         try:
-            ready = _prepared(task_of(json.loads(sys.argv[1])))
-            say(_known(ready))
+            prepared = _prepare(Workload.from_json(json.loads(sys.argv[1])))
+            respond(
+                {
+                    "reference": prepared.reference,
+                    "variant": prepared.variant,
+                    "shape": prepared.shape,
+                    "wet_percent": round(prepared.wet_percent, 1),
+                    "floating_point_operations": prepared.floating_point_operations,
+                }
+            )
             for line in sys.stdin:
-                say(_answer(line.strip(), ready, Path(sys.argv[2])))
+                respond(_response(line.strip(), prepared, Path(sys.argv[2])))
         except InputError as error:
-            say({"error": {"what": error.what, "where": error.where, "hint": error.hint}})
-    # Skip the libraries' clean-up at exit: that is where processes with several copies of HDF5 or OpenMP crash.
+            respond({"error": {"what": error.what, "where": error.where, "hint": error.hint}})
+    # Several copies of HDF5 or OpenMP in one process crash in the clean-up at exit: skip it.
     os._exit(0)
 
 
-def _prepared(task: Task) -> Ready:
-    if task.threads:
+def _prepare(workload: Workload) -> PreparedWorkload:
+    if workload.threads:
         import cv2
 
-        cv2.setNumThreads(task.threads)
-    return prepare(task)
+        cv2.setNumThreads(workload.threads)
+    return prepare(workload)
 
 
-def _known(ready: Ready) -> dict[str, Any]:
-    return {
-        "reference": ready.reference,
-        "variant": ready.variant,
-        "shape": ready.shape,
-        "wet_percent": round(ready.wet_percent, 1),
-        "floating_point_operations": ready.floating_point_operations,
-    }
-
-
-def _answer(request: str, ready: Ready, out: Path) -> dict[str, Any]:
+def _response(request: str, prepared: PreparedWorkload, out: Path) -> dict[str, Any]:
     if request == "stages":
-        return {"stages": stages_of(lambda: ready.run(out))}
+        return {"stages": profile_stages(lambda: prepared.run(out))}
     if request == "memory":
-        return {"peak_mb": peak_mb()}
-    began = time.perf_counter()
-    ready.run(out)
-    return {"seconds": time.perf_counter() - began}
+        return {"peak_mb": peak_memory_mb()}
+    started = time.perf_counter()
+    prepared.run(out)
+    return {"seconds": time.perf_counter() - started}
 
 
 if __name__ == "__main__":

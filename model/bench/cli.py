@@ -1,4 +1,4 @@
-"""`echocast bench`: how fast this machine makes nowcasts."""
+"""`echocast bench`: measure how fast this machine computes nowcasts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from model.bench.machine import cores, describe, installed, told
-from model.bench.measure import Measured, side_by_side
-from model.bench.peak import Device, Peaks, Precision, convolution_peak
-from model.bench.task import PYSTEPS, Task
+from model.bench.machine import cores, describe_machine, installed, machine_summary
+from model.bench.measurement import Measurement, run_interleaved
+from model.bench.peak import ConvolutionPeaks, Device, Precision, convolution_peak
+from model.bench.workload import PYSTEPS, Workload
 from model.core.catalog import AUTO, EXTRAPOLATION, ModelInfo, open_catalog
 from model.core.forecast import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
@@ -55,9 +55,9 @@ VARIANTS: Final = ("auto", "fp32", "int8", "fp16")
     default=0,
     envvar="ECHOCAST_THREADS",
     show_default=True,
-    help="CPU threads; 0: one a core.",
+    help="CPU threads; 0: one per core.",
 )
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Of each, after one to warm up.")
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Of each, after one warm-up run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
 def bench(
@@ -72,7 +72,7 @@ def bench(
     as_json: bool,
     packages: Path | None,
 ) -> None:
-    """Time nowcasts on this machine: from frames in memory to the written file, each model in a process of its own.
+    """Time nowcasts on this machine: from frames in memory to the written file, each model in its own process.
 
     Frames are synthetic rain every 5 min. Without --model: the model that `auto` prefers, and extrapolation. pysteps
     runs beside them where it is installed.
@@ -83,32 +83,32 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
         files = (_frames(Path(folder), models.values(), size, weather),)
         common: dict[str, Any] = {"files": files, "steps": steps, "device": device, "threads": threads}
-        tasks = [
-            Task(model=reference, variant=variant, packages=str(packages) if packages else None, **common)
+        workloads = [
+            Workload(model=reference, variant=variant, packages=str(packages) if packages else None, **common)
             for (reference, info), variant in product(models.items(), variants or ("auto",))
             if info.layers or variant == (variants or ("auto",))[0]
         ]
         if installed(PYSTEPS):
-            tasks.append(Task(model=PYSTEPS, **common))
-        peaks = Peaks(lambda variant: _peak(variant, threads))
-        found = _timed(tasks, runs, peaks)
-    peaks.take(peaks.gflops)
-    machine = describe()
+            workloads.append(Workload(model=PYSTEPS, **common))
+        peaks = ConvolutionPeaks(lambda variant: _peak(variant, threads))
+        found = _measure(workloads, runs, peaks)
+    peaks.measure(peaks.gflops)
+    machine = describe_machine()
     if as_json:
-        answer = {
+        output = {
             "machine": machine,
             "task": {"size": list(size), "steps": steps, "weather": weather, "threads": threads or cores()},
             "convolution_peak_gflops": peaks.gflops,
             "notes": _notes(peaks),
             "measured": [each.as_json() for each in found],
         }
-        click.echo(json.dumps(answer, indent=2))
+        click.echo(json.dumps(output, indent=2))
         return
     _print(found, peaks, machine, steps)
 
 
 def _frames(folder: Path, models: Iterable[ModelInfo], size: tuple[int, int], weather: str) -> str:
-    """Synthetic rain, as many frames as any of the models wants, as a file."""
+    """Write synthetic rain, with as many frames as the models need, and return the path."""
     count = max(3, *(info.input_frames for info in models))
     path = folder / "frames.nc"
     rain = synthesise(frames=count, shape=size, step_minutes=STEP_MINUTES, seed=SEED, weather=WEATHERS[weather]())
@@ -116,25 +116,25 @@ def _frames(folder: Path, models: Iterable[ModelInfo], size: tuple[int, int], we
     return str(path)
 
 
-def _timed(tasks: Sequence[Task], runs: int, peaks: Peaks) -> list[Measured]:
-    with ProgressBar("runs", len(tasks) * (runs + 1)) as progress:
-        return side_by_side(tasks, runs, on_run=progress.advance, on_ready=peaks.take)
+def _measure(workloads: Sequence[Workload], runs: int, peaks: ConvolutionPeaks) -> list[Measurement]:
+    with ProgressBar("runs", len(workloads) * (runs + 1)) as progress:
+        return run_interleaved(workloads, runs, on_run=progress.advance, on_ready=peaks.measure)
 
 
 def _peak(variant: str, threads: int) -> float:
-    """The convolution peak of a variant, such as `fp32 on CPU`."""
+    """Return the convolution peak (GFLOP/s) of a variant, such as `fp32 on CPU`."""
     precision, _, device = variant.partition(" on ")
     return convolution_peak(cast(Precision, precision), cast(Device, device.lower()), threads)
 
 
-def _notes(peaks: Peaks) -> list[str]:
-    """Why a peak is not known, each reason once."""
-    return list(dict.fromkeys(map(str, peaks.refused.values())))
+def _notes(peaks: ConvolutionPeaks) -> list[str]:
+    """Return the reasons for missing peaks, without repetitions."""
+    return list(dict.fromkeys(map(str, peaks.unsupported.values())))
 
 
 def _print(
-    found: Sequence[Measured],
-    peaks: Peaks,
+    found: Sequence[Measurement],
+    peaks: ConvolutionPeaks,
     machine: dict[str, object],
     steps: int,
 ) -> None:
@@ -161,11 +161,11 @@ def _print(
             f"{peer / each.timing.median:.2f} x" if peer else "-",
         )
     console.print(table)
-    console.print(f"{told(machine)}, {machine['date']}", soft_wrap=True, highlight=False)
+    console.print(f"{machine_summary(machine)}, {machine['date']}", soft_wrap=True, highlight=False)
     lines = [f"Convolution peak of {variant}: {peak:.0f} GFLOP/s" for variant, peak in peaks.gflops.items()]
     for line in (*lines, *_notes(peaks)):
         console.print(line, soft_wrap=True, highlight=False)
     if any(each.gflops for each in found):
-        console.print("GFLOP/s are the network's, dry areas counted as if they were computed.", soft_wrap=True)
+        console.print("GFLOP/s are those of the network; dry areas count as if they were computed.", soft_wrap=True)
     if peer is None:
-        console.print("pysteps is not installed: no peer to compare with. Install it with: pip install pysteps")
+        console.print("pysteps is not installed: nothing to compare with. Install it with: pip install pysteps")

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Describe the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 LIBRARIES = ("echocast", "onnxruntime", "onnxruntime-gpu", "torch", "numpy", "opencv-python-headless", "pysteps")
 
 
-def describe() -> dict[str, object]:
-    """The machine, its software and the time (UTC)."""
+def describe_machine() -> dict[str, object]:
+    """Return the machine, its software and the date (UTC)."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": processor(),
@@ -29,14 +29,14 @@ def describe() -> dict[str, object]:
     }
 
 
-def told(machine: dict[str, object]) -> str:
-    """The machine in a line."""
+def machine_summary(machine: dict[str, object]) -> str:
+    """Return one line of the processor, cores, memory and accelerator."""
     device = machine["accelerator"] or "no accelerator"
     return f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {device}"
 
 
 def processor() -> str:
-    """The processor's name, with what decides how fast it multiplies."""
+    """Return the name of the processor, with the instruction sets for fast multiplication."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -44,7 +44,7 @@ def processor() -> str:
     fields = dict(reversed([line.split(":", 1) for line in lines if ":" in line]))
     named = {name.strip(): value.strip() for name, value in fields.items()}
     flags = set(named.get("flags", "").split())
-    extensions = [told for flag, told in EXTENSIONS.items() if flag in flags]
+    extensions = [name for flag, name in EXTENSIONS.items() if flag in flags]
     name = named.get("model name") or platform.processor() or platform.machine()
     return f"{name} ({', '.join(extensions)})" if extensions else name
 
@@ -60,12 +60,12 @@ EXTENSIONS = {
 
 
 def cores() -> int:
-    """That this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def accelerator() -> str:
-    """The GPUs that the driver names; empty where there is none."""
+    """Return the GPUs that the driver lists, with their memory; empty without a GPU."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ""
@@ -77,11 +77,11 @@ def accelerator() -> str:
     return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
 
 
-def peak_mb() -> float:
-    """The highest resident memory of this process, in MB (2^20 bytes)."""
+def peak_memory_mb() -> float:
+    """Return the peak resident memory of this process in MB (2^20 bytes)."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        # Not getrusage: there a process begins with the peak of the one that started it.
+        # Not getrusage: a child process inherits the peak of its parent there.
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         scale = 2**20 if platform.system() == "Darwin" else 1024
@@ -89,7 +89,7 @@ def peak_mb() -> float:
 
 
 def installed(package: str) -> bool:
-    """Whether it can be imported; it is not imported."""
+    """Return whether a package can be imported, without the import."""
     return importlib.util.find_spec(package) is not None
 
 

@@ -1,6 +1,7 @@
-"""The machine's convolution peak: what 3 x 3 convolutions alone reach in ONNX Runtime, to hold a network against.
+"""Measure the convolution peak of the machine: the rate of 3 x 3 convolutions alone in ONNX Runtime.
 
-A roofline of one line: a network that is nothing but convolutions cannot be faster than they are.
+The peak is the compute ceiling of a roofline model (Williams et al. 2009, doi:10.1145/1498765.1498785) for networks
+whose multiply-adds are convolutions.
 """
 
 from __future__ import annotations
@@ -19,47 +20,58 @@ Precision = Literal["fp32", "int8", "fp16", "bf16"]
 Device = Literal["cpu", "cuda"]
 
 
-class Shape(NamedTuple):
-    """A convolution of `channels` to as many, 3 x 3, over [batch, channels, side, side]."""
+class ConvolutionShape(NamedTuple):
+    """A 3 x 3 convolution from `channels` to as many channels over [batch, channels, side, side]."""
 
     channels: int
     side: int
     batch: int
 
 
-SHAPES: Final[Mapping[Device, tuple[Shape, ...]]] = {
-    "cpu": (Shape(64, 128, 1), Shape(128, 64, 1), Shape(128, 128, 1)),
-    "cuda": (Shape(64, 256, 16), Shape(128, 256, 16), Shape(128, 128, 32)),
+SHAPES: Final[Mapping[Device, tuple[ConvolutionShape, ...]]] = {
+    "cpu": (ConvolutionShape(64, 128, 1), ConvolutionShape(128, 64, 1), ConvolutionShape(128, 128, 1)),
+    "cuda": (ConvolutionShape(64, 256, 16), ConvolutionShape(128, 256, 16), ConvolutionShape(128, 128, 32)),
 }
 CHAIN: Final = 8
-"""Convolutions one after the other: what a change of layout at either end costs is shared by them."""
+"""Number of convolutions in sequence, which share the cost of the layout conversion at either end."""
 SECONDS: Final = 1.0
-"""That each shape is run for; the fastest run counts."""
+"""Duration of the runs of each shape; the fastest run counts."""
 ARRAY_TYPES: Final = {"fp32": np.float32, "fp16": np.float16, "int8": np.uint8}
 BFLOAT16: Final = 16
-"""ONNX's number of the type."""
+"""ONNX's enumeration value of the type."""
 PROVIDERS: Final[Mapping[Device, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-class Peaks:
-    """Convolution peaks to hold a run against: take them before it and after it, and the larger of each counts.
+class ConvolutionPeaks:
+    """Convolution peaks for the comparison with other runs: measured before and after the runs; the larger counts.
 
-    A peak that was measured while the machine was cold, or slow for a moment, would flatter what is held against it.
-    `measure` tells the peak (GFLOP/s) of a name, such as a precision; `refused`: the names of which there is none.
+    A peak that is too low, because the machine was cold or busy, would make the share of peak too high.
+
+    Parameters
+    ----------
+    measure
+        Returns the peak (GFLOP/s) of a name, such as a precision; raises InputError where there is none.
+
+    Attributes
+    ----------
+    gflops
+        Peak of each name.
+    unsupported
+        The error of each name without a peak.
     """
 
     def __init__(self, measure: Callable[[str], float]) -> None:
         self._measure = measure
         self.gflops: dict[str, float] = {}
-        self.refused: dict[str, InputError] = {}
+        self.unsupported: dict[str, InputError] = {}
 
-    def take(self, names: Iterable[str]) -> None:
-        """Measure the peak of each, once more where it was measured before."""
+    def measure(self, names: Iterable[str]) -> None:
+        """Measure the peak of each name, again where it was measured before."""
         for name in dict.fromkeys(names):
             try:
                 now = self._measure(name)
             except InputError as error:
-                self.refused[name] = error
+                self.unsupported[name] = error
             else:
                 self.gflops[name] = max(now, self.gflops.get(name, 0.0))
 
@@ -69,31 +81,44 @@ def convolution_peak(
     device: Device = "cpu",
     threads: int = 0,
     *,
-    shapes: Sequence[Shape] = (),
+    shapes: Sequence[ConvolutionShape] = (),
     seconds: float = SECONDS,
 ) -> float:
-    """The most GFLOP/s (10^9, a multiply-add is two) of any shape. `threads`: 0 is one for each core.
+    """Return the highest GFLOP/s (10^9 operations per second, a multiply-add is two) of any shape.
+
+    Parameters
+    ----------
+    precision, device
+        Type of the numbers, and where to run.
+    threads
+        CPU threads; 0 for one per core.
+    shapes
+        Convolutions to run; by default those of `SHAPES`.
+    seconds
+        Duration of the runs of each shape.
 
     Raises
     ------
     MissingDependency
-        The package onnx, which makes the graphs, is not installed.
+        The package onnx, which builds the graphs, is not installed.
     InputError
-        ONNX Runtime has no such convolution, or not that device, here.
+        ONNX Runtime has no such convolution, or no such device.
     """
     return max(
-        floating_point_operations(shape) / seconds_of(precision, device, threads, shape, seconds) / 1e9
+        floating_point_operations(shape) / fastest_run_seconds(precision, device, threads, shape, seconds) / 1e9
         for shape in shapes or SHAPES[device]
     )
 
 
-def floating_point_operations(shape: Shape) -> float:
-    """Of a chain of convolutions."""
+def floating_point_operations(shape: ConvolutionShape) -> float:
+    """Return the floating-point operations of a chain of convolutions."""
     return 2.0 * 9 * shape.channels**2 * shape.side**2 * shape.batch * CHAIN
 
 
-def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape, seconds: float) -> float:
-    """Seconds of the fastest run of the chain; input and output stay on the device."""
+def fastest_run_seconds(
+    precision: Precision, device: Device, threads: int, shape: ConvolutionShape, seconds: float
+) -> float:
+    """Return the seconds of the fastest run of the chain; input and output stay on the device."""
     from model.runtime.ort import ort
 
     if PROVIDERS[device] not in ort.get_available_providers():
@@ -112,15 +137,15 @@ def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape,
         raise InputError(
             f"ONNX Runtime has no convolution in {precision} on {device.upper()} ({first_line(error)})",
             where="the convolution peak",
-            hint="Ask for another precision",
+            hint="Choose another precision",
         ) from None
     if session.get_providers()[0] != PROVIDERS[device]:
         raise InputError(
-            f"ONNX Runtime fell back to {session.get_providers()[0]}", where=device, hint="Repair the driver"
+            f"ONNX Runtime fell back to {session.get_providers()[0]}", where=device, hint="Check the driver"
         )
     binding = session.io_binding()
     noise = np.random.default_rng(0).integers(0, 256, _dimensions(shape)).astype(np.uint8)
-    if precision == "bf16":  # the upper half of a float32, which NumPy has no type for
+    if precision == "bf16":  # the upper half of a float32; NumPy has no such type
         halves = (noise.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
         values = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(halves, BFLOAT16)
     else:
@@ -136,22 +161,22 @@ def seconds_of(precision: Precision, device: Device, threads: int, shape: Shape,
 
 
 def fastest(run: Callable[[], object], seconds: float) -> float:
-    """Seconds of the fastest run within so many, after two to warm up."""
+    """Return the seconds of the fastest run within a duration in seconds, after two warm-up runs."""
     run()
     run()
     best = float("inf")
-    until = time.perf_counter() + seconds
+    deadline = time.perf_counter() + seconds
     while True:
-        began = time.perf_counter()
+        started = time.perf_counter()
         run()
         ended = time.perf_counter()
-        best = min(best, ended - began)
-        if ended > until:
+        best = min(best, ended - started)
+        if ended > deadline:
             return best
 
 
-def chain(precision: Precision, shape: Shape) -> bytes:
-    """An ONNX graph of convolutions from x to y; of int8, as QDQ per channel with symmetric 8-bit activations.
+def chain(precision: Precision, shape: ConvolutionShape) -> bytes:
+    """Return an ONNX graph of convolutions from x to y; int8 as QDQ per channel with symmetric 8-bit activations.
 
     Raises
     ------
@@ -173,7 +198,7 @@ def chain(precision: Precision, shape: Shape) -> bytes:
     nodes: list[Any] = []
     constants: list[Any] = []
 
-    def constant(name: str, values: Any) -> str:  # noqa: ANN401  (an array of any type)
+    def constant(name: str, values: Any) -> str:  # noqa: ANN401 - an array of any type
         constants.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
@@ -203,11 +228,11 @@ def chain(precision: Precision, shape: Shape) -> bytes:
     ends = [helper.make_tensor_value_info(name, kind, list(_dimensions(shape))) for name in ("x", "y")]
     graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], constants)
     opset = 22 if precision == "bf16" else 18
-    made: bytes = helper.make_model(
+    serialized: bytes = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10
     ).SerializeToString()
-    return made
+    return serialized
 
 
-def _dimensions(shape: Shape) -> tuple[int, int, int, int]:
+def _dimensions(shape: ConvolutionShape) -> tuple[int, int, int, int]:
     return shape.batch, shape.channels, shape.side, shape.side

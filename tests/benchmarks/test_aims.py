@@ -17,7 +17,7 @@ from benchmarks.aims import aims, markdown, shipped
 from benchmarks.inference import CASES
 from benchmarks.page import part_of
 from benchmarks.results import Row
-from model.bench.machine import describe
+from model.bench.machine import describe_machine
 
 NETWORK = {
     "gflop": 100.0,
@@ -46,7 +46,7 @@ def row(what="nowcast", reached=1.2):
 def tiles_of(reference):
     """A part as `benchmarks.tiles` keeps it."""
     rows = results.as_json([row("continent")])
-    return {"machine": describe(), "reference": reference, "variant": "int8 on CPU", "rows": rows}
+    return {"machine": describe_machine(), "reference": reference, "variant": "int8 on CPU", "rows": rows}
 
 
 def test_what_was_never_measured_says_so(tmp_path):
@@ -127,7 +127,9 @@ def test_other_processes_are_told_apart_from_ours():
     assert aims(parts)[-1].row.measured.endswith("other processes kept 1.5 cores busy: measure again)")
     parts["tiles"]["others_cores"] = 0.02
     assert "other processes" not in aims(parts)[-1].row.measured
-    assert "other processes kept 1.5 cores busy" in results.measured_on({"machine": describe(), "others_cores": 1.5})
+    assert "other processes kept 1.5 cores busy" in results.measured_on(
+        {"machine": describe_machine(), "others_cores": 1.5}
+    )
 
 
 def test_a_row_names_the_package_it_is_of_and_counts_for_no_other_than_ships(tmp_path):
@@ -135,8 +137,8 @@ def test_a_row_names_the_package_it_is_of_and_counts_for_no_other_than_ships(tmp
     engine = {"reference": "rain-ms-predrnn@0.9", "variant": "fp32 on CPU"}
     ours = [{"name": "rain-ms-predrnn fp32", "reference": "rain-ms-predrnn@0.9"}]
     parts = {
-        "nowcast": {"machine": describe(), "measured": ours, "rows": results.as_json([row(), row("dry")])},
-        "service": {"machine": describe(), "engine": engine, "rows": rows},
+        "nowcast": {"machine": describe_machine(), "measured": ours, "rows": results.as_json([row(), row("dry")])},
+        "service": {"machine": describe_machine(), "engine": engine, "rows": rows},
         "tiles": tiles_of(shipped()),
     }
     found = {dated.row.what: dated.row for dated in aims(parts, tmp_path / "none.json")}

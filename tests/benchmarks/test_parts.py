@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import gpu, inference, nowcast, peak, results, service, tiles
 from benchmarks.frames import DAYS, write_day
-from model.bench.machine import accelerator, describe
+from model.bench.machine import accelerator, describe_machine
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.synthetic_storms import synthesise
 from model.readers import read
@@ -34,7 +34,7 @@ def peaks(monkeypatch):
 
 def kept(figures):
     """As a part is when it is read again."""
-    return json.loads(json.dumps({"machine": describe(), **figures}))
+    return json.loads(json.dumps({"machine": describe_machine(), **figures}))
 
 
 def test_files_of_a_day_are_read_as_what_was_made_up(tmp_path):
@@ -77,7 +77,7 @@ def test_nowcasts_of_all_days_are_timed_against_pysteps(tmp_path, peaks):
     precision = ran_as.partition(" ")[0]
     assert peaks == [precision] * 2  # before and after, of what ran
     assert part["peaks_gflops"] == {precision: max(PEAKS[:2])}
-    assert describe()["processor"] in text
+    assert describe_machine()["processor"] in text
 
 
 def test_the_service_is_timed_against_the_engine_alone(peaks):

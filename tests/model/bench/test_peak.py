@@ -5,11 +5,18 @@ import sys
 import numpy as np
 import pytest
 
-from model.bench.peak import CHAIN, Peaks, Shape, chain, convolution_peak, floating_point_operations
+from model.bench.peak import (
+    CHAIN,
+    ConvolutionPeaks,
+    ConvolutionShape,
+    chain,
+    convolution_peak,
+    floating_point_operations,
+)
 from model.core.errors import InputError, MissingDependency
 from model.runtime.ort import ort
 
-TINY = Shape(8, 16, 1)
+TINY = ConvolutionShape(8, 16, 1)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
@@ -20,18 +27,18 @@ def test_a_rate_is_that_of_the_chain(precision):
 @pytest.mark.parametrize("moments", [(455.0, 886.0), (886.0, 455.0)])
 def test_of_two_moments_the_faster_counts(moments):
     answers = iter(moments)
-    peaks = Peaks(lambda name: next(answers))
-    peaks.take(["int8"])
+    peaks = ConvolutionPeaks(lambda name: next(answers))
+    peaks.measure(["int8"])
     assert peaks.gflops == {"int8": moments[0]}
-    peaks.take(peaks.gflops)
+    peaks.measure(peaks.gflops)
     assert peaks.gflops == {"int8": 886.0}
 
 
 def test_what_has_no_peak_keeps_the_reason_and_others_theirs():
-    peaks = Peaks(lambda name: convolution_peak(name, "cpu", 1, shapes=[TINY], seconds=0.01))
-    peaks.take(["bf16", "fp32"])
+    peaks = ConvolutionPeaks(lambda name: convolution_peak(name, "cpu", 1, shapes=[TINY], seconds=0.01))
+    peaks.measure(["bf16", "fp32"])
     assert list(peaks.gflops) == ["fp32"]
-    assert "no convolution in bf16" in str(peaks.refused["bf16"])
+    assert "no convolution in bf16" in str(peaks.unsupported["bf16"])
 
 
 def test_a_multiply_add_counts_as_two():

@@ -1,9 +1,9 @@
-"""One kind of nowcast that is timed: whose, of which frames, to a written file."""
+"""A workload of a benchmark: nowcasts with one model from given frames to a written file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,17 +17,20 @@ from model.core.units import DRY_RAIN_RATE_MM_H
 from model.readers import read
 
 PYSTEPS: Final = "pysteps"
-"""The model that is pysteps' Lucas-Kanade motion and semi-Lagrangian extrapolation."""
+"""Reference of pysteps' Lucas-Kanade motion with semi-Lagrangian extrapolation."""
 PYSTEPS_FRAMES: Final = 3
 
-Nowcast = Callable[[FrameSequence, int, Path], None]
-"""Makes a nowcast from frames, so many steps ahead, and writes it to a file."""
+WriteNowcast = Callable[[FrameSequence, int, Path], None]
+"""Computes a nowcast from frames for a number of lead steps, and writes a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """`model`: a reference, or `pysteps`. `files`: its frames; with `reads` they are read from disk in each run, else
-    once beforehand. `threads`: 0 is one for each core. `packages`: a folder of more packages."""
+class Workload:
+    """Model, frames and settings of a benchmark.
+
+    `model`: a reference, or `pysteps`. `files`: the frames; with `reads` each run reads them from disk, else they are
+    read once. `threads`: 0 for one per core. `packages`: a folder of further packages.
+    """
 
     model: str
     files: tuple[str, ...]
@@ -40,11 +43,11 @@ class Task:
 
     @property
     def name(self) -> str:
-        """As a table has it."""
+        """Return the name for tables."""
         return self.model if self.variant == "auto" else f"{self.model} {self.variant}"
 
     def environment(self) -> dict[str, str]:
-        """What the runtime, and the libraries that it stands on, take from the environment."""
+        """Return the environment variables for the runtime and the libraries below it."""
         threads = {"OMP_NUM_THREADS": str(self.threads)} if self.threads else {}
         return {
             "ECHOCAST_VARIANT": self.variant,
@@ -54,13 +57,18 @@ class Task:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """The fields, for a child process."""
+        """Return the fields, for a child process."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Workload:
+        """Return the inverse of `as_json`."""
+        return cls(**{**fields, "files": tuple(fields["files"])})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ready:
-    """A task that can be run, and what is known of it. `run(out)` makes the nowcast and writes it to `out`."""
+class PreparedWorkload:
+    """A workload that can run, and its properties. `run(out)` computes the nowcast and writes it to `out`."""
 
     run: Callable[[Path], None]
     reference: str
@@ -69,45 +77,44 @@ class Ready:
     frames: int
     wet_percent: float
     floating_point_operations: float
-    """Of the network over the whole grid, dry areas counted as if they were computed; 0 of a baseline."""
+    """Of the network over the whole grid, dry areas included; 0 of a baseline."""
 
 
-def prepare(task: Task) -> Ready:
+def prepare(workload: Workload) -> PreparedWorkload:
     """Load the model and, unless each run reads them, the frames.
 
     Raises
     ------
     InputError
-        The model does not exist or does not fit, its variant is not what was asked for, or a file cannot
-        be read.
+        The model does not exist or does not fit the frames, it lacks the variant, or a file cannot be read.
     """
-    paths = [Path(file) for file in task.files]
+    paths = [Path(file) for file in workload.files]
     frames = read(paths)
-    held = None if task.reads else frames
+    frames_read = None if workload.reads else frames
     shape = frames.grid.shape
     wet = 100 * float((np.nan_to_num(frames.rain_rate[-1]) >= DRY_RAIN_RATE_MM_H).mean())
-    nowcast: Nowcast = _by_pysteps
+    nowcast: WriteNowcast = _by_pysteps
     info, variant = None, "Lucas-Kanade on CPU"
-    if task.model != PYSTEPS:
-        info = open_catalog(Path(task.packages) if task.packages else None).find(task.model)
-        nowcast, variant = _by_echocast(info, task.variant)
+    if workload.model != PYSTEPS:
+        info = open_catalog(Path(workload.packages) if workload.packages else None).find(workload.model)
+        nowcast, variant = _by_echocast(info, workload.variant)
 
     def run(out: Path) -> None:
-        nowcast(read(paths) if held is None else held, task.steps, out)
+        nowcast(read(paths) if frames_read is None else frames_read, workload.steps, out)
 
-    return Ready(
+    return PreparedWorkload(
         run=run,
-        reference=info.reference if info else task.model,
+        reference=info.reference if info else workload.model,
         variant=variant,
         shape=shape,
         frames=info.input_frames if info else PYSTEPS_FRAMES,
         wet_percent=wet,
-        floating_point_operations=operations(info, shape, task.steps) if info else 0.0,
+        floating_point_operations=operations(info, shape, workload.steps) if info else 0.0,
     )
 
 
-def _by_echocast(info: ModelInfo, variant: str) -> tuple[Nowcast, str]:
-    """A nowcast with one of our models, loaded beforehand as a worker does; and which variant runs."""
+def _by_echocast(info: ModelInfo, variant: str) -> tuple[WriteNowcast, str]:
+    """Return the nowcast with a model of Echocast, loaded in advance as by a worker; and the variant that runs."""
     from model.runtime.device import EngineOptions
     from model.runtime.load import load_predictor
     from model.runtime.request import ForecastRequest
@@ -127,7 +134,7 @@ def _by_echocast(info: ModelInfo, variant: str) -> tuple[Nowcast, str]:
 
 
 def _by_pysteps(frames: FrameSequence, steps: int, out: Path) -> None:
-    """pysteps' forecast, in our file, so that both write the same."""
+    """Write pysteps' forecast as a file like Echocast's, so that both write the same."""
     from model.verify.pysteps_child import extrapolate
 
     newest = frames.last(PYSTEPS_FRAMES)
@@ -142,10 +149,10 @@ def _by_pysteps(frames: FrameSequence, steps: int, out: Path) -> None:
 
 
 def operations(info: ModelInfo, shape: tuple[int, int], steps: int) -> float:
-    """Floating-point operations of its network for one nowcast (a multiply-add is two); 0 of a baseline.
+    """Return the floating-point operations of the network for one nowcast (a multiply-add is two); 0 of a baseline.
 
-    A recurrent network takes a step for each frame and each lead but one, the newest frame's answer being the first
-    lead; a network that reads all frames at once runs until it has answered as many as are asked for.
+    A recurrent network takes one step for each frame and each lead but one, because the output at the newest frame is
+    the first lead. A recurrent-free network runs once for every `input_frames` leads.
     """
     recurrent = any(layer.state_values_per_pixel for layer in info.layers)
     runs = info.input_frames - 1 + steps if recurrent else -(-steps // info.input_frames)
@@ -153,11 +160,5 @@ def operations(info: ModelInfo, shape: tuple[int, int], steps: int) -> float:
 
 
 def per_run(layers: tuple[LayerProfile, ...], shape: tuple[int, int]) -> float:
-    """Floating-point operations of one time step, or of one run of a whole-sequence network."""
+    """Return the floating-point operations of one time step, or of one run of a recurrent-free network."""
     return 2.0 * sum(layer.macs_per_pixel for layer in layers) * shape[0] * shape[1]
-
-
-def task_of(fields: dict[str, Any]) -> Task:
-    """The inverse of `Task.as_json`."""
-    task = Task(**fields)
-    return replace(task, files=tuple(task.files))

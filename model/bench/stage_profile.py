@@ -1,6 +1,6 @@
-"""Where the seconds of a nowcast go: reading, motion, the network, advection, writing.
+"""Profile the stages of a nowcast: reading, motion, the network, advection, writing.
 
-One run, watched through `sys.setprofile`, which costs a few per cent of it; the runs that are timed are not watched.
+`sys.setprofile` profiles one extra run, at an overhead of a few per cent; timed runs are not profiled.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ STAGES: Final[Mapping[tuple[str, str], str]] = {
     ("pysteps/motion/lucaskanade.py", "dense_lucaskanade"): "motion",
     ("pysteps/extrapolation/semilagrangian.py", "extrapolate"): "advection",
 }
-"""The functions of a stage, by the end of their file's path. The outermost counts: what it calls is part of it. Of a
-generator each step counts, and not what its reader does between them."""
+"""The stage of each function (end of the file's path, name). The outermost function counts, with everything that it
+calls. Of a generator each step counts, but not what the consumer does between the steps."""
 OTHER: Final = "other"
-"""Units, tiles, blending, and all else."""
+"""Units, tiles, blending, and everything else."""
 
 
-def stages_of(run: Callable[[], object]) -> dict[str, float]:
-    """Seconds of one run by stage; only this thread is seen."""
+def profile_stages(run: Callable[[], object]) -> dict[str, float]:
+    """Return the seconds of one run by stage; other threads are not profiled."""
     seconds = dict.fromkeys([*STAGES.values(), OTHER], 0.0)
     stage, depth, since = OTHER, 0, time.perf_counter()
     known: dict[object, str | None] = {}
 
-    def watch(frame: FrameType, event: str, argument: Any) -> None:  # noqa: ANN401  (as sys.setprofile has it)
+    def profile(frame: FrameType, event: str, argument: Any) -> None:  # noqa: ANN401 - the signature of sys.setprofile
         nonlocal stage, depth, since
         if event not in ("call", "return"):
             return
@@ -55,13 +55,13 @@ def stages_of(run: Callable[[], object]) -> dict[str, float]:
         seconds[stage] += now - since
         stage, since = (known[code] or OTHER) if depth else OTHER, now
 
-    sys.setprofile(watch)
+    sys.setprofile(profile)
     try:
         run()
     finally:
         sys.setprofile(None)
     seconds[stage] += time.perf_counter() - since
-    return {name: spent for name, spent in seconds.items() if spent}
+    return {name: total for name, total in seconds.items() if total}
 
 
 def _stage_of(path: str, function: str) -> str | None:
