@@ -18,7 +18,7 @@ from model.core.forecast import ForecastHeader, ForecastWriter, quantize
 from model.core.progress import ProgressBar
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, max_dbz_option, packages_option
-from model.readers import read_sound
+from model.readers import read
 from model.runtime.load import load_predictor
 from model.runtime.model_selection import select_model
 from model.runtime.predictor import Predictor
@@ -56,7 +56,7 @@ def nowcast(
             raise InputError("it is one of the radar files that are read", where=str(out), hint="Choose another --out")
     catalog = open_catalog(packages)
     catalog.find(reference)  # an unknown one is refused before any file is read
-    sequence = read_sound(files, variable=variable, zr=zr, max_dbz=max_dbz)
+    sequence = read(files, variable=variable, zr=zr, max_dbz=max_dbz, skip_unreadable=True)
     info, context, note = select_model(sequence, reference, catalog)
     predictor = load_predictor(info, fields)
     request = ForecastRequest.fit(context, info, steps, note=note)

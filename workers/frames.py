@@ -11,7 +11,7 @@ import numpy as np
 from model.core.catalog import Catalog
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
-from model.readers import read, read_sound
+from model.readers import read
 from model.runtime.model_selection import ModelSelection, select_model
 from service.jobs.job import Job
 from service.store import ObjectStore
@@ -33,7 +33,7 @@ def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> F
         for number, item in enumerate(job.inputs)
     ]
     names = [item["name"] for item in job.inputs]
-    return read_sound(paths, names=names, variable=job.variable, zr=job.zr, **limits._asdict())
+    return read(paths, names=names, variable=job.variable, zr=job.zr, skip_unreadable=True, **limits._asdict())
 
 
 def frames_wanted(reference: str, catalog: Catalog) -> int:

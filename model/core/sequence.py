@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from pyproj import CRS
-from pyproj.exceptions import CRSError
 
+from model.core.cf_coordinates import crs_from_cf
 from model.core.errors import (
     DuplicateTimes,
     InputError,
@@ -19,6 +18,7 @@ from model.core.errors import (
     UnknownVariable,
 )
 from model.core.grid import Grid
+from model.core.times import most_common_step
 from model.core.units import FloatArray
 
 CF_VERSION = "CF-1.11"
@@ -33,11 +33,29 @@ RAIN_RATE_ATTRIBUTES = {
 
 @dataclass(frozen=True, eq=False)
 class FrameSequence:
-    """Rain rate `rain_rate` float32 [time, y, x] in mm h-1; NaN = no data.
+    """Radar frames of rain rate on one grid.
 
-    `times` are UTC datetime64[ns], strictly increasing. `mask` [y, x], where given, is True where the radar never
-    sees anything (HKO-7's exclude mask). `attributes` carry how the rain rate was made: source, Z-R relation. `notes`
-    are what the reader of a forecast from these frames must know, a clause each: they go into the forecast's `note`.
+    Parameters
+    ----------
+    rain_rate
+        Rain rate (mm h-1), float32 [time, y, x]; NaN is no data.
+    times
+        Valid times (UTC), datetime64[ns] [time], strictly increasing.
+    grid
+        The grid of every frame.
+    mask
+        True [y, x] where the radar never measures, as in HKO-7's exclude mask.
+    attributes
+        How the rain rate was made: source, quantity, Z-R relation.
+    notes
+        Clauses for the `note` of a forecast from these frames.
+
+    Raises
+    ------
+    InputError
+        The shapes do not fit, or a time is missing.
+    DuplicateTimes
+        The times do not strictly increase.
     """
 
     rain_rate: FloatArray
@@ -50,10 +68,10 @@ class FrameSequence:
     def __post_init__(self) -> None:
         object.__setattr__(self, "rain_rate", np.asarray(self.rain_rate, np.float32))
         object.__setattr__(self, "times", np.asarray(self.times, "datetime64[ns]"))
-        if self.rain_rate.shape != (self.times.size, *self.grid.shape):
+        expected = (self.times.size, *self.grid.shape)
+        if self.rain_rate.shape != expected:
             raise InputError(
-                f"rain rate has shape {self.rain_rate.shape}, times and grid say {(self.times.size, *self.grid.shape)}",
-                where="sequence",
+                f"the rain rate has shape {self.rain_rate.shape}, times and grid have {expected}", where="sequence"
             )
         if self.times.size and np.any(np.isnat(self.times)):
             raise InputError("a frame has no valid time", where="sequence")
@@ -62,52 +80,52 @@ class FrameSequence:
                 "frame times do not strictly increase", where="sequence", hint="Give each valid time once"
             )
         if self.mask is not None and self.mask.shape != self.grid.shape:
-            raise InputError(f"mask has shape {self.mask.shape}, the grid {self.grid.shape}", where="mask")
+            raise InputError(f"the mask has shape {self.mask.shape}, the grid {self.grid.shape}", where="mask")
 
     def __len__(self) -> int:
         return int(self.times.size)
 
     @property
     def reference_time(self) -> np.datetime64:
-        """Valid time of the newest frame: where a forecast starts."""
+        """Valid time of the newest frame, from which a forecast starts."""
         return np.datetime64(self.times[-1])
 
     def last(self, frames: int) -> FrameSequence:
-        """The newest `frames` frames."""
+        """Return the newest `frames` frames."""
         return replace(self, rain_rate=self.rain_rate[-frames:], times=self.times[-frames:])
 
     def time_step_minutes(self) -> float:
-        """The most common step (minutes) between frames.
+        """Return the most common step (minutes) between frames.
 
         Raises
         ------
         TooFewFrames
-            Fewer than two frames.
+            There are fewer than two frames.
         """
         if len(self) < 2:
             raise TooFewFrames("a time step needs at least two frames", where="input", hint="Give more frames")
         return float(most_common_step(self.times) / np.timedelta64(1, "s")) / 60.0
 
     def times_with_leads(self, leads: int) -> NDArray[np.datetime64]:
-        """Valid times of the frames, and of the `leads` that follow at the same time step.
+        """Return the valid times of the frames and of the `leads` steps that follow at the same time step.
 
         Raises
         ------
         TooFewFrames
-            Fewer than two frames.
+            There are fewer than two frames.
         """
         step = np.timedelta64(round(self.time_step_minutes() * 60), "s")
         return np.concatenate([self.times, self.times[-1] + step * np.arange(1, leads + 1)])
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the times, the grid's pixel centres and the rain rate."""
+        """Return the SHA-256 (hex) of the times, the pixel centres and the rain rate."""
         sha = hashlib.sha256()
         for array in (self.times.astype("int64"), self.grid.x, self.grid.y, self.rain_rate):
             sha.update(np.ascontiguousarray(array).data)
         return sha.hexdigest()
 
     def to_dataset(self) -> xr.Dataset:
-        """CF-1.11 dataset with `rainfall_rate(time, y, x)`, a grid mapping `crs`, and the mask where there is one."""
+        """Return a CF-1.11 dataset with `rainfall_rate(time, y, x)`, a grid mapping `crs` and the mask, if any."""
         dataset = xr.Dataset(
             {
                 "rainfall_rate": (
@@ -137,18 +155,18 @@ class FrameSequence:
         return dataset
 
     def _cell_methods(self) -> str:
-        """CF cell methods: rain rates made of accumulations are means over their interval, others may be, too."""
+        """Return the CF cell methods: rates made of accumulations are means over the interval, as others may be."""
         quantity = self.attributes.get("quantity", self.attributes.get("input_quantity", ""))
         return "time: mean" if "accumulation over" in quantity or "mean over" in quantity else "time: point"
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> FrameSequence:
-        """The inverse of `to_dataset`.
+        """Read what `to_dataset` writes.
 
         Raises
         ------
         UnknownVariable
-            There is no `rainfall_rate`, or it has no grid mapping.
+            There is no `rainfall_rate`, or its grid mapping is absent.
         """
         if "rainfall_rate" not in dataset:
             raise UnknownVariable(
@@ -171,33 +189,10 @@ class FrameSequence:
         )
 
 
-def most_common_step(times: NDArray[np.datetime64]) -> np.timedelta64:
-    """The most common step between two or more times in order; of equally common ones the shortest."""
-    steps, counts = np.unique(np.diff(times), return_counts=True)
-    return np.timedelta64(steps[np.argmax(counts)])
-
-
-def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
-    """The CRS of CF grid mapping attributes.
-
-    Raises
-    ------
-    InputError
-        They do not describe a CRS.
-    """
-    try:
-        return CRS.from_cf(dict(attributes))
-    except (CRSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the grid mapping is not one that can be read ({error})",
-            where="grid mapping",
-            hint="Write CF grid mapping attributes, or crs_wkt",
-        ) from None
-
-
 def spatial_coordinates(grid: Grid) -> dict[str, tuple[str, NDArray[np.floating], dict[str, str]]]:
-    """CF coordinate variables `x` and `y` of a grid."""
-    if grid.crs.is_geographic and grid.crs.is_derived:  # a rotated pole: its degrees are not those of a map
+    """Return the CF coordinate variables `x` and `y` of a grid."""
+    if grid.crs.is_geographic and grid.crs.is_derived:
+        # A rotated pole: its degrees are not those of a map, and CF names them otherwise.
         names, units = ("grid_longitude", "grid_latitude"), ("degrees", "degrees")
     elif grid.crs.is_geographic:
         names, units = ("longitude", "latitude"), ("degrees_east", "degrees_north")

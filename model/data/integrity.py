@@ -20,7 +20,7 @@ from model.data.archive_paths import STATIC_MASK, frame_path, list_times, mask_p
 from model.data.checksums import Checksums, digest_of
 from model.data.png import fault_of
 from model.readers.hko7 import DESCRIPTION, FRAMES, NOISE_BELOW, SHAPE, hko7_grid
-from model.readers.source import describe_zr
+from model.readers.rain_rate import describe_zr
 
 Result = TypeVar("Result")
 AT_ONCE: Final = 1024

@@ -22,9 +22,11 @@ from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ, FloatArray
 from model.core.zr import MARSHALL_PALMER, ZRRelation
 from model.data.filename_times import TimePattern
 from model.data.png import GREY, fault_of, header_of
+from model.readers.limits import check_size
+from model.readers.no_data import MAX_RAIN_RATE_MM_H, check_max_dbz
 from model.readers.npz import LOCAL_CRS, LOCAL_PIXEL_M
-from model.readers.plausible import MOST_MM_H, check_max_dbz
-from model.readers.source import DAMAGED, Options, check_size, describe_reflectivity, rain_of_reflectivity
+from model.readers.rain_rate import describe_reflectivity, rain_rate_of_reflectivity
+from model.readers.source import FETCH_AGAIN, ReadOptions
 
 TITLE: Final = "PNG"
 SCALE: Final = re.compile(r"(dbz|mm/h):([^,]+)(?:,([^,]+))?", re.IGNORECASE)
@@ -115,7 +117,9 @@ class PixelScale:
         physical = self.gain * values + self.offset
         marked = np.isin(values, (*self.nodata, *self.undetect))
         occurs = np.bincount(pixels.reshape(-1), minlength=values.size) > 0
-        real = physical < MAX_VALID_DBZ if self.quantity == "dbz" else (physical >= 0) & (physical <= MOST_MM_H)
+        real = (
+            physical < MAX_VALID_DBZ if self.quantity == "dbz" else (physical >= 0) & (physical <= MAX_RAIN_RATE_MM_H)
+        )
         wrong = occurs & ~marked & ~real
         if wrong.any():
             value = int(values[wrong][-1])
@@ -125,8 +129,8 @@ class PixelScale:
                 "else correct --pixel-scale",
             )
         if self.quantity == "dbz":
-            options = Options(zr=self.relation.name, max_dbz=self.max_dbz)
-            rain, _ = rain_of_reflectivity(physical.astype(np.float32), options, self.relation)
+            options = ReadOptions(zr=self.relation.name, max_dbz=self.max_dbz)
+            rain, _ = rain_rate_of_reflectivity(physical.astype(np.float32), options, self.relation)
         else:
             rain = physical.astype(np.float32)
         rain[np.isin(values, self.undetect)] = 0
@@ -263,14 +267,14 @@ def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_
     except OSError as error:
         raise InputError(f"it cannot be opened ({error.strerror})", hint="Check the path and its rights") from None
     if fault := fault_of(content):
-        raise NotARadarFile(fault, hint=DAMAGED if content else "Give a whole PNG")
+        raise NotARadarFile(fault, hint=FETCH_AGAIN if content else "Give a whole PNG")
     header = header_of(content)
     check_size(*header.shape)
     if header.bits == 16 and header.colour != GREY:
         raise _in_colour("16 bits a channel")
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.shape[:2] != header.shape:
-        raise NotARadarFile("it cannot be decoded", hint=DAMAGED)
+        raise NotARadarFile("it cannot be decoded", hint=FETCH_AGAIN)
     planes = image.reshape(*header.shape, -1)
     grey = planes[..., 0]
     if planes.shape[2] >= 3 and not (np.array_equal(grey, planes[..., 1]) and np.array_equal(grey, planes[..., 2])):

@@ -1,4 +1,4 @@
-"""Radar files -> FrameSequence. The format is known by content, never by the file's name; one compression is undone."""
+"""Readers of radar files. Content tells the format, never the file name; one layer of compression is removed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from model.core.errors import InputError, TooLarge
 from model.core.sequence import FrameSequence
 from model.core.units import DEFAULT_MAX_DBZ
 from model.core.zr import zr_relation
-from model.readers.compressed import unpacked
-from model.readers.join import checked, join_frames
-from model.readers.plausible import check_max_dbz
-from model.readers.registry import Reader, reader_of
-from model.readers.source import MAX_TOTAL_PIXELS, Budget, Options, Source
+from model.readers.decompression import decompressed
+from model.readers.formats import Reader, detect_reader
+from model.readers.limits import MAX_TOTAL_PIXELS, PixelBudget
+from model.readers.merging import merge_frames, plausible_frames
+from model.readers.no_data import check_max_dbz
+from model.readers.source import ReadOptions, Source
 
-__all__ = ["read", "read_sound"]
+__all__ = ["read"]
 
-MAX_LEFT_OUT_NAMED = 5
+Parts = list[tuple[Source, FrameSequence]]
+MAX_SKIPPED_NAMED = 5
 
 
 def read(
@@ -31,134 +33,53 @@ def read(
     zr: str | None = None,
     max_dbz: float | None = None,
     max_pixels: int | None = None,
+    skip_unreadable: bool = False,
 ) -> FrameSequence:
-    """Rain rate (mm h-1) of radar files of any known format, as one sequence sorted by valid time.
+    """Read radar files of any supported format as one sequence of rain rate (mm h-1), sorted by valid time.
 
-    `names` are what the user calls the files, where paths are temporary (uploads): they stand in every
-    message, and give the time where a format has it in the name only. The files around an upload are never
-    looked at; around a path without a name, HKO-7's masks and `archive.json` are. gzip, bzip2 and zip (of one file)
-    around a file are undone. `variable` chooses among a file's variables. `zr` names the Z-R relation that turns
-    reflectivity into rain (default: the format's own), and `max_dbz` the reflectivity above which an echo is hail and
-    counts as that (default: 55 dBZ); files of rain rates and accumulations need neither, and leave them aside.
-    `max_pixels` is the most that all files may hold together, frames x rows x columns.
+    Parameters
+    ----------
+    paths
+        The files; gzip, bzip2 and zip (of one file) are decompressed.
+    names
+        Names of uploaded files, whose paths are temporary. Messages use these names, and formats without a valid time
+        in the content take it from the name. Files around an upload are never opened; around a path without a name,
+        HKO-7's masks and `archive.json` are.
+    variable
+        The variable to read, where a file has several.
+    zr
+        The Z-R relation for reflectivity; the default is the format's own.
+    max_dbz
+        The hail cap (dBZ, default 55): higher reflectivity counts as the cap. Rain rates and accumulations do not use
+        it.
+    max_pixels
+        The most pixels, frames x rows x columns, of all files together.
+    skip_unreadable
+        Whether to skip files that cannot be read, lie on another grid than most or repeat a valid time, as long as two
+        frames remain. The `notes` of the sequence name the skipped files and the reasons, the last file first.
 
-    Values that no atmosphere has are missing (`plausible`). Where reflectivity exceeded the cap, the attribute
-    `capped_pixels` counts it.
-
-    Valid times that are missing at the most common step are named in the attribute `gaps`, frames in which no
-    pixel holds data in `frames_without_data`, by their files.
+    Returns
+    -------
+    FrameSequence
+        Implausible values are NaN (`model.readers.no_data`). The attribute `capped_pixels` counts the pixels above the
+        hail cap, `gaps` lists valid times that are missing at the most common step, and `frames_without_data` the
+        files of frames without any data.
 
     Raises
     ------
-    InputError
-        A file cannot be read, or is a forecast (NotARadarFile), lies on another grid (MixedGrids),
-        repeats a valid time (DuplicateTimes), holds no rain or not the variable asked for (UnknownVariable),
-        declares an unreasonable size or more than `max_pixels` (TooLarge), or needs an extra that is not
-        installed (MissingDependency).
+    NotARadarFile
+        A file cannot be read, or is a forecast.
+    MixedGrids
+        The grids of the files differ.
+    DuplicateTimes
+        A valid time occurs twice.
+    UnknownVariable
+        A file holds no rain, or not the requested variable.
+    TooLarge
+        A file declares an unreasonable size, or all files more than `max_pixels`; never skipped.
+    MissingDependency
+        A format needs an extra that is not installed.
     """
-    return _joined(*_asked(paths, names, variable, zr, max_pixels, max_dbz))
-
-
-def read_sound(
-    paths: Sequence[Path],
-    *,
-    names: Sequence[str] | None = None,
-    variable: str | None = None,
-    zr: str | None = None,
-    max_dbz: float | None = None,
-    max_pixels: int | None = None,
-) -> FrameSequence:
-    """`read`, without the files that cannot be read, lie on another grid than most, or repeat a valid time, where two
-    frames remain.
-
-    The `notes` of the sequence name what was left out, and why; the last of the files first.
-
-    Raises
-    ------
-    InputError
-        As `read`; a path at which there is nothing is an error always, and so is too much.
-    """
-    sources, options = _asked(paths, names, variable, zr, max_pixels, max_dbz)
-    try:
-        return _joined(sources, options)
-    except TooLarge:
-        raise
-    except InputError:
-        if len(paths) < 3 or not all(Path(path).is_file() for path in paths):
-            raise
-        parts, left_out = _sound_parts(sources, options)
-        if not left_out or sum(len(frames) for _, frames in parts) < 2:
-            raise
-        named = [f"{source.name} ({left_out[source]})" for source in reversed(sources) if source in left_out]
-        more = f" and {len(named) - MAX_LEFT_OUT_NAMED} more" if len(named) > MAX_LEFT_OUT_NAMED else ""
-        sequence = join_frames(iter(parts))
-        note = f"left out: {', '.join(named[:MAX_LEFT_OUT_NAMED])}{more}"
-        return replace(sequence, notes=(*sequence.notes, note))
-
-
-def _joined(sources: Sequence[Source], options: Options) -> FrameSequence:
-    with unpacked(sources, options.budget) as plain:
-        return join_frames(_parts(plain, options))
-
-
-Parts = list[tuple[Source, FrameSequence]]
-
-
-def _sound_parts(sources: Sequence[Source], options: Options) -> tuple[Parts, dict[Source, str]]:
-    """Frames of the files that can be read together, and why others are left out.
-
-    The readers have all files at once, for some belong together: frames and their masks, or their coordinates.
-    """
-    sound, left_out = list(sources), dict[Source, str]()
-    parts: Parts | None = None
-    while parts is None:
-        try:
-            anew = replace(options, budget=Budget(max_pixels=options.budget.max_pixels))
-            with unpacked(sound, anew.budget) as plain:
-                parts = list(_parts(plain, anew))
-        except TooLarge:
-            raise
-        except InputError as error:
-            blamed = [source for source in sound if source.name in error.where]
-            if not blamed or len(sound) < 3:
-                raise
-            culprit = max(blamed, key=lambda source: len(source.name))
-            sound.remove(culprit)
-            left_out[culprit] = error.what
-    by_name = {source.name: source for source in sources}
-    parts, others = _on_one_grid(parts)
-    left_out |= {by_name[source.name]: "it lies on another grid" for source in others}
-    once: Parts = []
-    for source, frames in parts:
-        repeated = [other.name for other, held in once if np.isin(frames.times, held.times).any()]
-        if repeated:
-            left_out[by_name[source.name]] = f"{repeated[0]} holds its valid time"
-        else:
-            once.append((source, frames))
-    return once, left_out
-
-
-def _on_one_grid(parts: Parts) -> tuple[Parts, list[Source]]:
-    """Those on the grid of most frames, of two the newer ones', and the files of the others."""
-    grids = [next(i for i, (_, other) in enumerate(parts) if other.grid.matches(frames.grid)) for _, frames in parts]
-    weight: dict[int, tuple[int, np.datetime64]] = {}
-    for grid, (_, frames) in zip(grids, parts, strict=True):
-        count, newest = weight.get(grid, (0, frames.times[-1]))
-        weight[grid] = (count + len(frames), max(newest, frames.times[-1]))
-    most = max(weight, key=lambda grid: weight[grid], default=0)
-    one = [part for part, grid in zip(parts, grids, strict=True) if grid == most]
-    return one, [source for (source, _), grid in zip(parts, grids, strict=True) if grid != most]
-
-
-def _asked(
-    paths: Sequence[Path],
-    names: Sequence[str] | None,
-    variable: str | None,
-    zr: str | None,
-    max_pixels: int | None,
-    max_dbz: float | None,
-) -> tuple[list[Source], Options]:
-    """What is to be read, and how."""
     if names is not None and len(names) != len(paths):
         raise InputError(f"{len(paths)} files came with {len(names)} names", where="names", hint="Name each file once")
     labels = [str(path) for path in paths] if names is None else list(names)
@@ -166,17 +87,79 @@ def _asked(
     sources = [Source(path=Path(path), name=name, upload=uploads) for path, name in zip(paths, labels, strict=True)]
     most = MAX_TOTAL_PIXELS if max_pixels is None else min(max_pixels, MAX_TOTAL_PIXELS)
     cap = DEFAULT_MAX_DBZ if max_dbz is None else check_max_dbz(max_dbz)
-    options = Options(variable=variable, zr=zr, max_dbz=cap, budget=Budget(max_pixels=most))
+    options = ReadOptions(variable=variable, zr=zr, max_dbz=cap, budget=PixelBudget(max_pixels=most))
     if zr is not None:
-        zr_relation(zr)  # an unknown name is refused before any file is read
-    return sources, options
+        zr_relation(zr)  # refuse an unknown name before any file is read
+    try:
+        with decompressed(sources, options.budget) as plain:
+            return merge_frames(_parts(plain, options))
+    except TooLarge:
+        raise
+    except InputError:
+        # A path without a file is always an error, and with fewer than three files no two could agree on the third.
+        if not skip_unreadable or len(paths) < 3 or not all(source.path.is_file() for source in sources):
+            raise
+        parts, skipped = _readable_parts(sources, options)
+        if not skipped or sum(len(frames) for _, frames in parts) < 2:
+            raise
+        named = [f"{source.name} ({skipped[source]})" for source in reversed(sources) if source in skipped]
+        more = f" and {len(named) - MAX_SKIPPED_NAMED} more" if len(named) > MAX_SKIPPED_NAMED else ""
+        sequence = merge_frames(iter(parts))
+        note = f"left out: {', '.join(named[:MAX_SKIPPED_NAMED])}{more}"
+        return replace(sequence, notes=(*sequence.notes, note))
 
 
-def _parts(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
-    """Frames by file; the files of one format go to its reader together."""
+def _parts(sources: Sequence[Source], options: ReadOptions) -> Iterator[tuple[Source, FrameSequence]]:
+    """Yield frames by file; all files of one format go to the reader at once."""
     groups: dict[str, tuple[Reader, list[Source]]] = {}
     for source in sources:
-        reader = reader_of(source)
+        reader = detect_reader(source)
         groups.setdefault(reader.title, (reader, []))[1].append(source)
     for reader, members in groups.values():
-        yield from checked(reader.read_frames(members, options))
+        yield from plausible_frames(reader.read_frames(members, options))
+
+
+def _readable_parts(sources: Sequence[Source], options: ReadOptions) -> tuple[Parts, dict[Source, str]]:
+    """Return the frames of the files that can be read together, and the reason for each skipped file.
+
+    Each try reads all remaining files at once, because some belong together: frames with their masks or coordinates.
+    """
+    readable, skipped = list(sources), dict[Source, str]()
+    parts: Parts | None = None
+    while parts is None:
+        try:
+            fresh = replace(options, budget=PixelBudget(max_pixels=options.budget.max_pixels))
+            with decompressed(readable, fresh.budget) as plain:
+                parts = list(_parts(plain, fresh))
+        except TooLarge:
+            raise
+        except InputError as error:
+            blamed = [source for source in readable if source.name in error.where]
+            if not blamed or len(readable) < 3:
+                raise
+            culprit = max(blamed, key=lambda source: len(source.name))
+            readable.remove(culprit)
+            skipped[culprit] = error.what
+    by_name = {source.name: source for source in sources}
+    parts, others = _on_one_grid(parts)
+    skipped |= {by_name[source.name]: "it lies on another grid" for source in others}
+    once: Parts = []
+    for source, frames in parts:
+        repeated = [other.name for other, earlier in once if np.isin(frames.times, earlier.times).any()]
+        if repeated:
+            skipped[by_name[source.name]] = f"{repeated[0]} has the same valid time"
+        else:
+            once.append((source, frames))
+    return once, skipped
+
+
+def _on_one_grid(parts: Parts) -> tuple[Parts, list[Source]]:
+    """Return the parts on the grid of most frames, of equally many the newer, and the files of the other parts."""
+    grids = [next(i for i, (_, other) in enumerate(parts) if other.grid.matches(frames.grid)) for _, frames in parts]
+    weight: dict[int, tuple[int, np.datetime64]] = {}
+    for grid, (_, frames) in zip(grids, parts, strict=True):
+        count, newest = weight.get(grid, (0, frames.times[-1]))
+        weight[grid] = (count + len(frames), max(newest, frames.times[-1]))
+    most = max(weight, key=lambda grid: weight[grid], default=0)
+    same = [part for part, grid in zip(parts, grids, strict=True) if grid == most]
+    return same, [source for (source, _), grid in zip(parts, grids, strict=True) if grid != most]

@@ -1,10 +1,10 @@
-"""The periods of netCDF frames: those over which accumulations are summed, and rates are means.
+"""Periods of netCDF frames: the time over which accumulations are sums and rates are means.
 
-A period is that of the time's bounds, or from `start_time` to the valid time, or the one that an attribute
-(`accumulation_period`) or a name says (`rain_accumulation_1h`, "Hourly precipitation"), or an `interval` of
-`cell_methods` that is longer than the time step, or the one in the file's title; the step itself is the last resort,
-and said. An interval up to the step is the spacing of the original samples (CF 7.3.2). Where the file and a name
-contradict each other, or a period is given without its unit, it is refused.
+A period comes from the bounds of the time, from `start_time` to the valid time, from an attribute
+(`accumulation_period`) or a name (`rain_accumulation_1h`, "Hourly precipitation"), from an `interval` of `cell_methods`
+longer than the time step, or from the title of the file; the last resort is the time step, with a note. An interval up
+to the time step is the spacing of the original samples (CF 7.3.2). Statements that contradict each other, and periods
+without a unit, are refused.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from model.core.cf_units import minutes
 from model.core.errors import NotARadarFile
-from model.core.sequence import most_common_step
+from model.core.times import most_common_step
 from model.readers.cf_attributes import attributes_of, is_time
-from model.readers.cf_times import Times, decoded, moment_of
-from model.readers.cf_units import minutes
-from model.readers.plausible import plausible_time
+from model.readers.cf_times import Times, decoded, parse_time
+from model.readers.observation_times import observation_time
 
 START_NAMES: Final = ("start_time", "time_start", "begin_time")
 UNIT_OF_TIME: Final = r"s(?:ec(?:ond)?s?)?|min(?:ute)?s?|h(?:(?:ou)?rs?|ourly)?|days?|daily"
@@ -35,9 +35,9 @@ DURATION: Final = re.compile(
     rf"(?<![\d.])(?P<number>\d{{1,5}}(?:\.\d{{1,3}})?)[ _-]?(?P<unit>{UNIT_OF_TIME})(?![a-z]|(?:\*\*|\^)?-\d)"
 )
 EVERY: Final = re.compile(rf"\b(?:every|each|updated)\b[ _-]*(?:every|each)?[ _-]*[\d.]*[ _-]*(?:{UNIT_OF_TIME})\b")
-"""What tells how often, and no period."""
+"""How often frames come, which is no period."""
 EVERY_OR_PER: Final = re.compile(rf"{EVERY.pattern}|\bper\b[ _-]*\d*[ _-]*hour\b")
-"""That, or the unit of a rate."""
+"""How often frames come, or the unit of a rate."""
 ISO_DURATION: Final = re.compile(
     r"(?<![a-z\d])p(?=t?\d)(?:(?P<d>\d{1,3})d)?(?:t(?:(?P<h>\d{1,4})h)?(?:(?P<m>\d{1,4})m)?(?:(?P<s>\d{1,5})(?:\.0*)?s)?)?"
     r"(?![a-z\d])"
@@ -58,22 +58,22 @@ TOTALS: Final = re.compile(
     r"(?<![a-z])(?:since(?![ _-](?:the[ _-])?(?:last|previous))"
     r"|(?:storm|event|running)[ _-]total|(?:day|month|year)[ _-]to[ _-]date)(?![a-z])"
 )
-"""What says that a period grows from frame to frame."""
+"""Words for a period that grows from frame to frame."""
 INTERVAL: Final = re.compile(
     rf"(?:interval:|\bover\b(?: the)?(?: last)?)\s*(?P<number>\d{{1,5}}(?:\.\d{{1,3}})?)\s*(?P<unit>{UNIT_OF_TIME})\b"
 )
 NAMED: Final = ("long_name", "standard_name")
 TOLERANCE: Final = 0.05
-"""How far two statements of one period may differ: bounds of 59:59 are an hour."""
+"""Relative difference allowed between two statements of one period: bounds of 59:59 are an hour."""
 SLOWEST_SCAN_MIN: Final = 15.0
-"""A longer `interval` is not the one at which a radar was sampled."""
+"""A longer `interval` cannot be the spacing of radar scans."""
 DAY_MIN: Final = 1440.0
 MAX_NAME: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Periods:
-    """Starts and ends of the periods of an accumulation, and what the reader of a forecast must know of them."""
+    """Starts and ends of the periods of an accumulation, and a note for the forecast."""
 
     starts: Times
     ends: Times
@@ -81,29 +81,29 @@ class Periods:
 
 
 def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: ANN401  (netCDF4 ships no types)
-    """The periods of an accumulation.
+    """Return the periods of an accumulation.
 
     Raises
     ------
     NotARadarFile
-        Nothing says over which period it is, or two things say otherwise, or one without its unit.
+        The file gives no period, a period without unit, or contradictory periods.
     """
     bounded = _bounds(dataset, times)
-    said, unclear = _said(dataset, variable)
+    stated, unclear = _stated_periods(dataset, variable)
     if bounded is not None:
         starts, ends, what = bounded
-        _agreed({what: [_minutes_between(starts, ends)], **said})
+        _agreed({what: [_minutes_between(starts, ends)], **stated})
         return Periods(starts=starts, ends=ends)
     coverage = _durations(str(attributes_of(dataset).get("time_coverage_duration", "")))
-    if not said and times.size == 1 and len(coverage) == 1:  # of several frames, it is that of all together
-        said["its time_coverage_duration"] = coverage
-    period = _agreed(said)
+    if not stated and times.size == 1 and len(coverage) == 1:  # of several frames, it covers all of them
+        stated["the time_coverage_duration"] = coverage
+    period = _agreed(stated)
     if totals := _totals(variable):
         unclear, period = totals, None
     if period is None and unclear:
         raise NotARadarFile(
-            f"{unclear} does not say over how long {variable.name} is an accumulation",
-            hint="Give bounds of its time, or the period with its unit (accumulation_period = '1 hour')",
+            f"{unclear} does not give the period of the accumulation {variable.name}",
+            hint="Give bounds of the time, or the period with a unit (accumulation_period = '1 hour')",
         )
     note = ""
     if period is None:
@@ -115,28 +115,30 @@ def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: A
             period = max(longer)
         elif len(titled) == 1 and titled[0] < DAY_MIN:  # files are daily, too
             period = titled[0]
-            note = f"the period of {variable.name}, {period:g} min, is that of the file's title"
+            note = f"the period of {variable.name}, {period:g} min, comes from the title of the file"
         elif step is not None:
             period = step
-            note = f"the period of {variable.name} is not in the file, and was taken to be its time step, {step:g} min"
+            note = (
+                f"the file does not give the period of {variable.name}; it was taken to be the time step, {step:g} min"
+            )
         else:
             raise NotARadarFile(
-                f"{variable.name} is an accumulation, and nothing says over which period",
-                hint="Give bounds of its time or a start_time, or several frames in one file",
+                f"the file does not give the period of the accumulation {variable.name}",
+                hint="Give bounds of the time or a start_time, or several frames in one file",
             )
     return Periods(starts=times - np.timedelta64(round(period * 60), "s"), ends=times, note=note)
 
 
 def ends_of(dataset: Any, variable: Any, times: Times) -> tuple[Times, float | None]:  # noqa: ANN401
-    """When what is no accumulation was seen whole: the ends of its bounds; and minutes over which it is a mean."""
+    """Return the ends of the periods of a variable that is no accumulation, and the minutes over which it is a mean."""
     methods = str(attributes_of(variable).get("cell_methods", "")).lower()
     if re.search(r"\btime: point\b", methods):
         return times, None
     if (bounded := _time_bounds(dataset, times)) is not None:
         starts, ends = np.minimum(*bounded), np.maximum(*bounded)
         return ends, _minutes_between(starts, ends) or None
-    said, _ = _said(dataset, variable, EVERY_OR_PER)
-    periods = [values[0] for values in said.values() if len(values) == 1] or _intervals(variable, _step(times))
+    stated, _ = _stated_periods(dataset, variable, EVERY_OR_PER)
+    periods = [values[0] for values in stated.values() if len(values) == 1] or _intervals(variable, _step(times))
     return times, max(periods, default=None)
 
 
@@ -149,7 +151,7 @@ def _step(times: Times) -> float | None:
 
 
 def _intervals(variable: Any, step: float | None) -> list[float]:  # noqa: ANN401
-    """Minutes of the intervals of `cell_methods` that are longer than the spacing of any samples."""
+    """Return the intervals (minutes) of `cell_methods` that are longer than the spacing of radar scans."""
     methods = str(attributes_of(variable).get("cell_methods", ""))[:MAX_NAME].lower()
     return [value for value in _minutes_of(INTERVAL, methods) if value > (SLOWEST_SCAN_MIN if step is None else step)]
 
@@ -164,50 +166,50 @@ def _time_bounds(dataset: Any, times: Times) -> tuple[Times, Times] | None:  # n
 
 
 def _bounds(dataset: Any, times: Times) -> tuple[Times, Times, str] | None:  # noqa: ANN401
-    """Starts and ends that the file gives, and where."""
+    """Return the starts and ends that the file gives, and the name of their place."""
     if (bounded := _time_bounds(dataset, times)) is not None:
-        return *bounded, "the bounds of its time"
+        return *bounded, "the bounds of the time"
     for name in START_NAMES:
         start = dataset.variables.get(name)
         if start is not None and is_time(start) and start.size == times.size:
-            return decoded(start), times, f"its {name}"
+            return decoded(start), times, f"the {name}"
     attributes = attributes_of(dataset)
-    coverage = [moment_of(str(attributes.get(f"time_coverage_{end}", ""))) for end in ("start", "end")]
+    coverage = [parse_time(str(attributes.get(f"time_coverage_{end}", ""))) for end in ("start", "end")]
     if times.size == 1 and None not in coverage:
-        start, end = (plausible_time(moment) for moment in coverage if moment is not None)
+        start, end = (observation_time(moment) for moment in coverage if moment is not None)
         if end > start:
-            return np.array([start]), np.array([end]), "its time_coverage"
+            return np.array([start]), np.array([end]), "the time_coverage"
     return None
 
 
-def _said(
+def _stated_periods(
     dataset: Any,  # noqa: ANN401
     variable: Any,  # noqa: ANN401
-    passed_over: re.Pattern[str] = EVERY,
+    ignored: re.Pattern[str] = EVERY,
 ) -> tuple[dict[str, list[float]], str]:
-    """Minutes of the periods that names and attributes say, by where they do; and the attribute that is not clear."""
+    """Return the periods (minutes) in names and attributes by their place, and the first attribute that is unclear."""
     own, whole = attributes_of(variable), attributes_of(dataset)
-    said: dict[str, list[float]] = {}
+    stated: dict[str, list[float]] = {}
     unclear = ""
     texts: Mapping[str, str] = {"name": str(variable.name), **{n: str(own.get(n, "")) for n in NAMED}}
     for where, text in texts.items():
-        if found := sorted(set(_durations(text, passed_over))):
-            said[f"its {where} {text[:60]!r}"] = found
-    for name, value in _stated({**whole, **own}):
-        where = f"its {name} {str((own if name in own else whole)[name])[:60]!r}"
+        if found := sorted(set(_durations(text, ignored))):
+            stated[f"the {where} {text[:60]!r}"] = found
+    for name, value in _period_attributes({**whole, **own}):
+        where = f"the {name} {str((own if name in own else whole)[name])[:60]!r}"
         if value is None:
             unclear = unclear or where
         else:
-            said[where] = [value]
-    return said, unclear
+            stated[where] = [value]
+    return stated, unclear
 
 
-def _stated(attributes: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
-    """Attributes that hold a period, and its minutes; None where it has no unit, or is no period at all."""
+def _period_attributes(attributes: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """Yield attributes that hold a period, and the minutes; None where there is no unit, or no period at all."""
     for name, value in attributes.items():
         text = str(value).strip()
         match = PERIOD_NAME.fullmatch(name)
-        if not match or not text or (moment_of(text) is not None and not text.isdecimal()):
+        if not match or not text or (parse_time(text) is not None and not text.isdecimal()):
             continue
         unit = match["unit"] or match["alone"]
         unit = unit or next((str(attributes[n]) for n in (f"{name}_units", f"{name}_unit") if n in attributes), "")
@@ -221,15 +223,15 @@ def _stated(attributes: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]
 
 
 def _totals(variable: Any) -> str:  # noqa: ANN401
-    """The attribute that says that sums began at some moment; '' where none does."""
+    """Return the attribute that describes a running total; '' where there is none."""
     attributes = {"name": variable.name, **attributes_of(variable)}
     texts = {n: str(v)[:MAX_NAME] for n, v in attributes.items() if n in ("name", *NAMED) or PERIOD_NAME.fullmatch(n)}
-    return next((f"its {name} {text[:60]!r}" for name, text in texts.items() if TOTALS.search(text.lower())), "")
+    return next((f"the {name} {text[:60]!r}" for name, text in texts.items() if TOTALS.search(text.lower())), "")
 
 
-def _durations(text: str, passed_over: re.Pattern[str] = EVERY) -> list[float]:
-    """Minutes of the durations in a text: `rain_accumulation_1h`, `3-hour rain`, `PT15M`, `hourly`, "in one hour"."""
-    plain = passed_over.sub(" ", text[:MAX_NAME].lower())
+def _durations(text: str, ignored: re.Pattern[str] = EVERY) -> list[float]:
+    """Return the durations (minutes) in a text: `rain_accumulation_1h`, `3-hour rain`, `PT15M`, `in one hour`."""
+    plain = ignored.sub(" ", text[:MAX_NAME].lower())
     iso = [_total(match) for match in ISO_DURATION.finditer(plain)]
     plain = ISO_DURATION.sub(" ", plain)
     for pattern, number in WORDS:
@@ -238,7 +240,7 @@ def _durations(text: str, passed_over: re.Pattern[str] = EVERY) -> list[float]:
 
 
 def _total(match: re.Match[str]) -> float:
-    """Minutes of days, hours, minutes and seconds together."""
+    """Return the sum of days, hours, minutes and seconds in minutes."""
     parts = match.groupdict()
     return sum(float(parts[name] or 0) * length for name, length in (("d", 1440), ("h", 60), ("m", 1), ("s", 1 / 60)))
 
@@ -249,14 +251,16 @@ def _minutes_of(pattern: re.Pattern[str], text: str) -> list[float]:
     return [value for value in found if value]
 
 
-def _agreed(said: Mapping[str, list[float]]) -> float | None:
-    """The period (minutes) that all agree on; None where nothing says any. A name may hold others beside it."""
-    sure = next((values[0] for values in said.values() if len(values) == 1), None)
-    for values in said.values():
-        if sure is None or all(abs(value - sure) > TOLERANCE * sure for value in values):
-            told = "; ".join(f"{name} says {' or '.join(f'{v:g}' for v in held)} min" for name, held in said.items())
-            raise NotARadarFile(
-                f"it does not say clearly over which period it is an accumulation: {told}",
-                hint="Give bounds of its time, and a name that agrees with them",
+def _agreed(stated: Mapping[str, list[float]]) -> float | None:
+    """Return the period (minutes) in all statements, None without any; a name may hold other durations as well."""
+    period = next((values[0] for values in stated.values() if len(values) == 1), None)
+    for values in stated.values():
+        if period is None or all(abs(value - period) > TOLERANCE * period for value in values):
+            listed = "; ".join(
+                f"{' or '.join(f'{v:g}' for v in found)} min by {name}" for name, found in stated.items()
             )
-    return sure
+            raise NotARadarFile(
+                f"the period of the accumulation is not clear: {listed}",
+                hint="Give bounds of the time, and a name that agrees with them",
+            )
+    return period

@@ -1,4 +1,4 @@
-"""Valid times of netCDF frames, in UTC."""
+"""Valid times of netCDF frames (UTC)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile, TooLarge
 from model.readers.cf_attributes import attributes_of, is_time, units_of
-from model.readers.plausible import plausible_time, plausible_times
-from model.readers.source import MAX_FRAMES
+from model.readers.limits import MAX_FRAMES
+from model.readers.observation_times import observation_time, observation_times
 
 Times = NDArray[np.datetime64]
 END_NAMES: Final = ("valid_time", "end_time", "time_end", "time")
 GLOBAL_NAMES: Final = ("nominal_product_time", "nominal_time", "valid_time", "time_coverage_end", "time_coverage_start")
-"""Global attributes that hold a file's one valid time, in this order: NWC-SAF's, then those of ACDD."""
+"""Global attributes with the valid time of a file, in this order: NWC-SAF's, then those of ACDD."""
 NANOSECONDS: Final = re.compile(r"\s*(?:nanoseconds?|nsecs?|ns)\s+since\b", re.IGNORECASE)
 EPOCH: Final = re.compile(
     r"(?P<date>[-+]?\d{1,4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{8})(?!\d)"
@@ -25,27 +25,27 @@ EPOCH: Final = re.compile(
     r"\s*(?P<zone>.*)",
     re.IGNORECASE,
 )
-"""What a unit of time counts from: `1970-1-1 0:0:0.0`, `20200102T0600Z`, `2020/01/02 06:00 -6:00`."""
+"""The date in a unit of time: `1970-1-1 0:0:0.0`, `20200102T0600Z`, `2020/01/02 06:00 -6:00`."""
 ZONE: Final = re.compile(
     r"\(?(?:Z|Zulu|UTC|UT|GMT)?\)?\s*(?:(?P<sign>[-+])(?P<hour>[01]?\d)(?::?(?P<minute>\d\d))?|00?:00)?", re.IGNORECASE
 )
 MAX_UNITS: Final = 100
-"""A longer unit is refused before a pattern is tried on it."""
+"""A longer unit is refused before any pattern is tried: patterns take long on long texts."""
 
 
 def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  # noqa: ANN401  (netCDF4 ships no types)
-    """Valid times: of the dimension of time, of a scalar coordinate, or of the whole file's attributes.
+    """Return the valid times from the dimension of time, a scalar coordinate, or the attributes of the file.
 
     Raises
     ------
     NotARadarFile
-        There is none, one is missing, or no radar can have seen it.
+        There is no valid time, one is missing, or no radar can have observed then.
     """
     frames = 1 if dimension is None else dataset.dimensions[dimension].size
     if dimension is not None and dimension in dataset.variables:
         return decoded(dataset.variables[dimension])
     if frames > 1:
-        raise NotARadarFile(f"its dimension {dimension} has no values", hint="Give a coordinate variable of times")
+        raise NotARadarFile(f"the dimension {dimension} has no values", hint="Give a coordinate variable of times")
     named = str(attributes_of(variable).get("coordinates", "")).split()
     scalars = [v for v in dataset.variables.values() if v.size == 1 and is_time(v)]
     standard = [v for v in scalars if attributes_of(v).get("standard_name") == "time"]
@@ -54,23 +54,23 @@ def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  #
     if found:
         return decoded(found[0])
     attributes = attributes_of(dataset)
-    moments = [moment_of(str(attributes[name])) for name in GLOBAL_NAMES if name in attributes]
+    moments = [parse_time(str(attributes[name])) for name in GLOBAL_NAMES if name in attributes]
     moment = next((moment for moment in moments if moment is not None), None)
     if moment is None:
         raise NotARadarFile(
-            "it has no valid time",
+            "the file has no valid time",
             hint="Give a variable with standard_name time, or a global attribute time_coverage_end",
         )
-    return np.array([plausible_time(moment)])
+    return np.array([observation_time(moment)])
 
 
 def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
-    """UTC times of a CF time variable, or of bounds in the units of the coordinate that they bound; flattened.
+    """Decode a CF time variable, or bounds in the units of the `bounded` coordinate, to UTC times; flattened.
 
     Raises
     ------
     NotARadarFile
-        One is missing, its calendar has other dates than ours, or no radar can have seen it.
+        A time is missing, no radar can have observed then, or the calendar makes other dates than the standard one.
     TooLarge
         There are more than twice `MAX_FRAMES`.
     """
@@ -89,26 +89,27 @@ def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
         numbers = numbers // 1000 if numbers.dtype.kind in "iu" else numbers / 1000
     calendar = str(attributes.get("calendar", "standard")).lower()
     try:
-        moments = _moments(cftime.num2date(numbers, units, calendar))
-        ours = moments if calendar in OURS else _moments(cftime.num2date(numbers, units, "standard"))
-    except OverflowError:
-        raise NotARadarFile(f"{variable.name} holds times that no calendar has", hint="Correct its times") from None
-    if moments != ours:
-        raise NotARadarFile(
-            f"the dates of {variable.name} are of the calendar {calendar!r}, and not those of ours",
-            hint="Give its times in the standard calendar",
+        moments = _date_parts(cftime.num2date(numbers, units, calendar))
+        standard = (
+            moments if calendar in STANDARD_CALENDARS else _date_parts(cftime.num2date(numbers, units, "standard"))
         )
-    return plausible_times(moments, variable.name)
+    except OverflowError:
+        raise NotARadarFile(f"{variable.name} holds times that no calendar has", hint="Correct the times") from None
+    if moments != standard:
+        raise NotARadarFile(
+            f"the dates of {variable.name} in the calendar {calendar!r} differ from the standard calendar",
+            hint="Give the times in the standard calendar",
+        )
+    return observation_times(moments, variable.name)
 
 
 def _with_zone(units: str, name: str) -> str:
-    """The units in the one form that cftime reads whole: it passes over `-6:00`, `+2` and what else it does not know.
+    """Return the unit in the one form that cftime parses in full: it silently ignores `-6:00`, `+2` and unknown text.
 
     Raises
     ------
     NotARadarFile
-        What it counts from is no date, or in a zone that is none of numbers, UTC or GMT; or the unit is
-        longer than any.
+        The unit has no date, a zone other than numbers, UTC or GMT, or more than `MAX_UNITS` characters.
     """
     if len(units) > MAX_UNITS:
         raise NotARadarFile(f"the unit of {name} has {len(units):,} characters", hint="Give `minutes since` a time")
@@ -116,12 +117,12 @@ def _with_zone(units: str, name: str) -> str:
     epoch = EPOCH.fullmatch(text)
     if epoch is None:
         raise NotARadarFile(
-            f"{name} is in {units!r}, which does not count from a date",
+            f"{name} is in {units!r}, which has no date",
             hint="Give `minutes since 2024-06-01 00:00 UTC`",
         )
     zone = ZONE.fullmatch(epoch["zone"])
     if zone is None:
-        raise NotARadarFile(f"{name} counts from a time in the zone {epoch['zone']!r}", hint="Give its times in UTC")
+        raise NotARadarFile(f"{name} counts from a time in the zone {epoch['zone']!r}", hint="Give the times in UTC")
     date = re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", epoch["date"]).replace("/", "-")
     clock = re.findall(r"\d{1,2}", (epoch["clock"] or "").removesuffix(epoch["fraction"] or ""))
     hour, minute, second = [*clock, "0", "0", "0"][:3]
@@ -130,21 +131,20 @@ def _with_zone(units: str, name: str) -> str:
     return f"{unit} since {date} {hour:0>2}:{minute:0>2}:{second:0>2}{fraction} {offset}"
 
 
-OURS: Final = ("standard", "gregorian", "proleptic_gregorian")
-"""Calendars with the dates that a radar has. In others (julian, noleap) leap days differ, mostly long ago: what is
-counted from a near date has the same date in both, and that is the one that is meant."""
-Moment = tuple[int, int, int, int, int, int, int]
+STANDARD_CALENDARS: Final = ("standard", "gregorian", "proleptic_gregorian")
+"""Calendars with the dates of radars. In others (julian, noleap) leap days differ, mostly long ago: times that count
+from a recent date are the same in both, and are read."""
 
 
-def _moments(dates: Any) -> list[Moment]:  # noqa: ANN401  (cftime dates)
+def _date_parts(dates: Any) -> list[tuple[int, ...]]:  # noqa: ANN401  (cftime dates)
     return [
         (date.year, date.month, date.day, date.hour, date.minute, date.second, date.microsecond)
         for date in np.asarray(dates, dtype=object).reshape(-1)
     ]
 
 
-def moment_of(text: str) -> datetime | None:
-    """A time in a file's attributes, UTC unless it says otherwise: ISO 8601, or nearly."""
+def parse_time(text: str) -> datetime | None:
+    """Parse a time in an attribute, ISO 8601 or nearly, in UTC unless the text gives a zone; None where it is none."""
     try:
         moment = datetime.fromisoformat(text.strip().removesuffix("UTC").strip())
     except ValueError:

@@ -1,15 +1,15 @@
-"""HKO-7's PNG archive (Shi et al. 2017, arXiv 1706.03458), and home-made archives in its layout.
+"""HKO-7's PNG archive (Shi et al. 2017, arXiv 1706.03458), and other archives in the same layout.
 
 - `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`: 8-bit, p = value / 255, dBZ = 70 p - 10. The time is in the name only.
-- HKO-7 pixels in (0, 71) are noise, clutter left below 9.5 dBZ or 0.3 mm/h: they read as no rain. An archive of
-  one's own says what it counts as noise in `archive.json` (`noise_below`, 0 unless given).
+- HKO-7 pixels in (0, 71) are noise, residual clutter below 9.5 dBZ or 0.3 mm/h, and count as no rain. Other archives
+  give the limit of noise in `archive.json` (`noise_below`, default 0).
 - `radarPNG_mask/.../RADyymmddHHMM00.mask`: zlib-compressed booleans, one per pixel. True marks a pixel that COUNTS
-  (HKO-7's `precompute_mask` is `1 - exclude_mask` without the noise, and missing frames are all False). Found among
-  the files; beside an image that is no upload, or in the parallel tree.
-- `mask_dat.npz`: `exclude_mask`, 1 where the radar of HKO-7 never sees. Used when it is among the files.
+  (HKO-7's `precompute_mask` is `1 - exclude_mask` without the noise, and missing frames are all False). Masks are among
+  the files; images that are no uploads also find their mask in the same folder or in the parallel tree.
+- `mask_dat.npz`: `exclude_mask`, 1 where the radar of HKO-7 never measures. Used when it is among the files.
 
-The grid of HKO-7: 512 km over 480 pixels, azimuthal equidistant around Hong Kong. Elsewhere it is in
-`archive.json`, in a folder above an image that is no upload. The relation of reflectivity and rain is HKO-7's own.
+The grid of HKO-7 is azimuthal equidistant around Hong Kong, 512 km over 480 pixels. Other archives hold the grid in
+`archive.json`, in a folder above an image that is no upload. The Z-R relation is HKO-7's own.
 """
 
 from __future__ import annotations
@@ -34,20 +34,12 @@ from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.sequence import FrameSequence
 from model.core.units import MAX_VALID_DBZ, FloatArray
 from model.core.zr import HKO7
+from model.readers.limits import PixelBudget, check_size
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
-from model.readers.plausible import plausible_time
-from model.readers.source import (
-    DAMAGED,
-    Budget,
-    Options,
-    Source,
-    check_one_variable,
-    check_size,
-    describe_reflectivity,
-    describe_zr,
-    reading,
-)
+from model.readers.observation_times import observation_time
+from model.readers.rain_rate import describe_reflectivity, describe_zr
+from model.readers.source import FETCH_AGAIN, ReadOptions, Source, input_errors
 
 TITLE: Final = "HKO-7 PNG"
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
@@ -60,14 +52,14 @@ NAME: Final = re.compile(r"RAD(\d{12})\.\w+$")
 DESCRIPTION: Final = "archive.json"
 FRAMES: Final = "radarPNG"
 MASKS: Final = "radarPNG_mask"
-OWN_IMAGES: Final = "For images of your own: echocast archive import --pattern ... --pixel-scale ..."
-DEEPEST: Final = 6
-"""How many folders above an image may hold its `archive.json`: ROOT/radarPNG/YYYY/MM/DD is five."""
+OTHER_IMAGES: Final = "For other images: echocast archive import --pattern ... --pixel-scale ..."
+MAX_DEPTH: Final = 6
+"""The number of folders above an image that may hold `archive.json`: ROOT/radarPNG/YYYY/MM/DD are five."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Archive:
-    """What an image alone does not say."""
+class ArchiveDescription:
+    """Metadata of an archive that its images do not hold."""
 
     grid: Grid
     noise_below: int
@@ -75,20 +67,20 @@ class Archive:
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """A PNG, a zlib-compressed mask of 480 x 480, or the static `exclude_mask`."""
+    """Whether the file is a PNG, a zlib-compressed mask, or the static `exclude_mask`."""
     if head.startswith(ZIP_MAGIC):
         with zipfile.ZipFile(path) as archive:
             return "exclude_mask.npy" in archive.namelist()
     return head.startswith(PNG_MAGIC) or _is_mask(head)
 
 
-def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
-    """One frame per image; masks among the files belong to the images of the same time."""
+def read_frames(sources: Sequence[Source], options: ReadOptions) -> Iterator[tuple[Source, FrameSequence]]:
+    """Yield one frame for each image; masks among the files belong to the images of the same time."""
     images: list[Source] = []
     masks: dict[str, Source] = {}
     static: NDArray[np.bool_] | None = None
     for source in sources:
-        with reading(source, TITLE):
+        with input_errors(source, TITLE):
             with source.path.open("rb") as file:
                 head = file.read(len(PNG_MAGIC))
             if head.startswith(PNG_MAGIC):
@@ -97,16 +89,16 @@ def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[S
                 static = static_mask(source)
             else:
                 masks[_stamp(source.content_name)] = source
-    archives: dict[Path, Archive | None] = {}
+    archives: dict[Path, ArchiveDescription | None] = {}
     for source in images:
-        with reading(source, TITLE):
+        with input_errors(source, TITLE):
             _check_options(options)
             frames = _frame(source, masks.get(_stamp(source.content_name)), static, archives, options)
         yield source, frames
 
 
 def grid_of_archive(description: Mapping[str, object]) -> Grid:
-    """The grid that `archive.json` describes: `grid: {crs_wkt, x0, dx, nx, y0, dy, ny}`, centres of pixels.
+    """Return the grid in `archive.json`: `grid: {crs_wkt, x0, dx, nx, y0, dy, ny}` with centres of pixels.
 
     Raises
     ------
@@ -129,18 +121,18 @@ def grid_of_archive(description: Mapping[str, object]) -> Grid:
 
 
 def hko7_grid() -> Grid:
-    """HKO-7's own grid."""
+    """Return the grid of HKO-7."""
     crs = CRS.from_proj4(f"+proj=aeqd +lat_0={CENTRE[0]} +lon_0={CENTRE[1]} +datum=WGS84 +units=m")
     return Grid.regular(crs, shape=SHAPE, pixel_size=WIDTH_M / SHAPE[1], centre=(0.0, 0.0))
 
 
-def _check_options(options: Options) -> None:
-    check_one_variable(options, "reflectivity")
+def _check_options(options: ReadOptions) -> None:
+    options.check_single_variable("reflectivity")
     if options.zr not in (None, HKO7.name):
         raise InputError(
-            f"the relation of its pixels and rain is fixed, {describe_zr(HKO7)}; {options.zr} cannot take its place",
+            f"the Z-R relation of HKO-7 pixels is fixed, {describe_zr(HKO7)}; {options.zr} does not apply",
             where="zr",
-            hint=f"Leave zr out, or ask for {HKO7.name}",
+            hint=f"Leave zr out, or request {HKO7.name}",
         )
 
 
@@ -148,56 +140,58 @@ def _frame(
     source: Source,
     mask: Source | None,
     static: NDArray[np.bool_] | None,
-    archives: dict[Path, Archive | None],
-    options: Options,
+    archives: dict[Path, ArchiveDescription | None],
+    options: ReadOptions,
 ) -> FrameSequence:
     time = _time(source.content_name)
     archive = None if source.upload else _archive_of(source.path, archives)
     pixels = _pixels(source.path, archive.grid.shape if archive else None, options.budget)
-    # The pixels of an archive are rain rates that an import has written: the cap was that of their reflectivity.
+    # An import has written the pixels of an archive from rain rates: the hail cap was applied then.
     max_dbz = MAX_VALID_DBZ if archive else options.max_dbz
-    archive = archive or Archive(grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory")
-    rain_of_value = _rain_rate_of_value(archive.noise_below)
+    archive = archive or ArchiveDescription(
+        grid=hko7_grid(), noise_below=NOISE_BELOW, title="HKO-7, Hong Kong Observatory"
+    )
+    rain_of_pixel = _rain_rate_of_pixel(archive.noise_below)
     most = HKO7.rain_rate_mm_h(np.array(max_dbz))
-    capped = int(np.count_nonzero((rain_of_value > most)[pixels]))
-    rain: FloatArray = np.minimum(rain_of_value, most)[pixels]
+    capped = int(np.count_nonzero((rain_of_pixel > most)[pixels]))
+    rain: FloatArray = np.minimum(rain_of_pixel, most)[pixels]
     described = describe_reflectivity(HKO7, max_dbz, capped)
-    unseen = np.zeros(pixels.shape, np.bool_)
-    found = mask or (None if source.upload else _mask_beside(source))
+    no_data = np.zeros(pixels.shape, np.bool_)
+    found = mask or (None if source.upload else _find_mask(source))
     if found is not None:
         flags = _read_mask(found, pixels.shape)
         noise = (pixels > 0) & (pixels < archive.noise_below)
-        unseen |= ~flags & ~noise
+        no_data |= ~flags & ~noise
     if static is not None:
         if static.shape != pixels.shape:
             raise NotARadarFile(f"the exclude mask is {static.shape}, the image {pixels.shape}", hint="Leave it out")
-        unseen |= static
-    rain[unseen] = np.nan
+        no_data |= static
+    rain[no_data] = np.nan
     attributes = {"radar_format": TITLE, "source_product": archive.title, **described}
     return FrameSequence(
         rain_rate=rain[np.newaxis], times=np.array([time]), grid=archive.grid, mask=static, attributes=attributes
     )
 
 
-def _rain_rate_of_value(noise_below: int) -> FloatArray:
-    """Rain rate (mm h-1) of each of the 256 pixel values."""
+def _rain_rate_of_pixel(noise_below: int) -> FloatArray:
+    """Return the rain rate (mm h-1) of each of the 256 pixel values."""
     values = np.arange(256, dtype=np.float32)
     values[: max(noise_below, 1)] = 0
     return hko7_rain_rate_mm_h(values / np.float32(255))
 
 
-def _pixels(path: Path, shape: tuple[int, int] | None, budget: Budget) -> NDArray[np.uint8]:
-    """The image, 8-bit grey; of `shape`, or where None of HKO-7's."""
+def _pixels(path: Path, shape: tuple[int, int] | None, budget: PixelBudget) -> NDArray[np.uint8]:
+    """Read an 8-bit grey image of `shape` (None: that of HKO-7)."""
     from PIL import Image
 
     with Image.open(path, formats=["PNG"]) as image:
         size = (image.height, image.width)
         if image.mode != "L" or size != (shape or SHAPE):
-            wanted = f"{(shape or SHAPE)[0]} x {(shape or SHAPE)[1]} pixels of 8-bit grey"
-            why = "as its archive says" if shape else "HKO-7's"
+            expected = f"{(shape or SHAPE)[0]} x {(shape or SHAPE)[1]} pixels of 8-bit grey"
+            owner = "its archive" if shape else "HKO-7"
             raise NotARadarFile(
-                f"it is {size[0]} x {size[1]}, mode {image.mode}; wanted {wanted} ({why})",
-                hint=f"Give an HKO-7 image, or the path of one in an archive with its {DESCRIPTION}. {OWN_IMAGES}",
+                f"the image is {size[0]} x {size[1]}, mode {image.mode}; {owner} has {expected}",
+                hint=f"Give an HKO-7 image, or the path of one in an archive with its {DESCRIPTION}. {OTHER_IMAGES}",
             )
         budget.take(1, *size)
         return np.array(image, np.uint8)
@@ -208,10 +202,10 @@ def _time(name: str) -> np.datetime64:
         moment = datetime.strptime(_stamp(name), "%y%m%d%H%M%S")  # noqa: DTZ007  (datetime64 has no zone)
     except ValueError:
         raise NotARadarFile(
-            "a PNG has its valid time in its name only, and this is not one like RAD101231235400.png",
-            hint=f"Name it RADyymmddHHMM00.png. {OWN_IMAGES}",
+            "the valid time of a PNG is in its name only, and this name is not like RAD101231235400.png",
+            hint=f"Name it RADyymmddHHMM00.png. {OTHER_IMAGES}",
         ) from None
-    return plausible_time(moment)
+    return observation_time(moment)
 
 
 def _stamp(name: str) -> str:
@@ -219,34 +213,34 @@ def _stamp(name: str) -> str:
     return match[1] if match else ""
 
 
-def _archive_of(path: Path, known: dict[Path, Archive | None]) -> Archive | None:
-    """The archive that an image lies in, looked up once per folder."""
+def _archive_of(path: Path, known: dict[Path, ArchiveDescription | None]) -> ArchiveDescription | None:
+    """Return the description of the archive of an image, searched once for each folder."""
     folder = path.resolve().parent
     if folder not in known:
-        above = [folder, *folder.parents][:DEEPEST]
+        above = [folder, *folder.parents][:MAX_DEPTH]
         file = next((parent / DESCRIPTION for parent in above if (parent / DESCRIPTION).is_file()), None)
-        known[folder] = _described(file) if file else None
+        known[folder] = _read_description(file) if file else None
     return known[folder]
 
 
-def _described(file: Path) -> Archive:
+def _read_description(file: Path) -> ArchiveDescription:
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
-        raise NotARadarFile("it is not JSON", where=DESCRIPTION, hint="Import the archive again") from None
+        raise NotARadarFile("the file is not JSON", where=DESCRIPTION, hint="Import the archive again") from None
     if not isinstance(description, dict):
-        raise NotARadarFile("it is not a JSON object", where=DESCRIPTION, hint="Import the archive again")
+        raise NotARadarFile("the file is not a JSON object", where=DESCRIPTION, hint="Import the archive again")
     attributes = description.get("attributes")
     title = attributes.get("title") if isinstance(attributes, dict) else None
-    return Archive(
+    return ArchiveDescription(
         grid=grid_of_archive(description),
         noise_below=int(description.get("noise_below", 0)),
         title=str(title or "archive in HKO-7's layout"),
     )
 
 
-def _mask_beside(source: Source) -> Source | None:
-    """The mask of an image: beside it, or in the parallel tree."""
+def _find_mask(source: Source) -> Source | None:
+    """Return the mask of an image in the same folder or in the parallel tree."""
     path = source.path.resolve()
     candidates = [path.with_suffix(".mask")]
     parts = list(path.parts)
@@ -259,7 +253,7 @@ def _mask_beside(source: Source) -> Source | None:
 
 
 def _is_mask(head: bytes) -> bool:
-    """Whether a zlib stream begins with booleans."""
+    """Whether the file is a zlib stream that begins with booleans."""
     if head[:1] != b"\x78":
         return False
     try:
@@ -271,27 +265,27 @@ def _is_mask(head: bytes) -> bool:
 
 def _read_mask(mask: Source, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     count = int(np.prod(shape))
-    with reading(mask, TITLE):
+    with input_errors(mask, TITLE):
         stream = zlib.decompressobj()
         data = stream.decompress(mask.path.read_bytes(), count + 1)
         if len(data) != count or not set(data) <= {0, 1}:
-            raise NotARadarFile(f"it is not a mask of {shape[0]} x {shape[1]} booleans", hint=DAMAGED)
+            raise NotARadarFile(f"this is not a mask of {shape[0]} x {shape[1]} booleans", hint=FETCH_AGAIN)
     return np.frombuffer(data, np.bool_).reshape(shape)
 
 
 def static_mask(source: Source) -> NDArray[np.bool_]:
-    """Where [y, x] the radar never sees: `exclude_mask` of `mask_dat.npz`.
+    """Return `exclude_mask` [y, x] of `mask_dat.npz`: True where the radar never measures.
 
     Raises
     ------
     NotARadarFile
-        It is damaged, or has no such mask.
+        The file is damaged, or has no such mask.
     """
-    with reading(source, TITLE):
+    with input_errors(source, TITLE):
         with zipfile.ZipFile(source.path) as archive:
             if "exclude_mask" not in members(archive):
-                raise NotARadarFile("it has no exclude_mask", hint=f"It holds {', '.join(members(archive))}")
+                raise NotARadarFile("the file has no exclude_mask", hint=f"It holds {', '.join(members(archive))}")
             mask = read_member(archive, "exclude_mask")
         if mask.ndim != 2:
-            raise NotARadarFile(f"its exclude_mask has {mask.ndim} dimensions", hint=DAMAGED)
+            raise NotARadarFile(f"the exclude_mask has {mask.ndim} dimensions", hint=FETCH_AGAIN)
     return mask.astype(np.bool_)

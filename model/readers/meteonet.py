@@ -1,8 +1,8 @@
 """MeteoNet (Meteo-France): ten days of rainfall in an .npz, and the grid of its zone in another.
 
 https://meteofrance.github.io/meteonet/english/data/rain-radar: `data` [t, y, x] in 0.01 mm per 5 minutes, -1 missing;
-`dates` and `miss_dates`, Python datetimes; `radar_coords_ZONE.npz` with `lats` and `lons` of the pixel centres, given
-among the files, or beside them. Reflectivity and quality codes have the same arrays, and 255 for missing.
+`dates` and `miss_dates`, Python datetimes; `radar_coords_ZONE.npz` with `lats` and `lons` of the pixel centres, among
+the files or in the same folder. Reflectivity and quality codes have the same arrays, and 255 for missing.
 """
 
 from __future__ import annotations
@@ -24,36 +24,30 @@ from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.readers.npz import MAGIC, SMALL_BYTES, member_header, members, read_float32, read_member
-from model.readers.source import (
-    DAMAGED,
-    Options,
-    Source,
-    check_one_variable,
-    describe_accumulation,
-    rain_per_hour,
-    reading,
-)
+from model.readers.rain_rate import describe_accumulation, rain_rate_of_accumulation
+from model.readers.source import FETCH_AGAIN, ReadOptions, Source, input_errors
 
 TITLE: Final = "MeteoNet npz"
 MM_PER_COUNT: Final = np.float32(0.01)
 STEP: Final = np.timedelta64(5, "m")
 COORDINATES: Final = re.compile(r"radar_coords_(\w+)\.npz$")
 ZONE: Final = re.compile(r"rainfall_([A-Z]+)_")
-OTHER: Final = re.compile("reflectivity|quality", re.IGNORECASE)
-MISSING_ELSEWHERE: Final = 255
-MAX_UNEVEN: Final = 0.5
-"""In pixels: how far a coordinate may lie from an even grid."""
+NOT_RAINFALL: Final = re.compile("reflectivity|quality", re.IGNORECASE)
+MISSING_CODE: Final = 255
+"""Of reflectivity and quality codes."""
+MAX_OFFSET_PX: Final = 0.5
+"""The largest distance of a coordinate from an even grid."""
 PICKLED_BY_NUMPY: Final = (
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
 )
-GIVE_COORDINATES: Final = "Give radar_coords_ZONE.npz of its zone too: among the files, or beside them"
+GIVE_COORDINATES: Final = "Give radar_coords_ZONE.npz of the zone as well, among the files or in the same folder"
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """An .npz of frames (`data`, `dates`) or of coordinates (`lats`, `lons`)."""
+    """Whether the .npz holds frames (`data`, `dates`) or coordinates (`lats`, `lons`)."""
     if not head.startswith(MAGIC):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -61,45 +55,47 @@ def matches(head: bytes, path: Path) -> bool:
     return {"data", "dates"} <= set(held) or {"lats", "lons"} <= set(held)
 
 
-def read_frames(sources: Sequence[Source], options: Options) -> Iterator[tuple[Source, FrameSequence]]:
-    """Frames of all files that hold some, each on the grid of its zone."""
+def read_frames(sources: Sequence[Source], options: ReadOptions) -> Iterator[tuple[Source, FrameSequence]]:
+    """Yield the frames of each file with rainfall, on the grid of its zone."""
     grids: list[tuple[Source, Grid]] = []
     frames = []
     for source in sources:
-        with reading(source, TITLE), zipfile.ZipFile(source.path) as archive:
-            if OTHER.search(PurePath(source.content_name).name):
-                raise _not_rain()
+        with input_errors(source, TITLE), zipfile.ZipFile(source.path) as archive:
+            if NOT_RAINFALL.search(PurePath(source.content_name).name):
+                raise _not_rainfall()
             if "data" in members(archive):
                 frames.append(source)
             else:
                 grids.append((source, _grid(archive)))
     for source in frames:
-        with reading(source, TITLE):
+        with input_errors(source, TITLE):
             sequence = _read_file(source, options, _grid_of(source, grids))
         yield source, sequence
 
 
-def _read_file(source: Source, options: Options, grid: Grid) -> FrameSequence:
-    check_one_variable(options, "data")
+def _read_file(source: Source, options: ReadOptions, grid: Grid) -> FrameSequence:
+    options.check_single_variable("data")
     with zipfile.ZipFile(source.path) as archive:
         shape, dtype = member_header(archive, "data")
         if dtype.kind not in "iu" or len(shape) != 3:
-            raise NotARadarFile(f"its data are {dtype} in {len(shape)} dimensions, not counts [t, y, x]", hint=DAMAGED)
+            raise NotARadarFile(
+                f"the data are {dtype} in {len(shape)} dimensions, not counts [t, y, x]", hint=FETCH_AGAIN
+            )
         if shape[1:] != grid.shape:
             ny, nx = grid.shape
             raise NotARadarFile(
-                f"its frames are {shape[1]} x {shape[2]}, its coordinates {ny} x {nx}", hint=GIVE_COORDINATES
+                f"the frames are {shape[1]} x {shape[2]}, the coordinates {ny} x {nx}", hint=GIVE_COORDINATES
             )
         options.budget.take(*shape)
         times = _dates(archive)
         if times.size != shape[0]:
-            raise NotARadarFile(f"it has {shape[0]} frames and {times.size} dates", hint=DAMAGED)
+            raise NotARadarFile(f"the file has {shape[0]} frames and {times.size} dates", hint=FETCH_AGAIN)
         counts = read_float32(archive, "data").reshape(shape)
-    if float(counts.min(initial=0)) == 0 and float(counts.max(initial=0)) == MISSING_ELSEWHERE:
-        raise _not_rain()
-    for frame in counts:  # one by one: ten days of them are gigabytes
+    if float(counts.min(initial=0)) == 0 and float(counts.max(initial=0)) == MISSING_CODE:
+        raise _not_rainfall()
+    for frame in counts:  # one by one: ten days of frames are gigabytes
         frame[frame < 0] = np.nan
-        frame[:] = rain_per_hour(frame * MM_PER_COUNT, STEP)
+        frame[:] = rain_rate_of_accumulation(frame * MM_PER_COUNT, STEP)
     order = np.argsort(times, kind="stable")
     if not np.array_equal(order, np.arange(order.size)):
         counts, times = counts[order], times[order]
@@ -107,16 +103,16 @@ def _read_file(source: Source, options: Options, grid: Grid) -> FrameSequence:
     return FrameSequence(rain_rate=counts, times=times, grid=grid, attributes=attributes)
 
 
-def _not_rain() -> NotARadarFile:
-    return NotARadarFile("it is MeteoNet's reflectivity or quality code, not rainfall", hint="Give rainfall_*.npz")
+def _not_rainfall() -> NotARadarFile:
+    return NotARadarFile("this is MeteoNet's reflectivity or quality code, not rainfall", hint="Give rainfall_*.npz")
 
 
 def _grid_of(source: Source, given: list[tuple[Source, Grid]]) -> Grid:
-    """The grid of a file's zone: of the coordinates given, or of those that lie beside the file."""
+    """Return the grid of the zone, from the given coordinates or from those in the folder of the file."""
     if not given and not source.upload:
         for path in sorted(source.path.resolve().parent.glob("radar_coords_*.npz")):
             beside = Source(path=path, name=path.name)
-            with reading(beside, TITLE), zipfile.ZipFile(path) as archive:
+            with input_errors(beside, TITLE), zipfile.ZipFile(path) as archive:
                 given = [*given, (beside, _grid(archive))]
     zone = ZONE.search(PurePath(source.content_name).name)
     of_zone = [
@@ -127,7 +123,7 @@ def _grid_of(source: Source, given: list[tuple[Source, Grid]]) -> Grid:
     grids = of_zone or [grid for _, grid in given]
     if len(grids) != 1:
         raise NotARadarFile(
-            "it says nothing of its grid" if not grids else f"{len(grids)} files of coordinates may be its own",
+            "the file does not hold its grid" if not grids else f"{len(grids)} files of coordinates fit the file",
             hint=GIVE_COORDINATES,
         )
     return grids[0]
@@ -139,21 +135,21 @@ def _grid(archive: zipfile.ZipFile) -> Grid:
 
 
 def _axis(values: NDArray[np.float64], name: str, *, along: int) -> NDArray[np.float64]:
-    """Pixel centres along one axis, of that axis alone or of a whole grid [y, x]."""
+    """Return the pixel centres along one axis, from values of this axis alone or of a whole grid [y, x]."""
     grid = values if values.ndim == 2 else np.expand_dims(values, 1 - along)
     centres = np.linspace(grid[0, 0], grid[-1, -1], grid.shape[along])
-    off = np.abs(grid - np.expand_dims(centres, 1 - along)).max() / abs(centres[1] - centres[0])
-    if not off <= MAX_UNEVEN:
-        raise NotARadarFile(f"its {name} are no even grid", hint="Give the coordinates as published")
+    offset = np.abs(grid - np.expand_dims(centres, 1 - along)).max() / abs(centres[1] - centres[0])
+    if not offset <= MAX_OFFSET_PX:
+        raise NotARadarFile(f"the {name} are not evenly spaced", hint="Give the coordinates as published")
     return centres
 
 
 def _dates(archive: zipfile.ZipFile) -> NDArray[np.datetime64]:
-    """Valid times of the frames. Dates in an array of Python objects are a pickle, of which only datetimes are made."""
+    """Return the valid times. An array of Python objects is a pickle, from which only datetimes are made."""
     with archive.open("dates.npy") as file:
         data = file.read(SMALL_BYTES + 1)
     if len(data) > SMALL_BYTES:
-        raise NotARadarFile(f"its dates are more than {SMALL_BYTES:,} bytes", hint=DAMAGED)
+        raise NotARadarFile(f"the dates are more than {SMALL_BYTES:,} bytes", hint=FETCH_AGAIN)
     stream = io.BytesIO(data)
     major, _ = np.lib.format.read_magic(stream)
     header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
@@ -163,12 +159,12 @@ def _dates(archive: zipfile.ZipFile) -> NDArray[np.datetime64]:
     dates = _Datetimes(stream).load()
     found = dates.objects if isinstance(dates, _Array) else []
     if not all(isinstance(date, datetime) for date in found):
-        raise NotARadarFile("its dates are not dates", hint=DAMAGED)
+        raise NotARadarFile("the dates are not dates", hint=FETCH_AGAIN)
     return np.array(found, "datetime64[ns]")
 
 
 class _Array:
-    """Stands in for a NumPy array of objects, and for all that its pickle is made with: it keeps the objects."""
+    """Stand-in for a NumPy array of objects and for the callables in its pickle; keeps the objects."""
 
     def __init__(self, *_: object) -> None:
         self.objects: list[object] = []
@@ -178,7 +174,7 @@ class _Array:
 
 
 class _Datetimes(pickle.Unpickler):
-    """Makes datetimes and `_Array`, and nothing else that a pickle may ask for."""
+    """Unpickler that makes datetimes and `_Array`, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
         if (module, name) == ("datetime", "datetime"):
@@ -187,7 +183,7 @@ class _Datetimes(pickle.Unpickler):
             return _Array
         if (module, name) == ("_codecs", "encode"):  # bytes, as Python 2 and old protocols write them
             return _encode
-        raise NotARadarFile(f"its dates are a pickle that asks for {module}.{name}", hint="Give it as published")
+        raise NotARadarFile(f"the dates are a pickle that calls {module}.{name}", hint="Give the file as published")
 
 
 def _encode(text: str, _: str) -> bytes:

@@ -1,9 +1,9 @@
 """ODIM_H5 Cartesian composites and images (OPERA and most European services).
 
-Michelson et al., "OPERA Data Information Model for HDF5", versions 2.0 to 2.4. The valid time is the
-product's nominal time, or for an accumulation (ACRR) the end of its period. Corners are outer ones. What services
-leave out takes the defaults of the standard (gain 1, offset 0), as long as that cannot change a value: integers
-without their scaling are refused.
+Michelson et al., "OPERA Data Information Model for HDF5", versions 2.0 to 2.4. The valid time is the nominal time of
+the product, of an accumulation (ACRR) the end of its period. Corners are outer ones. Missing attributes have the
+defaults of the standard (gain 1, offset 0) as long as these cannot change a value: integers without scaling are
+refused.
 """
 
 from __future__ import annotations
@@ -22,23 +22,20 @@ from pyproj import CRS
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
+from model.core.times import utc_text
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
-from model.readers.corners import CORNERS, Outline, grid_of, radii_in_metres
+from model.readers.georeferencing import CORNERS, GeoReference, grid_of_corners, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
-from model.readers.plausible import plausible_time
-from model.readers.polar import polar
-from model.readers.source import (
-    OBSERVATIONS,
-    Options,
-    Source,
+from model.readers.observation_times import observation_time
+from model.readers.rain_rate import (
     describe_accumulation,
     describe_mean,
-    file_by_file,
-    rain_of_reflectivity,
-    rain_per_hour,
-    utc_text,
+    rain_rate_of_accumulation,
+    rain_rate_of_reflectivity,
 )
+from model.readers.source import GIVE_OBSERVATIONS, ReadOptions, Source, file_by_file
+from model.readers.unsupported import polar_data
 
 TITLE: Final = "ODIM_H5"
 CARTESIAN: Final = ("COMP", "IMAGE", "CVOL")
@@ -51,7 +48,7 @@ NO_ECHO: Final = np.float32(-np.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class DataGroup:
     """A data group (`dataset1/data1`) and its quantity."""
 
     group: str
@@ -59,7 +56,7 @@ class Image:
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """HDF5 whose Conventions are ODIM_H5, or with an ODIM object at its root."""
+    """Whether HDF5 has the Conventions ODIM_H5, or an ODIM object at the root."""
     if not head.startswith(MAGIC):
         return False
     with open_hdf5(path) as file:
@@ -67,14 +64,14 @@ def matches(head: bytes, path: Path) -> bool:
         return conventions.startswith("ODIM") or ("what" in file and "object" in file["what"].attrs)
 
 
-def read_file(source: Source, options: Options) -> FrameSequence:
-    """The one frame of a composite; `variable` is a quantity (`DBZH`) or a group, `zr` is for reflectivity."""
+def read_file(source: Source, options: ReadOptions) -> FrameSequence:
+    """Read the one frame of a composite; the variable is a quantity (`DBZH`) or a group (`dataset1/data1`)."""
     with open_hdf5(source.path) as file:
         kind = str(attribute(file, "what", "object")).upper()
         if kind in POLAR:
-            raise polar(f"ODIM_H5 object {kind}")
+            raise polar_data(f"ODIM_H5 object {kind}")
         if kind not in CARTESIAN:
-            raise NotARadarFile(f"its object is {kind}, not a composite", hint=f"Give {' or '.join(CARTESIAN)}")
+            raise NotARadarFile(f"the object is {kind}, not a composite", hint=f"Give {' or '.join(CARTESIAN)}")
         image = _choose(_images(file), options.variable)
         pixels = read_array(file, f"{image.group}/data", options.budget)
         grid = _grid(file, image, pixels.shape)
@@ -83,20 +80,21 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         period = _period(file, image)
         if period is not None and period[0] > nominal:
             raise NotARadarFile(
-                f"it is a forecast: its period begins after its nominal time {utc_text(nominal)}", hint=OBSERVATIONS
+                f"this is a forecast: the period begins after the nominal time {utc_text(nominal)}",
+                hint=GIVE_OBSERVATIONS,
             )
         producer = str(optional_attribute(file, "what", "source") or "")
 
     attributes = {"radar_format": TITLE, "source_product": f"{image.quantity} {producer}".strip()}
     time = nominal
     if image.quantity in REFLECTIVITIES:
-        rain, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        rain, described = rain_rate_of_reflectivity(values, options, MARSHALL_PALMER)
         attributes |= described
     elif image.quantity in ACCUMULATIONS:
         if period is None:
-            raise NotARadarFile("its accumulation has no start and end", hint="Give startdate ... endtime in what")
+            raise NotARadarFile("the accumulation has no start and end", hint="Give startdate ... endtime in what")
         start, time = period
-        rain = rain_per_hour(values, time - start)
+        rain = rain_rate_of_accumulation(values, time - start)
         attributes["quantity"] = describe_accumulation(time - start)
     else:
         rain = values
@@ -108,8 +106,8 @@ def read_file(source: Source, options: Options) -> FrameSequence:
 read_frames = file_by_file(read_file, TITLE)
 
 
-def _images(file: Any) -> list[Image]:  # noqa: ANN401  (an h5py.File)
-    """Every data group that names its quantity, datasets and data in the order of their numbers."""
+def _images(file: Any) -> list[DataGroup]:  # noqa: ANN401  (an h5py.File)
+    """Return every data group with a quantity, in the order of the numbers of datasets and data."""
 
     def numbered(node: Any, word: str) -> list[str]:  # noqa: ANN401
         names = [name for name in node if re.fullmatch(rf"{word}\d+", name)]
@@ -121,34 +119,34 @@ def _images(file: Any) -> list[Image]:  # noqa: ANN401  (an h5py.File)
             group = f"{dataset}/{data}"
             quantity = _optional_inherited(file, group, "what", "quantity")
             if quantity is not None:
-                images.append(Image(group=group, quantity=str(quantity).upper()))
+                images.append(DataGroup(group=group, quantity=str(quantity).upper()))
     return images
 
 
-def _choose(images: list[Image], variable: str | None) -> Image:
+def _choose(images: list[DataGroup], variable: str | None) -> DataGroup:
     held = ", ".join(f"{image.quantity} ({image.group})" for image in images) or "no image"
     if variable is not None:
         found = [image for image in images if variable in (image.group, image.quantity)]
         if not found or found[0].quantity not in PREFERENCE:
-            why = f"no variable {variable!r}" if not found else f"{variable!r}, which is not rain"
-            raise UnknownVariable(f"it has {why}", hint=f"It holds {held}")
+            what = f"there is no variable {variable!r}" if not found else f"the variable {variable!r} is not rain"
+            raise UnknownVariable(what, hint=f"It holds {held}")
     else:
-        wanted = next((quantity for quantity in PREFERENCE if any(i.quantity == quantity for i in images)), None)
-        found = [image for image in images if image.quantity == wanted]
+        preferred = next((quantity for quantity in PREFERENCE if any(i.quantity == quantity for i in images)), None)
+        found = [image for image in images if image.quantity == preferred]
         if not found:
-            raise UnknownVariable("it has no rain rate, accumulation or reflectivity", hint=f"It holds {held}")
+            raise UnknownVariable("the file has no rain rate, accumulation or reflectivity", hint=f"It holds {held}")
     if len(found) > 1:
         raise UnknownVariable(
-            f"it has {len(found)} images of {found[0].quantity}", hint=f"Name one as variable: it holds {held}"
+            f"there are {len(found)} images of {found[0].quantity}", hint=f"Name one as variable: it holds {held}"
         )
     return found[0]
 
 
-def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noqa: ANN401  (an h5py.File)
-    """offset + gain * pixel, float32 [y, x]: NaN where nodata, -inf where undetect (looked at, no echo).
+def _values(file: Any, image: DataGroup, pixels: NDArray[Any]) -> FloatArray:  # noqa: ANN401  (an h5py.File)
+    """Return offset + gain * pixel, float32 [y, x]; NaN where nodata, -inf where undetect (measured, no echo).
 
-    Floats are mostly the values themselves, NaN where there is no data: what is absent is 1, 0, and no such pixel. Of
-    integers, one of gain and offset may be absent, and undetect: more would leave open what they mean.
+    Floats are mostly the values themselves, with NaN for no data, so every attribute may be absent. Of integers only
+    undetect and one of gain and offset may be absent: without more attributes, their meaning would be a guess.
     """
 
     def what(name: str) -> float | None:
@@ -161,9 +159,9 @@ def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noq
             if absent:
                 raise _lacking("what", name)
     if gain is not None and not 0 < gain < math.inf:
-        raise NotARadarFile(f"its gain is {gain:g}, not a positive number", hint="Correct its what")
+        raise NotARadarFile(f"the gain is {gain:g}, not a positive number", hint="Correct the group what")
     if offset is not None and not math.isfinite(offset):
-        raise NotARadarFile(f"its offset is {offset:g}", hint="Correct its what")
+        raise NotARadarFile(f"the offset is {offset:g}", hint="Correct the group what")
     with np.errstate(over="ignore"):  # fill values may lie beyond float32
         values = (pixels * (1.0 if gain is None else gain) + (offset or 0.0)).astype(np.float32)
         values[pixels == undetect] = NO_ECHO
@@ -171,8 +169,8 @@ def _values(file: Any, image: Image, pixels: NDArray[Any]) -> FloatArray:  # noq
     return values
 
 
-def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
-    """Pixel centres between the corners, each of which may stand in any `where` above the image."""
+def _grid(file: Any, image: DataGroup, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
+    """Return the grid between the corners, each of which may be in any `where` above the image."""
 
     def where(name: str) -> float | None:
         value = _optional_inherited(file, image.group, "where", name)
@@ -186,11 +184,12 @@ def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN
     ny, nx = where("ysize"), where("xsize")
     if (rows if ny is None else ny, columns if nx is None else nx) != shape:
         raise NotARadarFile(
-            f"its image is {shape[0]} x {shape[1]}, its grid {ny or rows:g} x {nx or columns:g}", hint="Correct it"
+            f"the image is {shape[0]} x {shape[1]}, the grid {ny or rows:g} x {nx or columns:g}",
+            hint="Correct the grid",
         )
     corners = {corner: pair(f"{corner}_lon", f"{corner}_lat") for corner in CORNERS}
-    return grid_of(
-        Outline(
+    return grid_of_corners(
+        GeoReference(
             crs=_crs(str(_inherited(file, image, "where", "projdef"))),
             shape=(rows, columns),
             lon_lat={corner: point for corner, point in corners.items() if point is not None},
@@ -201,13 +200,13 @@ def _grid(file: Any, image: Image, shape: tuple[int, ...]) -> Grid:  # noqa: ANN
 
 
 def _crs(projdef: str) -> CRS:
-    """The projection in metres, as `xscale` and `UL_x` count, whatever `projdef` counts in."""
+    """Return the projection in metres, the unit of `xscale` and `UL_x`, whatever the unit of `projdef`."""
     text = re.sub(r"\+init=(\w+:\d+)", r"\1", projdef.strip(), flags=re.IGNORECASE)
     return CRS.from_user_input(re.sub(r"\+(units=km|to_meter=1000(\.0*)?)\b", "+units=m", radii_in_metres(text)))
 
 
-def _inherited(file: Any, image: Image, group: str, name: str) -> Any:  # noqa: ANN401
-    """An attribute of `what` or `where`: of the data, else of its data set, else of the file."""
+def _inherited(file: Any, image: DataGroup, group: str, name: str) -> Any:  # noqa: ANN401
+    """Return an attribute of `what` or `where` of the data, else of the data set, else of the file."""
     value = _optional_inherited(file, image.group, group, name)
     if value is None:
         raise _lacking(group, name)
@@ -215,7 +214,9 @@ def _inherited(file: Any, image: Image, group: str, name: str) -> Any:  # noqa: 
 
 
 def _lacking(group: str, name: str) -> NotARadarFile:
-    return NotARadarFile(f"it lacks the attribute {name} of {group}", hint="Give a file as its producer wrote it")
+    return NotARadarFile(
+        f"the file lacks the attribute {name} of {group}", hint="Give the file as its producer wrote it"
+    )
 
 
 def _optional_inherited(file: Any, path: str, group: str, name: str) -> Any:  # noqa: ANN401
@@ -226,7 +227,7 @@ def _optional_inherited(file: Any, path: str, group: str, name: str) -> Any:  # 
     return None
 
 
-def _period(file: Any, image: Image) -> tuple[np.datetime64, np.datetime64] | None:  # noqa: ANN401
+def _period(file: Any, image: DataGroup) -> tuple[np.datetime64, np.datetime64] | None:  # noqa: ANN401
     names = ("startdate", "starttime", "enddate", "endtime")
     start_date, start_time, end_date, end_time = (
         _optional_inherited(file, image.group, "what", name) for name in names
@@ -237,19 +238,22 @@ def _period(file: Any, image: Image) -> tuple[np.datetime64, np.datetime64] | No
 
 
 def _describe_rate(period: tuple[np.datetime64, np.datetime64] | None, nominal: np.datetime64) -> str:
-    """The `quantity` of rates: a period that ends by the nominal time is that of a mean; one around it (OPERA) is when
-    the radars scanned."""
+    """Return the attribute `quantity` of rates.
+
+    They are means over a period that ends by the nominal time; a period around the nominal time (OPERA) is the time in
+    which the radars scanned.
+    """
     if period is None or not period[0] < period[1] <= nominal:
         return "rain rate"
     return describe_mean(float((period[1] - period[0]) / np.timedelta64(1, "s")) / 60)
 
 
 def _time(date: object, clock: object) -> np.datetime64:
-    """`20180824`, `181500` (or `1815`) -> UTC."""
+    """Parse `20180824` and `181500` (or `1815`) as UTC."""
     text = f"{date}{clock}"
     try:
-        if not re.fullmatch(r"\d{8}(\d{4}|\d{6})", text):  # strptime takes 1815 as 18:01:05
+        if not re.fullmatch(r"\d{8}(\d{4}|\d{6})", text):  # strptime would read 1815 as 18:01:05
             raise ValueError(text)
-        return plausible_time(datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
+        return observation_time(datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
     except ValueError:
-        raise NotARadarFile(f"its time {text!r} is not YYYYMMDDhhmmss", hint="Correct its what") from None
+        raise NotARadarFile(f"the time {text!r} is not YYYYMMDDhhmmss", hint="Correct the group what") from None

@@ -1,7 +1,7 @@
-"""RADOLAN and RADVOR composites of Deutscher Wetterdienst: an ASCII header, then one or two bytes a pixel.
+"""RADOLAN and RADVOR composites of Deutscher Wetterdienst: an ASCII header, then one or two bytes per pixel.
 
-DWD, "RADOLAN/RADVOR: Kompositformat" (2.5 and later) and "Radarkomposits: Projektionen und Gitter" (2022). The valid
-time is the header's: of sums the end of their interval. RADVOR's forecasts (VV above 0) are refused.
+DWD, "RADOLAN/RADVOR: Kompositformat" (2.5 and later) and "Radarkomposits: Projektionen und Gitter" (2022). The header
+holds the valid time, of sums the end of their interval. RADVOR's forecasts (VV above 0) are refused.
 """
 
 from __future__ import annotations
@@ -20,19 +20,10 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
-from model.readers.plausible import plausible_time
-from model.readers.polar import polar
-from model.readers.source import (
-    DAMAGED,
-    OBSERVATIONS,
-    Options,
-    Source,
-    check_one_variable,
-    describe_accumulation,
-    file_by_file,
-    rain_of_reflectivity,
-    rain_per_hour,
-)
+from model.readers.observation_times import observation_time
+from model.readers.rain_rate import describe_accumulation, rain_rate_of_accumulation, rain_rate_of_reflectivity
+from model.readers.source import FETCH_AGAIN, GIVE_OBSERVATIONS, ReadOptions, Source, file_by_file
+from model.readers.unsupported import polar_data
 
 TITLE: Final = "RADOLAN"
 START: Final = re.compile(rb"([A-Z][A-Z0-9])(\d{6})(\d{5})(\d{4})BY *\d")
@@ -57,7 +48,7 @@ REFLECTIVITIES: Final = ("RX", "EX", "WX", "WN")
 ONE_BYTE: Final = ("RX", "EX", "WX")
 VALUE_BITS, NO_DATA_BIT, CLUTTER_BIT = 0x0FFF, 0x2000, 0x8000
 CLUTTER, NO_DATA = 249, 250
-"""Of one byte: from 249 on no pixel is a measurement."""
+"""Of one-byte pixels: from 249 on they are no measurements."""
 DBZ_STEP: Final = 0.5
 DBZ_OFFSET: Final = -32.5
 GRIDS: Final = {
@@ -68,7 +59,7 @@ GRIDS: Final = {
     (1500, 1400): (1000.0, 600, 800),
     (4800, 4400): (250.0, 470, 600),
 }
-"""(rows, columns) -> pixel size (m), and how far (km) the lower left corner lies west and south of the reference."""
+"""(rows, columns): pixel size (m), and offset (km) of the lower left corner west and south of the reference."""
 REFERENCE_LON_LAT: Final = (9.0, 51.0)
 SPHERE: Final = "+R=6370040"
 WGS84: Final = "+ellps=WGS84"
@@ -76,22 +67,22 @@ WGS84_SINCE_FORMAT: Final = 5
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """A header that starts with product, time, radar and length."""
+    """Whether the header starts with product, time, radar and length."""
     return START.match(head) is not None
 
 
-def read_file(source: Source, options: Options) -> FrameSequence:
-    """The one frame of a composite."""
+def read_file(source: Source, options: ReadOptions) -> FrameSequence:
+    """Read the one frame of a composite."""
     with source.path.open("rb") as file:
         start, end, data = file.read(MAX_HEADER_BYTES).partition(END)
         if start.startswith(b"DX"):
-            raise polar("DWD's DX")
+            raise polar_data("DWD's DX")
         if not end:
-            raise NotARadarFile("its header does not end", hint=DAMAGED)
+            raise NotARadarFile("the header does not end", hint=FETCH_AGAIN)
         header = start.decode("ascii", "replace")
         product = header[:2]
         _check(header, product)
-        check_one_variable(options, product)
+        options.check_single_variable(product)
         shape = _shape(header)
         grid = _grid(header, shape)
         options.budget.take(1, *shape)
@@ -100,17 +91,19 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         data += file.read(max(size - len(data), 0) + 1)
     if len(data) != size:
         more = "" if len(data) < size else "more than "
-        raise NotARadarFile(f"it holds {more}{min(len(data), size):,} of {size:,} bytes of pixels", hint=DAMAGED)
+        raise NotARadarFile(
+            f"the file holds {more}{min(len(data), size):,} of {size:,} bytes of pixels", hint=FETCH_AGAIN
+        )
     pixels = np.frombuffer(data, dtype).reshape(shape)
 
     attributes = {"radar_format": TITLE, "source_product": f"{product} {_text(header, 'SW') or ''}".strip()}
     if product in REFLECTIVITIES:
-        rain, described = rain_of_reflectivity(_values(header, product, pixels), options, MARSHALL_PALMER)
+        rain, described = rain_rate_of_reflectivity(_values(header, product, pixels), options, MARSHALL_PALMER)
         attributes |= {"quantity": "reflectivity", **described}
     else:
         minutes = _number(header, "INT") * (1440 if _text(header, "U") == "1" else 1)
         interval = np.timedelta64(minutes, "m")
-        rain = rain_per_hour(_values(header, product, pixels), interval)
+        rain = rain_rate_of_accumulation(_values(header, product, pixels), interval)
         attributes["quantity"] = describe_accumulation(interval)
     return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([_time(header)]), grid=grid, attributes=attributes)
 
@@ -119,28 +112,28 @@ read_frames = file_by_file(read_file, TITLE)
 
 
 def _check(header: str, product: str) -> None:
-    """Refuse what is no composite, no rain, or a forecast."""
+    """Refuse single radars, products other than rain, and forecasts."""
     if header[8:13] != COMPOSITE:
-        raise NotARadarFile(f"it is of the radar {header[8:13]} alone, not a composite", hint="Give a composite")
+        raise NotARadarFile(f"this is the single radar {header[8:13]}, not a composite", hint="Give a composite")
     if product not in SUMS + REFLECTIVITIES:
         raise UnknownVariable(
-            f"its product {product} is not rain that can be read here",
+            f"the product {product} is not supported",
             hint=f"Give one of {', '.join(SUMS + REFLECTIVITIES)}",
         )
     lead = _text(header, "VV")
     if lead and int(lead) > 0:
-        raise NotARadarFile(f"it is a forecast, {int(lead)} min ahead", hint=OBSERVATIONS)
+        raise NotARadarFile(f"this is a forecast, {int(lead)} min ahead", hint=GIVE_OBSERVATIONS)
 
 
 def _values(header: str, product: str, pixels: NDArray[np.unsignedinteger]) -> FloatArray:
-    """dBZ or mm, float32 [y, x], row 0 in the south; NaN where nothing was measured, or clutter was."""
+    """Return dBZ or mm, float32 [y, x], row 0 in the south; NaN for no data and clutter."""
     if product in ONE_BYTE:
         values = pixels * np.float32(DBZ_STEP) + np.float32(DBZ_OFFSET)
         missing = pixels >= CLUTTER
     else:
         precision = _text(header, "PR")
         if precision is None:
-            raise NotARadarFile("its header has no precision (PR)", hint=DAMAGED)
+            raise NotARadarFile("the header has no precision (PR)", hint=FETCH_AGAIN)
         values = (pixels & VALUE_BITS) * np.float32(f"1{precision}")
         if product in REFLECTIVITIES:
             values = values * np.float32(DBZ_STEP) + np.float32(DBZ_OFFSET)
@@ -152,16 +145,16 @@ def _values(header: str, product: str, pixels: NDArray[np.unsignedinteger]) -> F
 def _shape(header: str) -> tuple[int, int]:
     text = _text(header, "GP")
     if text is None:
-        raise NotARadarFile("its header has no grid size (GP)", hint=DAMAGED)
+        raise NotARadarFile("the header has no grid size (GP)", hint=FETCH_AGAIN)
     rows, columns = (int(number) for number in text.split("x"))
     return rows, columns
 
 
 def _grid(header: str, shape: tuple[int, int]) -> Grid:
-    """Pixel centres in metres, row 0 in the south; the sphere, or since format version 5 the WGS 84 ellipsoid."""
+    """Return the grid in metres, row 0 in the south, on a sphere, since format version 5 on the WGS 84 ellipsoid."""
     if shape not in GRIDS:
         raise NotARadarFile(
-            f"its grid of {shape[0]} x {shape[1]} pixels is none of DWD's",
+            f"the grid of {shape[0]} x {shape[1]} pixels is not one of DWD's",
             hint=f"Give a grid of {', '.join(f'{ny} x {nx}' for ny, nx in GRIDS)}",
         )
     earth = WGS84 if _number(header, "VS") >= WGS84_SINCE_FORMAT else SPHERE
@@ -180,18 +173,18 @@ def _time(header: str) -> np.datetime64:
     try:
         moment = datetime.strptime(f"{day}{month_year}{clock}", "%d%m%y%H%M")  # noqa: DTZ007  (UTC)
     except ValueError:
-        raise NotARadarFile(f"its time {header[2:8]} {month_year} is not DDhhmm MMyy", hint=DAMAGED) from None
-    return plausible_time(moment)
+        raise NotARadarFile(f"the time {header[2:8]} {month_year} is not DDhhmm MMyy", hint=FETCH_AGAIN) from None
+    return observation_time(moment)
 
 
 def _number(header: str, token: str) -> int:
     text = _text(header, token)
     if text is None:
-        raise NotARadarFile(f"its header has no number {token}", hint=DAMAGED)
+        raise NotARadarFile(f"the header has no number {token}", hint=FETCH_AGAIN)
     return int(text)
 
 
 def _text(header: str, token: str) -> str | None:
-    """What the header says of one of `TOKENS`, None where it does not. Anything may stand in the radars' names."""
+    """Return the value of one of `TOKENS`, None where absent; MS, with the names of radars, may hold any text."""
     match = re.search(TOKENS[token], header.partition("MS")[0][17:])
     return match[1].strip() if match else None

@@ -9,27 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from model.core.cf_coordinates import (
+    axis_of,
+    continuous_longitudes,
+    crs_of,
+    grid_mapping_name,
+    is_degrees,
+    plain_attributes,
+    unit_factor,
+)
 from model.core.errors import InputError
 from model.core.grid import Grid
-from model.core.sequence import crs_from_cf
 from model.core.units import FloatArray
 
 Times = NDArray[np.datetime64]
 GEOGRAPHIC: Final = CRS.from_epsg(4326)
-LENGTHS: Final = {"m": 1.0, "metre": 1.0, "meter": 1.0, "km": 1000.0, "kilometre": 1000.0, "kilometer": 1000.0}
-AXIS_OF: Final = {
-    **dict.fromkeys(("time", "valid_time", "T"), "time"),
-    **dict.fromkeys(("x", "lon", "longitude", "projection_x_coordinate", "grid_longitude", "X", "degrees_east"), "x"),
-    **dict.fromkeys(("y", "lat", "latitude", "projection_y_coordinate", "grid_latitude", "Y", "degrees_north"), "y"),
-}
-"""What names, standard names, units and axes say of a coordinate."""
 
 
 def solar_time(times: Times, grid: Grid) -> FloatArray:
@@ -132,14 +133,16 @@ def _read(path: Path) -> _Field:
             if len(fields) != 1:
                 raise InputError(f"it holds {len(fields)} fields [y, x] or [time, y, x], not one")
             variable = fields[0]
-            dimension = {_axis(variable[name]): name for name in variable.dims}
+            dimension = {axis_of(str(name), _attributes(variable[name])): name for name in variable.dims}
             if not {"x", "y"} <= set(dimension) <= {"time", "x", "y"} or len(dimension) != variable.ndim:
                 raise InputError(f"its dimensions {', '.join(map(str, variable.dims))} are not [y, x] or [time, y, x]")
             order = [dimension[axis] for axis in ("time", "y", "x") if axis in dimension]
-            ordered = variable.transpose(*order).sortby([dimension["y"], dimension["x"]])
-            mapping = variable.attrs.get("grid_mapping", variable.encoding.get("grid_mapping"))
-            crs = crs_from_cf(dataset[mapping].attrs) if mapping in dataset.variables else GEOGRAPHIC
-            centres = [_in_units_of(crs, ordered[dimension[axis]]) for axis in "xy"]
+            ordered = variable.transpose(*order)
+            crs = _crs(dataset, variable, [ordered[dimension[axis]] for axis in "xy"])
+            for axis in "xy":
+                ordered = ordered.assign_coords({dimension[axis]: _centres(crs, ordered[dimension[axis]])})
+            ordered = ordered.sortby([dimension["y"], dimension["x"]])
+            centres = [np.asarray(ordered[dimension[axis]].values) for axis in "xy"]
             values = np.asarray(ordered.values, np.float32).reshape(-1, *ordered.shape[-2:])
             times = np.asarray(ordered[dimension["time"]].values, "datetime64[ns]") if "time" in dimension else None
     except InputError as error:
@@ -149,21 +152,42 @@ def _read(path: Path) -> _Field:
     return _Field(values, times, crs, *centres)
 
 
-def _axis(coordinate: xr.DataArray) -> str | None:
-    """`x`, `y`, `time` or None."""
-    told = [coordinate.attrs.get(name) for name in ("standard_name", "axis", "units")]
-    return next((AXIS_OF[name] for name in (*told, str(coordinate.name)) if name in AXIS_OF), None)
+def _attributes(variable: xr.DataArray) -> dict[str, Any]:
+    """Return the attributes as in the file: xarray moves some of them to the encoding."""
+    decoded = {name: variable.encoding[name] for name in ("units", "grid_mapping") if name in variable.encoding}
+    return plain_attributes({**decoded, **variable.attrs})
 
 
-def _in_units_of(crs: CRS, coordinate: xr.DataArray) -> NDArray[np.float64]:
-    """Coordinates in the unit of the CRS."""
-    values = np.asarray(coordinate.values, np.float64)
-    if values.size < 2:
+def _crs(dataset: xr.Dataset, variable: xr.DataArray, coordinates: Sequence[xr.DataArray]) -> CRS:
+    attributes = _attributes(variable)
+    named = grid_mapping_name(attributes)
+    crs = crs_of(
+        attributes,
+        {
+            str(name): _attributes(dataset[name])
+            for name, v in dataset.variables.items()
+            if v.size == 1 or name == named
+        },
+        plain_attributes(dataset.attrs),
+        degrees=all(
+            is_degrees(str(each.name), _attributes(each), axis) for axis, each in zip("xy", coordinates, strict=True)
+        ),
+    )
+    if crs is None:
+        raise InputError(
+            f"the coordinates {' and '.join(str(each.name) for each in coordinates)} are not in degrees, and there is "
+            "no grid mapping",
+            hint="Give a CF grid mapping, or latitude and longitude",
+        )
+    return crs
+
+
+def _centres(crs: CRS, coordinate: xr.DataArray) -> NDArray[np.float64]:
+    """Return coordinates in the unit of the CRS."""
+    if coordinate.size < 2:
         raise InputError(f"{coordinate.name} has one value, a field needs two or more along each side")
-    if crs.is_geographic:
-        return values
-    unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
-    return values * (LENGTHS.get(coordinate.attrs.get("units", "m"), unit) / unit)
+    values = np.asarray(coordinate.values, np.float64) * unit_factor(crs, str(coordinate.name), _attributes(coordinate))
+    return continuous_longitudes(values) if crs.is_geographic else values
 
 
 def _points(grid: Grid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

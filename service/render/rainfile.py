@@ -18,9 +18,8 @@ from typing import Any, Final
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS
-from pyproj.exceptions import CRSError
 
+from model.core.cf_coordinates import crs_from_cf
 from model.core.errors import InputError
 from model.core.grid import Grid
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
@@ -69,7 +68,7 @@ class RainFile:
         """
         try:
             return _READER.submit(cls._open, path).result()
-        except (InputError, CRSError, ArithmeticError, LookupError, ValueError) as error:
+        except (InputError, ArithmeticError, LookupError, ValueError) as error:
             raise CannotShow(
                 f"the result's grid or times cannot be drawn ({error})",
                 where="nowcast",
@@ -80,7 +79,7 @@ class RainFile:
     def _open(cls, path: Path) -> RainFile:
         with netCDF4.Dataset(path) as file:
             mapping = file[VARIABLE].grid_mapping
-            crs = CRS.from_cf({name: file[mapping].getncattr(name) for name in file[mapping].ncattrs()})
+            crs = crs_from_cf({name: file[mapping].getncattr(name) for name in file[mapping].ncattrs()})
             periods = file["forecast_period"][:] / 60.0 if "forecast_period" in file.variables else np.empty(0)
             if np.ma.is_masked(periods) or not np.isfinite(periods).all():
                 raise ValueError("a lead time is missing")

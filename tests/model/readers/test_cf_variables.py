@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.core.errors import UnknownVariable
-from model.readers.cf_variables import Quantity, choose, quantity_of
+from model.readers.cf_variables import Quantity, quantity_of, select_variable
 
 FLOAT = np.dtype("f4")
 
@@ -73,7 +73,7 @@ def test_spellings_of_one_unit(text: str) -> None:
     ],
 )
 def test_numbers_in_a_unit_count(text: str, kind: str, factor: float) -> None:
-    _, quantity = choose(among(Variable("rain", text)), None)
+    _, quantity = select_variable(among(Variable("rain", text)), None)
     assert quantity.kind == kind
     assert quantity.factor == pytest.approx(factor)
 
@@ -105,7 +105,7 @@ def test_numbers_in_a_unit_count(text: str, kind: str, factor: float) -> None:
 @pytest.mark.parametrize("wanted", [None, "rain"])
 def test_a_unit_that_is_not_wholly_known_is_named(text: str, wanted: str | None) -> None:
     with pytest.raises(UnknownVariable) as caught:
-        choose(among(Variable("rain", text)), wanted)
+        select_variable(among(Variable("rain", text)), wanted)
     assert repr(text[:80]) in caught.value.what
     assert "rain" in caught.value.what
 
@@ -126,31 +126,34 @@ def test_a_unit_that_is_not_wholly_known_is_named(text: str, wanted: str | None)
     ],
 )
 def test_units_become_mm_per_hour_mm_or_dbz(units: str, standard_name: str, kind: str, factor: float) -> None:
-    _, quantity = choose(among(Variable("v", units, standard_name)), None)
+    _, quantity = select_variable(among(Variable("v", units, standard_name)), None)
     assert quantity.kind == kind
     assert quantity.factor == pytest.approx(factor)
 
 
 def test_winds_and_heights_are_not_rain() -> None:
     with pytest.raises(UnknownVariable, match=r"It holds wind \(m s-1\), height \(m\), snow \(kg m-2\)"):
-        choose(among(Variable("wind", "m s-1"), Variable("height", "m"), Variable("snow", "kg m-2")), None)
+        select_variable(among(Variable("wind", "m s-1"), Variable("height", "m"), Variable("snow", "kg m-2")), None)
 
 
 def test_a_name_makes_millimetres_rain() -> None:
-    assert choose(among(Variable("x", "mm", long_name="Accumulated precipitation")), None)[1].kind == "accumulation"
+    assert (
+        select_variable(among(Variable("x", "mm", long_name="Accumulated precipitation")), None)[1].kind
+        == "accumulation"
+    )
 
 
 def test_a_rate_comes_before_an_accumulation_before_reflectivity() -> None:
     rate, amount, dbz = Variable("r", "mm/h"), Variable("rain_sum", "mm"), Variable("z", "dBZ")
-    assert choose(among(dbz, amount, rate), None)[0] is rate
-    assert choose(among(dbz, amount), None)[0] is amount
+    assert select_variable(among(dbz, amount, rate), None)[0] is rate
+    assert select_variable(among(dbz, amount), None)[0] is amount
 
 
 def test_two_of_a_kind_are_told_apart_by_the_user() -> None:
     variables = among(Variable("a", "mm/h"), Variable("b", "mm/h"))
     with pytest.raises(UnknownVariable, match="more than one rate: a, b"):
-        choose(variables, None)
-    assert choose(variables, "b")[0] is variables["b"]
+        select_variable(variables, None)
+    assert select_variable(variables, "b")[0] is variables["b"]
 
 
 @pytest.mark.parametrize("wanted", ["absent", "t", "text", "profile"])
@@ -162,4 +165,4 @@ def test_what_was_asked_for_must_be_a_field_of_rain(wanted: str) -> None:
         Variable("profile", "mm", shape=(7,)),
     )
     with pytest.raises(UnknownVariable, match=r"It holds r \(mm/h\), t \(K\)"):
-        choose(variables, wanted)
+        select_variable(variables, wanted)

@@ -111,11 +111,11 @@ def test_echo_below_minus_10_dbz_is_dry(tmp_path: Path) -> None:
         ({"obstime": ""}, "obstime"),
         ({"param": "Temperature"}, "not a reflectivity"),
         ({"kind": "mercator"}, "not stereographic"),
-        ({"size": 500.0}, "pixels of 1000 along x, it declares 500"),
+        ({"size": 500.0}, "pixels of 1000 along x, the file declares 500"),
         ({"largest": 65535}, "not 255"),
-        ({"nx": 4000}, "cut short: 20 of 20000 pixels"),
-        ({"nx": 0}, "empty grid"),
-        ({"nx": -4}, "empty grid"),
+        ({"nx": 4000}, "cut short: it holds 20 of 20000 pixels"),
+        ({"nx": 0}, "declared grid is empty"),
+        ({"nx": -4}, "declared grid is empty"),
         ({"nx": "many"}, "cannot be read"),
     ],
 )
@@ -132,7 +132,7 @@ def test_it_holds_one_variable(tmp_path: Path) -> None:
     path = tmp_path / "a.pgm"
     path.write_bytes(pgm(PIXELS))
     assert len(read([path], variable="reflectivity")) == 1
-    with pytest.raises(UnknownVariable, match=r"a\.pgm: it has no variable 'nonsense': this format holds one variable"):
+    with pytest.raises(UnknownVariable, match=r"a\.pgm: there is no variable 'nonsense': this format holds one"):
         read([path], variable="nonsense")
 
 

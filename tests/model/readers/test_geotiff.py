@@ -15,7 +15,7 @@ import pytest
 from pyproj import Transformer
 
 from model.core.errors import InputError, MissingDependency, NotARadarFile, TooLarge, UnknownVariable
-from model.readers import children, read
+from model.readers import read, subprocess_decoding
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("rasterio") is None, reason="needs the extra geotiff")
 
@@ -163,32 +163,32 @@ def test_the_valid_time_is_found(write_tif: Write, name: str, tags: dict[str, st
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"name": "202007241155_x.tif"}, NotARadarFile, "DateTime says 2020-07-24T12:00Z, its name 2020-07-24T11:55Z"),
-        ({"name": "x.tif", "tags": {"UNITS": "dBZ"}}, NotARadarFile, "it has no valid time. Name it by its time"),
-        ({"tags": {"TITLE": "hail"}}, UnknownVariable, "does not say that it holds reflectivity or rain rate"),
+        ({"name": "202007241155_x.tif"}, NotARadarFile, "DateTime gives 2020-07-24T12:00Z, the name 2020-07-24T11:55Z"),
+        ({"name": "x.tif", "tags": {"UNITS": "dBZ"}}, NotARadarFile, "the file has no valid time. Name it by the time"),
+        ({"tags": {"TITLE": "hail"}}, UnknownVariable, "do not tell whether this is reflectivity or rain rate"),
         (
             {"tags": FMI | {"ObservationTime": "2020-07-24T12:05Z"}},
             NotARadarFile,
-            "observationtime says 2020-07-24T12:05Z, its name 2020-07-24T12:00Z",
+            "observationtime gives 2020-07-24T12:05Z, the name 2020-07-24T12:00Z",
         ),
         ({"tags": FMI | {"ObservationTime": "2020-07-24 12:00 CEST"}}, NotARadarFile, "followed by 'CEST'.*UTC"),
         ({"tags": FMI | {"ValidTime": "2020-07-24 12:00/2020-07-24 13:00"}}, NotARadarFile, "holds two times"),
-        ({"name": "202007241200_202007241300_dbz.tif"}, NotARadarFile, "its tag DateTime says .* its name .2. "),
-        ({"name": "nowcast_202007241200_dbz.tif"}, NotARadarFile, "it calls itself a forecast"),
-        ({"tags": FMI | {"TITLE": "30-minute forecast"}}, NotARadarFile, "it calls itself a forecast"),
-        ({"tags": FMI | {"leadtime": "30"}}, NotARadarFile, "it calls itself a forecast"),
-        ({"unit": "mm"}, UnknownVariable, "its unit is none of reflectivity or rain rate .*'mm'"),
-        ({"unit": "mm/h*100"}, UnknownVariable, "its unit is none of"),
-        ({"unit": "mm/h", "tags": FMI | {"UNITS": "dBZ"}}, UnknownVariable, "its unit is none of"),
-        ({"tags": {"Quantity": "mm/h*100"}}, UnknownVariable, "does not say that it holds"),
-        ({"tags": FMI | {"TIFFTAG_IMAGEDESCRIPTION": "0.5 dBZ"}}, UnknownVariable, "does not say that it holds"),
-        ({"name": "202007241200_rr_accumulation_1h.tif", "tags": {}}, UnknownVariable, "calls itself an accumulation"),
-        ({"scale": [float("nan"), 0]}, NotARadarFile, "its scale is nan"),
-        ({"scale": None}, NotARadarFile, "it holds uint8 without a scale"),
+        ({"name": "202007241200_202007241300_dbz.tif"}, NotARadarFile, "the tag DateTime gives .* the name .2. "),
+        ({"name": "nowcast_202007241200_dbz.tif"}, NotARadarFile, "this is a forecast"),
+        ({"tags": FMI | {"TITLE": "30-minute forecast"}}, NotARadarFile, "this is a forecast"),
+        ({"tags": FMI | {"leadtime": "30"}}, NotARadarFile, "this is a forecast"),
+        ({"unit": "mm"}, UnknownVariable, "the unit is not one of reflectivity or rain rate .*'mm'"),
+        ({"unit": "mm/h*100"}, UnknownVariable, "the unit is not one of"),
+        ({"unit": "mm/h", "tags": FMI | {"UNITS": "dBZ"}}, UnknownVariable, "the unit is not one of"),
+        ({"tags": {"Quantity": "mm/h*100"}}, UnknownVariable, "do not tell whether this is"),
+        ({"tags": FMI | {"TIFFTAG_IMAGEDESCRIPTION": "0.5 dBZ"}}, UnknownVariable, "do not tell whether this is"),
+        ({"name": "202007241200_rr_accumulation_1h.tif", "tags": {}}, UnknownVariable, "this is an accumulation"),
+        ({"scale": [float("nan"), 0]}, NotARadarFile, "the scale is nan"),
+        ({"scale": None}, NotARadarFile, "the file holds uint8 without a scale"),
         ({"crs": None}, NotARadarFile, "no coordinate reference system"),
-        ({"transform": [250.0, 9.0, 0.0, 9.0, -250.0, 0.0]}, NotARadarFile, "do not run along its axes"),
-        ({"pixels": [PIXELS] * 3, "scale": None, "nodata": None}, NotARadarFile, r"it is a picture \(3 bands\)"),
-        ({"palette": True, "scale": None}, NotARadarFile, r"it is a picture \(a palette\)"),
+        ({"transform": [250.0, 9.0, 0.0, 9.0, -250.0, 0.0]}, NotARadarFile, "do not run along the axes of the CRS"),
+        ({"pixels": [PIXELS] * 3, "scale": None, "nodata": None}, NotARadarFile, r"this is a picture \(3 bands\)"),
+        ({"palette": True, "scale": None}, NotARadarFile, r"this is a picture \(a palette\)"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -230,7 +230,7 @@ def test_files_beside_it_are_not_looked_at(write_tif: Write) -> None:
 
 def test_without_rasterio_the_extra_is_named(write_tif: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tif()
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"tif.*echocast\[geotiff\]"):
         read([path])
 

@@ -14,7 +14,7 @@ import pytest
 
 from model.core.errors import DuplicateTimes, MissingDependency, NotARadarFile, TooLarge, UnknownVariable
 from model.core.interrupt import Interrupted
-from model.readers import children, grib, read
+from model.readers import grib, read, subprocess_decoding
 from tests.patience import WAIT_SECONDS
 
 needs_eccodes = pytest.mark.skipif(importlib.util.find_spec("eccodes") is None, reason="needs the extra grib")
@@ -132,21 +132,21 @@ def test_the_decoder_imports_no_module_of_the_current_folder(
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
-        ({"typeOfGeneratingProcess": 2}, "its generating process is forecast"),
+        ({"typeOfGeneratingProcess": 2}, "the generating process is forecast"),
         ({"typeOfGeneratingProcess": 4}, "ensemble forecast"),
         ({"typeOfGeneratingProcess": 14}, "nowcast"),
-        ({"typeOfGeneratingProcess": 255, "typeOfProcessedData": 1}, "its type of data is forecast"),
-        ({"typeOfGeneratingProcess": 0, "typeOfProcessedData": 4}, "its type of data is perturbed forecast"),
-        ({"typeOfGeneratingProcess": 0, "forecastTime": 1}, "valid after its reference time"),
-        ({"typeOfGeneratingProcess": 8, "forecastTime": 1}, "valid after its reference time"),
+        ({"typeOfGeneratingProcess": 255, "typeOfProcessedData": 1}, "the type of data is forecast"),
+        ({"typeOfGeneratingProcess": 0, "typeOfProcessedData": 4}, "the type of data is perturbed forecast"),
+        ({"typeOfGeneratingProcess": 0, "forecastTime": 1}, "valid after the reference time"),
+        ({"typeOfGeneratingProcess": 8, "forecastTime": 1}, "valid after the reference time"),
         ({"discipline": 209, "parameterCategory": 6, "parameterNumber": 1, "forecastTime": 1}, "valid after"),
-        ({"typeOfGeneratingProcess": 255, **MEAN}, "its period ends after its reference time"),
-        ({"typeOfGeneratingProcess": 0, "significanceOfReferenceTime": 1, **MEAN}, "its period ends after"),
+        ({"typeOfGeneratingProcess": 255, **MEAN}, "the period ends after the reference time"),
+        ({"typeOfGeneratingProcess": 0, "significanceOfReferenceTime": 1, **MEAN}, "the period ends after"),
     ],
     ids=str,
 )
 def test_a_forecast_is_not_an_observation(write_grib: Callable[..., Path], keys: dict[str, int], why: str) -> None:
-    with pytest.raises(NotARadarFile, match=f"it is a forecast: .*{why}.*Give observations"):
+    with pytest.raises(NotARadarFile, match=f"this is a forecast: .*{why}.*Give observations"):
         read([write_grib("fc.grib2", keys)])
 
 
@@ -272,9 +272,9 @@ def test_the_grid_runs_from_its_first_point_to_its_last(
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"iDirectionIncrementInDegrees": 0.5}, "along i make steps of 1 degrees, its increment is 0.5"),
-        ({"jDirectionIncrementInDegrees": 2.0}, "along j make steps of 1 degrees, its increment is 2"),
-        ({"jScansPositively": 1}, "its rows run against its scanning mode"),
+        ({"iDirectionIncrementInDegrees": 0.5}, "along i make steps of 1 degrees, the increment is 0.5"),
+        ({"jDirectionIncrementInDegrees": 2.0}, "along j make steps of 1 degrees, the increment is 2"),
+        ({"jScansPositively": 1}, "the rows run against the scanning mode"),
     ],
 )
 def test_grid_points_that_contradict_the_increment_are_refused(
@@ -297,7 +297,7 @@ def test_several_messages_and_files_make_one_sequence(write_grib: Callable[..., 
 @needs_eccodes
 def test_another_parameter_is_named(write_grib: Callable[..., Path]) -> None:
     path = write_grib("t.grib2", {"parameterCategory": 0, "parameterNumber": 0})
-    with pytest.raises(UnknownVariable, match=r"t\.grib2: it has no precipitation rate\. It holds \w+"):
+    with pytest.raises(UnknownVariable, match=r"t\.grib2: the file has no precipitation rate\. It holds \w+"):
         read([path])
     with pytest.raises(UnknownVariable, match=r"no variable 'rain'. It holds prate"):
         read([write_grib("r.grib2", {})], variable="rain")
@@ -326,8 +326,8 @@ def test_garbage_after_the_magic_is_damaged(tmp_path: Path) -> None:
 def test_a_crash_of_the_decoder_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     child = tmp_path / "child.py"
     child.write_text(script)
-    monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(grib, "SCRIPT", child)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(NotARadarFile, match=r"x\.grib2"):
@@ -337,9 +337,9 @@ def test_a_crash_of_the_decoder_is_an_answer(tmp_path: Path, monkeypatch: pytest
 def test_a_decoder_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = tmp_path / "child.py"
     child.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(children, "SECONDS_PER_FILE", 0.3)
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(grib, "SCRIPT", child)
+    monkeypatch.setattr(subprocess_decoding, "SECONDS_PER_FILE", 0.3)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(NotARadarFile, match="too long"):
@@ -349,8 +349,8 @@ def test_a_decoder_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_huge_grid_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = tmp_path / "child.py"
     child.write_text("""print('{"Ni": 100000, "Nj": 100000, "message": 0}')""")
-    monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(grib, "SCRIPT", child)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(TooLarge, match="100000 x 100000"):
@@ -387,7 +387,7 @@ def test_counts_that_disagree_with_the_grid_are_refused_before_they_are_believed
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True)
     said, peak_kb = done.stdout.splitlines()
-    assert "its grid is 2 x 3, it declares 50000000 values" in said
+    assert "the grid is 2 x 3, the declared number of values is 50000000" in said
     assert int(peak_kb) < 300_000  # 50 million values are 400 MB
 
 
@@ -397,11 +397,11 @@ def test_a_child_that_announces_other_values_than_its_grid_is_not_believed(
 ) -> None:
     child = tmp_path / "child.py"
     child.write_text(f"""print('{{"Ni": 3, "Nj": 2, "message": 0, "values": {count}}}')""")
-    monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(grib, "SCRIPT", child)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
-    with pytest.raises(NotARadarFile, match=f"its grid is 2 x 3, its values are {count}"):
+    with pytest.raises(NotARadarFile, match=f"the grid is 2 x 3, the number of values is {count}"):
         read([path])
 
 
@@ -410,7 +410,7 @@ def test_the_callers_limit_holds(write_grib: Callable[..., Path]) -> None:
     two = [write_grib(f"{minute}.grib2", {"dataTime": minute}) for minute in (0, 10)]
     assert len(read(two, max_pixels=12)) == 2
     for most in (11, 5):
-        with pytest.raises(TooLarge, match=rf"0\.grib2: it declares 1 x 2 x 3 pixels.* {most} in all"):
+        with pytest.raises(TooLarge, match=rf"0\.grib2: the file declares 1 x 2 x 3 pixels.* {most} in all"):
             read(two, max_pixels=most)
 
 
@@ -426,9 +426,9 @@ if "2.grib2" in sys.stdin.read():
 time.sleep({WAIT_SECONDS})
 pathlib.Path(r"{tmp_path}", "survived").touch()
 """)
-    monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(children, "SECONDS_PER_FILE", 2.0 * WAIT_SECONDS)
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(grib, "SCRIPT", child)
+    monkeypatch.setattr(subprocess_decoding, "SECONDS_PER_FILE", 2.0 * WAIT_SECONDS)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: object())
     paths = [tmp_path / f"{number}.grib2" for number in range(3)]
     for path in paths:
         path.write_bytes(b"GRIB" + bytes(100))
@@ -442,7 +442,7 @@ pathlib.Path(r"{tmp_path}", "survived").touch()
 
 
 def test_without_eccodes_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: None)
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(MissingDependency, match=r"x\.grib2.*echocast\[grib\]"):
@@ -452,8 +452,8 @@ def test_without_eccodes_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_eccodes_without_its_library_is_a_missing_dependency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = tmp_path / "child.py"
     child.write_text("""print('{"unavailable": "RuntimeError: no library"}')""")
-    monkeypatch.setattr(grib, "CHILD", child)
-    monkeypatch.setattr(children.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(grib, "SCRIPT", child)
+    monkeypatch.setattr(subprocess_decoding.importlib.util, "find_spec", lambda name: object())
     path = tmp_path / "x.grib2"
     path.write_bytes(b"GRIB" + bytes(100))
     with pytest.raises(MissingDependency, match="no library"):

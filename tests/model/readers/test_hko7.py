@@ -71,7 +71,7 @@ def test_it_holds_one_variable(frame: Path) -> None:
 
 def test_its_relation_is_fixed(frame: Path) -> None:
     assert len(read([frame], zr="hko7")) == 1
-    with pytest.raises(InputError, match=r"fixed, hko7: Z = 58.53 R\^1.56; marshall-palmer cannot") as caught:
+    with pytest.raises(InputError, match=r"fixed, hko7: Z = 58.53 R\^1.56; marshall-palmer does not apply") as caught:
         read([frame], names=[NAME], zr="marshall-palmer")
     assert caught.value.where == f"{NAME} (zr)"
 
@@ -143,7 +143,7 @@ def test_a_mask_that_unpacks_without_end_is_refused(frame: Path) -> None:
 )
 def test_another_image_is_refused_with_what_it_is(tmp_path: Path, pixels: np.ndarray) -> None:
     path = write_png(tmp_path / NAME, pixels)
-    with pytest.raises(NotARadarFile, match=f"it is {pixels.shape[0]} x {pixels.shape[1]}.*archive.json"):
+    with pytest.raises(NotARadarFile, match=f"the image is {pixels.shape[0]} x {pixels.shape[1]}.*archive.json"):
         read([path])
 
 
@@ -192,7 +192,7 @@ def test_around_an_upload_nothing_is_looked_at(frame: Path, tmp_path: Path) -> N
     uploaded = read([frame], names=[NAME])
     assert uploaded.grid.shape == (480, 480)
     assert np.isfinite(uploaded.rain_rate).all()
-    with pytest.raises(NotARadarFile, match="wanted 5 x 6"):
+    with pytest.raises(NotARadarFile, match="has 5 x 6"):
         read([frame])  # the user's own path: the archive that it lies in counts
 
 

@@ -94,7 +94,7 @@ def test_variable_chooses_the_image(write_knmi: Write) -> None:
         file.copy("image1", "image2")
         file["image2/image_data"][...] = 100
     assert read([path], variable="image2").rain_rate.max() == pytest.approx(12)
-    with pytest.raises(UnknownVariable, match=r"knmi\.h5: it has no variable 'image9'\. It holds image1, image2"):
+    with pytest.raises(UnknownVariable, match=r"knmi\.h5: there is no variable 'image9'\. It holds image1, image2"):
         read([path], variable="image9")
 
 
@@ -103,7 +103,7 @@ def test_variable_chooses_the_image(write_knmi: Write) -> None:
     [
         ({"formula": "GEO=PV^2"}, "calibration formula"),
         ({"formula": "GEO=0.5*PV32"}, "calibration formula"),
-        ({"formula": "GEO=-0.5*PV+32.0"}, "the gain of its calibration formula .* is not positive"),
+        ({"formula": "GEO=-0.5*PV+32.0"}, "the gain of the calibration formula .* is not positive"),
         ({"end": "26-AOU-2010;00:05:00"}, "product_datetime_end"),
         ({"end": "26-AUG-2010;00:00:00.000"}, "accumulation period"),
     ],
@@ -161,7 +161,7 @@ def test_corners_that_contradict_the_grid_are_refused(write_knmi: Write, change:
     assert read([path]).grid.matches(grid)
     with h5py.File(path, "a") as file:
         file["geographic"].attrs.update({name: np.float32([value]) for name, value in change.items()})
-    with pytest.raises(NotARadarFile, match=r"its corner \w\w lies \d+\.\d pixels off"):
+    with pytest.raises(NotARadarFile, match=r"the corner \w\w lies \d+\.\d pixels off"):
         read([path])
 
 
@@ -170,7 +170,7 @@ def test_a_polar_volume_is_called_one(write_knmi: Write) -> None:
     with h5py.File(path, "a") as file:
         file["scan1/scan_Z_data"] = np.zeros((360, 240), np.uint8)
     for image in (True, False):
-        with pytest.raises(NotARadarFile, match=r"it is polar \(a KNMI volume.*composite of it first"):
+        with pytest.raises(NotARadarFile, match=r"this is polar data \(a KNMI volume.*composite first"):
             read([path])
         if image:
             with h5py.File(path, "a") as file:
@@ -185,5 +185,5 @@ def test_a_forecast_is_not_an_observation(write_knmi: Write) -> None:
     with h5py.File(path, "a") as file:
         file["image2/image_data"] = np.zeros((4, 3), np.uint16)
         file["image2"].attrs["image_datetime_valid"] = np.bytes_("26-AUG-2010;00:10:00.000")
-    with pytest.raises(NotARadarFile, match=r"it is a forecast: image2 .*00:10"):
+    with pytest.raises(NotARadarFile, match=r"this is a forecast: image2 .*00:10"):
         read([path])

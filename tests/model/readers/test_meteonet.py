@@ -73,10 +73,10 @@ def test_reflectivity_and_quality_codes_are_not_rain(tmp_path: Path) -> None:
 
 def test_without_coordinates_it_says_what_to_give(tmp_path: Path) -> None:
     path = rainfall(tmp_path)
-    with pytest.raises(NotARadarFile, match=r"says nothing of its grid\. Give radar_coords_ZONE\.npz"):
+    with pytest.raises(NotARadarFile, match=r"does not hold its grid\. Give radar_coords_ZONE\.npz"):
         read([path])
     coords = coordinates(tmp_path)
-    with pytest.raises(NotARadarFile, match="says nothing of its grid"):  # strangers' files are not looked at
+    with pytest.raises(NotARadarFile, match="does not hold its grid"):  # strangers' files are not looked at
         read([path], names=[path.name])
     with pytest.raises(NotARadarFile, match="no file holds a radar frame"):
         read([coords])
@@ -120,7 +120,7 @@ def test_nothing_but_datetimes_is_made_of_a_pickle(
     ("changes", "error", "message"),
     [
         ({"dates": dates(2)}, NotARadarFile, "3 frames and 2 dates"),
-        ({"data": COUNTS[:, :2]}, NotARadarFile, "frames are 2 x 6, its coordinates 4 x 6"),
+        ({"data": COUNTS[:, :2]}, NotARadarFile, "frames are 2 x 6, the coordinates 4 x 6"),
         ({"data": COUNTS.astype(np.float32)}, NotARadarFile, "float32 in 3 dimensions"),
         ({"data": COUNTS[0]}, NotARadarFile, "int16 in 2 dimensions"),
     ],
@@ -137,7 +137,7 @@ def test_uneven_coordinates_are_refused(tmp_path: Path) -> None:
     lats = LATS.copy()
     lats[2, 3] += 0.007
     coordinates(tmp_path, lats=lats)
-    with pytest.raises(NotARadarFile, match="its lats are no even grid"):
+    with pytest.raises(NotARadarFile, match="the lats are not evenly spaced"):
         read([rainfall(tmp_path)])
 
 

@@ -38,7 +38,7 @@ def test_a_grid_is_used(write_npz: Write) -> None:
 
 
 def test_a_grid_in_kilometres_is_refused(write_npz: Write) -> None:
-    with pytest.raises(NotARadarFile, match="probably because its x and y are in km"):
+    with pytest.raises(NotARadarFile, match="probably because x and y are in km"):
         read([write_npz(rain_rate=RAIN, times=TIMES, x=np.arange(4.0), y=-np.arange(3.0), crs="EPSG:32633")])
 
 
@@ -92,11 +92,11 @@ def test_what_is_not_rain_is_no_data(write_npz: Write) -> None:
         ({"rain_rate": RAIN, "times": [1.0, 2.0]}, NotARadarFile, "times are float64"),
         ({"rain_rate": RAIN[0, 0], "times": TIMES}, NotARadarFile, "1 dimensions"),
         ({"rain_rate": RAIN > 3, "times": TIMES}, NotARadarFile, "bool"),
-        ({"rain_rate": RAIN, "times": TIMES, "x": np.arange(4)}, NotARadarFile, "grid is not whole"),
+        ({"rain_rate": RAIN, "times": TIMES, "x": np.arange(4)}, NotARadarFile, "grid is not complete"),
         (
             {"rain_rate": RAIN, "times": TIMES, "x": np.arange(4), "y": np.arange(3), "crs": "EPSG:1"},
             NotARadarFile,
-            "'EPSG:1' is not known",
+            "'EPSG:1' is unknown",
         ),
         (
             {"rain_rate": RAIN, "times": TIMES, "x": np.arange(5), "y": np.arange(3), "crs": "EPSG:32633"},

@@ -89,7 +89,7 @@ def test_two_images_of_one_quantity_must_be_told_apart(write_odim: Write) -> Non
 
 @pytest.mark.parametrize("kind", ["PVOL", "SCAN"])
 def test_polar_data_are_refused_with_the_mend(write_odim: Write, kind: str) -> None:
-    with pytest.raises(NotARadarFile, match=rf"it is polar \(ODIM_H5 object {kind}.* Cartesian composite"):
+    with pytest.raises(NotARadarFile, match=rf"this is polar data \(ODIM_H5 object {kind}.* Cartesian composite"):
         read([write_odim(kind=kind)])
 
 
@@ -101,7 +101,7 @@ def test_polar_data_are_refused_with_the_mend(write_odim: Write, kind: str) -> N
         ({"what": {"gain": -1.0}}, NotARadarFile, "gain is -1, not a positive number"),
         ({"what": {"gain": np.nan}}, NotARadarFile, "gain is nan"),
         ({"what": {"offset": np.nan}}, NotARadarFile, "offset is nan"),
-        ({"where": {"xsize": 7}}, NotARadarFile, "its image is 2 x 3, its grid 2 x 7"),
+        ({"where": {"xsize": 7}}, NotARadarFile, "the image is 2 x 3, the grid 2 x 7"),
         ({"where": {"projdef": np.bytes_("+proj=nonsense")}}, NotARadarFile, "cannot be read as ODIM_H5"),
         ({"what": {"quantity": np.bytes_("VRADH")}}, UnknownVariable, r"It holds VRADH \(dataset1/data1\)"),
     ],

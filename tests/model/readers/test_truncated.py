@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from model.core.errors import NotARadarFile
-from model.readers import classic, read
+from model.readers import netcdf3, read
 
 CLASSIC = ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA")
 FORMATS = (*CLASSIC, "NETCDF4")
@@ -61,7 +61,7 @@ def test_netcdf_that_is_cut_short_is_refused(tmp_path: Path, format: str, record
     with pytest.raises(NotARadarFile) as caught:
         read([short])
     if format in CLASSIC:
-        found = re.search(r"its header declares ([\d,]+) bytes, ([\d,]+) are there", str(caught.value))
+        found = re.search(r"the header declares ([\d,]+) bytes, the file has ([\d,]+)", str(caught.value))
         assert found is not None
         declared, there = (int(number.replace(",", "")) for number in found.groups())
         assert there == short.stat().st_size
@@ -96,11 +96,11 @@ def test_the_length_of_a_whole_file_is_what_its_header_declares(tmp_path: Path, 
     ]
     paths += [only_record_variable(tmp_path / f"{kind}.nc", format, kind) for kind in ("i1", "i2", "f4", "f8")]
     for path in paths:
-        classic.check_length(path)
+        netcdf3.check_length(path)
         data = path.read_bytes()
         path.write_bytes(data[:-4])
         with pytest.raises(NotARadarFile, match="cut short"):
-            classic.check_length(path)
+            netcdf3.check_length(path)
 
 
 @pytest.mark.parametrize("format", CLASSIC)
@@ -113,7 +113,7 @@ def test_a_damaged_header_is_refused(tmp_path: Path, format: str) -> None:
             spoilt[place] = value
             damaged.write_bytes(spoilt)
             with suppress(NotARadarFile):  # but nothing else
-                classic.check_length(damaged)
+                netcdf3.check_length(damaged)
 
 
 REAL = {

@@ -13,7 +13,7 @@ import pytest
 
 from model.core.errors import InputError, NotARadarFile
 from model.readers import read
-from model.readers.registry import READERS, reader_of
+from model.readers.formats import READERS, detect_reader
 from model.readers.source import Source
 
 Write = Callable[..., Path]
@@ -32,12 +32,12 @@ Write = Callable[..., Path]
 def test_real_files_are_known_whatever_they_are_called(tmp_path: Path, real_data: Path, file: str, title: str) -> None:
     path = tmp_path / "upload.png"
     shutil.copy(real_data / file, path)
-    assert reader_of(Source(path=path, name="x")).title == title
+    assert detect_reader(Source(path=path, name="x")).title == title
 
 
 def test_a_reader_is_found_under_any_name(write_knmi: Write, write_npz: Write) -> None:
-    assert reader_of(Source(path=write_knmi("a.nc"), name="a.nc")).title == "KNMI HDF5"
-    assert reader_of(Source(path=write_npz("a.npz", rain_rate=[1.0]), name="a.h5")).title == "NumPy npz"
+    assert detect_reader(Source(path=write_knmi("a.nc"), name="a.nc")).title == "KNMI HDF5"
+    assert detect_reader(Source(path=write_npz("a.npz", rain_rate=[1.0]), name="a.h5")).title == "NumPy npz"
 
 
 MAGICS = {
@@ -70,7 +70,8 @@ def test_garbage_after_a_right_magic_is_not_a_radar_file(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "empty"), (b"Dear forecaster,\n", "no format"), (b"\x00" * 2000, "no format")]
+    ("content", "message"),
+    [(b"", "empty"), (b"Dear forecaster,\n", "format is not supported"), (b"\x00" * 2000, "format is not supported")],
 )
 def test_empty_and_text_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x"
@@ -90,9 +91,9 @@ def test_the_formats_are_listed_where_none_fits(tmp_path: Path) -> None:
 
 
 def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotARadarFile, match=r"gone\.h5: there is no such file"):
+    with pytest.raises(NotARadarFile, match=r"gone\.h5: no such file"):
         read([tmp_path / "x"], names=["gone.h5"])
-    with pytest.raises(NotARadarFile, match="it is a folder"):
+    with pytest.raises(NotARadarFile, match="this is a folder"):
         read([tmp_path])
     with pytest.raises(NotARadarFile, match="cannot be opened"):
         read([Path("nul\0byte")])

@@ -1,4 +1,4 @@
-"""Frames of several files as one sequence."""
+"""Merging of the frames of several files into one sequence."""
 
 from __future__ import annotations
 
@@ -11,23 +11,44 @@ from numpy.typing import NDArray
 
 from model.core.errors import DuplicateTimes, MixedGrids, NotARadarFile
 from model.core.grid import Grid
-from model.core.sequence import FrameSequence, most_common_step
-from model.readers.plausible import check_times, drop_implausible_rates
-from model.readers.source import CAPPED, Source, check_pixels, period_minutes, reading, utc_text
+from model.core.sequence import FrameSequence
+from model.core.times import most_common_step, utc_text
+from model.readers.limits import check_pixel_size
+from model.readers.no_data import mask_implausible_rain_rate
+from model.readers.observation_times import check_times
+from model.readers.rain_rate import CAPPED, period_minutes
+from model.readers.source import Source, input_errors
 
+Part = tuple[Source, FrameSequence]
 MAX_GAPS_NAMED: Final = 20
 MAX_EMPTY_NAMED: Final = 20
 SAMPLE: Final = 16
 OVERLAP: Final = 1.5
-"""Periods beyond so many time steps overlap: below that, a frame only came late."""
+"""Periods of more time steps than this overlap; below, a frame only came late."""
 MAX_VALUES_NAMED: Final = 5
 
 
-def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
-    """One sequence of all frames, sorted by valid time.
+def plausible_frames(parts: Iterator[Part]) -> Iterator[Part]:
+    """Yield the same frames with implausible rain rates masked.
 
-    Gaps and frames without data are not refused: the attributes `gaps` and `frames_without_data` name them, for
-    whoever needs those frames.
+    Raises
+    ------
+    NotARadarFile, FutureFrame
+        Valid times, pixel sizes or values are impossible.
+    """
+    for source, frames in parts:
+        with input_errors(source, "a radar file"):
+            check_times(frames.times)
+            check_pixel_size(frames.grid)
+            mask_implausible_rain_rate(frames.rain_rate)
+        yield source, frames
+
+
+def merge_frames(parts: Iterator[Part]) -> FrameSequence:
+    """Merge the frames of all files into one sequence, sorted by valid time.
+
+    Gaps and frames without data are no errors: the attributes `gaps` and `frames_without_data` name them, and
+    whoever needs these frames decides.
 
     Raises
     ------
@@ -38,12 +59,12 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     DuplicateTimes
         Two files hold the same valid time.
     """
-    read: list[tuple[Source, FrameSequence]] = []
+    read: list[Part] = []
     for source, frames in parts:
         if read and not frames.grid.matches(read[0][1].grid):
             raise _mixed_grids(source, frames.grid, *read[0])
         if not read:
-            _check_place(source, frames.grid)
+            _check_on_earth(source, frames.grid)
         read.append((source, frames))
     if not read:
         raise NotARadarFile("no file holds a radar frame", where="input", hint="Give at least one radar file")
@@ -52,17 +73,14 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     masks = [frames.mask for _, frames in read if frames.mask is not None]
     times, owners, rows = _sorted_times(read)
     notes = [*(note for _, frames in read for note in frames.notes), *_overlap(read, times), *_mixed(read)]
-    attributes = _common_attributes(read)
-    told = (("gaps", describe_gaps(times)), ("frames_without_data", _describe_empty(read)), (CAPPED, _capped(read)))
-    for name, text in told:
-        attributes.pop(name, None)
-        if text:
-            attributes[name] = text
+    counted = {"gaps": describe_gaps(times), "frames_without_data": _describe_empty(read), CAPPED: _capped(read)}
+    attributes = {name: text for name, text in _common_attributes(read).items() if name not in counted}
+    attributes |= {name: text for name, text in counted.items() if text}
     if len(read) == 1 and bool(np.all(rows == np.arange(rows.size))):
         rain_rate = first.rain_rate
     else:
         rain_rate = np.empty((times.size, *first.grid.shape), np.float32)
-        # Each part is let go as soon as it is copied, so the peak is one sequence, not two.
+        # Each part is released as soon as it is copied, so the peak is one sequence and not two.
         places = [np.flatnonzero(owners == part) for part in range(len(read))]
         read.reverse()
         for place in places:
@@ -79,35 +97,8 @@ def join_frames(parts: Iterator[tuple[Source, FrameSequence]]) -> FrameSequence:
     )
 
 
-def checked(parts: Iterator[tuple[Source, FrameSequence]]) -> Iterator[tuple[Source, FrameSequence]]:
-    """The same frames, without values that no atmosphere has.
-
-    Raises
-    ------
-    NotARadarFile, FutureFrame
-        Valid times, pixels or values are none that a radar can have seen.
-    """
-    for source, frames in parts:
-        with reading(source, "a radar file"):
-            check_times(frames.times)
-            check_pixels(frames.grid)
-            drop_implausible_rates(frames.rain_rate)
-        yield source, frames
-
-
-def _check_place(source: Source, grid: Grid) -> None:
-    """Refuse a grid of which no pixel lies on earth: nothing could be shown of its forecast, nor asked about."""
-    x, y = (centres[[0, centres.size // 2, -1]] for centres in (grid.x, grid.y))
-    if not np.isfinite(grid.lon_lat(*np.meshgrid(x, y))).all(axis=0).any():
-        raise NotARadarFile(
-            f"its grid does not lie on earth: {_describe(grid)}",
-            where=source.name,
-            hint="Correct its coordinates, or the unit that they are in",
-        )
-
-
 def describe_gaps(times: NDArray[np.datetime64]) -> str:
-    """Valid times missing at the most common step: `2010-08-26T00:10Z 2010-08-26T00:15Z`; '' if none."""
+    """Return the valid times missing at the most common step: `2010-08-26T00:10Z 2010-08-26T00:15Z`; '' if none."""
     if times.size < 3:
         return ""
     seconds = times.astype("datetime64[s]").astype("int64")
@@ -125,13 +116,24 @@ def describe_gaps(times: NDArray[np.datetime64]) -> str:
     return " ".join(missing) + more
 
 
-def _describe_empty(read: list[tuple[Source, FrameSequence]]) -> str:
-    """The files of frames in which no pixel holds data, newest first: `b.h5; a.nc at 2010-08-26T00:10Z`; '' if none."""
+def _check_on_earth(source: Source, grid: Grid) -> None:
+    """Refuse a grid without any pixel on earth: a forecast on this grid could be neither shown nor queried."""
+    x, y = (centres[[0, centres.size // 2, -1]] for centres in (grid.x, grid.y))
+    if not np.isfinite(grid.lon_lat(*np.meshgrid(x, y))).all(axis=0).any():
+        raise NotARadarFile(
+            f"the grid does not lie on earth: {_describe(grid)}",
+            where=source.name,
+            hint="Correct the coordinates, or their unit",
+        )
+
+
+def _describe_empty(read: list[Part]) -> str:
+    """Return the files of frames without any data, newest first: `b.h5; a.nc at 2010-08-26T00:10Z`; '' if none."""
     empty = [
         (time, source.name if len(frames) == 1 else f"{source.name} at {utc_text(time)}")
         for source, frames in read
         for time, rain_rate in zip(frames.times, frames.rain_rate, strict=True)
-        # Most frames show in a sample that they hold data; only the others are looked at whole.
+        # A sample shows of most frames that they hold data; only the others are searched in full.
         if not (np.isfinite(rain_rate[::SAMPLE, ::SAMPLE]).any() or np.isfinite(rain_rate).any())
     ]
     names = [name for _, name in sorted(empty, reverse=True)]
@@ -139,34 +141,32 @@ def _describe_empty(read: list[tuple[Source, FrameSequence]]) -> str:
     return "; ".join(names[:MAX_EMPTY_NAMED]) + more
 
 
-def _capped(read: list[tuple[Source, FrameSequence]]) -> str:
-    """How many pixels of all frames exceeded the cap of reflectivity; '' if none."""
+def _capped(read: list[Part]) -> str:
+    """Return the number of pixels above the hail cap in all frames; '' if none."""
     counts = [frames.attributes.get(CAPPED, "") for _, frames in read]
     return str(sum(int(count) for count in counts if count.isdecimal()) or "")
 
 
-def _overlap(read: list[tuple[Source, FrameSequence]], times: NDArray[np.datetime64]) -> list[str]:
-    """A note where accumulations or means last longer than the step between them."""
+def _overlap(read: list[Part], times: NDArray[np.datetime64]) -> list[str]:
+    """Return a note where accumulations or means last longer than the time step."""
     periods = [period_minutes(frames.attributes.get("quantity", "")) for _, frames in read]
     period = max((period for period in periods if period is not None), default=0.0)
     if times.size < 2 or period <= OVERLAP * (step := float(most_common_step(times) / np.timedelta64(1, "s")) / 60):
         return []
     return [
         f"the frames are means over {period:g} min, one every {step:g} min: they overlap and lag behind the rain, and "
-        "were taken as the rate at the end of each"
+        "count as the rate at the end of each period"
     ]
 
 
-def _mixed(read: list[tuple[Source, FrameSequence]]) -> list[str]:
-    """A note where frames are made of different quantities, which one radar rarely sends."""
+def _mixed(read: list[Part]) -> list[str]:
+    """Return a note where frames come from different quantities: one radar product rarely mixes them."""
     kinds = dict.fromkeys(frames.attributes.get("quantity", "") for _, frames in read)
-    return [f"the frames are made of different quantities: {', '.join(filter(None, kinds))}"] if len(kinds) > 1 else []
+    return [f"the frames come from different quantities: {', '.join(filter(None, kinds))}"] if len(kinds) > 1 else []
 
 
-def _sorted_times(
-    read: list[tuple[Source, FrameSequence]],
-) -> tuple[NDArray[np.datetime64], NDArray[np.int64], NDArray[np.int64]]:
-    """Valid times in order, with the part and the row within that part of each."""
+def _sorted_times(read: list[Part]) -> tuple[NDArray[np.datetime64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the valid times in order, and for each time the index of the part and of the row in that part."""
     times = np.concatenate([frames.times for _, frames in read])
     owners = np.repeat(np.arange(len(read)), [len(frames) for _, frames in read])
     rows = np.concatenate([np.arange(len(frames)) for _, frames in read])
@@ -180,8 +180,8 @@ def _sorted_times(
     return times, owners, rows
 
 
-def _common_attributes(read: list[tuple[Source, FrameSequence]]) -> dict[str, str]:
-    """Attributes of all files; where they differ, the first few values that occur."""
+def _common_attributes(read: list[Part]) -> dict[str, str]:
+    """Return the attributes of all files; where the values differ, the first few."""
     names = dict.fromkeys(name for _, frames in read for name in frames.attributes)
     values = {n: dict.fromkeys(f.attributes[n] for _, f in read if n in f.attributes) for n in names}
     return {
@@ -191,7 +191,7 @@ def _common_attributes(read: list[tuple[Source, FrameSequence]]) -> dict[str, st
 
 
 def _mixed_grids(source: Source, grid: Grid, first: Source, frames: FrameSequence) -> MixedGrids:
-    what = f"its grid is {_describe(grid)}, that of {first.name} is {_describe(frames.grid)}"
+    what = f"the grid is {_describe(grid)}, the grid of {first.name} is {_describe(frames.grid)}"
     return MixedGrids(what, where=source.name, hint="Give frames of one radar product on one grid")
 
 

@@ -125,11 +125,11 @@ def test_digits_that_were_cut_off_do_not_change_the_pixel_size(write_odim: Write
     [
         (
             {"corners": ("LL", "UR"), "where": {"xscale": 996.0}},
-            "of 1000 along x, it declares 996, and no third",
+            "of 1000 along x, the file declares 996, and no third",
         ),
         (
             {"corners": ("LL", "UR"), "where": {"yscale": 500.0}},
-            "of 1000 along y, it declares 500, and no third",
+            "of 1000 along y, the file declares 500, and no third",
         ),
         ({"corners": ALL, "where": {"UR_lat": 53.0}}, r"corner U[LR] lies \d+\.\d pixels off"),
         ({"corners": ALL, "where": {"UR_lon": 5.0}}, r"lies \d+\.\d pixels off"),
@@ -138,7 +138,7 @@ def test_digits_that_were_cut_off_do_not_change_the_pixel_size(write_odim: Write
         ({"corners": ("UL",), "where": {"yscale": None}}, "no pixel size along y"),
         ({"corners": ()}, "no corner"),
         ({"corners": ("LL", "UR"), "where": {"UR_lat": 49.0}}, "the wrong way along y"),
-        ({"corners": ("LL", "UR"), "where": {"UR_lat": 1e9}}, "UR .* outside its projection"),
+        ({"corners": ("LL", "UR"), "where": {"UR_lat": 1e9}}, "UR .* outside of the projection"),
     ],
 )
 def test_what_contradicts_itself_is_refused(write_odim: Write, said: dict[str, Any], message: str) -> None:

@@ -307,7 +307,7 @@ def test_any_order_of_dimensions(write_cf: Write, dimensions: tuple[str, ...]) -
 
 
 def test_many_blocks_read_like_one(write_cf: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.readers.cf.BLOCK_PIXELS", 40)  # two frames of 20, then one
+    monkeypatch.setattr("model.readers.cf_netcdf.BLOCK_PIXELS", 40)  # two frames of 20, then one
     np.testing.assert_array_equal(read([write_cf()]).rain_rate, VALUES)
 
 
@@ -360,7 +360,7 @@ def test_an_interval_that_no_radar_has_is_the_period_of_one_frame(write_cf: Writ
 @pytest.mark.parametrize("edit", [None, sampled])
 def test_an_accumulation_without_a_period_is_refused(write_cf: Write, edit: Callable[..., None] | None) -> None:
     path = write_cf(values=VALUES[:1], minutes=[0], units="mm", standard_name="rainfall_amount", edit=edit)
-    with pytest.raises(NotARadarFile, match=r"nothing says over which period\. Give bounds"):
+    with pytest.raises(NotARadarFile, match=r"does not give the period of the accumulation rain\. Give bounds"):
         read([path])
 
 
@@ -409,7 +409,7 @@ def test_kilometres_without_their_unit_are_refused(write_cf: Write) -> None:
             file[axis].delncattr("units")
             file[axis][:] = file[axis][:] / 1000
 
-    with pytest.raises(NotARadarFile, match=r"pixels are 1 x 1 m in size, probably because its x and y are in km"):
+    with pytest.raises(NotARadarFile, match=r"pixels of 1 x 1 m are too small, probably because x and y are in km"):
         read([write_cf(edit=in_km)])
 
 
@@ -447,7 +447,7 @@ def test_longitude_and_latitude_need_no_grid_mapping(write_cf: Write) -> None:
 
 def test_files_of_other_places_do_not_mix(write_cf: Write) -> None:
     one, other = write_cf("one.nc", edit=latlon), write_cf("two.nc", minutes=(15, 20, 25))
-    with pytest.raises(MixedGrids, match=r"two\.nc: its grid is 4 x 5 .*, that of .*one\.nc is 4 x 5"):
+    with pytest.raises(MixedGrids, match=r"two\.nc: the grid is 4 x 5 .*, the grid of .*one\.nc is 4 x 5"):
         read([one, other])
 
 
@@ -478,16 +478,16 @@ def without_crs(named: str = "") -> Callable[[netCDF4.Dataset], None]:
     [
         ({"edit": without_crs()}, NotARadarFile, "grid mapping of rain is not given"),
         ({"edit": without_crs("gone")}, NotARadarFile, "absent: 'gone'"),
-        ({"edit": put("crs", crs_wkt="nonsense")}, InputError, "grid mapping is not one that can be read"),
+        ({"edit": put("crs", crs_wkt="nonsense")}, InputError, "grid mapping cannot be read"),
         ({"edit": put("x", units="degC")}, NotARadarFile, "x is in 'degC'"),
-        ({"edit": put("time", units="fortnights since my birthday")}, NotARadarFile, "does not count from a date"),
+        ({"edit": put("time", units="fortnights since my birthday")}, NotARadarFile, "which has no date"),
         (
             {"edit": put("time", units="days since 2019-01-01", calendar="360_day"), "minutes": (58, 59, 60)},
             NotARadarFile,
             "calendar '360_day'",
         ),
         ({"units": "K", "standard_name": ""}, UnknownVariable, r"It holds rain \(K\)"),
-        ({"values": VALUES[0], "dimensions": ("y", "x")}, NotARadarFile, "it has no valid time"),
+        ({"values": VALUES[0], "dimensions": ("y", "x")}, NotARadarFile, "the file has no valid time"),
         ({"dimensions": ("realization", "y", "x")}, UnknownVariable, "dimension realization of length 3"),
         ({"minutes": (0, 0, 5)}, InputError, "strictly increase"),
         ({"minutes": np.ma.masked_equal([0, 1, 2], 2)}, NotARadarFile, "time is missing for a frame"),
@@ -520,7 +520,7 @@ def test_a_declared_bomb_is_refused(tmp_path: Path, write_cf: Write) -> None:
 def test_the_callers_limit_holds(write_cf: Write, format: str) -> None:
     path = write_cf(format=format)
     assert len(read([path], max_pixels=60)) == 3
-    with pytest.raises(TooLarge, match=r"cf\.nc: it declares 3 x 4 x 5 pixels.* 59 in all"):
+    with pytest.raises(TooLarge, match=r"cf\.nc: the file declares 3 x 4 x 5 pixels.* 59 in all"):
         read([path], max_pixels=59)
 
 

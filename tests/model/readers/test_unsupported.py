@@ -26,7 +26,7 @@ POLAR = {
 def test_polar_formats_are_called_polar(tmp_path: Path, name: str) -> None:
     path = tmp_path / "upload"
     path.write_bytes(POLAR[name])
-    with pytest.raises(NotARadarFile, match=rf"theirs\.raw: it is polar \({name}.*composite of it first.*wradlib"):
+    with pytest.raises(NotARadarFile, match=rf"theirs\.raw: this is polar data \({name}.*composite first.*wradlib"):
         read([path], names=["theirs.raw"])
 
 
@@ -35,24 +35,28 @@ def test_polar_formats_are_called_polar(tmp_path: Path, name: str) -> None:
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer", "git lfs pull"),
         (b"../../.git/annex/objects/xx/yy/SHA256E-s1--0.h5\n", "git-annex pointer", "git annex get"),
-        (S3, r"error answer of object storage \(NoSuchKey\)", "Fetch the file itself again"),
-        (b"<!DOCTYPE HTML PUBLIC><html><body>404 Not Found", "a web page", "Fetch the file itself again"),
+        (S3, r"error response of object storage \(NoSuchKey\)", "Fetch the file again"),
+        (b"<!DOCTYPE HTML PUBLIC><html><body>404 Not Found", "a web page", "Fetch the file again"),
         (b"\n <html lang='en'>", "a web page", "Fetch"),
         (b'<?xml version="1.0"?><ows:ExceptionReport>', "XML", "Fetch"),
         (b'{"detail": "not found"}', "JSON", "Fetch"),
         (b"%PDF-1.7", "a PDF document", "Convert"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG picture", "Convert"),
-        (b"GIF89a", "GIF picture", "Convert"),
-        (b"BUFR\x00\x01", "it is BUFR", "Convert"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG image", "Convert"),
+        (b"GIF89a", "GIF image", "Convert"),
+        (b"BUFR\x00\x01", "this is BUFR", "Convert"),
         (b"\x0e\x03\x13\x01" + bytes(9), "HDF4", "h4toh5"),
-        (b"\x93NUMPY\x01\x00v\x00{'descr'", r"NumPy \.npy, which has no valid times", r"Save an \.npz"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr'", r"NumPy \.npy array, which has no valid times", r"Save an \.npz"),
         (b"\x00\x00\x27\x0a" + bytes(90), "a shapefile", "Convert"),
         (b"SQLite format 3\x00", "SQLite database", "Convert"),
         (b"\xfd7zXZ\x00\x00", "compressed with xz", "Unpack it"),
         (b"\x28\xb5\x2f\xfd\x04", "compressed with zstd", "Unpack it"),
         (b"a.h5".ljust(257, b"\x00") + b"ustar\x0000", "a tar archive", "Unpack it"),
-        (b"lat,lon,rain\n52.1,5.2,0.3\n", "text, and of no format", "Give one of: KNMI HDF5, ODIM_H5"),
-        (bytes(range(200, 256)), "it is of no format", "Give one of: KNMI HDF5, ODIM_H5"),
+        (
+            b"lat,lon,rain\n52.1,5.2,0.3\n",
+            "text, and the file format is not supported",
+            "Give one of: KNMI HDF5, ODIM_H5",
+        ),
+        (bytes(range(200, 256)), "the file format is not supported", "Give one of: KNMI HDF5, ODIM_H5"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -1,7 +1,8 @@
-"""Decodes GeoTIFF in a process of its own: rasterio brings its own GDAL, HDF5 and netCDF libraries.
+"""GeoTIFF decoder for a process of its own: rasterio comes with its own GDAL, HDF5 and netCDF libraries.
 
-Run as a script by `model.readers.geotiff`. Reads paths as JSON from stdin; for each writes to stdout one JSON line that
-describes the image, and the raw float32 pixels, NaN where there is no data. Imports nothing of ours.
+`model.readers.geotiff` runs this file as a script. It reads paths as JSON from stdin and writes for each file one JSON
+line about the image and the raw float32 pixels, NaN where there is no data, to stdout. It imports no module of
+Echocast.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ import numpy as np
 
 
 def main() -> None:
-    """Serve the paths given on stdin, in order."""
+    """Decode the files named on stdin, in order."""
     output = sys.stdout.buffer
-    # What the library prints must not end up among the values.
+    # Output of the library must not end up between the values.
     request = json.load(sys.stdin)
     sys.stdout = sys.stderr
     try:
         import rasterio
-    except Exception as error:  # the package may be there without its libraries
+    except Exception as error:  # the package may lack its libraries
         _line(output, {"unavailable": f"{type(error).__name__}: {error}"})
         request["paths"] = []
     for path in request["paths"]:
         try:
-            # The files around an image are not looked at: they may be a stranger's.
+            # GDAL must not open files around an image: they may belong to another user.
             with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
                 _one_file(path, request["max_pixels"], output)
-        except Exception as error:  # the parent names the file; every reason is the same to it
+        except Exception as error:  # the parent process handles every reason alike
             _line(output, {"error": f"{type(error).__name__}: {error}"})
     output.flush()
-    os._exit(0)  # GRIB's way out, too: a library's clean-up at exit is where it crashes
+    os._exit(0)  # skip the clean-up of libraries at exit, which is where they crash
 
 
 def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
@@ -55,7 +56,7 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
             "name": image.descriptions[0],
         }
         if image.height * image.width > max_pixels or image.count != 1:
-            _line(output, description)  # described, never decoded: the parent refuses it
+            _line(output, description)  # without values: the parent process refuses the image
             return
         values = image.read(1, masked=True).astype(np.float32).filled(np.nan)
     _line(output, {**description, "values": int(values.size)})

@@ -1,8 +1,8 @@
 """CF netCDF: rain rates, accumulations and reflectivities on a projection or a latitude-longitude grid.
 
-The variable is chosen by standard name and units (`cf_variables`), its place by grid mapping or by one-dimensional
-latitude and longitude (`cf_grid`). Times are UTC (`cf_times`); what lasts a period counts at its end
-(`cf_periods`). Forecasts are refused.
+Standard names and units select the variable (`cf_variables`). The grid comes from the grid mapping, or from
+one-dimensional latitude and longitude (`cf_grid`). Times are UTC (`cf_times`); accumulations and means count at the end
+of their period (`cf_periods`). Forecasts are refused.
 """
 
 from __future__ import annotations
@@ -18,29 +18,27 @@ from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile
 from model.core.sequence import CF_VERSION, FrameSequence
+from model.core.times import utc_text
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
-from model.readers import classic, hdf5
+from model.readers import hdf5, netcdf3
 from model.readers.cf_attributes import attributes_of, is_time
 from model.readers.cf_grid import axes_of, check_not_polar, grid_of
 from model.readers.cf_periods import ends_of, periods_of
 from model.readers.cf_times import END_NAMES, decoded, valid_times
-from model.readers.cf_variables import choose
-from model.readers.source import (
-    MAX_FRAMES,
-    Options,
-    Source,
+from model.readers.cf_variables import select_variable
+from model.readers.limits import MAX_FRAMES
+from model.readers.rain_rate import (
     describe_accumulation,
     describe_mean,
-    file_by_file,
-    rain_of_reflectivity,
-    rain_per_hour,
-    utc_text,
+    rain_rate_of_accumulation,
+    rain_rate_of_reflectivity,
 )
+from model.readers.source import ReadOptions, Source, file_by_file
 
 TITLE: Final = "CF netCDF"
 BLOCK_PIXELS: Final = 32_000_000
-"""Values are unpacked in blocks of about this size: unpacking goes through float64."""
+"""Size of the blocks in which values are unpacked: unpacking needs float64."""
 LEAD_TIME: Final = re.compile(r"\blead[ _-]?times?\b|\bforecast[ _-](?:time|period|lead)s?\b", re.IGNORECASE)
 LEAD_NAME: Final = re.compile(r"(?:lead|forecast)_?(?:time|period|hour|minute)s?\d*", re.IGNORECASE)
 FORECAST_TITLE: Final = re.compile(
@@ -49,23 +47,23 @@ FORECAST_TITLE: Final = re.compile(
 )
 OBSERVED_TITLE: Final = re.compile(r"observ|analys", re.IGNORECASE)
 MAX_TITLE: Final = 1000
-VALID: Final = ("valid_range", "valid_min", "valid_max")
-KEPT: Final = ("title", "institution", "source", "references", "licence", "license")
+VALID_RANGE: Final = ("valid_range", "valid_min", "valid_max")
+COPIED_ATTRIBUTES: Final = ("title", "institution", "source", "references", "licence", "license")
 
 
 def matches(head: bytes, path: Path) -> bool:
-    """Classic netCDF, or HDF5 (which no other reader has claimed before)."""
-    return head.startswith(classic.MAGIC) or head.startswith(hdf5.MAGIC)
+    """Classic netCDF, or HDF5 that no other reader matches."""
+    return head.startswith(netcdf3.MAGIC) or head.startswith(hdf5.MAGIC)
 
 
-def read_file(source: Source, options: Options) -> FrameSequence:
-    """The frames of one netCDF file."""
+def read_file(source: Source, options: ReadOptions) -> FrameSequence:
+    """Read the frames of one netCDF file."""
     import netCDF4
 
-    classic.check_length(source.path)
+    netcdf3.check_length(source.path)
     with closing(netCDF4.Dataset(str(source.path.resolve()), "r")) as dataset:
         check_not_polar(dataset)
-        variable, quantity = choose(dataset.variables, options.variable)
+        variable, quantity = select_variable(dataset.variables, options.variable)
         _check_observed(dataset, variable)
         axes = axes_of(dataset, variable)
         frames = variable.shape[axes["time"]] if "time" in axes else 1
@@ -73,26 +71,28 @@ def read_file(source: Source, options: Options) -> FrameSequence:
         times = valid_times(dataset, variable, variable.dimensions[axes["time"]] if "time" in axes else None)
         periods = periods_of(dataset, variable, times) if quantity.kind == "accumulation" else None
         ends, mean_of = ends_of(dataset, variable, times) if periods is None else (periods.ends, None)
-        grid, turned = grid_of(dataset, variable, axes)
+        grid, westward = grid_of(dataset, variable, axes)
         values = _values(variable, axes)
         mask = _mask(dataset, grid.shape)
         attributes = _attributes(dataset, variable)
 
-    if turned:
+    if westward:
         values = values[..., ::-1]
         mask = mask[:, ::-1] if mask is not None else None
     if values.shape[0] != ends.size:
-        raise NotARadarFile(f"it has {values.shape[0]} frames and {ends.size} times", hint="Give one time per frame")
+        raise NotARadarFile(
+            f"the file has {values.shape[0]} frames and {ends.size} times", hint="Give one time per frame"
+        )
     if quantity.factor != 1.0:
-        with np.errstate(over="ignore"):  # a fill value
+        with np.errstate(over="ignore"):  # of fill values
             values *= np.float32(quantity.factor)
     added = {"radar_format": TITLE, "quantity": "rain rate"}
     if periods is not None:
         for index, interval in enumerate(ends - periods.starts):
-            values[index] = rain_per_hour(values[index], interval)
+            values[index] = rain_rate_of_accumulation(values[index], interval)
         added["quantity"] = describe_accumulation((ends - periods.starts)[0])
     elif quantity.kind == "reflectivity":
-        values, described = rain_of_reflectivity(values, options, MARSHALL_PALMER)
+        values, described = rain_rate_of_reflectivity(values, options, MARSHALL_PALMER)
         added |= described
     elif mean_of is not None:
         added["quantity"] = describe_mean(mean_of)
@@ -113,17 +113,17 @@ read_frames = file_by_file(read_file, TITLE)
 
 
 def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netCDF4 ships no types)
-    """Refuse a forecast, ours or another's: a nowcast starts from frames that a radar saw.
+    """Refuse a forecast: a nowcast starts from observed frames.
 
-    A forecast has positive lead times, or valid times after its `forecast_reference_time`, or says so in its title.
-    Lead times of an analysis are zero.
+    A forecast has positive lead times, or valid times after the `forecast_reference_time`, or a title that calls it a
+    forecast. Lead times of an analysis are zero.
 
     Raises
     ------
     NotARadarFile
         The variable is a forecast.
     """
-    of_it = [
+    related = [
         v
         for v in dataset.variables.values()
         if set(v.dimensions) <= set(variable.dimensions)
@@ -132,12 +132,12 @@ def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netC
     ]
 
     def latest(*names: str) -> np.datetime64 | None:
-        called = [v for v in of_it if v.name in names or attributes_of(v).get("standard_name") in names]
-        return max((decoded(v).max() for v in called if is_time(v)), default=None)
+        named = [v for v in related if v.name in names or attributes_of(v).get("standard_name") in names]
+        return max((decoded(v).max() for v in named if is_time(v)), default=None)
 
     reference = latest("forecast_reference_time")
     valid = latest(*END_NAMES) if reference is not None else None
-    ahead = any(np.any(np.ma.filled(v[...] > 0, False)) for v in of_it if _is_lead_time(v))
+    ahead = any(np.any(np.ma.filled(v[...] > 0, False)) for v in related if _is_lead_time(v))
     title = str(attributes_of(dataset).get("title", ""))[:MAX_TITLE]
     titled = FORECAST_TITLE.search(title) and not OBSERVED_TITLE.search(title)
     if ahead or titled or (reference is not None and valid is not None and valid > reference):
@@ -146,50 +146,46 @@ def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netC
 
 
 def _is_lead_time(variable: Any) -> bool:  # noqa: ANN401
-    """Whether it counts ahead of a reference time: by its standard name, its name, or what it is called at length."""
+    """Whether a variable holds lead times, by its standard name, name or long name."""
     attributes = attributes_of(variable)
-    standard, called = (str(attributes.get(name, "")) for name in ("standard_name", "long_name"))
-    if is_time(variable):  # a moment counts ahead only where it is that of the frames
-        of_frames = variable.name in END_NAMES or variable.dimensions == (variable.name,)
-        return of_frames and bool(LEAD_TIME.search(called))
-    return standard == "forecast_period" or bool(LEAD_NAME.fullmatch(variable.name) or LEAD_TIME.search(called))
+    standard_name, long_name = (str(attributes.get(name, "")) for name in ("standard_name", "long_name"))
+    if is_time(variable):  # a date matters only where it is the valid time of the frames
+        valid_time = variable.name in END_NAMES or variable.dimensions == (variable.name,)
+        return valid_time and bool(LEAD_TIME.search(long_name))
+    return standard_name == "forecast_period" or bool(LEAD_NAME.fullmatch(variable.name) or LEAD_TIME.search(long_name))
 
 
 def _values(variable: Any, axes: Mapping[str, int]) -> FloatArray:  # noqa: ANN401
-    """Unpacked values, float32 [t, y, x], NaN = masked."""
+    """Return the unpacked values, float32 [t, y, x]; NaN where masked."""
     order = [axes[name] for name in ("time", "y", "x") if name in axes]
     rest = [index for index in range(variable.ndim) if index not in order]
-    moved = [*order, *rest]
     ny, nx = variable.shape[axes["y"]], variable.shape[axes["x"]]
     frames = variable.shape[axes["time"]] if "time" in axes else 1
     values = np.empty((frames, ny, nx), np.float32)
-    read = _within_physical_range if _has_physical_range(variable) else _as_it_is
-    block = max(1, BLOCK_PIXELS // (ny * nx))
-    for start in range(0, frames, block):
+    physical = _has_physical_range(variable)
+    step = max(1, BLOCK_PIXELS // (ny * nx))
+    for start in range(0, frames, step):
         key: list[slice] = [slice(None)] * variable.ndim
         if "time" in axes:
-            key[axes["time"]] = slice(start, start + block)
-        part = np.ma.asarray(read(variable, tuple(key))).transpose(moved)
-        values[start : start + block] = np.ma.filled(part.astype(np.float32), np.nan).reshape(-1, ny, nx)
+            key[axes["time"]] = slice(start, start + step)
+        block = _within_physical_range(variable, tuple(key)) if physical else variable[tuple(key)]
+        part = np.ma.asarray(block).transpose([*order, *rest])
+        values[start : start + step] = np.ma.filled(part.astype(np.float32), np.nan).reshape(-1, ny, nx)
     return values
 
 
-def _as_it_is(variable: Any, key: tuple[slice, ...]) -> Any:  # noqa: ANN401
-    return variable[key]
-
-
 def _has_physical_range(variable: Any) -> bool:  # noqa: ANN401
-    """Whether packed integers have a valid range of floats: of what they unpack to (NetCDF Users' Guide)."""
+    """Whether packed integers have a valid range of floats, which limits unpacked values (NetCDF Users' Guide)."""
     attributes = attributes_of(variable)
     packed = variable.dtype.kind in "iu" and ("scale_factor" in attributes or "add_offset" in attributes)
-    limits = (np.asarray(attributes[name]).dtype.kind for name in VALID if name in attributes)
+    limits = (np.asarray(attributes[name]).dtype.kind for name in VALID_RANGE if name in attributes)
     return packed and "f" in limits
 
 
 def _within_physical_range(variable: Any, key: tuple[slice, ...]) -> np.ma.MaskedArray[Any, Any]:  # noqa: ANN401
-    """Unpacked values, masked where they are fill values or outside of a valid range that is not that of the packed.
+    """Return unpacked values, masked where they are fill values or outside of the valid range of unpacked values.
 
-    netCDF4 holds such a range against the packed integers where they can hold its numbers.
+    netCDF4 compares such a range with the packed integers wherever their type can hold the limits.
     """
     attributes = attributes_of(variable)
     variable.set_auto_maskandscale(False)
@@ -201,13 +197,13 @@ def _within_physical_range(variable: Any, key: tuple[slice, ...]) -> np.ma.Maske
     least, most = np.ravel(attributes.get("valid_range", (-np.inf, np.inf)))
     least = max(least, attributes.get("valid_min", -np.inf))
     most = min(most, attributes.get("valid_max", np.inf))
-    slack = abs(float(attributes.get("scale_factor", 1.0))) / 2  # float32 limits, float64 values
+    slack = abs(float(attributes.get("scale_factor", 1.0))) / 2  # limits are float32, values float64
     outside = (values < least - slack) | (values > most + slack)
     return np.ma.MaskedArray(values, mask=np.isin(packed, fills) | outside)
 
 
 def _mask(dataset: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:  # noqa: ANN401
-    """The static mask of a sequence that was written here."""
+    """Return the static mask of a sequence that Echocast wrote."""
     mask = dataset.variables.get("mask")
     if mask is None or mask.shape != shape or "never_seen" not in str(attributes_of(mask).get("flag_meanings", "")):
         return None
@@ -215,9 +211,8 @@ def _mask(dataset: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:  # 
 
 
 def _attributes(dataset: Any, variable: Any) -> dict[str, str]:  # noqa: ANN401
-    """What the file says of itself: all of it in a sequence that was written here, else a few names."""
+    """Return the attributes to copy: all of a sequence that Echocast wrote, a few of other files."""
     attributes = attributes_of(dataset)
-    ours = attributes.get("Conventions") == CF_VERSION and variable.name == "rainfall_rate"
-    if ours:
+    if attributes.get("Conventions") == CF_VERSION and variable.name == "rainfall_rate":
         return {name: str(value) for name, value in attributes.items() if name not in ("Conventions", "_NCProperties")}
-    return {name: str(attributes[name]) for name in KEPT if name in attributes}
+    return {name: str(attributes[name]) for name in COPIED_ATTRIBUTES if name in attributes}

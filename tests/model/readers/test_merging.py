@@ -10,7 +10,7 @@ import pytest
 
 from model.core.errors import DuplicateTimes, MixedGrids, TooLarge
 from model.readers import read
-from model.readers.join import describe_gaps
+from model.readers.merging import describe_gaps
 
 Write = Callable[..., Path]
 
@@ -37,7 +37,7 @@ def test_two_files_of_one_time_are_both_named(write_knmi: Write) -> None:
 
 def test_another_grid_is_named_with_both_shapes(write_knmi: Write) -> None:
     one, other = knmi(write_knmi, 5), knmi(write_knmi, 10, shape=(6, 5))
-    with pytest.raises(MixedGrids, match=r"b\.h5: its grid is 6 x 5 .*, that of a\.h5 is 4 x 3") as caught:
+    with pytest.raises(MixedGrids, match=r"b\.h5: the grid is 6 x 5 .*, the grid of a\.h5 is 4 x 3") as caught:
         read([one, other], names=["a.h5", "b.h5"])
     assert caught.value.where == "b.h5"
 
@@ -72,7 +72,7 @@ def test_formats_may_differ_where_the_grid_does_not(write_knmi: Write, write_npz
 def test_too_much_together_is_refused(write_knmi: Write) -> None:
     paths = [knmi(write_knmi, 5), knmi(write_knmi, 10)]
     assert len(read(paths, max_pixels=24)) == 2
-    with pytest.raises(TooLarge, match=r"1 x 4 x 3 pixels after 12 of the files before it, the limit is .* 23 in all"):
+    with pytest.raises(TooLarge, match=r"1 x 4 x 3 pixels after 12 of earlier files, the limit is .* 23 in all"):
         read(paths, max_pixels=23)
 
 

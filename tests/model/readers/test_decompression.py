@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from model.core.errors import NotARadarFile, TooLarge
-from model.readers import compressed, read
-from model.readers.source import Budget
+from model.readers import decompression, read
+from model.readers.limits import PixelBudget
 
 Write = Callable[..., Path]
 Pack = Callable[[str, bytes], bytes]
@@ -90,7 +90,7 @@ def test_members_that_are_no_data_do_not_count(tmp_path: Path, write_knmi: Write
     path.write_bytes(zipped("a.h5", content, README_txt=b"Dear user", LICENSE_md=b"CC BY"))
     assert len(read([path])) == 1
     path.write_bytes(zipped("a.h5", content, b_h5=content))
-    with pytest.raises(NotARadarFile, match=r"readme\.zip: it is a zip archive of 2 files \(a\.h5, b\.h5\)\. Unpack"):
+    with pytest.raises(NotARadarFile, match=r"readme\.zip: this is a zip archive of 2 files \(a\.h5, b\.h5\)"):
         read([path])
     path.write_bytes(zipped("README.txt", b"nothing else"))
     with pytest.raises(NotARadarFile, match="zip archive without data"):
@@ -102,7 +102,7 @@ def test_members_that_are_no_data_do_not_count(tmp_path: Path, write_knmi: Write
 def test_two_layers_are_refused(tmp_path: Path, write_knmi: Write, outer: str, inner: str) -> None:
     path = tmp_path / "twice"
     path.write_bytes(PACKS[outer]("a", PACKS[inner]("b.h5", write_knmi().read_bytes())))
-    with pytest.raises(NotARadarFile, match=r"theirs: it is \w+ inside \w+, and only one layer"):
+    with pytest.raises(NotARadarFile, match=r"theirs: the file is \w+ inside \w+, and only one layer"):
         read([path], names=["theirs"])
 
 
@@ -110,10 +110,10 @@ def test_two_layers_are_refused(tmp_path: Path, write_knmi: Write, outer: str, i
 def test_a_bomb_is_refused_at_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_knmi: Write, suffix: str
 ) -> None:
-    monkeypatch.setattr(compressed, "LEAST_BYTES", 1 << 20)
+    monkeypatch.setattr(decompression, "MIN_LIMIT_BYTES", 1 << 20)
     path = tmp_path / f"bomb{suffix}"
     path.write_bytes(PACKS[suffix]("a.h5", bytes(50 << 20)))
-    with pytest.raises(TooLarge, match=r"theirs: it unpacks to more than the limit of 1,048,576 bytes"):
+    with pytest.raises(TooLarge, match=r"theirs: the file decompresses to more than the limit of 1,048,576 bytes"):
         read([path], names=["theirs"], max_pixels=1000)
     # The limit is for all files together.
     path.write_bytes(PACKS[suffix]("a.h5", write_knmi().read_bytes().ljust(600_000, b"\0")))
@@ -142,7 +142,7 @@ def test_what_follows_is_read_or_refused(tmp_path: Path, write_knmi: Write, suff
     path.write_bytes(pack("a.h5", content[:1000]) + pack("a.h5", content[1000:]) + bytes(20))
     assert len(read([path])) == 1
     path.write_bytes(pack("a.h5", content) + b"junk")
-    with pytest.raises(NotARadarFile, match="theirs: cannot be read as"):
+    with pytest.raises(NotARadarFile, match="theirs: the file cannot be read as"):
         read([path])
 
 
@@ -151,8 +151,8 @@ def test_no_space_is_said(tmp_path: Path, write_knmi: Write, monkeypatch: pytest
     path.write_bytes(gzip.compress(write_knmi().read_bytes()))
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
-    monkeypatch.setattr(compressed, "Path", lambda folder, name: Path("/dev/full"))
-    with pytest.raises(TooLarge, match="there is no space to unpack it"):
+    monkeypatch.setattr(decompression, "Path", lambda folder, name: Path("/dev/full"))
+    with pytest.raises(TooLarge, match="no disk space to decompress"):
         read([path])
 
 
@@ -160,5 +160,5 @@ def test_plain_files_stay_where_they_are(write_knmi: Write) -> None:
     from model.readers.source import Source
 
     source = Source(path=write_knmi(), name="a.h5")
-    with compressed.unpacked([source], Budget()) as plain:
+    with decompression.decompressed([source], PixelBudget()) as plain:
         assert plain == [source]

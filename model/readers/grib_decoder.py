@@ -1,8 +1,7 @@
-"""Decodes GRIB in a process of its own: eccodes beside HDF5 and OpenCV has ended processes by `double free`.
+"""GRIB decoder for a process of its own: eccodes next to HDF5 and OpenCV has ended processes by `double free`.
 
-Run as a script by `model.readers.grib`. Reads paths as JSON from stdin; for each writes to stdout one JSON
-line that describes its messages, and for each message that was asked for the raw float32 values. Imports
-nothing of ours.
+`model.readers.grib` runs this file as a script. It reads paths as JSON from stdin and writes for each message one JSON
+line with its keys and the raw float32 values to stdout. It imports no module of Echocast.
 """
 
 from __future__ import annotations
@@ -59,27 +58,27 @@ KEYS = (
 
 PIECE_BYTES = 1 << 20
 PADDING = b"\0 \r\n\x03"
-"""Zeros, and what ends a message on the GTS."""
+"""Zeros, and the characters that end a message on the GTS."""
 
 
 def main() -> None:
-    """Serve the paths given on stdin, in order."""
+    """Decode the files named on stdin, in order."""
     output = sys.stdout.buffer
-    # What the library prints must not end up among the values.
+    # Output of the library must not end up between the values.
     request = json.load(sys.stdin)
     sys.stdout = sys.stderr
     try:
         import eccodes  # noqa: F401
-    except Exception as error:  # the package may be there without its library
+    except Exception as error:  # the package may lack its library
         _line(output, {"unavailable": f"{type(error).__name__}: {error}"})
         request["paths"] = []
     for path in request["paths"]:
         try:
             _one_file(path, request["max_pixels"], output)
-        except Exception as error:  # the parent names the file; every reason is the same to it
+        except Exception as error:  # the parent process handles every reason alike
             _line(output, {"error": f"{type(error).__name__}: {error}"})
     output.flush()
-    # Skip the library's clean-up at exit: that is where it crashes.
+    # Skip the clean-up of the library at exit, which is where it crashes.
     os._exit(0)
 
 
@@ -88,7 +87,7 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
 
     for number, (handle, keys) in enumerate(_messages(path)):
         if int(keys.get("Ni") or 0) * int(keys.get("Nj") or 0) > max_pixels:
-            _line(output, {"message": number, **keys})  # described, never decoded: the parent refuses it
+            _line(output, {"message": number, **keys})  # without values: the parent process refuses the message
             continue
         _check_counts(handle, keys)
         values = _png_values(handle, keys)
@@ -102,19 +101,20 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
 
 
 def _check_counts(handle: int, keys: dict[str, Any]) -> None:
-    """Refuse a message whose counts disagree: the library allocates by one and the grid is made by another."""
+    """Check the counts of a message against each other: the library allocates by one, the grid follows another."""
     import eccodes
 
     nx, ny = int(keys.get("Ni") or 0), int(keys.get("Nj") or 0)
     for count in (int(eccodes.codes_get(handle, "numberOfDataPoints")), eccodes.codes_get_size(handle, "values")):
         if count != nx * ny:
-            raise ValueError(f"its grid is {ny} x {nx}, it declares {count} values")
+            raise ValueError(f"the grid is {ny} x {nx}, the declared number of values is {count}")
 
 
 def _png_values(handle: int, keys: dict[str, Any]) -> NDArray[np.float32] | None:
-    """Values of a message packed as a PNG (MRMS), else None. Half the time of eccodes, an eighth of its memory.
+    """Return the values of a message packed as PNG (MRMS), None of others.
 
-    GRIB2 template 7.41: value = (R + 2^E X) / 10^D, X the pixels of the PNG that is section 7.
+    Takes half of the time of eccodes and an eighth of the memory. GRIB2 template 7.41: value = (R + 2^E X) / 10^D with
+    X the pixels of the PNG in section 7.
     """
     import eccodes
     from PIL import Image
@@ -124,7 +124,7 @@ def _png_values(handle: int, keys: dict[str, Any]) -> NDArray[np.float32] | None
     reference, binary, decimal = (
         float(eccodes.codes_get(handle, key)) for key in ("referenceValue", "binaryScaleFactor", "decimalScaleFactor")
     )
-    Image.MAX_IMAGE_PIXELS = None  # the declared grid was held against our own limit
+    Image.MAX_IMAGE_PIXELS = None  # the limit on pixels was checked before
     with Image.open(io.BytesIO(_section(eccodes.codes_get_message(handle), 7))) as image:
         if image.mode not in ("L", "I;16") or image.size != (keys["Ni"], keys["Nj"]):
             return None
@@ -136,28 +136,28 @@ def _png_values(handle: int, keys: dict[str, Any]) -> NDArray[np.float32] | None
 
 
 def _section(message: bytes, number: int) -> bytes:
-    """The content of a section of a GRIB2 message, after its length (4 bytes) and its number (1 byte)."""
+    """Return the content of a section of a GRIB2 message, after length (4 bytes) and section number (1 byte)."""
     offset = 16
     while offset + 5 <= len(message):
         length = int.from_bytes(message[offset : offset + 4], "big")
         if message[offset + 4] == number:
             return message[offset + 5 : offset + length]
         offset += max(length, 5)
-    raise ValueError(f"it has no section {number}")
+    raise ValueError(f"the message has no section {number}")
 
 
 def _messages(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     import eccodes
 
     end = 0
-    with open(path, "rb") as file:  # noqa: PTH123  (eccodes wants a real file)
+    with open(path, "rb") as file:  # noqa: PTH123  (eccodes needs a real file)
         while (handle := eccodes.codes_grib_new_from_file(file)) is not None:
             try:
                 start = int(eccodes.codes_get(handle, "offset"))
                 _check_padding(path, end, start)
                 end = start + int(eccodes.codes_get(handle, "totalLength"))
                 keys = {key: eccodes.codes_get(handle, key) for key in KEYS if _has(eccodes, handle, key)}
-                if _has(eccodes, handle, "typeOfProcessedData"):  # letters, unless asked for as a number
+                if _has(eccodes, handle, "typeOfProcessedData"):  # text by default
                     keys["typeOfProcessedData"] = eccodes.codes_get_long(handle, "typeOfProcessedData")
                 yield handle, keys
             finally:
@@ -166,7 +166,7 @@ def _messages(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _check_padding(path: str, start: int, end: int) -> None:
-    """Refuse anything but padding between messages: the library passes over what does not begin as a message does."""
+    """Refuse anything but padding between messages: the library silently skips bytes that do not start a message."""
     with Path(path).open("rb") as file:
         file.seek(start)
         for offset in range(start, end, PIECE_BYTES):

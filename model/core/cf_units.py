@@ -1,7 +1,7 @@
-"""Units of netCDF attributes as people write them: words are looked up in pint, the rest is a small grammar.
+"""Units of CF attributes in the spellings that occur: pint knows the words, a small grammar joins them.
 
-Files come from strangers, so nothing of a unit is ever evaluated: it is cut into words and whole powers, and pint is
-asked for each word alone.
+Files come from strangers, so no part of a unit is ever evaluated: pint would compute `9**9**9`. The text is split into
+words and whole powers, and pint looks up each word alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_POWER: Final = 6
 NUMBER: Final = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?"
 SCALE: Final = re.compile(rf"(?P<number>{NUMBER})(?:\s+|\s*[.*]\s*|(?=[a-z]))")
 FACTOR: Final = re.compile(r"(?P<name>[a-z]+)(?P<power>[-+]?\d+)?")
-RAISED: Final = re.compile(r"(?<=[a-z])(?:\*\*|\^)")
+POWER_SIGN: Final = re.compile(r"(?<=[a-z])(?:\*\*|\^)")
 PER: Final = re.compile(rf"\s*(?:/|\bper\b)\s*(?P<number>{NUMBER})?\s*")
 TIMES: Final = re.compile(r"\s*[.*]\s*|\s+")
 SPELLINGS: Final = ("units", "unit")
@@ -30,7 +30,7 @@ SPELLINGS: Final = ("units", "unit")
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """How many SI units (m, kg, s) one of it is, and to which powers; a name where pint has none (dBZ)."""
+    """A unit as `factor` times powers of the SI base units m, kg and s; `name` marks dBZ, which pint does not know."""
 
     factor: float
     metre: int = 0
@@ -40,26 +40,30 @@ class Unit:
 
     @property
     def powers(self) -> tuple[int, int, int]:
-        """Of metre, kilogram and second."""
+        """Powers of metre, kilogram and second."""
         return self.metre, self.kilogram, self.second
 
 
 def unit_text(attributes: Mapping[str, Any]) -> str:
-    """The attribute `units`, or what people write in its place: `unit`, `Units`."""
+    """Return the attribute `units`, or `unit` or `Units` in its place; '' where there is none."""
     given = {name.lower(): str(value).strip() for name, value in attributes.items() if str(value).strip()}
     return next((given[name] for name in SPELLINGS if name in given), "")
 
 
-def parse(text: str) -> Unit | None:
-    """A unit of lengths, masses and times, or dBZ; None where not all of it is known.
+def parse_unit(text: str) -> Unit | None:
+    """Parse a unit of lengths, masses and times, or dBZ.
 
-    `mm/h`, `mm hr**-1`, `millimeter per hour`, `kg/m^2/s`, `0.1 mm`, `mm/5min`, `dBZ`. Numbers are read in front, and
-    after a stroke (people write `mm/24h` for mm in 24 hours, where UDUNITS would multiply by the hour). Case does not
-    count.
+    `mm/h`, `mm hr**-1`, `millimeter per hour`, `kg/m^2/s`, `0.1 mm`, `mm/5min`, `dBZ`, in upper or lower case. Numbers
+    may stand in front and after a stroke: `mm/24h` means mm in 24 hours, where UDUNITS would multiply by the hour.
+
+    Returns
+    -------
+    Unit or None
+        None where any part of the text is unknown.
     """
     if len(text) > MAX_UNIT:
         return None
-    rest = RAISED.sub("", _plain(text).strip(" \t()[]").lower())
+    rest = POWER_SIGN.sub("", _ascii(text).strip(" \t()[]").lower())
     scale = 1.0
     if match := SCALE.match(rest):
         scale, rest = float(match["number"]), rest[match.end() :]
@@ -88,26 +92,26 @@ def parse(text: str) -> Unit | None:
     return Unit(factor=scale, metre=powers[0], kilogram=powers[1], second=powers[2])
 
 
-def _plain(text: str) -> str:
-    """`mm·h⁻¹` -> `mm.h-1`."""
-    return unicodedata.normalize("NFKC", text.replace("\N{MIDDLE DOT}", ".")).replace("\N{MINUS SIGN}", "-")
-
-
 def metres(text: str) -> float | None:
-    """How many metres one of a unit of length is; None for any other."""
-    unit = parse(text)
+    """Return the length of a unit in metres; None of other units."""
+    unit = parse_unit(text)
     return unit.factor if unit is not None and unit.powers == (1, 0, 0) else None
 
 
-def minutes(number: str, name: str) -> float | None:
-    """Minutes of so many units of time; None where it is no unit of time."""
-    unit = parse(name)
+def minutes(number: str, unit_name: str) -> float | None:
+    """Return a time in minutes; None where the unit is not one of time."""
+    unit = parse_unit(unit_name)
     return float(number) * unit.factor / 60 if unit is not None and unit.powers == (0, 0, 1) else None
+
+
+def _ascii(text: str) -> str:
+    """Return `mm.h-1` for `mm·h⁻¹`."""
+    return unicodedata.normalize("NFKC", text.replace("\N{MIDDLE DOT}", ".")).replace("\N{MINUS SIGN}", "-")
 
 
 @lru_cache(maxsize=512)
 def _word(name: str) -> Unit | None:
-    """A unit that is one word, singular or plural, with any prefix."""
+    """Look up one word, singular or plural, with any prefix."""
     import pint
 
     try:
