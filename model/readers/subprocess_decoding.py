@@ -39,8 +39,8 @@ PIPE_BYTES: Final = 1 << 20
 class SubprocessDecoder:
     """A format that is decoded in child processes.
 
-    `family` is the group of formats that `library` decodes,
-    and `file_frames` makes frames of the output of `script` about one file.
+    `family` is the group of formats that `library` decodes; `file_frames` makes frames of the output of `script` about
+    one file.
     """
 
     title: str
