@@ -1,4 +1,4 @@
-"""Recipes with the settings of the repositories that published the networks."""
+"""Published recipes: the settings of the repositories and benchmarks that published the networks."""
 
 from __future__ import annotations
 
@@ -18,88 +18,88 @@ from model.sampling import ReverseScheduledSampling, Sampling, ScheduledSampling
 from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
 
 
-def video(net: StackConfig | SimVPConfig, *, bounded: bool = False) -> ModelConfig:
-    """A network that reads frames and answers frames, as all networks of the literature do."""
+def frame_model(net: StackConfig | SimVPConfig, *, bounded: bool = False) -> ModelConfig:
+    """Return a model whose only input and output are frames, as in the literature: no mask, no time, no residual."""
     return ModelConfig(net=net, reads_known=False, reads_time=False, residual=False, bounded=bounded)
 
 
 TEN_TO_TEN: Final = WindowConfig(context=10, leads=10, lagrangian=False)
-"""Moving MNIST's protocol: 10 frames in, 10 out, as they are."""
+"""The protocol of Moving MNIST: 10 frames in, 10 out, not warped."""
 
 SCHEDULED: Final = ScheduledSampling()
 REVERSE: Final = ReverseScheduledSampling()
 
-AUTHORS: Final = Optimiser(learning_rate=3e-4, schedule="constant", clip_norm=None, ema_decay=0.0)
-"""Adam as predrnn-pytorch, MotionRNN and MS-RNN use it."""
+ADAM_OF_AUTHORS: Final = Optimiser(learning_rate=3e-4, schedule="constant", clip_norm=None, ema_decay=0.0)
+"""Adam as in predrnn-pytorch, MotionRNN and MS-RNN."""
 
-OPENSTL: Final = replace(AUTHORS, learning_rate=1e-3, schedule="one-cycle", final_learning_rate=4e-9)
-"""Adam as OpenSTL uses it, but for the cycle of its beta1."""
+ADAM_OF_OPENSTL: Final = replace(ADAM_OF_AUTHORS, learning_rate=1e-3, schedule="one-cycle", final_learning_rate=4e-9)
+"""Adam as in OpenSTL, except that beta1 is constant."""
 
 
-def in_ms_rnn(network: str) -> Recipe:
-    """A network of MS-RNN's comparison in its settings for Moving MNIST: 20 epochs of 10 000 sequences.
+def ms_rnn(network: str) -> Recipe:
+    """Return a network of MS-RNN's comparison with its settings for Moving MNIST: 20 epochs of 10 000 sequences.
 
-    PredRNN-V2 is trained with reverse scheduled sampling, the others with scheduled sampling. MS-RNN counts the former
-    in epochs; here it goes by the iteration.
+    PredRNN-V2 is trained with reverse scheduled sampling, the others with scheduled sampling. MS-RNN changes the
+    probabilities of the former once per epoch, this recipe at every iteration.
     """
     net = IN_MS_RNN[network]()
     iterations = 50_000
     sampling: Sampling = ScheduledSampling(rate=1 / iterations, stop=iterations, of=iterations)
     if net.decoupled:
-        sampling = in_thirds(iterations)
+        sampling = reverse_sampling_in_thirds(iterations)
     return Recipe(
         name=f"ms-rnn/{network}",
-        model=video(net),
+        model=frame_model(net),
         windows=TEN_TO_TEN,
         loss=FrameLoss(error="mse+mae", decoupling=0.01 if net.decoupled else 0.0, decoupling_reduce="sum"),
         sampling=sampling,
-        optimiser=AUTHORS,
+        optimiser=ADAM_OF_AUTHORS,
         iterations=iterations,
         batch=4,
         bfloat16=False,
     )
 
 
-def in_thirds(iterations: int) -> ReverseScheduledSampling:
-    """Reverse scheduled sampling that is constant for a third of a training, and changes in the second."""
+def reverse_sampling_in_thirds(iterations: int) -> ReverseScheduledSampling:
+    """Return reverse scheduled sampling that is constant for a third of the training, and changes in the next."""
     third = iterations / 3
     return ReverseScheduledSampling(constant_until=third, stop=2 * third, alpha=third / 5, of=iterations)
 
 
-def by_authors(
+def moving_mnist_of_authors(
     network: str, learning_rate: float, *, decoupling: float = 0.0, sampling: Sampling = SCHEDULED
 ) -> Recipe:
-    """A recurrent network in its authors' settings for Moving MNIST.
+    """Return a recurrent network with its authors' settings for Moving MNIST.
 
-    Not as published: the authors' codes take a second optimiser step per iteration, on the sequence in reverse; here
-    there is one step, on the sequence as it is. Weights begin as PyTorch's layers do; the codes in TensorFlow
-    (PredRNN++, MIM) begin with small uniform ones. MotionRNN's repository has settings for Human3.6M only (4 frames in,
-    4 out, three channels): its learning rate, batch and sampling are used here.
+    Not as published: the authors' codes take a second optimiser step per iteration, on the reversed sequence; here
+    there is one step. Initial weights are PyTorch's defaults; the codes in TensorFlow (PredRNN++, MIM) draw small
+    uniform weights. MotionRNN's repository has settings for Human3.6M only (4 frames in, 4 out, three channels): its
+    learning rate, batch and sampling are used here.
     """
     return Recipe(
         name=f"moving-mnist/{network}",
-        model=video(AS_PUBLISHED[network]()),
+        model=frame_model(AS_PUBLISHED[network]()),
         windows=TEN_TO_TEN,
         loss=FrameLoss(decoupling=decoupling),
         sampling=sampling,
-        optimiser=replace(AUTHORS, learning_rate=learning_rate),
+        optimiser=replace(ADAM_OF_AUTHORS, learning_rate=learning_rate),
         iterations=80_000,
         batch=8,
         bfloat16=False,
     )
 
 
-def by_openstl(
+def moving_mnist_of_openstl(
     network: str, loss: FrameLoss, *, learning_rate: float = 1e-3, sampling: Sampling | None = None
 ) -> Recipe:
-    """A network in OpenSTL's settings for Moving MNIST: 200 epochs of 10 000 sequences."""
+    """Return a network with OpenSTL's settings for Moving MNIST: 200 epochs of 10 000 sequences."""
     return Recipe(
         name=f"moving-mnist/{network}",
-        model=video(AS_PUBLISHED[network]()),
+        model=frame_model(AS_PUBLISHED[network]()),
         windows=TEN_TO_TEN,
         loss=loss,
         sampling=sampling,
-        optimiser=replace(OPENSTL, learning_rate=learning_rate),
+        optimiser=replace(ADAM_OF_OPENSTL, learning_rate=learning_rate),
         iterations=125_000,
         batch=16,
         bfloat16=False,
@@ -109,33 +109,33 @@ def by_openstl(
 KTH_REVERSE: Final = ReverseScheduledSampling(constant_until=5_000, stop=50_000, alpha=2_000)
 
 
-def kth_by_authors(network: str, learning_rate: float, *, decoupling: float, sampling: Sampling) -> Recipe:
-    """PredRNN and PredRNN-V2 as predrnn-pytorch trains them on KTH (kth_script): 10 frames in, 10 out, of 128 x 128.
+def kth_of_authors(network: str, learning_rate: float, *, decoupling: float, sampling: Sampling) -> Recipe:
+    """Return PredRNN or PredRNN-V2 with the settings of predrnn-pytorch for KTH (kth_script): 10 frames in, 10 out.
 
-    Not as published: see `by_authors`.
+    Frames have 128 x 128 pixels. Not as published: see `moving_mnist_of_authors`.
     """
-    base = by_authors(network, learning_rate, decoupling=decoupling, sampling=sampling)
+    base = moving_mnist_of_authors(network, learning_rate, decoupling=decoupling, sampling=sampling)
     return replace(base, name=f"kth/{network}", batch=4, validate_every=1000)
 
 
 KTH_ITERATIONS: Final = 32_500
-"""OpenSTL's 100 epochs of 5 200 clips, 16 in a batch."""
+"""100 epochs of 5 200 clips, 16 in a batch, as in OpenSTL."""
 KTH_WINDOWS: Final = WindowConfig(context=10, leads=20, lagrangian=False)
 
 
-def kth_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: float, loss: FrameLoss) -> Recipe:
-    """A network in OpenSTL's settings for KTH: 10 frames in, 20 out.
+def kth_of_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: float, loss: FrameLoss) -> Recipe:
+    """Return a network with OpenSTL's settings for KTH: 10 frames in, 20 out.
 
     Not as published: no drop path in SimVP and TAU.
     """
     sampling = replace(SCHEDULED, of=KTH_ITERATIONS) if isinstance(net, StackConfig) else None
     return Recipe(
         name=f"kth/{network}",
-        model=video(net),
+        model=frame_model(net),
         windows=KTH_WINDOWS,
         loss=loss,
         sampling=sampling,
-        optimiser=replace(OPENSTL, learning_rate=learning_rate),
+        optimiser=replace(ADAM_OF_OPENSTL, learning_rate=learning_rate),
         iterations=KTH_ITERATIONS,
         batch=16,
         validate_every=1000,
@@ -144,11 +144,13 @@ def kth_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: 
 
 
 TAXIBJ_ITERATIONS: Final = 63_950
-"""OpenSTL's 50 epochs of 20 461 windows, 16 in a batch."""
+"""50 epochs of 20 461 windows, 16 in a batch, as in OpenSTL."""
 
 
-def taxibj_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: float, loss: FrameLoss) -> Recipe:
-    """A network in OpenSTL's settings for TaxiBJ: two channels, 4 frames in, 4 out; five epochs of warm-up, a cosine.
+def taxibj_of_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: float, loss: FrameLoss) -> Recipe:
+    """Return a network with OpenSTL's settings for TaxiBJ: two channels, 4 frames in, 4 out.
+
+    The learning rate warms up over five epochs and falls along a cosine.
 
     Not as published: no drop path in SimVP and TAU.
     """
@@ -167,7 +169,7 @@ def taxibj_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rat
     )
     return Recipe(
         name=f"taxibj/{network}",
-        model=replace(video(net), channels=2),
+        model=replace(frame_model(net), channels=2),
         windows=WindowConfig(context=4, leads=4, lagrangian=False),
         loss=loss,
         sampling=sampling,
@@ -178,7 +180,7 @@ def taxibj_by_openstl(network: str, net: StackConfig | SimVPConfig, learning_rat
     )
 
 
-WHOLE: Final[Mapping[str, Literal["incepu", "gsta", "tau"]]] = MappingProxyType(
+RECURRENT_FREE: Final[Mapping[str, Literal["incepu", "gsta", "tau"]]] = MappingProxyType(
     {"simvp-incepu": "incepu", "simvp-gsta": "gsta", "tau": "tau"}
 )
 HKO7_ITERATIONS: Final = 100_000
@@ -186,33 +188,33 @@ HKO7_LOSS: Final = RainLoss(pixel_weights=HKO7_WEIGHTS, reduce="sum", scale=1e-5
 
 
 def hko7(network: str) -> Recipe:
-    """A network on HKO-7's benchmark: 5 frames in, 20 out, every 6 minutes, 480 x 480 pixels.
+    """Return a network for HKO-7's benchmark: 5 frames in, 20 out, every 6 minutes, 480 x 480 pixels.
 
-    Loss and optimiser are those of TrajGRU there (arXiv 1706.03458, and the benchmark's code): B-MSE + B-MAE with
+    Loss and optimiser are those of the benchmark's TrajGRU (arXiv 1706.03458, and its code): B-MSE + B-MAE with
     HKO-7's weights, scaled by 1e-5; Adam 1e-4, beta1 0.5, times 0.7 every 20 000 iterations; gradients clipped to 50.
 
-    Not as published: the networks. HKO-7's encoder-forecaster, whose first convolution has a stride of 5, is not among
-    ours; MS-RNN's cells stand in its place, in their settings, on patches of 4 x 4 pixels (MS-RNN shrinks frames to
-    128 x 128 instead, and forecasts 10 frames from 10). Windows of an archive are turned and mirrored at random, and
-    drawn more often the more it rains; noise is read and learned as dry, not left out of the loss.
+    Not as published: the networks. HKO-7's encoder-forecaster, whose first convolution has a stride of 5, is not
+    implemented; in its place are MS-RNN's cells in their settings, on patches of 4 x 4 pixels (MS-RNN downsamples
+    frames to 128 x 128 instead, and forecasts 10 frames from 10). Windows of an archive are rotated and mirrored at
+    random, and drawn more often the more it rains; pixels of noise count as dry instead of being left out of the loss.
 
-    PredRNN-V2 keeps what makes it: decoupling, in its authors' form and with their weight for Moving MNIST, is added to
-    the benchmark's loss, and context frames are read by reverse scheduled sampling. SimVP and TAU have OpenSTL's
-    settings for Moving MNIST, read 5 frames and answer 5, four times; TAU adds its divergence.
+    PredRNN-V2 adds its authors' decoupling, with their weight for Moving MNIST, to the benchmark's loss, and reads
+    context frames by reverse scheduled sampling. SimVP and TAU have OpenSTL's settings for Moving MNIST and forecast 5
+    frames from 5, four times; TAU adds its divergence.
     """
     net: StackConfig | SimVPConfig
     loss, sampling = HKO7_LOSS, None
     if network in IN_MS_RNN:
         net = replace(IN_MS_RNN[network](), patch=4)
         if net.decoupled:
-            loss, sampling = replace(loss, decoupling=0.1), in_thirds(HKO7_ITERATIONS)
+            loss, sampling = replace(loss, decoupling=0.1), reverse_sampling_in_thirds(HKO7_ITERATIONS)
     else:
-        net = SimVPConfig(translator=WHOLE[network], frames=5)
+        net = SimVPConfig(translator=RECURRENT_FREE[network], frames=5)
         if network == "tau":
             loss = replace(loss, divergence=0.1)
     return Recipe(
         name=f"hko7/{network}",
-        model=video(net),
+        model=frame_model(net),
         windows=WindowConfig(
             context=5,
             leads=20,
@@ -246,60 +248,66 @@ def hko7(network: str) -> Recipe:
 
 
 def _kth() -> dict[str, Callable[[], Recipe]]:
-    """PredRNN and PredRNN-V2 as their authors train them, the others as OpenSTL does."""
-    stack, whole = (
+    """Return PredRNN and PredRNN-V2 with their authors' settings, and the others with OpenSTL's."""
+    recurrent, recurrent_free = (
         replace(FOUR_LAYERS, patch=2),
         SimVPConfig(translator="tau", frames=10, translator_hidden=256, layers=2),
     )
     forecast = FrameLoss(over="forecast")
     nets: dict[str, tuple[StackConfig | SimVPConfig, float, FrameLoss]] = {
-        "convlstm": (replace(stack, cell="conv-lstm", forget_bias=0.0), 1e-3, FrameLoss()),
-        "predrnn-pp": (replace(stack, cell="causal-lstm", gradient_highway=True), 1e-3, FrameLoss()),
-        "mim": (replace(stack, cell="mim", patch=4), 1e-4, FrameLoss()),
-        "simvp-incepu": (replace(whole, translator="incepu", translator_layers=4), 1e-3, forecast),
-        "simvp-gsta": (replace(whole, translator="gsta", translator_layers=6), 1e-3, forecast),
-        "tau": (replace(whole, translator_layers=6), 1e-3, replace(forecast, divergence=0.1)),
+        "convlstm": (replace(recurrent, cell="conv-lstm", forget_bias=0.0), 1e-3, FrameLoss()),
+        "predrnn-pp": (replace(recurrent, cell="causal-lstm", gradient_highway=True), 1e-3, FrameLoss()),
+        "mim": (replace(recurrent, cell="mim", patch=4), 1e-4, FrameLoss()),
+        "simvp-incepu": (replace(recurrent_free, translator="incepu", translator_layers=4), 1e-3, forecast),
+        "simvp-gsta": (replace(recurrent_free, translator="gsta", translator_layers=6), 1e-3, forecast),
+        "tau": (replace(recurrent_free, translator_layers=6), 1e-3, replace(forecast, divergence=0.1)),
     }
     return {
-        "kth/predrnn": partial(kth_by_authors, "predrnn", 3e-4, decoupling=0.0, sampling=SCHEDULED),
-        "kth/predrnn-v2": partial(kth_by_authors, "predrnn-v2", 1e-4, decoupling=0.01, sampling=KTH_REVERSE),
-        **{f"kth/{name}": partial(kth_by_openstl, name, *settings) for name, settings in nets.items()},
+        "kth/predrnn": partial(kth_of_authors, "predrnn", 3e-4, decoupling=0.0, sampling=SCHEDULED),
+        "kth/predrnn-v2": partial(kth_of_authors, "predrnn-v2", 1e-4, decoupling=0.01, sampling=KTH_REVERSE),
+        **{f"kth/{name}": partial(kth_of_openstl, name, *settings) for name, settings in nets.items()},
     }
 
 
 def _taxibj() -> dict[str, Callable[[], Recipe]]:
-    stack = replace(FOUR_LAYERS, patch=2)
-    whole = SimVPConfig(translator="tau", frames=4, hidden=32, translator_hidden=256, layers=2)
+    recurrent = replace(FOUR_LAYERS, patch=2)
+    recurrent_free = SimVPConfig(translator="tau", frames=4, hidden=32, translator_hidden=256, layers=2)
     forecast = FrameLoss(over="forecast")
     nets: dict[str, tuple[StackConfig | SimVPConfig, float, FrameLoss]] = {
-        "convlstm": (replace(stack, cell="conv-lstm", forget_bias=0.0), 5e-4, FrameLoss()),
-        "predrnn": (stack, 1e-4, FrameLoss()),
-        "predrnn-v2": (replace(stack, decoupled=True), 5e-4, FrameLoss(decoupling=0.1)),
-        "predrnn-pp": (replace(stack, cell="causal-lstm", gradient_highway=True), 1e-4, FrameLoss()),
-        "mim": (replace(stack, cell="mim"), 1e-2, FrameLoss()),
-        "simvp-incepu": (replace(whole, translator="incepu"), 1e-3, forecast),
-        "simvp-gsta": (replace(whole, translator="gsta"), 5e-4, forecast),
-        "tau": (whole, 5e-4, replace(forecast, divergence=0.1)),
+        "convlstm": (replace(recurrent, cell="conv-lstm", forget_bias=0.0), 5e-4, FrameLoss()),
+        "predrnn": (recurrent, 1e-4, FrameLoss()),
+        "predrnn-v2": (replace(recurrent, decoupled=True), 5e-4, FrameLoss(decoupling=0.1)),
+        "predrnn-pp": (replace(recurrent, cell="causal-lstm", gradient_highway=True), 1e-4, FrameLoss()),
+        "mim": (replace(recurrent, cell="mim"), 1e-2, FrameLoss()),
+        "simvp-incepu": (replace(recurrent_free, translator="incepu"), 1e-3, forecast),
+        "simvp-gsta": (replace(recurrent_free, translator="gsta"), 5e-4, forecast),
+        "tau": (recurrent_free, 5e-4, replace(forecast, divergence=0.1)),
     }
-    return {f"taxibj/{name}": partial(taxibj_by_openstl, name, *settings) for name, settings in nets.items()}
+    return {f"taxibj/{name}": partial(taxibj_of_openstl, name, *settings) for name, settings in nets.items()}
 
 
-def published() -> dict[str, Callable[[], Recipe]]:
-    """The recipes of this module by name."""
+def published_recipes() -> dict[str, Callable[[], Recipe]]:
+    """Return the recipes of this module by name."""
     return {
         "moving-mnist/convlstm": partial(
-            by_openstl, "convlstm", FrameLoss(), learning_rate=5e-4, sampling=replace(SCHEDULED, of=125_000)
+            moving_mnist_of_openstl,
+            "convlstm",
+            FrameLoss(),
+            learning_rate=5e-4,
+            sampling=replace(SCHEDULED, of=125_000),
         ),
-        "moving-mnist/predrnn": partial(by_authors, "predrnn", 3e-4),
-        "moving-mnist/predrnn-v2": partial(by_authors, "predrnn-v2", 1e-4, decoupling=0.1, sampling=REVERSE),
-        "moving-mnist/predrnn-pp": partial(by_authors, "predrnn-pp", 1e-3),
-        "moving-mnist/mim": partial(by_authors, "mim", 1e-3),
-        "moving-mnist/motionrnn": partial(by_authors, "motionrnn", 3e-4),
-        "moving-mnist/simvp-incepu": partial(by_openstl, "simvp-incepu", FrameLoss(over="forecast")),
-        "moving-mnist/simvp-gsta": partial(by_openstl, "simvp-gsta", FrameLoss(over="forecast")),
-        "moving-mnist/tau": partial(by_openstl, "tau", FrameLoss(over="forecast", divergence=0.1)),
+        "moving-mnist/predrnn": partial(moving_mnist_of_authors, "predrnn", 3e-4),
+        "moving-mnist/predrnn-v2": partial(
+            moving_mnist_of_authors, "predrnn-v2", 1e-4, decoupling=0.1, sampling=REVERSE
+        ),
+        "moving-mnist/predrnn-pp": partial(moving_mnist_of_authors, "predrnn-pp", 1e-3),
+        "moving-mnist/mim": partial(moving_mnist_of_authors, "mim", 1e-3),
+        "moving-mnist/motionrnn": partial(moving_mnist_of_authors, "motionrnn", 3e-4),
+        "moving-mnist/simvp-incepu": partial(moving_mnist_of_openstl, "simvp-incepu", FrameLoss(over="forecast")),
+        "moving-mnist/simvp-gsta": partial(moving_mnist_of_openstl, "simvp-gsta", FrameLoss(over="forecast")),
+        "moving-mnist/tau": partial(moving_mnist_of_openstl, "tau", FrameLoss(over="forecast", divergence=0.1)),
         **_kth(),
         **_taxibj(),
-        **{f"ms-rnn/{network}": partial(in_ms_rnn, network) for network in IN_MS_RNN},
-        **{f"hko7/{network}": partial(hko7, network) for network in (*IN_MS_RNN, *WHOLE)},
+        **{f"ms-rnn/{network}": partial(ms_rnn, network) for network in IN_MS_RNN},
+        **{f"hko7/{network}": partial(hko7, network) for network in (*IN_MS_RNN, *RECURRENT_FREE)},
     }

@@ -1,4 +1,4 @@
-"""What a recipe is: frozen configurations of a whole training run."""
+"""The recipe of a training run: frozen dataclasses with every setting."""
 
 from __future__ import annotations
 
@@ -15,23 +15,34 @@ from model.nets.stack import StackConfig
 from model.runtime.fields import planes_of
 from model.sampling import Sampling
 
-MOST_INERTIA: Final = 1 - 1e-6
-"""A mean that keeps more than this of itself never moves."""
-MOST_WEIGHT: Final = 1e6
-MOST_RAIN_MM_H: Final = 500.0
-"""Below the highest value of a pixel."""
-MOST_ITERATIONS: Final = 10**9
-MOST_WINDOWS: Final = 100_000
-"""That are in memory together."""
-MOST_SEED: Final = 2**32 - 1
+MAX_DECAY: Final = 1 - 1e-6
+"""An average that decays more slowly practically never moves."""
+MAX_WEIGHT: Final = 1e6
+MAX_RAIN_MM_H: Final = 500.0
+"""Below the highest rain rate of a pixel."""
+MAX_ITERATIONS: Final = 10**9
+MAX_WINDOWS: Final = 100_000
+"""Windows in memory at the same time."""
+MAX_SEED: Final = 2**32 - 1
 SCORED_MM_H: Final = (0.5, 2.0, 5.0, 10.0)
-"""Thresholds of the CSI of validations."""
+"""Thresholds of the CSI in validations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuxiliaryLosses:
-    """What is added to an error by weight (see `model.losses`), 0 for nothing: `decoupling`, of PredRNN-V2, its
-    `decoupling_reduce` as in predrnn-pytorch ("mean") or MS-RNN ("sum"); `divergence`, of TAU."""
+    """Weights of auxiliary losses, which are added to the main loss; 0 leaves one out.
+
+    Parameters
+    ----------
+    decoupling : float
+        Weight of PredRNN-V2's memory decoupling (`model.losses.decoupling_loss`).
+    decoupling_reduce : {"mean", "sum"}
+        Its reduction over layers and channels: "mean" as in predrnn-pytorch, "sum" as in MS-RNN.
+    divergence : float
+        Weight of TAU's differential divergence (`model.losses.differential_divergence`).
+    divergence_tau : float
+        Temperature of its softmax.
+    """
 
     decoupling: float = 0.0
     decoupling_reduce: Literal["mean", "sum"] = "mean"
@@ -39,16 +50,29 @@ class AuxiliaryLosses:
     divergence_tau: float = 0.1
 
     def __post_init__(self) -> None:
-        check_limits(self, "decoupling", "divergence", ge=0, le=MOST_WEIGHT)
-        check_limits(self, "divergence_tau", ge=1e-4, le=MOST_WEIGHT)
+        check_limits(self, "decoupling", "divergence", ge=0, le=MAX_WEIGHT)
+        check_limits(self, "divergence_tau", ge=1e-4, le=MAX_WEIGHT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RainLoss(AuxiliaryLosses):
-    """Balanced MSE + MAE and, by its weight, 1 - soft CSI; of the forecast (see `model.losses`).
+    """Balanced MSE + MAE and a soft CSI loss of a rain forecast (see `model.losses`).
 
-    `reduce`: the mean over known pixels, or, as in HKO-7, the sum over those of a frame. `scale`: of these two, not of
-    what is added; it says how large a gradient is beside `Optimiser.clip_norm`.
+    Parameters
+    ----------
+    pixel_weights : tuple of float
+        Weights of pixels by observed rain rate, five numbers (`model.losses.pixel_weights`).
+    reduce : {"mean", "sum"}
+        Mean over pixels with data, or, as in HKO-7, sum over those of a frame.
+    scale : float
+        Factor on the balanced loss and the CSI loss, not on auxiliary losses; it sets how large the gradient is
+        compared with `Optimiser.clip_norm`.
+    csi_weight : float
+        Weight of 1 - soft CSI.
+    csi_thresholds_mm_h : tuple of float
+        Thresholds over which the soft CSI is averaged.
+    csi_softness : float
+        Width of its sigmoid, in HKO-7 fractions.
     """
 
     pixel_weights: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -60,24 +84,28 @@ class RainLoss(AuxiliaryLosses):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_limits(self, "pixel_weights", "csi_weight", ge=0, le=MOST_WEIGHT)
-        check_limits(self, "scale", gt=0, le=MOST_WEIGHT)
-        check_limits(self, "csi_thresholds_mm_h", gt=0, le=MOST_RAIN_MM_H)
+        check_limits(self, "pixel_weights", "csi_weight", ge=0, le=MAX_WEIGHT)
+        check_limits(self, "scale", gt=0, le=MAX_WEIGHT)
+        check_limits(self, "csi_thresholds_mm_h", gt=0, le=MAX_RAIN_MM_H)
         check_limits(self, "csi_softness", ge=1e-4, le=1)
         if len(self.pixel_weights) != len(HKO7_WEIGHTS):
             raise ValueError(f"pixel_weights must be {len(HKO7_WEIGHTS)} numbers")
         if self.csi_weight and not self.csi_thresholds_mm_h:
-            raise ValueError("csi_weight weighs the CSI at csi_thresholds_mm_h: name one at least, or set it to 0")
+            raise ValueError("csi_weight is set, but csi_thresholds_mm_h is empty: name one at least")
         if not (any(self.pixel_weights) or self.csi_weight):
-            raise ValueError("pixel_weights and csi_weight are all 0: there is nothing to learn by")
+            raise ValueError("pixel_weights and csi_weight are all 0: the loss would be constant")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameLoss(AuxiliaryLosses):
-    """Error of frames (see `model.losses`).
+    """Error of frames that are not rain (see `model.losses`).
 
-    `error`: the mean MSE, or MS-RNN's summed MSE + MAE. `over`: all answers, those to context frames too, or the
-    forecast only.
+    Parameters
+    ----------
+    error : {"mse", "mse+mae"}
+        The mean MSE, or MS-RNN's MSE + MAE, which is summed over a frame.
+    over : {"all", "forecast"}
+        Frames that count: all outputs, those for context frames too, or the forecast only.
     """
 
     error: Literal["mse", "mse+mae"] = "mse"
@@ -86,13 +114,32 @@ class FrameLoss(AuxiliaryLosses):
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
-    """Adam or AdamW, its learning rate over the run, and the exponential mean of the weights.
+    """Adam or AdamW, the learning-rate schedule, and the moving average of the weights.
 
-    `schedule`: "cosine", a linear warm-up, then a cosine down to `final_learning_rate`; "one-cycle", a cosine up from a
-    25th over the first 30 %, then down to it; "steps", times `decay` after each of `decay_steps` equal parts of the run
-    but the last; "constant". `weight_decay`: of AdamW, on the weights of convolutions and linear layers only: biases,
-    norms and peepholes keep theirs. `clip_norm`: of the gradient; None leaves it as it is. `ema_decay`: 0 keeps the
-    weights themselves.
+    Parameters
+    ----------
+    kind : {"adam", "adamw"}
+        The optimiser.
+    learning_rate : float
+        The highest learning rate.
+    schedule : {"cosine", "one-cycle", "steps", "constant"}
+        "cosine": a linear warm-up, then a cosine down to `final_learning_rate`. "one-cycle": a cosine up from a 25th
+        over the first 30 % of the run, then a cosine down. "steps": times `decay` after each of `decay_steps` equal
+        parts of the run.
+    final_learning_rate : float
+        Where the schedule ends.
+    warmup_iterations : int
+        Length of the warm-up of "cosine".
+    decay, decay_steps : float, int
+        Factor and number of the parts of "steps".
+    beta1 : float
+        Decay of Adam's first moment.
+    weight_decay : float
+        Of AdamW: applied to the weights of convolutions and linear layers only, see `build_optimiser`.
+    clip_norm : float or None
+        Norm to which gradients are clipped; None does not clip.
+    ema_decay : float
+        Decay of the exponential moving average of the weights; 0 uses the weights themselves.
     """
 
     kind: Literal["adam", "adamw"] = "adam"
@@ -109,11 +156,11 @@ class Optimiser:
 
     def __post_init__(self) -> None:
         check_limits(self, "learning_rate", "final_learning_rate", ge=0, le=10)
-        check_limits(self, "weight_decay", ge=0, le=MOST_WEIGHT)
-        check_limits(self, "warmup_iterations", ge=0, le=MOST_ITERATIONS)
+        check_limits(self, "weight_decay", ge=0, le=MAX_WEIGHT)
+        check_limits(self, "warmup_iterations", ge=0, le=MAX_ITERATIONS)
         check_limits(self, "decay", gt=0, le=1)
-        check_limits(self, "decay_steps", ge=1, le=MOST_ITERATIONS)
-        check_limits(self, "beta1", "ema_decay", ge=0, le=MOST_INERTIA)
+        check_limits(self, "decay_steps", ge=1, le=MAX_ITERATIONS)
+        check_limits(self, "beta1", "ema_decay", ge=0, le=MAX_DECAY)
         if self.clip_norm is not None:
             check_limits(self, "clip_norm", gt=0, le=1e9)
         if self.weight_decay and self.kind == "adam":
@@ -195,24 +242,25 @@ class Recipe:
 
     def __post_init__(self) -> None:
         net, loss = self.model.net, self.loss
-        check_limits(self, "iterations", "validate_every", ge=1, le=MOST_ITERATIONS)
-        check_limits(self, "batch", "gradient_accumulation_steps", "validation_windows", ge=1, le=MOST_WINDOWS)
-        check_limits(self, "seed", ge=0, le=MOST_SEED)
+        check_limits(self, "iterations", "validate_every", ge=1, le=MAX_ITERATIONS)
+        check_limits(self, "batch", "gradient_accumulation_steps", "validation_windows", ge=1, le=MAX_WINDOWS)
+        check_limits(self, "seed", ge=0, le=MAX_SEED)
         others = [threshold for threshold in self.selection_thresholds_mm_h if threshold not in SCORED_MM_H]
         if others or not (self.selection_thresholds_mm_h or isinstance(loss, FrameLoss)):
             scored = ", ".join(f"{threshold:g}" for threshold in SCORED_MM_H)
-            raise ValueError(f"selection_thresholds_mm_h must be some of the thresholds that are scored, {scored}")
+            raise ValueError(f"selection_thresholds_mm_h must be a subset of the scored thresholds, {scored}")
         if self.batch % (parts := self.gradient_accumulation_steps):
-            raise ValueError(f"{self.name}: a batch of {self.batch} makes no {parts} equal parts")
+            raise ValueError(f"{self.name}: a batch of {self.batch} cannot be split into {parts} equal parts")
         if isinstance(net, SimVPConfig):
             if self.sampling is not None or (isinstance(loss, FrameLoss) and loss.over == "all"):
-                raise ValueError(f"{self.name}: a whole-sequence network answers nothing before its forecast")
+                raise ValueError(f"{self.name}: a whole-sequence network has no output before its forecast")
             if net.frames != self.windows.context:
-                raise ValueError(f"{self.name}: a context of {self.windows.context}, the network reads {net.frames}")
+                raise ValueError(
+                    f"{self.name}: the context has {self.windows.context} frames, the network reads {net.frames}"
+                )
             if self.checkpoint_activations:
-                raise ValueError(f"{self.name}: a whole-sequence network has no time steps to compute again")
+                raise ValueError(f"{self.name}: a whole-sequence network has no time steps to recompute")
         if loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
-            raise ValueError(f"{self.name}: a decoupling loss, but the network has no projection for it")
-        if planes_of(self.fields) != self.model.fields:
-            planes = planes_of(self.fields)
-            raise ValueError(f"{self.name}: {self.fields} are {planes} planes, its network reads {self.model.fields}")
+            raise ValueError(f"{self.name}: the network has no projection for the decoupling loss (see decoupled)")
+        if (planes := planes_of(self.fields)) != self.model.fields:
+            raise ValueError(f"{self.name}: {self.fields} are {planes} planes, the network reads {self.model.fields}")

@@ -1,4 +1,4 @@
-"""Recipes: a variant is a small named function that returns a whole, frozen configuration."""
+"""The recipes by name; a variant is a small function that returns a complete, frozen configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
 from model.runtime.fields import planes_of
 from model.sampling import Sampling
-from model.train.published_recipes import REVERSE, SCHEDULED, TEN_TO_TEN, published, video
+from model.train.published_recipes import REVERSE, SCHEDULED, TEN_TO_TEN, frame_model, published_recipes
 from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
 
 
@@ -24,7 +24,7 @@ def _ms_predrnn_rain(hidden: int) -> ModelConfig:
 
 
 def ms_predrnn() -> Recipe:
-    """The shipped rain-ms-predrnn: ST-LSTM at scales 1, 1/2, 1/4, 1/4, 1/2, 1 of 4 x 4 patches, in Lagrangian frame."""
+    """Return the shipped network: ST-LSTM at scales 1, 1/2, 1/4, 1/4, 1/2, 1 of 4 x 4 patches, in Lagrangian frame."""
     return Recipe(
         name="rain-ms-predrnn",
         model=_ms_predrnn_rain(hidden=32),
@@ -37,7 +37,7 @@ def ms_predrnn() -> Recipe:
 
 
 def ms_predrnn_conditioned() -> Recipe:
-    """Action-conditioned MS-PredRNN for rain: hears the time of day and of the year; frames as they are."""
+    """Return action-conditioned MS-PredRNN for rain, with time of day and season as input; frames are not warped."""
     fields = ("solar-time", "season")
     return replace(
         ms_predrnn(),
@@ -49,13 +49,13 @@ def ms_predrnn_conditioned() -> Recipe:
 
 
 def ms_predrnn_eulerian() -> Recipe:
-    """The shipped network with frames as they are, to be compared with."""
+    """Return the shipped network with frames that are not warped, for comparison."""
     base = ms_predrnn()
     return replace(base, name="rain-ms-predrnn-eulerian", windows=replace(base.windows, lagrangian=False))
 
 
 def tau(*, lagrangian: bool = True) -> Recipe:
-    """TAU for rain: four frames in, four out, twelve by reading its own answers; it hears lead time and time step."""
+    """Return TAU for rain, with lead time and time step as input: 4 frames in, 4 out, 12 by feeding back its output."""
     base = ms_predrnn()
     net = SimVPConfig(translator="tau", frames=4, hidden=16, translator_hidden=96, translator_layers=4)
     return replace(
@@ -67,7 +67,7 @@ def tau(*, lagrangian: bool = True) -> Recipe:
 
 
 def ms_predrnn_tiny() -> Recipe:
-    """Minutes on two cores, for tests and first tries; not for use."""
+    """Return a network that trains within minutes on two cores, for tests and first experiments; not for use."""
     return Recipe(
         name="rain-ms-predrnn-tiny",
         model=_ms_predrnn_rain(hidden=8),
@@ -82,21 +82,21 @@ def ms_predrnn_tiny() -> Recipe:
     )
 
 
-SMALL: Final = Optimiser(learning_rate=1e-3, final_learning_rate=1e-5, ema_decay=0.99)
+ADAM_FOR_SMALL: Final = Optimiser(learning_rate=1e-3, final_learning_rate=1e-5, ema_decay=0.99)
 
 
 def mnist_small(
     scales: tuple[int, ...], name: str, *, decoupling: float, sampling: Sampling, iterations: int = 3000
 ) -> Recipe:
-    """PredRNN, plain or multi-scale, for Moving MNIST on two cores: six layers of 32 channels on 4 x 4 patches."""
+    """Return PredRNN, plain or multi-scale, for Moving MNIST on two cores: six layers of 32 channels, 4 x 4 patches."""
     net = StackConfig(hidden=32, scales=scales, kernel=3, patch=4, embed="pointwise", decoupled=decoupling > 0)
     return Recipe(
         name=name,
-        model=video(net, bounded=True),
+        model=frame_model(net, bounded=True),
         windows=TEN_TO_TEN,
         loss=FrameLoss(decoupling=decoupling),
         sampling=sampling,
-        optimiser=SMALL,
+        optimiser=ADAM_FOR_SMALL,
         iterations=iterations,
         batch=8,
         validate_every=50,
@@ -105,7 +105,7 @@ def mnist_small(
 
 
 def taxibj_small() -> Recipe:
-    """PredRNN for TaxiBJ on two cores: two channels, 4 frames in and 4 out."""
+    """Return PredRNN for TaxiBJ on two cores: two channels, 4 frames in and 4 out."""
     base = mnist_small(PLAIN, "taxibj-predrnn", decoupling=0.0, sampling=SCHEDULED)
     return replace(
         base,
@@ -115,17 +115,18 @@ def taxibj_small() -> Recipe:
 
 
 def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe:
-    """TAU for Moving MNIST on two cores; without its regularisation where `divergence` is 0.
+    """Return TAU for Moving MNIST on two cores; `divergence` is the weight of its regularisation.
 
-    OpenSTL takes the mean over a frame's pixels where a divergence is their sum: its weight of 0.1 hardly shows.
+    OpenSTL takes the mean over the pixels of a frame, where a divergence is their sum: its weight of 0.1 has hardly an
+    effect.
     """
     net = SimVPConfig(translator="tau", frames=10, hidden=16, translator_hidden=128, translator_layers=4)
     return Recipe(
         name=name,
-        model=video(net, bounded=True),
+        model=frame_model(net, bounded=True),
         windows=TEN_TO_TEN,
         loss=FrameLoss(over="forecast", divergence=divergence),
-        optimiser=SMALL,
+        optimiser=ADAM_FOR_SMALL,
         iterations=iterations,
         batch=8,
         validate_every=50,
@@ -134,7 +135,7 @@ def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe
 
 
 def _mnist_small_recipes() -> dict[str, Callable[[], Recipe]]:
-    """PredRNN and MS-PredRNN, each with and without decoupling and reverse scheduled sampling."""
+    """Return PredRNN and MS-PredRNN, each with and without decoupling and reverse scheduled sampling."""
     variants: dict[str, tuple[float, Sampling]] = {
         "": (0.0, SCHEDULED),
         "-decoupled": (0.1, SCHEDULED),
@@ -162,8 +163,8 @@ RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
         "mnist-tau-plain": partial(mnist_tau, "mnist-tau-plain", divergence=0.0),
         "mnist-tau-sum": partial(mnist_tau, "mnist-tau-sum", divergence=0.1 * 64 * 64),
         "taxibj-predrnn": taxibj_small,
-        **published(),
+        **published_recipes(),
     }
 )
-"""Recipes by name: `moving-mnist/`, `kth/` and `taxibj/` as published but for what their functions say, `ms-rnn/` in
-MS-RNN's settings, `hko7/` in HKO-7's; `mnist-` and `taxibj-` small ones for two cores."""
+"""Recipes by name: `moving-mnist/`, `kth/` and `taxibj/` as published, with the differences that their functions list;
+`ms-rnn/` with MS-RNN's settings, `hko7/` with HKO-7's; `mnist-` and `taxibj-`, small ones for two cores."""

@@ -19,7 +19,7 @@ from model.train.batch import collate
 from model.train.loop import RunOptions, train
 from model.train.lr_schedule import learning_rate
 from model.train.objective import batch_loss, teacher_forcing_mask
-from model.train.published_recipes import video
+from model.train.published_recipes import frame_model
 from model.train.recipe import FrameLoss, Optimiser, RainLoss
 from model.train.recipes import RECIPES
 from model.train.run_folder import BEST, LAST, LOG, PROVENANCE
@@ -65,7 +65,7 @@ def small(name, **changes):
     return replace(
         recipe,
         **{
-            "model": video(net),
+            "model": frame_model(net),
             "windows": WindowConfig(context=3, leads=3, lagrangian=False),
             "iterations": 12,
             "batch": 2,

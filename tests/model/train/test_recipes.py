@@ -50,7 +50,7 @@ def test_a_runs_recipe_is_read_back_as_it_was(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["moving-mnist/tau", "rain-tau"])
 def test_a_whole_sequence_network_has_no_steps_to_compute_again(name):
-    with pytest.raises(InputError, match="no time steps to compute again"):
+    with pytest.raises(InputError, match="no time steps to recompute"):
         apply_overrides(RECIPES[name](), ["checkpoint_activations=true"])
 
 
