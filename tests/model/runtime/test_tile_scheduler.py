@@ -167,14 +167,14 @@ def test_states_of_a_shape_go_with_its_last_lane(session):
 def test_a_forecast_of_nan_fails_and_its_neighbours_continue(session, monkeypatch):
     tasks = [forecast_task(seed=seed) for seed in range(3)]
     alone = forecasts(TileScheduler(session, tile_side=1024), tasks)
-    step = OneStepSession._step
+    step = OneStepSession.step
 
     def poisoned(self, states, feeds):
         answer, states = step(self, states, feeds)
         answer[1, :, 5, 5] = np.nan
         return answer, states
 
-    monkeypatch.setattr(OneStepSession, "_step", poisoned)
+    monkeypatch.setattr(OneStepSession, "step", poisoned)
     found = forecasts(TileScheduler(session, tile_side=1024, batch_size=3), tasks)
     assert isinstance(found[1], InputError)
     assert "the network returned NaN at lead step 1" in str(found[1])
@@ -205,7 +205,7 @@ def test_a_device_that_is_gone_ends_all(session, monkeypatch):
     def gone(*_):
         raise RuntimeError("CUDA failure 719: unspecified launch failure")
 
-    monkeypatch.setattr(OneStepSession, "_step", gone)
+    monkeypatch.setattr(OneStepSession, "step", gone)
     with pytest.raises(DeviceLost, match="719"):
         list(TileScheduler(session, tile_side=1024, batch_size=2).run([forecast_task(), forecast_task(seed=1)]))
     with pytest.raises(DeviceLost, match="719"):
