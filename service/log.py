@@ -7,7 +7,7 @@ import time
 
 
 def log_to_stderr(level: str) -> None:
-    """Set the process's log up; what libraries tell of their own start is left out."""
+    """Set up the log of the process, without the start-up messages of libraries."""
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()

@@ -11,21 +11,21 @@ import uvicorn
 
 
 class GatewayServer(uvicorn.Server):
-    """Uvicorn that says when it answers, and that ends on SIGTERM or ctrl-C without raising the signal again."""
+    """Uvicorn with a callback when it accepts requests, and without raising SIGTERM or SIGINT again after the end."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See uvicorn.Server."""
+        """Start the server, then call `on_started`."""
         await super().startup(sockets)
         if self.started:
             self._on_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """The handlers stay after the server's end: what is still to be cleaned up is not interrupted."""
+        """Handle signals until the process ends, so that they do not interrupt the clean-up after the server's end."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)
         yield

@@ -1,4 +1,4 @@
-"""Settings: environment variables `ECHOCAST_*`; the defaults run on one machine with nothing installed."""
+"""Settings of the service: environment variables `ECHOCAST_*`, with defaults that run on one machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ
 
 
 class Settings(EngineSettings, BaseSettings):
-    """Everything that can be set from outside."""
+    """The settings of the service and of the engine."""
 
     model_config = ENVIRONMENT
 
@@ -24,7 +24,7 @@ class Settings(EngineSettings, BaseSettings):
         description="Folder of the ledger, results, packages and the private Redis of the embedded default.",
     )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 takes a free one.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 chooses a free one.")
     broker_url: str | None = Field(
         None,
         description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat.",
@@ -41,76 +41,77 @@ class Settings(EngineSettings, BaseSettings):
         None,
         description="Extra folder of model packages, beside the shipped ones. Not set: packages in data_dir.",
     )
-    fields: Path | None = Field(None, description="Folder of exogenous fields, NAME.nc, for networks that read some.")
+    fields: Path | None = Field(None, description="Folder of exogenous fields, NAME.nc, for networks that read them.")
     feeds_file: Path | None = Field(
         None, description="TOML file of feeds: folders to watch. Not set: feeds.toml in the data folder."
     )
     max_upload_mb: int = Field(512, ge=1, description="Largest request body of one nowcast, in MB (10^6 bytes).")
-    max_files: int = Field(256, ge=1, description="Most files in one request.")
+    max_files: int = Field(256, ge=1, description="Maximum number of files in one request.")
     max_pixels: int = Field(
         400_000_000,
         ge=1,
-        description="Most pixels (frames x rows x columns) of the frames read for one nowcast.",
+        description="Maximum number of pixels (frames x rows x columns) of the frames read for one nowcast.",
     )
     max_dbz: float = Field(
         DEFAULT_MAX_DBZ,
         gt=0,
         le=MAX_VALID_DBZ,
-        description="Reflectivity above this is hail, and counts as this many dBZ; 95 caps nothing.",
+        description="Reflectivity above this value is hail, and counts as this many dBZ; 95 caps nothing.",
     )
     batch: int = Field(
         0,
         ge=0,
         le=64,
-        description="Most nowcasts that a worker runs as one batch; 0 is 8 on a GPU and 1 on a CPU.",
+        description="Maximum number of nowcasts that a worker runs as one batch; 0 means 8 on a GPU and 1 on a CPU.",
     )
     batch_wait_ms: int = Field(
         20,
         ge=0,
         le=1000,
-        description="How long a worker waits for more nowcasts of its batch to come, from the first one on; it reads "
-        "files meanwhile.",
+        description="How long a worker waits for more nowcasts to complete a batch; it reads files meanwhile.",
     )
     lease_seconds: float = Field(
-        20.0, gt=0, description="A running job whose worker has not been heard of for this long is run again."
+        20.0, gt=0, description="A running job whose worker has not renewed its lease for this long is run again."
     )
     reconcile_seconds: float = Field(
-        10.0, gt=0, description="How often jobs that the queue has lost are looked for and queued again."
+        10.0,
+        gt=0,
+        description="How often the reconciler looks for jobs that the queue has lost, and queues them again.",
     )
     requeue_seconds: float = Field(
         60.0,
         gt=0,
-        description="An accepted job that was not begun this long after it was queued is queued again; so is one that "
-        "failed in the service, this long after.",
+        description="An accepted job that was not started this long after it was queued is queued again; so is a job "
+        "this long after it failed in the service.",
     )
-    feed_scan_seconds: float = Field(60.0, gt=0, description="How often the feeds' folders are looked at.")
+    feed_scan_seconds: float = Field(60.0, gt=0, description="How often the folders of the feeds are scanned.")
     feed_settle_seconds: float = Field(
         2.0,
         ge=0,
-        description="A frame whose file changed within this time is still being written, and waits.",
+        description="A frame whose file changed within this time counts as still being written, and waits.",
     )
     max_attempts: int = Field(
         3,
         ge=1,
-        description="How often a job is begun whose worker dies, or that fails in the service, before it has failed.",
+        description="How many attempts a job has whose worker dies, or that fails in the service.",
     )
     job_time_limit_seconds: float = Field(
-        1800.0, gt=0, description="A nowcast that runs longer than this is stopped and fails as time-limit."
+        1800.0, gt=0, description="A nowcast that runs longer than this is stopped, and fails as time-limit."
     )
     retention_days: float = Field(
         30.0, ge=0, description="Finished nowcasts are deleted after this many days; 0 keeps them for ever."
     )
     worker_stale_seconds: float = Field(
-        15.0, gt=0, description="A worker that has not been heard of for this long counts as gone (readyz)."
+        15.0, gt=0, description="A worker without a heartbeat for this long counts as gone (readyz)."
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="What every process logs on stderr."
+        "INFO", description="Lowest level that every process logs on stderr."
     )
 
     @property
     def embedded(self) -> bool:
-        """No broker is set: `echocast serve` runs its own."""
+        """Whether `echocast serve` runs its own broker, as none is set."""
         return self.broker_url is None
 
     @property
@@ -135,7 +136,7 @@ class Settings(EngineSettings, BaseSettings):
 
     @property
     def feeds_path(self) -> Path:
-        """The TOML file of feeds; it need not exist."""
+        """The TOML file of feeds, which need not exist."""
         return self.feeds_file if self.feeds_file is not None else self.data_dir / "feeds.toml"
 
 
@@ -151,5 +152,5 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def catalog(settings: Settings) -> Catalog:
-    """The models that can run here."""
+    """Return the catalogue of models that can run here."""
     return open_catalog(settings.packages_folder)

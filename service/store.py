@@ -1,4 +1,4 @@
-"""Inputs and results as whole objects, in a local folder or a bucket. An object is written once."""
+"""Object store: inputs and results as whole objects in a local folder or a bucket. An object is written once."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ if TYPE_CHECKING:
 
 
 class MissingObject(InputError):
+    """The store has no such object."""
+
     code = "missing-object"
 
 
 def job_prefix(job_id: str) -> str:
-    """All that belongs to one job lies under this prefix."""
+    """Return the prefix of all objects of a job."""
     return f"nowcasts/{job_id}"
 
 
 def upload_prefix(job_id: str) -> str:
-    """The uploaded files lie under this prefix until their nowcast is published."""
+    """Return the prefix of a job's uploaded files, which are deleted once the nowcast is published."""
     return f"{job_prefix(job_id)}/upload"
 
 
 def upload_key(job_id: str, index: int) -> str:
-    """Key of the `index`-th uploaded file. Its own name, which is not to be trusted, stays in the ledger."""
+    """Return the key of the `index`-th uploaded file, whose untrusted name is in the ledger only."""
     return f"{upload_prefix(job_id)}/{index:04d}"
 
 
 def result_key(job_id: str) -> str:
-    """Key of the forecast."""
+    """Return the key of a job's forecast."""
     return f"{job_prefix(job_id)}/result.nc"
 
 
 def input_key(job_id: str) -> str:
-    """Key of the frames that the forecast started from."""
+    """Return the key of the frames from which the forecast started."""
     return f"{job_prefix(job_id)}/input.nc"
 
 
 class ObjectStore:
-    """Objects by key. `url` is `file:///folder` (made where absent), or what obstore takes: s3://, gs://, az://."""
+    """Objects by key. `url` is `file:///folder` (created if absent), or a bucket for obstore: s3://, gs://, az://."""
 
     def __init__(self, url: str) -> None:
         from obstore.store import LocalStore, from_url
@@ -60,9 +62,12 @@ class ObjectStore:
             self._backend = from_url(url)
 
     def put(self, key: str, data: bytes | Path | IO[bytes], *, if_absent: bool = False) -> bool:
-        """Write a whole object, atomically, from bytes or a file (an open one: from where it stands).
+        """Write a whole object atomically, from bytes, a file, or the rest of an open file.
 
-        False: `if_absent`, and it was there.
+        Returns
+        -------
+        bool
+            False where `if_absent` is set and the object existed.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError
@@ -77,12 +82,12 @@ class ObjectStore:
         return True
 
     def get(self, key: str) -> bytes:
-        """The object's bytes.
+        """Return the object's bytes.
 
         Raises
         ------
         MissingObject
-            There is none.
+            There is no such object.
         """
         import obstore
 
@@ -92,12 +97,12 @@ class ObjectStore:
             raise _missing(key) from None
 
     def fetch(self, key: str, target: Path) -> Path:
-        """Copy the object to the file `target`, in pieces; returns `target`.
+        """Copy the object to the file `target` in chunks, and return `target`.
 
         Raises
         ------
         MissingObject
-            There is none.
+            There is no such object.
         """
         import obstore
 
@@ -106,12 +111,12 @@ class ObjectStore:
         except FileNotFoundError:
             raise _missing(key) from None
         with target.open("wb") as file:
-            for piece in result.stream(min_chunk_size=4 << 20):
-                file.write(piece)
+            for chunk in result.stream(min_chunk_size=4 << 20):
+                file.write(chunk)
         return target
 
     def size(self, key: str) -> int | None:
-        """Bytes of the object; None where there is none."""
+        """Return the size of the object in bytes; None where there is no such object."""
         import obstore
 
         try:
@@ -120,6 +125,7 @@ class ObjectStore:
             return None
 
     def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
         return self.size(key) is not None
 
     def delete(self, key: str) -> None:
@@ -136,14 +142,14 @@ class ObjectStore:
             obstore.delete(self._backend, [entry["path"] for entry in batch])
 
     def local_path(self, key: str) -> Path | None:
-        """The file of an object in a local folder; None in a bucket, or where there is no such object."""
+        """Return the file of an object in a local folder; None in a bucket, or where there is no such object."""
         if self._folder is None:
             return None
         path = self._folder / key
         return path if path.is_file() else None
 
     def check(self) -> None:
-        """Write, read and delete a small object; raises what the store raises."""
+        """Write, read and delete a small object, and raise the errors of the store."""
         key = f"health/{uuid.uuid4().hex}"
         self.put(key, b"ok")
         try:

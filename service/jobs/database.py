@@ -1,6 +1,6 @@
-"""The ledger's engine, and its migrations.
+"""The ledger's database engine, sessions and migrations.
 
-They run at start, under a lock: gateway, worker and beat may start together.
+Migrations run at start, under a lock: gateway, worker and beat may start at the same time.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from model.core.locks import file_lock
 
 HEAD: Final = "0004"
-"""The newest migration. Knowing it here spares every start from loading Alembic."""
+"""The newest migration, so that a start without migrations need not load Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 LOCK_ID: Final = 0x6563686F
-"""PostgreSQL's advisory lock of the migrations."""
+"""Id of PostgreSQL's advisory lock for migrations."""
 
 BUSY_TIMEOUT_MS: Final = 15_000
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for SQLite (WAL; writers lock when they begin) or PostgreSQL; the tables are up to date."""
+    """Return an engine for SQLite (WAL; a writer locks at the start of its transaction) or PostgreSQL, migrated."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
@@ -55,7 +55,7 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the tables up to `HEAD`, unless they are there; one process at a time."""
+    """Migrate the tables to `HEAD`, one process at a time."""
     if _revision(engine) == HEAD:
         return
     with _migration_lock(engine):

@@ -6,8 +6,8 @@ folder = "/data/radar/helsinki"
 pattern = "*.h5"        # which files are frames; their names sort in order of time
 model = "auto"
 steps = 12
-out = "/data/nowcasts"  # where the nowcasts go; beside the frames where left out
-frames = 8              # how many files are read for one nowcast; what the model wants where left out
+out = "/data/nowcasts"  # folder of the nowcasts; by default the folder of the frames
+frames = 8              # how many files are read for one nowcast; by default as many as the model needs
 max_age = 30            # minutes that a frame may be behind the newest one and still be forecast
 """
 
@@ -27,15 +27,17 @@ from model.core.manifest import MAX_LEAD_STEPS
 from service.jobs.job import Problem, problem_of
 
 SUFFIX: Final = ".nowcast.nc"
-"""A feed's nowcast is called as its newest frame, with this behind; it is never taken as a frame."""
+"""Appended to the name of the newest frame to name its nowcast. Files with this suffix are never frames."""
 
 
 class BadFeed(InputError):
+    """The file of feeds, or one feed, cannot be used."""
+
     code = "bad-feed"
 
 
 class Feed(BaseModel):
-    """One folder to watch."""
+    """One folder to watch; the fields are the keys of the TOML table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,37 +54,33 @@ class Feed(BaseModel):
 
     @property
     def output_folder(self) -> Path:
+        """The folder of the nowcasts."""
         return self.folder if self.out is None else self.out
 
     @property
     def max_behind(self) -> int:
-        """A frame that has more newer ones than this is older than `max_age`, however short the time step."""
+        """Number of newer frames that make a frame older than `max_age`, even at the shortest time step."""
         return math.floor(self.max_age / ANY_TIME_STEP.min_minutes)
 
     def output(self, frame: str) -> Path:
-        """The file of the nowcast that starts from the frame of that name."""
+        """Return the file of the nowcast that starts from the frame of that name."""
         return self.output_folder / f"{frame}{SUFFIX}"
 
 
-@dataclass(frozen=True)
-class Feeds:
-    """The feeds that can be watched, and what is wrong with the others."""
-
-    feeds: tuple[Feed, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-    def find(self, name: str) -> Feed | None:
-        return next((feed for feed in self.feeds if feed.name == name), None)
-
-
 @dataclass
-class _Found:
+class Feeds:
+    """The valid feeds, and the problems of the others."""
+
     feeds: list[Feed] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
+    def find(self, name: str) -> Feed | None:
+        """Return the feed of that name, if there is one."""
+        return next((feed for feed in self.feeds if feed.name == name), None)
+
 
 def read_feeds(path: Path) -> Feeds:
-    """The feeds of a TOML file; no file, no feeds. A bad feed is told of and does not stop the others."""
+    """Read the feeds of a TOML file, if it exists. A bad feed becomes a problem and does not stop the others."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -91,7 +89,7 @@ def read_feeds(path: Path) -> Feeds:
         return _only(BadFeed(f"it cannot be read ({error})", where=str(path), hint="Make it a readable file"))
     except tomllib.TOMLDecodeError as error:
         return _only(BadFeed(f"it is not TOML: {error}", where=str(path), hint="Correct that line"))
-    found = _Found()
+    found = Feeds()
     for key in document.keys() - {"feed"}:
         found.problems.append(
             problem_of(BadFeed(f"unknown key {key!r}", where=str(path), hint="Feeds are tables [[feed]]"))
@@ -112,7 +110,7 @@ def read_feeds(path: Path) -> Feeds:
             found.problems.append(problem_of(error))
         else:
             found.feeds.append(feed)
-    return Feeds(tuple(found.feeds), tuple(found.problems))
+    return found
 
 
 def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed TOML
@@ -123,7 +121,7 @@ def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise _misfit(first["type"], first["msg"], f"{where}, {key}" if key else where) from None
+        raise _bad_value(first["type"], first["msg"], f"{where}, {key}" if key else where) from None
     base = path.absolute().parent
     feed = feed.model_copy(
         update={
@@ -141,7 +139,7 @@ def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed
     return feed
 
 
-def _misfit(kind: str, message: str, where: str) -> BadFeed:
+def _bad_value(kind: str, message: str, where: str) -> BadFeed:
     if kind == "extra_forbidden":
         return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(Feed.model_fields)}")
     if kind == "missing":
@@ -150,4 +148,4 @@ def _misfit(kind: str, message: str, where: str) -> BadFeed:
 
 
 def _only(error: BadFeed) -> Feeds:
-    return Feeds(problems=(problem_of(error),))
+    return Feeds(problems=[problem_of(error)])

@@ -1,4 +1,4 @@
-"""A nowcast as one moving picture: the observed frames, then the forecast, each with its time on it."""
+"""Animations of a nowcast: the observed frames, then the forecast, each with its valid time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES, UNIT, Colour
 from model.core.units import FloatArray
-from service.render.picture import painted, palette_image
+from service.render.picture import palette_image, palette_indices
 
 AnimationFormat = Literal["webp", "gif"]
 
 MAX_SIDE: Final = 800
 MAX_PIXELS: Final = 20_000_000
-"""Of all maps of one animation: bounds the memory that it takes."""
+"""Pixels of all maps of one animation: bounds the memory for drawing it."""
 MARGIN: Final = 12
 HEADER: Final = 64
 FOOTER: Final = 46
@@ -44,12 +44,12 @@ class LabelledFrame:
 
 
 def side_of(frames: int) -> int:
-    """Longest side (pixels) of the map in an animation of so many frames: the longer, the smaller."""
+    """Return the longest side (pixels) of the maps in an animation with this number of frames."""
     return min(MAX_SIDE, math.isqrt(MAX_PIXELS // frames))
 
 
 def animate(frames: Iterable[LabelledFrame], *, side: int, file_format: AnimationFormat, title: str) -> bytes:
-    """Animated WebP (lossless) or GIF of `frames` (at least one), in their order; the map is about `side` wide."""
+    """Return an animated WebP (lossless) or GIF of at least one frame, with maps about `side` pixels wide."""
     pictures = [_page(frame, title, side) for frame in frames]
     file = io.BytesIO()
     durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
@@ -67,8 +67,8 @@ def animate(frames: Iterable[LabelledFrame], *, side: int, file_format: Animatio
 
 
 def _page(frame: LabelledFrame, title: str, side: int) -> Image.Image:
-    """One page, mode P with the palette of `_palette`: header, map, legend."""
-    rain = palette_image(painted(frame.rain_rate, side))
+    """Draw one page, in mode P with the palette of `_palette`: header, map, legend."""
+    rain = palette_image(palette_indices(frame.rain_rate, side))
     width = max(MIN_WIDTH, rain.width + 2 * MARGIN)
     page = Image.new("P", (width, HEADER + rain.height + FOOTER))
     colours = list(_palette())
@@ -81,7 +81,7 @@ def _page(frame: LabelledFrame, title: str, side: int) -> Image.Image:
     draw.fontmode = "1"
     accent = ink[FORECAST if frame.forecast else OBSERVED]
     draw.rectangle((0, 0, width, 5), fill=accent)
-    draw.text((MARGIN, 12), _kind(frame), fill=accent, font=_font(18))
+    draw.text((MARGIN, 12), _heading(frame), fill=accent, font=_font(18))
     draw.text((MARGIN, 37), title, fill=ink[QUIET], font=_font(13))
     stamp = f"{frame.valid_time:%Y-%m-%d %H:%M} UTC"
     draw.text((width - MARGIN, 12), stamp, fill=ink[INK], font=_font(18), anchor="ra")
@@ -89,7 +89,7 @@ def _page(frame: LabelledFrame, title: str, side: int) -> Image.Image:
     return page
 
 
-def _kind(frame: LabelledFrame) -> str:
+def _heading(frame: LabelledFrame) -> str:
     minutes = f"{abs(frame.lead_minutes):g} min"
     if frame.forecast:
         return f"Forecast +{minutes}"
@@ -115,7 +115,7 @@ def _legend(draw: ImageDraw.ImageDraw, *, top: int, width: int, ink: int) -> Non
 
 
 def _palette() -> Iterator[Colour]:
-    """The palette of the frames first, so that their indices stay, then the inks."""
+    """Yield the palette of the frames, whose indices stay valid, then the colours of text."""
     yield GROUND
     yield from (item.colour for item in RAIN_CLASSES)
     yield from NO_DATA

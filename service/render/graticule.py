@@ -1,4 +1,4 @@
-"""Meridians and parallels over a picture: with no background map, they say where on earth it is."""
+"""Meridians and parallels over a picture: they locate it on the earth without a background map."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from model.core.grid import Grid
 
 STEPS_DEGREES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-MOST_LINES: Final = 6
+MAX_LINES: Final = 6
 POINTS: Final = 40
 
 Line = tuple[str, list[tuple[float, float]]]
 
 
 def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float] | None:
-    """West, south, east, north (degrees) of the pixel centres; None where no pixel lies on the earth."""
+    """Return west, south, east, north (degrees) of the pixel centres; None where no pixel lies on the earth."""
     mesh = _mesh_lon_lat(grid)
     if mesh is None:
         return None
@@ -29,7 +29,7 @@ def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float] | None:
 
 
 def graticule(grid: Grid) -> list[Line]:
-    """(label, points) of each line; points are fractions of the picture, x from west, y from north."""
+    """Return (label, points) of each line; points are fractions of the picture, x from west, y from north."""
     bounds = bounds_lon_lat(grid)
     if bounds is None:
         return []
@@ -40,39 +40,39 @@ def graticule(grid: Grid) -> list[Line]:
     lines: list[Line] = []
     lats = np.linspace(max(south - 2, -89.9), min(north + 2, 89.9), POINTS)
     lons = np.linspace(west - 2, east + 2, POINTS)
-    for lon in _rounded(west, east, step_lon):
+    for lon in _multiples(west, east, step_lon):
         east_of = round((lon + 180) % 360 - 180, 6)
         side = "E" if east_of >= 0 else "W"
         lines.append((f"{abs(east_of):g}°{side}", _fractions(grid, np.full(POINTS, lon), lats)))
-    for lat in _rounded(south, north, step_lat):
+    for lat in _multiples(south, north, step_lat):
         side = "N" if lat >= 0 else "S"
         lines.append((f"{abs(lat):g}°{side}", _fractions(grid, lons, np.full(POINTS, lat))))
     return [(label, points) for label, points in lines if len(points) > 1]
 
 
 def _step(span: float) -> float:
-    return next((step for step in STEPS_DEGREES if span / step <= MOST_LINES), STEPS_DEGREES[-1])
+    return next((step for step in STEPS_DEGREES if span / step <= MAX_LINES), STEPS_DEGREES[-1])
 
 
-def _rounded(low: float, high: float, step: float) -> list[float]:
+def _multiples(low: float, high: float, step: float) -> list[float]:
     return [round(number * step, 6) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Longitudes and latitudes of pixels all over the grid, NaN where they lie off the earth; None where all do."""
+    """Return longitudes and latitudes of pixels all over the grid, NaN off the earth; None where all are off it."""
     x = np.linspace(grid.x[0], grid.x[-1], POINTS)
     y = np.linspace(grid.y[0], grid.y[-1], POINTS)
     lon, lat = grid.lon_lat(*np.meshgrid(x, y))
     if not (np.isfinite(lon) & np.isfinite(lat)).any():
         return None
     middle = lon[POINTS // 2, POINTS // 2]
-    if math.isfinite(middle):  # around it, or a grid over 180 degrees would seem to go around the earth
+    if math.isfinite(middle):  # relative to the middle: a grid across 180 degrees would seem to span the earth
         lon = middle + (lon - middle + 180.0) % 360.0 - 180.0
     return lon, lat
 
 
 def _fractions(grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Where points lie in the picture; those far outside are left out, the picture's edge cuts the rest."""
+    """Return points as fractions of the picture, without those far outside; the page clips lines at the edge."""
     row, column = grid.row_column(*grid.x_y(lon, lat))
     ny, nx = grid.shape
     across = (column + 0.5) / nx

@@ -1,7 +1,7 @@
 """Reads the rain of a forecast file one frame at a time, north up, in bounded memory.
 
-The gateway shows frames, it does not compute with them: netCDF4 alone is enough, and far smaller than xarray.
-netCDF4 and HDF5 are not thread safe, so one thread reads for all: their large buffers then also lie in one heap.
+The gateway draws frames and does not compute with them: netCDF4 alone suffices, with far less memory than xarray.
+netCDF4 and HDF5 are not thread-safe, so one thread reads for all, which also keeps their large buffers in one heap.
 """
 
 from __future__ import annotations
@@ -26,29 +26,33 @@ from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 
 VARIABLE: Final = "rainfall_rate"
 MAX_SIDE: Final = 1200
-"""Larger grids are shown in blocks of several pixels."""
+"""Larger grids are drawn in blocks of several pixels."""
 BAND_PIXELS: Final = 1 << 20
 CHUNK_CACHE_BYTES: Final = 8 << 20
-"""Holds a row of chunks (512 rows) of a grid 7000 pixels wide, no more."""
+"""Enough for one row of chunks (512 rows) of a grid 7000 pixels wide."""
 EDGE: Final = 1e-6
-"""In pixels: what lies on the edge of a grid lies on it, whatever the last digit says."""
+"""Tolerance in pixels at the outer edges of a grid, against rounding."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _READER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netcdf")
 
 
 class CannotShow(InputError):
+    """The grid or the times of a file cannot be drawn."""
+
     code = "cannot-show"
 
 
 class NotOnEarth(InputError):
+    """The grid has no relation to longitude and latitude."""
+
     code = "not-on-earth"
 
 
 @dataclass(frozen=True, eq=False)
 class RainFile:
-    """Where a CF-netCDF file of rain rate lies, and what its header says.
+    """A CF-netCDF file of rain rate, with its header.
 
-    `times` are the valid times; `lead_minutes` is empty where the file holds observations.
+    `times` are the valid times; `lead_minutes` is empty where the file contains observations.
     """
 
     path: Path
@@ -59,12 +63,12 @@ class RainFile:
 
     @classmethod
     def open(cls, path: Path) -> RainFile:
-        """Read the header of `path`; no frame is read.
+        """Read the header of `path`, and no frame.
 
         Raises
         ------
         CannotShow
-            Its grid or its times are none that can be drawn.
+            The grid or the times cannot be drawn.
         """
         try:
             return _READER.submit(cls._open, path).result()
@@ -72,7 +76,7 @@ class RainFile:
             raise CannotShow(
                 f"the result's grid or times cannot be drawn ({error})",
                 where="nowcast",
-                hint="Fetch its netCDF: result?format=netcdf",
+                hint="Fetch the netCDF file: result?format=netcdf",
             ) from error
 
     @classmethod
@@ -95,14 +99,14 @@ class RainFile:
         return len(self.times)
 
     def block(self, max_side: int = MAX_SIDE) -> int:
-        """Pixels along one side of a block that a picture of at most `max_side` pixels shows as one pixel."""
+        """Return the side (pixels) of the blocks that a picture of at most `max_side` pixels draws as one pixel."""
         return -(-max(self.grid.shape) // max_side)
 
     def frame(self, number: int, max_side: int = MAX_SIDE) -> FloatArray:
-        """Rain rate (mm h-1) [y, x] of frame `number`, north up, NaN = no data, at most `max_side` pixels a side.
+        """Return the rain rate (mm h-1) [y, x] of frame `number`, north up, NaN = no data, at most `max_side` wide.
 
-        A block shows the highest rain rate among its pixels, so that no small heavy cell is lost; where that is dry
-        and one of its pixels is without data, it is "no data": a block is dry only if all of it is known to be.
+        A block has the highest rain rate of its pixels, so that no small heavy cell is lost. Where that rate is dry and
+        one pixel has no data, the block has no data: it is dry only if all its pixels are known to be dry.
         """
         return _READER.submit(self._frame, number, self.block(max_side)).result()
 
@@ -118,7 +122,7 @@ class RainFile:
         return frame if self.grid.north_up else frame[::-1]
 
     def series(self, row: int, column: int) -> FloatArray:
-        """Rain rate (mm h-1) [time] of one pixel (`row` as the file counts), NaN = no data."""
+        """Return the rain rate (mm h-1) [time] of one pixel (`row` as in the file), NaN = no data."""
         return _READER.submit(self._series, row, column).result()
 
     def _series(self, row: int, column: int) -> FloatArray:
@@ -129,7 +133,7 @@ class RainFile:
 
 @contextmanager
 def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
-    """The variable of rain, which gives its numbers as they are packed. For the reading thread only."""
+    """Open the rain variable, without unpacking its values. For the reading thread only."""
     with netCDF4.Dataset(path) as file:
         variable = file[VARIABLE]
         variable.set_auto_maskandscale(False)
@@ -138,7 +142,7 @@ def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
 
 
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
-    """(row, column) of the pixel that holds a point (degrees, WGS 84), None outside of the grid.
+    """Return (row, column) of the pixel that contains a point (degrees, WGS 84), None outside of the grid.
 
     Raises
     ------
@@ -147,26 +151,28 @@ def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | No
     """
     if not grid.is_georeferenced:
         raise NotOnEarth(
-            f"the grid's coordinates ({grid.crs.name}) cannot be had from longitude and latitude",
+            f"the grid's coordinates ({grid.crs.name}) have no relation to longitude and latitude",
             where="lon, lat",
             hint="Give x and y, fractions of the picture",
         )
     x, y = grid.x_y(lon, lat)
     if not (np.isfinite(x) and np.isfinite(y)):
         return None
-    row, column = (_nearest(float(place), size) for place, size in zip(grid.row_column(x, y), grid.shape, strict=True))
+    row, column = (
+        _nearest(float(position), size) for position, size in zip(grid.row_column(x, y), grid.shape, strict=True)
+    )
     return None if row is None or column is None else (row, column)
 
 
-def _nearest(place: float, size: int) -> int | None:
-    """The pixel that holds a place on an axis of `size` pixels, its outer edges included; None outside."""
-    if not -0.5 - EDGE <= place <= size - 0.5 + EDGE:
+def _nearest(position: float, size: int) -> int | None:
+    """Return the pixel that contains a position on an axis of `size` pixels, outer edges included; None outside."""
+    if not -0.5 - EDGE <= position <= size - 0.5 + EDGE:
         return None
-    return min(max(round(place), 0), size - 1)
+    return min(max(round(position), 0), size - 1)
 
 
 def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float] | None:
-    """Longitude (-180 to 180) and latitude (degrees, WGS 84) of a pixel's centre; None where it is off the earth."""
+    """Return longitude (-180 to 180) and latitude (degrees, WGS 84) of a pixel's centre; None off the earth."""
     lon, lat = (float(degrees) for degrees in grid.lon_lat(grid.x[column], grid.y[row]))
     if not (math.isfinite(lon) and math.isfinite(lat)):
         return None
@@ -174,16 +180,16 @@ def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float] |
 
 
 def pixel_of_fraction(grid: Grid, x: float, y: float) -> tuple[int, int]:
-    """(row, column) of the pixel under a point of the picture: `x` from west, `y` from north, in [0, 1]."""
+    """Return (row, column) of the pixel at a point of the picture: `x` from west, `y` from north, in [0, 1]."""
     ny, nx = grid.shape
     column, row = min(int(x * nx), nx - 1), min(int(y * ny), ny - 1)
     return (row if grid.north_up else ny - 1 - row), column
 
 
 def _reduced(variable: netCDF4.Variable[Any], band: NDArray[Any], block: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Highest packed number, and whether to call it no data, of each block [y / block, x / block] of a band [y, x].
+    """Return the highest packed value of each block of a band [y, x], and whether the block counts as no data.
 
-    Blocks at the edge may hold fewer pixels: they are filled up with dry ones, which change neither.
+    Blocks at the edge with fewer pixels are padded with dry ones, which change neither.
     """
     fill = variable.getncattr("_FillValue")
     if block == 1:

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `service.jobs.database.upgrade` holds."""
+"""Alembic's entry point: runs the migrations on the connection of `service.jobs.database.upgrade`."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ def feeds_file(tmp_path: Path) -> Path:
 
 
 def test_no_file_is_no_feeds(feeds_file: Path) -> None:
-    assert read_feeds(feeds_file).feeds == ()
-    assert read_feeds(feeds_file).problems == ()
+    assert read_feeds(feeds_file).feeds == []
+    assert read_feeds(feeds_file).problems == []
 
 
 def test_folders_are_relative_to_the_file(feeds_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jobs, feeds and their runs."""
+"""Add the tables of jobs, feeds and runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
-    moment = sa.DateTime(timezone=True)
+    """Create the tables."""
+    time = sa.DateTime(timezone=True)
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -31,15 +31,15 @@ def upgrade() -> None:
         sa.Column("progress_done", sa.Integer(), nullable=False),
         sa.Column("progress_total", sa.Integer(), nullable=False),
         sa.Column("problem", sa.JSON()),
-        sa.Column("created", moment, nullable=False),
-        sa.Column("queued", moment),
-        sa.Column("started", moment),
-        sa.Column("finished", moment),
+        sa.Column("created", time, nullable=False),
+        sa.Column("queued", time),
+        sa.Column("started", time),
+        sa.Column("finished", time),
         sa.Column("result_key", sa.String(256)),
         sa.Column("input_key", sa.String(256)),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("lease", sa.String(32)),
-        sa.Column("lease_until", moment),
+        sa.Column("lease_until", time),
         sa.Column("idempotency_key", sa.String(256), unique=True),
         sa.Column("request_digest", sa.String(128)),
     )
@@ -49,8 +49,8 @@ def upgrade() -> None:
         "feeds",
         sa.Column("name", sa.String(128), primary_key=True),
         sa.Column("folder", sa.Text(), nullable=False),
-        sa.Column("first_seen", moment, nullable=False),
-        sa.Column("last_scan", moment),
+        sa.Column("first_seen", time, nullable=False),
+        sa.Column("last_scan", time),
         sa.Column("problem", sa.JSON()),
     )
     op.create_table(
@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.Column("modified_ns", sa.BigInteger(), nullable=False),
         sa.Column("files", sa.Integer(), nullable=False),
         sa.Column("job_id", sa.String(32), sa.ForeignKey("jobs.id", ondelete="SET NULL")),
-        sa.Column("seen", moment, nullable=False),
+        sa.Column("seen", time, nullable=False),
     )
     op.create_index("ix_feed_runs_seen", "feed_runs", ["feed", "seen"])
 

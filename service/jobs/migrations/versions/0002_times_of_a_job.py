@@ -1,4 +1,4 @@
-"""Where the time of a job went."""
+"""Add the timings of a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("queue_seconds", "read_seconds", "compute_seconds", "write_seconds")
 
 
 def upgrade() -> None:
-    """Add the columns; jobs that ended before have no times."""
+    """Add the columns; jobs that finished before have no timings."""
     for name in COLUMNS:
         op.add_column("jobs", sa.Column(name, sa.Float()))
 

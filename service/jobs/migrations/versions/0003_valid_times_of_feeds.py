@@ -1,4 +1,4 @@
-"""Of a feed's frame: its valid time, why it was not forecast, and whether its nowcast replaces an earlier one."""
+"""Add to the runs of feeds: valid time, reason without a nowcast, and whether the nowcast replaces an earlier one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns; of runs that ended before, no valid time is known."""
+    """Add the columns; runs of before have no valid time."""
     op.add_column("feed_runs", sa.Column("valid_time", sa.DateTime(timezone=True)))
     op.add_column("feed_runs", sa.Column("reason", sa.Text(), nullable=False, server_default=""))
     op.add_column("feed_runs", sa.Column("replaces", sa.Boolean(), nullable=False, server_default=sa.false()))

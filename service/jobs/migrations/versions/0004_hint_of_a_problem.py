@@ -14,12 +14,12 @@ TABLES = {"jobs": "id", "feeds": "name"}
 
 
 def upgrade() -> None:
-    """Rename it in every row."""
+    """Rename the key in every row."""
     _rename("mend", "hint")
 
 
 def downgrade() -> None:
-    """Rename it back."""
+    """Restore the old key in every row."""
     _rename("hint", "mend")
 
 
