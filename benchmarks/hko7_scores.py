@@ -16,15 +16,15 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from model.verify.pair import Frame, Pair
-from model.verify.protocol import HKO7_FIXED, Protocol
-from model.verify.scores import contingency, ratio, tables
-from model.verify.tally import ERRORS
+from model.verify.accumulators import ERRORS
+from model.verify.frames import FramePair, MaskedFrame
+from model.verify.protocols import HKO7_FIXED, Protocol
+from model.verify.scores import contingency_score, contingency_tables, ratio
 
 LEADS, SEQUENCES, SHAPE = 20, 3, (48, 40)
 SEED = 7
 CELLS = ("hits", "misses", "false_alarms", "correct_negatives")
-"""In the order of `model.verify.scores.tables`."""
+"""In the order of `model.verify.scores.contingency_tables`."""
 Array = NDArray[np.float64]
 
 
@@ -65,22 +65,22 @@ def our_scores(
     protocol: Protocol, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> dict[str, Array]:
     """By our code, as `echocast verify` sums them up."""
-    layout = protocol.layout([6.0 * (lead + 1) for lead in range(len(truth))], SHAPE)
-    sums = layout.empty(1)
+    accumulators = protocol.accumulators([6.0 * (lead + 1) for lead in range(len(truth))], SHAPE)
+    sums = accumulators.zeros(1)
     for lead, sequence in np.ndindex(*truth.shape[:2]):
         place = (lead, sequence, 0)
-        frames = [Frame.of_fraction(array[place], mask[place]) for array in (forecast, truth)]
-        layout.add(sums, 0, lead, Pair(forecast=frames[0], truth=frames[1], scored=mask[place]))
-    cells = tables(sums["classes"][0], layout.events)
+        frames = [MaskedFrame.from_fraction(array[place], mask[place]) for array in (forecast, truth)]
+        accumulators.add(sums, 0, lead, FramePair(forecast=frames[0], truth=frames[1], scored=mask[place]))
+    cells = contingency_tables(sums["joint_histogram"][0], accumulators.threshold_indices)
     errors = dict(zip(ERRORS, sums["errors"][0] / sums["sequences"][0], strict=True))
     return {
         **{name: cells[cell].T for name, cell in zip(CELLS, cells, strict=True)},
-        **{name: contingency(cells, name).T for name in ("pod", "far", "csi", "hss")},
+        **{name: contingency_score(cells, name).T for name in ("pod", "far", "csi", "hss")},
         "mse": errors["squared"],
         "mae": errors["absolute"],
         "b_mse": errors["balanced_squared"],
         "b_mae": errors["balanced_absolute"],
-        **{name: ratio(*sums[name][0]) for name in ("ssim", "psnr") if protocol.images_at_all_leads},
+        **{name: ratio(*sums[name][0]) for name in ("ssim", "psnr") if protocol.ssim_psnr_at_all_leads},
     }
 
 

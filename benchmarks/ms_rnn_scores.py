@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.hko7_scores import CELLS, SEED, SEQUENCES, SHAPE, Array, our_scores, print_differences, random_arrays
-from model.verify.protocol import MS_RNN
+from model.verify.protocols import MS_RNN
 
 LEADS = 19
 SCORES = ("ssim", "psnr", "gdl", "b_mse", "b_mae", "mse", "mae", "pod", "far", "csi", "hss")

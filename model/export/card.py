@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from model.core.manifest import Form, Imported, Manifest
 from model.export.parity import Parity
-from model.verify.answer import one_protocol
+from model.verify.json_output import common_protocol
 
 
 def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> None:
@@ -95,7 +95,7 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield ""
     if scores:
         yield "## Scores\n"
-        yield f"Protocol {one_protocol(scores)}: {scores[0]['protocol_description']}.\n"
+        yield f"Protocol {common_protocol(scores)}: {scores[0]['protocol_description']}.\n"
     trained_on = training.data_digest.split("+") if training else []
     for answer in scores:
         seen = answer["models"].get(manifest.reference, {}).get("trained_on_days")

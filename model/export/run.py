@@ -21,7 +21,7 @@ from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_
 from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json
 from model.train.run_folder import BEST, LOG, PROVENANCE
-from model.verify.answer import SCHEMA, one_protocol
+from model.verify.json_output import SCHEMA, common_protocol
 
 
 def build_package(
@@ -50,7 +50,7 @@ def build_package(
     trained = load_run(run)
     digest = hashlib.sha256(weights_of(trained.net)).hexdigest()
     if scores:
-        one_protocol(scores)
+        common_protocol(scores)
     answers = [_of_these_weights(answer, f"{name}@{version}", digest) for answer in scores]
     described = {
         **_described(trained),

@@ -24,8 +24,8 @@ from model.runtime.device import EngineOptions
 from model.runtime.graph_session import ForecastInput
 from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.request import ForecastRequest
-from model.verify.protocol import NOWCAST_60
-from model.verify.windows import EveryMinutes
+from model.verify.cases import RegularStarts
+from model.verify.protocols import NOWCAST_60
 
 Kind = Literal["int8", "fp16"]
 
@@ -154,14 +154,14 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[CalibrationSa
             where=str(archive.root),
             hint="Calibrate on another archive",
         )
-    frames = EveryMinutes(horizon_minutes=0, stride_minutes=0)  # what followed is not looked at
-    windows = list(frames.of(archive.times, step, info.input_frames))
-    count = min(SAMPLES_PER_ARCHIVE, len(windows))
-    chosen = sorted({round(at) for at in np.linspace(0, len(windows) - 1, count).tolist()})
+    selection = RegularStarts(horizon_minutes=0, stride_minutes=0)  # calibration reads input frames only
+    cases = list(selection.cases(archive.times, step, info.input_frames))
+    count = min(SAMPLES_PER_ARCHIVE, len(cases))
+    chosen = sorted({round(at) for at in np.linspace(0, len(cases) - 1, count).tolist()})
     samples = []
     for index in chosen:
         with suppress(DamagedFrame):
-            sequence = NOWCAST_60.rules.read(archive, windows[index].context)
+            sequence = NOWCAST_60.masking.read_context(archive, cases[index].context_times)
             request = ForecastRequest(sequence=sequence, steps=SAMPLE_LEADS)
             observed = predictor.prepare(request).inputs
             stride = predictor.manifest.stride

@@ -68,7 +68,7 @@ def promote(
     """Make NAME@VERSION the champion, which `auto` runs, where it passes the gates."""
     from model.data.archive import Archive
     from model.registry.evaluation import check_parity_tools, evaluate, load_candidate, load_champion
-    from model.verify.protocol import PROTOCOLS
+    from model.verify.protocols import PROTOCOLS
 
     if force and not reason.strip():
         raise click.UsageError("--force wants a --reason: it is kept in the history")

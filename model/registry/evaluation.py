@@ -33,8 +33,9 @@ from model.runtime.frame_selection import select_context
 from model.runtime.load import load_predictor
 from model.runtime.nowcast import nowcast
 from model.runtime.predictor import Predictor
-from model.verify.protocol import Protocol, verify
-from model.verify.scores import tables
+from model.verify.protocols import Protocol
+from model.verify.run import verify
+from model.verify.scores import contingency_tables
 from model.verify.verification import Verification
 
 TIMED_RUNS = 3
@@ -124,7 +125,7 @@ def evaluate(
             archive,
             _once([candidate, *others]),
             protocol,
-            report=partial(report, f"verifying on {name}"),
+            progress=partial(report, f"verifying on {name}"),
         )
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
@@ -200,14 +201,14 @@ def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, a
 
 def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
     """Pixels that were seen to reach each threshold, over all leads [block, threshold]."""
-    cells = tables(scored.sums[model]["classes"], scored.layout.events)
-    return np.asarray((cells["tp_count"] + cells["fn_count"]).sum(axis=-1), np.float64)
+    tables = contingency_tables(scored.sums[model]["joint_histogram"], scored.accumulators.threshold_indices)
+    return np.asarray((tables["tp_count"] + tables["fn_count"]).sum(axis=-1), np.float64)
 
 
 def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_seconds: float | None, name: str) -> Gate:
     limit = max_seconds if max_seconds is not None else STEP_SHARE * archive.step_minutes * 60
     wanted = candidate.info.input_frames
-    _, leads = protocol.extent(archive, wanted)
+    _, leads = protocol.case_size(archive, wanted)
     seconds: list[float] = []
     for sequence in _sequences(archive, protocol, wanted):
         if np.nan_to_num(sequence.last(wanted).rain_rate).max(initial=0) < DRY_RAIN_RATE_MM_H:
@@ -226,10 +227,10 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
 
 def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
     """Frames that forecasts start from; where one is damaged, there is none: the verification counts those."""
-    context, _ = protocol.extent(archive, wanted)
-    for window in protocol.windows.of(archive.times, archive.step_minutes, context):
+    context, _ = protocol.case_size(archive, wanted)
+    for case in protocol.selection.cases(archive.times, archive.step_minutes, context):
         try:
-            yield protocol.rules.read(archive, window.context)
+            yield protocol.masking.read_context(archive, case.context_times)
         except DamagedFrame:
             continue
 

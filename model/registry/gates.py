@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.aliases import Gate
-from model.verify.bootstrap import FEWEST_BLOCKS
+from model.verify.bootstrap import MIN_BLOCKS
 from model.verify.scores import paired_means
 
 BEAT_AT_MINUTES: Final = (30.0, 60.0)
 HEAVY_MM_H: Final = 10.0
 FEWEST_EVENTS: Final = 1000
-"""An archive tells of a threshold where rain reaches it in so many pixels, over all leads, and in FEWEST_BLOCKS."""
+"""An archive tells of a threshold where rain reaches it in so many pixels, over all leads, and in MIN_BLOCKS."""
 
 STEP_SHARE: Final = 0.2
 """A nowcast may take this much of the archive's time step: the rest is for reading, writing and other feeds."""
@@ -49,10 +49,10 @@ class Scored(Protocol):
 def insufficient_rain(events: NDArray[np.float64]) -> str:
     """Why an archive cannot tell of a threshold, from the pixels that reached it, by block of time; '' where it can."""
     blocks, pixels = int(np.count_nonzero(events)), int(events.sum())
-    if blocks < FEWEST_BLOCKS or pixels < FEWEST_EVENTS:
+    if blocks < MIN_BLOCKS or pixels < FEWEST_EVENTS:
         return (
             f"the archive holds too little of it: {pixels} pixels in {blocks} blocks of time, "
-            f"{FEWEST_EVENTS} in {FEWEST_BLOCKS} are needed"
+            f"{FEWEST_EVENTS} in {MIN_BLOCKS} are needed"
         )
     return ""
 

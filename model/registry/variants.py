@@ -28,7 +28,7 @@ from model.verify.scores import paired_means
 if TYPE_CHECKING:
     from model.data.archive import Archive
     from model.export.variants import Draft, Kind
-    from model.verify.protocol import Report
+    from model.verify.run import ProgressCallback
     from model.verify.verification import Verification
 
 KINDS: Final = ("int8", "fp16")
@@ -83,7 +83,7 @@ def judge(
     draft: Draft,
     archives: Sequence[Archive],
     fields: Path | None,
-    report: Report,
+    report: ProgressCallback,
     calibrated_on: Sequence[Archive] = (),
 ) -> Judged:
     """Verify each variant of a draft beside its float32 graph, on every archive, all in one run.
@@ -100,7 +100,8 @@ def judge(
     from model.registry.evaluation import observed_events
     from model.runtime.device import EngineOptions
     from model.runtime.onnx_predictor import OnnxPredictor
-    from model.verify.protocol import NOWCAST_60, verify
+    from model.verify.protocols import NOWCAST_60
+    from model.verify.run import verify
 
     info = info_of(draft.manifest, draft.folder)
     fp32 = OnnxPredictor(info, fields, EngineOptions(device="cpu", variant="fp32"))
@@ -110,7 +111,7 @@ def judge(
         variants[kind].info = info.model_copy(update={"name": f"{info.name}-{kind}"})  # another row of the same table
     gates: list[VariantGate] = []
     seconds = {}
-    counts_alone = replace(NOWCAST_60, fss_windows=(), look_minutes=())
+    counts_alone = replace(NOWCAST_60, fss_windows=(), plotted_lead_minutes=())
     for archive in archives:
         scored = verify(archive, [fp32, *variants.values()], counts_alone, report)
         events = observed_events(scored, info.reference)

@@ -9,17 +9,20 @@ from typing import Any
 import click
 from rich.console import Console
 
-from model.core.catalog import ModelInfo, open_catalog
+from model.core.catalog import Catalog, ModelInfo, info_of, open_catalog
+from model.core.manifest import read_manifest
 from model.core.progress import ProgressBar
 from model.data.archive import Archive
 from model.data.leakage import leakage_of
 from model.options import fields_option
-from model.verify.answer import as_text
-from model.verify.models import predictor_of
-from model.verify.protocol import PROTOCOLS
-from model.verify.protocol import verify as run_verification
-from model.verify.report import page_at, write_report
-from model.verify.table import tables
+from model.runtime.load import load_predictor
+from model.runtime.predictor import Predictor
+from model.verify.html_report import prepare_report_path, write_report
+from model.verify.json_output import dump_json, json_output
+from model.verify.lucas_kanade import PYSTEPS, LucasKanade
+from model.verify.protocols import PROTOCOLS
+from model.verify.run import verify as run_verification
+from model.verify.terminal_tables import terminal_tables
 from model.verify.verification import Verification
 
 
@@ -31,18 +34,20 @@ from model.verify.verification import Verification
     type=click.Path(path_type=Path),
     required=True,
     multiple=True,
-    help="An archive's folder; may be given several times, each has its own tables.",
+    help="Folder of an archive; may be given several times. Each archive has tables of its own.",
 )
 @click.option(
     "--protocol", "protocol_name", type=click.Choice(list(PROTOCOLS)), default="nowcast-60", show_default=True
 )
-@click.option("--split", help="Only the days of this split of the archive: train, valid, test.")
+@click.option("--split", help="Verify only the days of this split of the archive: train, valid or test.")
 @click.option(
-    "--report", type=click.Path(path_type=Path), help="Write a page to this .html file or folder; JSON beside."
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Write an HTML report to this .html file or folder, and the JSON next to it.",
 )
 @click.option("--packages", type=click.Path(path_type=Path), help="A folder of more packages, as NAME/VERSION.")
 @fields_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; of several archives, a list.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; a list for several archives.")
 def verify(
     models: tuple[str, ...],
     folders: tuple[Path, ...],
@@ -53,43 +58,63 @@ def verify(
     fields: Path | None,
     as_json: bool,
 ) -> None:
-    """Score MODELS (names, NAME@VERSION, or a package's folder) by threshold and lead time.
+    """Score MODELS (NAME, NAME@VERSION or the folder of a package) by threshold and lead time.
 
-    Persistence and extrapolation are scored beside them; `pysteps` is its Lucas-Kanade extrapolation, where installed.
+    Persistence and extrapolation are always scored too. The model `pysteps` is the Lucas-Kanade extrapolation of
+    pysteps, if that is installed.
     """
     catalog = open_catalog(packages)
-    predictors = [predictor_of(name, catalog, fields) for name in models]
-    page = page_at(report) if report else None
-    found: list[Verification] = []
+    predictors = [_predictor(name, catalog, fields) for name in models]
+    page = prepare_report_path(report) if report else None
+    verifications: list[Verification] = []
     for folder in folders:
         archive = Archive(folder)
         if split:
             archive = archive.only(split)
         with ProgressBar(f"{folder.name} start times") as progress:
-            found.append(run_verification(archive, predictors, PROTOCOLS[protocol_name], progress.update))
-        for start, reason in found[-1].damaged.items():
-            click.echo(f"left out, start time {start}: {reason}", err=True)
-    answers = [verification.as_json() for verification in found]
-    for verification, answer in zip(found, answers, strict=True):
-        _tell_seen([predictor.info for predictor in predictors], verification.archive, answer["models"])
+            verifications.append(run_verification(archive, predictors, PROTOCOLS[protocol_name], progress.update))
+        for start, reason in verifications[-1].damaged.items():
+            click.echo(f"start time {start} left out: {reason}", err=True)
+    outputs = [json_output(verification) for verification in verifications]
+    for verification, output in zip(verifications, outputs, strict=True):
+        _warn_of_seen_days([predictor.info for predictor in predictors], verification.archive, output["models"])
     if page:
-        write_report(found, answers, page)
+        write_report(verifications, outputs, page)
         click.echo(str(page), err=True)
     if as_json:
-        click.echo(as_text(answers), nl=False)
+        click.echo(dump_json(outputs), nl=False)
         return
     console = Console()
-    for answer in answers:
-        for table in tables(answer):
+    for output in outputs:
+        for table in terminal_tables(output):
             console.print(table)
 
 
-def _tell_seen(infos: Sequence[ModelInfo], archive: Archive, models: Mapping[str, dict[str, Any]]) -> None:
-    """Say on stderr, and in the answers of `models`, which of them have seen days of an archive."""
+def _predictor(name: str, catalog: Catalog, fields: Path | None) -> Predictor:
+    """Load the model of a NAME, NAME@VERSION or the folder of a package.
+
+    Raises
+    ------
+    UnknownModel
+        No model has that name.
+    BadPackage
+        The package cannot be used.
+    MissingDependency
+        The package pysteps is not installed.
+    """
+    if name.partition("@")[0] == PYSTEPS:
+        return LucasKanade()
+    folder = Path(name)
+    info = info_of(read_manifest(folder), folder) if folder.is_dir() else catalog.find(name)
+    return load_predictor(info, fields)
+
+
+def _warn_of_seen_days(infos: Sequence[ModelInfo], archive: Archive, models: Mapping[str, dict[str, Any]]) -> None:
+    """Warn on stderr of models that were trained on days of an archive, and add those days to the output `models`."""
     for info in infos:
-        seen = leakage_of(info, archive)
-        if info.folder is not None and not seen.untold:
-            models[info.reference]["trained_on_days"] = sorted((*seen.trained, *seen.chosen))
-        if seen.any:
-            told = f"{seen.told(info.reference)} of {archive.name}"
-            click.echo(f"{told}: its scores there do not tell how good it is elsewhere", err=True)
+        leakage = leakage_of(info, archive)
+        if info.folder is not None and not leakage.untold:
+            models[info.reference]["trained_on_days"] = sorted((*leakage.trained, *leakage.chosen))
+        if leakage.any:
+            clause = f"{leakage.told(info.reference)} of {archive.name}"
+            click.echo(f"{clause}: its scores on this archive do not show its skill on other data", err=True)

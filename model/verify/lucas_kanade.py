@@ -1,4 +1,4 @@
-"""pysteps' extrapolation along dense Lucas-Kanade motion, to compare with (Pulkkinen et al. 2019)."""
+"""The extrapolation of pysteps along dense Lucas-Kanade motion, as a reference (Pulkkinen et al. 2019)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from model.core.extras import missing_dependency
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.predictor import BasePredictor
-from model.verify.answer import PYSTEPS
 
-INFO = ModelInfo(
+PYSTEPS: Final = "pysteps"
+INFO: Final = ModelInfo(
     name=PYSTEPS,
     version="1",
     kind="baseline",
@@ -33,12 +33,12 @@ INFO = ModelInfo(
 
 
 class LucasKanade(BasePredictor):
-    """pysteps in a child process, which lives as long as this object.
+    """A predictor that runs pysteps in a child process, which lives as long as this object.
 
     Raises
     ------
     MissingDependency
-        Pysteps is not installed.
+        The package pysteps is not installed.
     """
 
     info = INFO
@@ -52,27 +52,27 @@ class LucasKanade(BasePredictor):
         self._process: subprocess.Popen[bytes] | None = None
 
     def frames(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See BasePredictor.frames.
+        """See `BasePredictor.frames`.
 
         Raises
         ------
         InputError
-            Pysteps cannot forecast from these frames.
+            pysteps cannot forecast from these frames.
         """
         frames = np.ascontiguousarray(sequence.rain_rate, np.float32)
-        sent, received = self._pipes()
-        sent.write(json.dumps({"shape": frames.shape, "steps": steps}).encode() + b"\n" + frames.tobytes())
-        sent.flush()
-        head = json.loads(received.readline() or b'{"error": "its process ended"}')
-        if "error" in head:
+        requests, responses = self._pipes()
+        requests.write(json.dumps({"shape": frames.shape, "steps": steps}).encode() + b"\n" + frames.tobytes())
+        requests.flush()
+        header = json.loads(responses.readline() or b'{"error": "the child process ended"}')
+        if "error" in header:
             raise InputError(
-                f"pysteps cannot forecast ({head['error']})", where="input", hint="Leave the model pysteps out"
+                f"pysteps cannot forecast ({header['error']})", where="input", hint="Leave the model pysteps out"
             )
-        count = int(np.prod(head["shape"]))
-        yield from np.frombuffer(received.read(4 * count), np.float32).reshape(head["shape"])
+        count = int(np.prod(header["shape"]))
+        yield from np.frombuffer(responses.read(4 * count), np.float32).reshape(header["shape"])
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        """To and from the child, which begins with the first forecast."""
+        """Return the stdin and stdout of the child process, which starts with the first forecast."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("pysteps_child.py"))],
@@ -80,13 +80,13 @@ class LucasKanade(BasePredictor):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-            weakref.finalize(self, _end, self._process)
+            weakref.finalize(self, _close, self._process)
         if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("the child has no pipes")
+            raise RuntimeError("the child process has no pipes")
         return self._process.stdin, self._process.stdout
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The child ends when its stdin does."""
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Close the stdin of the child process, which makes it exit, and wait for that."""
     with process:
         pass

@@ -1,6 +1,7 @@
-"""Scores of sums (`model.verify.tally`). Axes before the named ones are kept: draws of blocks, for instance.
+"""Scores of the sums in `model.verify.accumulators`. Leading axes, such as resamples, pass through unchanged.
 
-Scores of contingency tables (Wilks 2011, chapter 8) are those of the package `scores`.
+Contingency tables count hits a, false alarms b, misses c and correct negatives d (Wilks 2011, chapter 8); the package
+`scores` (Leeuwenburg et al. 2024, doi 10.21105/joss.06889) computes their scores.
 """
 
 from __future__ import annotations
@@ -16,38 +17,48 @@ from model.core.extras import optional_imports
 
 Array = NDArray[np.float64]
 
-CONTINGENCY: Final[Mapping[str, str]] = MappingProxyType(
+CONTINGENCY_SCORES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "csi": "critical_success_index",
-        "hss": "heidke_skill_score",
-        "pod": "probability_of_detection",
-        "far": "false_alarm_ratio",
-        "bias": "frequency_bias",
+        "csi": "critical_success_index",  # a / (a + b + c)
+        "hss": "heidke_skill_score",  # (a + d - e) / (n - e), e = ((a + c)(a + b) + (d + c)(d + b)) / n
+        "pod": "probability_of_detection",  # a / (a + c)
+        "far": "false_alarm_ratio",  # b / (a + b)
+        "bias": "frequency_bias",  # (a + b) / (a + c)
     }
 )
-"""Our names of scores, and those of `scores.categorical.BasicContingencyManager`."""
+"""Names of scores, and the methods of `scores.categorical.BasicContingencyManager` that compute them."""
 
 
-def tables(classes: Array, events: tuple[int, ...]) -> Mapping[str, Array]:
-    """Contingency tables [.., threshold, lead] of counts by class [.., forecast class, truth class, lead].
+def contingency_tables(joint_histogram: Array, threshold_indices: tuple[int, ...]) -> Mapping[str, Array]:
+    """Reduce a joint histogram to a contingency table for each threshold.
 
-    `events` are indices of the edges that are thresholds: class n is at or above the edge n - 1.
+    Parameters
+    ----------
+    joint_histogram : array [.., forecast class, truth class, lead]
+        Pixel counts; class n holds the values from edge n - 1 on.
+    threshold_indices : tuple of int
+        Indices of the edges that are thresholds.
+
+    Returns
+    -------
+    mapping of str to array [.., threshold, lead]
+        `tp_count` (hits), `fn_count` (misses), `fp_count` (false alarms) and `tn_count` (correct negatives).
     """
-    cells: dict[str, list[Array]] = {"tp_count": [], "fn_count": [], "fp_count": [], "tn_count": []}
-    for event in events:
-        above, below = slice(event + 1, None), slice(None, event + 1)
-        for name, (foreseen, observed) in {
-            "tp_count": (above, above),
-            "fn_count": (below, above),
-            "fp_count": (above, below),
-            "tn_count": (below, below),
+    tables: dict[str, list[Array]] = {"tp_count": [], "fn_count": [], "fp_count": [], "tn_count": []}
+    for index in threshold_indices:
+        event, no_event = slice(index + 1, None), slice(None, index + 1)
+        for name, (forecast, truth) in {
+            "tp_count": (event, event),
+            "fn_count": (no_event, event),
+            "fp_count": (event, no_event),
+            "tn_count": (no_event, no_event),
         }.items():
-            cells[name].append(classes[..., foreseen, observed, :].sum(axis=(-3, -2)))
-    return {name: np.stack(found, axis=-2) for name, found in cells.items()}
+            tables[name].append(joint_histogram[..., forecast, truth, :].sum(axis=(-3, -2)))
+    return {name: np.stack(counts, axis=-2) for name, counts in tables.items()}
 
 
 def contingency_manager() -> Callable[[Mapping[str, Any]], Any]:
-    """`scores.categorical.BasicContingencyManager`. Asked for before hours of forecasts, not after.
+    """Return `scores.categorical.BasicContingencyManager`.
 
     Raises
     ------
@@ -60,8 +71,8 @@ def contingency_manager() -> Callable[[Mapping[str, Any]], Any]:
     return manager
 
 
-def contingency(cells: Mapping[str, Array], score: str) -> Array:
-    """The score of CONTINGENCY, of each of the tables; NaN where there is nothing to count.
+def contingency_score(tables: Mapping[str, Array], name: str) -> Array:
+    """Return a score of CONTINGENCY_SCORES for each table; NaN where no event was forecast or observed.
 
     Raises
     ------
@@ -71,37 +82,44 @@ def contingency(cells: Mapping[str, Array], score: str) -> Array:
     import xarray as xr
 
     manager = contingency_manager()
-    counts = {name: xr.DataArray(values) for name, values in cells.items()}
+    counts = {cell: xr.DataArray(values) for cell, values in tables.items()}
     counts["total_count"] = sum(counts.values(), start=xr.zeros_like(counts["tp_count"]))
-    values = np.asarray(getattr(manager(counts), CONTINGENCY[score])().values, np.float64)
-    any_event = cells["tp_count"] + cells["fn_count"] + cells["fp_count"] > 0  # without one, HSS is 0 / rounding
+    values = np.asarray(getattr(manager(counts), CONTINGENCY_SCORES[name])().values, np.float64)
+    # Without an event the numerator and denominator of HSS are rounding errors, whose ratio would look like a score.
+    any_event = tables["tp_count"] + tables["fn_count"] + tables["fp_count"] > 0
     return np.where(np.isfinite(values) & any_event, values, np.nan)
 
 
 def fss(sums: Array) -> Array:
-    """Fractions skill score [.., threshold, window, lead] of `fss` sums [.., 2, threshold, window, lead]."""
+    """Return the fractions skill score [.., threshold, window, lead] (Roberts and Lean 2008, eq. 6).
+
+    Parameters
+    ----------
+    sums : array [.., 2, threshold, window, lead]
+        Sums of (Pf - Po)^2 and of Pf^2 + Po^2; see `Accumulators`.
+    """
     return 1 - ratio(sums[..., 0, :, :, :], sums[..., 1, :, :, :])
 
 
-def ratio(part: Array, whole: Array) -> Array:
-    """part / whole; NaN where the whole is 0."""
-    part, whole = np.broadcast_arrays(part, whole)
-    found = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=found, where=whole > 0)
-    return found
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Return numerator / denominator; NaN where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    quotient = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
 
 
 def mean_over_leads(score: Array) -> Array:
-    """Mean over the last axis, of the leads that have a score; NaN where none has."""
+    """Return the mean over the last axis of the leads that have a score; NaN where none has."""
     known = np.isfinite(score)
     return ratio(np.where(known, score, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
 
 
 def paired_means(one: Array, other: Array) -> tuple[Array, Array]:
-    """Means over the last axis of two models' scores, each of those places where both have one; NaN where none is.
+    """Return the means over the last axis of two models' scores, at the places where both have a score; else NaN.
 
-    A model that stays dry has no CSI where nothing fell, and one with a single false alarm has 0: the mean of each over
-    its own places would set the one against what was never asked of the other.
+    A model that stays dry has no CSI at a lead without rain; a model with a single false alarm there has a CSI of 0.
+    Means over different leads would therefore compare the one with what the other was not scored on.
     """
     both = np.isfinite(one) & np.isfinite(other)
     first, second = (mean_over_leads(np.where(both, score, np.nan)) for score in (one, other))

@@ -1,34 +1,28 @@
-"""What `verify` found: sums by model and block of time, and the scores and intervals that follow from them."""
+"""The result of a verification: sums by model and block of time, and the scores and intervals that follow from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.data.archive import Archive
-from model.verify.answer import answer_of
+from model.verify.accumulators import ERRORS, Accumulators, Sums
 from model.verify.bootstrap import (
-    FEWEST_BLOCKS,
+    MIN_BLOCKS,
     RESAMPLES,
     SHORT_BLOCK_HOURS,
     Interval,
-    Intervals,
-    draws,
-    interval_of,
+    IntervalArrays,
+    block_weights,
+    confidence_intervals,
 )
-from model.verify.example import Example
-from model.verify.scores import contingency, fss, mean_over_leads, paired_means, ratio, tables
-from model.verify.tally import ERRORS, Layout, Sums
-
-if TYPE_CHECKING:
-    from model.verify.protocol import Protocol
-
-__all__ = ["Interval", "Intervals", "Verification"]
+from model.verify.case_study import CaseStudy
+from model.verify.protocols import Protocol
+from model.verify.scores import contingency_score, contingency_tables, fss, mean_over_leads, paired_means, ratio
 
 Array = NDArray[np.float64]
 
@@ -37,13 +31,34 @@ Array = NDArray[np.float64]
 class Verification:
     """Scores of several models under one protocol, on the same pixels.
 
-    `days`: UTC days of the start times. `sums`: by model (NAME@VERSION), of `blocks` blocks of time; days, or with few
-    days (`short_blocks`) three hours each. `weights`: SHA-256 of those of packages. `seconds_per_nowcast`: mean, as it
-    ran here on `variants`. `damaged`: start times (UTC) left out for a frame that cannot be read, and which.
+    Attributes
+    ----------
+    protocol, accumulators, archive
+        What was scored, and how.
+    lead_minutes : tuple of float
+        Lead times.
+    days : tuple of str
+        UTC days of the start times.
+    blocks : int
+        Number of blocks of time: days or, if `short_blocks`, intervals of three hours.
+    starts : int
+        Number of start times.
+    sums : mapping
+        Sums by model (NAME@VERSION); see `model.verify.accumulators`.
+    variants : mapping
+        The variant and device that each model ran on.
+    weights : mapping
+        SHA-256 of the weights of each package.
+    seconds_per_nowcast : mapping
+        Mean seconds of a forecast in this run.
+    damaged : mapping
+        Start times (UTC) that were left out, with the error of the frame that cannot be read.
+    case_study : CaseStudy, optional
+        Frames of the start time with the most rain.
     """
 
     protocol: Protocol
-    layout: Layout
+    accumulators: Accumulators
     lead_minutes: tuple[float, ...]
     days: tuple[str, ...]
     blocks: int
@@ -55,35 +70,42 @@ class Verification:
     weights: Mapping[str, str]
     seconds_per_nowcast: Mapping[str, float]
     damaged: Mapping[str, str] = field(default_factory=dict)
-    example: Example | None = None
+    case_study: CaseStudy | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
-        """NAME@VERSION of each model."""
+        """Return NAME@VERSION of each model."""
         return tuple(self.sums)
 
     def csi(self, model: str) -> Array:
-        """Critical success index [threshold, lead]; NaN where there is nothing to count."""
+        """Return the critical success index [threshold, lead]; NaN where no event was forecast or observed."""
         return self.score(model, "csi")
 
     def score(self, model: str, name: str) -> Array:
-        """A score of `model.verify.scores.CONTINGENCY` [threshold, lead]."""
-        return np.asarray(self._samples(model, name)[0])
+        """Return a score of `model.verify.scores.CONTINGENCY_SCORES` [threshold, lead]."""
+        return np.asarray(self._score_samples(model, name)[0])
 
-    def intervals(self, model: str, name: str) -> Intervals:
-        """The score [threshold, lead] with its 95 % intervals."""
-        return interval_of(self._samples(model, name))
+    def intervals(self, model: str, name: str) -> IntervalArrays:
+        """Return a score with its 95 % intervals [threshold, lead]."""
+        return confidence_intervals(self._score_samples(model, name))
 
-    def mean_intervals(self, model: str, name: str) -> Intervals:
-        """Its mean over leads [threshold]."""
-        return interval_of(mean_over_leads(self._samples(model, name)))
+    def mean_intervals(self, model: str, name: str) -> IntervalArrays:
+        """Return the mean of a score over the leads with its 95 % intervals [threshold]."""
+        return confidence_intervals(mean_over_leads(self._score_samples(model, name)))
 
     def csi_difference(
         self, model: str, other: str, threshold_mm_h: float, lead_minutes: float | None = None
     ) -> Interval:
-        """CSI of `model` less that of `other`: at a lead time, or (None) the mean over leads. Paired draws of blocks.
+        """Return the CSI of `model` minus the CSI of `other`, on paired resamples.
 
-        In each draw the mean is over the leads where both have a score. NaN where there is nothing to count.
+        Parameters
+        ----------
+        model, other : str
+            NAME@VERSION of each.
+        threshold_mm_h : float
+            A threshold of the protocol.
+        lead_minutes : float, optional
+            A lead time of the protocol; by default the mean over the leads at which, in a resample, both have a score.
 
         Raises
         ------
@@ -91,33 +113,37 @@ class Verification:
             The protocol has no such threshold or lead.
         """
         row = self.protocol.thresholds_mm_h.index(threshold_mm_h)
-        one, two = (self._samples(name, "csi")[:, row] for name in (model, other))
         lead = slice(None) if lead_minutes is None else [self.lead_minutes.index(lead_minutes)]
-        first, second = paired_means(one[:, lead], two[:, lead])
-        return interval_of(first - second).at()
+        first, second = paired_means(*(self._score_samples(name, "csi")[:, row, lead] for name in (model, other)))
+        return confidence_intervals(first - second).at()
 
-    def csi_ratio(self, model: str, other: str) -> Intervals:
-        """Mean over leads of the CSI of `model`, over that of `other` [threshold]; paired draws of blocks.
+    def csi_ratio(self, model: str, other: str) -> IntervalArrays:
+        """Return the mean CSI of `model` over the mean CSI of `other` [threshold], on paired resamples.
 
-        In each draw both means are over the leads where both have a score.
+        In each resample, both means are over the leads at which both have a score.
         """
-        return interval_of(ratio(*paired_means(self._samples(model, "csi"), self._samples(other, "csi"))))
+        return confidence_intervals(
+            ratio(*paired_means(self._score_samples(model, "csi"), self._score_samples(other, "csi")))
+        )
 
-    def fss(self, model: str) -> Intervals:
-        """Fractions skill score [threshold, window, lead]."""
-        return interval_of(fss(self._drawn(model, "fss")))
+    def fss(self, model: str) -> IntervalArrays:
+        """Return the fractions skill score [threshold, window, lead]."""
+        return confidence_intervals(fss(self._resampled(self.sums[model]["fss"])))
 
-    def mean_fss(self, model: str) -> Intervals:
-        """Its mean over leads [threshold, window]."""
-        return interval_of(mean_over_leads(fss(self._drawn(model, "fss"))))
+    def mean_fss(self, model: str) -> IntervalArrays:
+        """Return the mean of the fractions skill score over the leads [threshold, window]."""
+        return confidence_intervals(mean_over_leads(fss(self._resampled(self.sums[model]["fss"]))))
 
-    def has(self, name: str) -> bool:
-        """Whether anything was summed for a score that is not always there."""
+    def has_score(self, name: str) -> bool:
+        """Return whether a score that depends on an optional package was computed."""
         return all(bool(sums[name].any()) for sums in self.sums.values())
 
     def errors(self, model: str) -> Mapping[str, Array]:
-        """Errors by lead [lead]: of the rain rate means over pixels, of the pixel fraction sums over a frame's pixels,
-        mean over sequences."""
+        """Return the errors by lead [lead].
+
+        Errors of the rain rate are means over pixels; errors of the pixel fraction are sums over the pixels of a frame,
+        averaged over sequences.
+        """
         sums = {name: values.sum(axis=0) for name, values in self.sums[model].items()}
         per_pixel = ratio(sums["errors"], sums["pixels"])
         per_frame = ratio(sums["errors"], sums["sequences"])
@@ -135,35 +161,29 @@ class Verification:
         }
 
     @property
-    def note(self) -> str:
-        """How the intervals were made, or why there are none."""
-        days = f"{len(self.days)} day{'s' if len(self.days) > 1 else ''}"
-        short = (
-            f"{self.blocks} block{'s' if self.blocks > 1 else ''} of {SHORT_BLOCK_HOURS} hours, for there is no more "
-        )
-        what = f"{short}than {days}" if self.short_blocks else days
-        if self.blocks < FEWEST_BLOCKS:
-            return f"95 % intervals: none, too little to draw from: {what}"
-        return f"95 % intervals: {RESAMPLES} draws with replacement of {what}"
+    def interval_note(self) -> str:
+        """Return how the intervals were computed, or why there are none."""
+        blocks = days = _counted(len(self.days), "day")
+        if self.short_blocks:
+            blocks = f"{_counted(self.blocks, 'block')} of {SHORT_BLOCK_HOURS} hours"
+            blocks += f", because the start times cover only {days}"
+        if self.blocks < MIN_BLOCKS:
+            return f"95 % intervals: none, too few blocks to resample: {blocks}"
+        return f"95 % intervals: {RESAMPLES} resamples with replacement of {blocks}"
 
     @cached_property
-    def _draws(self) -> Array:
-        return draws(self.blocks)
+    def _block_weights(self) -> Array:
+        return block_weights(self.blocks)
 
-    def _drawn(self, model: str, name: str) -> Array:
-        """A sum under each of the draws [1 + RESAMPLES, ..]."""
-        sums = self.sums[model][name]
-        return (self._draws @ sums.reshape(self.blocks, -1)).reshape(-1, *sums.shape[1:])
+    def _resampled(self, sums: Array) -> Array:
+        """Return sums [block, ..] under each resample [1 + RESAMPLES, ..]."""
+        return (self._block_weights @ sums.reshape(self.blocks, -1)).reshape(-1, *sums.shape[1:])
 
-    def _samples(self, model: str, name: str) -> Array:
-        """A score of contingency tables under each of the draws [1 + RESAMPLES, threshold, lead]."""
-        cells = tables(self.sums[model]["classes"], self.layout.events)
-        drawn = {
-            cell: (self._draws @ counts.reshape(self.blocks, -1)).reshape(-1, *counts.shape[1:])
-            for cell, counts in cells.items()
-        }
-        return contingency(drawn, name)
+    def _score_samples(self, model: str, name: str) -> Array:
+        """Return a score of contingency tables under each resample [1 + RESAMPLES, threshold, lead]."""
+        tables = contingency_tables(self.sums[model]["joint_histogram"], self.accumulators.threshold_indices)
+        return contingency_score({cell: self._resampled(counts) for cell, counts in tables.items()}, name)
 
-    def as_json(self) -> dict[str, Any]:
-        """What `echocast verify --json` prints."""
-        return answer_of(self)
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"

@@ -18,7 +18,7 @@ from model.registry.gates import (
     latency_gate,
     refusals,
 )
-from model.verify.protocol import NOWCAST_60
+from model.verify.protocols import NOWCAST_60
 from model.verify.verification import Verification
 
 ALL_TOLD = dict.fromkeys(NOWCAST_60.thresholds_mm_h, "")
@@ -36,21 +36,21 @@ def verification(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Veri
         writer.append(storm.times[0], storm.rain_rate[0])
 
     def make(models: Mapping[str, Mapping[float, list[Counts]]], leads: tuple[float, ...] = LEADS) -> Verification:
-        layout = NOWCAST_60.layout(leads, (64, 64))
+        accumulators = NOWCAST_60.accumulators(leads, (64, 64))
         blocks = len(next(iter(next(iter(models.values())).values())))
         sums = {}
         for model, by_threshold in models.items():
-            sums[model] = layout.empty(blocks)
-            classes = sums[model]["classes"]
+            sums[model] = accumulators.zeros(blocks)
+            classes = sums[model]["joint_histogram"]
             for threshold, counts in by_threshold.items():
-                above = layout.events[NOWCAST_60.thresholds_mm_h.index(threshold)] + 1
+                above = accumulators.threshold_indices[NOWCAST_60.thresholds_mm_h.index(threshold)] + 1
                 for block, (hits, misses, false_alarms) in enumerate(counts):
                     classes[block, above, above] += hits
                     classes[block, 0, above] += misses
                     classes[block, above, 0] += false_alarms
         return Verification(
             protocol=NOWCAST_60,
-            layout=layout,
+            accumulators=accumulators,
             lead_minutes=leads,
             days=tuple(f"2026-06-{day:02d}" for day in range(1, blocks + 1)),
             blocks=blocks,
@@ -114,8 +114,8 @@ def test_without_an_interval_nothing_is_let_through(verification):
 def test_models_are_compared_at_the_leads_where_both_have_a_score(verification):
     scored = verification({"silent": {10.0: GOOD}, "other": {10.0: GOOD}})
     for sums in scored.sums.values():
-        sums["classes"][..., -1] = 0  # nothing fell at the last lead
-    scored.sums["other"]["classes"][1, -1, 0, -1] = 1  # and of one model a single false alarm was there
+        sums["joint_histogram"][..., -1] = 0  # nothing fell at the last lead
+    scored.sums["other"]["joint_histogram"][1, -1, 0, -1] = 1  # and of one model a single false alarm was there
     assert scored.csi("other")[3, -1] == 0
     for one, two in (("silent", "other"), ("other", "silent")):
         difference = scored.csi_difference(one, two, 10.0)

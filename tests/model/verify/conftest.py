@@ -1,4 +1,4 @@
-"""Archives that the tests write."""
+"""Small archives for the tests."""
 
 import zlib
 from dataclasses import replace
@@ -20,7 +20,7 @@ def grid():
 
 @pytest.fixture
 def band(tmp_path, grid):
-    """Twenty frames of 10 min less one: a band of rain 5 columns wide that moves 1 a step."""
+    """Return an archive of twenty frames of 10 min, one of them missing: a band 5 columns wide that moves 1 a step."""
     start = np.datetime64("2020-06-01T00:00")
     with ArchiveWriter(tmp_path / "band", grid, 10.0, {}) as writer:
         for index in range(20):
@@ -58,8 +58,10 @@ def pixel_archive(tmp_path, grid):
 
 @pytest.fixture
 def package_of(tmp_path):
-    """`package_of(network, ..)`: what the catalogue knows of a package of a tiny network, untrained but loud; what its
-    manifest says beside may be given."""
+    """Return `package_of(network, ..)`: the catalogue entry of a package of a tiny network with large random weights.
+
+    Keyword arguments set fields of the manifest.
+    """
     pytest.importorskip("torch")
     from tests.model.export.untrained import packed
     from tests.model.nets.small import CONFIGS

@@ -15,9 +15,10 @@ from model.data.archive import Archive, ArchiveWriter, frame_path
 from model.data.synthetic_storms import synthesise
 from model.export.card import _means
 from model.runtime.baselines import Persistence
-from model.verify.answer import one_protocol
 from model.verify.cli import verify as command
-from model.verify.protocol import NOWCAST_60, verify
+from model.verify.json_output import common_protocol, json_output
+from model.verify.protocols import NOWCAST_60
+from model.verify.run import verify
 
 
 @pytest.fixture(scope="module")
@@ -46,36 +47,39 @@ def test_tables_fit_80_columns_and_hold_the_scores(archive):
     assert "…" not in result.stdout
 
 
-def test_json_is_what_the_verification_answers(archive):
+def test_json_holds_the_scores_of_the_verification(archive):
     result = run("persistence", "--archive", archive, "--json")
-    answer = json.loads(result.stdout)
-    assert list(answer["models"]) == ["persistence@1", "extrapolation@1"]
-    assert answer["protocol"] == "nowcast-60@1"
-    assert (answer["lead_minutes"], answer["fss_windows_px"][0]) == ([10.0, 20.0, 30.0, 40.0, 50.0, 60.0], 1)
-    assert answer["archive_digest"] == Archive(archive).digest()
-    scores = answer["models"]["extrapolation@1"]
+    output = json.loads(result.stdout)
+    assert list(output["models"]) == ["persistence@1", "extrapolation@1"]
+    assert output["protocol"] == "nowcast-60@1"
+    assert (output["lead_minutes"], output["fss_windows_px"][0]) == ([10.0, 20.0, 30.0, 40.0, 50.0, 60.0], 1)
+    assert output["archive_digest"] == Archive(archive).digest()
+    scores = output["models"]["extrapolation@1"]
     for name in ("csi", "hss", "pod", "far", "bias"):
         assert np.shape(scores[name]) == (4, 6)
         assert np.shape(scores[f"{name}_interval"]) == (2, 4, 6)
     low, mean, high = (scores["csi_mean"][name][0] for name in ("low", "value", "high"))
     assert low <= mean <= high
-    assert answer["models"]["persistence@1"]["csi_ratio"]["extrapolation@1"]["value"][0] < 1
+    assert output["models"]["persistence@1"]["csi_ratio"]["extrapolation@1"]["value"][0] < 1
     assert list(scores["spectrum"]) == ["30", "60"]
     assert scores["reliability"]["observed"][0][-1] > scores["reliability"]["observed"][0][0]
     assert scores["ssim"][0] is None
     assert 0 < scores["ssim"][2] < 1
 
 
-def test_of_too_few_blocks_of_time_no_interval_is_told(archive, tmp_path):
+def test_too_few_blocks_of_time_give_no_interval(archive, tmp_path):
     shutil.copytree(archive, tmp_path / "short")
     for time in Archive(archive).times[12:]:
         frame_path(tmp_path / "short", time).unlink()
     result = run("--archive", tmp_path / "short", "--report", tmp_path / "page.html")
     assert result.exit_code == 0, result.output
-    said = " ".join(result.stdout.split())
-    assert "95 % intervals: none, too little to draw from: 1 block of 3 hours, for there is no more than 1 day" in said
-    answer = json.loads((tmp_path / "page.json").read_text())
-    scores = answer["models"]["persistence@1"]
+    text = " ".join(result.stdout.split())
+    assert (
+        "95 % intervals: none, too few blocks to resample: 1 block of 3 hours, because the start times cover only 1 day"
+        in text
+    )
+    output = json.loads((tmp_path / "page.json").read_text())
+    scores = output["models"]["persistence@1"]
     assert scores["csi_mean"]["low"] == scores["csi_mean"]["high"] == [None] * 4
     assert scores["csi_ratio"]["extrapolation@1"]["low"] == [None] * 4
     csi = f"{scores['csi_mean']['value'][0]:.3f}"
@@ -84,15 +88,15 @@ def test_of_too_few_blocks_of_time_no_interval_is_told(archive, tmp_path):
     assert csi in lines[row]
     assert lines[row + 1].split() == ["│", "│", "-", "│", "-", "│", "-", "│", "-", "│"]
     assert f"{csi}<br><small>-</small>" in (tmp_path / "page.html").read_text()
-    assert any(line.startswith(f"| persistence@1 | {csi} | ") for line in _means(answer))
+    assert any(line.startswith(f"| persistence@1 | {csi} | ") for line in _means(output))
 
 
 def test_several_archives_have_tables_of_their_own(archive):
-    answers = json.loads(run("--archive", archive, "--archive", archive, "--json").stdout)
-    assert [answer["archive"] for answer in answers] == ["storms", "storms"]
+    outputs = json.loads(run("--archive", archive, "--archive", archive, "--json").stdout)
+    assert [output["archive"] for output in outputs] == ["storms", "storms"]
 
 
-def test_the_page_needs_nothing_beside_it(archive, tmp_path):
+def test_the_page_is_self_contained(archive, tmp_path):
     result = run("--archive", archive, "--report", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "out/verification.html").read_text()
@@ -102,13 +106,13 @@ def test_the_page_needs_nothing_beside_it(archive, tmp_path):
     assert json.loads(result.stdout)["archive_digest"] in page
     assert page.count("<svg") == 5
     assert page.count("data:image/png;base64,") == 6  # truth and two models, at 30 and 60 min
-    # Nothing is fetched: every address is in the page itself, or the name of a standard.
+    # The page fetches nothing: every URL is a data URL or the name of a standard.
     assert 'src="http' not in page
     assert "<link" not in page
     assert "<script" not in page
 
 
-def test_a_page_that_cannot_be_written_is_told(archive, tmp_path):
+def test_a_page_that_cannot_be_written_is_an_error(archive, tmp_path):
     (tmp_path / "file").write_text("")
     result = run("--archive", archive, "--report", tmp_path / "file" / "out")
     assert isinstance(result.exception, InputError)
@@ -123,13 +127,13 @@ def test_a_damaged_frame_leaves_its_start_times_out_and_is_named(archive, tmp_pa
     path.write_bytes(path.read_bytes()[:60])
     result = run("--archive", tmp_path / "damaged", "--json")
     assert result.exit_code == 0, result.output
-    answer = json.loads(result.stdout)
-    assert 0 < answer["starts"] < whole.starts
-    assert answer["starts"] + len(answer["starts_left_out"]) == whole.starts
+    output = json.loads(result.stdout)
+    assert 0 < output["starts"] < whole.starts
+    assert output["starts"] + len(output["starts_left_out"]) == whole.starts
     assert path.name in result.stderr
 
 
-def test_a_split_of_an_archive_that_has_none_is_told(archive):
+def test_a_split_of_an_archive_without_splits_is_an_error(archive):
     result = run("--archive", archive, "--split", "test")
     assert isinstance(result.exception, InputError)
     assert "echocast archive split" in str(result.exception)
@@ -139,9 +143,9 @@ def test_memory_does_not_grow_with_start_times(archive):
     found = verify(Archive(archive), [], NOWCAST_60)
     assert found.blocks < found.starts
     for sums in found.sums.values():
-        drawn = {name for name, values in sums.items() if values.shape[0] == found.blocks}
-        assert drawn == {"classes", "fss"}  # of what no interval is made, a day costs nothing
-        assert all(values.shape[0] == 1 for name, values in sums.items() if name not in drawn)
+        resampled = {name for name, values in sums.items() if values.shape[0] == found.blocks}
+        assert resampled == {"joint_histogram", "fss"}  # a day adds no memory for the sums without an interval
+        assert all(values.shape[0] == 1 for name, values in sums.items() if name not in resampled)
         assert sums["sequences"][0, 0] == found.starts
 
 
@@ -157,17 +161,17 @@ def test_csi_difference_is_paired_and_signed(archive):
     assert (nothing.low, nothing.value, nothing.high) == (0, 0, 0)
 
 
-def test_two_protocols_are_never_put_in_one_table(archive, tmp_path):
-    answers = [{"protocol": "nowcast-60@1"}, {"protocol": "hko7-fixed@1"}]
-    with pytest.raises(InputError, match="two protocols are never put in one table: hko7-fixed@1, nowcast-60@1"):
-        one_protocol(answers)
+def test_a_table_never_mixes_two_protocols():
+    outputs = [{"protocol": "nowcast-60@1"}, {"protocol": "hko7-fixed@1"}]
+    with pytest.raises(InputError, match="must not mix scores of different protocols: hko7-fixed@1, nowcast-60@1"):
+        common_protocol(outputs)
 
 
 def test_the_card_has_means_with_intervals_and_ratios(archive):
-    answer = verify(Archive(archive), [], NOWCAST_60).as_json()
-    answer["models"]["mine@1"] = {**answer["models"]["persistence@1"], "weights_sha256": "0" * 64}
-    lines = list(_means(answer))
-    extrapolation = answer["models"]["extrapolation@1"]["csi_mean"]
+    output = json_output(verify(Archive(archive), [], NOWCAST_60))
+    output["models"]["mine@1"] = {**output["models"]["persistence@1"], "weights_sha256": "0" * 64}
+    lines = list(_means(output))
+    extrapolation = output["models"]["extrapolation@1"]["csi_mean"]
     cell = "{:.3f} ({:.3f} to {:.3f})".format(*(extrapolation[name][0] for name in ("value", "low", "high")))
     assert any(line.startswith("| extrapolation@1 | " + cell) for line in lines)
     assert any(line.startswith("| mine@1 / extrapolation@1 | ") for line in lines)
@@ -178,19 +182,19 @@ def test_pysteps_runs_in_a_process_of_its_own(archive):
     pytest.importorskip("pysteps", reason="pysteps is not installed")
     from model.runtime.nowcast import nowcast
     from model.verify.lucas_kanade import LucasKanade
-    from model.verify.rules import WhereAllHoldData
+    from model.verify.masking import CommonMasking
 
-    kept = Archive(archive)
-    sequence = WhereAllHoldData().read(kept, kept.times[:4])
+    storms = Archive(archive)
+    sequence = CommonMasking().read_context(storms, storms.times[:4])
     forecast = nowcast(sequence, LucasKanade(), 3).rain_rate
-    truth = kept.read(kept.times[4])
+    truth = storms.read(storms.times[4])
     assert forecast.shape == (3, 96, 112)
     known = np.isfinite(forecast[0])
-    # Nearer to what came than the newest frame is.
+    # The forecast is closer to the next frame than the newest frame is.
     assert np.abs(forecast[0] - truth)[known].mean() < np.abs(sequence.rain_rate[-1] - truth)[known].mean()
 
 
-def test_pysteps_that_is_not_installed_is_told(monkeypatch):
+def test_missing_pysteps_is_an_error(monkeypatch):
     from importlib.metadata import PackageNotFoundError
 
     from model.verify import lucas_kanade
@@ -203,7 +207,7 @@ def test_pysteps_that_is_not_installed_is_told(monkeypatch):
         lucas_kanade.LucasKanade()
 
 
-def test_scores_that_is_not_installed_is_told_before_anything_is_forecast(archive, monkeypatch):
+def test_missing_scores_is_an_error_before_anything_is_forecast(archive, monkeypatch):
     def frames(self, sequence, steps):
         raise AssertionError
 
@@ -216,5 +220,5 @@ def test_scores_that_is_not_installed_is_told_before_anything_is_forecast(archiv
 
 
 def test_verification_needs_no_torch():
-    code = "import sys, model.verify.cli, model.verify.report; sys.exit('torch' in sys.modules)"
+    code = "import sys, model.verify.cli, model.verify.run; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

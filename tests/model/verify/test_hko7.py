@@ -1,4 +1,4 @@
-"""HKO-7's conventions to the letter, on small archives whose every score is worked out by hand."""
+"""The conventions of the HKO-7 benchmark, on small archives whose scores are computed by hand."""
 
 import numpy as np
 import pytest
@@ -8,20 +8,21 @@ from model.data.archive import Archive, ArchiveWriter
 from model.data.split import write_split
 from model.metrics import balanced_weights, pixel_threshold
 from model.runtime.baselines import Persistence
-from model.verify.protocol import HKO7_FIXED, verify
+from model.verify.protocols import HKO7_FIXED
+from model.verify.run import verify
 
 SHAPE = (20, 30)
 DRY = np.zeros(SHAPE, np.uint8)
 
 
-def windows(archive):
-    return list(HKO7_FIXED.windows.of(archive.times, archive.step_minutes, 5))
+def clips(archive):
+    return list(HKO7_FIXED.selection.cases(archive.times, archive.step_minutes, 5))
 
 
-def begins(archive):
-    """Frame of 6 min, counted from midnight, that each clip begins with."""
+def first_frames(archive):
+    """Return the first frame of each clip, in frames of 6 min since midnight."""
     midnight = np.datetime64("2015-06-01T00:00", "s")
-    return [int((window.context[0] - midnight) / np.timedelta64(6, "m")) for window in windows(archive)]
+    return [int((clip.context_times[0] - midnight) / np.timedelta64(6, "m")) for clip in clips(archive)]
 
 
 def test_thresholds_in_pixels():
@@ -35,7 +36,7 @@ def test_weights_of_pixels():
     assert balanced_weights(pixels / np.float32(255)).tolist() == [1, 1, 1, 1, 1, 2, 2, 5, 5, 10, 10, 30, 30]
 
 
-def test_the_weights_are_those_of_training():
+def test_training_uses_the_same_weights():
     torch = pytest.importorskip("torch")
     from model.losses import pixel_weights
 
@@ -43,38 +44,38 @@ def test_the_weights_are_those_of_training():
     assert np.array_equal(balanced_weights(pixels), pixel_weights(torch.from_numpy(pixels)).numpy())
 
 
-def test_clips_begin_every_five_frames_and_may_end_two_frames_late(pixel_archive):
+def test_clips_start_every_five_frames_and_may_end_two_frames_late(pixel_archive):
     archive = pixel_archive({6 * frame: DRY for frame in range(33)})
     # 25 frames each: frames 0-24 and 5-29 whole; 10-34 lacks 33 and 34, two in a row; 15-39 lacks seven.
-    # Then every next frame is tried as a beginning, and none has fewer missing.
-    assert begins(archive) == [0, 5, 10]
-    assert [len(window.leads) for window in windows(archive)] == [20, 20, 20]
+    # Then every later frame is tried as a first frame, and no clip has fewer missing.
+    assert first_frames(archive) == [0, 5, 10]
+    assert [len(clip.valid_times) for clip in clips(archive)] == [20, 20, 20]
 
 
 def test_a_third_frame_missing_in_a_row_breaks_a_clip(pixel_archive):
-    there = [frame for frame in range(60) if frame not in (7, 8, 26, 27, 28)]
-    archive = pixel_archive({6 * frame: DRY for frame in there})
-    # 0-24 lacks 7 and 8: counts. 5-29 lacks 26 to 28, and so does every clip that begins before 29 there.
+    present = [frame for frame in range(60) if frame not in (7, 8, 26, 27, 28)]
+    archive = pixel_archive({6 * frame: DRY for frame in present})
+    # 0-24 lacks 7 and 8: it counts. 5-29 lacks 26 to 28, and so does every clip that starts before 29.
     # 29-53 is whole; 34-58; 39-63 lacks four at the end.
-    assert begins(archive) == [0, 29, 34]
+    assert first_frames(archive) == [0, 29, 34]
 
 
-def test_a_clip_may_begin_with_a_frame_that_is_missing(pixel_archive):
+def test_a_clip_may_start_with_a_missing_frame(pixel_archive):
     archive = pixel_archive({6 * frame: DRY for frame in range(30) if frame != 5})
-    assert begins(archive) == [0, 5]
+    assert first_frames(archive) == [0, 5]
 
 
 def test_scores_by_hand(pixel_archive):
     now, then = DRY.copy(), DRY.copy()
     now[0, :4] = 150  # 5 to 10 mm/h
     then[0, 2:6] = 190  # above 30 mm/h: weight 30
-    then[1, :10] = 70  # noise: does not count
-    then[2, 0] = 190  # taken out by the mask of each frame
-    then[3, 0] = 190  # taken out by the static mask
+    then[1, :10] = 70  # noise: not scored
+    then[2, 0] = 190  # masked in each frame
+    then[3, 0] = 190  # masked by the static mask
     counts, exclude = np.ones(SHAPE), np.zeros(SHAPE)
     counts[2, 0], exclude[3, 0] = 0, 1
     frames = {6 * frame: now if frame < 5 else then for frame in range(25)}
-    del frames[6 * 24]  # the last lead: read as 0, nothing of it counts
+    del frames[6 * 24]  # the last lead: read as 0 and not scored
     archive = pixel_archive(frames, masks={6 * frame: counts for frame in range(5, 24)}, exclude=exclude)
 
     found = verify(archive, [Persistence()], HKO7_FIXED)
@@ -100,10 +101,10 @@ def test_only_the_days_of_a_split_are_walked(pixel_archive):
     archive = pixel_archive({6 * frame: DRY for frame in range(480)})  # two days of 240 frames
     first, second = np.unique(archive.times.astype("datetime64[D]"))
     write_split(archive.root, {"train": {first: "1.0"}, "valid": {}, "test": {second: "1.0"}})
-    # A day of 240 frames: clips from 0, 5, .. 215, and one from 220 whose last five are missing does not count.
-    clips = windows(Archive(archive.root).only("test"))
-    assert len(clips) == 44
-    assert {str(clip.start)[:10] for clip in clips} == {str(second)}
+    # A day of 240 frames: clips from 0, 5, .. 215; the clip from 220 lacks its last five frames and does not count.
+    cases = clips(Archive(archive.root).only("test"))
+    assert len(cases) == 44
+    assert {str(case.start)[:10] for case in cases} == {str(second)}
 
 
 def test_another_time_step_is_refused(tmp_path, grid):
@@ -114,11 +115,11 @@ def test_another_time_step_is_refused(tmp_path, grid):
     assert refused.value.where == str(tmp_path / "b")
 
 
-def test_a_model_that_wants_more_frames_than_there_are_is_refused(pixel_archive):
+def test_a_model_that_requires_more_frames_than_the_protocol_provides_is_refused(pixel_archive):
     class Slow(Persistence):
         info = Persistence.info.model_copy(update={"name": "slow", "input_frames": 6})
 
     archive = pixel_archive({0: DRY})
-    with pytest.raises(TooFewFrames, match="the protocol gives 5 frames, a model wants 6") as refused:
+    with pytest.raises(TooFewFrames, match="the protocol provides 5 input frames, a model requires 6") as refused:
         verify(archive, [Slow()], HKO7_FIXED)
     assert refused.value.where == str(archive.root)

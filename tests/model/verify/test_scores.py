@@ -1,4 +1,4 @@
-"""Scores against counts worked out by hand, against `scores` and against pysteps; start times; intervals."""
+"""Scores compared with counts by hand, with `scores` and with pysteps; start times; intervals."""
 
 import numpy as np
 import pytest
@@ -6,35 +6,37 @@ import xarray as xr
 
 from model.core.errors import TooFewFrames
 from model.runtime.baselines import Persistence
-from model.verify.bootstrap import block_of, draws, interval_of
-from model.verify.pair import Frame, Pair
-from model.verify.protocol import NOWCAST_60, verify
-from model.verify.scores import contingency, fss, tables
-from model.verify.spectrum import power_by_wavenumber, wavenumbers
+from model.verify.bootstrap import block_weights, confidence_intervals, time_block
+from model.verify.frames import FramePair, MaskedFrame
+from model.verify.protocols import NOWCAST_60
+from model.verify.run import verify
+from model.verify.scores import contingency_score, contingency_tables, fss
+from model.verify.spectrum import rapsd, wavenumbers
 
 THRESHOLDS = NOWCAST_60.thresholds_mm_h
 
 
 def pair_of(forecast, truth, scored=None):
     scored = np.ones(truth.shape, bool) if scored is None else scored
-    return Pair(forecast=Frame.of_rain(forecast, scored), truth=Frame.of_rain(truth, scored), scored=scored)
+    frames = {"forecast": forecast, "truth": truth}
+    return FramePair(**{name: MaskedFrame.from_rain_rate(rain, scored) for name, rain in frames.items()}, scored=scored)
 
 
 def sums_of(pair):
-    layout = NOWCAST_60.layout((30.0,), pair.truth.rain.shape)
-    sums = layout.empty(1)
-    layout.add(sums, 0, 0, pair)
-    return layout, {name: values[0] for name, values in sums.items()}
+    accumulators = NOWCAST_60.accumulators((30.0,), pair.truth.rain.shape)
+    sums = accumulators.zeros(1)
+    accumulators.add(sums, 0, 0, pair)
+    return accumulators, {name: values[0] for name, values in sums.items()}
 
 
 def table_of(pair):
-    layout, sums = sums_of(pair)
-    return tables(sums["classes"], layout.events)
+    accumulators, sums = sums_of(pair)
+    return contingency_tables(sums["joint_histogram"], accumulators.threshold_indices)
 
 
 @pytest.fixture
 def fields():
-    """Two fields of rain that resemble each other, dry for 40 pixels from the edge; and where data are missing."""
+    """Return two similar fields of rain, dry for 40 pixels from the edge, and a mask of missing data."""
     rng = np.random.default_rng(3)
     forecast, truth = np.zeros((2, 160, 130), np.float32)
     inner = (slice(40, -40), slice(40, -40))
@@ -48,110 +50,112 @@ def test_counts_by_hand():
     truth = np.array([[1.0, 4.0, 0.6, 7.0, 0.0]], np.float32).repeat(11, 0)
     scored = np.zeros(truth.shape, bool)
     scored[0] = True, True, True, True, False
-    cells = table_of(pair_of(forecast, truth, scored))
+    table = table_of(pair_of(forecast, truth, scored))
     # At 0.5: hits 1, 6, 6; miss 0.6. At 5: hit 7; false alarm 6 over 4.
     first, _, third, _ = (
-        dict(zip(cells, column, strict=True)) for column in np.transpose(list(cells.values()), (1, 0, 2))
+        dict(zip(table, column, strict=True)) for column in np.transpose(list(table.values()), (1, 0, 2))
     )
     assert [int(count[0]) for count in first.values()] == [3, 1, 0, 0]
     assert [int(count[0]) for count in third.values()] == [1, 0, 1, 2]
     expected = {"csi": (0.75, 0.5), "pod": (0.75, 1.0), "far": (0.0, 0.5), "bias": (0.75, 2.0)}
     for name, values in expected.items():
-        assert contingency(cells, name)[[0, 2], 0] == pytest.approx(values)
+        assert contingency_score(table, name)[[0, 2], 0] == pytest.approx(values)
 
 
-def test_nothing_to_count_is_not_a_score():
+def test_without_an_event_there_is_no_score():
     dry = np.zeros((7, 7), np.float32)  # 49 * 49 / 49 is not 49, in floats
-    cells = table_of(pair_of(dry, dry))
+    table = table_of(pair_of(dry, dry))
     for name in ("csi", "hss", "pod", "far", "bias"):
-        assert np.isnan(contingency(cells, name)).all()
+        assert np.isnan(contingency_score(table, name)).all()
 
 
-def test_contingency_tables_are_those_of_scores_and_pysteps(fields):
+def test_contingency_tables_equal_those_of_scores_and_pysteps(fields):
     from scores.categorical import ThresholdEventOperator
 
     forecast, truth, scored = fields
-    cells = table_of(pair_of(forecast, truth, scored))
+    table = table_of(pair_of(forecast, truth, scored))
     for row, threshold in enumerate(THRESHOLDS):
-        hidden = [xr.DataArray(np.where(scored, rain, np.nan), dims=["y", "x"]) for rain in (forecast, truth)]
-        manager = ThresholdEventOperator(default_event_threshold=threshold).make_contingency_manager(*hidden)
+        masked = [xr.DataArray(np.where(scored, rain, np.nan), dims=["y", "x"]) for rain in (forecast, truth)]
+        manager = ThresholdEventOperator(default_event_threshold=threshold).make_contingency_manager(*masked)
         assert {name: float(count) for name, count in manager.get_counts().items() if name != "total_count"} == {
-            name: count[row, 0] for name, count in cells.items()
+            name: count[row, 0] for name, count in table.items()
         }
     detcat = pytest.importorskip("pysteps.verification.detcatscores")
     for row, threshold in enumerate(THRESHOLDS):
-        theirs = detcat.det_cat_fct(forecast[scored], truth[scored], threshold, ("CSI", "HSS", "POD", "FAR", "BIAS"))
-        for name, value in theirs.items():
-            assert contingency(cells, name.lower())[row, 0] == pytest.approx(value)
+        reference = detcat.det_cat_fct(forecast[scored], truth[scored], threshold, ("CSI", "HSS", "POD", "FAR", "BIAS"))
+        for name, value in reference.items():
+            assert contingency_score(table, name.lower())[row, 0] == pytest.approx(value)
 
 
-def test_fss_is_that_of_scores(fields):
+def test_fss_equals_that_of_scores(fields):
     from scores.spatial import fss_2d_single_field
 
     forecast, truth, _ = fields
-    layout, sums = sums_of(pair_of(forecast, truth))
-    ours = fss(sums["fss"])
+    accumulators, sums = sums_of(pair_of(forecast, truth))
+    result = fss(sums["fss"])
     for row, threshold in enumerate(THRESHOLDS):
-        for column, side in enumerate(layout.windows):
-            theirs = fss_2d_single_field(
+        for column, side in enumerate(accumulators.fss_windows):
+            reference = fss_2d_single_field(
                 forecast,
                 truth,
                 event_threshold=threshold,
                 window_size=(side, side),
                 threshold_operator=np.greater_equal,
             )
-            if side <= 33:  # a wider window is not within the dry margin, and scores leaves it out
-                assert ours[row, column, 0] == pytest.approx(float(theirs), rel=1e-5)
+            if (
+                side <= 33
+            ):  # scores leaves out windows that reach beyond the field, and wider ones are not within the dry margin
+                assert result[row, column, 0] == pytest.approx(float(reference), rel=1e-5)
 
 
-def test_fss_is_that_of_pysteps_where_data_are_missing(fields):
+def test_fss_equals_that_of_pysteps_with_missing_data(fields):
     spatial = pytest.importorskip("pysteps.verification.spatialscores")
     forecast, truth, scored = fields
     forecast, truth = forecast[30:-30, 30:-30], truth[30:-30, 30:-30]  # rain at the edges
     scored = scored[30:-30, 30:-30]
-    layout, sums = sums_of(pair_of(forecast, truth, scored))
-    ours = fss(sums["fss"])
-    hidden = [np.where(scored, rain, np.nan) for rain in (forecast, truth)]
+    accumulators, sums = sums_of(pair_of(forecast, truth, scored))
+    result = fss(sums["fss"])
+    masked = [np.where(scored, rain, np.nan) for rain in (forecast, truth)]
     for row, threshold in enumerate(THRESHOLDS):
-        for column, side in enumerate(layout.windows):
-            assert ours[row, column, 0] == pytest.approx(spatial.fss(*hidden, threshold, side), rel=1e-5)
+        for column, side in enumerate(accumulators.fss_windows):
+            assert result[row, column, 0] == pytest.approx(spatial.fss(*masked, threshold, side), rel=1e-5)
 
 
-def test_errors_are_those_of_scores(fields):
+def test_errors_equal_those_of_scores(fields):
     from scores.continuous import mae, mse
 
     forecast, truth, scored = fields
     _, sums = sums_of(pair_of(forecast, truth, scored))
-    hidden = [xr.DataArray(np.where(scored, rain, np.nan)) for rain in (forecast, truth)]
-    assert sums["errors"][0, 0] / sums["pixels"][0] == pytest.approx(float(mse(*hidden)), rel=1e-5)
-    assert sums["errors"][1, 0] / sums["pixels"][0] == pytest.approx(float(mae(*hidden)), rel=1e-5)
+    masked = [xr.DataArray(np.where(scored, rain, np.nan)) for rain in (forecast, truth)]
+    assert sums["errors"][0, 0] / sums["pixels"][0] == pytest.approx(float(mse(*masked)), rel=1e-5)
+    assert sums["errors"][1, 0] / sums["pixels"][0] == pytest.approx(float(mae(*masked)), rel=1e-5)
 
 
 def test_spectrum_of_a_wave_is_in_its_ring():
     columns = np.arange(64, dtype=np.float32)
-    power = power_by_wavenumber(np.broadcast_to(np.cos(2 * np.pi * columns * 4 / 64), (48, 64)).astype(np.float32))
+    power = rapsd(np.broadcast_to(np.cos(2 * np.pi * columns * 4 / 64), (48, 64)).astype(np.float32))
     assert np.argmax(power) == 4
     assert wavenumbers((48, 64))[4] == 4 / 64
     assert power[[0, 3, 5, 8]].max() < 1e-9 * power[4]
 
 
-def test_spectrum_is_that_of_pysteps():
+def test_spectrum_equals_that_of_pysteps():
     spectral = pytest.importorskip("pysteps.utils.spectral")
     field = np.random.default_rng(0).random((65, 65)).astype(np.float32)
-    assert power_by_wavenumber(field) == pytest.approx(spectral.rapsd(field.astype(float), fft_method=np.fft))
+    assert rapsd(field) == pytest.approx(spectral.rapsd(field.astype(float), fft_method=np.fft))
 
 
 def test_start_times_step_by_the_stride_and_never_span_a_gap(band):
-    windows = NOWCAST_60.windows.of(band.times, band.step_minutes, 2)
-    minutes = [int((window.start - band.times[0]) / np.timedelta64(10, "m")) for window in windows]
-    # Frames 0-11 and 13-19 are there. 2 before and 6 after: starts 1 to 5 every 30 min -> 1, 4; none after the gap
-    # (it would need frames 13 .. 20).
+    cases = NOWCAST_60.selection.cases(band.times, band.step_minutes, 2)
+    minutes = [int((case.start - band.times[0]) / np.timedelta64(10, "m")) for case in cases]
+    # The archive has frames 0-11 and 13-19. 2 before and 6 after: starts 1 to 5 every 30 min -> 1, 4; no start after
+    # the gap, which would need frames 13 .. 20.
     assert minutes == [1, 4]
 
 
-def test_persistence_of_moving_rain_scores_what_its_geometry_says(band):
+def test_persistence_of_moving_rain_scores_as_computed_by_hand(band):
     found = verify(band, [Persistence()], NOWCAST_60)
-    # Three frames are read, for extrapolation is always scored beside: starts 2 and 5. A band 5 wide that moves 1 a
+    # Three input frames, because extrapolation is always scored too: starts 2 and 5. A band 5 wide that moves 1 a
     # step overlaps itself in 4, 3, 2, 1, 0 of 6, 7, 8, 9, 10 columns.
     assert found.models == ("persistence@1", "extrapolation@1")
     assert found.starts == 2
@@ -162,48 +166,48 @@ def test_persistence_of_moving_rain_scores_what_its_geometry_says(band):
 def test_an_archive_that_is_too_short_is_refused(band):
     from dataclasses import replace
 
-    long = replace(NOWCAST_60, windows=replace(NOWCAST_60.windows, horizon_minutes=300))
+    long = replace(NOWCAST_60, selection=replace(NOWCAST_60.selection, horizon_minutes=300))
     with pytest.raises(TooFewFrames, match="30 after"):
         verify(band, [Persistence()], long)
 
 
-def test_blocks_are_days_or_three_hours():
+def test_blocks_are_days_or_three_hresult():
     start = np.datetime64("2020-06-01T05:30", "s")
-    assert str(block_of(start, short=False)) == "2020-06-01"
-    assert str(block_of(start, short=True)) == "2020-06-01T03"
+    assert str(time_block(start, short=False)) == "2020-06-01"
+    assert str(time_block(start, short=True)) == "2020-06-01T03"
 
 
 def test_intervals_are_the_spread_of_the_blocks():
     # The mean of 100 blocks of variance 4: its standard error is 0.2, 95 % lie within 1.96 of them.
     values = np.random.default_rng(1).normal(5, 2, 100)
-    samples = draws(100) @ values / 100
-    found = interval_of(samples).at()
+    samples = block_weights(100) @ values / 100
+    found = confidence_intervals(samples).at()
     assert found.value == pytest.approx(values.mean())
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.1)
-    assert np.array_equal(draws(7), draws(7))
+    assert np.array_equal(block_weights(7), block_weights(7))
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_fewer_than_three_blocks_have_no_interval(blocks):
     values = np.arange(1.0, 1 + blocks)
-    found = interval_of(draws(blocks) @ values / blocks).at()
+    found = confidence_intervals(block_weights(blocks) @ values / blocks).at()
     assert found.value == values.mean()
     assert np.isnan([found.low, found.high]).all()
 
 
 def test_a_score_of_one_block_of_many_has_no_interval():
-    def interval(*told):
-        hits = np.array([9.0 if block in told else 0.0 for block in range(20)])
-        drawn = draws(20) @ hits
-        return interval_of(np.where(drawn > 0, drawn / (drawn + 9), np.nan)).at()
+    def interval(*wet):
+        hits = np.array([9.0 if block in wet else 0.0 for block in range(20)])
+        resampled = block_weights(20) @ hits
+        return confidence_intervals(np.where(resampled > 0, resampled / (resampled + 9), np.nan)).at()
 
     assert np.isnan([interval(4).low, interval(4).high]).all()
     assert interval(4).value == 0.5
     assert interval(4, 5, 6).low < interval(4, 5, 6).high
 
 
-def test_models_are_compared_on_the_same_draws():
+def test_models_are_compared_on_the_same_resamples():
     hits = np.array([[9.0], [1.0], [5.0], [8.0], [2.0]])  # days differ much; the second model has one hit more each
-    one, other = draws(5) @ hits, draws(5) @ (hits + 1)
-    difference = interval_of((other - one)[:, 0] / 5).at()
+    one, other = block_weights(5) @ hits, block_weights(5) @ (hits + 1)
+    difference = confidence_intervals((other - one)[:, 0] / 5).at()
     assert (difference.low, difference.value, difference.high) == (1.0, 1.0, 1.0)
