@@ -1,8 +1,8 @@
-"""HKO-7-style archives: `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`, 8 bit, with zlib masks beside.
+"""HKO-7-style archives: `radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png`, 8-bit grey, with zlib-compressed masks.
 
-What HKO-7 left outside the files is in `archive.json`: grid, time step, source, licence, noise. A pixel is
-round(255 p), p of `model.core.normalisation.hko7_fraction`; a mask (True = the pixel holds data) is written only where
-a frame has gaps. docs/archives.md has the layout to the letter. Shi et al. 2017, arXiv 1706.03458.
+`archive.json` holds what HKO-7's files do not: grid, time step, source, licence, noise. A pixel is round(255 p), with
+p of `model.core.normalisation.hko7_fraction`; a mask (True = the pixel holds data) is written only for frames with
+gaps. docs/archives.md describes the layout in full. Shi et al. 2017, arXiv 1706.03458.
 """
 
 from __future__ import annotations
@@ -29,27 +29,29 @@ from model.core.locks import file_lock
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.units import FloatArray
 from model.data.archive_paths import STATIC_MASK, frame_path, list_times, mask_path, read_static_mask
-from model.data.checksums import Checksums, digest_of
-from model.data.png import fault_of
+from model.data.checksums import Checksums, sha256_hex
+from model.data.png import BadPng, verify_frame_png
 from model.data.split import Days, among, read_split
 from model.readers.hko7 import DESCRIPTION, FRAMES, grid_of_archive
 
 UNFINISHED: Final = ".unfinished"
 LOCK: Final = ".lock"
 RAIN_OF_PIXEL: Final = hko7_rain_rate_mm_h(np.arange(256, dtype=np.float32) / np.float32(255))
-"""Rain rate (mm h-1) of each value of a pixel."""
+"""Rain rate (mm h-1) of each of the 256 pixel values."""
 
 
 class DamagedFrame(InputError):
-    """A frame of an archive that cannot be read: truncated, of another size or depth, or its mask is."""
+    """A frame of an archive that cannot be read: it or its mask is truncated, or of another size or depth."""
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(what, where=where, hint=hint or "Import its file again, or delete it: it is then a gap")
+        super().__init__(
+            what, where=where, hint=hint or "Import its file again, or delete it: it then counts as missing"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedFrame:
-    """A frame as it lies in an archive: its PNG and, where it has gaps, its compressed mask."""
+    """A frame as stored in an archive: the PNG and, for a frame with gaps, the compressed mask."""
 
     time: np.datetime64
     png: bytes
@@ -57,7 +59,7 @@ class EncodedFrame:
 
 
 def encode_frame(time: np.datetime64, rain_rate_mm_h: FloatArray) -> EncodedFrame:
-    """Encode a frame [y, x] (mm h-1, NaN = no data)."""
+    """Encode rain rates [y, x] (mm h-1, NaN = no data)."""
     missing = ~np.isfinite(rain_rate_mm_h)
     pixels = np.round(np.nan_to_num(hko7_fraction(rain_rate_mm_h)) * 255).astype(np.uint8)
     encoded, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
@@ -68,13 +70,14 @@ def encode_frame(time: np.datetime64, rain_rate_mm_h: FloatArray) -> EncodedFram
 
 
 class ArchiveWriter:
-    """Adds frames to an archive, each written whole or not at all. Use it as a context manager.
+    """Adds frames to an archive, each atomically. Use it as a context manager.
 
     Raises
     ------
+    MixedGrids
+        `root` is an archive on another grid.
     InputError
-        `root` holds something else, or an archive of another grid; or it cannot be written, or another
-        writer is at work in it.
+        `root` is a folder of other files, cannot be written, or another command is writing to it.
     """
 
     def __init__(self, root: Path, grid: Grid, step_minutes: float, attributes: Mapping[str, str]) -> None:
@@ -102,10 +105,10 @@ class ArchiveWriter:
                 self._lock.acquire()
             except TimeoutError:
                 raise InputError(
-                    "another command is writing to it", where=str(self.root), hint="Wait until that is done"
+                    "another command is writing to it", where=str(self.root), hint="Wait until it is done"
                 ) from None
             self.checksums = Checksums(self.root)
-            self._kept = Archive(self.root)
+            self._archive = Archive(self.root)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -118,14 +121,14 @@ class ArchiveWriter:
             self._lock.release()
 
     def append(self, time: np.datetime64, rain_rate_mm_h: FloatArray) -> None:
-        """Write one frame [y, x] (mm h-1, NaN = no data).
+        """Write a new frame [y, x] (mm h-1, NaN = no data).
 
         Raises
         ------
         DuplicateTimes
-            The archive has a frame of that time.
+            The archive has a frame of this time.
         InputError
-            It cannot be written.
+            The frame cannot be written.
         """
         path = frame_path(self.root, time)
         if path.exists():
@@ -133,16 +136,16 @@ class ArchiveWriter:
         self.put(encode_frame(time, rain_rate_mm_h))
 
     def put(self, frame: EncodedFrame) -> None:
-        """Write a frame, in place of the one of that time if there is one.
+        """Write a frame; it replaces an existing frame of the same time.
 
         Raises
         ------
         InputError
-            It cannot be written.
+            The frame cannot be written.
         """
         digests: dict[str, str] = {}
         with translate_write_errors(self.root):
-            # The image last: where there is one, its mask is there.
+            # The mask first: after a crash, a frame that exists has its mask.
             for path, content in (
                 (mask_path(self.root, frame.time), frame.mask),
                 (frame_path(self.root, frame.time), frame.png),
@@ -151,12 +154,14 @@ class ArchiveWriter:
                     path.unlink(missing_ok=True)
                     continue
                 write_atomically(path, content, folder=self.root / UNFINISHED, durable=False)
-                digests[path.relative_to(self.root).as_posix()] = digest_of(content)
+                digests[path.relative_to(self.root).as_posix()] = sha256_hex(content)
             self.checksums.add(digests)
 
     def has_intact(self, time: np.datetime64) -> bool:
-        """Whether the frame of that time is there, and is what was written: by its checksum, or, where it has none
-        (the writer was killed in between), because it can be read. It has one then.
+        """Return whether the archive has an intact frame of a time.
+
+        The checksum decides. A frame without a checksum, whose writer was killed before adding it, is decoded, and
+        its checksum is added.
 
         Raises
         ------
@@ -168,14 +173,14 @@ class ArchiveWriter:
         new: dict[str, str] = {}
         for path in (frame_path(self.root, time), mask_path(self.root, time)):
             name = path.relative_to(self.root).as_posix()
-            digest = digest_of(path.read_bytes()) if path.exists() else None
-            if self.checksums.of.get(name, digest) != digest:
+            digest = sha256_hex(path.read_bytes()) if path.exists() else None
+            if self.checksums.by_name.get(name, digest) != digest:
                 return False
-            if digest is not None and name not in self.checksums.of:
+            if digest is not None and name not in self.checksums.by_name:
                 new[name] = digest
         if new:
             try:
-                self._kept.read_raw(time)
+                self._archive.read_raw(time)
             except DamagedFrame:
                 return False
             with translate_write_errors(self.root):
@@ -184,16 +189,17 @@ class ArchiveWriter:
 
 
 class Archive:
-    """An archive on disk. `times`: valid times of its frames (UTC, datetime64[s], in order).
+    """An archive on disk.
 
-    `attributes`: source, licence and how the rain was made. Pixels above 0 and below `noise_below` are no rain.
-    `static_mask` [y, x], where there is one, is True where the radar never sees (HKO-7's `exclude_mask`). `split`: the
-    part that `times` are restricted to, None for all.
+    `times`: valid times of the frames (UTC, datetime64[s], ascending). `attributes`: source, licence and how rain
+    rates were derived. `noise_below`: pixel values above 0 and below this one are noise, not rain. `static_mask`
+    [y, x]: True outside radar coverage (HKO-7's `exclude_mask`), or None. `split`: the part of the split, such as
+    `train`, that `times` are restricted to, or None.
 
     Raises
     ------
     InputError
-        `root` is not an archive, or a frame in it has a name that is no time.
+        `root` is not an archive, or the name of a frame is not a time.
     """
 
     def __init__(self, root: Path) -> None:
@@ -208,11 +214,11 @@ class Archive:
         except FileNotFoundError:
             hint = "Make an archive with: echocast archive import"
             if (root / FRAMES).is_dir():
-                hint = f"If it is HKO-7's tree, take it over with: echocast archive adopt {root}"
+                hint = f"If it is the HKO-7 tree, adopt it with: echocast archive adopt {root}"
             raise InputError(f"no {DESCRIPTION}", where=str(root), hint=hint) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"not a description of an archive ({error})",
+                f"it does not describe an archive ({error})",
                 where=str(root / DESCRIPTION),
                 hint="Import it again",
             ) from None
@@ -221,20 +227,22 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """That of its folder, however it was named: what packages and scores know the archive by."""
+        """Name of the folder, with links resolved; packages and scores identify the archive by it."""
         return self.root.resolve().name
 
     def only(self, split: str) -> Archive:
-        """The same archive with the frames of one part of its split alone: `train`, `valid` or `test`.
+        """Return the archive restricted to one part of its split: `train`, `valid` or `test`.
 
         Raises
         ------
         InputError
-            It has no split, no such part, or no frame in it.
+            The archive has no split or no such part.
+        TooFewFrames
+            The part has no frames.
         """
         parts = self.parts()
         if split not in parts:
-            what = f"its split has no part {split!r}" if parts else "it is not split into days to train on and others"
+            what = f"its split has no part {split!r}" if parts else "it has no split"
             hint = f"Leave --split out, or run: echocast archive split {self.root}"
             hint = f"Choose one of {', '.join(parts)}" if parts else hint
             raise InputError(what, where=str(self.root), hint=hint)
@@ -243,26 +251,28 @@ class Archive:
         part.times = self.times[among(self.times, parts[split])]
         if not part.times.size:
             raise TooFewFrames(
-                f"it has no frame of a day of {split}",
+                f"it has no frames of the days of {split}",
                 where=str(self.root),
-                hint=f"Import those days, or split it anew: echocast archive split {self.root} --replace",
+                hint=f"Import those days, or split it again: echocast archive split {self.root} --replace",
             )
         return part
 
     def parts(self) -> dict[str, Days]:
-        """Days of `train`, `valid` and `test` with their amounts, frames or none; {} where the archive has no split.
+        """Return the days of `train`, `valid` and `test` with their rain amounts; {} without a split.
+
+        The archive need not have frames of all these days.
 
         Raises
         ------
         InputError
-            The lists of the split are damaged, or share days.
+            The lists of days are damaged, or share days.
         """
         return read_split(self.root)
 
     def read_raw(self, time: np.datetime64) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Pixels [y, x] as they are stored, and HKO-7's mask: True where a pixel counts in its benchmark.
+        """Return the stored pixels [y, x] of a frame, and HKO-7's mask: True where a pixel counts in its benchmark.
 
-        Of a frame without a mask of its own all pixels count, but for the static mask and noise.
+        In a frame without a mask file, all pixels count except noise and those outside radar coverage.
 
         Raises
         ------
@@ -271,8 +281,10 @@ class Archive:
         """
         path = frame_path(self.root, time)
         content = path.read_bytes() if path.exists() else b""
-        if fault := fault_of(content, self.grid.shape):
-            raise DamagedFrame(fault, where=str(path))
+        try:
+            verify_frame_png(content, self.grid.shape)
+        except BadPng as error:
+            raise DamagedFrame(str(error), where=str(path)) from None
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if pixels is None or pixels.dtype != np.uint8 or pixels.shape != self.grid.shape:
             raise DamagedFrame("it cannot be decoded", where=str(path))
@@ -285,7 +297,9 @@ class Archive:
         return frame, counts
 
     def read_pixels(self, time: np.datetime64) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Pixels [y, x], noise as 0, and where they hold no data. Noise is no rain; it is not missing.
+        """Return the pixels [y, x] of a frame with noise set to 0, and where data is missing.
+
+        Noise counts as dry, not as missing.
 
         Raises
         ------
@@ -301,7 +315,7 @@ class Archive:
         return frame, missing
 
     def read(self, time: np.datetime64) -> FloatArray:
-        """Rain rate [y, x] (mm h-1, NaN = no data).
+        """Return the rain rate [y, x] (mm h-1, NaN = no data) of a frame.
 
         Raises
         ------
@@ -314,18 +328,22 @@ class Archive:
         return rain
 
     def digest(self) -> str:
-        """SHA-256 (hex) of every frame of `times` and its mask, in the order of time; of the static mask; and, unless
-        this is one part of it, of the split. Files older than `checksums.sha256` are not read for it."""
-        listed = Checksums(self.root)
-        since = listed.path.stat().st_mtime_ns if listed.of else 0
+        """Return a SHA-256 (hex) of all frames of `times` and their masks, the static mask and the split.
+
+        The digest of an archive restricted to one part of its split does not cover the split. Files older than
+        `checksums.sha256` are not read: their listed checksums are used.
+        """
+        checksums = Checksums(self.root)
+        since = checksums.path.stat().st_mtime_ns if checksums.by_name else 0
         sha = hashlib.sha256()
         paths = [path(self.root, time) for time in self.times for path in (frame_path, mask_path)]
         for path in [*paths, self.root / STATIC_MASK]:
             if not path.exists():
                 continue
-            known = listed.of.get(path.relative_to(self.root).as_posix()) if path.stat().st_mtime_ns <= since else None
+            listed = checksums.by_name.get(path.relative_to(self.root).as_posix())
+            unchanged = listed is not None and path.stat().st_mtime_ns <= since
             sha.update(path.name.encode())
-            sha.update(bytes.fromhex(known or digest_of(path.read_bytes())))
+            sha.update(bytes.fromhex(listed if listed and unchanged else sha256_hex(path.read_bytes())))
         for part, days in self.parts().items() if self.split is None else ():
             sha.update(f"{part} {' '.join(sorted(map(str, days)))}".encode())
         return sha.hexdigest()
@@ -343,12 +361,12 @@ class Archive:
             flags = b""
         values = np.frombuffer(flags, np.uint8)
         if values.size != rows * columns or values.max() > 1:
-            raise DamagedFrame(f"the mask is damaged, or not of {rows} x {columns} pixels", where=str(path))
+            raise DamagedFrame(f"the mask is damaged, or its shape is not {rows} x {columns} pixels", where=str(path))
         return values.astype(np.bool_).reshape(rows, columns)
 
 
 def describe(grid: Grid, step_minutes: float, attributes: Mapping[str, str], noise_below: int = 0) -> bytes:
-    """The content of `archive.json`."""
+    """Return the content of `archive.json`."""
     description = {
         "schema_version": 1,
         "step_minutes": step_minutes,
@@ -360,7 +378,7 @@ def describe(grid: Grid, step_minutes: float, attributes: Mapping[str, str], noi
 
 
 def grid_description(grid: Grid) -> dict[str, object]:
-    """A grid as `archive.json` keeps it; `model.readers.hko7.grid_of_archive` is the inverse."""
+    """Return a grid as in `archive.json`; `model.readers.hko7.grid_of_archive` is the inverse."""
     return {
         "crs_wkt": grid.crs.to_wkt(),
         "x0": float(grid.x[0]),

@@ -1,6 +1,6 @@
-"""Radar files into an archive: read and encoded by several processes, written by this one in the order of the files.
+"""Import of radar files into an archive: worker processes read and encode, this process writes in file order.
 
-`imported.jsonl` in the archive says which file gave which frames, so that a run that goes on reads no file twice.
+`imported.jsonl` in the archive records which file gave which frames, so that a continued import reads no file twice.
 """
 
 from __future__ import annotations
@@ -37,36 +37,38 @@ from model.readers.hko7 import DESCRIPTION
 
 JOURNAL: Final = "imported.jsonl"
 FILES_PER_WORKER: Final = 8
-"""A process takes about a second to start: fewer files than this are not worth one."""
+"""A process takes about a second to start, which pays off from this number of files on."""
 BYTES_PER_PIXEL: Final = 36
-"""What a process and its GRIB decoder hold at most, measured on frames of 3500 x 7000 pixels."""
-LEFT_OUT: Final = ("source", "licence", "step")
-"""What need not be said again of an archive that is there."""
-OF_THE_FILE: Final = ("gaps", "frames_without_data", "capped_pixels")
-"""Attributes that tell of one file, not of the archive."""
+"""Peak memory of a process and its GRIB decoder, measured on frames of 3500 x 7000 pixels."""
+OPTIONAL: Final = ("source", "licence", "step")
+"""Options that need not be repeated for an existing archive."""
+FILE_ATTRIBUTES: Final = ("gaps", "frames_without_data", "capped_pixels")
+"""Attributes that describe one file, not the archive."""
 
 
 class FileReader(Protocol):
-    """The frames of one file. It can be sent to another process."""
+    """Reads the frames of one file; it can be pickled for another process."""
 
-    def __call__(self, path: Path) -> FrameSequence: ...
+    def __call__(self, path: Path) -> FrameSequence:
+        """Read the frames of one file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RadarFileReader:
-    """Reads files of the formats that are known; see `model.readers.read`."""
+    """Reads radar files of all known formats; see `model.readers.read`."""
 
     variable: str | None = None
     zr: str | None = None
     max_dbz: float | None = None
 
     def __call__(self, path: Path) -> FrameSequence:
+        """Read the frames of one file."""
         return read([path], variable=self.variable, zr=self.zr, max_dbz=self.max_dbz)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What the user chose: how files are read, minutes between frames, and attributes of the archive."""
+    """How files are read, minutes between frames (None: as found in the files), and attributes of the archive."""
 
     read_file: FileReader = RadarFileReader()
     step_minutes: float | None = None
@@ -75,141 +77,156 @@ class ImportOptions:
 
 @dataclass(kw_only=True)
 class ImportCounts:
-    """What an import did: frames written, frames there already, damaged ones written anew; files passed over."""
+    """Frames written, already present, and rewritten because they were damaged; files skipped."""
 
     written: int = 0
-    there: int = 0
-    mended: int = 0
-    passed_over: int = 0
+    present: int = 0
+    rewritten: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedFile:
-    """The frames of a file as an archive keeps them, and what its reader noted of them."""
+    """The encoded frames of a file, and the notes of its reader."""
 
     frames: Sequence[EncodedFrame]
     notes: tuple[str, ...]
 
 
 Outcome = EncodedFile | InputError
+"""The encoded file, or the reason why it cannot be imported."""
 
 
 def import_files(
     paths: Sequence[Path],
     root: Path,
-    choices: ImportOptions,
+    options: ImportOptions,
     *,
     workers: int | None,
-    done: Callable[[], None],
-    passed_over: Callable[[Path, InputError], None],
-    noted: Callable[[Path, str], None] = lambda path, note: None,
+    on_file: Callable[[], None],
+    on_skipped: Callable[[Path, InputError], None],
+    on_note: Callable[[Path, str], None] = lambda path, note: None,
 ) -> ImportCounts:
-    """Bring the frames of `paths` into the archive `root`.
+    """Import the frames of radar files into an archive.
 
-    `done` hears of each file, `passed_over` of each that cannot be read or lies on another grid, `noted` of what its
-    reader notes of one.
+    Of two files with the same valid time the earlier one counts. Intact frames of the archive stay as they are.
+    Memory holds one file per process and the encoded frames of a few files.
 
-    Of two files with the same valid time the earlier one counts. What was there before is left alone, if it is intact.
-    Memory holds one file per process and the encoded frames of a few.
+    Parameters
+    ----------
+    paths
+        Radar files.
+    root
+        Folder of the archive; a new archive takes the grid of the first readable file.
+    options
+        How files are read, the time step, and attributes.
+    workers
+        Number of processes; None: as cores and memory allow.
+    on_file
+        Called after each file.
+    on_skipped
+        Called for each file that cannot be read or is on another grid, with the reason.
+    on_note
+        Called for each note of a reader about a file.
 
     Raises
     ------
     InputError
-        No file could be read; the time step cannot be known; the archive is described otherwise; it cannot
-        be written; or a process was killed.
+        No file could be read, the time step is unknown, the archive has another description or cannot be written, or
+        a process was killed.
     """
     counts = ImportCounts()
-    refused: set[Path] = set()
+    skipped: set[Path] = set()
 
-    def refuse(path: Path, error: InputError) -> None:
-        counts.passed_over += 1
-        refused.add(path)
-        passed_over(path, error)
-        done()
+    def skip(path: Path, error: InputError) -> None:
+        counts.skipped += 1
+        skipped.add(path)
+        on_skipped(path, error)
+        on_file()
 
     if (root / DESCRIPTION).exists():
-        grid, step, attributes = _as_described(Archive(root), choices)
+        grid, step, attributes = _existing_description(Archive(root), options)
     else:
-        grid, step, attributes = _first_seen(paths, choices, refuse)
+        grid, step, attributes = _new_description(paths, options, skip)
     with ArchiveWriter(root, grid, step, attributes) as writer:
         journal = _Journal(root)
 
-        def to_read() -> Iterator[Path]:
+        def unread() -> Iterator[Path]:
             for path in paths:
-                if path in refused:
+                if path in skipped:
                     continue
                 times = journal.times_of(path)
                 if times is not None and all(writer.has_intact(time) for time in times):
-                    counts.there += len(times)
-                    done()
+                    counts.present += len(times)
+                    on_file()
                 else:
                     yield path
 
-        encode = partial(_encode, read_file=choices.read_file, grid=grid)
-        for path, outcome in _in_order(to_read(), encode, workers or _affordable(len(paths), grid)):
+        encode = partial(_encode, read_file=options.read_file, grid=grid)
+        for path, outcome in _in_order(unread(), encode, workers or _default_workers(len(paths), grid)):
             if isinstance(outcome, InputError):
-                refuse(path, outcome)
+                skip(path, outcome)
                 continue
             for note in outcome.notes:
-                noted(path, note)
+                on_note(path, note)
             for frame in outcome.frames:
-                _keep(writer, frame, counts)
+                _write_frame(writer, frame, counts)
             journal.add(path, [frame.time for frame in outcome.frames])
-            done()
+            on_file()
         journal.finish()
-    if not counts.written + counts.there + counts.mended:
+    if not counts.written + counts.present + counts.rewritten:
         raise InputError(f"none of {len(paths)} files could be read", where="FILES", hint="See the lines above")
     return counts
 
 
-def _keep(writer: ArchiveWriter, frame: EncodedFrame, counts: ImportCounts) -> None:
+def _write_frame(writer: ArchiveWriter, frame: EncodedFrame, counts: ImportCounts) -> None:
     if writer.has_intact(frame.time):
-        counts.there += 1
+        counts.present += 1
         return
     damaged = frame_path(writer.root, frame.time).exists()
     writer.put(frame)
-    counts.mended += damaged
+    counts.rewritten += damaged
     counts.written += not damaged
 
 
-def _as_described(archive: Archive, choices: ImportOptions) -> tuple[Grid, float, Mapping[str, str]]:
-    """Grid, time step (minutes) and attributes of an archive that is there, if nothing else is asked for."""
-    asked = {**choices.attributes, "step": choices.step_minutes}
-    kept = {**archive.attributes, "step": archive.step_minutes}
-    for name, value in asked.items():
-        if value is not None and value != kept.get(name):
+def _existing_description(archive: Archive, options: ImportOptions) -> tuple[Grid, float, Mapping[str, str]]:
+    """Return grid, time step (minutes) and attributes of an existing archive, unless the options contradict them."""
+    requested = {**options.attributes, "step": options.step_minutes}
+    existing = {**archive.attributes, "step": archive.step_minutes}
+    for name, value in requested.items():
+        if value is not None and value != existing.get(name):
             raise InputError(
-                f"its {name} is {kept.get(name, 'not known')}, not {value}",
+                f"its {name} is {existing.get(name, 'not known')}, not {value}",
                 where=str(archive.root / DESCRIPTION),
-                hint=(f"Leave --{name} out" if name in LEFT_OUT else "Ask for the same")
+                hint=(f"Leave --{name} out" if name in OPTIONAL else "Use the same")
                 + ", correct it in that file, or choose another folder",
             )
     return archive.grid, archive.step_minutes, archive.attributes
 
 
-def _first_seen(
-    paths: Sequence[Path], choices: ImportOptions, refuse: Callable[[Path, InputError], None]
+def _new_description(
+    paths: Sequence[Path], options: ImportOptions, skip: Callable[[Path, InputError], None]
 ) -> tuple[Grid, float, Mapping[str, str]]:
-    """Grid and attributes of the first file that can be read, and the time step (minutes), from as few as tell it."""
+    """Return grid and attributes of the first readable file, and the time step (minutes) of as few files as needed."""
     first = None
     times: list[NDArray[np.datetime64]] = []
     for path in paths:
         try:
-            frames = choices.read_file(path)
+            frames = options.read_file(path)
             if first is not None and not first[0].matches(frames.grid):
                 raise _other_grid(path)
         except InputError as error:
-            refuse(path, error)
+            skip(path, error)
             continue
-        kept = {name: value for name, value in frames.attributes.items() if name not in OF_THE_FILE}
-        first = first or (frames.grid, {**kept, **choices.attributes})
+        attributes = {name: value for name, value in frames.attributes.items() if name not in FILE_ATTRIBUTES}
+        first = first or (frames.grid, {**attributes, **options.attributes})
         times.append(frames.times)
         steps = _steps_of(times)
-        if choices.step_minutes is not None or steps.size > 3 or np.unique(steps).size < steps.size:
+        if options.step_minutes is not None or steps.size > 3 or np.unique(steps).size < steps.size:
             break
     if first is None:
         raise InputError(f"none of {len(paths)} files could be read", where="FILES", hint="See the lines above")
-    step = choices.step_minutes
+    step = options.step_minutes
     if step is None:
         steps = _steps_of(times)
         if not steps.size:
@@ -223,16 +240,18 @@ def _first_seen(
 
 
 def _steps_of(times: Sequence[NDArray[np.datetime64]]) -> NDArray[np.float64]:
-    """Minutes between the valid times seen."""
+    """Return the minutes between successive valid times."""
     return np.asarray(np.diff(np.unique(np.concatenate(times))) / np.timedelta64(1, "s"), np.float64) / 60
 
 
 def _other_grid(path: Path) -> MixedGrids:
-    return MixedGrids("it lies on another grid than the archive", where=str(path), hint="Import it into one of its own")
+    return MixedGrids(
+        "it is on another grid than the archive", where=str(path), hint="Import it into an archive of its own"
+    )
 
 
 def _encode(path: Path, *, read_file: FileReader, grid: Grid) -> Outcome:
-    """The frames of a file as an archive keeps them, or why there are none."""
+    """Read and encode the frames of a file."""
     try:
         frames = read_file(path)
         if not grid.matches(frames.grid):
@@ -244,16 +263,16 @@ def _encode(path: Path, *, read_file: FileReader, grid: Grid) -> Outcome:
 
 
 def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers: int) -> Iterator[tuple[Path, Outcome]]:
-    """Files and what they became, in their order, by so many processes; at most two files each are under way."""
+    """Yield files and their outcomes in order; at most two files per process are in flight."""
     if workers == 1:
         yield from ((path, encode(path)) for path in paths)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     waiting: deque[tuple[Path, Future[Outcome]]] = deque()
     try:
         for path in paths:
-            with _uninterrupted():  # a process that this starts hears no interrupt before _begin_worker either
+            with _sigint_blocked():  # a process that this starts inherits the mask until _start_worker ignores SIGINT
                 waiting.append((path, pool.submit(encode, path)))
             if len(waiting) >= 2 * workers:
                 first, future = waiting.popleft()
@@ -262,17 +281,17 @@ def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers:
             yield first, future.result()
     except BrokenProcessPool:
         raise InputError(
-            f"one of {workers} processes that read files was killed; mostly that is for want of memory",
+            f"one of {workers} processes that read files was killed, mostly for lack of memory",
             where="--workers",
-            hint="Run the same command again with fewer: what is written is kept",
+            hint="Run the same command again with fewer: written frames are kept",
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits; processes started meanwhile never hear it."""
+def _sigint_blocked() -> Iterator[None]:
+    """Delay SIGINT (Ctrl-C); processes started in the block inherit the signal mask."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -280,42 +299,42 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker() -> None:
-    """An interrupt at the terminal is the parent's to hear; and without a parent there is nothing to do."""
+def _start_worker() -> None:
+    """Leave SIGINT to the parent process, and exit when the parent process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent: BaseProcess) -> None:
+def _exit_with(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
 
-def _affordable(files: int, grid: Grid) -> int:
-    """How many processes: one per core, but not more than the files are worth nor than half of the memory holds."""
+def _default_workers(files: int, grid: Grid) -> int:
+    """Return the number of processes: one per core, as far as half of the memory and the number of files allow."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     by_memory = memory // (BYTES_PER_PIXEL * grid.shape[0] * grid.shape[1])
     return max(1, min(os.cpu_count() or 1, -(-files // FILES_PER_WORKER), by_memory))
 
 
 class _Journal:
-    """Which file gave which frames: a line of JSON per file, by its path, size and time of change."""
+    """Which file gave which frames: a line of JSON per file, with path, size and modification time."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._list = LineFile(root / JOURNAL)
+        self._file = LineFile(root / JOURNAL)
         self._lines: dict[str, str] = {}
-        for line in self._list.read():
+        for line in self._file.read():
             try:
                 self._lines[json.loads(line)["file"]] = line
             except (ValueError, KeyError, TypeError):
-                continue  # damaged: that file is read again
+                continue  # a damaged line: its file is read again
 
     def times_of(self, path: Path) -> list[np.datetime64] | None:
-        """Valid times of the frames of a file; None where it is not known or has changed."""
+        """Return the valid times of the frames of a file; None if the file is new or has changed."""
         name = str(path.resolve())
         if name not in self._lines or not path.exists():
             return None
@@ -325,19 +344,20 @@ class _Journal:
         return [np.datetime64(time, "s") for time in entry["frames"]]
 
     def add(self, path: Path, times: Sequence[np.datetime64]) -> None:
+        """Record the valid times of the frames of a file."""
         size, modified = self._state(path)
         frames = [str(time.astype("datetime64[s]")) for time in times]
         name = str(path.resolve())
         entry = {"file": name, "bytes": size, "modified_ns": modified, "frames": frames}
         self._lines[name] = json.dumps(entry)
         with translate_write_errors(self._root):
-            self._list.append([self._lines[name]])
+            self._file.append([self._lines[name]])
 
     def finish(self) -> None:
-        """Sort by path."""
+        """Sort the lines by path."""
         with translate_write_errors(self._root):
-            self._list.rewrite(self._lines[name] for name in sorted(self._lines))
+            self._file.rewrite(self._lines[name] for name in sorted(self._lines))
 
     def _state(self, path: Path) -> list[int]:
-        found = path.stat()
-        return [found.st_size, found.st_mtime_ns]
+        status = path.stat()
+        return [status.st_size, status.st_mtime_ns]

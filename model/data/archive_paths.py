@@ -1,4 +1,4 @@
-"""Where things lie in an archive: frames and masks by valid time, as in HKO-7, and the static mask."""
+"""Paths of the files of an archive: frames and masks by valid time, as in HKO-7, and the static mask."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3])[0-5]\d[0-5]\d\.png")
 
 
 def frame_path(root: Path, time: np.datetime64) -> Path:
-    """Where the frame of a valid time (UTC) lies."""
+    """Return the path of the frame of a valid time (UTC)."""
     return _path(root, FRAMES, time, ".png")
 
 
 def mask_path(root: Path, time: np.datetime64) -> Path:
-    """Where the no-data mask of a valid time (UTC) lies, if it has one."""
+    """Return the path of the no-data mask of a valid time (UTC); frames without gaps have no such file."""
     return _path(root, MASKS, time, ".mask")
 
 
@@ -34,12 +34,12 @@ def _path(root: Path, tree: str, time: np.datetime64, suffix: str) -> Path:
 
 
 def list_times(root: Path) -> NDArray[np.datetime64]:
-    """Valid times (UTC, datetime64[s], in order) of the frames in an archive's tree.
+    """Return the valid times (UTC, datetime64[s], ascending) of the frames of an archive.
 
     Raises
     ------
     InputError
-        The name of a frame is no time, or not one of the day whose folder it lies in.
+        The name of a frame is not a time of the day of its folder.
     """
     tree = root / FRAMES
     found: list[str] = []
@@ -50,9 +50,9 @@ def list_times(root: Path) -> NDArray[np.datetime64]:
         for name in names:
             if name[3:9] != day.replace("-", "")[2:] or not TIME_OF_DAY.fullmatch(name[9:]) or not _is_day(day):
                 raise InputError(
-                    "its name is not a time of the day that it lies in",
+                    "its name is not a time of the day of its folder",
                     where=str(folder / name),
-                    hint=f"Name it RADyymmddHHMMSS.png, in {FRAMES}/YYYY/MM/DD, or take it out",
+                    hint=f"Name it RADyymmddHHMMSS.png, in {FRAMES}/YYYY/MM/DD, or remove it",
                 )
             found.append(f"{day}T{name[9:11]}:{name[11:13]}:{name[13:15]}")
     return np.sort(np.array(found, "datetime64[s]"))
@@ -67,12 +67,12 @@ def _is_day(text: str) -> bool:
 
 
 def read_static_mask(root: Path, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Where [y, x] the radar never sees: `exclude_mask` of `mask_dat.npz`; None where there is no such file.
+    """Return the pixels [y, x] outside radar coverage, `exclude_mask` of `mask_dat.npz`; None without that file.
 
     Raises
     ------
     InputError
-        The file is damaged, or of another size.
+        The file is damaged, or its shape is not `shape` (rows, columns).
     """
     path = root / STATIC_MASK
     if not path.exists():
@@ -82,6 +82,6 @@ def read_static_mask(root: Path, shape: tuple[int, int]) -> NDArray[np.bool_] | 
         raise InputError(
             f"its exclude_mask is {mask.shape}, the archive's frames are {shape}",
             where=str(path),
-            hint="Take it out: it is of another radar",
+            hint="Remove it: it belongs to another radar",
         )
     return mask

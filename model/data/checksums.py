@@ -1,4 +1,4 @@
-"""`checksums.sha256`: SHA-256 of each file of an archive, as `sha256sum` writes and checks it."""
+"""`checksums.sha256`: the SHA-256 of each file of an archive, in the format of `sha256sum`."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ LINE: Final = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class Checksums:
-    """The list of an archive: grows by a line per file while frames are written, and is sorted by path at the end.
+    """The checksums of an archive: appended while frames are written, and sorted by path at the end.
 
-    `of`: hexadecimal SHA-256 by the path below the archive's folder.
+    `by_name`: hexadecimal SHA-256 by the path relative to the archive's folder.
     """
 
     def __init__(self, root: Path) -> None:
-        self._list = LineFile(root / CHECKSUMS)
-        found = (LINE.fullmatch(line) for line in self._list.read())
-        self.of = {match[2]: match[1] for match in found if match}
+        self._file = LineFile(root / CHECKSUMS)
+        found = (LINE.fullmatch(line) for line in self._file.read())
+        self.by_name = {match[2]: match[1] for match in found if match}
 
     @property
     def path(self) -> Path:
-        """Where the list lies."""
-        return self._list.path
+        """Path of the file."""
+        return self._file.path
 
     def add(self, digests: Mapping[str, str]) -> None:
-        """Append files and their SHA-256."""
-        self._list.append(f"{digest}  {name}" for name, digest in digests.items())
-        self.of.update(digests)
+        """Append the SHA-256 (hex) of files by their relative paths."""
+        self._file.append(f"{digest}  {name}" for name, digest in digests.items())
+        self.by_name.update(digests)
 
     def finish(self) -> None:
-        """Sort the list by path, each file once; files that are gone are left out."""
+        """Sort the checksums by path, one per file, without those of deleted files."""
         root = self.path.parent
-        self.of = {name: self.of[name] for name in sorted(self.of) if (root / name).exists()}
-        self._list.rewrite(f"{digest}  {name}" for name, digest in self.of.items())
+        self.by_name = {name: self.by_name[name] for name in sorted(self.by_name) if (root / name).exists()}
+        self._file.rewrite(f"{digest}  {name}" for name, digest in self.by_name.items())
 
 
-def digest_of(content: bytes) -> str:
-    """SHA-256 (hex)."""
+def sha256_hex(content: bytes) -> str:
+    """Return the SHA-256 of bytes as a hexadecimal string."""
     return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""`echocast archive`: make an archive from radar files, look at one, or make one up."""
+"""`echocast archive`: import, inspect, split and synthesise archives of radar frames."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from model.core.forecast import write_netcdf
 from model.core.progress import ProgressBar
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive, ArchiveWriter
-from model.data.archive_info import archive_facts, describe_part, pixel_facts, plot_histogram, told
+from model.data.archive_info import archive_facts, describe_part, format_facts, pixel_facts, plot_histogram
+from model.data.hko7_tree import ATTRIBUTES, adopt_hko7
 from model.data.import_cli import import_
-from model.data.integrity import HKO7_ATTRIBUTES, adopt_hko7, check
+from model.data.integrity import check_archive
 from model.data.pixel_statistics import count_pixels, frames_by_block
 from model.data.random_split import GAP_MINUTES, random_split, split_from_lists
 from model.data.split import SPLIT, write_split
@@ -26,7 +27,7 @@ from model.data.synthetic_storms import DEFAULT_START, WEATHERS, storms, synthes
 from model.options import Size
 
 MINUTES_PER_DAY = 1440
-NAMED = 10
+MAX_DAMAGED_SHOWN = 10
 
 
 @click.group()
@@ -37,12 +38,14 @@ def archive() -> None:
 @archive.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="Number of frames.")
-@click.option("--days", type=click.IntRange(1), help="Whole days instead, each with weather of its own.")
+@click.option("--days", type=click.IntRange(1), help="Number of whole days instead, each with its own weather.")
 @click.option("--size", type=Size(), default="384", show_default=True, help="Pixels: 384, or 480x640.")
 @click.option("--step", type=click.FloatRange(0.5, 60), default=5.0, show_default=True, help="Minutes.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same storms.")
 @click.option("--weather", type=click.Choice(list(WEATHERS)), default="frontal", show_default=True)
-@click.option("--no-data", "sectors", type=click.IntRange(0, 12), default=0, help="Sectors that the radar cannot see.")
+@click.option(
+    "--no-data", "sectors", type=click.IntRange(0, 12), default=0, help="Number of sectors without radar coverage."
+)
 def synth(
     out: Path,
     frames: int,
@@ -53,9 +56,9 @@ def synth(
     weather: str,
     sectors: int,
 ) -> None:
-    """Make up storms that move, grow and decay, and write them to OUT.
+    """Synthesise storms that move, grow and decay, and write them to OUT.
 
-    OUT ending in .nc is one CF-netCDF file; anything else is an archive's folder.
+    If OUT ends in .nc, it is one CF-netCDF file; otherwise the folder of an archive.
     """
     if out.suffix == ".nc":
         if days is not None:
@@ -90,12 +93,12 @@ def synth(
     else:
         sequences = _synthetic_days(days, size, step, seed)
         total = days * round(MINUTES_PER_DAY / step)
-    written = _write_all(sequences, out, step, total, {"source": f"Echocast synthetic storms, seed {seed}"})
+    written = _write_frames(sequences, out, step, total, {"source": f"Echocast synthetic storms, seed {seed}"})
     click.echo(f"{out}: {written} frames of {size[0]} x {size[1]} pixels")
 
 
 def _synthetic_days(days: int, size: tuple[int, int], step: float, seed: int) -> Iterator[FrameSequence]:
-    """Frames one by one; each day has a seed and a kind of weather of its own."""
+    """Yield frames one by one; each day has its own seed and kind of weather."""
     grid = synthetic_grid(size, 1000.0)
     midnight = DEFAULT_START.astype("datetime64[D]")
     kinds = list(WEATHERS.values())
@@ -106,7 +109,7 @@ def _synthetic_days(days: int, size: tuple[int, int], step: float, seed: int) ->
             yield FrameSequence(rain_rate=next(sky)[None], times=np.array([time]), grid=grid)
 
 
-def _write_all(
+def _write_frames(
     sequences: Iterable[FrameSequence], out: Path, step: float, total: int, attributes: dict[str, str]
 ) -> int:
     written = 0
@@ -128,60 +131,61 @@ archive.add_command(import_)
 @archive.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def adopt(folder: Path) -> None:
-    """Take over the official HKO-7 tree in FOLDER as it lies: describe it in an archive.json, with checksums.
+    """Adopt the official HKO-7 tree in FOLDER as an archive: describe it in archive.json, with checksums.
 
-    FOLDER holds radarPNG/, radarPNG_mask/ and mask_dat.npz. Nothing that is there is changed.
+    FOLDER holds radarPNG/, radarPNG_mask/ and mask_dat.npz. Existing files are not changed.
     """
     with ProgressBar("frames") as progress:
-        findings = adopt_hko7(folder, progress.advance)
-    _tell_damaged(findings.damaged)
-    click.echo(f"{folder}: {findings.whole} frames of HKO-7, {len(findings.damaged)} damaged ones passed over")
-    click.echo(f"Its licence: {HKO7_ATTRIBUTES['licence']}")
+        report = adopt_hko7(folder, progress.advance)
+    _print_damaged(report.damaged)
+    click.echo(f"{folder}: {report.intact} frames of HKO-7, {len(report.damaged)} damaged ones skipped")
+    click.echo(f"Licence: {ATTRIBUTES['licence']}")
 
 
 @archive.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all gaps and the histogram.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the histogram of rain rates as this PNG.")
-@click.option("--check", "check_files", is_flag=True, help="Hold every file against its checksum; 2 if one is damaged.")
-@click.option("--quick", is_flag=True, help="Read no frame: neither wet fraction nor histogram.")
+@click.option(
+    "--check", "check_files", is_flag=True, help="Compare every file with its checksum; exit code 2 if one is damaged."
+)
+@click.option("--quick", is_flag=True, help="Read no frames: no wet fraction, no histogram.")
 def info(folder: Path, as_json: bool, picture: Path | None, check_files: bool, quick: bool) -> None:
-    """What the archive in FOLDER holds: days, frames, gaps, grid, split, how wet it is."""
+    """Show what the archive in FOLDER holds: days, frames, gaps, grid, split, wet fraction."""
     if quick and picture:
-        raise click.UsageError("--picture is drawn from the frames: leave --quick out")
+        raise click.UsageError("--picture needs the frames: leave --quick out")
     found = Archive(folder)
     facts = archive_facts(found)
     if not quick:
         with ProgressBar("frames", found.times.size) as progress:
-            values = count_pixels(found, progress.advance)
-        facts |= pixel_facts(values)
+            counts = count_pixels(found, progress.advance)
+        facts |= pixel_facts(counts)
         if picture:
-            plot_histogram(found, values.total, picture)
-    findings = None
+            plot_histogram(found, counts.total, picture)
+    report = None
     if check_files:
         with ProgressBar("checksums", found.times.size) as progress:
-            findings = check(found, progress.advance)
+            report = check_archive(found, progress.advance)
         facts["check"] = {
-            "whole": findings.whole,
-            "damaged": [str(error) for error in findings.damaged],
-            "unlisted": findings.unlisted,
+            "intact": report.intact,
+            "damaged": [str(error) for error in report.damaged],
+            "without_checksum": report.without_checksum,
         }
-    click.echo(json.dumps(facts) if as_json else "\n".join(told(facts)))
-    damaged = findings.damaged if findings else [] if quick else values.damaged
-    _tell_damaged(damaged)
-    if findings and findings.damaged:
+    click.echo(json.dumps(facts) if as_json else "\n".join(format_facts(facts)))
+    _print_damaged(report.damaged if report else [] if quick else counts.damaged)
+    if report and report.damaged:
         raise InputError(
-            f"{len(findings.damaged)} files are damaged",
+            f"{len(report.damaged)} files are damaged",
             where=str(folder),
-            hint="Import their files again; what cannot be had again, delete: it is then a gap",
+            hint="Import their files again, or delete them: their frames then count as missing",
         )
 
 
-def _tell_damaged(damaged: Sequence[InputError]) -> None:
-    for error in damaged[:NAMED]:
+def _print_damaged(damaged: Sequence[InputError]) -> None:
+    for error in damaged[:MAX_DAMAGED_SHOWN]:
         click.echo(f"damaged: {error}", err=True)
-    if len(damaged) > NAMED:
-        click.echo(f"damaged: {len(damaged) - NAMED} more", err=True)
+    if len(damaged) > MAX_DAMAGED_SHOWN:
+        click.echo(f"damaged: {len(damaged) - MAX_DAMAGED_SHOWN} more", err=True)
 
 
 @archive.command()
@@ -190,22 +194,22 @@ def _tell_damaged(damaged: Sequence[InputError]) -> None:
 @click.option("--valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
 @click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the days.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same days.")
-@click.option("--hours", type=click.IntRange(1, 24), help="Blocks of so many hours instead of days: for few days.")
+@click.option("--hours", type=click.IntRange(1, 24), help="Blocks of this many hours instead of days: for few days.")
 @click.option(
     "--gap",
     type=click.FloatRange(0, 1440),
     default=GAP_MINUTES,
     show_default=True,
-    help="With --hours: minutes in no part where a block follows one of another part.",
+    help="With --hours: minutes left out between blocks of different parts.",
 )
 @click.option(
     "--lists",
     nargs=3,
     type=click.Path(path_type=Path),
     metavar="TRAIN VALID TEST",
-    help="Lists of days instead, as HKO-7's.",
+    help="Lists of days instead, in HKO-7's format.",
 )
-@click.option("--replace", is_flag=True, help="In place of the split that it has.")
+@click.option("--replace", is_flag=True, help="Replace the existing split.")
 def split(
     folder: Path,
     train: float,
@@ -217,21 +221,21 @@ def split(
     lists: tuple[Path, Path, Path] | None,
     replace: bool,
 ) -> None:
-    """Split the archive in FOLDER by day: to train on, to choose weights on, to test on.
+    """Split the archive in FOLDER by day, for training, validation and test.
 
-    Days are drawn by lot, each part with as many dry and wet ones as its share; or they are those of --lists. With
-    --hours, blocks of hours are drawn instead.
+    Days are drawn at random, stratified by their rain, or come from --lists. With --hours, blocks of hours are drawn
+    instead.
     """
     if hours is not None and gap >= 60 * hours:
         raise click.UsageError(
-            f"--gap {gap:g} leaves nothing of a block of {hours} h. Give a shorter one, or more hours"
+            f"--gap {gap:g} leaves nothing of a block of {hours} h. Give a shorter gap, or more hours"
         )
     if hours is not None and lists:
-        raise click.UsageError("--lists say themselves which days they hold: leave --hours out")
+        raise click.UsageError("--lists name the days: leave --hours out")
     found = Archive(folder)
     if found.parts() and not replace:
         raise InputError(
-            "it is split already, and scores of before would be of other days",
+            "it has a split already, and earlier scores would belong to other days",
             where=str(folder / SPLIT),
             hint="Keep it, or give --replace",
         )
@@ -239,14 +243,14 @@ def split(
         parts = split_from_lists(*lists)
     else:
         with ProgressBar("frames", found.times.size) as progress:
-            values = count_pixels(found, progress.advance, frames_by_block(found, hours, gap) if hours else None)
-        _tell_damaged(values.damaged)
+            counts = count_pixels(found, progress.advance, frames_by_block(found, hours, gap) if hours else None)
+        _print_damaged(counts.damaged)
         fractions = {"train": train, "valid": valid, "test": test}
-        parts = random_split(found, fractions, values, seed, gap_minutes=gap if hours else 0.0)
+        parts = random_split(found, fractions, counts, seed, gap_minutes=gap if hours else 0.0)
     write_split(folder, parts)
     facts = archive_facts(found)
-    for part, held in facts["split"].items():
-        click.echo(f"{part}: {describe_part(held)}")
-    beside = facts["frames"] - sum(held["frames"] for held in facts["split"].values())
-    if beside:
-        click.echo(f"in no part: {beside} frames")
+    for name, part in facts["split"].items():
+        click.echo(f"{name}: {describe_part(part)}")
+    unassigned = facts["frames"] - sum(part["frames"] for part in facts["split"].values())
+    if unassigned:
+        click.echo(f"in no part: {unassigned} frames")

@@ -1,4 +1,4 @@
-"""Valid times in the names of files, by a pattern like `%Y/%m/%d/radar_%H%M.png`."""
+"""Valid times in file names, by a pattern like `%Y/%m/%d/radar_%H%M.png`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ DIRECTIVES: Final[Mapping[str, str]] = MappingProxyType(
         **{"z": r"Z|[+-]\d\d:?\d\d", "s": r"\d{9,11}"},
     }
 )
-"""What each directive of `strptime` may match; `%s`, which it lacks, is seconds since 1970."""
+"""The text that each directive of `strptime` matches; `%s`, which `strptime` lacks, is seconds since 1970."""
 PREFERRED: Final = (("Y", "y"), ("H", "I"), ("m", "b"), ("m", "B"))
-"""Of two directives for one thing, the first is parsed, and the second must agree with it."""
+"""If a pattern has two directives for the same quantity, the first is parsed, and the second must agree with it."""
 WILD: Final = {"*": "[^/]*", "?": "[^/]"}
 TOKEN: Final = re.compile(r"%(.?)|([*?])|([^%*?]+)", re.DOTALL)
 DATES: Final = ({"s"}, *({year, *day} for year in "Yy" for day in ("j", "md", "bd", "Bd")))
@@ -40,13 +40,15 @@ DATES: Final = ({"s"}, *({year, *day} for year in "Yy" for day in ("j", "md", "b
 
 @dataclass(frozen=True)
 class TimePattern:
-    """The directives of `datetime.strptime` (UTC unless `%z` is among them), `%s` (seconds since 1970), `*` and `?` for
-    what varies besides. It is held against the end of a path: as many folders of it as the pattern has.
+    """A pattern of file names.
+
+    `text`: directives of `datetime.strptime` (UTC unless `%z` is among them), `%s` (seconds since 1970), and the
+    wildcards `*` and `?`. It is matched against the end of a path, with as many folders as the pattern has.
 
     Raises
     ------
     InputError
-        A directive is not known, or they do not make a date.
+        A directive is unknown, or the directives do not define a date.
     """
 
     text: str
@@ -56,15 +58,15 @@ class TimePattern:
         unknown = next((name for name in found if name not in DIRECTIVES), None)
         if unknown is not None:
             raise InputError(
-                f"%{unknown} is not a directive that names of files can hold",
+                f"%{unknown} is not a directive of file names",
                 where=f"--pattern {self.text}",
-                hint=f"Choose among {' '.join(f'%{name}' for name in DIRECTIVES)}, and %% for the sign itself",
+                hint=f"Choose among {' '.join(f'%{name}' for name in DIRECTIVES)}, and %% for a percent sign",
             )
         if not any(date <= set(found) for date in DATES):
             raise InputError(
-                "it does not tell the date",
+                "it does not define the date",
                 where=f"--pattern {self.text}",
-                hint="Take up %Y, %m and %d; of folders too: '%Y/%m/%d/*_%H%M.png'",
+                hint="Add %Y, %m and %d, of folders too: '%Y/%m/%d/*_%H%M.png'",
             )
 
     @cached_property
@@ -80,8 +82,8 @@ class TimePattern:
                 seen.add(name)
         return re.compile(f"{''.join(parts)}$")
 
-    def time_of(self, path: Path) -> np.datetime64 | None:
-        """The valid time (UTC, to the second) that a path tells; None where it does not fit, or tells no time."""
+    def parse(self, path: Path) -> np.datetime64 | None:
+        """Return the valid time (UTC, to the second) in a path; None if there is no match or no such time."""
         match = self._expression.search(path.absolute().as_posix())
         values = match.groupdict() if match else {}
         try:
@@ -92,12 +94,12 @@ class TimePattern:
 
 
 def _moment(values: Mapping[str, str]) -> datetime | None:
-    """The moment (UTC) that the texts of directives make; None where two of them contradict each other."""
+    """Return the moment (UTC) that directives and their texts define; None if two of them contradict each other."""
     if "s" in values:
         moment = datetime.fromtimestamp(int(values["s"]), UTC)
     else:
-        left_out = {other for first, other in PREFERRED if {first, other} <= set(values)}
-        names = [name for name in values if name not in left_out]
+        redundant = {other for first, other in PREFERRED if {first, other} <= set(values)}
+        names = [name for name in values if name not in redundant]
         text, form = ("\n".join(parts) for parts in ([values[name] for name in names], [f"%{n}" for n in names]))
         moment = datetime.strptime(text, form)  # noqa: DTZ007  (without %z it is UTC)
     for name, text in values.items():

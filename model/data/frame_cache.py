@@ -1,4 +1,4 @@
-"""Decoded frames of an archive, kept on disk as they are asked for (docs/decisions/010)."""
+"""Decoded frames of an archive, cached on disk on first use (docs/decisions/010)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from model.data.archive_paths import frame_path, mask_path
 
 MISSING_PIXEL: Final = 255
 FREE_SHARE: Final = 0.1
-"""Frames are kept while more than this share of the disk is free; beyond it they are decoded at each use."""
-NAMED: Final = 5
+"""Frames are cached while more than this share of the disk is free; otherwise each use decodes them again."""
+MAX_REPORTED: Final = 5
 
 log = logging.getLogger(__name__)
 
 
 class FrameCache:
-    """The pixels of an archive, each frame decoded when it is first asked for and then mapped from a file in `folder`.
+    """The pixels of an archive: each frame is decoded on first use, then memory-mapped from a file in `folder`.
 
-    Shared by all that reads one archive: the parts of its split, several processes, and runs with one folder. `times`,
-    `grid`: the archive's. `minutes`: since its first frame. `damaged`: frames that turned out to be unreadable, by
-    index; they are told on stderr, and are gaps.
+    The splits of an archive, processes and training runs share one folder. `times`, `grid`: those of the archive.
+    `minutes`: minutes since the first frame. `damaged`: unreadable frames by index, which are logged and count as
+    missing.
     """
 
     def __init__(self, archive: Archive, folder: Path) -> None:
@@ -39,33 +39,33 @@ class FrameCache:
         since = archive.times - archive.times[:1]
         self.minutes = since.astype("timedelta64[s]").astype(np.int64) / 60.0
         self.damaged: dict[int, DamagedFrame] = {}
-        # Frames of another archive of that name, or with other noise, are other files.
+        # Another archive of the same name, or the same archive with another noise level or mask, has other pixels.
         sha = hashlib.sha256(f"{archive.root.resolve()} {archive.noise_below}".encode())
         sha.update(b"" if archive.static_mask is None else archive.static_mask.tobytes())
         self._folder = folder / f"{archive.name}-{sha.hexdigest()[:12]}"
 
     def frame(self, index: int) -> NDArray[np.uint8]:
-        """Pixels [y, x] of a frame by its place in `times`, at most 254; 255 = no data. Not to be written to.
+        """Return the read-only pixels [y, x] of the frame at an index of `times`: 0 to 254, or 255 for no data.
 
         Raises
         ------
         DamagedFrame
-            It cannot be read.
+            The frame cannot be read.
         """
         if index in self.damaged:
             raise self.damaged[index]
-        kept = self._kept_at(self.times[index])
+        path = self._path_of(self.times[index])
         try:
-            return np.memmap(kept, np.uint8, "r", shape=self.grid.shape)
-        except (OSError, ValueError):  # not there yet, or cut off by a loss of power
+            return np.memmap(path, np.uint8, "r", shape=self.grid.shape)
+        except (OSError, ValueError):  # not cached yet, or truncated by a loss of power
             frame = self._decoded(index)
         self._folder.mkdir(parents=True, exist_ok=True)
         disk = shutil.disk_usage(self._folder)
         if disk.free - frame.nbytes > FREE_SHARE * disk.total:
             try:
-                write_atomically(kept, frame.tobytes(), durable=False)
+                write_atomically(path, frame.tobytes(), durable=False)
             except OSError as error:
-                log.warning("echocast: decoded frames are not kept: %s", error)
+                log.warning("echocast: decoded frames are not cached: %s", error)
         return frame
 
     def _decoded(self, index: int) -> NDArray[np.uint8]:
@@ -74,19 +74,19 @@ class FrameCache:
         except DamagedFrame as error:
             self.damaged[index] = error
             count = len(self.damaged)
-            if count <= NAMED or count & (count - 1) == 0:  # then at each doubling
-                log.warning("echocast: a damaged frame is passed over, %d so far: %s", count, error)
+            if count <= MAX_REPORTED or count & (count - 1) == 0:  # later ones at each power of two
+                log.warning("echocast: a damaged frame is skipped, %d so far: %s", count, error)
             raise
         np.minimum(frame, MISSING_PIXEL - 1, out=frame)
         frame[missing] = MISSING_PIXEL
         return frame
 
-    def _kept_at(self, time: np.datetime64) -> Path:
-        """By what the frame's files are: one that is imported anew is decoded anew."""
+    def _path_of(self, time: np.datetime64) -> Path:
+        """Return a path that depends on the state of the frame's files, so that a replaced frame is decoded again."""
         state = ""
         for path in (frame_path(self.archive.root, time), mask_path(self.archive.root, time)):
             if path.exists():
-                found = path.stat()
-                state += f"{found.st_size} {found.st_mtime_ns} "
+                status = path.stat()
+                state += f"{status.st_size} {status.st_mtime_ns} "
         name = np.datetime_as_string(time, unit="s").replace(":", "").replace("-", "")
         return self._folder / name[:8] / f"{name[9:]}-{zlib.crc32(state.encode()):08x}.u8"

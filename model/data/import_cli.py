@@ -1,4 +1,4 @@
-"""`echocast archive import`: radar files, or images of one's own, into an archive."""
+"""`echocast archive import`: radar files or PNG images into an archive."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from model.data.filename_times import TimePattern
 from model.data.png_frames import ImageGrid, PixelScale, PngReader
 from model.options import max_dbz_option
 
-PASSED_OVER: Final = 20
-"""Files that cannot be read and are named; the others are counted by what is wrong with them."""
-NAMED: Final = 10
-"""Notes, and reasons to pass files over, that are told one by one; the others are counted."""
-OF_IMAGES: Final = ("pixel_scale", "nodata", "undetect", "crs", "bounds", "corner", "pixel_size")
+MAX_SKIPPED_SHOWN: Final = 20
+"""Skipped files that are shown one by one; the others are counted by reason."""
+MAX_NOTES_SHOWN: Final = 10
+"""Notes, and reasons for skipping, that are shown one by one; the others are counted."""
+IMAGE_OPTIONS: Final = ("pixel_scale", "nodata", "undetect", "crs", "bounds", "corner", "pixel_size")
 
 
 @click.command("import")
@@ -32,14 +32,14 @@ OF_IMAGES: Final = ("pixel_scale", "nodata", "undetect", "crs", "bounds", "corne
 @click.option("--zr", help="Z-R relation for reflectivity; default: the format's own.")
 @max_dbz_option
 @click.option("--step", type=click.FloatRange(0.5, 60), help="Minutes between frames; default: as found.")
-@click.option("--source", help="Whose data this is, for the card of what is trained on it.")
-@click.option("--licence", help="Under which licence: kept in archive.json.")
+@click.option("--source", help="Source of the data, for the cards of models that are trained on it.")
+@click.option("--licence", help="Licence of the data, for archive.json.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that read; default: as cores and memory allow.")
-@click.option("--pattern", help="Read PNG images, with times (UTC) in their names: '%Y/%m/%d/radar_%H%M.png'.")
-@click.option("--pixel-scale", metavar="UNIT:GAIN,OFFSET", help="What a pixel is: dbz:0.5,-32 or mm/h:0.1,0.")
-@click.option("--nodata", type=click.IntRange(0), multiple=True, help="Pixel value of missing data; several times.")
-@click.option("--undetect", type=click.IntRange(0), multiple=True, help="Pixel value of no echo; several times.")
-@click.option("--crs", help="Of images: EPSG:32633, PROJ string or WKT; default: no place.")
+@click.option("--pattern", help="Read PNG images with times (UTC) in their names: '%Y/%m/%d/radar_%H%M.png'.")
+@click.option("--pixel-scale", metavar="UNIT:GAIN,OFFSET", help="Scale of pixel values: dbz:0.5,-32 or mm/h:0.1,0.")
+@click.option("--nodata", type=click.IntRange(0), multiple=True, help="Pixel value of missing data; may be repeated.")
+@click.option("--undetect", type=click.IntRange(0), multiple=True, help="Pixel value of no echo; may be repeated.")
+@click.option("--crs", help="CRS of images: EPSG:32633, PROJ string or WKT; default: no location.")
 @click.option("--bounds", type=float, nargs=4, metavar="WEST SOUTH EAST NORTH", help="Edges of images, in the CRS.")
 @click.option("--corner", type=float, nargs=2, metavar="X Y", help="Upper left corner instead, with --pixel-size.")
 @click.option("--pixel-size", type=float, help="Side of a pixel, in the CRS; without --crs in metres.")
@@ -64,20 +64,20 @@ def import_(
 ) -> None:
     """Read radar FILES (or folders of them) into the archive --out; with --pattern and --pixel-scale, PNG images.
 
-    May be run again, after an interruption too: frames that the archive has are left alone, if they are intact. A file
-    that cannot be read is named and passed over.
+    May be run again, also after an interruption: intact frames of the archive stay as they are. A file that cannot be
+    read is reported and skipped.
     """
-    paths, strangers = _expanded(files), 0
+    paths, unmatched = _list_files(files), 0
     attributes = {key: value for key, value in (("source", source), ("licence", licence)) if value}
     read_file: FileReader = RadarFileReader(variable=variable, zr=zr, max_dbz=max_dbz)
     if pattern is not None:
         if pixel_scale is None:
-            raise click.UsageError("--pattern is for images, whose values need a meaning: add --pixel-scale")
+            raise click.UsageError("--pattern reads images, whose pixel values need a scale: add --pixel-scale")
         if variable:
             raise click.UsageError("An image has no variables: leave --variable out")
         read_file = PngReader(
             pattern=TimePattern(pattern),
-            scale=PixelScale.parsed(
+            scale=PixelScale.parse(
                 pixel_scale,
                 nodata=nodata,
                 undetect=undetect,
@@ -87,87 +87,93 @@ def import_(
             place=ImageGrid(crs=crs, bounds=bounds, corner=corner, pixel_size=pixel_size),
         )
         attributes |= read_file.attributes
-        paths, strangers = _by_time(paths, read_file.pattern)
-    elif given := [name for name in OF_IMAGES if click.get_current_context().params[name] not in (None, ())]:
+        paths, unmatched = _match_names(paths, read_file.pattern)
+    elif given := [name for name in IMAGE_OPTIONS if click.get_current_context().params[name] not in (None, ())]:
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for images: add --pattern, or leave it out")
-    choices = ImportOptions(read_file=read_file, step_minutes=step, attributes=attributes)
+    options = ImportOptions(read_file=read_file, step_minutes=step, attributes=attributes)
     notes: Counter[str] = Counter()
-    refusals: list[str] = []
+    reasons: list[str] = []
 
-    def passed_over(path: Path, error: InputError) -> None:
+    def on_skipped(path: Path, error: InputError) -> None:
         place = "" if str(path) in str(error) else f"{path}: "
-        refusals.append(error.what)
-        if len(refusals) <= PASSED_OVER:
-            click.echo(f"passed over: {place}{error}", err=True)
+        reasons.append(error.what)
+        if len(reasons) <= MAX_SKIPPED_SHOWN:
+            click.echo(f"skipped: {place}{error}", err=True)
 
-    def noted(path: Path, note: str) -> None:
+    def on_note(path: Path, note: str) -> None:
         notes[note] += 1
-        if notes[note] == 1 and len(notes) <= NAMED:
+        if notes[note] == 1 and len(notes) <= MAX_NOTES_SHOWN:
             click.echo(f"note: {path}: {note}", err=True)
 
     try:
         with ProgressBar("files", len(paths)) as progress:
             counts = import_files(
-                paths, out, choices, workers=workers, done=progress.advance, passed_over=passed_over, noted=noted
+                paths,
+                out,
+                options,
+                workers=workers,
+                on_file=progress.advance,
+                on_skipped=on_skipped,
+                on_note=on_note,
             )
     except KeyboardInterrupt:
-        click.echo(f"{out}: stopped. What is written is kept: the same command goes on", err=True)
+        click.echo(f"{out}: stopped. Written frames are kept: the same command continues", err=True)
         raise
     finally:
-        _count(refusals[PASSED_OVER:])
-    repeated = notes.total() - min(len(notes), NAMED)
+        _print_counts(reasons[MAX_SKIPPED_SHOWN:])
+    repeated = notes.total() - min(len(notes), MAX_NOTES_SHOWN)
     if repeated:
         click.echo(f"note: {repeated} more like these", err=True)
-    mended = f", {counts.mended} damaged ones written anew" if counts.mended else ""
+    rewritten = f", {counts.rewritten} damaged ones rewritten" if counts.rewritten else ""
     click.echo(
-        f"{out}: {counts.written} frames written, {counts.there} there already{mended}, "
-        f"{counts.passed_over + strangers} files passed over"
+        f"{out}: {counts.written} frames written, {counts.present} already present{rewritten}, "
+        f"{counts.skipped + unmatched} files skipped"
     )
 
 
-def _count(refusals: Sequence[str]) -> None:
-    """How many more files were passed over, by what is wrong with them."""
-    kinds = Counter(refusals).most_common()
-    for what, files in kinds[:NAMED]:
-        click.echo(f"passed over: {files} more: {what}", err=True)
-    if others := sum(files for _, files in kinds[NAMED:]):
-        click.echo(f"passed over: {others} more, for other reasons", err=True)
+def _print_counts(reasons: Sequence[str]) -> None:
+    """Print how many more files were skipped, by reason."""
+    kinds = Counter(reasons).most_common()
+    for reason, files in kinds[:MAX_NOTES_SHOWN]:
+        click.echo(f"skipped: {files} more: {reason}", err=True)
+    if others := sum(files for _, files in kinds[MAX_NOTES_SHOWN:]):
+        click.echo(f"skipped: {others} more, for other reasons", err=True)
 
 
-def _expanded(files: Sequence[Path]) -> list[Path]:
-    """Files as given; a folder stands for all files below it, by name."""
+def _list_files(files: Sequence[Path]) -> list[Path]:
+    """Return the files, and all files below folders, by name."""
     paths: list[Path] = []
     for path in files:
         paths += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     if not paths:
-        raise InputError("there are no files in it", where=str(files[0]), hint="Name radar files")
+        raise InputError("the folder has no files", where=str(files[0]), hint="Name radar files")
     return paths
 
 
-def _by_time(paths: Sequence[Path], pattern: TimePattern) -> tuple[list[Path], int]:
-    """The files whose names fit, in the order of their times, and how many do not.
+def _match_names(paths: Sequence[Path], pattern: TimePattern) -> tuple[list[Path], int]:
+    """Return the files whose names match the pattern, by valid time, and the number of the other files.
 
     Raises
     ------
     InputError
-        None does.
+        No name matches.
     """
     times: dict[Path, np.datetime64] = {}
     for path in paths:
-        time = pattern.time_of(path)
+        time = pattern.parse(path)
         if time is not None:
             times[path] = time
-    strangers = [path for path in paths if path not in times]
+    unmatched = [path for path in paths if path not in times]
     if not times:
         raise InputError(
-            f"none of {len(paths)} names fits it, as {strangers[0].name} does not",
+            f"none of {len(paths)} names matches it, for example {unmatched[0].name}",
             where=f"--pattern {pattern.text}",
-            hint="Write names as they are with %Y %m %d %H %M for the time, * for what varies, and folders if they "
-            "tell the date",
+            hint="Write the names with %Y %m %d %H %M for the time and * for what varies, and folders if they hold "
+            "the date",
         )
-    if strangers:
+    if unmatched:
         click.echo(
-            f"passed over: {len(strangers)} names do not fit --pattern {pattern.text}, the first is {strangers[0]}",
+            f"skipped: {len(unmatched)} names do not match --pattern {pattern.text}, the first is {unmatched[0]}",
             err=True,
         )
-    return sorted(times, key=lambda path: (times[path], str(path))), len(strangers)
+    return sorted(times, key=lambda path: (times[path], str(path))), len(unmatched)

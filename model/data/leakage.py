@@ -14,7 +14,7 @@ from model.core.grid import Grid
 from model.core.manifest import Area, Training, TrainingArchive, read_manifest
 from model.data.archive import Archive
 from model.data.archive_paths import frame_path
-from model.data.checksums import Checksums, digest_of
+from model.data.checksums import Checksums, sha256_hex
 
 SYNTHETIC: Final = "Echocast synthetic storms"
 """How the source of storms that `echocast archive synth` made begins: each seed has a weather of its own."""
@@ -184,9 +184,9 @@ def shared_frames(archive: Archive, others: Iterable[Archive]) -> int:
 
 def _frames(archive: Archive) -> set[tuple[str, str]]:
     """Valid time and SHA-256 of each frame."""
-    known = Checksums(archive.root).of
+    known = Checksums(archive.root).by_name
     paths = {str(time): frame_path(archive.root, time) for time in archive.times}
     return {
-        (time, known.get(path.relative_to(archive.root).as_posix()) or digest_of(path.read_bytes()))
+        (time, known.get(path.relative_to(archive.root).as_posix()) or sha256_hex(path.read_bytes()))
         for time, path in paths.items()
     }

@@ -16,7 +16,7 @@ class LineFile:
         self.path = path
 
     def read(self) -> list[str]:
-        """Return the complete lines; none where the file does not exist."""
+        """Return the complete lines; none if the file does not exist."""
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -30,12 +30,9 @@ class LineFile:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
-                    file.truncate(self._whole_bytes())
+                    file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
             file.write(content)
 
     def rewrite(self, lines: Iterable[str]) -> None:
         """Replace all lines."""
         write_atomically(self.path, "".join(f"{line}\n" for line in lines).encode())
-
-    def _whole_bytes(self) -> int:
-        return self.path.read_bytes().rfind(b"\n") + 1

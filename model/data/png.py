@@ -1,69 +1,78 @@
-"""Whether a PNG is whole: by its chunks and their checksums, without decoding it (PNG 1.2, RFC 2083)."""
+"""Intact PNG files: Pillow checks their chunks and checksums, without decoding the pixels."""
 
 from __future__ import annotations
 
-import struct
-import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final
 
-MAGIC: Final = b"\x89PNG\r\n\x1a\n"
-GREY: Final = 0
+from PIL.PngImagePlugin import PngImageFile
+
+SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+GREY_BITS: Final = {"1": 1, "L;2": 2, "L;4": 4, "L": 8, "I;16B": 16}
+"""Bits per pixel of Pillow's raw modes for grey."""
+
+
+class BadPng(ValueError):
+    """A file that is not an intact PNG of the required kind; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
-    """What a PNG says of its pixels. `colour`: PNG's type; `transparent`: the value of grey that is not to be seen."""
+class PngHeader:
+    """Format of a PNG's pixels.
+
+    `shape`: rows and columns. `grey_bits`: bits per grey pixel, None for colours and palettes. `deep`: 16 bits per
+    channel. `transparent`: the grey value that is transparent, None if there is none.
+    """
 
     shape: tuple[int, int]
-    bits: int
-    colour: int
+    grey_bits: int | None
+    deep: bool
     transparent: int | None
 
 
-def header_of(content: bytes) -> Header:
-    """Of a PNG that is whole, by `fault_of`."""
-    columns, rows, bits, colour = struct.unpack(">IIBB", content[len(MAGIC) + 8 : len(MAGIC) + 18])
-    at, transparent = len(MAGIC), None
-    while (kind := content[at + 4 : at + 8]) != b"IDAT" and kind != b"IEND":
-        if kind == b"tRNS" and colour == GREY:
-            transparent = int.from_bytes(content[at + 8 : at + 10], "big")
-        at += 12 + int.from_bytes(content[at : at + 4], "big")
-    return Header(shape=(rows, columns), bits=bits, colour=colour, transparent=transparent)
+def verify_png(content: bytes) -> PngHeader:
+    """Return the header of a PNG whose chunks are all intact.
 
+    OpenCV would print faults to stderr and only report that there is no image.
 
-def fault_of(content: bytes, shape: tuple[int, int] | None = None) -> str:
-    """What is wrong with a PNG, which should be 8-bit grey of `shape` (rows, columns) if given; '' if it is whole.
-
-    OpenCV prints such faults to stderr by itself and says no more than that it has no image.
+    Raises
+    ------
+    BadPng
+        The file is empty, no PNG, truncated, or a checksum does not match.
     """
-    if not content.startswith(MAGIC):
-        return "it is empty" if not content else "it is not a PNG"
-    at, kind = len(MAGIC), b""
-    if content[at + 4 : at + 8] != b"IHDR":
-        return "it is damaged: it does not begin with a header"
-    while kind != b"IEND":
-        head = content[at : at + 8]
-        if len(head) < 8:
-            return f"it is truncated, after {len(content):,} bytes"
-        length, kind = struct.unpack(">I4s", head)
-        end = at + 8 + length
-        if end + 4 > len(content):
-            return f"it is truncated, after {len(content):,} bytes"
-        if zlib.crc32(content[at + 4 : end]) != struct.unpack(">I", content[end : end + 4])[0]:
-            return "it is damaged: a checksum in it does not hold"
-        if kind == b"IHDR" and shape and (wrong := _other_format(content[at + 8 : end], shape)):
-            return wrong
-        at = end + 4
-    return ""
+    if not content.startswith(SIGNATURE):
+        raise BadPng("it is not a PNG" if content else "it is empty")
+    try:
+        image = PngImageFile(BytesIO(content))
+        raw_mode = str(image.tile[0].args)
+        transparent = image.info.get("transparency")
+        (columns, rows) = image.size
+        image.verify()
+    except (OSError, SyntaxError, ValueError, IndexError):  # SyntaxError is Pillow's for a malformed file
+        if b"IEND" not in content:
+            raise BadPng(f"it is truncated, after {len(content):,} bytes") from None
+        raise BadPng("it is damaged: a chunk does not match its checksum") from None
+    return PngHeader(
+        shape=(rows, columns),
+        grey_bits=GREY_BITS.get(raw_mode),
+        deep=raw_mode.endswith(";16B"),
+        transparent=transparent if raw_mode in GREY_BITS else None,
+    )
 
 
-def _other_format(header: bytes, shape: tuple[int, int]) -> str:
-    columns, rows, bits, colour = struct.unpack(">IIBB", header[:10])
-    if (rows, columns) != shape:
-        return f"it is {rows} x {columns} pixels, the archive's frames are {shape[0]} x {shape[1]}"
-    if bits != 8 or colour != GREY:
-        return (
-            f"it is of {bits} bits{'' if colour == GREY else ' in colour'}, the archive's frames are of 8 bits of grey"
-        )
-    return ""
+def verify_frame_png(content: bytes, shape: tuple[int, int]) -> None:
+    """Check that a PNG is intact and a frame of an archive: 8-bit grey, of `shape` (rows, columns).
+
+    Raises
+    ------
+    BadPng
+        It is not.
+    """
+    header = verify_png(content)
+    if header.shape != shape:
+        rows, columns = header.shape
+        raise BadPng(f"it is {rows} x {columns} pixels, the archive's frames are {shape[0]} x {shape[1]}")
+    if header.grey_bits != GREY_BITS["L"]:
+        pixels = f"{header.grey_bits}-bit grey" if header.grey_bits else "coloured"
+        raise BadPng(f"its pixels are {pixels}, those of the archive's frames are 8-bit grey")

@@ -1,4 +1,4 @@
-"""PngReader of one's own as frames: PNGs of any size whose pixels are reflectivity or rain rate by a linear scale."""
+"""PNG images as frames: of any size, with pixels that are reflectivity or rain rate on a linear scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model.core.sequence import FrameSequence
 from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ, FloatArray
 from model.core.zr import MARSHALL_PALMER, ZRRelation
 from model.data.filename_times import TimePattern
-from model.data.png import GREY, fault_of, header_of
+from model.data.png import BadPng, verify_png
 from model.readers.limits import check_size
 from model.readers.no_data import MAX_RAIN_RATE_MM_H, check_max_dbz
 from model.readers.npz import LOCAL_CRS, LOCAL_PIXEL_M
@@ -35,8 +35,16 @@ UNIT: Final = {"dbz": "dBZ", "mm/h": "mm/h"}
 
 @dataclass(frozen=True, kw_only=True)
 class PixelScale:
-    """What the value v of a pixel is: `gain` v + `offset`, in dBZ or mm h-1; but `nodata`: nothing is known, and
-    `undetect`: no echo. `relation`: makes rain of reflectivity, of `max_dbz` at most."""
+    """Scale of pixel values v: `gain` v + `offset`, in dBZ or mm h-1.
+
+    `nodata`: values that mark missing data. `undetect`: values that mark no echo (both terms are ODIM's). `relation`:
+    converts reflectivity, capped at `max_dbz`, to rain rate.
+
+    Raises
+    ------
+    InputError
+        The scale is not finite, its gain is 0, or a value marks both missing data and no echo.
+    """
 
     quantity: Literal["dbz", "mm/h"]
     gain: float
@@ -48,17 +56,17 @@ class PixelScale:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.gain) and math.isfinite(self.offset) and self.gain):
-            raise _no_scale(f"{self.quantity}:{self.gain:g},{self.offset:g}")
+            raise _bad_scale(f"{self.quantity}:{self.gain:g},{self.offset:g}")
         both = set(self.nodata) & set(self.undetect)
         if both:
             raise InputError(
                 f"{min(both)} cannot mark both missing data and no echo",
                 where="--nodata, --undetect",
-                hint="Give it to one of them",
+                hint="Give it to one of the two options",
             )
 
     @classmethod
-    def parsed(
+    def parse(
         cls,
         text: str,
         *,
@@ -67,20 +75,20 @@ class PixelScale:
         relation: ZRRelation | None = None,
         max_dbz: float | None = None,
     ) -> PixelScale:
-        """Of `dbz:GAIN,OFFSET` or `mm/h:GAIN,OFFSET`; the offset is 0 where it is left out.
+        """Return the scale of `dbz:GAIN,OFFSET` or `mm/h:GAIN,OFFSET`; the default offset is 0.
 
         Raises
         ------
         InputError
-            It is neither, or a Z-R relation or a cap of reflectivity is given for rain rates.
+            The text is neither, or rain rates come with a Z-R relation or a cap of reflectivity.
         """
         match = SCALE.fullmatch(text.replace(" ", ""))
         if match is None:
-            raise _no_scale(text)
+            raise _bad_scale(text)
         try:
             gain, offset = float(match[2]), float(match[3] or 0)
         except ValueError:
-            raise _no_scale(text) from None
+            raise _bad_scale(text) from None
         quantity: Literal["dbz", "mm/h"] = "dbz" if match[1].lower() == "dbz" else "mm/h"
         if quantity == "mm/h" and relation is not None:
             raise InputError("rain rates need no Z-R relation", where="--zr", hint="Leave it out")
@@ -98,35 +106,35 @@ class PixelScale:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """How the rain was made, for `archive.json`."""
-        told = f"{self.quantity}:{self.gain:g},{self.offset:g}"
+        """How rain rates were derived, for `archive.json`."""
+        scale = f"{self.quantity}:{self.gain:g},{self.offset:g}"
         marks = (("nodata", self.nodata), ("undetect", self.undetect))
-        told += "".join(f" {name} {','.join(map(str, values))}" for name, values in marks if values)
-        of_quantity = describe_reflectivity(self.relation, self.max_dbz, capped=0)
-        return {"pixel_scale": told, **(of_quantity if self.quantity == "dbz" else {"quantity": "rain rate"})}
+        scale += "".join(f" {name} {','.join(map(str, values))}" for name, values in marks if values)
+        reflectivity = describe_reflectivity(self.relation, self.max_dbz, capped=0)
+        return {"pixel_scale": scale, **(reflectivity if self.quantity == "dbz" else {"quantity": "rain rate"})}
 
     def rain_rate_mm_h(self, pixels: NDArray[np.unsignedinteger]) -> FloatArray:
-        """Rain rate (mm h-1, NaN = no data) of pixels [y, x] of 8 or 16 bits.
+        """Return the rain rate (mm h-1, NaN = no data) of pixels [y, x], uint8 or uint16.
 
         Raises
         ------
-        InputError
-            A value that occurs would be more than an atmosphere holds, or less than no rain.
+        NotARadarFile
+            A pixel value would be a negative or an impossibly high rain rate or reflectivity.
         """
         values = np.arange(np.iinfo(pixels.dtype).max + 1)
         physical = self.gain * values + self.offset
         marked = np.isin(values, (*self.nodata, *self.undetect))
         occurs = np.bincount(pixels.reshape(-1), minlength=values.size) > 0
-        real = (
+        plausible = (
             physical < MAX_VALID_DBZ if self.quantity == "dbz" else (physical >= 0) & (physical <= MAX_RAIN_RATE_MM_H)
         )
-        wrong = occurs & ~marked & ~real
+        wrong = occurs & ~marked & ~plausible
         if wrong.any():
             value = int(values[wrong][-1])
             raise NotARadarFile(
-                f"its pixels of value {value} would be {physical[value]:g} {UNIT[self.quantity]}",
+                f"pixels of value {value} would be {physical[value]:g} {UNIT[self.quantity]}",
                 hint=f"If they mark missing data give --nodata {value}, if no echo --undetect {value}; "
-                "else correct --pixel-scale",
+                "otherwise correct --pixel-scale",
             )
         if self.quantity == "dbz":
             options = ReadOptions(zr=self.relation.name, max_dbz=self.max_dbz)
@@ -138,9 +146,9 @@ class PixelScale:
         return np.asarray(rain[pixels], np.float32)
 
 
-def _no_scale(text: str) -> InputError:
+def _bad_scale(text: str) -> InputError:
     return InputError(
-        "it does not say what the value of a pixel is",
+        "it is not a scale of pixel values",
         where=f"--pixel-scale {text}",
         hint="Give the unit, then gain and offset: dbz:0.5,-32 for dBZ = 0.5 value - 32, or mm/h:0.1,0",
     )
@@ -148,14 +156,16 @@ def _no_scale(text: str) -> InputError:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageGrid:
-    """Where images lie: north is up, in `crs` (EPSG code, PROJ string, WKT or the name of a file with WKT); either
-    `bounds` (west, south, east, north: the edges of the image), or `corner` (x, y: the upper left one) and
-    `pixel_size`. Without `crs`: on a grid of no place, in pixels of `pixel_size` metres, or of 1 km.
+    """Georeferencing of north-up images.
+
+    `crs`: EPSG code, PROJ string, WKT or the name of a file with WKT; without it, images lie on a local grid without a
+    location. `bounds`: west, south, east and north edges of the image. `corner`: x and y of the upper left corner,
+    instead of bounds, with `pixel_size`. `pixel_size`: in units of the CRS; without a CRS in metres, by default 1 km.
 
     Raises
     ------
     InputError
-        They do not make a grid.
+        The values do not define a grid.
     """
 
     crs: str | None = None
@@ -164,22 +174,22 @@ class ImageGrid:
     pixel_size: float | None = None
 
     def __post_init__(self) -> None:
-        what = hint = ""
+        problem = hint = ""
         numbers = (*(self.bounds or ()), *(self.corner or ()), self.pixel_size or 1.0)
         if not all(map(math.isfinite, numbers)) or (self.pixel_size is not None and self.pixel_size <= 0):
-            what, hint = "a number of it is none, or a pixel has no size", "Correct it"
+            problem, hint = "a number is not finite, or the pixel size is not positive", "Correct it"
         elif self.crs is None and (self.bounds or self.corner):
-            what, hint = "bounds and corners are coordinates, and no CRS says in which system", "Add --crs"
+            problem, hint = "bounds and corners need a coordinate reference system", "Add --crs"
         elif self.crs is not None and bool(self.bounds) == bool(self.corner):
-            what, hint = "it needs one place", "Give --bounds, or --corner and --pixel-size"
+            problem, hint = "the location is missing, or given twice", "Give --bounds, or --corner and --pixel-size"
         elif self.corner and self.pixel_size is None:
-            what, hint = "a corner alone does not tell how large the pixels are", "Add --pixel-size"
+            problem, hint = "a corner needs a pixel size", "Add --pixel-size"
         elif self.bounds and self.pixel_size is not None:
-            what, hint = "bounds tell how large the pixels are", "Leave --pixel-size out"
+            problem, hint = "the bounds define the pixel size", "Leave --pixel-size out"
         elif self.bounds and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
-            what, hint = "the bounds hold no area", "Give them as WEST SOUTH EAST NORTH"
-        if what:
-            raise InputError(what, where="--crs, --bounds, --corner, --pixel-size", hint=hint)
+            problem, hint = "the bounds enclose no area", "Give them as WEST SOUTH EAST NORTH"
+        if problem:
+            raise InputError(problem, where="--crs, --bounds, --corner, --pixel-size", hint=hint)
         self._crs()
 
     def _crs(self) -> CRS:
@@ -197,13 +207,13 @@ class ImageGrid:
             )
         return crs
 
-    def of(self, shape: tuple[int, int]) -> Grid:
-        """The grid of an image of `shape` (rows, columns).
+    def grid(self, shape: tuple[int, int]) -> Grid:
+        """Return the grid of an image of `shape` (rows, columns).
 
         Raises
         ------
         InputError
-            It is too small to be a grid.
+            The image is too small for a grid.
         """
         rows, columns = shape
         crs = self._crs()
@@ -218,76 +228,78 @@ class ImageGrid:
 
 @dataclass(frozen=True, kw_only=True)
 class PngReader:
-    """Reads PNGs as frames: times by `pattern`, rain by `scale`, the place by `place`."""
+    """Reads PNGs as frames: valid times from file names by `pattern`, rain rates by `scale`, grids by `place`."""
 
     pattern: TimePattern
     scale: PixelScale
     place: ImageGrid
 
     def __call__(self, path: Path) -> FrameSequence:
-        """One frame.
+        """Read one frame.
 
         Raises
         ------
         InputError
-            Its name tells no time, or it is not a whole PNG of grey values.
+            The name does not fit the pattern, or the file is not an intact PNG of grey values.
         """
-        time = self.pattern.time_of(path)
+        time = self.pattern.parse(path)
         if time is None:
             raise NotARadarFile(
                 f"its name does not fit the pattern {self.pattern.text}", where=str(path), hint="Correct --pattern"
             )
         try:
-            pixels, seen = read_grey(path)
+            pixels, opaque = read_grey(path)
             rain = self.scale.rain_rate_mm_h(pixels)
-            rain[~seen] = np.nan
-            grid = self.place.of(pixels.shape)
+            rain[~opaque] = np.nan
+            grid = self.place.grid(pixels.shape)
         except InputError as error:
             raise type(error)(error.what, where=str(path), hint=error.hint) from None
         return FrameSequence(rain_rate=rain[np.newaxis], times=np.array([time]), grid=grid, attributes=self.attributes)
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        """Of the archive."""
+        """Attributes of the archive."""
         return {"radar_format": TITLE, **self.scale.attributes}
 
 
 def read_grey(path: Path) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_]]:
-    """Values [y, x] of a PNG's pixels, uint8 or uint16, and where they are not transparent.
+    """Return the pixel values [y, x] of a PNG, uint8 or uint16, and where they are opaque.
 
-    A picture with a palette, or in red, green and blue, that is all grey is read as grey. Colours are no numbers.
+    A palette or RGB image whose pixels are all grey is read as grey; colours do not map to numbers.
 
     Raises
     ------
     InputError
-        It cannot be read, is damaged, or is in colour.
+        The file cannot be read, is damaged, or is in colour.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"it cannot be opened ({error.strerror})", hint="Check the path and its rights") from None
-    if fault := fault_of(content):
-        raise NotARadarFile(fault, hint=FETCH_AGAIN if content else "Give a whole PNG")
-    header = header_of(content)
+        raise InputError(f"it cannot be opened ({error.strerror})", hint="Check the path and its permissions") from None
+    try:
+        header = verify_png(content)
+    except BadPng as error:
+        raise NotARadarFile(str(error), hint=FETCH_AGAIN if content else "Give an intact PNG") from None
     check_size(*header.shape)
-    if header.bits == 16 and header.colour != GREY:
-        raise _in_colour("16 bits a channel")
+    if header.deep and header.grey_bits is None:
+        raise _not_grey("16 bits per channel")
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.shape[:2] != header.shape:
         raise NotARadarFile("it cannot be decoded", hint=FETCH_AGAIN)
     planes = image.reshape(*header.shape, -1)
     grey = planes[..., 0]
     if planes.shape[2] >= 3 and not (np.array_equal(grey, planes[..., 1]) and np.array_equal(grey, planes[..., 2])):
-        raise _in_colour("colours")
-    if header.bits < 8 and header.colour == GREY and grey.any():  # a black frame that was made smaller is no riddle
-        raise _in_colour(f"{header.bits} bits of grey, which are values or shades")
-    seen = planes[..., 3] > 0 if planes.shape[2] == 4 else np.ones(header.shape, np.bool_)
+        raise _not_grey("colours")
+    # OpenCV expands fewer bits to 8, and whether the file meant values or shades is unknown, unless all are 0.
+    if header.grey_bits is not None and header.grey_bits < 8 and grey.any():
+        raise _not_grey(f"{header.grey_bits} bits of grey, either values or shades")
+    opaque = planes[..., 3] > 0 if planes.shape[2] == 4 else np.ones(header.shape, np.bool_)
     if header.transparent is not None:
-        seen &= grey != header.transparent
-    return np.ascontiguousarray(grey), seen
+        opaque &= grey != header.transparent
+    return np.ascontiguousarray(grey), opaque
 
 
-def _in_colour(what: str) -> NotARadarFile:
+def _not_grey(pixels: str) -> NotARadarFile:
     return NotARadarFile(
-        f"its pixels are not values but a picture of them ({what})", hint="Give images of 8 or 16 bits of grey"
+        f"its pixels are a picture of values, not values ({pixels})", hint="Give images of 8 or 16 bits of grey"
     )

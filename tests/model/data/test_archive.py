@@ -95,7 +95,7 @@ def test_a_png_with_a_flipped_bit_is_named(tmp_path, rain):
     content = bytearray(path.read_bytes())
     content[-10 - len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DamagedFrame, match=r"RAD150709235400\.png: it is damaged: a checksum in it does not hold"):
+    with pytest.raises(DamagedFrame, match=r"RAD150709235400\.png: it is damaged: a chunk does not match its checksum"):
         archive.read(TIME)
 
 

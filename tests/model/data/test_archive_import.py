@@ -69,7 +69,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unbroken(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive of the images, imported in one go by one process."""
     out = tmp_path_factory.mktemp("out") / "archive"
-    assert "40 frames written, 0 there already, 0 files passed over" in imported(images, "--out", out, "--workers", 1)
+    assert "40 frames written, 0 already present, 0 files skipped" in imported(images, "--out", out, "--workers", 1)
     return out
 
 
@@ -136,7 +136,7 @@ def test_killed_in_the_middle_and_run_again_it_is_the_archive_of_an_unbroken_run
         assert path.read_bytes() == (unbroken / path.relative_to(out)).read_bytes()
     again = imported(images, "--out", out, "--workers", 1)
     there = len(kept)
-    assert f"{40 - there} frames written, {there} there already, 0 files passed over" in again
+    assert f"{40 - there} frames written, {there} already present, 0 files skipped" in again
     assert content(out) == content(unbroken)
 
 
@@ -153,7 +153,7 @@ def test_an_interrupt_at_the_terminal_is_told_in_one_line(images: Path, tmp_path
         os.close(held)
         said = running.communicate(timeout=WAIT_SECONDS)[1]
     assert running.returncode == 130
-    assert said.rstrip() == f"{out}: stopped. What is written is kept: the same command goes on"
+    assert said.rstrip() == f"{out}: stopped. Written frames are kept: the same command continues"
 
 
 def test_lists_that_a_crash_cut_short_are_mended(images: Path, unbroken: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_lists_that_a_crash_cut_short_are_mended(images: Path, unbroken: Path, t
         (out / name).write_bytes(whole[: len(whole) * 2 // 3 + 5])
     (out / ".unfinished").mkdir()
     (out / ".unfinished/.RAD150709220000.png.abc").write_bytes(b"half")
-    assert "0 frames written, 40 there already" in imported(images, "--out", out, "--workers", 1)
+    assert "0 frames written, 40 already present" in imported(images, "--out", out, "--workers", 1)
     assert content(out) == content(unbroken)
 
 
@@ -175,7 +175,7 @@ def test_a_damaged_frame_is_written_anew(images: Path, unbroken: Path, tmp_path:
     frames[3].write_bytes(frames[3].read_bytes()[:1000])
     frames[5].unlink()
     said = imported(images, "--out", out, "--workers", 1)
-    assert "1 frames written, 38 there already, 1 damaged ones written anew, 0 files passed over" in said
+    assert "1 frames written, 38 already present, 1 damaged ones rewritten, 0 files skipped" in said
     assert content(out) == content(unbroken)
 
 
@@ -186,7 +186,7 @@ def test_what_is_in_is_not_read_again(images: Path, unbroken: Path, tmp_path: Pa
     out = tmp_path / "archive"
     subprocess.run(["cp", "-r", str(unbroken), str(out)], check=True)
     monkeypatch.setattr("model.data.archive_import.read", unwanted)
-    assert "0 frames written, 40 there already" in imported(images, "--out", out, "--workers", 1)
+    assert "0 frames written, 40 already present" in imported(images, "--out", out, "--workers", 1)
 
 
 def test_of_two_files_of_one_time_the_first_counts(images: Path, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_of_two_files_of_one_time_the_first_counts(images: Path, tmp_path: Path)
         cv2.imwrite(str(tmp_path / "b" / name), np.full((480, 480), 200, np.uint8))
     first = [images / name for name in names]
     said = imported(*first, tmp_path / "b", "--out", tmp_path / "archive", "--workers", 2)
-    assert "3 frames written, 3 there already, 0 files passed over" in said
+    assert "3 frames written, 3 already present, 0 files skipped" in said
     kept = Archive(tmp_path / "archive")
     assert (kept.read_raw(kept.times[0])[0] < 200).any()
 
@@ -244,7 +244,7 @@ def test_a_full_disk_is_said_and_the_import_goes_on_when_there_is_room(
         for path in kept:
             assert path.read_bytes() == (unbroken / path.relative_to(out)).read_bytes()
         subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
-        assert f"{40 - len(kept)} frames written, {len(kept)} there already" in imported(
+        assert f"{40 - len(kept)} frames written, {len(kept)} already present" in imported(
             images, "--out", out, "--workers", 1
         )
         assert content(out) == content(unbroken)
@@ -303,8 +303,8 @@ def test_what_a_reader_notes_of_a_file_is_told(images: Path, tmp_path: Path) -> 
         tmp_path / "archive",
         ImportOptions(read_file=bridged, attributes={}),
         workers=1,
-        done=lambda: None,
-        passed_over=lambda path, error: None,
-        noted=lambda path, note: told.append((path.name, note)),
+        on_file=lambda: None,
+        on_skipped=lambda path, error: None,
+        on_note=lambda path, note: told.append((path.name, note)),
     )
     assert told == [(path.name, "a frame was bridged") for path in sorted(images.iterdir())[:3]]

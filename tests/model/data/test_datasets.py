@@ -210,6 +210,6 @@ def test_a_data_set_that_is_not_there_is_answered_with_those_that_are(text, tmp_
 @pytest.mark.parametrize("name", ["moving-mnist", "kth", "taxibj"])
 def test_files_that_are_absent_are_named_with_where_to_get_them(name, tmp_path):
     where = tmp_path / "nowhere"
-    with pytest.raises(InputError, match=r"Get it from .*docs/datasets\.md") as caught:
+    with pytest.raises(InputError, match=r"Download it from .*docs/datasets\.md") as caught:
         open_dataset(f"{name}:{where}", cache_folder=tmp_path)
     assert Path(caught.value.where) == where

@@ -70,7 +70,7 @@ def adopted(tree: Path) -> Archive:
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     run = echocast("adopt", tree)
     assert run.exit_code == 0, run.output
-    assert "71 frames of HKO-7, 0 damaged ones passed over" in run.output
+    assert "71 frames of HKO-7, 0 damaged ones skipped" in run.output
     assert "signed undertaking" in run.output
     assert all(path.read_bytes() == content for path, content in before.items())
     assert {path.name for path in tree.iterdir()} == {
@@ -151,7 +151,7 @@ def test_info_counts_frames_gaps_and_rain(adopted: Archive) -> None:
     assert told["histogram"][71] == 71
     assert told["histogram"][1] == told["histogram"][70] == 0
     assert told["never_seen"] == pytest.approx((240 * 480 + 1) / 230400, abs=1e-4)
-    assert told["check"] == {"whole": 71, "damaged": [], "unlisted": 0}
+    assert told["check"] == {"intact": 71, "damaged": [], "without_checksum": 0}
     assert "signed undertaking" in told["licence"]
 
 
@@ -194,12 +194,12 @@ def test_frames_that_are_cut_off_or_of_another_size_or_depth_are_named_and_count
     deep = other(third, np.zeros((480, 480), np.uint16))
     colour = other(fourth, np.zeros((480, 480, 3), np.uint8))
     run = echocast("adopt", root)
-    assert "8 frames of HKO-7, 4 damaged ones passed over" in run.output
+    assert "8 frames of HKO-7, 4 damaged ones skipped" in run.output
     for path, reason in (
         (str(first), "it is truncated, after"),
         (small, "it is 240 x 480 pixels, the archive's frames are 480 x 480"),
-        (deep, "it is of 16 bits, the archive's frames are of 8 bits of grey"),
-        (colour, "it is of 8 bits in colour, the archive's frames"),
+        (deep, "its pixels are 16-bit grey, those of the archive's frames are 8-bit grey"),
+        (colour, "its pixels are coloured, those of the archive's frames"),
     ):
         assert f"damaged: {path}: {reason}" in run.output
     kept = Archive(root)
@@ -212,15 +212,15 @@ def test_frames_that_are_cut_off_or_of_another_size_or_depth_are_named_and_count
 def test_a_tree_that_is_not_hko7s_is_refused_with_the_mend(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     error = echocast("adopt", tmp_path / "photos").exception
-    assert "there is no radarPNG/ in it. Name the folder that radarPNG/" in str(error)
+    assert "it has no radarPNG/. Name the folder of radarPNG/" in str(error)
     (tmp_path / "photos/radarPNG/2014").mkdir(parents=True)
-    assert "there is no frame in radarPNG/" in str(echocast("adopt", tmp_path / "photos").exception)
+    assert "radarPNG/ has no frames" in str(echocast("adopt", tmp_path / "photos").exception)
     root = copy_of(tree, tmp_path / "small")
     for time in times()[:12]:
         other(frame_path(root, time), np.zeros((240, 480), np.uint8))
     error = echocast("adopt", root).exception
     assert isinstance(error, InputError)
-    assert "none of 12 frames is HKO-7's, the first: it is 240 x 480" in str(error)
+    assert "none of 12 frames belongs to HKO-7, the first: it is 240 x 480" in str(error)
     assert not (root / "archive.json").exists()
     assert "echocast archive adopt" in str(echocast("info", root).exception)
 
@@ -249,11 +249,11 @@ def test_check_names_each_file_that_is_not_as_it_was_written(tree: Path, tmp_pat
     assert isinstance(run.exception, InputError)
     assert f"{root}: 4 files are damaged. Import their files again" in str(run.exception)
     found = json.loads(run.stdout)["check"]
-    assert found["whole"] == 8
+    assert found["intact"] == 8
     named = "\n".join(found["damaged"])
     for path, reason in (
         (frames[0], "it is truncated, after 300 bytes"),
-        (frames[1], "it is gone"),
+        (frames[1], "it is missing"),
         (frames[2], "its checksum differs"),
         (mask, "its checksum differs"),
     ):
@@ -266,7 +266,9 @@ def test_a_damaged_mask_is_named(tree: Path, tmp_path: Path) -> None:
     assert echocast("adopt", root).exit_code == 0
     for content in (b"no zlib", zlib.compress(bytes(5)), zlib.compress(b"\2" * 230400)):
         mask_path(root, times()[3]).write_bytes(content)
-        with pytest.raises(DamagedFrame, match=r"RAD140502001800\.mask: the mask is damaged, or not of 480 x 480"):
+        with pytest.raises(
+            DamagedFrame, match=r"RAD140502001800\.mask: the mask is damaged, or its shape is not 480 x 480"
+        ):
             Archive(root).read(times()[3])
     np.savez(root / "mask_dat.npz", exclude_mask=np.zeros((10, 10), np.uint8))
     with pytest.raises(InputError, match=r"mask_dat\.npz: its exclude_mask is \(10, 10\)"):

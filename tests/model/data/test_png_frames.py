@@ -54,7 +54,7 @@ def refused(*words: object) -> str:
 
 def test_images_of_any_size_become_an_archive_by_the_times_in_their_names(tmp_path: Path) -> None:
     said = imported(images(tmp_path / "in", 8), "--out", tmp_path / "a", *SCALED, "--nodata", 160, "--zr", "hko7")
-    assert "8 frames written, 0 there already, 0 files passed over" in said
+    assert "8 frames written, 0 already present, 0 files skipped" in said
     made = Archive(tmp_path / "a")
     assert made.grid.shape == SHAPE
     assert made.step_minutes == 5
@@ -68,8 +68,8 @@ def test_images_of_any_size_become_an_archive_by_the_times_in_their_names(tmp_pa
         assert np.abs(HKO7.reflectivity_dbz(rain)[seen] - dbz[seen]).max() < 0.15  # half a step of an archive's pixel
         assert (rain[(pixels < 160) & (dbz < -10)] == 0).all()
     again = imported(tmp_path / "in", "--out", tmp_path / "a", *SCALED, "--nodata", 160, "--zr", "hko7")
-    assert "0 frames written, 8 there already" in again
-    assert "its pixel_scale is dbz:0.5,-32 nodata 160, not dbz:0.5,-32. Ask for the same" in refused(
+    assert "0 frames written, 8 already present" in again
+    assert "its pixel_scale is dbz:0.5,-32 nodata 160, not dbz:0.5,-32. Use the same" in refused(
         tmp_path / "in", "--out", tmp_path / "a", *SCALED
     )
 
@@ -103,10 +103,10 @@ def test_names_that_do_not_fit_are_counted_and_files_that_are_no_images_are_name
     other = folder / "2021/07/10/cappi_10_0105.png"
     cv2.imwrite(str(other), np.zeros((50, 50), np.uint8))
     said = imported(folder, "--out", tmp_path / "a", *SCALED)
-    assert "5 frames written, 0 there already, 3 files passed over" in said
-    assert f"1 names do not fit --pattern {SCALED[1]}, the first is {folder}/thumbs.db" in said
+    assert "5 frames written, 0 already present, 3 files skipped" in said
+    assert f"1 names do not match --pattern {SCALED[1]}, the first is {folder}/thumbs.db" in said
     assert f"{broken}: it is truncated, after 700 bytes" in said
-    assert f"{other}: it lies on another grid" in said
+    assert f"{other}: it is on another grid" in said
 
 
 def test_a_value_that_no_atmosphere_has_is_asked_about(tmp_path: Path) -> None:
@@ -116,11 +116,11 @@ def test_a_value_that_no_atmosphere_has_is_asked_about(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"2021070923{minute:02}.png"), pixels)
     words = (tmp_path, "--out", tmp_path / "a", "--pattern", "%Y%m%d%H%M.png")
     run = CliRunner().invoke(archive, ["import", *map(str, (*words, "--pixel-scale", "dbz:1,-10"))])
-    assert "its pixels of value 255 would be 245 dBZ. If they mark missing data give --nodata 255" in run.output
+    assert "pixels of value 255 would be 245 dBZ. If they mark missing data give --nodata 255" in run.output
     run = CliRunner().invoke(archive, ["import", *map(str, (*words, "--pixel-scale", "dbz:0.5,-32.5"))])
-    assert "its pixels of value 255 would be 95 dBZ" in run.output
+    assert "pixels of value 255 would be 95 dBZ" in run.output
     run = CliRunner().invoke(archive, ["import", *map(str, (*words, "--pixel-scale", "mm/h:0.1,-1", "--nodata", 255))])
-    assert "its pixels of value 0 would be -1 mm/h" in run.output
+    assert "pixels of value 0 would be -1 mm/h" in run.output
     imported(*words, "--pixel-scale", "mm/h:0.1,-1", "--nodata", 255, "--undetect", 0)
     rain = Archive(tmp_path / "a").read(np.datetime64("2021-07-09T23:00"))
     assert np.isnan(rain[:5]).all()
@@ -144,12 +144,12 @@ def test_a_value_that_no_atmosphere_has_is_asked_about(tmp_path: Path) -> None:
     ],
 )
 def test_times_are_told_by_names_and_folders(pattern: str, name: str, time: str | None) -> None:
-    found = TimePattern(pattern).time_of(Path("somewhere") / name)
+    found = TimePattern(pattern).parse(Path("somewhere") / name)
     assert found == (None if time is None else np.datetime64(time))
 
 
 def test_a_pattern_without_a_date_or_with_an_unknown_directive_is_refused() -> None:
-    with pytest.raises(InputError, match="does not tell the date"):
+    with pytest.raises(InputError, match="does not define the date"):
         TimePattern("radar_%H%M.png")
     with pytest.raises(InputError, match="%Q is not a directive"):
         TimePattern("%Y%m%d%Q.png")
@@ -180,29 +180,29 @@ def test_pictures_in_colour_are_no_values_but_grey_in_another_form_is(tmp_path: 
         hidden = {"la": grey > 100, "marked": grey == grey[0, 0]}.get(name, np.zeros(SHAPE, np.bool_))
         assert np.array_equal(~seen, hidden), name
     for name in ("colour", "palette", "bits"):
-        with pytest.raises(InputError, match=r"not values but a picture of them.*8 or 16 bits of grey"):
+        with pytest.raises(InputError, match=r"a picture of values, not values.*8 or 16 bits of grey"):
             read_grey(tmp_path / f"{name}.png")
 
 
 @pytest.mark.parametrize("text", ["dbz", "dbz:", "dbz:0,3", "dbz:nan", "dbz:1,inf", "mm:1,0", "0.5,-32", "dbz:a,b"])
 def test_a_scale_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"dbz:0\.5,-32 for dBZ"):
-        PixelScale.parsed(text, relation=None)
+        PixelScale.parse(text, relation=None)
     with pytest.raises(InputError, match="need no Z-R relation"):
-        PixelScale.parsed("mm/h:1", relation=MARSHALL_PALMER)
+        PixelScale.parse("mm/h:1", relation=MARSHALL_PALMER)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"bounds": (0, 0, 1, 1)}, "no CRS"),
+        ({"bounds": (0, 0, 1, 1)}, "need a coordinate reference system"),
         ({"crs": "EPSG:4326"}, "Give --bounds, or --corner"),
         ({"crs": "EPSG:4326", "corner": (0, 0)}, "Add --pixel-size"),
         ({"crs": "EPSG:4326", "bounds": (10, 50, 9, 51)}, "WEST SOUTH EAST NORTH"),
-        ({"crs": "EPSG:4326", "bounds": (0, 0, 1, float("nan"))}, "a number of it is none"),
+        ({"crs": "EPSG:4326", "bounds": (0, 0, 1, float("nan"))}, "a number is not finite"),
         ({"crs": "EPSG:4978", "bounds": (0, 0, 1, 1)}, "not a projected or geographic"),
         ({"crs": "Berlin", "bounds": (0, 0, 1, 1)}, "EPSG:32633"),
-        ({"pixel_size": 0.0}, "no size"),
+        ({"pixel_size": 0.0}, "pixel size is not positive"),
     ],
 )
 def test_a_grid_that_is_none_is_refused(given: dict[str, object], said: str) -> None:
@@ -217,7 +217,7 @@ def test_options_of_images_go_together(tmp_path: Path) -> None:
         folder, "--out", tmp_path / "a", "--pixel-scale", "dbz:1,0"
     )
     said = refused(folder, "--out", tmp_path / "a", "--pattern", "%Y%m%d.png", "--pixel-scale", "dbz:1,0")
-    assert "none of 2 names fits it, as cappi_10_2340.png does not" in said
+    assert "none of 2 names matches it, for example cappi_10_2340.png" in said
     assert not (tmp_path / "a").exists()
 
 

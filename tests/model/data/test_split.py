@@ -79,7 +79,7 @@ def test_a_split_is_not_replaced_unasked(tmp_path: Path) -> None:
     root = made(tmp_path / "a", 10)
     split(root)
     once = days_of(root)
-    assert "it is split already" in refused(root, "--seed", 3)
+    assert "it has a split already" in refused(root, "--seed", 3)
     assert days_of(root) == once
 
 
@@ -89,7 +89,7 @@ def test_a_split_whose_replacement_was_interrupted_is_still_there(tmp_path: Path
     once = days_of(root)
     (root / "split").rename(root / ".split.old")  # what kill -9 between the two renames leaves
     assert days_of(root) == once
-    assert "it is split already" in refused(root, "--seed", 3)
+    assert "it has a split already" in refused(root, "--seed", 3)
     split(root, "--seed", 1, "--replace")
     assert days_of(root) != once
     assert not (root / ".split.old").exists()
@@ -101,7 +101,7 @@ def test_fractions_that_make_no_whole_and_days_that_are_too_few(tmp_path: Path) 
     assert "it has 2 days, too few for 3 parts" in refused(root)
     split(root, "--train", 0.5, "--valid", 0.5, "--test", 0)
     assert [len(days_of_part) for days_of_part in Archive(root).parts().values()] == [1, 1, 0]
-    with pytest.raises(InputError, match="it has no frame of a day of test"):
+    with pytest.raises(InputError, match="it has no frames of the days of test"):
         Archive(root).only("test")
 
 
@@ -158,7 +158,7 @@ def test_a_day_twice_or_a_list_that_is_absent(tmp_path: Path) -> None:
 
 def test_parts_of_an_archive_without_a_split_or_by_another_name(tmp_path: Path) -> None:
     root = made(tmp_path / "a", 3)
-    with pytest.raises(InputError, match=r"it is not split.*echocast archive split"):
+    with pytest.raises(InputError, match=r"it has no split.*echocast archive split"):
         Archive(root).only("train")
     split(root)
     with pytest.raises(InputError, match=r"no part 'training'\. Choose one of train, valid, test"):

@@ -141,10 +141,10 @@ def test_a_wrong_option_is_not_told_of_every_file(files: list[Path], tmp_path: P
     for number in range(30):
         (folder / f"{number:02}.nc").write_bytes(files[0].read_bytes())
     run = CliRunner().invoke(archive, ["import", str(folder), "--variable", "tp", "--out", str(tmp_path / "archive")])
-    told = [line for line in run.output.splitlines() if line.startswith("passed over: ")]
+    told = [line for line in run.output.splitlines() if line.startswith("skipped: ")]
     assert len(told) == 21
     assert "19.nc" in told[19]
-    assert told[20].startswith("passed over: 10 more: ")
+    assert told[20].startswith("skipped: 10 more: ")
     assert "none of 30 files could be read" in str(run.exception)
 
 
@@ -152,11 +152,11 @@ def test_import_takes_what_it_can_names_the_rest_and_can_be_repeated(files: list
     out = tmp_path / "archive"
     run = CliRunner().invoke(archive, ["import", *map(str, files), "--out", str(out)])
     assert run.exit_code == 0, run.output
-    assert "3 frames written, 0 there already, 1 files passed over" in run.output
+    assert "3 frames written, 0 already present, 1 files skipped" in run.output
     assert "broken.nc" in run.output
     assert Archive(out).step_minutes == 5
     again = CliRunner().invoke(archive, ["import", str(files[0].parent), "--out", str(out)])
-    assert "0 frames written, 3 there already, 1 files passed over" in again.output
+    assert "0 frames written, 3 already present, 1 files skipped" in again.output
 
 
 def test_a_file_on_another_grid_is_passed_over_and_the_time_step_is_the_usual_one(tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_a_file_on_another_grid_is_passed_over_and_the_time_step_is_the_usual_on
     other = _one_frame(synthesise(frames=2, shape=(32, 32), step_minutes=5, seed=9), 1, tmp_path / "15.nc")
     out = tmp_path / "archive"
     run = CliRunner().invoke(archive, ["import", *map(str, [paths[0], other, *paths[1:]]), "--out", str(out)])
-    assert "4 frames written, 0 there already, 1 files passed over" in run.output
-    assert f"{other}: it lies on another grid" in run.output
+    assert "4 frames written, 0 already present, 1 files skipped" in run.output
+    assert f"{other}: it is on another grid" in run.output
     assert Archive(out).step_minutes == 5
 
 
