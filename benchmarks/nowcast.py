@@ -21,7 +21,8 @@ from benchmarks.peak import peaks_of
 from benchmarks.results import Row
 from model.bench.measurement import Measurement, run_interleaved
 from model.bench.workload import PYSTEPS, Workload
-from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION
+from model.core.catalog import DEFAULT_MODEL
+from model.core.model_info import EXTRAPOLATION
 
 SHAPE = (640, 710)
 FRAMES, STEPS, RUNS = 5, 12, 5

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import replace_part, table
-from model.core.catalog import AUTO, Catalog, ModelInfo
+from model.core.catalog import AUTO, Catalog
+from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers import read

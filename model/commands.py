@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from model.core.atomic import atomic_path
-from model.core.catalog import AUTO, ModelInfo, open_catalog
+from model.core.catalog import AUTO, open_catalog
 from model.core.errors import InputError
 from model.core.forecast import ForecastHeader, ForecastWriter, quantize
+from model.core.model_info import ModelInfo
 from model.core.progress import ProgressBar
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, max_dbz_option, packages_option

@@ -9,7 +9,8 @@ from typing import Any
 
 from model.core.aliases import CHAMPION, AliasChange, PinnedVersion, change_alias, now_utc
 from model.core.catalog import SHIPPED_PACKAGES
-from model.core.manifest import MANIFEST, package_digest, sha256_of
+from model.core.manifest import MANIFEST
+from model.core.package_digest import file_sha256, package_digest
 
 SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / "1.4"
 GRAPH = "model.fp32.onnx"
@@ -27,7 +28,7 @@ def copied(folder: Path, reference: str, **changes: Any) -> Path:
 def rewrite_manifest(package: Path, **changes: Any) -> None:
     """Change fields of a manifest, and make its digests those of the files as they are."""
     manifest = json.loads((package / MANIFEST).read_text()) | changes
-    manifest["files"] = {name: sha256_of(package / name) for name in manifest["files"]}
+    manifest["files"] = {name: file_sha256(package / name) for name in manifest["files"]}
     (package / MANIFEST).write_text(json.dumps(manifest))
 
 

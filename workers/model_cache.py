@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from model.core.caching import FileStamp, file_stamp
-from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
+from model.core.catalog import AUTO, Catalog
 from model.core.errors import BadPackage
+from model.core.model_info import EXTRAPOLATION, ModelInfo
 from model.core.settings import EngineSettings
 from service.settings import Settings
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.aliases import CHAMPION
-from model.core.catalog import AUTO, Catalog, ModelInfo
+from model.core.catalog import AUTO, Catalog
 from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, TooFewFrames
+from model.core.model_info import ModelInfo
 from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
 from service.store import input_key, result_key, upload_prefix

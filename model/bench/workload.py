@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from model.core.catalog import ModelInfo, open_catalog
+from model.core.catalog import open_catalog
 from model.core.forecast import Forecast, ForecastWriter, write_netcdf
 from model.core.manifest import LayerProfile
+from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.readers import read

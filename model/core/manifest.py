@@ -1,8 +1,10 @@
-"""The model package: a folder with `manifest.json`, weights, ONNX variants and a card. Versions never change."""
+"""The manifest of a model package: a folder with `manifest.json`, weights, ONNX graphs and a card.
+
+A version of a package never changes. `model.core.package_digest` checks the files.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.core.errors import BadPackage
+from model.core.stored import upgrade_manifest
 
 SCHEMA: Final = 2
 MANIFEST = "manifest.json"
@@ -23,7 +26,7 @@ DataKind = Literal["rain", "frames"]
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 RESERVED_NAMES: Final = frozenset({"auto", "champion", "challenger", "persistence", "extrapolation"})
-"""Names that mean something else than a package."""
+"""Names of baselines and aliases, which no package may have."""
 
 
 def _not_reserved(name: str) -> str:
@@ -34,24 +37,27 @@ def _not_reserved(name: str) -> str:
 
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""Of a file beside the manifest: no path leads out of the package."""
+"""A name without folders: no path leads out of the package."""
 
 
 class Frozen(BaseModel):
+    """Base of immutable models that refuse unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TimeStepRange(Frozen):
-    """Time steps (minutes) that the model was trained for, both ends included."""
+    """Time steps (minutes) of the training of a model, both ends included."""
 
     min_minutes: float = Field(gt=0)
     max_minutes: float = Field(gt=0)
 
     def contains(self, minutes: float) -> bool:
+        """Whether a time step lies in the range."""
         return self.min_minutes - 1e-6 <= minutes <= self.max_minutes + 1e-6
 
     def context(self, frames: int) -> ContextMinutes:
-        """How long so many frames at these steps last, from the first to the newest."""
+        """Return the time span of so many frames, from the first to the newest."""
         return ContextMinutes(min_minutes=(frames - 1) * self.min_minutes, max_minutes=(frames - 1) * self.max_minutes)
 
     def __str__(self) -> str:
@@ -59,7 +65,7 @@ class TimeStepRange(Frozen):
 
 
 class ContextMinutes(Frozen):
-    """How long the frames last that a model needs, from the first to the newest: at its shortest and longest step."""
+    """Time span of the input frames of a model, from the first to the newest, at the shortest and longest time step."""
 
     min_minutes: float
     max_minutes: float
@@ -69,13 +75,13 @@ class ContextMinutes(Frozen):
 
 
 def _from_to(between: TimeStepRange | ContextMinutes) -> str:
-    """`2 to 15`, or `6` where both ends are the same."""
+    """Return `2 to 15`, or `6` where both ends are the same."""
     low, high = f"{between.min_minutes:g}", f"{between.max_minutes:g}"
     return low if low == high else f"{low} to {high}"
 
 
 class Normalisation(Frozen):
-    """How rain rate becomes the network's number. `hko7-fraction`: p of `model.core.normalisation.hko7_fraction`."""
+    """Scale of the network's input; `hko7-fraction` is `model.core.normalisation.hko7_fraction`."""
 
     kind: Literal["hko7-fraction"] = "hko7-fraction"
 
@@ -86,9 +92,10 @@ Area = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingArchive:
-    """Days (YYYY-MM-DD) of an archive that weights were trained on, and `held_out_days`, on which they were chosen.
+    """Days (YYYY-MM-DD) of an archive that weights were trained on.
 
-    `area`: None where it is not known, or of storms that were made up.
+    `held_out_days`: days whose scores selected the weights. `area`: None where it is unknown, or the storms are
+    synthetic.
     """
 
     name: str
@@ -99,12 +106,12 @@ class TrainingArchive:
 
 
 class Training(Frozen):
-    """What the weights come from. `held_out`: their scores on the held-out part, which chose them: of `held_out_days`
-    where whole days were held out, else of a part of `days`.
+    """Origin of weights that Echocast trained.
 
-    `archives`: every archive that the weights were trained on, those of the weights that training started from
-    (`--init`) included; `provenance_gaps`: what is not known of these archives. `step_minutes`: time steps of the
-    training windows. Older versions recorded none of these.
+    `held_out`: scores on the held-out part, which selected the weights: on `held_out_days` where whole days were held
+    out, else on a part of `days`. `archives`: every archive that the weights were trained on, those of the weights that
+    training started from (`--init`) included; `provenance_gaps`: what is not known of these archives. `step_minutes`:
+    time steps of the training windows. Older versions recorded none of the last three.
     """
 
     data_digest: str
@@ -121,14 +128,14 @@ class Training(Frozen):
 
 
 Form = Literal["as-published", "paper"]
-"""Where a repository's code departs from the paper of its network: which of the two imported weights compute."""
+"""Of two forms of a network that imported weights compute, where the authors' code departs from the paper."""
 
 
 class Imported(Frozen):
-    """Whose checkpoint the weights come from.
+    """Origin of weights from a checkpoint of somebody else.
 
-    `form`: whether the network computes what that repository's code does, faults included, or what the paper says;
-    `faults`: where those two differ. `remarks`: what else is to be known of it. Both are clauses without a full stop.
+    `form`: whether the network computes what the authors' code does, faults included, or what the paper says;
+    `faults`: the differences between the two. `remarks`: further facts. Both are clauses without a full stop.
     """
 
     family: str
@@ -142,8 +149,8 @@ class Imported(Frozen):
 class LayerProfile(Frozen):
     """One layer of a network. `scale`: pixels of a frame per pixel of the layer, along a side.
 
-    Multiply-adds and state are per pixel of a frame: they grow with the grid. Multiply-adds are of one time step of a
-    recurrent network, of one run of a whole-sequence one.
+    Multiply-adds and state are per pixel of a frame, because they grow with the grid. Multiply-adds count one time step
+    of a recurrent network, one run of a network that takes the whole sequence.
     """
 
     name: str
@@ -155,7 +162,7 @@ class LayerProfile(Frozen):
 
 
 class Score(Frozen):
-    """One score, with the protocol and the data that it was measured under."""
+    """One score, with the protocol and the data of its measurement."""
 
     protocol: str
     data: str
@@ -166,10 +173,10 @@ class Score(Frozen):
 
 
 class VariantGate(Frozen):
-    """What let a variant into the package: CSI, mean over leads, of float32 and of the variant, on an archive.
+    """Comparison of a variant with float32 that let it into the package: mean CSI over leads, on an archive.
 
-    `change`: relative; it must be smaller than the `limit`, both ways. `passed` None: the archive holds too little
-    to tell, whatever was counted there.
+    `change` is relative and must be smaller than `limit` in both directions. `passed` None: the archive holds too few
+    events to decide.
     """
 
     variant: str
@@ -186,17 +193,18 @@ class VariantGate(Frozen):
 
 
 class Manifest(Frozen):
-    """`manifest.json` of a package.
+    """Content of `manifest.json`.
 
-    `frame_of_reference`: `eulerian`, the network sees frames as they are; `lagrangian`, the runtime warps them along
-    the motion field to the newest frame first and advects what the network answers.
-    `stride`: the network takes grids whose sides are multiples of this; the runtime pads and crops.
-    `kind`: what its frames are; only a model of rain makes nowcasts.
-    `grid`: (rows, columns) of the one grid that the network is bound to; None: any. `channels`: of a frame. `fields`:
-    exogenous fields that it reads, by name, in order (`model.runtime.fields`). `layers`: what it is made of.
-    `training`: of what was trained here; `imported`: of what was trained elsewhere.
-    `files`: name -> SHA-256 (hex) of every other file of the package, the weights and those of `variants` among them;
-    `variants`: precision -> ONNX file; `variant_gates`: how near those that are not fp32 come to it.
+    `frame_of_reference`: `eulerian`, the network reads frames as they are; `lagrangian`, the runtime first warps them
+    along the motion field to the newest frame and advects the output of the network.
+    `stride`: the network needs grids whose sides are multiples of this number; the runtime pads and crops.
+    `kind`: the data of the frames; only models of rain make nowcasts.
+    `grid`: (rows, columns) of the only grid that the network accepts, None for any. `channels`: of a frame. `fields`:
+    names of exogenous fields that the network reads, in order (`model.runtime.fields`). `layers`: profile of the
+    network.
+    `training`: of weights that Echocast trained; `imported`: of weights trained elsewhere.
+    `files`: SHA-256 (hex) of every other file of the package by name, weights and graphs included; `variants`: ONNX
+    file by precision; `variant_gates`: comparison of the variants with fp32.
     """
 
     schema_version: Literal[2] = SCHEMA
@@ -229,14 +237,7 @@ class Manifest(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _upgrade(cls, content: object) -> object:
-        """Read schema 1, which named `provenance_gaps` of the training otherwise; packages never change on disk."""
-        if not isinstance(content, dict) or content.get("schema_version") != 1:
-            return content
-        training = content.get("training")
-        if isinstance(training, dict):
-            names = {"untold": "provenance_gaps"}
-            training = {names.get(name, name): value for name, value in training.items()}
-        return {**content, "schema_version": SCHEMA, "training": training}
+        return upgrade_manifest(content) if isinstance(content, dict) else content
 
     @model_validator(mode="after")
     def _what_is_loaded_has_a_digest(self) -> Self:
@@ -252,17 +253,17 @@ class Manifest(Frozen):
 
     @property
     def context_minutes(self) -> ContextMinutes:
-        """How long the frames last that it needs, from the first to the newest."""
+        """Time span of the input frames, from the first to the newest."""
         return self.time_step.context(self.input_frames)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the package in `folder`; files are not checked (see `verify_package`).
+    """Read the manifest of the package in `folder` without a check of the files (see `verify_package`).
 
     Raises
     ------
     BadPackage
-        It is absent, cannot be read, is not JSON, or not of this schema.
+        The manifest is absent, cannot be read, is not JSON, or does not fit the schema.
     """
     path = folder / MANIFEST
     try:
@@ -270,12 +271,12 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise BadPackage("no manifest.json", where=str(folder), hint="Name a model package's folder") from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         raise BadPackage(
-            f"{field}: {first['msg']}", where=str(path), hint="Export the package again, or fetch it anew"
+            f"{field}: {first['msg']}", where=str(path), hint="Export the package again, or fetch it again"
         ) from None
 
 
@@ -285,53 +286,10 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file of a package.
-
-    Raises
-    ------
-    BadPackage
-        It cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def package_digest(folder: Path) -> str:
-    """SHA-256 (hex) of the manifest, which holds the digest of every other file.
-
-    Raises
-    ------
-    BadPackage
-        It cannot be read.
-    """
-    return sha256_of(folder / MANIFEST)
-
-
-def verify_package(folder: Path) -> Manifest:
-    """The manifest, after the digest of every file was compared.
-
-    Raises
-    ------
-    BadPackage
-        A file is missing, cannot be read, or its content is not what the manifest says.
-    """
-    manifest = read_manifest(folder)
-    for name, digest in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise BadPackage(f"file {name} is missing", where=str(folder), hint="Fetch the package anew")
-        if sha256_of(path) != digest:
-            raise BadPackage(f"file {name} does not match its digest", where=str(folder), hint="Fetch the package anew")
-    return manifest
-
-
-def _unreadable(path: Path, error: OSError) -> BadPackage:
+def unreadable(path: Path, error: OSError) -> BadPackage:
+    """Return the error for a file of a package that cannot be read."""
     return BadPackage(
         f"{path.name} cannot be read ({error.strerror})",
         where=str(path),
-        hint="Make it readable, or fetch the package anew",
+        hint="Make it readable, or fetch the package again",
     )

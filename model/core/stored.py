@@ -25,3 +25,14 @@ def upgrade_recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
     if stored.get("schema", 1) < 2:
         recipe = {RENAMED_IN_RECIPE_2.get(name, name): value for name, value in recipe.items()}
     return recipe
+
+
+def upgrade_manifest(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a package in schema 2, which renamed a field of `training`."""
+    manifest = dict(stored)
+    if manifest.get("schema_version") == 1:
+        manifest["schema_version"] = 2
+        if isinstance(training := manifest.get("training"), Mapping):
+            names = {"untold": "provenance_gaps"}
+            manifest["training"] = {names.get(name, name): value for name, value in training.items()}
+    return manifest

@@ -9,9 +9,9 @@ import numpy as np
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
-from model.core.catalog import ModelInfo
 from model.core.grid import Grid
 from model.core.manifest import Area, Training, TrainingArchive, read_manifest
+from model.core.model_info import ModelInfo
 from model.data.archive import Archive
 from model.data.archive_paths import frame_path
 from model.data.checksums import Checksums, sha256_hex

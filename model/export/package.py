@@ -18,7 +18,8 @@ from torch import nn
 from model.core.atomic import translate_write_errors
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
+from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, write_manifest
+from model.core.package_digest import file_sha256
 from model.export.card import write_card
 from model.export.onnx import export_float32
 from model.export.parity import Parity, check_parity
@@ -85,7 +86,7 @@ def write_package(
         for path in field_files:
             _add_field(path, manifest, draft)
         write_card(draft / CARD, manifest, scores, write_graph(net, trace(net), manifest, draft / GRAPH))
-        files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
+        files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
         write_manifest(manifest.model_copy(update={"files": files}), draft)
     return folder
 

@@ -11,9 +11,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from model.core.catalog import info_of
 from model.core.errors import InputError
-from model.core.manifest import Manifest, VariantGate, sha256_of, verify_package, write_manifest
+from model.core.manifest import Manifest, VariantGate, write_manifest
+from model.core.model_info import ModelInfo
+from model.core.package_digest import file_sha256, verify_package
 from model.data.archive import Archive, DamagedFrame
 from model.export.calibrate import CalibrationSample
 from model.export.onnx import export_float16, export_int8
@@ -52,7 +53,7 @@ class Draft:
         begin = lines.index(SECTION) if SECTION in lines else len(lines)
         lines = [f"# {self.manifest.name} {self.manifest.version}", *lines[1:begin], *_section(self.made, gates)]
         (self.folder / CARD).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-        files = {name: sha256_of(self.folder / name) for name in self.manifest.files}
+        files = {name: file_sha256(self.folder / name) for name in self.manifest.files}
         write_manifest(self.manifest.model_copy(update={"files": files, "variant_gates": tuple(gates)}), self.folder)
 
 
@@ -104,11 +105,11 @@ def with_variants(
         write_graph(net, traced, manifest, draft / GRAPH)
         changes: dict[str, Any] = {"version": version, "variants": variants, "variant_gates": ()}
         # Its own digests of what is there so far, that it can be loaded: those of the last state come with `judged`.
-        files = {name: sha256_of(draft / name) for name in (*kept, GRAPH)}
+        files = {name: file_sha256(draft / name) for name in (*kept, GRAPH)}
         alone = manifest.model_copy(update={**changes, "variants": {"fp32": GRAPH}, "files": files})
         write_manifest(alone, draft)
         made = {kind: _make(kind, traced, draft / variants[kind], alone, calibrate, fields) for kind in kinds}
-        files = {name: sha256_of(draft / name) for name in (*kept, *variants.values())}
+        files = {name: file_sha256(draft / name) for name in (*kept, *variants.values())}
         complete = manifest.model_copy(update={**changes, "files": files})
         write_manifest(complete, draft)
         yield Draft(folder=draft, manifest=complete, made=made)
@@ -126,7 +127,9 @@ def _make(
     if kind == "fp16":
         single = export_float16(traced, path)
         return f"float16, but for {', '.join(single) or 'nothing'}"
-    predictor = OnnxPredictor(info_of(manifest, path.parent), fields, EngineOptions(device="cpu", variant="fp32"))
+    predictor = OnnxPredictor(
+        ModelInfo.from_manifest(manifest, path.parent), fields, EngineOptions(device="cpu", variant="fp32")
+    )
     samples = [sample for archive in calibrate for sample in samples_of(predictor, archive)]
     done = export_int8(traced, path, samples)
     count = len(done.quantized) + len(done.sensitive)

@@ -19,7 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from model.core.errors import BadPackage, first_line
 from model.core.limits import check_limits
-from model.core.manifest import WEIGHTS, verify_package
+from model.core.manifest import WEIGHTS
+from model.core.package_digest import verify_package
 from model.nets.cell import MOST_CHANNELS, State, StateSpec
 from model.nets.simvp import SimVP, SimVPConfig
 from model.nets.stack import RecurrentStack, StackConfig

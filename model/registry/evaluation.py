@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.aliases import Gate
-from model.core.catalog import AUTO, EXTRAPOLATION, Catalog, ModelInfo
+from model.core.catalog import AUTO, Catalog
 from model.core.errors import BadPackage, InputError, MissingDependency
 from model.core.extras import optional_imports
-from model.core.manifest import verify_package
+from model.core.model_info import EXTRAPOLATION, ModelInfo
+from model.core.package_digest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame

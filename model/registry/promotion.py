@@ -17,9 +17,11 @@ from model.core.aliases import (
     read_aliases,
     user_name,
 )
-from model.core.catalog import AUTO, Catalog, ModelInfo, pinned_version
+from model.core.catalog import AUTO, Catalog, pinned_version
 from model.core.errors import InputError
-from model.core.manifest import NAME_PATTERN, package_digest
+from model.core.manifest import NAME_PATTERN
+from model.core.model_info import ModelInfo
+from model.core.package_digest import package_digest
 from model.registry.gates import refusals
 
 if TYPE_CHECKING:

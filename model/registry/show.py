@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from model.core.aliases import BadAliases
-from model.core.catalog import AUTO, Catalog, ModelInfo, info_of, open_catalog
+from model.core.catalog import AUTO, Catalog, open_catalog
 from model.core.errors import InputError
 from model.core.manifest import MANIFEST, read_manifest
+from model.core.model_info import ModelInfo
 from model.options import packages_option
 
 DEFAULT_SHAPE: Final = (512, 512)
@@ -88,7 +89,7 @@ def found_model(reference: str, catalog: Catalog) -> ModelInfo:
     """The model of a NAME, NAME@VERSION, alias or package folder."""
     folder = Path(reference)
     if (folder / MANIFEST).is_file() or len(folder.parts) > 1:
-        return info_of(read_manifest(folder), folder)
+        return ModelInfo.from_manifest(read_manifest(folder), folder)
     return catalog.find(reference)
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from model.core.catalog import info_of, open_catalog
+from model.core.catalog import open_catalog
 from model.core.errors import InputError
 from model.core.extras import optional_imports
 from model.core.manifest import VariantGate
+from model.core.model_info import ModelInfo
 from model.core.progress import ProgressBar
 from model.options import fields_option, packages_option
 from model.registry.alias_commands import RESULTS
@@ -103,7 +104,7 @@ def judge(
     from model.verify.protocols import NOWCAST_60
     from model.verify.run import verify
 
-    info = info_of(draft.manifest, draft.folder)
+    info = ModelInfo.from_manifest(draft.manifest, draft.folder)
     fp32 = OnnxPredictor(info, fields, EngineOptions(device="cpu", variant="fp32"))
     variants: dict[Kind, OnnxPredictor] = {}
     for kind in draft.made:

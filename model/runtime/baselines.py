@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.core.catalog import EXTRAPOLATION, PERSISTENCE, ModelInfo
+from model.core.model_info import EXTRAPOLATION, PERSISTENCE, ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.motion import advect, estimate_motion, trajectories

@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.catalog import ModelInfo
 from model.core.errors import InputError, IrregularTimeStep, NoData, TooFewFrames
+from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.runtime.motion import GAP_SHARE

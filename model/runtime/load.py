@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.core.catalog import EXTRAPOLATION, PERSISTENCE, ModelInfo
+from model.core.model_info import EXTRAPOLATION, PERSISTENCE, ModelInfo
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from model.core.catalog import Catalog, ModelInfo
+from model.core.catalog import Catalog
 from model.core.errors import InputError
+from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.runtime.frame_selection import check_coverage, note_repeated_frames, select_context
 from model.runtime.outages import mask_outages

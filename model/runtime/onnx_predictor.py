@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.catalog import ModelInfo
 from model.core.errors import BadPackage, DeviceLost, InputError, first_line
-from model.core.manifest import verify_package
+from model.core.model_info import ModelInfo
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
+from model.core.package_digest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.runtime.device import (

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.core.catalog import ModelInfo
+from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.runtime.cancellation import CancellationToken

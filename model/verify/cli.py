@@ -9,8 +9,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from model.core.catalog import Catalog, ModelInfo, info_of, open_catalog
+from model.core.catalog import Catalog, open_catalog
 from model.core.manifest import read_manifest
+from model.core.model_info import ModelInfo
 from model.core.progress import ProgressBar
 from model.data.archive import Archive
 from model.data.leakage import leakage_of
@@ -105,7 +106,7 @@ def _predictor(name: str, catalog: Catalog, fields: Path | None) -> Predictor:
     if name.partition("@")[0] == PYSTEPS:
         return LucasKanade()
     folder = Path(name)
-    info = info_of(read_manifest(folder), folder) if folder.is_dir() else catalog.find(name)
+    info = ModelInfo.from_manifest(read_manifest(folder), folder) if folder.is_dir() else catalog.find(name)
     return load_predictor(info, fields)
 
 

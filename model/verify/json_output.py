@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.catalog import EXTRAPOLATION
 from model.core.errors import InputError
+from model.core.model_info import EXTRAPOLATION
 from model.verify.bootstrap import IntervalArrays
 from model.verify.lucas_kanade import PYSTEPS
 from model.verify.scores import CONTINGENCY_SCORES, mean_over_leads, ratio

@@ -14,9 +14,9 @@ from typing import IO, Final
 
 import numpy as np
 
-from model.core.catalog import ANY_TIME_STEP, ModelInfo
 from model.core.errors import InputError
 from model.core.extras import missing_dependency
+from model.core.model_info import ANY_TIME_STEP, ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.predictor import BasePredictor

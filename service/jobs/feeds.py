@@ -21,9 +21,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.core.catalog import ANY_TIME_STEP, AUTO
+from model.core.catalog import AUTO
 from model.core.errors import InputError
 from model.core.manifest import MAX_LEAD_STEPS
+from model.core.model_info import ANY_TIME_STEP
 from service.jobs.job import Problem, problem_of
 
 SUFFIX: Final = ".nowcast.nc"

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from model.core.errors import InputError
-from model.core.manifest import DataKind, Form, Imported, TimeStepRange, sha256_of
+from model.core.manifest import DataKind, Form, Imported, TimeStepRange
+from model.core.package_digest import file_sha256
 from model.export.card import FORMS, said_of
 from model.export.checkpoints.convert import Converted, convert, read_checkpoint
 from model.export.package import ANY_TIME_STEP, write_package
@@ -56,7 +57,7 @@ def import_checkpoint(
     imported = Imported(
         family=family,
         network=converted.network,
-        checkpoint_sha256=sha256_of(path),
+        checkpoint_sha256=file_sha256(path),
         form=form,
         faults=converted.faults,
         remarks=converted.remarks,

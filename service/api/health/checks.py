@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
-from model.core.catalog import AUTO, EXTRAPOLATION
+from model.core.catalog import AUTO
+from model.core.model_info import EXTRAPOLATION
 from service.api.context import GatewayContext
 from service.jobs.heartbeat import live_workers
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from model.core.catalog import ModelInfo
 from model.core.manifest import ContextMinutes, DataKind, Score, TimeStepRange
+from model.core.model_info import ModelInfo
 
 
 class Model(BaseModel):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.core.manifest import WEIGHTS, Manifest, TimeStepRange, sha256_of, write_manifest
+from model.core.manifest import WEIGHTS, Manifest, TimeStepRange, write_manifest
+from model.core.package_digest import file_sha256
 from model.nets.forecast_model import ModelConfig, build_model
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
@@ -57,7 +58,7 @@ def package(tmp_path):
             "time_step": TimeStepRange(min_minutes=1, max_minutes=15),
             "stride": net.config.net.stride,
             "licence": "Apache-2.0",
-            "files": {WEIGHTS: sha256_of(folder / WEIGHTS)},
+            "files": {WEIGHTS: file_sha256(folder / WEIGHTS)},
         }
         write_manifest(Manifest(**{**manifest, **described}), folder)
         return folder

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from model.core.aliases import ALIASES, AliasChange, BadAliases, PinnedVersion, change_alias, now_utc
-from model.core.catalog import SHIPPED_PACKAGES, Catalog, info_of
+from model.core.catalog import SHIPPED_PACKAGES, Catalog
 from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
-from model.core.manifest import MANIFEST, package_digest, read_manifest, verify_package
+from model.core.manifest import MANIFEST, read_manifest
+from model.core.model_info import ModelInfo
+from model.core.package_digest import package_digest, verify_package
 from tests.packages import SHIPPED, copied, crown, rewrite_manifest
 
 
@@ -125,13 +127,15 @@ def test_a_package_that_goes_while_it_is_looked_at_takes_no_other_model_with_it(
     package = copied(tmp_path, "mine@1")
     kept = package.rename(tmp_path / "kept")
 
+    from_manifest = ModelInfo.from_manifest
+
     def gone_before_its_digest(manifest, folder):
         if folder == package:
             shutil.rmtree(package)
-        return info_of(manifest, folder)
+        return from_manifest(manifest, folder)
 
     shutil.copytree(kept, package)
-    monkeypatch.setattr("model.core.catalog.info_of", gone_before_its_digest)
+    monkeypatch.setattr(ModelInfo, "from_manifest", gone_before_its_digest)
     catalog = Catalog((tmp_path,))
     assert [info.reference for info in catalog.models()][2:] == ["good@1"]
     monkeypatch.undo()

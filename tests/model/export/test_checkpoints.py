@@ -13,10 +13,10 @@ import torch
 from click.testing import CliRunner
 from pyproj import CRS
 
-from model.core.catalog import info_of
 from model.core.errors import InputError
 from model.core.grid import Grid
 from model.core.manifest import read_manifest
+from model.core.model_info import ModelInfo
 from model.core.normalisation import hko7_fraction
 from model.core.sequence import FrameSequence
 from model.export.checkpoints.convert import convert, read_checkpoint
@@ -456,7 +456,7 @@ def test_a_package_of_theirs_forecasts_as_their_code_does_over_ten_frames(tmp_pa
     theirs = frames[0, 4:, 0].numpy()
     times = np.datetime64("2026-06-01T00:00", "s") + np.arange(4) * np.timedelta64(360, "s")
     grid = Grid(crs=CRS(3857), x=1000.0 * np.arange(shape[1]), y=1000.0 * np.arange(shape[0])[::-1])
-    predictor = OnnxPredictor(info_of(read_manifest(folder), folder))
+    predictor = OnnxPredictor(ModelInfo.from_manifest(read_manifest(folder), folder))
     sequence = FrameSequence(rain_rate=rain, times=times, grid=grid, attributes={})
     inputs = predictor.prepare(ForecastRequest(sequence=sequence, steps=leads)).inputs
     ours = np.stack(list(predictor.session.run(replace(inputs, ceiling=np.inf), leads)))[:, 0]

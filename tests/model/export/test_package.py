@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner
 
-from model.core.catalog import DEFAULT_MODEL, EXTRAPOLATION, Catalog
+from model.core.catalog import DEFAULT_MODEL, Catalog
 from model.core.errors import BadPackage, InputError
 from model.core.manifest import read_manifest, write_manifest
+from model.core.model_info import EXTRAPOLATION
 from model.core.sequence import FrameSequence
 from model.data.synthetic_storms import synthesise
 from model.export.package import network_name

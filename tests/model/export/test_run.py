@@ -8,7 +8,7 @@ import torch
 
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import InputError
-from model.core.manifest import verify_package
+from model.core.package_digest import verify_package
 from model.data.moving_mnist import open_moving_mnist
 from model.export.run import load_run
 from model.nets.simvp import SimVPConfig

@@ -2,8 +2,8 @@
 
 import torch
 
-from model.core.catalog import info_of
 from model.core.manifest import TimeStepRange, read_manifest
+from model.core.model_info import ModelInfo
 from model.export.package import network_name, write_package
 from model.nets.forecast_model import build_model
 
@@ -26,4 +26,4 @@ def packed(config, folder, field_files=(), **fields):
         "licence": "MIT",
     }
     written = write_package(net, described | fields, folder, field_files=field_files)
-    return info_of(read_manifest(written), written)
+    return ModelInfo.from_manifest(read_manifest(written), written)

@@ -16,7 +16,8 @@ from onnx import numpy_helper
 
 pytest.importorskip("torch")
 
-from model.core.manifest import MANIFEST, VariantGate, read_manifest, verify_package
+from model.core.manifest import MANIFEST, VariantGate, read_manifest
+from model.core.package_digest import verify_package
 from model.data.archive import ArchiveWriter
 from model.data.synthetic_storms import convective, frontal, synthesise
 from model.export import variants

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
-from model.core.catalog import EXTRAPOLATION, Catalog
+from model.core.catalog import Catalog
 from model.core.errors import IrregularTimeStep, NoData, TooFewFrames
 from model.core.grid import Grid
+from model.core.model_info import EXTRAPOLATION
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.data.synthetic_storms import synthesise

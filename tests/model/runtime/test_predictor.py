@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
-from model.core.catalog import EXTRAPOLATION, SHIPPED_PACKAGES, Catalog
+from model.core.catalog import SHIPPED_PACKAGES, Catalog
 from model.core.errors import InputError, IrregularTimeStep, StepsOutOfRange, TooFewFrames
 from model.core.grid import Grid
+from model.core.model_info import EXTRAPOLATION
 from model.core.sequence import FrameSequence
 from model.data.synthetic_storms import synthesise
 from model.runtime.load import load_predictor

@@ -9,7 +9,8 @@ import torch
 import xarray as xr
 from click.testing import CliRunner
 
-from model.core.manifest import read_manifest, verify_package
+from model.core.manifest import read_manifest
+from model.core.package_digest import verify_package
 from model.train.cli import train
 
 

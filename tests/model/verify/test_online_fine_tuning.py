@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.core.manifest import package_digest
+from model.core.package_digest import package_digest
 from model.runtime.baselines import Persistence
 from model.verify.protocols import HKO7_ONLINE
 from model.verify.run import verify

@@ -1,0 +1,148 @@
+"""Description of a model version for clients, and the baselines, which exist everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from model.core.errors import StepsOutOfRange
+from model.core.manifest import (
+    MAX_LEAD_STEPS,
+    ContextMinutes,
+    DataKind,
+    LayerProfile,
+    Manifest,
+    Score,
+    TimeStepRange,
+)
+from model.core.package_digest import package_digest
+
+MAX_BASELINE_LEAD_MINUTES: Final = 720.0
+USUAL_STEP_MINUTES: Final = 5.0
+
+
+class ModelInfo(BaseModel):
+    """One version of a model, with all that a client needs to choose it.
+
+    `min_input_frames`: the fewest frames that the model accepts, where that is not `input_frames`. `grid`: the only
+    (rows, columns) that the model accepts, None for any. `data`: only models of rain make nowcasts. `fields`: exogenous
+    fields that the network reads. `variants`: precisions in which the package has a graph.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    kind: Literal["baseline", "network"]
+    summary: str
+    input_frames: int
+    min_input_frames: int | None = None
+    time_step: TimeStepRange
+    max_steps: int = MAX_LEAD_STEPS
+    max_lead_minutes: float = MAX_BASELINE_LEAD_MINUTES
+    grid: tuple[int, int] | None = None
+    scores: tuple[Score, ...] = ()
+    licence: str = "Apache-2.0"
+    digest: str = ""
+    folder: Path | None = None
+    data: DataKind = "rain"
+    fields: tuple[str, ...] = ()
+    layers: tuple[LayerProfile, ...] = ()
+    variants: tuple[str, ...] = ()
+
+    @classmethod
+    def from_manifest(cls, manifest: Manifest, folder: Path) -> Self:
+        """Describe the package in `folder`.
+
+        Raises
+        ------
+        BadPackage
+            The manifest can no longer be read.
+        """
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            kind="network",
+            summary=manifest.summary,
+            input_frames=manifest.input_frames,
+            time_step=manifest.time_step,
+            max_steps=manifest.max_steps,
+            max_lead_minutes=manifest.max_lead_minutes,
+            grid=manifest.grid,
+            scores=manifest.scores,
+            licence=manifest.licence,
+            digest=package_digest(folder),
+            folder=folder,
+            data=manifest.kind,
+            fields=manifest.fields,
+            layers=manifest.layers,
+            variants=tuple(manifest.variants),
+        )
+
+    @property
+    def reference(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+    @computed_field
+    def context_minutes(self) -> ContextMinutes:
+        """Return the time span of the input frames, from the first to the newest."""
+        return self.time_step.context(self.input_frames)
+
+    def max_steps_at(self, step_minutes: float | None = None) -> int:
+        """Return the most lead steps at a time step; without one, at the shortest time step of the model."""
+        step = step_minutes or self.time_step.min_minutes
+        return min(self.max_steps, int(self.max_lead_minutes / step + 1e-6))
+
+    def check_steps(self, steps: int, step_minutes: float | None = None) -> None:
+        """Check the number of lead steps, at a time step where one is known.
+
+        Raises
+        ------
+        StepsOutOfRange
+            The model cannot forecast so many steps.
+        """
+        most = self.max_steps_at(step_minutes)
+        if 1 <= steps <= most:
+            return
+        if step_minutes is not None and steps * step_minutes > self.max_lead_minutes:
+            raise StepsOutOfRange(
+                f"{steps} steps of {step_minutes:g} min are {steps * step_minutes:g} min, {self.reference} forecasts "
+                f"up to {self.max_lead_minutes:g} min",
+                where="steps",
+                hint=f"Ask for at most {most} steps",
+            )
+        of = ""
+        if step_minutes is None and most < self.max_steps:
+            # The lead time is the limit, not the number of steps: name the limit at the usual time step of radars.
+            usual = USUAL_STEP_MINUTES if self.time_step.contains(USUAL_STEP_MINUTES) else self.time_step.min_minutes
+            most, of = self.max_steps_at(usual), f" where frames are {usual:g} min apart"
+        raise StepsOutOfRange(
+            f"steps is {steps}, {self.reference} forecasts 1 to {most}{of}"
+            + (f", up to {self.max_lead_minutes:g} min" if of else ""),
+            where="steps",
+            hint=f"Ask for 1 to {most} steps{of}",
+        )
+
+
+ANY_TIME_STEP: Final = TimeStepRange(min_minutes=0.5, max_minutes=60)
+PERSISTENCE: Final = ModelInfo(
+    name="persistence",
+    version="1",
+    kind="baseline",
+    summary="The newest frame stays as it is.",
+    input_frames=2,
+    time_step=ANY_TIME_STEP,
+)
+EXTRAPOLATION: Final = ModelInfo(
+    name="extrapolation",
+    version="1",
+    kind="baseline",
+    summary="The newest frame moves along optical flow (DIS), semi-Lagrangian.",
+    input_frames=3,
+    min_input_frames=2,
+    time_step=ANY_TIME_STEP,
+)
+BASELINES: Final = (PERSISTENCE, EXTRAPOLATION)
