@@ -28,14 +28,14 @@ from model.runtime.request import ForecastRequest
 from model.verify.cases import RegularStarts
 from model.verify.protocols import NOWCAST_60
 
-Kind = Literal["int8", "fp16"]
+ReducedPrecision = Literal["int8", "fp16"]
 
 SAMPLES_PER_ARCHIVE: Final = 6
 SAMPLE_LEADS: Final = 12
 SAMPLE_SIDE: Final = 256
 """Calibration sees so many forecasts of each archive, of so many leads, around where most rain is."""
 
-RUNS_ON: Final[Mapping[Kind, str]] = {"int8": "CPUs that multiply 8-bit integers", "fp16": "GPUs"}
+RUNS_ON: Final[Mapping[ReducedPrecision, str]] = {"int8": "CPUs that multiply 8-bit integers", "fp16": "GPUs"}
 SECTION: Final = "## Variants"
 
 
@@ -45,9 +45,9 @@ class Draft:
 
     folder: Path
     manifest: Manifest
-    made: Mapping[Kind, str]
+    made: Mapping[ReducedPrecision, str]
 
-    def judged(self, gates: Sequence[VariantGate]) -> None:
+    def record_gates(self, gates: Sequence[VariantGate]) -> None:
         """Keep what the gates found in manifest and card: the version is complete."""
         lines = (self.folder / CARD).read_text(encoding="utf-8").splitlines()
         begin = lines.index(SECTION) if SECTION in lines else len(lines)
@@ -60,7 +60,7 @@ class Draft:
 @contextmanager
 def with_variants(
     package: Path,
-    kinds: Sequence[Kind],
+    kinds: Sequence[ReducedPrecision],
     version: str,
     out: Path,
     calibrate: Sequence[Archive],
@@ -116,7 +116,7 @@ def with_variants(
 
 
 def _make(
-    kind: Kind,
+    kind: ReducedPrecision,
     traced: TracedNetwork,
     path: Path,
     manifest: Manifest,
@@ -196,7 +196,7 @@ def _wettest(observed: ForecastInput, stride: int, grid: tuple[int, int] | None)
     )
 
 
-def _section(made: Mapping[Kind, str], gates: Sequence[VariantGate]) -> Iterator[str]:
+def _section(made: Mapping[ReducedPrecision, str], gates: Sequence[VariantGate]) -> Iterator[str]:
     """The card's lines about variants."""
     yield SECTION
     yield ""

@@ -1,1 +1,1 @@
-"""Which model is the champion: gates that a promotion must pass, promotion, rollback."""
+"""Which model runs: aliases, gates, promotion, and the variants of packages."""

@@ -16,7 +16,7 @@ from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
 from model.core.progress import ProgressBar
 from model.options import fields_option, packages_option
-from model.registry.promotion import check_gates, name_alias, pinned_champion
+from model.registry.promotion import check_gates, pinned_champion, set_alias
 from model.registry.promotion import promote as promote_model
 from model.registry.promotion import rollback as roll_back
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model.data.archive import Archive
     from model.registry.evaluation import Evaluation
 
-RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
+RESULTS: Final = {True: "pass", False: "FAIL", None: "inconclusive"}
 
 
 @click.command()
@@ -35,7 +35,7 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
-    help="An archive to try it on, with frames that it was not trained on; may be given several times.",
+    help="An archive to evaluate it on, with frames that it was not trained on; may be given several times.",
 )
 @click.option(
     "--split", default="", help="Days of this part of the archives' split, or all; default: test, where there is one."
@@ -44,11 +44,11 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "cannot say"}
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="That a nowcast may take on this machine; default: a fifth of the archive's time step.",
+    help="Limit for a nowcast on this machine; default: a fifth of the archive's time step.",
 )
-@click.option("--force", is_flag=True, help="Promote it against the gates; kept in the history, with the reason.")
-@click.option("--reason", default="", help="Why; needed with --force.")
-@click.option("--dry-run", is_flag=True, help="Try the gates, and move nothing.")
+@click.option("--force", is_flag=True, help="Promote it against the gates; the history records the reason.")
+@click.option("--reason", default="", help="Reason for --force, which needs one.")
+@click.option("--dry-run", is_flag=True, help="Evaluate the gates, and change nothing.")
 @fields_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
@@ -71,7 +71,7 @@ def promote(
     from model.verify.protocols import PROTOCOLS
 
     if force and not reason.strip():
-        raise click.UsageError("--force wants a --reason: it is kept in the history")
+        raise click.UsageError("--force needs a --reason for the history")
     if protocol_name not in PROTOCOLS:
         raise click.UsageError(f"no protocol {protocol_name!r}: choose one of {', '.join(PROTOCOLS)}")
     folder = packages or packages_folder()
@@ -81,12 +81,12 @@ def promote(
     info = catalog.find(reference)
     candidate = load_candidate(info, fields)
     if pinned == pinned_version(info):
-        answer = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
-        click.echo(json.dumps(answer) if as_json else f"{info.reference} is the champion already")
+        output = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
+        click.echo(json.dumps(output) if as_json else f"{info.reference} is the champion already")
         return
     if not force:
         check_parity_tools()
-    opened = [_part(Archive(path), split) for path in archives]
+    opened = [_days(Archive(path), split) for path in archives]
     champion, note = load_champion(catalog, fields)
     if note:
         click.echo(f"echocast: {note}", err=True)
@@ -101,68 +101,68 @@ def promote(
         )
     if not as_json:
         _print_gates(evaluation.gates, f"{info.reference} beside {evaluation.champion}, {evaluation.protocol}")
-    for reason_left_out in evaluation.damaged:
-        click.echo(f"a start time was left out: {reason_left_out}", err=True)
-    moved = None
+    for problem in evaluation.damaged:
+        click.echo(f"a start time was left out: {problem}", err=True)
+    change = None
     try:
         if dry_run:
             check_gates(info, evaluation)
         else:
-            moved = promote_model(info, folder, evaluation, pinned=pinned, forced=force, reason=reason)
+            change = promote_model(info, folder, evaluation, pinned=pinned, forced=force, reason=reason)
     finally:
         if as_json:
-            click.echo(json.dumps(_promotion(info.reference, evaluation, moved), indent=2))
+            click.echo(json.dumps(_promotion(info.reference, evaluation, change), indent=2))
     if not as_json:
-        click.echo(_said(moved) if moved else f"{info.reference} passes; nothing was moved")
+        click.echo(_summary(change) if change else f"{info.reference} passes; nothing was changed")
 
 
-def _part(archive: Archive, split: str) -> Archive:
-    """The days that a model is tried on."""
-    wanted = split or ("test" if "test" in archive.parts() else "all")
-    return archive if wanted == "all" else archive.only(wanted)
+def _days(archive: Archive, split: str) -> Archive:
+    """Return the days of an archive for the evaluation."""
+    part = split or ("test" if "test" in archive.parts() else "all")
+    return archive if part == "all" else archive.only(part)
 
 
-def _promotion(reference: str, evaluation: Evaluation, moved: AliasChange | None) -> dict[str, object]:
-    """What `promote --json` prints."""
+def _promotion(reference: str, evaluation: Evaluation, change: AliasChange | None) -> dict[str, object]:
+    """Return the output of `promote --json`."""
     return {
         "model": reference,
         "compared_with": evaluation.champion,
         "protocol": evaluation.protocol,
         "archives": dict(evaluation.archives),
         "gates": [gate.model_dump(mode="json") for gate in evaluation.gates],
-        "promoted": moved is not None,
-        "forced": moved is not None and moved.forced,
+        "promoted": change is not None,
+        "forced": change is not None and change.forced,
     }
 
 
 @click.command()
-@click.option("--reason", default="", help="Why; kept in the history.")
+@click.option("--reason", default="", help="Reason, for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
 def rollback(reason: str, as_json: bool, packages: Path | None) -> None:
-    """Make the model champion again that was it before the last promotion."""
-    moved = roll_back(packages or packages_folder(), reason)
-    click.echo(_as_json(moved) if as_json else _said(moved))
+    """Return to the champion before the last promotion."""
+    change = roll_back(packages or packages_folder(), reason)
+    click.echo(_as_json(change) if as_json else _summary(change))
 
 
 @click.command()
 @click.argument("alias")
 @click.argument("reference", required=False)
-@click.option("--remove", is_flag=True, help="Take the name away.")
+@click.option("--remove", is_flag=True, help="Remove the alias.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
 def alias(alias: str, reference: str | None, remove: bool, as_json: bool, packages: Path | None) -> None:
-    """Give a model another name, such as challenger; or take it away."""
+    """Set an alias, such as challenger, to a model; or remove the alias."""
     if remove == bool(reference):
         raise click.UsageError("Give either a model, NAME@VERSION, or --remove")
     folder = packages or packages_folder()
     catalog = open_catalog(folder)
-    moved = name_alias(alias, catalog.find(reference) if reference else None, folder, catalog)
-    click.echo(_as_json(moved) if as_json else _said(moved))
+    change = set_alias(alias, catalog.find(reference) if reference else None, folder, catalog)
+    click.echo(_as_json(change) if as_json else _summary(change))
 
 
-def _said(change: AliasChange) -> str:
-    """One line on what moved."""
+def _summary(change: AliasChange) -> str:
+    """Return one line about a change."""
     before = f"was {_name(change.before)}"
     if change.after is None and change.alias == CHAMPION:
         return f"{change.alias}: none ({before}); auto is the default model {DEFAULT_MODEL}"
@@ -197,9 +197,9 @@ def _figure(gate: Gate) -> str:
         return f"{gate.value:.1e}"
     if gate.gate == "latency":
         return f"{gate.value:.2f} s"
-    told = [gate.value, *([gate.low, gate.high] if gate.low is not None and gate.high is not None else [])]
-    digits = 3 if all(abs(each) >= 0.0005 or not each for each in told) else 5
-    first, *interval = (f"{each:+.{digits}f}" for each in told)
+    shown = [gate.value, *([gate.low, gate.high] if gate.low is not None and gate.high is not None else [])]
+    digits = 3 if all(abs(each) >= 0.0005 or not each for each in shown) else 5
+    first, *interval = (f"{each:+.{digits}f}" for each in shown)
     return f"{first} [{', '.join(interval)}]" if interval else first
 
 

@@ -1,4 +1,4 @@
-"""`echocast models`: what can run here, and which of it is the champion."""
+"""`echocast models`: list, import, evaluate and promote models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from model.registry.variants import make_variant
 
 @click.group()
 def models() -> None:
-    """What can run here, and which of it is the champion."""
+    """List, import, evaluate and promote models."""
 
 
 for _command in (list_models, show_model, promote, rollback, alias, make_variant):
@@ -26,7 +26,7 @@ for _command in (list_models, show_model, promote, rollback, alias, make_variant
 
 @models.command("import")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--from", "family", type=click.Choice(FAMILIES), required=True, help="Whose repository wrote it.")
+@click.option("--from", "family", type=click.Choice(FAMILIES), required=True, help="Repository that wrote it.")
 @click.option("--name", required=True, help="Of the package: lower-case letters, digits, hyphens.")
 @click.option("--version", required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, as NAME/VERSION.")
@@ -37,22 +37,20 @@ for _command in (list_models, show_model, promote, rollback, alias, make_variant
     type=click.Choice(get_args(DataKind)),
     default="rain",
     show_default=True,
-    help="What it was trained on: rain as HKO-7 pixel fractions, or frames that are not rain.",
+    help="Training data: rain as HKO-7 pixel fractions, or frames that are not rain.",
 )
-@click.option(
-    "--step", type=float, help="Minutes between the frames that it was trained on; needed where they are rain."
-)
-@click.option("--min-step", type=float, help="Instead, where it was trained on several: the shortest,")
+@click.option("--step", type=float, help="Minutes between the training frames; required for rain.")
+@click.option("--min-step", type=float, help="Instead of --step, for several time steps: the shortest,")
 @click.option("--max-step", type=float, help="and the longest.")
-@click.option("--field", "fields", multiple=True, help="Field that it is conditioned on; once for each, in order.")
+@click.option("--field", "fields", multiple=True, help="Exogenous field that it reads; once for each, in order.")
 @click.option(
     "--form",
     type=click.Choice(get_args(Form)),
     default="as-published",
     show_default=True,
-    help="Where their code departs from the paper: compute what it does, or what the paper says.",
+    help="Where the published code departs from the paper: follow the code, or the paper.",
 )
-@click.option("--licence", default="unknown", show_default=True, help="Under which the weights were given.")
+@click.option("--licence", default="unknown", show_default=True, help="Licence of the weights.")
 def import_model(
     checkpoint: Path,
     family: str,
@@ -69,7 +67,7 @@ def import_model(
     form: Form,
     licence: str,
 ) -> None:
-    """Make a model package of a CHECKPOINT that another repository's training wrote."""
+    """Make a model package of a CHECKPOINT from the training of another repository."""
     low, high = (step, step) if step is not None else (min_step, max_step)
     both = step is not None and (min_step, max_step) != (None, None)
     timeless = kind == "frames" and (low, high) == (None, None)

@@ -1,4 +1,4 @@
-"""Puts a model through the gates: verification beside the champion and extrapolation, parity, latency."""
+"""Evaluate the gates of a promotion: scores beside the champion and extrapolation, parity, latency."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ from model.verify.verification import Verification
 TIMED_RUNS = 3
 PARITY = "ONNX graph beside PyTorch, largest difference of a pixel"
 
-Report = Callable[[str, int, int], None]
-"""Called with what is done, how much of it, and of how much."""
+EvaluationProgress = Callable[[str, int, int], None]
+"""Called with the current activity, the number of finished steps, and the total."""
 
 
 def load_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
-    """The predictor of a model that may become champion.
+    """Return the predictor of a model that may become champion.
 
     Raises
     ------
     InputError
-        It is a baseline, or no model of rain.
+        The model is a baseline, or not a model of rain.
     BadPackage
-        It cannot be loaded. No force helps there.
+        The package cannot be loaded, which `--force` does not change.
     """
     if info.folder is None:
         raise InputError(
-            "a baseline needs no promotion, it is always there", where=info.reference, hint="Promote a package"
+            "a baseline needs no promotion: it is always available", where=info.reference, hint="Promote a package"
         )
     if info.data != "rain":
         raise InputError(
@@ -70,7 +70,7 @@ def load_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
 
 
 def load_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, str]:
-    """What `auto` runs now, ready to run, and why that is not the champion, if so."""
+    """Return the predictor that `auto` runs now, and why it is not the champion (empty: it is)."""
     while True:
         models, note = catalog.resolve(AUTO)
         try:
@@ -81,10 +81,10 @@ def load_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, str
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What every gate found, beside which model, under which protocol, on which archives (as named -> digest).
+    """Results of the gates, with the champion, the protocol and the archives (path -> digest) of the comparison.
 
-    `damaged`: start times that were left out, for a frame of theirs cannot be read. `seen`: of which archives the
-    candidate has seen days, as a clause.
+    `damaged`: reasons for start times that were left out. `seen`: for archives with days that the candidate was
+    trained on or chosen by, a clause about these days.
     """
 
     gates: tuple[Gate, ...]
@@ -102,14 +102,25 @@ def evaluate(
     protocol: Protocol,
     *,
     max_seconds: float | None,
-    report: Report = lambda what, done, total: None,
+    report: EvaluationProgress = lambda what, done, total: None,
 ) -> Evaluation:
-    """Put a model through every gate. `max_seconds`: per nowcast; None: a share of each archive's time step.
+    """Evaluate every gate.
+
+    Parameters
+    ----------
+    candidate, champion
+        The predictors to compare.
+    archives, protocol
+        Data and protocol of the verification.
+    max_seconds
+        Limit for the duration of a nowcast; None for a share of each archive's time step.
+    report
+        Called as the evaluation proceeds.
 
     Raises
     ------
     InputError
-        The candidate does not fit an archive, or an archive the protocol.
+        The candidate does not fit an archive, or an archive does not fit the protocol.
     """
     report("parity", 0, 1)
     gates = [parity_gate(candidate.info)]
@@ -120,19 +131,19 @@ def evaluate(
         name = f"{archive.root} ({archive.split})" if archive.split else str(archive.root)
         digests[name] = archive.digest()
         gates.append(_latency(candidate, archive, protocol, max_seconds, name))
-        unfit = _incompatibility(archive, protocol, champion.info)
-        others = [] if unfit else [champion]
+        incompatibility = _incompatibility(archive, protocol, champion.info)
+        others = [] if incompatibility else [champion]
         scored = verify(
             archive,
-            _once([candidate, *others]),
+            _unique([candidate, *others]),
             protocol,
             progress=partial(report, f"verifying on {name}"),
         )
         damaged += scored.damaged.values()
-        found = _scored_gates(scored, candidate.info.reference, champion.info.reference, unfit, name)
+        found = _scored_gates(scored, candidate.info.reference, champion.info.reference, incompatibility, name)
         saw = leakage_of(candidate.info, archive)
         found = discount_seen_days(found, saw.told(), leakage_of(champion.info, archive).told("the champion"))
-        gates += _marked(found, saw.untold)
+        gates += _with_remark(found, saw.untold)
         seen |= {name: saw.told()} if saw.any else {}
     return Evaluation(
         gates=tuple(gates),
@@ -145,19 +156,19 @@ def evaluate(
 
 
 def check_parity_tools() -> None:
-    """Whether what parity is judged with is here.
+    """Check that the packages for the parity gate are installed.
 
     Raises
     ------
     MissingDependency
-        It is not: PyTorch, or what exports with it.
+        PyTorch, or a package for the export, is missing.
     """
     with optional_imports("models promote", "parity cannot be judged"):
         import_module("model.export.package")
 
 
 def parity_gate(info: ModelInfo) -> Gate:
-    """Whether the graph of a package answers like its weights in PyTorch; cannot be judged where that is not there.
+    """Compare the graph of a package with its weights in PyTorch; inconclusive without PyTorch.
 
     Raises
     ------
@@ -178,11 +189,11 @@ def parity_gate(info: ModelInfo) -> Gate:
     found = package_parity(net, manifest, info.folder / manifest.variants["fp32"])
     worst = max(found, key=lambda each: each.difference)
     within = all(each.within for each in found)
-    note = f"float32 itself is off by {worst.rounding:.1e}" if worst.rounding is not None else ""
+    note = f"float32 rounding alone causes {worst.rounding:.1e}" if worst.rounding is not None else ""
     return Gate(gate="parity", what=PARITY, passed=within, value=worst.difference, limit=PARITY_LIMIT, note=note)
 
 
-def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, archive: str) -> list[Gate]:
+def _scored_gates(scored: Verification, model: str, champion: str, incompatibility: str, archive: str) -> list[Gate]:
     thresholds = scored.protocol.thresholds_mm_h
     events = observed_events(scored, model)
     inconclusive = {threshold: insufficient_rain(events[:, row]) for row, threshold in enumerate(thresholds)}
@@ -192,7 +203,7 @@ def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, a
             model,
             champion,
             threshold,
-            f"{champion} does not fit this archive: {unfit}" if unfit else inconclusive[threshold],
+            f"{champion} does not fit this archive: {incompatibility}" if incompatibility else inconclusive[threshold],
             archive,
         )
         for threshold in thresholds
@@ -201,24 +212,24 @@ def _scored_gates(scored: Verification, model: str, champion: str, unfit: str, a
 
 
 def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:
-    """Pixels that were seen to reach each threshold, over all leads [block, threshold]."""
+    """Return the number of observed pixels at or above each threshold, over all leads [block, threshold]."""
     tables = contingency_tables(scored.sums[model]["joint_histogram"], scored.accumulators.threshold_indices)
     return np.asarray((tables["tp_count"] + tables["fn_count"]).sum(axis=-1), np.float64)
 
 
 def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_seconds: float | None, name: str) -> Gate:
     limit = max_seconds if max_seconds is not None else STEP_SHARE * archive.step_minutes * 60
-    wanted = candidate.info.input_frames
-    _, leads = protocol.case_size(archive, wanted)
+    count = candidate.info.input_frames
+    _, leads = protocol.case_size(archive, count)
     seconds: list[float] = []
-    for sequence in _sequences(archive, protocol, wanted):
-        if np.nan_to_num(sequence.last(wanted).rain_rate).max(initial=0) < DRY_RAIN_RATE_MM_H:
-            continue  # dry frames cost no model anything
+    for sequence in _sequences(archive, protocol, count):
+        if np.nan_to_num(sequence.last(count).rain_rate).max(initial=0) < DRY_RAIN_RATE_MM_H:
+            continue  # a model of rain returns at once for dry frames
         if not seconds:
-            nowcast(sequence, candidate, leads)  # the first run also allocates
-        begun = time.perf_counter()
+            nowcast(sequence, candidate, leads)  # warm-up: the first run also allocates
+        started = time.perf_counter()
         nowcast(sequence, candidate, leads)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
         if len(seconds) == TIMED_RUNS:
             break
     rows, columns = archive.grid.shape
@@ -226,9 +237,9 @@ def _latency(candidate: Predictor, archive: Archive, protocol: Protocol, max_sec
     return latency_gate(seconds, limit, name, about)
 
 
-def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[FrameSequence]:
-    """Frames that forecasts start from; where one is damaged, there is none: the verification counts those."""
-    context, _ = protocol.case_size(archive, wanted)
+def _sequences(archive: Archive, protocol: Protocol, count: int) -> Iterator[FrameSequence]:
+    """Yield the input frames of each start time; skip damaged ones, which the verification reports."""
+    context, _ = protocol.case_size(archive, count)
     for case in protocol.selection.cases(archive.times, archive.step_minutes, context):
         try:
             yield protocol.masking.read_context(archive, case.context_times)
@@ -237,21 +248,21 @@ def _sequences(archive: Archive, protocol: Protocol, wanted: int) -> Iterator[Fr
 
 
 def _incompatibility(archive: Archive, protocol: Protocol, info: ModelInfo) -> str:
-    """Why a model cannot be verified on an archive; '' where it can."""
+    """Return why a model cannot be verified on an archive; empty where it can."""
     try:
         first = next(_sequences(archive, protocol, info.input_frames), None)
         if first is None:
-            return f"it wants {info.input_frames} frames in a row"
+            return f"it needs {info.input_frames} consecutive frames"
         select_context(first, info)
     except InputError as error:
         return error.what
     return ""
 
 
-def _marked(gates: Sequence[Gate], remark: str) -> list[Gate]:
+def _with_remark(gates: Sequence[Gate], remark: str) -> list[Gate]:
     return [gate.model_copy(update={"note": "; ".join(filter(None, (gate.note, remark)))}) for gate in gates]
 
 
-def _once(predictors: Sequence[Predictor]) -> list[Predictor]:
-    """Each model once: what is tried may be what runs already."""
+def _unique(predictors: Sequence[Predictor]) -> list[Predictor]:
+    """Return each model once: the candidate may be the champion."""
     return list({predictor.info.reference: predictor for predictor in predictors}.values())

@@ -1,12 +1,12 @@
-"""The gates before `champion`: what each compares, and when it lets a model through. Figures in, verdicts out.
+"""The gates of a promotion to champion: what each compares, and the condition to pass.
 
-A gate that cannot judge (too little rain in the archive, a package that is not installed) does not let a model through.
+An inconclusive gate (too little rain in the archive, a package that is not installed) does not pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,60 +15,43 @@ from model.core.aliases import Gate
 from model.verify.bootstrap import MIN_BLOCKS
 from model.verify.scores import paired_means
 
+if TYPE_CHECKING:
+    from model.verify.verification import Verification
+
 BEAT_AT_MINUTES: Final = (30.0, 60.0)
 HEAVY_MM_H: Final = 10.0
 FEWEST_EVENTS: Final = 1000
-"""An archive tells of a threshold where rain reaches it in so many pixels, over all leads, and in MIN_BLOCKS."""
+"""Pixels, over all leads, that rain at a threshold must cover for a conclusion, in at least MIN_BLOCKS blocks."""
 
 STEP_SHARE: Final = 0.2
-"""A nowcast may take this much of the archive's time step: the rest is for reading, writing and other feeds."""
-
-
-class Between(Protocol):
-    """A value and its 95 % interval; NaN where there is nothing to count, bounds also where blocks are too few."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-
-
-class Scored(Protocol):
-    """What the gates need of `model.verify.verification.Verification`."""
-
-    @property
-    def lead_minutes(self) -> tuple[float, ...]: ...
-    def csi(self, model: str) -> NDArray[np.float64]: ...
-    def csi_difference(
-        self, model: str, other: str, threshold_mm_h: float, lead_minutes: float | None = None
-    ) -> Between: ...
+"""Share of the archive's time step that a nowcast may take; the rest is for reading, writing and other feeds."""
 
 
 def insufficient_rain(events: NDArray[np.float64]) -> str:
-    """Why an archive cannot tell of a threshold, from the pixels that reached it, by block of time; '' where it can."""
+    """Return why an archive has too little rain at a threshold, given its pixels [block]; empty where it has enough."""
     blocks, pixels = int(np.count_nonzero(events)), int(events.sum())
     if blocks < MIN_BLOCKS or pixels < FEWEST_EVENTS:
         return (
-            f"the archive holds too little of it: {pixels} pixels in {blocks} blocks of time, "
+            f"the archive holds too little such rain: {pixels} pixels in {blocks} blocks of time, "
             f"{FEWEST_EVENTS} in {MIN_BLOCKS} are needed"
         )
     return ""
 
 
-def csi_gate(scored: Scored, model: str, champion: str, threshold: float, inconclusive: str, archive: str) -> Gate:
-    """CSI, mean over leads: the paired interval of its difference to the champion's must not lie below 0.
+def csi_gate(
+    scored: Verification, model: str, champion: str, threshold: float, inconclusive: str, archive: str
+) -> Gate:
+    """Compare the CSI, mean over leads, with the champion's: the paired interval must not lie below 0.
 
-    `inconclusive`: why the archive cannot tell, if so.
+    `inconclusive`: why the archive allows no conclusion; empty where it does.
     """
     what = f"CSI at {threshold:g} mm/h beside {champion}"
     if inconclusive:
         return Gate(gate="csi", what=what, archive=archive, passed=None, note=inconclusive)
     found = scored.csi_difference(model, champion, threshold)
     if not np.isfinite([found.value, found.low, found.high]).all():
-        note = "there are too few blocks of time for an interval"
-        note = note if np.isfinite(found.value) else "there is nothing to count"
+        note = "the archive has too few blocks of time for an interval"
+        note = note if np.isfinite(found.value) else "no events"
         return Gate(gate="csi", what=what, archive=archive, passed=None, note=note)
     return Gate(
         gate="csi",
@@ -79,44 +62,44 @@ def csi_gate(scored: Scored, model: str, champion: str, threshold: float, inconc
         low=found.low,
         high=found.high,
         limit=0.0,
-        note="" if found.high >= 0 else "below by more than the interval",
+        note="" if found.high >= 0 else "the interval lies below 0",
     )
 
 
 def extrapolation_gates(
-    scored: Scored, model: str, extrapolation: str, inconclusive: Mapping[float, str], archive: str
+    scored: Verification, model: str, extrapolation: str, inconclusive: Mapping[float, str], archive: str
 ) -> list[Gate]:
-    """CSI at 30 and at 60 min, mean over thresholds and of heavy rain: each must be above extrapolation's.
+    """Compare CSI at 30 and 60 min with extrapolation: the mean over thresholds and heavy rain must both be higher.
 
-    `inconclusive`: for each threshold of the protocol, in order, why the archive cannot decide it (empty: it can). The
-    mean leaves inconclusive thresholds out.
+    `inconclusive`: for each threshold of the protocol, in order, why the archive allows no conclusion (empty: it
+    does). The mean leaves inconclusive thresholds out.
     """
-    ours, its = scored.csi(model), scored.csi(extrapolation)
-    told = [threshold for threshold, why in inconclusive.items() if not why]
-    untold = ", ".join(f"{threshold:g}" for threshold in inconclusive if threshold not in told)
-    left_out = f"without {untold} mm/h, of which the archive holds too little" if untold else ""
-    none = "" if told else "the archive holds too little rain at every threshold"
+    csi, reference = scored.csi(model), scored.csi(extrapolation)
+    conclusive = [threshold for threshold, why in inconclusive.items() if not why]
+    others = ", ".join(f"{threshold:g}" for threshold in inconclusive if threshold not in conclusive)
+    left_out = f"without {others} mm/h, of which the archive holds too little" if others else ""
+    none = "" if conclusive else "the archive holds too little rain at every threshold"
     no_heavy = inconclusive.get(HEAVY_MM_H, "the protocol has no such threshold")
     compared = (
-        ("mean over thresholds", told, none, left_out),
+        ("mean over thresholds", conclusive, none, left_out),
         (f"at {HEAVY_MM_H:g} mm/h", [HEAVY_MM_H], no_heavy, ""),
     )
     gates = []
     for minutes in BEAT_AT_MINUTES:
         lead = _lead_near(scored.lead_minutes, minutes)
-        for of, thresholds, cannot, remark in compared:
-            why, value = cannot, float("nan")
+        for label, thresholds, problem, remark in compared:
+            why, value = problem, float("nan")
             if lead is None:
                 why = "the protocol's leads do not reach it"
             elif not why:
                 rows = [list(inconclusive).index(threshold) for threshold in thresholds]
-                first, second = paired_means(ours[rows, lead], its[rows, lead])
+                first, second = paired_means(csi[rows, lead], reference[rows, lead])
                 value = float(first - second)
-                why = "" if np.isfinite(value) else "there is nothing to count"
+                why = "" if np.isfinite(value) else "no events"
             gates.append(
                 Gate(
                     gate="extrapolation",
-                    what=f"CSI {of} at {minutes:g} min beside extrapolation",
+                    what=f"CSI {label} at {minutes:g} min beside extrapolation",
                     archive=archive,
                     passed=None if why else value > 0,
                     value=None if why else value,
@@ -128,30 +111,36 @@ def extrapolation_gates(
 
 
 def discount_seen_days(gates: Sequence[Gate], candidate: str, champion: str) -> list[Gate]:
-    """Scored gates of an archive of which the candidate, or the champion, has seen days, as these clauses say; '' where
-    it has not.
+    """Adjust the gates of an archive for days that the candidate or the champion was trained on or chosen by.
 
-    What a candidate reaches on what it has seen tells nothing of elsewhere, so that no gate is passed by it. Where the
-    champion has the advantage, a candidate that stays behind is not refused by it.
+    Scores on such days do not generalise: a candidate passes no gate with them. Where the champion has the advantage,
+    a candidate that scores lower does not fail.
+
+    Parameters
+    ----------
+    gates
+        Gates with scores on one archive.
+    candidate, champion
+        Clauses that describe such days of each; empty without any.
     """
-    judged = []
+    adjusted = []
     for gate in gates:
         passed, notes = gate.passed, [gate.note]
         if candidate:
             passed = None if passed else passed
-            notes.append(f"{candidate}, which cannot pass a gate")
+            notes.append(f"{candidate}: no gate passes on such days")
         if champion and gate.gate == "csi":
             passed = passed or None
-            notes.append(f"{champion}, which favours that")
-        judged.append(gate.model_copy(update={"passed": passed, "note": "; ".join(filter(None, notes))}))
-    return judged
+            notes.append(f"{champion}, which gives it an advantage")
+        adjusted.append(gate.model_copy(update={"passed": passed, "note": "; ".join(filter(None, notes))}))
+    return adjusted
 
 
 def latency_gate(seconds: Sequence[float], limit: float, archive: str, about: str) -> Gate:
-    """The median of the seconds that nowcasts took. `about`: what was run."""
+    """Compare the median duration of nowcasts with the limit, in seconds. `about`: what ran."""
     what = "seconds per nowcast"
     if not seconds:
-        note = "the archive holds no rain to time it on"
+        note = "the archive holds no rain to time nowcasts on"
         return Gate(gate="latency", what=what, archive=archive, passed=None, limit=limit, note=note)
     median = float(np.median(seconds))
     return Gate(
@@ -160,23 +149,23 @@ def latency_gate(seconds: Sequence[float], limit: float, archive: str, about: st
 
 
 def refusals(gates: Sequence[Gate]) -> list[str]:
-    """What does not let the model through; of several archives one at least must tell, and none may be against it."""
+    """Return the comparisons that refuse a model: one that fails on any archive, or passes on none."""
     several = len({gate.archive for gate in gates if gate.archive}) > 1
     by_what: dict[str, list[Gate]] = {}
     for gate in gates:
         by_what.setdefault(gate.what, []).append(gate)
     refused = []
     for what, found in by_what.items():
-        against = [gate for gate in found if gate.passed is False]
-        if against or not any(gate.passed for gate in found):
-            first = (against or found)[0]
+        failed = [gate for gate in found if gate.passed is False]
+        if failed or not any(gate.passed for gate in found):
+            first = (failed or found)[0]
             where = f" on {first.archive}" if several and first.archive else ""
-            refused.append(f"{what}{where}{'' if against else ' cannot be judged'}")
+            refused.append(f"{what}{where}{'' if failed else ' is inconclusive'}")
     return refused
 
 
 def _lead_near(lead_minutes: Sequence[float], minutes: float) -> int | None:
-    """Index of the lead time nearest to this one; None where none is within half a time step."""
+    """Return the index of the nearest lead time; None where none is within half a time step."""
     away = np.abs(np.array(lead_minutes) - minutes)
     nearest = int(np.argmin(away))
     return nearest if away[nearest] <= lead_minutes[0] / 2 + 1e-6 else None

@@ -1,4 +1,4 @@
-"""Moves of aliases: promotion to champion, rollback, and other names."""
+"""Change aliases: promote a model to champion, roll back, and set or remove other aliases."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 
 class NotPromoted(InputError):
+    """A gate refuses the model, or the champion or the package changed during the evaluation."""
+
     code = "not-promoted"
 
 
 def pinned_champion(folder: Path) -> PinnedVersion | None:
-    """What `champion` is pinned to now.
+    """Return the version that `champion` is pinned to.
 
     Raises
     ------
@@ -44,12 +46,12 @@ def pinned_champion(folder: Path) -> PinnedVersion | None:
 
 
 def check_gates(info: ModelInfo, evaluation: Evaluation) -> None:
-    """Raise NotPromoted where a gate does not let the model through."""
+    """Raise NotPromoted where a gate refuses the model."""
     if refused := refusals(evaluation.gates):
-        why = "".join(f"; {told} in {archive}" for archive, told in evaluation.seen.items())
-        hint = "Train it further, or try it on an archive that tells more"
+        why = "".join(f"; {clause} in {archive}" for archive, clause in evaluation.seen.items())
+        hint = "Train it further, or evaluate it on an archive with more rain"
         if evaluation.seen:
-            hint = "Try it on days that it has not seen (echocast archive split keeps some apart before a training)"
+            hint = "Evaluate it on days that it has not seen (echocast archive split reserves some before a training)"
         raise NotPromoted(
             f"not promoted, {len(refused)} of the gates' comparisons refuse it: {'; '.join(refused)}{why}",
             where=info.reference,
@@ -66,14 +68,27 @@ def promote(
     forced: bool = False,
     reason: str = "",
 ) -> AliasChange:
-    """Make a model that was tried the champion of a folder of packages. `over`: the champion when the trial began.
+    """Make an evaluated model the champion of a folder of packages.
+
+    Parameters
+    ----------
+    info
+        The model.
+    folder
+        Folder of packages, with the aliases.
+    evaluation
+        Results of the gates.
+    pinned
+        The champion when the evaluation started.
+    forced, reason
+        Promote the model although gates refuse it, and why.
 
     Raises
     ------
     NotPromoted
-        A gate refuses it, and it is not forced; the champion is another by now, or the package is.
+        A gate refuses the model and `forced` is not set, or the champion or the package has changed since.
     BadAliases, InputError
-        The aliases cannot be read, or not written.
+        The aliases cannot be read or written.
     """
     if not forced:
         check_gates(info, evaluation)
@@ -82,69 +97,67 @@ def promote(
         now = aliases.aliases.get(CHAMPION)
         if now != pinned:
             raise NotPromoted(
-                f"not promoted, the champion is {now.model if now else 'none'} since its gates were tried",
+                f"not promoted: the champion changed to {now.model if now else 'none'} during the evaluation",
                 where=info.reference,
-                hint="Promote it again, so that it is compared with that",
+                hint="Promote it again, to compare it with the new champion",
             )
         if info.folder is None or package_digest(info.folder) != info.digest:
             raise NotPromoted(
-                "not promoted, its package was changed while its gates were tried",
+                "not promoted: its package changed during the evaluation",
                 where=info.reference,
-                hint="Versions never change: put it back as it was, or give the new one another version",
+                hint="Versions never change: restore the package, or give the new one another version",
             )
-        made = _change(CHAMPION, "promote", now, pinned_version(info), reason)
+        change = _change(CHAMPION, "promote", now, pinned_version(info), reason)
         forced_through = forced and bool(refusals(evaluation.gates))
-        kept = {"gates": evaluation.gates, "protocol": evaluation.protocol, "archives": dict(evaluation.archives)}
-        return made.model_copy(update={"forced": forced_through, **kept})
+        results = {"gates": evaluation.gates, "protocol": evaluation.protocol, "archives": dict(evaluation.archives)}
+        return change.model_copy(update={"forced": forced_through, **results})
 
     return change_alias(folder, decide)
 
 
 def rollback(folder: Path, reason: str = "") -> AliasChange:
-    """Make champion what it was before the last promotion that still holds; of the first one: no champion.
+    """Return `champion` to the version before the last promotion; before the first promotion there is none.
 
     Raises
     ------
     InputError
-        There is no champion.
+        No model was promoted.
     """
 
     def decide(aliases: Aliases) -> AliasChange:
-        line = aliases.champions()
-        if not line:
+        champions = aliases.champions()
+        if not champions:
             raise InputError(
-                "no model was promoted to champion, there is nothing to roll back",
+                "no model was promoted to champion: there is nothing to roll back",
                 where=str(folder),
                 hint="Promote one with: echocast models promote",
             )
-        return _change(CHAMPION, "rollback", line[0], line[1] if len(line) > 1 else None, reason)
+        return _change(CHAMPION, "rollback", champions[0], champions[1] if len(champions) > 1 else None, reason)
 
     return change_alias(folder, decide)
 
 
-def name_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalog) -> AliasChange:
-    """Give a model another name, or (None) take the name away.
+def set_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalog) -> AliasChange:
+    """Set an alias to a model, or remove the alias (`info` None).
 
     Raises
     ------
     InputError
-        The name is `champion`'s, which only a promotion moves, or a model's; or there is no such alias.
+        The alias is `champion`, which only promote and rollback change, the name of a model, or does not exist.
     """
 
     def decide(aliases: Aliases) -> AliasChange:
         before = aliases.aliases.get(alias)
         if info is None and before is None:
-            raise InputError("there is no such alias", where=alias, hint="echocast models list tells the aliases")
+            raise InputError("there is no such alias", where=alias, hint="List the aliases with: echocast models list")
         return _change(alias, "alias" if info else "remove", before, pinned_version(info) if info else None)
 
     if re.fullmatch(NAME_PATTERN, alias) is None:
-        raise InputError("not a name", where=alias, hint="Use lower-case letters, digits and hyphens")
+        raise InputError("not a valid alias", where=alias, hint="Use lower-case letters, digits and hyphens")
     if alias == CHAMPION:
-        raise InputError(
-            f"{CHAMPION} is moved by gates only", where=alias, hint="Use echocast models promote, or rollback"
-        )
+        raise InputError(f"only gates change {CHAMPION}", where=alias, hint="Use echocast models promote, or rollback")
     if info is not None and alias in (AUTO, *(known.name for known in catalog.models())):
-        raise InputError("that is a model's name", where=alias, hint="Choose another alias")
+        raise InputError("this is the name of a model", where=alias, hint="Choose another alias")
     return change_alias(folder, decide)
 
 

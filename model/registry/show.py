@@ -1,4 +1,4 @@
-"""`echocast models list` and `show`: what can run here, and what is known of one model."""
+"""`echocast models list` and `show`: the installed models, and the details of one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLOAT32_BYTES: Final = 4
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
 def list_models(as_json: bool, packages: Path | None) -> None:
-    """Every model and version, and the aliases that mean it."""
+    """List every model and version with its aliases."""
     catalog = open_catalog(packages)
     found = catalog.models()
     _warn(catalog)
@@ -48,16 +48,16 @@ def list_models(as_json: bool, packages: Path | None) -> None:
 
 @click.command("show")
 @click.argument("reference")
-@click.option("--grid", metavar="ROWSxCOLUMNS", help="Grid that multiply-adds and memory are told for (512x512).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, its scores with their protocol included.")
+@click.option("--grid", metavar="ROWSxCOLUMNS", help="Grid for multiply-adds and memory (512x512).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the scores and their protocols.")
 @packages_option
 def show_model(reference: str, grid: str | None, as_json: bool, packages: Path | None) -> None:
-    """What is known of one model, and what its network is made of, layer by layer.
+    """Show the details of one model, and its network layer by layer.
 
     REFERENCE is NAME, NAME@VERSION, an alias, or a package's folder.
     """
     catalog = open_catalog(packages)
-    info = found_model(reference, catalog)
+    info = find_model(reference, catalog)
     aliases = catalog.aliases_of(info)
     _warn(catalog)
     shape = _shape(grid) if grid else info.grid or DEFAULT_SHAPE
@@ -85,8 +85,8 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
         console.print(_layer_table(info, shape))
 
 
-def found_model(reference: str, catalog: Catalog) -> ModelInfo:
-    """The model of a NAME, NAME@VERSION, alias or package folder."""
+def find_model(reference: str, catalog: Catalog) -> ModelInfo:
+    """Return the model of a NAME, NAME@VERSION, alias or package folder."""
     folder = Path(reference)
     if (folder / MANIFEST).is_file() or len(folder.parts) > 1:
         return ModelInfo.from_manifest(read_manifest(folder), folder)
@@ -94,7 +94,7 @@ def found_model(reference: str, catalog: Catalog) -> ModelInfo:
 
 
 def _warn(catalog: Catalog) -> None:
-    """Say on stderr where the aliases are damaged, or the champion cannot be used."""
+    """Warn on stderr of damaged aliases, or a champion that cannot run."""
     try:
         catalog.aliases()
     except BadAliases as error:
@@ -105,7 +105,7 @@ def _warn(catalog: Catalog) -> None:
 
 
 def _layer_table(info: ModelInfo, shape: tuple[int, int]) -> Table:
-    """The layers of a network, with what they cost on a grid."""
+    """Return the layers of a network with their parameters, multiply-adds and state memory on a grid."""
     pixels = shape[0] * shape[1]
     recurrent = any(layer.state_values_per_pixel for layer in info.layers)
     per = "step" if recurrent else f"run of {info.input_frames} frames"
@@ -136,22 +136,22 @@ def _layer_table(info: ModelInfo, shape: tuple[int, int]) -> Table:
 
 
 def _shape(text: str) -> tuple[int, int]:
-    """(rows, columns) of `640x710`.
+    """Return (rows, columns) of a text such as `640x710`.
 
     Raises
     ------
     InputError
-        The text is not of that form.
+        The text has another form.
     """
     rows, by, columns = text.partition("x")
     if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
-        raise InputError(f"{text!r} is no grid", where="--grid", hint="Give ROWSxCOLUMNS, as in 640x710")
+        raise InputError(f"{text!r} is not a grid", where="--grid", hint="Give ROWSxCOLUMNS, as in 640x710")
     return int(rows), int(columns)
 
 
 def _scored(info: ModelInfo) -> list[str]:
-    """How many scores are kept of it, and where they are from."""
+    """Return a line on the number of scores in the manifest, their protocols and data."""
     if not info.scores:
         return []
     protocols, data = ({getattr(score, name): None for score in info.scores} for name in ("protocol", "data"))
-    return [f"{len(info.scores)} scores ({', '.join(protocols)}) on {', '.join(data)}: --json tells them."]
+    return [f"{len(info.scores)} scores ({', '.join(protocols)}) on {', '.join(data)}: --json prints them."]

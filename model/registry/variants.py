@@ -1,4 +1,4 @@
-"""`echocast models variant`: a variant of a package's graph comes in where it forecasts like the float32 one."""
+"""`echocast models variant`: add a variant to a package where it forecasts like the float32 graph."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ from model.core.progress import ProgressBar
 from model.options import fields_option, packages_option
 from model.registry.alias_commands import RESULTS
 from model.registry.gates import insufficient_rain
-from model.registry.show import found_model
+from model.registry.show import find_model
 from model.verify.scores import paired_means
 
 if TYPE_CHECKING:
     from model.data.archive import Archive
-    from model.export.variants import Draft, Kind
+    from model.export.variants import Draft, ReducedPrecision
     from model.verify.run import ProgressCallback
     from model.verify.verification import Verification
 
-KINDS: Final = ("int8", "fp16")
+PRECISIONS: Final = ("int8", "fp16")
 CHANGE_LIMIT: Final = 0.005
 HEAVY_LIMIT: Final = 0.02
-CALIBRATED: Final = "its graph was calibrated on"
+CALIBRATED: Final = "the graph was calibrated on"
 HEAVY_MM_H: Final = 10.0
-"""From here on so little rain is counted that CSI may change by HEAVY_LIMIT."""
+"""From this threshold on events are so few that CSI may change by HEAVY_LIMIT."""
 
 
 class VariantRefused(InputError):
+    """A gate refuses a variant, or no archive allows a conclusion."""
+
     code = "variant-refused"
 
 
@@ -52,12 +54,12 @@ def variant_gates(
     gates = []
     for row, (threshold, why) in enumerate(inconclusive.items()):
         limit = HEAVY_LIMIT if threshold >= HEAVY_MM_H else CHANGE_LIMIT
-        ours, its = map(float, paired_means(scored.csi(variant)[row], scored.csi(fp32)[row]))
-        found: dict[str, Any] = {"passed": None, "note": why or "there is nothing to count"}
-        if np.isfinite([ours, its]).all() and its > 0:
-            change = ours / its - 1
+        csi, csi_fp32 = map(float, paired_means(scored.csi(variant)[row], scored.csi(fp32)[row]))
+        found: dict[str, Any] = {"passed": None, "note": why or "no events"}
+        if np.isfinite([csi, csi_fp32]).all() and csi_fp32 > 0:
+            change = csi / csi_fp32 - 1
             judged = {} if why else {"passed": abs(change) < limit, "note": ""}
-            found |= {"csi_fp32": its, "csi": ours, "change": change} | judged
+            found |= {"csi_fp32": csi_fp32, "csi": csi, "change": change} | judged
         gates.append(
             VariantGate(
                 variant=kind,
@@ -73,24 +75,24 @@ def variant_gates(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What the gates found; `seconds`: per nowcast as it ran here, by archive, then by variant."""
+class VariantEvaluation:
+    """Results of the gates; `seconds`: duration of a nowcast on this machine, by archive, then by variant."""
 
     gates: tuple[VariantGate, ...]
     seconds: Mapping[str, Mapping[str, float]]
 
 
-def judge(
+def evaluate_variants(
     draft: Draft,
     archives: Sequence[Archive],
     fields: Path | None,
     report: ProgressCallback,
     calibrated_on: Sequence[Archive] = (),
-) -> Judged:
-    """Verify each variant of a draft beside its float32 graph, on every archive, all in one run.
+) -> VariantEvaluation:
+    """Verify each variant of a draft beside the float32 graph on every archive.
 
-    Both have the same weights, so that days which those were trained on favour neither. Frames that an int8 graph was
-    calibrated on favour that graph: they cannot pass it.
+    All have the same weights, so that days of the training favour none. Frames of the calibration favour an int8
+    graph, which cannot pass on an archive with such frames.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def judge(
 
     info = ModelInfo.from_manifest(draft.manifest, draft.folder)
     fp32 = OnnxPredictor(info, fields, EngineOptions(device="cpu", variant="fp32"))
-    variants: dict[Kind, OnnxPredictor] = {}
+    variants: dict[ReducedPrecision, OnnxPredictor] = {}
     for kind in draft.made:
         variants[kind] = OnnxPredictor(info, fields, EngineOptions(device="cpu", variant=kind))
         variants[kind].info = info.model_copy(update={"name": f"{info.name}-{kind}"})  # another row of the same table
@@ -121,18 +123,18 @@ def judge(
         }
         shared = shared_frames(archive, calibrated_on) if "int8" in variants else 0
         for kind, predictor in variants.items():
-            why = f"{CALIBRATED} {shared} of these frames" if shared and kind == "int8" else ""
-            cannot = dict.fromkeys(inconclusive, why) if why else inconclusive
-            gates += variant_gates(scored, info.reference, predictor.info.reference, kind, archive.name, cannot)
+            problem = f"{CALIBRATED} {shared} of these frames" if shared and kind == "int8" else ""
+            problems = dict.fromkeys(inconclusive, problem) if problem else inconclusive
+            gates += variant_gates(scored, info.reference, predictor.info.reference, kind, archive.name, problems)
         timed = {"fp32": fp32} | {str(kind): predictor for kind, predictor in variants.items()}
         seconds[archive.name] = {
             name: round(scored.seconds_per_nowcast[each.info.reference], 3) for name, each in timed.items()
         }
-    return Judged(gates=tuple(gates), seconds=seconds)
+    return VariantEvaluation(gates=tuple(gates), seconds=seconds)
 
 
-def check(reference: str, gates: Sequence[VariantGate]) -> None:
-    """Raise VariantRefused where a gate is against a variant, or none can tell of a threshold."""
+def check_variant_gates(reference: str, gates: Sequence[VariantGate]) -> None:
+    """Raise VariantRefused where a gate of a variant fails, or all are inconclusive at a threshold."""
     for gate in gates:
         if gate.passed is False:
             raise VariantRefused(
@@ -147,12 +149,12 @@ def check(reference: str, gates: Sequence[VariantGate]) -> None:
         if (gate.variant, gate.threshold_mm_h) not in judged:
             if CALIBRATED in gate.note:
                 raise VariantRefused(
-                    f"{gate.variant} refused: {gate.archive} cannot judge it, {gate.note}",
+                    f"{gate.variant} refused: {gate.archive} is inconclusive, {gate.note}",
                     where=reference,
-                    hint="Calibrate on an archive, and judge on another",
+                    hint="Calibrate on one archive, and evaluate on another",
                 )
             raise VariantRefused(
-                f"{gate.variant} refused: no archive holds enough rain to tell at {gate.threshold_mm_h:g} mm/h",
+                f"{gate.variant} refused: no archive holds enough rain at {gate.threshold_mm_h:g} mm/h",
                 where=reference,
                 hint="Give archives with more and heavier rain, of several hours or days",
             )
@@ -160,29 +162,29 @@ def check(reference: str, gates: Sequence[VariantGate]) -> None:
 
 @click.command("variant")
 @click.argument("reference")
-@click.argument("kinds", nargs=-1, required=True, type=click.Choice(KINDS))
+@click.argument("kinds", nargs=-1, required=True, type=click.Choice(PRECISIONS))
 @click.option(
     "--archive",
     "archives",
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
-    help="An archive to judge it on, with frames that it was not trained on; may be given several times.",
+    help="An archive to evaluate it on, with frames that it was not trained on; may be given several times.",
 )
 @click.option(
     "--calibrate",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="An archive, best one of the training, to calibrate an int8 graph on; may be given several times.",
+    help="An archive to calibrate an int8 graph on, best one of the training; may be given several times.",
 )
-@click.option("--version", required=True, help="Of the new package: versions never change.")
+@click.option("--version", required=True, help="Version of the new package: versions never change.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, as NAME/VERSION.")
 @fields_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
 def make_variant(
     reference: str,
-    kinds: tuple[Kind, ...],
+    kinds: tuple[ReducedPrecision, ...],
     archives: tuple[Path, ...],
     calibrate: tuple[Path, ...],
     version: str,
@@ -197,46 +199,46 @@ def make_variant(
     0.5 % at each threshold (2 % from 10 mm/h on), on each archive.
     """
     if "int8" in kinds and not calibrate:
-        raise click.UsageError("int8 wants --calibrate: an archive that tells which numbers its graph must hold")
+        raise click.UsageError("int8 needs --calibrate: an archive for the ranges of its numbers")
     with optional_imports("models variant"):
         from model.data.archive import Archive
         from model.export.variants import with_variants
-    info = found_model(reference, open_catalog(packages))
+    info = find_model(reference, open_catalog(packages))
     if info.folder is None:
-        raise InputError("a baseline has no graph", where=info.reference, hint="Name a package")
-    opened, calibrating = ([Archive(path) for path in paths] for paths in (archives, calibrate))
+        raise InputError("a baseline has no graph", where=info.reference, hint="Choose a package")
+    evaluated, calibrating = ([Archive(path) for path in paths] for paths in (archives, calibrate))
     with ExitStack() as stack:
-        progress = stack.enter_context(ProgressBar("making"))
+        progress = stack.enter_context(ProgressBar("exporting"))
         ordered = tuple(dict.fromkeys(kinds))
         draft = stack.enter_context(with_variants(info.folder, ordered, version, out, calibrating, fields=fields))
-        judged = judge(
+        evaluation = evaluate_variants(
             draft,
-            opened,
+            evaluated,
             fields,
-            lambda done, total: progress.update(done, total, "judging"),
+            lambda done, total: progress.update(done, total, "verifying"),
             calibrating,
         )
-        _print_result(draft, judged, as_json=as_json)
-        check(draft.manifest.reference, judged.gates)
-        draft.judged(judged.gates)
+        _print_result(draft, evaluation, as_json=as_json)
+        check_variant_gates(draft.manifest.reference, evaluation.gates)
+        draft.record_gates(evaluation.gates)
     if not as_json:
         click.echo(str(out / draft.manifest.name / version))
 
 
-def _print_result(draft: Draft, judged: Judged, *, as_json: bool) -> None:
-    """What was made, and what the gates found."""
+def _print_result(draft: Draft, evaluation: VariantEvaluation, *, as_json: bool) -> None:
+    """Print the variants, and the results of the gates."""
     if as_json:
-        answer = {
+        output = {
             "model": draft.manifest.reference,
             "made": dict(draft.made),
-            "gates": [gate.model_dump(mode="json") for gate in judged.gates],
-            "seconds_per_nowcast": judged.seconds,
+            "gates": [gate.model_dump(mode="json") for gate in evaluation.gates],
+            "seconds_per_nowcast": evaluation.seconds,
         }
-        click.echo(json.dumps(answer, indent=2))
+        click.echo(json.dumps(output, indent=2))
         return
     for kind, how in draft.made.items():
         click.echo(f"{kind}: {how}")
-    for archive, timed in judged.seconds.items():
+    for archive, timed in evaluation.seconds.items():
         seconds = ", ".join(f"{name} {took:.2f}" for name, took in timed.items())
         click.echo(f"seconds per nowcast on {archive}: {seconds}")
     table = Table()
@@ -245,7 +247,7 @@ def _print_result(draft: Draft, judged: Judged, *, as_json: bool) -> None:
     for column in ("mm/h", "CSI fp32", "CSI", "change", "limit"):
         table.add_column(column, justify="right")
     table.add_column("gate")
-    for gate in judged.gates:
+    for gate in evaluation.gates:
         figures = ["-"] * 3
         if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None:
             figures = [f"{gate.csi_fp32:.4f}", f"{gate.csi:.4f}", f"{gate.change:+.2%}"]
@@ -260,8 +262,8 @@ def _print_result(draft: Draft, judged: Judged, *, as_json: bool) -> None:
         table.add_row(*row)
     Console().print(table)
     for why in dict.fromkeys(
-        f"{gate.archive} cannot say at {gate.threshold_mm_h:g} mm/h: {gate.note}"
-        for gate in judged.gates
+        f"{gate.archive} is inconclusive at {gate.threshold_mm_h:g} mm/h: {gate.note}"
+        for gate in evaluation.gates
         if gate.passed is None
     ):
         click.echo(why)

@@ -165,7 +165,7 @@ def test_show_lists_the_layers_and_what_they_cost_on_a_grid():
     assert "4.246" in first
     assert "512 x 512" in show("rain-ms-predrnn")
     assert "Layers" not in show("persistence")
-    with pytest.raises(InputError, match="'640' is no grid"):
+    with pytest.raises(InputError, match="'640' is not a grid"):
         show("rain-ms-predrnn", "--grid", "640")
 
 

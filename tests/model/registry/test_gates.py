@@ -79,7 +79,7 @@ def test_a_model_below_the_champion_on_every_day_is_refused_and_one_above_is_not
     assert gate.value == pytest.approx(-1200 / 3350)
     assert gate.high is not None
     assert gate.high < 0
-    assert "below by more than the interval" in gate.note
+    assert "the interval lies below 0" in gate.note
     assert csi_gate(scored, "old", "new", 10.0, "", "storms").passed is True
 
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_counted_is_not_passed_over_in_silence(verification):
     assert csi_gate(scored, "new", "old", 2.0, "", "storms").passed is True
     gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
     assert (gate.passed, gate.value) == (None, None)
-    assert refusals([gate]) == ["CSI at 10 mm/h beside old cannot be judged"]
+    assert refusals([gate]) == ["CSI at 10 mm/h beside old is inconclusive"]
 
 
 def test_without_an_interval_nothing_is_let_through(verification):
@@ -106,8 +106,8 @@ def test_without_an_interval_nothing_is_let_through(verification):
     found = scored.csi_difference("new", "old", 10.0)
     assert found.value > 0
     gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
-    assert (gate.passed, gate.note) == (None, "there are too few blocks of time for an interval")
-    assert refusals([gate]) == ["CSI at 10 mm/h beside old cannot be judged"]
+    assert (gate.passed, gate.note) == (None, "the archive has too few blocks of time for an interval")
+    assert refusals([gate]) == ["CSI at 10 mm/h beside old is inconclusive"]
     assert "in 2 blocks of time" in insufficient_rain(observed_events(scored, "new")[:, 3])
 
 
@@ -185,7 +185,7 @@ def test_what_was_trained_on_passes_no_gate_and_still_may_fail_one():
     assert discount_seen_days(gates, "", "") == gates
     found = discount_seen_days(gates, "it was trained on 1 of these 3 days", "")
     assert [gate.passed for gate in found] == [None, False, None]
-    assert found[2].note == "without 10 mm/h; it was trained on 1 of these 3 days, which cannot pass a gate"
+    assert found[2].note == "without 10 mm/h; it was trained on 1 of these 3 days: no gate passes on such days"
     assert len(refusals(found)) == 3
 
 
@@ -194,7 +194,7 @@ def test_a_champion_that_knows_the_days_refuses_nobody_and_is_beaten_all_the_sam
     gates.append(Gate(gate="extrapolation", what="CSI at 30 min", passed=False))
     found = discount_seen_days(gates, "", "the champion was trained on 1 of these 3 days")
     assert [gate.passed for gate in found] == [True, None, False]
-    assert "the champion was trained on 1 of these 3 days, which favours that" in found[1].note
+    assert "the champion was trained on 1 of these 3 days, which gives it an advantage" in found[1].note
     assert found[2] == gates[2]
 
 
@@ -210,6 +210,6 @@ def test_of_several_archives_one_must_tell_and_none_be_against():
         return [Gate(gate="csi", what="CSI at 10 mm/h", archive=f"a{n}", passed=p) for n, p in enumerate(passed)]
 
     assert refusals(gates(True, None)) == []
-    assert refusals(gates(None, None)) == ["CSI at 10 mm/h on a0 cannot be judged"]
+    assert refusals(gates(None, None)) == ["CSI at 10 mm/h on a0 is inconclusive"]
     assert refusals(gates(True, False)) == ["CSI at 10 mm/h on a1"]
     assert refusals(gates(False)) == ["CSI at 10 mm/h"]

@@ -21,7 +21,7 @@ from model.core.package_digest import verify_package
 from model.data.archive import ArchiveWriter
 from model.data.synthetic_storms import convective, frontal, synthesise
 from model.export import variants
-from model.registry.variants import VariantRefused, check
+from model.registry.variants import VariantRefused, check_variant_gates
 from tests.packages import GRAPH, copied
 
 Echocast = Callable[..., tuple[int, str, str]]
@@ -158,7 +158,7 @@ def test_an_int8_graph_is_not_judged_on_what_it_was_calibrated_on(
     words = ("models", "variant", package, "int8", "--version", "9", "--archive", archives[0], "--calibrate", renamed)
     code, _, err = echocast(*words, "--out", tmp_path / "packages")
     assert code == 2
-    assert re.search(r"int8 refused: fronts cannot judge it, its graph was calibrated on \d+ of these frames", err)
+    assert re.search(r"int8 refused: fronts is inconclusive, the graph was calibrated on \d+ of these frames", err)
     assert "judge on another" in err
     assert not (tmp_path / "packages").exists()
 
@@ -179,18 +179,18 @@ def gate(passed: bool | None, threshold: float = 2.0) -> VariantGate:
 
 
 def test_one_threshold_against_it_is_enough_and_each_must_be_told_of_once() -> None:
-    check("m@1", [gate(True), gate(None), gate(None, 5.0), gate(True, 5.0)])
+    check_variant_gates("m@1", [gate(True), gate(None), gate(None, 5.0), gate(True, 5.0)])
     with pytest.raises(VariantRefused, match=r"CSI at 5 mm/h is 0.5000 in float32 and 0.4000 in int8, a change of -20"):
-        check("m@1", [gate(True), gate(False, 5.0)])
-    with pytest.raises(VariantRefused, match="no archive holds enough rain to tell at 5 mm/h"):
-        check("m@1", [gate(True), gate(None, 5.0)])
+        check_variant_gates("m@1", [gate(True), gate(False, 5.0)])
+    with pytest.raises(VariantRefused, match="no archive holds enough rain at 5 mm/h"):
+        check_variant_gates("m@1", [gate(True), gate(None, 5.0)])
 
 
 def test_what_it_cannot_use_is_told_in_a_line(echocast: Echocast, words: tuple[object, ...], tmp_path: Path) -> None:
     out = ("--out", tmp_path / "packages")
     code, _, err = echocast(*words[:-2], *out)
     assert code == 2
-    assert "int8 wants --calibrate" in err
+    assert "int8 needs --calibrate" in err
     code, _, err = echocast("models", "variant", "extrapolation", *words[3:], *out)
     assert code == 2
     assert "a baseline has no graph" in err
