@@ -1,1 +1,1 @@
-"""Training: recipes, the loop, its checkpoints and logs."""
+"""Training: recipes, the training loop, checkpoints and logs."""

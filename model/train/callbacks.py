@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 ProgressCallback = Callable[[int, dict[str, float]], None]
-"""Receives the number of an iteration, and either its figures, among them `progress`, or the scores of a validation."""
+"""Receives the iteration, and either its figures, `progress` included, or the scores of a validation."""
 
 Notify = Callable[[str], None]
 """Receives a sentence for the user."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -117,7 +117,10 @@ def train(
     """Train RECIPE on radar archives or a data set; then `echocast export` makes a package of the run."""
     if as_list:
         for name, make in RECIPES.items():
-            click.echo(f"{name:<26} {_summary(make())}")
+            each = make()
+            size, rate = f"{each.iterations} x {each.batch}", each.optimiser
+            frames = f"{each.windows.context} frames in, {each.windows.leads} out"
+            click.echo(f"{name:<26} {frames}; {size}, {rate.learning_rate:g} {rate.schedule}")
         return
     shorthands = {"iterations": iterations, "batch": batch, "seed": seed}
     overrides = [*settings, *(f"{name}={value}" for name, value in shorthands.items() if value is not None)]
@@ -142,43 +145,18 @@ def train(
         loader_workers=loader_workers,
         init=init,
     )
-
-    def source() -> WindowDataset:
-        if not data:
-            return radar_windows(archives, chosen, cache or out / "cache", fields_folder)
-        return open_dataset(
-            data,
-            cache_folder=cache or out / "cache",
-            context=chosen.windows.context,
-            leads=chosen.windows.leads,
-            channels=chosen.model.channels,
-            multiple=chosen.model.net.stride,
-            holdout=chosen.holdout.time_fraction,
-        )
-
-    with join_processes() as distributed:
-        try:
-            _train(chosen, source, out, resume, options, distributed)
-        except InputError:
-            if distributed.is_main:
-                raise
-            sys.exit(2)
-
-
-def _train(
-    recipe: Recipe,
-    source: Callable[[], WindowDataset],
-    out: Path,
-    resume: bool,
-    options: RunOptions,
-    distributed: DistributedContext,
-) -> None:
-    stop = StopSignal()
-    with stop.installed(), ConsoleProgress(recipe, visible=distributed.is_main) as console:
+    cache = cache or out / "cache"
+    with (
+        join_processes() as distributed,
+        StopSignal().installed() as stop,
+        ConsoleProgress(chosen, visible=distributed.is_main) as console,
+    ):
         try:
             best = run_training(
-                recipe,
-                source,
+                chosen,
+                lambda: (
+                    _open_data(data, chosen, cache) if data else radar_windows(archives, chosen, cache, fields_folder)
+                ),
                 out,
                 resume=resume,
                 options=options,
@@ -190,9 +168,25 @@ def _train(
         except TrainingInterrupted as interrupted:
             console.notify(_how_to_resume(interrupted.iteration, distributed))
             sys.exit(128 + interrupted.signal)
+        except InputError:
+            if distributed.is_main:
+                raise
+            sys.exit(2)
     if distributed.is_main:
         package = f"echocast export {out} --out ./packages --name NAME --version 1"
         click.echo(f"Best weights in {best}. Make a package of them: {package}")
+
+
+def _open_data(data: str, recipe: Recipe, cache_folder: Path) -> WindowDataset:
+    return open_dataset(
+        data,
+        cache_folder=cache_folder,
+        context=recipe.windows.context,
+        leads=recipe.windows.leads,
+        channels=recipe.model.channels,
+        multiple=recipe.model.net.stride,
+        holdout=recipe.holdout.time_fraction,
+    )
 
 
 def _how_to_resume(iteration: int, distributed: DistributedContext) -> str:
@@ -224,14 +218,6 @@ def _find_recipe(name: str | None) -> Recipe:
         nearest = f" Nearest: {', '.join(near[:3])}." if near else ""
         raise click.UsageError(f"no recipe is called {name!r}.{nearest} `echocast train --list` lists them")
     return RECIPES[name]()
-
-
-def _summary(recipe: Recipe) -> str:
-    windows, optimiser = recipe.windows, recipe.optimiser
-    return (
-        f"{windows.context} frames in, {windows.leads} out; {recipe.iterations} x {recipe.batch}, "
-        f"{optimiser.learning_rate:g} {optimiser.schedule}"
-    )
 
 
 def radar_windows(

@@ -13,8 +13,7 @@ BETA2 = 0.999
 def build_optimiser(net: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
     """Return an optimiser; weight decay applies to the weights of convolutions and linear layers only.
 
-    Biases, norms and peepholes are not decayed, as is usual (e.g. nanoGPT's `configure_optimizers`): they set an
-    offset or a scale, and pulling them to zero changes the function instead of its smoothness.
+    Biases, norms and peepholes are not decayed, as in nanoGPT's `configure_optimizers`.
     """
     betas = (settings.beta1, BETA2)
     if settings.kind == "adam":

@@ -58,7 +58,7 @@ def apply_overrides(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         node = overrides
         for name in path.strip().split("."):
             node = node.setdefault(name, {})
-        node[""] = text.strip()
+        node[""] = NONE if text.strip().lower() == NONE else text.strip()
     known = [line.partition("=")[0] for line in list_settings(recipe)]
     return _validate(Recipe, vars(recipe), overrides, "", known)
 
@@ -155,7 +155,7 @@ def _options(annotation: object) -> tuple[Any, ...]:
 def _split(text: str, annotation: object) -> str | list[str] | None:
     """Return a value as pydantic takes it for a field: None for `none`, a list where only a tuple can be meant."""
     options = _options(annotation)
-    if text.lower() == NONE and type(None) in options:
+    if text == NONE and type(None) in options:
         return None
     is_tuple = any(get_origin(option) is tuple for option in options)
     if is_tuple and ("," in text or not {int, float}.intersection(options)):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Final, Self
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,10 +28,10 @@ class StopSignal:
         self.number = 0
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
+    def installed(self) -> Iterator[Self]:
         """Handle the signals; the second one goes to the handler from before. No effect outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
-            yield
+            yield self
             return
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
@@ -46,6 +46,6 @@ class StopSignal:
         for number in SIGNALS:
             signal.signal(number, handle)
         try:
-            yield
+            yield self
         finally:
             restore()

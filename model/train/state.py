@@ -18,8 +18,8 @@ from model.train.recipe import Recipe
 class TrainingState:
     """Everything that a checkpoint stores.
 
-    No random state is among it: windows, true frames and everything else that is drawn depend on the recipe's seed and
-    the iteration alone (docs/decisions/012).
+    There is no random state in it: windows, true frames and everything else that is drawn depend on the recipe's seed
+    and the iteration alone (docs/decisions/012).
 
     Attributes
     ----------

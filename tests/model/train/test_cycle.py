@@ -132,9 +132,8 @@ def test_the_card_names_the_licence_and_what_a_run_began_with(echocast, archive,
     assert echocast("train", "rain-ms-predrnn-tiny", *words, "--init", shipped)[0] == 0
     words = ("--out", folder / "packages", "--name", "tuned-again", "--version", "1")
     assert echocast("export", folder / "tuned-again", *words)[0] == 0
-    assert (
-        "What the weights of tuned@1 have seen is not told." in (folder / "packages/tuned-again/1/card.md").read_text()
-    )
+    card = (folder / "packages/tuned-again/1/card.md").read_text()
+    assert "What the weights of tuned@1 were trained on is unknown." in card
 
 
 def test_a_run_that_does_not_say_what_steps_it_saw_is_no_package(echocast, folder, run):
