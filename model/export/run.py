@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
-from pickle import UnpicklingError  # what torch.load raises; nothing is unpickled
 from typing import Any, NamedTuple
 
 import torch
@@ -102,7 +101,7 @@ def load_run(run: Path) -> TrainedRun:
             where=str(run),
             hint="Name the folder of a finished `echocast train`",
         ) from None
-    except (*READ_ERRORS, RuntimeError, UnpicklingError) as error:
+    except READ_ERRORS as error:
         reason = first_line(error)
         raise InputError(
             f"the run cannot be read ({reason})", where=str(run), hint="Train it again, with this version"

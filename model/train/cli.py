@@ -45,7 +45,13 @@ from model.train.signals import StopSignal, TrainingInterrupted
     type=click.Path(path_type=Path),
     help="Folder of exogenous fields, NAME.nc, for a recipe that reads some.",
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/latest"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/latest"),
+    show_default=True,
+    help="Folder of the run.",
+)
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),

@@ -76,7 +76,7 @@ def check_resumable(recipe: Recipe, provenance: dict[str, Any], out: Path) -> di
         )
     if changed_data:
         raise InputError(
-            f"the run was started on other data: {' and '.join(changed_data)} differ",
+            f"the run was started on other data, with another {' and '.join(changed_data)}",
             where=str(out),
             hint="Resume with its --archive or --data, or choose another --out",
         )

@@ -117,8 +117,10 @@ def run_folder(out: Path) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if created and not any((out / name).exists() for name in (LAST, PREVIOUS, BEST, NAN_BATCH)):
-                shutil.rmtree(out, ignore_errors=True)
+            if not any((out / name).exists() for name in (LAST, PREVIOUS, BEST, NAN_BATCH)):
+                (out / LOCK).unlink(missing_ok=True)
+                if created:
+                    shutil.rmtree(out, ignore_errors=True)
                 for folder in created[1:]:
                     with suppress(OSError):
                         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What a user can do wrong, or find wrong, when training: a line, nothing lost, nothing left behind."""
+"""Errors that a user can cause in training: one line each, nothing lost, nothing left behind."""
 
 import json
 import resource
@@ -36,7 +36,7 @@ def archive_of(folder, step_minutes, frames=20):
     return folder
 
 
-def test_a_recipe_of_other_steps_than_the_archives_says_both(tmp_path, echocast):
+def test_a_time_step_that_the_archive_lacks_is_named_with_its_own(tmp_path, echocast):
     archive = archive_of(tmp_path / "archive", 10.0)
     words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--set", "windows.step_minutes=2,4,5,6")
     code, _, err = echocast(*words, "--out", tmp_path / "runs/run")
@@ -48,7 +48,7 @@ def test_a_recipe_of_other_steps_than_the_archives_says_both(tmp_path, echocast)
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_archive_of_too_few_frames_says_so(tmp_path, echocast):
+def test_an_archive_of_too_few_frames_is_refused(tmp_path, echocast):
     archive = archive_of(tmp_path / "archive", 5.0, frames=4)
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
     assert code == 2
@@ -63,7 +63,7 @@ def test_fields_for_a_recipe_that_reads_none_are_refused(tmp_path, echocast):
     assert "reads no exogenous fields. Leave it out" in err
 
 
-def test_an_unknown_recipe_is_answered_in_a_short_line(echocast):
+def test_an_unknown_recipe_is_refused_in_a_short_line(echocast):
     code, _, err = echocast("train", "ms-predrn", "--data", "moving-mnist")
     assert code == 2
     assert "Nearest: rain-ms-predrnn, " in err
@@ -80,7 +80,7 @@ def test_recipes_are_listed_and_shown(echocast):
     assert {"batch=3", "optimiser.clip_norm=none", "loss=RainLoss"} <= set(out.splitlines())
 
 
-def test_a_folder_that_cannot_be_written_is_named_before_anything_is_done(tmp_path, echocast):
+def test_an_unwritable_folder_is_named_before_training(tmp_path, echocast):
     (tmp_path / "file").write_text("")
     code, _, err = echocast("train", "mnist-predrnn-v2", *tiny.WORDS, "--out", tmp_path / "file/run")
     assert code == 2
@@ -101,7 +101,7 @@ def fill_disk(monkeypatch, path):
 
 
 @pytest.mark.parametrize("name", [LAST, BEST])
-def test_a_full_disk_is_said_and_all_that_was_saved_is_whole(name, run, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_earlier_files_are_intact(name, run, tmp_path, monkeypatch):
     out = shutil.copytree(run, tmp_path / "run")
     before = {kept: (out / kept).read_bytes() for kept in (LAST, BEST)}
     fill_disk(monkeypatch, out / name)
@@ -115,7 +115,7 @@ def test_a_full_disk_is_said_and_all_that_was_saved_is_whole(name, run, tmp_path
     assert [line["iteration"] for line in tiny.lines(out)] == [1, 2, 3, 4]
 
 
-def test_a_disk_that_is_full_before_the_first_checkpoint_keeps_what_there_is(run, tmp_path):
+def test_a_disk_that_is_full_before_the_first_checkpoint_leaves_the_best_weights(run, tmp_path):
     out = tmp_path / "run"
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((run / LAST).stat().st_size - 1, most))
@@ -136,18 +136,18 @@ def test_two_commands_do_not_train_into_one_folder(run, tmp_path, echocast):
     assert err == f"echocast: {out}: another command trains into it. Wait for it, or choose another --out\n"
 
 
-def test_a_full_disk_for_the_log_is_said(run, tmp_path, monkeypatch):
+def test_a_full_disk_for_the_log_is_reported(run, tmp_path, monkeypatch):
     out = shutil.copytree(run, tmp_path / "run")
     before = (out / ITERATIONS).read_bytes()
     fill_disk(monkeypatch, out / ITERATIONS)
     with pytest.raises(InputError, match="the disk is full"):
         train(tiny.recipe(iterations=3, validate_every=1), tiny.source(), out, resume=True)
-    assert tiny.kept(out, LAST)["iteration"] == 2
+    assert tiny.load(out, LAST)["iteration"] == 2
     assert (out / ITERATIONS).read_bytes() == before
 
 
 class Poisoned:
-    """Moving MNIST, but the windows of one iteration hold what no loss can be computed of."""
+    """Moving MNIST, but the windows of one iteration have values for which the loss overflows."""
 
     channels = 1
     kind = "frames"
@@ -169,7 +169,7 @@ class Poisoned:
         return self.source.provenance()
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_batch(tmp_path):
     out = tmp_path / "run"
     recipe = tiny.recipe(sampling=None, optimiser=Optimiser(learning_rate=1e-3, schedule="constant"))
     with pytest.raises(InputError) as caught:
@@ -184,9 +184,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path):
     batch = torch.load(out / NAN_BATCH, weights_only=True)
     assert batch["frames"][0].shape == (2, 6, 1, 64, 64)
     assert batch["frames"][0].max() > 1e29
-    assert tiny.kept(out, LAST)["iteration"] == 8
-    assert all(tensor.isfinite().all() for tensor in tiny.kept(out, LAST)["net"].values())
-    assert tiny.kept(out, BEST)["iteration"] == 6
+    assert tiny.load(out, LAST)["iteration"] == 8
+    assert all(tensor.isfinite().all() for tensor in tiny.load(out, LAST)["net"].values())
+    assert tiny.load(out, BEST)["iteration"] == 6
     train(recipe, Poisoned(-1), out, resume=True)
     assert len(tiny.losses(out)) == 12
 
@@ -197,24 +197,24 @@ def test_a_failed_start_leaves_no_folder_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_there_before_a_failed_start_stays(tmp_path):
+def test_files_from_before_a_failed_start_stay(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError):
         train(tiny.recipe(), tiny.source(), tmp_path, options=RunOptions(init=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_recipe_that_makes_no_network_is_named(tmp_path):
+def test_a_recipe_that_describes_no_network_is_named(tmp_path):
     odd = ["model.net.hidden=3", "model.net.frames=3", "windows.context=3", "windows.leads=3", "batch=2"]
     with pytest.raises(InputError, match="no network can be built from this recipe"):
         train(apply_overrides(RECIPES["mnist-tau"](), odd), tiny.source(), tmp_path / "run")
 
 
-def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
+def test_a_run_starts_with_the_weights_of_another(run, tmp_path):
     train(tiny.recipe(iterations=1), tiny.source(), tmp_path / "tuned", options=RunOptions(init=run))
     slow = Optimiser(learning_rate=0.0, schedule="constant")
     train(tiny.recipe(iterations=1, optimiser=slow), tiny.source(), tmp_path / "same", options=RunOptions(init=run))
-    assert tiny.same(tiny.kept(tmp_path / "same", LAST)["net"], tiny.kept(run, BEST)["ema"])
+    assert tiny.same(tiny.load(tmp_path / "same", LAST)["net"], tiny.load(run, BEST)["ema"])
     kept = json.loads((tmp_path / "same" / RECIPE).read_text())["init"]
     assert kept["from"] == str(run)
     assert len(kept["weights_sha256"]) == 64
@@ -222,7 +222,7 @@ def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
     assert json.loads((tmp_path / "same" / RECIPE).read_text())["init"] == kept
 
 
-def test_weights_that_fit_and_compute_something_else_are_refused(run, tmp_path):
+def test_weights_of_equal_shapes_with_other_settings_are_refused(run, tmp_path):
     """A forget bias has no tensor of its own, and plain and multi-scale networks have the same tensors."""
     recipe = tiny.recipe()
     net = replace(recipe.model.net, forget_bias=0.0)
@@ -247,12 +247,12 @@ def test_weights_of_another_network_are_refused(run, tmp_path, echocast):
     assert not (tmp_path / "run").exists()
 
 
-def test_last_checkpoints_are_two(run):
-    assert tiny.kept(run, LAST)["iteration"] == 2
-    assert tiny.kept(run, PREVIOUS)["iteration"] == 1
+def test_two_checkpoints_are_stored(run):
+    assert tiny.load(run, LAST)["iteration"] == 2
+    assert tiny.load(run, PREVIOUS)["iteration"] == 1
 
 
-def test_a_crop_that_fits_no_stride_is_answered_with_those_that_fit(tmp_path, echocast):
+def test_a_crop_that_fits_no_stride_is_refused_with_crops_that_fit(tmp_path, echocast):
     archive = archive_of(tmp_path / "archive", 5.0)
     words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
     code, _, err = echocast(*words, "--set", "windows.crop=50")
@@ -275,7 +275,7 @@ def test_one_short_archive_is_left_out_by_name_and_the_others_are_trained_on(tmp
         radar_windows([short], recipe, tmp_path / "cache", None)
 
 
-def test_an_archive_whose_end_is_too_short_to_hold_out_says_what_to_set(tmp_path, echocast):
+def test_an_archive_too_short_to_hold_out_its_end_is_refused_with_the_setting(tmp_path, echocast):
     archive = archive_of(tmp_path / "archive", 6.0, frames=30)
     words = ("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run", "--iterations", "1")
     words = (*words, "--set", "windows.context=6", "--set", "windows.min_leads=6", "--set", "validation_windows=2")
@@ -287,7 +287,7 @@ def test_an_archive_whose_end_is_too_short_to_hold_out_says_what_to_set(tmp_path
     assert code == 0, err
 
 
-def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_path, caplog):
+def test_an_archive_without_data_does_not_stop_training_on_others(tmp_path, caplog):
     recipe = tiny.rain_recipe(iterations=4, validation_windows=2)
     good = archive_of(tmp_path / "good", 5.0)
     blind = tmp_path / "blind"
@@ -313,7 +313,7 @@ def test_an_archive_without_any_data_does_not_end_a_training_over_others(tmp_pat
         ("holdout.short_minutes=5", "frames:here.npy", "Leave it out"),
     ],
 )
-def test_settings_that_a_data_set_does_nothing_with_are_refused(setting, data, hint, tmp_path, echocast):
+def test_settings_without_effect_on_a_data_set_are_refused(setting, data, hint, tmp_path, echocast):
     code, _, err = echocast("train", "mnist-predrnn", "--data", data, "--set", setting, "--out", tmp_path / "run")
     assert code == 2
     name, field = data.partition(":")[0], setting.partition("=")[0]

@@ -63,12 +63,12 @@ def test_the_whole_cycle(echocast, archive, folder, run):
     )
     assert code == 0, err
     assert "mine@1 was trained on 1 of these 1 days of archive" in err
-    answer = json.loads(out)
-    assert answer["models"]["mine@1"]["trained_on_days"] == answer["days"]
-    assert "trained_on_days" not in answer["models"]["extrapolation@1"]
-    assert answer["protocol"] == "nowcast-60@1"
-    assert answer["lead_minutes"] == [5.0 * lead for lead in range(1, 13)]
-    assert 0 < answer["models"]["mine@1"]["csi"][0][0] <= 1
+    report = json.loads(out)
+    assert report["models"]["mine@1"]["trained_on_days"] == report["days"]
+    assert "trained_on_days" not in report["models"]["extrapolation@1"]
+    assert report["protocol"] == "nowcast-60@1"
+    assert report["lead_minutes"] == [5.0 * lead for lead in range(1, 13)]
+    assert 0 < report["models"]["mine@1"]["csi"][0][0] <= 1
     (folder / "scores.json").write_text(out)
 
     code, out, err = echocast(
@@ -78,13 +78,13 @@ def test_the_whole_cycle(echocast, archive, folder, run):
     assert code == 0, err
     card = (folder / "packages/mine/2/card.md").read_text()
     assert "CSI at 0.5 mm/h by lead time" in card
-    assert f"{answer['models']['extrapolation@1']['csi'][0][0]:.3f}" in card
+    assert f"{report['models']['extrapolation@1']['csi'][0][0]:.3f}" in card
     assert "mine@2" in card
     assert "This archive was trained on" in card
     assert read_manifest(folder / "packages/mine/2").scores[0].data == "archive (days of it were trained on)"
 
-    answer["models"]["mine@1"]["weights_sha256"] = "0" * 64
-    (folder / "others.json").write_text(json.dumps(answer))
+    report["models"]["mine@1"]["weights_sha256"] = "0" * 64
+    (folder / "others.json").write_text(json.dumps(report))
     words = ("export", run, "--out", folder / "packages", "--name", "mine", "--version", "3")
     code, out, err = echocast(*words, "--scores", folder / "others.json")
     assert code == 2
@@ -111,7 +111,7 @@ def test_scores_that_are_something_else_are_refused(echocast, folder, run):
         assert f"{name}: not scores ({reason}). Give what verify --json printed" in err
 
 
-def test_the_card_names_the_licence_and_what_a_run_began_with(echocast, archive, folder, run):
+def test_the_card_names_the_licence_and_the_initial_weights(echocast, archive, folder, run):
     words = ("--archive", archive, "--out", folder / "tuned", "--iterations", 1)
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", *words, "--init", run)
     assert code == 0, err
@@ -136,7 +136,7 @@ def test_the_card_names_the_licence_and_what_a_run_began_with(echocast, archive,
     assert "What the weights of tuned@1 were trained on is unknown." in card
 
 
-def test_a_run_that_does_not_say_what_steps_it_saw_is_no_package(echocast, folder, run):
+def test_a_run_without_time_steps_is_not_exported(echocast, folder, run):
     older = folder / "older"
     shutil.copytree(run, older)
     kept = torch.load(older / "best.pt", weights_only=True)
@@ -152,7 +152,7 @@ def test_a_run_is_not_written_into_an_archive(echocast, archive):
     assert err == f"echocast: {archive}: it is an archive of radar frames. Choose another --out\n"
 
 
-def test_an_export_that_cannot_be_written_says_so(echocast, folder, run):
+def test_an_export_that_cannot_be_written_is_reported(echocast, folder, run):
     (folder / "file").write_text("")
     words = ("export", run, "--name", "mine", "--version", "9")
     code, _, err = echocast(*words, "--out", folder / "file/packages")
@@ -183,7 +183,7 @@ def test_a_run_is_not_overwritten_but_resumed(echocast, archive, run, tmp_path):
     assert kept["iteration"] == 25
 
 
-def test_a_run_goes_on_with_its_own_recipe(echocast, archive, folder):
+def test_a_run_is_resumed_with_its_own_recipe(echocast, archive, folder):
     words = ("--archive", archive, "--out", folder / "own")
     settings = ("--set", "optimiser.learning_rate=1e-3", "--batch", 1)
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", *words, *settings, "--iterations", 1)
@@ -196,7 +196,7 @@ def test_a_run_goes_on_with_its_own_recipe(echocast, archive, folder):
     assert kept["batch"] == 1
 
 
-def test_where_there_is_no_run_there_is_nothing_to_resume(echocast, archive, folder):
+def test_resuming_without_a_run_is_refused(echocast, archive, folder):
     code, _, err = echocast("train", "--archive", archive, "--out", folder / "none", "--resume")
     assert code == 2
     assert "nothing to resume" in err
@@ -214,7 +214,7 @@ def test_a_run_of_another_recipe_is_not_resumed(echocast, archive, folder, run):
     assert "another recipe: batch was 2, is 3. " in err
 
 
-def test_training_without_an_archive_says_how_to_make_one(echocast, folder):
+def test_training_without_an_archive_explains_how_to_make_one(echocast, folder):
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--archive", folder / "nowhere", "--out", folder / "x")
     assert code == 2
     assert "echocast archive import" in err
@@ -222,10 +222,10 @@ def test_training_without_an_archive_says_how_to_make_one(echocast, folder):
 
 
 @pytest.mark.parametrize("words", [(), ("--data", "moving-mnist", "--archive", "x")])
-def test_training_wants_archives_or_a_data_set(echocast, folder, words):
+def test_training_needs_archives_or_a_data_set(echocast, folder, words):
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", *words, "--out", folder / "y")
     assert code == 2
-    assert "either --archive (once or more), or --data" in err
+    assert "either --archive (once or more) or --data" in err
     assert err.count("\n") == 1
 
 

@@ -28,7 +28,7 @@ def archive(tmp_path_factory):
 
 
 def torchrun(project, *words):
-    """What two processes said; they end well."""
+    """Return the output of two processes, which succeed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(project), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     done = subprocess.run(
@@ -49,22 +49,22 @@ def one_and_two(archive, project, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [*two_ranks.FRAMES, *two_ranks.RAIN])
-def test_two_ranks_learn_what_one_process_does(name, one_and_two):
+def test_two_ranks_learn_like_one_process(name, one_and_two):
     one, two = (folder / name for folder in one_and_two)
     assert len(set(tiny.losses(one))) == 4
     assert tiny.losses(two) == pytest.approx(tiny.losses(one), rel=2e-6)
     norms = [[line["gradient_norm"] for line in tiny.lines(out)] for out in (one, two)]
     assert norms[1] == pytest.approx(norms[0], rel=1e-5)
-    for ours, theirs in zip(tiny.validations(two), tiny.validations(one), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-4)
+    for of_two, of_one in zip(tiny.validations(two), tiny.validations(one), strict=True):
+        assert of_two == pytest.approx(of_one, rel=1e-4)
     for checkpoint, part in ((LAST, "net"), (LAST, "ema"), (BEST, "ema")):
-        ours, theirs = (tiny.kept(out, checkpoint)[part] for out in (two, one))
-        assert all(torch.allclose(ours[each], theirs[each], rtol=1e-4, atol=2e-6) for each in theirs)
+        of_two, of_one = (tiny.load(out, checkpoint)[part] for out in (two, one))
+        assert all(torch.allclose(of_two[each], of_one[each], rtol=1e-4, atol=2e-6) for each in of_one)
 
 
 def test_the_command_line_is_one_of_two_ranks_too(archive, project, tmp_path):
     words = ("--batch", 2, "--iterations", 2, "--set", "validation_windows=4", "--set", "model.net.hidden=4")
-    said = torchrun(
+    output = torchrun(
         project,
         *(
             "-m",
@@ -78,11 +78,11 @@ def test_the_command_line_is_one_of_two_ranks_too(archive, project, tmp_path):
             *words,
         ),
     )
-    assert said.count("Best weights in") == 1
+    assert output.count("Best weights in") == 1
     assert len(tiny.losses(tmp_path / "run")) == 2
 
 
-def test_batch_norms_keep_the_mean_over_ranks(one_and_two):
+def test_running_statistics_are_averaged_over_ranks(one_and_two):
     _, two = one_and_two
     kept = [torch.load(two / f"norm-{rank}-of-2.pt") for rank in range(2)]
     assert kept[0].item() == kept[1].item() == pytest.approx(0.05)  # a tenth, the norm's momentum, of 0 and of 1

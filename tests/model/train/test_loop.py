@@ -119,8 +119,8 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(windows, tmp_pa
     rest, log = trained(recipe, windows, tmp_path / "parts", resume=True)
     assert rest == pytest.approx(whole[6:], rel=1e-6)
     assert [line["iteration"] for line in log] == [6, 12]
-    ours, theirs = ema_of(tmp_path / "parts" / LAST), ema_of(tmp_path / "whole" / LAST)
-    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
+    resumed, whole = ema_of(tmp_path / "parts" / LAST), ema_of(tmp_path / "whole" / LAST)
+    assert all(torch.allclose(resumed[name], whole[name], atol=1e-6) for name in whole)
 
 
 class DrawnWindows:
@@ -171,7 +171,7 @@ def test_a_run_is_resumed_with_its_recipe_and_its_data_only(tmp_path):
     for changed, source, message in (
         (slower, DrawnWindows(), r"another recipe: optimiser\.learning_rate was 0\.001, is 0\.0001\."),
         (replace(recipe, sampling=None), DrawnWindows(), r"another recipe: sampling was .*, is None"),
-        (recipe, DrawnWindows(digest="b"), "other data: its digest differ"),
+        (recipe, DrawnWindows(digest="b"), "other data, with another digest"),
     ):
         with pytest.raises(InputError, match=message):
             train(changed, source, tmp_path, resume=True)
@@ -318,8 +318,8 @@ def test_frames_without_data_are_never_read_as_true_nor_scored():
     assert teacher_forcing_mask(recipe, batch, 0, 0.0).tolist() == [[True] * 4 + [False], [True] * 5]
     net = build_model(recipe.model)
     loss = batch_loss(net, batch, replace(recipe, loss=FrameLoss(over="forecast")))
-    answers = net.rollout(batch.frames, 3, 3).frames[:, 2:]
-    error = (answers - batch.target).square()
+    forecast = net.rollout(batch.frames, 3, 3).frames[:, 2:]
+    error = (forecast - batch.target).square()
     assert loss.item() == pytest.approx((error[0, 0].sum() + error[1].sum()).item() / error.numel(), rel=1e-5)
 
 
@@ -330,7 +330,7 @@ def test_leads_that_no_window_reaches_are_left_out():
     assert batch.leads == 2
 
 
-def test_a_lead_without_data_before_others_is_kept():
+def test_a_lead_step_without_data_before_others_is_not_cut_off():
     target = np.full((5, 1, 8, 8), np.nan, np.float32)
     target[0], target[2] = 0.25, 0.75
     batch = collate([Window(context=np.zeros((3, 1, 8, 8), np.float32), target=target, step_minutes=5.0)], CPU)
@@ -353,7 +353,7 @@ def test_what_is_read_is_known():
     assert batch.target_known[0, :, 0, 0, 0].tolist() == [0, 0, 0]
 
 
-def test_an_answer_is_held_to_the_target_only_where_the_newest_frame_holds_data(windows):
+def test_the_loss_counts_the_target_only_where_the_newest_frame_has_data(windows):
     recipe = small("mnist-predrnn")
     [window] = windows.held_out(0, 1, 1)[0]
     window.context[2, :, :32] = np.nan
@@ -389,7 +389,7 @@ def test_exogenous_fields_reach_the_network(windows):
 
 def test_persistence_has_the_ratio_one(windows):
     recipe = small("mnist-predrnn")
-    net = build_model(replace(recipe.model, residual=True)).eval()  # begins as persistence
+    net = build_model(replace(recipe.model, residual=True)).eval()  # starts as persistence
     batches = [collate(each, CPU) for each in windows.held_out(3, 2, 3)]
     scores = validate(net, batches, recipe, "frames")
     assert scores["ratio"] == pytest.approx(1.0)

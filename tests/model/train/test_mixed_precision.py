@@ -1,4 +1,4 @@
-"""`bfloat16=auto`: decided when a run begins, kept with it, and the same on whatever machine it goes on."""
+"""`bfloat16=auto`: resolved when a run starts, stored with it, and the same on any machine that resumes it."""
 
 import json
 
@@ -16,7 +16,7 @@ AUTO = apply_overrides(tiny.recipe(iterations=1, validate_every=1), ["bfloat16=a
 
 
 @pytest.mark.parametrize("computes", [True, False])
-def test_auto_is_settled_at_the_start_and_kept_where_the_run_goes_on(computes, tmp_path, monkeypatch):
+def test_auto_is_resolved_at_the_start_and_stays_when_the_run_is_resumed(computes, tmp_path, monkeypatch):
     notices = []
     monkeypatch.setattr(mixed_precision, "supports_bfloat16", lambda device: computes)
     train(AUTO, tiny.source(), tmp_path / "run", notify=notices.append)
@@ -30,7 +30,7 @@ def test_auto_is_settled_at_the_start_and_kept_where_the_run_goes_on(computes, t
     assert tiny.losses(tmp_path / "plain") == tiny.losses(tmp_path / "run")
 
 
-def test_this_machine_has_an_answer():
+def test_support_for_bfloat16_is_known_on_this_machine():
     assert isinstance(mixed_precision.supports_bfloat16(torch.device("cpu")), bool)
     assert mixed_precision.supports_bfloat16(torch.device("meta")) is False
 

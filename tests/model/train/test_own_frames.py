@@ -68,14 +68,14 @@ def test_stacks_of_101_x_97_are_trained_on_exported_and_looked_at(name, tmp_path
     assert code == 0, err
 
 
-def test_channels_that_the_network_does_not_read_are_answered_with_the_setting_that_fits(tmp_path, echocast):
+def test_channels_that_the_network_does_not_read_are_refused_with_the_setting_that_fits(tmp_path, echocast):
     np.save(tmp_path / "own.npy", np.stack([blobs(30, (24, 16))] * 3, axis=1))
     words = [word for word in tiny.WORDS if word not in ("--data", "moving-mnist")]
     data = ("--data", f"frames:{tmp_path / 'own.npy'}")
-    said = ("train", "mnist-predrnn", *data, *words, "--iterations", 1, "--out", tmp_path / "run")
-    code, _, err = echocast(*said)
+    command = ("train", "mnist-predrnn", *data, *words, "--iterations", 1, "--out", tmp_path / "run")
+    code, _, err = echocast(*command)
     assert code == 2
     assert "[30, 3, 24, 16], read as [t, c, y, x], has 3 channels, the network reads 1" in err
     assert "--set model.channels=3" in err
-    code, _, err = echocast(*said, "--set", "model.channels=3")
+    code, _, err = echocast(*command, "--set", "model.channels=3")
     assert code == 0, err

@@ -43,7 +43,7 @@ def test_every_recipe_has_the_name_that_it_is_called_by():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_runs_recipe_is_read_back_as_it_was(name, tmp_path):
+def test_the_recipe_of_a_run_is_read_back_unchanged(name, tmp_path):
     write_recipe_json(tmp_path, RECIPES[name](), None)
     assert stored_recipe(tmp_path) == RECIPES[name]()
 
@@ -82,16 +82,16 @@ def test_hko7s_loss_is_the_benchmarks():
 
     data = torch.zeros(2, 25, 1, 8, 8)
     data[:, 5:, 0, 3, 4] = truth
-    answers = data[:, 1:].clone()
-    answers[:, 4:, 0, 3, 4] -= 0.1
+    output = data[:, 1:].clone()
+    output[:, 4:, 0, 3, 4] -= 0.1
     frames = FrameBatch(data=data, known=torch.ones_like(data), step_minutes=torch.full((2,), 6.0))
     batch = Batch(frames=frames, context=5, rows=(0, 1), batch_size=2)
 
-    class Answers(ForecastModel):
+    class FixedOutput(ForecastModel):
         def rollout(self, frames, context, leads, truth=None):
-            return Rollout(answers, [])
+            return Rollout(output, [])
 
-    assert batch_loss(Answers(), batch, recipe).item() == pytest.approx(1e-5 * 30 * (0.1 + 0.01), rel=1e-4)
+    assert batch_loss(FixedOutput(), batch, recipe).item() == pytest.approx(1e-5 * 30 * (0.1 + 0.01), rel=1e-4)
 
 
 def test_hko7s_learning_rate_falls_in_steps():
@@ -110,12 +110,12 @@ def test_a_published_recipes_network_forecasts_its_frames(name):
     context, leads = recipe.windows.context, recipe.windows.leads
     data = torch.rand(1, context, recipe.model.channels, side, side)
     with torch.no_grad():
-        answer = net(FrameBatch(data, torch.ones_like(data[:, :, :1]), torch.ones(1)), leads)
-    assert answer.shape == (1, leads, recipe.model.channels, side, side)
+        forecast = net(FrameBatch(data, torch.ones_like(data[:, :, :1]), torch.ones(1)), leads)
+    assert forecast.shape == (1, leads, recipe.model.channels, side, side)
 
 
 @pytest.mark.parametrize("name", ["hko7/ms-predrnn-v2", "hko7/tau"])
-def test_what_makes_a_network_is_added_to_the_benchmarks_loss(name):
+def test_auxiliary_losses_are_added_to_the_loss_of_the_benchmark(name):
     recipe = RECIPES[name]()
     net = replace(recipe.model.net, hidden=4)
     if isinstance(net, SimVPConfig):
@@ -138,13 +138,13 @@ def test_what_makes_a_network_is_added_to_the_benchmarks_loss(name):
     if recipe.loss.decoupling:
         expected = decoupling_loss(rollout.increments, made.stack.decouple)
     else:
-        answers = torch.where(known[:, 5:].bool(), rollout.frames[:, 4:], 0.0)
-        expected = differential_divergence(answers, batch.target, 0.1)
+        forecast = torch.where(known[:, 5:].bool(), rollout.frames[:, 4:], 0.0)
+        expected = differential_divergence(forecast, batch.target, 0.1)
     assert added == pytest.approx(0.1 * expected.item(), rel=1e-3)
     assert added > 0
 
 
-def test_a_run_of_a_version_that_had_fewer_settings_goes_on(tmp_path):
+def test_a_run_of_a_version_with_fewer_settings_is_resumed(tmp_path):
     recipe = RECIPES["rain-ms-predrnn-tiny"]()
     older = recipe_to_json(recipe)
     del older["loss"]["decoupling"]

@@ -37,13 +37,13 @@ def whole(tmp_path_factory):
     return out
 
 
-def is_as(out, whole):
-    """Whether a run ended as the uninterrupted one: losses, validations, weights, and all that a checkpoint keeps."""
+def assert_equal_runs(out, whole):
+    """Assert that a run ended like the uninterrupted one: losses, validations and checkpoints are equal."""
     assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, 13))
     assert tiny.losses(out) == tiny.losses(whole)
     assert tiny.validations(out) == tiny.validations(whole)
-    assert tiny.same(tiny.kept(out, LAST), tiny.kept(whole, LAST))
-    assert tiny.same(tiny.kept(out, BEST), tiny.kept(whole, BEST))
+    assert tiny.same(tiny.load(out, LAST), tiny.load(whole, LAST))
+    assert tiny.same(tiny.load(out, BEST), tiny.load(whole, BEST))
 
 
 def stopped_after(iteration, out, **options):
@@ -61,11 +61,11 @@ def stopped_after(iteration, out, **options):
 
 
 @pytest.mark.parametrize("iteration", [1, 6, 11, 12])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(iteration, whole, tmp_path):
+def test_a_stopped_run_resumes_as_if_it_had_not_been_stopped(iteration, whole, tmp_path):
     stopped_after(iteration, tmp_path / "run")
-    assert tiny.kept(tmp_path / "run", LAST)["iteration"] == iteration
+    assert tiny.load(tmp_path / "run", LAST)["iteration"] == iteration
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
-    is_as(tmp_path / "run", whole)
+    assert_equal_runs(tmp_path / "run", whole)
 
 
 def test_a_run_may_be_stopped_again_and_again(whole, tmp_path):
@@ -73,7 +73,7 @@ def test_a_run_may_be_stopped_again_and_again(whole, tmp_path):
     for iteration in (3, 6, 10):
         stopped_after(iteration, tmp_path / "run", resume=True)
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
-    is_as(tmp_path / "run", whole)
+    assert_equal_runs(tmp_path / "run", whole)
 
 
 @pytest.mark.parametrize(("every", "minutes", "last"), [(3, 10.0, 9), (None, 0.0, 9)])
@@ -85,9 +85,9 @@ def test_checkpoints_come_without_validations(every, minutes, last, whole, tmp_p
     options = RunOptions(checkpoint_every=every, checkpoint_minutes=minutes)
     with pytest.raises(RuntimeError, match="gone"):
         train(tiny.recipe(), tiny.source(), tmp_path / "run", options=options, on_progress=interrupt)
-    assert tiny.kept(tmp_path / "run", LAST)["iteration"] == last
+    assert tiny.load(tmp_path / "run", LAST)["iteration"] == last
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
-    is_as(tmp_path / "run", whole)
+    assert_equal_runs(tmp_path / "run", whole)
 
 
 STEADY = ("--set", "optimiser.schedule=constant", "--set", "sampling=none")
@@ -126,16 +126,16 @@ def on_to_the_end(out, iterations, echocast):
     assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, iterations + 1))
     assert tiny.losses(out) == tiny.losses(out.with_name("unbroken"))
     assert tiny.validations(out) == tiny.validations(out.with_name("unbroken"))
-    assert tiny.same(tiny.kept(out, LAST), tiny.kept(out.with_name("unbroken"), LAST))
+    assert tiny.same(tiny.load(out, LAST), tiny.load(out.with_name("unbroken"), LAST))
 
 
-def test_a_killed_run_goes_on_without_a_step_in_its_curve(tmp_path, echocast):
+def test_a_killed_run_resumes_without_a_step_in_its_loss_curve(tmp_path, echocast):
     out = tmp_path / "run"
     process = started(out, "--checkpoint-every", "4")
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert tiny.kept(out, LAST)["iteration"] < len(tiny.lines(out)) + 4
+    assert tiny.load(out, LAST)["iteration"] < len(tiny.lines(out)) + 4
     reached = tiny.lines(out)[-1]["iteration"]
     with (out / ITERATIONS).open("a") as log:
         log.write(f'{{"iteration": {reached + 1}, "los')  # as a kill may cut it
@@ -149,7 +149,7 @@ def test_a_stopped_run_names_the_command_that_resumes_it(number, tmp_path, echoc
     process.send_signal(number)
     _, err = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 128 + number
-    done = tiny.kept(out, LAST)["iteration"]
+    done = tiny.load(out, LAST)["iteration"]
     assert [line["iteration"] for line in tiny.lines(out)] == list(range(1, done + 1))
     [notice] = [line for line in err.splitlines() if line.startswith("Stopped")]
     assert notice.startswith(f"Stopped after iteration {done}. Resume with: echocast train mnist-predrnn-v2 ")
@@ -158,7 +158,7 @@ def test_a_stopped_run_names_the_command_that_resumes_it(number, tmp_path, echoc
         on_to_the_end(out, done + 2, echocast)
 
 
-def test_a_second_signal_ends_at_once():
+def test_a_second_signal_stops_at_once():
     stop = StopSignal()
     with stop.installed():
         os.kill(os.getpid(), signal.SIGINT)
@@ -177,7 +177,7 @@ def test_a_signal_before_the_first_iteration_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut short", "gone"])
-def test_the_checkpoint_before_stands_in_for_a_damaged_one(damage, whole, tmp_path):
+def test_the_checkpoint_before_replaces_a_damaged_one(damage, whole, tmp_path):
     stopped_after(9, tmp_path / "run")
     last = tmp_path / "run" / LAST
     if damage == "gone":  # killed between the two renames of a checkpoint
@@ -188,7 +188,7 @@ def test_the_checkpoint_before_stands_in_for_a_damaged_one(damage, whole, tmp_pa
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, notify=notices.append)
     assert notices == [f"{last} cannot be read: resuming from {PREVIOUS}, after 6 iterations"]
     assert (tmp_path / "run" / DAMAGED).exists() == (damage != "gone")
-    is_as(tmp_path / "run", whole)
+    assert_equal_runs(tmp_path / "run", whole)
 
 
 def test_lost_best_weights_are_reported_and_written_again(tmp_path, whole):
@@ -197,19 +197,19 @@ def test_lost_best_weights_are_reported_and_written_again(tmp_path, whole):
     notices = []
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True, notify=notices.append)
     assert notices == [f"{tmp_path / 'run' / BEST} cannot be read: the next validation writes a new one"]
-    assert tiny.same(tiny.kept(tmp_path / "run", BEST), tiny.kept(whole, BEST))
+    assert tiny.same(tiny.load(tmp_path / "run", BEST), tiny.load(whole, BEST))
 
 
 def test_better_weights_from_after_the_checkpoint_are_not_lost(tmp_path):
     """Where the run was killed after its best weights, and before its checkpoint, were written."""
     stopped_after(7, tmp_path / "run")
-    best = tiny.kept(tmp_path / "run", BEST)
+    best = tiny.load(tmp_path / "run", BEST)
     torch.save({**best, "best": 1e9, "iteration": 12}, tmp_path / "run" / BEST)
     train(tiny.recipe(), tiny.source(), tmp_path / "run", resume=True)
-    assert tiny.kept(tmp_path / "run", BEST)["best"] == 1e9
+    assert tiny.load(tmp_path / "run", BEST)["best"] == 1e9
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(whole, tmp_path):
+def test_a_finished_run_is_reported_and_unchanged(whole, tmp_path):
     run = shutil.copytree(whole, tmp_path / "run")
     notices = []
     train(tiny.recipe(), tiny.source(), run, resume=True, notify=notices.append)
@@ -218,7 +218,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(whole, tmp_path):
         assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_what_does_not_change_the_result_may_change(whole, tmp_path):
+def test_settings_that_do_not_change_the_result_may_change(whole, tmp_path):
     run = shutil.copytree(whole, tmp_path / "run")
     train(tiny.recipe(iterations=13, checkpoint_activations=True), tiny.source(), run, resume=True)
     with pytest.raises(InputError, match="another recipe: batch was 2, is 4"):

@@ -48,7 +48,7 @@ def test_weight_decay_is_on_the_weights_of_layers_alone():
     assert kinds == {0.95, 1.0}
 
 
-def test_a_batch_in_parts_teaches_what_the_whole_does():
+def test_gradient_accumulation_equals_the_whole_batch():
     whole, parts = tiny.recipe(batch=4), tiny.recipe(batch=4, gradient_accumulation_steps=2)
     runs = []
     for recipe in (whole, parts):
@@ -59,7 +59,7 @@ def test_a_batch_in_parts_teaches_what_the_whole_does():
     assert all(torch.allclose(runs[0][1][name], value, atol=1e-6) for name, value in runs[1][1].items())
 
 
-def test_memory_order_and_checkpoints_of_activations_do_not_change_what_is_learned():
+def test_memory_format_and_activation_checkpointing_do_not_change_the_loss():
     losses = []
     for changes in ({}, {"channels_last": False}, {"checkpoint_activations": True}):
         recipe = tiny.recipe(**changes)
@@ -69,7 +69,7 @@ def test_memory_order_and_checkpoints_of_activations_do_not_change_what_is_learn
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
 
 
-def test_without_a_compiler_compiling_says_what_to_do(tmp_path, project):
+def test_without_a_compiler_the_error_names_the_way_out(tmp_path, project):
     command = [sys.executable, "-m", "service.cli", "train", "mnist-predrnn-v2", *tiny.WORDS, "--set", "compile=true"]
     environment = {
         **os.environ,
@@ -85,7 +85,7 @@ def test_without_a_compiler_compiling_says_what_to_do(tmp_path, project):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_is_drawn_does_not_depend_on_how_many_draw(workers):
+def test_windows_do_not_depend_on_the_number_of_threads(workers):
     source = tiny.source()
     coming = load_batches(source, seed=7, batch=2, rows=(0, 1), iterations=range(3, 9), workers=workers, device=CPU)
     contents = [(batch.frames.data, waited) for batch, waited in coming]
@@ -106,7 +106,7 @@ def test_an_error_in_drawing_reaches_the_run():
 
 
 @pytest.mark.parametrize("kind", ["rain", "frames"])
-def test_forecasts_are_drawn(kind, tmp_path):
+def test_forecasts_are_plotted(kind, tmp_path):
     batch = one_batch(tiny.recipe())
     plot_forecasts(tmp_path / "a.png", batch, batch.target, kind)
     plot_forecasts(tmp_path / "b.png", batch, batch.target * 0, kind)

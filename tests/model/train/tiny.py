@@ -17,14 +17,14 @@ WORDS = (
     *("--set", "windows.context=3", "--set", "windows.leads=3", "--set", "bfloat16=false"),
     *("--set", "validate_every=6", "--set", "validation_windows=2"),
 )
-"""Of the command line, after the name of a recipe for Moving MNIST."""
+"""Arguments after the name of a recipe for Moving MNIST."""
 
 
 def recipe(name="mnist-predrnn-v2", **changes):
-    """The recipe that `echocast train NAME WORDS` trains, but for its changes."""
+    """Return the recipe that `echocast train NAME WORDS` trains, with changes."""
     base = RECIPES[name]()
     net = replace(base.model.net, hidden=4, scales=(1, 1), patch=8)
-    kept = {
+    small = {
         "model": replace(base.model, net=net),
         "windows": replace(base.windows, context=3, leads=3),
         "bfloat16": False,
@@ -33,7 +33,7 @@ def recipe(name="mnist-predrnn-v2", **changes):
         "validate_every": 6,
         "validation_windows": 2,
     }
-    return replace(base, **{**kept, **changes})
+    return replace(base, **{**small, **changes})
 
 
 def rain_recipe(**changes):
@@ -50,7 +50,7 @@ def source():
 
 
 def lines(out, name=ITERATIONS):
-    """What a log of a run says."""
+    """Return the lines of a log."""
     return [json.loads(line) for line in (Path(out) / name).read_text().splitlines()]
 
 
@@ -59,8 +59,8 @@ def losses(out):
     return [line["loss"] for line in lines(out)]
 
 
-def kept(out, name):
-    """What a checkpoint holds."""
+def load(out, name):
+    """Return the content of a checkpoint."""
     return torch.load(Path(out) / name, weights_only=True)
 
 
