@@ -1,1 +1,1 @@
-"""Speed, as ratios against a peer in the same run. `make bench`."""
+"""Measurements against peers and the authors' own code; `make bench` runs those of docs/performance.md."""

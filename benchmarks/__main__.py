@@ -1,8 +1,8 @@
 """`make bench`: every figure of docs/performance.md, and the table of aims.
 
-`python -m benchmarks [PART..]` runs peak, nowcast, service and gpu, inference too where the folders of the official
-code are given, or only the parts that are named; `tiles`, which takes minutes, only by name. Each part is a command of
-its own, `python -m benchmarks.PART`. A part that is not run keeps what was measured last, with its date and machine.
+`python -m benchmarks [PART..]` runs peak, nowcast, service and gpu, and inference if the folders of the official code
+are given; or only the named parts. `tiles` takes minutes and runs by name only. Each part is also a command,
+`python -m benchmarks.speed.PART`. A part that does not run keeps its last figures, with their date and machine.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu, nowcast, peak, results, service, tiles
-from benchmarks.aims import INFERENCE, Dated, aims, machines_of, markdown
-from benchmarks.draw import Rate, draw_aims, draw_rates, draw_stages
-from benchmarks.page import replace_part
+from benchmarks.page import results
+from benchmarks.page.aims import INFERENCE, Dated, aims, machines_of, markdown
+from benchmarks.page.markdown import replace_part
+from benchmarks.page.plots import Rate, draw_aims, draw_rates, draw_stages
+from benchmarks.paths import PERFORMANCE_PAGE
+from benchmarks.speed import gpu, nowcast, peak, service, tiles
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 IMAGES = "images"
 PARTS = ("peak", "nowcast", "service", "gpu", "inference", "tiles")
 BY_NAME_ONLY = ("tiles",)
@@ -62,12 +63,12 @@ def main() -> None:
     failed = []
     for part in [] if asked.redraw else asked.parts or _by_default(given):
         print(f"{part} ...", file=sys.stderr)
-        command = [sys.executable, "-m", f"benchmarks.{part}", *_options(part, asked, given)]
+        command = [sys.executable, "-m", f"benchmarks.speed.{part}", *_options(part, asked, given)]
         if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
             failed.append(part)
     parts = results.read()
     rows = aims(parts)
-    rewrite(parts, rows, PAGE)
+    rewrite(parts, rows, PERFORMANCE_PAGE)
     print_table(rows)
     if failed:
         sys.exit(f"failed: {', '.join(failed)} (the table has what was measured before)")
@@ -96,7 +97,7 @@ def _options(part: str, asked: argparse.Namespace, given: Mapping[str, str]) -> 
 
 
 def rewrite(parts: Mapping[str, Any], rows: Sequence[Dated], page: Path) -> None:
-    """The pictures, and what stands between the markers of the page; `benchmarks.inference` writes its own."""
+    """The pictures, and what stands between the markers of the page; `benchmarks.speed.inference` writes its own."""
     images = page.parent / IMAGES
     draw_aims(rows, images / "performance-aims.png")
     replace_part("aims", f"{markdown(rows)}\n\n![How far each aim is reached]({IMAGES}/performance-aims.png)", page)

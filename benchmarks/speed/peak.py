@@ -1,4 +1,4 @@
-"""`python -m benchmarks.peak`: the convolution peak of this machine, by precision, in GFLOP/s.
+"""`python -m benchmarks.speed.peak`: the convolution peak of this machine, by precision, in GFLOP/s.
 
 Of ONNX Runtime (`model.bench.peak`), and, where PyTorch is installed, of its channels-last convolutions on a GPU and in
 bfloat16 on a CPU: the peak is the better of both, so that nobody is held against a slow library.
@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from benchmarks import results
+from benchmarks.page import results
 from model.bench.peak import (
     CHAIN,
     SECONDS,

@@ -1,4 +1,4 @@
-"""HKO-7's public evaluation code and ours on the same random arrays: `python -m benchmarks.hko7_scores FOLDER`.
+"""`python -m benchmarks.scores.hko7 FOLDER`: the public evaluation code of HKO-7 and ours on the same random arrays.
 
 FOLDER is a copy of https://github.com/sxjscience/HKO-7. Of it only `nowcasting/hko_evaluation.py`, the numba functions
 that it imports and their configuration are loaded; numba itself, the reader of its archive and SSIM are stood in for.
@@ -16,6 +16,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.command_line import argument_parser
 from model.verify.accumulators import ERRORS
 from model.verify.frames import FramePair, MaskedFrame
 from model.verify.protocols import HKO7_FIXED, Protocol
@@ -106,14 +107,15 @@ def print_differences(mine: Mapping[str, Array], other: Mapping[str, Array]) -> 
         print(f"| {name} | {size:.6g} | {difference.max():.2g} | {difference.max() / size:.1g} |")
 
 
-def main(folder: Path) -> None:
-    """Print how far theirs and ours are apart."""
+def main() -> None:
+    """Print the differences between both."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("folder", type=Path, help="A checkout of github.com/sxjscience/HKO-7.")
+    folder: Path = parser.parse_args().folder
     arrays = random_arrays()
     print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
     print_differences(our_scores(HKO7_FIXED, *arrays), their_scores(theirs(folder), *arrays))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m benchmarks.hko7_scores FOLDER (a copy of github.com/sxjscience/HKO-7)")
-    main(Path(sys.argv[1]))
+    main()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "networks.md"
 
-
-def replace_part(name: str, text: str, page: Path = PAGE) -> None:
+def replace_part(name: str, text: str, page: Path) -> None:
     """Write `text` between `<!-- begin NAME -->` and `<!-- end NAME -->`."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     before, found, rest = page.read_text(encoding="utf-8").partition(begin)
@@ -18,7 +16,7 @@ def replace_part(name: str, text: str, page: Path = PAGE) -> None:
     page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")
 
 
-def part_of(name: str, page: Path = PAGE) -> str:
+def part_of(name: str, page: Path) -> str:
     """What stands between the two lines."""
     return page.read_text(encoding="utf-8").partition(f"<!-- begin {name} -->")[2].partition(f"<!-- end {name} -->")[0]
 

@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import gpu, inference, nowcast, peak, results, service, tiles
-from benchmarks.frames import DAYS, write_day
+from benchmarks import paths
+from benchmarks.page import results
+from benchmarks.speed import gpu, inference, nowcast, peak, service, tiles
+from benchmarks.speed.synthetic_days import DAYS, write_day
 from model.bench.machine import accelerator, describe_machine
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.synthetic_storms import synthesise
@@ -40,7 +42,7 @@ def kept(figures):
 def test_files_of_a_day_are_read_as_what_was_made_up(tmp_path):
     day = DAYS["rain"]
     rain = synthesise(frames=2, shape=SHAPE, step_minutes=5.0, seed=day.seed, weather=day.weather, no_data_sectors=2)
-    from benchmarks.frames import write_odim
+    from benchmarks.speed.synthetic_days import write_odim
 
     frames = read([write_odim(rain, index, tmp_path / f"{index}.h5") for index in range(2)])
     np.testing.assert_allclose(frames.rain_rate, rain.rain_rate, rtol=1e-5)
@@ -185,7 +187,7 @@ def test_the_peak_of_the_machine_is_measured_twice_whatever_the_number_of_networ
     page.write_text("<!-- begin inference -->\n<!-- end inference -->\n")
     monkeypatch.setattr(inference, "measure", measured)
     monkeypatch.setattr(inference, "FIGURES", tmp_path / "inference.json")
-    monkeypatch.setattr(inference, "PAGE", page)
+    monkeypatch.setattr(paths, "PERFORMANCE_PAGE", page)
     words = ["inference", "convlstm", "predrnn", "mim", "--ms-rnn", str(tmp_path), "--pairs", "1"]
     monkeypatch.setattr("sys.argv", words)
     inference.main()

@@ -1,4 +1,4 @@
-"""MS-RNN's public evaluation code and ours on the same random arrays: `python -m benchmarks.ms_rnn_scores FOLDER`.
+"""`python -m benchmarks.scores.ms_rnn FOLDER`: the public evaluation code of MS-RNN and ours on the same arrays.
 
 FOLDER is a copy of https://github.com/mazhf/MS-RNN. Of it `util/evaluation.py` is loaded and what that imports, set to
 HKO-7; numba, for whose present versions its functions are not written, and unused readers are stood in for.
@@ -15,7 +15,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.hko7_scores import CELLS, SEED, SEQUENCES, SHAPE, Array, our_scores, print_differences, random_arrays
+from benchmarks.command_line import argument_parser
+from benchmarks.scores.hko7 import CELLS, SEED, SEQUENCES, SHAPE, Array, our_scores, print_differences, random_arrays
 from model.verify.protocols import MS_RNN
 
 LEADS = 19
@@ -48,8 +49,11 @@ def their_scores(module: ModuleType, truth: NDArray[np.float32], forecast: NDArr
     return {**cells, **dict(zip(SCORES, evaluation.get_metrics(), strict=True))}
 
 
-def main(folder: Path) -> None:
-    """Print how far theirs and ours are apart."""
+def main() -> None:
+    """Print the differences between both."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("folder", type=Path, help="A checkout of github.com/mazhf/MS-RNN.")
+    folder: Path = parser.parse_args().folder
     truth, forecast, _ = (array[:LEADS] for array in random_arrays())
     truth[7, 0] = forecast[7, 0] = 0  # dry, and without an error
     everywhere = np.ones(truth.shape, np.bool_)
@@ -58,6 +62,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m benchmarks.ms_rnn_scores FOLDER (a copy of github.com/mazhf/MS-RNN)")
-    main(Path(sys.argv[1]))
+    main()

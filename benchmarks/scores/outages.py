@@ -1,4 +1,4 @@
-"""`python -m benchmarks.outages FOLDER...`: rain at +60 min after an outage, beside that of the undisturbed forecast.
+"""`python -m benchmarks.scores.outages FOLDER...`: forecast rain after an outage over that without one, at +60 min.
 
 Of each folder of radar frames, contexts spread evenly over its wet hours are forecast as they are, and again with their
 first one, two or three frames gone: without data, or sent as dry; in whole, or in one half of the domain.
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.page import replace_part, table
+from benchmarks.page.markdown import replace_part, table
+from benchmarks.paths import VERIFICATION_PAGE
 from model.core.catalog import AUTO, Catalog
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
@@ -25,7 +26,6 @@ from model.runtime.model_selection import select_model
 from model.runtime.nowcast import nowcast
 from model.runtime.predictor import Predictor
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "verification.md"
 LEAD_MINUTES = 60
 CONTEXT = 4
 WET_SHARE = 0.02
@@ -109,7 +109,7 @@ def main() -> None:
         f"by {forecaster.catalog.find(AUTO).reference}, {asked.contexts} contexts of each radar.\n\n"
         + table(columns, rows)
     )
-    replace_part("outages", text, PAGE)
+    replace_part("outages", text, VERIFICATION_PAGE)
 
 
 if __name__ == "__main__":

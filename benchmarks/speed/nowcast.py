@@ -1,4 +1,4 @@
-"""`python -m benchmarks.nowcast`: the shipped package against pysteps, and a dry day against a rainy one, on CPU.
+"""`python -m benchmarks.speed.nowcast`: the shipped package against pysteps, and a dry day against a rainy one, on CPU.
 
 From radar files on disk to the written file: 5 frames of 640 x 710 every 5 min, 12 steps. pysteps is dense Lucas-Kanade
 motion and semi-Lagrangian extrapolation; its frames are read and its file is written by our code, so that both do the
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
-from benchmarks.frames import DAYS, write_day
-from benchmarks.peak import peaks_of
-from benchmarks.results import Row
+from benchmarks.page import results
+from benchmarks.page.results import Row
+from benchmarks.speed.peak import peaks_of
+from benchmarks.speed.synthetic_days import DAYS, write_day
 from model.bench.measurement import Measurement, run_interleaved
 from model.bench.workload import PYSTEPS, Workload
 from model.core.catalog import DEFAULT_MODEL

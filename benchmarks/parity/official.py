@@ -1,4 +1,4 @@
-"""`python -m benchmarks.official`: the authors' own code beside ours, with the same weights and the same frames.
+"""`python -m benchmarks.parity.official`: the authors' own code beside ours, with the same weights and the same frames.
 
 Their repositories lie where the options say; nothing of them is kept here. Each runs in a process of its own, on the
 CPU, with stand-ins for what it imports and does not need (timm, a plotting library, `.cuda()`). Weights are random:
@@ -28,7 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.page import replace_part
+from benchmarks.page.markdown import replace_part
+from benchmarks.paths import NETWORKS_PAGE
 from model.export.checkpoints import FAMILIES
 from model.export.checkpoints.convert import Converted, convert
 from model.losses import decoupling_loss
@@ -472,13 +473,13 @@ def main() -> None:
     for family, folder in asked.items():
         if folder is None:
             continue
-        child = [sys.executable, "-m", "benchmarks.official", f"--{family}", str(folder), "--child", family]
+        child = [sys.executable, "-m", "benchmarks.parity.official", f"--{family}", str(folder), "--child", family]
         answer = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ)).stdout
         for found in (Row(**kept) for kept in json.loads(answer)):
             cells = (found.network, found.family, f"{found.difference:.1e}", f"{found.value:.3g}", found.note)
             lines.append(f"| {' | '.join(cells)} |")
     if options["write"]:
-        replace_part("official", "\n".join(lines))
+        replace_part("official", "\n".join(lines), NETWORKS_PAGE)
     else:
         print("\n".join(lines))
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.aims import Dated
+from benchmarks.page.aims import Dated
 
 MET, MISSED, NEUTRAL = "#2a78b5", "#d1662b", "#9aa4ad"
 PRECISIONS = {"fp32": "#2a78b5", "int8": "#d1662b", "fp16": "#6a8f3c", "bf16": "#8a5fa8"}

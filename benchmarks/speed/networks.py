@@ -1,4 +1,4 @@
-"""`python -m benchmarks.networks`: what each network costs, plain and multi-scale, for docs/networks.md.
+"""`python -m benchmarks.speed.networks`: what each network costs, plain and multi-scale, for docs/networks.md.
 
 Each figure is measured in a process of its own, so that its peak memory is its own. A step is one time step of a
 recurrent network at 128 x 128, batch 1; of a whole-sequence network it is one run, of ten frames. A training step is
@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.page import replace_part, table
+from benchmarks import paths
+from benchmarks.page.markdown import replace_part, table
 
 THREADS = 2
 SIDE, TRAINING_SIDE = 128, 64
@@ -28,7 +29,7 @@ CONTEXT, LEADS = 10, 10
 REPEATS = 3
 FEW_FRAMES = 3
 """That a graph reads to be timed: as many steps."""
-FIGURES = Path(__file__).with_name("networks.json")
+FIGURES = paths.FIGURES / "networks.json"
 """What was measured last, network by network."""
 
 WHOLE = ("simvp-incepu", "simvp-gsta", "tau")
@@ -145,7 +146,17 @@ TASKS: Mapping[str, Callable[[str, Path], Mapping[str, float]]] = {
 
 def measured(task: str, name: str, folder: Path) -> dict[str, float]:
     """One figure, by a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.networks", "--task", task, "--name", name, "--folder", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.networks",
+        "--task",
+        task,
+        "--name",
+        name,
+        "--folder",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": str(THREADS)})
     if done.returncode:
         raise SystemExit(f"{task} of {name} failed:\n{done.stderr}")
@@ -196,7 +207,7 @@ def main() -> None:
             print(name, json.dumps(collected[name]), file=sys.stderr)
     FIGURES.write_text(json.dumps({name: collected[name] for name in names()}, indent=1) + "\n")
     machine = f"Measured on {time.strftime('%Y-%m-%d')}: {THREADS} threads, {platform.machine()}, CPU only."
-    replace_part("cost", f"{machine}\n\n{cost_table(collected)}")
+    replace_part("cost", f"{machine}\n\n{cost_table(collected)}", paths.NETWORKS_PAGE)
 
 
 if __name__ == "__main__":

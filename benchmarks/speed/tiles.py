@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tiles`: seconds and peak memory of a nowcast of a continent, 3500 x 7000 pixels, on CPU.
+"""`python -m benchmarks.speed.tiles`: seconds and peak memory of a nowcast of a continent, 3500 x 7000 pixels, on CPU.
 
 From files on disk to the written file, once, by a process that does nothing else. The frames are synthetic storms on a
 grid of 4 km, drawn out to 1 km, as one CF-netCDF file; or real files, such as those of MRMS, with `--files`.
@@ -17,9 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks import results
-from benchmarks.frames import DAYS, STEP_MINUTES
-from benchmarks.results import Row
+from benchmarks.page import results
+from benchmarks.page.results import Row
+from benchmarks.speed.synthetic_days import DAYS, STEP_MINUTES
 from model.bench.measurement import workload_process
 from model.bench.workload import Workload
 from model.core.catalog import DEFAULT_MODEL

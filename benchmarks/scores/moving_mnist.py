@@ -1,4 +1,4 @@
-"""`python -m benchmarks.trainings RUN...`: scores and curves of short Moving MNIST trainings, for docs/networks.md.
+"""`python -m benchmarks.scores.moving_mnist RUN...`: scores and curves of short trainings, for docs/networks.md.
 
 RUN are folders of `echocast train mnist-... --data moving-mnist --iterations N --out RUN`. All are scored on the same
 held-out sequences, which the seed of the recipes decides.
@@ -16,8 +16,9 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.page import PAGE, replace_part, table
-from model.data.moving_mnist import moving_mnist
+from benchmarks.page.markdown import replace_part, table
+from benchmarks.paths import NETWORKS_PAGE
+from model.data.moving_mnist import open_moving_mnist
 from model.export.run import load_run
 from model.train.batch import collate
 
@@ -69,7 +70,7 @@ def draw_curves(runs: dict[str, Lines], path: Path) -> None:
 @torch.no_grad()
 def draw_forecasts(folders: list[Path], path: Path) -> None:
     """What each network makes of one held-out sequence."""
-    window = moving_mnist().held_out(seed=5, batch=1, count=1)[0]
+    window = open_moving_mnist().held_out(seed=5, batch=1, count=1)[0]
     batch = collate(window, torch.device("cpu"))
     truth = batch.frames.data[0, -10:, 0].numpy()
     rows: dict[str, np.ndarray[Any, Any]] = {"truth": truth}
@@ -94,10 +95,10 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     folders: list[Path] = parser.parse_args().runs
     runs = {folder.name: lines_of(folder) for folder in folders}
-    draw_curves(runs, PAGE.parent / CURVES)
-    draw_forecasts(folders, PAGE.parent / FRAMES)
+    draw_curves(runs, NETWORKS_PAGE.parent / CURVES)
+    draw_forecasts(folders, NETWORKS_PAGE.parent / FRAMES)
     pictures = f"![Held-out MSE by iteration]({CURVES})\n\n![Forecasts of one held-out sequence]({FRAMES})"
-    replace_part("training", f"{scores_table(runs)}\n\n{pictures}")
+    replace_part("training", f"{scores_table(runs)}\n\n{pictures}", NETWORKS_PAGE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu`: MS-PredRNN on a GPU, against the official code on the same GPU and against its peak.
+"""`python -m benchmarks.speed.gpu`: MS-PredRNN on a GPU, against the official code and against the GPU's peak.
 
 Six layers of 64 channels, 10 frames in, 10 out. `--ms-rnn FOLDER` is a checkout of mazhf/MS-RNN, of which nothing is
 kept here: its code runs eager, with TF32 off and on, with the same weights and frames. Ours: `engine` is what workers
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import results
-from benchmarks.peak import peaks_of
-from benchmarks.results import NOT_MEASURED, Row
+from benchmarks.page import results
+from benchmarks.page.results import NOT_MEASURED, Row
+from benchmarks.speed.peak import peaks_of
 from model.bench.machine import accelerator
 from model.bench.peak import PROVIDERS, Device
 
@@ -82,7 +82,7 @@ def prepare(into: Path, ms_rnn: Path | None) -> dict[str, float]:
     """Leave both graphs in `into`, with the official network's weights where it is given; operations per pixel."""
     import torch
 
-    from benchmarks.networks import config_of
+    from benchmarks.speed.networks import config_of
     from model.export.checkpoints.convert import convert
     from model.export.onnx import export_float16, export_float32
     from model.export.trace import trace
@@ -104,7 +104,7 @@ def prepare(into: Path, ms_rnn: Path | None) -> dict[str, float]:
 
 def official(folder: Path, device: Device, shape: tuple[int, int, int]) -> Any:  # noqa: ANN401  (torch stays out)
     """Their network, on the device."""
-    from benchmarks import official as code
+    from benchmarks.parity import official as code
 
     if device == "cpu":
         with code.on_the_cpu():
@@ -117,7 +117,7 @@ def by_their_code(side: str, folder: Path, frames: Frames, device: Device) -> Ca
     """Their forecast [t, b, 1, y, x] of frames [t, b, 1, y, x]."""
     import torch
 
-    from benchmarks.official import on_the_cpu
+    from benchmarks.parity.official import on_the_cpu
 
     fast = side.endswith("TF32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
@@ -291,7 +291,17 @@ class ChildFailed(Exception):
 
 
 def _in_a_process(into: Path, plan: Plan, side: str, batch: int, size: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.gpu", "--child", side, "--into", str(into), "--batch", str(batch)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.gpu",
+        "--child",
+        side,
+        "--into",
+        str(into),
+        "--batch",
+        str(batch),
+    ]
     command += ["--size", str(size), "--device", plan.device, "--runs", str(plan.runs)]
     command += ["--ms-rnn", str(plan.ms_rnn.resolve())] if plan.ms_rnn else []
     done = subprocess.run(command, capture_output=True, text=True)
@@ -370,7 +380,7 @@ def page(part: Mapping[str, Any]) -> str:
     if "one" not in part:
         reason = part["rows"][0]["measured"]
         told = f"{reason[0].upper()}{reason[1:]} ({part['machine']['date']})."
-        return f"{told} On a machine with a GPU: `python -m benchmarks.gpu --ms-rnn FOLDER`. It is tested on CPU."
+        return f"{told} On a machine with a GPU: `python -m benchmarks.speed.gpu --ms-rnn FOLDER`. It is tested on CPU."
     header = ["side", "median ms", "spread", "GFLOP/s", "of peak", "largest difference"]
     lines = [results.measured_on(part)]
     peaks = part["peaks_gflops"]

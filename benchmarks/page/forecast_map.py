@@ -1,4 +1,4 @@
-"""`python -m benchmarks.picture FORECAST.nc PICTURE.png`: first and last lead of a forecast, one above the other."""
+"""`python -m benchmarks.page.forecast_map FORECAST.nc IMAGE.png`: maps of the first and the last lead of a forecast."""
 
 from __future__ import annotations
 

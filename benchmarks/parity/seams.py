@@ -1,4 +1,4 @@
-"""`python -m benchmarks.seams FILE...`: one domain in a piece, as tiles, and as wet tiles alone: numbers and pictures.
+"""`python -m benchmarks.parity.seams FILE...`: a domain in one piece compared with tiles and with wet tiles alone.
 
 The frames are real radar files whose domain has room in one piece. What differs is told apart: in the seam zone, where
 tiles blend, in their interior, and (wet tiles) in what was left out. In float32: 8-bit rounding, which depends on where
@@ -19,7 +19,8 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from benchmarks.page import replace_part, table
+from benchmarks.page.markdown import replace_part, table
+from benchmarks.paths import IMAGES, PERFORMANCE_PAGE
 from model.core.catalog import DEFAULT_MODEL, Catalog
 from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.rain_scale import rain_colormap
@@ -32,8 +33,7 @@ from model.runtime.request import ForecastRequest
 from model.runtime.tile_scheduler import ForecastTask, TileScheduler
 from model.runtime.tiles import Tile, tiles_of
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-PICTURE = PAGE.parent / "images" / "seams.png"
+PICTURE = IMAGES / "seams.png"
 THRESHOLDS = (0.1, 0.5, 2.0, 5.0)
 SIDE = 512
 ROOM_MB = 8192
@@ -126,7 +126,7 @@ def main() -> None:
     )
     print(text)
     draw(whole, tiled, wet, cuts)
-    replace_part("seams", text, PAGE)
+    replace_part("seams", text, PERFORMANCE_PAGE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.training_step FOLDER`: a training step of MS-PredRNN, ours and MS-RNN's official code.
+"""`python -m benchmarks.speed.training_step FOLDER`: a training step of MS-PredRNN, ours and MS-RNN's official code.
 
 FOLDER is a checkout of mazhf/MS-RNN, of which nothing is kept here. Both sides: six layers of 64 channels, 10 frames in
 and 10 out, the same weights and frames, the loss over all 19 answers, forward, backward and Adam; each run in a process
@@ -23,7 +23,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.page import replace_part, table
+from benchmarks.page.markdown import replace_part, table
+from benchmarks.paths import NETWORKS_PAGE
 
 CONTEXT, LEADS, HIDDEN = 10, 10, 64
 SIDES = ("theirs", "ours", "ours, recomputed")
@@ -34,7 +35,7 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
     """One training step as a function, which returns the loss."""
     import torch
 
-    from benchmarks.official import from_file, package, stand_in
+    from benchmarks.parity.official import from_file, package, stand_in
     from model.export.checkpoints.convert import convert
     from model.nets.forecast_model import FrameBatch
     from model.train.cpu_memory import return_freed_memory
@@ -114,7 +115,7 @@ def measure(side: str, folder: Path, size: int, batch: int, bfloat16: bool, thre
 
 def in_a_process(side: str, arguments: argparse.Namespace, bfloat16: bool) -> dict[str, list[float]]:
     """`measure`, alone in a process."""
-    command = [sys.executable, "-m", "benchmarks.training_step", str(arguments.folder), "--side", side]
+    command = [sys.executable, "-m", "benchmarks.speed.training_step", str(arguments.folder), "--side", side]
     command += ["--size", str(arguments.size), "--batch", str(arguments.batch), "--threads", str(arguments.threads)]
     command += ["--bfloat16"] if bfloat16 else []
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
@@ -168,7 +169,7 @@ def main() -> None:
         f"Measured on {time.strftime('%Y-%m-%d')}: {asked.size} x {asked.size}, batch {asked.batch}, "
         f"{asked.threads} thread{'s' if asked.threads > 1 else ''}, {platform.machine()}, CPU only."
     )
-    replace_part("training-step", f"{machine}\n\n{table(header, rows)}")
+    replace_part("training-step", f"{machine}\n\n{table(header, rows)}", NETWORKS_PAGE)
 
 
 if __name__ == "__main__":

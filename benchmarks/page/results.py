@@ -1,4 +1,4 @@
-"""What was measured last, part by part, with its date and machine: `benchmarks/performance.json`."""
+"""What was measured last, part by part, with its date and machine: `benchmarks/figures/performance.json`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import table
+from benchmarks import paths
+from benchmarks.page.markdown import table
 from model.bench.machine import describe_machine, machine_summary
 from model.core.atomic import write_atomically
 
-FIGURES = Path(__file__).with_name("performance.json")
+FIGURES = paths.FIGURES / "performance.json"
 NOT_MEASURED = "not measured"
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.networks import SIDE, config_of, names
-from benchmarks.page import part_of
+from benchmarks.page.markdown import part_of
+from benchmarks.paths import NETWORKS_PAGE
+from benchmarks.speed.networks import SIDE, config_of, names
 from model.nets.forecast_model import build_model
 from model.nets.profile import profile
 
 
 def rows(part: str) -> dict[str, list[str]]:
     """The rows of a part's table, by their first cell."""
-    lines = [line for line in part_of(part).splitlines() if line.startswith("| ")]
+    lines = [line for line in part_of(part, NETWORKS_PAGE).splitlines() if line.startswith("| ")]
     assert lines, f"docs/networks.md has no table of {part}"
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
     return {row[0]: row[1:] for row in cells}

@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import results
-from benchmarks.inference import CASES
-from benchmarks.results import NOT_MEASURED, Row
+from benchmarks.page import results
+from benchmarks.page.results import NOT_MEASURED, Row
+from benchmarks.paths import FIGURES
+from benchmarks.speed.inference import CASES
 from model.bench.machine import machine_summary
 from model.core.catalog import DEFAULT_MODEL, Catalog
 
-INFERENCE = Path(__file__).with_name("inference.json")
-"""What `benchmarks.inference` measured last."""
+INFERENCE = FIGURES / "inference.json"
+"""What `benchmarks.speed.inference` measured last."""
 FASTER, FASTER_IN_FP32, SHARE_OF_MEMORY, ALL_FASTER = 4.0, 1.3, 0.5, 2.0
 NETWORK = "ms-predrnn"
 UNGATED = "int8: every convolution in 8 bits, random weights, judged by no gate of CSI"

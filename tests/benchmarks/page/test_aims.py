@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from benchmarks import __main__ as bench
-from benchmarks import results
-from benchmarks.aims import aims, markdown, shipped
-from benchmarks.inference import CASES
-from benchmarks.page import part_of
-from benchmarks.results import Row
+from benchmarks.page import results
+from benchmarks.page.aims import aims, markdown, shipped
+from benchmarks.page.markdown import part_of
+from benchmarks.page.results import Row
+from benchmarks.speed.inference import CASES
 from model.bench.machine import describe_machine
 
 NETWORK = {
@@ -44,7 +44,7 @@ def row(what="nowcast", reached=1.2):
 
 
 def tiles_of(reference):
-    """A part as `benchmarks.tiles` keeps it."""
+    """A part as `benchmarks.speed.tiles` keeps it."""
     rows = results.as_json([row("continent")])
     return {"machine": describe_machine(), "reference": reference, "variant": "int8 on CPU", "rows": rows}
 
@@ -165,7 +165,7 @@ def test_what_a_part_is_told_on_the_command_line(monkeypatch):
     for family in bench.FAMILIES:
         monkeypatch.delenv(family.upper().replace("-", "_"), raising=False)
     bench.main()
-    assert told == {"benchmarks.inference": ["--pairs", "1", "--ms-rnn", "there"], "benchmarks.peak": []}
+    assert told == {"benchmarks.speed.inference": ["--pairs", "1", "--ms-rnn", "there"], "benchmarks.speed.peak": []}
 
 
 def test_every_part_has_its_place_on_the_page(project):
@@ -173,4 +173,4 @@ def test_every_part_has_its_place_on_the_page(project):
     for part in ("aims", "inference", *bench.TEXTS):
         assert f"<!-- begin {part} -->" in text
         assert f"<!-- end {part} -->" in text
-        assert f"python -m benchmarks.{part}" in text or part == "aims"
+        assert f"python -m benchmarks.speed.{part}" in text or part == "aims"

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.inference FOLDERS.. [NETWORK..]`: each network's forecast on CPU, against its official code.
+"""`python -m benchmarks.speed.inference FOLDERS.. [NETWORK..]`: networks and their official code on CPU.
 
 The folders are checkouts of the official repositories, of which nothing is kept here (`--ms-rnn DIR` ...). Both sides
 have the same weights, those that their code starts with, and read the same frames: batch 1, 10 frames in, 10 out.
@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.page import replace_part, table
+from benchmarks import paths
+from benchmarks.page.markdown import replace_part, table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,9 +50,8 @@ CALIBRATION = (101, 102)
 """Seeds of the sequences that int8 is calibrated on."""
 MEMORY_MB = 16384
 """That a forecast may take: what it does take is measured."""
-FIGURES = Path(__file__).with_name("inference.json")
+FIGURES = paths.FIGURES / "inference.json"
 """What was measured last, network by network."""
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
 FAMILIES = ("ms-rnn", "predrnn-pytorch", "openstl", "motionrnn")
 MENDED: Final = (("align_corners=False", "align_corners=True"),)
@@ -107,7 +107,7 @@ def official(name: str, folder: Path) -> nn.Module:
     """Their network with the weights that it starts with, from a seed."""
     import torch
 
-    from benchmarks import official as code
+    from benchmarks.parity import official as code
 
     case = CASES[name]
     torch.manual_seed(code.SEED)
@@ -135,7 +135,7 @@ def by_their_code(name: str, folder: Path, frames: NDArray[np.float32]) -> Calla
     """Their forecast [t, 1, y, x] as a function."""
     import torch
 
-    from benchmarks import official as code
+    from benchmarks.parity import official as code
 
     net = official(name, folder)
     family = CASES[name].family
@@ -177,7 +177,7 @@ def observed(frames: NDArray[np.float32]) -> ForecastInput:
 
 def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
     """Leave both graphs in `into`, with the official network's weights; its parameters and operations."""
-    from benchmarks import official as code
+    from benchmarks.parity import official as code
     from model.export.calibrate import CalibrationSample
     from model.export.checkpoints.convert import convert
     from model.export.onnx import export_float32, export_int8
@@ -213,7 +213,7 @@ def child(task: str, name: str, folder: Path, into: Path, threads: int) -> Mappi
     if task == "theirs":
         import torch
 
-        from benchmarks.official import on_the_cpu
+        from benchmarks.parity.official import on_the_cpu
 
         torch.set_num_threads(threads)
         with on_the_cpu():
@@ -245,7 +245,7 @@ def peak_mb() -> float:
 
 def in_a_process(task: str, name: str, folder: Path, into: Path, threads: int) -> dict[str, Any]:
     """`child`, alone in a process."""
-    command = [sys.executable, "-m", "benchmarks.inference", f"--{CASES[name].family}", str(folder), name]
+    command = [sys.executable, "-m", "benchmarks.speed.inference", f"--{CASES[name].family}", str(folder), name]
     command += ["--child", task, "--into", str(into), "--threads", str(threads)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -333,7 +333,7 @@ def machine_description(threads: int) -> dict[str, Any]:
 
 def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int, pairs: int) -> None:
     """Networks one after the other, each kept as soon as it is measured; the peak before the first, after the last."""
-    from benchmarks.peak import peaks_of
+    from benchmarks.speed.peak import peaks_of
 
     peaks = peaks_of("cpu", threads)
     peaks.measure(PRECISIONS)
@@ -346,7 +346,7 @@ def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int,
         keep(collected)
     peaks.measure(PRECISIONS)
     keep(collected)
-    replace_part("inference", page(collected), PAGE)
+    replace_part("inference", page(collected), paths.PERFORMANCE_PAGE)
 
 
 def keep(collected: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.service`: the service against the engine alone, in the same run.
+"""`python -m benchmarks.speed.service`: the service against the engine alone, in the same run.
 
 `echocast serve` as a user starts it, with real uploads over HTTP: radar files of 640 x 710, 12 steps. One client, from
 upload (`Prefer: wait`) to the forecast file in its hands, against the same nowcast from the same files by the engine
@@ -28,11 +28,11 @@ from typing import Any
 
 import httpx
 
-from benchmarks import results
-from benchmarks.frames import DAYS, write_day
-from benchmarks.nowcast import FRAMES, SHAPE, STEPS
-from benchmarks.peak import peaks_of
-from benchmarks.results import Row
+from benchmarks.page import results
+from benchmarks.page.results import Row
+from benchmarks.speed.nowcast import FRAMES, SHAPE, STEPS
+from benchmarks.speed.peak import peaks_of
+from benchmarks.speed.synthetic_days import DAYS, write_day
 from model.bench.measurement import Timing, WorkloadProcess, workload_process
 from model.bench.workload import Workload
 from model.core.catalog import DEFAULT_MODEL

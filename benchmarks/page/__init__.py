@@ -1,0 +1,1 @@
+"""Stored figures, the table of aims, and the generated parts of the pages in docs/."""

@@ -1,0 +1,1 @@
+"""How close outputs are: the networks against their official code, and tiles against a domain in one piece."""

@@ -1,0 +1,1 @@
+"""Seconds, memory and throughput, each as a ratio against a peer in the same run."""
