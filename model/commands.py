@@ -1,4 +1,4 @@
-"""`echocast nowcast FILE...`: the science at a terminal, with no service at all."""
+"""`echocast nowcast FILE...`: a nowcast at a terminal, without any service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from model.runtime.request import ForecastRequest
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", "reference", default=AUTO, show_default=True, help="NAME or NAME@VERSION.")
-@click.option("--steps", default=12, show_default=True, help="How many time steps ahead.")
+@click.option("--steps", default=12, show_default=True, help="Number of lead steps.")
 @click.option("--out", default=Path("nowcast.nc"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--variable", help="Variable of the files, where they hold several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")
@@ -54,9 +54,9 @@ def nowcast(
         raise InputError("the folder does not exist", where=str(out.parent), hint="Make it, or choose another --out")
     for path in files:
         if out.exists() and path.exists() and out.samefile(path):
-            raise InputError("it is one of the radar files that are read", where=str(out), hint="Choose another --out")
+            raise InputError("the output is one of the radar files", where=str(out), hint="Choose another --out")
     catalog = open_catalog(packages)
-    catalog.find(reference)  # an unknown one is refused before any file is read
+    catalog.find(reference)  # refuse an unknown model before any file is read
     sequence = read(files, variable=variable, zr=zr, max_dbz=max_dbz, skip_unreadable=True)
     info, context, note = select_model(sequence, reference, catalog)
     predictor = load_predictor(info, fields)
@@ -106,14 +106,14 @@ def _row(header: ForecastHeader, index: int, frame: FloatArray) -> Row:
 def _summarise(header: ForecastHeader, rows: list[Row], info: ModelInfo, note: str, out: Path, as_json: bool) -> None:
     reference_time = f"{np.datetime_as_string(header.reference_time, unit='s')}Z"
     if as_json:
-        answer = {
+        summary = {
             "file": str(out),
             "model": info.reference,
             "note": note,
             "reference_time": reference_time,
             "leads": rows,
         }
-        click.echo(json.dumps(answer, indent=2))
+        click.echo(json.dumps(summary, indent=2))
         return
     table = Table(title=f"{info.reference}, from {reference_time}", caption=note or None)
     for column in ("lead min", "valid time", "rain area %", "max mm/h", "no data %"):

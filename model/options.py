@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Size(click.ParamType[tuple[int, int]]):
     name = "size"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return (rows, columns)."""
         if isinstance(value, tuple):
             return value
         parts = str(value).lower().split("x")

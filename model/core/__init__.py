@@ -1,1 +1,1 @@
-"""Units, grid, FrameSequence, forecast file and package manifest: what every other part speaks."""
+"""Types and files that every other package shares: units, grid, FrameSequence, forecast file, catalog, manifest."""

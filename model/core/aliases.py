@@ -1,7 +1,7 @@
-"""Aliases of models, `champion` among them: names that move, each pinned to one version and its package's digest.
+"""Aliases of models, such as `champion`: movable names, each pinned to a version and the digest of its package.
 
-They lie in `aliases.json` of a folder of packages, with the history of every move. The file is written whole, under a
-lock: of two moves at once neither is lost.
+`aliases.json` in a folder of packages holds the aliases and the history of every change. The file is replaced as a
+whole under a lock, so that of two simultaneous changes neither is lost.
 """
 
 from __future__ import annotations
@@ -29,20 +29,22 @@ Action = Literal["promote", "rollback", "alias", "remove"]
 
 
 class BadAliases(InputError):
+    """The file of aliases is damaged."""
+
     code = "bad-aliases"
 
 
 class PinnedVersion(Frozen):
-    """One version of a model, `NAME@VERSION`, and the digest that its package then had (empty: a baseline)."""
+    """A version of a model, `NAME@VERSION`, and the digest of its package at that time (empty: a baseline)."""
 
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@\d+(\.\d+){0,2}$")]
     digest: str
 
 
 class Gate(Frozen):
-    """What one gate found. `passed` None: it could not be judged, which does not let a model through.
+    """Result of a promotion gate: `value` of `what`, with its interval `low` to `high`, compared with `limit`.
 
-    `value` (between `low` and `high`, where it has an interval) of `what` is held against `limit`.
+    `passed` None: the gate is inconclusive, which blocks a promotion.
     """
 
     gate: Literal["csi", "extrapolation", "parity", "latency"]
@@ -57,10 +59,10 @@ class Gate(Frozen):
 
 
 class AliasChange(Frozen):
-    """One move of an alias: when (UTC), by which user, from what to what (None: nothing), and why.
+    """One change of an alias: time (UTC), user, target before and after (None: no target), and reason.
 
-    Of a promotion also what the `gates` found, under which `protocol`, on which `archives` (as named -> digest).
-    `forced`: it went against gates that did not pass; then there is a `reason`.
+    A promotion also records the results of the `gates`, the `protocol`, and the digests of the `archives` by name.
+    `forced`: a gate did not pass; `reason` is then not empty.
     """
 
     alias: Name
@@ -77,42 +79,42 @@ class AliasChange(Frozen):
 
 
 class Aliases(Frozen):
-    """What `aliases.json` holds. `history`: oldest first."""
+    """Content of `aliases.json`; the history starts with the oldest change."""
 
     schema_version: Literal[1] = 1
     aliases: dict[Name, PinnedVersion] = Field(default_factory=dict)
     history: tuple[AliasChange, ...] = ()
 
     def champions(self) -> list[PinnedVersion]:
-        """The champion, and those that it was promoted over, newest first: what a rollback goes back through."""
-        line: list[PinnedVersion] = []
-        for move in self.history:
-            if move.alias == CHAMPION and move.action == "promote" and move.after is not None:
-                line.append(move.after)
-            elif move.alias == CHAMPION and move.action == "rollback" and line:
-                line.pop()
-        now = self.aliases.get(CHAMPION)
-        if now is not None and line[-1:] != [now]:
-            line.append(now)
-        return line[::-1] if now is not None else []
+        """Return the champion and the champions before it, newest first: the way back of rollbacks."""
+        champions: list[PinnedVersion] = []
+        for change in self.history:
+            if change.alias == CHAMPION and change.action == "promote" and change.after is not None:
+                champions.append(change.after)
+            elif change.alias == CHAMPION and change.action == "rollback" and champions:
+                champions.pop()
+        current = self.aliases.get(CHAMPION)
+        if current is not None and champions[-1:] != [current]:
+            champions.append(current)
+        return champions[::-1] if current is not None else []
 
-    def with_change(self, move: AliasChange) -> Aliases:
-        """The same after one more move."""
-        others = {name: pin for name, pin in self.aliases.items() if name != move.alias}
-        aliases = others | ({move.alias: move.after} if move.after is not None else {})
-        return self.model_copy(update={"aliases": aliases, "history": (*self.history, move)})
+    def with_change(self, change: AliasChange) -> Aliases:
+        """Return the aliases after one more change."""
+        others = {name: pin for name, pin in self.aliases.items() if name != change.alias}
+        aliases = others | ({change.alias: change.after} if change.after is not None else {})
+        return self.model_copy(update={"aliases": aliases, "history": (*self.history, change)})
 
 
 def read_aliases(folder: Path) -> Aliases:
-    """The aliases of a folder of packages; none where it has no such file.
+    """Read the aliases of a folder of packages; empty where there is no file.
 
     Raises
     ------
     BadAliases
-        The file cannot be read, or is not what this module writes.
+        The file cannot be read, or does not fit the schema.
     """
     path = folder / ALIASES
-    hint = "Correct the file, or move it away (the aliases and their history go with it) and promote a model anew"
+    hint = "Correct the file, or move it away (the aliases and their history go with it) and promote a model again"
     try:
         return Aliases.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -126,32 +128,44 @@ def read_aliases(folder: Path) -> Aliases:
 
 
 def change_alias(folder: Path, decide: Callable[[Aliases], AliasChange]) -> AliasChange:
-    """Make the move that `decide` makes of the aliases as they are now; it may raise, and nothing is moved.
+    """Change an alias under the lock.
+
+    Parameters
+    ----------
+    folder
+        The folder of packages.
+    decide
+        Makes the change from the present aliases; an exception cancels the change.
+
+    Returns
+    -------
+    AliasChange
+        The change that was made.
 
     Raises
     ------
     BadAliases
-        The file is damaged: it is left as it is.
+        The file is damaged, and stays untouched.
     InputError
-        The folder cannot be written.
+        The folder is not writable.
     """
     with _changing(folder):
         aliases = read_aliases(folder)
-        made = decide(aliases)
+        change = decide(aliases)
         with _writing(folder):
-            content = aliases.with_change(made).model_dump_json(indent=2) + "\n"
+            content = aliases.with_change(change).model_dump_json(indent=2) + "\n"
             write_atomically(folder / ALIASES, content.encode())
-        return made
+        return change
 
 
 def check_writable(folder: Path) -> None:
-    """Raise what `change_alias` would, before anything long is begun."""
+    """Raise the errors of `change_alias` now, before a long evaluation starts."""
     with _changing(folder):
         read_aliases(folder)
 
 
 def user_name() -> str:
-    """Who moves an alias, for the history; empty where the system does not tell."""
+    """Return the user for the history; empty where the system does not know."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -159,13 +173,13 @@ def user_name() -> str:
 
 
 def now_utc() -> datetime:
-    """The time of a move, to the second."""
+    """Return the time of a change, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 @contextmanager
 def _changing(folder: Path) -> Iterator[None]:
-    """Held by one process at a time; the kernel lets go of it when that process ends, however it ends."""
+    """Hold the lock; the kernel releases it when the process ends, in whatever way."""
     with ExitStack() as held:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +193,7 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"the aliases of its packages cannot be written ({error.strerror})",
+            f"the aliases cannot be written ({error.strerror})",
             where=str(folder),
-            hint="Make it writable, or name another folder with --packages",
+            hint="Make the folder writable, or name another folder with --packages",
         ) from None

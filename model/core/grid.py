@@ -14,18 +14,29 @@ from model.core.errors import InputError
 
 METRES_PER_DEGREE = 111_195.0
 WGS84: Final = "EPSG:4326"
-MOST_PIXELS_OFF: Final = 0.5
-"""Pixel centres of an even axis may be this far from their places: float32 rounds longitudes, and spacings in text."""
+MAX_OFFSET_PX: Final = 0.5
+"""Tolerance of even spacing, in pixels: float32 rounds longitudes, and text rounds spacings."""
 
 Coordinates = NDArray[np.float64] | float
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Regular grid: pixel centres `x` [nx] and `y` [ny] in the units of `crs` (metres, or degrees if geographic).
+    """Regular grid.
 
-    `x` increases. `y` may run either way: as the file had it. The first row is north where `y` decreases.
-    Rounded centres are made even, so that places may be computed from the spacing.
+    Parameters
+    ----------
+    crs
+        The coordinate reference system; of a compound one the horizontal part.
+    x, y
+        Pixel centres [nx] and [ny] in the units of `crs` (metres, or degrees if geographic). `x` increases; `y` runs as
+        in the file, and the first row is north where `y` decreases. Rounded centres are made even, so that positions
+        follow from the spacing.
+
+    Raises
+    ------
+    InputError
+        The centres are not evenly spaced, `x` does not increase, or the coordinates are not those of the CRS.
     """
 
     crs: CRS
@@ -37,7 +48,7 @@ class Grid:
         for name in ("x", "y"):
             centres = np.asarray(getattr(self, name), np.float64)
             if centres.ndim != 1 or centres.size < 2:
-                raise InputError(f"grid needs at least two pixel centres along {name}", where="grid")
+                raise InputError(f"a grid needs at least two pixel centres along {name}", where="grid")
             steps = np.diff(centres)
             if not np.all(np.isfinite(steps)) or not np.allclose(steps, steps.mean(), rtol=0.05) or not steps.any():
                 raise InputError(f"pixel centres along {name} are not evenly spaced", where="grid")
@@ -46,10 +57,10 @@ class Grid:
             raise InputError("pixel centres along x must increase", where="grid")
         if self.crs.is_geographic and (np.abs(self.y).max() > 90.5 or np.abs(self.x).max() > 720):
             raise InputError(
-                f"its latitudes reach {self.y[np.abs(self.y).argmax()]:g} degrees, "
-                f"its longitudes {self.x[np.abs(self.x).argmax()]:g}",
+                f"the latitudes reach {self.y[np.abs(self.y).argmax()]:g} degrees, "
+                f"the longitudes {self.x[np.abs(self.x).argmax()]:g}",
                 where="grid",
-                hint="Give the projection that its x and y are in, or correct them",
+                hint="Give the projection of x and y, or correct them",
             )
 
     @property
@@ -64,7 +75,7 @@ class Grid:
 
     @property
     def pixel_size_m(self) -> tuple[float, float]:
-        """(dy, dx) in metres, at the grid's centre."""
+        """(dy, dx) in metres, at the centre of the grid."""
         dx = float(np.abs(np.diff(self.x)).mean())
         dy = float(np.abs(np.diff(self.y)).mean())
         if self.crs.is_geographic:
@@ -74,7 +85,7 @@ class Grid:
         return dy * factor, dx * factor
 
     def matches(self, other: Grid) -> bool:
-        """Whether both are the same grid: shape, and pixel centres to a hundredth of a pixel."""
+        """Whether both grids have the same shape, CRS and pixel centres, to a hundredth of a pixel."""
         if self.shape != other.shape:
             return False
         tolerance_x = 0.01 * abs(self.x[1] - self.x[0])
@@ -86,7 +97,7 @@ class Grid:
 
     @property
     def is_georeferenced(self) -> bool:
-        """Whether its coordinates have a relation to longitude and latitude: those of Mars have none."""
+        """Whether the CRS can be transformed to longitude and latitude on earth: one of Mars cannot."""
         try:
             Transformer.from_crs(self.crs, WGS84, always_xy=True)
         except ProjError:
@@ -94,13 +105,13 @@ class Grid:
         return True
 
     def lon_lat(self, x: Coordinates, y: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Longitude and latitude (degrees, WGS 84) of points of the grid, of any shape; NaN off the earth."""
+        """Return longitude and latitude (degrees, WGS 84) of points in grid coordinates; NaN off the earth."""
         return _transformed(self.crs, WGS84, x, y)
 
     def x_y(self, lon: Coordinates, lat: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (degrees, WGS 84), of any shape, in the grid's coordinates; NaN where it has none.
+        """Return points (degrees, WGS 84), of any shape, in grid coordinates; NaN where the projection has none.
 
-        Degrees are counted in the turn that the grid lies in the middle of, so that -0.05 and 359.95 are one place.
+        Longitudes are counted within 180 degrees of the middle of the grid, so that -0.05 and 359.95 are one place.
         """
         x, y = _transformed(WGS84, self.crs, lon, lat)
         if self.crs.is_geographic:
@@ -109,7 +120,7 @@ class Grid:
         return x, y
 
     def row_column(self, x: Coordinates, y: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Row and column, with fractions, of points in the grid's coordinates: 0 is the centre of the first pixel."""
+        """Return fractional row and column of points in grid coordinates: 0 is the centre of the first pixel."""
         row, column = (
             (np.asarray(value) - centres[0]) / (centres[-1] - centres[0]) * (centres.size - 1)
             for value, centres in ((y, self.y), (x, self.x))
@@ -117,12 +128,12 @@ class Grid:
         return row, column
 
     def cf_grid_mapping(self) -> dict[str, Any]:
-        """CF grid mapping attributes, `crs_wkt` included."""
+        """Return the CF grid mapping attributes, `crs_wkt` included."""
         return {key: value for key, value in self.crs.to_cf().items() if value is not None}
 
     @classmethod
     def regular(cls, crs: CRS, *, shape: tuple[int, int], pixel_size: float, centre: tuple[float, float]) -> Grid:
-        """North-up grid of `shape` (ny, nx) and square pixels around `centre` (x, y), in the units of `crs`."""
+        """Make a north-up grid of `shape` (ny, nx) with square pixels around `centre` (x, y), in the units of `crs`."""
         ny, nx = shape
         x = centre[0] + (np.arange(nx) - (nx - 1) / 2) * pixel_size
         y = centre[1] - (np.arange(ny) - (ny - 1) / 2) * pixel_size
@@ -130,38 +141,38 @@ class Grid:
 
 
 def _even(centres: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-    """Pixel centres without their rounding; those that are as even as float64 holds them stay as they are.
+    """Return pixel centres without rounding errors; centres that are even in float64 stay bit-equal.
 
     Raises
     ------
     InputError
-        They differ in spacing, as latitudes of rows in the Mercator projection do.
+        The spacing differs, as between the latitudes of rows in the Mercator projection.
     """
     even = np.linspace(centres[0], centres[-1], centres.size)
     pixels_off = float(np.abs(centres - even).max() / np.abs(even[1] - even[0]))
-    if pixels_off > MOST_PIXELS_OFF:
+    if pixels_off > MAX_OFFSET_PX:
         raise InputError(
-            f"pixel centres along {name} are not evenly spaced: they lie up to {pixels_off:.1f} pixels off",
+            f"pixel centres along {name} are not evenly spaced: they are up to {pixels_off:.1f} pixels off",
             where="grid",
-            hint="Give x and y in the projection in which they are even (a Mercator grid's are not in latitude), "
-            "or resample it",
+            hint="Give x and y in the projection in which they are evenly spaced (a Mercator grid is not in latitude), "
+            "or resample the frames",
         )
     return even if pixels_off > 1e-9 else centres
 
 
 def _horizontal(crs: CRS) -> CRS:
-    """The part of a CRS that says where a pixel lies on earth: a compound one also has heights.
+    """Return the horizontal part of a CRS: a compound one also has heights.
 
     Raises
     ------
     InputError
-        It is neither projected nor geographic.
+        The CRS is neither projected nor geographic.
     """
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
     if not (crs.is_projected or crs.is_geographic):
         raise InputError(
-            f"its coordinate system {crs.name!r} is a {crs.type_name}: it places nothing on a map",
+            f"the coordinate system {crs.name!r} is a {crs.type_name}, which has no map coordinates",
             where="grid",
             hint="Give a projection, or longitude and latitude",
         )
@@ -175,6 +186,6 @@ def _transformed(
         values = Transformer.from_crs(source, target, always_xy=True).transform(x, y)
     except ProjError:
         values = (np.full(np.shape(x), np.nan), np.full(np.shape(y), np.nan))
-    there, up = (np.asarray(each, np.float64) for each in values)
-    finite = np.isfinite(there) & np.isfinite(up)
-    return np.where(finite, there, np.nan), np.where(finite, up, np.nan)
+    to_x, to_y = (np.asarray(each, np.float64) for each in values)
+    finite = np.isfinite(to_x) & np.isfinite(to_y)
+    return np.where(finite, to_x, np.nan), np.where(finite, to_y, np.nan)

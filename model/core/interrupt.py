@@ -1,11 +1,11 @@
-"""How work is told to stop from outside: a time limit that is over, a worker that goes away."""
+"""The exception that stops running work from outside: at a time limit, or when a worker shuts down."""
 
 from __future__ import annotations
 
 
 class Interrupted(BaseException):
-    """Raised inside running work, for instance by a signal handler, to end it where it stands.
+    """Raised inside of running work, for instance by a signal handler, to stop it at once.
 
-    Not an Exception, like KeyboardInterrupt: code that turns every Exception of a decoding library into "your
-    file is damaged" must let it through.
+    Like KeyboardInterrupt not an Exception: code that turns every Exception of a decoding library into a damaged file
+    must let it pass.
     """

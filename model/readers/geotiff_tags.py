@@ -40,7 +40,7 @@ BRACKETED: Final = re.compile(r"[(\[]([^()\[\]]{1,40})[)\]]")
 SCALED_UNIT: Final = re.compile(
     r"\d *[*x]? *mm *(?:/| h)|\.\d+ *[*x]? *dbz|(?:mm *(?:/ *hr?|h *\^?-1)|dbz) *[*x] *\d", re.IGNORECASE
 )
-"""Other steps than one mm/h or dBZ, where no unit says so: not to be guessed."""
+"""Units other than one mm/h or dBZ in a text without a unit in brackets: too uncertain to use."""
 NAME_UNIT: Final = "Write the unit into the tag UNITS or Quantity: dBZ or mm/h"
 MAX_TEXT: Final = 1000
 

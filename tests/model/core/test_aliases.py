@@ -78,7 +78,7 @@ def test_of_moves_at_once_none_is_lost(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 2}', '{"aliases": {"champion": "mine"}}'])
 def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
     (tmp_path / ALIASES).write_text(content)
-    with pytest.raises(BadAliases, match=r"aliases\.json: the aliases are damaged .* promote a model anew"):
+    with pytest.raises(BadAliases, match=r"aliases\.json: the aliases are damaged .* promote a model again"):
         change(tmp_path, "promote", A)
     assert (tmp_path / ALIASES).read_text() == content
 

@@ -35,7 +35,7 @@ def test_rounded_axes_are_made_even(rounded):
 
 
 def test_latitudes_of_a_mercator_grid_are_refused():
-    with pytest.raises(InputError, match=r"along y are not evenly spaced: they lie up to \d+\.\d pixels off.*Mercator"):
+    with pytest.raises(InputError, match=r"along y are not evenly spaced: they are up to \d+\.\d pixels off.*Mercator"):
         Grid(crs=DEGREES, x=X, y=mercator_latitudes(45.0, 47.5, 1000))
 
 

@@ -84,7 +84,7 @@ def test_a_forecast_never_replaces_a_radar_file(write_npz: Write, tmp_path: Path
         getattr(out, link)(path)
     refused = CliRunner().invoke(nowcast, [str(path), "--out", str(out), "--model", "persistence"])
     assert isinstance(refused.exception, InputError)
-    assert "it is one of the radar files" in str(refused.exception)
+    assert "the output is one of the radar files" in str(refused.exception)
     assert path.read_bytes() == out.read_bytes() == before
 
 

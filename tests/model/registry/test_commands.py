@@ -302,7 +302,7 @@ def test_damaged_aliases_leave_the_list_whole_and_are_named(echocast: Echocast, 
     assert code == 0
     assert "mine" in out
     assert f"{tmp_path / ALIASES}: the aliases are damaged" in err
-    assert "promote a model anew" in err
+    assert "promote a model again" in err
 
 
 def test_without_packages_option_it_is_the_folder_of_the_service(

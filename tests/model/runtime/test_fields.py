@@ -62,6 +62,43 @@ def test_projected_coordinates_in_km_are_those_of_the_grid_mapping(tmp_path):
     assert field[3] == pytest.approx(DUTCH.x / 1000, rel=1e-6)
 
 
+@pytest.mark.parametrize("spelling", ["kilometres", "Kilometers", "1000 m"])
+def test_a_field_has_its_unit_in_every_spelling_that_radar_files_may_have(tmp_path, spelling):
+    x, y = np.arange(100, 210, 2.0), np.arange(420, 520, 2.0)
+    values = (x + 0 * y[:, None]).astype(np.float32)
+    xr.Dataset(
+        {"a": (("y", "x"), values, {"grid_mapping": "crs"}), "crs": ((), 0, {"proj4": "EPSG:28992"})},
+        {name: (name, v, {"axis": name.upper(), "units": spelling}) for name, v in (("x", x), ("y", y))},
+    ).to_netcdf(tmp_path / "a.nc")
+    (field,) = fields_for(("a",), at("2020-01-01"), DUTCH, tmp_path)[0]
+    assert field[3] == pytest.approx(DUTCH.x / 1000, rel=1e-6)
+
+
+def test_a_field_in_an_unknown_unit_or_without_a_projection_is_refused(tmp_path):
+    x = np.arange(0, 400.0, 10.0)
+    for name, units, mapping in (("furlongs", "parrots", {"proj4": "EPSG:28992"}), ("nowhere", "km", {})):
+        xr.Dataset(
+            {
+                name: (("y", "x"), np.zeros((x.size, x.size), np.float32), {"grid_mapping": "crs"}),
+                "crs": ((), 0, mapping),
+            }
+            if mapping
+            else {name: (("y", "x"), np.zeros((x.size, x.size), np.float32))},
+            {axis: (axis, x, {"axis": axis.upper(), "units": units}) for axis in "xy"},
+        ).to_netcdf(tmp_path / f"{name}.nc")
+    with pytest.raises(InputError, match=r"furlongs\.nc: x is in 'parrots'"):
+        fields_for(("furlongs",), at("2020-01-01"), DUTCH, tmp_path)
+    with pytest.raises(InputError, match=r"nowhere\.nc: the coordinates x and y are not in degrees"):
+        fields_for(("nowhere",), at("2020-01-01"), DUTCH, tmp_path)
+
+
+def test_longitudes_across_0_degrees_stay_in_order(tmp_path):
+    lon, lat = np.arange(350, 370, 1.0) % 360, np.arange(40, 61, 1.0)
+    write(tmp_path, "a", np.arange(20.0) + 0 * lat[:, None], lon, lat)
+    grid = Grid.regular(CRS.from_epsg(4326), shape=(3, 3), pixel_size=1.0, centre=(0.0, 50.0))
+    assert fields_for(("a",), at("2020-01-01"), grid, tmp_path)[0, 0, 1].tolist() == [9, 10, 11]
+
+
 def test_longitudes_from_0_to_360_hold_the_west_too(tmp_path):
     lon, lat = np.arange(0, 360, 1.0), np.arange(40, 61, 1.0)
     write(tmp_path, "a", lon + 0 * lat[:, None], lon, lat)
