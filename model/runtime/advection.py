@@ -1,8 +1,10 @@
-"""Advection of a field along a steady motion.
+"""Semi-Lagrangian advection of a field along a steady motion.
 
-Semi-Lagrangian and backward (Germann and Zawadzki 2002): the value at an arrival point comes from where a parcel
-started, found by following the motion back in time. Parcels are followed on a lattice, and where those between them
-started is interpolated: motion is smooth.
+The scheme is the backward one of Germann and Zawadzki (2002, doi:10.1175/1520-0493(2002)130<2859:SDOTPO>2.0.CO;2): the
+value at an arrival point comes from the departure point of a parcel, which is found by following the motion back in
+time. Compared with the forward scheme it leaves no holes where motion diverges; and as each step only moves the
+departure points, the field itself is interpolated once, and does not blur from step to step. Parcels are followed on a
+lattice, and the departure points between them are interpolated, because motion is smooth.
 """
 
 from __future__ import annotations
@@ -19,19 +21,19 @@ from numpy.typing import NDArray
 from model.core.units import FloatArray
 
 LATTICE_PX = 4
-"""Every how many pixels a parcel is followed. On the rain of the training events, an hour ahead, the others are then
-0.03 px off at most in the mean, and 0.24 px where motion changes most."""
+"""Distance of the parcels that are followed (pixels). On the rain of the training events, one hour ahead, interpolated
+departure points are off by 0.03 px in the mean, and by 0.24 px at most, where motion changes most."""
 TILE_PX = (124, 256)
-"""Fields are advected in tiles of this many rows and columns, whole cells of the lattice: what is dry costs nothing,
-and temporaries stay small. OpenCV takes no row of 32767 positions or more: a tile has fewer."""
+"""Rows and columns of the tiles in which a field is advected, multiples of the lattice cell. Dry tiles cost nothing,
+temporaries stay small, and rows stay below the 32767 positions that cv::remap takes (SHRT_MAX)."""
 BLOCK_PX = 32
-"""What a field holds is looked up by blocks of this side."""
+"""Side of the blocks in which rain and gaps are looked up (pixels)."""
 
 Number = TypeVar("Number", np.float32, np.uint8)
 
 
-class Box(NamedTuple):
-    """Rows `top` to `bottom` and columns `left` to `right`, the last ones not included."""
+class PixelBox(NamedTuple):
+    """Rows `top` to `bottom` and columns `left` to `right`, without the last ones."""
 
     top: int
     bottom: int
@@ -40,43 +42,58 @@ class Box(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """As an index of an array [y, x]."""
+        """The box as an index of an array [y, x]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def within(self, shape: tuple[int, int]) -> Box:
-        """What of it lies on a grid of `shape` (ny, nx)."""
+    def within(self, shape: tuple[int, int]) -> PixelBox:
+        """Return the part of the box on a grid of `shape` (ny, nx)."""
         (top, bottom), (left, right) = (
             (min(max(low, 0), size), min(max(high, 0), size))
             for low, high, size in zip(self[::2], self[1::2], shape, strict=True)
         )
-        return Box(top, bottom, left, right)
+        return PixelBox(top, bottom, left, right)
 
 
 @dataclass(frozen=True, eq=False)
-class Origins:
-    """Where the parcels that arrive at each pixel of a domain of `shape` (ny, nx) started.
+class DeparturePoints:
+    """Departure points of the parcels that arrive at each pixel of a domain.
 
-    `lattice` holds the positions (x, y) in pixels, float32 [rows, columns, 2], of those that arrive at the centres of
-    cells of LATTICE_PX; a row or column of cells beyond each edge of the domain is among them.
+    Attributes
+    ----------
+    lattice : ndarray
+        Departure points (x, y) of the parcels that arrive at the centres of lattice cells [row, column, 2] (pixels,
+        float32). There is one more row and column of cells beyond each edge of the domain.
+    shape : tuple of int
+        Rows and columns of the domain.
     """
 
     lattice: FloatArray
     shape: tuple[int, int]
 
     def positions(self) -> FloatArray:
-        """Positions (x, y) in pixels, float32 [y, x, 2]."""
+        """Return the departure point (x, y) of each pixel [y, x, 2] (pixels, float32)."""
         return _between(self.lattice, self.shape)
 
-    def around(self, box: Box) -> FloatArray:
-        """The part of the lattice that the positions of `box`, which begins with a cell, lie between."""
+    def around(self, box: PixelBox) -> FloatArray:
+        """Return the part of the lattice that is needed to interpolate within a box, which starts with a cell."""
         bottom, right = (-(-end // LATTICE_PX) + 2 for end in (box.bottom, box.right))
         return self.lattice[box.top // LATTICE_PX : bottom, box.left // LATTICE_PX : right]
 
 
-def trajectories(motion: FloatArray, steps: int) -> Iterator[Origins]:
-    """Yield where the parcels that arrive at each pixel 1, 2, ... `steps` time steps later started.
+def trajectories(motion: FloatArray, steps: int) -> Iterator[DeparturePoints]:
+    """Follow parcels back in time.
 
-    `motion` is (dx, dy) in pixels per time step [y, x, 2]. Give `-motion` for where each parcel goes to.
+    Parameters
+    ----------
+    motion : ndarray
+        Displacement (dx, dy) per time step [y, x, 2] (pixels). `-motion` gives where each parcel goes.
+    steps : int
+        Number of time steps.
+
+    Yields
+    ------
+    DeparturePoints
+        Of the parcels that arrive after 1, 2, ... `steps` time steps.
     """
     ny, nx = motion.shape[:2]
     columns, rows = (
@@ -86,13 +103,26 @@ def trajectories(motion: FloatArray, steps: int) -> Iterator[Origins]:
     position = np.dstack(np.meshgrid(columns, rows))
     for _ in range(steps):
         position = position - sample(motion, position, cv2.BORDER_REPLICATE)
-        yield Origins(position, (ny, nx))
+        yield DeparturePoints(position, (ny, nx))
 
 
-def advect(field: FloatArray, origins: Origins, out: FloatArray | None = None) -> FloatArray:
-    """Values [y, x] of `field` where parcels started, bilinear over the pixels that hold data; in `out`, where given.
+def advect(field: FloatArray, origins: DeparturePoints, out: FloatArray | None = None) -> FloatArray:
+    """Advect a field to its arrival points.
 
-    NaN where less than half of the interpolation weight holds data: what enters the domain is not known.
+    Parameters
+    ----------
+    field : ndarray
+        Values [y, x], NaN = no data.
+    origins : DeparturePoints
+        Where each value comes from.
+    out : ndarray, optional
+        Array for the result.
+
+    Returns
+    -------
+    ndarray
+        Bilinear interpolation over the pixels that hold data; NaN where they have less than half of the weight, as
+        where parcels enter the domain.
     """
     moved = np.empty_like(field) if out is None else out
     blocks = _Blocks.of(field)
@@ -100,20 +130,20 @@ def advect(field: FloatArray, origins: Origins, out: FloatArray | None = None) -
     rows, columns = TILE_PX
     for top in range(0, ny, rows):
         for left in range(0, nx, columns):
-            tile = Box(top, min(top + rows, ny), left, min(left + columns, nx))
+            tile = PixelBox(top, min(top + rows, ny), left, min(left + columns, nx))
             _advect_tile(field, blocks, origins.around(tile), moved[tile.slices])
     return moved
 
 
 def sample(field: NDArray[Number], position: FloatArray, border: int = cv2.BORDER_CONSTANT) -> NDArray[Number]:
-    """Bilinear values of `field` [y, x] or [y, x, n] at `position` [y, x, 2]; a constant border is 0."""
-    # The second map is None where the first holds both coordinates; OpenCV's stubs do not know.
+    """Return bilinear values of a field [y, x] or [y, x, n] at positions [y, x, 2]; a constant border is 0."""
+    # The second map is None if the first one holds both coordinates, which OpenCV's stubs do not allow.
     values = cv2.remap(field, position, None, cv2.INTER_LINEAR, borderMode=border)  # type: ignore[call-overload]
     return np.asarray(values, field.dtype)
 
 
 class _Blocks(NamedTuple):
-    """What the blocks of a field hold [row, column]: any pixel with rain, any that is not known, any that is."""
+    """Whether blocks of a field [row, column] hold any rain, any gap, and any data."""
 
     wet: NDArray[np.bool_]
     gaps: NDArray[np.bool_]
@@ -127,12 +157,12 @@ class _Blocks(NamedTuple):
             return cls(wet, np.zeros_like(wet), np.ones_like(wet))
         return cls(_any((field != 0) & known), _any(~known), _any(known))
 
-    def within(self, box: Box) -> tuple[bool, bool, bool]:
-        """Whether any pixel of the blocks that `box` touches is wet, a gap, known."""
-        here = tuple(
+    def within(self, box: PixelBox) -> tuple[bool, bool, bool]:
+        """Return whether the blocks that a box touches hold any rain, any gap, and any data."""
+        index = tuple(
             slice(low // BLOCK_PX, -(-high // BLOCK_PX)) for low, high in ((box.top, box.bottom), (box.left, box.right))
         )
-        wet, gaps, known = (bool(blocks[here].any()) for blocks in self)
+        wet, gaps, known = (bool(blocks[index].any()) for blocks in self)
         return wet, gaps, known
 
 
@@ -143,10 +173,10 @@ def _any(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved: FloatArray) -> None:
-    """Fill `moved` [y, x] with `field`, a tile of which starts at positions between `lattice`."""
-    # One axis after the other, for NumPy is slow over both at once.
+    """Fill a tile `moved` [y, x] with a field, from departure points between those of `lattice`."""
+    # One axis after the other, because NumPy is slow over both at once.
     (left, top), (right, bottom) = lattice.min(axis=0).min(axis=0), lattice.max(axis=0).max(axis=0)
-    box = Box(math.floor(top), math.floor(bottom) + 2, math.floor(left), math.floor(right) + 2)
+    box = PixelBox(math.floor(top), math.floor(bottom) + 2, math.floor(left), math.floor(right) + 2)
     source = box.within(field.shape)
     is_outside = source.top >= source.bottom or source.left >= source.right
     wet, gaps, known = (False, True, False) if is_outside else blocks.within(source)
@@ -167,7 +197,7 @@ def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved:
     holds = np.isfinite(values)
     most = sample(holds.view(np.uint8) * np.uint8(255), position) >= 128
     np.copyto(moved, np.float32(np.nan), where=~most)
-    # No data among the four pixels makes no data; where the others weigh more, they are the value.
+    # remap makes NaN of a NaN among the four pixels: where the others have most of the weight, they are interpolated.
     if wet and gaps and (lost := most & np.isnan(moved)).any():
         at = np.nonzero(lost)
         filled = np.where(holds, values, np.float32(0)), holds.astype(np.float32)
@@ -176,7 +206,7 @@ def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved:
 
 
 def _between(lattice: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    """Positions [y, x, 2] of a tile of `shape`, of those of its cells, and of the cells around it."""
+    """Return the positions [y, x, 2] of a tile, from those of its cells and of the cells around it."""
     ny, nx = lattice.shape[:2]
     fine = cv2.resize(lattice, (nx * LATTICE_PX, ny * LATTICE_PX), interpolation=cv2.INTER_LINEAR)
     return np.asarray(fine[LATTICE_PX : LATTICE_PX + shape[0], LATTICE_PX : LATTICE_PX + shape[1]], np.float32)

@@ -1,4 +1,4 @@
-"""Persistence and extrapolation: always there, as baselines and as the fallback where no network fits."""
+"""Persistence and extrapolation: baselines, and the fallback where no network fits the input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Persistence(BasePredictor):
 
 
 class Extrapolation(BasePredictor):
-    """The newest frame, advected along the motion of the newest frames."""
+    """The newest frame, advected along the motion of the context."""
 
     info: ModelInfo = EXTRAPOLATION
     variant = "OpenCV DIS on CPU"

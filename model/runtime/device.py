@@ -1,4 +1,4 @@
-"""Where a graph runs, in which precision, and with how much memory."""
+"""The device that a graph runs on, the precision of the graph, and the memory for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from model.core.errors import BadPackage, InputError, first_line
 from model.core.settings import EngineEnvironment, EngineSettings, Variant, read_environment
-from model.runtime.graph_session import GraphSession, OneStepSession, WholeSession
+from model.runtime.graph_session import OneStepSession, WholeSession
 from model.runtime.ort import ort
 
 FASTEST: Final[Mapping[str, tuple[str, ...]]] = {
@@ -21,8 +21,9 @@ FASTEST: Final[Mapping[str, tuple[str, ...]]] = {
     "cpu": ("fp32",),
     "cpu+int8": ("int8", "fp32"),
 }
-"""Variants by speed. `cpu+int8`: processors that multiply 8-bit integers four at a time; on others int8 is slower, and
-sums of products overflow."""
+"""Variants by speed. `cpu+int8`: processors with dot products of 8-bit integers (VNNI on x86, SDOT on Arm). Elsewhere
+int8 is slower than float32, and sums of two products saturate at 16 bits
+(https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, reduce_range)."""
 INT8_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 
 CUDA: Final = "CUDAExecutionProvider"
@@ -52,8 +53,8 @@ class EngineOptions(EngineSettings):
         return cls(**read_environment(EngineEnvironment).model_dump())
 
 
-def fastest_variant(variants: Mapping[str, str], device: str, wanted: Variant = "auto") -> str:
-    """The variant of a package to run on `cpu` or `cuda`; with `wanted`, that one.
+def fastest_variant(variants: Mapping[str, str], device: str, requested: Variant = "auto") -> str:
+    """Return the fastest variant of a package on `cpu` or `cuda`, or the requested one.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def fastest_variant(variants: Mapping[str, str], device: str, wanted: Variant = 
         The package has no such variant.
     """
     kind = "cpu+int8" if device == "cpu" and _multiplies_int8() else device
-    order = FASTEST[kind] if wanted == "auto" else (wanted,)
+    order = FASTEST[kind] if requested == "auto" else (requested,)
     for name in order:
         if name in variants:
             return name
@@ -74,7 +75,7 @@ def fastest_variant(variants: Mapping[str, str], device: str, wanted: Variant = 
 
 
 def _multiplies_int8() -> bool:
-    """Whether this processor has instructions for products of 8-bit integers."""
+    """Return whether this processor has instructions for dot products of 8-bit integers."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
             name, _, flags = line.partition(":")
@@ -85,18 +86,18 @@ def _multiplies_int8() -> bool:
     return platform.machine() in ("arm64", "aarch64")
 
 
-def wanted_device(options: EngineOptions) -> str:
-    """`cpu` or `cuda`: where a graph is to run.
+def select_device(options: EngineOptions) -> str:
+    """Return `cpu` or `cuda`.
 
     Raises
     ------
     InputError
-        CUDA is asked for, and this ONNX Runtime has none.
+        CUDA is requested, and the installed ONNX Runtime has no support for it.
     """
     available = CUDA in ort.get_available_providers()
     if options.device == "cuda" and not available:
         raise InputError(
-            "CUDA is asked for, and the ONNX Runtime that is installed runs on the CPU alone",
+            "CUDA is requested, and the installed ONNX Runtime runs on the CPU only",
             where="ECHOCAST_DEVICE",
             hint="Install the extra gpu in place of cpu: pip install 'echocast[gpu]'",
         )
@@ -106,21 +107,30 @@ def wanted_device(options: EngineOptions) -> str:
 def open_session(
     path: Path, *, options: EngineOptions | None = None, threads: int | None = None
 ) -> OneStepSession | WholeSession:
-    """The graph of a file, as its metadata say it is to be run. `threads` comes before those of `options`.
+    """Load the graph of a file; its metadata name the kind of session.
+
+    Parameters
+    ----------
+    path : Path
+        An ONNX file.
+    options : EngineOptions, optional
+        Device and memory; None: those of the environment.
+    threads : int, optional
+        Threads of the CPU, in place of those of the options.
 
     Raises
     ------
     BadPackage
-        ONNX Runtime cannot load it, or it is too large for the device.
+        ONNX Runtime cannot load the graph, or it is too large for the device.
     InputError
-        The device that is asked for is not there.
+        The requested device is not available.
     """
     options = options or EngineOptions.from_environment()
-    device = wanted_device(options)
+    device = select_device(options)
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = threads or options.threads
-    settings.enable_mem_pattern = False  # one for each shape of a tile would be kept
+    settings.enable_mem_pattern = False  # a memory pattern is cached for every shape, and tiles have many shapes
     providers: list[str | tuple[str, dict[str, str]]] = [CPU]
     if device == "cuda":
         cap = {"gpu_mem_limit": str(options.gpu_memory_mb * MB)} if options.gpu_memory_mb else {}
@@ -139,9 +149,9 @@ def open_session(
         ) from None
     if device == "cuda" and session.get_providers()[0] != CUDA:
         raise InputError(
-            "ONNX Runtime brings CUDA and cannot use it: the graph would run on the CPU",
+            "ONNX Runtime has CUDA support and cannot use it: the graph would run on the CPU",
             where="ECHOCAST_DEVICE",
-            hint="See that driver, CUDA and cuDNN are those that onnxruntime-gpu wants, or set ECHOCAST_DEVICE=cpu",
+            hint="Install the driver, CUDA and cuDNN that onnxruntime-gpu requires, or set ECHOCAST_DEVICE=cpu",
         )
     kind = session.get_modelmeta().custom_metadata_map.get("kind", "one-step")
     graph = WholeSession(session) if kind == "whole" else OneStepSession(session)
@@ -150,33 +160,28 @@ def open_session(
 
 
 def _size_mb(path: Path) -> float:
-    """Of the weights, and of their copy in the order that the device reads; what cannot be read takes none."""
+    """Return the size of the weights and of their copy in the device's layout; 0 for a file that cannot be read."""
     return 2 * path.stat().st_size / MB if path.is_file() else 0.0
 
 
 def _check_room(needed_mb: float, path: Path, device: str, has_mb: int) -> None:
-    """Raise BadPackage where a model takes more memory than there is; 0 where nobody knows how much that is."""
+    """Raise BadPackage if a model needs more memory than is available; 0 is an unknown amount."""
     if has_mb and needed_mb > has_mb:
-        there = "the GPU has" if device == "cuda" else "a forecast may take"
+        owner = "the GPU has" if device == "cuda" else "a forecast may take"
         limit = "ECHOCAST_GPU_MEMORY_MB" if device == "cuda" else "ECHOCAST_MEMORY_MB"
         raise BadPackage(
-            f"the model takes {np.ceil(needed_mb):.0f} MB at least, {there} {has_mb} MB",
+            f"the model takes {np.ceil(needed_mb):.0f} MB at least, {owner} {has_mb} MB",
             where=str(path),
             hint=f"Run it on a larger device, or raise {limit}",
         )
 
 
 def gpu_memory_mb() -> int:
-    """Memory (MB) of the first GPU that this process sees; 0 where nothing tells."""
+    """Return the memory of the first GPU that this process sees (MB); 0 if `nvidia-smi` does not report it."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0] or "0"
     command = ["nvidia-smi", f"--id={first}", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-        return int(told.split()[0])
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return int(output.split()[0])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return 0
-
-
-def device_of(session: GraphSession) -> str:
-    """`CPU` or `CUDA`, for people."""
-    return session.device.upper()

@@ -27,6 +27,7 @@ from model.core.cf_coordinates import (
 )
 from model.core.errors import InputError
 from model.core.grid import Grid
+from model.core.times import utc_text
 from model.core.units import FloatArray
 
 Times = NDArray[np.datetime64]
@@ -34,7 +35,7 @@ GEOGRAPHIC: Final = CRS.from_epsg(4326)
 
 
 def solar_time(times: Times, grid: Grid) -> FloatArray:
-    """Sine and cosine [t, 2, y, x] of the local mean solar time of each pixel: 0 at midnight, a turn a day."""
+    """Return sine and cosine [t, 2, y, x] of the local mean solar time of each pixel: one turn a day from midnight."""
     longitude, _ = _points(grid, GEOGRAPHIC)
     day = times.astype("datetime64[D]")
     part = ((times - day) / np.timedelta64(1, "D"))[:, None, None] + longitude / 360
@@ -42,7 +43,7 @@ def solar_time(times: Times, grid: Grid) -> FloatArray:
 
 
 def season(times: Times, grid: Grid) -> FloatArray:
-    """Sine and cosine [t, 2, y, x] of the time of year: 0 at its start, a turn a year; the same at each pixel."""
+    """Return sine and cosine [t, 2, y, x] of the day of the year, equal at all pixels: one turn from 1 January."""
     year = times.astype("datetime64[Y]")
     length = (year + np.timedelta64(1, "Y")).astype("datetime64[D]") - year.astype("datetime64[D]")
     part = (times - year.astype(times.dtype)) / length
@@ -55,21 +56,35 @@ COMPUTED: Final[Mapping[str, Callable[[Times, Grid], FloatArray]]] = MappingProx
 
 
 def planes_of(names: Sequence[str]) -> int:
-    """How many planes these fields are: the `fields` of a network's configuration."""
+    """Return the number of planes of these fields, the `fields` of a network's configuration."""
     return sum(2 if name in COMPUTED else 1 for name in names)
 
 
 def fields_for(
     names: Sequence[str], times: Times, grid: Grid, folder: Path | None, *, package: Path | None = None
 ) -> FloatArray:
-    """The fields of these names at `times` (UTC) on the grid, one after the other: [t, n, y, x].
+    """Compute or read exogenous fields, interpolated bilinearly in space and linearly in time.
 
-    A file is `field-NAME.nc` in the folder `package`, else `NAME.nc` in `folder`; bilinear in space, linear in time.
+    Parameters
+    ----------
+    names : sequence of str
+        `solar-time`, `season`, or the name of a file.
+    times : ndarray of datetime64
+        UTC times of the frames and of the forecast.
+    grid : Grid
+        Grid of the radar.
+    folder, package : Path, optional
+        Where the files are: `field-NAME.nc` in the package, else `NAME.nc` in the folder.
+
+    Returns
+    -------
+    ndarray
+        The planes of all fields, in the order of the names [t, n, y, x] (float32).
 
     Raises
     ------
     InputError
-        There is no such file, it cannot be read, or it does not cover the grid and the times.
+        A file is missing, cannot be read, or does not cover the grid and the times.
     """
     times = np.asarray(times, "datetime64[ns]")
     planes = []
@@ -87,14 +102,14 @@ def _find(name: str, folder: Path | None, package: Path | None) -> Path:
         if path.is_file():
             return path
     raise InputError(
-        f"the model reads the field {name}, and there is no file {name}.nc",
+        f"the model reads the field {name}, and the file {name}.nc is missing",
         where=str(folder) if folder else "fields",
         hint=f"Put {name}.nc into the folder of fields (--fields or ECHOCAST_FIELDS)",
     )
 
 
 class _Field(NamedTuple):
-    """A field of a file: [t, y, x] (one frame and no times where it is still), and its axes; x and y increase."""
+    """A field of a file [t, y, x], one frame without times if it is constant, and its axes; x and y increase."""
 
     values: FloatArray
     times: Times | None
@@ -104,7 +119,7 @@ class _Field(NamedTuple):
 
 
 def _from_file(path: Path, times: Times, grid: Grid) -> FloatArray:
-    """The field of a file, on the grid at the times [t, y, x]."""
+    """Return the field of a file on a grid, at given times [t, y, x]."""
     field = _read(path)
     x, y = _points(grid, field.crs)
     if field.crs.is_geographic:
@@ -115,15 +130,15 @@ def _from_file(path: Path, times: Times, grid: Grid) -> FloatArray:
         raise InputError("the field does not cover the grid of the radar", where=str(path), hint="Give a larger field")
     needed, weights = _weights_in_time(field.times, times, path)
     frames = {index: _bilinear(field.values[index], row, column) for index in sorted({*needed.flat})}
-    answer = np.stack(
+    interpolated = np.stack(
         [
             frames[before] * (1 - share) + frames[after] * share
             for (before, after), share in zip(needed.tolist(), weights, strict=True)
         ]
     ).astype(np.float32)
-    if not np.isfinite(answer).all():
+    if not np.isfinite(interpolated).all():
         raise InputError("the field has missing values on the grid", where=str(path), hint="Fill them")
-    return answer
+    return interpolated
 
 
 def _read(path: Path) -> _Field:
@@ -191,41 +206,41 @@ def _centres(crs: CRS, coordinate: xr.DataArray) -> NDArray[np.float64]:
 
 
 def _points(grid: Grid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """x and y [y, x] of the grid's pixel centres in another CRS."""
+    """Return x and y [y, x] of the grid's pixel centres in another CRS."""
     x, y = np.meshgrid(grid.x, grid.y)
     if grid.crs == crs:
         return x, y
-    there = Transformer.from_crs(grid.crs, crs, always_xy=True).transform(x, y)
-    return np.asarray(there[0]), np.asarray(there[1])
+    x, y = Transformer.from_crs(grid.crs, crs, always_xy=True).transform(x, y)
+    return np.asarray(x), np.asarray(y)
 
 
 def _position(points: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where points lie among increasing pixel centres, in pixels; NaN beyond the edge of the outermost pixel."""
+    """Return positions among increasing pixel centres, in pixels; NaN beyond the edge of the outermost pixel."""
     position = np.interp(points, centres, np.arange(centres.size))
     first, last = 0.5 * (centres[1] - centres[0]), 0.5 * (centres[-1] - centres[-2])
     inside = (points >= centres[0] - first) & (points <= centres[-1] + last)
     return np.where(inside, position, np.nan)
 
 
-def _weights_in_time(held: Times | None, times: Times, path: Path) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """For each time the frames before and after it [t, 2], and the share of the latter [t]."""
-    if held is None:
+def _weights_in_time(available: Times | None, times: Times, path: Path) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the indices of the frames before and after each time [t, 2], and the weight of the latter [t]."""
+    if available is None:
         return np.zeros((times.size, 2), np.intp), np.zeros(times.size)
-    if np.any(np.diff(held) <= np.timedelta64(0)) or times.min() < held[0] or times.max() > held[-1]:
+    if np.any(np.diff(available) <= np.timedelta64(0)) or times.min() < available[0] or times.max() > available[-1]:
         raise InputError(
-            f"its times {_minute(held[0])} to {_minute(held[-1])} do not cover {_minute(times.min())} to "
-            f"{_minute(times.max())}, or do not increase",
+            f"its times {utc_text(available[0])} to {utc_text(available[-1])} do not cover {utc_text(times.min())} to "
+            f"{utc_text(times.max())}, or do not increase",
             where=str(path),
             hint="Give a field that covers the frames and the forecast",
         )
-    after = np.clip(np.searchsorted(held, times), min(1, held.size - 1), None)
+    after = np.clip(np.searchsorted(available, times), min(1, available.size - 1), None)
     before = np.maximum(after - 1, 0)
-    span = np.maximum(held[after] - held[before], np.timedelta64(1, "ns"))
-    return np.stack([before, after], axis=1), (times - held[before]) / span
+    span = np.maximum(available[after] - available[before], np.timedelta64(1, "ns"))
+    return np.stack([before, after], axis=1), (times - available[before]) / span
 
 
 def _bilinear(field: FloatArray, row: NDArray[np.float64], column: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values of a field [y, x] at positions in pixels."""
+    """Return the values of a field [y, x] at positions in pixels."""
     top = np.minimum(row.astype(np.intp), field.shape[0] - 2)
     left = np.minimum(column.astype(np.intp), field.shape[1] - 2)
     down, right = row - top, column - left
@@ -235,10 +250,6 @@ def _bilinear(field: FloatArray, row: NDArray[np.float64], column: NDArray[np.fl
 
 
 def _on_a_circle(part: NDArray[np.float64]) -> FloatArray:
-    """Parts of a turn [t, y, x] -> sine and cosine [t, 2, y, x]."""
+    """Return sine and cosine [t, 2, y, x] of parts of a turn [t, y, x]."""
     angle = 2 * np.pi * part
     return np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
-
-
-def _minute(time: np.datetime64) -> str:
-    return f"{np.datetime_as_string(time, unit='m')}Z"

@@ -1,9 +1,9 @@
-"""The context of a forecast: the newest frames, at one time step, and what is missing among them.
+"""Select the context of a forecast: the newest frames, at one time step, with the missing ones bridged.
 
-Radars miss frames, send some late, go dark in the middle of rain, or scan at a step that no model wants. A context
-has a frame for each time step; one that is missing is there as a frame without data. What a network should know of it
-is filled in along the motion of the others (`model.runtime.gap_filling`), and never counts as observed. Frames that
-were sent as dry in an outage are found in `model.runtime.outages`.
+Radars miss frames, send some late, go dark in the middle of rain, or scan at a time step that no model takes. A context
+has a frame for each time step; a missing one is a frame without data. What the network needs there is filled in along
+the motion of the other frames (`model.runtime.gap_filling`), and never counts as observed. Frames that were sent as dry
+during an outage are found in `model.runtime.outages`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from numpy.typing import NDArray
 from model.core.errors import InputError, IrregularTimeStep, NoData, TooFewFrames
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
+from model.core.times import utc_text
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.runtime.motion import GAP_SHARE
-from model.runtime.outages import OUTAGE_PX, utc_text
+from model.runtime.outages import OUTAGE_PX
 
 Times = NDArray[np.datetime64]
 Mask = NDArray[np.bool_]
 
 MAX_DEVIATION: Final = 0.2
-"""A frame stands for a time that it misses by this part of a time step at most: volume scans take turns."""
+"""Largest deviation of a frame from the regular time step, as a share of the step: radars alternate scans."""
 NOTED_DEVIATION: Final = 0.02
-MOST_MISSING: Final = 0.5
-"""So many of the frames may be missing, as a part."""
-LEAST_KNOWN: Final = 0.5
-"""A network needs this part of its context: of less, neither motion nor growth can be told."""
+"""Deviations up to this share are rounding of the time stamps, and get no note."""
+LARGEST_MISSING_SHARE: Final = 0.5
+"""Largest share of missing frames."""
+SMALLEST_COVERAGE: Final = 0.5
+"""Smallest share of the context with data that a network needs: with less, motion and growth cannot be estimated."""
 
 
 def select_context(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
@@ -76,19 +78,20 @@ def select_context(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
             where="input",
             hint="Give frames of that grid, or choose another model",
         )
-    wanted, least = info.input_frames, info.min_input_frames or info.input_frames
+    frames, fewest = info.input_frames, info.min_input_frames or info.input_frames
     if len(sequence) < 2:
-        raise _too_few(least, len(sequence))
+        raise _too_few(fewest, len(sequence))
     own, *mean = _own_steps(sequence.times)
     steps = list(_steps_within(own, info))
     others = [step for each in mean for step in islice(_steps_within(each, info), 1)]
-    # Frames are bridged at the shortest step that fits and no other: no step is made up to have gaps.
+    # Only the shortest step that fits may have gaps. Otherwise frames every 10 min would count as a context of 5 min
+    # in which every second frame is missing.
     attempts = [(step, 0.0) for step in (*steps[:1], *others)]
-    attempts += [(step, MOST_MISSING) for step in steps[:1]] + [(step, 0.0) for step in steps[1:]]
+    attempts += [(step, LARGEST_MISSING_SHARE) for step in steps[:1]] + [(step, 0.0) for step in steps[1:]]
     if attempts:
-        return _first_regular(sequence, [(own, *attempt) for attempt in attempts], wanted, least)
-    if len(sequence) < least:
-        raise _too_few(least, len(sequence))
+        return _first_regular(sequence, [(own, *attempt) for attempt in attempts], frames, fewest)
+    if len(sequence) < fewest:
+        raise _too_few(fewest, len(sequence))
     low, high = info.time_step.min_minutes, info.time_step.max_minutes
     raise IrregularTimeStep(
         f"frames step by {_minutes(own)} min, {info.reference} takes {low:g} to {high:g} min",
@@ -98,7 +101,7 @@ def select_context(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
 
 
 def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
-    """The newest `frames` frames at their own time step, whatever it is.
+    """Return the newest `frames` frames at their own time step, whichever it is.
 
     Raises
     ------
@@ -107,18 +110,23 @@ def newest_regular(sequence: FrameSequence, frames: int) -> FrameSequence:
     """
     if len(sequence) < 2:
         raise _too_few(frames, len(sequence))
-    attempts = [(own, own, MOST_MISSING) for own in _own_steps(sequence.times)]
+    attempts = [(own, own, LARGEST_MISSING_SHARE) for own in _own_steps(sequence.times)]
     return _first_regular(sequence, attempts, frames, frames)
 
 
 def check_coverage(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
-    """Notes on what is missing in a context, what comes of it first.
+    """Check how much of the context holds data, and return notes on what is missing.
+
+    Returns
+    -------
+    tuple of str
+        The consequence for the forecast first, then the frames that lack data.
 
     Raises
     ------
     NoData
-        `info` is a network, and of the area that the newest frame knows less than `LEAST_KNOWN` of its context
-        is known, or only one frame.
+        The model is a network, and the older frames hold data in less than `SMALLEST_COVERAGE` of the newest frame's
+        coverage, or none of them holds any.
     """
     known = np.isfinite(context.rain_rate)
     newest = known[-1]
@@ -131,30 +139,31 @@ def check_coverage(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     ]
     if not named:
         return ()
-    held = 1 + sum(share < 1 - GAP_SHARE for share in missing[:-1])
-    if info.kind == "network" and (held < 2 or 1 - sum(missing[:-1]) / len(missing) < LEAST_KNOWN - GAP_SHARE):
+    frames_with_data = 1 + sum(share < 1 - GAP_SHARE for share in missing[:-1])
+    coverage = 1 - sum(missing[:-1]) / len(missing)
+    if info.kind == "network" and (frames_with_data < 2 or coverage < SMALLEST_COVERAGE - GAP_SHARE):
         raise NoData(
-            f"too little is known before the newest frame, without data: {', '.join(named)}",
+            f"the frames before the newest one hold too little data, without data: {', '.join(named)}",
             where="input",
             hint="Give older frames that hold data, or choose the model extrapolation",
         )
-    said = " ".join(context.notes)
-    unsaid = [name for name in named if name.split(" ")[0] not in said]
-    notes = [f"without data where other frames have some: {', '.join(unsaid)}"] if unsaid else []
-    if held < 2:
+    noted = " ".join(context.notes)
+    others = [name for name in named if name.split(" ")[0] not in noted]
+    notes = [f"without data where other frames have some: {', '.join(others)}"] if others else []
+    if frames_with_data < 2:
         return ("no motion is known, and rain stays where it is", *notes)
     if info.kind == "network" and max(missing[:-1]) > GAP_SHARE:
-        return ("what older frames lack was filled in along the motion of the others", *notes)
+        return ("gaps of older frames were filled along the motion of the others", *notes)
     return tuple(notes)
 
 
 def _share_lost(area: Mask, known: Mask) -> float:
-    """What part of an area is not known."""
+    """Return the share of an area without data."""
     return int(np.count_nonzero(area & ~known)) / max(int(np.count_nonzero(area)), 1)
 
 
 def note_repeated_frames(context: FrameSequence) -> tuple[str, ...]:
-    """A note on wet frames that are identical to the one before: rain never is, but what a hung server hands out is."""
+    """Return a note on wet frames that equal the one before: rain never does, but the output of a hung server does."""
     rain = context.rain_rate
     named = ", ".join(
         utc_text(context.times[index])
@@ -166,17 +175,21 @@ def note_repeated_frames(context: FrameSequence) -> tuple[str, ...]:
 
 
 def _own_steps(times: Times) -> Iterator[np.timedelta64]:
-    """Time steps at which frames may follow each other: the usual one, else their mean; whole seconds."""
-    between = np.diff(times).astype("int64") / 1e9
-    usual = float(np.sort(between)[(between.size - 1) // 2])
-    counts = np.rint(between / usual)
-    fitting = (counts > 0) & (np.abs(between / usual - counts) <= MAX_DEVIATION)
-    steps = [between[fitting].sum() / counts[fitting].sum(), between.mean()]
+    """Yield the time steps that frames may have, in whole seconds: the median one, then their mean.
+
+    The median is refined by all intervals that are about a multiple of it, so that gaps do not count. The mean serves
+    radars that scan alternately after 4 and 6 min.
+    """
+    intervals = np.diff(times).astype("int64") / 1e9
+    median = float(np.sort(intervals)[(intervals.size - 1) // 2])
+    counts = np.rint(intervals / median)
+    fitting = (counts > 0) & (np.abs(intervals / median - counts) <= MAX_DEVIATION)
+    steps = [intervals[fitting].sum() / counts[fitting].sum(), intervals.mean()]
     yield from dict.fromkeys(np.timedelta64(max(1, round(float(step))), "s") for step in steps)
 
 
 def _steps_within(own: np.timedelta64, info: ModelInfo) -> Iterator[np.timedelta64]:
-    """The multiples of a time step that a model was trained for, the shortest first."""
+    """Yield the multiples of a time step that a model was trained for, the shortest first."""
     step = own
     while step / np.timedelta64(1, "s") / 60 <= info.time_step.max_minutes + 1e-6:
         if info.time_step.contains(float(step / np.timedelta64(1, "s")) / 60):
@@ -185,40 +198,49 @@ def _steps_within(own: np.timedelta64, info: ModelInfo) -> Iterator[np.timedelta
 
 
 def _first_regular(
-    sequence: FrameSequence, attempts: Sequence[tuple[np.timedelta64, np.timedelta64, float]], wanted: int, least: int
+    sequence: FrameSequence, attempts: Sequence[tuple[np.timedelta64, np.timedelta64, float]], frames: int, fewest: int
 ) -> FrameSequence:
-    """What the first attempt (own step, step, most missing) makes that succeeds; the first failure, where none does."""
+    """Return the context of the first attempt (own step, step, largest missing share) that succeeds.
+
+    Raises
+    ------
+    InputError
+        None succeeds; the error is that of the first attempt.
+    """
     failures: list[InputError] = []
-    for own, step, most_missing in attempts:
+    for own, step, missing_share in attempts:
         try:
-            return _regular(sequence, own, step, wanted, least, most_missing)
+            return _regular(sequence, own, step, frames, fewest, missing_share)
         except InputError as failure:
             failures.append(failure)
     raise failures[0]
 
 
 def _regular(
-    sequence: FrameSequence, own: np.timedelta64, step: np.timedelta64, wanted: int, least: int, most_missing: float
+    sequence: FrameSequence, own: np.timedelta64, step: np.timedelta64, frames: int, fewest: int, missing_share: float
 ) -> FrameSequence:
-    """At least `least` and at most `wanted` frames that lie `step` apart, the newest last; `most_missing`: a part."""
+    """Return at least `fewest` and at most `frames` frames that are `step` apart, the newest last.
+
+    `missing_share` is the largest share of frames that may be missing.
+    """
     times, slack = sequence.times, MAX_DEVIATION * (step / np.timedelta64(1, "ns"))
-    slots = times[-1] - step * np.arange(wanted - 1, -1, -1)
+    slots = times[-1] - step * np.arange(frames - 1, -1, -1)
     slots = slots[(slots - times[0]).astype("int64") >= -slack]
-    if slots.size < least:
-        raise _too_few(least, slots.size, step)
-    away = np.abs((times[:, None] - slots).astype("int64"))
-    nearest = away.argmin(axis=0)
-    deviation = away.min(axis=0)
+    if slots.size < fewest:
+        raise _too_few(fewest, slots.size, step)
+    distance = np.abs((times[:, None] - slots).astype("int64"))
+    nearest = distance.argmin(axis=0)
+    deviation = distance.min(axis=0)
     missing = deviation > slack
-    # A frame in between that stands for no slot: they do not step by that, and none of them is missing.
+    # Another frame in between shows that the frames have a shorter step: then none is missing, and this step is wrong.
     between = np.count_nonzero(times >= times[nearest[~missing]].min()) > np.count_nonzero(~missing) and step < 2 * own
-    if np.count_nonzero(missing) > most_missing * slots.size or (missing.any() and between):
+    if np.count_nonzero(missing) > missing_share * slots.size or (missing.any() and between):
         raise _gap(times, step, slots.size)
     if not np.isfinite(sequence.rain_rate[-1]).any():
         raise NoData(
             f"the newest frame ({utc_text(times[-1])}) is without data",
             where=sequence.attributes.get("frames_without_data", "input").partition(";")[0],
-            hint="Leave that frame out, or give one that holds data",
+            hint="Omit that frame, or give one that holds data",
         )
     notes = list(sequence.notes)
     if step >= 2 * own:
@@ -239,17 +261,17 @@ def _regular(
     return replace(sequence, rain_rate=rain, times=slots, notes=tuple(notes))
 
 
-def _too_few(least: int, given: int, step: np.timedelta64 | None = None) -> TooFewFrames:
+def _too_few(fewest: int, given: int, step: np.timedelta64 | None = None) -> TooFewFrames:
     apart = "" if step is None else f", {_minutes(step)} min apart"
     return TooFewFrames(
-        f"the model wants {least} frames, the input has {given}{apart}",
+        f"the model needs {fewest} frames, the input has {given}{apart}",
         where="input",
-        hint=f"Give at least {least} frames at one time step",
+        hint=f"Give at least {fewest} frames at one time step",
     )
 
 
 def _gap(times: Times, step: np.timedelta64, frames: int) -> IrregularTimeStep:
-    """Names the newest gap; where there is none, how uneven the frames are."""
+    """Return an error that names the newest gap or, without a gap, the range of intervals."""
     between = np.diff(times)
     gaps = np.flatnonzero(between > step * (1 + MAX_DEVIATION))
     hint = f"Give {frames} frames in a row at one time step, the newest last"

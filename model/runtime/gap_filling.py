@@ -1,4 +1,9 @@
-"""What a frame of the context does not hold, as the nearest frame that does would have it: filled along the motion."""
+"""Fill gaps of older frames along the motion, from the frame that holds data there and is nearest in time.
+
+A network that never saw a gap in training takes a gap for dry weather, and lets rain decay or grow accordingly (docs:
+decision 016, with figures). Lagrangian persistence (Germann and Zawadzki 2002) of the other frames is the estimate of
+what a gap hides: over one or two time steps rain changes less by growth than by motion.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from model.runtime.motion import GAP_SHARE, warped_to_newest
 
 
 def has_gaps(rain_rate_mm_h: FloatArray) -> bool:
-    """Whether a frame [time, y, x] lacks data where the newest one holds some, in more than `GAP_SHARE` of it."""
+    """Return whether any frame [time, y, x] lacks data in more than `GAP_SHARE` of the newest frame's coverage."""
     newest = np.isfinite(rain_rate_mm_h[-1])
     most = GAP_SHARE * np.count_nonzero(newest)
     return any(np.count_nonzero(np.isnan(frame) & newest) > most for frame in rain_rate_mm_h[:-1])
@@ -21,23 +26,38 @@ def has_gaps(rain_rate_mm_h: FloatArray) -> bool:
 def context_frames(
     rain_rate_mm_h: FloatArray, motion: FloatArray | None, *, gaps: bool, lagrangian: bool
 ) -> Iterator[tuple[int, FloatArray]]:
-    """The frames [y, x] that a network reads, by their index: in the frame of reference in which it works, gaps filled.
+    """Return the frames that a network reads, with gaps filled.
 
-    Networks are told that what was filled is known: those that never saw a gap make rain of frames that say otherwise.
+    Filled pixels count as known: networks that never saw a gap in training make rain of a mask that says otherwise.
+
+    Parameters
+    ----------
+    rain_rate_mm_h : ndarray
+        Frames [time, y, x] (mm h-1, NaN = no data).
+    motion : ndarray, optional
+        Displacement (dx, dy) per time step [y, x, 2] (pixels); None for a network that needs none and no gaps.
+    gaps : bool
+        Whether there are gaps to fill.
+    lagrangian : bool
+        Whether the network reads frames that are warped to the newest one.
+
+    Returns
+    -------
+    iterator of (int, ndarray)
+        Each frame's index and the frame [y, x], which is valid until the next one is yielded.
     """
     if motion is None:
         return enumerate(rain_rate_mm_h)
     if not gaps:
         return warped_to_newest(rain_rate_mm_h, motion)
-    return (filled_in_newest if lagrangian else filled_in_place)(rain_rate_mm_h, motion)
+    return (fill_warped_frames if lagrangian else fill_frames)(rain_rate_mm_h, motion)
 
 
-def filled_in_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator[tuple[int, FloatArray]]:
-    """Frames warped along `motion` to the place of their rain in the newest, gaps filled from the frame that is nearest
-    in time, of two the newer one.
+def fill_warped_frames(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator[tuple[int, FloatArray]]:
+    """Yield frames warped to the newest one, with gaps filled from the nearest frame in time, of two the newer one.
 
-    A gap is where the newest frame has coverage and an older one has none. What came in from beyond the coverage is
-    not known in older frames whatever they hold, and stays so.
+    A gap is where an older frame lacks data, and the newest frame's coverage, moved back in time, does not. Rain that
+    entered the coverage since has no history in any frame: it stays without data.
     """
     warped = np.empty_like(rain_rate_mm_h)
     for index, frame in warped_to_newest(rain_rate_mm_h, motion):
@@ -52,17 +72,17 @@ def filled_in_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator
         if origin is not None and not known[index].all():
             gap = ~known[index] & np.isfinite(advect(covered, origin))
             for other in sorted(range(newest + 1), key=lambda other: (abs(other - index), -other)):
-                here = gap & known[other]
-                frame[here] = warped[other][here]
-                gap &= ~here
+                filled = gap & known[other]
+                frame[filled] = warped[other][filled]
+                gap &= ~filled
         yield index, frame
 
 
-def filled_in_place(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator[tuple[int, FloatArray]]:
-    """The same, each frame where its own rain is."""
+def fill_frames(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator[tuple[int, FloatArray]]:
+    """Yield frames with gaps filled as in `fill_warped_frames`, and moved back to where their own rain is."""
     newest = len(rain_rate_mm_h) - 1
     forward = [None, *trajectories(-motion, newest)]
-    for index, filled in filled_in_newest(rain_rate_mm_h, motion):
+    for index, filled in fill_warped_frames(rain_rate_mm_h, motion):
         frame = rain_rate_mm_h[index]
         ahead = forward[newest - index]
         gap = np.isnan(frame) & np.isfinite(rain_rate_mm_h[-1])

@@ -1,4 +1,4 @@
-"""From what the catalogue knows of a model to a predictor that is ready to run."""
+"""Load the predictor of a catalog entry."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ if TYPE_CHECKING:
 
 
 def load_predictor(info: ModelInfo, fields: Path | None = None, options: EngineOptions | None = None) -> Predictor:
-    """The predictor of `info`; a package's files are checked against their digests first.
+    """Load a predictor; the files of a package are verified against their digests first.
 
-    `fields`: a folder of exogenous fields (`model.runtime.fields`), for networks that read some. `options`: how a
-    package is run; None: as the environment says.
+    Parameters
+    ----------
+    info : ModelInfo
+        The catalog entry.
+    fields : Path, optional
+        A folder of exogenous fields (`model.runtime.fields`), for networks that read some.
+    options : EngineOptions, optional
+        Device, variant and memory; None: those of the environment.
 
     Raises
     ------
     BadPackage
-        A file of the package is missing, changed, not a graph that can run, or too large for the device.
+        A file of the package is missing or changed, the graph cannot be loaded, or it is too large for the device.
     InputError
-        The device that is asked for is not there.
+        The requested device is not available.
     """
     if info.name == PERSISTENCE.name:
         return Persistence()

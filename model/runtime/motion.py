@@ -1,9 +1,10 @@
-"""Motion of rain between frames.
+"""Estimate the motion of rain between frames by optical flow, and warp frames along it.
 
-Motion is dense inverse search optical flow (DIS; Kroeger et al. 2016, arXiv 1603.03590) of consecutive frames, averaged
-and smoothed with the rain as weight, so that dry areas take the motion of the rain around them. Older frames are then
-warped along it to the newest, and what still moves between them corrects it: over several time steps an error of the
-motion shows several times as large. All this happens on a coarse grid: motion is smooth, and large domains stay cheap.
+Motion is dense inverse search optical flow (DIS; Kroeger et al. 2016, arXiv:1603.03590) of consecutive frames. It is
+averaged and smoothed with the rain as weight, so that dry areas take the motion of the rain around them. Older frames
+are then warped along this first guess to the newest frame, and the flow that is left between them corrects it: over
+several time steps an error of the motion shows several times as large. All of this happens on a coarse grid, because
+motion is smooth; so large domains stay cheap.
 """
 
 from __future__ import annotations
@@ -23,59 +24,69 @@ from model.runtime.advection import Number, advect, sample, trajectories
 __all__ = ["advect", "estimate_motion", "to_newest", "trajectories"]
 
 MAX_FLOW_SIDE = 512
-"""Flow is computed on a grid whose longer side is at most this."""
+"""Longest side of the grid on which flow is computed."""
 FLOW_SHRINK, ENOUGH_FLOW_SIDE = 2.5, 256
-"""Smaller domains are shrunk too, up to the first, but not below the second."""
+"""Smaller domains are shrunk, too, by up to the first, but not below the second."""
 NEWEST_PAIRS = 2
-"""How many pairs of consecutive frames the first guess is made of."""
+"""Number of pairs of consecutive frames for the first guess: older ones show a motion that has changed since."""
 
 SMOOTHING_FRACTION, MIN_SMOOTHING_PX = 24, 6.0
-"""The smoothing length is the flow grid's longer side over the first, and at least the second."""
+"""The smoothing length is the longer side of the flow grid over the first, and at least the second."""
 CORRECTION_FRACTION, MIN_CORRECTION_PX = 48, 4.0
-"""The same of the correction."""
+"""The same for the correction."""
 CORRECTION_FRACTION_WITH_GAPS = 24
-"""And where fewer frames tell of it."""
+"""The same with gaps: fewer frames contribute to the correction, and it is smoothed more."""
 SURE_DISPLACEMENT_PX = 1.6
-"""A displacement over all frames, on the flow grid, by which half of the correction is believed: flow is good to a
-fraction of a pixel, and what moved by no more cannot be corrected by it."""
+"""Displacement over all frames, on the flow grid, at which half of the correction is applied: flow is accurate to a
+fraction of a pixel, and cannot correct a smaller displacement."""
 GAP_SHARE = 0.001
-"""Of the domain: older frames that lack more than this have gaps. The others then tell of the correction there."""
+"""Share of the domain that older frames may lack without counting as frames with gaps. Where there is a gap, the
+correction comes from the other frames."""
 BACKGROUND_WEIGHT = 1e-4
+"""Weight of the mean motion, relative to the mean weight of the rain: it takes over far from any rain."""
 WET_MARGIN_PX = 32
-"""On the flow grid: flow is computed no farther than this from any rain."""
+"""Margin around all rain, on the flow grid, within which flow is computed."""
 
 Flow = tuple[FloatArray, FloatArray]
-"""Displacement (dx, dy) [y, x, 2] on the flow grid, and how much rain [y, x] tells of it."""
+"""Displacement (dx, dy) [y, x, 2] on the flow grid, and its weight [y, x]: the rain that shows it."""
 
 
-class _Picture(NamedTuple):
-    """A frame on the flow grid: rain on a logarithmic scale, and how much of each pixel holds data, of 255."""
+class _FlowFrame(NamedTuple):
+    """A frame on the flow grid: rain on a logarithmic scale, and the share of each pixel that holds data (0 to 255)."""
 
     rain: NDArray[np.uint8]
     known: NDArray[np.uint8]
 
 
 def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
-    """Motion (dx, dy) in pixels per time step, float32 [y, x, 2], of frames [time, y, x] (mm h-1, NaN = no data).
+    """Estimate the motion of rain.
 
-    Weighted by rain; with no rain at all it is zero.
+    Parameters
+    ----------
+    rain_rate_mm_h : ndarray
+        Frames [time, y, x] (mm h-1, NaN = no data) at a regular time step.
+
+    Returns
+    -------
+    ndarray
+        Displacement (dx, dy) per time step [y, x, 2] (pixels, float32); zero without any rain.
     """
     ny, nx = rain_rate_mm_h.shape[1:]
     longer = max(ny, nx)
     shrink = max(longer / MAX_FLOW_SIDE, min(FLOW_SHRINK, max(1.0, longer / ENOUGH_FLOW_SIDE)))
     size = (max(16, round(nx / shrink)), max(16, round(ny / shrink)))
-    # Older frames by their lag; one without any data says nothing.
-    pictures = {
-        lag: _picture(frame, size) for lag, frame in enumerate(rain_rate_mm_h[::-1]) if np.isfinite(frame).any()
+    # By lag behind the newest frame; frames without any data contribute nothing.
+    frames = {
+        lag: _flow_frame(frame, size) for lag, frame in enumerate(rain_rate_mm_h[::-1]) if np.isfinite(frame).any()
     }
-    if len(pictures) < 2 or 0 not in pictures:
+    if len(frames) < 2 or 0 not in frames:
         return np.zeros((ny, nx, 2), np.float32)
-    steps = max(pictures)
-    gaps = len(pictures) < len(rain_rate_mm_h) or any(
-        _gap(each.known, pictures[0].known).mean() > GAP_SHARE for each in pictures.values()
+    steps = max(frames)
+    gaps = len(frames) < len(rain_rate_mm_h) or any(
+        _gap(each.known, frames[0].known).mean() > GAP_SHARE for each in frames.values()
     )
-    wet = _around_rain(list(pictures.values()))
-    first = [_between(pictures, lag, newer, wet) for newer, lag in pairwise(list(pictures)[: NEWEST_PAIRS + 1])]
+    wet = _around_rain(list(frames.values()))
+    first = [_between(frames, lag, newer, wet) for newer, lag in pairwise(list(frames)[: NEWEST_PAIRS + 1])]
     raining = np.sum([rain for _, rain in first], axis=0)
     if not raining.any():
         return np.zeros((ny, nx, 2), np.float32)
@@ -83,7 +94,7 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
 
     fraction = CORRECTION_FRACTION_WITH_GAPS if gaps else CORRECTION_FRACTION
     smoothing = max(MIN_CORRECTION_PX, max(size) / fraction)
-    correction = _smoothed(_left_over(pictures, motion, wet, gaps=gaps), smoothing)
+    correction = _smoothed(_left_over(frames, motion, wet, gaps=gaps), smoothing)
     mean = np.average(motion.reshape(-1, 2), axis=0, weights=raining.ravel())
     displacement = steps * float(np.linalg.norm(mean))
     motion += np.float32(displacement**2 / (displacement**2 + SURE_DISPLACEMENT_PX**2)) * correction
@@ -92,7 +103,7 @@ def estimate_motion(rain_rate_mm_h: FloatArray) -> FloatArray:
 
 
 def to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> FloatArray:
-    """Frames [time, y, x] in the place that their rain has in the newest one: each warped along `motion` [y, x, 2]."""
+    """Return frames [time, y, x] that are warped along `motion` [y, x, 2] to the time of the newest one."""
     warped = np.empty_like(rain_rate_mm_h)
     for index, frame in warped_to_newest(rain_rate_mm_h, motion):
         warped[index] = frame
@@ -100,7 +111,7 @@ def to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> FloatArray:
 
 
 def warped_to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator[tuple[int, FloatArray]]:
-    """The same one by one, the newest first: its index, and the frame, which holds until the next."""
+    """Yield the frames of `to_newest`, the newest first: index, and a frame that is valid until the next one."""
     newest = len(rain_rate_mm_h) - 1
     yield newest, rain_rate_mm_h[newest]
     warped = np.empty_like(rain_rate_mm_h[newest])
@@ -108,10 +119,10 @@ def warped_to_newest(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterator
         yield newest - lag, advect(rain_rate_mm_h[newest - lag], origin, out=warped)
 
 
-def _between(pictures: Mapping[int, _Picture], lag: int, newer: int, wet: tuple[slice, slice]) -> Flow:
-    """The flow per step from the picture of a lag to that of the next smaller one."""
-    before, after = pictures[lag], pictures[newer]
-    # What only one of them knows tells nothing, and the edge of a gap is no edge of rain.
+def _between(frames: Mapping[int, _FlowFrame], lag: int, newer: int, wet: tuple[slice, slice]) -> Flow:
+    """Return the flow per time step from the frame of lag `lag` to that of lag `newer`."""
+    before, after = frames[lag], frames[newer]
+    # Areas that only one of them covers show no motion, and the edge of a gap must not look like an edge of rain.
     gap = (before.known >= 128) != (after.known >= 128)
     moved, weight = _flow(np.where(gap, after.rain, before.rain), after.rain, wet)
     weight[gap] = 0
@@ -119,38 +130,39 @@ def _between(pictures: Mapping[int, _Picture], lag: int, newer: int, wet: tuple[
 
 
 def _left_over(
-    pictures: Mapping[int, _Picture], motion: FloatArray, wet: tuple[slice, slice], *, gaps: bool
+    frames: Mapping[int, _FlowFrame], motion: FloatArray, wet: tuple[slice, slice], *, gaps: bool
 ) -> list[Flow]:
-    """What still moves per step, by its weight, between older pictures, warped along `motion`, and the newest.
+    """Return the flow per time step that is left between older frames, warped along `motion`, and the newest one.
 
-    Least squares of a steady error of the motion: after `lag` steps it has moved rain by `lag` times as much, so that
-    the weight is `lag` squared, and what is younger than half of the oldest tells next to nothing.
+    This is a least-squares fit of a constant error e of the motion. After `lag` steps the error has displaced the rain
+    by lag * e, so the flow of a pair estimates e as flow / lag, with a weight of lag squared. Frames younger than half
+    of the oldest contribute next to nothing, and are skipped.
     """
-    newest, steps = pictures[0], max(pictures)
+    newest, steps = frames[0], max(frames)
     flows = []
     for lag, origin in enumerate(trajectories(motion, steps), start=1):
-        if lag not in pictures or (2 * lag < steps and not gaps):
+        if lag not in frames or (2 * lag < steps and not gaps):
             continue
-        older = pictures[lag]
+        older = frames[lag]
         position = origin.positions()
         rain, known = sample(older.rain, position), sample(older.known, position)
-        # What is not known in either does not move.
+        # Areas that one of them does not cover do not move.
         rain = np.where((known >= 128) & (newest.known >= 128), rain, newest.rain)
         moved, weight = _flow(rain, newest.rain, wet)
-        if gaps:  # Then the others, younger ones too, tell of what this one does not hold.
+        if gaps:  # other frames, younger ones too, contribute where this one has a gap
             weight[_gap(known, newest.known)] = 0
         flows.append((moved / np.float32(lag), weight * np.float32(lag**2)))
     return flows
 
 
 def _gap(older: NDArray[np.uint8], newest: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where the newest picture is known and an older one is not."""
+    """Return where the newest frame holds data and an older one does not."""
     return (older < 128) & (newest >= 128)
 
 
-def _around_rain(pictures: Sequence[_Picture]) -> tuple[slice, slice]:
-    """Rows and columns of the flow grid that hold all rain, and a margin."""
-    heaviest = np.max([picture.rain for picture in pictures], axis=0)
+def _around_rain(frames: Sequence[_FlowFrame]) -> tuple[slice, slice]:
+    """Return the rows and columns of the flow grid that hold all rain, and a margin."""
+    heaviest = np.max([frame.rain for frame in frames], axis=0)
     slices = []
     for axis in (1, 0):
         wet = np.flatnonzero(heaviest.any(axis=axis))
@@ -160,17 +172,21 @@ def _around_rain(pictures: Sequence[_Picture]) -> tuple[slice, slice]:
 
 
 def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8], where: tuple[slice, slice]) -> Flow:
-    """Flow within `where`; beyond it there is no rain, and none is told of."""
+    """Return the flow within `where`; beyond there is no rain, and the weight is 0."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
     flow = np.zeros((*before.shape, 2), np.float32)
-    before_here, after_here = (np.ascontiguousarray(picture[where]) for picture in (before, after))
-    flow[where] = dis.calc(before_here, after_here, None)  # type: ignore[call-overload]  # None: a new array
+    before_part, after_part = (np.ascontiguousarray(rain[where]) for rain in (before, after))
+    flow[where] = dis.calc(before_part, after_part, None)  # type: ignore[call-overload]  # None: a new array
     return flow, np.minimum(before, after).astype(np.float32)
 
 
 def _smoothed(flows: Sequence[Flow], sigma: float) -> FloatArray:
-    """The mean of flows by their rain, smoothed; far from any rain it is that of all rain. Zero where there is none."""
+    """Return the smoothed mean of flows, weighted by rain.
+
+    This is a normalised convolution (Knutsson and Westin 1993): the blurred weighted flow over the blurred weight. Far
+    from any rain it approaches the mean flow of all rain; without any rain it is zero.
+    """
     weight = np.asarray(sum(rain for _, rain in flows), np.float32)
     weighted = np.asarray(sum(rain[..., None] * flow for flow, rain in flows), np.float32)
     total = float(weight.mean())
@@ -186,16 +202,16 @@ def _resized(flow: FloatArray, size: tuple[int, int]) -> FloatArray:
     return flow if size == (nx, ny) else np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _picture(rain_rate_mm_h: FloatArray, size: tuple[int, int]) -> _Picture:
-    """A frame [y, x] for optical flow; no data and drizzle are 0."""
+def _flow_frame(rain_rate_mm_h: FloatArray, size: tuple[int, int]) -> _FlowFrame:
+    """Return a frame [y, x] for optical flow; no data and drizzle are 0."""
     known = np.full(size[::-1], 255, np.uint8)
     if np.isnan(rain_rate_mm_h).any():
         holds = np.isfinite(rain_rate_mm_h)
         known = _shrunk(holds.view(np.uint8) * np.uint8(255), size)
         rain_rate_mm_h = np.where(holds, rain_rate_mm_h, np.float32(0))
-    # Shrunk first: the logarithm of the mean tells as much as the mean of the logarithms, and costs less.
+    # The logarithm of the mean serves as well as the mean of the logarithms, and costs less.
     fraction = hko7_fraction(_shrunk(rain_rate_mm_h, size))
-    return _Picture(np.clip((fraction - 0.15) * (255 / 0.75), 0, 255).astype(np.uint8), known)
+    return _FlowFrame(np.clip((fraction - 0.15) * (255 / 0.75), 0, 255).astype(np.uint8), known)
 
 
 def _shrunk(field: NDArray[Number], size: tuple[int, int]) -> NDArray[Number]:
@@ -204,7 +220,7 @@ def _shrunk(field: NDArray[Number], size: tuple[int, int]) -> NDArray[Number]:
 
 
 def _blur(field: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian smoothing at a coarse resolution, where it costs little."""
+    """Return the field after Gaussian smoothing, at a resolution at which that is cheap."""
     shrink = max(1, int(sigma // 4))
     if shrink == 1:
         return np.asarray(cv2.GaussianBlur(field, (0, 0), sigma), np.float32)

@@ -1,4 +1,4 @@
-"""Model packages on ONNX Runtime: rain in, the fraction that their networks read, and rain out."""
+"""Model packages on ONNX Runtime: rain rates become the network's input, and its output becomes rain rates."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.runtime.device import (
     EngineOptions,
-    device_of,
     fastest_variant,
     gpu_memory_mb,
     open_session,
-    wanted_device,
+    select_device,
 )
 from model.runtime.device_errors import is_device_lost
 from model.runtime.fields import fields_for
@@ -34,27 +33,36 @@ from model.runtime.tile_scheduler import ForecastTask, TileScheduler
 from model.runtime.tiles import TILE_SIDE
 
 WHOLE_TILE_SIDE = 512
-"""A whole-sequence network holds the features of all frames at once: its tiles are smaller."""
+"""Tiles of a whole-sequence network are smaller: it holds the features of all frames at once."""
 
 GPU_BATCH = 16
 WARM_UP_SIDE = 128
 
 BAND = 256
-"""Rows that are converted at a time: of a large domain a whole frame is many megabytes, and so is each step of it."""
+"""Rows that are converted at a time. A frame of a continent is 100 MB, and so is each temporary of the conversion."""
 
 HEAVIEST_QUANTILE = 0.9999
 WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
 
 
 class OnnxPredictor(BasePredictor):
-    """A model package, ready to run. `fields`: a folder of exogenous fields, beside those in the package.
+    """A model package in a session of ONNX Runtime.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        The package's entry in the catalog.
+    fields : Path, optional
+        A folder of exogenous fields, beside those in the package.
+    options : EngineOptions, optional
+        Device, variant and memory; None: those of the environment.
 
     Raises
     ------
     BadPackage
         A file is missing or changed, or the graph cannot be loaded or is too large for the device.
     InputError
-        The device that is asked for is not there.
+        The requested device is not available.
     """
 
     def __init__(self, info: ModelInfo, fields: Path | None = None, options: EngineOptions | None = None) -> None:
@@ -65,35 +73,26 @@ class OnnxPredictor(BasePredictor):
         self.manifest = verify_package(info.folder)
         if self.manifest.channels != 1:
             raise BadPackage(
-                f"its network reads frames of {self.manifest.channels} channels, rain has 1",
+                f"the network reads frames of {self.manifest.channels} channels, rain has 1",
                 where=info.reference,
                 hint="Choose a model of rain",
             )
-        precision = fastest_variant(self.manifest.variants, wanted_device(options), options.variant)
+        precision = fastest_variant(self.manifest.variants, select_device(options), options.variant)
         self.session: GraphSession = open_session(info.folder / self.manifest.variants[precision], options=options)
         if FIELDS in self.session.reads and not self.manifest.fields:
             raise BadPackage(
-                "its network reads exogenous fields that its manifest does not name",
+                "the network reads exogenous fields, and the manifest names none",
                 where=info.reference,
                 hint="Choose a model of rain",
             )
-        self.variant = f"{precision} on {device_of(self.session)}"
+        self.variant = f"{precision} on {self.session.device.upper()}"
         self.fields = fields
         self.options = options
-        has = (options.gpu_memory_mb or gpu_memory_mb()) if self.session.device == "cuda" else 0
-        # Half of a GPU: other models stay loaded there.
-        self.memory_mb = has // 2 or options.memory_mb
+        gpu_mb = (options.gpu_memory_mb or gpu_memory_mb()) if self.session.device == "cuda" else 0
+        self.memory_mb = gpu_mb // 2 or options.memory_mb  # half of a GPU: other models stay loaded
 
     def warm_up(self) -> None:
-        """Run one small forecast, so that the first real one finds everything loaded.
-
-        Raises
-        ------
-        BadPackage
-            The graph cannot run.
-        DeviceLost
-            The device does not answer.
-        """
+        """See Predictor.warm_up: one small forecast."""
         ny, nx = self.session.grid or (WARM_UP_SIDE,) * 2
         ny, nx = (side + -side % self.manifest.stride for side in (ny, nx))
         count, leads = self.manifest.input_frames, 2
@@ -111,7 +110,7 @@ class OnnxPredictor(BasePredictor):
             if is_device_lost(error):
                 raise DeviceLost(reason) from None
             raise BadPackage(
-                f"its graph cannot run ({reason})", where=self.info.reference, hint="Export the package again"
+                f"the graph cannot run ({reason})", where=self.info.reference, hint="Export the package again"
             ) from None
         finally:
             self.session.release()
@@ -149,7 +148,7 @@ class OnnxPredictor(BasePredictor):
         arrivals = trajectories(motion, steps) if motion is not None and lagrangian else None
 
         def to_rain(fraction: FloatArray) -> FloatArray:
-            frame = _rain_of(fraction[:ny, :nx], known)
+            frame = _to_rain_rate(fraction[:ny, :nx], known)
             return frame if arrivals is None else advect(frame, next(arrivals))
 
         wet = self._wet(inputs, lagrangian) if self.options.skip_dry else None
@@ -171,7 +170,7 @@ class OnnxPredictor(BasePredictor):
         Raises
         ------
         InputError
-            Its network reads a whole sequence at once, or frames that were moved to the newest one.
+            The network reads a whole sequence at once, or frames that were warped to the newest one.
         """
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         if lagrangian or not isinstance(self.session, OneStepSession):
@@ -182,11 +181,11 @@ class OnnxPredictor(BasePredictor):
                 hint="Leave that model out, or choose another protocol",
             )
         ny, nx = sequence.grid.shape
-        observed = self._inputs(enumerate(sequence.rain_rate), sequence, steps, ceiling=1.0)
-        answers = self.session.rollout(observed, steps)
+        inputs = self._inputs(enumerate(sequence.rain_rate), sequence, steps, ceiling=1.0)
+        predictions = self.session.rollout(inputs, steps)
         known = np.isfinite(sequence.rain_rate)
-        for index, answer in enumerate(answers):
-            yield _rain_of(answer[0, :ny, :nx], known[min(index, len(known) - 1)])
+        for index, prediction in enumerate(predictions):
+            yield _to_rain_rate(prediction[0, :ny, :nx], known[min(index, len(known) - 1)])
 
     def _inputs(
         self,
@@ -196,7 +195,7 @@ class OnnxPredictor(BasePredictor):
         *,
         ceiling: float | None = None,
     ) -> ForecastInput:
-        """Frames [y, x] by their index as the graph reads them, padded, and the fields at their times."""
+        """Return frames [y, x], which come with their index, as the graph reads them: padded, with fields."""
         ny, nx = sequence.grid.shape
         pad = padding((ny, nx), self.manifest.stride)
         data = np.zeros((len(sequence), 1, ny + pad[1][1], nx + pad[2][1]), np.float32)
@@ -214,22 +213,23 @@ class OnnxPredictor(BasePredictor):
             known=known,
             step_minutes=sequence.time_step_minutes(),
             fields=None if fields is None else np.pad(fields, [(0, 0), *pad], mode="edge"),
-            ceiling=heaviest(data) if ceiling is None else ceiling,
+            ceiling=rain_ceiling(data) if ceiling is None else ceiling,
         )
 
-    def _wet(self, observed: ForecastInput, lagrangian: bool) -> NDArray[np.bool_] | None:
-        """Where rain was seen [y, x]: along its motion it stays there. None where what is dry counts elsewhere.
+    def _wet(self, inputs: ForecastInput, lagrangian: bool) -> NDArray[np.bool_] | None:
+        """Return where rain was observed [y, x]; None if dry areas affect the forecast elsewhere.
 
-        It does for a network that must move the rain itself, and for norms, which follow the share of dry pixels.
+        In the moving frame of reference rain stays where it is. Dry areas matter to a network that moves the rain
+        itself, and to layer norms, whose statistics depend on the share of dry pixels.
         """
         norms = bool(self.manifest.config.get("net", {}).get("layer_norm", True))
         if not lagrangian or norms or not isinstance(self.session, OneStepSession) or self.manifest.fields:
             return None
-        return np.asarray((observed.data[:, 0] >= WET_FRACTION).any(axis=0))
+        return np.asarray((inputs.data[:, 0] >= WET_FRACTION).any(axis=0))
 
 
-def _rain_of(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
-    """Rain rate [y, x] (mm h-1); NaN where nothing was known."""
+def _to_rain_rate(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
+    """Return the rain rate [y, x] (mm h-1), NaN where `known` is False."""
     rain = np.full(fraction.shape, np.nan, np.float32)
     for top in range(0, len(rain), BAND):
         rows = slice(top, top + BAND)
@@ -237,16 +237,16 @@ def _rain_of(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
     return rain
 
 
-def heaviest(fraction: FloatArray) -> float:
-    """The fraction that 1 in 10 000 of the wet pixels exceeds; 1 where none is wet.
+def rain_ceiling(fraction: FloatArray) -> float:
+    """Return the fraction that 1 in 10 000 wet pixels exceeds, the ceiling of the forecast; 1 if no pixel is wet.
 
-    A forecast stays below it. Scores at 10 mm/h do not punish a network for letting a hail core grow without end, and
-    it does; a single pixel of clutter is no licence for it either.
+    Without a ceiling networks let hail cores grow without end, since scores at 10 mm h-1 do not punish it. With the
+    maximum as ceiling a single pixel of clutter would permit the same.
     """
     wet = fraction[fraction >= WET_FRACTION]  # NaN is not
     return float(np.quantile(wet, HEAVIEST_QUANTILE)) if wet.size else 1.0
 
 
 def padding(shape: tuple[int, int], stride: int) -> list[tuple[int, int]]:
-    """`numpy.pad` widths that make [time, y, x] frames of `shape` fit the stride."""
+    """Return the `numpy.pad` widths that make frames [time, y, x] of a shape fit the stride."""
     return [(0, 0), *((0, -side % stride) for side in shape)]

@@ -1,7 +1,8 @@
-"""A domain as tiles, each a forecast of its own: so that memory is bounded by the tile, and dry areas cost nothing.
+"""Cut a domain into tiles, and blend their frames: memory is bounded by the tile, and dry areas cost nothing.
 
-A tile reads the frames within its rows and columns, and afterwards its own answers. What lies beyond its edge it cannot
-know, so neighbours overlap, and each counts the less the nearer a pixel is to an edge that is not the domain's.
+Each tile is a forecast of its own: the network reads the observed frames within the tile, and then its own output. It
+knows nothing of the rain beyond the tile's edge. Therefore neighbours overlap, and the weight of a tile falls towards
+each of its edges that is not an edge of the domain.
 """
 
 from __future__ import annotations
@@ -17,28 +18,31 @@ from model.core.units import FloatArray
 
 TILE_SIDE = 768
 OVERLAP = 96
-"""Pixels that neighbours share at least. The outer part of it counts next to nothing, the inner quarter is a ramp: what
-lies beyond a tile's edge is missed for some 30 pixels."""
+"""Pixels that neighbours share at least. The weight is next to nothing in their outer 3/8, then a ramp over a quarter:
+missing surroundings distort a forecast up to some 30 pixels from the edge."""
 
 BLOCK = 16
-"""Rain is looked for in blocks of this many pixels a side, at least."""
+"""Side of the blocks in which rain is searched (pixels, at least)."""
 MARGIN = 3
-"""As many blocks around one with rain are needed as well."""
+"""Number of blocks around a rainy one that are computed as well."""
 TILE_COST = 64 * 64
-"""What a tile costs beside its pixels, in pixels."""
+"""Fixed cost of a tile, expressed in pixels."""
 SMALLEST_CORE = 4
-"""Blocks a side that are not cut any further."""
-WORTH_SKIPPING = 0.9
-"""All is computed where the wet tiles would take more than this share of it."""
+"""Side of a core that is not cut any further (blocks)."""
+LARGEST_WET_SHARE = 0.9
+"""The whole domain is computed where the wet tiles would cost more than this share of it."""
 LEAST_WEIGHT = 1e-3
 
-Box = tuple[slice, slice]
+Slices = tuple[slice, slice]
 """Rows and columns."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tile:
-    """Where a tile lies in the padded domain; its weights along both axes, before they are made to add up to 1."""
+    """Rows and columns of a tile in the padded domain, and its weights along both axes.
+
+    The weights of overlapping tiles do not sum to 1: `Blend` divides by their sum.
+    """
 
     rows: slice
     columns: slice
@@ -52,12 +56,12 @@ class Tile:
 
     @property
     def pixels(self) -> int:
-        """How many it has."""
+        """Number of pixels."""
         return self.shape[0] * self.shape[1]
 
     @property
     def weight(self) -> FloatArray:
-        """How much it counts at each of its pixels [y, x], beside the other tiles."""
+        """Weight at each pixel of the tile [y, x]."""
         return np.outer(self.row_weight, self.column_weight).astype(np.float32)
 
 
@@ -69,9 +73,25 @@ def tiles_of(
     overlap: int = OVERLAP,
     wet: NDArray[np.bool_] | None = None,
 ) -> list[Tile]:
-    """Tiles no longer than `side` that cover a domain of `shape`, or (with `wet` [y, x]) what lies around its rain.
+    """Cut a domain into tiles.
 
-    Both sides of `shape` and of every tile are multiples of `stride`. None where nothing is wet.
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the domain, multiples of `stride`.
+    stride : int
+        Number that rows and columns of every tile are multiples of.
+    side : int
+        Longest side of a tile (pixels).
+    overlap : int
+        Pixels that neighbours share at least.
+    wet : ndarray of bool, optional
+        Where rain can be [y, x]. Only its surroundings are covered, if that costs less; nothing where it never rains.
+
+    Returns
+    -------
+    list of Tile
+        Tiles of one shape without `wet`, of any shape with it.
     """
     everything = (slice(0, shape[0]), slice(0, shape[1]))
     tiles = [
@@ -80,8 +100,8 @@ def tiles_of(
         for columns in _spans(everything[1], stride, side, overlap)
     ]
     if wet is not None:
-        around = _Cover(wet, stride, side, overlap).boxes()
-        if sum(map(_cost, around)) < WORTH_SKIPPING * sum(map(_cost, tiles)):
+        around = _Cover(wet, stride, side, overlap).tiles()
+        if sum(map(_cost, around)) < LARGEST_WET_SHARE * sum(map(_cost, tiles)):
             tiles = around
     return [
         Tile(
@@ -95,7 +115,7 @@ def tiles_of(
 
 
 class Blend:
-    """What tiles answer, as one frame: their mean by weight; 0 where there is no tile."""
+    """The weighted mean of tiles, as one frame; 0 where there is no tile."""
 
     def __init__(self, shape: tuple[int, int], tiles: Sequence[Tile]) -> None:
         self._shape = shape
@@ -105,13 +125,13 @@ class Blend:
             self._share[tile.rows, tile.columns] += tile.weight
         np.divide(1, self._share, out=self._share, where=self._share > 0)
 
-    def frame(self, answers: Iterator[tuple[Tile, FloatArray]]) -> FloatArray:
-        """The frame [y, x] of the answers [y, x] of all tiles."""
+    def frame(self, frames: Iterator[tuple[Tile, FloatArray]]) -> FloatArray:
+        """Return the frame [y, x] of the whole domain from those of all tiles."""
         if self._alone:
-            return next(answers)[1]
+            return next(frames)[1]
         blended = np.zeros(self._shape, np.float32)
-        for tile, answer in answers:
-            weighted = answer * tile.row_weight[:, None]
+        for tile, frame in frames:
+            weighted = frame * tile.row_weight[:, None]
             weighted *= tile.column_weight
             blended[tile.rows, tile.columns] += weighted
         blended *= self._share
@@ -119,7 +139,7 @@ class Blend:
 
 
 def _weight(span: slice, length: int, overlap: int) -> FloatArray:
-    """Weight along one axis: next to nothing near an edge within the domain, then a ramp to 1."""
+    """Return the weight along one axis: next to nothing near an edge inside the domain, then a ramp to 1."""
     pixel = np.arange(span.start, span.stop, dtype=np.float32) + np.float32(0.5)
     away = np.full(pixel.shape, np.inf, np.float32)
     if span.start > 0:
@@ -130,7 +150,7 @@ def _weight(span: slice, length: int, overlap: int) -> FloatArray:
 
 
 def _spans(whole: slice, stride: int, side: int, overlap: int) -> list[slice]:
-    """Even spans of one length along one axis; they begin at multiples of `stride`."""
+    """Return even spans of one length along one axis, which start at multiples of `stride`."""
     length = whole.stop - whole.start
     if length <= side:
         return [whole]
@@ -143,10 +163,11 @@ def _spans(whole: slice, stride: int, side: int, overlap: int) -> list[slice]:
 
 
 class _Cover:
-    """Boxes that hold what is needed of a domain, each cut so that all together cost little.
+    """Few tiles, together as cheap as possible, that hold everything near rain.
 
-    A core of blocks is cut in two where that is cheaper, and so on. A box is a core and half an overlap around it, as
-    far as that is needed as well: there another box goes on.
+    To find the cheapest set of rectangles is NP-hard. As in adaptive mesh refinement (Berger and Rigoutsos 1991), the
+    smallest rectangle around all that is needed is cut in two where that is cheaper, and each part again. A tile is
+    such a part, its core, and half an overlap around the core, as far as that is needed: there the next tile continues.
     """
 
     def __init__(self, wet: NDArray[np.bool_], stride: int, side: int, overlap: int) -> None:
@@ -159,8 +180,8 @@ class _Cover:
         rainy = np.asarray(padded.reshape(ny, self.block, nx, self.block).any(axis=(1, 3)), np.uint8)
         self.needed = cv2.dilate(rainy, np.ones((2 * MARGIN + 1,) * 2, np.uint8)).astype(bool)
 
-    def boxes(self) -> list[Box]:
-        """The boxes, in pixels."""
+    def tiles(self) -> list[Slices]:
+        """Return the rows and columns of the tiles, in pixels."""
         ny, nx = self.needed.shape
         cores = self._best(slice(0, ny), slice(0, nx))[1]
         return [(self._pixels(rows, self.shape[0]), self._pixels(columns, self.shape[1])) for rows, columns in cores]
@@ -168,24 +189,24 @@ class _Cover:
     def _pixels(self, span: slice, length: int) -> slice:
         return slice(span.start * self.block, min(span.stop * self.block, length))
 
-    def _best(self, rows: slice, columns: slice) -> tuple[float, list[Box]]:
-        """The cheapest boxes that were found for what is needed of a part, in blocks, and what they cost."""
+    def _best(self, rows: slice, columns: slice) -> tuple[float, list[Slices]]:
+        """Return the cost of the cheapest tiles found for a part of the domain, and the tiles, in blocks."""
         core = self._around_needed(rows, columns)
         if core is None:
             return 0.0, []
         rows, columns = core
         wider = (slice(max(0, span.start - self.halo), span.stop + self.halo) for span in core)
-        box = self._around_needed(*wider) or core
-        height, width = (span.stop - span.start for span in box)
+        tile = self._around_needed(*wider) or core
+        height, width = (span.stop - span.start for span in tile)
         fits = max(height, width) <= self.longest
         alone = height * width + TILE_COST / self.block**2 if fits else np.inf
         if fits and max(rows.stop - rows.start, columns.stop - columns.start) <= SMALLEST_CORE:
-            return alone, [box]
-        (cost, boxes), (other_cost, others) = (self._best(*part) for part in self._cut(rows, columns))
-        return (alone, [box]) if alone <= cost + other_cost else (cost + other_cost, boxes + others)
+            return alone, [tile]
+        (cost, tiles), (other_cost, others) = (self._best(*part) for part in self._cut(rows, columns))
+        return (alone, [tile]) if alone <= cost + other_cost else (cost + other_cost, tiles + others)
 
-    def _around_needed(self, rows: slice, columns: slice) -> Box | None:
-        """The smallest part that holds what is needed of this one."""
+    def _around_needed(self, rows: slice, columns: slice) -> Slices | None:
+        """Return the smallest rectangle that holds all needed blocks of a part."""
         inside = self.needed[rows, columns]
         tall, wide = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         if not tall.size:
@@ -195,8 +216,8 @@ class _Cover:
             slice(columns.start + int(wide[0]), columns.start + int(wide[-1]) + 1),
         )
 
-    def _cut(self, rows: slice, columns: slice) -> tuple[Box, Box]:
-        """The two parts of the cut that leaves the least to compute, halos counted where they are needed."""
+    def _cut(self, rows: slice, columns: slice) -> tuple[Slices, Slices]:
+        """Cut a part in two, between the rows or columns where that leaves the least to compute."""
         inside = self.needed[rows, columns]
         longest = self.longest - 2 * self.halo
         by_row, row = _cheapest_cut(inside, self.halo, longest)
@@ -209,10 +230,21 @@ class _Cover:
 
 
 def _cheapest_cut(needed: NDArray[np.bool_], halo: int, longest: int) -> tuple[float, int]:
-    """Cost, in blocks, of the best cut between two rows, and before which row it is; infinite where there is one row.
+    """Return the cost of the best cut between two rows, in blocks, and the row after the cut.
 
-    First and last row and column of `needed` hold something. Where that is longer than a tile may be, the cut is in its
-    middle third: what must be cut anyway is not cut into strips.
+    The cost of a cut is the area of the smallest rectangles above and below it, and of the halos that both sides
+    compute twice: two halos deep, at each column that is needed on both sides. Running minima and maxima of the first
+    and last needed column give the rectangles of all cuts at once.
+
+    A part that is longer than a tile may be is cut in its middle third: it must be cut in any case, and the cheapest
+    cut at one end after the other would leave strips that are mostly overlap.
+
+    Parameters
+    ----------
+    needed : ndarray of bool
+        Blocks [row, column]. The first and last row and column hold at least one that is needed.
+    halo, longest : int
+        Half an overlap, and the longest core, in blocks.
     """
     length, width = needed.shape
     if length < 2:
@@ -235,7 +267,7 @@ def _cheapest_cut(needed: NDArray[np.bool_], halo: int, longest: int) -> tuple[f
     return float(cost[best]), best + 1
 
 
-def _cost(box: Box) -> int:
-    """What a tile costs, in pixels."""
-    rows, columns = box
+def _cost(tile: Slices) -> int:
+    """Return the cost of a tile, in pixels."""
+    rows, columns = tile
     return int((rows.stop - rows.start) * (columns.stop - columns.start)) + TILE_COST

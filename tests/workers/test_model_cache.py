@@ -110,7 +110,7 @@ def test_a_worker_whose_device_is_not_there_refuses_to_start(supervisor: Supervi
     )
     assert worker.returncode == 2
     (line,) = worker.stderr.splitlines()
-    assert "ECHOCAST_DEVICE: CUDA is asked for" in line
+    assert "ECHOCAST_DEVICE: CUDA is requested" in line
     assert workers_alive(supervisor) == []
 
 

@@ -164,7 +164,7 @@ def test_a_network_hears_the_fields_that_belong_to_the_frames(echocast, package,
     words = ("analyze", folder, radar_file, "--out", tmp_path / "a", "--size", 32, "--steps", 2, "--json")
     code, _, err = echocast(*words, "--fields", tmp_path / "fields")
     assert code == 0, err
-    assert "no file height.nc" in refused(echocast, *words[1:])
+    assert "the file height.nc is missing" in refused(echocast, *words[1:])
 
     seen = of_files(subject_of(str(folder)), [radar_file], 32, 2, fields=tmp_path / "fields")
     top, left = np.argwhere(np.isclose(height, seen.fields[0, 0, 2, 0, 0]))[0]
@@ -206,7 +206,7 @@ def test_what_cannot_be_looked_at_is_refused_in_a_line(echocast, mnist_net, pack
     fields = package("fields", network(stack(), fields=1))
     assert "reads 1 fields" in refused(echocast, fields, *out)
     many = package("many", network(stack()), input_frames=9)
-    assert "wants 9 frames, the input has 5" in refused(echocast, many, radar_file, *out)
+    assert "needs 9 frames, the input has 5" in refused(echocast, many, radar_file, *out)
     bound = package("bound", network(stack(grid=(128, 128), layer_norm=True)))
     assert "80 pixels, bound@1 wants 128 x 128" in refused(echocast, bound, radar_file, *out)
     assert not (tmp_path / "a").exists()

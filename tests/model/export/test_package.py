@@ -130,7 +130,7 @@ def test_a_field_that_never_changes_travels_with_the_package(tmp_path):
 def test_fields_that_are_absent_or_not_named_are_told(tmp_path):
     conditioned = replace(CONFIGS["action-predrnn"], fields=1)
     info = packed(conditioned, tmp_path / "named", fields=("orography",))
-    with pytest.raises(InputError, match=r"no file orography\.nc"):
+    with pytest.raises(InputError, match=r"file orography\.nc is missing"):
         nowcast(storms(), load_predictor(info, tmp_path), 1)
     with pytest.raises(BadPackage, match="does not name"):
         load_predictor(packed(conditioned, tmp_path / "unnamed"))

@@ -127,7 +127,7 @@ def test_the_package_comes_before_the_folder(tmp_path):
 
 def test_what_cannot_be_used_is_refused_by_name(tmp_path):
     lon, lat, now = np.arange(5, 25, 1.0), np.arange(45, 55, 1.0), at("2020-01-01")
-    with pytest.raises(InputError, match=r"no file orography\.nc.*ECHOCAST_FIELDS"):
+    with pytest.raises(InputError, match=r"the file orography\.nc is missing.*ECHOCAST_FIELDS"):
         fields_for(("orography",), now, WORLD, tmp_path)
     write(tmp_path, "small", 0 * lat[:4, None] + 0 * lon, lon, lat[:4])
     with pytest.raises(InputError, match=r"small\.nc.*does not cover the grid"):

@@ -167,11 +167,11 @@ def test_auto_is_the_champion_where_it_fits_then_the_default_model(tmp_path):
     assert (info.reference, note) == ("mine@1", "")
     info, _, note = select_model(storms(step=5.0), "auto", catalog)
     assert info.name == "rain-ms-predrnn"
-    assert "mine@1 does not fit the input: the model wants 4 frames, the input has 3, 10 min apart" in note
+    assert "mine@1 does not fit the input: the model needs 4 frames, the input has 3, 10 min apart" in note
     info, _, note = select_model(storms(step=30.0), "auto", catalog)
     assert info is EXTRAPOLATION
     assert "mine@1 does not fit" in note
-    with pytest.raises(TooFewFrames, match="wants 4 frames, the input has 3, 10 min apart"):
+    with pytest.raises(TooFewFrames, match="needs 4 frames, the input has 3, 10 min apart"):
         select_model(storms(step=5.0), "champion", catalog)
     thinned = select_model(storms(step=5.0, frames=7), "champion", catalog).context
     assert (len(thinned), thinned.time_step_minutes()) == (4, 10)
@@ -186,8 +186,8 @@ def test_auto_without_the_default_package_says_so(tmp_path):
 def test_two_frames_suffice_for_extrapolation_and_one_for_nothing():
     info, context, note = select_model(storms(frames=2), "auto", Catalog())
     assert (info, len(context)) == (EXTRAPOLATION, 2)
-    assert "wants 4 frames, the input has 2" in note
-    with pytest.raises(TooFewFrames, match="wants 2 frames, the input has 1"):
+    assert "needs 4 frames, the input has 2" in note
+    with pytest.raises(TooFewFrames, match="needs 2 frames, the input has 1"):
         select_model(storms(frames=1), "auto", Catalog())
 
 

@@ -270,7 +270,7 @@ def test_options_come_from_the_environment_and_say_what_is_wrong(monkeypatch):
 
 def test_cuda_is_never_replaced_by_the_processor_in_silence():
     graph = Catalog().find("rain-ms-predrnn").folder / "model.fp32.onnx"
-    with pytest.raises(InputError, match="CUDA is asked for"):
+    with pytest.raises(InputError, match="CUDA is requested"):
         open_session(graph, options=EngineOptions(device="cuda"))
 
 
