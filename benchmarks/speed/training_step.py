@@ -71,8 +71,8 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
     else:
         ours = convert(theirs.state_dict(), "ms-rnn", network="ms-predrnn").build_model()
         net = ours
-        ours.checkpointed = side == "ours, recomputed"
-        if ours.checkpointed:
+        ours.checkpoint_activations = side == "ours, recomputed"
+        if ours.checkpoint_activations:
             return_freed_memory()
         ours.to(memory_format=torch.channels_last)
         shown = FrameBatch(frames, torch.ones_like(frames), torch.ones(batch))

@@ -150,7 +150,7 @@ class LayerProfile(Frozen):
     """One layer of a network. `scale`: pixels of a frame per pixel of the layer, along a side.
 
     Multiply-adds and state are per pixel of a frame, because they grow with the grid. Multiply-adds count one time step
-    of a recurrent network, one run of a network that takes the whole sequence.
+    of a recurrent model, or one run of a recurrent-free one.
     """
 
     name: str

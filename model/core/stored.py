@@ -1,4 +1,4 @@
-"""Upgrades of files that earlier versions wrote: the one place that knows the names they used."""
+"""Upgrades of files that earlier versions wrote."""
 
 from __future__ import annotations
 
@@ -24,15 +24,26 @@ def upgrade_recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
     recipe = {name: value for name, value in stored.items() if name != "schema"}
     if stored.get("schema", 1) < 2:
         recipe = {RENAMED_IN_RECIPE_2.get(name, name): value for name, value in recipe.items()}
+        recipe |= {"model": upgrade_model_config(recipe["model"])} if "model" in recipe else {}
     return recipe
 
 
 def upgrade_manifest(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a package in schema 2, which renamed a field of `training`."""
+    """Return the manifest of a package in schema 2, which renamed fields of `training` and `config`."""
     manifest = dict(stored)
     if manifest.get("schema_version") == 1:
         manifest["schema_version"] = 2
         if isinstance(training := manifest.get("training"), Mapping):
             names = {"untold": "provenance_gaps"}
             manifest["training"] = {names.get(name, name): value for name, value in training.items()}
+        manifest["config"] = upgrade_model_config(manifest.get("config"))
     return manifest
+
+
+def upgrade_model_config(stored: object) -> object:
+    """Return the configuration of a model in schema 2 of recipes and manifests, which renamed `net.dialect`."""
+    if not isinstance(stored, dict) or not isinstance(stored.get("net"), dict) or "dialect" not in stored["net"]:
+        return stored
+    net = {name: value for name, value in stored["net"].items() if name != "dialect"}
+    implementation = {"authors": "official"}.get(stored["net"]["dialect"], stored["net"]["dialect"])
+    return {**stored, "net": {**net, "implementation": implementation}}

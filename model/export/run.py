@@ -16,7 +16,7 @@ from model.core.manifest import DataKind, Score, TimeStepRange, Training, Traini
 from model.data.leakage import initial_provenance
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
-from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model, config_from, with_tuples
+from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model, config_from_dict, lists_to_tuples
 from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json
 from model.train.run_folder import BEST, LOG, PROVENANCE
@@ -116,7 +116,7 @@ def _read_run(run: Path) -> TrainedRun:
         raise InputError(
             "the run is of an older version, its recipe has no `model`", where=str(run), hint="Train it again"
         )
-    net = build_model(config_from(recipe["model"]))
+    net = build_model(config_from_dict(recipe["model"]))
     net.load_state_dict(kept["ema"])
     iteration = int(kept["iteration"])
     scores: dict[str, float] = next((line for line in reversed(log) if line["iteration"] == iteration), {})
@@ -132,7 +132,7 @@ def _read_run(run: Path) -> TrainedRun:
         kind=_provenance(run)["kind"],
         recipe=recipe,
         name=recipe["name"],
-        windows=WindowConfig(**with_tuples(recipe["windows"])),
+        windows=WindowConfig(**lists_to_tuples(recipe["windows"])),
         fields=tuple(recipe.get("fields", ())),
         step_minutes=tuple(kept.get("steps", ())),
     )
@@ -189,7 +189,7 @@ def _training(run: Path, trained: TrainedRun) -> Training:
         days=tuple(kept["days"]),
         held_out_days=tuple(kept["held_out_days"]),
         sources=tuple(kept["sources"]),
-        archives=tuple(TrainingArchive(**with_tuples(each)) for each in archives),
+        archives=tuple(TrainingArchive(**lists_to_tuples(each)) for each in archives),
         step_minutes=trained.step_minutes,
         provenance_gaps=before["untold"],
         iterations=trained.iteration,

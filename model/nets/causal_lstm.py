@@ -1,78 +1,120 @@
-"""Causal LSTM and Gradient Highway Unit: PredRNN++ (Wang et al. 2018, arXiv 1804.06300, equations 3 and 5)."""
+"""Causal LSTM and Gradient Highway Unit: PredRNN++ (Wang et al. 2018, arXiv 1804.06300, equations 3 and 5).
+
+Causal LSTM updates C first, and the gates of M then see the new C: two memories in a cascade. The paper and the
+official code (Yunbo426/predrnn-pp, OpenSTL) differ in three places, so there are two classes.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from model.nets.cell import Above, Below, Cell, CellConfig, State, fused, heard
+from model.nets.cell import Cell, CellConfig, CellInput, CellOutput, State, modulate, required
 
 
 class CausalLSTM(Cell):
-    """C is written first, and the gates of M look at the C just written: two memories in cascade.
+    """Base of the two forms: the update of C, which they share."""
 
-    Two forms. "ms-rnn" is the paper's equation 3. "authors" is the authors' code: there H also opens o, the candidate
-    g' does not look at M, and M passes through a convolution as wide as the others.
-    """
-
-    zigzags = True
-
-    def __init__(
-        self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0, memory_in: int | None = None
-    ) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.forget_bias = config.forget_bias
-        self.as_authors = config.dialect == "authors"
-        memory_in = hidden if memory_in is None else memory_in
-        self.from_x = config.gates(in_channels, 7 * hidden)  # g i f, g' i' f', o
-        self.from_h = config.gates(hidden, (4 if self.as_authors else 3) * hidden)  # g i f (o)
-        self.from_c = config.gates(hidden, 3 * hidden)  # g i f
-        self.from_m = config.gates(memory_in, 3 * hidden)  # authors: i' f', M itself; else g' i' f'
-        self.through = None if self.as_authors else config.pointwise(memory_in, hidden)  # M itself
-        self.from_new_c = config.gates(hidden, 4 * hidden)  # g' i' f' o
-        self.from_new_m = config.gates(hidden, hidden)  # o
-        self.merge = config.pointwise(2 * hidden, hidden)
-        self.from_action = config.gates_of_action(actions, (4 if self.as_authors else 3) * hidden)
-
-    def step(self, below: Below, state: State) -> tuple[Above, State]:
-        """One time step: x [b, in, y, x], M from below and (H, C) of the step before, each [b, hidden, y, x]."""
-        h, c = state
-        m = heard(below.m, "memory M")
-        xg, xi, xf, xg_m, xi_m, xf_m, xo = torch.split(self.from_x(below.x), self.hidden, dim=1)
-        hg, hi, hf, *ho = torch.split(fused(self.from_h(h), self.from_action, below.action), self.hidden, dim=1)
-        cg, ci, cf = torch.split(self.from_c(c), self.hidden, dim=1)
-        written_c = torch.sigmoid(xi + hi + ci) * torch.tanh(xg + hg + cg)
-        c = torch.sigmoid(xf + hf + cf + self.forget_bias) * c + written_c
-
-        ng, ni, nf, no = torch.split(self.from_new_c(c), self.hidden, dim=1)
-        mg, mi, mf, kept = self._of_memory(m)
-        written_m = torch.sigmoid(xi_m + mi + ni) * torch.tanh(xg_m + ng if mg is None else xg_m + mg + ng)
-        m = torch.sigmoid(xf_m + mf + nf + self.forget_bias) * torch.tanh(kept) + written_m
-
-        o = torch.tanh(sum(ho, xo + no + self.from_new_m(m)))
-        h = o * torch.tanh(self.merge(torch.cat([c, m], dim=1)))
-        return Above(h=h, o=o, m=m, increments=(written_c, written_m)), (h, c)
-
-    def _of_memory(self, m: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
-        """M's part of g', i' and f', and what of M itself is kept."""
-        first, second, third = torch.split(self.from_m(m), self.hidden, dim=1)
-        if self.through is None:
-            return None, first, second, third
-        return first, second, third, self.through(m)
-
-
-class GradientHighwayUnit(nn.Module):
-    """A gated shortcut Z through time, between the first layer and the second (equation 5)."""
+    has_memory_flow = True
+    from_c: nn.Module
+    kind = "CausalLSTM"
 
     def __init__(self, hidden: int, config: CellConfig) -> None:
         super().__init__()
         self.hidden = hidden
-        self.from_x = config.gates(hidden, 2 * hidden)  # p s
-        self.from_z = config.gates(hidden, 2 * hidden)
+        self.forget_bias = config.forget_bias
+
+    def update_c(self, c: Tensor, g: Tensor, i: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the new C and the increment of C; g, i and f are the parts of the gates from x and H."""
+        cg, ci, cf = self.split(self.from_c(c))
+        increment = torch.sigmoid(i + ci) * torch.tanh(g + cg)
+        return torch.sigmoid(f + cf + self.forget_bias) * c + increment, increment
+
+
+class PaperCausalLSTM(CausalLSTM):
+    """Equation 3 of the paper, which MS-RNN implements."""
+
+    def __init__(
+        self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0, memory_channels: int | None = None
+    ) -> None:
+        super().__init__(hidden, config)
+        memory_channels = memory_channels or hidden
+        self.from_x = config.gate_conv(in_channels, 7 * hidden)  # g i f, g' i' f', o
+        self.from_h = config.gate_conv(hidden, 3 * hidden)  # g i f
+        self.from_c = config.gate_conv(hidden, 3 * hidden)  # g i f
+        self.from_m = config.gate_conv(memory_channels, 3 * hidden)  # g' i' f'
+        self.through = config.pointwise_conv(memory_channels, hidden)  # W_3 of equation 3
+        self.from_new_c = config.gate_conv(hidden, 4 * hidden)  # g' i' f', o
+        self.from_new_m = config.gate_conv(hidden, hidden)  # o
+        self.merge = config.pointwise_conv(2 * hidden, hidden)  # W_5
+        self.from_action = config.action_conv(actions, 3 * hidden)
+
+    def step(self, inputs: CellInput, state: State) -> tuple[CellOutput, State]:
+        """Run one time step; the state is (H, C)."""
+        h, c = state
+        m = required(inputs.m, "memory M")
+        xg, xi, xf, xg_m, xi_m, xf_m, xo = self.split(self.from_x(inputs.x))
+        hg, hi, hf = self.split(modulate(self.from_h(h), self.from_action, inputs.action))
+        c, c_increment = self.update_c(c, xg + hg, xi + hi, xf + hf)
+
+        cg, ci, cf, co = self.split(self.from_new_c(c))
+        mg, mi, mf = self.split(self.from_m(m))
+        m_increment = torch.sigmoid(xi_m + mi + ci) * torch.tanh(xg_m + mg + cg)
+        m = torch.sigmoid(xf_m + mf + cf + self.forget_bias) * torch.tanh(self.through(m)) + m_increment
+
+        o = torch.tanh(xo + co + self.from_new_m(m))
+        h = o * torch.tanh(self.merge(torch.cat([c, m], dim=1)))
+        return CellOutput(h=h, o=o, m=m, increments=(c_increment, m_increment)), (h, c)
+
+
+class OfficialCausalLSTM(CausalLSTM):
+    """The authors' code: o also sees H, g' does not see M, and M passes through a convolution of the full kernel."""
+
+    def __init__(
+        self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0, memory_channels: int | None = None
+    ) -> None:
+        super().__init__(hidden, config)
+        self.from_x = config.gate_conv(in_channels, 7 * hidden)  # g i f, g' i' f', o
+        self.from_h = config.gate_conv(hidden, 4 * hidden)  # g i f, o
+        self.from_c = config.gate_conv(hidden, 3 * hidden)  # g i f
+        self.from_m = config.gate_conv(memory_channels or hidden, 3 * hidden)  # i' f', M itself
+        self.from_new_c = config.gate_conv(hidden, 4 * hidden)  # g' i' f', o
+        self.from_new_m = config.gate_conv(hidden, hidden)  # o
+        self.merge = config.pointwise_conv(2 * hidden, hidden)
+        self.from_action = config.action_conv(actions, 4 * hidden)
+
+    def step(self, inputs: CellInput, state: State) -> tuple[CellOutput, State]:
+        """Run one time step; the state is (H, C)."""
+        h, c = state
+        xg, xi, xf, xg_m, xi_m, xf_m, xo = self.split(self.from_x(inputs.x))
+        hg, hi, hf, ho = self.split(modulate(self.from_h(h), self.from_action, inputs.action))
+        c, c_increment = self.update_c(c, xg + hg, xi + hi, xf + hf)
+
+        cg, ci, cf, co = self.split(self.from_new_c(c))
+        mi, mf, m = self.split(self.from_m(required(inputs.m, "memory M")))
+        m_increment = torch.sigmoid(xi_m + mi + ci) * torch.tanh(xg_m + cg)
+        m = torch.sigmoid(xf_m + mf + cf + self.forget_bias) * torch.tanh(m) + m_increment
+
+        o = torch.tanh(xo + co + self.from_new_m(m) + ho)
+        h = o * torch.tanh(self.merge(torch.cat([c, m], dim=1)))
+        return CellOutput(h=h, o=o, m=m, increments=(c_increment, m_increment)), (h, c)
+
+
+class GradientHighwayUnit(nn.Module):
+    """A gated shortcut Z through time, between the first layer and the second (equation 5).
+
+    The stack of Causal LSTMs makes the path of a gradient through time longer than in PredRNN; Z is a path with one
+    gate per time step, along which gradients vanish more slowly.
+    """
+
+    def __init__(self, hidden: int, config: CellConfig) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.from_x = config.gate_conv(hidden, 2 * hidden)  # p s
+        self.from_z = config.gate_conv(hidden, 2 * hidden)  # p s
 
     def step(self, x: Tensor, z: Tensor) -> Tensor:
-        """x, Z [b, hidden, y, x] -> the new Z, which is also what the second layer reads."""
+        """Return the new Z, which is also the input of the second layer; all are [b, hidden, y, x]."""
         p, s = torch.split(self.from_x(x) + self.from_z(z), self.hidden, dim=1)
         s = torch.sigmoid(s)
         return s * torch.tanh(p) + (1 - s) * z

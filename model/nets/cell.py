@@ -1,4 +1,4 @@
-"""What every recurrent cell is: a step from (what comes from below, its state) to (what goes above, its new state)."""
+"""The interface of recurrent cells, their configuration, and the layers that they share."""
 
 from __future__ import annotations
 
@@ -11,42 +11,60 @@ from torch import Tensor, nn
 
 from model.core.limits import check_limits
 
-MOST_PIXELS: Final = 100_000
-MOST_CHANNELS: Final = 16_384
-"""More is a slip: it would be found out by the memory that it wants."""
+MAX_PIXELS: Final = 100_000
+MAX_CHANNELS: Final = 16_384
+"""A configuration with more channels or pixels is a typing error; without a limit it would exhaust the memory."""
 
 State = tuple[Tensor, ...]
-"""The state tensors of a cell or a stack, in the order of its `states()`; the first of a cell is H."""
+"""State tensors of a cell or a stack, in the order of `states()`; the first one of a cell is H."""
 
 
 class StateSpec(NamedTuple):
-    """One state tensor: [b, channels, y / stride, x / stride] where its layer has y x x."""
+    """One state tensor [b, channels, y / stride, x / stride], where the layer has a grid of y x x pixels."""
 
     name: str
     channels: int
     stride: int = 1
 
 
-class Below(NamedTuple):
-    """What a layer hears within a step, at its own scale; each [b, channels, y, x].
+class CellInput(NamedTuple):
+    """Input of a layer within one time step, on the grid of the layer.
 
-    `x`: the input of the layer, the output of the one below, with what a skip adds to it. `x_before`: the output of the
-    one below a step earlier, without a skip, as MS-RNN has it. `m`: the spatiotemporal memory M. `d`: the difference
-    that the MIM-N below answered. `highway`: the motion highway. `action`: conditioning features.
+    Attributes
+    ----------
+    x : [b, channels, y, x]
+        Output of the layer below, plus the skip connection where there is one.
+    x_previous : [b, channels, y, x]
+        Output of the layer below at the previous time step, without a skip connection, as in MS-RNN.
+    m : [b, channels, y, x]
+        Spatiotemporal memory M.
+    d : [b, channels, y, x]
+        Output D of the MIM-N of the layer below.
+    highway : [b, channels, y, x]
+        Motion highway.
+    action : [b, channels, y, x]
+        Features of the conditioning fields.
     """
 
     x: Tensor
-    x_before: Tensor | None = None
+    x_previous: Tensor | None = None
     m: Tensor | None = None
     d: Tensor | None = None
     highway: Tensor | None = None
     action: Tensor | None = None
 
 
-class Above(NamedTuple):
-    """What a layer hands up: its output H, and M, D and the highway where it has them.
+class CellOutput(NamedTuple):
+    """Output of a layer within one time step; M, D and the highway as in `CellInput`.
 
-    `o`: how much of H is new, its output gate. `increments`: what was just written to C and to M (PredRNN-V2).
+    Attributes
+    ----------
+    h : [b, hidden, y, x]
+        Hidden state H.
+    o : [b, hidden, y, x]
+        Output gate: the share of H that is new.
+    increments : two of [b, hidden, y, x]
+        Increments i * g of C and i' * g' of M, which PredRNN-V2 decouples.
     """
 
     h: Tensor
@@ -57,19 +75,34 @@ class Above(NamedTuple):
     increments: tuple[Tensor, Tensor] | None = None
 
 
-Dialect = Literal["authors", "ms-rnn"]
-"""Where a paper's authors and MS-RNN wrote a network differently: whose form it has."""
+Implementation = Literal["official", "ms-rnn"]
+"""The code of a paper's authors, or MS-RNN's, where their equations differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellConfig:
-    """What a cell is built from, but its channels.
+    """Configuration of a cell, without its channels.
 
-    `forget_bias` is added to forget gates before the sigmoid: 1 in the authors' codes, 0 in MS-RNN's. `bias`: whether
-    convolutions have one. `layer_norm`: whether gates are normalised. `grid`: (rows, columns) of the layer where
-    weights are per pixel, as in OpenSTL's layer norms and MIM; None: per channel, for any grid. `links`: flow fields
-    of TrajGRU. `as_published`: TrajGRU and MotionRNN with the faults of MS-RNN's code, for weights that were trained by
-    it: the positions of its warps (`model.nets.warp`), and a reshape of MotionRNN's that mixes pixels.
+    Attributes
+    ----------
+    kernel
+        Side of the convolutions over H, M and the input.
+    forget_bias
+        Constant that is added to forget gates before the sigmoid: 1 in the official codes, 0 in MS-RNN's.
+    bias
+        Whether convolutions have a bias.
+    layer_norm
+        Whether gates are normalised.
+    grid
+        (rows, columns) of the layer where weights are per pixel, as in OpenSTL's layer norms and MIM; None for weights
+        per channel, which fit any grid.
+    implementation
+        The published form of a cell that has two.
+    links
+        Number of flow fields of TrajGRU.
+    as_published
+        Whether TrajGRU and MotionRNN reproduce the faults of MS-RNN's code, which weights trained by that code need:
+        the sampling positions of warps (`model.nets.warp`), and a reshape in MotionRNN that mixes pixels.
     """
 
     kernel: int
@@ -77,7 +110,7 @@ class CellConfig:
     bias: bool = True
     layer_norm: bool = False
     grid: tuple[int, int] | None = None
-    dialect: Dialect = "authors"
+    implementation: Implementation = "official"
     links: int = 10
     as_published: bool = False
 
@@ -86,55 +119,61 @@ class CellConfig:
         check_limits(self, "forget_bias", ge=-100, le=100)
         check_limits(self, "links", ge=1, le=1000)
         if self.grid is not None:
-            check_limits(self, "grid", ge=1, le=MOST_PIXELS)
+            check_limits(self, "grid", ge=1, le=MAX_PIXELS)
 
-    def gates(self, inputs: int, outputs: int, kernel: int | None = None) -> nn.Module:
-        """A convolution to gates, normalised where the configuration says so."""
-        size = self.kernel if kernel is None else kernel
-        conv = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=self.bias)
+    def gate_conv(self, inputs: int, outputs: int) -> nn.Module:
+        """Return a convolution to gates, followed by a layer norm where the configuration has one."""
+        conv = nn.Conv2d(inputs, outputs, self.kernel, padding=self.kernel // 2, bias=self.bias)
         return nn.Sequential(conv, LayerNorm(outputs, self.grid)) if self.layer_norm else conv
 
-    def pointwise(self, inputs: int, outputs: int) -> nn.Conv2d:
-        """A 1x1 convolution, never normalised."""
+    def pointwise_conv(self, inputs: int, outputs: int) -> nn.Conv2d:
+        """Return a 1x1 convolution, which is never normalised."""
         return nn.Conv2d(inputs, outputs, 1, bias=self.bias)
 
-    def gates_of_action(self, actions: int, outputs: int) -> nn.Module | None:
-        """The convolution W_a of action-conditioned cells; None where there are no features of actions."""
-        return self.gates(actions, outputs) if actions else None
+    def action_conv(self, actions: int, outputs: int) -> nn.Module | None:
+        """Return the convolution W_a of an action-conditioned cell; None without action features."""
+        return self.gate_conv(actions, outputs) if actions else None
 
-    def weight(self, channels: int, value: float) -> nn.Parameter:
-        """One weight per channel, or per channel and pixel of a fixed grid."""
-        return nn.Parameter(torch.full((channels, *(self.grid or (1, 1))), value))
+    def peephole(self, channels: int) -> nn.Parameter:
+        """Return zero weights per channel, or per channel and pixel of a fixed grid."""
+        return nn.Parameter(torch.zeros(channels, *(self.grid or (1, 1))))
 
 
 class Cell(nn.Module):
-    """A recurrent cell. It holds no state between calls: what it remembers goes out and comes in again as `state`.
+    """A recurrent cell.
 
-    It is built from the channels of its input and of H, its configuration, and the channels of conditioning features.
+    It keeps no state between calls: `step` takes the state and returns the next one. The constructor takes the channels
+    of the input and of H, the configuration, and the channels of action features.
     """
 
-    zigzags: bool = False
-    """Whether it takes the memory M from the layer below and hands it on."""
+    has_memory_flow: bool = False
+    """Whether the cell takes the memory M of the layer below and passes it to the layer above."""
 
     hidden: int
 
+    @property
+    def kind(self) -> str:
+        """Name of the cell in profiles and manifests; the published forms of a cell share it."""
+        return type(self).__name__
+
     def states(self) -> Sequence[StateSpec]:
-        """Its state tensors; the first is H. H and C, unless a cell says otherwise."""
+        """Return the state tensors, H first; H and C by default."""
         return [StateSpec("h", self.hidden), StateSpec("c", self.hidden)]
 
-    def step(self, below: Below, state: State) -> tuple[Above, State]:
-        """One time step."""
+    def step(self, inputs: CellInput, state: State) -> tuple[CellOutput, State]:
+        """Run one time step and return the output and the next state."""
         raise NotImplementedError
 
-    def parts(self) -> Sequence[nn.Module]:
-        """What it is made of: itself, or the cell and what is around it."""
-        return [self]
+    def split(self, gates: Tensor) -> tuple[Tensor, ...]:
+        """Split [b, n * hidden, y, x] into n gates."""
+        return torch.split(gates, self.hidden, dim=1)
 
 
 class LayerNorm(nn.Module):
-    """Normalises each sample over all channels, rows and columns; scales by channel, or by pixel on a fixed grid.
+    """Normalisation of each sample over channels, rows and columns, with weights per channel or per pixel.
 
-    Mean and variance need no fixed grid: only weights of `torch.nn.LayerNorm([C, H, W])` do.
+    `torch.nn.LayerNorm([C, H, W])`, which predrnn-pytorch and OpenSTL use, has weights per pixel and binds a network to
+    one grid. Mean and variance need no fixed grid, so weights per channel fit any.
     """
 
     def __init__(self, channels: int, grid: tuple[int, int] | None) -> None:
@@ -144,28 +183,43 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, channels, y, x] -> the same shape; computed in float32 or finer, whatever the autocast."""
+        """Normalise [b, channels, y, x], in float32 or finer under any autocast."""
         exact = x.to(torch.promote_types(x.dtype, torch.float32))
         centred = exact - exact.mean(dim=(1, 2, 3), keepdim=True)
         variance = centred.square().mean(dim=(1, 2, 3), keepdim=True)
         return (centred * torch.rsqrt(variance + 1e-5) * self.weight + self.bias).to(x.dtype)
 
 
-def fused(gates: Tensor, from_action: nn.Module | None, action: Tensor | None) -> Tensor:
-    """(W_h * H) . (W_a * A): how action-conditioned PredRNN fuses them (2103.09504); without actions W_h * H.
+def modulate(gates: Tensor, action_conv: nn.Module | None, action: Tensor | None) -> Tensor:
+    """Return (W_h * H) . (W_a * A), how action-conditioned PredRNN joins them (arXiv 2103.09504).
+
+    Parameters
+    ----------
+    gates : [b, n * hidden, y, x]
+        W_h * H, returned unchanged where the cell takes no actions.
+    action_conv
+        W_a.
+    action : [b, channels, y, x]
+        A, the features of the actions.
 
     Raises
     ------
     ValueError
-        The cell is conditioned and hears no action, or the other way round.
+        Only one of `action_conv` and `action` is given.
     """
-    if (from_action is None) != (action is None):
+    if (action_conv is None) != (action is None):
         raise ValueError("a conditioned cell needs an action at every step, and no other cell takes one")
-    return gates if from_action is None else gates * from_action(action)
+    return gates if action_conv is None else gates * action_conv(action)
 
 
-def heard(signal: Tensor | None, name: str) -> Tensor:
-    """The signal, which a layer of this kind always hears."""
+def required(signal: Tensor | None, name: str) -> Tensor:
+    """Return an optional signal of `CellInput` that the cell needs.
+
+    Raises
+    ------
+    ValueError
+        The signal is None.
+    """
     if signal is None:
-        raise ValueError(f"the cell hears no {name} from below")
+        raise ValueError(f"the layer below passes no {name}")
     return signal

@@ -1,10 +1,10 @@
-"""ConvLSTM (Shi et al. 2015, arXiv 1506.04214, equations 3), without peepholes, as all later codes have it."""
+"""ConvLSTM (Shi et al. 2015, arXiv 1506.04214, equation 3), without peepholes, as in OpenSTL and MS-RNN."""
 
 from __future__ import annotations
 
 import torch
 
-from model.nets.cell import Above, Below, Cell, CellConfig, State, fused
+from model.nets.cell import Cell, CellConfig, CellInput, CellOutput, State, modulate
 
 
 class ConvLSTM(Cell):
@@ -14,16 +14,15 @@ class ConvLSTM(Cell):
         super().__init__()
         self.hidden = hidden
         self.forget_bias = config.forget_bias
-        self.from_x = config.gates(in_channels, 4 * hidden)  # g i f o
-        self.from_h = config.gates(hidden, 4 * hidden)
-        self.from_action = config.gates_of_action(actions, 4 * hidden)
+        self.from_x = config.gate_conv(in_channels, 4 * hidden)  # g i f o
+        self.from_h = config.gate_conv(hidden, 4 * hidden)  # g i f o
+        self.from_action = config.action_conv(actions, 4 * hidden)
 
-    def step(self, below: Below, state: State) -> tuple[Above, State]:
-        """One time step: x [b, in, y, x] and (H, C) [b, hidden, y, x] -> H, (H, C)."""
+    def step(self, inputs: CellInput, state: State) -> tuple[CellOutput, State]:
+        """Run one time step; the state is (H, C)."""
         h, c = state
-        gates = self.from_x(below.x) + fused(self.from_h(h), self.from_action, below.action)
-        g, i, f, o = torch.split(gates, self.hidden, dim=1)
+        g, i, f, o = self.split(self.from_x(inputs.x) + modulate(self.from_h(h), self.from_action, inputs.action))
         c = torch.sigmoid(f + self.forget_bias) * c + torch.sigmoid(i) * torch.tanh(g)
         o = torch.sigmoid(o)
         h = o * torch.tanh(c)
-        return Above(h=h, o=o), (h, c)
+        return CellOutput(h=h, o=o), (h, c)

@@ -1,7 +1,8 @@
-"""A network put to forecasting: what it reads at each step, and how its answer becomes the next frame.
+"""Forecast models: a network, the planes that it reads of each frame, and the rule that makes its output a frame.
 
-Frames hold numbers in [0, 1]: of rain the HKO-7 pixel fraction (`model.core.normalisation.hko7_fraction`), 0 where
-there are no data; of other videos their brightness.
+Frames hold numbers in [0, 1], with 0 where there are no data: the HKO-7 pixel fraction of rain
+(`model.core.normalisation.hko7_fraction`), or the brightness of other videos. Two kinds of models share one interface:
+recurrent ones, and recurrent-free ones (SimVP, TAU; the terms are OpenSTL's, arXiv 2306.11249).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from model.core.errors import BadPackage, first_line
 from model.core.limits import check_limits
 from model.core.manifest import WEIGHTS
 from model.core.package_digest import verify_package
-from model.nets.cell import MOST_CHANNELS, State, StateSpec
+from model.nets.cell import MAX_CHANNELS, State, StateSpec
 from model.nets.simvp import SimVP, SimVPConfig
 from model.nets.stack import RecurrentStack, StackConfig
 
@@ -31,12 +32,24 @@ TIME_CONDITIONS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A network and what it reads and answers.
+    """Configuration of a forecast model.
 
-    `channels`: of a frame's data, 1 for rain. `reads_known`: a plane that is 1 where a pixel holds data. `reads_time`:
-    the two numbers of `TIME_CONDITIONS`. `fields`: planes of exogenous fields per frame. `residual`: the network
-    answers the change from the frame that it reads, not the next frame. `bounded`: answers are clipped to [0, 1] before
-    they are read again; the public codes do not.
+    Attributes
+    ----------
+    net
+        The network.
+    channels
+        Channels of a frame, 1 for rain.
+    reads_known
+        Whether the network reads a plane that is 1 where a pixel holds data.
+    reads_time
+        Whether the network reads the two numbers of `TIME_CONDITIONS`.
+    fields
+        Planes of exogenous fields per frame.
+    residual
+        Whether the network predicts the change from the frame that it reads, instead of the next frame.
+    bounded
+        Whether predicted frames are clipped to [0, 1] before the network reads them; the public codes do not clip.
     """
 
     net: StackConfig | SimVPConfig
@@ -48,12 +61,12 @@ class ModelConfig:
     bounded: bool = True
 
     def __post_init__(self) -> None:
-        check_limits(self, "channels", ge=1, le=MOST_CHANNELS)
-        check_limits(self, "fields", ge=0, le=MOST_CHANNELS)
+        check_limits(self, "channels", ge=1, le=MAX_CHANNELS)
+        check_limits(self, "fields", ge=0, le=MAX_CHANNELS)
 
     @property
     def planes(self) -> int:
-        """Planes of a frame as the network reads it, but conditions and fields."""
+        """Planes of a frame as the network reads it, without conditions and fields."""
         return self.channels + self.reads_known
 
     @property
@@ -63,17 +76,33 @@ class ModelConfig:
 
 
 class Rollout(NamedTuple):
-    """Answers [b, t, c, y, x] to frames 0 to t - 1: each the frame after it; of recurrent networks also, per step and
-    layer, what was written to C and to M."""
+    """Output of a model over a sequence.
+
+    Attributes
+    ----------
+    frames : [b, t, c, y, x]
+        The frames after frames 0 to t - 1.
+    increments
+        Increments of C and M per step and layer, [b, hidden, y, x] each; empty where the network has no such memories.
+    """
 
     frames: Tensor
     increments: list[list[tuple[Tensor, Tensor]]]
 
 
 class FrameBatch(NamedTuple):
-    """A batch of sequences as a forecast model reads it.
+    """A batch of sequences.
 
-    `data` [b, t, c, y, x]; `known` [b, t, 1, y, x]; `step_minutes` [b]; `fields` [b, t + leads, n, y, x] or None.
+    Attributes
+    ----------
+    data : [b, t, c, y, x]
+        Frames.
+    known : [b, t, 1, y, x]
+        1 where a pixel holds data, else 0.
+    step_minutes : [b]
+        Time step of each sequence.
+    fields : [b, t + leads, n, y, x]
+        Exogenous fields, or None.
     """
 
     data: Tensor
@@ -83,29 +112,45 @@ class FrameBatch(NamedTuple):
 
 
 class ForecastModel(nn.Module):
-    """What training, export and verification know of a network."""
+    """Interface of a model in training, export and verification."""
 
     config: ModelConfig
-    checkpointed: bool = False
-    """Whether training keeps only the states between time steps and computes the steps again for the gradient: a
-    fraction of the memory, for a third more time (Chen et al. 2016, arXiv 1604.06174). Nothing else changes."""
+    checkpoint_activations: bool = False
+    """Whether training keeps the states between time steps only and recomputes the steps for the gradient: a fraction
+    of the memory for a third more time (Chen et al. 2016, arXiv 1604.06174), and the same numbers."""
 
     def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
-        """Answers for steps 0 to context + leads - 2; the last `leads` of them are the forecast.
+        """Predict frames 1 to context + leads - 1.
 
-        `truth` [b, context + leads - 1] says at which steps a sequence reads its true frame, and not the answer of the
-        step before; `frames` must hold those. Without it the context is read, and nothing after.
+        Parameters
+        ----------
+        frames
+            At least the context frames; with `truth`, all frames that it selects.
+        context, leads
+            Numbers of input frames and of forecast frames.
+        truth : [b, context + leads - 1] of bool
+            Whether a sequence reads the true frame at each step, instead of the prediction of the step before. By
+            default a model reads the context, then its own predictions.
+
+        Returns
+        -------
+        Rollout
+            context + leads - 1 frames, of which the last `leads` are the forecast.
         """
         raise NotImplementedError
 
     def forward(self, frames: FrameBatch, leads: int) -> Tensor:
-        """The forecast [b, leads, c, y, x] that follows the frames."""
+        """Return the forecast [b, leads, c, y, x] that follows the frames."""
         context = frames.data.shape[1]
         return self.rollout(frames, context, leads).frames[:, context - 1 :]
 
-    def next_frame(self, answer: Tensor, newest: Tensor) -> Tensor:
-        """The next frame. In training the gradient passes the clip to [0, 1]: a pixel forecast dry can still grow."""
-        raw = newest + answer if self.config.residual else answer
+    def next_frame(self, output: Tensor, newest: Tensor) -> Tensor:
+        """Return the next frame from the output of the network and the newest frame.
+
+        The clip to [0, 1] is a straight-through estimator in training (Bengio et al. 2013, arXiv 1308.3432): the
+        gradient passes, so that a pixel predicted dry can still learn to be wet.
+        """
+        raw = newest + output if self.config.residual else output
         if not self.config.bounded:
             return raw
         clipped = torch.clamp(raw, 0, 1)
@@ -113,7 +158,10 @@ class ForecastModel(nn.Module):
 
 
 class RecurrentModel(ForecastModel):
-    """A recurrent stack, one frame at a time. With `residual` it starts as persistence: the output layer is zero."""
+    """A recurrent stack, run one frame at a time.
+
+    With `residual` an untrained model is persistence: the output layer is zero.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -132,52 +180,64 @@ class RecurrentModel(ForecastModel):
                 nn.init.zeros_(parameter)
 
     def states(self) -> list[StateSpec]:
-        """Name, channels and stride (in pixels) of each state tensor."""
+        """Return name, channels and stride (in pixels) of each state tensor."""
         return self.stack.states()
 
     def step(
         self, frame: Tensor, known: Tensor, conditions: Tensor | None, fields: Tensor | None, state: State
     ) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
-        """One step: frame [b, c, y, x], known [b, 1, y, x], conditions [b, 2], fields [b, n, y, x].
+        """Run one time step.
 
-        Returns the next frame, the new state, and per layer what was written to C and to M.
+        Parameters
+        ----------
+        frame : [b, c, y, x]
+        known : [b, 1, y, x]
+        conditions : [b, 2]
+        fields : [b, n, y, x]
+        state
+            State of the step before, or `RecurrentStack.initial_state`.
+
+        Returns
+        -------
+        tuple
+            The next frame, the new state, and the increments of C and M per layer.
         """
         planes = torch.cat([frame, known], dim=1) if self.config.reads_known else frame
-        read = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
-        return self.next_frame(read.answer, frame), read.state, read.increments
+        output = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
+        return self.next_frame(output.frame, frame), output.state, output.increments
 
-    def _forgetful_step(self, *read: Tensor | State | None) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
-        """`step`, whose activations are not kept; nor is what it wrote to C and M, but for the decoupling loss."""
-        answer, state, written = checkpoint(self.step, *read, use_reentrant=False, preserve_rng_state=False)
-        return answer, state, written if self.stack.decouple is not None else []
+    def _checkpointed_step(self, *inputs: Tensor | State | None) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
+        """Run `step` without keeping activations; increments are kept for the decoupling loss only."""
+        frame, state, increments = checkpoint(self.step, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return frame, state, increments if self.stack.decouple is not None else []
 
     def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
         """See ForecastModel.rollout."""
-        batch, held, _, height, width = frames.data.shape
-        step = self._forgetful_step if self.checkpointed and torch.is_grad_enabled() else self.step
+        batch, available, _, height, width = frames.data.shape
+        step = self._checkpointed_step if self.checkpoint_activations and torch.is_grad_enabled() else self.step
         state = self.stack.initial_state(batch, height, width, frames.data)
-        answers: list[Tensor] = []
+        predicted: list[Tensor] = []
         increments = []
         frame, known = frames.data[:, 0], frames.known[:, 0]
         for index in range(context + leads - 1):
-            if index and truth is not None and index < held:
-                true = truth[:, index, None, None, None]
-                frame = torch.where(true, frames.data[:, index], answers[-1])
-                known = torch.where(true, frames.known[:, index], known)
+            if index and truth is not None and index < available:
+                reads_truth = truth[:, index, None, None, None]
+                frame = torch.where(reads_truth, frames.data[:, index], predicted[-1])
+                known = torch.where(reads_truth, frames.known[:, index], known)
             elif index < context:
                 frame, known = frames.data[:, index], frames.known[:, index]
             else:
-                frame = answers[-1]
+                frame = predicted[-1]
             conditions = time_conditions(index - (context - 1), frames.step_minutes)
             fields = None if frames.fields is None else frames.fields[:, index]
-            answer, state, written = step(frame, known, conditions, fields, state)
-            answers.append(answer)
-            increments.append(written)
-        return Rollout(torch.stack(answers, dim=1), increments)
+            next_frame, state, of_step = step(frame, known, conditions, fields, state)
+            predicted.append(next_frame)
+            increments.append(of_step)
+        return Rollout(torch.stack(predicted, dim=1), increments)
 
 
 class RecurrentFreeModel(ForecastModel):
-    """A network that reads all context frames at once and answers as many; more leads by reading its own answers."""
+    """A network that reads all context frames at once and predicts as many; for more leads it reads its predictions."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -193,68 +253,73 @@ class RecurrentFreeModel(ForecastModel):
     def next_frames(
         self, data: Tensor, known: Tensor, conditions: Tensor | None = None, fields: Tensor | None = None
     ) -> Tensor:
-        """data [b, t, c, y, x], known [b, t, 1, y, x], conditions [b, t, 2], fields [b, t, n, y, x] -> the t frames
-        that follow."""
+        """Predict the t frames that follow t frames.
+
+        Parameters
+        ----------
+        data : [b, t, c, y, x]
+        known : [b, t, 1, y, x]
+        conditions : [b, t, 2]
+        fields : [b, t, n, y, x]
+        """
         planes = [data, *([known] if self.config.reads_known else []), *([] if fields is None else [fields])]
         if self.config.reads_time and conditions is not None:
             planes.append(conditions[..., None, None].expand(*conditions.shape, *data.shape[-2:]))
         return self.next_frame(self.net(torch.cat(planes, dim=2)), data[:, -1:])
 
     def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
-        """See ForecastModel.rollout; before the forecast stand the frames themselves, for nothing is answered there."""
+        """See ForecastModel.rollout; the frames before the forecast are the input, for which nothing is predicted."""
         if truth is not None:
-            raise ValueError("a whole-sequence network reads no true frames after its context")
+            raise ValueError("a recurrent-free model reads no true frames after its context")
         data, known = frames.data[:, :context], frames.known[:, :context]
-        answers: list[Tensor] = [frames.data[:, 1:context]]
+        predicted: list[Tensor] = [frames.data[:, 1:context]]
         for first in range(0, leads, context):
             fields = None if frames.fields is None else frames.fields[:, first : first + context]
             steps = range(first - context + 1, first + 1)
             conditions = torch.stack([time_conditions(step, frames.step_minutes) for step in steps], dim=1)
             data = self.next_frames(data, known, conditions, fields)
             known = known[:, -1:].expand_as(known)
-            answers.append(data[:, : leads - first])
-        return Rollout(torch.cat(answers, dim=1), [])
+            predicted.append(data[:, : leads - first])
+        return Rollout(torch.cat(predicted, dim=1), [])
 
 
 def build_model(config: ModelConfig) -> RecurrentModel | RecurrentFreeModel:
-    """The network that a configuration describes, with fresh weights."""
+    """Return the model of a configuration, with random weights."""
     return RecurrentModel(config) if isinstance(config.net, StackConfig) else RecurrentFreeModel(config)
 
 
-def with_tuples(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a configuration as JSON kept them, its lists as tuples again."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+def lists_to_tuples(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a configuration that JSON stored, with tuples for lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
 
 
-def config_from(kept: Mapping[str, Any]) -> ModelConfig:
-    """The configuration that `dataclasses.asdict` wrote into a manifest or a recipe."""
-    net = with_tuples(kept["net"])
-    described = StackConfig(**net) if "scales" in net else SimVPConfig(**net)
-    return ModelConfig(**{**kept, "net": described})
+def config_from_dict(stored: Mapping[str, Any]) -> ModelConfig:
+    """Return the configuration that `dataclasses.asdict` wrote to a manifest or a recipe."""
+    net = lists_to_tuples(stored["net"])
+    return ModelConfig(**{**stored, "net": StackConfig(**net) if "scales" in net else SimVPConfig(**net)})
 
 
 def load_model(folder: Path) -> RecurrentModel | RecurrentFreeModel:
-    """The network of a model package, with its weights, in evaluation mode.
+    """Load the model of a package with its weights, in evaluation mode.
 
     Raises
     ------
     BadPackage
-        The package is damaged, or its weights are not of the network that its manifest describes.
+        The package is damaged, or the weights do not fit the network in the manifest.
     """
     manifest = verify_package(folder)
     try:
-        net = build_model(config_from(manifest.config))
-        net.load_state_dict(load_file(folder / WEIGHTS))
+        model = build_model(config_from_dict(manifest.config))
+        model.load_state_dict(load_file(folder / WEIGHTS))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = first_line(error)
         raise BadPackage(
-            f"the weights are not of the network in its manifest ({reason})",
+            f"the weights do not fit the network in the manifest ({first_line(error)})",
             where=str(folder),
-            hint="Export the package again, or fetch it anew",
+            hint="Export the package again, or fetch a new copy",
         ) from None
-    return net.eval()
+    return model.eval()
 
 
 def time_conditions(steps_after_newest: int, step_minutes: Tensor) -> Tensor:
-    """Conditions [b, 2] of the frame that lies so many steps after the newest observed one."""
+    """Return the conditions [b, 2] of the frame that many time steps after the newest observed one."""
     return torch.stack([step_minutes * steps_after_newest / 60, step_minutes / 15], dim=1)

@@ -1,8 +1,9 @@
 """Memory In Memory (Wang et al. 2019, arXiv 1811.07490, equations 3 to 5).
 
-The forget gate of C is replaced by two cascaded memories: MIM-N reads the difference of its input from a step before
-(non-stationary) and answers D; MIM-S reads D and the old C (stationary) and answers T, which stands where f . C stood.
-The first layer of the network is an ST-LSTM.
+Two cascaded memories replace the forget gate of C. MIM-N reads the difference between the inputs of two time steps
+(non-stationary) and outputs D; MIM-S reads D and the old C (stationary) and outputs T, which takes the place of f . C.
+The paper and the official code (Yunbo426/MIM, OpenSTL) differ, so there are two classes of each. The first layer of the
+network is an ST-LSTM.
 """
 
 from __future__ import annotations
@@ -12,107 +13,151 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.nets.cell import Above, Below, Cell, CellConfig, State, StateSpec, fused, heard
+from model.nets.cell import Cell, CellConfig, CellInput, CellOutput, State, StateSpec, modulate, required
 
 
 class MemoryUnit(nn.Module):
-    """An LSTM over a memory s, of an input x and a recurrent input r: MIM-N and MIM-S are both this.
+    """Base of MIM-N and MIM-S: an LSTM over a memory s, with an input x and a recurrent input r.
 
-    The new s opens the output gate by a convolution (paper), or by a weight per channel that opens i and f too
-    (authors). `recurrent_gates`: 4, or 3 where r does not open the output gate.
+    `recurrent_gates` is 3 where r does not enter the output gate, else 4.
     """
 
     def __init__(self, hidden: int, config: CellConfig, *, in_channels: int, recurrent_gates: int = 4) -> None:
         super().__init__()
         self.hidden = hidden
         self.forget_bias = config.forget_bias
-        self.from_x = config.gates(in_channels, 4 * hidden)  # g i f o
-        self.from_r = config.gates(hidden, recurrent_gates * hidden)  # g i f (o)
-        as_authors = config.dialect == "authors"
-        self.peephole = config.weight(3 * hidden, 0.0) if as_authors else None  # i f o
-        self.from_s = nn.Identity() if as_authors else config.gates(hidden, hidden)  # o
+        self.from_x = config.gate_conv(in_channels, 4 * hidden)  # g i f, o
+        self.from_r = config.gate_conv(hidden, recurrent_gates * hidden)  # g i f, (o)
 
-    def step(self, x: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        """x [b, in, y, x], r and s [b, hidden, y, x] -> the answer, and the new s."""
+    def gates(self, x: Tensor, r: Tensor) -> tuple[Tensor, ...]:
+        """Return the parts of g, i, f and o from x [b, in, y, x] and r [b, hidden, y, x]."""
         g, i, f, o = torch.split(self.from_x(x), self.hidden, dim=1)
         rg, ri, rf, *ro = torch.split(self.from_r(r), self.hidden, dim=1)
-        i, f, o = i + ri, f + rf + self.forget_bias, sum(ro, o)
-        if self.peephole is None:
-            s = torch.sigmoid(f) * s + torch.sigmoid(i) * torch.tanh(g + rg)
-            return torch.sigmoid(o + self.from_s(s)) * torch.tanh(s), s
-        of_i, of_f, of_o = self.peephole.chunk(3)
-        s = torch.sigmoid(f + of_f * s) * s + torch.sigmoid(i + of_i * s) * torch.tanh(g + rg)
-        return torch.sigmoid(o + of_o * s) * torch.tanh(s), s
+        return g + rg, i + ri, f + rf, sum(ro, o)
+
+
+class PaperMemoryUnit(MemoryUnit):
+    """Equations 3 and 4: a convolution of the new s enters the output gate."""
+
+    def __init__(self, hidden: int, config: CellConfig, *, in_channels: int, recurrent_gates: int = 4) -> None:
+        super().__init__(hidden, config, in_channels=in_channels, recurrent_gates=recurrent_gates)
+        self.from_s = config.gate_conv(hidden, hidden)  # o
+
+    def step(self, x: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output (D or T) and the new s, each [b, hidden, y, x]."""
+        g, i, f, o = self.gates(x, r)
+        s = torch.sigmoid(f + self.forget_bias) * s + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o + self.from_s(s)) * torch.tanh(s), s
+
+
+class OfficialMemoryUnit(MemoryUnit):
+    """The authors' code: peepholes (`ct_weight`, `oc_weight`) of s in i, f and o."""
+
+    def __init__(self, hidden: int, config: CellConfig, *, in_channels: int) -> None:
+        super().__init__(hidden, config, in_channels=in_channels)
+        self.peephole = config.peephole(3 * hidden)  # i f o
+
+    def step(self, x: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output (D or T) and the new s, each [b, hidden, y, x]."""
+        g, i, f, o = self.gates(x, r)
+        w_i, w_f, w_o = self.peephole.chunk(3)
+        s = torch.sigmoid(f + self.forget_bias + w_f * s) * s + torch.sigmoid(i + w_i * s) * torch.tanh(g)
+        return torch.sigmoid(o + w_o * s) * torch.tanh(s), s
 
 
 class MIM(Cell):
-    """An ST-LSTM whose C is T + i . g.
+    """Base of the two forms: an ST-LSTM in which C is T + i . g."""
 
-    Two forms. "ms-rnn" is the paper's: MIM-N reads the difference of the layer's own input and remembers by N; M has
-    gates of its own. "authors" is the authors' code: above the first, a MIM-N reads the D of the layer below and
-    remembers by D; C and M share the gates of x; nothing is different at the first step, so that D is 0 there.
-    """
+    has_memory_flow = True
+    kind = "MIM"
 
-    zigzags = True
-
-    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0) -> None:
+    def __init__(self, hidden: int, config: CellConfig) -> None:
         super().__init__()
         self.hidden = hidden
         self.forget_bias = config.forget_bias
-        self.as_authors = config.dialect == "authors"
-        self.non_stationary = MemoryUnit(
-            hidden, config, in_channels=in_channels, recurrent_gates=4 if self.as_authors else 3
-        )
-        self.stationary = MemoryUnit(hidden, config, in_channels=hidden)
-        self.from_x = config.gates(in_channels, (4 if self.as_authors else 6) * hidden)  # g i, (g' i') f', o
-        self.from_h = config.gates(hidden, 3 * hidden)  # g i o
-        self.from_m = config.gates(hidden, (4 if self.as_authors else 3) * hidden)  # g' i' f' (o)
-        self.from_memories = None if self.as_authors else config.gates(2 * hidden, hidden)  # o
-        self.merge = config.pointwise(2 * hidden, hidden)
-        self.from_action = config.gates_of_action(actions, 3 * hidden)
+
+
+class PaperMIM(MIM):
+    """Equation 5 of the paper, which MS-RNN implements.
+
+    MIM-N reads the difference of the inputs of this layer, and the gates of M have weights of their own.
+    """
+
+    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0) -> None:
+        super().__init__(hidden, config)
+        self.non_stationary = PaperMemoryUnit(hidden, config, in_channels=in_channels, recurrent_gates=3)
+        self.stationary = PaperMemoryUnit(hidden, config, in_channels=hidden)
+        self.from_x = config.gate_conv(in_channels, 6 * hidden)  # g i, g' i' f', o
+        self.from_h = config.gate_conv(hidden, 3 * hidden)  # g i, o
+        self.from_m = config.gate_conv(hidden, 3 * hidden)  # g' i' f'
+        self.from_memories = config.gate_conv(2 * hidden, hidden)  # o
+        self.merge = config.pointwise_conv(2 * hidden, hidden)
+        self.from_action = config.action_conv(actions, 3 * hidden)
 
     def states(self) -> Sequence[StateSpec]:
-        """H, C, N of MIM-N and S of MIM-S; as the authors have it also D, and 1 where a step went before."""
-        names = ["h", "c", "n", "s", *(["d"] if self.as_authors else [])]
-        begun = [StateSpec("begun", 1)] if self.as_authors else []
-        return [*(StateSpec(name, self.hidden) for name in names), *begun]
+        """Return H, C, N of MIM-N and S of MIM-S."""
+        return [StateSpec(name, self.hidden) for name in ("h", "c", "n", "s")]
 
-    def step(self, below: Below, state: State) -> tuple[Above, State]:
-        """One time step: x now and a step before [b, in, y, x], M (and D) from below, each [b, hidden, y, x]."""
-        h, c, n, s, *older = state
-        d, n, older = self._difference(below, n, older)
+    def step(self, inputs: CellInput, state: State) -> tuple[CellOutput, State]:
+        """Run one time step; the state is (H, C, N, S)."""
+        h, c, n, s = state
+        m = required(inputs.m, "memory M")
+        d, n = self.non_stationary.step(inputs.x - required(inputs.x_previous, "previous output"), n, n)
         t, s = self.stationary.step(d, c, s)
 
-        m = heard(below.m, "memory M")
-        xg, xi, xg_m, xi_m, xf_m, xo = self._of_input(below.x)
-        hg, hi, ho = torch.split(fused(self.from_h(h), self.from_action, below.action), self.hidden, dim=1)
-        mg, mi, mf, *mo = torch.split(self.from_m(m), self.hidden, dim=1)
-        written_c = torch.sigmoid(xi + hi) * torch.tanh(xg + hg)
-        c = t + written_c
-        written_m = torch.sigmoid(xi_m + mi) * torch.tanh(xg_m + mg)
-        m = torch.sigmoid(xf_m + mf + self.forget_bias) * m + written_m
+        xg, xi, xg_m, xi_m, xf_m, xo = self.split(self.from_x(inputs.x))
+        hg, hi, ho = self.split(modulate(self.from_h(h), self.from_action, inputs.action))
+        mg, mi, mf = self.split(self.from_m(m))
+        c_increment = torch.sigmoid(xi + hi) * torch.tanh(xg + hg)
+        c = t + c_increment
+        m_increment = torch.sigmoid(xi_m + mi) * torch.tanh(xg_m + mg)
+        m = torch.sigmoid(xf_m + mf + self.forget_bias) * m + m_increment
 
         memories = torch.cat([c, m], dim=1)
-        o = sum(mo, xo + ho) if self.from_memories is None else xo + ho + self.from_memories(memories)
-        o = torch.sigmoid(o)
+        o = torch.sigmoid(xo + ho + self.from_memories(memories))
         h = o * torch.tanh(self.merge(memories))
-        return Above(h=h, o=o, m=m, d=d, increments=(written_c, written_m)), (h, c, n, s, *older)
+        return CellOutput(h=h, o=o, m=m, d=d, increments=(c_increment, m_increment)), (h, c, n, s)
 
-    def _difference(self, below: Below, n: Tensor, older: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """MIM-N: D, the new N, and what else is kept for the next step."""
-        change = below.x - heard(below.x_before, "input of the step before")
-        if not self.as_authors:
-            d, n = self.non_stationary.step(change, n, n)
-            return d, n, []
-        d, begun = older
-        d, n = self.non_stationary.step(change if below.d is None else below.d, d, n)
-        d, n = begun * d, begun * n
-        return d, n, [d, torch.ones_like(begun)]
 
-    def _of_input(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x's part of g, i, g', i', f', o."""
-        gates = torch.split(self.from_x(x), self.hidden, dim=1)
-        if not self.as_authors:
-            return gates
-        g, i, f_m, o = gates
-        return g, i, g, i, f_m, o
+class OfficialMIM(MIM):
+    """The authors' code.
+
+    Above the first MIM-N, a MIM-N reads the D of the layer below, and its recurrent input is D; C and M share the gates
+    of x; o sees M instead of both memories. At the first time step there is no difference, and D and N stay 0.
+    """
+
+    def __init__(self, in_channels: int, hidden: int, config: CellConfig, *, actions: int = 0) -> None:
+        super().__init__(hidden, config)
+        self.non_stationary = OfficialMemoryUnit(hidden, config, in_channels=in_channels)
+        self.stationary = OfficialMemoryUnit(hidden, config, in_channels=hidden)
+        self.from_x = config.gate_conv(in_channels, 4 * hidden)  # g and g', i and i', f', o
+        self.from_h = config.gate_conv(hidden, 3 * hidden)  # g i, o
+        self.from_m = config.gate_conv(hidden, 4 * hidden)  # g' i' f', o
+        self.merge = config.pointwise_conv(2 * hidden, hidden)
+        self.from_action = config.action_conv(actions, 3 * hidden)
+
+    def states(self) -> Sequence[StateSpec]:
+        """Return H, C, N of MIM-N, S of MIM-S, D, and a plane of ones from the second time step on."""
+        return [*(StateSpec(name, self.hidden) for name in ("h", "c", "n", "s", "d")), StateSpec("started", 1)]
+
+    def step(self, inputs: CellInput, state: State) -> tuple[CellOutput, State]:
+        """Run one time step; the state is (H, C, N, S, D, started)."""
+        h, c, n, s, d, started = state
+        m = required(inputs.m, "memory M")
+        change = inputs.x - required(inputs.x_previous, "previous output") if inputs.d is None else inputs.d
+        d, n = self.non_stationary.step(change, d, n)
+        d, n = started * d, started * n
+        t, s = self.stationary.step(d, c, s)
+
+        xg, xi, xf_m, xo = self.split(self.from_x(inputs.x))
+        hg, hi, ho = self.split(modulate(self.from_h(h), self.from_action, inputs.action))
+        mg, mi, mf, mo = self.split(self.from_m(m))
+        c_increment = torch.sigmoid(xi + hi) * torch.tanh(xg + hg)
+        c = t + c_increment
+        m_increment = torch.sigmoid(xi + mi) * torch.tanh(xg + mg)
+        m = torch.sigmoid(xf_m + mf + self.forget_bias) * m + m_increment
+
+        o = torch.sigmoid(xo + ho + mo)
+        h = o * torch.tanh(self.merge(torch.cat([c, m], dim=1)))
+        new_state = (h, c, n, s, d, torch.ones_like(started))
+        return CellOutput(h=h, o=o, m=m, d=d, increments=(c_increment, m_increment)), new_state

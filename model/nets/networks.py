@@ -1,4 +1,4 @@
-"""The networks by name, each a whole configuration: as their authors published them, and as MS-RNN compares them."""
+"""Networks by name, each a complete configuration: as their authors published them, and as MS-RNN compares them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ MULTI_SCALE: Final = (1, 2, 4, 4, 2, 1)
 
 
 def ms_rnn(scales: tuple[int, ...], cell: Mapping[str, Any]) -> StackConfig:
-    """A cell in MS-RNN's settings (2206.03010): six layers of 64 channels, 3 x 3 kernels, 1x1 embedding, no patches."""
-    return StackConfig(scales=scales, hidden=64, kernel=3, embed="pointwise", forget_bias=0.0, dialect="ms-rnn", **cell)
+    """Return a cell in MS-RNN's settings (arXiv 2206.03010): layers of 64 channels, 1x1 embedding, no patches."""
+    return StackConfig(
+        scales=scales, hidden=64, kernel=3, embed="pointwise", forget_bias=0.0, implementation="ms-rnn", **cell
+    )
 
 
 FOUR_LAYERS: Final = StackConfig(hidden=128, scales=(1, 1, 1, 1), kernel=5, patch=4, bias=False)
-"""What predrnn-pytorch, MotionRNN and OpenSTL build on: 5 x 5 kernels, no biases, forget bias 1."""
+"""Base of the networks of predrnn-pytorch, MotionRNN and OpenSTL: 5 x 5 kernels, no biases, forget bias 1."""
 
 
 _CELLS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -41,66 +43,66 @@ IN_MS_RNN: Final[Mapping[str, Callable[[], StackConfig]]] = MappingProxyType(
         for prefix, scales in (("", PLAIN), ("ms-", MULTI_SCALE))
     }
 )
-"""MS-RNN's table: seven networks, each plain and multi-scale."""
+"""The networks of MS-RNN's comparison: seven, each plain and multi-scale."""
 
 
 def convlstm() -> StackConfig:
-    """ConvLSTM in OpenSTL's settings."""
+    """Return ConvLSTM in OpenSTL's settings."""
     return replace(FOUR_LAYERS, cell="conv-lstm", forget_bias=0.0)
 
 
 def predrnn() -> StackConfig:
-    """PredRNN (predrnn-pytorch, mnist_script)."""
+    """Return PredRNN (predrnn-pytorch, mnist_script)."""
     return FOUR_LAYERS
 
 
 def predrnn_v2() -> StackConfig:
-    """PredRNN-V2: the same, and the projection W of its decoupling loss."""
+    """Return PredRNN-V2: PredRNN with the projection W of the decoupling loss."""
     return replace(FOUR_LAYERS, decoupled=True)
 
 
 def action_predrnn() -> StackConfig:
-    """Action-conditioned PredRNN (predrnn-pytorch, bair_script): strided embedding, its inputs added on the way back.
+    """Return action-conditioned PredRNN (predrnn-pytorch, bair_script): strided embedding with skip connections.
 
-    Their script has 64 channels for this and 128 for the one with decoupling.
+    The script has 64 channels here, and 128 with decoupling.
     """
     return replace(FOUR_LAYERS, hidden=64, patch=1, embed="strided", embed_skips=True)
 
 
 def action_predrnn_v2() -> StackConfig:
-    """The same with memory decoupling."""
+    """Return action-conditioned PredRNN with memory decoupling."""
     return replace(action_predrnn(), hidden=128, decoupled=True)
 
 
 def predrnn_pp() -> StackConfig:
-    """PredRNN++ (predrnn-pp): 128 channels in the first layer, 64 in the others, layer norms."""
+    """Return PredRNN++ (predrnn-pp): 128 channels in the first layer, 64 in the others, layer norms."""
     return replace(
         FOUR_LAYERS, cell="causal-lstm", gradient_highway=True, hidden=(128, 64, 64, 64), layer_norm=True, bias=True
     )
 
 
 def mim() -> StackConfig:
-    """MIM (authors' repository): four layers of 64 channels, no patches, layer norms."""
+    """Return MIM (Yunbo426/MIM): four layers of 64 channels, no patches, layer norms."""
     return replace(FOUR_LAYERS, cell="mim", hidden=64, patch=1, layer_norm=True, bias=True)
 
 
 def motionrnn() -> StackConfig:
-    """MotionRNN around PredRNN (authors' repository)."""
+    """Return MotionRNN around PredRNN (thuml/MotionRNN)."""
     return replace(FOUR_LAYERS, hidden=64, motion=True)
 
 
 def simvp_incepu() -> SimVPConfig:
-    """SimVP with Inception blocks, in OpenSTL's settings for Moving MNIST."""
+    """Return SimVP with Inception blocks, in OpenSTL's settings for Moving MNIST."""
     return SimVPConfig(translator="incepu", frames=10)
 
 
 def simvp_gsta() -> SimVPConfig:
-    """SimVP with gated spatiotemporal attention, in OpenSTL's settings for Moving MNIST."""
+    """Return SimVP with gated spatiotemporal attention, in OpenSTL's settings for Moving MNIST."""
     return SimVPConfig(translator="gsta", frames=10)
 
 
 def tau() -> SimVPConfig:
-    """TAU, in OpenSTL's settings for Moving MNIST."""
+    """Return TAU in OpenSTL's settings for Moving MNIST."""
     return SimVPConfig(translator="tau", frames=10)
 
 
@@ -119,4 +121,4 @@ AS_PUBLISHED: Final[Mapping[str, Callable[[], StackConfig | SimVPConfig]]] = Map
         "tau": tau,
     }
 )
-"""Each network in the settings of the repository that published it (ConvLSTM, SimVP and TAU: OpenSTL's)."""
+"""Each network in the settings of the repository that published it; ConvLSTM, SimVP and TAU in OpenSTL's."""

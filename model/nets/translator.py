@@ -1,7 +1,7 @@
-"""What lies between encoder and decoder: blocks over an image whose channels are all frames of the sequence.
+"""Translators of SimVP, between encoder and decoder: blocks over an image whose channels are all frames of a sequence.
 
-IncepU (SimVP, arXiv 2206.05099) is a U of Inception blocks; gSTA (SimVPv2, 2211.12509) and TAU (`model.nets.tau`) are
-rows of attention blocks, which differ in the attention alone. Neither looks at height and width: any size will do.
+IncepU (SimVP, arXiv 2206.05099) is a U-Net of Inception blocks. gSTA (SimVPv2, arXiv 2211.12509) and TAU
+(`model.nets.tau`) are sequences of attention blocks that differ in the attention only. All of them fit any grid.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 INCEPTION_KERNELS = (3, 5, 7, 11)
 INCEPTION_GROUPS = 8
-REACH = 21
-"""Side of the pixels that an attention sees: 5 x 5, then 7 x 7 of every third."""
+LARGE_KERNEL = 21
+"""Side of the receptive field of the attention: 5 x 5, then 7 x 7 with dilation 3."""
 DILATION = 3
 LAYER_SCALE = 1e-2
 
 
 class Inception(nn.Module):
-    """A 1x1 convolution, then grouped ones of several sizes, each normalised, summed."""
+    """A 1x1 convolution, then the sum of grouped convolutions of several sizes, each normalised."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -37,13 +37,13 @@ class Inception(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, inputs, y, x] -> [b, outputs, y, x]."""
+        """Map [b, inputs, y, x] -> [b, outputs, y, x]."""
         x = self.reduce(x)
         return torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
 
 
 class InceptionTranslator(nn.Module):
-    """`layers` Inception blocks down and as many up, each of the latter hears its opposite (channels joined)."""
+    """`layers` Inception blocks down and as many up, with skip connections that concatenate channels."""
 
     def __init__(self, channels: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -55,24 +55,27 @@ class InceptionTranslator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, channels, y, x] -> the same shape."""
-        heard: list[Tensor] = []
+        """Translate [b, channels, y, x]; the shape does not change."""
+        skips: list[Tensor] = []
         for block in self.down:
             x = block(x)
-            heard.append(x)
-        heard.pop()
+            skips.append(x)
+        skips.pop()  # the deepest output is the input of the way up
         for layer, block in enumerate(self.up):
-            x = block(torch.cat([x, heard.pop()], dim=1) if layer else x)
+            x = block(torch.cat([x, skips.pop()], dim=1) if layer else x)
         return x
 
 
 class LargeKernel(nn.Module):
-    """A depthwise convolution of 21 x 21 pixels, taken apart into 5 x 5 and a dilated 7 x 7, then 1 x 1."""
+    """A depthwise convolution of 21 x 21 pixels, decomposed into 5 x 5, a dilated 7 x 7, and 1 x 1.
+
+    Decomposed as in the Visual Attention Network (Guo et al. 2022, arXiv 2202.09741), for a fraction of the weights.
+    """
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
         near = 2 * DILATION - 1
-        far = REACH // DILATION + REACH // DILATION % 2 - 1
+        far = LARGE_KERNEL // DILATION + LARGE_KERNEL // DILATION % 2 - 1
         self.near = nn.Conv2d(channels, channels, near, padding=near // 2, groups=channels)
         self.far = nn.Conv2d(
             channels, channels, far, padding=DILATION * (far - 1) // 2, dilation=DILATION, groups=channels
@@ -80,13 +83,13 @@ class LargeKernel(nn.Module):
         self.mix = nn.Conv2d(channels, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, channels, y, x] -> [b, outputs, y, x]."""
+        """Convolve [b, channels, y, x] -> [b, outputs, y, x]."""
         mixed: Tensor = self.mix(self.far(self.near(x)))
         return mixed
 
 
 class SpatialGate(nn.Module):
-    """gSTA: what a large kernel sees, gated by what it sees."""
+    """Gated spatiotemporal attention (gSTA): half of a large kernel's output gates the other half."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,13 +97,17 @@ class SpatialGate(nn.Module):
         self.kernel = LargeKernel(channels, 2 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, channels, y, x] -> the same shape."""
-        seen, gate = torch.split(self.kernel(x), self.channels, dim=1)
-        return torch.sigmoid(gate) * seen
+        """Attend over [b, channels, y, x]; the shape does not change."""
+        values, gate = torch.split(self.kernel(x), self.channels, dim=1)
+        return torch.sigmoid(gate) * values
 
 
 class AttentionBlock(nn.Module):
-    """Attention, then a convolutional MLP, each on normalised input and added with a small scale per channel."""
+    """Attention, then a convolutional MLP: pre-norm residual blocks, each with a learned scale per channel.
+
+    The scale starts small, so that deep stacks train from near the identity (LayerScale, Touvron et al. 2021, arXiv
+    2103.17239).
+    """
 
     def __init__(self, inputs: int, outputs: int, mlp_ratio: float, gate: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -119,17 +126,31 @@ class AttentionBlock(nn.Module):
         self.reduce = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, inputs, y, x] -> [b, outputs, y, x]."""
+        """Map [b, inputs, y, x] -> [b, outputs, y, x]."""
         normed = self.norm(x)
         x = x + self.scale * (normed + self.attend(normed))
         x = x + self.mlp_scale * self.mlp(self.mlp_norm(x))
-        answer: Tensor = self.reduce(x)
-        return answer
+        output: Tensor = self.reduce(x)
+        return output
 
 
 def attention_translator(
     channels: int, hidden: int, layers: int, mlp_ratio: float, gate: Callable[[int], nn.Module]
 ) -> nn.Sequential:
-    """A row of attention blocks; the first widens to `hidden`, the last comes back to `channels`."""
+    """Return `layers` attention blocks, the first from `channels` to `hidden`, the last back to `channels`.
+
+    Parameters
+    ----------
+    channels
+        Frames times channels per frame.
+    hidden
+        Channels between the blocks.
+    layers
+        Number of blocks.
+    mlp_ratio
+        Hidden channels of the MLP per input channel.
+    gate
+        The attention of a number of channels: `SpatialGate` or `model.nets.tau.TemporalGate`.
+    """
     widths = [channels, *[hidden] * (layers - 1), channels]
     return nn.Sequential(*(AttentionBlock(into, out, mlp_ratio, gate) for into, out in pairwise(widths)))

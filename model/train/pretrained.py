@@ -15,7 +15,7 @@ from torch import Tensor
 from model.core.errors import InputError
 from model.core.manifest import MANIFEST, Manifest, read_manifest
 from model.data.leakage import InitialProvenance, initial_provenance, provenance_gaps_of, training_archives
-from model.nets.forecast_model import ForecastModel, config_from, load_model
+from model.nets.forecast_model import ForecastModel, config_from_dict, load_model
 from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json
 from model.train.run_folder import BEST, PROVENANCE
@@ -59,7 +59,7 @@ def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
             where=str(path),
             hint="Choose the recipe that they were trained with",
         )
-    _check_settings(asdict(config_from(config)), asdict(net.config), path)
+    _check_settings(asdict(config_from_dict(config)), asdict(net.config), path)
     net.load_state_dict(weights)
     digest = hashlib.sha256()
     for name in sorted(weights):

@@ -253,13 +253,13 @@ class Recipe:
             raise ValueError(f"{self.name}: a batch of {self.batch} cannot be split into {parts} equal parts")
         if isinstance(net, SimVPConfig):
             if self.sampling is not None or (isinstance(loss, FrameLoss) and loss.over == "all"):
-                raise ValueError(f"{self.name}: a whole-sequence network has no output before its forecast")
+                raise ValueError(f"{self.name}: a recurrent-free model has no output before the forecast")
             if net.frames != self.windows.context:
                 raise ValueError(
                     f"{self.name}: the context has {self.windows.context} frames, the network reads {net.frames}"
                 )
             if self.checkpoint_activations:
-                raise ValueError(f"{self.name}: a whole-sequence network has no time steps to recompute")
+                raise ValueError(f"{self.name}: a recurrent-free model has no time steps to recompute")
         if loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
             raise ValueError(f"{self.name}: the network has no projection for the decoupling loss (see decoupled)")
         if (planes := planes_of(self.fields)) != self.model.fields:

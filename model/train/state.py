@@ -74,5 +74,5 @@ def initial_state(recipe: Recipe, device: torch.device) -> TrainingState:
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     ema = deepcopy(net).eval()
-    net.checkpointed = recipe.checkpoint_activations
+    net.checkpoint_activations = recipe.checkpoint_activations
     return TrainingState(net=net, ema=ema, optimiser=build_optimiser(net, recipe.optimiser))

@@ -169,7 +169,7 @@ def plan(theirs: Theirs, network: str, channels: int | None) -> Plan:
         gradient_highway=of_name.gradient_highway,
         decoupled=of_name.decoupled,
         forget_bias=0.0,
-        dialect="ms-rnn",
+        implementation="ms-rnn",
         links=theirs.size(f"{first}_conv_flow.weight", 0) // 2 or of_name.links,
     )
     tables = [("", "", ENDS)]

@@ -113,7 +113,8 @@ def test_the_response_of_each_layer_is_its_h_at_its_own_scale():
     net, read = network(stack()), frames()
     one = FrameBatch(read.data[:, :1], read.known[:, :1], read.step_minutes)
     state = net.stack.initial_state(2, 16, 24, one.data)
-    expected = net.stack.step(one.data[:, 0], state).outputs
+    after = dict(zip([spec.name for spec in net.states()], net.stack.step(one.data[:, 0], state).state, strict=True))
+    expected = [after[name] for name in ("h1", "h2", "h3")]
     found = responses(net, one, 1)
     assert [name for name, _ in found.layers] == ["layer 1", "layer 2", "layer 3"]
     assert [response.shape for _, response in found.layers] == [(8, 12), (4, 6), (8, 12)]

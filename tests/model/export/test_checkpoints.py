@@ -21,7 +21,7 @@ from model.core.normalisation import hko7_fraction
 from model.core.sequence import FrameSequence
 from model.export.checkpoints.convert import convert, read_checkpoint
 from model.nets.forecast_model import RecurrentModel
-from model.nets.motion_gru import MotionGRU
+from model.nets.motion_gru import MSRNNMotionGRU
 from model.nets.networks import IN_MS_RNN
 from model.nets.warp import warp
 from model.runtime.onnx_predictor import OnnxPredictor
@@ -205,7 +205,7 @@ def ours(case, state, *inputs):
         for index in range(frames.shape[1]):
             read = stack.step(frames[:, index], states, None, fields[0][:, index] if fields else None)
             states = read.state
-            answers.append(read.answer)
+            answers.append(read.frame)
     return torch.stack(answers, 1)
 
 
@@ -389,7 +389,7 @@ def test_flows_of_a_batch_stay_with_their_samples_here_and_mix_there():
     flows = torch.rand(2, 18, 4, 5)
     other = torch.cat([flows[:1], torch.rand(1, 18, 4, 5)])
     assert not torch.equal(flows.reshape(9, 2, 2, 4, 5)[:, 0], other.reshape(9, 2, 2, 4, 5)[:, 0])
-    motion = MotionGRU(8, 3, "ms-rnn").eval()
+    motion = MSRNNMotionGRU(8).eval()
     h, trend = torch.rand(2, 8, 8, 10), torch.rand(2, 18, 4, 5)
     with torch.no_grad():
         assert torch.equal(motion.step(h, flows, trend)[0][0], motion.step(h, other, trend)[0][0])

@@ -101,7 +101,7 @@ def test_true_frames_are_read_where_they_are_asked_for(name):
 def test_activation_checkpointing_gives_the_same_gradients_from_less_memory(name):
     net = network(name).train()
     if not isinstance(net, RecurrentModel):
-        pytest.skip("a whole-sequence network has no time steps to compute again")
+        pytest.skip("a recurrent-free model has no time steps to recompute")
 
     def gradient():
         """All gradients as one vector, and how many bytes were kept for them."""
@@ -116,7 +116,7 @@ def test_activation_checkpointing_gives_the_same_gradients_from_less_memory(name
         return torch.cat([p.grad.flatten() for p in net.parameters()]), sum(sizes)
 
     whole, kept = gradient()
-    net.checkpointed = True
+    net.checkpoint_activations = True
     again, kept_then = gradient()
     assert torch.allclose(again, whole, rtol=1e-4, atol=1e-5 * whole.abs().max())
     assert kept_then < 0.35 * kept

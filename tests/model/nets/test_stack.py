@@ -80,14 +80,14 @@ def test_parameters_are_as_many_as_published(name, millions):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"scales": (1, 4, 1)}, "neighbours"),
-        ({"scales": (2, 1)}, "begin and end"),
+        ({"scales": (1, 4, 1)}, "another factor"),
+        ({"scales": (2, 1)}, "start and end"),
         ({"hidden": (6, 6)}, "differ in length"),
         ({"hidden": (6, 8, 8, 8, 8, 8)}, "only a plain stack of Causal LSTMs"),
-        ({"scales": (1,), "gradient_highway": True}, "one is not enough"),
-        ({"kernel": 4}, "an even one"),
+        ({"scales": (1,), "gradient_highway": True}, "needs two at least"),
+        ({"kernel": 4}, "an even kernel"),
         ({"cell": "conv-lstm", "decoupled": True}, "needs the memories C and M"),
-        ({"motion": True, "dialect": "ms-rnn", "embed": "none"}, "needs an embedding"),
+        ({"motion": True, "implementation": "ms-rnn", "embed": "none"}, "needs an embedding"),
     ],
 )
 def test_stacks_that_do_not_fit_together_are_refused(changes, reason):

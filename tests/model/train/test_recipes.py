@@ -49,7 +49,7 @@ def test_the_recipe_of_a_run_is_read_back_unchanged(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["moving-mnist/tau", "rain-tau"])
-def test_a_whole_sequence_network_has_no_steps_to_compute_again(name):
+def test_a_recurrent_free_model_has_no_steps_to_recompute(name):
     with pytest.raises(InputError, match="no time steps to recompute"):
         apply_overrides(RECIPES[name](), ["checkpoint_activations=true"])
 

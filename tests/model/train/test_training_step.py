@@ -64,7 +64,7 @@ def test_memory_format_and_activation_checkpointing_do_not_change_the_loss():
     for changes in ({}, {"channels_last": False}, {"checkpoint_activations": True}):
         recipe = tiny.recipe(**changes)
         run = initial_state(recipe, CPU)
-        assert run.net.checkpointed == recipe.checkpoint_activations
+        assert run.net.checkpoint_activations == recipe.checkpoint_activations
         losses.append(training_step(run, one_batch(recipe), recipe, 0.0, SINGLE_PROCESS).loss)
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
 

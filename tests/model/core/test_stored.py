@@ -1,0 +1,28 @@
+"""Files of earlier versions stay readable."""
+
+import pytest
+
+from model.core.stored import upgrade_model_config, upgrade_recipe
+
+NET = {"scales": [1, 1], "dialect": "authors", "kernel": 3}
+
+
+@pytest.mark.parametrize(("dialect", "implementation"), [("authors", "official"), ("ms-rnn", "ms-rnn")])
+def test_a_recipe_of_schema_1_has_the_names_of_schema_2(dialect, implementation):
+    stored = {"name": "mine", "forecaster": {"net": {**NET, "dialect": dialect}, "channels": 2}, "seed": 1}
+    assert upgrade_recipe(stored) == {
+        "name": "mine",
+        "model": {"net": {"scales": [1, 1], "implementation": implementation, "kernel": 3}, "channels": 2},
+        "seed": 1,
+    }
+    assert stored["forecaster"]["net"]["dialect"] == dialect
+
+
+def test_a_current_recipe_stays_as_it_is():
+    recipe = {"model": {"net": {"implementation": "official"}}}
+    assert upgrade_recipe({"schema": 2, **recipe}) == recipe
+
+
+@pytest.mark.parametrize("config", [None, [], "lstm", {}, {"net": None}, {"net": {"translator": "tau"}}])
+def test_a_configuration_without_the_old_name_stays_as_it_is(config):
+    assert upgrade_model_config(config) == config
