@@ -1,4 +1,4 @@
-"""The card of a package: what it is, what it was trained on, how good it is, and where it is not."""
+"""Write the model card of a package: network, training data, scores and weaknesses (Mitchell et al. 2019)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from model.verify.json_output import common_protocol
 
 
 def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> None:
-    """Write `card.md`; every figure in it comes from the manifest, the run, or an answer of `echocast verify`."""
+    """Write `card.md` from the manifest, the output of `echocast verify --json`, and the parity of the graph."""
     path.write_text("\n".join(_lines(manifest, scores, parity)).rstrip() + "\n", encoding="utf-8")
 
 
 FORMS: Final[Mapping[Form, str]] = {"as-published": "as published", "paper": "as in the paper"}
 
 
-def said_of(imported: Imported) -> Iterator[str]:
-    """What the user of imported weights must know, a sentence at a time."""
+def import_remarks(imported: Imported) -> Iterator[str]:
+    """Yield sentences about deviations of imported weights from the paper and from the published code."""
     if imported.faults:
         departs = f"the code of {imported.family} departs from the paper: {'; '.join(imported.faults)}."
-        kept = (
-            "It is kept here, for the weights learned with it."
+        consequence = (
+            "Echocast computes the same, because the weights were trained with it."
             if imported.form == "as-published"
-            else ("It is not kept here: weights that were trained by that code forecast otherwise than they did there.")
+            else "Echocast follows the paper: weights from that code forecast differently than they did there."
         )
-        yield f"{imported.network} {FORMS[imported.form]}: {departs} {kept}"
+        yield f"{imported.network} {FORMS[imported.form]}: {departs} {consequence}"
     yield from (f"{imported.network}: {remark}." for remark in imported.remarks)
 
 
@@ -42,51 +42,46 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield f"- {parameters} parameters; `echocast models show {manifest.reference}` lists the layers."
     grid = f"a grid of {manifest.grid[0]} x {manifest.grid[1]} pixels" if manifest.grid else "any grid"
     rain = manifest.kind == "rain"
-    lasts = f"{manifest.context_minutes} min from the first to the newest"
-    minutes = f" at one time step of {manifest.time_step} min, {lasts}" if rain else ""
+    span = f"{manifest.context_minutes} min from the first to the newest"
+    minutes = f" at one time step of {manifest.time_step} min, {span}" if rain else ""
     yield f"- Input: {manifest.input_frames} frames{minutes}, {grid}."
     if not rain:
-        yield f"- Trained on {manifest.kind} that are not rain: it makes no nowcast."
+        yield f"- Trained on {manifest.kind} that are not rain: the model makes no nowcast."
     if manifest.fields:
         yield f"- Exogenous fields: {', '.join(manifest.fields)}."
     lagrangian = manifest.frame_of_reference == "lagrangian"
-    yield f"- Frame of reference: {manifest.frame_of_reference}; it forecasts " + (
-        "the change of rain along its motion." if lagrangian else "frames as they are."
-    )
-    yield f"- torch and ONNX differ by at most {parity.difference:.1e} in pixel fraction over 12 steps." + (
-        f" The network amplifies rounding: torch in float32 and in float64 differ by {parity.rounding:.1e}."
+    forecasts = "the change of rain along its motion" if lagrangian else "frames on the grid"
+    yield f"- Frame of reference: {manifest.frame_of_reference}; the network forecasts {forecasts}."
+    yield f"- PyTorch and ONNX differ by at most {parity.difference:.1e} in pixel fraction over 12 steps." + (
+        f" The network amplifies rounding: PyTorch in float32 and in float64 differ by {parity.rounding:.1e}."
         if parity.rounding is not None
         else ""
     )
     if imported := manifest.imported:
         yield f"- Imported from a checkpoint of {imported.family} (SHA-256 `{imported.checkpoint_sha256}`)."
-        yield from (f"- {sentence}" for sentence in said_of(imported))
+        yield from (f"- {sentence}" for sentence in import_remarks(imported))
     if training:
         yield f"- Training: {training.iterations} iterations of recipe {training.recipe['name']}; {training.software}."
-        if begun := training.recipe.get("init"):
-            yield f"- It began with the weights of `{begun['from']}`."
+        if initial := training.recipe.get("init"):
+            yield f"- Initial weights: those of `{initial['from']}`."
         if training.provenance_gaps:
             yield f"- {training.provenance_gaps[0].upper()}{training.provenance_gaps[1:]}."
         yield f"- Trained on: {'; '.join(training.sources)}."
         if rain and training.step_minutes:
             yield f"- Time steps of its windows: {', '.join(f'{step:g}' for step in training.step_minutes)} min."
         if training.days:
-            chosen_on = ", ".join(training.held_out_days)
-            apart = (
-                f"The weights were chosen on {chosen_on}"
-                if chosen_on
-                else "Part of each was held out to choose the weights"
-            )
-            yield f"- Days: {', '.join(training.days)}. {apart}."
+            held_out = ", ".join(training.held_out_days)
+            selection = f"Scores on {held_out}" if held_out else "Scores on a held-out part of each day"
+            yield f"- Days: {', '.join(training.days)}. {selection} selected the weights."
         yield f"- Data digest (SHA-256 of each archive): `{training.data_digest}`."
     yield f"- Licence: {manifest.licence}.\n"
     thresholds = [key.removeprefix("csi_") for key in training.held_out if key.startswith("csi_")] if training else []
     if training and training.held_out and not thresholds:
-        yield "## On what training did not see\n"
+        yield "## Held-out scores\n"
         yield from (f"- {name}: {value:.4g}" for name, value in training.held_out.items())
         yield ""
     if training and thresholds:
-        yield "## On the held-out part of the training events\n"
+        yield "## Scores on the held-out part of the training events\n"
         yield "CSI, its ratio to extrapolation's, and frequency bias; windows at all time steps, all leads pooled:\n"
         yield f"| | {' | '.join(f'{threshold} mm/h' for threshold in thresholds)} |"
         yield f"|---|{'---|' * len(thresholds)}"
@@ -97,30 +92,31 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield "## Scores\n"
         yield f"Protocol {common_protocol(scores)}: {scores[0]['protocol_description']}.\n"
     trained_on = training.data_digest.split("+") if training else []
-    for answer in scores:
-        seen = answer["models"].get(manifest.reference, {}).get("trained_on_days")
-        told = seen is not None and not (training and training.provenance_gaps)
-        yield from _tables(answer, seen=bool(seen) or answer["archive_digest"] in trained_on, told=told)
+    for output in scores:
+        days = output["models"].get(manifest.reference, {}).get("trained_on_days")
+        known = days is not None and not (training and training.provenance_gaps)
+        seen = bool(days) or output["archive_digest"] in trained_on
+        yield from _tables(output, seen=seen, known=known)
     if rain:
         yield from _weaknesses(manifest)
 
 
 def _weaknesses(manifest: Manifest) -> Iterator[str]:
     training = manifest.training
-    yield "## Where it is weak\n"
-    yield "Like every deterministic nowcast it smooths: at long leads it draws rain areas and not single cells."
-    yield "The frequency bias tells how much wider than observed they are: above 1, more rain area than falls."
-    yield "A ratio below 1 is a threshold at which extrapolation is the better forecast on that data."
+    yield "## Weaknesses\n"
+    yield "Like every deterministic nowcast it smooths: at long leads it shows rain areas, not single cells."
+    yield "The frequency bias is the ratio of forecast to observed rain area."
+    yield "At a threshold with a ratio below 1 extrapolation is the better forecast on that data."
     if training and "horizon_minutes" in training.recipe.get("windows", {}):
         horizon = training.recipe["windows"]["horizon_minutes"]
-        yield f"It was trained on leads to {horizon:g} min: what it forecasts beyond has not been scored."
+        yield f"Trained on leads up to {horizon:g} min: longer leads have no scores."
     if manifest.frame_of_reference == "lagrangian":
-        yield "What enters the domain is not known and stays without data. Motion is estimated from optical flow and"
-        yield "kept steady over the forecast."
+        yield "Rain that enters the domain is unknown: these pixels have no data. Motion comes from optical flow and is"
+        yield "constant over the forecast."
 
 
 def _settings(config: Mapping[str, Any]) -> Iterator[str]:
-    """`name value` of each setting, those of the network among the others."""
+    """Yield `name value` of each setting, also of nested ones."""
     for name, value in config.items():
         if isinstance(value, Mapping):
             yield from _settings(value)
@@ -128,50 +124,50 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
-def _tables(answer: Mapping[str, Any], *, seen: bool, told: bool) -> Iterator[str]:
-    """`seen`: whether days of the archive were trained on; `told`: whether that is known."""
-    leads = answer["lead_minutes"]
-    part = f", {answer['split']} days" if answer["split"] else ""
-    yield f"### {answer['archive']}{part}: {answer['from']} to {answer['to']}, {answer['starts']} start times\n"
+def _tables(output: Mapping[str, Any], *, seen: bool, known: bool) -> Iterator[str]:
+    """Yield the tables of one archive; `seen`: the training had days of the archive; `known`: whether that is known."""
+    leads = output["lead_minutes"]
+    part = f", {output['split']} days" if output["split"] else ""
+    yield f"### {output['archive']}{part}: {output['from']} to {output['to']}, {output['starts']} start times\n"
     if seen:
-        yield "**This archive was trained on: these scores do not tell how good the model is elsewhere.**\n"
-    elif told:
-        yield f"{answer['source'].get('source', 'This archive')}: no day of it was trained on.\n"
-    yield from _means(answer)
-    for index, threshold in enumerate(answer["thresholds_mm_h"]):
+        yield "**The model was trained on this archive: these scores do not generalise to other data.**\n"
+    elif known:
+        yield f"{output['source'].get('source', 'This archive')}: no day of this archive was in the training.\n"
+    yield from _means(output)
+    for index, threshold in enumerate(output["thresholds_mm_h"]):
         yield f"CSI at {threshold:g} mm/h by lead time (min):\n"
         yield f"| model | {' | '.join(f'{lead:g}' for lead in leads)} | mean | POD | FAR | bias |"
         yield f"|---|{'---|' * (len(leads) + 4)}"
-        for model, metrics in answer["models"].items():
+        for model, metrics in output["models"].items():
             cells = [_figure(value) for value in metrics["csi"][index]]
             means = [_figure(_mean(metrics[name][index])) for name in ("csi", "pod", "far", "bias")]
             yield f"| {model} | {' | '.join([*cells, *means])} |"
         yield ""
 
 
-def _means(answer: Mapping[str, Any]) -> Iterator[str]:
-    """CSI of each model as a mean over leads, and the ratios of the others' to those of extrapolation."""
-    thresholds, leads = answer["thresholds_mm_h"], answer["lead_minutes"]
-    yield f"CSI, mean over leads of {leads[0]:g} to {leads[-1]:g} min ({answer['intervals']}):\n"
+def _means(output: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a table of the CSI of each model, mean over leads, and of its ratio to the CSI of the others."""
+    thresholds, leads = output["thresholds_mm_h"], output["lead_minutes"]
+    yield f"CSI, mean over leads of {leads[0]:g} to {leads[-1]:g} min ({output['intervals']}):\n"
     yield f"| | {' | '.join(f'{threshold:g} mm/h' for threshold in thresholds)} |"
     yield f"|---|{'---|' * len(thresholds)}"
-    for model, metrics in answer["models"].items():
+    for model, metrics in output["models"].items():
         yield f"| {model} | {' | '.join(_with_interval(metrics['csi_mean']))} |"
-    for model, metrics in answer["models"].items():
-        for other, found in metrics["csi_ratio"].items() if metrics["weights_sha256"] else ():
-            yield f"| {model} / {other} | {' | '.join(_with_interval(found))} |"
+    for model, metrics in output["models"].items():
+        for other, ratio in metrics["csi_ratio"].items() if metrics["weights_sha256"] else ():
+            yield f"| {model} / {other} | {' | '.join(_with_interval(ratio))} |"
     yield ""
 
 
-def _with_interval(found: Mapping[str, Any]) -> Iterator[str]:
-    for value, low, high in zip(found["value"], found["low"], found["high"], strict=True):
+def _with_interval(result: Mapping[str, Any]) -> Iterator[str]:
+    for value, low, high in zip(result["value"], result["low"], result["high"], strict=True):
         interval = "" if low is None else f" ({_figure(low)} to {_figure(high)})"
         yield f"{_figure(value)}{interval}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else None
 
 
 def _figure(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`echocast export RUN`."""
+"""`echocast export`: make a model package of a training run."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from model.export.run import build_package
     required=True,
     help="Folder of packages; NAME/VERSION is made in it.",
 )
-@click.option("--name", required=True, help="What the model is to be called here.")
+@click.option("--name", required=True, help="Name of the model.")
 @click.option("--version", required=True)
 @click.option(
     "--scores",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Answers of `echocast verify --json`, for the card.",
+    help="Output of `echocast verify --json`, for the card.",
 )
 @click.option(
     "--field",
     "field_files",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="NAME.nc: an exogenous field that stays as it is, to travel with the package.",
+    help="NAME.nc: an exogenous field that is constant in time, to be part of the package.",
 )
-@click.option("--licence", default="unknown", show_default=True, help="Under which you give the weights.")
+@click.option("--licence", default="unknown", show_default=True, help="Licence of the weights.")
 def export(
     run: Path,
     out: Path,
@@ -45,25 +45,25 @@ def export(
     licence: str,
 ) -> None:
     """Make a model package of the best weights of a training RUN: ONNX graph, weights, manifest, card."""
-    answers = []
+    outputs = []
     for path in scores:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             found = found if isinstance(found, list) else [found]
-            if not all(isinstance(answer, dict) and "protocol" in answer and "models" in answer for answer in found):
-                raise ValueError("it is of something else")
+            if not all(isinstance(output, dict) and "protocol" in output and "models" in output for output in found):
+                raise ValueError("no output of echocast verify")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(
-                f"not scores ({reason})", where=str(path), hint="Give what verify --json printed"
+                f"not scores ({reason})", where=str(path), hint="Give the output of echocast verify --json"
             ) from None
-        answers += found
+        outputs += found
     folder = build_package(
         run,
         out,
         name=name,
         version=version,
-        scores=answers,
+        scores=outputs,
         field_files=field_files,
         licence=licence,
     )

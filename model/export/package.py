@@ -1,4 +1,4 @@
-"""Writes a network as a model package: weights, graph, manifest and card, with parity proven on the way."""
+"""Write a network as a model package: weights, graph, manifest and card, after a check of the graph."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ GRAPH: Final = "model.fp32.onnx"
 CARD: Final = "card.md"
 
 ANY_TIME_STEP: Final = TimeStepRange(min_minutes=1, max_minutes=60)
-"""Of a network that was not trained on radar: its frames know no minutes."""
+"""For networks that were not trained on radar: their frames have no time."""
 
-NAMES: Final = {
+CELL_NAMES: Final = {
     "conv-lstm": "convlstm",
     "traj-gru": "trajgru",
     "st-lstm": "predrnn",
@@ -55,33 +55,47 @@ def write_package(
     scores: Sequence[Mapping[str, Any]] = (),
     field_files: Sequence[Path] = (),
 ) -> Path:
-    """Write a network with its weights as the package `out/NAME/VERSION`, and return that folder.
+    """Write a network with its weights as the package `out/NAME/VERSION`.
 
-    `manifest_fields` are those of `Manifest` that the network cannot tell: name, version, summary, architecture,
-    input_frames, time_step, licence, and what is not as by default (frame_of_reference, fields, training, ...).
-    `scores` are answers of `echocast verify --json`, for the card. `field_files`, as NAME.nc, are exogenous fields that
-    stay as they are (orography), and travel with the package.
+    Parameters
+    ----------
+    net
+        The network.
+    manifest_fields
+        Fields of `Manifest` that do not follow from the network: name, version, summary, architecture, input_frames,
+        time_step, licence, and others without a default (frame_of_reference, fields, training, ...).
+    out
+        Folder of packages.
+    scores
+        Output of `echocast verify --json`, for the card.
+    field_files
+        Files NAME.nc of exogenous fields that are constant in time, such as orography.
+
+    Returns
+    -------
+    Path
+        The folder of the package.
 
     Raises
     ------
     InputError
-        The name is reserved, the version exists (versions never change), a field file is not of a field
-        that it reads, or frames that are not rain would have the name of the default model.
+        The name is reserved, the version exists (versions never change), the network does not read the field of a
+        file, or a model of frames that are not rain has the name of the default model.
     BadPackage
-        The fields do not make a manifest, or the graph does not answer like torch.
+        The manifest is not valid, or the graph forecasts differently from PyTorch.
     """
     if (name := manifest_fields.get("name")) in RESERVED_NAMES:
         raise InputError(f"the name {name} is reserved", where="--name", hint="Give another --name")
     manifest = _manifest(net, manifest_fields)
     if manifest.kind != "rain" and manifest.name == DEFAULT_MODEL:
         raise InputError(
-            f"{DEFAULT_MODEL} is the default model of rain, and this one was trained on {manifest.kind} that are not",
+            f"{DEFAULT_MODEL} is the default model of rain; this one was trained on {manifest.kind} that are not rain",
             where="--name",
             hint="Give another --name",
         )
     folder = new_version(out, manifest.name, manifest.version)
     net.eval()
-    with drafted(folder) as draft:
+    with new_folder(folder) as draft:
         (draft / WEIGHTS).write_bytes(weights_of(net))
         for path in field_files:
             _add_field(path, manifest, draft)
@@ -92,12 +106,12 @@ def write_package(
 
 
 def new_version(out: Path, name: str, version: str) -> Path:
-    """The folder of a version that is not there yet.
+    """Return the folder of a new version.
 
     Raises
     ------
     InputError
-        It is, and versions never change.
+        The version exists.
     """
     folder = out / name / version
     if folder.exists():
@@ -110,20 +124,20 @@ def new_version(out: Path, name: str, version: str) -> Path:
 def write_graph(
     net: RecurrentModel | RecurrentFreeModel, traced: TracedNetwork, manifest: Manifest, path: Path
 ) -> Parity:
-    """Write the float32 graph of a network, and say by how much it differs from torch where it does most.
+    """Write the float32 graph of a network, and return its parity with PyTorch on the worst grid.
 
     Raises
     ------
     BadPackage
-        It does not answer like torch.
+        The graph forecasts differently from PyTorch.
     """
     export_float32(traced, path)
     found = package_parity(net, manifest, path)
     for each in found:
         if not each.within:
-            rounding = f", torch from float64 by {each.rounding:.1e}" if each.rounding is not None else ""
+            rounding = f", PyTorch and float64 by {each.rounding:.1e}" if each.rounding is not None else ""
             raise BadPackage(
-                f"torch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}",
+                f"PyTorch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}",
                 where=manifest.reference,
                 hint="Report this network",
             )
@@ -131,16 +145,16 @@ def write_graph(
 
 
 @contextmanager
-def drafted(folder: Path) -> Iterator[Path]:
-    """An empty folder that becomes `folder` if all goes well; if not, nothing of it is left.
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `folder` at the end of the block; an error leaves nothing.
 
     Raises
     ------
     InputError
-        It cannot be written.
+        The folder cannot be written.
     """
     with translate_write_errors(folder):
-        made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
+        created = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as part:
@@ -149,18 +163,18 @@ def drafted(folder: Path) -> Iterator[Path]:
                 yield draft
                 shutil.move(draft, folder)
         finally:
-            for parent in made if not folder.exists() else []:
-                with suppress(OSError):  # another's version is there by now
+            for parent in created if not folder.exists() else []:
+                with suppress(OSError):  # another process has written a version there
                     parent.rmdir()
 
 
 def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any]) -> Manifest:
-    """The manifest, but its files.
+    """Return the manifest without the digests of the files.
 
     Raises
     ------
     BadPackage
-        A field is missing or wrong.
+        A field is missing or not valid.
     """
     config = net.config
     from_net = {
@@ -170,17 +184,17 @@ def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any
         "channels": config.channels,
         "layers": tuple(profile(net)),
         "variants": {"fp32": GRAPH},
-        "files": dict.fromkeys((WEIGHTS, GRAPH), ""),  # their digests come once they are written
+        "files": dict.fromkeys((WEIGHTS, GRAPH), ""),  # digests follow when the files are written
     }
     try:
         manifest = Manifest.model_validate({**fields, **from_net})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise BadPackage(f"{field}: {first['msg']}", where="manifest", hint="Correct it") from None
+        raise BadPackage(f"{field}: {first['msg']}", where="manifest", hint="Correct the field") from None
     if isinstance(config.net, SimVPConfig) and manifest.input_frames != config.net.frames:
         raise BadPackage(
-            f"input_frames is {manifest.input_frames}, the network reads {config.net.frames} at once",
+            f"input_frames is {manifest.input_frames}, the network reads {config.net.frames} frames at once",
             where=manifest.reference,
             hint=f"Give {config.net.frames}",
         )
@@ -189,7 +203,7 @@ def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any
             f"the fields {', '.join(manifest.fields)} are {planes_of(manifest.fields)} planes, the network reads "
             f"{config.fields}",
             where=manifest.reference,
-            hint="Name the fields that it was trained with",
+            hint="Name the fields of the training",
         )
     return manifest
 
@@ -197,20 +211,20 @@ def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any
 def _add_field(path: Path, manifest: Manifest, folder: Path) -> None:
     if path.stem not in manifest.fields:
         raise InputError(
-            f"the network reads no field {path.stem} (it reads: {', '.join(manifest.fields) or 'none'})",
+            f"the network reads no field {path.stem} (its fields: {', '.join(manifest.fields) or 'none'})",
             where=str(path),
-            hint="Name the file as its field, NAME.nc",
+            hint="Name the file like the field, NAME.nc",
         )
     try:
         shutil.copyfile(path, folder / f"field-{path.name}")
     except OSError as error:
         raise InputError(
-            f"it cannot be read ({error.strerror})", where=str(path), hint="Give a readable file"
+            f"the field cannot be read ({error.strerror})", where=str(path), hint="Give a readable file"
         ) from None
 
 
 def package_parity(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest, graph: Path) -> list[Parity]:
-    """How a package's graph answers beside torch: on a square and an oblong grid, or the one that it is bound to."""
+    """Compare a graph with PyTorch on a square and an oblong grid, or the one grid that the network is bound to."""
     side = 4 * manifest.stride
     shapes = [manifest.grid] if manifest.grid else [(side, side), (side, 2 * side)]
     return [
@@ -220,14 +234,14 @@ def package_parity(net: RecurrentModel | RecurrentFreeModel, manifest: Manifest,
 
 
 def weights_of(net: nn.Module) -> bytes:
-    """The weights as the bytes of a safetensors file."""
+    """Return the weights as the bytes of a safetensors file."""
     return save({key: value.contiguous() for key, value in net.state_dict().items()})
 
 
 def network_name(config: ModelConfig) -> str:
-    """The network's name as in `model.nets.networks`; `action-` before it where it reads exogenous fields."""
+    """Return the name of a network as in `model.nets.networks`, after `action-` where it reads exogenous fields."""
     net = config.net
     if isinstance(net, SimVPConfig):
         return net.translator if net.translator == "tau" else f"simvp-{net.translator}"
-    name = "motionrnn" if net.motion else NAMES[net.cell] + ("-v2" if net.decoupled else "")
+    name = "motionrnn" if net.motion else CELL_NAMES[net.cell] + ("-v2" if net.decoupled else "")
     return f"{'action-' if config.fields else ''}{'ms-' if max(net.scales) > 1 else ''}{name}"

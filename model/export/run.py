@@ -1,4 +1,4 @@
-"""Builds a model package from a training run."""
+"""Build a model package from a training run."""
 
 from __future__ import annotations
 
@@ -33,40 +33,39 @@ def build_package(
     field_files: Sequence[Path] = (),
     licence: str = "unknown",
 ) -> Path:
-    """Write the package of a run's best weights to `out/name/version` and return that folder.
+    """Write a package with the best weights of a run to `out/name/version`, and return that folder.
 
-    `scores` are answers of `echocast verify --json`; the card shows them and the manifest keeps them. `field_files`:
-    see `write_package`.
+    `scores`: output of `echocast verify --json`, for the card and the manifest; `field_files`: see `write_package`.
 
     Raises
     ------
     InputError
-        The run has no best weights or is damaged, the version exists (versions never change), or scores
-        are of other weights or of two protocols.
+        The run has no best weights or is damaged, the version exists (versions never change), or the scores are of
+        other weights or of two protocols.
     BadPackage
-        The graph does not answer like torch.
+        The graph forecasts differently from PyTorch.
     """
     trained = load_run(run)
     digest = hashlib.sha256(weights_of(trained.net)).hexdigest()
     if scores:
         common_protocol(scores)
-    answers = [_of_these_weights(answer, f"{name}@{version}", digest) for answer in scores]
+    outputs = [_of_these_weights(output, f"{name}@{version}", digest) for output in scores]
     described = {
-        **_described(trained),
+        **_manifest_fields(trained),
         "name": name,
         "version": version,
         "licence": licence,
         "training": _training(run, trained),
-        "scores": tuple(_scores_of(answers, f"{name}@{version}")),
+        "scores": tuple(_scores_of(outputs, f"{name}@{version}")),
     }
-    return write_package(trained.net, described, out, scores=answers, field_files=field_files)
+    return write_package(trained.net, described, out, scores=outputs, field_files=field_files)
 
 
 class TrainedRun(NamedTuple):
-    """The best network of a run, after how many iterations it was best, and its scores then.
+    """The best network of a run, its iteration and scores.
 
-    `recipe`: as kept beside it, and of it `name`, `windows` and the names of exogenous `fields`. `kind`: what its
-    frames are. `step_minutes`: time steps of the windows that it was trained on.
+    `recipe`: the recipe of the run, with its `name`, `windows` and names of exogenous `fields`. `kind`: kind of the
+    frames. `step_minutes`: time steps of the training windows.
     """
 
     net: RecurrentModel | RecurrentFreeModel
@@ -81,17 +80,17 @@ class TrainedRun(NamedTuple):
 
     @property
     def lagrangian(self) -> bool:
-        """Whether it saw frames warped along their motion to the newest."""
+        """Return whether the training warped frames along their motion to the newest."""
         return self.kind == "rain" and self.windows.lagrangian
 
 
 def load_run(run: Path) -> TrainedRun:
-    """What a training run found.
+    """Read a training run.
 
     Raises
     ------
     InputError
-        The folder is not a run, or a file in it is damaged or of another version.
+        The folder is not a run, or a file is damaged or from another version.
     """
     try:
         return _read_run(run)
@@ -99,7 +98,7 @@ def load_run(run: Path) -> TrainedRun:
         raise InputError(
             f"no {Path(error.filename).name}",
             where=str(run),
-            hint="Name the folder of a finished `echocast train`",
+            hint="Give the folder of a finished `echocast train`",
         ) from None
     except READ_ERRORS as error:
         reason = first_line(error)
@@ -114,7 +113,7 @@ def _read_run(run: Path) -> TrainedRun:
     log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
     if "model" not in recipe:
         raise InputError(
-            "the run is of an older version, its recipe has no `model`", where=str(run), hint="Train it again"
+            "the run is from an older version: its recipe has no `model`", where=str(run), hint="Train it again"
         )
     net = build_model(config_from_dict(recipe["model"]))
     net.load_state_dict(kept["ema"])
@@ -139,12 +138,12 @@ def _read_run(run: Path) -> TrainedRun:
 
 
 def _provenance(run: Path) -> dict[str, Any]:
-    """What the run kept of its data."""
+    """Return the record of the training data."""
     return dict(json.loads((run / PROVENANCE).read_text(encoding="utf-8")))
 
 
-def _described(trained: TrainedRun) -> dict[str, Any]:
-    """What a run tells of the manifest."""
+def _manifest_fields(trained: TrainedRun) -> dict[str, Any]:
+    """Return the fields of the manifest that follow from a run."""
     rain = trained.kind == "rain"
     architecture = network_name(trained.net.config)
     what = "growth and decay of rain along its motion" if trained.lagrangian else "the frames that follow"
@@ -162,17 +161,17 @@ def _described(trained: TrainedRun) -> dict[str, Any]:
 
 
 def _time_step(trained: TrainedRun) -> TimeStepRange:
-    """From the shortest to the longest time step that the weights have seen: a recipe may name more than archives hold.
+    """Return the range of time steps in the training data, which may lack some of the recipe.
 
     Raises
     ------
     InputError
-        The run does not tell.
+        The run has no record of them.
     """
     steps = trained.step_minutes
     if not steps:
         raise InputError(
-            "the run is of an older version, which kept no time steps of the windows that it was trained on",
+            "the run is from an older version, which did not record the time steps of its training windows",
             where="best.pt",
             hint="Resume it with more --iterations, or train it again",
         )
@@ -180,7 +179,7 @@ def _time_step(trained: TrainedRun) -> TimeStepRange:
 
 
 def _training(run: Path, trained: TrainedRun) -> Training:
-    """What the weights come from, as the run kept it."""
+    """Return the origin of the weights."""
     kept = _provenance(run)
     before = initial_provenance(trained.recipe)
     archives = [*kept.get("archives", ()), *before["archives"]]
@@ -199,46 +198,46 @@ def _training(run: Path, trained: TrainedRun) -> Training:
     )
 
 
-def _of_these_weights(answer: Mapping[str, Any], reference: str, weights_sha256: str) -> Mapping[str, Any]:
-    """The answer with the model that has these weights under `reference`, whatever it was called when it was scored.
+def _of_these_weights(output: Mapping[str, Any], reference: str, weights_sha256: str) -> Mapping[str, Any]:
+    """Return the scores with the model of these weights renamed to `reference`.
 
     Raises
     ------
     InputError
-        No model of the answer has these weights, or it was made by an older version.
+        No model has these weights, or the scores are from an older version.
     """
-    if answer.get("schema") != SCHEMA:
+    if output.get("schema") != SCHEMA:
         raise InputError(
-            "these scores are of another version of Echocast",
-            where=f"scores of {answer.get('archive')}",
+            "these scores are from another version of Echocast",
+            where=f"scores of {output.get('archive')}",
             hint="Verify again with this version",
         )
     models = {
         reference if metrics.get("weights_sha256") == weights_sha256 else model: metrics
-        for model, metrics in answer["models"].items()
+        for model, metrics in output["models"].items()
     }
     if reference not in models or models[reference].get("weights_sha256") != weights_sha256:
         raise InputError(
-            "these scores are of other weights than the run's best",
-            where=f"scores of {answer['archive']}",
-            hint="Export without scores, verify that package, and export again with what it answered",
+            "these scores are of other weights than the best of the run",
+            where=f"scores of {output['archive']}",
+            hint="Export without scores, verify that package, and export again with the output",
         )
-    return {**answer, "models": models}
+    return {**output, "models": models}
 
 
-def _scores_of(answers: Sequence[Mapping[str, Any]], reference: str) -> list[Score]:
-    """Mean over leads of the CSI of each model compared, by threshold; their data say where the package has seen it."""
+def _scores_of(outputs: Sequence[Mapping[str, Any]], reference: str) -> list[Score]:
+    """Return the CSI of each model, mean over leads, by threshold; `data` marks archives with training days."""
     kept = []
-    for answer in answers:
-        seen = "(days of it were trained on)" if answer["models"][reference].get("trained_on_days") else ""
-        for model, metrics in answer["models"].items():
-            for threshold, row in zip(answer["thresholds_mm_h"], metrics["csi"], strict=True):
+    for output in outputs:
+        seen = "(with training days)" if output["models"][reference].get("trained_on_days") else ""
+        for model, metrics in output["models"].items():
+            for threshold, row in zip(output["thresholds_mm_h"], metrics["csi"], strict=True):
                 known = [value for value in row if value is not None]
                 if known:
                     kept.append(
                         Score(
-                            protocol=answer["protocol"],
-                            data=" ".join(filter(None, (answer["archive"], answer["split"], seen))),
+                            protocol=output["protocol"],
+                            data=" ".join(filter(None, (output["archive"], output["split"], seen))),
                             metric=f"csi of {model}, mean over leads",
                             threshold_mm_h=threshold,
                             value=round(sum(known) / len(known), 4),

@@ -10,7 +10,7 @@ import click
 from model.core.errors import InputError
 from model.core.manifest import DataKind, Form, Imported, TimeStepRange
 from model.core.package_digest import file_sha256
-from model.export.card import FORMS, said_of
+from model.export.card import FORMS, import_remarks
 from model.export.checkpoints.convert import Converted, convert, read_checkpoint
 from model.export.package import ANY_TIME_STEP, write_package
 from model.nets.simvp import SimVPConfig
@@ -82,7 +82,7 @@ def import_checkpoint(
     )
     for left in sorted({re.sub(r"\.\d+\.", ".N.", key) for key in converted.dropped}):
         click.echo(f"left out, their network does not use it: {left}", err=True)
-    for line in said_of(imported):
+    for line in import_remarks(imported):
         click.echo(line, err=True)
     return folder
 

@@ -477,7 +477,7 @@ def test_the_form_is_said_in_manifest_card_and_on_import_and_the_papers_can_be_h
     assert (manifest.imported.form, manifest.config["net"]["as_published"]) == ("paper", False)
     assert "as in the paper" in manifest.summary
     for text in (said, card):
-        assert "forecast otherwise than they did there" in text
+        assert "forecast differently than they did there" in text
 
 
 def test_what_no_weight_carries_of_their_code_is_told():

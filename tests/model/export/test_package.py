@@ -85,7 +85,7 @@ def test_a_network_of_other_frames_is_no_model_of_rain(tmp_path):
     with pytest.raises(InputError, match="not rain"):
         select_model(storms(), "mine", Catalog([tmp_path]))
     assert "makes no nowcast" in show("mine", "--packages", tmp_path)
-    assert "it makes no nowcast" in (info.folder / "card.md").read_text()
+    assert "makes no nowcast" in (info.folder / "card.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["champion", "challenger", "auto", "extrapolation"])

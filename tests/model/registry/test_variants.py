@@ -205,5 +205,5 @@ def test_what_it_cannot_use_is_told_in_a_line(echocast: Echocast, words: tuple[o
     slow = copied(tmp_path / "mine", "slow@1", time_step={"min_minutes": 5, "max_minutes": 5}, variants={"fp32": GRAPH})
     code, _, err = echocast("models", "variant", slow, *words[3:], *out)
     assert (code, err.count("\n")) == (2, 1)
-    assert "its frames are 15 min apart, slow@9 takes 5 to 5 min" in err
+    assert "frames are 15 min apart, slow@9 takes 5 to 5 min" in err
     assert not (tmp_path / "packages").exists()

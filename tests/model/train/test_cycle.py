@@ -80,7 +80,7 @@ def test_the_whole_cycle(echocast, archive, folder, run):
     assert "CSI at 0.5 mm/h by lead time" in card
     assert f"{report['models']['extrapolation@1']['csi'][0][0]:.3f}" in card
     assert "mine@2" in card
-    assert "This archive was trained on" in card
+    assert "was trained on this archive" in card
     assert read_manifest(folder / "packages/mine/2").scores[0].data == "archive (days of it were trained on)"
 
     report["models"]["mine@1"]["weights_sha256"] = "0" * 64
@@ -105,10 +105,13 @@ def test_the_whole_cycle(echocast, archive, folder, run):
 def test_scores_that_are_something_else_are_refused(echocast, folder, run):
     (folder / "something.json").write_text("{}")
     words = ("export", run, "--out", folder / "packages", "--name", "mine", "--version", "8")
-    for name, reason in (("something.json", "it is of something else"), ("absent.json", "No such file or directory")):
+    for name, reason in (
+        ("something.json", "no output of echocast verify"),
+        ("absent.json", "No such file or directory"),
+    ):
         code, _, err = echocast(*words, "--scores", folder / name)
         assert code == 2
-        assert f"{name}: not scores ({reason}). Give what verify --json printed" in err
+        assert f"{name}: not scores ({reason}). Give the output of echocast verify --json" in err
 
 
 def test_the_card_names_the_licence_and_the_initial_weights(echocast, archive, folder, run):
@@ -120,7 +123,7 @@ def test_the_card_names_the_licence_and_the_initial_weights(echocast, archive, f
     assert code == 0, err
     card = (folder / "packages/tuned/1/card.md").read_text()
     assert "- Licence: CC BY 4.0." in card
-    assert f"- It began with the weights of `{run}`" in card
+    assert f"- Initial weights: those of `{run}`" in card
     training = read_manifest(folder / "packages/tuned/1").training
     assert [seen.name for seen in training.archives] == ["archive", "archive"]  # its own, and before that the run's
     assert training.provenance_gaps == ""
