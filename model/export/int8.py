@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from model.core.units import FloatArray
 from model.export.calibrate import CalibrationSample, Magnitudes, forecasts_of, magnitudes
-from model.export.passes.graph import known_array
+from model.export.passes import nodes
 from model.export.passes.quantize import QuantizeConvolutions, gates_of, layer_name, quantizable, sources_of
 
 CHANGE_LIMIT: Final = 0.03
@@ -63,7 +63,7 @@ def calibrate(model: ir.Model, samples: Sequence[CalibrationSample], change_limi
 
 def _multiply_adds(conv: ir.Node, ranges: Mapping[str, Magnitudes]) -> float:
     """Return the multiply-adds of a convolution in one step over the largest sample."""
-    weights = known_array(conv.inputs[1])
+    weights = nodes.known_array(conv.inputs[1])
     values = sum(ranges[gate.name or ""].values_per_step for gate in gates_of(conv))
     return float(values * weights.size / weights.shape[0])
 

@@ -69,13 +69,6 @@ def check_parity(
     return Parity(difference, within=bool((of_graph <= allowed).all()), rounding=float(of_torch.max()))
 
 
-def largest_difference(
-    net: RecurrentModel | RecurrentFreeModel, graph: Path, *, steps: int, shape: tuple[int, int], frames: int
-) -> float:
-    """Return the largest absolute difference of any pixel over a forecast of random frames (see `check_parity`)."""
-    return check_parity(net, graph, steps=steps, shape=shape, frames=frames, limit=np.inf).difference
-
-
 def _random_frames(config: ModelConfig, *, steps: int, shape: tuple[int, int], frames: int) -> ForecastInput:
     """Return random values of every input that the network has."""
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from model.export.passes.graph import add_constant, constant_array, inputs_of, known_array
+from model.export.passes import nodes
 
 TO_LAST: Final = [0, 2, 3, 1]
 TO_FIRST: Final = [0, 3, 1, 2]
@@ -76,9 +76,9 @@ class _Layouts:
         if value.shape is None or len(value.shape) != 4:
             return value
         if value not in self.last:
-            constant = constant_array(value)
+            constant = nodes.constant_array(value)
             if constant is not None:
-                self.last[value] = add_constant(self.graph, np.transpose(constant, TO_LAST), f"{value.name}_last")
+                self.last[value] = nodes.add_constant(self.graph, np.transpose(constant, TO_LAST), f"{value.name}_last")
             elif value.shape[1] == 1:
                 # Not a Transpose: the optimizer would push it through the Concat with many channels that follows.
                 flat = self._add("Squeeze", [value, self._constant([1])])
@@ -106,8 +106,8 @@ class _Layouts:
         inputs = [None if value is None else self.channels_last(value) for value in node.inputs]
         if node.op_type in SIZED:
             index = SIZED[node.op_type]
-            sizes = known_array(node.inputs[index]).reshape(-1, 4)[:, TO_LAST]
-            inputs[index] = add_constant(self.graph, sizes.ravel(), f"{node.outputs[0].name}_sizes")
+            sizes = nodes.known_array(node.inputs[index]).reshape(-1, 4)[:, TO_LAST]
+            inputs[index] = nodes.add_constant(self.graph, sizes.ravel(), f"{node.outputs[0].name}_sizes")
         transposed = ir.Node("", node.op_type, inputs, node.attributes.values(), num_outputs=len(node.outputs))
         if node.op_type in ALONG_CHANNELS:
             transposed.attributes["axis"] = ir.AttrInt64("axis", 3)
@@ -116,7 +116,7 @@ class _Layouts:
 
     def halve(self, node: ir.Node) -> None:
         """Add the maximum over each 2 x 2 pixels: ONNX Runtime's float32 MaxPool knows no channels last."""
-        image = self.channels_last(inputs_of(node)[0])
+        image = self.channels_last(nodes.inputs_of(node)[0])
         axes, steps, ends = (self._constant(numbers) for numbers in ([1, 2], [2, 2], [2**62] * 2))
         corners = [
             self._add("Slice", [image, self._constant([y, x]), ends, axes, steps]) for y in (0, 1) for x in (0, 1)
@@ -147,7 +147,7 @@ class _Layouts:
         return self.nodes[-1].outputs[0]
 
     def _constant(self, numbers: Sequence[int]) -> ir.Value:
-        return add_constant(self.graph, np.array(numbers), "indices")
+        return nodes.add_constant(self.graph, np.array(numbers), "indices")
 
 
 def _permute(value: ir.Value) -> None:
@@ -168,14 +168,14 @@ def _halves_float32(node: ir.Node) -> bool:
 
 def _can_run_last(node: ir.Node) -> bool:
     """Return whether a node can do the same with channels last."""
-    inputs = inputs_of(node)
-    variables = [value for value in inputs if constant_array(value) is None]
+    inputs = nodes.inputs_of(node)
+    variables = [value for value in inputs if nodes.constant_array(value) is None]
     if any(value.shape is not None and len(value.shape) != 4 for value in variables):
         return False
     if node.op_type in ALONG_CHANNELS:
         return node.attributes.get_int("axis", 0) == 1
     if node.op_type in SIZED:
         usual = node.attributes.get_string("mode", "constant") in ("constant", "linear")
-        return usual and len(node.inputs) == 3 and constant_array(node.inputs[SIZED[node.op_type]]) is not None
-    constants = [array for value in inputs if (array := constant_array(value)) is not None]
+        return usual and len(node.inputs) == 3 and nodes.constant_array(node.inputs[SIZED[node.op_type]]) is not None
+    constants = [array for value in inputs if (array := nodes.constant_array(value)) is not None]
     return node.op_type in POINTWISE | QUANTIZERS and all(array.ndim == 4 or array.size == 1 for array in constants)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from model.export.passes.graph import add_constant, constant_array, inputs_of
+from model.export.passes import nodes
 from model.runtime.graph_session import INPUTS
 
 NORMS: Final = frozenset(("InstanceNormalization", "GroupNormalization", "LayerNormalization"))
@@ -51,9 +51,9 @@ def _convert(
         if value is None or index in fixed or value.dtype not in (FLOAT, FLOAT16) or value.dtype == precision:
             continue
         if (value, precision) not in casts:
-            constant = constant_array(value)
+            constant = nodes.constant_array(value)
             if constant is not None:
-                casts[value, precision] = add_constant(graph, constant.astype(np.float16), f"{value.name}_fp16")
+                casts[value, precision] = nodes.add_constant(graph, constant.astype(np.float16), f"{value.name}_fp16")
             else:
                 cast = _cast(value, precision)
                 node.prepend(cast)
@@ -110,7 +110,7 @@ def _add_downstream(node: ir.Node, found: set[ir.Node]) -> None:
     if node in found or node.op_type in ("Conv", "Split"):
         return
     found.add(node)
-    scalar = any(array.size == 1 for value in node.inputs if (array := constant_array(value)) is not None)
+    scalar = any(array.size == 1 for value in node.inputs if (array := nodes.constant_array(value)) is not None)
     if node.op_type not in NORMS and (node.op_type != "Add" or scalar):
         for output in node.outputs:
             for reader in output.consumers():
@@ -123,5 +123,5 @@ def _add_upstream(value: ir.Value | None, found: set[ir.Node]) -> None:
     if node is None or node.op_type == "Conv" or node in found:
         return
     found.add(node)
-    for source in inputs_of(node):
+    for source in nodes.inputs_of(node):
         _add_upstream(source, found)

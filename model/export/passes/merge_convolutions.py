@@ -14,17 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from model.core.units import FloatArray
-from model.export.passes.graph import (
-    add_constant,
-    channel_slices,
-    inputs_of,
-    insert_before,
-    insert_split,
-    is_dense_convolution,
-    read_once,
-    splits_channels,
-    weights_of,
-)
+from model.export.passes import nodes
 
 Geometry = tuple[tuple[str, tuple[int, ...] | int | str], ...]
 """Strides, padding and the like of a convolution."""
@@ -77,13 +67,13 @@ class MergeConvolutions(ir.passes.InPlacePass):
 
 def _sums_of(node: ir.Node, sums: Mapping[ir.Value, ConvolutionSum]) -> dict[ir.Value, ConvolutionSum]:
     """Return the outputs of a node that are sums of convolutions, given the sums before the node."""
-    if is_dense_convolution(node):
+    if nodes.is_dense_convolution(node):
         return {node.outputs[0]: _of_convolution(node)}
-    inputs = inputs_of(node)
-    if splits_channels(node) and inputs[0] in sums:
-        parts = [sums[inputs[0]].part(channels) for channels in channel_slices(node)]
+    inputs = nodes.inputs_of(node)
+    if nodes.splits_channels(node) and inputs[0] in sums:
+        parts = [sums[inputs[0]].part(channels) for channels in nodes.channel_slices(node)]
         return dict(zip(node.outputs, parts, strict=True))
-    if node.op_type == "Add" and all(term in sums and read_once(term) for term in inputs):
+    if node.op_type == "Add" and all(term in sums and nodes.read_once(term) for term in inputs):
         total = sums[inputs[0]].plus(sums[inputs[1]])
         return {} if total is None else {node.outputs[0]: total}
     return {}
@@ -91,8 +81,8 @@ def _sums_of(node: ir.Node, sums: Mapping[ir.Value, ConvolutionSum]) -> dict[ir.
 
 def _of_convolution(conv: ir.Node) -> ConvolutionSum:
     """Return a convolution as a sum over the tensors that were concatenated as its input."""
-    weights, bias = (np.asarray(each, np.float32) for each in weights_of(conv))
-    image = inputs_of(conv)[0]
+    weights, bias = (np.asarray(each, np.float32) for each in nodes.weights_of(conv))
+    image = nodes.inputs_of(conv)[0]
     sources = concatenated(image)
     channels = [count for source in sources if (count := _channels(source)) is not None]
     if len(set(sources)) < len(sources) or len(channels) < len(sources):
@@ -109,7 +99,7 @@ def concatenated(image: ir.Value) -> list[ir.Value]:
     """Return the tensors that were concatenated along the channels to form an image; else the image itself."""
     node = image.producer()
     joined = node is not None and node.op_type == "Concat" and node.attributes.get_int("axis") == 1
-    return inputs_of(node) if node is not None and joined else [image]
+    return nodes.inputs_of(node) if node is not None and joined else [image]
 
 
 def _channels(value: ir.Value) -> int | None:
@@ -135,15 +125,15 @@ def _merge(
     sums = list(group.values())
     sources = list(sums[0].kernels)
     images = [merged.get(source, source) for source in sources]
-    image = insert_before(point, "Concat", images, axis=1) if len(images) > 1 else images[0]
+    image = nodes.insert_before(point, "Concat", images, axis=1) if len(images) > 1 else images[0]
     weights = np.concatenate([np.concatenate([each.kernels[source] for source in sources], axis=1) for each in sums])
     name = f"{next(iter(group)).name}_merged"
-    inputs = [image, add_constant(graph, weights, name)]
-    inputs.append(add_constant(graph, np.concatenate([each.bias for each in sums]), name))
-    outputs = [insert_before(point, "Conv", inputs, ir.convenience.convert_attributes(dict(sums[0].geometry)))]
+    inputs = [image, nodes.add_constant(graph, weights, name)]
+    inputs.append(nodes.add_constant(graph, np.concatenate([each.bias for each in sums]), name))
+    outputs = [nodes.insert_before(point, "Conv", inputs, ir.convenience.convert_attributes(dict(sums[0].geometry)))]
     if len(group) > 1:
-        sizes = add_constant(graph, np.array([len(each.bias) for each in sums]), f"{name}_sizes")
-        outputs = list(insert_split(point, outputs[0], sizes, len(group)))
+        sizes = nodes.add_constant(graph, np.array([len(each.bias) for each in sums]), f"{name}_sizes")
+        outputs = list(nodes.insert_split(point, outputs[0], sizes, len(group)))
     for old, new in zip(group, outputs, strict=True):
         new_name, new.type, new.shape = old.name, old.type, old.shape
         old.replace_all_uses_with(new, replace_graph_outputs=True)

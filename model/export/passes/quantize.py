@@ -17,18 +17,7 @@ from numpy.typing import NDArray
 
 from model.core.units import FloatArray
 from model.export.calibrate import LARGEST, Magnitudes
-from model.export.passes.graph import (
-    add_constant,
-    channel_slices,
-    constant_array,
-    inputs_of,
-    insert_before,
-    insert_split,
-    known_array,
-    replace_node,
-    splits_channels,
-    weights_of,
-)
+from model.export.passes import nodes
 from model.export.passes.merge_convolutions import concatenated
 
 ZERO_POINT: Final = 128
@@ -47,8 +36,8 @@ def quantizable(graph: ir.Graph) -> list[ir.Node]:
         node
         for node in graph
         if node.op_type == "Conv"
-        and all(constant_array(value) is not None for value in node.inputs[1:])
-        and min(known_array(node.inputs[1]).shape[:2]) >= FEWEST_CHANNELS
+        and all(nodes.constant_array(value) is not None for value in node.inputs[1:])
+        and min(nodes.known_array(node.inputs[1]).shape[:2]) >= FEWEST_CHANNELS
         and not node.outputs[0].is_graph_output()
     ]
 
@@ -63,7 +52,7 @@ def sources_of(conv: ir.Node) -> list[ir.Value]:
 
     The input of a grouped convolution has one scale: the channels of its weights are not those of its input.
     """
-    image = inputs_of(conv)[0]
+    image = nodes.inputs_of(conv)[0]
     return concatenated(image) if conv.attributes.get_int("group", 1) == 1 else [image]
 
 
@@ -76,7 +65,7 @@ def gates_of(conv: ir.Node) -> list[ir.Value]:
 def _split_of(conv: ir.Node) -> ir.Node | None:
     """Return the node that splits the output of a convolution, where nothing else reads it."""
     readers = conv.outputs[0].consumers()
-    return readers[0] if len(readers) == 1 and splits_channels(readers[0]) else None
+    return readers[0] if len(readers) == 1 and nodes.splits_channels(readers[0]) else None
 
 
 class QuantizeConvolutions(ir.passes.InPlacePass):
@@ -108,15 +97,15 @@ class _QdqWriter:
 
     def __init__(self, graph: ir.Graph, ranges: Mapping[str, Magnitudes]) -> None:
         self.graph, self.ranges = graph, ranges
-        self.zero_point = add_constant(graph, np.array(ZERO_POINT, np.uint8), "zero_point")
+        self.zero_point = nodes.add_constant(graph, np.array(ZERO_POINT, np.uint8), "zero_point")
         self.quantized: dict[tuple[tuple[str, ...], int], ir.Value] = {}
         """Inputs of convolutions in 8 bits, by the names of their sources and the number of padding channels."""
 
     def quantize(self, conv: ir.Node) -> None:
         """Replace one convolution; its sources and its gates stay float32."""
         sources, gates, split = sources_of(conv), gates_of(conv), _split_of(conv)
-        weights, bias = (np.asarray(each, np.float32) for each in weights_of(conv))
-        sizes = [part.stop - part.start for part in channel_slices(split)] if split else [len(weights)]
+        weights, bias = (np.asarray(each, np.float32) for each in nodes.weights_of(conv))
+        sizes = [part.stop - part.start for part in nodes.channel_slices(split)] if split else [len(weights)]
 
         # The 8-bit convolution has one scale for its input and one for its output: the coarsest of the sources and of
         # the gates. The weights make up for the finer ones.
@@ -132,19 +121,19 @@ class _QdqWriter:
         weights, bias = weights / finer[:, None, None, None], bias / finer
 
         integers = self._quantized_input(conv, sources, scales)
-        inputs = [insert_before(conv, "DequantizeLinear", [integers, self._scale(max(scales)), self.zero_point])]
+        inputs = [nodes.insert_before(conv, "DequantizeLinear", [integers, self._scale(max(scales)), self.zero_point])]
         for constant, scale in _quantized_weights(weights, bias, max(scales)):
             inputs.append(self._dequantized(conv, constant, scale))
-        output = insert_before(conv, "Conv", inputs, list(conv.attributes.values()))
-        output = insert_before(conv, "QuantizeLinear", [output, self._scale(max(outputs)), self.zero_point])
+        output = nodes.insert_before(conv, "Conv", inputs, list(conv.attributes.values()))
+        output = nodes.insert_before(conv, "QuantizeLinear", [output, self._scale(max(outputs)), self.zero_point])
         parts = [output]
         if split:
-            parts = list(insert_split(conv, output, inputs_of(split)[1], len(gates)))
+            parts = list(nodes.insert_split(conv, output, nodes.inputs_of(split)[1], len(gates)))
         floats = [
-            insert_before(conv, "DequantizeLinear", [part, self._scale(scale), self.zero_point])
+            nodes.insert_before(conv, "DequantizeLinear", [part, self._scale(scale), self.zero_point])
             for part, scale in zip(parts, outputs, strict=True)
         ]
-        replace_node(split or conv, floats)
+        nodes.replace_node(split or conv, floats)
         if split:
             self.graph.remove(conv, safe=True)
 
@@ -160,15 +149,15 @@ class _QdqWriter:
         for source, name, scale in zip(sources, names, scales, strict=True):
             if ((name,), 0) not in self.quantized:
                 inputs = [source, self._scale(scale), self.zero_point]
-                self.quantized[(name,), 0] = insert_before(conv, "QuantizeLinear", inputs)
+                self.quantized[(name,), 0] = nodes.insert_before(conv, "QuantizeLinear", inputs)
         narrowest, missing = self._padding(conv, sources)
         key = (tuple(names), missing)
         if key not in self.quantized:
             parts = [self.quantized[(name,), 0] for name in names]
             if missing:
-                pads = add_constant(self.graph, np.array([0, 0, 0, 0, 0, missing, 0, 0]), "pads")
-                parts[narrowest] = insert_before(conv, "Pad", [parts[narrowest], pads, self.zero_point])
-            self.quantized[key] = insert_before(conv, "Concat", parts, axis=1) if len(parts) > 1 else parts[0]
+                pads = nodes.add_constant(self.graph, np.array([0, 0, 0, 0, 0, missing, 0, 0]), "pads")
+                parts[narrowest] = nodes.insert_before(conv, "Pad", [parts[narrowest], pads, self.zero_point])
+            self.quantized[key] = nodes.insert_before(conv, "Concat", parts, axis=1) if len(parts) > 1 else parts[0]
         return self.quantized[key]
 
     def _padding(self, conv: ir.Node, sources: Sequence[ir.Value]) -> tuple[int, int]:
@@ -179,11 +168,13 @@ class _QdqWriter:
 
     def _dequantized(self, conv: ir.Node, integers: NDArray[Any], scales: FloatArray) -> ir.Value:
         zeros = np.zeros(len(scales), integers.dtype)
-        inputs = [add_constant(self.graph, each, f"{layer_name(conv)}_int8") for each in (integers, scales, zeros)]
-        return insert_before(conv, "DequantizeLinear", inputs, axis=0)
+        inputs = [
+            nodes.add_constant(self.graph, each, f"{layer_name(conv)}_int8") for each in (integers, scales, zeros)
+        ]
+        return nodes.insert_before(conv, "DequantizeLinear", inputs, axis=0)
 
     def _scale(self, value: float) -> ir.Value:
-        return add_constant(self.graph, np.array(value, np.float32), "scale")
+        return nodes.add_constant(self.graph, np.array(value, np.float32), "scale")
 
 
 def _quantized_weights(

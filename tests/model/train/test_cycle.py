@@ -81,7 +81,7 @@ def test_the_whole_cycle(echocast, archive, folder, run):
     assert f"{report['models']['extrapolation@1']['csi'][0][0]:.3f}" in card
     assert "mine@2" in card
     assert "was trained on this archive" in card
-    assert read_manifest(folder / "packages/mine/2").scores[0].data == "archive (days of it were trained on)"
+    assert read_manifest(folder / "packages/mine/2").scores[0].data == "archive (with training days)"
 
     report["models"]["mine@1"]["weights_sha256"] = "0" * 64
     (folder / "others.json").write_text(json.dumps(report))

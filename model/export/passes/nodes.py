@@ -1,10 +1,11 @@
-"""Operations that several passes share: constants, convolutions with constant weights, new nodes."""
+"""Operations on nodes that several passes share: constants, convolutions with constant weights, new nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -13,9 +14,19 @@ from numpy.typing import NDArray
 AttributeValue = int | float | str | Sequence[int] | ir.TensorProtocol
 
 
-def nodes_of_type(graph: ir.Graph, op_type: str) -> Iterator[ir.Node]:
-    """Yield the nodes of one operator that are in the graph now, in order; the caller may change the graph."""
-    yield from [node for node in graph if node.op_type == op_type]
+class NodePass(ir.passes.InPlacePass):
+    """A pass that visits every node of one operator once, in order."""
+
+    op_type: ClassVar[str]
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """See `onnx_ir.passes.PassBase.call`."""
+        rewritten = [self.rewrite(node) for node in list(model.graph) if node.op_type == self.op_type]
+        return ir.passes.PassResult(model, any(rewritten))
+
+    @abstractmethod
+    def rewrite(self, node: ir.Node) -> bool:
+        """Rewrite a node where the pass applies, and return whether it does."""
 
 
 def inputs_of(node: ir.Node) -> list[ir.Value]:
