@@ -140,5 +140,5 @@ def test_a_damaged_run_is_named(damage, run):
 
 def test_a_folder_without_a_finished_run_is_named(run):
     (run / "best.pt").unlink()
-    with pytest.raises(InputError, match=r"no best\.pt\. Name the folder of a finished"):
+    with pytest.raises(InputError, match=r"no best\.pt\. Give the folder of a finished"):
         load_run(run)
