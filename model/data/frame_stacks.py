@@ -56,7 +56,7 @@ class StackOptions:
             raise InputError(what, where="--data frames", hint="Correct it")
 
     @classmethod
-    def parsed(cls, text: str) -> tuple[str, StackOptions]:
+    def parse(cls, text: str) -> tuple[str, StackOptions]:
         """PATH and options of `PATH,axes=ntyx,variable=NAME,range=0..70,nodata=-9999,crop=128,step=5`.
 
         Raises

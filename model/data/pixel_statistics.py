@@ -1,4 +1,4 @@
-"""What an archive holds, in numbers: values of pixels by day, and gaps. Read day by day, several days at a time."""
+"""Statistics of an archive: pixel values by day, and gaps. Several days are read in parallel."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from model.data.archive import RAIN_OF_PIXEL, Archive, DamagedFrame
 from model.data.split import Block, Day
 
 NO_DATA: Final = 256
-"""Where pixels without data are counted, after the 256 values."""
-PIXELS_AT_ONCE: Final = 1_000_000
+"""Index of the count of missing pixels, after those of the 256 values."""
+CHUNK_PIXELS: Final = 1_000_000
 HOURS_PER_DAY: Final = 24
 
 
 @dataclass(frozen=True, eq=False)
 class PixelCounts:
-    """How often each of the 256 values and, last, no data occurs, by day (or block of hours): `by_day[day]` int64
-    [257]; and the frames that could not be read."""
+    """How often each pixel value occurs.
+
+    `by_day`: counts of the 256 values and, last, of missing pixels, int64 [257], by day or block of hours. `damaged`:
+    frames that cannot be read.
+    """
 
     by_day: dict[Day, NDArray[np.int64]]
     damaged: list[DamagedFrame] = field(default_factory=list)
@@ -37,24 +40,33 @@ class PixelCounts:
 
 def count_pixels(
     archive: Archive,
-    done: Callable[[], None] = lambda: None,
+    on_frame: Callable[[], None] = lambda: None,
     days: Mapping[Day, NDArray[np.datetime64]] | None = None,
 ) -> PixelCounts:
-    """Count the values of all frames; `done` hears of each frame. Memory holds a frame or two per core.
+    """Count the pixel values of all frames; memory holds a frame or two per core.
 
-    `days`: the times that are counted together; by default those of each day.
+    Parameters
+    ----------
+    archive
+        The archive.
+    on_frame
+        Called after each frame.
+    days
+        Valid times that are counted together, by day or block; by default those of each day.
     """
     days = frames_by_day(archive) if days is None else days
-    values = PixelCounts({})
+    result = PixelCounts({})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for day, (counts, damaged) in zip(days, pool.map(lambda d: _count(archive, days[d], done), days), strict=True):
-            values.by_day[day] = counts
-            values.damaged.extend(damaged)
-    return values
+        for day, (counts, damaged) in zip(
+            days, pool.map(lambda d: _count(archive, days[d], on_frame), days), strict=True
+        ):
+            result.by_day[day] = counts
+            result.damaged.extend(damaged)
+    return result
 
 
 def _count(
-    archive: Archive, times: NDArray[np.datetime64], done: Callable[[], None]
+    archive: Archive, times: NDArray[np.datetime64], on_frame: Callable[[], None]
 ) -> tuple[NDArray[np.int64], list[DamagedFrame]]:
     counts = np.zeros(NO_DATA + 1, np.int64)
     damaged = []
@@ -65,22 +77,24 @@ def _count(
             damaged.append(error)
         else:
             known = pixels[~missing]
-            for first in range(0, known.size, PIXELS_AT_ONCE):
-                counts[:NO_DATA] += np.bincount(known[first : first + PIXELS_AT_ONCE], minlength=NO_DATA)
+            for first in range(0, known.size, CHUNK_PIXELS):
+                counts[:NO_DATA] += np.bincount(known[first : first + CHUNK_PIXELS], minlength=NO_DATA)
             counts[NO_DATA] += pixels.size - known.size
-        done()
+        on_frame()
     return counts, damaged
 
 
 def frames_by_day(archive: Archive) -> dict[Day, NDArray[np.datetime64]]:
-    """Valid times of the frames of each day (UTC, datetime64[D])."""
+    """Return the valid times of the frames of each day (UTC, datetime64[D])."""
     days, starts = np.unique(archive.times.astype("datetime64[D]"), return_index=True)
     return dict(zip(days, np.split(archive.times, starts[1:]), strict=True)) if days.size else {}
 
 
 def frames_by_block(archive: Archive, hours: int, gap_minutes: float = 0.0) -> dict[Day, NDArray[np.datetime64]]:
-    """Valid times of the frames of each block of so many hours, counted from midnight (UTC) of the first day; of those
-    only that hold a frame after their first `gap_minutes`."""
+    """Return the valid times of the frames of each block of `hours` hours from midnight (UTC) of the first day on.
+
+    Blocks without a frame after their first `gap_minutes` are left out.
+    """
     if not archive.times.size:
         return {}
     midnight, length = archive.times[0].astype("datetime64[D]"), np.timedelta64(hours, "h")
@@ -93,20 +107,20 @@ def frames_by_block(archive: Archive, hours: int, gap_minutes: float = 0.0) -> d
 
 
 def wet_fraction(counts: NDArray[np.int64], threshold_mm_h: float) -> float | None:
-    """Share of the pixels with data that hold at least so much rain; None where no pixel holds data."""
+    """Return the fraction of the pixels with data that reach a threshold; None if no pixel holds data."""
     known = int(counts[:NO_DATA].sum())
     return float(counts[:NO_DATA][threshold_mm_h <= RAIN_OF_PIXEL].sum()) / known if known else None
 
 
 def mean_amount_mm(counts: NDArray[np.int64]) -> float:
-    """Mean rain of a day over frames and pixels, as mm in 24 hours."""
+    """Return the mean rain over frames and pixels, in mm per 24 hours."""
     known = int(counts[:NO_DATA].sum())
     return float(counts[:NO_DATA] @ RAIN_OF_PIXEL.astype(np.float64)) / known * HOURS_PER_DAY if known else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """`frames` that are missing between two that are there (UTC)."""
+    """A number of missing `frames` between the valid times of two frames (UTC)."""
 
     after: np.datetime64
     before: np.datetime64
@@ -114,8 +128,10 @@ class Gap:
 
 
 def find_gaps(archive: Archive) -> Iterator[Gap]:
-    """Where frames are missing at the archive's time step. Whole days that are absent are no gaps: archives of chosen
-    days, as HKO-7, lack most."""
+    """Yield the gaps at the archive's time step.
+
+    Missing whole days are not gaps: archives of selected days, such as HKO-7, lack most days.
+    """
     step = np.timedelta64(round(archive.step_minutes * 60), "s")
     times = archive.times
     days = times.astype("datetime64[D]")

@@ -1,4 +1,10 @@
-"""Where training windows are drawn from: runs of an archive's frames, found by their time stamps."""
+"""Random training windows from a region of an archive, drawn by importance.
+
+Most radar pixels are dry, so windows drawn evenly would teach little about rain. As in DGMR (Ravuri et al. 2021,
+arXiv 2104.00954, Methods), candidate windows are evenly distributed over start times and places, and each is accepted
+with a probability that grows with its rain. A window's weight, one over that probability, makes weighted means over
+the drawn windows unbiased means over all windows.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,57 +26,95 @@ from model.data.windows import (
     RAIN_OR_MISSING,
     Window,
     WindowConfig,
-    cut,
+    cut_square,
     eulerian_window,
     lagrangian_window,
     rotate_and_flip,
 )
 
 ABSENT: Final = -1
-"""In place of a frame that is missing."""
+"""Index of a missing frame."""
 BLOCKS_PER_CROP: Final = 4
-TRIES: Final = 200_000
+MAX_CANDIDATES: Final = 200_000
+"""Candidates for one window; if none is accepted, the time step counts as exhausted."""
 
 log = logging.getLogger(__name__)
 
 ReadFields = Callable[[NDArray[np.datetime64], Grid], FloatArray]
-"""Exogenous fields [t, n, y, x] at valid times (UTC) on a grid."""
+"""Returns exogenous fields [t, n, y, x] at valid times (UTC) on a grid."""
+
+
+class _Draw(NamedTuple):
+    """An accepted candidate: indices of its frames, centre (row, column), coarsening, probability and frames."""
+
+    run: NDArray[np.int32]
+    centre: tuple[int, int]
+    coarsen: int
+    probability: float
+    frames: list[NDArray[np.uint8] | None]
 
 
 def find_runs(
     times: NDArray[np.datetime64], step_minutes: float, frames: int, max_missing: int = 0
 ) -> NDArray[np.int32]:
-    """Runs of up to `frames` frames that follow each other at a time step: [run, position], one run from each time.
+    """Find runs of frames at a time step, by time stamps alone.
 
-    Places in `times` (which are in order), `ABSENT` where a frame is missing: at most `max_missing` in a row, and all
-    that follow where more are missing. Found by time stamps alone.
+    Parameters
+    ----------
+    times
+        Valid times, ascending.
+    step_minutes
+        Time step of the runs.
+    frames
+        Largest number of frames in a run.
+    max_missing
+        Number of frames in a row that may be missing; a run ends before a longer gap.
+
+    Returns
+    -------
+    ndarray
+        Indices of `times`, [run, position], with one run from each time; `ABSENT` for missing frames and after the
+        end of a run.
     """
     seconds = times.astype("datetime64[s]").astype(np.int64)
     runs = np.full((seconds.size, frames), ABSENT, np.int32)
-    alive = np.ones(seconds.size, np.bool_)
+    unbroken = np.ones(seconds.size, np.bool_)
     missing = np.zeros(seconds.size, np.int64)
     for position in range(frames):
-        wanted = seconds + round(position * step_minutes * 60)
-        places = np.minimum(np.searchsorted(seconds, wanted), seconds.size - 1)
-        there = seconds[places] == wanted
-        missing = np.where(there, 0, missing + 1)
-        alive &= missing <= max_missing
-        runs[:, position] = np.where(alive & there, places, ABSENT)
+        required = seconds + round(position * step_minutes * 60)
+        indices = np.minimum(np.searchsorted(seconds, required), seconds.size - 1)
+        present = seconds[indices] == required
+        missing = np.where(present, 0, missing + 1)
+        unbroken &= missing <= max_missing
+        runs[:, position] = np.where(unbroken & present, indices, ABSENT)
     return runs
 
 
 class RegionSampler:
-    """The part of an archive that windows are drawn from: `times` (of the cache's, default all), columns [x0, x1).
+    """Draws training windows from a region of an archive: some of its times, and columns.
 
-    `runs`: by time step, the frames of each window [window, position]: places in the cache's times, or `ABSENT`.
+    `runs`: by time step, the frames of each window [window, position], as indices of the cache's times, or `ABSENT`.
+
+    Parameters
+    ----------
+    cache
+        Frames of the archive.
+    config
+        How windows are drawn.
+    times
+        Valid times of the region; by default all of the cache.
+    columns
+        First column and end column of the region; by default all columns.
+    read_fields
+        Reads exogenous fields; None for windows without fields.
 
     Raises
     ------
     InputError
-        Exogenous fields, or windows with missing frames, are asked for in Lagrangian windows: fields stay
-        in place while the rain is moved, and its motion is estimated from all context frames.
+        Lagrangian windows cannot have exogenous fields, which stay in place while the rain moves, nor missing frames,
+        because motion is estimated from all context frames.
     TooFewFrames
-        No window of `config` fits in it.
+        The region has no run of enough frames.
     """
 
     def __init__(
@@ -83,16 +127,16 @@ class RegionSampler:
         read_fields: ReadFields | None = None,
     ) -> None:
         if config.lagrangian and (read_fields is not None or config.max_missing):
-            what = "exogenous fields" if read_fields is not None else "missing frames"
+            unsupported = "exogenous fields" if read_fields is not None else "missing frames"
             raise InputError(
-                f"{what} are for windows that stay in place", where="windows", hint="Train with lagrangian=False"
+                f"{unsupported} need windows that stay in place", where="windows", hint="Train with lagrangian=False"
             )
         self.cache = cache
         self.config = config
         self.read_fields = read_fields
         self.columns = columns or (0, cache.grid.shape[1])
         inside = np.arange(cache.times.size) if times is None else np.flatnonzero(np.isin(cache.times, times))
-        self.runs = {step: runs for step in config.step_minutes if len(runs := self._runs(inside, step))}
+        self.runs = {step: runs for step in config.step_minutes if len(runs := self._find_runs(inside, step))}
         if not self.runs:
             raise TooFewFrames(
                 f"no run of {config.context} + {config.min_leads} frames at any of the steps "
@@ -102,82 +146,81 @@ class RegionSampler:
             )
         self._block = max(1, config.crop // BLOCKS_PER_CROP)
         rain = np.nan_to_num(RAIN_OR_MISSING)
-        self._worth_of_pixel = config.draw_floor + config.draw_gain * -np.expm1(-rain / config.draw_scale_mm_h)
-        self._worth_of_pixel[MISSING_PIXEL] = 0
-        self._worth: dict[int, FloatArray] = {}
-        self._barren: set[float] = set()
-        self._told = False
+        self._pixel_weights = config.draw_floor + config.draw_gain * -np.expm1(-rain / config.draw_scale_mm_h)
+        self._pixel_weights[MISSING_PIXEL] = 0
+        self._sampling_weights: dict[int, FloatArray] = {}
+        self._exhausted_steps: set[float] = set()
+        self._warned = False
 
-    def _runs(self, inside: NDArray[np.intp], step: float) -> NDArray[np.int32]:
-        """Frames of each window at this step; windows near the end, or before a gap, have fewer leads."""
+    def _find_runs(self, inside: NDArray[np.intp], step: float) -> NDArray[np.int32]:
+        """Find the frames of each window at a time step; windows near the end, or before a gap, have fewer leads."""
         config = self.config
         leads = min(config.leads, int(config.horizon_minutes // step))
         found = find_runs(self.cache.times[inside], step, config.context + leads, config.max_missing)
         found = np.where(found == ABSENT, np.int32(ABSENT), inside.astype(np.int32)[found])
-        least = config.context + min(config.min_leads, leads)
-        # The newest context frame is what a forecast starts from, so it is never a missing one.
-        long_enough = (found[:, least - 1 :] != ABSENT).any(axis=1)
+        min_frames = config.context + min(config.min_leads, leads)
+        # A forecast starts from the newest context frame, so that frame is never a missing one.
+        long_enough = (found[:, min_frames - 1 :] != ABSENT).any(axis=1)
         runs: NDArray[np.int32] = found[long_enough & (found[:, config.context - 1] != ABSENT)]
         return runs
 
     def probability(self, run: NDArray[np.int32], centre: tuple[int, int], coarsen: int) -> float:
-        """With what probability a window that is come upon is drawn: q of DGMR's importance sampling.
+        """Return the probability of accepting a candidate, q in DGMR.
 
-        min(1, mean of floor + gain (1 - exp(-R / scale))) over the pixels of the crop, by blocks of a quarter of it, of
-        the newest context frame and the last frame; pixels without data and beyond the grid count 0.
+        It is min(1, mean of q_min + m (1 - exp(-R / s))) over the pixels of the crop in the newest context frame and
+        the last frame; pixels without data, and beyond the grid, count 0. Unlike DGMR, means over blocks of a quarter
+        of the crop replace pixels: computed once per frame, they make a candidate cheap.
         """
         side, block = self.config.crop * coarsen, self._block
         top, left = (middle - side // 2 for middle in centre)
-        # This runs for every window that is come upon, some fifty for each that is drawn: plain integers are fast.
+        # Called for some fifty candidates per accepted window; plain integers are faster than numpy here.
         rows = slice(max(0, round(top / block)), max(0, round((top + side) / block)))
         columns = slice(max(0, round(left / block)), max(0, round((left + side) / block)))
         frames = (int(run[self.config.context - 1]), int(run[run != ABSENT][-1]))
-        total = sum(float(self._worth_of(frame)[rows, columns].sum()) for frame in frames)
+        total = sum(float(self._sampling_weights_of(frame)[rows, columns].sum()) for frame in frames)
         return min(1.0, total / len(frames) * (block / side) ** 2)
 
-    def _worth_of(self, index: int) -> FloatArray:
-        """Means over blocks of a frame of what a pixel adds to the probability; 0 in all of a damaged frame."""
-        if index not in self._worth:
+    def _sampling_weights_of(self, index: int) -> FloatArray:
+        """Return the mean sampling weight of each block of a frame; 0 for a damaged frame."""
+        if index not in self._sampling_weights:
             block, (ny, nx) = self._block, self.cache.grid.shape
             padded = np.full((-(-ny // block) * block, -(-nx // block) * block), MISSING_PIXEL, np.uint8)
             first, end = self.columns
             with suppress(DamagedFrame):
                 padded[:ny, first:end] = self.cache.frame(index)[:, first:end]
-            worth = self._worth_of_pixel[padded].reshape(padded.shape[0] // block, block, -1, block)
-            self._worth[index] = worth.mean(axis=(1, 3), dtype=np.float32)
-        return self._worth[index]
+            weights = self._pixel_weights[padded].reshape(padded.shape[0] // block, block, -1, block)
+            self._sampling_weights[index] = weights.mean(axis=(1, 3), dtype=np.float32)
+        return self._sampling_weights[index]
 
     def draw(self, rng: np.random.Generator, step: float) -> Window:
-        """A window at a random start and place, with random flips, resolution and intensity.
-
-        Windows are come upon evenly, over starts and places, and each is drawn with its `probability`; its weight is
-        one over that. Same generator, same window.
+        """Draw a window at a random time and place, with random rotation, flip, resolution and intensity.
 
         Raises
         ------
         NoData
-            No window was drawn in very many.
+            No candidate was accepted.
         """
         config = self.config
-        run, centre, coarsen, probability, frames = self._drawn(rng.spawn(1)[0], step)
-        side = (config.crop + 2 * config.margin) * coarsen
-        rain = cut(frames, centre, side, coarsen, self.columns)
+        # Candidates use a generator of their own: what follows does not depend on how many were rejected.
+        drawn = self._draw_candidate(rng.spawn(1)[0], step)
+        side = (config.crop + 2 * config.margin) * drawn.coarsen
+        rain = cut_square(drawn.frames, drawn.centre, side, drawn.coarsen, self.columns)
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
         quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
-        window = lagrangian_window if config.lagrangian else eulerian_window
         fields = None
         if self.read_fields is not None:
-            fields = rotate_and_flip(self._fields(self.read_fields, run, step, centre, coarsen), quarters, mirrored)
-        made = window(rotate_and_flip(rain, quarters, mirrored), step, config)
-        return replace(made, fields=fields, weight=1 / probability)
+            fields = rotate_and_flip(self._read_fields(self.read_fields, drawn, step), quarters, mirrored)
+        make_window = lagrangian_window if config.lagrangian else eulerian_window
+        window = make_window(rotate_and_flip(rain, quarters, mirrored), step, config)
+        return replace(window, fields=fields, weight=1 / drawn.probability)
 
     def batch(self, rng: np.random.Generator, number: int, steps: Sequence[float]) -> list[Window]:
-        """So many windows of one time step: the first of `steps` at which there are any.
+        """Draw `number` windows of one time step: the first of `steps` that is not exhausted.
 
         Raises
         ------
         NoData
-            There is none at any of them.
+            All time steps are exhausted.
         """
         *others, last = steps
         for step in others:
@@ -185,39 +228,36 @@ class RegionSampler:
                 return [self.draw(rng, step) for _ in range(number)]
         return [self.draw(rng, last) for _ in range(number)]
 
-    def tell_barren(self, error: NoData) -> None:
-        """Say, once, that training goes on without it."""
-        if not self._told:
-            log.warning("echocast: an archive is not trained on: %s", error)
-        self._told = True
+    def warn_exhausted(self, error: NoData) -> None:
+        """Log, once, that training continues without this region."""
+        if not self._warned:
+            log.warning("echocast: an archive is left out of the training: %s", error)
+        self._warned = True
 
-    def _drawn(
-        self, rng: np.random.Generator, step: float
-    ) -> tuple[NDArray[np.int32], tuple[int, int], int, float, list[NDArray[np.uint8] | None]]:
-        """The run, centre (row, column), coarsening, probability and frames of the next window that is drawn."""
-        tries = TRIES if step not in self._barren else 0
-        for _ in range(tries):
+    def _draw_candidate(self, rng: np.random.Generator, step: float) -> _Draw:
+        """Draw candidates until one is accepted and has enough readable frames."""
+        candidates = MAX_CANDIDATES if step not in self._exhausted_steps else 0
+        for _ in range(candidates):
             run = self.runs[step][rng.integers(len(self.runs[step]))]
             coarsen = 2 if rng.random() < self.config.coarsen_chance else 1
-            centre = self._centre(rng, self.config.crop * coarsen)
+            centre = self._draw_centre(rng, self.config.crop * coarsen)
             probability = self.probability(run, centre, coarsen)
             if rng.random() >= probability:
                 continue
-            frames = [self._frame_at(int(index)) for index in run]
-            if length := self._length([frame is not None for frame in frames]):
-                return run[:length], centre, coarsen, probability, frames[:length]
-        self._barren.add(step)
+            frames = [self._read_frame(int(index)) for index in run]
+            if length := self._usable_length([frame is not None for frame in frames]):
+                return _Draw(run[:length], centre, coarsen, probability, frames[:length])
+        self._exhausted_steps.add(step)
         damaged = len(self.cache.damaged)
         raise NoData(
-            f"of {TRIES:,} windows of {step:g} min none was drawn: "
-            + (f"{damaged} of its frames are damaged" if damaged else "hardly a pixel holds data"),
+            f"none of {MAX_CANDIDATES:,} candidate windows of {step:g} min was accepted: "
+            + (f"{damaged} of the frames are damaged" if damaged else "hardly any pixel holds data"),
             where=str(self.cache.archive.root),
-            hint="Look at it with: echocast archive info --check",
+            hint="Inspect it with: echocast archive info --check",
         )
 
-    def _centre(self, rng: np.random.Generator, side: int) -> tuple[int, int]:
-        """A random (row, column) around which a square of `side` pixels lies within the region; where it is larger than
-        that, the middle."""
+    def _draw_centre(self, rng: np.random.Generator, side: int) -> tuple[int, int]:
+        """Draw the centre (row, column) of a square of `side` pixels within the region; of a larger one, the middle."""
         row, column = (
             int(rng.integers(first + side // 2, end - side + side // 2 + 1))
             if end - first >= side
@@ -226,8 +266,8 @@ class RegionSampler:
         )
         return row, column
 
-    def _frame_at(self, index: int) -> NDArray[np.uint8] | None:
-        """A frame; None where it is missing or damaged."""
+    def _read_frame(self, index: int) -> NDArray[np.uint8] | None:
+        """Read a frame; None if it is missing or damaged."""
         if index == ABSENT:
             return None
         try:
@@ -235,68 +275,65 @@ class RegionSampler:
         except DamagedFrame:
             return None
 
-    def _length(self, there: Sequence[bool]) -> int:
-        """How many frames of a run make a window, by which of them are there; 0 where they make none.
-
-        A frame that turns out to be damaged is one more that is missing: it may cut the window short.
-        """
+    def _usable_length(self, present: Sequence[bool]) -> int:
+        """Return the number of frames of a run that make a window, 0 if too few; damaged frames count as missing."""
         missing = length = 0
-        for position, present in enumerate(there):
-            missing = 0 if present else missing + 1
+        for position, is_present in enumerate(present):
+            missing = 0 if is_present else missing + 1
             if missing > self.config.max_missing:
                 break
-            length = position + 1 if present else length
-        least = self.config.context + min(self.config.min_leads, len(there) - self.config.context)
-        return length if length >= least and there[self.config.context - 1] else 0
+            length = position + 1 if is_present else length
+        min_frames = self.config.context + min(self.config.min_leads, len(present) - self.config.context)
+        return length if length >= min_frames and present[self.config.context - 1] else 0
 
-    def _fields(
-        self, read_fields: ReadFields, run: NDArray[np.int32], step: float, centre: tuple[int, int], coarsen: int
-    ) -> FloatArray:
-        """Fields [context + leads, n, crop, crop] where `cut` takes the rain of the crop.
+    def _read_fields(self, read_fields: ReadFields, drawn: _Draw, step: float) -> FloatArray:
+        """Read fields [context + leads, n, crop, crop] at the pixels of the crop.
 
-        Files of fields need not reach beyond the archive's grid: there, the values of its edge are repeated.
+        Files of fields need not reach beyond the archive's grid: the values at the edge are repeated there.
         """
         config, grid = self.config, self.cache.grid
-        lapse = np.round(np.arange(config.context + config.leads) * step * 60).astype("timedelta64[s]")
-        (y, beyond_y), (x, beyond_x) = (
-            _centres(centres, middle - config.crop * coarsen // 2, config.crop, coarsen)
-            for centres, middle in zip((grid.y, grid.x), centre, strict=True)
+        offsets = np.round(np.arange(config.context + config.leads) * step * 60).astype("timedelta64[s]")
+        (y, pad_y), (x, pad_x) = (
+            _block_centres(centres, middle - config.crop * drawn.coarsen // 2, config.crop, drawn.coarsen)
+            for centres, middle in zip((grid.y, grid.x), drawn.centre, strict=True)
         )
-        inside = read_fields(self.cache.times[run[0]] + lapse, Grid(crs=grid.crs, x=x, y=y))
-        return np.pad(inside, ((0, 0), (0, 0), beyond_y, beyond_x), mode="edge")
+        inside = read_fields(self.cache.times[drawn.run[0]] + offsets, Grid(crs=grid.crs, x=x, y=y))
+        return np.pad(inside, ((0, 0), (0, 0), pad_y, pad_x), mode="edge")
 
 
-def _centres(
-    centres: NDArray[np.floating], first: int, number: int, coarsen: int
-) -> tuple[NDArray[np.floating], tuple[int, int]]:
-    """Centres of `number` blocks of `coarsen` pixels from index `first`, those in the grid; and how many lie before
-    it and beyond it."""
-    at = first + (coarsen - 1) / 2 + coarsen * np.arange(number)
-    inside = (at >= 0) & (at <= centres.size - 1)
-    spacing = (centres[-1] - centres[0]) / (centres.size - 1)
-    before = int((at < 0).sum())
-    return np.asarray(centres[0] + spacing * at[inside]), (before, number - before - int(inside.sum()))
-
-
-def batches(
-    regions: Sequence[RegionSampler], weights: Sequence[float], batch: int, rng: np.random.Generator
+def sample_batches(
+    samplers: Sequence[RegionSampler], weights: Sequence[float], batch: int, rng: np.random.Generator
 ) -> Iterator[list[Window]]:
-    """Endless batches of windows, each of one region and one time step, so that all have the same leads at most.
+    """Yield batches of windows without end, each of one region and one time step, so that windows have equal leads.
 
     Raises
     ------
     NoData
-        There is none in any of the regions.
+        All regions are exhausted.
     """
-    chances = np.asarray(weights, np.float64) / float(np.sum(weights))
-    barren: set[int] = set()
+    probabilities = np.asarray(weights, np.float64) / float(np.sum(weights))
+    exhausted: set[int] = set()
     while True:
-        chosen = int(rng.choice(len(regions), p=chances))
-        region = regions[chosen]
+        index = int(rng.choice(len(samplers), p=probabilities))
+        sampler = samplers[index]
         try:
-            yield region.batch(rng, batch, [float(step) for step in rng.permutation(list(region.runs))])
+            yield sampler.batch(rng, batch, [float(step) for step in rng.permutation(list(sampler.runs))])
         except NoData as error:
-            barren.add(chosen)
-            if len(barren) == len(regions):
+            exhausted.add(index)
+            if len(exhausted) == len(samplers):
                 raise
-            region.tell_barren(error)
+            sampler.warn_exhausted(error)
+
+
+def _block_centres(
+    centres: NDArray[np.floating], first: int, number: int, coarsen: int
+) -> tuple[NDArray[np.floating], tuple[int, int]]:
+    """Return the centres, within the grid, of `number` blocks of `coarsen` pixels from index `first` on.
+
+    Also returns the number of blocks before the grid and beyond it.
+    """
+    positions = first + (coarsen - 1) / 2 + coarsen * np.arange(number)
+    inside = (positions >= 0) & (positions <= centres.size - 1)
+    spacing = (centres[-1] - centres[0]) / (centres.size - 1)
+    before = int((positions < 0).sum())
+    return np.asarray(centres[0] + spacing * positions[inside]), (before, number - before - int(inside.sum()))

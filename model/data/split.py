@@ -1,6 +1,6 @@
-"""Lists of days in HKO-7's format, and the split of an archive that is made of three of them: `split/`.
+"""Lists of days in HKO-7's format, and the split of an archive into three of them: `split/`.
 
-A line is `yyyymmdd, amount`: a day, and how much it rained. Days are held apart whole, for frames of one day are alike.
+A line is `yyyymmdd, amount`: a day and its rain. Whole days are split, because frames of one day resemble each other.
 Archives of few days are split into blocks of hours instead: `yyyymmddTHHMM/yyyymmddTHHMM, amount`.
 """
 
@@ -20,16 +20,16 @@ from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
 
 SPLIT: Final = "split"
-OLD: Final = f".{SPLIT}.old"
+BACKUP: Final = f".{SPLIT}.old"
 PARTS: Final = ("train", "valid", "test")
 LINE: Final = re.compile(r"([\dT/]+)\s*(?:,\s*([-+.\deE]*))?\s*")
 DAY: Final = re.compile(r"(\d{4})(\d\d)(\d\d)")
 MINUTE: Final = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)")
-NAMED: Final = 5
+MAX_DAYS_SHOWN: Final = 5
 
 
 class Block(NamedTuple):
-    """A stretch of time from `begin`, before `end` (UTC, datetime64[m])."""
+    """A period from `begin` to `end`, which it excludes (UTC, datetime64[m])."""
 
     begin: np.datetime64
     end: np.datetime64
@@ -39,13 +39,13 @@ class Block(NamedTuple):
 
 
 Day = np.datetime64 | Block
-"""A day (datetime64[D]), or a block of hours in its place."""
+"""A day (datetime64[D]) or, in its place, a block of hours."""
 Days = Mapping[Day, str]
-"""Days and their amounts, as they were written; '' where none was."""
+"""Days and their rain amounts, as in the list; '' without an amount."""
 
 
 def among(times: NDArray[np.datetime64], days: Days) -> NDArray[np.bool_]:
-    """Which of the times lie in the days."""
+    """Return whether each of the times lies in one of the days."""
     found: NDArray[np.bool_] = np.isin(times.astype("datetime64[D]"), [day for day in days if not _is_block(day)])
     for day in days:
         if isinstance(day, Block):
@@ -54,17 +54,17 @@ def among(times: NDArray[np.datetime64], days: Days) -> NDArray[np.bool_]:
 
 
 def read_day_list(path: Path) -> Days:
-    """A list of days.
+    """Read a list of days.
 
     Raises
     ------
     InputError
-        It is absent, empty, a line is not `yyyymmdd, amount`, or a day is in it twice.
+        The file cannot be read, a line is not `yyyymmdd, amount`, or a day occurs twice.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not a text file"
         raise InputError(f"it cannot be read ({reason})", where=str(path), hint="Give a list of days") from None
     days: dict[Day, str] = {}
     for number, line in enumerate(lines, 1):
@@ -72,9 +72,9 @@ def read_day_list(path: Path) -> Days:
             continue
         day = _day(match[1]) if (match := LINE.fullmatch(line)) else None
         if match is None or day is None or day in days:
-            what = "a day for the second time" if day is not None and day in days else "not a day and its rain"
+            problem = "repeats a day" if day is not None and day in days else "is not a day and its rain"
             raise InputError(
-                f"line {number} is {what}: {line.strip()[:40]!r}",
+                f"line {number} {problem}: {line.strip()[:40]!r}",
                 where=str(path),
                 hint="Write lines like: 20150107, 0.1",
             )
@@ -104,7 +104,7 @@ def _span(day: Day) -> Block:
 
 
 def _overlapping(one: Days, other: Days) -> list[Day]:
-    """Days of one that lie in the other too, wholly or in part."""
+    """Return the days of one list that overlap days of the other."""
     if not any(map(_is_block, (*one, *other))):
         return sorted(set(one) & set(other))
     spans = [_span(day) for day in other]
@@ -112,36 +112,36 @@ def _overlapping(one: Days, other: Days) -> list[Day]:
 
 
 def check_disjoint(parts: Mapping[str, Days], where: str) -> None:
-    """Refuse parts that share days.
+    """Check that the parts of a split share no days.
 
     Raises
     ------
     InputError
-        Two of them do; the message names the days.
+        Two parts share days, which the message names.
     """
     for one, other in combinations(parts, 2):
         shared = _overlapping(parts[one], parts[other])
         if shared:
-            named = ", ".join(str(day) for day in shared[:NAMED])
-            more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
+            named = ", ".join(str(day) for day in shared[:MAX_DAYS_SHOWN])
+            more = f" and {len(shared) - MAX_DAYS_SHOWN} more" if len(shared) > MAX_DAYS_SHOWN else ""
             raise InputError(
                 f"{len(shared)} days are both in {one} and in {other}: {named}{more}",
                 where=where,
-                hint="Leave each day in one list: what is trained on cannot be a test",
+                hint="Keep each day in one list only: training data is no test data",
             )
 
 
 def read_split(root: Path) -> dict[str, Days]:
-    """Days of each part of an archive's split; {} where it has none.
+    """Read the days of each part of an archive's split; {} if the archive has no split.
 
     Raises
     ------
     InputError
-        A list is absent or damaged, or two share a day.
+        A list is missing or damaged, or two lists share a day.
     """
     folder = root / SPLIT
     if not folder.is_dir():
-        folder = root / OLD  # as a crash leaves it, between two renames
+        folder = root / BACKUP  # after a crash between the two renames of write_split
     if not folder.is_dir():
         return {}
     parts = {part: read_day_list(folder / f"{part}.txt") for part in PARTS}
@@ -150,26 +150,26 @@ def read_split(root: Path) -> dict[str, Days]:
 
 
 def write_split(root: Path, parts: Mapping[str, Days]) -> None:
-    """Put the lists of a split into an archive, all of them or none.
+    """Write the lists of a split into an archive, atomically.
 
     Raises
     ------
     InputError
-        Two share a day, or they cannot be written.
+        Two lists share a day, or they cannot be written.
     """
     check_disjoint(parts, str(root))
-    made, old = root / f".{SPLIT}.new", root / OLD
+    new, old = root / f".{SPLIT}.new", root / BACKUP
     with translate_write_errors(root):
         if old.is_dir() and not (root / SPLIT).exists():
             old.rename(root / SPLIT)
-        for leftover in (made, old):
+        for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
         for part in PARTS:
             days = parts[part]
             ordered = sorted(days, key=lambda day: _span(day).begin)
             lines = (f"{str(day).replace('-', '')}, {days[day]}".rstrip(", ") + "\n" for day in ordered)
-            write_atomically(made / f"{part}.txt", "".join(lines).encode())
+            write_atomically(new / f"{part}.txt", "".join(lines).encode())
         if (root / SPLIT).exists():
             (root / SPLIT).rename(old)
-        made.rename(root / SPLIT)
+        new.rename(root / SPLIT)
         shutil.rmtree(old, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Training windows: context frames and target frames at one time step.
 
-They are warped along the motion of the context frames to the time of the newest one, so that what is left to predict is
-growth and decay (Ritvanen et al. 2023, L-CNN, doi 10.1109/JSTARS.2022.3233119); or, with `lagrangian=False`, left
-where they are.
+Lagrangian windows are warped along the motion of the context frames to the time of the newest one, so that a network
+only has to predict growth and decay (Ritvanen et al. 2023, L-CNN, doi 10.1109/JSTARS.2022.3233119). With
+`lagrangian=False` frames stay in place.
 """
 
 from __future__ import annotations
@@ -24,25 +24,28 @@ from model.data.frame_cache import MISSING_PIXEL
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 
 RAIN_OR_MISSING: Final = np.where(np.arange(256) == MISSING_PIXEL, np.float32(np.nan), RAIN_OF_PIXEL)
-"""Rain rate (mm h-1) of a pixel of FrameCache."""
+"""Rain rate (mm h-1, NaN = no data) of each pixel value of `FrameCache`."""
 
-MOST_FRAMES: Final = 1000
-MOST_PIXELS: Final = 10_000
-"""Of a window. More is a slip: it would be found out by the memory that it wants."""
+MAX_FRAMES: Final = 1000
+MAX_PIXELS: Final = 10_000
+"""Limits of a window; a larger number is a typing error, which would otherwise exhaust the memory."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
-    """`context` frames in, up to `leads` out within `horizon_minutes`, `crop` pixels wide, cut from a window that is
-    wider by `margin` on each side. `coarsen_chance`: how often a window is averaged over 2 x 2 pixels.
-    `scale_db`: standard deviation of a random factor on rain rate, in dB. `lagrangian`: frames are warped along the
-    motion of the context; False leaves them as they are. `max_missing`: how many frames in a row may be missing in a
-    window, and are then without data (HKO-7's benchmark: 2); never the newest context frame.
+    """How training windows are drawn.
 
-    `draw_floor`, `draw_gain`, `draw_scale_mm_h`: with what probability a window is drawn, see `RegionSampler`
-    (q_min, m and s of DGMR's importance sampling; Ravuri et al. 2021, arXiv 2104.00954)."""
+    `context`, `leads`: frames in, and at most frames out, within `horizon_minutes`; a window has `min_leads` at least.
+    `crop`: side of a window in pixels. `margin`: pixels around the crop that Lagrangian warping may need.
+    `step_minutes`: time steps. `coarsen_chance`: probability of averaging a window over 2 x 2 pixels. `scale_db`:
+    standard deviation of a random factor on rain rate, in dB. `lagrangian`: warp frames along the motion of the
+    context. `max_missing`: frames in a row that may be missing (HKO-7's benchmark: 2), never the newest context frame.
+
+    `draw_floor`, `draw_gain`, `draw_scale_mm_h`: q_min, m and s of DGMR's importance sampling, see `RegionSampler`
+    (Ravuri et al. 2021, arXiv 2104.00954).
+    """
 
     context: int = 4
     leads: int = 12
@@ -60,15 +63,15 @@ class WindowConfig:
     draw_scale_mm_h: float = 1.0
 
     def __post_init__(self) -> None:
-        check_limits(self, "context", "leads", "min_leads", ge=1, le=MOST_FRAMES)
-        check_limits(self, "crop", ge=1, le=MOST_PIXELS)
-        check_limits(self, "margin", ge=0, le=MOST_PIXELS)
-        check_limits(self, "max_missing", ge=0, le=MOST_FRAMES)
+        check_limits(self, "context", "leads", "min_leads", ge=1, le=MAX_FRAMES)
+        check_limits(self, "crop", ge=1, le=MAX_PIXELS)
+        check_limits(self, "margin", ge=0, le=MAX_PIXELS)
+        check_limits(self, "max_missing", ge=0, le=MAX_FRAMES)
         check_limits(self, "scale_db", ge=0, le=30)
         check_limits(self, "draw_floor", "draw_gain", ge=0, le=1e6)
         check_limits(self, "draw_scale_mm_h", ge=1e-3, le=1e6)
         check_limits(self, "step_minutes", ge=1 / 60, le=1440)  # times of frames are to the second
-        check_limits(self, "horizon_minutes", gt=0, le=MOST_FRAMES * 1440)
+        check_limits(self, "horizon_minutes", gt=0, le=MAX_FRAMES * 1440)
         check_limits(self, "coarsen_chance", ge=0, le=1)
         if self.horizon_minutes < min(self.step_minutes, default=math.inf):
             raise ValueError(f"horizon_minutes, {self.horizon_minutes:g}, is shorter than each of step_minutes")
@@ -78,11 +81,11 @@ class WindowConfig:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Frames in [0, 1] with NaN = no data: `context` [t, c, y, x] and `target` [lead, c, y, x] (fewer leads than asked
-    for: NaN frames), and exogenous `fields` [t + lead, n, y, x]. Rain is in HKO-7 fractions.
+    """Frames in [0, 1], NaN = no data; rain in HKO-7 fractions.
 
-    `weight`: one over the probability with which the window was drawn among those of its archive and time step. Means
-    over windows that are weighted by it are those over all windows there are, the dry ones too.
+    `context` [t, c, y, x]; `target` [lead, c, y, x], whose missing leads are NaN frames; exogenous `fields`
+    [t + lead, n, y, x] or None. `weight`: inverse of the probability with which the window was drawn among those of
+    its archive and time step; means over windows weighted by it are unbiased means over all windows, dry ones too.
     """
 
     context: FloatArray
@@ -94,10 +97,11 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What a model is trained on: SHA-256 (hex) of the data, the days in it, and where it is from, licence included.
+    """Provenance of training data.
 
-    `held_out_days`: days of their own that weights were chosen on; none where parts of `days` were held out.
-    `archives`: the same by archive, with what tells one from another.
+    `digest`: SHA-256 (hex) of the data. `days`: training days. `sources`: sources with their licences.
+    `held_out_days`: days for selecting the checkpoint, empty if parts of `days` were held out. `archives`: the same by
+    archive.
     """
 
     digest: str
@@ -108,21 +112,33 @@ class Provenance:
 
 
 def rotate_and_flip(frames: NDArray[Scalar], quarters: int, mirrored: bool) -> NDArray[Scalar]:
-    """Frames [..., y, x] turned by `quarters` of a circle, and then perhaps mirrored along x."""
+    """Rotate frames [..., y, x] by quarter turns; then flip them along x if `mirrored`."""
     frames = np.rot90(frames, quarters, axes=(-2, -1))
     return np.ascontiguousarray(frames[..., ::-1] if mirrored else frames)
 
 
-def cut(
+def cut_square(
     frames: Sequence[NDArray[np.uint8] | None],
     centre: tuple[int, int],
     side: int,
     coarsen: int,
     bounds: tuple[int, int],
 ) -> FloatArray:
-    """Rain rate (mm h-1) of a square of `side` pixels around `centre` (row, column) of frames [y, x], None = missing.
+    """Cut a square out of frames, as rain rate (mm h-1) [t, side / coarsen, side / coarsen].
 
-    NaN outside the grid and outside the columns `bounds`: what is held out is not seen from across the border.
+    Parameters
+    ----------
+    frames
+        Pixels [y, x] of `FrameCache`; None for a missing frame.
+    centre
+        Row and column of the centre.
+    side
+        Side of the square in pixels of the frames.
+    coarsen
+        Average over this number of pixels squared.
+    bounds
+        First column and end column that may be read. Pixels beyond them, and beyond the grid, are NaN: training
+        windows must not reach into held-out columns.
     """
     ny = next(frame.shape[0] for frame in frames if frame is not None)
     top, left = centre[0] - side // 2, centre[1] - side // 2
@@ -140,7 +156,7 @@ def cut(
 
 
 def lagrangian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:
-    """Frames [time, y, x] (mm h-1) as fractions in the newest context frame's coordinates, cropped."""
+    """Return a window of rain rates [t, y, x] (mm h-1) that is warped to the newest context frame, and cropped."""
     context, future = rain[: config.context], rain[config.context :]
     motion = estimate_motion(context)
     goals = trajectories(-motion, len(future))
@@ -149,20 +165,20 @@ def lagrangian_window(rain: FloatArray, step_minutes: float, config: WindowConfi
 
 
 def eulerian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:
-    """Frames [time, y, x] (mm h-1) as fractions where they are, cropped."""
+    """Return a window of rain rates [t, y, x] (mm h-1) in place, cropped."""
     return _cropped(rain[: config.context], rain[config.context :], step_minutes, config)
 
 
 def _cropped(
-    seen: Sequence[FloatArray] | FloatArray,
-    future: Sequence[FloatArray] | FloatArray,
+    context: Sequence[FloatArray] | FloatArray,
+    target: Sequence[FloatArray] | FloatArray,
     step_minutes: float,
     config: WindowConfig,
 ) -> Window:
-    """Frames [y, x] (mm h-1) without their margin, as fractions with a channel axis; leads beyond `future` are NaN."""
+    """Return a window without its margin, as fractions with a channel axis; missing leads are NaN."""
     inner = slice(config.margin, config.margin + config.crop)
-    target = np.full((config.leads, 1, config.crop, config.crop), np.nan, np.float32)
-    for lead, frame in enumerate(future):
-        target[lead, 0] = hko7_fraction(frame[inner, inner])
-    context = np.stack([hko7_fraction(frame[inner, inner])[None] for frame in seen])
-    return Window(context=context, target=target, step_minutes=step_minutes)
+    leads = np.full((config.leads, 1, config.crop, config.crop), np.nan, np.float32)
+    for lead, frame in enumerate(target):
+        leads[lead, 0] = hko7_fraction(frame[inner, inner])
+    frames = np.stack([hko7_fraction(frame[inner, inner])[None] for frame in context])
+    return Window(context=frames, target=leads, step_minutes=step_minutes)

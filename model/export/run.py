@@ -190,7 +190,7 @@ def _training(run: Path, trained: TrainedRun) -> Training:
         sources=tuple(kept["sources"]),
         archives=tuple(TrainingArchive(**lists_to_tuples(each)) for each in archives),
         step_minutes=trained.step_minutes,
-        provenance_gaps=before["untold"],
+        provenance_gaps=before["provenance_gaps"],
         iterations=trained.iteration,
         recipe=trained.recipe,
         software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",

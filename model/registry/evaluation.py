@@ -141,10 +141,11 @@ def evaluate(
         )
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, incompatibility, name)
-        saw = leakage_of(candidate.info, archive)
-        found = discount_seen_days(found, saw.told(), leakage_of(champion.info, archive).told("the champion"))
-        gates += _with_remark(found, saw.untold)
-        seen |= {name: saw.told()} if saw.any else {}
+        leakage = leakage_of(candidate.info, archive)
+        champion_leakage = leakage_of(champion.info, archive).describe("the champion")
+        found = discount_seen_days(found, leakage.describe(), champion_leakage)
+        gates += _with_remark(found, leakage.provenance_gaps)
+        seen |= {name: leakage.describe()} if leakage.found else {}
     return Evaluation(
         gates=tuple(gates),
         champion=champion.info.reference,

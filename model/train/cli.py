@@ -14,7 +14,8 @@ import torch
 
 from model.core.errors import InputError
 from model.data.archive import Archive
-from model.data.datasets import RadarDataset, WindowDataset, check_used, open_dataset
+from model.data.datasets import WindowDataset, check_used, open_dataset
+from model.data.radar_dataset import RadarDataset
 from model.train.console import ConsoleProgress
 from model.train.distributed import DistributedContext, join_processes
 from model.train.loop import RunOptions

@@ -112,10 +112,10 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], Ini
 def _trained_on(manifest: Manifest) -> InitialProvenance:
     """Return the record of what the weights of a package were trained on."""
     if (training := manifest.training) is None:
-        return {"archives": [], "untold": f"what the weights of {manifest.reference} were trained on is unknown"}
+        return {"archives": [], "provenance_gaps": f"the training data of {manifest.reference} is not recorded"}
     return {
         "archives": [asdict(archive) for archive in training_archives(training)],
-        "untold": provenance_gaps_of(training),
+        "provenance_gaps": provenance_gaps_of(training),
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from model.core.limits import check_limits
-from model.data.datasets import Holdout
+from model.data.radar_dataset import Holdout
 from model.data.windows import WindowConfig
 from model.losses import HKO7_WEIGHTS
 from model.nets.forecast_model import ModelConfig

@@ -114,8 +114,8 @@ def _warn_of_seen_days(infos: Sequence[ModelInfo], archive: Archive, models: Map
     """Warn on stderr of models that were trained on days of an archive, and add those days to the output `models`."""
     for info in infos:
         leakage = leakage_of(info, archive)
-        if info.folder is not None and not leakage.untold:
-            models[info.reference]["trained_on_days"] = sorted((*leakage.trained, *leakage.chosen))
-        if leakage.any:
-            clause = f"{leakage.told(info.reference)} of {archive.name}"
+        if info.folder is not None and not leakage.provenance_gaps:
+            models[info.reference]["trained_on_days"] = sorted((*leakage.trained, *leakage.selected))
+        if leakage.found:
+            clause = f"{leakage.describe(info.reference)} of {archive.name}"
             click.echo(f"{clause}: its scores on this archive do not show its skill on other data", err=True)

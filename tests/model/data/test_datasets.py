@@ -10,8 +10,9 @@ from model.core.errors import InputError, TooFewFrames
 from model.core.grid import Grid
 from model.core.normalisation import hko7_rain_rate_mm_h
 from model.data.archive import Archive, ArchiveWriter
-from model.data.datasets import Holdout, RadarDataset, open_dataset
+from model.data.datasets import open_dataset
 from model.data.frame_cache import FrameCache
+from model.data.radar_dataset import Holdout, RadarDataset
 from model.data.region_sampler import ABSENT, RegionSampler
 from model.data.split import write_split
 from model.data.windows import WindowConfig

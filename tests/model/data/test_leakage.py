@@ -9,7 +9,7 @@ from pyproj import CRS
 from model.core.grid import Grid
 from model.core.manifest import Training, TrainingArchive
 from model.data.archive import Archive, ArchiveWriter
-from model.data.leakage import bounds_of, find_leakage, shared_frames, training_archive
+from model.data.leakage import find_leakage, geographic_bounds, shared_frames, training_archive
 from model.data.synthetic_storms import synthesise
 
 AMSTERDAM, BRISBANE = (5.0, 52.0), (153.0, -27.5)
@@ -39,25 +39,25 @@ def test_days_are_known_again_in_a_copy_of_another_name(tmp_path):
     for folder in ("radar", "copy"):
         found = find_leakage(record, Archive(tmp_path / folder))
         assert (found.trained, found.days) == (("2020-06-01", "2020-06-02"), 2)
-        assert found.told() == "it was trained on 2 of these 2 days"
+        assert found.describe() == "it was trained on 2 of these 2 days"
     later = archive(tmp_path / "radar-in-autumn", days=(2, 3))
-    assert find_leakage(record, later).told("mine@1") == "mine@1 was trained on 1 of these 2 days"
+    assert find_leakage(record, later).describe("mine@1") == "mine@1 was trained on 1 of these 2 days"
 
 
 def test_a_part_of_the_area_shares_its_weather_and_another_place_does_not(tmp_path):
     record = trained_on(archive(tmp_path / "whole", source="composite"))
-    assert find_leakage(record, archive(tmp_path / "part", shape=(12, 20), source="one radar")).any
-    assert not find_leakage(record, archive(tmp_path / "elsewhere", at=BRISBANE, source="one radar")).any
-    assert not find_leakage(record, archive(tmp_path / "next-door", at=(5.7, 52.0), source="one radar")).any
+    assert find_leakage(record, archive(tmp_path / "part", shape=(12, 20), source="one radar")).found
+    assert not find_leakage(record, archive(tmp_path / "elsewhere", at=BRISBANE, source="one radar")).found
+    assert not find_leakage(record, archive(tmp_path / "next-door", at=(5.7, 52.0), source="one radar")).found
 
 
 def test_an_area_across_the_date_line_is_one(tmp_path):
     crossing = archive(tmp_path / "fiji", at=(180.0, -18.0), source="a")
-    west, _, east, _ = bounds_of(crossing.grid)
+    west, _, east, _ = geographic_bounds(crossing.grid)
     assert east - west == pytest.approx(0.78)
     assert find_leakage(
         trained_on(crossing), archive(tmp_path / "counted-otherwise", at=(-180.0, -18.0), source="b")
-    ).any
+    ).found
 
 
 def test_days_that_weights_were_chosen_on_are_told_apart(tmp_path):
@@ -65,8 +65,8 @@ def test_days_that_weights_were_chosen_on_are_told_apart(tmp_path):
     parts = {"days": ("2020-06-01",), "held_out_days": ("2020-06-02",)}
     record = trained_on(archives=(TrainingArchive(name="radar", source="", **parts),))
     found = find_leakage(record, radar)
-    assert (found.trained, found.chosen, found.any) == (("2020-06-01",), ("2020-06-02",), True)
-    assert "was trained on 1 of these 3 days and was chosen by its scores on 1 of these 3 days" in found.told()
+    assert (found.trained, found.selected, found.found) == (("2020-06-01",), ("2020-06-02",), True)
+    assert "was trained on 1 of these 3 days and was selected by its scores on 1 of these 3 days" in found.describe()
 
 
 def test_older_records_are_known_by_name_source_and_digest(tmp_path):
@@ -74,16 +74,16 @@ def test_older_records_are_known_by_name_source_and_digest(tmp_path):
     renamed = archive(tmp_path / "renamed", source="a service", days=(1, 3))
     labels = {"days": ("radar 2020-06-01", "radar 2020-06-02"), "sources": ("a service",)}
     assert find_leakage(trained_on(**labels), renamed).trained == ("2020-06-01",)
-    assert not find_leakage(trained_on(**labels), archive(tmp_path / "other", source="another")).any
+    assert not find_leakage(trained_on(**labels), archive(tmp_path / "other", source="another")).found
     assert find_leakage(trained_on(data_digest=f"0+{radar.digest()}"), radar).trained == ("2020-06-01", "2020-06-02")
 
 
 def test_what_is_not_told_is_said(tmp_path):
     radar = archive(tmp_path / "radar")
-    assert "is not told" in find_leakage(None, radar).untold
+    assert "is not recorded" in find_leakage(None, radar).provenance_gaps
     begun = trained_on(recipe={"init": {"from": "runs/old", "weights_sha256": "0"}})
-    assert "runs/old" in find_leakage(begun, radar).untold
-    assert find_leakage(trained_on(radar), radar).untold == ""
+    assert "runs/old" in find_leakage(begun, radar).provenance_gaps
+    assert find_leakage(trained_on(radar), radar).provenance_gaps == ""
 
 
 def test_storms_that_were_made_up_lie_nowhere(tmp_path):
@@ -94,8 +94,8 @@ def test_storms_that_were_made_up_lie_nowhere(tmp_path):
             writer.append(storms.times[0], storms.rain_rate[0])
         found.append(Archive(tmp_path / f"storms-{seed}"))
     one, other = found
-    assert find_leakage(trained_on(one), one).any
-    assert not find_leakage(trained_on(one), other).any
+    assert find_leakage(trained_on(one), one).found
+    assert not find_leakage(trained_on(one), other).found
 
 
 def test_frames_that_two_archives_share_are_counted_but_for_dry_ones(tmp_path):

@@ -97,7 +97,7 @@ def test_a_split_whose_replacement_was_interrupted_is_still_there(tmp_path: Path
 
 def test_fractions_that_make_no_whole_and_days_that_are_too_few(tmp_path: Path) -> None:
     root = made(tmp_path / "a", 2)
-    assert "the parts make 1.1: 0.8 + 0.2 + 0.1" in refused(root, "--valid", 0.2)
+    assert "the fractions add up to 1.1: 0.8 + 0.2 + 0.1" in refused(root, "--valid", 0.2)
     assert "it has 2 days, too few for 3 parts" in refused(root)
     split(root, "--train", 0.5, "--valid", 0.5, "--test", 0)
     assert [len(days_of_part) for days_of_part in Archive(root).parts().values()] == [1, 1, 0]
@@ -150,7 +150,7 @@ def test_a_line_that_is_no_day_is_named(tmp_path: Path, line: str) -> None:
 
 def test_a_day_twice_or_a_list_that_is_absent(tmp_path: Path) -> None:
     path = lists(tmp_path / "l", "20140401, 1\n20140401, 2\n")[0]
-    with pytest.raises(InputError, match="line 2 is a day for the second time"):
+    with pytest.raises(InputError, match="line 2 repeats a day"):
         read_day_list(path)
     with pytest.raises(InputError, match="it cannot be read"):
         read_day_list(tmp_path / "nowhere")

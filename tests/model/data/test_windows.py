@@ -183,13 +183,13 @@ def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path):
 
 
 def test_an_archive_without_data_draws_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.data.region_sampler.TRIES", 100)
+    monkeypatch.setattr("model.data.region_sampler.MAX_CANDIDATES", 100)
     grid = Grid.regular(CRS.from_epsg(32650), shape=(64, 64), pixel_size=1000.0, centre=(0.0, 0.0))
     with ArchiveWriter(tmp_path / "a", grid, 5.0, {}) as writer:
         for index in range(4):
             writer.append(START + np.timedelta64(5 * index, "m"), np.full((64, 64), np.nan, np.float32))
     region = RegionSampler(FrameCache(Archive(tmp_path / "a"), tmp_path / "cache"), NARROW)
-    with pytest.raises(NoData, match="hardly a pixel holds data"):
+    with pytest.raises(NoData, match="hardly any pixel holds data"):
         region.draw(np.random.default_rng(0), 5)
 
 
@@ -204,7 +204,7 @@ def test_a_damaged_frame_cuts_windows_short_where_what_is_left_is_enough(tmp_pat
 
 
 def test_a_time_step_whose_windows_are_all_damaged_is_passed_over(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("model.data.region_sampler.TRIES", 200)
+    monkeypatch.setattr("model.data.region_sampler.MAX_CANDIDATES", 200)
     kept = halves(tmp_path / "a", frames=9)
     for index in (2, 3):  # every second frame from any: one of these is in the way
         path = frame_path(kept.root, kept.times[index])
@@ -214,7 +214,7 @@ def test_a_time_step_whose_windows_are_all_damaged_is_passed_over(tmp_path, monk
     windows = region.batch(np.random.default_rng(0), 3, [10, 5])
     assert {window.step_minutes for window in windows} == {5}
     region.runs[5] = region.runs[5][:3]
-    with pytest.raises(NoData, match=r"2 of its frames are damaged\. Look at it with: echocast archive info --check"):
+    with pytest.raises(NoData, match=r"2 of the frames are damaged\. Inspect it with: echocast archive info --check"):
         region.batch(np.random.default_rng(0), 3, [10, 5])
 
 

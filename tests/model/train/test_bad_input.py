@@ -52,7 +52,7 @@ def test_an_archive_of_too_few_frames_is_refused(tmp_path, echocast):
     archive = archive_of(tmp_path / "archive", 5.0, frames=4)
     code, _, err = echocast("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", tmp_path / "run")
     assert code == 2
-    assert "4 frames, the recipe wants at least 7" in err
+    assert "4 frames, the recipe needs at least 7" in err
     assert not (tmp_path / "run").exists()
 
 
@@ -266,12 +266,12 @@ def test_one_short_archive_is_left_out_by_name_and_the_others_are_trained_on(tmp
     recipe = tiny.rain_recipe(iterations=1, validation_windows=2)
     good, short = (archive_of(tmp_path / name, 5.0, frames=n) for name, n in (("good", 20), ("short", 4)))
     source = radar_windows([good, short], recipe, tmp_path / "cache", None)
-    assert f"an archive is left out: {short}: 4 frames, the recipe wants at least 6" in caplog.text
+    assert f"an archive is left out: {short}: 4 frames, the recipe needs at least 6" in caplog.text
     assert "--set windows.min_leads" in caplog.text
     assert [archive.root for archive in source.archives] == [good]
     assert source.provenance().digest == Archive(good).digest()
     train(recipe, source, tmp_path / "run")
-    with pytest.raises(InputError, match="4 frames, the recipe wants at least 6"):
+    with pytest.raises(InputError, match="4 frames, the recipe needs at least 6"):
         radar_windows([short], recipe, tmp_path / "cache", None)
 
 
@@ -296,9 +296,9 @@ def test_an_archive_without_data_does_not_stop_training_on_others(tmp_path, capl
             writer.append(time, np.full((64, 64), np.nan, np.float32))
     train(recipe, radar_windows([good, blind], recipe, tmp_path / "cache", None), tmp_path / "run")
     assert [line["iteration"] for line in tiny.lines(tmp_path / "run")] == [1, 2, 3, 4]
-    assert caplog.text.count("an archive is not trained on: ") == 1
-    assert caplog.text.count("an archive is not validated on: ") == 1
-    with pytest.raises(InputError, match="hardly a pixel holds data"):
+    assert caplog.text.count("an archive is left out of the training: ") == 1
+    assert caplog.text.count("an archive is left out of the validation: ") == 1
+    with pytest.raises(InputError, match="hardly any pixel holds data"):
         train(recipe, radar_windows([blind], recipe, tmp_path / "cache", None), tmp_path / "other")
 
 
@@ -317,6 +317,6 @@ def test_settings_without_effect_on_a_data_set_are_refused(setting, data, hint, 
     code, _, err = echocast("train", "mnist-predrnn", "--data", data, "--set", setting, "--out", tmp_path / "run")
     assert code == 2
     name, field = data.partition(":")[0], setting.partition("=")[0]
-    message = f"--set {field}: it is of windows of radar archives: --data {name} does nothing with it. {hint}\n"
+    message = f"--set {field}: it applies to radar archives: --data {name} does not use it. {hint}\n"
     assert err == f"echocast: {message}"
     assert not (tmp_path / "run").exists()

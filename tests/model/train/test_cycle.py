@@ -135,8 +135,7 @@ def test_the_card_names_the_licence_and_the_initial_weights(echocast, archive, f
     assert echocast("train", "rain-ms-predrnn-tiny", *words, "--init", shipped)[0] == 0
     words = ("--out", folder / "packages", "--name", "tuned-again", "--version", "1")
     assert echocast("export", folder / "tuned-again", *words)[0] == 0
-    card = (folder / "packages/tuned-again/1/card.md").read_text()
-    assert "What the weights of tuned@1 were trained on is unknown." in card
+    assert "The training data of tuned@1 is not recorded." in (folder / "packages/tuned-again/1/card.md").read_text()
 
 
 def test_a_run_without_time_steps_is_not_exported(echocast, folder, run):
@@ -242,7 +241,7 @@ def test_training_lowers_the_loss(archive, folder):
     from dataclasses import replace
 
     from model.data.archive import Archive
-    from model.data.datasets import RadarDataset
+    from model.data.radar_dataset import RadarDataset
     from model.train import loop
     from model.train.recipes import ms_predrnn_tiny
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from model.data.archive import Archive
-from model.data.datasets import RadarDataset
+from model.data.radar_dataset import RadarDataset
 from model.sampling import ScheduledSampling
 from model.train.distributed import join_processes
 from model.train.loop import train
