@@ -66,14 +66,8 @@ class Batch:
     def split(self, parts: int) -> list[Batch]:
         """Return equal micro-batches."""
         size = len(self.rows) // parts
-        return [
-            replace(
-                self,
-                frames=map_frames(self.frames, itemgetter(slice(first, first + size))),
-                rows=self.rows[first : first + size],
-            )
-            for first in range(0, len(self.rows), size)
-        ]
+        slices = [slice(first, first + size) for first in range(0, len(self.rows), size)]
+        return [replace(self, frames=map_frames(self.frames, itemgetter(s)), rows=self.rows[s]) for s in slices]
 
 
 def map_frames(frames: FrameBatch, function: Callable[[Tensor], Tensor]) -> FrameBatch:

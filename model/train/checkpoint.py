@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: `last.pt`, `previous.pt` and `best.pt`."""
+"""Checkpoints of a training run: `last.pt`, `previous.pt`, `best.pt`, and the batch that ended a run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, Final
 import torch
 
 from model.core.errors import InputError, first_line
+from model.nets.forecast_model import FrameBatch
 from model.train.callbacks import Notify
-from model.train.run_folder import BEST, DAMAGED, LAST, PREVIOUS, save_atomically
+from model.train.run_folder import BEST, DAMAGED, LAST, NAN_BATCH, PREVIOUS, save_atomically
 from model.train.state import TrainingState
 
 READ_ERRORS: Final = (
@@ -30,13 +31,10 @@ def save_checkpoint(state: TrainingState, out: Path) -> None:
         The file cannot be written.
     """
     content = {
+        **_best_content(state),
         "net": state.net.state_dict(),
-        "ema": state.ema.state_dict(),
         "optimiser": state.optimiser.state_dict(),
-        "steps": sorted(state.step_minutes),
-        "iteration": state.iteration,
         "seconds": state.seconds,
-        "best": state.best_metric,
         "validated": state.last_validation,
         "losses": state.losses,
     }
@@ -51,13 +49,24 @@ def save_best(state: TrainingState, out: Path) -> None:
     InputError
         The file cannot be written.
     """
-    content = {
-        "ema": state.ema.state_dict(),
-        "iteration": state.iteration,
-        "best": state.best_metric,
-        "steps": sorted(state.step_minutes),
-    }
-    save_atomically(out / BEST, lambda file: torch.save(content, file))
+    save_atomically(out / BEST, lambda file: torch.save(_best_content(state), file))
+
+
+def save_nan_batch(frames: FrameBatch, context: int, out: Path) -> None:
+    """Write the batch whose loss or gradient is not finite, for inspection.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    content = {"frames": tuple(frames), "context": context}
+    save_atomically(out / NAN_BATCH, lambda file: torch.save(content, file))
+
+
+def _best_content(state: TrainingState) -> dict[str, Any]:
+    steps, ema = sorted(state.step_minutes), state.ema.state_dict()
+    return {"ema": ema, "iteration": state.iteration, "best": state.best_metric, "steps": steps}
 
 
 def restore(state: TrainingState, content: dict[str, Any]) -> None:

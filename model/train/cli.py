@@ -7,12 +7,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 import numpy as np
 import torch
 
 from model.core.errors import InputError
+from model.core.progress import ProgressBar
 from model.data.archive import Archive
 from model.data.datasets import WindowDataset, check_used, open_dataset
 from model.data.radar_dataset import RadarDataset
@@ -26,37 +28,24 @@ from model.train.recipes import RECIPES
 from model.train.resume import stored_recipe
 from model.train.signals import StopSignal, TrainingInterrupted
 
+PATH: Final = click.Path(path_type=Path)
+
 
 @click.command()
 @click.argument("recipe", required=False)
 @click.option(
-    "--archive",
-    "archives",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Folder of an archive; may be given several times.",
+    "--archive", "archives", type=PATH, multiple=True, help="Folder of an archive; may be given several times."
 )
 @click.option(
     "--data",
     help="A data set instead of archives: moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH.",
 )
 @click.option(
-    "--fields",
-    "fields_folder",
-    type=click.Path(path_type=Path),
-    help="Folder of exogenous fields, NAME.nc, for a recipe that reads some.",
+    "--fields", "fields_folder", type=PATH, help="Folder of exogenous fields, NAME.nc, for a recipe that reads some."
 )
+@click.option("--out", type=PATH, default=Path("runs/latest"), show_default=True, help="Folder of the run.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs/latest"),
-    show_default=True,
-    help="Folder of the run.",
-)
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    help="Folder for decoded frames, which several runs can share.  [default: in --out]",
+    "--cache", type=PATH, help="Folder for decoded frames, which several runs can share.  [default: in --out]"
 )
 @click.option(
     "--resume",
@@ -65,7 +54,7 @@ from model.train.signals import StopSignal, TrainingInterrupted
 )
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PACKAGE_OR_RUN",
     help="Start with the weights of a package, or the best weights of a run (their folder).",
 )
@@ -156,8 +145,9 @@ def train(
     with (
         join_processes() as distributed,
         StopSignal().installed() as stop,
-        ConsoleProgress(chosen, visible=distributed.is_main) as console,
+        ProgressBar(chosen.name, 1.0, percent=True, hidden=not distributed.is_main) as bar,
     ):
+        console = ConsoleProgress(bar, visible=distributed.is_main)
         try:
             best = run_training(
                 chosen,

@@ -5,35 +5,24 @@ from __future__ import annotations
 import json
 import time
 from datetime import timedelta
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import click
 
 from model.core.progress import ProgressBar
-from model.train.recipe import Recipe
 
 LINE_SECONDS: Final = 30.0
 """Seconds between two lines of progress where stderr is not a terminal."""
 
 
 class ConsoleProgress:
-    """A context manager that prints progress on stderr, and scores of validations as lines of JSON on stdout."""
+    """Prints progress on stderr, by a bar on a terminal, and scores of validations as lines of JSON on stdout."""
 
-    def __init__(self, recipe: Recipe, *, visible: bool) -> None:
+    def __init__(self, bar: ProgressBar, *, visible: bool) -> None:
         self.visible = visible
-        self._bar = ProgressBar(recipe.name, 1.0, percent=True, hidden=not visible)
+        self._bar = bar
         self._first: tuple[float, float] | None = None
         self._line_time = 0.0
-
-    def __enter__(self) -> Self:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
 
     def notify(self, sentence: str) -> None:
         """Print a sentence for the user."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from matplotlib.image import imread
 from tensorboardX import SummaryWriter
@@ -21,7 +19,7 @@ from model.train.state import TrainingState
 
 
 class TrainingLogger:
-    """A context manager that appends to the logs of a run, and calls a progress callback with each line.
+    """Appends to the logs of a run, and calls a progress callback with each line.
 
     Lines after the state's iteration are deleted first: they are of iterations that a resumed run computes again.
 
@@ -51,12 +49,8 @@ class TrainingLogger:
             self._validations = self._files.enter_context((out / LOG).open("a", encoding="utf-8"))
             self._tensorboard = SummaryWriter(str(out / TENSORBOARD), purge_step=state.iteration + 1)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the files."""
         self._tensorboard.close()
         with writing(self.out / ITERATIONS):
             self._files.close()

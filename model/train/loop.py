@@ -10,13 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from model.core.errors import InputError
 from model.data.datasets import WindowDataset
 from model.train.batch import Batch, collate, map_frames
 from model.train.callbacks import Notify, ProgressCallback
-from model.train.checkpoint import load_checkpoint, restore, save_best, save_checkpoint
+from model.train.checkpoint import load_checkpoint, restore, save_best, save_checkpoint, save_nan_batch
 from model.train.cpu_memory import return_freed_memory
 from model.train.data_loader import load_batches
 from model.train.distributed import SINGLE_PROCESS, DistributedContext
@@ -26,16 +24,7 @@ from model.train.pretrained import init_from
 from model.train.recipe import Recipe
 from model.train.recipe_json import write_recipe_json
 from model.train.resume import check_resumable
-from model.train.run_folder import (
-    BEST,
-    LAST,
-    NAN_BATCH,
-    PREVIOUS,
-    PROVENANCE,
-    run_folder,
-    save_atomically,
-    write_json,
-)
+from model.train.run_folder import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, run_folder, write_json
 from model.train.signals import StopSignal, TrainingInterrupted
 from model.train.state import TrainingState, initial_state
 from model.train.training_step import NonFiniteLoss, StepResult, compile_network, training_step
@@ -129,19 +118,21 @@ def train(
     rows = distributed.rows(recipe.batch, recipe.gradient_accumulation_steps)
     with ExitStack() as stack:
         distributed.broadcast(lambda: stack.enter_context(run_folder(out)))
-        given = recipe
-        recipe = distributed.broadcast(
-            lambda: resolve_bfloat16(given, distributed.device, out, resume=resume, notify=notify)
-        )
+        unresolved, device = recipe, distributed.device
+        recipe = distributed.broadcast(lambda: resolve_bfloat16(unresolved, device, out, resume=resume, notify=notify))
         source = distributed.build_in_turn(source) if callable(source) else source
         provenance = {"kind": source.kind, **asdict(source.provenance())}
         held_out = source.held_out(recipe.seed + 1, recipe.batch, recipe.validation_windows)
+        own_held_out = held_out[distributed.rank :: distributed.world_size]
         check_windows(recipe, held_out[0][0], source.kind)
         state = _start_or_resume(recipe, provenance, out, resume, options, distributed, notify)
         if recipe.compile:
             compile_network(state.net)
         if recipe.checkpoint_activations:
             return_freed_memory()
+        logger = TrainingLogger(out, state, on_progress) if distributed.is_main else None
+        if logger:
+            stack.enter_context(closing(logger))
         first_iteration = state.iteration
         _Trainer(
             recipe=recipe,
@@ -151,11 +142,9 @@ def train(
             distributed=distributed,
             stop=stop or StopSignal(),
             rows=rows,
-            validation=[
-                collate(windows, distributed.device) for windows in held_out[distributed.rank :: distributed.world_size]
-            ],
+            validation=[collate(windows, device) for windows in own_held_out],
             state=state,
-            logger=stack.enter_context(TrainingLogger(out, state, on_progress)) if distributed.is_main else None,
+            logger=logger,
         ).run()
         if state.iteration == first_iteration and resume:
             notify(f"The run is finished: {state.iteration} iterations. To continue, add --iterations or --minutes")
@@ -263,7 +252,8 @@ class _Trainer:
         try:
             result = training_step(self.state, batch, self.recipe, progress, self.distributed)
         except NonFiniteLoss as error:
-            self._save_nan_batch(batch)
+            frames = map_frames(batch.frames, self.distributed.gather)
+            self.distributed.broadcast(lambda: save_nan_batch(frames, batch.context, self.out))
             raise self._explain_non_finite(error.result) from None
         self.state.losses.append(result.loss)
         if self.logger:
@@ -303,12 +293,6 @@ class _Trainer:
         self.distributed.broadcast(log_and_save_best)
         state.losses = []
         self._save()
-
-    def _save_nan_batch(self, batch: Batch) -> None:
-        content = {"frames": tuple(map_frames(batch.frames, self.distributed.gather)), "context": batch.context}
-        self.distributed.broadcast(
-            lambda: save_atomically(self.out / NAN_BATCH, lambda file: torch.save(content, file))
-        )
 
     def _explain_non_finite(self, result: StepResult) -> InputError:
         state = self.state

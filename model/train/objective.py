@@ -94,24 +94,12 @@ def batch_loss(
 
 
 def _rain_loss(rollout: Rollout, batch: Batch, settings: RainLoss, distributed: DistributedContext) -> Tensor:
-    forecast = rollout.frames[:, batch.context - 1 :]
-    loss = balanced_loss(
-        forecast,
-        batch.target,
-        batch.target_known,
-        settings.pixel_weights,
-        reduce=settings.reduce,
-        total=distributed.sum,
-    )
+    frames = rollout.frames[:, batch.context - 1 :], batch.target, batch.target_known
+    loss = balanced_loss(*frames, settings.pixel_weights, reduce=settings.reduce, total=distributed.sum)
     if settings.csi_weight:
-        loss = loss + settings.csi_weight * soft_csi_loss(
-            forecast,
-            batch.target,
-            batch.target_known,
-            thresholds_mm_h=settings.csi_thresholds_mm_h,
-            softness=settings.csi_softness,
-            total=distributed.sum,
-        )
+        thresholds, softness = settings.csi_thresholds_mm_h, settings.csi_softness
+        csi_loss = soft_csi_loss(*frames, thresholds_mm_h=thresholds, softness=softness, total=distributed.sum)
+        loss = loss + settings.csi_weight * csi_loss
     return settings.scale * loss
 
 

@@ -7,15 +7,13 @@ from torch import nn
 
 from model.train.recipe import Optimiser
 
-BETA2 = 0.999
-
 
 def build_optimiser(net: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
     """Return an optimiser; weight decay applies to the weights of convolutions and linear layers only.
 
     Biases, norms and peepholes are not decayed, as in nanoGPT's `configure_optimizers`.
     """
-    betas = (settings.beta1, BETA2)
+    betas = (settings.beta1, 0.999)
     if settings.kind == "adam":
         return torch.optim.Adam(net.parameters(), lr=settings.learning_rate, betas=betas)
     layers = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)

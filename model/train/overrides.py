@@ -98,13 +98,8 @@ def _validate(
             continue
         if name not in hints or path == "name":
             raise _unknown_field(_first_path(path, node), known)
-        kinds = {
-            option.__name__: option
-            for option in _options(hints[name])
-            if isinstance(option, type) and is_dataclass(option)
-        }
-        if kinds:
-            values[name] = _validate_part(kinds, hints[name], values.get(name), node, path, known)
+        if any(map(is_dataclass, _options(hints[name]))):
+            values[name] = _validate_part(hints[name], values.get(name), node, path, known)
         elif node.keys() == {""}:
             values[name] = _split(node[""], hints[name])
         else:
@@ -116,12 +111,11 @@ def _validate(
     return validated
 
 
-def _validate_part(
-    kinds: Mapping[str, type], annotation: object, value: object, node: Overrides, path: str, known: Sequence[str]
-) -> object:
+def _validate_part(annotation: object, value: object, node: Overrides, path: str, known: Sequence[str]) -> object:
     """Return the dataclass of a field: of the kind that its own value names, then with the fields below overridden."""
-    text = node.get("")
-    choices = [*kinds, *([NONE] if type(None) in _options(annotation) else [])]
+    text, options = node.get(""), _options(annotation)
+    kinds = {each.__name__: each for each in options if isinstance(each, type) and is_dataclass(each)}
+    choices = [*kinds, *([NONE] if type(None) in options else [])]
     if text is not None:
         if text not in choices:
             raise InputError(
@@ -200,10 +194,9 @@ def _unknown_field(path: str, known: Sequence[str]) -> InputError:
     nearest = [each for each in known if each.rpartition(".")[2] in names]
     nearest.sort(key=lambda each: -difflib.SequenceMatcher(None, each, path).ratio())
     siblings = [each.rpartition(".")[2] for each in known if each.rpartition(".")[0] == parent]
+    hint = f"{parent} has {', '.join(siblings)}" if parent and siblings else "--show lists all settings"
     if nearest:
         hint = f"Nearest: {', '.join(nearest[:3])}"
-    else:
-        hint = f"{parent} has {', '.join(siblings)}" if parent and siblings else "--show lists all settings"
     return InputError("the recipe has no such field", where=f"--set {path}", hint=hint)
 
 

@@ -87,11 +87,7 @@ def check_resumable(recipe: Recipe, provenance: dict[str, Any], out: Path) -> di
 def _changes(stored: object, given: object, name: str = "") -> list[str]:
     """Return `NAME was STORED, is GIVEN` for each field that differs; a field of a part has the name PART.FIELD."""
     if isinstance(stored, dict) and isinstance(given, dict):
-        return [
-            change
-            for key in {**stored, **given}
-            for change in _changes(
-                stored.get(key, "absent"), given.get(key, "absent"), f"{name}.{key}" if name else key
-            )
-        ]
-    return [] if stored == given else [f"{name} was {stored}, is {given}"]
+        keys, absent = {**stored, **given}, "absent"
+        parts = [_changes(stored.get(key, absent), given.get(key, absent), f"{name}.{key}") for key in keys]
+        return [change for part in parts for change in part]
+    return [] if stored == given else [f"{name.removeprefix('.')} was {stored}, is {given}"]

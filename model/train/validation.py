@@ -82,11 +82,8 @@ def rain_scores(
     hit_count, event_count, forecast_count = counts[..., 0], counts[..., 1], counts[..., 2]
     csi = hit_count / np.maximum(event_count + forecast_count - hit_count, 1)
     ratio = csi[0] / np.maximum(csi[1], 1e-6)
-    selected = [
-        threshold in recipe.selection_thresholds_mm_h and event_count[0, index] > 0
-        for index, threshold in enumerate(SCORED_MM_H)
-    ]
-    scores = {"ratio": float(np.mean(ratio[selected])) if any(selected) else 0.0}
+    selected = np.isin(SCORED_MM_H, recipe.selection_thresholds_mm_h) & (event_count[0] > 0)
+    scores = {"ratio": float(np.mean(ratio[selected])) if selected.any() else 0.0}
     for index, threshold in enumerate(SCORED_MM_H):
         scores[f"csi_{threshold:g}"] = float(csi[0, index])
         scores[f"ratio_{threshold:g}"] = float(ratio[index])
