@@ -1,4 +1,4 @@
-"""Containers, held to the code: settings, commands and paths that they name exist, and none runs as root."""
+"""Containers against the code: their settings, commands and paths exist, and none runs as root."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def compose(project: Path) -> dict[str, Any]:
     return yaml.safe_load((project / "docker-compose.yml").read_text())
 
 
-def test_the_image_that_ships_does_not_run_as_root_and_says_how_it_is(dockerfile: Path) -> None:
+def test_the_image_does_not_run_as_root_and_has_a_health_check(dockerfile: Path) -> None:
     stage = dict(last_stage(dockerfile))
     assert stage["USER"].isdecimal()
     assert int(stage["USER"]) > 0
@@ -52,7 +52,7 @@ def test_the_image_that_ships_does_not_run_as_root_and_says_how_it_is(dockerfile
     assert json.loads(stage["CMD"])[0] in COMMANDS
 
 
-def test_everything_copied_exists_and_is_let_through(dockerfile: Path, project: Path) -> None:
+def test_everything_copied_exists_and_is_not_ignored(dockerfile: Path, project: Path) -> None:
     let_through = {line[1:] for line in (project / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for name, rest in instructions(dockerfile):
         if name != "COPY" or "--from=" in rest:
@@ -79,7 +79,7 @@ def test_stages_that_are_named_exist(dockerfile: Path) -> None:
         assert {"base-cpu", "base-gpu", "build"} <= stages
 
 
-def test_every_service_says_how_it_is_and_waits_for_what_it_needs(compose: dict[str, Any]) -> None:
+def test_every_service_has_a_health_check_and_waits_for_its_dependencies(compose: dict[str, Any]) -> None:
     assert set(compose["services"]) == {"gateway", "worker", "beat", "redis", "postgres"}
     for name, service in compose["services"].items():
         assert service["healthcheck"]["test"][0] == "CMD", name
@@ -104,7 +104,7 @@ def test_the_gateway_is_not_open_to_the_network_by_default(compose: dict[str, An
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_every_setting_that_is_named_is_one(project: Path) -> None:
+def test_every_named_setting_exists(project: Path) -> None:
     named: set[str] = set()
     deploy = [path for path in (project / "deploy").iterdir() if path.is_file()]
     for path in (*FILES, "docker-compose.yml", "docker-compose.gpu.yml", *deploy):
@@ -113,13 +113,13 @@ def test_every_setting_that_is_named_is_one(project: Path) -> None:
     assert named <= SETTINGS
 
 
-def test_the_gpu_override_changes_only_services_that_there_are(compose: dict[str, Any], project: Path) -> None:
+def test_the_gpu_override_changes_only_existing_services(compose: dict[str, Any], project: Path) -> None:
     override = yaml.safe_load((project / "docker-compose.gpu.yml").read_text())
     assert set(override["services"]) <= set(compose["services"])
     assert override["services"]["worker"]["build"]["args"] == {"DEVICE": "gpu"}
 
 
-def test_units_start_commands_that_there_are_and_not_as_root(project: Path) -> None:
+def test_units_start_existing_commands_and_not_as_root(project: Path) -> None:
     units = list((project / "deploy").glob("*.service"))
     assert units
     for unit in units:

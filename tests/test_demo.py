@@ -1,4 +1,4 @@
-"""What `make run` does, from the outside."""
+"""The demo of `make run`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def shipped() -> None:
-    """The default model is there: without it the service does not call itself ready."""
+    """Skip without the default model: the service is never ready without it."""
     if not any(info.name == DEFAULT_MODEL for info in Catalog().models()):
         pytest.skip(f"the package {DEFAULT_MODEL} is not part of this checkout")
 
@@ -42,7 +42,7 @@ def test_the_sample_is_forecast_over_http_and_the_service_ends(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("shipped")
-def test_a_file_that_is_no_radar_file_is_named(tmp_path: Path) -> None:
+def test_a_file_other_than_a_radar_file_is_named(tmp_path: Path) -> None:
     wrong = tmp_path / "holiday.h5"
     wrong.write_text("not radar")
     done = demo(tmp_path, str(wrong))

@@ -15,19 +15,19 @@ class InvalidParameter(InputError):
 
 
 class NoFiles(InputError):
-    """The request holds no file."""
+    """The request contains no file."""
 
     code = "no-files"
 
 
 class EmptyFile(InputError):
-    """An uploaded file holds no bytes."""
+    """An uploaded file is empty."""
 
     code = "empty-file"
 
 
 class TooManyFiles(InputError):
-    """The request holds more files than the limit."""
+    """The request contains more files than the limit."""
 
     code = "too-many-files"
 
@@ -51,13 +51,13 @@ class NoSuchFrame(InputError):
 
 
 class OutsideGrid(InputError):
-    """The place lies outside of the grid."""
+    """The place is outside of the grid."""
 
     code = "outside-grid"
 
 
 class NotAcceptable(InputError):
-    """The result does not come in the requested format."""
+    """The result is not available in the requested format."""
 
     code = "not-acceptable"
 
@@ -117,12 +117,12 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "bad-setting": ProblemType(500, "A setting of the service is wrong"),
     "not-a-radar-file": ProblemType(422, "Not a radar file that can be read"),
     "unknown-variable": ProblemType(422, "The file does not contain that variable"),
-    "mixed-grids": ProblemType(422, "The frames lie on different grids"),
+    "mixed-grids": ProblemType(422, "The frames are on different grids"),
     "duplicate-times": ProblemType(422, "Two frames have the same time"),
     "too-few-frames": ProblemType(422, "Too few frames"),
     "irregular-time-step": ProblemType(422, "A frame is missing"),
     "stale-frame": ProblemType(422, "A feed's frame is not newer than the one before"),
-    "future-frame": ProblemType(422, "A frame lies in the future"),
+    "future-frame": ProblemType(422, "A frame is in the future"),
     "no-data": ProblemType(422, "The frames contain no data"),
     "steps-out-of-range": ProblemType(422, "Too many or too few lead steps"),
     "unknown-model": ProblemType(422, "Unknown model"),
@@ -140,7 +140,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "not-multipart": ProblemType(415, "The request is not multipart/form-data"),
     "no-such-model": ProblemType(404, "No such model"),
     "no-such-frame": ProblemType(404, "No such frame"),
-    "outside-grid": ProblemType(422, "The place lies outside of the radar's area"),
+    "outside-grid": ProblemType(422, "The place is outside of the radar's area"),
     "not-on-earth": ProblemType(422, "The grid has no relation to longitude and latitude"),
     "cannot-show": ProblemType(422, "The result cannot be drawn"),
     "not-acceptable": ProblemType(406, "The result is not available in that format"),

@@ -104,5 +104,7 @@ def _sqlite_connect(connection: Any, record: ConnectionPoolEntry) -> None:  # no
 
 
 def _sqlite_begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once with "database is locked", without regard to
+    # busy_timeout, where another one has written meanwhile (https://sqlite.org/lang_transaction.html).
     if connection.get_execution_options().get("echocast_write"):
         connection.exec_driver_sql("BEGIN IMMEDIATE")

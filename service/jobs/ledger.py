@@ -95,7 +95,7 @@ class Ledger:
         return job
 
     def mark_queued(self, job_id: str) -> None:
-        """Note that the queue has the job's id."""
+        """Record that the job's id was sent to the queue."""
         self._update(Job.id == job_id, queued=datetime.now(UTC))
 
     def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
@@ -121,6 +121,8 @@ class Ledger:
                 case((Job.kind == "feed", 0), else_=1), case((Job.kind == "feed", Job.created)).desc(), Job.created
             )
             .limit(limit)
+            # Workers that query at the same time claim different jobs without waiting for each other. PostgreSQL only:
+            # SQLite has no row locks, and a single writer.
             .with_for_update(skip_locked=True)
         )
         with writing(self.engine) as session:
@@ -129,7 +131,7 @@ class Ledger:
         return sorted(claimed, key=lambda job: found.index(job.id))
 
     def renew_lease(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
-        """Extend the lease and note the progress; return False where the job was dismissed or is another worker's."""
+        """Extend the lease and record the progress; return False where the job was dismissed or is another worker's."""
         values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_seconds)}
         if progress_done is not None:
             values["progress_done"] = progress_done
@@ -228,6 +230,8 @@ class Ledger:
 def _claim(session: Session, which: ColumnElement[bool], lease_seconds: float) -> list[Job]:
     """Claim all these jobs under one new lease."""
     now = datetime.now(UTC)
+    # A new token for each claim: a worker that lost its lease, and does not know it yet, changes nothing any more, even
+    # where the same worker claims the job again.
     claimed = (
         update(Job)
         .where(which)

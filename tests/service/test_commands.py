@@ -10,8 +10,8 @@ from service.commands import _listen
 from service.settings import Settings
 
 
-def test_the_last_part_of_an_answer_does_not_wait_for_the_clients_acknowledgement(tmp_path: Path) -> None:
-    """Else each answer takes 40 ms more."""
+def test_the_last_part_of_a_response_does_not_wait_for_the_clients_acknowledgement(tmp_path: Path) -> None:
+    """Otherwise each response takes 40 ms more."""
 
     async def waits(listener: socket.socket) -> bool:
         seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""What the systemd units let Echocast do."""
+"""Permissions of the systemd units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make run` where there is no Redis to be had."""
+"""`make run` where no Redis can be installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if shutil.which("make") is None:
     pytest.skip("make is not installed", allow_module_level=True)
 
 ELSEWHERE = """#!/bin/sh
-# A Python that says it runs on another kind of machine; it can do nothing but -c.
+# A Python that claims to run on another kind of machine; it supports only -c.
 test "$1" = -c || exit 9
 exec {python} -c 'import platform, sys; platform.machine = lambda: "aarch64"; exec(sys.argv[1])' "$2"
 """
@@ -34,17 +34,17 @@ def make_run(project: Path, tmp_path: Path, *programs: str) -> subprocess.Comple
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
 
 
-def test_it_stops_at_once_and_says_what_to_install(project: Path, tmp_path: Path) -> None:
+def test_it_stops_at_once_and_names_what_to_install(project: Path, tmp_path: Path) -> None:
     done = make_run(project, tmp_path)
     assert done.returncode != 0
-    said, *rest = done.stderr.splitlines()
-    assert "Install redis-server" in said
+    stderr, *rest = done.stderr.splitlines()
+    assert "Install redis-server" in stderr
     assert all(line.startswith("make: ***") for line in rest)
     assert not (tmp_path / ".venv").exists()
 
 
 @pytest.mark.parametrize("program", ["redis-server", "valkey-server"])
-def test_it_goes_on_where_one_is_installed(project: Path, tmp_path: Path, program: str) -> None:
+def test_it_continues_where_one_is_installed(project: Path, tmp_path: Path, program: str) -> None:
     done = make_run(project, tmp_path, program)
     assert "Redis" not in done.stderr
     assert "cannot make a virtual environment" in done.stderr, "the next thing that it does"

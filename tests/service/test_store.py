@@ -12,11 +12,11 @@ from service.store import MissingObject, ObjectStore, job_prefix, result_key, up
 
 @pytest.fixture(params=["folder", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    """A local folder, and what a bucket is to us: a store that is no folder."""
+    """A local folder, and a store without a folder, like a bucket."""
     return ObjectStore((tmp_path / "a store").as_uri() if request.param == "folder" else "memory:///")
 
 
-def test_what_was_put_can_be_got(store: ObjectStore, tmp_path: Path) -> None:
+def test_an_object_is_read_back(store: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"from a file")
     assert store.put("a/b", b"bytes")
     assert store.put("a/c", tmp_path / "file")
@@ -42,7 +42,7 @@ def test_one_of_many_writers_is_first(store: ObjectStore) -> None:
     assert store.get("x") == str(first.index(True)).encode()
 
 
-def test_what_is_not_there_is_said_to_be_missing(store: ObjectStore, tmp_path: Path) -> None:
+def test_an_absent_object_raises_missing_object(store: ObjectStore, tmp_path: Path) -> None:
     for ask in (store.get, lambda key: store.fetch(key, tmp_path / "copy")):
         with pytest.raises(MissingObject, match="no/such"):
             ask("no/such")

@@ -142,7 +142,7 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
 
 
 def _check_steps(steps: int, reference: str, context: GatewayContext) -> None:
-    """Let through what one of the models that are meant can do: which one, and at which time step, the frames tell."""
+    """Check that a model to which the reference may resolve supports the steps; the frames decide which model runs."""
     models = context.catalog.resolve(reference).models
     if not any(1 <= steps <= info.max_steps_at() for info in models):
         models[0].check_steps(steps)
@@ -169,7 +169,7 @@ def uploaded_files(form: FormData) -> list[UploadFile]:
     files = form.getlist("files")
     uploads = [file for file in files if isinstance(file, UploadFile)]
     if len(uploads) < len(files):
-        raise InvalidParameter("this field takes files, not text", where="files", hint="Send the radar files")
+        raise InvalidParameter("this field is for files, not text", where="files", hint="Send the radar files")
     if not uploads:
         raise NoFiles("the request contains no file", where="files", hint="Send one or more radar files as `files`")
     for upload in uploads:

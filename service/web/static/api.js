@@ -1,4 +1,4 @@
-// Talks to the service. Every failure becomes a Problem with words: title, detail, where, hint.
+// HTTP client of the service. Every failure becomes a Problem with title, detail, where and hint.
 
 export class Problem extends Error {
   constructor({ title, detail = "", where = "", hint = "", status = 0, type = "" }) {
@@ -8,9 +8,9 @@ export class Problem extends Error {
 }
 
 export const unreachable = () => new Problem({
-  title: "The service does not answer",
-  detail: "Either it was stopped, or this computer is not connected to it.",
-  hint: "Check that the service runs, then load this page again. A nowcast that was accepted is not lost.",
+  title: "The service does not respond",
+  detail: "The service was stopped, or this computer is not connected to it.",
+  hint: "Check that the service runs, then load this page again. An accepted nowcast is not lost.",
 });
 
 async function problemOf(response) {
@@ -19,8 +19,8 @@ async function problemOf(response) {
     return new Problem({ ...(await response.json()), status: response.status });
   }
   return new Problem({
-    title: `The service answered ${response.status}`,
-    detail: "Something between this page and the service answered in its place.",
+    title: `The service responded with status ${response.status}`,
+    detail: "A proxy between this page and the service may have responded instead.",
     hint: "Try again in a moment.",
     status: response.status,
   });
@@ -53,11 +53,11 @@ export async function submit(files, fields) {
   const body = new FormData();
   for (const file of files) body.append("files", file, file.name);
   for (const [name, value] of Object.entries(fields)) if (value) body.append(name, value);
-  return json(base, { method: "POST", body, headers: { "Idempotency-Key": key() } });
+  return json(base, { method: "POST", body, headers: { "Idempotency-Key": randomKey() } });
 }
 
-// crypto.randomUUID exists on secure pages only; a laptop's http address is not one.
-function key() {
+// crypto.randomUUID exists only on secure pages, which http addresses other than localhost are not.
+function randomKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,4 +1,4 @@
-// Rain at one place through time: bars in the legend's colours. A frame without data is hatched, never left empty.
+// Rain at one place over time: bars in the colours of the legend. A frame without data is hatched, never empty.
 
 import { clockUtc, lead, rain as rainText, utc } from "./format.js";
 import { colourOf } from "./legend.js";
@@ -30,7 +30,7 @@ export function drawChart(box, point, legend, { onPick }) {
   const { top, y } = scaleFor(series);
   const step = (WIDTH - LEFT - 4) / series.length;
   const x = (index) => LEFT + index * step;
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Rain rate in ${unit} through time; the numbers are in the table below` });
+  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Rain rate in ${unit} over time; the values are in the table below` });
   svg.append(hatch(legend));
 
   const firstForecast = series.findIndex((item) => item.kind === "forecast");
@@ -64,10 +64,10 @@ export function drawChart(box, point, legend, { onPick }) {
   svg.append(shape("text", { x: WIDTH - 4, y: HEIGHT - 4, "text-anchor": "end" }, "valid time, UTC"));
 
   for (const [index, item] of series.entries()) {
-    const hit = shape("rect", { class: "hit", x: x(index), y: TOP, width: step, height: PLOT });
-    hit.append(shape("title", {}, `${utc(item.valid_time)} (${lead(item.lead_minutes)}): ${rainText(item.rain_rate, unit)}`));
-    hit.addEventListener("click", () => onPick(item.index));
-    svg.append(hit);
+    const target = shape("rect", { class: "target", x: x(index), y: TOP, width: step, height: PLOT });
+    target.append(shape("title", {}, `${utc(item.valid_time)} (${lead(item.lead_minutes)}): ${rainText(item.rain_rate, unit)}`));
+    target.addEventListener("click", () => onPick(item.index));
+    svg.append(target);
   }
   box.replaceChildren(svg);
   return { follow: (frame) => cursor.setAttribute("x", x(series.findIndex((item) => item.index === frame))) };

@@ -1,17 +1,17 @@
-// The API's description, drawn from openapi.json with nothing from the network.
+// Documentation of the API, made from openapi.json without anything from other hosts.
 
 import { json } from "./api.js";
 
 const VERBS = ["get", "post", "put", "delete"];
 
 function node(name, { text, ...attributes } = {}, ...children) {
-  const made = Object.assign(document.createElement(name), attributes);
-  if (text !== undefined) made.append(...inline(text));
-  made.append(...children);
-  return made;
+  const element = Object.assign(document.createElement(name), attributes);
+  if (text !== undefined) element.append(...inline(text));
+  element.append(...children);
+  return element;
 }
 
-// `code` in descriptions; everything else is plain text.
+// Descriptions are plain text, but for `code`.
 const inline = (text) => text.split(/`([^`]*)`/).map((part, number) => {
   if (number % 2 === 0) return part;
   const code = document.createElement("code");
@@ -34,13 +34,13 @@ function fieldsOf(operation) {
 
 function route(path, verb, operation) {
   const fields = fieldsOf(operation);
-  const answers = Object.entries(operation.responses).map(([code, item]) => [code, item.description]);
+  const responses = Object.entries(operation.responses).map(([code, item]) => [code, item.description]);
   return node("details", { className: "card route", id: operation.operationId },
     node("summary", {}, node("span", { className: "verb", text: verb.toUpperCase() }), node("code", { textContent: path }),
       node("span", { className: "name", text: operation.summary || "" })),
     node("p", { className: "lead", text: operation.description || "" }),
     ...(fields.length ? [table(["Field", "In", "Meaning"], fields)] : []),
-    table(["Answer", "Meaning"], answers));
+    table(["Status", "Meaning"], responses));
 }
 
 const example = () => [

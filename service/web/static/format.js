@@ -1,4 +1,4 @@
-// How times and rain are written, in one place.
+// Formats of times, rain rates and sizes.
 
 const two = (number) => String(number).padStart(2, "0");
 
@@ -21,9 +21,9 @@ export const local = (iso) => {
   return sameDay ? text : `${text}, ${time.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" })}`;
 };
 
-const trimmed = (number) => String(Math.round(number * 10) / 10);
+const oneDecimal = (number) => String(Math.round(number * 10) / 10);
 
-export const lead = (minutes) => (minutes < 0 ? `−${trimmed(-minutes)} min` : `+${trimmed(minutes)} min`);
+export const lead = (minutes) => (minutes < 0 ? `−${oneDecimal(-minutes)} min` : `+${oneDecimal(minutes)} min`);
 
 export const rain = (value, unit) => {
   if (value === null) return "no data";
@@ -36,4 +36,4 @@ export const bytes = (size) => {
   return size < 1e6 ? `${Math.round(size / 1e3)} kB` : `${(size / 1e6).toFixed(1)} MB`;
 };
 
-export const pixels = (km) => (km < 1 ? `${Math.round(km * 1000)} m` : `${trimmed(km)} km`);
+export const pixelSize = (km) => (km < 1 ? `${Math.round(km * 1000)} m` : `${oneDecimal(km)} km`);

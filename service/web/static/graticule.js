@@ -1,4 +1,4 @@
-// Meridians and parallels over the map, with their degrees at the edge.
+// Meridians and parallels over the map, labelled with their degrees at the edge.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -11,7 +11,7 @@ export function drawGraticule(svg, marks, lines) {
   marks.replaceChildren(...lines.map(label).filter(Boolean));
 }
 
-// Parallels are written at the left edge, meridians at the top: where the line enters the picture.
+// Parallels are labelled at the left edge, meridians at the top, where the line enters the picture.
 function label({ label: text, points }) {
   const meridian = /[EW]$/.test(text);
   const along = meridian ? 1 : 0;

@@ -1,4 +1,4 @@
-// The legend, drawn from the numbers that the service sends: the page has no colours of its own.
+// The legend, drawn from the service's colour scale: the page has no colours of its own.
 
 export function drawLegend(box, legend) {
   const unit = document.createElement("p");

@@ -1,29 +1,29 @@
-// One place: its answer in words, its chart, its numbers.
+// Rain at one place: summary, chart, table.
 
 import * as api from "./api.js";
 import { drawChart, fillTable } from "./chart.js";
 import { clockUtc, local, rain } from "./format.js";
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
-// The words for a summary. "Dry" is said only where every forecast frame is known.
+// The summary as a sentence. The state is "dry" only where every forecast frame has data.
 export function sentence({ summary, series, unit, reference_time: reference }) {
   const { state, starts, ends, peak, peak_time: peakTime, frames_without_data: missing } = summary;
   const clock = (time) => `${clockUtc(time)} UTC`;
   const last = series[series.length - 1].valid_time;
-  const within = (time) => Math.round((new Date(time) - new Date(reference)) / 60000);
-  const most = peak === null ? "" : ` Heaviest: ${rain(peak, unit)} at ${clock(peakTime)}.`;
-  const gaps = missing ? ` No data in ${missing} of the forecast's frames: rain then is not known.` : "";
-  if (state === "no-data") return "No data here: whether it rains is not known.";
-  if (state === "dry") return `Dry until ${clock(last)}, by this forecast.`;
-  if (state === "dry-where-known") return `No rain in the frames that are known.${gaps}`;
+  const minutesAhead = (time) => Math.round((new Date(time) - new Date(reference)) / 60000);
+  const heaviest = peak === null ? "" : ` Heaviest: ${rain(peak, unit)} at ${clock(peakTime)}.`;
+  const gaps = missing ? ` No data in ${missing} of the forecast frames: rain at those times is not known.` : "";
+  if (state === "no-data") return "No data at this place: whether it rains is not known.";
+  if (state === "dry") return `Dry until ${clock(last)} according to this forecast.`;
+  if (state === "dry-where-known") return `No rain in the frames with data.${gaps}`;
   if (state === "rain-coming") {
     const stop = ends ? `, until about ${clock(ends)}` : "";
-    return `Rain starts at ${clock(starts)} (${local(starts)}), ${within(starts)} min after the reference time${stop}.${most}${gaps}`;
+    return `Rain starts at ${clock(starts)} (${local(starts)}), ${minutesAhead(starts)} min after the reference time${stop}.${heaviest}${gaps}`;
   }
-  if (!ends) return missing ? `Raining at the reference time.${most}${gaps}` : `Raining, and on until ${clock(last)} at least.${most}`;
+  if (!ends) return missing ? `Raining at the reference time.${heaviest}${gaps}` : `Raining until at least ${clock(last)}.${heaviest}`;
   const again = starts ? `, and again from ${clock(starts)}` : "";
-  return `Raining, until about ${clock(ends)}${again}.${most}${gaps}`;
+  return `Raining until about ${clock(ends)}${again}.${heaviest}${gaps}`;
 }
 
 export function pointPanel({ onPick, onPlace }) {
@@ -33,21 +33,21 @@ export function pointPanel({ onPick, onPlace }) {
   let frame = 0;
   let request = null;
 
-  async function ask(query) {
+  async function load(query) {
     request?.abort();
     request = new AbortController();
-    at("point-answer").textContent = "Reading the rain at this place…";
+    byId("point-summary").textContent = "Reading the rain at this place…";
     if (query.x !== undefined) onPlace(query.x, query.y);
     try {
       const point = await api.point(id, query, request.signal);
-      at("point-title").textContent = point.lon === null ? "Rain at one place" : `Rain at ${coordinates(point)}`;
-      at("point-answer").textContent = sentence(point);
-      chart = drawChart(at("chart"), point, legend, { onPick });
+      byId("point-title").textContent = point.lon === null ? "Rain at one place" : `Rain at ${coordinates(point)}`;
+      byId("point-summary").textContent = sentence(point);
+      chart = drawChart(byId("chart"), point, legend, { onPick });
       chart.follow(frame);
-      fillTable(at("point-table"), point);
-      at("point-table-box").hidden = false;
-      at("lon").value = point.lon?.toFixed(4) ?? "";
-      at("lat").value = point.lat?.toFixed(4) ?? "";
+      fillTable(byId("point-table"), point);
+      byId("point-table-box").hidden = false;
+      byId("lon").value = point.lon?.toFixed(4) ?? "";
+      byId("lat").value = point.lat?.toFixed(4) ?? "";
       onPlace(point.x, point.y);
     } catch (problem) {
       if (problem.name === "AbortError") return;
@@ -55,23 +55,23 @@ export function pointPanel({ onPick, onPlace }) {
     }
   }
 
-  function clear(words) {
-    at("point-title").textContent = "Rain at one place";
-    at("point-answer").textContent = words;
-    at("chart").replaceChildren();
-    at("point-table-box").hidden = true;
+  function clear(message) {
+    byId("point-title").textContent = "Rain at one place";
+    byId("point-summary").textContent = message;
+    byId("chart").replaceChildren();
+    byId("point-table-box").hidden = true;
     chart = null;
     onPlace(null);
   }
 
-  at("lonlat").addEventListener("submit", (event) => {
+  byId("lonlat").addEventListener("submit", (event) => {
     event.preventDefault();
-    const [lon, lat] = [at("lon").value, at("lat").value].map((text) => Number.parseFloat(text.replace(",", ".")));
+    const [lon, lat] = [byId("lon").value, byId("lat").value].map((text) => Number.parseFloat(text.replace(",", ".")));
     if (Number.isNaN(lon) || Number.isNaN(lat)) {
-      clear("Give longitude and latitude as numbers, for example 5.12 and 52.09.");
+      clear("Enter longitude and latitude as numbers, for example 5.12 and 52.09.");
       return;
     }
-    ask({ lon, lat });
+    load({ lon, lat });
   });
 
   return {
@@ -79,9 +79,9 @@ export function pointPanel({ onPick, onPlace }) {
       id = nowcastId;
       legend = nowcastLegend;
       request?.abort();
-      clear("Click the map, or give a longitude and latitude.");
+      clear("Click the map, or enter longitude and latitude.");
     },
-    ask,
+    load,
     follow(index) {
       frame = index;
       chart?.follow(index);

@@ -1,37 +1,37 @@
-// The measured skill of the model that made this nowcast: a table for each data set, with the protocol of its scores.
+// The measured skill of the model of this nowcast: a table for each data set, with the protocol of the scores.
 
 import * as api from "./api.js";
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
 export async function drawSkill(reference) {
   const [name, version] = (reference || "").split("@");
-  at("skill-tables").replaceChildren();
-  at("skill-words").textContent = "";
+  byId("skill-tables").replaceChildren();
+  byId("skill-text").textContent = "";
   if (!version) return;
   let model;
   try {
     model = await api.json(`v1/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`);
   } catch {
-    at("skill-words").textContent = `${name} ${version} is no longer installed here.`;
+    byId("skill-text").textContent = `${name} ${version} is no longer installed here.`;
     return;
   }
   if (!model.scores.length) {
-    at("skill-words").textContent = `${model.summary} No measured scores come with it: judge it by what it shows against the next frames.`;
+    byId("skill-text").textContent = `${model.summary} The package has no measured scores: compare its forecasts with the next frames.`;
     return;
   }
   const sets = grouped(model.scores, (score) => JSON.stringify([score.data, score.protocol, what(score)]));
   const known = SHIPPED[reference] ?? { data: {}, caveat: "" };
   const measured = [...new Set(model.scores.map((score) => score.data))].map((data) => known.data[data] ?? data);
-  const weather = measured.length > 1 ? ", each with other weather: compare within a table, not between tables" : "";
+  const weather = measured.length > 1 ? ", each with different weather: compare within a table, not between tables" : "";
   const horizons = [...new Set(model.scores.map((score) => score.protocol))].map(horizon);
-  at("skill-words").textContent = [model.summary, CSI, `It was measured on ${measured.join(" and ")}${weather}.`, ...horizons, known.caveat].filter(Boolean).join(" ");
-  at("skill-tables").replaceChildren(...sets.flatMap((scores) => [paragraph(sentence(scores, reference, known)), table(scores, known)]));
+  byId("skill-text").textContent = [model.summary, CSI, `It was measured on ${measured.join(" and ")}${weather}.`, ...horizons, known.caveat].filter(Boolean).join(" ");
+  byId("skill-tables").replaceChildren(...sets.flatMap((scores) => [paragraph(sentence(scores, reference, known)), table(scores, known)]));
 }
 
-const CSI = "CSI, the critical success index, is the part of the places with rain, forecast or fallen, that were forecast right: 1 is best, 0 is worst.";
+const CSI = "CSI, the critical success index, is the share of the pixels with rain, forecast or observed, that were forecast correctly: 1 is best, 0 is worst.";
 
-// What the package that comes with Echocast is measured on, and what its scores do not show: see its card.
+// On what the shipped package was measured, and what its scores do not show, as its card has it.
 const SHIPPED = {
   "rain-ms-predrnn@1.4": {
     data: { bom: "Brisbane (2020-10-31, hail)", opera: "Europe (2018-08-24)" },
@@ -49,25 +49,25 @@ const title = (model) => BASELINES[model] ?? model.replace("@", " ");
 // The protocol nowcast-60@1 scores lead times to 60 minutes.
 function horizon(protocol) {
   const minutes = /^nowcast-(\d+)@/.exec(protocol)?.[1];
-  return minutes ? `The scores are of lead times to ${minutes} minutes (protocol ${protocol}); nothing further ahead was scored.` : "";
+  return minutes ? `The scores are for lead times up to ${minutes} minutes (protocol ${protocol}); longer ones were not scored.` : "";
 }
 
-// Scores are called "csi of NAME@VERSION, mean over leads"; others stand in the table by the name that they have.
-const named = (score) => /^(\S+) of (\S+?)(?:, (.*))?$/.exec(score.metric);
-const modelOf = (score) => named(score)?.[2] ?? score.metric;
+// Scores are named "csi of NAME@VERSION, mean over leads"; others appear in the table under their own name.
+const parsed = (score) => /^(\S+) of (\S+?)(?:, (.*))?$/.exec(score.metric);
+const modelOf = (score) => parsed(score)?.[2] ?? score.metric;
 
-const metric = (score) => named(score)?.[1].toUpperCase();
-const lead = (score) => (score.lead_minutes === null ? named(score)?.[3] || "all leads" : `${score.lead_minutes} min ahead`);
+const metric = (score) => parsed(score)?.[1].toUpperCase();
+const lead = (score) => (score.lead_minutes === null ? parsed(score)?.[3] || "all leads" : `${score.lead_minutes} min ahead`);
 const what = (score) => `${metric(score) ?? "Scores"}, ${lead(score)}`;
 
 function sentence(scores, reference, known) {
-  const mine = scores.find((score) => modelOf(score) === reference);
-  if (!mine) return "";
-  const others = scores.filter((score) => score !== mine && score.threshold_mm_h === mine.threshold_mm_h);
+  const own = scores.find((score) => modelOf(score) === reference);
+  if (!own) return "";
+  const others = scores.filter((score) => score !== own && score.threshold_mm_h === own.threshold_mm_h);
   const best = others.sort((one, other) => other.value - one.value)[0];
-  const beside = best ? `; the best that it was compared with, ${title(modelOf(best))}, has ${best.value.toFixed(3)}` : "";
-  const rain = mine.threshold_mm_h === null ? "" : ` for rain of ${mine.threshold_mm_h} mm/h and more`;
-  return `On ${known.data[mine.data] ?? mine.data} the ${metric(mine) ?? "score"} of this model, ${lead(mine)}, is ${mine.value.toFixed(3)}${rain}${beside}.`;
+  const comparison = best ? `; the best model compared with it, ${title(modelOf(best))}, has ${best.value.toFixed(3)}` : "";
+  const rain = own.threshold_mm_h === null ? "" : ` for rain of ${own.threshold_mm_h} mm/h and more`;
+  return `On ${known.data[own.data] ?? own.data} the ${metric(own) ?? "score"} of this model, ${lead(own)}, is ${own.value.toFixed(3)}${rain}${comparison}.`;
 }
 
 function table(scores, known) {
@@ -89,9 +89,9 @@ function grouped(items, key) {
   return [...groups.values()];
 }
 
-function paragraph(words) {
+function paragraph(text) {
   const element = document.createElement("p");
-  element.textContent = words;
+  element.textContent = text;
   return element;
 }
 

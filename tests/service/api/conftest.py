@@ -1,4 +1,4 @@
-"""A gateway in this process, with no worker behind it: jobs stay as the test puts them."""
+"""A gateway in this process without workers: jobs keep the state that the test sets."""
 
 from __future__ import annotations
 

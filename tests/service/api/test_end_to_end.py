@@ -36,11 +36,11 @@ def follow(client, location):
 
 
 def test_a_sample_becomes_a_forecast(client, sample, tmp_path):
-    answer = client.post(
+    response = client.post(
         "/v1/nowcasts", files={"files": ("sample.nc", sample)}, data={"model": "extrapolation", "steps": "6"}
     )
-    assert answer.status_code == 202
-    status = follow(client, answer.headers["location"])
+    assert response.status_code == 202
+    status = follow(client, response.headers["location"])
     assert (status["status"], status["model_used"]) == ("successful", "extrapolation@1")
     assert status["progress"] == {"done": 6, "total": 6}
     took = (datetime.fromisoformat(status["finished"]) - datetime.fromisoformat(status["created"])).total_seconds()
@@ -62,10 +62,10 @@ def test_a_sample_becomes_a_forecast(client, sample, tmp_path):
         row, column = y.size // 3, x.size // 2
         from_north = row if y[0] > y[-1] else y.size - 1 - row
         place = {"x": (column + 0.5) / x.size, "y": (from_north + 0.5) / y.size}
-        point = client.get(f"{answer.headers['location']}/point", params=place).json()
-        said = [value["rain_rate"] for value in point["series"] if value["kind"] == "forecast"]
+        point = client.get(f"{response.headers['location']}/point", params=place).json()
+        rates = [value["rain_rate"] for value in point["series"] if value["kind"] == "forecast"]
         expected = dataset["rainfall_rate"].values[:, row, column]
-        np.testing.assert_allclose(np.array(said, float), expected, atol=1e-3)
+        np.testing.assert_allclose(np.array(rates, float), expected, atol=1e-3)
     for frame in frames["frames"]:
         picture = Image.open(io.BytesIO(client.get(frame["href"]).content))
         assert picture.width >= frames["grid"]["nx"]
@@ -73,27 +73,27 @@ def test_a_sample_becomes_a_forecast(client, sample, tmp_path):
     assert moving.n_frames == len(frames["frames"])
 
 
-def test_waiting_answers_with_the_result_or_with_the_problem(client, sample):
+def test_a_request_that_waits_gets_the_result_or_the_problem(client, sample):
     data = {"model": "extrapolation"}
-    answer = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, data=data, headers={"Prefer": "wait=60"})
-    assert (answer.status_code, answer.json()["status"]) == (200, "successful")
-    answer = client.post("/v1/nowcasts", files={"files": ("notes.txt", b"hello")}, headers={"Prefer": "wait=60"})
-    body = answer.json()
-    assert (answer.status_code, body["type"]) == (422, "/problems/not-a-radar-file")
+    response = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, data=data, headers={"Prefer": "wait=60"})
+    assert (response.status_code, response.json()["status"]) == (200, "successful")
+    response = client.post("/v1/nowcasts", files={"files": ("notes.txt", b"hello")}, headers={"Prefer": "wait=60"})
+    body = response.json()
+    assert (response.status_code, body["type"]) == (422, "/problems/not-a-radar-file")
     assert body["where"] == "notes.txt"
     assert body["hint"]
-    assert client.get(answer.headers["location"]).json()["status"] == "failed"
+    assert client.get(response.headers["location"]).json()["status"] == "failed"
 
 
 def nowcast_of(client, paths, folder):
     """The service's status and result for these files, by the default model."""
     files = [("files", (path.name, path.read_bytes())) for path in paths]
-    answer = client.post("/v1/nowcasts", files=files, data={"steps": "12"})
-    assert answer.status_code == 202
-    status = follow(client, answer.headers["location"])
+    response = client.post("/v1/nowcasts", files=files, data={"steps": "12"})
+    assert response.status_code == 202
+    status = follow(client, response.headers["location"])
     assert status["status"] == "successful", status["problem"]
     result = folder / "service.nc"
-    result.write_bytes(client.get(f"{answer.headers['location']}/result").content)
+    result.write_bytes(client.get(f"{response.headers['location']}/result").content)
     return status, result
 
 
@@ -139,12 +139,12 @@ def test_real_frames_become_a_real_forecast(client, real_data, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc: what a process has loaded is not told")
-def test_the_gateway_that_served_all_this_has_loaded_no_part_of_the_science(stack, client, sample):
+def test_the_gateway_has_loaded_no_torch_and_no_onnxruntime(stack, client, sample):
     data = {"model": "extrapolation", "steps": "2"}
-    answer = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, data=data)
-    assert follow(client, answer.headers["location"])["status"] == "successful"
+    response = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, data=data)
+    assert follow(client, response.headers["location"])["status"] == "successful"
     for path in ("/point?x=0.5&y=0.5", "/result?format=webp"):
-        assert client.get(answer.headers["location"] + path).status_code == 200
+        assert client.get(response.headers["location"] + path).status_code == 200
     loaded = Path(f"/proc/{stack.process.pid}/maps").read_text()
     assert "numpy" in loaded
     for package in ("onnxruntime", "torch", "cv2"):

@@ -1,4 +1,4 @@
-"""Results whose grid or times nobody can draw on a map: every route has an answer, and none is 500."""
+"""Results whose grid or times cannot be drawn on a map: every route has a response, and none is 500."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def published(context, tmp_path):
         ("+proj=longlat +ellps=clrk66 +nadgrids=there_is_no_such_grid.gsb", 1e-3),
     ],
 )
-def test_a_grid_that_has_no_place_on_earth_is_shown_without_one(gateway, published, crs, unit):
+def test_a_grid_without_longitude_and_latitude_has_no_bounds(gateway, published, crs, unit):
     job = published(crs, KM * unit, KM[::-1] * unit)
-    answers = {route: gateway.get(f"/v1/nowcasts/{job}/{route}") for route in ROUTES}
-    refused = answers.pop("point?lon=5&lat=50")
-    assert {route: answer.status_code for route, answer in answers.items()} == dict.fromkeys(answers, 200)
+    responses = {route: gateway.get(f"/v1/nowcasts/{job}/{route}") for route in ROUTES}
+    refused = responses.pop("point?lon=5&lat=50")
+    assert {route: response.status_code for route, response in responses.items()} == dict.fromkeys(responses, 200)
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/not-on-earth")
     assert "x and y" in refused.json()["hint"]
-    frames, point = (answers[route].json() for route in ("frames", "point?x=0.5&y=0.5"))
+    frames, point = (responses[route].json() for route in ("frames", "point?x=0.5&y=0.5"))
     assert (frames["grid"]["bounds"], frames["graticule"]) == (None, [])
     assert (point["lon"], point["lat"]) == (None, None)
 
@@ -67,9 +67,9 @@ def test_a_grid_that_has_no_place_on_earth_is_shown_without_one(gateway, publish
 def test_pixels_off_the_earth_have_no_longitude(gateway, published, crs):
     job = published(crs, KM + 1e9, KM[::-1] + 1e9)
     for route in ROUTES:
-        answer = gateway.get(f"/v1/nowcasts/{job}/{route}")
+        response = gateway.get(f"/v1/nowcasts/{job}/{route}")
         off = "point" in route and not (crs == "EPSG:3857" and "x=" in route)  # that one goes around the earth
-        assert answer.status_code == (422 if off else 200), answer.text
+        assert response.status_code == (422 if off else 200), response.text
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ def test_pixels_off_the_earth_have_no_longitude(gateway, published, crs):
     ],
     ids=["crs", "site", "heights", "geocentric", "time", "lead", "x", "variable"],
 )
-def test_a_result_that_cannot_be_drawn_says_so_and_can_be_fetched(gateway, published, change):
+def test_a_result_that_cannot_be_drawn_can_be_fetched(gateway, published, change):
     job = published("EPSG:3035", 4e6 + KM, 3e6 + KM[::-1], change)
     for route in ROUTES:
-        answer = gateway.get(f"/v1/nowcasts/{job}/{route}")
+        response = gateway.get(f"/v1/nowcasts/{job}/{route}")
         if route == "result":
-            assert (answer.status_code, answer.content[:4]) == (200, b"\x89HDF")
+            assert (response.status_code, response.content[:4]) == (200, b"\x89HDF")
         else:
-            assert (answer.status_code, answer.json()["type"]) == (422, "/problems/cannot-show"), route
+            assert (response.status_code, response.json()["type"]) == (422, "/problems/cannot-show"), route
 
 
 @pytest.mark.parametrize("first", [0.0, -180.0, 180.0, 5.0])
-def test_a_longitude_is_found_whichever_way_the_grid_counts(gateway, published, first):
+def test_a_longitude_is_found_with_either_convention(gateway, published, first):
     job = published("EPSG:4326", first + np.arange(0, 360, 10.0), np.arange(80, -90, -10.0))
     for lon in (-179.9, -0.05, 0.0, 179.9, 359.95, 355.1):
         point = gateway.get(f"/v1/nowcasts/{job}/point?lon={lon}&lat=50").json()

@@ -17,7 +17,7 @@ def code_of(response):
     return response.status_code, response.json()["type"].removeprefix("/problems/")
 
 
-def test_a_running_nowcast_says_how_far_it_is_and_has_no_result_yet(gateway, running):
+def test_a_running_nowcast_has_progress_and_no_result(gateway, running):
     status = gateway.get(f"/v1/nowcasts/{running.id}")
     assert status.headers["cache-control"] == "no-store"
     assert status.json()["progress"] == {"done": 2, "total": 4}
@@ -29,7 +29,7 @@ def test_a_running_nowcast_says_how_far_it_is_and_has_no_result_yet(gateway, run
     assert code_of(gateway.get(f"/v1/nowcasts/{running.id}/frames/0.png")) == (409, "not-finished")
 
 
-def test_a_failed_nowcast_tells_its_problem_everywhere(gateway, context, accepted):
+def test_every_route_of_a_failed_nowcast_returns_its_problem(gateway, context, accepted):
     job = context.ledger.claim(accepted.id, 60)
     reason = Problem(code="too-few-frames", what="2 frames", where="input", hint="Give 4")
     context.ledger.fail(job, reason)
@@ -53,7 +53,7 @@ def test_an_unknown_nowcast_is_404_everywhere(gateway):
         assert code_of(gateway.request(method, f"/v1/nowcasts/nope{path}")) == (404, "unknown-job")
 
 
-def test_cancelling_twice_answers_the_same_and_the_result_is_gone(gateway, running):
+def test_cancelling_twice_has_the_same_response_and_the_result_is_gone(gateway, running):
     for _ in range(2):
         response = gateway.delete(f"/v1/nowcasts/{running.id}")
         assert (response.status_code, response.json()["status"]) == (200, "dismissed")
@@ -82,7 +82,7 @@ def test_the_format_follows_accept(gateway, finished, accept, media):
     assert (response.status_code, response.headers["content-type"]) == (200, media)
 
 
-def test_a_format_that_we_do_not_have_is_refused(gateway, finished):
+def test_an_unavailable_format_is_refused(gateway, finished):
     url = f"/v1/nowcasts/{finished.id}/result"
     assert code_of(gateway.get(url, headers={"Accept": "text/csv"})) == (406, "not-acceptable")
     assert code_of(gateway.get(url, params={"format": "bmp"})) == (406, "not-acceptable")
@@ -121,7 +121,7 @@ def test_the_frames_are_listed_with_times_legend_and_place(gateway, finished):
     assert body["graticule"]
 
 
-def test_a_frame_shows_rain_dry_and_no_data_apart(gateway, finished):
+def test_a_frame_distinguishes_rain_dry_and_no_data(gateway, finished):
     response = gateway.get(f"/v1/nowcasts/{finished.id}/frames/4.png")
     assert response.headers["content-type"] == "image/png"
     picture = np.asarray(Image.open(io.BytesIO(response.content)).convert("RGBA"))
@@ -135,7 +135,7 @@ def test_a_frame_shows_rain_dry_and_no_data_apart(gateway, finished):
     assert code_of(gateway.get(f"/v1/nowcasts/{finished.id}/frames/-1.png")) == (404, "no-such-frame")
 
 
-def test_a_point_says_when_rain_starts_and_ends(gateway, finished):
+def test_a_point_has_the_times_when_rain_starts_and_ends(gateway, finished):
     body = gateway.get(f"/v1/nowcasts/{finished.id}/point", params={"x": 0.1, "y": 0.5}).json()
     assert [value["rain_rate"] for value in body["series"]] == [0, 0, 0, 0, 3, 3, 0]
     assert body["summary"] == {
@@ -159,7 +159,7 @@ def test_a_point_without_data_is_null_and_never_dry(gateway, finished):
     assert dry["summary"]["state"] == "dry"
 
 
-def test_a_number_that_is_none_is_told_as_it_was_given(gateway, finished):
+def test_an_invalid_number_is_quoted(gateway, finished):
     body = gateway.get(f"/v1/nowcasts/{finished.id}/point", params={"lon": "5,2", "lat": 52}).json()
     assert (body["where"], body["what"]) == ("lon", "'5,2' is not a number, such as 5.2")
 
@@ -177,7 +177,7 @@ def test_a_number_that_is_none_is_told_as_it_was_given(gateway, finished):
         ({"x": "west", "y": 0}, "invalid-parameter"),
     ],
 )
-def test_a_point_that_is_no_place_is_refused(gateway, finished, query, code):
+def test_an_invalid_place_is_refused(gateway, finished, query, code):
     assert code_of(gateway.get(f"/v1/nowcasts/{finished.id}/point", params=query)) == (422, code)
 
 
@@ -212,7 +212,7 @@ ODD_GRIDS = {
 
 
 @pytest.mark.parametrize("name", ODD_GRIDS)
-def test_every_result_can_be_had_of_a_grid(gateway, finish, name):
+def test_every_result_is_available_on_any_grid(gateway, finish, name):
     mapping, (size, x, y) = ODD_GRIDS[name]
     vertical = size if size > 9 else size * 0.9
     square = Grid.regular(CRS.from_cf(mapping), shape=(20, 40), pixel_size=size, centre=(x, y))
@@ -229,7 +229,7 @@ def test_every_result_can_be_had_of_a_grid(gateway, finish, name):
         assert (there.json()["x"], there.json()["y"]) == pytest.approx((middle["x"], middle["y"]))
 
 
-def test_a_pixel_in_space_is_no_place(gateway, finish):
+def test_a_pixel_in_space_is_refused(gateway, finish):
     mapping, (size, x, y) = ODD_GRIDS["a full disc, whose corners are in space"]
     job = finish(Grid.regular(CRS.from_cf(mapping), shape=(20, 40), pixel_size=size, centre=(x, y)))
     assert code_of(gateway.get(f"/v1/nowcasts/{job.id}/point", params={"x": 0, "y": 0})) == (422, "outside-grid")

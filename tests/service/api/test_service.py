@@ -39,28 +39,28 @@ def test_models_are_listed_without_their_folders(gateway):
     assert one in gateway.get(f"/v1/models/{one['name']}").json()["versions"]
 
 
-def test_the_champion_is_told_and_what_stands_in_for_it(gateway, context):
+def test_the_champion_is_listed_or_why_another_model_runs(gateway, context):
     packages = context.settings.packages_folder
     package = copied(packages, "mine@1", kind="rain")
     copied(packages, "video@1", kind="frames")
     crown(package)
-    answer = gateway.get("/v1/models").json()
-    models = {model["name"]: model for model in answer["models"]}
-    assert (models["mine"]["aliases"], models["mine"]["default"], answer["note"]) == (["champion"], True, "")
+    response = gateway.get("/v1/models").json()
+    models = {model["name"]: model for model in response["models"]}
+    assert (models["mine"]["aliases"], models["mine"]["default"], response["note"]) == (["champion"], True, "")
     assert (models["video"]["data"], models["mine"]["data"]) == ("frames", "rain")
     rewrite_manifest(package, summary="Changed.")
-    answer = gateway.get("/v1/models").json()
-    models = {model["name"]: model for model in answer["models"]}
+    response = gateway.get("/v1/models").json()
+    models = {model["name"]: model for model in response["models"]}
     assert (models["mine"]["aliases"], models["rain-ms-predrnn"]["default"]) == ([], True)
-    assert "mine@1 was changed since it became champion" in answer["note"]
+    assert "mine@1 was changed since it became champion" in response["note"]
     parts = {part["name"]: part for part in gateway.get("/readyz").json()["parts"]}
     assert parts["model"]["state"] == "ok"
     assert parts["model"]["detail"].startswith("rain-ms-predrnn@1.4; the champion mine@1 cannot be used")
     (packages / "aliases.json").write_text("{")
-    answer = gateway.get("/v1/models")
-    assert answer.status_code == 200
-    assert "the aliases are damaged" in answer.json()["note"]
-    assert str(packages) not in answer.text
+    response = gateway.get("/v1/models")
+    assert response.status_code == 200
+    assert "the aliases are damaged" in response.json()["note"]
+    assert str(packages) not in response.text
     shutil.rmtree(packages)
     assert gateway.get("/v1/models").json()["note"] == ""
 
@@ -91,7 +91,7 @@ def test_errors_of_the_framework_are_problems_too(gateway):
         assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_our_own_failure_keeps_its_traceback_for_the_log(gateway, context, monkeypatch, caplog):
+def test_the_traceback_of_a_failure_is_logged_only(gateway, context, monkeypatch, caplog):
     def fail(job_id):
         raise RuntimeError("secret detail")
 
@@ -109,7 +109,7 @@ def test_every_problem_type_can_be_looked_up(gateway):
     assert gateway.get("/problems/nonsense").status_code == 404
 
 
-def test_the_description_of_the_api_is_whole(gateway):
+def test_the_openapi_description_is_complete(gateway):
     api = gateway.get("/openapi.json").json()
     described = {
         (method.upper(), path): operation
@@ -125,7 +125,7 @@ def test_the_description_of_the_api_is_whole(gateway):
     assert "too-few-frames" in refusals["examples"]
 
 
-def test_the_page_asks_nothing_of_the_network(gateway):
+def test_the_page_refers_to_no_other_host(gateway):
     page = gateway.get("/")
     assert "default-src 'self'" in page.headers["content-security-policy"]
     files = ["/", "/docs"]

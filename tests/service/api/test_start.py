@@ -19,7 +19,7 @@ AT_ONCE = 24
 
 @pytest.fixture
 def fresh(tmp_path: Path):
-    """Address of an `echocast serve` that has answered nothing yet, and its log."""
+    """Address of an `echocast serve` without any request so far, and its log."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
     log = tmp_path / "log"
     with log.open("w") as file:
@@ -39,7 +39,7 @@ def fresh(tmp_path: Path):
 
 
 @pytest.mark.parametrize("start", range(3))
-def test_uploads_that_come_at_once_right_after_the_start_are_all_accepted(fresh, start: int) -> None:
+def test_concurrent_uploads_right_after_the_start_are_all_accepted(fresh, start: int) -> None:
     address, log = fresh
     together = Barrier(AT_ONCE)
 
@@ -49,5 +49,5 @@ def test_uploads_that_come_at_once_right_after_the_start_are_all_accepted(fresh,
             return client.post("/v1/nowcasts", files={"files": (f"{number}.nc", b"x")}, data={"model": "persistence"})
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(upload, range(AT_ONCE)))
-    assert [answer.status_code for answer in answers] == [202] * AT_ONCE, log.read_text()
+        responses = list(pool.map(upload, range(AT_ONCE)))
+    assert [response.status_code for response in responses] == [202] * AT_ONCE, log.read_text()

@@ -1,4 +1,4 @@
-"""Asking for a nowcast: what is accepted, and what is refused at once."""
+"""Requests for a nowcast: what is accepted, and what is refused at once."""
 
 import http.client
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ def test_a_nowcast_is_accepted_and_can_be_followed(gateway, context):
     assert context.store.get(item["key"]) == b"not really"
 
 
-def test_names_from_outside_are_only_names(gateway, context):
+def test_file_names_of_clients_never_become_paths(gateway, context):
     body = post(gateway, files=[("files", ("../../etc/r\u202ear.nc", b"x"))]).json()
     [item] = context.ledger.get(body["id"]).inputs
     assert item["name"] == "r?ar.nc"
@@ -88,7 +88,7 @@ def test_too_many_bytes_are_refused_with_the_limit(gateway, context):
     assert uploads(context) == before
 
 
-def test_too_many_bytes_are_refused_where_the_length_is_not_told(gateway):
+def test_too_many_bytes_are_refused_without_content_length(gateway):
     taken = 0
 
     def pieces():
@@ -130,8 +130,8 @@ def test_without_a_broker_a_nowcast_is_still_accepted(gateway, context, monkeypa
     assert response.json()["status"] == "accepted"
 
 
-def test_many_who_wait_are_answered_when_their_nowcasts_end_though_nobody_tells(gateway, context, all_jobs):
-    """There is no Redis here: the ledger is asked."""
+def test_all_waiting_requests_are_answered_without_redis(gateway, context, all_jobs):
+    """Without Redis the ledger is polled."""
     before = {job.id for job in all_jobs(context.ledger)}
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(post, gateway, Prefer="wait=60") for _ in range(4)]
@@ -141,13 +141,13 @@ def test_many_who_wait_are_answered_when_their_nowcasts_end_though_nobody_tells(
             claimed = context.ledger.claim(job.id, 60)
             context.ledger.succeed(claimed, result_key="r", input_key="i")
         context.ledger.dismiss(made[3].id)
-        answers = [future.result() for future in waiting]
-    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 410]
+        responses = [future.result() for future in waiting]
+    assert sorted(response.status_code for response in responses) == [200, 200, 200, 410]
 
 
 @contextmanager
 def broken_database(engine, begins, times):
-    """The first `times` statements that begin so fail, as where the connection is lost."""
+    """Make the first `times` statements with this beginning fail, as if the connection were lost."""
     left = times
 
     def fail(connection, cursor, statement, parameters, execution_context, executemany):
@@ -164,7 +164,7 @@ def broken_database(engine, begins, times):
 
 
 @pytest.mark.parametrize("times", [1, 99])
-def test_the_uploads_of_a_nowcast_that_was_recorded_stay_whatever_fails_then(gateway, context, all_jobs, times):
+def test_the_uploads_of_a_recorded_nowcast_stay_after_later_failures(gateway, context, all_jobs, times):
     before = uploads(context)
     with broken_database(context.ledger.engine, "SELECT", times):
         assert problem(post(gateway))["type"] == "/problems/internal"
@@ -181,12 +181,12 @@ def test_the_uploads_of_a_nowcast_that_could_not_be_recorded_are_deleted(gateway
     assert uploads(context) == before
 
 
-def test_a_failure_of_ours_keeps_the_connection(gateway, context):
+def test_an_unhandled_failure_keeps_the_connection(gateway, context):
     connection = http.client.HTTPConnection(gateway.base_url.host, gateway.base_url.port, timeout=WAIT_SECONDS)
     with broken_database(context.ledger.engine, "SELECT", 99):
         connection.request("GET", "/v1/nowcasts/any")
-        answer = connection.getresponse()
-        assert (answer.status, answer.read()[:1]) == (500, b"{")
+        response = connection.getresponse()
+        assert (response.status, response.read()[:1]) == (500, b"{")
     socket = connection.sock
     connection.request("GET", "/healthz")
     assert connection.getresponse().status == 200
@@ -196,19 +196,19 @@ def test_a_failure_of_ours_keeps_the_connection(gateway, context):
 
 
 @pytest.mark.parametrize("model", ["auto", "rain-ms-predrnn", "rain-ms-predrnn@1.4"])
-def test_too_many_steps_are_told_the_most_that_the_model_makes(gateway, model):
+def test_too_many_steps_are_refused_with_the_maximum_of_the_model(gateway, model):
     body = problem(post(gateway, data={"model": model, "steps": "121"}))
     assert body["type"] == "/problems/steps-out-of-range"
     assert "1 to 36 where frames are 5 min apart" in body["what"]
     assert "120" not in body["detail"]
 
 
-def test_auto_takes_as_many_steps_as_any_model_that_it_may_be(gateway):
+def test_auto_accepts_the_steps_of_every_model_that_it_may_resolve_to(gateway):
     assert post(gateway, data={"model": "auto", "steps": "120"}).status_code == 202
     assert post(gateway, data={"model": "rain-ms-predrnn", "steps": "120"}).status_code == 422
 
 
-def test_a_nowcast_that_is_recorded_but_cannot_be_queued_is_accepted_all_the_same(gateway, context, monkeypatch):
+def test_a_recorded_nowcast_that_cannot_be_queued_is_accepted(gateway, context, monkeypatch):
     def fail(job_id):
         raise ImportError("what nobody thought of")
 

@@ -30,7 +30,7 @@ def postgres_programs() -> Path | None:
 
 
 def unprivileged() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: who it may run as."""
+    """Return the user to run PostgreSQL as, which refuses to run as root."""
     if os.getuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -42,7 +42,7 @@ def unprivileged() -> pwd.struct_passwd | None:
 
 
 def _wait_until_ready(psycopg: ModuleType, server: subprocess.Popen[bytes], folder: Path) -> None:
-    def answers() -> bool:
+    def responds() -> bool:
         try:
             psycopg.connect(host=str(folder), user="echocast", dbname="postgres", connect_timeout=5).close()
         except psycopg.OperationalError:
@@ -50,7 +50,7 @@ def _wait_until_ready(psycopg: ModuleType, server: subprocess.Popen[bytes], fold
             return False
         return True
 
-    wait_until(answers, f"PostgreSQL, whose log is {folder / 'log'}")
+    wait_until(responds, f"PostgreSQL, whose log is {folder / 'log'}")
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +83,7 @@ def postgres_cluster() -> Iterator[str]:
         _wait_until_ready(psycopg, server, folder)
         yield f"postgresql+psycopg://echocast@/postgres?host={folder}"
     finally:
-        server.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
+        server.send_signal(signal.SIGQUIT)  # immediate shutdown: the data is deleted anyway
         server.wait(WAIT_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 

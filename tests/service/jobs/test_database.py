@@ -1,4 +1,4 @@
-"""Migrations: the same tables as the code says, made once, whoever comes first."""
+"""Migrations: the tables of the code, made once by concurrent processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.jobs.ledger import Ledger
 from tests.patience import WAIT_SECONDS
 
 
-def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:
+def test_the_migrations_make_the_tables_of_the_code(database_url: str) -> None:
     engine = open_engine(database_url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), FeedRun.metadata) == []

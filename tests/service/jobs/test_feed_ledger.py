@@ -28,7 +28,7 @@ def feeds(ledger: Ledger) -> FeedLedger:
     return FeedLedger(ledger)
 
 
-def test_a_feed_begins_once_and_skips_its_backlog(feeds: FeedLedger) -> None:
+def test_a_feed_is_registered_once_and_skips_its_backlog(feeds: FeedLedger) -> None:
     assert not feeds.is_registered("north")
     with ThreadPoolExecutor(4) as pool:
         began = list(pool.map(lambda _: feeds.register("north", "/f", [frame("a"), frame("b")]), range(6)))
@@ -41,7 +41,7 @@ def test_a_feed_begins_once_and_skips_its_backlog(feeds: FeedLedger) -> None:
     feeds.record_scan("north", PROBLEM)
 
 
-def test_a_frame_becomes_one_job_however_many_ask(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
+def test_concurrent_scans_make_one_job_of_a_frame(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
     with ThreadPoolExecutor(4) as pool:
         made = [job for job in pool.map(lambda _: feeds.submit(frame("a"), new_job()), range(8)) if job]
     assert len(made) == 1
@@ -65,7 +65,7 @@ def test_a_frame_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledg
     assert {job.id for job in all_jobs(ledger)} == {first, second}
 
 
-def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger: Ledger) -> None:
+def test_a_run_outlives_its_job_and_is_deleted_separately(feeds: FeedLedger, ledger: Ledger) -> None:
     job_id = feeds.submit(frame("a"), new_job())
     assert job_id is not None
     feeds.skip("north", [frame("b")], "no need")
@@ -78,7 +78,7 @@ def test_a_run_outlives_its_job_and_is_forgotten_apart(feeds: FeedLedger, ledger
     assert [run.frame for run in feeds.runs("north")] == ["b"]
 
 
-def test_the_newest_frame_that_waits_is_the_one_to_take(feeds: FeedLedger, ledger: Ledger) -> None:
+def test_the_newest_waiting_frame_comes_first(feeds: FeedLedger, ledger: Ledger) -> None:
     made = {name: feeds.submit(frame(name), new_job()) for name in ("f2", "f10", "F9", "f3")}
     other = feeds.submit(frame("z"), new_job("south"))
     assert None not in made.values()
@@ -88,13 +88,13 @@ def test_the_newest_frame_that_waits_is_the_one_to_take(feeds: FeedLedger, ledge
     newest = ledger.claim(str(made["f3"]), 60)
     assert newest is not None
     assert feeds.newest_waiting_job(str(made["F9"])) == made["f2"]
-    assert ledger.release(newest)  # it failed once, and rests: its own message alone wakes it
+    assert ledger.release(newest)  # it failed once: only its own message claims it before the reconciler queues it
     assert feeds.newest_waiting_job(str(made["F9"])) == made["f2"]
     assert feeds.newest_waiting_job(newest.id) == newest.id
     assert feeds.newest_waiting_job(ledger.create(Job(model="auto", steps=1, inputs=[])).id) is None
 
 
-def test_valid_times_of_published_nowcasts_are_kept_the_latest_first(feeds: FeedLedger) -> None:
+def test_valid_times_of_published_nowcasts_are_listed_latest_first(feeds: FeedLedger) -> None:
     noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
     for minutes, name in ((0, "a"), (10, "b"), (5, "c")):
         feeds.record_published(str(feeds.submit(frame(name), new_job())), noon + timedelta(minutes=minutes))

@@ -18,7 +18,7 @@ def feeds_file(tmp_path: Path) -> Path:
     return tmp_path / "feeds.toml"
 
 
-def test_no_file_is_no_feeds(feeds_file: Path) -> None:
+def test_without_a_file_there_are_no_feeds(feeds_file: Path) -> None:
     assert read_feeds(feeds_file).feeds == []
     assert read_feeds(feeds_file).problems == []
 
@@ -31,7 +31,7 @@ def test_folders_are_relative_to_the_file(feeds_file: Path) -> None:
     assert (feed.pattern, feed.steps, feed.frames, feed.model) == ("*.h5", 6, 4, "persistence")
 
 
-def test_nowcasts_lie_beside_the_frames_where_nothing_else_is_said(feeds_file: Path) -> None:
+def test_nowcasts_go_to_the_folder_of_the_frames_by_default(feeds_file: Path) -> None:
     feeds_file.write_text(GOOD)
     assert read_feeds(feeds_file).feeds[0].output("a.h5") == feeds_file.parent / "frames" / "a.h5.nowcast.nc"
 

@@ -50,7 +50,7 @@ def test_one_of_many_claims_wins(ledger: Ledger) -> None:
     assert Counter(claim is not None for claim in claims) == {True: 1, False: 15}
 
 
-def test_a_lease_that_ran_out_goes_to_another_worker_and_only_that_one_can_finish(ledger: Ledger) -> None:
+def test_an_expired_lease_goes_to_another_worker_and_only_that_worker_can_finish(ledger: Ledger) -> None:
     made = ledger.create(new_job())
     first = ledger.claim(made.id, 60)
     assert first is not None
@@ -67,7 +67,7 @@ def test_a_lease_that_ran_out_goes_to_another_worker_and_only_that_one_can_finis
     assert ledger.get(made.id).result_key == "r"
 
 
-def test_a_job_is_not_begun_more_often_than_allowed(ledger: Ledger) -> None:
+def test_a_job_has_no_more_attempts_than_allowed(ledger: Ledger) -> None:
     made = ledger.create(new_job())
     for _ in range(2):
         job = ledger.claim(made.id, 60, max_attempts=2)
@@ -76,7 +76,7 @@ def test_a_job_is_not_begun_more_often_than_allowed(ledger: Ledger) -> None:
     assert ledger.claim(made.id, 60, max_attempts=2) is None
 
 
-def test_a_dismissed_job_can_neither_go_on_nor_be_claimed(ledger: Ledger) -> None:
+def test_a_dismissed_job_can_be_neither_finished_nor_claimed(ledger: Ledger) -> None:
     made = ledger.create(new_job())
     job = ledger.claim(made.id, 60)
     assert job is not None
@@ -106,19 +106,19 @@ def test_the_same_idempotency_key_gives_the_same_job(ledger: Ledger) -> None:
         ledger.create(new_job(idempotency_key="k", request_digest="other"))
 
 
-def test_an_unknown_job_is_said_to_be_unknown(ledger: Ledger) -> None:
+def test_an_unknown_job_raises_unknown_job(ledger: Ledger) -> None:
     with pytest.raises(UnknownJob, match="no nowcast 'nope'"):
         ledger.get("nope")
 
 
-def test_waiting_jobs_are_counted_by_kind(ledger: Ledger) -> None:
+def test_accepted_jobs_are_counted_by_kind(ledger: Ledger) -> None:
     made = [ledger.create(Job(kind=kind, model="auto", steps=1, inputs=[])) for kind in ("upload", "feed", "feed")]
     ledger.dismiss(made[1].id)
     assert (ledger.count_accepted("upload"), ledger.count_accepted("feed")) == (1, 1)
     ledger.check()
 
 
-def test_what_the_reconciler_asks_for(ledger: Ledger) -> None:
+def test_unqueued_and_lost_jobs_are_found(ledger: Ledger) -> None:
     now = datetime.now(UTC)
     queued, never, running, lost = (ledger.create(new_job()) for _ in range(4))
     ledger.mark_queued(queued.id)
@@ -137,7 +137,7 @@ def test_what_the_reconciler_asks_for(ledger: Ledger) -> None:
     assert {job.id for job in ledger.unqueued("upload", now, 10)} == {never.id, lost.id}
 
 
-def test_a_clean_restart_takes_nothing_from_a_jobs_attempts(ledger: Ledger) -> None:
+def test_a_clean_restart_does_not_count_as_an_attempt(ledger: Ledger) -> None:
     made = ledger.create(new_job())
     for _ in range(5):
         assert ledger.claim(made.id, 60, max_attempts=1) is not None
@@ -145,7 +145,7 @@ def test_a_clean_restart_takes_nothing_from_a_jobs_attempts(ledger: Ledger) -> N
     assert ledger.get(made.id).status is JobStatus.ACCEPTED
 
 
-def test_a_job_that_is_given_back_has_used_an_attempt_and_rests_before_it_is_queued(ledger: Ledger) -> None:
+def test_a_released_job_has_used_an_attempt_and_is_not_queued_at_once(ledger: Ledger) -> None:
     before = datetime.now(UTC)
     job = ledger.claim(ledger.create(new_job()).id, 60)
     assert job is not None
@@ -159,7 +159,7 @@ def test_a_job_that_is_given_back_has_used_an_attempt_and_rests_before_it_is_que
     assert ledger.claim(job.id, 60, max_attempts=1) is None
 
 
-def test_jobs_that_ask_for_the_same_are_claimed_together_feeds_first_then_the_oldest(ledger: Ledger) -> None:
+def test_similar_jobs_are_claimed_together_feeds_first_then_the_oldest(ledger: Ledger) -> None:
     first, *uploads = [ledger.create(new_job()) for _ in range(4)]
     other = ledger.create(Job(model="extrapolation", steps=1, inputs=[]))
     tried = ledger.claim(ledger.create(new_job()).id, 60)
@@ -178,7 +178,7 @@ def test_jobs_that_ask_for_the_same_are_claimed_together_feeds_first_then_the_ol
     assert ledger.get(other.id).status is JobStatus.ACCEPTED
 
 
-def test_no_job_is_claimed_twice_by_workers_that_look_for_the_same(ledger: Ledger) -> None:
+def test_concurrent_workers_never_claim_the_same_similar_job(ledger: Ledger) -> None:
     first = ledger.claim(ledger.create(new_job()).id, 60)
     assert first is not None
     made = [ledger.create(new_job()).id for _ in range(12)]
@@ -187,7 +187,7 @@ def test_no_job_is_claimed_twice_by_workers_that_look_for_the_same(ledger: Ledge
     assert sorted(taken) == sorted(made)
 
 
-def test_where_the_time_went_is_kept_and_who_has_ended_is_known(ledger: Ledger) -> None:
+def test_timings_are_stored_and_finished_jobs_are_found(ledger: Ledger) -> None:
     made = [ledger.create(new_job()) for _ in range(3)]
     timings = Timings(queue_seconds=0.5, read_seconds=1.0, compute_seconds=2.0, write_seconds=0.25)
     done, failed = (ledger.claim(job.id, 60) for job in made[:2])

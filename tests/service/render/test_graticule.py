@@ -1,4 +1,4 @@
-"""Meridians and parallels: they must say truly where on earth the picture is."""
+"""Meridians and parallels: they must be at their true places."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_lines_lie_where_their_degrees_are_on_a_large_grid_in_float32():
     assert np.allclose(lines["30°N"][:, 1], 2 / 3, atol=1e-4)
 
 
-def test_longitudes_that_count_to_360_are_written_as_west():
+def test_longitudes_from_0_to_360_are_labelled_as_west():
     grid = Grid.regular(CRS.from_epsg(4326), shape=(100, 200), pixel_size=0.01, centre=(262.0, 35.0))
     assert np.allclose(lines_of(grid)["98°W"][:, 0], 0.5, atol=1e-3)
 

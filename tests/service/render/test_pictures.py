@@ -34,7 +34,7 @@ def test_a_large_grid_is_not_enlarged():
 
 
 @pytest.mark.parametrize("file_format", ["webp", "gif"])
-def test_an_animation_holds_every_frame_and_says_which_are_forecast(file_format):
+def test_an_animation_has_every_frame_and_marks_the_forecast(file_format):
     start = datetime(2026, 6, 1, 12, tzinfo=UTC)
     frames = [
         LabelledFrame(

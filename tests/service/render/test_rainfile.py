@@ -83,7 +83,7 @@ def test_a_town_is_found_by_longitude_and_latitude(tmp_path, rain):
     assert pixel_of_lon_lat(file.grid, lon - 40, lat) is None
 
 
-def test_longitudes_that_count_to_360_are_found_by_a_western_longitude(tmp_path, rain):
+def test_western_longitudes_are_found_on_a_grid_from_0_to_360(tmp_path, rain):
     file = write(tmp_path / "f.nc", rain, crs="EPSG:4326", size=0.01, centre=(262.0, 35.0))
     row, column = pixel_of_lon_lat(file.grid, -98.0, 35.0)
     assert (row, column) in {(row, column) for row in (19, 20) for column in (29, 30)}
@@ -101,7 +101,7 @@ def test_any_longitude_is_found_on_a_grid_around_the_earth(first, lon):
     assert row == 10
 
 
-def test_a_grid_across_greenwich_takes_both_ways_to_count():
+def test_a_grid_across_greenwich_accepts_both_conventions():
     grid = Grid(crs=CRS.from_epsg(4326), x=-0.2 + 0.01 * np.arange(40), y=52 - 0.01 * np.arange(30))
     assert pixel_of_lon_lat(grid, 359.85, 51.9) == pixel_of_lon_lat(grid, -0.15, 51.9) == (10, 5)
     assert pixel_of_lon_lat(grid, 350.0, 51.9) is None

@@ -43,7 +43,7 @@ def browser_context(tmp_path_factory):
 
 @pytest.fixture
 def page(browser_context, stack):
-    """The page, freshly opened; it fails the test where the page itself fails, or asks a stranger for anything."""
+    """The page, freshly opened; the test fails where the page fails, or sends a request to another host."""
     page = browser_context.new_page()
     failures: list[str] = []
     page.on("pageerror", lambda error: failures.append(str(error)))
@@ -64,7 +64,7 @@ def try_sample(page, steps=3):
     page.get_by_role("button", name="Try the bundled sample").click()
 
 
-def test_scores_of_different_data_sets_are_told_apart(page):
+def test_scores_of_different_data_sets_are_kept_apart(page):
     page.get_by_role("combobox", name="Model").select_option("rain-ms-predrnn@1.4")
     page.get_by_role("spinbutton", name="Lead steps").fill("1")
     page.get_by_role("button", name="Try the bundled sample").click()
@@ -74,11 +74,11 @@ def test_scores_of_different_data_sets_are_told_apart(page):
     expect(captions).to_have_text(
         [f"{name}: CSI, mean over leads (nowcast-60@1)" for name in (BRISBANE, "Europe (2018-08-24)")]
     )
-    for words in ("compare within a table", "nothing further ahead was scored", "areas of heavy rain are too wide"):
-        expect(page.locator("#skill-words")).to_contain_text(words)
+    for words in ("compare within a table", "longer ones were not scored", "areas of heavy rain are too wide"):
+        expect(page.locator("#skill-text")).to_contain_text(words)
     expect(page.locator("#skill-tables p").first).to_have_text(
         f"On {BRISBANE} the CSI of this model, mean over leads, is 0.630 for rain of 0.5 mm/h and more; "
-        "the best that it was compared with, pysteps (Lucas-Kanade extrapolation), has 0.595."
+        "the best model compared with it, pysteps (Lucas-Kanade extrapolation), has 0.595."
     )
     expect(page.locator("#skill-tables table").first.locator("tr").nth(1)).to_have_text(
         "rain-ms-predrnn 1.40.6300.5440.4610.364"
@@ -122,20 +122,20 @@ def test_from_the_sample_to_the_rain_in_a_town(page, stack):
     slider.press("End")  # wherever it was paused, a step back is left to take
     box = picture.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    answer = page.locator("#point-answer")
-    expect(answer).to_contain_text(re.compile("rain|dry|no data", re.IGNORECASE))
+    summary = page.locator("#point-summary")
+    expect(summary).to_contain_text(re.compile("rain|dry|no data", re.IGNORECASE))
     expect(page.locator("#chart svg")).to_be_visible()
     page.keyboard.press("ArrowLeft")  # after a click on the map, too, the arrow keys step through time
     expect(kind).to_have_text("Forecast, +25 min")
-    page.get_by_text("The numbers").click()
+    page.get_by_text("Values", exact=True).click()
     expect(page.locator("#point-table tbody tr")).to_have_count(page.locator("#ticks span").count())
     page.get_by_label("Longitude").fill("0")
     page.get_by_role("button", name="Show").click()
-    expect(answer).to_contain_text("not on the grid")
+    expect(summary).to_contain_text("not on the grid")
 
     expect(page.locator("#used")).to_have_text("extrapolation 1")
     page.get_by_text("How good is this model?").click()
-    expect(page.locator("#skill-words")).to_contain_text("optical flow")
+    expect(page.locator("#skill-text")).to_contain_text("optical flow")
 
     with page.expect_download() as started:
         page.get_by_role("link", name="Forecast, CF-netCDF").click()
@@ -146,7 +146,7 @@ def test_from_the_sample_to_the_rain_in_a_town(page, stack):
     expect(page.locator("#reference")).to_have_text(reference)
 
 
-def test_the_map_answers_to_the_keyboard(page):
+def test_the_map_works_with_the_keyboard(page):
     try_sample(page)
     stage = page.get_by_role("application", name="Rain map")
     expect(stage).to_be_visible()
@@ -157,7 +157,7 @@ def test_the_map_answers_to_the_keyboard(page):
     expect(page.locator("#kind")).to_have_text("Observed, newest frame")
 
 
-def test_a_wrong_file_is_told_in_words(page):
+def test_a_wrong_file_is_explained(page):
     page.set_input_files("#files", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
     expect(page.locator("#chosen")).to_contain_text("notes.txt")
     page.get_by_role("button", name="Make the nowcast").click()
@@ -167,7 +167,7 @@ def test_a_wrong_file_is_told_in_words(page):
     expect(alert).to_contain_text("What to do")
 
 
-def test_no_file_and_too_many_steps_are_told_at_once(page):
+def test_no_file_and_too_many_steps_are_reported_at_once(page):
     alert = page.get_by_role("alert")
     page.get_by_role("button", name="Make the nowcast").click()
     expect(alert).to_contain_text("No radar files yet")
@@ -176,24 +176,24 @@ def test_no_file_and_too_many_steps_are_told_at_once(page):
     expect(alert).to_contain_text("Too many or too few lead steps")
 
 
-def test_a_nowcast_that_is_not_there_is_told_in_words(page, stack):
+def test_a_nowcast_that_is_not_there_is_explained(page, stack):
     page.goto(f"{stack.url}/?nowcast=0123")
-    expect(page.get_by_role("alert")).to_contain_text("This nowcast is not here")
+    expect(page.get_by_role("alert")).to_contain_text("There is no such nowcast")
     page.get_by_role("link", name="Echocast").click()
-    expect(page.get_by_role("heading", name="When does the rain come")).to_be_visible()
+    expect(page.get_by_role("heading", name="When will it rain")).to_be_visible()
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_progress_is_shown_and_can_be_cancelled(page, stack):
-    """The service's answers are played here: a real forecast would be done before a click."""
+    """Responses are simulated: a real forecast would be finished before a click."""
     state = {"status": "running", "progress": {"done": 2, "total": 5}, "id": "abc", "links": []}
 
-    def answer(route):
+    def respond(route):
         if route.request.method == "DELETE":
             state["status"] = "dismissed"
         route.fulfill(json=state)
 
-    page.route("**/v1/nowcasts/abc", answer)
+    page.route("**/v1/nowcasts/abc", respond)
     page.goto(f"{stack.url}/?nowcast=abc")
     meter = page.get_by_role("progressbar")
     expect(meter).to_have_attribute("aria-valuenow", "2")
@@ -202,12 +202,12 @@ def test_progress_is_shown_and_can_be_cancelled(page, stack):
     expect(page.get_by_role("alert")).to_contain_text("This nowcast was cancelled")
 
 
-def test_a_service_that_stops_answering_is_told_and_asked_again(page, stack):
+def test_a_service_that_stops_responding_is_reported_and_tried_again(page, stack):
     running = {"status": "running", "progress": {"done": 1, "total": 5}, "id": "abc", "links": []}
     page.route("**/v1/nowcasts/abc", lambda route: route.abort())
     page.goto(f"{stack.url}/?nowcast=abc")
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The service does not answer")
+    expect(alert).to_contain_text("The service does not respond")
     page.route("**/v1/nowcasts/abc", lambda route: route.fulfill(json=running))
     expect(page.locator("#progress-text")).to_have_text("Lead step 1 of 5 done")
     expect(alert).to_be_hidden()
