@@ -1,7 +1,4 @@
-"""Losses, apart from the networks.
-
-Frames are [b, lead, y, x] or [b, lead, c, y, x], numbers in [0, 1]: of rain the HKO-7 pixel fraction p.
-"""
+"""Losses of forecast frames, [b, lead, y, x] or [b, lead, c, y, x] in [0, 1]; rain is the HKO-7 pixel fraction."""
 
 from __future__ import annotations
 
@@ -12,27 +9,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.metrics import BALANCED_EDGES_MM_H, BALANCED_WEIGHTS, pixel_edge
+from model.metrics import BALANCED_EDGES_MM_H, BALANCED_WEIGHTS, float32_pixel_threshold
 
 WEIGHT_EDGES_MM_H: Final = BALANCED_EDGES_MM_H[1:]
 HKO7_WEIGHTS: Final = BALANCED_WEIGHTS[1:]
-"""Of the scores' weights, those that differ: below 0.5 mm h-1 and from there on they are one."""
+"""Weights of the balanced scores without the first class, whose weight equals that of the second."""
+MIN_EVENTS: Final = 50
+"""Observed pixels of a lead time below which a soft CSI is left out."""
 
-Total = Callable[[Tensor], Tensor]
-"""The sum over the processes that share a batch, of what each has of it; differentiable."""
+AllReduce = Callable[[Tensor], Tensor]
+"""Differentiable sum of a tensor over the processes that share a batch."""
 
 
-def alone(part: Tensor) -> Tensor:
-    """The total where one process has the whole batch."""
+def single_process(part: Tensor) -> Tensor:
+    """Return the tensor: the sum over one process."""
     return part
 
 
 def pixel_weights(truth: Tensor, weights: tuple[float, ...] = HKO7_WEIGHTS) -> Tensor:
-    """One of five `weights` for truth below 2, 5, 10, 30 mm h-1 and above; HKO-7's by default (Shi et al. 2017).
+    """Return the weight of each pixel by its true rain rate.
 
-    `truth` is in fractions, any shape.
+    Parameters
+    ----------
+    truth : any shape
+        HKO-7 pixel fractions.
+    weights
+        Weights below 2 mm h-1, from 2, 5 and 10 mm h-1, and from 30 mm h-1 on; HKO-7's by default (Shi et al. 2017,
+        arXiv 1706.03458).
     """
-    edges = torch.tensor([pixel_edge(rain) for rain in WEIGHT_EDGES_MM_H], device=truth.device)
+    edges = torch.tensor([float32_pixel_threshold(rain) for rain in WEIGHT_EDGES_MM_H], device=truth.device)
     return torch.tensor(weights, device=truth.device)[torch.bucketize(truth.contiguous(), edges, right=True)]
 
 
@@ -43,18 +48,26 @@ def balanced_loss(
     weights: tuple[float, ...] = HKO7_WEIGHTS,
     *,
     reduce: Literal["mean", "sum"] = "mean",
-    total: Total = alone,
+    all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """B-MSE + B-MAE (HKO-7, or with other weights) of known pixels; frames all of one shape.
+    """Return B-MSE + B-MAE of known pixels (HKO-7, Shi et al. 2017, arXiv 1706.03458).
 
-    `reduce`: the mean over known pixels; or, as in HKO-7 (arXiv 1706.03458), the sum over a frame's known pixels, the
-    mean over frames and sequences. Of the whole batch, where these frames are the part of it that `total` adds up.
+    Parameters
+    ----------
+    forecast, truth, known : one shape
+        Frames, and 1 where a pixel of the truth holds data, else 0.
+    weights
+        See `pixel_weights`.
+    reduce
+        "mean" over known pixels; or "sum" over the known pixels of a frame and mean over frames, as in HKO-7.
+    all_reduce
+        Sum over the processes that share a batch, so that the loss is that of the whole batch.
     """
     weight = pixel_weights(truth, weights) * known
     difference = forecast - truth
     summed = (weight * (difference.abs() + difference.square())).sum()
     frames = summed.new_tensor(truth.shape[0] * truth.shape[1])
-    return total(summed) / (total(known.sum()).clamp(min=1) if reduce == "mean" else total(frames))
+    return all_reduce(summed) / (all_reduce(known.sum()).clamp(min=1) if reduce == "mean" else all_reduce(frames))
 
 
 def soft_csi_loss(
@@ -64,39 +77,51 @@ def soft_csi_loss(
     *,
     thresholds_mm_h: tuple[float, ...],
     softness: float,
-    total: Total = alone,
+    all_reduce: AllReduce = single_process,
 ) -> Tensor:
-    """1 - CSI, mean over thresholds and leads, with the forecast's exceedance as a sigmoid of width `softness`.
+    """Return 1 - soft CSI, the mean over thresholds and lead times.
 
-    Hits, misses and false alarms are pooled over the batch and the pixels of each lead; leads where a threshold is
-    (almost) never exceeded say nothing and are left out. Frames all of one shape; `total`: as in `balanced_loss`.
+    The soft CSI replaces the step at a threshold by a sigmoid, so that a gradient exists. Hits, misses and false alarms
+    are pooled over the batch and the pixels of each lead time. Lead times with fewer than 50 events are left out: their
+    CSI is noise.
+
+    Parameters
+    ----------
+    forecast, truth, known : one shape
+        Frames, and 1 where a pixel of the truth holds data, else 0.
+    thresholds_mm_h
+        Rain rates that make an event.
+    softness
+        Width of the sigmoid, as a pixel fraction.
+    all_reduce
+        See `balanced_loss`.
     """
     losses, weights = [], []
     for threshold in thresholds_mm_h:
-        edge = pixel_edge(threshold)
-        event = (truth >= edge).to(forecast.dtype) * known
-        foreseen = torch.sigmoid((forecast - edge) / softness) * known
-        pooled = total(torch.stack([_by_lead(each) for each in (event * foreseen, event, foreseen)]))
-        hits, events, alarms = pooled.unbind()
-        csi = hits / (events + alarms - hits).clamp(min=1)
+        edge = float32_pixel_threshold(threshold)
+        observed = (truth >= edge).to(forecast.dtype) * known
+        predicted = torch.sigmoid((forecast - edge) / softness) * known
+        pooled = all_reduce(torch.stack([_sum_by_lead(part) for part in (observed * predicted, observed, predicted)]))
+        hits, observations, predictions = pooled.unbind()
+        csi = hits / (observations + predictions - hits).clamp(min=1)
         losses.append(1 - csi)
-        weights.append((events >= 50).to(forecast.dtype))
+        weights.append((observations >= MIN_EVENTS).to(forecast.dtype))
     loss, weight = torch.stack(losses), torch.stack(weights)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
-def _by_lead(pixels: Tensor) -> Tensor:
-    """Sums over all but the second dimension."""
+def _sum_by_lead(pixels: Tensor) -> Tensor:
+    """Return the sum over all dimensions but the second."""
     return pixels.sum(dim=(0, *range(2, pixels.ndim)))
 
 
 def mean_squared_error(forecast: Tensor, truth: Tensor) -> Tensor:
-    """The mean over everything, as predrnn-pytorch and OpenSTL train."""
+    """Return the squared error, averaged over all dimensions, as in predrnn-pytorch and OpenSTL."""
     return (forecast - truth).square().mean()
 
 
-def frame_loss(forecast: Tensor, truth: Tensor) -> Tensor:
-    """MSE + MAE in MS-RNN's form: summed over a frame's channels and pixels, averaged over frames and sequences."""
+def mse_plus_mae(forecast: Tensor, truth: Tensor) -> Tensor:
+    """Return MS-RNN's MSE + MAE: summed over channels and pixels of a frame, averaged over frames and sequences."""
     difference = forecast - truth
     return (difference.square() + difference.abs()).sum() / (truth.shape[0] * truth.shape[1])
 
@@ -107,17 +132,25 @@ def decoupling_loss(
     *,
     reduce: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """|cosine| of what was written to C and to M (PredRNN-V2, arXiv 2103.09504, equation 8), both through W.
+    """Return the decoupling loss of PredRNN-V2 (arXiv 2103.09504, equation 8): |cosine| of the increments of C and M.
 
-    `increments`: per step and layer, [b, channels, y, x] each; layers may have different grids. `projection`: W, a 1x1
-    convolution that all layers share. The cosine is taken channel by channel, over rows and columns. `reduce`: the mean
-    over steps, samples, layers and channels (predrnn-pytorch); or the sum over layers and channels, the mean over steps
-    and samples (MS-RNN).
+    The two memories of an ST-LSTM tend to learn the same features; the loss pushes their increments towards orthogonal
+    ones, so that C holds long-term and M short-term changes. The cosine is over the pixels of each channel.
+
+    Parameters
+    ----------
+    increments
+        Increments of C and of M per step and layer, [b, channels, y, x] each; the grids of layers may differ.
+    projection
+        W, a 1x1 convolution that all layers share: increments need to be orthogonal after W only.
+    reduce
+        "mean" over steps, samples, layers and channels (predrnn-pytorch); or "sum" over layers and channels and mean
+        over steps and samples (MS-RNN).
 
     Raises
     ------
     ValueError
-        Nothing was written to C and M: the network has no two memories.
+        There are no increments, because the network lacks one of the memories.
     """
     if not increments or not increments[0]:
         raise ValueError("a network without the two memories C and M has nothing to decouple")
@@ -127,22 +160,29 @@ def decoupling_loss(
 
 
 def _cosines(steps: Sequence[tuple[Tensor, Tensor]], projection: nn.Module) -> Tensor:
-    """|cosine| [steps * b, channels] of one layer's increments; all steps go through the projection at once."""
-    written_c, written_m = (
-        functional.normalize(projection(torch.cat(written)).float().flatten(2), dim=2)
-        for written in zip(*steps, strict=True)
+    """Return |cosine| [steps * b, channels] of the increments of one layer; one call projects all steps."""
+    of_c, of_m = (
+        functional.normalize(projection(torch.cat(increments)).float().flatten(2), dim=2)
+        for increments in zip(*steps, strict=True)
     )
-    return (written_c * written_m).sum(dim=2).abs()
+    return (of_c * of_m).sum(dim=2).abs()
 
 
 def differential_divergence(forecast: Tensor, truth: Tensor, tau: float = 0.1) -> Tensor:
-    """KL(softmax of the forecast's changes || softmax of the truth's) (TAU, arXiv 2206.12126, equations 9 to 11).
+    """Return the differential divergence regularisation of TAU (arXiv 2206.12126, equations 9 to 11).
 
-    A change is a frame minus the one before it; its softmax, at temperature `tau`, is over all channels and pixels of
-    the frame. As in OpenSTL the mean is over everything, pixels too: a frame's divergence over the number of its
-    pixels. One frame has no change: 0.
+    It is KL(softmax of the forecast's changes || softmax of the true changes), where a change is a frame minus the
+    frame before, and the softmax is over channels and pixels. As in OpenSTL the mean is over pixels, too, so that the
+    value is the divergence of a frame divided by the number of pixels. It is 0 for a single frame, which has no change.
+
+    Parameters
+    ----------
+    forecast, truth : [b, lead, ...]
+        Frames.
+    tau
+        Temperature of the softmax.
     """
     if forecast.shape[1] < 2:
         return forecast.new_zeros(())
-    ours, true = ((frames.diff(dim=1).flatten(2) / tau).log_softmax(dim=2) for frames in (forecast, truth))
-    return (ours.exp() * (ours - true)).mean()
+    log_p, log_q = ((frames.diff(dim=1).flatten(2) / tau).log_softmax(dim=2) for frames in (forecast, truth))
+    return (log_p.exp() * (log_p - log_q)).mean()

@@ -25,6 +25,9 @@ def upgrade_recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
     if stored.get("schema", 1) < 2:
         recipe = {RENAMED_IN_RECIPE_2.get(name, name): value for name, value in recipe.items()}
         recipe |= {"model": upgrade_model_config(recipe["model"])} if "model" in recipe else {}
+        if isinstance(sampling := recipe.get("sampling"), Mapping):
+            names = {"of": "total_steps"}
+            recipe["sampling"] = {names.get(name, name): value for name, value in sampling.items()}
     return recipe
 
 

@@ -9,8 +9,8 @@ from model.losses import (
     balanced_loss,
     decoupling_loss,
     differential_divergence,
-    frame_loss,
     mean_squared_error,
+    mse_plus_mae,
     soft_csi_loss,
 )
 from model.nets.forecast_model import ForecastModel, RecurrentModel, Rollout
@@ -42,7 +42,7 @@ def teacher_forcing_mask(recipe: Recipe, batch: Batch, iteration: int, progress:
     """
     if recipe.sampling is None:
         return None
-    step = progress * recipe.sampling.of + 1
+    step = progress * recipe.sampling.total_steps + 1
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + iteration)
     shape = {"batch": batch.batch_size, "context": batch.context, "leads": batch.leads}
     if isinstance(recipe.sampling, ReverseScheduledSampling):
@@ -95,10 +95,10 @@ def batch_loss(
 
 def _rain_loss(rollout: Rollout, batch: Batch, settings: RainLoss, distributed: DistributedContext) -> Tensor:
     frames = rollout.frames[:, batch.context - 1 :], batch.target, batch.target_known
-    loss = balanced_loss(*frames, settings.pixel_weights, reduce=settings.reduce, total=distributed.sum)
+    loss = balanced_loss(*frames, settings.pixel_weights, reduce=settings.reduce, all_reduce=distributed.sum)
     if settings.csi_weight:
         thresholds, softness = settings.csi_thresholds_mm_h, settings.csi_softness
-        csi_loss = soft_csi_loss(*frames, thresholds_mm_h=thresholds, softness=softness, total=distributed.sum)
+        csi_loss = soft_csi_loss(*frames, thresholds_mm_h=thresholds, softness=softness, all_reduce=distributed.sum)
         loss = loss + settings.csi_weight * csi_loss
     return settings.scale * loss
 
@@ -106,7 +106,7 @@ def _rain_loss(rollout: Rollout, batch: Batch, settings: RainLoss, distributed: 
 def _frame_loss(rollout: Rollout, batch: Batch, settings: FrameLoss) -> Tensor:
     """Return the mean over these windows; the mean over equal shares is that over the whole batch."""
     forecast, target = _forecast_and_target(rollout, batch, 1 if settings.over == "all" else batch.context)
-    return mean_squared_error(forecast, target) if settings.error == "mse" else frame_loss(forecast, target)
+    return mean_squared_error(forecast, target) if settings.error == "mse" else mse_plus_mae(forecast, target)
 
 
 def _forecast_and_target(rollout: Rollout, batch: Batch, first: int) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ def ms_rnn(network: str) -> Recipe:
     """
     net = IN_MS_RNN[network]()
     iterations = 50_000
-    sampling: Sampling = ScheduledSampling(rate=1 / iterations, stop=iterations, of=iterations)
+    sampling: Sampling = ScheduledSampling(rate=1 / iterations, stop=iterations, total_steps=iterations)
     if net.decoupled:
         sampling = reverse_sampling_in_thirds(iterations)
     return Recipe(
@@ -63,7 +63,7 @@ def ms_rnn(network: str) -> Recipe:
 def reverse_sampling_in_thirds(iterations: int) -> ReverseScheduledSampling:
     """Return reverse scheduled sampling that is constant for a third of the training, and changes in the next."""
     third = iterations / 3
-    return ReverseScheduledSampling(constant_until=third, stop=2 * third, alpha=third / 5, of=iterations)
+    return ReverseScheduledSampling(constant_until=third, stop=2 * third, alpha=third / 5, total_steps=iterations)
 
 
 def moving_mnist_of_authors(
@@ -128,7 +128,7 @@ def kth_of_openstl(network: str, net: StackConfig | SimVPConfig, learning_rate: 
 
     Not as published: no drop path in SimVP and TAU.
     """
-    sampling = replace(SCHEDULED, of=KTH_ITERATIONS) if isinstance(net, StackConfig) else None
+    sampling = replace(SCHEDULED, total_steps=KTH_ITERATIONS) if isinstance(net, StackConfig) else None
     return Recipe(
         name=f"kth/{network}",
         model=frame_model(net),
@@ -157,9 +157,9 @@ def taxibj_of_openstl(network: str, net: StackConfig | SimVPConfig, learning_rat
     n = TAXIBJ_ITERATIONS
     sampling: Sampling | None = None
     if isinstance(net, StackConfig):
-        sampling = replace(SCHEDULED, of=n)
+        sampling = replace(SCHEDULED, total_steps=n)
         if net.decoupled:
-            sampling = ReverseScheduledSampling(constant_until=25_000, stop=50_000, alpha=5_000, of=n)
+            sampling = ReverseScheduledSampling(constant_until=25_000, stop=50_000, alpha=5_000, total_steps=n)
     cosine = Optimiser(
         learning_rate=learning_rate,
         final_learning_rate=1e-6,
@@ -294,7 +294,7 @@ def published_recipes() -> dict[str, Callable[[], Recipe]]:
             "convlstm",
             FrameLoss(),
             learning_rate=5e-4,
-            sampling=replace(SCHEDULED, of=125_000),
+            sampling=replace(SCHEDULED, total_steps=125_000),
         ),
         "moving-mnist/predrnn": partial(moving_mnist_of_authors, "predrnn", 3e-4),
         "moving-mnist/predrnn-v2": partial(

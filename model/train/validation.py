@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.core.manifest import DataKind
 from model.core.units import FloatArray
-from model.metrics import FRAME_SCORES, pixel_edge
+from model.metrics import FRAME_SCORES, float32_pixel_threshold
 from model.nets.forecast_model import ForecastModel
 from model.train.batch import Batch
 from model.train.distributed import SINGLE_PROCESS, DistributedContext
@@ -72,7 +72,7 @@ def rain_scores(
         forecasts = forecast(net, batch, recipe), batch.newest.expand_as(batch.target)
         known = batch.target_known.bool()
         for index, threshold in enumerate(SCORED_MM_H):
-            edge = pixel_edge(threshold)
+            edge = float32_pixel_threshold(threshold)
             observed = (batch.target >= edge) & known
             for source, frames in enumerate(forecasts):
                 predicted = (frames >= edge) & known

@@ -12,7 +12,7 @@ from typing import Final
 
 from model.core.errors import InputError
 from model.data.archive import Archive
-from model.metrics import least_float32
+from model.metrics import ceil_to_float32
 from model.verify.accumulators import Accumulators
 from model.verify.cases import CaseSelection, Clips, RegularStarts
 from model.verify.masking import CommonMasking, HKO7Masking, Masking, MSRNNMasking
@@ -68,7 +68,7 @@ class Protocol:
         plotted = tuple(index for index, lead in enumerate(lead_minutes) if lead in self.plotted_lead_minutes)
         return Accumulators(
             scale=self.masking.scale,
-            class_edges=tuple(least_float32(self.masking.to_scale(edge)) for edge in edges),
+            class_edges=tuple(ceil_to_float32(self.masking.to_scale(edge)) for edge in edges),
             threshold_indices=tuple(edges.index(threshold) for threshold in self.thresholds_mm_h),
             fss_windows=self.fss_windows,
             plotted_leads=plotted,

@@ -9,17 +9,17 @@ from model.losses import (
     balanced_loss,
     decoupling_loss,
     differential_divergence,
-    frame_loss,
     mean_squared_error,
+    mse_plus_mae,
     pixel_weights,
     soft_csi_loss,
 )
-from model.metrics import pixel_edge
+from model.metrics import float32_pixel_threshold
 
 
 def pixels(*values):
     """[1, 1, 1, n] of rain rates as fractions."""
-    return torch.tensor([[[[pixel_edge(value) for value in values]]]])
+    return torch.tensor([[[[float32_pixel_threshold(value) for value in values]]]])
 
 
 def test_hko7_weights_by_rain_class():
@@ -74,7 +74,7 @@ def test_frame_losses_by_hand():
     forecast = truth.clone()
     forecast[0, 0, 0] = 0.5  # four pixels of one of six frames
     assert mean_squared_error(forecast, truth).item() == pytest.approx(0.25 / 6)
-    assert frame_loss(forecast, truth).item() == pytest.approx((4 * 0.25 + 4 * 0.5) / 6)
+    assert mse_plus_mae(forecast, truth).item() == pytest.approx((4 * 0.25 + 4 * 0.5) / 6)
 
 
 def row(*channels):

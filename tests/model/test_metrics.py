@@ -46,7 +46,7 @@ def test_ssim_is_that_of_its_definition():
 
 
 def test_what_cannot_be_scored_is_refused():
-    with pytest.raises(ValueError, match="smaller than the window"):
+    with pytest.raises(ValueError, match="smaller than the 11 x 11 window"):
         ssim(frames(1)[..., :8, :8], frames(1)[..., :8, :8])
     with pytest.raises(ValueError, match="not both"):
         mse(frames(1), frames(1)[:1])

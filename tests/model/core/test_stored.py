@@ -9,11 +9,11 @@ NET = {"scales": [1, 1], "dialect": "authors", "kernel": 3}
 
 @pytest.mark.parametrize(("dialect", "implementation"), [("authors", "official"), ("ms-rnn", "ms-rnn")])
 def test_a_recipe_of_schema_1_has_the_names_of_schema_2(dialect, implementation):
-    stored = {"name": "mine", "forecaster": {"net": {**NET, "dialect": dialect}, "channels": 2}, "seed": 1}
+    stored = {"name": "mine", "forecaster": {"net": {**NET, "dialect": dialect}, "channels": 2}, "sampling": {"of": 9}}
     assert upgrade_recipe(stored) == {
         "name": "mine",
         "model": {"net": {"scales": [1, 1], "implementation": implementation, "kernel": 3}, "channels": 2},
-        "seed": 1,
+        "sampling": {"total_steps": 9},
     }
     assert stored["forecaster"]["net"]["dialect"] == dialect
 

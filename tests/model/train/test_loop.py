@@ -258,7 +258,7 @@ def test_the_sampling_schedule_changes_what_is_learned(windows, tmp_path):
     results = {}
     for name, sampling in (
         ("context", None),
-        ("all", ScheduledSampling(rate=0.0, stop=100, of=80)),
+        ("all", ScheduledSampling(rate=0.0, stop=100, total_steps=80)),
         ("over", ScheduledSampling(stop=0)),
     ):
         trained(small("mnist-predrnn", sampling=sampling, iterations=3), windows, tmp_path / name)
@@ -415,9 +415,9 @@ def test_predrnn_v2_of_ms_rnn_is_trained_with_reverse_scheduled_sampling():
     for name, recipe in ((name, make()) for name, make in RECIPES.items() if name.startswith("ms-rnn/")):
         n = recipe.iterations
         if name in ("ms-rnn/predrnn-v2", "ms-rnn/ms-predrnn-v2"):
-            expected = ReverseScheduledSampling(constant_until=n / 3, stop=2 * n / 3, alpha=n / 15, of=n)
+            expected = ReverseScheduledSampling(constant_until=n / 3, stop=2 * n / 3, alpha=n / 15, total_steps=n)
         else:
-            expected = ScheduledSampling(rate=1 / n, stop=n, of=n)
+            expected = ScheduledSampling(rate=1 / n, stop=n, total_steps=n)
         assert recipe.sampling == expected, name
 
 

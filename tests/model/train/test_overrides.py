@@ -181,7 +181,7 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
     ("name", "settings", "message"),
     [
         ("mnist-predrnn-v2", ["sampling.alpha=0"], "alpha must be above 0"),
-        ("mnist-predrnn-v2", ["sampling.stop=25_000"], "stop, 25000, must be above constant_until, 25000"),
+        ("mnist-predrnn-v2", ["sampling.stop=25_000"], "stop 25000 must be greater than constant_until 25000"),
         ("rain-ms-predrnn", ["windows.draw_floor=0", "windows.draw_gain=0"], "no window would be drawn"),
         ("rain-ms-predrnn", ["loss.csi_thresholds_mm_h="], "name one at least"),
         ("rain-ms-predrnn", ["loss.csi_weight=0", "loss.pixel_weights=0,0,0,0,0"], "the loss would be constant"),

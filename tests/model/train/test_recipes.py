@@ -70,7 +70,7 @@ def test_settings_are_those_published(name, settings):
 
 def test_kths_reverse_scheduled_sampling_is_another():
     assert RECIPES["kth/predrnn-v2"]().sampling == ReverseScheduledSampling(
-        constant_until=5_000, stop=50_000, alpha=2_000, of=80_000
+        constant_until=5_000, stop=50_000, alpha=2_000, total_steps=80_000
     )
 
 
