@@ -17,7 +17,7 @@ from model.export.run import build_package
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder of packages; NAME/VERSION is made in it.",
+    help="Folder of packages, for NAME/VERSION.",
 )
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--version", required=True)

@@ -17,12 +17,12 @@ from model.export.passes.quantize import QuantizeConvolutions, gates_of, layer_n
 
 CHANGE_LIMIT: Final = 0.03
 FLOAT_SHARE: Final = 0.5
-"""Highest share of the multiply-adds that may return to float32; the gates of the variant judge the result."""
+"""Highest share of the multiply-adds that may return to float32; the gates of the variant then decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What a calibration found: the magnitudes of the tensors, and the names of the convolutions by their precision.
+    """What a calibration found: the magnitudes of the tensors, and the convolutions of each precision, by name.
 
     `change`: root mean square difference between the int8 and the float32 forecasts of the samples, as a share of the
     root mean square of the float32 forecasts.

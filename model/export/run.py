@@ -109,15 +109,15 @@ def load_run(run: Path) -> TrainedRun:
 
 def _read_run(run: Path) -> TrainedRun:
     recipe = read_recipe_json(run)
-    kept = torch.load(run / BEST, map_location="cpu", weights_only=True)
+    checkpoint = torch.load(run / BEST, map_location="cpu", weights_only=True)
     log = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
     if "model" not in recipe:
         raise InputError(
             "the run is from an older version: its recipe has no `model`", where=str(run), hint="Train it again"
         )
     net = build_model(config_from_dict(recipe["model"]))
-    net.load_state_dict(kept["ema"])
-    iteration = int(kept["iteration"])
+    net.load_state_dict(checkpoint["ema"])
+    iteration = int(checkpoint["iteration"])
     scores: dict[str, float] = next((line for line in reversed(log) if line["iteration"] == iteration), {})
     held_out = {
         key: round(value, 4)
@@ -133,7 +133,7 @@ def _read_run(run: Path) -> TrainedRun:
         name=recipe["name"],
         windows=WindowConfig(**lists_to_tuples(recipe["windows"])),
         fields=tuple(recipe.get("fields", ())),
-        step_minutes=tuple(kept.get("steps", ())),
+        step_minutes=tuple(checkpoint.get("steps", ())),
     )
 
 
@@ -180,17 +180,17 @@ def _time_step(trained: TrainedRun) -> TimeStepRange:
 
 def _training(run: Path, trained: TrainedRun) -> Training:
     """Return the origin of the weights."""
-    kept = _provenance(run)
-    before = initial_provenance(trained.recipe)
-    archives = [*kept.get("archives", ()), *before["archives"]]
+    provenance = _provenance(run)
+    initial = initial_provenance(trained.recipe)
+    archives = [*provenance.get("archives", ()), *initial["archives"]]
     return Training(
-        data_digest=kept["digest"],
-        days=tuple(kept["days"]),
-        held_out_days=tuple(kept["held_out_days"]),
-        sources=tuple(kept["sources"]),
+        data_digest=provenance["digest"],
+        days=tuple(provenance["days"]),
+        held_out_days=tuple(provenance["held_out_days"]),
+        sources=tuple(provenance["sources"]),
         archives=tuple(TrainingArchive(**lists_to_tuples(each)) for each in archives),
         step_minutes=trained.step_minutes,
-        provenance_gaps=before["provenance_gaps"],
+        provenance_gaps=initial["provenance_gaps"],
         iterations=trained.iteration,
         recipe=trained.recipe,
         software=f"echocast {distribution_version('echocast')}, torch {torch.__version__}",
@@ -227,20 +227,20 @@ def _of_these_weights(output: Mapping[str, Any], reference: str, weights_sha256:
 
 def _scores_of(outputs: Sequence[Mapping[str, Any]], reference: str) -> list[Score]:
     """Return the CSI of each model, mean over leads, by threshold; `data` marks archives with training days."""
-    kept = []
+    scores = []
     for output in outputs:
         seen = "(with training days)" if output["models"][reference].get("trained_on_days") else ""
         for model, metrics in output["models"].items():
             for threshold, row in zip(output["thresholds_mm_h"], metrics["csi"], strict=True):
-                known = [value for value in row if value is not None]
-                if known:
-                    kept.append(
+                numbers = [value for value in row if value is not None]
+                if numbers:
+                    scores.append(
                         Score(
                             protocol=output["protocol"],
                             data=" ".join(filter(None, (output["archive"], output["split"], seen))),
                             metric=f"csi of {model}, mean over leads",
                             threshold_mm_h=threshold,
-                            value=round(sum(known) / len(known), 4),
+                            value=round(sum(numbers) / len(numbers), 4),
                         )
                     )
-    return kept
+    return scores

@@ -45,13 +45,13 @@ class Draft:
 
     folder: Path
     manifest: Manifest
-    made: Mapping[ReducedPrecision, str]
+    descriptions: Mapping[ReducedPrecision, str]
 
     def record_gates(self, gates: Sequence[VariantGate]) -> None:
         """Write the results of the gates into manifest and card, which completes the version."""
         lines = (self.folder / CARD).read_text(encoding="utf-8").splitlines()
         end = lines.index(SECTION) if SECTION in lines else len(lines)
-        lines = [f"# {self.manifest.name} {self.manifest.version}", *lines[1:end], *_section(self.made, gates)]
+        lines = [f"# {self.manifest.name} {self.manifest.version}", *lines[1:end], *_section(self.descriptions, gates)]
         (self.folder / CARD).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
         files = {name: file_sha256(self.folder / name) for name in self.manifest.files}
         write_manifest(self.manifest.model_copy(update={"files": files, "variant_gates": tuple(gates)}), self.folder)
@@ -119,11 +119,13 @@ def with_variants(
         files = {name: file_sha256(draft / name) for name in (*copied, GRAPH)}
         float32_only = manifest.model_copy(update={**changes, "variants": {"fp32": GRAPH}, "files": files})
         write_manifest(float32_only, draft)
-        made = {kind: _export(kind, traced, draft / variants[kind], float32_only, calibrate, fields) for kind in kinds}
+        descriptions = {
+            kind: _export(kind, traced, draft / variants[kind], float32_only, calibrate, fields) for kind in kinds
+        }
         files = {name: file_sha256(draft / name) for name in (*copied, *variants.values())}
         complete = manifest.model_copy(update={**changes, "files": files})
         write_manifest(complete, draft)
-        yield Draft(folder=draft, manifest=complete, made=made)
+        yield Draft(folder=draft, manifest=complete, descriptions=descriptions)
 
 
 def _export(
@@ -208,14 +210,14 @@ def _wettest(observed: ForecastInput, stride: int, grid: tuple[int, int] | None)
     )
 
 
-def _section(made: Mapping[ReducedPrecision, str], gates: Sequence[VariantGate]) -> Iterator[str]:
+def _section(descriptions: Mapping[ReducedPrecision, str], gates: Sequence[VariantGate]) -> Iterator[str]:
     """Yield the lines of the card about variants."""
     yield SECTION
     yield ""
     yield "All versions of this card have the same weights; its scores are those of the float32 graph."
     yield ""
-    for kind, how in made.items():
-        yield f"- {kind}, for {RUNS_ON[kind]}: {how}."
+    for kind, description in descriptions.items():
+        yield f"- {kind}, for {RUNS_ON[kind]}: {description}."
     yield ""
     if gates:
         yield f"CSI, mean over leads, under {gates[0].protocol}, of the float32 graph and the variant:"

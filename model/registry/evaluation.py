@@ -164,7 +164,7 @@ def check_parity_tools() -> None:
     MissingDependency
         PyTorch, or a package for the export, is missing.
     """
-    with optional_imports("models promote", "parity cannot be judged"):
+    with optional_imports("models promote", "parity cannot be checked"):
         import_module("model.export.package")
 
 

@@ -55,11 +55,11 @@ def variant_gates(
     for row, (threshold, why) in enumerate(inconclusive.items()):
         limit = HEAVY_LIMIT if threshold >= HEAVY_MM_H else CHANGE_LIMIT
         csi, csi_fp32 = map(float, paired_means(scored.csi(variant)[row], scored.csi(fp32)[row]))
-        found: dict[str, Any] = {"passed": None, "note": why or "no events"}
+        result: dict[str, Any] = {"passed": None, "note": why or "no events"}
         if np.isfinite([csi, csi_fp32]).all() and csi_fp32 > 0:
             change = csi / csi_fp32 - 1
-            judged = {} if why else {"passed": abs(change) < limit, "note": ""}
-            found |= {"csi_fp32": csi_fp32, "csi": csi, "change": change} | judged
+            conclusion = {} if why else {"passed": abs(change) < limit, "note": ""}
+            result |= {"csi_fp32": csi_fp32, "csi": csi, "change": change} | conclusion
         gates.append(
             VariantGate(
                 variant=kind,
@@ -68,7 +68,7 @@ def variant_gates(
                 archive_digest=digest,
                 threshold_mm_h=threshold,
                 limit=limit,
-                **found,
+                **result,
             )
         )
     return gates
@@ -109,7 +109,7 @@ def evaluate_variants(
     info = ModelInfo.from_manifest(draft.manifest, draft.folder)
     fp32 = OnnxPredictor(info, fields, EngineOptions(device="cpu", variant="fp32"))
     variants: dict[ReducedPrecision, OnnxPredictor] = {}
-    for kind in draft.made:
+    for kind in draft.descriptions:
         variants[kind] = OnnxPredictor(info, fields, EngineOptions(device="cpu", variant=kind))
         variants[kind].info = info.model_copy(update={"name": f"{info.name}-{kind}"})  # another row of the same table
     gates: list[VariantGate] = []
@@ -144,9 +144,9 @@ def check_variant_gates(reference: str, gates: Sequence[VariantGate]) -> None:
                 where=reference,
                 hint="Calibrate it on more archives, or ship the package without it",
             )
-    judged = {(gate.variant, gate.threshold_mm_h) for gate in gates if gate.passed}
+    passed = {(gate.variant, gate.threshold_mm_h) for gate in gates if gate.passed}
     for gate in gates:
-        if (gate.variant, gate.threshold_mm_h) not in judged:
+        if (gate.variant, gate.threshold_mm_h) not in passed:
             if CALIBRATED in gate.note:
                 raise VariantRefused(
                     f"{gate.variant} refused: {gate.archive} is inconclusive, {gate.note}",
@@ -230,14 +230,14 @@ def _print_result(draft: Draft, evaluation: VariantEvaluation, *, as_json: bool)
     if as_json:
         output = {
             "model": draft.manifest.reference,
-            "made": dict(draft.made),
+            "made": dict(draft.descriptions),
             "gates": [gate.model_dump(mode="json") for gate in evaluation.gates],
             "seconds_per_nowcast": evaluation.seconds,
         }
         click.echo(json.dumps(output, indent=2))
         return
-    for kind, how in draft.made.items():
-        click.echo(f"{kind}: {how}")
+    for kind, description in draft.descriptions.items():
+        click.echo(f"{kind}: {description}")
     for archive, timed in evaluation.seconds.items():
         seconds = ", ".join(f"{name} {took:.2f}" for name, took in timed.items())
         click.echo(f"seconds per nowcast on {archive}: {seconds}")

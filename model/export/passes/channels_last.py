@@ -1,8 +1,8 @@
 """Keep channels last from one 8-bit convolution to the next, states included.
 
-ONNX Runtime runs 8-bit convolutions with channels last (NHWC). It transposes before and after each, and its optimizer
-moves these transpositions only so far: a cell took half its time to transpose. Here every operator between the
-convolutions that can run with channels last does, states have them last from step to step, and nothing is transposed.
+ONNX Runtime runs 8-bit convolutions with channels last (NHWC). It transposes before and after each of them, and its
+optimizer removes only some of these transpositions. Here every operator between the convolutions that can run with
+channels last does, and so do the states from step to step: 89 ms instead of 128 (docs/lab.md).
 """
 
 from __future__ import annotations

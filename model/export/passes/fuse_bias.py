@@ -31,7 +31,7 @@ class FuseBias(nodes.NodePass):
 
 
 def _convolution_of(value: ir.Value) -> tuple[ir.Node, slice] | None:
-    """Find a convolution whose bias reaches a value alone, through sums and splits; and its channels in question."""
+    """Find a convolution whose bias reaches a value alone, through sums and splits; and the channels of that value."""
     node = value.producer()
     if node is None or not nodes.read_once(value):
         return None

@@ -11,7 +11,7 @@ from tests.packages import GRAPH, copied
 SIDE, STEPS = 32, 2
 
 
-def test_models_run_side_by_side_and_json_says_how_fast(echocast):
+def test_json_has_the_speed_of_each_model(echocast):
     words = ("--model", "extrapolation", "--model", "rain-ms-predrnn", "--size", SIDE, "--steps", STEPS, "--runs", 2)
     code, out, err = echocast("bench", *words, "--variant", "fp32", "--json")
     assert code == 0, err
@@ -40,7 +40,7 @@ def test_models_run_side_by_side_and_json_says_how_fast(echocast):
     assert answer["task"] == {"size": [SIDE, SIDE], "steps": STEPS, "weather": "frontal", "threads": 1}
 
 
-def test_a_table_says_it_to_people(echocast):
+def test_the_table_has_the_speed_of_each_model(echocast):
     code, out, err = echocast("bench", "--model", "extrapolation", "--size", "32x48", "--steps", STEPS, "--runs", 1)
     assert code == 0, err
     assert "32 x 48 pixels, 2 steps" in out
@@ -58,7 +58,7 @@ def test_a_table_says_it_to_people(echocast):
         (("--model", "video"), "trained on frames that are not rain"),
     ],
 )
-def test_what_cannot_be_run_is_refused_in_one_line(echocast, tmp_path, words, said):
+def test_impossible_runs_are_refused_in_one_line(echocast, tmp_path, words, said):
     copied(tmp_path, "mine@1", variants={"fp32": GRAPH})
     copied(tmp_path, "video@1", kind="frames")
     code, out, err = echocast("bench", "--runs", 1, "--size", SIDE, "--packages", tmp_path, *words)

@@ -20,12 +20,12 @@ TINY = ConvolutionShape(8, 16, 1)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
-def test_a_rate_is_that_of_the_chain(precision):
+def test_the_peak_is_a_plausible_rate(precision):
     assert 0 < convolution_peak(precision, "cpu", 1, shapes=[TINY], seconds=0.01) < 10_000
 
 
 @pytest.mark.parametrize("moments", [(455.0, 886.0), (886.0, 455.0)])
-def test_of_two_moments_the_faster_counts(moments):
+def test_the_larger_of_two_measurements_counts(moments):
     answers = iter(moments)
     peaks = ConvolutionPeaks(lambda name: next(answers))
     peaks.measure(["int8"])
@@ -34,7 +34,7 @@ def test_of_two_moments_the_faster_counts(moments):
     assert peaks.gflops == {"int8": 886.0}
 
 
-def test_what_has_no_peak_keeps_the_reason_and_others_theirs():
+def test_a_missing_peak_has_a_reason_and_others_are_measured():
     peaks = ConvolutionPeaks(lambda name: convolution_peak(name, "cpu", 1, shapes=[TINY], seconds=0.01))
     peaks.measure(["bf16", "fp32"])
     assert list(peaks.gflops) == ["fp32"]
@@ -57,7 +57,7 @@ def test_the_graph_of_int8_runs_in_integers(tmp_path):
     assert "Conv" not in kinds
 
 
-def test_the_chain_is_no_identity():
+def test_the_chain_is_not_an_identity():
     session = ort.InferenceSession(chain("fp32", TINY), providers=["CPUExecutionProvider"])
     frames = np.random.default_rng(0).random((1, 8, 16, 16), dtype=np.float32)
     (answer,) = session.run(None, {"x": frames})
@@ -65,18 +65,18 @@ def test_the_chain_is_no_identity():
     assert not np.allclose(answer, frames)
 
 
-def test_what_onnx_runtime_lacks_is_refused():
+def test_precisions_that_onnx_runtime_lacks_are_refused():
     with pytest.raises(InputError, match="no convolution in bf16 on CPU"):
         convolution_peak("bf16", "cpu", 1, shapes=[TINY], seconds=0.01)
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="there is CUDA")
-def test_a_device_that_is_not_there_is_refused():
+def test_a_missing_device_is_refused():
     with pytest.raises(InputError, match="Install onnxruntime-gpu"):
         convolution_peak("fp16", "cuda", shapes=[TINY], seconds=0.01)
 
 
-def test_without_the_package_onnx_the_mend_is_told(monkeypatch):
+def test_without_the_package_onnx_the_error_names_the_command_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingDependency, match="pip install onnx"):
         convolution_peak("fp32", "cpu", 1, shapes=[TINY], seconds=0.01)

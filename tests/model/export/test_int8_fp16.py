@@ -99,7 +99,7 @@ def test_warps_and_norms_stay_float32_in_a_float16_graph(traced_network, tmp_pat
         assert onnx.TensorProto.FLOAT16 not in read
 
 
-def test_the_order_of_what_it_is_calibrated_on_does_not_matter(traced_network, tmp_path):
+def test_the_order_of_calibration_samples_does_not_matter(traced_network, tmp_path):
     net, traced = traced_network("ms-predrnn in MS-RNN")
     samples = [sample(net, seed, scale) for seed, scale in ((0, 1.0), (1, 0.4), (2, 0.7))]
     made = []
@@ -109,7 +109,7 @@ def test_the_order_of_what_it_is_calibrated_on_does_not_matter(traced_network, t
     assert made[0] == made[1]
 
 
-def test_what_changes_the_forecast_most_stays_float32(traced_network, tmp_path):
+def test_the_most_sensitive_convolutions_stay_float32(traced_network, tmp_path):
     net, traced = traced_network("ms-predrnn in MS-RNN")
     samples = [sample(net)]
     every = export_int8(traced, tmp_path / "int8.onnx", samples, change_limit=np.inf)
@@ -134,7 +134,7 @@ def test_zero_is_zero_in_8_bits(traced_network, tmp_path):
     assert {int(middle) for middle in middles} == {128}
 
 
-def test_a_rare_large_number_does_not_cost_all_others_their_steps():
+def test_a_rare_large_value_does_not_set_the_range():
     numbers = Magnitudes()
     numbers.add(np.random.default_rng(0).normal(size=(1, 4, 100, 100)).astype(np.float32))
     assert 2.5 < numbers.limit() < 4.5

@@ -51,7 +51,7 @@ def of_rain(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_one_file_answers_like_torch_on_two_grids(name, tmp_path):
+def test_one_graph_forecasts_like_pytorch_on_two_grids(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
     export_float32(trace(net), path)
     side = max(8, 2 * net.config.net.stride)
@@ -60,7 +60,7 @@ def test_one_file_answers_like_torch_on_two_grids(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["action-predrnn", "action-predrnn-v2"])
-def test_the_comparison_sees_fields_of_another_time(name, tmp_path):
+def test_parity_detects_fields_of_other_times(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
     export_float32(trace(net), path)
     step = net.stack.step
@@ -69,7 +69,7 @@ def test_the_comparison_sees_fields_of_another_time(name, tmp_path):
     assert largest_difference(net, path, steps=STEPS, shape=(16, 16), frames=CONTEXT) > 1e-3
 
 
-def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
+def test_an_unbounded_network_reads_its_forecast_without_the_ceiling(tmp_path):
     """Whatever ceiling the forecast has: what is above it is read again all the same."""
     torch.manual_seed(2)
     small = network("predrnn").config
@@ -88,7 +88,7 @@ def test_an_unbounded_network_reads_its_answers_as_they_were(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["ms-trajgru in MS-RNN", "ms-predrnn in MS-RNN"])
-def test_the_comparison_sees_a_state_that_is_not_carried(name, tmp_path):
+def test_parity_detects_wrong_states(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
     export_float32(trace(net), path)
     with torch.no_grad():
@@ -98,7 +98,7 @@ def test_the_comparison_sees_a_state_that_is_not_carried(name, tmp_path):
     assert largest_difference(net, path, steps=STEPS, shape=(16, 16), frames=CONTEXT) > 1e-4
 
 
-def test_rounding_that_a_network_amplifies_is_no_fault_of_its_graph_and_hides_none(tmp_path):
+def test_parity_allows_amplified_rounding_and_still_detects_wrong_weights(tmp_path):
     net, path = of_rain("predrnn-pp"), tmp_path / "model.onnx"
     with torch.no_grad():
         for parameter in net.stack.cells.parameters():
@@ -117,7 +117,7 @@ def test_rounding_that_a_network_amplifies_is_no_fault_of_its_graph_and_hides_no
 
 
 @pytest.mark.parametrize("name", ["ms-predrnn in MS-RNN", "tau", "simvp-incepu", "motionrnn"])
-def test_a_batch_goes_through_the_graph_as_through_torch(name, tmp_path):
+def test_a_graph_computes_a_batch_like_pytorch(name, tmp_path):
     net, path = of_rain(name), tmp_path / "model.onnx"
     export_float32(trace(net), path)
     session = open_session(path).session
@@ -140,7 +140,7 @@ def test_a_batch_goes_through_the_graph_as_through_torch(name, tmp_path):
     assert np.abs(answer - expected.numpy()).max() < 1e-4
 
 
-def test_a_graph_reads_what_its_network_reads_and_no_more(tmp_path):
+def test_the_inputs_of_a_graph_are_those_of_its_network(tmp_path):
     reads = {}
     for name, net in {
         "blind": network("predrnn"),
@@ -160,7 +160,7 @@ def test_a_graph_reads_what_its_network_reads_and_no_more(tmp_path):
     }
 
 
-def test_the_states_of_a_graph_are_named_as_the_network_names_them(tmp_path):
+def test_the_states_of_a_graph_have_the_names_of_the_network(tmp_path):
     net = of_rain("predrnn-pp")
     export_float32(trace(net), tmp_path / "model.onnx")
     session = ort.InferenceSession(tmp_path / "model.onnx")
@@ -170,7 +170,7 @@ def test_the_states_of_a_graph_are_named_as_the_network_names_them(tmp_path):
     assert [item.name for item in session.get_outputs()] == ["next", *(f"new_{name}" for name in names)]
 
 
-def test_a_network_of_one_grid_and_several_channels_exports_too(tmp_path):
+def test_a_network_with_one_grid_and_several_channels_is_exported(tmp_path):
     torch.manual_seed(2)
     stack = replace(IN_MS_RNN["ms-mim"](), hidden=8, layer_norm=True, grid=(16, 24))
     net = build_model(ModelConfig(net=stack, channels=3, residual=False))
@@ -178,7 +178,7 @@ def test_a_network_of_one_grid_and_several_channels_exports_too(tmp_path):
     assert largest_difference(net, tmp_path / "model.onnx", steps=STEPS, shape=(16, 24), frames=CONTEXT) < 1e-4
 
 
-def test_the_shipped_graph_is_its_weights():
+def test_the_shipped_graph_has_the_shipped_weights():
     info = Catalog().find("rain-ms-predrnn")
     graph = info.folder / "model.fp32.onnx"
     net = load_model(info.folder)

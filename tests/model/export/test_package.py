@@ -36,14 +36,14 @@ def storms(shape=(70, 90)):
     return synthesise(frames=4, shape=shape, step_minutes=5.0, seed=4)
 
 
-def test_names_are_those_of_the_networks():
+def test_network_names_match_the_registry_of_networks():
     for prefix, networks in (("", IN_MS_RNN), ("", AS_PUBLISHED)):
         for name, build in networks.items():
             config = ModelConfig(net=build(), reads_time=False, fields=1 if "action" in name else 0)
             assert prefix + network_name(config) == name
 
 
-def test_a_whole_sequence_network_forecasts_more_leads_than_it_answers_at_once(tmp_path):
+def test_a_recurrent_free_network_forecasts_more_leads_than_one_run_has(tmp_path):
     info = packed(TAU, tmp_path)
     forecast = nowcast(storms(), load_predictor(info), 10).rain_rate
     assert forecast.shape == (10, 70, 90)
@@ -51,7 +51,7 @@ def test_a_whole_sequence_network_forecasts_more_leads_than_it_answers_at_once(t
     assert load_model(info.folder).config == TAU
 
 
-def test_a_whole_sequence_network_takes_a_large_domain_as_tiles(tmp_path, monkeypatch):
+def test_a_recurrent_free_network_runs_a_large_domain_in_tiles(tmp_path, monkeypatch):
     sequence, info = storms((200, 260)), packed(CONFIGS["tau"], tmp_path)
     whole = nowcast(sequence, load_predictor(info), 6).rain_rate
     monkeypatch.setattr("model.runtime.onnx_predictor.WHOLE_TILE_SIDE", 192)
@@ -61,7 +61,7 @@ def test_a_whole_sequence_network_takes_a_large_domain_as_tiles(tmp_path, monkey
     assert np.corrcoef(tiled.ravel(), whole.ravel())[0, 1] > 0.9  # its norms see a tile, and not the whole domain
 
 
-def test_a_network_that_is_bound_to_a_grid_takes_that_grid_alone(tmp_path):
+def test_a_network_bound_to_a_grid_accepts_only_that_grid(tmp_path):
     bound = replace(PREDRNN, net=replace(PREDRNN.net, layer_norm=True, grid=(8, 12)))
     info = packed(bound, tmp_path)
     large = storms()
@@ -89,13 +89,13 @@ def test_a_network_of_other_frames_is_no_model_of_rain(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["champion", "challenger", "auto", "extrapolation"])
-def test_names_that_mean_something_else_are_refused(tmp_path, name):
+def test_reserved_names_are_refused(tmp_path, name):
     with pytest.raises(InputError, match=f"--name: the name {name} is reserved. Give another --name"):
         packed(TAU, tmp_path, name=name)
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_never_take_the_place_of_the_default_model(tmp_path):
+def test_a_model_of_other_frames_cannot_replace_the_default_model(tmp_path):
     with pytest.raises(InputError, match="Give another --name"):
         packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, name=DEFAULT_MODEL, kind="frames")
     info = packed(CONFIGS["ms-predrnn in MS-RNN"], tmp_path, name=DEFAULT_MODEL)
@@ -115,7 +115,7 @@ def test_exogenous_fields_reach_the_network_at_their_times(tmp_path):
     assert np.nanmax(np.abs(forecasts[0] - forecasts[1])) > 0.01
 
 
-def test_a_field_that_never_changes_travels_with_the_package(tmp_path):
+def test_a_constant_field_is_part_of_the_package(tmp_path):
     conditioned = replace(CONFIGS["action-predrnn"], fields=1, residual=True)
     lon, lat = np.linspace(-180, 180, 73), np.linspace(-90, 90, 37)
     heights = xr.DataArray(np.full((37, 73), 0.7), {"lat": lat, "lon": lon}, ("lat", "lon"), name="height")
@@ -127,7 +127,7 @@ def test_a_field_that_never_changes_travels_with_the_package(tmp_path):
     assert nowcast(storms(), load_predictor(info), 1).rain_rate.shape[0] == 1
 
 
-def test_fields_that_are_absent_or_not_named_are_told(tmp_path):
+def test_missing_and_undeclared_fields_are_reported(tmp_path):
     conditioned = replace(CONFIGS["action-predrnn"], fields=1)
     info = packed(conditioned, tmp_path / "named", fields=("orography",))
     with pytest.raises(InputError, match=r"file orography\.nc is missing"):
@@ -138,7 +138,7 @@ def test_fields_that_are_absent_or_not_named_are_told(tmp_path):
         packed(conditioned, tmp_path / "wrong", fields=("season",))
 
 
-def test_a_version_is_written_once_and_only_with_frames_that_fit(tmp_path):
+def test_a_version_is_written_once_and_only_with_matching_frames(tmp_path):
     packed(TAU, tmp_path)
     with pytest.raises(InputError, match="versions never change"):
         packed(TAU, tmp_path)
@@ -150,7 +150,7 @@ def show(*words):
     return CliRunner().invoke(models, ["show", *map(str, words)], env={"COLUMNS": "120"}, catch_exceptions=False).output
 
 
-def test_show_lists_the_layers_and_what_they_cost_on_a_grid():
+def test_show_lists_the_layers_and_their_cost_on_a_grid():
     table = show("rain-ms-predrnn", "--grid", "640x710")
     assert "Layers on a grid of 640 x 710" in table
     (total,) = (line for line in table.splitlines() if "total" in line)
@@ -169,7 +169,7 @@ def test_show_lists_the_layers_and_what_they_cost_on_a_grid():
         show("rain-ms-predrnn", "--grid", "640")
 
 
-def test_show_of_a_whole_sequence_network_counts_a_run_and_no_state(tmp_path):
+def test_show_of_a_recurrent_free_network_counts_a_run_without_states(tmp_path):
     packed(TAU, tmp_path)
     table = show("mine", "--packages", tmp_path)
     assert "GMAC per run of 4 frames" in table

@@ -54,7 +54,7 @@ def run(finished, tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "layer", "pictures"), [("mnist-ms-predrnn-v2", "cell 6", 3), ("mnist-tau", "translator 1", 2)]
 )
-def test_a_run_on_moving_mnist_becomes_a_package_that_is_no_model_of_rain(
+def test_a_run_on_moving_mnist_becomes_a_package_that_is_not_a_model_of_rain(
     recipe, layer, pictures, finished, echocast, tmp_path
 ):
     folder = finished if recipe == "mnist-ms-predrnn-v2" else trained(recipe, tmp_path / "run")
@@ -87,7 +87,7 @@ def test_a_run_on_moving_mnist_becomes_a_package_that_is_no_model_of_rain(
     assert "Give another --name" in err
 
 
-def test_a_run_keeps_what_its_frames_are(run):
+def test_the_kind_of_frames_comes_from_the_provenance_of_the_run(run):
     assert load_run(run).kind == "frames"
     kept = json.loads((run / "provenance.json").read_text())
     (run / "provenance.json").write_text(json.dumps({**kept, "kind": "rain"}))
@@ -129,7 +129,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_run_is_named(damage, run):
+def test_a_damaged_run_is_reported(damage, run):
     damage(run)
     with pytest.raises(InputError) as refused:
         load_run(run)
@@ -138,7 +138,7 @@ def test_a_damaged_run_is_named(damage, run):
     assert "rain it again" in refused.value.hint
 
 
-def test_a_folder_without_a_finished_run_is_named(run):
+def test_a_folder_without_a_finished_run_is_reported(run):
     (run / "best.pt").unlink()
     with pytest.raises(InputError, match=r"no best\.pt\. Give the folder of a finished"):
         load_run(run)

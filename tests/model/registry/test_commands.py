@@ -60,7 +60,7 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     assert len(read_aliases(tmp_path / "packages").history) == 1
 
 
-def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
+def test_a_failed_gate_refuses_the_model_unless_forced_with_a_reason(
     echocast: Echocast, archive: Path, tmp_path: Path
 ) -> None:
     copied(tmp_path, "mine@1")
@@ -83,7 +83,7 @@ def test_what_passes_no_gate_is_refused_and_can_be_forced_with_a_reason(
     assert [gate.gate for gate in entry.gates if not gate.passed] == ["latency"]
 
 
-def test_days_that_it_was_trained_on_pass_no_gate_under_whatever_name(
+def test_scores_on_training_days_pass_no_gate_even_in_a_renamed_archive(
     echocast: Echocast, archive: Path, tmp_path: Path
 ) -> None:
     """The default model passes on this archive (above); as one that was trained on it, it does not."""
@@ -105,7 +105,7 @@ def test_days_that_it_was_trained_on_pass_no_gate_under_whatever_name(
     assert not (tmp_path / "packages" / ALIASES).exists()
 
 
-def test_a_dry_archive_cannot_tell_and_one_that_was_trained_on_flatters(
+def test_a_dry_archive_is_inconclusive_and_the_note_names_training_days(
     echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dry = write_archive(tmp_path / "dry", weaken=0.1)
@@ -131,7 +131,7 @@ def altered(package: Path) -> None:
     rewrite_manifest(package)
 
 
-def test_a_graph_that_is_not_of_its_weights_fails_parity_and_one_that_is_passes(tmp_path: Path) -> None:
+def test_parity_compares_the_graph_with_the_weights_of_the_package(tmp_path: Path) -> None:
     package = copied(tmp_path, "mine@1")
     gate = parity_gate(Catalog((tmp_path,)).find("mine"))
     assert gate.passed is True
@@ -143,7 +143,7 @@ def test_a_graph_that_is_not_of_its_weights_fails_parity_and_one_that_is_passes(
     assert gate.value > gate.limit
 
 
-def test_without_pytorch_parity_cannot_be_judged_and_says_what_to_install(
+def test_without_pytorch_parity_is_inconclusive_and_the_error_names_the_extra_to_install(
     echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied(tmp_path, "mine@1")
@@ -170,7 +170,7 @@ def test_without_pytorch_parity_cannot_be_judged_and_says_what_to_install(
         ("broken@1", "does not match its digest"),
     ],
 )
-def test_what_can_never_be_champion_is_refused_at_once_even_with_force(
+def test_models_that_cannot_run_are_refused_at_once_even_with_force(
     echocast: Echocast, archive: Path, tmp_path: Path, reference: str, says: str
 ) -> None:
     copied(tmp_path, "mine@1")
@@ -190,7 +190,7 @@ def test_what_can_never_be_champion_is_refused_at_once_even_with_force(
         (lambda folder: (folder / LOCK).mkdir(), "cannot be written"),
     ],
 )
-def test_damaged_aliases_and_a_folder_that_cannot_be_written_are_told_before_anything_is_tried(
+def test_damaged_aliases_and_a_read_only_folder_are_reported_before_the_evaluation(
     echocast: Echocast, tmp_path: Path, spoil: Callable[[Path], object], says: str
 ) -> None:
     copied(tmp_path, "mine@1")
@@ -201,7 +201,7 @@ def test_damaged_aliases_and_a_folder_that_cannot_be_written_are_told_before_any
         assert says in err
 
 
-def test_a_dry_run_needs_no_folder_that_can_be_written(echocast: Echocast, tmp_path: Path) -> None:
+def test_a_dry_run_needs_no_write_access(echocast: Echocast, tmp_path: Path) -> None:
     crown(copied(tmp_path, "mine@1"))
     (tmp_path / LOCK).unlink()
     (tmp_path / LOCK).mkdir()
@@ -210,7 +210,7 @@ def test_a_dry_run_needs_no_folder_that_can_be_written(echocast: Echocast, tmp_p
     assert echocast("models", *words, "--dry-run")[:2] == (0, "mine@1 is the champion already\n")
 
 
-def test_a_start_time_that_is_left_out_is_told(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
+def test_start_times_that_are_left_out_are_reported(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
     shutil.copytree(archive, tmp_path / "damaged")
     path = frame_path(tmp_path / "damaged", Archive(tmp_path / "damaged").times[0])
     path.write_bytes(path.read_bytes()[:50])
@@ -225,7 +225,7 @@ def evaluation_of(archive: Path) -> Evaluation:
     return Evaluation(gates=(), champion="rain-ms-predrnn@1.4", protocol="nowcast-60@1", archives={str(archive): ""})
 
 
-def test_a_champion_that_came_between_is_not_lost(archive: Path, tmp_path: Path) -> None:
+def test_a_concurrent_promotion_is_not_overwritten(archive: Path, tmp_path: Path) -> None:
     first, second = copied(tmp_path, "mine@1"), copied(tmp_path, "mine@2")
     catalog = Catalog((tmp_path,))
     crown(first)
@@ -254,7 +254,7 @@ def test_rollback_goes_back_one_by_one_to_the_default_model(echocast: Echocast, 
     assert "there is nothing to roll back. Promote one with" in err
 
 
-def test_other_names_are_given_and_taken_away(echocast: Echocast, tmp_path: Path) -> None:
+def test_aliases_are_set_and_removed(echocast: Echocast, tmp_path: Path) -> None:
     copied(tmp_path, "mine@1")
     words = ("--packages", tmp_path)
     assert echocast("models", "alias", "challenger", "mine@1", *words)[:2] == (0, "challenger: mine@1 (was none)\n")
@@ -273,7 +273,7 @@ def test_other_names_are_given_and_taken_away(echocast: Echocast, tmp_path: Path
     assert "Give either" in echocast("models", "alias", "night", *words)[2]
 
 
-def test_list_and_show_tell_aliases_frames_that_are_not_rain_and_fields(echocast: Echocast, tmp_path: Path) -> None:
+def test_list_and_show_print_aliases_the_kind_of_frames_and_fields(echocast: Echocast, tmp_path: Path) -> None:
     package = copied(tmp_path, "mine@1", fields=["orography"])
     copied(tmp_path, "video@1", kind="frames")
     crown(package)
@@ -295,7 +295,7 @@ def test_list_and_show_tell_aliases_frames_that_are_not_rain_and_fields(echocast
     assert "the champion mine@1 cannot be used: mine@1 is not installed" in err
 
 
-def test_damaged_aliases_leave_the_list_whole_and_are_named(echocast: Echocast, tmp_path: Path) -> None:
+def test_list_shows_all_models_and_reports_damaged_aliases(echocast: Echocast, tmp_path: Path) -> None:
     copied(tmp_path, "mine@1")
     (tmp_path / ALIASES).write_text("not json")
     code, out, err = echocast("models", "list", "--packages", tmp_path)
@@ -305,7 +305,7 @@ def test_damaged_aliases_leave_the_list_whole_and_are_named(echocast: Echocast, 
     assert "promote a model again" in err
 
 
-def test_without_packages_option_it_is_the_folder_of_the_service(
+def test_the_default_folder_of_packages_is_that_of_the_service(
     echocast: Echocast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECHOCAST_DATA_DIR", str(tmp_path))

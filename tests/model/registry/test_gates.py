@@ -72,7 +72,7 @@ UNSTEADY: list[Counts] = [(880, 20, 20), (250, 210, 40), (640, 10, 100), (700, 3
 """Better than GOOD on some days, worse on others; worse in sum."""
 
 
-def test_a_model_below_the_champion_on_every_day_is_refused_and_one_above_is_not(verification):
+def test_a_model_below_the_champion_on_every_day_fails_and_one_above_passes(verification):
     scored = verification({"new": {10.0: BAD}, "old": {10.0: GOOD}})
     gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
     assert gate.passed is False
@@ -93,7 +93,7 @@ def test_a_model_that_is_below_by_less_than_the_interval_passes(verification):
     assert gate.low < gate.value < 0 < gate.high
 
 
-def test_what_cannot_be_counted_is_not_passed_over_in_silence(verification):
+def test_a_threshold_without_events_is_inconclusive(verification):
     scored = verification({"new": {2.0: GOOD}, "old": {2.0: GOOD}})
     assert csi_gate(scored, "new", "old", 2.0, "", "storms").passed is True
     gate = csi_gate(scored, "new", "old", 10.0, "", "storms")
@@ -101,7 +101,7 @@ def test_what_cannot_be_counted_is_not_passed_over_in_silence(verification):
     assert refusals([gate]) == ["CSI at 10 mm/h beside old is inconclusive"]
 
 
-def test_without_an_interval_nothing_is_let_through(verification):
+def test_a_gate_without_an_interval_is_inconclusive(verification):
     scored = verification({"new": {10.0: GOOD[:2]}, "old": {10.0: BAD[:2]}})
     found = scored.csi_difference("new", "old", 10.0)
     assert found.value > 0
@@ -133,7 +133,7 @@ def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels(verification):
         assert bool(says) == bool(insufficient_rain(events[:, 3]))
 
 
-def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_both_leads(verification):
+def test_the_mean_and_heavy_rain_must_both_beat_extrapolation_at_both_leads(verification):
     weak_heavy = {0.5: GOOD, 10.0: BAD}
     models = {"new": weak_heavy, "still": {0.5: BAD, 10.0: GOOD}}
     gates = extrapolation_gates(verification(models), "new", "still", ALL_TOLD, "storms")
@@ -152,7 +152,7 @@ def test_beside_extrapolation_the_mean_and_heavy_rain_must_both_be_better_at_bot
     assert [gate.passed for gate in equal] == [False] * 4
 
 
-def test_too_little_heavy_rain_and_leads_that_are_not_reached_are_said(verification):
+def test_notes_name_too_little_heavy_rain_and_missing_leads(verification):
     scored = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}}, leads=(15.0, 30.0, 45.0))
     gates = extrapolation_gates(scored, "new", "still", {**ALL_TOLD, 10.0: "too dry"}, "storms")
     assert [(gate.passed, gate.note) for gate in gates] == [
@@ -164,7 +164,7 @@ def test_too_little_heavy_rain_and_leads_that_are_not_reached_are_said(verificat
     assert len(refusals(gates)) == 3
 
 
-def test_the_mean_over_thresholds_is_of_those_that_the_archive_tells_of(verification):
+def test_the_mean_over_thresholds_leaves_inconclusive_ones_out(verification):
     # Below extrapolation wherever there is enough rain, above it in the little heavy rain there is.
     models = {"new": {0.5: BAD, 10.0: [(10, 0, 0)] * 4}, "still": {0.5: GOOD, 10.0: [(0, 10, 0)] * 4}}
     scored = verification(models)
@@ -179,7 +179,7 @@ def test_the_mean_over_thresholds_is_of_those_that_the_archive_tells_of(verifica
         assert (gate.passed, gate.value) == (None, None)
 
 
-def test_what_was_trained_on_passes_no_gate_and_still_may_fail_one():
+def test_training_days_of_the_candidate_turn_a_pass_into_inconclusive_and_keep_a_failure():
     gates = [Gate(gate="csi", what=f"CSI at {mm} mm/h", passed=passed) for mm, passed in ((1, True), (2, False))]
     gates.append(Gate(gate="extrapolation", what="CSI at 30 min", passed=True, note="without 10 mm/h"))
     assert discount_seen_days(gates, "", "") == gates
@@ -189,7 +189,7 @@ def test_what_was_trained_on_passes_no_gate_and_still_may_fail_one():
     assert len(refusals(found)) == 3
 
 
-def test_a_champion_that_knows_the_days_refuses_nobody_and_is_beaten_all_the_same():
+def test_training_days_of_the_champion_turn_a_failure_into_inconclusive_and_keep_a_pass():
     gates = [Gate(gate="csi", what=f"CSI at {mm} mm/h", passed=passed) for mm, passed in ((1, True), (2, False))]
     gates.append(Gate(gate="extrapolation", what="CSI at 30 min", passed=False))
     found = discount_seen_days(gates, "", "the champion was trained on 1 of these 3 days")
@@ -198,14 +198,14 @@ def test_a_champion_that_knows_the_days_refuses_nobody_and_is_beaten_all_the_sam
     assert found[2] == gates[2]
 
 
-def test_latency_is_the_median_against_the_limit():
+def test_latency_compares_the_median_with_the_limit():
     assert latency_gate([0.2, 9.0, 0.3], 0.3, "storms", "").passed is True
     gate = latency_gate([0.2, 9.0, 0.3], 0.001, "storms", "6 leads")
     assert (gate.passed, gate.value, gate.limit) == (False, 0.3, 0.001)
     assert latency_gate([], 1.0, "storms", "").passed is None
 
 
-def test_of_several_archives_one_must_tell_and_none_be_against():
+def test_of_several_archives_one_must_pass_and_none_fail():
     def gates(*passed: bool | None) -> list[Gate]:
         return [Gate(gate="csi", what="CSI at 10 mm/h", archive=f"a{n}", passed=p) for n, p in enumerate(passed)]
 

@@ -62,7 +62,7 @@ def words(package: Path, archives: tuple[Path, Path]) -> tuple[object, ...]:
     return ("models", "variant", package, "int8", *given)
 
 
-def test_good_variants_come_in_as_a_new_version(
+def test_good_variants_become_a_new_version(
     echocast: Echocast, words: tuple[object, ...], package: Path, tmp_path: Path
 ) -> None:
     code, out, err = echocast(*words, "fp16", "--out", tmp_path / "packages", "--json")
@@ -108,7 +108,7 @@ def spoilt(make: Callable[..., object], scale: float) -> Callable[..., object]:
     return export
 
 
-def test_a_spoilt_variant_is_refused_and_leaves_nothing(
+def test_a_wrong_int8_graph_is_refused_and_leaves_no_files(
     echocast: Echocast, words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variants, "export_int8", spoilt(variants.export_int8, 0.25))
@@ -122,7 +122,7 @@ def test_a_spoilt_variant_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(("scale", "why"), [(0.9, "fp16 refused: on fronts CSI at "), (np.nan, "is no number")])
-def test_a_float16_graph_with_spoilt_weights_is_refused_too(
+def test_a_float16_graph_with_wrong_weights_is_refused(
     echocast: Echocast,
     words: tuple[object, ...],
     tmp_path: Path,
@@ -150,7 +150,7 @@ def test_a_float16_graph_with_spoilt_weights_is_refused_too(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_int8_graph_is_not_judged_on_what_it_was_calibrated_on(
+def test_an_int8_graph_does_not_pass_on_its_calibration_frames(
     echocast: Echocast, package: Path, archives: tuple[Path, Path], tmp_path: Path
 ) -> None:
     renamed = tmp_path / "renamed"
@@ -178,7 +178,7 @@ def gate(passed: bool | None, threshold: float = 2.0) -> VariantGate:
     )
 
 
-def test_one_threshold_against_it_is_enough_and_each_must_be_told_of_once() -> None:
+def test_one_failure_refuses_a_variant_and_every_threshold_needs_one_pass() -> None:
     check_variant_gates("m@1", [gate(True), gate(None), gate(None, 5.0), gate(True, 5.0)])
     with pytest.raises(VariantRefused, match=r"CSI at 5 mm/h is 0.5000 in float32 and 0.4000 in int8, a change of -20"):
         check_variant_gates("m@1", [gate(True), gate(False, 5.0)])
@@ -186,7 +186,9 @@ def test_one_threshold_against_it_is_enough_and_each_must_be_told_of_once() -> N
         check_variant_gates("m@1", [gate(True), gate(None, 5.0)])
 
 
-def test_what_it_cannot_use_is_told_in_a_line(echocast: Echocast, words: tuple[object, ...], tmp_path: Path) -> None:
+def test_unsuitable_arguments_are_refused_in_one_line(
+    echocast: Echocast, words: tuple[object, ...], tmp_path: Path
+) -> None:
     out = ("--out", tmp_path / "packages")
     code, _, err = echocast(*words[:-2], *out)
     assert code == 2
