@@ -12,7 +12,7 @@ import pytest
 
 from tests.patience import WAIT_SECONDS
 
-TRAINING = ("torch", "onnx", "onnxscript")
+TRAINING = ("torch", "onnx", "onnx_ir", "onnxscript")
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:

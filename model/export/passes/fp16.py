@@ -1,8 +1,8 @@
 """Convert a graph to float16, for GPUs: states too; the inputs and the forecast stay float32, as do warps and norms.
 
 The positions of a warp are pixels of a large grid: float16 resolves single pixels only up to 2048. A norm sums squares
-over the whole domain. The converter of onnxconverter-common selects float32 nodes by operator or name; here they include
-whatever computes the positions.
+over the whole domain. The converter of onnxconverter-common selects float32 nodes by operator or name; here they also
+include whatever computes the positions.
 """
 
 from __future__ import annotations

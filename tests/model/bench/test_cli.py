@@ -15,9 +15,9 @@ def test_json_has_the_speed_of_each_model(echocast):
     words = ("--model", "extrapolation", "--model", "rain-ms-predrnn", "--size", SIDE, "--steps", STEPS, "--runs", 2)
     code, out, err = echocast("bench", *words, "--variant", "fp32", "--json")
     assert code == 0, err
-    answer = json.loads(out)
+    output = json.loads(out)
     info = Catalog().find("rain-ms-predrnn")
-    found = {each["reference"]: each for each in answer["measured"]}
+    found = {each["reference"]: each for each in output["measured"]}
     assert list(found)[:2] == ["extrapolation@1", info.reference]
     assert ("pysteps" in found) == (find_spec("pysteps") is not None)
     for each in found.values():
@@ -34,10 +34,10 @@ def test_json_has_the_speed_of_each_model(echocast):
     assert "network" not in baseline["stages"]
     assert baseline["network_gflops"] is None
     assert network["network_gflops"] > 0
-    assert answer["convolution_peak_gflops"]["fp32 on CPU"] > 0
-    assert answer["machine"]["cores"] >= 1
-    assert answer["machine"]["libraries"]["numpy"]
-    assert answer["task"] == {"size": [SIDE, SIDE], "steps": STEPS, "weather": "frontal", "threads": 1}
+    assert output["convolution_peak_gflops"]["fp32 on CPU"] > 0
+    assert output["machine"]["cores"] >= 1
+    assert output["machine"]["libraries"]["numpy"]
+    assert output["task"] == {"size": [SIDE, SIDE], "steps": STEPS, "weather": "frontal", "threads": 1}
 
 
 def test_the_table_has_the_speed_of_each_model(echocast):
@@ -49,7 +49,7 @@ def test_the_table_has_the_speed_of_each_model(echocast):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (("--model", "nope"), "no model 'nope'"),
         (("--size", "64x"), "'64x' is not a size"),
@@ -58,10 +58,10 @@ def test_the_table_has_the_speed_of_each_model(echocast):
         (("--model", "video"), "trained on frames that are not rain"),
     ],
 )
-def test_impossible_runs_are_refused_in_one_line(echocast, tmp_path, words, said):
+def test_impossible_runs_are_refused_in_one_line(echocast, tmp_path, words, text):
     copied(tmp_path, "mine@1", variants={"fp32": GRAPH})
     copied(tmp_path, "video@1", kind="frames")
     code, out, err = echocast("bench", "--runs", 1, "--size", SIDE, "--packages", tmp_path, *words)
     assert (code, out) == (2, "")
-    assert said in err
+    assert text in err
     assert len(err.splitlines()) == 1

@@ -26,8 +26,8 @@ def test_the_peak_is_a_plausible_rate(precision):
 
 @pytest.mark.parametrize("moments", [(455.0, 886.0), (886.0, 455.0)])
 def test_the_larger_of_two_measurements_counts(moments):
-    answers = iter(moments)
-    peaks = ConvolutionPeaks(lambda name: next(answers))
+    rates = iter(moments)
+    peaks = ConvolutionPeaks(lambda name: next(rates))
     peaks.measure(["int8"])
     assert peaks.gflops == {"int8": moments[0]}
     peaks.measure(peaks.gflops)
@@ -60,9 +60,9 @@ def test_the_graph_of_int8_runs_in_integers(tmp_path):
 def test_the_chain_is_not_an_identity():
     session = ort.InferenceSession(chain("fp32", TINY), providers=["CPUExecutionProvider"])
     frames = np.random.default_rng(0).random((1, 8, 16, 16), dtype=np.float32)
-    (answer,) = session.run(None, {"x": frames})
-    assert answer.shape == frames.shape
-    assert not np.allclose(answer, frames)
+    (output,) = session.run(None, {"x": frames})
+    assert output.shape == frames.shape
+    assert not np.allclose(output, frames)
 
 
 def test_precisions_that_onnx_runtime_lacks_are_refused():

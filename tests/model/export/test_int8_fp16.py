@@ -66,11 +66,11 @@ def test_every_network_forecasts_in_8_and_in_16_bits(name, traced_network, tmp_p
     export_float16(traced, tmp_path / "fp16.onnx")
     for variant, limit in (("int8", CHANGES.get(name, 0.002)), ("fp16", 0.02)):
         session = open_session(tmp_path / f"{variant}.onnx")
-        answer = np.stack(list(session.run(drawn.observed, LEADS)))
-        assert (answer.dtype, answer.shape) == (np.float32, truth.shape)
-        assert 0 < difference(truth, answer) < limit
+        output = np.stack(list(session.run(drawn.observed, LEADS)))
+        assert (output.dtype, output.shape) == (np.float32, truth.shape)
+        assert 0 < difference(truth, output) < limit
         if variant == "int8":  # what was measured before channels went last
-            assert difference(truth, answer) == pytest.approx(done.change, rel=1e-3)
+            assert difference(truth, output) == pytest.approx(done.change, rel=1e-3)
     kinds = {
         variant: {
             item.name: (item.type, item.shape)

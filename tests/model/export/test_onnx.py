@@ -1,4 +1,4 @@
-"""Every network, exported: its graph answers like torch, at any size, over a whole forecast."""
+"""Every network, exported: the graph forecasts like PyTorch at any size."""
 
 from dataclasses import replace
 
@@ -136,8 +136,8 @@ def test_a_graph_computes_a_batch_like_pytorch(name, tmp_path):
             names = [spec.name for spec in net.states()]
             expected = net.step(*tensors, None, tuple(state))[0]
             read |= {name: part.numpy() for name, part in zip(names, state, strict=True)}
-    (answer,) = session.run(["next"], read)
-    assert np.abs(answer - expected.numpy()).max() < 1e-4
+    (output,) = session.run(["next"], read)
+    assert np.abs(output - expected.numpy()).max() < 1e-4
 
 
 def test_the_inputs_of_a_graph_are_those_of_its_network(tmp_path):
@@ -186,5 +186,5 @@ def test_the_shipped_graph_has_the_shipped_weights():
     start = torch.rand(1, info.input_frames, 1, 64, 64)
     frames = FrameBatch(data=start, known=torch.ones_like(start), step_minutes=torch.tensor([5.0]))
     with torch.no_grad():
-        assert (net(frames, 3) - start[:, -1:]).abs().max() > 0.1  # it answers more than persistence
+        assert (net(frames, 3) - start[:, -1:]).abs().max() > 0.1  # not persistence
     assert sum(path.stat().st_size for path in info.folder.iterdir()) <= 12 * 2**20

@@ -1,4 +1,4 @@
-"""Training runs become packages; what is no run, or a damaged one, says so."""
+"""Training runs become packages; other folders and damaged runs are reported."""
 
 import json
 from dataclasses import replace
@@ -89,8 +89,8 @@ def test_a_run_on_moving_mnist_becomes_a_package_that_is_not_a_model_of_rain(
 
 def test_the_kind_of_frames_comes_from_the_provenance_of_the_run(run):
     assert load_run(run).kind == "frames"
-    kept = json.loads((run / "provenance.json").read_text())
-    (run / "provenance.json").write_text(json.dumps({**kept, "kind": "rain"}))
+    content = json.loads((run / "provenance.json").read_text())
+    (run / "provenance.json").write_text(json.dumps({**content, "kind": "rain"}))
     assert load_run(run).kind == "rain"
     (run / "provenance.json").unlink()
     with pytest.raises(InputError, match="no provenance"):
@@ -98,8 +98,8 @@ def test_the_kind_of_frames_comes_from_the_provenance_of_the_run(run):
 
 
 def overwritten(run, **changes):
-    kept = torch.load(run / "best.pt", weights_only=True)
-    torch.save({name: value for name, value in {**kept, **changes}.items() if value is not None}, run / "best.pt")
+    content = torch.load(run / "best.pt", weights_only=True)
+    torch.save({name: value for name, value in {**content, **changes}.items() if value is not None}, run / "best.pt")
 
 
 def cut_short(run):

@@ -51,10 +51,10 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     assert "nothing was changed" in out
     assert list(tmp_path.iterdir()) == []
     code, out, err = echocast(*words, "--json")
-    answer = json.loads(out)
-    assert (code, answer["promoted"], answer["forced"]) == (0, True, False), err
-    assert {gate["gate"] for gate in answer["gates"]} == {"csi", "extrapolation", "parity", "latency"}
-    assert (answer["protocol"], list(answer["archives"])) == ("nowcast-60@1", [str(archive)])
+    output = json.loads(out)
+    assert (code, output["promoted"], output["forced"]) == (0, True, False), err
+    assert {gate["gate"] for gate in output["gates"]} == {"csi", "extrapolation", "parity", "latency"}
+    assert (output["protocol"], list(output["archives"])) == ("nowcast-60@1", [str(archive)])
     code, out, _ = echocast(*words)
     assert (code, out) == (0, "rain-ms-predrnn@1.4 is the champion already\n")
     assert len(read_aliases(tmp_path / "packages").history) == 1
@@ -117,9 +117,9 @@ def test_a_dry_archive_is_inconclusive_and_the_note_names_training_days(
     code, out, err = echocast("models", "promote", "mine@1", *words)
     assert code == 2
     assert "CSI at 10 mm/h beside rain-ms-predrnn@1.4 is inconclusive" in err
-    said = " ".join(out.split())
-    assert "the archive holds too little such rain" in said
-    assert "it was trained on 1 of these 1 days" in said
+    text = " ".join(out.split())
+    assert "the archive holds too little such rain" in text
+    assert "it was trained on 1 of these 1 days" in text
 
 
 def altered(package: Path) -> None:
@@ -162,7 +162,7 @@ def test_without_pytorch_parity_is_inconclusive_and_the_error_names_the_extra_to
 
 
 @pytest.mark.parametrize(
-    ("reference", "says"),
+    ("reference", "message"),
     [
         ("mine@9", "no model 'mine@9'"),
         ("extrapolation", "a baseline needs no promotion"),
@@ -171,7 +171,7 @@ def test_without_pytorch_parity_is_inconclusive_and_the_error_names_the_extra_to
     ],
 )
 def test_models_that_cannot_run_are_refused_at_once_even_with_force(
-    echocast: Echocast, archive: Path, tmp_path: Path, reference: str, says: str
+    echocast: Echocast, archive: Path, tmp_path: Path, reference: str, message: str
 ) -> None:
     copied(tmp_path, "mine@1")
     copied(tmp_path, "video@1", kind="frames")
@@ -180,25 +180,25 @@ def test_models_that_cannot_run_are_refused_at_once_even_with_force(
     words = ("--archive", archive, "--packages", tmp_path, "--force", "--reason", "why not")
     code, _, err = echocast("models", "promote", reference, *words)
     assert (code, err.count("\n")) == (2, 1)
-    assert says in err
+    assert message in err
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / ALIASES).write_text("{"), "the aliases are damaged"),
         (lambda folder: (folder / LOCK).mkdir(), "cannot be written"),
     ],
 )
 def test_damaged_aliases_and_a_read_only_folder_are_reported_before_the_evaluation(
-    echocast: Echocast, tmp_path: Path, spoil: Callable[[Path], object], says: str
+    echocast: Echocast, tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     copied(tmp_path, "mine@1")
-    spoil(tmp_path)
+    damage(tmp_path)
     for words in (("promote", "mine@1", "--archive", tmp_path / "nowhere"), ("rollback",), ("alias", "night", "mine")):
         code, _, err = echocast("models", *words, "--packages", tmp_path)
         assert (code, err.count("\n")) == (2, 1)
-        assert says in err
+        assert message in err
 
 
 def test_a_dry_run_needs_no_write_access(echocast: Echocast, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_aliases_are_set_and_removed(echocast: Echocast, tmp_path: Path) -> None
     assert echocast("models", "alias", "challenger", "mine@1", *words)[:2] == (0, "challenger: mine@1 (was none)\n")
     assert "mine@1 (challenger)" in echocast("models", "show", "challenger", *words)[1]
     assert echocast("models", "alias", "challenger", "--remove", *words)[:2] == (0, "challenger: none (was mine@1)\n")
-    for name, says in (
+    for name, message in (
         ("champion", "only gates change champion"),
         ("mine", "the name of a model"),
         ("auto", "the name of a model"),
@@ -268,7 +268,7 @@ def test_aliases_are_set_and_removed(echocast: Echocast, tmp_path: Path) -> None
     ):
         code, _, err = echocast("models", "alias", name, "mine@1", *words)
         assert code == 2
-        assert says in err
+        assert message in err
     assert "no such alias" in echocast("models", "alias", "night", "--remove", *words)[2]
     assert "Give either" in echocast("models", "alias", "night", *words)[2]
 

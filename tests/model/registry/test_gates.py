@@ -21,7 +21,7 @@ from model.registry.gates import (
 from model.verify.protocols import NOWCAST_60
 from model.verify.verification import Verification
 
-ALL_TOLD = dict.fromkeys(NOWCAST_60.thresholds_mm_h, "")
+ALL_CONCLUSIVE = dict.fromkeys(NOWCAST_60.thresholds_mm_h, "")
 LEADS = tuple(10.0 * lead for lead in range(1, 7))
 Counts = tuple[int, int, int]
 """Hits, misses, false alarms of a block, at each lead."""
@@ -126,17 +126,17 @@ def test_models_are_compared_at_the_leads_where_both_have_a_score(verification):
 
 def test_heavy_rain_must_fall_on_several_days_and_on_many_pixels(verification):
     plenty, once, few = [(90, 5, 5)] * 4, [(900, 50, 50), *[(0, 0, 0)] * 3], [(9, 1, 0)] * 4
-    for counts, says in ((plenty, ""), (once, "5700 pixels in 1 blocks"), (few, "240 pixels in 4 blocks")):
+    for counts, message in ((plenty, ""), (once, "5700 pixels in 1 blocks"), (few, "240 pixels in 4 blocks")):
         events = observed_events(verification({"new": {10.0: counts}}), "new")
         assert events.shape == (4, 4)
-        assert says in insufficient_rain(events[:, 3])
-        assert bool(says) == bool(insufficient_rain(events[:, 3]))
+        assert message in insufficient_rain(events[:, 3])
+        assert bool(message) == bool(insufficient_rain(events[:, 3]))
 
 
 def test_the_mean_and_heavy_rain_must_both_beat_extrapolation_at_both_leads(verification):
     weak_heavy = {0.5: GOOD, 10.0: BAD}
     models = {"new": weak_heavy, "still": {0.5: BAD, 10.0: GOOD}}
-    gates = extrapolation_gates(verification(models), "new", "still", ALL_TOLD, "storms")
+    gates = extrapolation_gates(verification(models), "new", "still", ALL_CONCLUSIVE, "storms")
     assert [gate.what for gate in gates] == [
         "CSI mean over thresholds at 30 min beside extrapolation",
         "CSI at 10 mm/h at 30 min beside extrapolation",
@@ -145,16 +145,16 @@ def test_the_mean_and_heavy_rain_must_both_beat_extrapolation_at_both_leads(veri
     ]
     assert [gate.passed for gate in gates if "10 mm/h" in gate.what] == [False, False]
     better = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}})
-    gates = extrapolation_gates(better, "new", "still", ALL_TOLD, "storms")
+    gates = extrapolation_gates(better, "new", "still", ALL_CONCLUSIVE, "storms")
     assert [gate.passed for gate in gates] == [True] * 4
     assert gates[1].value == pytest.approx(1200 / 3350)
-    equal = extrapolation_gates(better, "new", "new", ALL_TOLD, "storms")
+    equal = extrapolation_gates(better, "new", "new", ALL_CONCLUSIVE, "storms")
     assert [gate.passed for gate in equal] == [False] * 4
 
 
 def test_notes_name_too_little_heavy_rain_and_missing_leads(verification):
     scored = verification({"new": {10.0: GOOD}, "still": {10.0: BAD}}, leads=(15.0, 30.0, 45.0))
-    gates = extrapolation_gates(scored, "new", "still", {**ALL_TOLD, 10.0: "too dry"}, "storms")
+    gates = extrapolation_gates(scored, "new", "still", {**ALL_CONCLUSIVE, 10.0: "too dry"}, "storms")
     assert [(gate.passed, gate.note) for gate in gates] == [
         (True, "without 10 mm/h, of which the archive holds too little"),
         (None, "too dry"),
@@ -168,14 +168,14 @@ def test_the_mean_over_thresholds_leaves_inconclusive_ones_out(verification):
     # Below extrapolation wherever there is enough rain, above it in the little heavy rain there is.
     models = {"new": {0.5: BAD, 10.0: [(10, 0, 0)] * 4}, "still": {0.5: GOOD, 10.0: [(0, 10, 0)] * 4}}
     scored = verification(models)
-    told = {0.5: "", 2.0: "too dry", 5.0: "too dry", 10.0: "too dry"}
-    assert extrapolation_gates(scored, "new", "still", ALL_TOLD, "storms")[0].passed is True
-    mean, heavy = extrapolation_gates(scored, "new", "still", told, "storms")[:2]
+    inconclusive = {0.5: "", 2.0: "too dry", 5.0: "too dry", 10.0: "too dry"}
+    assert extrapolation_gates(scored, "new", "still", ALL_CONCLUSIVE, "storms")[0].passed is True
+    mean, heavy = extrapolation_gates(scored, "new", "still", inconclusive, "storms")[:2]
     assert mean.passed is False
     assert mean.value == pytest.approx(scored.csi("new")[0, 2] - scored.csi("still")[0, 2])
     assert mean.note == "without 2, 5, 10 mm/h, of which the archive holds too little"
     assert (heavy.passed, heavy.note) == (None, "too dry")
-    for gate in extrapolation_gates(scored, "new", "still", dict.fromkeys(told, "too dry"), "storms"):
+    for gate in extrapolation_gates(scored, "new", "still", dict.fromkeys(inconclusive, "too dry"), "storms"):
         assert (gate.passed, gate.value) == (None, None)
 
 

@@ -67,9 +67,9 @@ def test_good_variants_become_a_new_version(
 ) -> None:
     code, out, err = echocast(*words, "fp16", "--out", tmp_path / "packages", "--json")
     assert (code, err) == (0, ""), err + out
-    answer = json.loads(out)
-    assert answer["model"] == "mine@9"
-    assert {gate["passed"] for gate in answer["gates"]} <= {True, None}
+    output = json.loads(out)
+    assert output["model"] == "mine@9"
+    assert {gate["passed"] for gate in output["gates"]} <= {True, None}
     made = tmp_path / "packages" / "mine" / "9"
     manifest = verify_package(made)
     assert set(manifest.variants) == {"fp32", "int8", "fp16"}
@@ -88,7 +88,7 @@ def test_good_variants_become_a_new_version(
     assert "versions never change" in err
 
 
-def spoilt(make: Callable[..., object], scale: float) -> Callable[..., object]:
+def wrong(make: Callable[..., object], scale: float) -> Callable[..., object]:
     """`export_int8`, and then one convolution whose outputs are read at another scale than they were written at."""
 
     def export(traced: object, out: Path, samples: object) -> object:
@@ -111,7 +111,7 @@ def spoilt(make: Callable[..., object], scale: float) -> Callable[..., object]:
 def test_a_wrong_int8_graph_is_refused_and_leaves_no_files(
     echocast: Echocast, words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(variants, "export_int8", spoilt(variants.export_int8, 0.25))
+    monkeypatch.setattr(variants, "export_int8", wrong(variants.export_int8, 0.25))
     code, out, err = echocast(*words, "--out", tmp_path / "packages")
     assert code == 2
     assert err.count("\n") == 1
@@ -142,8 +142,8 @@ def test_a_float16_graph_with_wrong_weights_is_refused(
 
     make = variants.export_float16
     monkeypatch.setattr(variants, "export_float16", export)
-    asked = ("fp16" if word == "int8" else word for word in words)
-    code, _, err = echocast(*asked, "--out", tmp_path / "packages")
+    args = ("fp16" if word == "int8" else word for word in words)
+    code, _, err = echocast(*args, "--out", tmp_path / "packages")
     assert code == 2
     assert err.count("\n") == 1
     assert why in err
