@@ -1,1 +1,1 @@
-"""Celery workers: they take jobs, run model.runtime and publish results; and the schedule."""
+"""Celery workers, which claim jobs, run `model.runtime` and publish results; and the schedule."""

@@ -1,4 +1,4 @@
-"""The worker's Celery application: which tasks there are, and when the schedule sends them."""
+"""The worker's Celery application: its tasks, and their schedule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TASKS = ("workers.lifecycle", "workers.tasks")
 
 
 def worker_app(settings: Settings) -> Celery:
-    """Celery with its tasks and schedule. The schedule lives in memory: nothing is lost with it."""
+    """Return the Celery application; the schedule is kept in memory, since a restart runs it from the beginning."""
     app = celery_app(settings)
     app.conf.update(
         include=TASKS,

@@ -1,6 +1,7 @@
-"""Running nowcasts: the one that the queue gave, and with it others that wait for the same model.
+"""Run a nowcast of the queue as a batch with others that wait for the same model.
 
-The ledger is the truth: a job is claimed there, and the message of one that was claimed so finds it not free.
+The ledger is authoritative: jobs are claimed there, and the message of a job that was claimed for an earlier batch is
+ignored.
 """
 
 from __future__ import annotations
@@ -15,38 +16,40 @@ from model.core.errors import DeviceLost
 from model.core.interrupt import Interrupted
 from service.jobs.job import Job, Problem
 from workers.context import WorkerContext
-from workers.nowcast import NowcastJob, leave
+from workers.nowcast import NowcastJob, unclaim
 from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
 
 OUT_OF_TIME: Final = 0.9
-"""A nowcast of several has failed where it used this part of the time limit by itself."""
+"""A nowcast of a batch fails if it used this share of the time limit by itself."""
 
 DEVICE_LOST: Final = Problem(
     code="device-lost",
-    what="the device that the nowcast ran on stopped to answer",
+    what="the device that the nowcast ran on stopped responding",
     where="worker",
-    hint="Ask again; the worker's log has the reason",
+    hint="Try again; the worker's log has the reason",
 )
 
 log = logging.getLogger(__name__)
 
 
 def run(job_id: str, context: WorkerContext) -> None:
-    """Claim the job, or the newest that waits of its feed, run it with others of its kind, and write down how each
-    ended; nothing where it is finished or another worker's.
+    """Claim a job, run it with others that wait for the same model, and record how each of them ended.
+
+    For a job of a feed, the newest waiting job of the feed runs in its place. A job that has ended or that another
+    worker has claimed is ignored.
 
     Raises
     ------
     DeviceLost
-        This process can make no nowcast any more. Those that it had begun are given back.
+        The device stopped responding, and this process can run no further nowcast. The running jobs were released.
     """
     settings = context.settings
     job = _claim(job_id, context)
     if job is None:
-        log.info("job %s is not free: finished, dismissed, or another worker's", job_id)
+        log.info("job %s is finished, dismissed, or claimed by another worker", job_id)
         return
     with ExitStack() as stack:
         batch = [stack.enter_context(NowcastJob(job, context))]
@@ -58,13 +61,13 @@ def run(job_id: str, context: WorkerContext) -> None:
         except Interrupted:
             _out_of_time(batch, settings.job_time_limit_seconds)
         except DeviceLost:
-            for nowcast in _unfinished(batch):
-                nowcast.give_back(DEVICE_LOST)
+            for nowcast in _running(batch):
+                nowcast.retry(DEVICE_LOST, at_once=True)
             raise
 
 
 def _claim(job_id: str, context: WorkerContext) -> Job | None:
-    """Messages come in the order of frames, but a feed needs its newest nowcast first. Each message takes one job."""
+    """Claim one job per message. Messages are in the order of frames, but a feed needs its newest nowcast first."""
     settings = context.settings
     for candidate in dict.fromkeys((context.feed_ledger.newest_waiting_job(job_id), job_id)):
         if candidate is not None:
@@ -75,80 +78,80 @@ def _claim(job_id: str, context: WorkerContext) -> Job | None:
 
 
 def _gather(batch: list[NowcastJob], stack: ExitStack, context: WorkerContext) -> None:
-    """Read the first one's files, then claim and read what could run with it; twice, with a bounded wait between.
+    """Read the files of the first job, then claim and read others, twice, with a bounded wait between.
 
-    A job that did not survive an attempt, or the worker that made it, runs alone: it takes no neighbours with it. Nor
-    does one whose first attempt is its last, for what befalls it with others would be its end. The frames of all are
-    `max_pixels` at most: from the first neighbour on that has more, they are left to others.
+    A job whose first attempt did not survive, or killed its worker, runs alone, so that it takes no other job with it.
+    So does a job that has a single attempt, because the failure of a batch would be its end. All frames together have
+    at most `max_pixels`: the first job beyond that and those after it are left to other workers.
     """
     settings, (first,) = context.settings, batch
-    until = time.monotonic() + settings.batch_wait_ms / 1000
+    deadline = time.monotonic() + settings.batch_wait_ms / 1000
     _prepare(first)
-    if first.over or first.job.attempt > 1 or settings.max_attempts == 1:
+    if first.ended or first.job.attempt > 1 or settings.max_attempts == 1:
         return
-    most = min(context.models.most_at_once, settings.max_pixels // first.sequence.rain_rate.size)
+    largest = min(context.models.batch_size, settings.max_pixels // first.sequence.rain_rate.size)
     for last in (False, True):
-        if len(batch) >= most:
+        if len(batch) >= largest:
             break
         if last:
-            time.sleep(max(0.0, until - time.monotonic()))
-        _claim_neighbours(batch, most, stack, context)
-        if not _prepare_neighbours(batch, settings.max_pixels):
+            time.sleep(max(0.0, deadline - time.monotonic()))
+        _claim_others(batch, largest, stack, context)
+        if not _prepare_others(batch, settings.max_pixels):
             break
-    together = _unfinished(batch)
-    if len(together) > 1:
-        log.info("jobs %s run together", ", ".join(nowcast.job.id for nowcast in together))
+    running = _running(batch)
+    if len(running) > 1:
+        log.info("jobs %s run as one batch", ", ".join(nowcast.job.id for nowcast in running))
 
 
-def _claim_neighbours(batch: list[NowcastJob], most: int, stack: ExitStack, context: WorkerContext) -> None:
-    """Claim jobs like the first until the batch has `most`; what goes wrong here only makes it smaller."""
+def _claim_others(batch: list[NowcastJob], largest: int, stack: ExitStack, context: WorkerContext) -> None:
+    """Claim jobs for the model of the first one until the batch has `largest`; an error only leaves it smaller."""
     claimed: list[Job] = []
     try:
-        claimed += context.ledger.claim_similar(batch[0].job, most - len(batch), context.settings.lease_seconds)
+        claimed += context.ledger.claim_similar(batch[0].job, largest - len(batch), context.settings.lease_seconds)
         while claimed:
             batch.append(stack.enter_context(NowcastJob(claimed[0], context)))
             del claimed[0]
     except Exception:
-        log.exception("job %s runs with fewer others", batch[0].job.id)
+        log.exception("job %s runs in a smaller batch", batch[0].job.id)
     finally:
         for job in claimed:
-            leave(job, context)
+            unclaim(job, context)
 
 
-def _prepare_neighbours(batch: Sequence[NowcastJob], max_pixels: int) -> bool:
-    """Read those that are not read; False where not all of them have room."""
-    room = max_pixels - sum(_pixels(nowcast) for nowcast in batch)
+def _prepare_others(batch: Sequence[NowcastJob], max_pixels: int) -> bool:
+    """Read the files of the other jobs; return False if their frames exceed `max_pixels`."""
+    available = max_pixels - sum(_pixels(nowcast) for nowcast in batch)
     for nowcast in batch:
-        if nowcast.over or nowcast.prepared:
+        if nowcast.ended or nowcast.prepared:
             continue
-        if room >= 0:
+        if available >= 0:
             try:
                 _prepare(nowcast)
             except DeviceLost:
                 raise
             except Exception:
-                log.exception("job %s could not be begun", nowcast.job.id)
-                nowcast.drop()
-            room -= _pixels(nowcast)
-        if room < 0:
-            nowcast.leave()
-    return room >= 0
+                log.exception("job %s could not be started", nowcast.job.id)
+                nowcast.abandon()
+            available -= _pixels(nowcast)
+        if available < 0:
+            nowcast.unclaim()
+    return available >= 0
 
 
 def _pixels(nowcast: NowcastJob) -> int:
-    """Of its frames, as far as they are read and wanted."""
-    return nowcast.sequence.rain_rate.size if nowcast.prepared and not nowcast.over else 0
+    """Return the number of pixels of its frames that are in memory."""
+    return nowcast.sequence.rain_rate.size if nowcast.prepared and not nowcast.ended else 0
 
 
 def _prepare(nowcast: NowcastJob) -> None:
-    with nowcast.own_failures():
+    with nowcast.recording_failures():
         nowcast.prepare()
 
 
 def _by_predictor(batch: Sequence[NowcastJob]) -> dict[Predictor, list[NowcastJob]]:
-    """Group the nowcasts that one predictor computes, in the order of their first."""
+    """Group nowcasts by predictor, in the order of the first of each group."""
     groups: dict[Predictor, list[NowcastJob]] = {}
-    for nowcast in _unfinished(batch):
+    for nowcast in _running(batch):
         groups.setdefault(nowcast.predictor, []).append(nowcast)
     return groups
 
@@ -160,14 +163,14 @@ def _forecast(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wor
     except DeviceLost:
         raise
     except Exception as error:
-        left = _unfinished(nowcasts)
-        if len(left) > 1:
-            log.warning("a batch of %d failed, each of them runs by itself: %s", len(nowcasts), error)
-        for nowcast in left:
-            with nowcast.own_failures():
+        remaining = _running(nowcasts)
+        if len(remaining) > 1:
+            log.warning("a batch of %d failed, each nowcast runs alone: %s", len(nowcasts), error)
+        for nowcast in remaining:
+            with nowcast.recording_failures():
                 if len(nowcasts) == 1:
                     raise
-                nowcast.forget()
+                nowcast.discard_frames()
                 _run_batch(predictor, [nowcast], context)
 
 
@@ -179,7 +182,7 @@ def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wo
     with ExitStack() as stack:
         running: dict[ForecastRequest, NowcastJob] = {}
         for each in nowcasts:
-            with each.own_failures():
+            with each.recording_failures():
                 offered = OfferedTiles(each.job, predictor, context) if len(nowcasts) == 1 else None
                 request = ForecastRequest.fit(
                     each.sequence, predictor.info, each.job.steps, note=each.note, remote_tiles=offered
@@ -194,37 +197,37 @@ def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wo
             if event is None:
                 raise RuntimeError(f"{predictor.info.reference} ended before its forecasts were complete")
             nowcast = running[event.request]
-            with nowcast.own_failures():
+            with nowcast.recording_failures():
                 nowcast.handle(event, predictor)
-            if nowcast.over:
+            if nowcast.ended:
                 event.request.cancellation.cancel()
                 del running[event.request]
 
 
 @contextmanager
 def _computing(nowcasts: Collection[NowcastJob]) -> Iterator[None]:
-    """The time within is all of theirs; each has its share of the worker."""
-    began = time.monotonic()
+    """Add the time of the block to the compute time of running nowcasts, each of which used an equal share."""
+    started = time.monotonic()
     try:
         yield
     finally:
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started
         for nowcast in nowcasts:
-            nowcast.computed(seconds, 1 / len(nowcasts))
+            nowcast.add_compute_time(seconds, 1 / len(nowcasts))
 
 
 def _out_of_time(batch: Sequence[NowcastJob], limit: float) -> None:
-    """Who used up the time limit has failed; who only ran with others is given back, and will run alone."""
-    for nowcast in _unfinished(batch):
-        if len(batch) == 1 or nowcast.used >= OUT_OF_TIME * limit:
+    """Fail the nowcast that used up the time limit; release those that only ran with it, which will run alone."""
+    for nowcast in _running(batch):
+        if len(batch) == 1 or nowcast.used_seconds >= OUT_OF_TIME * limit:
             log.warning("job %s: time limit", nowcast.job.id)
             nowcast.fail(_time_limit(limit))
         else:
-            nowcast.give_back(_time_limit(limit))
+            nowcast.retry(_time_limit(limit), at_once=True)
 
 
-def _unfinished(batch: Sequence[NowcastJob]) -> list[NowcastJob]:
-    return [nowcast for nowcast in batch if not nowcast.over]
+def _running(batch: Sequence[NowcastJob]) -> list[NowcastJob]:
+    return [nowcast for nowcast in batch if not nowcast.ended]
 
 
 def _time_limit(seconds: float) -> Problem:
@@ -232,5 +235,5 @@ def _time_limit(seconds: float) -> Problem:
         code="time-limit",
         what=f"the nowcast took longer than {seconds:g} s",
         where="worker",
-        hint="Ask for fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
+        hint="Request fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
     )

@@ -18,11 +18,11 @@ def worker(concurrency: int) -> None:
     """Take jobs from the queue and run them. One process per GPU: start one worker for each."""
     settings = _with_broker()
     from workers.app import worker_app
-    from workers.lifecycle import configure_logging, leave_when_told
+    from workers.lifecycle import configure_logging, exit_on_signal
 
     configure_logging(settings)
     app = worker_app(settings)
-    leave_when_told()
+    exit_on_signal()
     process = app.Worker(
         concurrency=concurrency,
         pool="prefork",

@@ -1,4 +1,4 @@
-"""What the tasks of one process stand on."""
+"""The resources that all tasks of one process share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.model_cache import ModelCache
 
 
 class Limits(NamedTuple):
-    """Of what a job's files may hold: pixels in all, and the reflectivity above which an echo counts as hail (dBZ)."""
+    """Limits of the files of a job: pixels in all, and the reflectivity above which an echo counts as hail (dBZ)."""
 
     max_pixels: int
     max_dbz: float | None = None
@@ -24,7 +24,7 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerContext:
-    """Settings, ledger, store, queue, catalogue, and the models that are loaded."""
+    """Settings, ledger, store, queue, catalog, and the loaded models."""
 
     settings: Settings
     ledger: Ledger
@@ -36,7 +36,7 @@ class WorkerContext:
 
     @property
     def limits(self) -> Limits:
-        """The limits of files that the settings name."""
+        """The limits of files in the settings."""
         return Limits(self.settings.max_pixels, self.settings.max_dbz)
 
 
@@ -57,5 +57,5 @@ def open_context(settings: Settings) -> WorkerContext:
 
 @lru_cache(maxsize=1)
 def process_context() -> WorkerContext:
-    """The context of this process, from its environment."""
+    """Return the context of this process, from its environment."""
     return open_context(load_settings())

@@ -1,6 +1,6 @@
-"""Whether a feed's frame is worth a nowcast now: by the valid time inside it, not by its name.
+"""Check that a feed's frame is newer than the frames before it, by the valid time in the file and not by its name.
 
-Names sort in order of time, or should: a server that hangs goes on to hand out its last frame under new names.
+A server that hangs continues to publish its last frame under new names.
 """
 
 from __future__ import annotations
@@ -18,40 +18,42 @@ from workers.context import WorkerContext
 
 
 class StaleFrame(InputError):
+    """A frame with a new name is no newer than an earlier one."""
+
     code = "stale-frame"
 
 
 class OutOfDate(Exception):
-    """The frame is right, but so far behind the newest that its nowcast is of no use."""
+    """A frame is valid, but too old for its nowcast to be of use."""
 
 
 def check_valid_time(job: Job, valid_time: np.datetime64, context: WorkerContext) -> None:
-    """Let a feed's job go on only where its newest file holds a frame that is worth a nowcast.
+    """Check the valid time of the newest frame of a feed's job.
 
     Raises
     ------
     StaleFrame
         A nowcast was published from a frame that is as new, and whose name is older.
     OutOfDate
-        Newer frames have overtaken this one by more than the feed's `max_age`.
+        A nowcast was published from a frame that is newer by more than the feed's `max_age`.
     """
     run = context.feed_ledger.run_of_job(job.id)
     if run is not None:
         _check_published(run, utc(valid_time), context.feed_ledger, _max_age(context, run.feed))
 
 
-def stale(name: str, valid_time: datetime, other: str, time_of_other: datetime) -> StaleFrame:
-    """The frame `name` is no newer than another that came before it."""
+def stale_frame(name: str, valid_time: datetime, other: str, time_of_other: datetime) -> StaleFrame:
+    """Return the error of a frame that is no newer than an earlier one."""
     return StaleFrame(
         f"its valid time {valid_time:%Y-%m-%dT%H:%M:%SZ} is not later than that of {other}, {time_of_other:%H:%M:%SZ}"
         + (f" on {time_of_other:%Y-%m-%d}" if time_of_other.date() != valid_time.date() else ""),
         where=name,
-        hint="It is not forecast as the newest: see why the feed's source repeats or disorders its frames",
+        hint="There is no nowcast from it; find out why the source of the feed repeats or reorders frames",
     )
 
 
 def utc(time: np.datetime64) -> datetime:
-    """A numpy time as a timezone-aware one."""
+    """Return a numpy time as a timezone-aware datetime."""
     seconds = int(time.astype("datetime64[s]").astype("int64"))
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
@@ -60,12 +62,12 @@ def _check_published(run: FeedRun, own: datetime, ledger: FeedLedger, max_age: t
     published = [(frame, time) for frame, time in ledger.published(run.feed) if frame != run.frame]
     for frame, time in published:
         if time == own or (time > own and frame < run.frame):
-            raise stale(run.frame, own, frame, time)
+            raise stale_frame(run.frame, own, frame, time)
     if published:
         frame, newest = published[0]
         if newest - own > max_age:
-            behind, most = ((span.total_seconds() / 60) for span in (newest - own, max_age))
-            raise OutOfDate(f"it is {behind:g} min behind {frame}, which is forecast; max_age is {most:g} min")
+            behind, limit = ((span.total_seconds() / 60) for span in (newest - own, max_age))
+            raise OutOfDate(f"it is {behind:g} min older than {frame}, which has a nowcast; max_age is {limit:g} min")
 
 
 def _max_age(context: WorkerContext, name: str) -> timedelta:

@@ -1,4 +1,4 @@
-"""Looking at the feeds' folders: each new frame becomes one job, once."""
+"""Scan the folders of the feeds, and submit one job for each new frame."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from service.jobs.feed_run import FeedRun, FrameFile, RunState
 from service.jobs.feeds import SUFFIX, Feed, read_feeds
 from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
 from workers.context import WorkerContext
-from workers.frames import frames_wanted
+from workers.frames import frames_read_by
 
-SPARE: Final = 3
-"""A job is given this many times the frames that its model wants, for where one of them is broken or missing."""
+SPARE_FACTOR: Final = 3
+"""A job gets this many times the frames that its model reads, because some may be broken or missing."""
 
-FORGET_DAYS: Final = 30
-"""Runs of frames that have left the folder are forgotten after this."""
+RUN_RETENTION_DAYS: Final = 30
+"""Runs of frames that have left the folder are deleted after this time."""
 
 log = logging.getLogger(__name__)
 
 
 def scan(context: WorkerContext) -> None:
-    """Look at every feed; what is wrong with one does not stop the others."""
+    """Scan every feed; an error of one does not stop the others."""
     config = read_feeds(context.settings.feeds_path)
     for problem in config.problems:
-        _tell(problem["where"], problem["what"], problem["hint"])
+        _log_once(problem["where"], problem["what"], problem["hint"])
     for feed in config.feeds:
         try:
             scan_feed(feed, context)
         except InputError as error:
-            _tell(error.where, error.what, error.hint)
+            _log_once(error.where, error.what, error.hint)
             context.feed_ledger.record_scan(feed.name, problem_of(error))
         except Exception:
             log.exception("feed %s", feed.name)
@@ -45,54 +45,53 @@ def scan(context: WorkerContext) -> None:
 
 
 def scan_feed(feed: Feed, context: WorkerContext) -> None:
-    """Make a job of each frame that has none, and of each that has changed. Of a folder that was never seen, only of
-    the newest.
+    """Submit a job for each frame that has none or whose file has changed; in a new folder, only for the newest frame.
 
-    Frames that are certain to be older than `max_age` are skipped, and so are their jobs that still wait; whether
-    the others are is known once they are read.
+    Frames that are certainly older than `max_age` are skipped, and so are their waiting jobs. The age of the others is
+    known once they are read.
 
     Raises
     ------
     InputError
-        The feed names a model that there is not.
+        The model of the feed does not exist.
     """
-    wanted = feed.frames or SPARE * frames_wanted(feed.model, context.catalog)
+    frame_count = feed.frames or SPARE_FACTOR * frames_read_by(feed.model, context.catalog)
     frames = settled_frames(feed, context.settings.feed_settle_seconds)
     ledger = context.feed_ledger
     if not ledger.is_registered(feed.name):
         ledger.register(feed.name, str(feed.folder), frames[:-1])
     runs = {run.frame: run for run in ledger.runs(feed.name)}
-    kept = max(0, len(frames) - 1 - feed.max_behind)
-    _skip(feed, frames[:kept], runs, context)
+    first = max(0, len(frames) - 1 - feed.max_behind)
+    _skip(feed, frames[:first], runs, context)
     usable = [frame for frame in frames if not _is_refused(runs.get(frame.name), frame)]
     names = [frame.name for frame in usable]
     submitted = []
-    for frame in frames[kept:]:
+    for frame in frames[first:]:
         run = runs.get(frame.name)
         before = bisect_left(names, frame.name)
-        files = [*usable[max(0, before + 1 - wanted) : before], frame]
-        if run is not None and not _again(run, frame, len(files)):
+        files = [*usable[max(0, before + 1 - frame_count) : before], frame]
+        if run is not None and not _may_retry(run, frame, len(files)):
             continue
         if run is None and feed.output(frame.name).exists():
-            ledger.skip(feed.name, [frame], "its nowcast was there already")
+            ledger.skip(feed.name, [frame], "its nowcast exists already")
             continue
         job_id = ledger.submit(frame, _job(feed, files), run)
         if job_id is not None:
             log.info("feed %s: frame %s is job %s", feed.name, frame.name, job_id)
             submitted.append(job_id)
-    for job_id in submitted:  # all are known before the first can be begun: the newest is
+    for job_id in submitted:  # after all submissions: the worker starts with the newest
         context.queue.enqueue(job_id, feed=True)
-    old = datetime.now(UTC) - timedelta(days=FORGET_DAYS)
-    here = {frame.name for frame in frames}
-    gone = [run.frame for run in runs.values() if run.frame not in here and run.seen < old]
+    old = datetime.now(UTC) - timedelta(days=RUN_RETENTION_DAYS)
+    present = {frame.name for frame in frames}
+    gone = [run.frame for run in runs.values() if run.frame not in present and run.seen < old]
     if gone:
         ledger.delete_runs(feed.name, gone)
     ledger.record_scan(feed.name)
 
 
 def _skip(feed: Feed, frames: Sequence[FrameFile], runs: Mapping[str, FeedRun], context: WorkerContext) -> None:
-    """These frames are older than the feed's `max_age`: none of them is forecast any more."""
-    reason = f"more than {feed.max_behind} newer frames are there; max_age is {feed.max_age:g} min"
+    """Record that there is no nowcast from frames that are older than the feed's `max_age`."""
+    reason = f"there are more than {feed.max_behind} newer frames; max_age is {feed.max_age:g} min"
     new = [frame for frame in frames if frame.name not in runs]
     if new:
         context.feed_ledger.skip(feed.name, new, reason)
@@ -104,19 +103,19 @@ def _skip(feed: Feed, frames: Sequence[FrameFile], runs: Mapping[str, FeedRun], 
 
 
 def settled_frames(feed: Feed, settle_seconds: float) -> list[FrameFile]:
-    """The feed's frames whose files are whole, by name. Where one is still changing, looks twice."""
-    found = _look(feed)
+    """Return the feed's frames whose files are complete, by name; scan twice if a file has just changed."""
+    found = _scan_folder(feed)
     if any(_changed_within(times, settle_seconds) for _, times in found):
         time.sleep(settle_seconds)
-        found = _look(feed)
+        found = _scan_folder(feed)
     return sorted(
         (frame for frame, times in found if not _changed_within(times, settle_seconds)),
         key=lambda frame: frame.name,
     )
 
 
-def _look(feed: Feed) -> list[tuple[FrameFile, tuple[float, float]]]:
-    """Files that match, and when their content and their entry changed."""
+def _scan_folder(feed: Feed) -> list[tuple[FrameFile, tuple[float, float]]]:
+    """Return matching files, and the times at which their content and their inode changed."""
     found = []
     with os.scandir(feed.folder) as entries:
         for entry in entries:
@@ -134,7 +133,7 @@ def _look(feed: Feed) -> list[tuple[FrameFile, tuple[float, float]]]:
 
 
 def _may_be_frame(name: str) -> bool:
-    """Neither hidden, nor temporary, nor a nowcast, nor a name that no text can hold."""
+    """Return whether a file is no hidden or temporary one, no nowcast, and has a name that is valid Unicode."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -147,20 +146,20 @@ def _changed_within(times: tuple[float, float], seconds: float) -> bool:
     return any(0 <= now - changed < seconds for changed in times)
 
 
-def _again(run: FeedRun, frame: FrameFile, files: int) -> bool:
-    """Try a frame once more: it waited and more frames are there now, or its file has changed since it was tried."""
+def _may_retry(run: FeedRun, frame: FrameFile, files: int) -> bool:
+    """Return whether to try a frame again: more frames have arrived for one that waited, or its file has changed."""
     if run.state is RunState.WAITING and files > run.files:
         return True
     return not run.matches(frame) and run.status not in (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
 
 def _is_due(run: FeedRun, frame: FrameFile) -> bool:
-    """A frame's job was not begun, or its file has changed since it was tried."""
-    return run.status is JobStatus.ACCEPTED or _again(run, frame, 0)
+    """Return whether a frame's job waits, or its file has changed since the last try."""
+    return run.status is JobStatus.ACCEPTED or _may_retry(run, frame, 0)
 
 
 def _is_refused(run: FeedRun | None, frame: FrameFile) -> bool:
-    """Its valid time was found to be wrong: it is no frame of others' nowcasts, either."""
+    """Return whether the frame's valid time was wrong, so that no other nowcast may read the frame, either."""
     return run is not None and run.state is RunState.REFUSED and run.matches(frame)
 
 
@@ -178,15 +177,15 @@ def _job(feed: Feed, files: Sequence[FrameFile]) -> Job:
 
 
 @lru_cache(maxsize=100)
-def _tell(where: str, what: str, hint: str) -> None:
-    """Log a problem of the configuration once per process, not once a minute."""
+def _log_once(where: str, what: str, hint: str) -> None:
+    """Log a problem of the configuration once per process, not at each scan."""
     log.error("%s: %s. %s", where, what, hint)
 
 
 def _internal(feed: Feed) -> Problem:
     return Problem(
         code="internal",
-        what="the folder could not be looked at",
+        what="the folder could not be scanned",
         where=f"feed {feed.name}",
-        hint="The worker's log has the reason",
+        hint="See the worker's log",
     )

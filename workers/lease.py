@@ -1,4 +1,4 @@
-"""Holding a job while it runs."""
+"""Renew the lease of a running job."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from service.jobs.job import Job
 from service.jobs.ledger import Ledger
 
 PROGRESS_SECONDS: Final = 0.25
-"""Progress is written at most this often."""
+"""Shortest interval at which progress is written."""
 
 log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """The job was dismissed, or its lease was lost: nothing of it may be published by this worker."""
+    """The job was dismissed, or its lease was lost: this worker must not publish its result."""
 
 
 class Lease:
-    """Renews a job's lease and notes its progress, from a thread, until it is closed: the ledger's disk holds up no
-    forecast. A ledger that is away for a while is asked again."""
+    """The lease of a job, which a thread renews until it is closed.
+
+    The thread also writes the progress, so that a forecast never waits for the ledger's disk. If the ledger is not
+    reachable, the thread tries again.
+    """
 
     def __init__(self, ledger: Ledger, job: Job, seconds: float) -> None:
         self._ledger = ledger
@@ -32,37 +35,37 @@ class Lease:
         self._seconds = seconds
         self._done = 0
         self._lost = threading.Event()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease-{job.id[:8]}", daemon=True)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_closed, name=f"lease-{job.id[:8]}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Renew it no more."""
-        self._over.set()
+        """Stop renewing."""
+        self._closed.set()
         self._thread.join()
 
     def progress(self, done: int) -> None:
-        """Note that `done` lead steps are done.
+        """Report that `done` lead steps are computed.
 
         Raises
         ------
         LeaseLost
-            The job is not this worker's any more.
+            The job was dismissed, or another worker has it.
         """
         self._done = done
         self.check()
 
     def check(self) -> None:
-        """Raise LeaseLost where the job is not this worker's any more."""
+        """Raise LeaseLost if the job was dismissed, or another worker has it."""
         if self._lost.is_set():
             raise LeaseLost
 
-    def _keep(self) -> None:
-        noted, renewed = 0, time.monotonic()
-        while not self._over.wait(min(PROGRESS_SECONDS, self._seconds / 4)) and not self._lost.is_set():
+    def _renew_until_closed(self) -> None:
+        written, renewed = 0, time.monotonic()
+        while not self._closed.wait(min(PROGRESS_SECONDS, self._seconds / 4)) and not self._lost.is_set():
             done = self._done
-            if done != noted or time.monotonic() - renewed >= self._seconds / 4:
-                noted, renewed = done, time.monotonic()
+            if done != written or time.monotonic() - renewed >= self._seconds / 4:
+                written, renewed = done, time.monotonic()
                 self._renew(done)
 
     def _renew(self, done: int) -> None:
@@ -70,4 +73,4 @@ class Lease:
             if not self._ledger.renew_lease(self._job, self._seconds, progress_done=done):
                 self._lost.set()
         except SQLAlchemyError as error:
-            log.warning("job %s: the ledger did not answer: %s", self._job.id, error)
+            log.warning("job %s: the ledger is not reachable: %s", self._job.id, error)

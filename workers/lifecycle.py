@@ -1,7 +1,7 @@
-"""What happens when a worker starts and stops. Each process of the worker imports it before its first task.
+"""Start and stop of a worker. Each process of the worker imports this module before its first task.
 
-A worker is one process that talks to the queue and one, or several, that run jobs. Each of those announces itself once
-its model is loaded and warm.
+A worker is one process that consumes the queue, and one or several child processes that run jobs. Each child sends
+heartbeats once its model is loaded and warm.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from service.jobs.queue import RECONCILE, SCAN_FEEDS
 from service.log import log_to_stderr
 from service.settings import Settings, load_settings
 
-LEAVE: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
-"""How a process that runs jobs tells its worker to leave, and the worker's exit code then: 1, as the device is lost and
-a new start may hint it; 2, as a setting must change."""
+EXIT_CODES: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
+"""Signals by which a child process shuts its worker down, and the worker's exit code: 1, the device is lost, and a
+restart may help; 2, a setting must be changed."""
 
 log = logging.getLogger(__name__)
 _stopping = threading.Event()
 
 
 def configure_logging(settings: Settings) -> None:
-    """One line per record on stderr; Celery's own chatter only from warnings on."""
+    """Log one line per record to stderr; records of Celery itself from warnings on."""
     log_to_stderr(settings.log_level)
     for name in ("celery", "kombu", "multiprocessing"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Celery warns of root because of pickle, which no message of ours may be.
+    # Celery warns of running as root because of pickle, and all messages are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
-    # A job goes on while the broker is away: that Celery will change its default does not touch us.
+    # Celery announces another default for jobs that run while the broker is away; ours continue either way.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 
 def worker_name() -> str:
-    """Host and process: unique among the living."""
+    """Return host and process, which are unique among live workers."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -56,8 +56,8 @@ def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 
 
 @worker_process_init.connect(weak=False)
-def _begin(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Import what every job needs, load and warm the model, and only then announce this process."""
+def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Import what every job needs, load and warm up the model, and only then send heartbeats."""
     import workers.batch
     import workers.frames
     import workers.nowcast  # noqa: F401
@@ -68,49 +68,49 @@ def _begin(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         model = context.models.start()
     except InputError as error:
         log.error("%s", error)
-        leave(signal.SIGURG)
+        shut_down(signal.SIGURG)
         return
     except DeviceLost as error:
-        log.error("the device does not answer: %s", error)
-        leave()
+        log.error("the device does not respond: %s", error)
+        shut_down()
         return
-    for target in (_keep_announcing, context.models.watch):
+    for target in (_send_heartbeats, context.models.watch):
         threading.Thread(target=target, daemon=True).start()
     log.info("worker %s is ready: %s, %s", worker_name(), model.info.reference, model.variant)
 
 
 @worker_process_shutdown.connect(weak=False)
-def _depart(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+def _stop(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _stopping.set()
     try:
         remove_heartbeat(load_settings(), worker_name())
     except (RedisError, OSError):
-        log.debug("no broker to say goodbye to")
+        log.debug("no broker, the heartbeat expires")
 
 
 @worker_ready.connect(weak=False)
-def _look_around(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+def _run_schedule(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     for task in (RECONCILE, SCAN_FEEDS):
         sender.app.send_task(task)
 
 
-def leave(why: signal.Signals = signal.SIGUSR2) -> None:
-    """This process can run no job any more: it is announced no longer, and its worker ends once the others are done."""
-    _depart()
+def shut_down(why: signal.Signals = signal.SIGUSR2) -> None:
+    """Stop the heartbeats of this process, which can run no job, and make its worker exit after the running jobs."""
+    _stop()
     os.kill(os.getppid(), why)
 
 
-def leave_when_told() -> None:
-    """In the process that talks to the queue: end as `leave` asks, with the exit code that belongs to it."""
+def exit_on_signal() -> None:
+    """Make the process that consumes the queue exit when `shut_down` signals it, with the exit code of the signal."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        state.should_stop = LEAVE[signal.Signals(number)]
+        state.should_stop = EXIT_CODES[signal.Signals(number)]
 
-    for number in LEAVE:
+    for number in EXIT_CODES:
         signal.signal(number, end)
 
 
-def _keep_announcing() -> None:
+def _send_heartbeats() -> None:
     settings = load_settings()
     while not _stopping.is_set():
         try:

@@ -1,4 +1,4 @@
-"""The models of this process: each is loaded and warmed by a thread before it is used, beside what runs."""
+"""The models of this process, which threads load and warm up while another model runs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
 
-KEPT: Final = 3
-"""ModelCache that stay loaded; with more, the one used longest ago goes."""
+CACHE_SIZE: Final = 3
+"""Models that stay loaded; beyond that the least recently used one is evicted."""
 
-LOOK_SECONDS: Final = 1.0
-"""How often a worker looks whether `auto` means another model than before."""
+POLL_SECONDS: Final = 1.0
+"""Interval at which a worker checks whether `auto` resolves to another model."""
 
 SWAP_SECONDS: Final = 10.0
-"""How long after a new champion began to load jobs wait for it, before they run the model before it."""
+"""Jobs wait this long for a new champion, from the start of its loading; then they run the model before it."""
 
 RETRY_SECONDS: Final = 60.0
-"""A package that could not be loaded is tried again after this, or as soon as one of its files changes."""
+"""A package that failed to load is tried again after this time, or as soon as one of its files changes."""
 
 BATCH_ON_GPU: Final = 8
 
@@ -47,10 +47,10 @@ Key = tuple[ModelInfo, tuple[FileStamp, ...]]
 
 @dataclass(frozen=True, eq=False)
 class _Loading:
-    """A model that is being loaded, is loaded, or could not be."""
+    """A model that is loading, is loaded, or failed to load."""
 
     future: Future[Predictor] = field(default_factory=Future)
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def loaded(self) -> bool:
@@ -58,68 +58,76 @@ class _Loading:
 
     @property
     def stale(self) -> bool:
-        """It could not be loaded, and may be tried again: a file system that fails now need not fail soon."""
+        """Whether loading failed and may be tried again: at once, or later if the package itself is bad."""
         if not self.future.done() or self.loaded:
             return False
-        kept = isinstance(self.future.exception(), BadPackage)
-        return not kept or time.monotonic() - self.began > RETRY_SECONDS
+        is_bad = isinstance(self.future.exception(), BadPackage)
+        return not is_bad or time.monotonic() - self.started > RETRY_SECONDS
 
 
 class ModelCache:
-    """Predictors by package, kept as long as none of its files changes: then it is checked and loaded anew."""
+    """Predictors by package; a package whose files have changed is verified and loaded again."""
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
         self._settings = settings
-        self._known: OrderedDict[Key, _Loading] = OrderedDict()
+        self._entries: OrderedDict[Key, _Loading] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
-    def most_at_once(self) -> int:
-        """How many nowcasts run as one batch at most."""
+    def batch_size(self) -> int:
+        """The largest number of nowcasts that run as one batch."""
         if self._settings.batch:
             return self._settings.batch
         with self._lock:
-            loaded = [known.future.result() for known in self._known.values() if known.loaded]
+            loaded = [entry.future.result() for entry in self._entries.values() if entry.loaded]
         return BATCH_ON_GPU if any("CUDA" in predictor.variant for predictor in loaded) else 1
 
     def get(self, info: ModelInfo, patience: float | None = None) -> Predictor:
-        """The model, loaded and warm; `patience` (s) counts from when it began to be loaded.
+        """Return a model, loaded and warm.
+
+        Parameters
+        ----------
+        info : ModelInfo
+            The catalog entry.
+        patience : float, optional
+            Longest wait (s), from the start of loading; None: no limit.
 
         Raises
         ------
         StillLoading
-            It is not ready in time.
+            The model is not ready in time.
         BadPackage
-            A file is missing or changed, its graph cannot run, or it is too large for the device.
+            A file is missing or changed, the graph cannot run, or it is too large for the device.
         InputError
-            The device that is set is not there.
+            The configured device is not available.
         OSError
             A file cannot be read.
         """
-        known = self._loading(info)
-        seconds = None if patience is None else max(0.0, known.began + patience - time.monotonic())
+        entry = self._entry(info)
+        seconds = None if patience is None else max(0.0, entry.started + patience - time.monotonic())
         try:
-            return known.future.result(seconds)
+            return entry.future.result(seconds)
         except TimeoutError:
-            if known.future.done():
+            if entry.future.done():
                 raise
             raise StillLoading from None
 
     def is_loaded(self, info: ModelInfo) -> bool:
+        """Return whether a model is loaded and warm."""
         with self._lock:
-            known = self._known.get(_key(info))
-        return known is not None and known.loaded
+            entry = self._entries.get(_key(info))
+        return entry is not None and entry.loaded
 
     def start(self) -> Predictor:
-        """Load and warm what `auto` means now, or the first that stands in for it and can run.
+        """Load and warm up the model that `auto` resolves to, or the first fallback that can run.
 
         Raises
         ------
         InputError
-            The device that is set is not there.
+            The configured device is not available.
         DeviceLost
-            It does not answer.
+            The device does not respond.
         """
         self.get(EXTRAPOLATION)
         catalog = self._catalog
@@ -132,32 +140,32 @@ class ModelCache:
                 catalog = catalog.excluding(info, reason(error))
 
     def watch(self) -> None:
-        """Begin to load what `auto` means whenever that changes, so that no job waits for it; for ever."""
+        """Load the model that `auto` resolves to whenever that changes, so that no job waits for it; never returns."""
         last: ModelInfo | None = None
         while True:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             try:
                 info = self._catalog.find(AUTO)
                 if info != last and not self.is_loaded(info):
                     self.get(info)
-                    log.info("%s is loaded: it is what auto means now", info.reference)
+                    log.info("%s is loaded: auto resolves to it", info.reference)
                 last = info
             except Exception as error:
                 last = info
-                log.warning("%s cannot be loaded, what ran before it goes on: %s", info.reference, error)
+                log.warning("%s cannot be loaded, the model before it continues to run: %s", info.reference, error)
 
-    def _loading(self, info: ModelInfo) -> _Loading:
-        """What is known of a package; a thread begins to load it where nothing is."""
+    def _entry(self, info: ModelInfo) -> _Loading:
+        """Return the cache entry of a package; a thread starts to load one that has none."""
         key = _key(info)
         with self._lock:
-            known = self._known.get(key)
-            if known is None or known.stale:
-                known = self._known[key] = _Loading()
-                threading.Thread(target=self._load, args=(info, known.future), name="load", daemon=True).start()
-            self._known.move_to_end(key)
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
-            return known
+            entry = self._entries.get(key)
+            if entry is None or entry.stale:
+                entry = self._entries[key] = _Loading()
+                threading.Thread(target=self._load, args=(info, entry.future), name="load", daemon=True).start()
+            self._entries.move_to_end(key)
+            while len(self._entries) > CACHE_SIZE:
+                self._entries.popitem(last=False)
+            return entry
 
     def _load(self, info: ModelInfo, future: Future[Predictor]) -> None:
         from model.runtime.device import EngineOptions
@@ -175,14 +183,14 @@ class ModelCache:
 
 
 def reason(error: Exception) -> str:
-    """Why a package cannot be loaded, in one line without its folder."""
+    """Return why a package cannot be loaded, in one line without its folder."""
     if isinstance(error, OSError):
         return f"a file cannot be read ({error.strerror})"
     return getattr(error, "what", str(error))
 
 
 def _key(info: ModelInfo) -> Key:
-    """A package and its files as they are now."""
+    """Return a key of a package and its files as they are now."""
     return info, tuple(file_stamp(path) for path in _files(info.folder))
 
 

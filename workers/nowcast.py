@@ -1,5 +1,7 @@
-"""One nowcast that a worker has claimed, on its way to its result. It may run more than once; its result is published
-once."""
+"""A nowcast that a worker has claimed, from its files to the published result.
+
+A nowcast may run more than once, and is published once.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +41,25 @@ INTERNAL: Final = Problem(
     code="internal",
     what="the nowcast failed in the service",
     where="worker",
-    hint="The worker's log has the reason under the nowcast's id",
+    hint="See the worker's log, under the id of the nowcast",
 )
 
 log = logging.getLogger(__name__)
 
 
 class NowcastJob:
-    """A claimed job. What goes wrong with it, within `own_failures`, ends it, and no other of its batch.
+    """A claimed job while it runs.
 
-    `used`: seconds that it had the worker, its share where others had it too.
+    Attributes
+    ----------
+    job : Job
+        The job in the ledger.
+    ended : bool
+        Whether it has succeeded, failed, or was given up.
+    prepared : bool
+        Whether `sequence`, `predictor` and `note` are set.
+    used_seconds : float
+        Time that it had the worker; of a batch, its share.
     """
 
     sequence: FrameSequence
@@ -57,9 +68,9 @@ class NowcastJob:
 
     def __init__(self, job: Job, context: WorkerContext) -> None:
         self.job = job
-        self.over = False
+        self.ended = False
         self.prepared = False
-        self.used = 0.0
+        self.used_seconds = 0.0
         self._done = 0
         self._context = context
         self._seconds = {"read": 0.0, "compute": 0.0, "write": 0.0}
@@ -72,7 +83,7 @@ class NowcastJob:
             self._folder = Path(stack.enter_context(folder))
             self._lease = Lease(self._context.ledger, self.job, self._context.settings.lease_seconds)
             stack.callback(self._lease.close)
-            stack.callback(self.forget)
+            stack.callback(self.discard_frames)
             self._stack = stack.pop_all()
         log.info("job %s: attempt %d", self.job.id, self.job.attempt)
         return self
@@ -83,29 +94,29 @@ class NowcastJob:
         self._stack.close()
 
     @contextmanager
-    def own_failures(self) -> Iterator[None]:
-        """Within, what goes wrong is this nowcast's alone: it is written down, and the nowcast is over."""
+    def recording_failures(self) -> Iterator[None]:
+        """Record an error inside the block as the end of this nowcast; other nowcasts of the batch continue."""
         try:
             yield
         except DeviceLost:
             raise
         except LeaseLost:
-            log.info("job %s: stopped, it was dismissed or its lease was lost", self.job.id)
+            log.info("job %s: stopped, because it was dismissed or its lease was lost", self.job.id)
             self._end()
         except TooFewFrames as error:
             if self.job.kind == "feed":
-                self._withdraw(RunState.WAITING, f"waits for more frames: {error.what}")
+                self._dismiss(RunState.WAITING, f"waits for more frames: {error.what}")
             else:
                 self.fail(problem_of(error))
-        except OutOfDate as reason:
-            self._withdraw(RunState.SKIPPED, str(reason))
+        except OutOfDate as error:
+            self._dismiss(RunState.SKIPPED, str(error))
         except (StaleFrame, FutureFrame) as error:
             log.warning("job %s, feed %s: %s", self.job.id, self.job.feed, error)
             self._context.feed_ledger.record_outcome(self.job.id, RunState.REFUSED, error.what)
             self.fail(problem_of(error))
         except CannotPublish as error:
             log.warning("job %s: %s", self.job.id, error)
-            self._rest(problem_of(error))
+            self.retry(problem_of(error))
         except InputError as error:
             if self.job.kind == "feed":
                 name = self.job.inputs[-1]["name"]
@@ -115,82 +126,79 @@ class NowcastJob:
             self.fail(problem_of(error))
         except Exception:
             log.exception("job %s failed", self.job.id)
-            self._rest(INTERNAL)
+            self.retry(INTERNAL)
 
     def fail(self, problem: Problem) -> None:
-        """It has failed, and is over."""
+        """Record the failure."""
         self._context.ledger.fail(self.job, problem, self._timings())
         self._context.queue.notify_completed(self.job.id)
         self._end()
 
-    def _withdraw(self, state: RunState, note: str) -> None:
-        """A feed's frame gets no nowcast, and the ledger says why; that is no failure."""
+    def _dismiss(self, state: RunState, note: str) -> None:
+        """Record that a feed's frame gets no nowcast, and why; that is no failure."""
         log.info("job %s, feed %s: %s: %s", self.job.id, self.job.feed, self.job.inputs[-1]["name"], note)
         self._context.feed_ledger.record_outcome(self.job.id, state, note)
         self._context.ledger.dismiss_claimed(self.job, note)
         self._end()
 
-    def give_back(self, problem: Problem) -> None:
-        """Another attempt is queued at once, and is not shared with others; the last attempt fails with `problem`."""
+    def retry(self, problem: Problem, *, at_once: bool = False) -> None:
+        """Release the job for another attempt, later or at once; the last attempt fails with `problem`.
+
+        Later: a store that is down may recover, and a full disk may be cleared.
+        """
         if self.job.attempt >= self._context.settings.max_attempts:
             self.fail(problem)
             return
         if self._context.ledger.release(self.job):
-            log.warning("job %s: given back: %s", self.job.id, problem["what"])
-            self._context.queue.enqueue(self.job.id, feed=self.job.kind == "feed")
+            if at_once:
+                log.warning("job %s: released: %s", self.job.id, problem["what"])
+                self._context.queue.enqueue(self.job.id, feed=self.job.kind == "feed")
+            else:
+                log.info("job %s: next attempt in %g s", self.job.id, self._context.settings.requeue_seconds)
         self._end()
 
-    def leave(self) -> None:
-        """It was not begun, and its attempt does not count: another worker, or a later batch, has it. Its frames go."""
-        leave(self.job, self._context)
-        self.drop()
+    def unclaim(self) -> None:
+        """Leave the job to another worker or a later batch; the attempt does not count."""
+        unclaim(self.job, self._context)
+        self.abandon()
 
-    def drop(self) -> None:
-        """Hold it no more, and write nothing down: once its lease has run out, the reconciler takes it back."""
+    def abandon(self) -> None:
+        """Free the frames, and record nothing: the reconciler requeues the job once its lease has expired."""
         self.__dict__.pop("sequence", None)
         self._end()
 
-    def _rest(self, problem: Problem) -> None:
-        """What went wrong may be over in a while: a store answers again, a disk has room. The last attempt fails."""
-        if self.job.attempt >= self._context.settings.max_attempts:
-            self.fail(problem)
-            return
-        if self._context.ledger.release(self.job):
-            log.info("job %s: tried again after %g s", self.job.id, self._context.settings.requeue_seconds)
-        self._end()
-
     def _end(self) -> None:
-        self.over = True
+        self.ended = True
         self._stack.close()
-        if self.job.attempt > 1:  # an attempt that ended in the middle has left tiles
-            from workers.tiles import forget_tiles
+        if self.job.attempt > 1:  # an earlier attempt was interrupted, and may have left tiles
+            from workers.tiles import delete_tiles
 
-            forget_tiles(self._context.store, self.job.id)
+            delete_tiles(self._context.store, self.job.id)
 
     def prepare(self) -> None:
-        """Read the frames, and get the model that the job's reference means now.
+        """Read the frames, and load the model that the job's reference resolves to.
 
-        Where `auto` or `champion` is a package that cannot be loaded, or is not loaded yet, the one before it is: see
+        For `auto` and `champion` the package before it runs while a package is being loaded, or if that fails; see
         `Catalog.resolve`.
         """
         from workers.frames import read_upload
 
         job, context = self.job, self._context
-        moves = job.model in (AUTO, CHAMPION)
+        is_alias = job.model in (AUTO, CHAMPION)
         catalog, uploaded = context.catalog, None
         if job.kind == "upload":
             with self._timed("read"):
                 uploaded = read_upload(job, context.store, self._folder, context.limits)
         while True:
-            info = self._choose(uploaded, catalog)
+            info = self._select(uploaded, catalog)
             try:
-                patience = SWAP_SECONDS if moves and self._another_is_loaded(catalog, info) else None
+                patience = SWAP_SECONDS if is_alias and self._fallback_is_loaded(catalog, info) else None
                 self.predictor = context.models.get(info, patience)
                 break
             except StillLoading:
                 catalog = catalog.excluding(info, "it is still being loaded")
             except (BadPackage, OSError) as error:
-                if not moves:
+                if not is_alias:
                     raise
                 catalog = catalog.excluding(info, reason(error))
         if problem := catalog.resolve(job.model).note:
@@ -199,33 +207,33 @@ class NowcastJob:
         context.ledger.record_model(job, model_used=info.reference, note=self.note)
         self.prepared = True
 
-    def _choose(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:
+    def _select(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:
         from model.runtime.model_selection import select_model
         from workers.frames import read_feed
 
         job, context = self.job, self._context
         with self._timed("read"):
             if uploaded is None:
-                choice = read_feed(job, catalog, context.limits, lambda time: check_valid_time(job, time, context))
+                selection = read_feed(job, catalog, context.limits, lambda time: check_valid_time(job, time, context))
             else:
-                choice = select_model(uploaded, job.model, catalog)
-        info, self.sequence, self.note = choice
+                selection = select_model(uploaded, job.model, catalog)
+        info, self.sequence, self.note = selection
         return info
 
-    def _another_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
-        """The network that would run in place of this one is there: jobs need not wait."""
+    def _fallback_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
+        """Return whether the network that would run in its place is loaded, so that the job need not wait long."""
         if info.folder is None:
             return False
-        instead = catalog.excluding(info, "").find(self.job.model)
-        return instead.folder is not None and self._context.models.is_loaded(instead)
+        fallback = catalog.excluding(info, "").find(self.job.model)
+        return fallback.folder is not None and self._context.models.is_loaded(fallback)
 
-    def computed(self, seconds: float, share: float) -> None:
-        """Its batch has computed for so long; `share` of it is its own."""
+    def add_compute_time(self, seconds: float, share: float) -> None:
+        """Add time in which its batch ran; `share` of it was used by this nowcast."""
         self._seconds["compute"] += seconds
-        self.used += seconds * share
+        self.used_seconds += seconds * share
 
     def handle(self, event: ForecastEvent, predictor: Predictor) -> None:
-        """Write a new frame; after the last one, publish the result. Note the progress.
+        """Record progress: write a new frame and, after the last one, publish the result.
 
         Raises
         ------
@@ -237,11 +245,11 @@ class NowcastJob:
         if event.error is not None:
             raise event.error
         if event.frame is None:
-            self._note(int(event.progress * self.job.steps))
+            self._report(int(event.progress * self.job.steps))
             return
         with self._timed("write"):
             self._write(event.frame, event.step, predictor.header(event.request) if event.step == 1 else None)
-        self._note(event.step)
+        self._report(event.step)
         if event.step == self.job.steps:
             self._publish()
 
@@ -258,18 +266,21 @@ class NowcastJob:
         if step == self.job.steps:
             self._writer = None
 
-    def forget(self) -> None:
-        """Throw away the frames that there are so far."""
+    def discard_frames(self) -> None:
+        """Close and discard a result file that is not complete."""
         if self._writer is not None:
             self._writer.__exit__(LeaseLost, LeaseLost(), None)
             self._writer = None
 
-    def _note(self, done: int) -> None:
-        self._done = max(self._done, done)
+    def _report(self, steps: int) -> None:
+        self._done = max(self._done, steps)
         self._lease.progress(self._done)
 
     def _publish(self) -> None:
-        """Put both files, where none is yet, once they are seen to open; one that is there is taken over."""
+        """Store the input and the result, once both can be opened.
+
+        Files of another worker that finished first are kept: two attempts at one job publish one result.
+        """
         from model.core.forecast import write_netcdf
 
         job, store = self.job, self._context.store
@@ -283,21 +294,21 @@ class NowcastJob:
                 check_opens(path, shapes[part])
                 self._lease.check()
                 if not store.put(key, path, if_absent=True):
-                    log.info("job %s: the %s was published before", job.id, part)
+                    log.info("job %s: the %s is already published", job.id, part)
             if job.output is not None:
                 self._put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
         if not self._context.ledger.succeed(
             job, result_key=keys["result"], input_key=keys["input"], timings=self._timings()
         ):
             raise LeaseLost
-        self.over = True
+        self.ended = True
         self._context.queue.notify_completed(job.id)
         store.delete_prefix(upload_prefix(job.id))
-        log.info("job %s: done, %s", job.id, self.predictor.info.reference)
+        log.info("job %s: completed, %s", job.id, self.predictor.info.reference)
         self._end()
 
     def _put_file(self, result: Path, output: Path) -> None:
-        """Publish a feed's nowcast as a file; one from a frame that has changed since is replaced."""
+        """Publish a feed's nowcast as a file, which replaces one from an earlier version of the frame."""
         ledger = self._context.feed_ledger
         run = ledger.run_of_job(self.job.id)
         self._lease.check()
@@ -306,13 +317,13 @@ class NowcastJob:
 
     @contextmanager
     def _timed(self, part: Literal["read", "write"]) -> Iterator[None]:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             yield
         finally:
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
             self._seconds[part] += seconds
-            self.used += seconds
+            self.used_seconds += seconds
 
     def _timings(self) -> Timings:
         since = (datetime.now(UTC) - self.job.created).total_seconds()
@@ -324,14 +335,14 @@ class NowcastJob:
         )
 
 
-def leave(job: Job, context: WorkerContext) -> None:
-    """Give back a claimed job that was not begun, and queue it: its message may have come while it was not free.
+def unclaim(job: Job, context: WorkerContext) -> None:
+    """Release and enqueue a claimed job that was not started: its own message may have arrived while it was claimed.
 
-    Where the ledger does not answer, its lease runs out.
+    If the ledger is not reachable, the lease expires.
     """
     try:
         if context.ledger.unclaim(job):
-            log.info("job %s: left to others", job.id)
+            log.info("job %s: left to other workers", job.id)
             context.queue.enqueue(job.id, feed=job.kind == "feed")
     except SQLAlchemyError as error:
-        log.warning("job %s: cannot be given back: %s", job.id, error)
+        log.warning("job %s: cannot be released: %s", job.id, error)

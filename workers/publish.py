@@ -1,4 +1,4 @@
-"""Files that appear whole, once, or not at all."""
+"""Publish result files atomically."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from model.core.errors import InputError
 
 
 class CannotPublish(InputError):
+    """A result cannot be written to the folder that the operator chose."""
+
     code = "cannot-publish"
 
 
 def check_opens(path: Path, shape: tuple[int, ...]) -> None:
-    """Raise where a netCDF file that was just written does not hold rain of that shape."""
+    """Raise RuntimeError if a netCDF file that was just written does not hold rain of that shape."""
     import netCDF4
 
     with netCDF4.Dataset(path) as dataset:
@@ -25,8 +27,7 @@ def check_opens(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
-    """Copy `source` to `target` by a temporary name beside it. False: `target` was there, and stays as it is, unless
-    it is to be replaced.
+    """Copy a file under a temporary name and rename it; return False if the target exists and is not to be replaced.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The reconciler: queues again what the queue has lost, fails what keeps killing its worker, deletes what is old."""
+"""The reconciler: requeues lost jobs, fails jobs that kill their workers, and deletes expired ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.jobs.job import JobKind, Problem
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix
 from workers.context import WorkerContext
-from workers.tiles import forget_tiles
+from workers.tiles import delete_tiles
 
 BATCH: Final = 500
 
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 def reconcile(context: WorkerContext) -> None:
     """Make the queue agree with the ledger, and the store with the retention."""
-    take_back(context)
-    queue_again(context)
+    requeue_lost(context)
+    requeue_accepted(context)
     expire(context)
 
 
-def take_back(context: WorkerContext) -> None:
-    """Jobs whose worker is gone: accepted again, or failed where that happened too often."""
+def requeue_lost(context: WorkerContext) -> None:
+    """Requeue jobs whose worker is gone, or fail them after their last attempt."""
     for job in context.ledger.lost():
         if job.attempt >= context.settings.max_attempts:
             log.warning("job %s: its worker died %d times", job.id, job.attempt)
@@ -35,31 +35,31 @@ def take_back(context: WorkerContext) -> None:
             log.warning("job %s: its worker is gone, attempt %d", job.id, job.attempt)
         else:
             continue
-        forget_tiles(context.store, job.id)
+        delete_tiles(context.store, job.id)
 
 
-def queue_again(context: WorkerContext) -> None:
-    """Queue accepted jobs that the queue does not hold.
+def requeue_accepted(context: WorkerContext) -> None:
+    """Enqueue accepted jobs whose message the queue has lost.
 
-    The queue is first in, first out, so where it holds fewer messages than there are accepted jobs, it is those
-    queued longest ago that it has lost. A job that is queued twice runs once: the second finds it claimed.
+    The queue is first in, first out. So if it holds fewer messages than there are accepted jobs, the lost messages are
+    those of the jobs that were enqueued first. A job that is enqueued twice runs once: the second message is ignored.
     """
     kinds: tuple[tuple[JobKind, str], ...] = (("feed", FEEDS_QUEUE), ("upload", NOWCASTS_QUEUE))
     before = datetime.now(UTC) - timedelta(seconds=context.settings.requeue_seconds)
     with redis_client(context.settings) as redis:
-        held = {kind: int(redis.llen(queue)) for kind, queue in kinds}
+        queued = {kind: int(redis.llen(queue)) for kind, queue in kinds}
     for kind, _ in kinds:
-        missing = min(context.ledger.count_accepted(kind) - held[kind], BATCH)
+        missing = min(context.ledger.count_accepted(kind) - queued[kind], BATCH)
         if missing <= 0:
             continue
         for job in context.ledger.unqueued(kind, before, missing):
-            log.info("job %s is queued again", job.id)
+            log.info("job %s is enqueued again", job.id)
             if not context.queue.enqueue(job.id, feed=kind == "feed"):
                 return
 
 
 def expire(context: WorkerContext) -> None:
-    """Delete what finished longer ago than the retention."""
+    """Delete jobs that finished before the retention period."""
     days = context.settings.retention_days
     if days == 0:
         return
@@ -76,5 +76,5 @@ def _worker_lost(attempts: int) -> Problem:
         code="worker-lost",
         what=f"the worker died {attempts} times while it ran this nowcast",
         where="worker",
-        hint="Give the worker more memory, or ask for a smaller grid or fewer steps",
+        hint="Give the worker more memory, or request a smaller grid or fewer steps",
     )

@@ -1,8 +1,8 @@
-"""Tiles of a large domain that other workers make: they are offered on the queue, and who is free takes one.
+"""Offer tiles of a large domain to other workers through the queue, and compute the tiles that others offer.
 
-The worker that has the job goes through its tiles from the first on, the others from the last; each claims a tile
-before it makes it. The job depends on none of them: a tile that was claimed and does not come is made where the job is,
-and so is each that the store or the broker fails.
+The worker that runs the job computes its tiles from the first on, the others from the last; each claims a tile before
+it computes it. The job depends on no other worker: a claimed tile that does not arrive is computed locally, and so are
+all tiles if the store or the broker fails.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
     from model.runtime.tile_scheduler import TileTask
 
-LOOK_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 30.0
-"""A claimed tile is waited for as long as the slowest of one's own took, and this; after a lost one, none is."""
+"""Wait for a claimed tile, on top of the time of the slowest local one; after one that did not arrive, none."""
 CLOSE_SECONDS: Final = 5.0
-"""How long a job that has ended waits for a tile that is being offered."""
+"""Wait of a job that has ended for a tile that is being offered."""
 
 log = logging.getLogger(__name__)
 
 
 class OfferedTiles:
-    """The tiles of one job, as `model.runtime.remote_tiles.RemoteTiles`. Closing it withdraws what was offered.
+    """The tiles of one job, as `model.runtime.remote_tiles.RemoteTiles`.
 
-    A thread offers them, the last ones first, while the job's worker makes the first ones. Once the store or the broker
-    has failed, all tiles that are left are made by the job's worker.
+    A thread offers them, the last ones first, while the job's worker computes the first ones. Once the store or the
+    broker has failed, the job's worker computes all remaining tiles.
     """
 
     def __init__(self, job: Job, predictor: Predictor, context: WorkerContext) -> None:
@@ -80,7 +80,7 @@ class OfferedTiles:
         self._slowest = max(self._slowest, time.monotonic() - started)
 
     def close(self) -> None:
-        """Nothing is offered any more."""
+        """Withdraw all offered tiles."""
         if self._thread is None:
             return
         self._closed.set()
@@ -135,13 +135,13 @@ class OfferedTiles:
         """Return the frames of a tile that another worker has claimed, or None if they do not arrive."""
         from model.runtime.remote_tiles import decode_frames
 
-        until = time.monotonic() + (self._slowest + PATIENCE_SECONDS if self._patient else 0.0)
+        deadline = time.monotonic() + (self._slowest + PATIENCE_SECONDS if self._patient else 0.0)
         while True:
             try:
                 output = self._context.store.get(self._key(tile.name, "output"))
                 return decode_frames(tile, output) if output else None
             except MissingObject:
-                if time.monotonic() >= until:
+                if time.monotonic() >= deadline:
                     self._patient = False
                     self._closed.set()
                     return None
@@ -149,15 +149,15 @@ class OfferedTiles:
                 self._fail(error)
                 return None
             yield None
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def _fail(self, error: Exception) -> None:
-        log.warning("job %s: its tiles are made here: %s", self._job.id, error)
+        log.warning("job %s: all tiles are computed locally: %s", self._job.id, error)
         self._failed = True
         self._closed.set()
 
     def _others(self) -> int:
-        """How many other processes could help."""
+        """Return the number of other workers."""
         try:
             return max(0, len(live_workers(self._context.settings)) - 1)
         except (RedisError, NoBroker, OSError):
@@ -200,13 +200,13 @@ def compute_tile(job_id: str, attempt: int, tile: str, reference: str, variant: 
                 _delete(store, f"{key}.{part}", one=True)
 
 
-def forget_tiles(store: ObjectStore, job_id: str) -> None:
-    """Delete what attempts that ended in the middle have left. A store that does not answer is none of the job's."""
+def delete_tiles(store: ObjectStore, job_id: str) -> None:
+    """Delete the tiles of interrupted attempts. Errors of the store are logged only: the job does not depend on it."""
     _delete(store, _tiles(job_id))
 
 
 def _runs(job_id: str, attempt: int, context: WorkerContext) -> bool:
-    """The job is still at that attempt."""
+    """Return whether the job runs, in that attempt."""
     try:
         job = context.ledger.get(job_id)
     except UnknownJob:
@@ -215,7 +215,7 @@ def _runs(job_id: str, attempt: int, context: WorkerContext) -> bool:
 
 
 def _delete(store: ObjectStore, key: str, *, one: bool = False) -> None:
-    """Delete all below a prefix, or one object, if it is there and the store answers."""
+    """Delete one object, or all below a prefix; an error is logged only."""
     try:
         if one:
             store.delete(key)
@@ -224,11 +224,11 @@ def _delete(store: ObjectStore, key: str, *, one: bool = False) -> None:
     except FileNotFoundError:
         return
     except Exception as error:
-        log.warning("%s is left in the store: %s", key, error)
+        log.warning("%s remains in the store: %s", key, error)
 
 
 def claim(store: ObjectStore, key: str) -> bool:
-    """Whether the tile is one's own now: nobody claimed it before."""
+    """Claim a tile, and return whether no other worker has claimed it before."""
     return store.put(key, b"", if_absent=True)
 
 

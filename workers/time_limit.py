@@ -1,4 +1,4 @@
-"""The time limit of a job, where Celery keeps it: one signal to the process that runs the job."""
+"""The time limit of a job: Celery sends a signal to the process that runs the job."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 from model.core.interrupt import Interrupted
 
 TIME_LIMIT_SIGNAL: Final = signal.SIGUSR1
-"""What Celery's pool sends when a task's soft time limit is over."""
+"""Signal of Celery's pool for the soft time limit of a task."""
 
 
 @contextmanager
 def time_limit_interrupts() -> Iterator[None]:
-    """Within, the time limit raises Interrupted. Main thread only.
+    """Make the time limit raise Interrupted inside the block. Main thread only.
 
-    Celery's own handler raises an Exception, which a reader would take for a damaged file.
+    Celery's own handler raises an Exception, which a reader of files would report as a damaged file.
     """
     before = signal.signal(TIME_LIMIT_SIGNAL, _interrupt)
     try:

@@ -16,7 +16,7 @@ from service.jobs.job import Job, JobInput, JobStatus
 from tests.packages import GRAPH, copied, crown, damage, rewrite_manifest
 from workers.batch import run
 from workers.context import WorkerContext
-from workers.frames import frames_wanted
+from workers.frames import frames_read_by
 
 
 @pytest.fixture(autouse=True)
@@ -167,8 +167,8 @@ def test_a_promotion_while_a_job_runs_leaves_that_job_alone(
 
 
 def test_a_feed_gives_enough_frames_for_every_model_that_auto_may_be(context: WorkerContext, packages: Path) -> None:
-    assert frames_wanted("auto", context.catalog) == 4
+    assert frames_read_by("auto", context.catalog) == 4
     crown(copied(packages, "mine@1", input_frames=10))
-    assert [frames_wanted(name, context.catalog) for name in ("auto", "champion", "extrapolation")] == [10, 10, 3]
+    assert [frames_read_by(name, context.catalog) for name in ("auto", "champion", "extrapolation")] == [10, 10, 3]
     crown(copied(packages, "mine@2", input_frames=2))
-    assert [frames_wanted(name, context.catalog) for name in ("auto", "champion")] == [4, 2]
+    assert [frames_read_by(name, context.catalog) for name in ("auto", "champion")] == [4, 2]

@@ -296,7 +296,7 @@ def test_of_frames_that_wait_the_newest_is_forecast_first_and_old_ones_not_at_al
     assert order == ["f11", "f10", "f09", "f08", "f07", "f06", "f05"]
     skipped = by_name(context)["f04.npz"]
     assert (skipped.state, skipped.status) == (RunState.SKIPPED, JobStatus.DISMISSED)
-    assert skipped.reason == "it is 35 min behind f11.npz, which is forecast; max_age is 30 min"
+    assert skipped.reason == "it is 35 min older than f11.npz, which has a nowcast; max_age is 30 min"
     assert context.ledger.get(str(skipped.job_id)).note == skipped.reason
 
 
@@ -320,7 +320,7 @@ def test_a_long_backlog_is_skipped_unread(
     assert "max_age is 2 min" in runs["f03.npz"].reason
     assert runs["f00.npz"].state is RunState.SKIPPED
     assert context.ledger.get(str(waited.job_id)).status is JobStatus.DISMISSED
-    assert "frame f03.npz is skipped: more than 4 newer frames are there" in caplog.text
+    assert "frame f03.npz is skipped: there are more than 4 newer frames" in caplog.text
 
 
 def test_a_frame_that_comes_late_is_forecast_under_its_own_name(look, lab, folder: Path) -> None:

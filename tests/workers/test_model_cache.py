@@ -78,7 +78,7 @@ def test_a_worker_begins_with_what_can_run(context: WorkerContext, caplog: pytes
 
 
 def test_a_promotion_is_noticed_between_jobs(context: WorkerContext, lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_cache, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(model_cache, "POLL_SECONDS", 0.05)
     context.models.start()
     threading.Thread(target=context.models.watch, daemon=True).start()
     crown(copied(context.settings.packages_folder, "mine@1"))

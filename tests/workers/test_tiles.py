@@ -30,7 +30,7 @@ from tests.patience import WAIT_SECONDS
 from workers import tiles
 from workers.batch import run
 from workers.context import WorkerContext, open_context
-from workers.reconcile import take_back
+from workers.reconcile import requeue_lost
 
 SIDE = 560
 MEMORY_MB = 40
@@ -360,7 +360,7 @@ def test_tiles_of_a_worker_that_died_go_when_the_nowcast_is_taken_back(
 ) -> None:
     job = small.ledger.get(asked[0])
     small.ledger.renew_lease(job, -1)
-    take_back(replace(small, settings=small.settings.model_copy(update={"max_attempts": max_attempts})))
+    requeue_lost(replace(small, settings=small.settings.model_copy(update={"max_attempts": max_attempts})))
     assert small.ledger.get(job.id).status is (JobStatus.FAILED if max_attempts == 1 else JobStatus.ACCEPTED)
     assert not left_of(small, job)
 
