@@ -185,7 +185,7 @@ def main(once: bool, files: tuple[Path, ...]) -> None:
     try:
         settings = load_settings()
         port = _free_port(settings.host, settings.port)
-        reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+        reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
         # The service runs on this machine: no proxy of the environment is between it and the client.
         client = httpx.Client(base_url=f"http://{reachable}:{port}", timeout=60, trust_env=False)
         service = start(port)

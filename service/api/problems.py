@@ -49,12 +49,6 @@ class ProblemDetails(BaseModel):
     job_status: str | None = Field(None, description="Status of the nowcast, where that is the reason.")
 
 
-class ProblemResponse(JSONResponse):
-    """A response with the media type of problem details."""
-
-    media_type = MEDIA_TYPE
-
-
 def problem_details(code: str, what: str = "", where: str = "", hint: str = "", **more: Any) -> ProblemDetails:  # noqa: ANN401 - other fields of ProblemDetails
     """Return the problem details of an error's code; `more` are other fields of `ProblemDetails`."""
     kind = problem_type(code)
@@ -70,10 +64,10 @@ def problem_of_job(problem: Problem | None) -> ProblemDetails:
     return problem_details(**problem)
 
 
-def problem_response(problem: ProblemDetails, headers: Mapping[str, str] | None = None) -> ProblemResponse:
+def problem_response(problem: ProblemDetails, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return the response for a problem."""
     content = problem.model_dump(exclude_none=True)
-    return ProblemResponse(content, status_code=problem.status, headers=dict(headers or {}))
+    return JSONResponse(content, problem.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def documented_problems(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -27,8 +27,10 @@ DEFAULT_STEPS: Final = 12
 MAX_FIELDS: Final = 16
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
+"""How much, and for how long, the gateway reads on after it has refused a body."""
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
+"""Most characters of file names, field values and Idempotency-Keys."""
 KNOWN_FIELDS: Final = ("files", "model", "steps", "variable", "zr")
 
 log = logging.getLogger(__name__)
@@ -61,20 +63,20 @@ async def read_form(request: Request, context: GatewayContext) -> FormData:
             hint="Send the radar files as form files",
         )
     limit_mb = context.settings.max_upload_mb
-    most = context.settings.max_files
+    max_files = context.settings.max_files
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit_mb * 1_000_000:
         await _drain(request)
         raise _too_large(limit_mb)
-    parser = MultiPartParser(request.headers, _limited(request, limit_mb), max_files=most, max_fields=MAX_FIELDS)
+    parser = MultiPartParser(request.headers, _limited(request, limit_mb), max_files=max_files, max_fields=MAX_FIELDS)
     try:
         return await parser.parse()
     except MultiPartException as error:
         if "Too many files" in error.message:
             raise TooManyFiles(
-                f"more than {most} files in one request",
+                f"more than {max_files} files in one request",
                 where="files",
-                hint=f"Send at most {most} files; a nowcast needs only the newest",
+                hint=f"Send at most {max_files} files; a nowcast needs only the newest",
             ) from None
         raise InvalidParameter(error.message, where="body", hint="Send multipart/form-data") from None
 
