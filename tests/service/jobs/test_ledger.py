@@ -207,3 +207,17 @@ def test_only_finished_jobs_are_deleted(ledger: Ledger, all_jobs) -> None:
     assert [job.id for job in ledger.finished_before(datetime.now(UTC) + timedelta(seconds=1))] == [old.id]
     ledger.delete([old.id, still_open.id])
     assert [job.id for job in all_jobs(ledger)] == [still_open.id]
+
+
+def test_jobs_stay_readable_without_a_session_and_no_connection_stays_open(ledger: Ledger) -> None:
+    made = ledger.create(new_job(idempotency_key="k", request_digest="d"))
+    again = ledger.create(new_job(idempotency_key="k", request_digest="d"))
+    claimed = ledger.claim(made.id, 60)
+    with pytest.raises(UnknownJob):
+        ledger.get("nope")
+    assert ledger.engine.pool.checkedout() == 0
+    ledger.close()
+    assert claimed is not None
+    for job in (made, again, claimed):
+        assert (job.id, job.inputs, job.progress_total, job.note) == (made.id, INPUTS, 12, "")
+    assert claimed.lease is not None
