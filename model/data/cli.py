@@ -32,7 +32,7 @@ MAX_DAMAGED_SHOWN = 10
 
 @click.group()
 def archive() -> None:
-    """Archives of radar frames to train and verify on."""
+    """Manage archives of radar frames for training and verification."""
 
 
 @archive.command()

@@ -1,4 +1,4 @@
-"""Frames of one's own, of any length and any size: stacks in .npy, .npz and HDF5 files as windows to train on."""
+"""Training windows of stacks of frames, of any length and size, in .npy, .npz and HDF5 files."""
 
 from __future__ import annotations
 
@@ -28,10 +28,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class StackOptions:
-    """How stacks are read. `axes`: see `Stack`; by default tyx, tcyx or ntcyx. `variable`: which array of a file.
-    `range`: the values that become 0 and 1; by default 0 and 255 of bytes, and 0 and 1 of other numbers. `nodata`: the
-    value that marks missing data, besides NaN. `crop`: pixels of a square that is cut out at random; None: all of a
-    frame. `step`: minutes between frames."""
+    """How stacks are read.
+
+    `axes`: see `Stack`; by default tyx, tcyx or ntcyx. `variable`: name of the array in a file. `range`: the values
+    that become 0 and 1; by default 0 and 255 for bytes, 0 and 1 for other numbers. `nodata`: the value that marks
+    missing data, besides NaN. `crop`: side of a random square in pixels; None: whole frames. `step`: minutes between
+    frames.
+
+    Raises
+    ------
+    InputError
+        An option has an invalid value.
+    """
 
     axes: str | None = None
     variable: str | None = None
@@ -41,28 +49,28 @@ class StackOptions:
     step: float = 1.0
 
     def __post_init__(self) -> None:
-        what = ""
+        problem = ""
         if self.axes is not None and (
             not set("tyx") <= set(self.axes) <= set("ntcyx") or len(set(self.axes)) < len(self.axes)
         ):
-            what = f"axes={self.axes}: give a letter for each dimension, t, y and x, and c (channels) or n (sequences)"
+            problem = f"axes={self.axes}: give a letter per dimension: t, y, x, and c (channels) or n (sequences)"
         elif self.range is not None and not (all(map(math.isfinite, self.range)) and self.range[0] < self.range[1]):
-            what = "range: give the least and the greatest value, as range=0..70"
+            problem = "range: give the smallest and the largest value, as range=0..70"
         elif self.crop is not None and self.crop < 1:
-            what = "crop: give a number of pixels"
+            problem = "crop: give a number of pixels"
         elif not 0 < self.step < math.inf:
-            what = "step: give minutes"
-        if what:
-            raise InputError(what, where="--data frames", hint="Correct it")
+            problem = "step: give minutes"
+        if problem:
+            raise InputError(problem, where="--data frames", hint="Correct it")
 
     @classmethod
     def parse(cls, text: str) -> tuple[str, StackOptions]:
-        """PATH and options of `PATH,axes=ntyx,variable=NAME,range=0..70,nodata=-9999,crop=128,step=5`.
+        """Split `PATH,axes=ntyx,variable=NAME,range=0..70,nodata=-9999,crop=128,step=5` into path and options.
 
         Raises
         ------
         InputError
-            An option is not one.
+            An option is unknown or has an invalid value.
         """
         given: dict[str, str] = {}
         while match := OPTION.search(text):
@@ -70,7 +78,7 @@ class StackOptions:
             text = text[: match.start()]
         if re.search(r",\w+=", text) and not Path(text).exists():
             raise InputError(
-                f"{text.rpartition(',')[2]} is no option of it",
+                f"{text.rpartition(',')[2]} is not an option",
                 where="--data frames",
                 hint="Choose among axes, variable, range, nodata, crop and step",
             )
@@ -88,23 +96,41 @@ class StackOptions:
             )
         except ValueError as error:
             raise InputError(
-                f"an option of it is no number ({error})", where="--data frames", hint="Write it like range=0..70"
+                f"the value of an option is not a number ({error})",
+                where="--data frames",
+                hint="Write it like range=0..70",
             ) from None
 
 
 class FrameStackDataset:
-    """A source of windows of the stacks at `path`: the last `holdout` of each sequence is held out. Sequences that are
-    too short to be cut in two are held out whole, as many in proportion; shorter ones are left out, which is said.
+    """A data set of windows of stacks of frames; see `model.data.datasets.WindowDataset`.
 
-    `channels`: what the network reads; None takes what there is. `multiple`: sides of frames are filled up to multiples
-    of this, with missing data.
+    The end of each sequence is held out. Sequences that are too short to be cut in two are trained on or held out as a
+    whole, in the same proportion; sequences shorter than a window are left out with a warning.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder of files.
+    options
+        How the files are read.
+    cache_folder
+        Folder of unpacked arrays.
+    context, leads
+        Frames in and out.
+    channels
+        Number of channels that the network reads; None: those of the files.
+    multiple
+        Sides of frames are padded to multiples of this number, with missing data.
+    holdout
+        Fraction of each sequence, or of the short sequences, that is held out.
 
     Raises
     ------
     InputError
-        A file cannot be read, or files differ in size; a value lies outside of the range.
+        A file cannot be read, files differ in size, or a value is outside the range.
     TooFewFrames
-        No window fits, to train on or to hold out.
+        There is no window to train on, or none to hold out.
     """
 
     kind: Literal["rain", "frames"] = "frames"
@@ -130,23 +156,23 @@ class FrameStackDataset:
         self.channels = self.stacks[0].size("c")
         self._check_shapes(channels)
         self._ranges = [self._range_of(stack) for stack in self.stacks]
-        self._training, self._held_out = self._parts(holdout)
+        self._training, self._held_out = self._split(holdout)
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
-        """Endless windows, each start in each sequence as likely as any other."""
+        """Yield batches without end; each start in each sequence is equally likely."""
         while True:
             yield [self._window(self._training, int(at), rng) for at in rng.integers(self._training.number, size=batch)]
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
-        """`count` different windows, or all there are, in the order that they lie in."""
+        """Return `count` different windows, or all of them, in the order of the files."""
         rng = np.random.default_rng(seed)
         part = self._held_out
-        chosen = np.sort(rng.choice(part.number, size=min(count, part.number), replace=False, shuffle=False))
-        windows = [self._window(part, int(at), rng) for at in chosen]
+        indices = np.sort(rng.choice(part.number, size=min(count, part.number), replace=False, shuffle=False))
+        windows = [self._window(part, int(at), rng) for at in indices]
         return [windows[first : first + batch] for first in range(0, len(windows), batch)]
 
     def provenance(self) -> Provenance:
-        """Digest of the files and of how they are read."""
+        """Return the digest of the files and of the options."""
         files = sorted({stack.path for stack in self.stacks})
         digest = hashlib.sha256(f"{digest_files(files)} {self.options}".encode()).hexdigest()
         return Provenance(digest=digest, days=(), sources=(f"frames of {self.path.resolve().name}",))
@@ -157,54 +183,54 @@ class FrameStackDataset:
         for stack in self.stacks:
             if [stack.size(axis) for axis in "cyx"] != [first.size(axis) for axis in "cyx"]:
                 raise InputError(
-                    f"its frames are {_size_of(stack)}, those of {first.path} are {_size_of(first)}",
+                    f"frames are {_size_of(stack)}, those of {first.path} are {_size_of(first)}",
                     where=str(stack.path),
-                    hint="Train on files of one size, or cut them to one",
+                    hint="Train on files of one size, or crop them to one size",
                 )
         if channels is not None and self.channels != channels:
             read_as = ", ".join(first.axes)
             raise InputError(
                 f"{list(first.shape)}, read as [{read_as}], has {self.channels} channels, the network reads {channels}",
                 where=str(first.path),
-                hint=f"Name its axes if they are others: --data frames:{self.path},axes=ntyx; for frames of so many "
-                f"channels --set model.channels={self.channels}",
+                hint=f"If the axes are others, name them: --data frames:{self.path},axes=ntyx; to train on these "
+                f"channels, add --set model.channels={self.channels}",
             )
         if self.options.crop is not None and self.options.crop > min(rows, columns):
             raise InputError(
-                f"crop={self.options.crop} is more than its frames of {rows} x {columns}",
+                f"crop={self.options.crop} exceeds the frames of {rows} x {columns}",
                 where=str(first.path),
                 hint=f"Give {min(rows, columns)} at most, or leave crop out",
             )
 
     def _range_of(self, stack: Stack) -> tuple[float, float]:
-        """The values of a stack that become 0 and 1; all others lie between them, which is made sure of."""
-        asked = self.options.range
-        if asked is None and stack.dtype == np.uint8 and not stack.scaled:
+        """Return the values of a stack that become 0 and 1, and check that all values are between them."""
+        if self.options.range is None and stack.dtype == np.uint8 and not stack.scaled:
             return 0.0, 255.0
-        least, most = asked or (0.0, 1.0)
+        low, high = self.options.range or (0.0, 1.0)
         lowest, highest = math.inf, -math.inf
         for block in stack.blocks():
-            known = block[~np.isnan(self._known(block))]
+            known = block[~np.isnan(self._mask_nodata(block))]
             if known.size:
                 lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
         if lowest > highest:
             raise NoData(f"{list(stack.shape)} holds no data", where=str(stack.path), hint="Leave it out")
-        slack = 1e-5 * (most - least)
-        if lowest < least - slack or highest > most + slack:
-            hint = f"Say which values are 0 and 1: --data frames:{self.path},range={lowest:g}..{highest:g}"
+        tolerance = 1e-5 * (high - low)
+        if lowest < low - tolerance or highest > high + tolerance:
+            hint = f"Give the values of 0 and 1: --data frames:{self.path},range={lowest:g}..{highest:g}"
             hint += ", and nodata=VALUE if one marks missing data"
             raise InputError(
-                f"its values lie from {lowest:g} to {highest:g}, not from {least:g} to {most:g}",
+                f"values are from {lowest:g} to {highest:g}, not from {low:g} to {high:g}",
                 where=str(stack.path),
                 hint=hint,
             )
-        return least, most
+        return low, high
 
-    def _known(self, values: FloatArray) -> FloatArray:
-        """NaN where the value marks missing data."""
+    def _mask_nodata(self, values: FloatArray) -> FloatArray:
+        """Replace the value that marks missing data by NaN."""
         return values if self.options.nodata is None else np.where(values == self.options.nodata, np.nan, values)
 
-    def _parts(self, holdout: float) -> tuple[_Part, _Part]:
+    def _split(self, holdout: float) -> tuple[_WindowIndex, _WindowIndex]:
+        """Return the windows to train on and those to hold out."""
         train: list[tuple[int, int, int, int]] = []
         held: list[tuple[int, int, int, int]] = []
         short: list[tuple[int, int, int, int]] = []
@@ -215,7 +241,10 @@ class FrameStackDataset:
             border = min(round(frames * (1 - holdout)), frames - self.length)
             if frames < self.length:
                 log.warning(
-                    "echocast: %s is left out: sequences of %d frames, %d are needed", stack.path, frames, self.length
+                    "echocast: %s is left out: sequences have %d frames, a window needs %d",
+                    stack.path,
+                    frames,
+                    self.length,
                 )
                 continue
             for sequence in range(stack.size("n")):
@@ -228,46 +257,46 @@ class FrameStackDataset:
         number = max(number, 0 if held else 1) if len(short) > 1 or not train else 0
         train += short[: len(short) - number]
         held += short[len(short) - number :]
-        for part, what in ((train, "train on"), (held, "hold out")):
-            if not part:
+        for stretches, purpose in ((train, "train on"), (held, "hold out")):
+            if not stretches:
                 raise TooFewFrames(
-                    f"no window to {what}: the longest sequence has {longest} frames, a window takes {self.length}, "
+                    f"no window to {purpose}: the longest sequence has {longest} frames, a window needs {self.length}, "
                     "and one is held out",
                     where=str(self.path),
                     hint=f"Give {2 * self.length} frames or more in a row, or --set windows.leads and windows.context",
                 )
-        return _Part(train), _Part(held)
+        return _WindowIndex(train), _WindowIndex(held)
 
-    def _window(self, part: _Part, at: int, rng: np.random.Generator) -> Window:
-        index, sequence, first = part.place_of(at)
+    def _window(self, windows: _WindowIndex, at: int, rng: np.random.Generator) -> Window:
+        index, sequence, first = windows.locate(at)
         stack = self.stacks[index]
         sides = (stack.size("y"), stack.size("x"))
         cut = [slice(0, side) for side in sides]
         if self.options.crop is not None:
             firsts = [int(rng.integers(side - self.options.crop + 1)) for side in sides]
             cut = [slice(corner, corner + self.options.crop) for corner in firsts]
-        values = self._known(stack.read(sequence, first, self.length, *cut))
-        least, most = self._ranges[index]
-        values = np.clip((values - np.float32(least)) / np.float32(most - least), 0, 1).astype(np.float32, copy=False)
-        beyond = [(0, -side % self.multiple) for side in values.shape[2:]]
-        values = np.pad(values, [(0, 0), (0, 0), *beyond], constant_values=np.float32(np.nan))
+        values = self._mask_nodata(stack.read(sequence, first, self.length, *cut))
+        low, high = self._ranges[index]
+        values = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32, copy=False)
+        padding = [(0, -side % self.multiple) for side in values.shape[2:]]
+        values = np.pad(values, [(0, 0), (0, 0), *padding], constant_values=np.float32(np.nan))
         return window_from_clip(values, self.context, self.options.step)
 
 
-class _Part:
-    """Windows by number: `stretches` of (stack, sequence, first start, number of starts)."""
+class _WindowIndex:
+    """Windows by number, from stretches of (stack, sequence, first start, number of starts)."""
 
     def __init__(self, stretches: Sequence[tuple[int, int, int, int]]) -> None:
         self._stretches: NDArray[np.int64] = np.array(stretches, np.int64).reshape(-1, 4)
         self._ends = np.cumsum(self._stretches[:, 3])
         self.number = int(self._ends[-1]) if len(self._ends) else 0
 
-    def place_of(self, at: int) -> tuple[int, int, int]:
-        """Stack, sequence and first frame of a window."""
-        found = int(np.searchsorted(self._ends, at, side="right"))
-        stack, sequence, first, number = map(int, self._stretches[found])
-        return stack, sequence, first + at - (int(self._ends[found]) - number)
+    def locate(self, at: int) -> tuple[int, int, int]:
+        """Return stack, sequence and first frame of a window."""
+        stretch = int(np.searchsorted(self._ends, at, side="right"))
+        stack, sequence, first, number = map(int, self._stretches[stretch])
+        return stack, sequence, first + at - (int(self._ends[stretch]) - number)
 
 
 def _size_of(stack: Stack) -> str:
-    return f"{stack.size('y')} x {stack.size('x')} of {stack.size('c')} channels, {list(stack.shape)}"
+    return f"{stack.size('y')} x {stack.size('x')} with {stack.size('c')} channels, {list(stack.shape)}"

@@ -1,7 +1,8 @@
 """KTH actions (Schuldt et al. 2004, doi 10.1109/ICPR.2004.1334462): people who walk, jog, run, box, wave and clap.
 
-Clips are those of PredRNN (arXiv 2103.09504) and OpenSTL (arXiv 2306.11249): persons 1 to 16 train, 17 to 25 test;
-grey, 128 x 128 pixels; end to end, but every third frame begins one where people jog or run, who are soon out of sight.
+Clips are those of PredRNN (arXiv 2103.09504) and OpenSTL (arXiv 2306.11249): persons 1 to 16 for training, 17 to 25 for
+the test; grey, 128 x 128 pixels. Clips follow each other end to end; those of jogging and running people, who leave the
+picture soon, begin every third frame.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ STRIDES: Final[Mapping[str, int]] = MappingProxyType(
         "running": 3,
     }
 )
-"""Frames from the begin of a clip to that of the next."""
+"""Frames from the start of a clip to the start of the next."""
 
 STEP_MINUTES: Final = 1 / (25 * 60)
 SITE: Final = "https://www.csc.kth.se/cvap/actions, files walking.zip to handclapping.zip"
 VIDEO: Final = re.compile(rf"(person(\d\d)_({'|'.join(STRIDES)})_d\d)(_uncomp)?(\.avi)?")
 IMAGE: Final = re.compile(r"image\D?(\d+)\.(jpg|jpeg|png)")
 SEQUENCES: Final = "00sequences.txt"
-"""The site's list of the frames in which a person is in sight."""
+"""The list, on the site, of the frames in which a person is in sight."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """An .avi file, or a folder of `image_0001.jpg` and so on."""
+    """A video: an .avi file, or a folder of `image_0001.jpg` and so on."""
 
     name: str
     person: int
@@ -58,7 +59,7 @@ class Video:
     path: Path
 
     def files(self) -> list[Path]:
-        """The file, or the frames in order."""
+        """Return the .avi file, or the files of the frames in order."""
         if self.path.is_file():
             return [self.path]
         return sorted((file for file in self.path.iterdir() if IMAGE.fullmatch(file.name)), key=_number_of)
@@ -66,16 +67,25 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipLocation:
-    """Where a clip lies: a decoded video [t, 128, 128] and the index of its first frame in it."""
+    """The location of a clip: a file of a decoded video [t, 128, 128], and the index of the first frame."""
 
     decoded: Path
     first: int
 
 
 class KTH:
-    """A source of windows of the videos below `folder`, which are decoded once, into `cache_folder`.
+    """The KTH data set; see `model.data.datasets.WindowDataset`.
 
-    `leads` frames out in training, `held_out_leads` in the test: 10 and 20 in the papers.
+    Parameters
+    ----------
+    folder
+        Folder of the videos, or of one folder per action.
+    cache_folder
+        Folder of the decoded videos.
+    context
+        Frames in.
+    leads, held_out_leads
+        Frames out, in training and in the test: 10 and 20 in the papers.
 
     Raises
     ------
@@ -108,43 +118,43 @@ class KTH:
             clips += [ClipLocation(decoded=decoded, first=first) for first in firsts]
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
-        """Endless clips of persons 1 to 16.
+        """Yield batches of clips of persons 1 to 16 without end.
 
         Raises
         ------
         TooFewFrames
-            There is no video of them that is long enough.
+            None of these videos is long enough.
         """
         number = require_clips(len(self.training_clips), "train on", self.folder, "Add videos of persons 1 to 16")
         clip = partial(_frames, self.training_clips, self.context + self.leads)
         return random_batches(clip, number, self.context, STEP_MINUTES, rng, batch)
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
-        """Clips of persons 17 to 25.
+        """Return clips of persons 17 to 25.
 
         Raises
         ------
         TooFewFrames
-            There is no video of them that is long enough.
+            None of these videos is long enough.
         """
         number = require_clips(len(self.held_out_clips), "hold out", self.folder, "Add videos of persons 17 to 25")
         clip = partial(_frames, self.held_out_clips, self.context + self.held_out_leads)
         return fixed_batches(clip, number, self.context, STEP_MINUTES, seed, batch, count)
 
     def provenance(self) -> Provenance:
-        """Digest of every file of every video."""
+        """Return the digest of all files of all videos."""
         digest = digest_files([file for video in self.videos for file in video.files()])
         source = f"KTH actions (Schuldt et al. 2004), {len(self.videos)} videos"
         return Provenance(digest=digest, days=(), sources=(source,))
 
 
 def find_videos(folder: Path) -> list[Video]:
-    """Videos in `folder` or in folders in it, by name; a folder of frames goes before an .avi of that name.
+    """Find the videos in a folder or its subfolders, by name; a folder of frames replaces an .avi of the same name.
 
     Raises
     ------
     InputError
-        There is none.
+        There are no videos.
     """
     found: dict[str, Video] = {}
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
@@ -162,8 +172,19 @@ def find_videos(folder: Path) -> list[Video]:
 def clip_starts(
     numbers: NDArray[np.intp], length: int, stride: int, in_sight: NDArray[np.intp] | None = None
 ) -> list[int]:
-    """Index of the first frame of each clip of `length` frames, whose numbers follow each other, from the end of the
-    video on, as PredRNN has them. Only frames `in_sight` (by number) are used, where that is known."""
+    """Return the index of the first frame of each clip, placed from the end of the video backwards as in PredRNN.
+
+    Parameters
+    ----------
+    numbers
+        Number of each frame in the video; the numbers of a clip are consecutive.
+    length
+        Frames of a clip.
+    stride
+        Frames between the starts of clips; 0 for clips that do not overlap.
+    in_sight
+        Numbers of the frames that may be used; None for all.
+    """
     usable = np.ones(numbers.size, bool) if in_sight is None else np.isin(numbers, in_sight)
     starts = []
     last = numbers.size - 1
@@ -178,14 +199,14 @@ def clip_starts(
 
 
 def _frames(clips: list[ClipLocation], length: int, index: int) -> FloatArray:
-    """[t, 1, 128, 128] of clip `index`."""
+    """Read the frames [t, 1, 128, 128] of a clip."""
     clip = clips[index]
     frames: NDArray[np.uint8] = np.load(clip.decoded, mmap_mode="r")[clip.first : clip.first + length]
     return np.asarray(frames[:, None] / np.float32(255), np.float32)
 
 
 def _decoded(video: Video, cache_folder: Path) -> Path:
-    """The video's frames as a numpy file; made if it is not there."""
+    """Return the numpy file of a decoded video; decode the video on first use."""
     files = video.files()
     state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     key = hashlib.sha256(repr((str(video.path.resolve()), SIDE, state)).encode()).hexdigest()[:16]
@@ -193,7 +214,7 @@ def _decoded(video: Video, cache_folder: Path) -> Path:
     if not path.exists():
         frames = [_grey(frame) for frame in (_read_avi(video.path) if video.path.is_file() else _read_images(files))]
         if not frames:
-            raise dataset_error("not a video that OpenCV reads, or a folder without frames", video.path, SITE)
+            raise dataset_error("OpenCV cannot read the video, or the folder has no frames", video.path, SITE)
         with atomic_file(path) as file:
             np.save(file, np.stack(frames))
     return path
@@ -215,17 +236,17 @@ def _read_images(files: list[Path]) -> Iterator[NDArray[np.uint8]]:
     for file in files:
         frame = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR) if file.stat().st_size else None
         if frame is None:
-            raise InputError("not a picture", where=str(file), hint="Extract that video again")
+            raise InputError("not an image", where=str(file), hint="Extract the video again")
         yield np.asarray(frame, np.uint8)
 
 
 def _grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[128, 128]: squeezed, not cut, from 160 x 120."""
+    """Return a grey frame [128, 128], resized from 160 x 120 without keeping the aspect ratio."""
     return np.asarray(cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), (SIDE, SIDE)), np.uint8)
 
 
 def _numbers(video: Video, frames: int) -> NDArray[np.intp]:
-    """Of each frame in its video: the first is 1."""
+    """Return the number of each frame in a video, from 1 on."""
     if video.path.is_file():
         return np.arange(1, frames + 1, dtype=np.intp)
     return np.array([_number_of(file) for file in video.files()], np.intp)
@@ -237,7 +258,7 @@ def _number_of(image: Path) -> int:
 
 
 def _frames_in_sight(folder: Path) -> dict[str, NDArray[np.intp]]:
-    """Numbers of the frames of each video that the site's list names, if the list is there."""
+    """Return the numbers of the frames in sight by video, if the site's list is in the folder."""
     path = folder / SEQUENCES
     if not path.is_file():
         return {}

@@ -1,7 +1,7 @@
 """Moving MNIST (Srivastava et al. 2015, arXiv 1502.04681): two digits that move in straight lines and bounce.
 
-The digits are the user's MNIST (`train-images-idx3-ubyte`), or drawn with OpenCV's fonts, which needs no download. Such
-sequences are as hard to forecast, but scores on them are not those of the papers: these are of `mnist_test_seq.npy`.
+The digits come from MNIST (`train-images-idx3-ubyte`), or are drawn with OpenCV's fonts, which needs no download. The
+latter are as hard to forecast, but only scores on `mnist_test_seq.npy` are comparable with those of the papers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GLYPH_SIDE: Final = 28
 SIDE: Final = 64
 DIGITS: Final = 2
 STEP_LENGTH: Final = 0.1
-"""Of the free range, per frame, as in OpenSTL's generator (arXiv 2306.11249), which made its training sequences."""
+"""Motion per frame as a fraction of the free range, as in the training sequences of OpenSTL (arXiv 2306.11249)."""
 
 STEP_MINUTES: Final = 1.0
 MNIST_SITE: Final = "the MNIST page, file train-images-idx3-ubyte.gz"
@@ -36,13 +36,13 @@ TEST_SITE: Final = "https://www.cs.toronto.edu/~nitish/unsupervised_video, file 
 TEST_FILE: Final = "mnist_test_seq.npy"
 IMAGE_FILES: Final = tuple(f"train-images{dot}idx3-ubyte{suffix}" for dot in ("-", ".") for suffix in ("", ".gz"))
 IDX_IMAGES: Final = 0x00000803
-HELD_OUT_PART: Final = 6
-"""The last sixth of an MNIST file is never trained on, whether or not there is an official test file: where there is
-none, held-out sequences are made of it. Of digits that are drawn, a sixth as many again are for that."""
+HELD_OUT_DIVISOR: Final = 6
+"""The last sixth of an MNIST file is never trained on: without the official test file, held-out sequences are generated
+from it. Of drawn digits, a sixth more are drawn for that purpose."""
 
-DRAWN: Final = 2000
-PEN: Final = 4
-"""Digits are drawn four times as large, and then reduced."""
+DRAWN_DIGITS: Final = 2000
+OVERSAMPLING: Final = 4
+"""Digits are drawn at this multiple of their size, then reduced."""
 
 FONTS: Final = (
     cv2.FONT_HERSHEY_SIMPLEX,
@@ -54,8 +54,20 @@ FONTS: Final = (
 
 
 class MovingMNIST:
-    """A source of windows. `glyphs` [n, 28, 28] uint8 are for training. Held-out sequences are `test` [20, n, 64, 64]
-    uint8, the official test sequences, or are made of `held_out_glyphs`.
+    """The Moving MNIST data set; see `model.data.datasets.WindowDataset`.
+
+    Parameters
+    ----------
+    glyphs
+        Digits for training, uint8 [n, 28, 28].
+    held_out_glyphs
+        Digits for held-out sequences, uint8 [n, 28, 28]; unused with `test`.
+    provenance
+        Provenance of the digits and of `test`.
+    test
+        The official test sequences, uint8 [20, n, 64, 64].
+    context, leads
+        Frames in and out.
 
     Raises
     ------
@@ -78,9 +90,9 @@ class MovingMNIST:
     ) -> None:
         if test is not None and context + leads > test.shape[0]:
             raise InputError(
-                f"the test sequences have {test.shape[0]} frames, {context} + {leads} are asked for",
+                f"the test sequences have {test.shape[0]} frames, a window needs {context} + {leads}",
                 where=TEST_FILE,
-                hint="Ask for fewer, or leave the file out: held-out sequences are then generated",
+                hint="Use fewer frames, or remove the file: held-out sequences are then generated",
             )
         self.glyphs = glyphs
         self.held_out_glyphs = held_out_glyphs
@@ -90,55 +102,61 @@ class MovingMNIST:
         self._provenance = provenance
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
-        """Endless generated sequences."""
+        """Yield batches of generated sequences without end."""
         while True:
-            yield self._generated(self.glyphs, rng, batch)
+            yield self._generate(self.glyphs, rng, batch)
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
-        """Official test sequences, or generated ones of digits that training does not see."""
+        """Return official test sequences, or sequences generated from digits that are not trained on."""
         if self.test is not None:
             clip = partial(_test_clip, self.test, self.context + self.leads)
             return fixed_batches(clip, self.test.shape[1], self.context, STEP_MINUTES, seed, batch, count)
         rng = np.random.default_rng(seed)
         return [
-            self._generated(self.held_out_glyphs, rng, min(batch, count - first)) for first in range(0, count, batch)
+            self._generate(self.held_out_glyphs, rng, min(batch, count - first)) for first in range(0, count, batch)
         ]
 
     def provenance(self) -> Provenance:
-        """Digest of the files, the test file too, and of the digits drawn."""
+        """Return the provenance of the digits and of the test sequences."""
         return self._provenance
 
-    def _generated(self, glyphs: NDArray[np.uint8], rng: np.random.Generator, batch: int) -> list[Window]:
+    def _generate(self, glyphs: NDArray[np.uint8], rng: np.random.Generator, batch: int) -> list[Window]:
         frames = self.context + self.leads
         return [
-            window_from_clip(_unit(sequence(glyphs, frames, rng)), self.context, STEP_MINUTES) for _ in range(batch)
+            window_from_clip(_scale(generate_sequence(glyphs, frames, rng)), self.context, STEP_MINUTES)
+            for _ in range(batch)
         ]
 
 
 def open_moving_mnist(path: Path | None = None, *, context: int = 10, leads: int = 10) -> MovingMNIST:
-    """The source that `moving-mnist` or `moving-mnist:PATH` names; see docs/datasets.md.
+    """Open the data set `moving-mnist` or `moving-mnist:PATH`; see docs/datasets.md.
 
-    `path`: an MNIST image file, the official test file, or a folder that holds one or both.
+    Parameters
+    ----------
+    path
+        An MNIST image file, the official test file, or a folder of one or both; None for drawn digits.
+    context, leads
+        Frames in and out.
 
     Raises
     ------
     InputError
-        There is no such file, or it holds something else.
+        The file does not exist or is not the expected one.
     """
-    images, test = _files(path)
+    images, test = _find_files(path)
     if images is None:
-        glyphs, unseen = draw_digits(DRAWN, seed=0), draw_digits(DRAWN // HELD_OUT_PART, seed=1)
+        glyphs, held_out = draw_digits(DRAWN_DIGITS, seed=0), draw_digits(DRAWN_DIGITS // HELD_OUT_DIVISOR, seed=1)
         digest = hashlib.sha256(glyphs.tobytes() + (digest_files([test]).encode() if test else b"")).hexdigest()
         sources = ["Moving MNIST of digits drawn by echocast"]
     else:
         mnist = read_idx_images(images)
-        border = len(mnist) - max(1, len(mnist) // HELD_OUT_PART)
-        glyphs, unseen = mnist[:border], mnist[border:]
+        border = len(mnist) - max(1, len(mnist) // HELD_OUT_DIVISOR)
+        glyphs, held_out = mnist[:border], mnist[border:]
         digest = digest_files([images, test] if test else [images])
         sources = ["Moving MNIST of MNIST's digits"]
     return MovingMNIST(
         glyphs,
-        unseen,
+        held_out,
         provenance=Provenance(digest=digest, days=(), sources=tuple(sources)),
         test=None if test is None else read_test_sequences(test),
         context=context,
@@ -146,10 +164,10 @@ def open_moving_mnist(path: Path | None = None, *, context: int = 10, leads: int
     )
 
 
-def sequence(
+def generate_sequence(
     glyphs: NDArray[np.uint8], frames: int, rng: np.random.Generator, digits: int = DIGITS
 ) -> NDArray[np.uint8]:
-    """`frames` [t, 64, 64] of digits that move; where they overlap, the brighter pixel counts."""
+    """Return a sequence uint8 [t, 64, 64] of moving digits; where digits overlap, the brighter pixel counts."""
     video = np.zeros((frames, SIDE, SIDE), np.uint8)
     for _ in range(digits):
         glyph = glyphs[rng.integers(len(glyphs))]
@@ -160,31 +178,31 @@ def sequence(
 
 
 def trajectory(frames: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Top and left [t, 2] of a digit (pixels): straight on by `STEP_LENGTH` to the border, a frame there, and back."""
-    at, angle = rng.random(2), rng.random() * 2 * np.pi
+    """Return top and left [t, 2] of a digit in pixels; it moves straight, stays a frame at the border, and bounces."""
+    position, angle = rng.random(2), rng.random() * 2 * np.pi
     step = STEP_LENGTH * np.array([np.sin(angle), np.cos(angle)])
-    places = np.empty((frames, 2))
-    for place in places:
-        at = at + step
-        step = np.where((at <= 0) | (at >= 1), -step, step)
-        at = np.clip(at, 0, 1)
-        place[:] = at
-    return (places * (SIDE - GLYPH_SIDE)).astype(np.intp)
+    corners = np.empty((frames, 2))
+    for corner in corners:
+        position = position + step
+        step = np.where((position <= 0) | (position >= 1), -step, step)
+        position = np.clip(position, 0, 1)
+        corner[:] = position
+    return (corners * (SIDE - GLYPH_SIDE)).astype(np.intp)
 
 
 def draw_digits(number: int, seed: int) -> NDArray[np.uint8]:
-    """Digits [n, 28, 28] in OpenCV's fonts, with random thickness, slant and size, in MNIST's box of 20 pixels."""
+    """Draw digits uint8 [n, 28, 28] in OpenCV's fonts, of random thickness, slant and size, in a box of 20 pixels."""
     rng = np.random.default_rng(seed)
-    return np.stack([_glyph(index % 10, rng) for index in range(number)])
+    return np.stack([_draw_digit(index % 10, rng) for index in range(number)])
 
 
-def _glyph(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    side = GLYPH_SIDE * PEN
+def _draw_digit(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    side = GLYPH_SIDE * OVERSAMPLING
     font, thickness = FONTS[rng.integers(len(FONTS))], int(rng.integers(4, 11))
     canvas = np.zeros((2 * side, 2 * side), np.uint8)
     cv2.putText(canvas, str(digit), (side // 2, 3 * side // 2), font, 4.0, 255, thickness, cv2.LINE_AA)
     left, top, width, height = cv2.boundingRect(canvas)
-    size = PEN * rng.uniform(17, 20) / max(width, height)
+    size = OVERSAMPLING * rng.uniform(17, 20) / max(width, height)
     slant, turn = rng.uniform(-0.3, 0.3), rng.uniform(-0.15, 0.15)
     linear = size * np.array([[1, slant], [turn, 1]])
     middle = np.array([left + (width - 1) / 2, top + (height - 1) / 2])
@@ -199,7 +217,7 @@ def read_idx_images(path: Path) -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        The file is not of that format, or is cut short.
+        The file has another format, or is truncated.
     """
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
@@ -214,18 +232,18 @@ def read_idx_images(path: Path) -> NDArray[np.uint8]:
         raise dataset_error("not an idx file of images of 28 x 28 pixels", path, MNIST_SITE)
     if number < 2 or len(content) != 16 + number * height * width:
         raise dataset_error(
-            f"the header says {number} images, the file holds {len(content) - 16} bytes", path, MNIST_SITE
+            f"the header promises {number} images, the file holds {len(content) - 16} bytes", path, MNIST_SITE
         )
     return np.frombuffer(content, np.uint8, offset=16).reshape(number, height, width)
 
 
 def read_test_sequences(path: Path) -> NDArray[np.uint8]:
-    """The official test sequences [20, n, 64, 64], read as they are needed.
+    """Memory-map the official test sequences, uint8 [20, n, 64, 64].
 
     Raises
     ------
     InputError
-        The file is something else.
+        The file is not the expected one.
     """
     try:
         test: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -236,8 +254,8 @@ def read_test_sequences(path: Path) -> NDArray[np.uint8]:
     return test
 
 
-def _files(path: Path | None) -> tuple[Path | None, Path | None]:
-    """MNIST's image file and the official test file."""
+def _find_files(path: Path | None) -> tuple[Path | None, Path | None]:
+    """Return MNIST's image file and the official test file, each None if it is missing."""
     if path is None:
         return None, None
     if not path.exists():
@@ -248,15 +266,15 @@ def _files(path: Path | None) -> tuple[Path | None, Path | None]:
     test = path / TEST_FILE if (path / TEST_FILE).is_file() else None
     if images is None and test is None:
         raise dataset_error(
-            f"neither {IMAGE_FILES[0]}[.gz] nor {TEST_FILE} in it", path, f"{MNIST_SITE}, or {TEST_SITE}"
+            f"the folder has neither {IMAGE_FILES[0]}[.gz] nor {TEST_FILE}", path, f"{MNIST_SITE}, or {TEST_SITE}"
         )
     return images, test
 
 
 def _test_clip(test: NDArray[np.uint8], frames: int, index: int) -> FloatArray:
-    return _unit(test[:frames, index])
+    return _scale(test[:frames, index])
 
 
-def _unit(frames: NDArray[np.uint8]) -> FloatArray:
-    """[t, y, x] of 0 to 255 as [t, 1, y, x] of 0 to 1."""
+def _scale(frames: NDArray[np.uint8]) -> FloatArray:
+    """Convert frames [t, y, x] of 0 to 255 into [t, 1, y, x] of 0 to 1."""
     return (frames.astype(np.float32) / np.float32(255))[:, None]

@@ -34,7 +34,7 @@ class PixelCounts:
 
     @property
     def total(self) -> NDArray[np.int64]:
-        """ImportCounts over all days, int64 [257]."""
+        """Counts of all days, int64 [257]."""
         return sum(self.by_day.values(), start=np.zeros(NO_DATA + 1, np.int64))
 
 

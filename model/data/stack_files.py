@@ -1,4 +1,4 @@
-"""Files of stacked frames, .npy, .npz and HDF5: read a few frames at a time, however long they are; never unpickled."""
+"""Files of stacked frames, .npy, .npz and HDF5: read a few frames at a time, and never unpickled."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ HDF5: Final = (".h5", ".hdf5", ".hdf", ".he5")
 SUFFIXES: Final = (".npy", ".npz", *HDF5)
 AXES_OF_DIMENSIONS: Final = {3: "tyx", 4: "tcyx", 5: "ntcyx"}
 NUMBERS: Final = "biuf"
-BLOCK_NUMBERS: Final = 16_000_000
-"""So many are looked at together where a whole file is gone through."""
+BLOCK_SIZE: Final = 16_000_000
+"""Numbers per block when a whole file is read."""
 UNREADABLE: Final = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile)
-"""What numpy, zipfile and h5py raise on files that are damaged."""
+"""Errors of numpy, zipfile and h5py for damaged files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """An array of frames in a file: as the user knows it, and where it lies `stored`.
+    """An array of frames in a file.
 
-    `axes`: a letter for each of its dimensions: n sequences, t frames, c channels, y rows, x columns. `gain`, `offset`,
-    `fill`: what HDF5 says of its numbers (`scale_factor`, `add_offset`, `_FillValue`).
+    `path`: the file of the user. `stored`: the file that is read, which for .npz is an unpacked copy. `member`: name
+    of the array in an HDF5 file. `axes`: a letter per dimension: n sequences, t frames, c channels, y rows,
+    x columns. `gain`, `offset`, `fill`: `scale_factor`, `add_offset` and `_FillValue` of an HDF5 file.
     """
 
     path: Path
@@ -49,29 +50,29 @@ class Stack:
     fill: float | None = None
 
     def size(self, axis: str) -> int:
-        """How many sequences, frames, channels, rows or columns; one where there is no such axis."""
+        """Return the size along an axis; 1 if the array does not have the axis."""
         return self.shape[self.axes.index(axis)] if axis in self.axes else 1
 
     @property
     def scaled(self) -> bool:
-        """Whether its numbers are other than they are stored."""
+        """Whether values differ from the stored numbers."""
         return (self.gain, self.offset) != (1.0, 0.0)
 
     def read(self, sequence: int, first: int, length: int, rows: slice, columns: slice) -> FloatArray:
-        """Frames [t, c, y, x] of a sequence, in the file's own units, NaN where it says that there are no data.
+        """Read frames [t, c, y, x] of a sequence, in the units of the file, NaN for its fill value.
 
         Raises
         ------
         InputError
-            They cannot be read.
+            The frames cannot be read.
         """
-        at: dict[str, int | slice] = {"n": sequence, "t": slice(first, first + length), "c": slice(None)}
-        at |= {"y": rows, "x": columns}
+        index: dict[str, int | slice] = {"n": sequence, "t": slice(first, first + length), "c": slice(None)}
+        index |= {"y": rows, "x": columns}
         with _opened(self) as array:
-            frames = np.asarray(array[tuple(at[axis] for axis in self.axes)])
-        left = self.axes.replace("n", "")
-        frames = frames.transpose([left.index(axis) for axis in "tcyx" if axis in left])
-        if "c" not in left:
+            frames = np.asarray(array[tuple(index[axis] for axis in self.axes)])
+        axes = self.axes.replace("n", "")
+        frames = frames.transpose([axes.index(axis) for axis in "tcyx" if axis in axes])
+        if "c" not in axes:
             frames = frames[:, np.newaxis]
         if frames.dtype.kind == "f":
             frames = frames.astype(np.float32)
@@ -81,22 +82,32 @@ class Stack:
         return np.ascontiguousarray(values)
 
     def blocks(self) -> Iterator[FloatArray]:
-        """All of it, a part at a time."""
+        """Yield all frames in blocks [t, c, y, x]."""
         y, x = self.size("y"), self.size("x")
-        step = max(1, BLOCK_NUMBERS // max(1, self.size("c") * y * x))
+        step = max(1, BLOCK_SIZE // max(1, self.size("c") * y * x))
         for sequence in range(self.size("n")):
             for first in range(0, self.size("t"), step):
                 yield self.read(sequence, first, step, slice(0, y), slice(0, x))
 
 
 def open_stacks(path: Path, *, axes: str | None, variable: str | None, cache_folder: Path) -> list[Stack]:
-    """The stack of a file, or those of all files below a folder, by name. Arrays of .npz are unpacked into
-    `cache_folder`, once, so that they need not be held in memory.
+    """Open the stack of a file, or those of all files below a folder, by name.
+
+    Parameters
+    ----------
+    path
+        A .npy, .npz or HDF5 file, or a folder.
+    axes
+        Axes of the arrays; by default tyx, tcyx or ntcyx.
+    variable
+        Name of the array in each file; by default the only array that may be a stack.
+    cache_folder
+        Folder where arrays of .npz files are unpacked, once, because only .npy can be memory-mapped.
 
     Raises
     ------
     InputError
-        There is none, or one cannot be read.
+        There is no stack, or one cannot be read.
     """
     if not path.exists():
         raise InputError("no such file or folder", where=str(path), hint="Check the path")
@@ -106,8 +117,10 @@ def open_stacks(path: Path, *, axes: str | None, variable: str | None, cache_fol
         else [path]
     )
     if not files or files[0].suffix.lower() not in SUFFIXES:
-        what = "no stacks of frames in it" if path.is_dir() else "not a stack of frames, by its name"
-        raise InputError(what, where=str(path), hint=f"Give files ending in {', '.join(SUFFIXES)}, or a folder of them")
+        problem = "the folder has no stacks" if path.is_dir() else "its name is not that of a stack"
+        raise InputError(
+            problem, where=str(path), hint=f"Give files ending in {', '.join(SUFFIXES)}, or a folder of them"
+        )
     return [_stack_of(file, axes, variable, cache_folder) for file in files]
 
 
@@ -123,7 +136,7 @@ def _stack_of(path: Path, axes: str | None, variable: str | None, cache_folder: 
                 stored = _unpacked(path, variable, cache_folder)
             array = np.load(stored, mmap_mode="r", allow_pickle=False)
             if not isinstance(array, np.ndarray):
-                raise ValueError("it holds several arrays: name it .npz")
+                raise ValueError("several arrays: name the file .npz")
             shape, dtype = array.shape, array.dtype
     except InputError as error:
         if str(path) in error.where or error.where == str(cache_folder):
@@ -133,27 +146,27 @@ def _stack_of(path: Path, axes: str | None, variable: str | None, cache_folder: 
         raise InputError(
             f"it cannot be read ({first_line(error)})",
             where=str(path),
-            hint="Give a whole file of plain numbers: fetch or write it again",
+            hint="Give an intact file of plain numbers: download or write it again",
         ) from None
-    told = f"{'' if member is None else f'{member} '}{list(shape)}"
+    array_text = f"{'' if member is None else f'{member} '}{list(shape)}"
     if dtype.kind not in NUMBERS:
-        raise InputError(f"{told} holds {dtype}, no numbers", where=str(path), hint="Write it as numbers")
-    fitting = axes or AXES_OF_DIMENSIONS.get(len(shape), "")
-    if len(fitting) != len(shape) or not math.prod(shape):
+        raise InputError(f"{array_text} holds {dtype}, not numbers", where=str(path), hint="Write it as numbers")
+    stack_axes = axes or AXES_OF_DIMENSIONS.get(len(shape), "")
+    if len(stack_axes) != len(shape) or not math.prod(shape):
         raise InputError(
-            f"{told} is no stack of frames"
+            f"{array_text} is not a stack of frames"
             + (f" with the axes {axes}" if axes else "")
             + ("" if math.prod(shape) else ": it is empty"),
             where=str(path),
-            hint="Give [t, y, x], [t, c, y, x] or [n, t, c, y, x], or name its axes: --data frames:PATH,axes=ntyx",
+            hint="Give [t, y, x], [t, c, y, x] or [n, t, c, y, x], or name the axes: --data frames:PATH,axes=ntyx",
         )
-    stack = Stack(path=path, stored=stored, member=member, shape=shape, dtype=dtype, axes=fitting)
+    stack = Stack(path=path, stored=stored, member=member, shape=shape, dtype=dtype, axes=stack_axes)
     return replace(stack, **attributes)  # type: ignore[arg-type]
 
 
 @contextmanager
 def _opened(stack: Stack) -> Iterator[Any]:
-    """The array, to be cut. Opened for each cut: thousands of files are not held open."""
+    """Open the array for one read, so that thousands of files need not stay open."""
     try:
         if stack.member is None:
             yield np.load(stack.stored, mmap_mode="r", allow_pickle=False)
@@ -165,36 +178,36 @@ def _opened(stack: Stack) -> Iterator[Any]:
 
 
 def _in_hdf5(path: Path, variable: str | None) -> tuple[str, tuple[int, ...], np.dtype[Any], dict[str, float]]:
-    """Name, shape and type of the array of an HDF5 file, and what its attributes say of its numbers."""
+    """Return name, shape, type, and scaling attributes of the array of an HDF5 file."""
     check_self_contained(path)
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
 
     def visit(name: str, node: h5py.Dataset | h5py.Group) -> None:
         if isinstance(node, h5py.Dataset) and node.shape is not None:
-            found[name] = node.shape
+            shapes[name] = node.shape
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-        member = _chosen(path, found, variable)
+        member = _select_array(path, shapes, variable)
         node = file[member]
         names = {"scale_factor": "gain", "add_offset": "offset", "_FillValue": "fill"}
-        said = {ours: float(np.asarray(node.attrs[n]).item()) for n, ours in names.items() if n in node.attrs}
-        return member, node.shape, node.dtype, said
+        attributes = {field: float(np.asarray(node.attrs[n]).item()) for n, field in names.items() if n in node.attrs}
+        return member, node.shape, node.dtype, attributes
 
 
 def _unpacked(path: Path, variable: str | None, cache_folder: Path) -> Path:
-    """The array of a .npz as a .npy of its own."""
+    """Unpack the array of a .npz file into a .npy file, once, and return the path of that file."""
     with zipfile.ZipFile(path) as archive:
-        found = {}
+        shapes = {}
         for info in archive.infolist():
             if info.filename.endswith(".npy"):
                 with archive.open(info) as file:
                     version = np.lib.format.read_magic(file)
                     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2
-                    found[info.filename.removesuffix(".npy")] = header(file)[0]
-        member = _chosen(path, found, variable)
-        state = path.stat()
-        key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {member}".encode()).hexdigest()
+                    shapes[info.filename.removesuffix(".npy")] = header(file)[0]
+        member = _select_array(path, shapes, variable)
+        status = path.stat()
+        key = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {member}".encode()).hexdigest()
         unpacked = cache_folder / f"{path.stem}-{key[:12]}.npy"
         if unpacked.exists():
             return unpacked
@@ -204,9 +217,9 @@ def _unpacked(path: Path, variable: str | None, cache_folder: Path) -> Path:
             free = shutil.disk_usage(cache_folder).free
             if info.file_size > free:
                 raise InputError(
-                    f"{member} is {info.file_size / 1e9:,.1f} GB unpacked, and {free / 1e9:,.1f} GB are free",
+                    f"{member} needs {info.file_size / 1e9:,.1f} GB unpacked, {free / 1e9:,.1f} GB are free",
                     where=str(cache_folder),
-                    hint="Make room, choose another --cache, or write it as .npy, which is read where it lies",
+                    hint="Make room, choose another --cache, or write it as .npy, which is read in place",
                 )
             with archive.open(info) as packed, atomic_file(unpacked) as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
@@ -217,19 +230,19 @@ def _header_2(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return np.lib.format.read_array_header_2_0(file)
 
 
-def _chosen(path: Path, found: dict[str, tuple[int, ...]], variable: str | None) -> str:
-    """The array that is asked for, or the only one that may be a stack."""
-    fitting = {name: shape for name, shape in found.items() if len(shape) in AXES_OF_DIMENSIONS}
-    told = ", ".join(f"{name} {list(shape)}" for name, shape in found.items()) or "no array"
+def _select_array(path: Path, shapes: dict[str, tuple[int, ...]], variable: str | None) -> str:
+    """Return the name of the requested array, or of the only one that may be a stack."""
+    candidates = {name: shape for name, shape in shapes.items() if len(shape) in AXES_OF_DIMENSIONS}
+    listing = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()) or "no array"
     if variable is not None:
-        if variable in found:
+        if variable in shapes:
             return variable
-        raise InputError(f"it has no array {variable}", where=str(path), hint=f"It holds {told}")
-    if len(fitting) == 1:
-        return next(iter(fitting))
-    what = "several arrays may be its frames" if fitting else "no array in it is a stack of frames"
+        raise InputError(f"it has no array {variable}", where=str(path), hint=f"It holds {listing}")
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    problem = "several arrays may be the frames" if candidates else "no array is a stack of frames"
     raise InputError(
-        f"{what}: {told}",
+        f"{problem}: {listing}",
         where=str(path),
-        hint="Name one: --data frames:PATH,variable=NAME" if fitting else "Give [t, y, x], [t, c, y, x] or more",
+        hint="Name one: --data frames:PATH,variable=NAME" if candidates else "Give [t, y, x], [t, c, y, x] or more",
     )

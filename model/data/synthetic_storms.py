@@ -1,13 +1,13 @@
 """Synthetic radar rain: storms that move, grow and decay, the same for the same seed.
 
-Rain is a product of two parts. The *envelope* says where it rains how hard on average: convective cells
-with a life cycle of birth, growth and decay, and (frontal weather) a band of stratiform rain that they sit
-in. The *texture* is a cascade of Gaussian levels, one per octave of scale, each an autoregressive process in
-the moving frame, the smaller the shorter-lived (Seed, 2003, "A dynamic and spatial scaling approach to
-advection forecasting"; Bowler et al., 2006, "STEPS"). Both are carried by one motion field: a steering wind
-that veers slowly, plus a divergence-free perturbation that shears.
+Rain is a product of two parts. The *envelope* is the mean rain rate: convective cells with a life cycle of
+birth, growth and decay, in frontal weather within a band of stratiform rain. The *texture* is a cascade of
+Gaussian levels, one per octave of scale, each an autoregressive process in the moving frame; small levels
+decorrelate faster (Seed, 2003, "A dynamic and spatial scaling approach to advection forecasting"; Bowler et
+al., 2006, "STEPS"). One motion field carries both: a slowly veering steering wind, plus a divergence-free
+perturbation that shears.
 
-No torch here: tests, the bundled sample and `echocast archive synth` all come from this file.
+This module does not import torch: tests, the bundled sample and `echocast archive synth` use it.
 """
 
 from __future__ import annotations
@@ -35,43 +35,43 @@ MAX_RAIN_RATE_MM_H: Final = 150.0
 
 @dataclass(frozen=True, kw_only=True)
 class Weather:
-    """What kind of rain. Speeds in m s-1, lengths in km, times in minutes, rates in mm h-1."""
+    """Parameters of a kind of weather: speeds in m s-1, lengths in km, times in minutes, rates in mm h-1."""
 
     steering_speed: float = 11.0
     steering_towards_deg: float = 70.0
     """Direction that storms move towards, degrees clockwise from north."""
     veering_deg_per_hour: float = 4.0
     shear: float = 0.25
-    """Speed of the perturbation over that of the steering wind."""
+    """Speed of the perturbation divided by the speed of the steering wind."""
     cells_per_hour_per_10000_km2: float = 10.0
     cell_radius: tuple[float, float] = (3.0, 8.0)
     cell_life: tuple[float, float] = (35.0, 110.0)
     cell_peak: tuple[float, float] = (6.0, 45.0)
     band_rain_rate: float = 0.0
-    """Mean rain rate at the middle of the frontal band; 0 is no band."""
+    """Mean rain rate at the centre line of the frontal band; 0 for no band."""
     band_width: float = 36.0
     band_angle_deg: float = 20.0
-    """Direction that the band lies along, degrees clockwise from north."""
+    """Direction of the band, degrees clockwise from north."""
     texture_db: float = 5.0
     """Standard deviation of the texture, in dB of rain rate."""
     texture_slope: float = 0.7
-    """Amplitude of a level over that of the next smaller one is 2 to this power."""
+    """The amplitude of a level is that of the next smaller level times 2 to this power."""
     texture_life: float = 3.0
     """Correlation time of the smallest level; it doubles with the scale."""
 
 
 def frontal() -> Weather:
-    """A band of stratiform rain with embedded convection, crossing the area."""
+    """Return a band of stratiform rain with embedded convection that crosses the area."""
     return Weather(band_rain_rate=1.1, cells_per_hour_per_10000_km2=16.0, cell_radius=(3.0, 9.0), cell_peak=(3.0, 28.0))
 
 
 def convective() -> Weather:
-    """Scattered showers and thunderstorms."""
+    """Return scattered showers and thunderstorms."""
     return Weather(steering_speed=9.0, shear=0.35, cells_per_hour_per_10000_km2=5.0, cell_peak=(4.0, 50.0))
 
 
 def stratiform() -> Weather:
-    """Wide, even, light rain."""
+    """Return widespread, uniform, light rain."""
     return Weather(
         steering_speed=13.0,
         cells_per_hour_per_10000_km2=1.5,
@@ -96,18 +96,35 @@ def synthesise(
     start: np.datetime64 = DEFAULT_START,
     no_data_sectors: int = 0,
 ) -> FrameSequence:
-    """`frames` frames of synthetic rain on a Lambert grid of `shape` (ny, nx); one seed, one result.
+    """Return synthetic rain on a Lambert grid, like an 8-bit radar product: steps of 0.5 dBZ (Marshall-Palmer).
 
-    Rain rates are those of an 8-bit radar product: steps of 0.5 dBZ (Marshall-Palmer), 0 below 0.1 mm h-1.
-    `no_data_sectors` wedges around the middle, and all beyond the radar's range, are without data (NaN).
+    Parameters
+    ----------
+    frames
+        Number of frames.
+    shape
+        Rows and columns, at least 16 each.
+    step_minutes
+        Time step.
+    seed
+        The same seed gives the same rain.
+    pixel_size_m
+        Side of a pixel in metres.
+    weather
+        Kind of weather; by default frontal.
+    start
+        Valid time (UTC) of the first frame.
+    no_data_sectors
+        Number of wedges around the centre without data (NaN); if positive, pixels beyond the radar's range have no
+        data either.
 
     Raises
     ------
     InputError
-        Fewer than one frame, sides below 16 pixels, or a step or pixel size that is not positive.
+        A number is out of range.
     """
     if frames < 1:
-        raise InputError(f"{frames} frames asked for", where="frames", hint="Ask for at least 1")
+        raise InputError(f"{frames} frames requested", where="frames", hint="Request at least 1")
     grid = synthetic_grid(shape, pixel_size_m)
     rain = list(islice(storms(grid, step_minutes=step_minutes, seed=seed, weather=weather or frontal()), frames))
     rain_rate = np.stack(rain)
@@ -123,12 +140,12 @@ def synthesise(
 
 
 def synthetic_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
-    """North-up Lambert azimuthal equal-area grid of `shape` (ny, nx) around 52 N 5 E.
+    """Return a north-up Lambert azimuthal equal-area grid of `shape` (rows, columns) around 52 N 5 E.
 
     Raises
     ------
     InputError
-        Sides below 16 pixels, or a pixel size that is not positive.
+        A side is below 16 pixels, or the pixel size is not positive.
     """
     if min(shape) < 16 or pixel_size_m <= 0:
         raise InputError(
@@ -142,7 +159,7 @@ def synthetic_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
 
 
 def storms(grid: Grid, *, step_minutes: float, seed: int, weather: Weather) -> Iterator[FloatArray]:
-    """Rain rate (mm h-1, float32 [y, x]) on `grid` every `step_minutes`, without end, in bounded memory.
+    """Yield rain rates (mm h-1, float32 [y, x]) on a grid every `step_minutes`, without end, in bounded memory.
 
     Raises
     ------
@@ -158,7 +175,7 @@ def storms(grid: Grid, *, step_minutes: float, seed: int, weather: Weather) -> I
 
 
 def blind_pixels(grid: Grid, sectors: int, seed: int) -> NDArray[np.bool_]:
-    """Pixels [y, x] that a radar amid `grid` never sees: beyond its range, in `sectors` wedges."""
+    """Return the pixels [y, x] without coverage by a radar at the centre: beyond its range, and in `sectors` wedges."""
     rng = np.random.default_rng([seed, 1])
     dx, dy = grid.x - grid.x.mean(), grid.y - grid.y.mean()
     azimuth = np.rad2deg(np.arctan2(dx[None, :], dy[:, None])) % 360
@@ -173,7 +190,7 @@ def blind_pixels(grid: Grid, sectors: int, seed: int) -> NDArray[np.bool_]:
 
 
 def as_radar_product(rain_rate_mm_h: FloatArray) -> FloatArray:
-    """Rain rate in steps of 0.5 dBZ (Marshall-Palmer), as an 8-bit product stores it; 0 below 0.1 mm h-1."""
+    """Round rain rates (mm h-1) to steps of 0.5 dBZ (Marshall-Palmer), as in an 8-bit product; 0 below 0.1 mm h-1."""
     dbz = np.round(MARSHALL_PALMER.reflectivity_dbz(np.maximum(rain_rate_mm_h, 1e-6)) * 2) / 2
     rain = MARSHALL_PALMER.rain_rate_mm_h(dbz)
     return np.where(rain < DRY_RAIN_RATE_MM_H, np.float32(0), rain)
@@ -181,7 +198,7 @@ def as_radar_product(rain_rate_mm_h: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Cells:
-    """Convective cells, one row each: place and radii in pixels, age and life in minutes, peak in mm h-1."""
+    """Convective cells, one row each: position and radii in pixels, age and life in minutes, peak in mm h-1."""
 
     row: NDArray[np.float64]
     column: NDArray[np.float64]
@@ -195,13 +212,13 @@ class _Cells:
     def where(self, keep: NDArray[np.bool_]) -> _Cells:
         return _Cells(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
-    def joined(self, others: _Cells) -> _Cells:
+    def concatenate(self, others: _Cells) -> _Cells:
         pairs = ((getattr(self, name), getattr(others, name)) for name in self.__dataclass_fields__)
         return _Cells(*(np.concatenate(pair) for pair in pairs))
 
 
 class _Sky:
-    """The state of the weather on a periodic canvas a quarter larger than the grid, which is its middle."""
+    """The state of the weather on a periodic canvas that is a quarter larger than the grid at its centre."""
 
     def __init__(self, grid: Grid, step_minutes: float, rng: np.random.Generator, weather: Weather) -> None:
         self.rng = rng
@@ -215,7 +232,7 @@ class _Sky:
         self.perturbation = self._perturbation()
         self._prepare_cascade()
         self.band_offset_km = 0.0
-        self.cells = self._born(0.0)
+        self.cells = self._new_cells(0.0)
         while self.minutes < SPIN_UP_MINUTES:
             self._advance_cells()
             self.minutes += step_minutes
@@ -223,7 +240,7 @@ class _Sky:
 
     def rain_rate_mm_h(self) -> FloatArray:
         texture = sum(a * level for a, level in zip(self.amplitudes, self.levels, strict=True))
-        # A lognormal factor of mean 1: the texture spreads the envelope's rain, it adds none.
+        # A lognormal factor of mean 1: the texture redistributes the rain of the envelope and adds none.
         spread = self.weather.texture_db * np.log(10) / 10
         rain = self._envelope() * np.exp(spread * texture - spread**2 / 2)
         rain = rain / (1 + rain / MAX_RAIN_RATE_MM_H)
@@ -238,14 +255,14 @@ class _Sky:
         self.band_offset_km += (column * np.sin(towards) - row * np.cos(towards)) * self.pixel_km
 
     def _steering(self) -> tuple[float, float]:
-        """Columns and rows per step of the steering wind."""
+        """Return the steering wind in columns and rows per step."""
         weather = self.weather
         towards = np.deg2rad(weather.steering_towards_deg + weather.veering_deg_per_hour * self.minutes / 60)
         pixels = weather.steering_speed * 60 * self.step_minutes / 1000 / self.pixel_km
         return float(pixels * np.sin(towards)), float(-pixels * np.cos(towards))
 
     def _perturbation(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Periodic, divergence-free (u, v) of unit root mean square speed, as wide as the canvas."""
+        """Return a periodic, divergence-free (u, v) [y, x] of unit root mean square speed on the canvas."""
         ny, nx = self.shape
         y, x = 2 * np.pi * self.rows / ny, 2 * np.pi * self.columns / nx
         u, v = np.zeros(self.shape), np.zeros(self.shape)
@@ -258,7 +275,7 @@ class _Sky:
         return u / scale, v / scale
 
     def _motion(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Columns and rows per step, [y, x] of the canvas."""
+        """Return the motion in columns and rows per step, [y, x] on the canvas."""
         column, row = self._steering()
         shear = self.weather.shear * np.hypot(column, row)
         return column + shear * self.perturbation[0], row + shear * self.perturbation[1]
@@ -270,7 +287,7 @@ class _Sky:
         octave = np.log2(np.maximum(frequency, 1e-9) * 4)  # 0 at a wavelength of 4 pixels, -1 at 8, ...
         # One Gaussian bump an octave wide around each wavelength 4, 8, 16, ... pixels.
         self.filters = [np.exp(-0.5 * ((octave + k) / 0.45) ** 2) * (frequency > 0) for k in range(count)]
-        # Beyond 64 km the envelope rules, and the texture levels off.
+        # Beyond 64 km the envelope dominates, and the amplitudes of the texture stay constant.
         largest = np.log2(max(64 / self.pixel_km / 4, 1))
         amplitudes = 2 ** (self.weather.texture_slope * np.minimum(np.arange(count), largest))
         self.amplitudes = amplitudes / np.sqrt(np.sum(amplitudes**2))
@@ -278,7 +295,7 @@ class _Sky:
         self.levels = self._noise()
 
     def _noise(self) -> list[FloatArray]:
-        """A fresh field of unit variance per level."""
+        """Return a new random field of unit variance per level."""
         spectrum = np.fft.rfft2(self.rng.standard_normal(self.shape))
         fields = (np.fft.irfft2(spectrum * band, self.shape) for band in self.filters)
         return [_unit_variance(field) for field in fields]
@@ -288,17 +305,17 @@ class _Sky:
         source_x = (self.columns - u).astype(np.float32)
         source_y = (self.rows - v).astype(np.float32)
         memory = np.exp(-self.step_minutes / self.lives)
-        for k, (level, fresh, phi) in enumerate(zip(self.levels, self._noise(), memory, strict=True)):
+        for k, (level, noise, phi) in enumerate(zip(self.levels, self._noise(), memory, strict=True)):
             moved = cv2.remap(level, source_x, source_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
-            self.levels[k] = _unit_variance(phi * moved + np.sqrt(1 - phi**2) * fresh)
+            self.levels[k] = _unit_variance(phi * moved + np.sqrt(1 - phi**2) * noise)
 
     def _band(self) -> NDArray[np.float64]:
-        """Mean rain rate of the frontal band [y, x]; once past, it returns from upstream."""
+        """Return the relative rain rate of the frontal band [y, x]; after passing, the band returns from upstream."""
         along = np.deg2rad(self.weather.band_angle_deg)
         middle = (np.array(self.shape) - 1) / 2
         x, y = (self.columns - middle[1]) * self.pixel_km, -(self.rows - middle[0]) * self.pixel_km
         across = x * np.cos(along) - y * np.sin(along) - self.band_offset_km
-        # A front is not a ruler: it bends over the length of the canvas.
+        # Real fronts are not straight: the band bends over the length of the canvas.
         length = x * np.sin(along) + y * np.cos(along)
         bend = np.sin(2 * np.pi * length / (1.3 * np.ptp(length)) + 0.6)
         across = across + 0.35 * self.weather.band_width * bend
@@ -324,8 +341,8 @@ class _Sky:
             rain[window] += cells.peak[k] * grown[k] * np.exp(-0.5 * (along**2 + across**2))
         return rain
 
-    def _born(self, minutes: float) -> _Cells:
-        """Cells that are born within `minutes`: anywhere, or in and ahead of the band where there is one."""
+    def _new_cells(self, minutes: float) -> _Cells:
+        """Return the cells that form within `minutes`: mostly in the band if there is one, else anywhere."""
         weather, rng = self.weather, self.rng
         area = np.prod(self.shape) * self.pixel_km**2 / 10_000
         count = int(rng.poisson(weather.cells_per_hour_per_10000_km2 * area * minutes / 60))
@@ -357,11 +374,11 @@ class _Sky:
         moved = replace(cells, row=cells.row + v[at], column=cells.column + u[at], age=cells.age + self.step_minutes)
         ny, nx = self.shape
         inside = (moved.row >= 0) & (moved.row < ny) & (moved.column >= 0) & (moved.column < nx)
-        self.cells = moved.where(inside & (moved.age < moved.life)).joined(self._born(self.step_minutes))
+        self.cells = moved.where(inside & (moved.age < moved.life)).concatenate(self._new_cells(self.step_minutes))
 
 
 def _canvas_side(side: int) -> int:
-    """A quarter more than `side`, at a size that Fourier transforms like."""
+    """Return a side a quarter longer than `side`, rounded up to a size with a fast Fourier transform."""
     return int(cv2.getOptimalDFTSize(round(side * 1.25)))
 
 

@@ -1,5 +1,7 @@
-"""TaxiBJ (Zhang et al. 2017, arXiv 1610.00081): taxis that enter and leave each of 32 x 32 parts of Beijing, every half
-hour. Four frames in, four out, two channels; the last four weeks are the test."""
+"""TaxiBJ (Zhang et al. 2017, arXiv 1610.00081): taxi inflow and outflow of 32 x 32 areas of Beijing, every half hour.
+
+Four frames in, four out, two channels; the last four weeks are the test.
+"""
 
 from __future__ import annotations
 
@@ -34,21 +36,28 @@ SITE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSet:
-    """`number` clips, to train on or to hold out."""
+    """A number of clips, and how to read them."""
 
     number: int
-    clip: ReadClip
+    read_clip: ReadClip
 
 
 class TaxiBJ:
-    """A source of windows of `path`: OpenSTL's `dataset.npz`, the original .h5 files, or a folder of either.
+    """The TaxiBJ data set; see `model.data.datasets.WindowDataset`.
 
-    ImportCounts are scaled by the least and the greatest of the training part, which become 0 and 1.
+    Counts are scaled so that the minimum and the maximum of the training part become 0 and 1.
+
+    Parameters
+    ----------
+    path
+        OpenSTL's `dataset.npz`, an original .h5 file, or a folder of either.
+    context, leads
+        Frames in and out.
 
     Raises
     ------
     InputError
-        There is no such file, it holds something else, or its sequences are shorter than a window.
+        The files are missing or not the expected ones, or sequences are shorter than a window.
     """
 
     channels = CHANNELS
@@ -58,38 +67,38 @@ class TaxiBJ:
         self.path = path
         self.context = context
         self.leads = leads
-        self.files = _files(path)
+        self.files = _find_files(path)
         read = _read_openstl if self.files[0].suffix == ".npz" else _read_flows
         self._training, self._held_out = read(self.files, context + leads)
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
-        """Endless windows from before the last four weeks.
+        """Yield batches of windows before the last four weeks, without end.
 
         Raises
         ------
         TooFewFrames
-            There is none.
+            There are no such windows.
         """
         number = require_clips(self._training.number, "train on", self.path, "Add the files of the earlier years")
-        return random_batches(self._training.clip, number, self.context, STEP_MINUTES, rng, batch)
+        return random_batches(self._training.read_clip, number, self.context, STEP_MINUTES, rng, batch)
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
-        """Windows of the last four weeks.
+        """Return windows of the last four weeks.
 
         Raises
         ------
         TooFewFrames
-            There is none.
+            There are no such windows.
         """
         number = require_clips(self._held_out.number, "hold out", self.path, "Add the file of the last year")
-        return fixed_batches(self._held_out.clip, number, self.context, STEP_MINUTES, seed, batch, count)
+        return fixed_batches(self._held_out.read_clip, number, self.context, STEP_MINUTES, seed, batch, count)
 
     def provenance(self) -> Provenance:
-        """Digest of the files."""
+        """Return the digest of the files."""
         return Provenance(digest=digest_files(self.files), days=(), sources=("TaxiBJ (Zhang et al. 2017)",))
 
 
-def _files(path: Path) -> list[Path]:
+def _find_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -98,46 +107,46 @@ def _files(path: Path) -> list[Path]:
         return [path / OPENSTL_FILE]
     flows = sorted(path.glob(FLOWS))
     if not flows:
-        raise dataset_error(f"neither {OPENSTL_FILE} nor {FLOWS} in it", path, SITE)
+        raise dataset_error(f"the folder has neither {OPENSTL_FILE} nor {FLOWS}", path, SITE)
     return flows
 
 
 def _read_openstl(files: list[Path], length: int) -> tuple[ClipSet, ClipSet]:
-    """Sequences that are cut already, in [-1, 1]: `X_*` the four frames in and `Y_*` the four out."""
+    """Read OpenSTL's sequences in [-1, 1]: `X_*` are the four frames in, `Y_*` the four out."""
     path = files[0]
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            arrays = {name: np.asarray(kept[name], np.float32) for name in OPENSTL_ARRAYS}
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: np.asarray(stored[name], np.float32) for name in OPENSTL_ARRAYS}
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        wanted = ", ".join(OPENSTL_ARRAYS)
-        raise dataset_error(f"not a numpy archive of {wanted} ({error})", path, SITE) from None
+        names = ", ".join(OPENSTL_ARRAYS)
+        raise dataset_error(f"not a numpy archive of {names} ({error})", path, SITE) from None
     for name, array in arrays.items():
         if array.ndim != 5 or array.shape[2:] != (CHANNELS, SIDE, SIDE):
             raise dataset_error(f"{name} is {list(array.shape)}, not [n, 4, 2, 32, 32]", path, SITE)
     frames = arrays["X_train"].shape[1] + arrays["Y_train"].shape[1]
     if length > frames:
         raise InputError(
-            f"its sequences have {frames} frames, {length} are asked for",
+            f"sequences have {frames} frames, a window needs {length}",
             where=str(path),
-            hint="Ask for fewer, or take the original .h5 files",
+            hint="Use fewer frames, or the original .h5 files",
         )
 
-    def part(which: str) -> ClipSet:
-        seen, future = arrays[f"X_{which}"], arrays[f"Y_{which}"]
-        if len(seen) != len(future):
-            raise dataset_error(f"{len(seen)} sequences in X_{which}, {len(future)} in Y_{which}", path, SITE)
-        return ClipSet(number=len(seen), clip=partial(_joined, seen, future, length))
+    def part(name: str) -> ClipSet:
+        context, target = arrays[f"X_{name}"], arrays[f"Y_{name}"]
+        if len(context) != len(target):
+            raise dataset_error(f"{len(context)} sequences in X_{name}, {len(target)} in Y_{name}", path, SITE)
+        return ClipSet(number=len(context), read_clip=partial(_read_sequence, context, target, length))
 
     return part("train"), part("test")
 
 
-def _joined(seen: FloatArray, future: FloatArray, length: int, index: int) -> FloatArray:
-    """From [-1, 1] to [0, 1]."""
-    return (np.concatenate([seen[index], future[index]])[:length] + np.float32(1)) / np.float32(2)
+def _read_sequence(context: FloatArray, target: FloatArray, length: int, index: int) -> FloatArray:
+    """Return a sequence [t, 2, 32, 32], converted from [-1, 1] to [0, 1]."""
+    return (np.concatenate([context[index], target[index]])[:length] + np.float32(1)) / np.float32(2)
 
 
 def _read_flows(files: list[Path], length: int) -> tuple[ClipSet, ClipSet]:
-    """Windows of half hours that follow each other, each wholly before the last four weeks or wholly in them."""
+    """Read windows of consecutive half hours, each entirely before the last four weeks or entirely within them."""
     read = [_read_flow(path) for path in files]
     slots = np.concatenate([times for times, _ in read])
     order = np.argsort(slots, kind="stable")
@@ -145,23 +154,23 @@ def _read_flows(files: list[Path], length: int) -> tuple[ClipSet, ClipSet]:
     border = slots[-1] + 1 - TEST_DAYS * 48
     firsts = np.arange(max(0, len(slots) - length + 1))
     lasts = firsts + length - 1
-    unbroken = slots[lasts] - slots[firsts] == length - 1
+    consecutive = slots[lasts] - slots[firsts] == length - 1
     before = flows[slots < border]
-    least, greatest = (float(before.min()), float(before.max())) if before.size else (0.0, 1.0)
-    scaled = (flows - np.float32(least)) / np.float32(max(greatest - least, 1.0))
+    low, high = (float(before.min()), float(before.max())) if before.size else (0.0, 1.0)
+    scaled = (flows - np.float32(low)) / np.float32(max(high - low, 1.0))
 
-    def part(chosen_firsts: NDArray[np.intp]) -> ClipSet:
-        return ClipSet(number=chosen_firsts.size, clip=partial(_cut, scaled, chosen_firsts, length))
+    def part(starts: NDArray[np.intp]) -> ClipSet:
+        return ClipSet(number=starts.size, read_clip=partial(_slice, scaled, starts, length))
 
-    return part(firsts[unbroken & (slots[lasts] < border)]), part(firsts[unbroken & (slots[firsts] >= border)])
+    return part(firsts[consecutive & (slots[lasts] < border)]), part(firsts[consecutive & (slots[firsts] >= border)])
 
 
-def _cut(frames: FloatArray, firsts: NDArray[np.intp], length: int, index: int) -> FloatArray:
-    return frames[firsts[index] : firsts[index] + length]
+def _slice(frames: FloatArray, starts: NDArray[np.intp], length: int, index: int) -> FloatArray:
+    return frames[starts[index] : starts[index] + length]
 
 
 def _read_flow(path: Path) -> tuple[NDArray[np.int64], FloatArray]:
-    """Half hours since 1970 and counts [n, 2, 32, 32] of one file. A date such as 2013070101 ends in 1 to 48."""
+    """Read half hours since 1970 and counts [n, 2, 32, 32]; dates such as 2013070101 end in half hours, 1 to 48."""
     try:
         with h5py.File(path, "r") as file:
             flows = np.asarray(file["data"], np.float32)

@@ -124,7 +124,7 @@ def test_sides_are_filled_up_with_missing_data_or_a_square_is_cut_out(tmp_path: 
     cut = drawn(source(tmp_path, "a.npy,crop=16", multiple=8), 50)
     assert {window.shape for window in cut} == {(7, 1, 16, 16)}
     assert len({window[0, 0, 0, 0] for window in cut}) > 10
-    with pytest.raises(InputError, match="crop=19 is more than its frames of 21 x 18"):
+    with pytest.raises(InputError, match="crop=19 exceeds the frames of 21 x 18"):
         source(tmp_path, "a.npy,crop=19")
 
 
@@ -132,14 +132,14 @@ def test_values_are_scaled_by_a_range_that_must_hold_all_of_them(tmp_path: Path)
     values = frames().astype(np.float32) * 0.25
     values[:, 0, 0] = np.nan
     saved(tmp_path / "a.npy", values)
-    with pytest.raises(InputError, match=r"lie from 0 to 63.75, not from 0 to 1.*range=0\.\.63\.75"):
+    with pytest.raises(InputError, match=r"values are from 0 to 63.75, not from 0 to 1.*range=0\.\.63\.75"):
         source(tmp_path, "a.npy")
     window = drawn(source(tmp_path, "a.npy,range=0..63.75"), 1)[0]
     assert np.isnan(window[:, 0, 0, 0]).all()
     assert (np.nanmin(window), np.nanmax(window)) == (0, 1)
     values[3:5] = -9999
     saved(tmp_path / "a.npy", values)
-    with pytest.raises(InputError, match=r"lie from -9999 to 63\.75.*nodata=VALUE"):
+    with pytest.raises(InputError, match=r"values are from -9999 to 63\.75.*nodata=VALUE"):
         source(tmp_path, "a.npy,range=0..63.75")
     assert any(np.isnan(w).mean() > 0.2 for w in drawn(source(tmp_path, "a.npy,range=0..63.75,nodata=-9999")))
     values[9, 9, 9] = np.inf
@@ -172,7 +172,7 @@ def test_short_files_are_left_out_by_name_and_too_few_frames_are_refused(
     saved(folder / "short.npy", frames(5))
     with caplog.at_level(logging.WARNING):
         source(tmp_path, "in")
-    assert f"{folder}/short.npy is left out: sequences of 5 frames, 7 are needed" in caplog.text
+    assert f"{folder}/short.npy is left out: sequences have 5 frames, a window needs 7" in caplog.text
     for count in (5, 7, 13):
         saved(tmp_path / "one.npy", frames(count))
         with pytest.raises(TooFewFrames, match=f"longest sequence has {count} frames.*Give 14 frames or more"):
@@ -189,8 +189,8 @@ def test_files_of_other_sizes_are_named_with_their_shapes(tmp_path: Path) -> Non
     with pytest.raises(InputError) as caught:
         source(tmp_path, "in")
     assert str(folder / "b.npz") in str(caught.value)
-    assert "20 x 18 of 1 channels, [60, 20, 18], those of" in str(caught.value)
-    assert "21 x 18 of 1 channels, [60, 21, 18]" in str(caught.value)
+    assert "20 x 18 with 1 channels, [60, 20, 18], those of" in str(caught.value)
+    assert "21 x 18 with 1 channels, [60, 21, 18]" in str(caught.value)
 
 
 def broken(folder: Path) -> dict[str, tuple[str, str]]:
@@ -211,17 +211,17 @@ def broken(folder: Path) -> dict[str, tuple[str, str]]:
     return {
         "objects.npy": ("", "cannot be read"),
         "objects.npz": ("", "cannot be read"),
-        "flat.npy": ("", r"\[5, 5\] is no stack of frames"),
-        "empty.npy": ("", r"\[0, 5, 5\] is no stack of frames: it is empty"),
+        "flat.npy": ("", r"\[5, 5\] is not a stack of frames"),
+        "empty.npy": ("", r"\[0, 5, 5\] is not a stack of frames: it is empty"),
         "nothing.npy": ("", r"\[60, 5, 5\] holds no data"),
-        "text.npy": ("", r"\[3, 3, 3\] holds <U1, no numbers"),
+        "text.npy": ("", r"\[3, 3, 3\] holds <U1, not numbers"),
         "cut.npy": ("", "cannot be read"),
-        "two.npz": ("", r"several arrays may be its frames: a \[60, 21, 18\], b \[60, 21, 18\]"),
+        "two.npz": ("", r"several arrays may be the frames: a \[60, 21, 18\], b \[60, 21, 18\]"),
         "two.h5": ("", "cannot be"),
         "link.h5": ("", "points outside"),
-        "frames.txt": ("", r"not a stack of frames, by its name.*\.npy, \.npz"),
+        "frames.txt": ("", r"its name is not that of a stack.*\.npy, \.npz"),
         "nowhere.npy": ("", "no such file"),
-        "whole.npy": (",axes=ntyx", r"\[60, 21, 18\] is no stack of frames with the axes ntyx"),
+        "whole.npy": (",axes=ntyx", r"\[60, 21, 18\] is not a stack of frames with the axes ntyx"),
     }
 
 

@@ -99,7 +99,7 @@ def test_what_is_not_a_video_is_named(tmp_path):
     path = tmp_path / "boxing/person01_boxing_d1_uncomp.avi"
     path.parent.mkdir()
     path.write_bytes(b"RIFF nothing of the kind")
-    with pytest.raises(InputError, match="not a video") as caught:
+    with pytest.raises(InputError, match="OpenCV cannot read the video") as caught:
         open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
     assert caught.value.where == str(path)
     path.unlink()
@@ -107,7 +107,7 @@ def test_what_is_not_a_video_is_named(tmp_path):
         open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
     pictures(tmp_path / "boxing/person01_boxing_d2_uncomp", [1])
     (tmp_path / "boxing/person01_boxing_d2_uncomp/image_0002.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="not an image"):
         open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache")
 
 

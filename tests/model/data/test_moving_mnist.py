@@ -8,7 +8,7 @@ import pytest
 
 from model.core.errors import InputError
 from model.data.datasets import open_dataset
-from model.data.moving_mnist import open_moving_mnist, read_idx_images, sequence, trajectory
+from model.data.moving_mnist import generate_sequence, open_moving_mnist, read_idx_images, trajectory
 
 
 def idx_file(path, number=12):
@@ -52,7 +52,7 @@ def test_a_digit_moves_straight_at_a_tenth_of_the_free_range_and_bounces():
 def test_two_digits_are_drawn_and_neither_hides_the_other():
     glyphs = np.stack([np.full((28, 28), 100, np.uint8), np.full((28, 28), 200, np.uint8)])
     rng = np.random.default_rng(3)
-    videos = [sequence(glyphs, 20, rng) for _ in range(20)]
+    videos = [generate_sequence(glyphs, 20, rng) for _ in range(20)]
     mixed = [video for video in videos if {100, 200} <= set(np.unique(video))]
     assert mixed
     for video in mixed:

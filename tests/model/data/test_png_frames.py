@@ -1,4 +1,4 @@
-"""PngReader of one's own into an archive: any size, any names that tell the time, values by a scale."""
+"""PNG images as an archive: any size, any names with a time, values by a scale."""
 
 from __future__ import annotations
 

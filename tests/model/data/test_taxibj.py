@@ -52,7 +52,7 @@ def test_openstl_sequences_go_from_minus_one_and_one_to_zero_and_one(tmp_path):
         held_out = source.held_out(0, 2, 10)
         assert [round(float(values(w)[0]), 2) for batch in held_out for w in batch] == [0.5, 0.6, 0.7]
     assert source.channels == 2
-    with pytest.raises(InputError, match="8 frames, 12 are asked for"):
+    with pytest.raises(InputError, match="8 frames, a window needs 12"):
         open_dataset(f"taxibj:{tmp_path}", cache_folder=tmp_path, leads=8)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.moving_mnist import draw_digits, sequence
+from model.data.moving_mnist import draw_digits, generate_sequence
 from model.nets.forecast_model import FrameBatch, ModelConfig, build_model
 from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 from model.nets.simvp import SimVPConfig
@@ -28,7 +28,9 @@ NETWORKS = {
 @pytest.fixture(scope="module")
 def batch():
     """[2, 7, 1, 32, 32]: there, and back."""
-    frames = sequence(draw_digits(20, seed=0), 2 * CONTEXT - 1, np.random.default_rng(5)).astype(np.float32) / 255
+    frames = (
+        generate_sequence(draw_digits(20, seed=0), 2 * CONTEXT - 1, np.random.default_rng(5)).astype(np.float32) / 255
+    )
     frames = frames.reshape(2 * CONTEXT - 1, 1, 32, 2, 32, 2).mean(axis=(3, 5))
     there = torch.from_numpy(frames)
     return torch.stack([there, there.flip(0)])
