@@ -84,3 +84,10 @@ def test_onnx_runtime_comes_from_the_one_place_that_turns_its_telemetry_off(proj
     folders = (project / name for name in ("model", "service", "workers", "benchmarks", "tests"))
     found = [path for folder in folders for path in folder.rglob("*.py") if importing.search(path.read_text())]
     assert found == [project / "model" / "runtime" / "ort.py"]
+
+
+def test_workers_see_of_the_runtime_only_requests_predictors_and_encoded_tiles(project: Path) -> None:
+    found: set[str] = set()
+    for path in (project / "workers").glob("*.py"):
+        found.update(re.findall(r"from model\.runtime\.(\w+) import", path.read_text()))
+    assert found == {"device", "load", "model_selection", "predictor", "remote_tiles", "request", "tile_scheduler"}

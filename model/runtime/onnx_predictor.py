@@ -95,16 +95,16 @@ class OnnxPredictor(BasePredictor):
         """See Predictor.warm_up: one small forecast."""
         ny, nx = self.session.grid or (WARM_UP_SIDE,) * 2
         ny, nx = (side + -side % self.manifest.stride for side in (ny, nx))
-        count, leads = self.manifest.input_frames, 2
+        frames, steps = self.manifest.input_frames, 2
         planes = sum(int(item.shape[-3]) for item in self.session.session.get_inputs() if item.name == FIELDS)
-        observed = ForecastInput(
-            data=np.full((count, 1, ny, nx), 0.5, np.float32),
-            known=np.ones((count, 1, ny, nx), np.bool_),
+        inputs = ForecastInput(
+            data=np.full((frames, 1, ny, nx), 0.5, np.float32),
+            known=np.ones((frames, 1, ny, nx), np.bool_),
             step_minutes=self.manifest.time_step.min_minutes,
-            fields=np.zeros((count + leads, planes, ny, nx), np.float32) if planes else None,
+            fields=np.zeros((frames + steps, planes, ny, nx), np.float32) if planes else None,
         )
         try:
-            list(self.session.run(observed, leads))
+            list(self.session.run(inputs, steps))
         except Exception as error:  # onnxruntime raises its own, undocumented types
             reason = first_line(error)
             if is_device_lost(error):
