@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +18,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command_line import add_checkouts, add_threads, argument_parser, checkouts
 from benchmarks.page import results
-from benchmarks.page.aims import INFERENCE, Dated, aims, machines_of, markdown
+from benchmarks.page.aims import INFERENCE, DatedRow, aims, machines_of, markdown
 from benchmarks.page.markdown import replace_part
-from benchmarks.page.plots import Rate, draw_aims, draw_rates, draw_stages
+from benchmarks.page.plots import ComputeRate, plot_aims, plot_rates, plot_stages
 from benchmarks.paths import PERFORMANCE_PAGE
 from benchmarks.speed import gpu, nowcast, peak, service, tiles
 
@@ -30,9 +30,9 @@ IMAGES = "images"
 PARTS = ("peak", "nowcast", "service", "gpu", "inference", "tiles")
 BY_NAME_ONLY = ("tiles",)
 FAMILIES = ("ms-rnn", "predrnn-pytorch", "openstl", "motionrnn")
-"""Whose official code `inference`, and of the first `gpu`, compare with."""
+"""Families of official code: `inference` needs all of them, `gpu` the first."""
 WETTEST = "wide rain"
-"""The day on which least can be skipped: the others' network is counted as if it computed what it skips."""
+"""The day without dry tiles to skip: rates count dry tiles as if they were computed."""
 TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "peak": peak.page,
     "nowcast": nowcast.page,
@@ -44,26 +44,26 @@ TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 def main() -> None:
     """Run the parts, rewrite the page, print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"Of {', '.join(PARTS)}.")
-    parser.add_argument("--redraw", action="store_true", help="Run nothing: page and pictures of what was measured.")
-    parser.add_argument("--threads", type=int, default=0, help="Of the CPU; 0: one for each core.")
-    parser.add_argument("--variant", action="append", help="Of the shipped package; may be given several times.")
+    parser = argument_parser(__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"Any of {', '.join(PARTS)}.")
+    parser.add_argument(
+        "--redraw", action="store_true", help="Run nothing; rewrite page and plots from the stored figures."
+    )
+    add_threads(parser)
+    parser.add_argument(
+        "--variant", action="append", help="Variant of the shipped package; may be given several times."
+    )
     parser.add_argument("--event", action="append", default=[], metavar="NAME=FILE,..", help="Real files for nowcast.")
-    parser.add_argument("--pairs", type=int, metavar="N", help="Processes of each side of each network of inference.")
-    for family in FAMILIES:
-        variable = family.upper().replace("-", "_")
-        help_text = f"A checkout of its official code (environment: {variable})."
-        parser.add_argument(f"--{family}", metavar="DIR", default=os.environ.get(variable), help=help_text)
-    asked = parser.parse_args()
-    if unknown := [part for part in asked.parts if part not in PARTS]:
-        parser.error(f"no part {unknown[0]}; there are {', '.join(PARTS)}")
-    folders = {family: getattr(asked, family.replace("-", "_")) for family in FAMILIES}
-    given = {family: folder for family, folder in folders.items() if folder}
+    parser.add_argument("--pairs", type=int, metavar="N", help="Processes of each side of each network, for inference.")
+    add_checkouts(parser, FAMILIES)
+    args = parser.parse_args()
+    if unknown := [part for part in args.parts if part not in PARTS]:
+        parser.error(f"unknown part {unknown[0]}; the parts are {', '.join(PARTS)}")
+    folders = checkouts(args, FAMILIES)
     failed = []
-    for part in [] if asked.redraw else asked.parts or _by_default(given):
+    for part in [] if args.redraw else args.parts or _default_parts(folders):
         print(f"{part} ...", file=sys.stderr)
-        command = [sys.executable, "-m", f"benchmarks.speed.{part}", *_options(part, asked, given)]
+        command = [sys.executable, "-m", f"benchmarks.speed.{part}", *_options(part, args, folders)]
         if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
             failed.append(part)
     parts = results.read()
@@ -71,54 +71,58 @@ def main() -> None:
     rewrite(parts, rows, PERFORMANCE_PAGE)
     print_table(rows)
     if failed:
-        sys.exit(f"failed: {', '.join(failed)} (the table has what was measured before)")
+        sys.exit(f"failed: {', '.join(failed)} (the table shows their last figures)")
 
 
-def _by_default(given: Mapping[str, str]) -> list[str]:
-    """The parts that run where none is named."""
-    runs_inference = INFERENCE.exists() and set(given) == set(FAMILIES)
+def _default_parts(folders: Mapping[str, Path]) -> list[str]:
+    """Return the parts that run if none is named."""
+    runs_inference = INFERENCE.exists() and set(folders) == set(FAMILIES)
     return [part for part in PARTS if part not in BY_NAME_ONLY and (part != "inference" or runs_inference)]
 
 
-def _options(part: str, asked: argparse.Namespace, given: Mapping[str, str]) -> list[str]:
-    """What a part is told."""
-    threads = ["--threads", str(asked.threads)] if asked.threads else []
-    variants = [word for variant in asked.variant or () for word in ("--variant", variant)]
-    folders = [word for family, folder in given.items() for word in (f"--{family}", folder)]
+def _options(part: str, args: argparse.Namespace, folders: Mapping[str, Path]) -> list[str]:
+    """Return the command-line options of a part."""
+    threads = ["--threads", str(args.threads)] if args.threads else []
+    variants = [word for variant in args.variant or () for word in ("--variant", variant)]
     if part == "nowcast":
-        return [*threads, *variants, *(word for event in asked.event for word in ("--event", event))]
+        return [*threads, *variants, *(word for event in args.event for word in ("--event", event))]
     if part in ("service", "tiles"):
         return [*threads, *variants[-2:]]
     if part == "gpu":
-        return ["--ms-rnn", given["ms-rnn"]] if "ms-rnn" in given else []
+        return ["--ms-rnn", str(folders["ms-rnn"])] if "ms-rnn" in folders else []
     if part == "inference":
-        return [*threads, *(["--pairs", str(asked.pairs)] if asked.pairs else []), *folders]
+        pairs = ["--pairs", str(args.pairs)] if args.pairs else []
+        return [
+            *threads,
+            *pairs,
+            *(word for family, folder in folders.items() for word in (f"--{family}", str(folder))),
+        ]
     return threads
 
 
-def rewrite(parts: Mapping[str, Any], rows: Sequence[Dated], page: Path) -> None:
-    """The pictures, and what stands between the markers of the page; `benchmarks.speed.inference` writes its own."""
+def rewrite(parts: Mapping[str, Any], rows: Sequence[DatedRow], page: Path) -> None:
+    """Rewrite the plots and the generated parts of the page; `benchmarks.speed.inference` writes its own part."""
     images = page.parent / IMAGES
-    draw_aims(rows, images / "performance-aims.png")
+    plot_aims(rows, images / "performance-aims.png")
     replace_part("aims", f"{markdown(rows)}\n\n![How far each aim is reached]({IMAGES}/performance-aims.png)", page)
     for name, text in TEXTS.items():
         if name in parts:
-            replace_part(name, _with_picture(name, text(parts[name]), parts, images), page)
+            replace_part(name, _with_plot(name, text(parts[name]), parts, images), page)
 
 
-def _with_picture(name: str, text: str, parts: Mapping[str, Any], images: Path) -> str:
-    """The text of a part, and its picture where it has one."""
+def _with_plot(name: str, text: str, parts: Mapping[str, Any], images: Path) -> str:
+    """Return the text of a part, followed by its plot if it has one."""
     if name == "nowcast":
-        draw_stages(parts[name]["measured"], images / "performance-stages.png")
+        plot_stages(parts[name]["measured"], images / "performance-stages.png")
         return f"{text}\n\n![Where the seconds go]({IMAGES}/performance-stages.png)"
     if name == "peak" and (rates := rates_of(parts)):
-        draw_rates(rates, images / "performance-roofline.png")
+        plot_rates(rates, images / "performance-roofline.png")
         return f"{text}\n\n![GFLOP/s under the convolution peak]({IMAGES}/performance-roofline.png)"
     return text
 
 
-def rates_of(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[Rate]:
-    """What networks reach on CPU, each beside the peak that was measured with it."""
+def rates_of(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[ComputeRate]:
+    """Return the rates of networks on CPU, each with the peak of the same run."""
     rates = []
     part = parts.get("nowcast", {"measured": [], "peaks_gflops": {}})
     for each in part["measured"]:
@@ -127,21 +131,21 @@ def rates_of(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[Rate
             continue
         if each["network_gflops"] and precision in part["peaks_gflops"]:
             name = f"{each['reference']}, {each['day']}"
-            rates.append(Rate(name, precision, each["network_gflops"], part["peaks_gflops"][precision]))
-    found = json.loads(inference.read_text(encoding="utf-8")) if inference.exists() else {"networks": {}}
-    for name, network in found["networks"].items():
-        for side, precision in (("theirs", "fp32"), ("fp32", "fp32"), ("int8", "int8")):
+            rates.append(ComputeRate(name, precision, each["network_gflops"], part["peaks_gflops"][precision]))
+    figures = json.loads(inference.read_text(encoding="utf-8")) if inference.exists() else {"networks": {}}
+    for name, network in figures["networks"].items():
+        for side, precision in (("official", "fp32"), ("fp32", "fp32"), ("int8", "int8")):
             if side in network:
-                whose = "official code" if side == "theirs" else "ours"
+                code = "official code" if side == "official" else "ours"
                 rate = network["gflop"] / network[side]["seconds"]
                 rates.append(
-                    Rate(f"{name}, {whose}, {precision}", precision, rate, found["machine"]["peak"][precision])
+                    ComputeRate(f"{name}, {code}, {precision}", precision, rate, figures["machine"]["peak"][precision])
                 )
     return rates
 
 
-def print_table(rows: Sequence[Dated]) -> None:
-    """The table of aims, on the terminal."""
+def print_table(rows: Sequence[DatedRow]) -> None:
+    """Print the table of aims on the terminal."""
     table = Table(title="Aims", title_justify="left", show_lines=True)
     for name in ("what", "against", "aim", "measured", "met", "date", "on"):
         table.add_column(name, overflow="fold")

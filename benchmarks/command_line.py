@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -88,8 +87,3 @@ def time_runs(run: Callable[[], Output], runs: int, *, warm_up: int = 1) -> tupl
         output = run()
         seconds.append(time.perf_counter() - started)
     return seconds, output
-
-
-def peak_memory_mb() -> float:
-    """Return the highest resident memory of this process (MiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

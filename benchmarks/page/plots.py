@@ -1,4 +1,4 @@
-"""The pictures of docs/performance.md."""
+"""The plots of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.page.aims import Dated
+from benchmarks.page.aims import DatedRow
 
 MET, MISSED, NEUTRAL = "#2a78b5", "#d1662b", "#9aa4ad"
 PRECISIONS = {"fp32": "#2a78b5", "int8": "#d1662b", "fp16": "#6a8f3c", "bf16": "#8a5fa8"}
@@ -22,14 +22,14 @@ STAGES = {
     "write": "#d1662b",
     "other": "#9aa4ad",
 }
-LONGEST = 64
-"""Characters of what stands in place of a bar; more would leave no room for the bars."""
-LEAST = 0.05
-"""Of an aim, that a bar shows; what is less would vanish on the logarithmic axis."""
+MAX_TEXT = 64
+"""Characters of the text in position of a bar; more would leave no room for the bars."""
+MIN_REACHED = 0.05
+"""The shortest bar, as a share of an aim; shorter ones would vanish on the logarithmic axis."""
 
 
-class Rate(NamedTuple):
-    """What something reaches, beside the convolution peak of its precision on the same machine."""
+class ComputeRate(NamedTuple):
+    """The GFLOP/s of a network, and the convolution peak of its precision on the same machine."""
 
     name: str
     precision: str
@@ -37,21 +37,23 @@ class Rate(NamedTuple):
     peak: float
 
 
-def draw_aims(rows: Sequence[Dated], path: Path) -> None:
-    """How far each aim is reached: a bar for each, the aim a line at 1."""
+def plot_aims(rows: Sequence[DatedRow], path: Path) -> None:
+    """Plot how far each aim is reached: a bar for each, and a line at 1 for the aim."""
     figure = Figure(figsize=(9, 0.62 * len(rows) + 1.1), layout="constrained")
     axes = figure.subplots()
-    for place, (row, _, _) in enumerate(rows):
+    for position, (row, _, _) in enumerate(rows):
         if row.reached is None:
-            said = textwrap.shorten(row.measured, LONGEST, placeholder=" ...")
-            axes.text(1.06, place, said, va="center", fontsize=8, color="#555555")
+            text = textwrap.shorten(row.measured, MAX_TEXT, placeholder=" ...")
+            axes.text(1.06, position, text, va="center", fontsize=8, color="#555555")
             continue
-        shown = max(row.reached, LEAST)
-        axes.barh(place, shown - LEAST, left=LEAST, color=MET if row.reached >= 1 else MISSED, height=0.6)
-        axes.text(shown * 1.04, place, f"{row.reached:.2f}", va="center", fontsize=8)
+        shown = max(row.reached, MIN_REACHED)
+        axes.barh(
+            position, shown - MIN_REACHED, left=MIN_REACHED, color=MET if row.reached >= 1 else MISSED, height=0.6
+        )
+        axes.text(shown * 1.04, position, f"{row.reached:.2f}", va="center", fontsize=8)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.set_xlim(LEAST, 20)
+    axes.set_xlim(MIN_REACHED, 20)
     axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4, 8], ["0.1", "0.25", "0.5", "aim", "2", "4", "8"])
     axes.minorticks_off()
     labels = [textwrap.fill(f"{row.what}; aim: {row.aim}", 58) for row, _, _ in rows]
@@ -62,15 +64,15 @@ def draw_aims(rows: Sequence[Dated], path: Path) -> None:
     FigureCanvasAgg(figure).print_png(path)
 
 
-def draw_rates(rates: Sequence[Rate], path: Path) -> None:
-    """GFLOP/s reached, each under the peak of its precision."""
+def plot_rates(rates: Sequence[ComputeRate], path: Path) -> None:
+    """Plot the GFLOP/s of networks in front of the peak of their precision."""
     figure = Figure(figsize=(9, 0.34 * len(rates) + 1.3), layout="constrained")
     axes = figure.subplots()
-    for place, rate in enumerate(rates):
+    for position, rate in enumerate(rates):
         colour = PRECISIONS[rate.precision]
-        axes.barh(place, rate.peak, color=colour, alpha=0.18, height=0.7)
-        axes.barh(place, rate.gflops, color=colour, height=0.7)
-        axes.text(max(rate.peak, rate.gflops), place, f" {rate.gflops / rate.peak:.0%}", va="center", fontsize=8)
+        axes.barh(position, rate.peak, color=colour, alpha=0.18, height=0.7)
+        axes.barh(position, rate.gflops, color=colour, height=0.7)
+        axes.text(max(rate.peak, rate.gflops), position, f" {rate.gflops / rate.peak:.0%}", va="center", fontsize=8)
     for precision, colour in PRECISIONS.items():
         if any(rate.precision == precision for rate in rates):
             axes.barh(0, 0, color=colour, label=f"{precision}; pale: its convolution peak")
@@ -83,18 +85,18 @@ def draw_rates(rates: Sequence[Rate], path: Path) -> None:
     FigureCanvasAgg(figure).print_png(path)
 
 
-def draw_stages(measured: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Where the seconds of a nowcast go, and the median of the runs that were not watched."""
+def plot_stages(measured: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Plot the seconds of a nowcast by stage, scaled to the median of the runs without profiling."""
     figure = Figure(figsize=(9, 0.4 * len(measured) + 1.3), layout="constrained")
     axes = figure.subplots()
-    for place, each in enumerate(measured):
+    for position, each in enumerate(measured):
         left, scale = 0.0, each["median_s"] / sum(each["stages"].values())
         for stage, colour in STAGES.items():
             seconds = each["stages"].get(stage, 0.0) * scale
-            axes.barh(place, seconds, left=left, color=colour, height=0.7)
+            axes.barh(position, seconds, left=left, color=colour, height=0.7)
             left += seconds
-        axes.plot([each["min_s"], each["max_s"]], [place, place], color="black", linewidth=1)
-        axes.text(max(left, each["max_s"]), place, f"  {each['median_s']:.2f} s", va="center", fontsize=8)
+        axes.plot([each["min_s"], each["max_s"]], [position, position], color="black", linewidth=1)
+        axes.text(max(left, each["max_s"]), position, f"  {each['median_s']:.2f} s", va="center", fontsize=8)
     for stage, colour in STAGES.items():
         axes.barh(0, 0, color=colour, label=stage)
     names = [f"{each['day']} ({each['wet_percent']:g} % wet): {each['name']}" for each in measured]

@@ -1,13 +1,12 @@
 """`python -m benchmarks.parity.seams FILE...`: a domain in one piece compared with tiles and with wet tiles alone.
 
-The frames are real radar files whose domain has room in one piece. What differs is told apart: in the seam zone, where
-tiles blend, in their interior, and (wet tiles) in what was left out. In float32: 8-bit rounding, which depends on where
-a tile begins, would hide it.
+The files are real radar frames whose domain fits in one piece. Differences are given for the seams, where tiles blend,
+for their interior and, with wet tiles, for the area that is left out. All run in float32: the rounding of int8 depends
+on where a tile starts, and would hide the differences.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from benchmarks.command_line import argument_parser
 from benchmarks.page.markdown import replace_part, table
 from benchmarks.paths import IMAGES, PERFORMANCE_PAGE
 from model.core.catalog import DEFAULT_MODEL, Catalog
@@ -33,43 +33,41 @@ from model.runtime.request import ForecastRequest
 from model.runtime.tile_scheduler import ForecastTask, TileScheduler
 from model.runtime.tiles import Tile, tiles_of
 
-PICTURE = IMAGES / "seams.png"
+PLOT = IMAGES / "seams.png"
 THRESHOLDS = (0.1, 0.5, 2.0, 5.0)
 SIDE = 512
 ROOM_MB = 8192
 
 
-def made(predictor: OnnxPredictor, task: ForecastTask, side: int) -> FloatArray:
-    """Rain rate (mm h-1) [lead, y, x] along its motion: where seams would show best."""
+def forecast(predictor: OnnxPredictor, task: ForecastTask, side: int) -> FloatArray:
+    """Return the rain rate (mm h-1) [lead, y, x] along its motion, where seams would show most."""
     scheduler = TileScheduler(predictor.session, tile_side=side, memory_mb=ROOM_MB)
     frames = [event.frame for event in scheduler.run([task]) if event.frame is not None]
     return np.stack(frames)
 
 
 def zones(shape: tuple[int, int], tiles: list[Tile]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where tiles blend, and where there is none."""
-    share = np.zeros((2, *shape), np.float32)
+    """Return the mask of pixels where tiles blend, and the mask of pixels without a tile [y, x]."""
+    tile_count = np.zeros(shape, np.intp)
     for tile in tiles:
-        here = share[:, tile.rows, tile.columns]
-        here[0] = np.maximum(here[0], tile.weight)
-        here[1] += 1
-    return share[1] > 1, share[1] == 0
+        tile_count[tile.rows, tile.columns] += 1
+    return tile_count > 1, tile_count == 0
 
 
 def row(name: str, whole: FloatArray, other: FloatArray, zone: NDArray[np.bool_]) -> list[str]:
-    """Difference in a zone at the last lead, and how much of what reaches a threshold is the same (CSI)."""
+    """Return the differences in a zone at the last lead, and the CSI of one forecast against the other."""
     one, two = whole[-1][zone], other[-1][zone]
     difference = np.abs(one - two)
-    shared = []
+    scores = []
     for threshold in THRESHOLDS:
         either = ((one >= threshold) | (two >= threshold)).sum()
         both = ((one >= threshold) & (two >= threshold)).sum()
-        shared.append(f"{both / either:.4f}" if either else "")
-    return [name, f"{zone.mean():.0%}", f"{difference.mean():.5f}", f"{difference.max():.2f}", *shared]
+        scores.append(f"{both / either:.4f}" if either else "")
+    return [name, f"{zone.mean():.0%}", f"{difference.mean():.5f}", f"{difference.max():.2f}", *scores]
 
 
-def draw(whole: FloatArray, tiled: FloatArray, wet: FloatArray, cuts: Mapping[str, list[Tile]]) -> None:
-    """The last lead of the three side by side, and the differences."""
+def plot(whole: FloatArray, tiled: FloatArray, wet: FloatArray, cuts: Mapping[str, list[Tile]]) -> None:
+    """Plot the last lead of the three forecasts side by side, and the differences."""
     mpl.use("agg")
     colours, norm = rain_colormap()
     figure, axes = plt.subplots(1, 5, figsize=(20, 20 / 5 * whole.shape[1] / whole.shape[2] + 1), layout="constrained")
@@ -88,44 +86,44 @@ def draw(whole: FloatArray, tiled: FloatArray, wet: FloatArray, cuts: Mapping[st
         axis.set(xticks=[], yticks=[])
     figure.colorbar(rain, ax=axes[2], label="mm/h", shrink=0.7)
     figure.colorbar(apart, ax=axes[4], label="mm/h", shrink=0.7)
-    figure.savefig(PICTURE, dpi=70)
+    figure.savefig(PLOT, dpi=70)
 
 
 def main() -> None:
-    """Compare, print, and rewrite the part of the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Compare, print, and rewrite the part of docs/performance.md."""
+    parser = argument_parser(__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    asked = parser.parse_args()
-    predictor = OnnxPredictor(Catalog().find(asked.model), options=EngineOptions(variant="fp32"))
-    sequence = newest_regular(read(asked.files), predictor.info.input_frames)
-    request = ForecastRequest(sequence=sequence, steps=asked.steps)
+    args = parser.parse_args()
+    predictor = OnnxPredictor(Catalog().find(args.model), options=EngineOptions(variant="fp32"))
+    sequence = newest_regular(read(args.files), predictor.info.input_frames)
+    request = ForecastRequest(sequence=sequence, steps=args.steps)
     task = replace(predictor.prepare(request), to_rain=hko7_rain_rate_mm_h)
     everywhere = replace(task, wet=None)
     stride = predictor.session.stride
-    whole = made(predictor, everywhere, max(task.shape))
-    tiled, wet = made(predictor, everywhere, SIDE), made(predictor, task, SIDE)
+    whole = forecast(predictor, everywhere, max(task.shape))
+    tiled, wet = forecast(predictor, everywhere, SIDE), forecast(predictor, task, SIDE)
     cuts = {
         "tiles": tiles_of(task.shape, stride, side=SIDE),
         "wet tiles": tiles_of(task.shape, stride, side=SIDE, wet=task.wet),
     }
     rows = []
     for (name, tiles), frames in zip(cuts.items(), (tiled, wet), strict=True):
-        seam, without = zones(task.shape, tiles)
-        parts = {"seams": seam, "interior": ~seam & ~without, "left out": without}
+        seam, no_tile = zones(task.shape, tiles)
+        parts = {"seams": seam, "interior": ~seam & ~no_tile, "left out": no_tile}
         rows += [row(f"{name}: {part}", whole, frames, zone) for part, zone in parts.items() if zone.any()]
-    minutes = asked.steps * sequence.time_step_minutes()
-    found = table(["zone", "of the domain", "mean mm/h", "largest", *(f"CSI {t:g}" for t in THRESHOLDS)], rows)
+    minutes = args.steps * sequence.time_step_minutes()
+    differences = table(["zone", "of the domain", "mean mm/h", "largest", *(f"CSI {t:g}" for t in THRESHOLDS)], rows)
     ny, nx = sequence.grid.shape
     text = (
         f"Measured on {time.strftime('%Y-%m-%d')}: {sequence.attributes.get('source', 'radar')}, {ny} x {nx}, "
         f"{predictor.info.reference} ({predictor.variant}), at +{minutes:g} min along the motion, tiles of {SIDE} "
-        f"pixels a side at most. CSI: of the cut forecast against the one in a piece.\n\n{found}\n\n"
-        "![One piece, tiles, wet tiles, and what differs](images/seams.png)"
+        f"pixels a side at most. CSI: of the tiled forecast against the one in one piece.\n\n{differences}\n\n"
+        "![One piece, tiles, wet tiles, and the differences](images/seams.png)"
     )
     print(text)
-    draw(whole, tiled, wet, cuts)
+    plot(whole, tiled, wet, cuts)
     replace_part("seams", text, PERFORMANCE_PAGE)
 
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.scores.hko7 FOLDER`: the public evaluation code of HKO-7 and ours on the same random arrays.
+"""`python -m benchmarks.scores.hko7 DIR`: the public evaluation code of HKO-7 and ours on the same random arrays.
 
-FOLDER is a copy of https://github.com/sxjscience/HKO-7. Of it only `nowcasting/hko_evaluation.py`, the numba functions
-that it imports and their configuration are loaded; numba itself, the reader of its archive and SSIM are stood in for.
+DIR is a checkout of https://github.com/sxjscience/HKO-7. Only `nowcasting/hko_evaluation.py` is loaded, with the numba
+functions that it imports and their configuration; stand-ins replace numba, the reader of the archive and SSIM.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from model.verify.scores import contingency_score, contingency_tables, ratio
 LEADS, SEQUENCES, SHAPE = 20, 3, (48, 40)
 SEED = 7
 CELLS = ("hits", "misses", "false_alarms", "correct_negatives")
-"""In the order of `model.verify.scores.contingency_tables`."""
+"""Their names, in the order of `model.verify.scores.contingency_tables`."""
 Array = NDArray[np.float64]
 
 
-def theirs(folder: Path) -> ModuleType:
-    """Their evaluation module."""
+def official_module(folder: Path) -> ModuleType:
+    """Import the evaluation module of HKO-7."""
     numba, iterator, ssim = (ModuleType(name) for name in ("numba", "nowcasting.hko_iterator", "msssim"))
     numba.__dict__.update(
         jit=lambda signature: lambda function: function,
@@ -45,14 +45,17 @@ def theirs(folder: Path) -> ModuleType:
     }
     sys.modules.update(stand_ins)
     sys.path.insert(0, str(folder))
-    np.int = int  # type: ignore[attr-defined]  # gone since NumPy 1.24
-    with patch("os.path.exists", return_value=True):  # its configuration looks for the archive
+    np.int = int  # type: ignore[attr-defined]  # removed in NumPy 1.24
+    with patch("os.path.exists", return_value=True):  # its configuration checks for the archive
         import_module("nowcasting.config")
     return import_module("nowcasting.hko_evaluation")
 
 
 def random_arrays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Truth, in whole pixels, forecast and mask [lead, sequence, 1, y, x]: with heavy rain, and with missing frames."""
+    """Return truth in whole pixel values, forecast and mask [lead, sequence, 1, y, x].
+
+    The arrays have heavy rain and two missing frames.
+    """
     rng = np.random.default_rng(SEED)
     shape = (LEADS, SEQUENCES, 1, *SHAPE)
     truth = np.where(rng.random(shape) < 0.4, 0, rng.integers(0, 256, shape)).astype(np.float32) / np.float32(255)
@@ -65,18 +68,18 @@ def random_arrays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[n
 def our_scores(
     protocol: Protocol, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> dict[str, Array]:
-    """By our code, as `echocast verify` sums them up."""
+    """Return the scores of our code, accumulated as in `echocast verify`."""
     accumulators = protocol.accumulators([6.0 * (lead + 1) for lead in range(len(truth))], SHAPE)
     sums = accumulators.zeros(1)
     for lead, sequence in np.ndindex(*truth.shape[:2]):
-        place = (lead, sequence, 0)
-        frames = [MaskedFrame.from_fraction(array[place], mask[place]) for array in (forecast, truth)]
-        accumulators.add(sums, 0, lead, FramePair(forecast=frames[0], truth=frames[1], scored=mask[place]))
-    cells = contingency_tables(sums["joint_histogram"][0], accumulators.threshold_indices)
+        index = (lead, sequence, 0)
+        frames = [MaskedFrame.from_fraction(array[index], mask[index]) for array in (forecast, truth)]
+        accumulators.add(sums, 0, lead, FramePair(forecast=frames[0], truth=frames[1], scored=mask[index]))
+    tables = contingency_tables(sums["joint_histogram"][0], accumulators.threshold_indices)
     errors = dict(zip(ERRORS, sums["errors"][0] / sums["sequences"][0], strict=True))
     return {
-        **{name: cells[cell].T for name, cell in zip(CELLS, cells, strict=True)},
-        **{name: contingency_score(cells, name).T for name in ("pod", "far", "csi", "hss")},
+        **{name: tables[cell].T for name, cell in zip(CELLS, tables, strict=True)},
+        **{name: contingency_score(tables, name).T for name in ("pod", "far", "csi", "hss")},
         "mse": errors["squared"],
         "mae": errors["absolute"],
         "b_mse": errors["balanced_squared"],
@@ -85,10 +88,10 @@ def our_scores(
     }
 
 
-def their_scores(
+def official_scores(
     module: ModuleType, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> dict[str, Array]:
-    """By theirs, one sequence after the other."""
+    """Return the scores of the official code, one sequence after the other."""
     evaluation = module.HKOEvaluation(seq_len=LEADS, use_central=False)
     for sequence in range(SEQUENCES):
         one = slice(sequence, sequence + 1)
@@ -98,11 +101,11 @@ def their_scores(
     return {**{name: getattr(evaluation, f"_total_{name}") for name in CELLS}, **scores}
 
 
-def print_differences(mine: Mapping[str, Array], other: Mapping[str, Array]) -> None:
-    """The largest difference of each score that both have."""
+def print_differences(ours: Mapping[str, Array], official: Mapping[str, Array]) -> None:
+    """Print the largest difference of each score that both have."""
     print("| score | of size | largest difference | relative |\n|---|---|---|---|")
-    for name, value in mine.items():
-        difference = np.abs(value - np.asarray(other[name], np.float64))
+    for name, value in ours.items():
+        difference = np.abs(value - np.asarray(official[name], np.float64))
         size = np.abs(value).max()
         print(f"| {name} | {size:.6g} | {difference.max():.2g} | {difference.max() / size:.1g} |")
 
@@ -110,11 +113,11 @@ def print_differences(mine: Mapping[str, Array], other: Mapping[str, Array]) -> 
 def main() -> None:
     """Print the differences between both."""
     parser = argument_parser(__doc__)
-    parser.add_argument("folder", type=Path, help="A checkout of github.com/sxjscience/HKO-7.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="A checkout of github.com/sxjscience/HKO-7.")
     folder: Path = parser.parse_args().folder
     arrays = random_arrays()
     print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
-    print_differences(our_scores(HKO7_FIXED, *arrays), their_scores(theirs(folder), *arrays))
+    print_differences(our_scores(HKO7_FIXED, *arrays), official_scores(official_module(folder), *arrays))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """`python -m benchmarks.scores.moving_mnist RUN...`: scores and curves of short trainings, for docs/networks.md.
 
 RUN are folders of `echocast train mnist-... --data moving-mnist --iterations N --out RUN`. All are scored on the same
-held-out sequences, which the seed of the recipes decides.
+held-out sequences, which the seed of the recipes determines.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from benchmarks.command_line import argument_parser
 from benchmarks.page.markdown import replace_part, table
 from benchmarks.paths import NETWORKS_PAGE
 from model.data.moving_mnist import open_moving_mnist
@@ -26,16 +26,16 @@ CURVES = "images/moving-mnist-curves.png"
 FRAMES = "images/moving-mnist-forecasts.png"
 LEADS = (1, 4, 7, 10)
 
-Lines = list[dict[str, Any]]
+Validations = list[dict[str, Any]]
 
 
-def lines_of(run: Path) -> Lines:
-    """The validations of a run."""
+def validations_of(run: Path) -> Validations:
+    """Read the validations of a run."""
     return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def scores_table(runs: dict[str, Lines]) -> str:
-    """Each run's last validation."""
+def scores_table(runs: dict[str, Validations]) -> str:
+    """Return the table of the last validation of each run."""
     header = ["recipe", "iterations", "MSE", "MAE", "SSIM", "MSE over persistence's"]
     rows = [
         [
@@ -49,8 +49,8 @@ def scores_table(runs: dict[str, Lines]) -> str:
     return table(header, rows)
 
 
-def draw_curves(runs: dict[str, Lines], path: Path) -> None:
-    """Held-out MSE by iteration: one panel for each of PredRNN, MS-PredRNN and TAU."""
+def plot_curves(runs: dict[str, Validations], path: Path) -> None:
+    """Plot the held-out MSE by iteration, a panel for each of PredRNN, MS-PredRNN and TAU."""
     panels = {"PredRNN": "mnist-predrnn", "MS-PredRNN": "mnist-ms-predrnn", "TAU": "mnist-tau"}
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
@@ -68,8 +68,8 @@ def draw_curves(runs: dict[str, Lines], path: Path) -> None:
 
 
 @torch.no_grad()
-def draw_forecasts(folders: list[Path], path: Path) -> None:
-    """What each network makes of one held-out sequence."""
+def plot_forecasts(folders: list[Path], path: Path) -> None:
+    """Plot the forecasts of one held-out sequence by each network."""
     window = open_moving_mnist().held_out(seed=5, batch=1, count=1)[0]
     batch = collate(window, torch.device("cpu"))
     truth = batch.frames.data[0, -10:, 0].numpy()
@@ -90,13 +90,13 @@ def draw_forecasts(folders: list[Path], path: Path) -> None:
 
 
 def main() -> None:
-    """Rewrite the part of the page and its two pictures."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Rewrite the part of docs/networks.md and its two plots."""
+    parser = argument_parser(__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
     folders: list[Path] = parser.parse_args().runs
-    runs = {folder.name: lines_of(folder) for folder in folders}
-    draw_curves(runs, NETWORKS_PAGE.parent / CURVES)
-    draw_forecasts(folders, NETWORKS_PAGE.parent / FRAMES)
+    runs = {folder.name: validations_of(folder) for folder in folders}
+    plot_curves(runs, NETWORKS_PAGE.parent / CURVES)
+    plot_forecasts(folders, NETWORKS_PAGE.parent / FRAMES)
     pictures = f"![Held-out MSE by iteration]({CURVES})\n\n![Forecasts of one held-out sequence]({FRAMES})"
     replace_part("training", f"{scores_table(runs)}\n\n{pictures}", NETWORKS_PAGE)
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.scores.ms_rnn FOLDER`: the public evaluation code of MS-RNN and ours on the same arrays.
+"""`python -m benchmarks.scores.ms_rnn DIR`: the public evaluation code of MS-RNN and ours on the same random arrays.
 
-FOLDER is a copy of https://github.com/mazhf/MS-RNN. Of it `util/evaluation.py` is loaded and what that imports, set to
-HKO-7; numba, for whose present versions its functions are not written, and unused readers are stood in for.
+DIR is a checkout of https://github.com/mazhf/MS-RNN. Only `util/evaluation.py` is loaded, with the modules that it
+imports, and set to HKO-7. Stand-ins replace unused readers, and numba, because its present versions reject the code.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from model.verify.protocols import MS_RNN
 
 LEADS = 19
 SCORES = ("ssim", "psnr", "gdl", "b_mse", "b_mae", "mse", "mae", "pod", "far", "csi", "hss")
-"""In the order of their answer."""
+"""In the order in which their code returns them."""
 
 
-def theirs(folder: Path) -> ModuleType:
-    """Their evaluation module."""
+def official_module(folder: Path) -> ModuleType:
+    """Import the evaluation module of MS-RNN."""
     numba, core, errors, h5py = (ModuleType(name) for name in ("numba", "core", "errors", "h5py"))
     numba.__dict__.update(
         jit=lambda signature: lambda function: function,
@@ -41,8 +41,8 @@ def theirs(folder: Path) -> ModuleType:
         return import_module("util.evaluation")
 
 
-def their_scores(module: ModuleType, truth: NDArray[np.float32], forecast: NDArray[np.float32]) -> dict[str, Array]:
-    """By theirs, all sequences as one batch."""
+def official_scores(module: ModuleType, truth: NDArray[np.float32], forecast: NDArray[np.float32]) -> dict[str, Array]:
+    """Return the scores of the official code, all sequences as one batch."""
     evaluation = module.Evaluation(seq_len=LEADS, use_central=False)
     evaluation.update(truth, forecast)
     cells = {name: getattr(evaluation, f"_total_{name}") for name in CELLS}
@@ -52,13 +52,15 @@ def their_scores(module: ModuleType, truth: NDArray[np.float32], forecast: NDArr
 def main() -> None:
     """Print the differences between both."""
     parser = argument_parser(__doc__)
-    parser.add_argument("folder", type=Path, help="A checkout of github.com/mazhf/MS-RNN.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="A checkout of github.com/mazhf/MS-RNN.")
     folder: Path = parser.parse_args().folder
     truth, forecast, _ = (array[:LEADS] for array in random_arrays())
-    truth[7, 0] = forecast[7, 0] = 0  # dry, and without an error
+    truth[7, 0] = forecast[7, 0] = 0  # a dry frame without an error
     everywhere = np.ones(truth.shape, np.bool_)
     print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
-    print_differences(our_scores(MS_RNN, truth, forecast, everywhere), their_scores(theirs(folder), truth, forecast))
+    print_differences(
+        our_scores(MS_RNN, truth, forecast, everywhere), official_scores(official_module(folder), truth, forecast)
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """`python -m benchmarks.speed.inference FOLDERS.. [NETWORK..]`: networks and their official code on CPU.
 
-The folders are checkouts of the official repositories, of which nothing is kept here (`--ms-rnn DIR` ...). Both sides
-have the same weights, those that their code starts with, and read the same frames: batch 1, 10 frames in, 10 out.
-Theirs is PyTorch, eager float32; ours are the graphs of a package through the runtime, in a process without PyTorch:
-`fp32`, and `int8`: every convolution in 8 bits, calibrated on two other sequences, with random weights, so that no gate
-of CSI can judge it. Each run has a process of its own, in turns,
-so that what else the machine does touches all. Seconds are of the fastest forecast of a process, and of those the
-median; MB are the highest resident memory of a process. `difference`: the largest of any pixel from theirs, over the
-largest value of theirs.
+The options name checkouts of the official repositories (`--ms-rnn DIR` ...). Both sides have the same initial weights
+and read the same frames: batch 1, 10 frames in, 10 out. `official` is PyTorch, eager float32. `fp32` and `int8` are the
+graphs of a package through the runtime, in a process without PyTorch; int8 has every convolution in 8 bits, calibrated
+on two other sequences. With random weights, no gate of CSI can judge it.
+
+Each run has a process of its own, and the sides take turns, so that other load on the machine affects all of them.
+Seconds are the median over processes of the fastest forecast of a process; MB are the highest resident memory of a
+process; the difference is the largest of any pixel from the official output, over the largest official value.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import paths
+from benchmarks.command_line import add_checkouts, argument_parser, checkouts, run_in_child, time_runs
 from benchmarks.page.markdown import replace_part, table
+from model.bench.machine import peak_memory_mb, processor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,54 +39,50 @@ if TYPE_CHECKING:
 
 CONTEXT, LEADS = 10, 10
 TOTAL = CONTEXT + LEADS
-SIDES = ("theirs", "fp32", "int8")
+SIDES = ("official", "fp32", "int8")
 PRECISIONS = ("fp32", "int8")
-"""Of the peaks that the sides are held against."""
+"""Precisions of the convolution peaks that the sides are compared with."""
 FORECASTS = 2
-"""That a process makes, after one to warm up."""
+"""Timed forecasts of a process, after one to warm up."""
 PAIRS = 3
-"""Processes of each side, in turns."""
+"""Processes of each side."""
 CALIBRATION = (101, 102)
-"""Seeds of the sequences that int8 is calibrated on."""
+"""Seeds of the sequences for the calibration of int8."""
 MEMORY_MB = 16384
-"""That a forecast may take: what it does take is measured."""
+"""Memory limit of a forecast, high enough that it never matters."""
 FIGURES = paths.FIGURES / "inference.json"
-"""What was measured last, network by network."""
+"""The last figures of each network."""
 
 FAMILIES = ("ms-rnn", "predrnn-pytorch", "openstl", "motionrnn")
-MENDED: Final = (("align_corners=False", "align_corners=True"),)
 WIDE = ("convlstm", "predrnn", "predrnn-v2")
-"""Of MS-RNN's networks those that are measured at 128 x 128, plain and multi-scale; the others at 64 x 64."""
+"""Networks of MS-RNN that are measured at 128 x 128, plain and multi-scale; the others at 64 x 64."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """A network of the table: whose code, and pixels along a side of its frames."""
+class NetworkCase:
+    """A network of the table: the family of its official code, and the side of its frames in pixels."""
 
     family: str
     side: int
 
 
-CASES: Final[Mapping[str, Case]] = {
+CASES: Final[Mapping[str, NetworkCase]] = {
     **{
-        f"{prefix}{name}": Case(family="ms-rnn", side=128 if name in WIDE else 64)
+        f"{prefix}{name}": NetworkCase(family="ms-rnn", side=128 if name in WIDE else 64)
         for name in ("convlstm", "trajgru", "predrnn", "predrnn-v2", "predrnn-pp", "mim", "motionrnn")
         for prefix in ("", "ms-")
     },
-    "predrnn 4x128": Case(family="predrnn-pytorch", side=64),
-    "predrnn-v2 4x128": Case(family="predrnn-pytorch", side=64),
-    "motionrnn 4x64": Case(family="motionrnn", side=64),
-    "simvp-incepu": Case(family="openstl", side=64),
-    "simvp-gsta": Case(family="openstl", side=64),
-    "tau": Case(family="openstl", side=64),
+    "predrnn 4x128": NetworkCase(family="predrnn-pytorch", side=64),
+    "predrnn-v2 4x128": NetworkCase(family="predrnn-pytorch", side=64),
+    "motionrnn 4x64": NetworkCase(family="motionrnn", side=64),
+    "simvp-incepu": NetworkCase(family="openstl", side=64),
+    "simvp-gsta": NetworkCase(family="openstl", side=64),
+    "tau": NetworkCase(family="openstl", side=64),
 }
 
 
-# What both sides read
-
-
 def sequence(side: int, seed: int) -> NDArray[np.float32]:
-    """Frames [t, 1, y, x] in [0, 1]: soft blobs on black that move and grow, and what noise is in them."""
+    """Return frames [t, 1, y, x] in [0, 1]: noisy, smooth blobs on black that move and grow."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     frames = np.zeros((CONTEXT, side, side))
@@ -100,84 +96,84 @@ def sequence(side: int, seed: int) -> NDArray[np.float32]:
     return np.clip(noisy, 0, 1).astype(np.float32)[:, None]
 
 
-# Their code
-
-
-def official(name: str, folder: Path) -> nn.Module:
-    """Their network with the weights that it starts with, from a seed."""
+def official_network(name: str, folder: Path) -> nn.Module:
+    """Return the official network with its initial weights, from a fixed seed."""
     import torch
 
-    from benchmarks.parity import official as code
+    from benchmarks import official_code as code
 
     case = CASES[name]
     torch.manual_seed(code.SEED)
     if case.family == "ms-rnn":
-        shape = (1, case.side, case.side)
-        mends = {"warps": MENDED, "order": code.IN_ORDER} if "motionrnn" in name else {"warps": MENDED}
-        return code.ms_rnn_network(folder, name, hidden=64, shape=shape, context=CONTEXT, leads=LEADS, **mends).eval()
+        reshapes = code.ORDERED_RESHAPES if "motionrnn" in name else ()
+        net = code.ms_rnn_network(
+            folder,
+            name,
+            hidden=64,
+            shape=(1, case.side, case.side),
+            context=CONTEXT,
+            leads=LEADS,
+            warp_patches=code.ALIGNED_WARP,
+            reshape_patches=reshapes,
+        )
+        return net.eval()
     if case.family == "openstl":
         kind = {"simvp-incepu": "IncepU", "simvp-gsta": "gSTA", "tau": "tau"}[name]
         simvp = code.openstl_modules(folder)("simvp", "SimVP_Model")
-        net: nn.Module = simvp((CONTEXT, 1, case.side, case.side), hid_S=64, hid_T=512, N_S=4, N_T=8, model_type=kind)
+        net = simvp((CONTEXT, 1, case.side, case.side), hid_S=64, hid_T=512, N_S=4, N_T=8, model_type=kind)
         return net.eval()
-    settings = code.settings(
-        img_width=case.side, img_height=case.side, input_length=CONTEXT, total_length=TOTAL, batch_size=1
-    )
+    configuration = code.configuration(context=CONTEXT, total=TOTAL, batch=1, side=case.side)
     if case.family == "motionrnn":
-        net = code.motionrnn_model(folder)(4, [64] * 4, settings)
-    else:
-        kind = name.partition(" ")[0].replace("-", "_")
-        net = code.predrnn_pytorch_model(folder, kind)(4, [128] * 4, settings)
-    return net.eval()
+        return code.motionrnn_model(folder)(4, [64] * 4, configuration).eval()  # type: ignore[no-any-return]
+    kind = name.partition(" ")[0].replace("-", "_")
+    return code.predrnn_pytorch_model(folder, kind)(4, [128] * 4, configuration).eval()  # type: ignore[no-any-return]
 
 
-def by_their_code(name: str, folder: Path, frames: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
-    """Their forecast [t, 1, y, x] as a function."""
+def official_forecast(name: str, folder: Path, frames: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+    """Return a function that runs the official network and returns its forecast [t, 1, y, x]."""
     import torch
 
-    from benchmarks.parity import official as code
+    from benchmarks import official_code as code
 
-    net = official(name, folder)
+    net = official_network(name, folder)
     family = CASES[name].family
-    read = torch.from_numpy(frames)[None]
-    if family == "ms-rnn":
-        # They feed back a frame of their own after the context: what is given there is not read.
-        given = torch.cat([read, torch.zeros_like(read)], dim=1).transpose(0, 1).contiguous()
-        return lambda: net((given, torch.zeros(1), 0))[0][CONTEXT - 1 :, 0].numpy()
+    context = torch.from_numpy(frames)[None]
     if family == "openstl":
-        return lambda: net(read)[0].numpy()
-    laid_out = code.patched(torch.cat([read, torch.zeros_like(read)], dim=1), 4)
+        return lambda: net(context)[0].numpy()
+    # After the context the network reads its own outputs; the zeros only give the input its full length.
+    padded = torch.cat([context, torch.zeros_like(context)], dim=1)
+    if family == "ms-rnn":
+        time_first = padded.transpose(0, 1).contiguous()
+        return lambda: net((time_first, torch.zeros(1), 0))[0][CONTEXT - 1 :, 0].numpy()
+    patches = code.to_patches(padded, 4)
 
     def forecast() -> NDArray[np.float32]:
         with code.states_from_zero():
-            planes = net(laid_out, torch.zeros(1, LEADS - 1, 1, 1, 1))[0]
-        answer: NDArray[np.float32] = code.unpatched(planes, 4)[0, CONTEXT - 1 :].numpy()
-        return answer
+            planes = net(patches, torch.zeros(1, LEADS - 1, 1, 1, 1))[0]
+        output: NDArray[np.float32] = code.from_patches(planes, 4)[0, CONTEXT - 1 :].numpy()
+        return output
 
     return forecast
 
 
-# Ours
-
-
-def by_the_runtime(graph: Path, frames: NDArray[np.float32], threads: int) -> Callable[[], NDArray[np.float32]]:
-    """Our forecast as a function: what a package runs."""
+def runtime_forecast(graph: Path, frames: NDArray[np.float32], threads: int) -> Callable[[], NDArray[np.float32]]:
+    """Return a function that runs the graph of a package through the runtime and returns its forecast [t, 1, y, x]."""
     from model.runtime.device import EngineOptions, open_session
 
     session = open_session(graph, options=EngineOptions(device="cpu", threads=threads, memory_mb=MEMORY_MB))
-    return lambda: np.stack(list(session.run(replace(observed(frames), ceiling=np.inf), LEADS)))
+    return lambda: np.stack(list(session.run(replace(forecast_input(frames), ceiling=np.inf), LEADS)))
 
 
-def observed(frames: NDArray[np.float32]) -> ForecastInput:
-    """Frames as the runtime takes them."""
+def forecast_input(frames: NDArray[np.float32]) -> ForecastInput:
+    """Return frames as an input of the runtime."""
     from model.runtime.graph_session import ForecastInput
 
     return ForecastInput(data=frames, known=np.ones_like(frames), step_minutes=5.0)
 
 
 def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
-    """Leave both graphs in `into`, with the official network's weights; its parameters and operations."""
-    from benchmarks.parity import official as code
+    """Export both graphs with the official weights into a folder; return parameters and operations."""
+    from benchmarks import official_code as code
     from model.export.calibrate import CalibrationSample
     from model.export.checkpoints.convert import convert
     from model.export.onnx import export_float32, export_int8
@@ -186,14 +182,14 @@ def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
 
     with code.on_the_cpu():
         case = CASES[name]
-        theirs = official(name, folder)
+        weights = official_network(name, folder).state_dict()
         network = name if case.family == "ms-rnn" else ""
-        net = convert(
-            theirs.state_dict(), case.family, network=network, form="paper"
-        ).build_model()  # theirs mended, too
+        # The official network runs with its corrections, so the form of the paper has the same outputs.
+        net = convert(weights, case.family, network=network, form="paper").build_model()
         traced = trace(net)
         export_float32(traced, into / "fp32.onnx")
-        samples = [CalibrationSample(observed=observed(sequence(case.side, seed)), leads=LEADS) for seed in CALIBRATION]
+        sequences = [forecast_input(sequence(case.side, seed)) for seed in CALIBRATION]
+        samples = [CalibrationSample(observed=inputs, leads=LEADS) for inputs in sequences]
         done = export_int8(traced, into / "int8.onnx", samples, change_limit=np.inf)
         layers = profile(net)
     runs = 1 if case.family == "openstl" else TOTAL - 1
@@ -202,97 +198,62 @@ def prepare(name: str, folder: Path, into: Path) -> Mapping[str, Any]:
     return {"parameters": parameters, "gflop": 2 * macs / 1e9, "int8 layers": len(done.quantized)}
 
 
-# Measuring
-
-
-def child(task: str, name: str, folder: Path, into: Path, threads: int) -> Mapping[str, Any]:
-    """Of one side: seconds of each forecast, the process's highest memory; its last forecast lies in `into`."""
-    if task == "prepare":
-        return prepare(name, folder, into)
+def run_side(side: str, name: str, folder: Path, into: Path, threads: int) -> Mapping[str, Any]:
+    """Time one side in this process; its last forecast is saved in the folder `into`."""
     frames = sequence(CASES[name].side, seed=1)
-    if task == "theirs":
+    if side == "official":
         import torch
 
-        from benchmarks.parity.official import on_the_cpu
+        from benchmarks.official_code import on_the_cpu
 
         torch.set_num_threads(threads)
         with on_the_cpu():
-            forecast = by_their_code(name, folder, frames)
-            seconds, answer = timed(forecast)
+            seconds, output = time_runs(official_forecast(name, folder, frames), FORECASTS)
     else:
-        seconds, answer = timed(by_the_runtime(into / f"{task}.onnx", frames, threads))
+        seconds, output = time_runs(runtime_forecast(into / f"{side}.onnx", frames, threads), FORECASTS)
         assert "torch" not in sys.modules
-    np.save(into / f"{task}.npy", answer)
-    return {"seconds": seconds, "mb": peak_mb()}
-
-
-def timed(forecast: Callable[[], NDArray[np.float32]]) -> tuple[list[float], NDArray[np.float32]]:
-    """Seconds of each forecast after one to warm up, and the answer."""
-    answer = forecast()
-    seconds = []
-    for _ in range(FORECASTS):
-        began = time.perf_counter()
-        answer = forecast()
-        seconds.append(time.perf_counter() - began)
-    return seconds, answer
-
-
-def peak_mb() -> float:
-    """The highest resident memory of this process; of what it was started from nothing is counted."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def in_a_process(task: str, name: str, folder: Path, into: Path, threads: int) -> dict[str, Any]:
-    """`child`, alone in a process."""
-    command = [sys.executable, "-m", "benchmarks.speed.inference", f"--{CASES[name].family}", str(folder), name]
-    command += ["--child", task, "--into", str(into), "--threads", str(threads)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{task} of {name} failed:\n{done.stderr}")
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+    np.save(into / f"{side}.npy", output)
+    return {"seconds": seconds, "mb": peak_memory_mb()}
 
 
 def measure(name: str, folder: Path, threads: int, pairs: int) -> dict[str, Any]:
-    """All sides of a network, in turns."""
-    with tempfile.TemporaryDirectory() as kept:
-        into = Path(kept)
-        size = in_a_process("prepare", name, folder, into, threads)
+    """Measure all sides of a network in turns, each run in a process of its own."""
+    with tempfile.TemporaryDirectory() as temporary:
+        into = Path(temporary)
+
+        def in_child(task: str) -> dict[str, Any]:
+            args = [f"--{CASES[name].family}", folder, name, "--child", task, "--into", into, "--threads", threads]
+            figures: dict[str, Any] = run_in_child("benchmarks.speed.inference", args, threads=threads)
+            return figures
+
+        size = in_child("prepare")
         runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
         for _ in range(pairs):
             for side in SIDES:
-                runs[side].append(in_a_process(side, name, folder, into, threads))
-        answers = {side: np.load(into / f"{side}.npy") for side in SIDES}
+                runs[side].append(in_child(side))
+        outputs = {side: np.load(into / f"{side}.npy") for side in SIDES}
     figures: dict[str, Any] = {"side": CASES[name].side, "family": CASES[name].family, **size}
-    figures["largest value"] = float(np.abs(answers["theirs"]).max())
+    figures["largest value"] = float(np.abs(outputs["official"]).max())
     for side in SIDES:
         fastest = [min(run["seconds"]) for run in runs[side]]
         figures[side] = {
             "seconds": statistics.median(fastest),
             "spread": [min(fastest), max(s for run in runs[side] for s in run["seconds"])],
             "times": statistics.median(
-                min(theirs["seconds"]) / seconds for theirs, seconds in zip(runs["theirs"], fastest, strict=True)
+                min(official["seconds"]) / seconds for official, seconds in zip(runs["official"], fastest, strict=True)
             ),
             "mb": max(run["mb"] for run in runs[side]),
-            "difference": float(np.abs(answers[side] - answers["theirs"]).max()),
+            "difference": float(np.abs(outputs[side] - outputs["official"]).max()),
         }
     return figures
 
 
-def cpu() -> str:
-    """The processor by name."""
-    found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return found[0].partition(":")[2].strip() if found else platform.machine()
-
-
 def page(collected: Mapping[str, Any]) -> str:
-    """The markdown table."""
+    """Return the part of docs/performance.md."""
     machine = collected["machine"]
     peak = machine["peak"]
-    header = ["network", "grid", "theirs s", "fp32 s", "int8 s", "fp32 times", "int8 times", "theirs MB", "fp32 MB"]
-    header += ["int8 MB", "of peak: theirs", "fp32", "int8", "fp32 difference", "int8 difference"]
+    header = ["network", "grid", "official s", "fp32 s", "int8 s", "fp32 times", "int8 times", "official MB", "fp32 MB"]
+    header += ["int8 MB", "of peak: official", "fp32", "int8", "fp32 difference", "int8 difference"]
     rows = []
     for name, found in collected["networks"].items():
         sides = [found[side] for side in SIDES]
@@ -309,21 +270,21 @@ def page(collected: Mapping[str, Any]) -> str:
                 *(f"{side['difference'] / found['largest value']:.1e}" for side in sides[1:]),
             ]
         )
-    told = (
+    machine_sentence = (
         f"Measured on {machine['date']}: {machine['processor']}, {machine['threads']} threads, CPU only; PyTorch "
         f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}. Convolutions alone reach {peak['fp32']:.0f} "
         f"GFLOP/s in fp32 and {peak['int8']:.0f} in int8 here."
     )
-    return f"{told}\n\n{table(header, rows)}"
+    return f"{machine_sentence}\n\n{table(header, rows)}"
 
 
 def machine_description(threads: int) -> dict[str, Any]:
-    """What was measured on."""
+    """Return the machine and the versions of the libraries."""
     from importlib.metadata import version
 
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "processor": cpu(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "torch": version("torch"),
@@ -332,7 +293,7 @@ def machine_description(threads: int) -> dict[str, Any]:
 
 
 def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int, pairs: int) -> None:
-    """Networks one after the other, each kept as soon as it is measured; the peak before the first, after the last."""
+    """Measure networks one by one, and store each when it is done; measure the peak before and after all of them."""
     from benchmarks.speed.peak import peaks_of
 
     peaks = peaks_of("cpu", threads)
@@ -343,42 +304,42 @@ def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int,
         collected["networks"][name] = measure(name, folders[CASES[name].family].resolve(), threads, pairs)
         print(name, json.dumps(collected["networks"][name]), file=sys.stderr)
         collected["networks"] = {name: collected["networks"][name] for name in CASES if name in collected["networks"]}
-        keep(collected)
+        store(collected)
     peaks.measure(PRECISIONS)
-    keep(collected)
+    store(collected)
     replace_part("inference", page(collected), paths.PERFORMANCE_PAGE)
 
 
-def keep(collected: Mapping[str, Any]) -> None:
+def store(collected: Mapping[str, Any]) -> None:
     """Write the figures."""
     FIGURES.write_text(json.dumps(collected, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Measure, keep the figures and rewrite the table, or (with --child) do one task and print its figures."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for family in FAMILIES:
-        parser.add_argument(f"--{family}", type=Path, metavar="DIR", help=f"A checkout of {family}.")
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="Only these; without any, all.")
+    """Measure, store the figures and rewrite the table, or (with --child) do one task and print its figures."""
+    parser = argument_parser(__doc__)
+    add_checkouts(parser, FAMILIES)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="Networks to measure; by default all.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=PAIRS, help="Processes of each side of each network.")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    folders = {family: getattr(asked, family.replace("-", "_")) for family in FAMILIES}
-    unknown = [name for name in asked.networks if name not in CASES]
-    if unknown:
-        parser.error(f"no network {unknown[0]}; there are {', '.join(CASES)}")
-    if asked.child:
-        (name,) = asked.networks
-        found = child(asked.child, name, folders[CASES[name].family], asked.into, asked.threads)
-        print(json.dumps(found))
+    args = parser.parse_args()
+    folders = checkouts(args, FAMILIES)
+    if unknown := [name for name in args.networks if name not in CASES]:
+        parser.error(f"unknown network {unknown[0]}; the networks are {', '.join(CASES)}")
+    if args.child:
+        (name,) = args.networks
+        folder = folders[CASES[name].family]
+        if args.child == "prepare":
+            print(json.dumps(prepare(name, folder, args.into)))
+        else:
+            print(json.dumps(run_side(args.child, name, folder, args.into, args.threads)))
         return
-    wanted = asked.networks or list(CASES)
-    missing = {CASES[name].family for name in wanted} - {family for family, folder in folders.items() if folder}
-    if missing:
-        parser.error(f"these networks want --{' and --'.join(sorted(missing))}")
-    measure_all(wanted, folders, asked.threads, asked.pairs)
+    names = args.networks or list(CASES)
+    if missing := {CASES[name].family for name in names} - set(folders):
+        parser.error(f"these networks need --{' and --'.join(sorted(missing))}")
+    measure_all(names, folders, args.threads, args.pairs)
 
 
 if __name__ == "__main__":

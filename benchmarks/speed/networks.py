@@ -1,19 +1,16 @@
-"""`python -m benchmarks.speed.networks`: what each network costs, plain and multi-scale, for docs/networks.md.
+"""`python -m benchmarks.speed.networks`: the cost of each network, plain and multi-scale, for docs/networks.md.
 
-Each figure is measured in a process of its own, so that its peak memory is its own. A step is one time step of a
-recurrent network at 128 x 128, batch 1; of a whole-sequence network it is one run, of ten frames. A training step is
-forward, backward and Adam over 10 + 10 frames of 64 x 64, batch 1, float32. Nothing else should run meanwhile.
+Each figure is measured in a process of its own, so that its peak memory counts nothing else. A step is one time step of
+a recurrent network at 128 x 128, batch 1; for a whole-sequence network it is one run of ten frames. A training step is
+forward, backward and Adam over 10 + 10 frames of 64 x 64, batch 1, float32. Run it on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,29 +18,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import paths
+from benchmarks.command_line import argument_parser, run_in_child, time_runs
 from benchmarks.page.markdown import replace_part, table
+from model.bench.machine import peak_memory_mb
 
+MODULE = "benchmarks.speed.networks"
 THREADS = 2
 SIDE, TRAINING_SIDE = 128, 64
 CONTEXT, LEADS = 10, 10
 REPEATS = 3
 FEW_FRAMES = 3
-"""That a graph reads to be timed: as many steps."""
+"""Frames that the timed graph of a recurrent network reads: as many steps."""
 FIGURES = paths.FIGURES / "networks.json"
-"""What was measured last, network by network."""
+"""The last figures of each network."""
 
 WHOLE = ("simvp-incepu", "simvp-gsta", "tau")
 
 
 def names() -> list[str]:
-    """The networks of the table: MS-RNN's, each plain and multi-scale, and those without recurrence."""
+    """Return the networks of the table: those of MS-RNN, plain and multi-scale, and those without recurrence."""
     from model.nets.networks import IN_MS_RNN
 
     return [*IN_MS_RNN, *WHOLE]
 
 
 def config_of(name: str):  # noqa: ANN201  (torch must not be imported where a graph is measured)
-    """The model of a name: frames in, frames out, nothing else read."""
+    """Return the configuration of a network that reads frames only."""
     from model.nets.forecast_model import ModelConfig
     from model.nets.networks import AS_PUBLISHED, IN_MS_RNN
 
@@ -52,7 +52,7 @@ def config_of(name: str):  # noqa: ANN201  (torch must not be imported where a g
 
 
 def size(name: str, folder: Path) -> Mapping[str, float]:
-    """Parameters, multiply-adds per step at 128 x 128; leaves the graph in `folder`."""
+    """Return parameters and multiply-adds per step at 128 x 128; export the graph into a folder."""
     import torch
 
     from model.export.onnx import export_float32
@@ -71,7 +71,7 @@ def size(name: str, folder: Path) -> Mapping[str, float]:
 
 
 def torch_step(name: str, folder: Path) -> Mapping[str, float]:
-    """Seconds of a step in PyTorch."""
+    """Time a step in PyTorch."""
     import torch
 
     from model.nets.forecast_model import RecurrentModel, build_model
@@ -83,13 +83,13 @@ def torch_step(name: str, folder: Path) -> Mapping[str, float]:
             frame = torch.rand(1, 1, SIDE, SIDE)
             state = net.stack.initial_state(1, SIDE, SIDE, frame)
             _, state, _ = net.step(frame, frame, None, None, state)
-            return {"seconds": timed(lambda: net.step(frame, frame, None, None, state))}
+            return {"seconds": median_seconds(lambda: net.step(frame, frame, None, None, state))}
         frames = torch.rand(1, CONTEXT, 1, SIDE, SIDE)
-        return {"seconds": timed(lambda: net.next_frames(frames, frames))}
+        return {"seconds": median_seconds(lambda: net.next_frames(frames, frames))}
 
 
 def onnx_step(name: str, folder: Path) -> Mapping[str, float]:
-    """Seconds of a step in ONNX Runtime, through the session that serves; no PyTorch in the process."""
+    """Time a step in ONNX Runtime, in the session that serves, in a process without PyTorch."""
     import numpy as np
 
     from model.runtime.device import open_session
@@ -100,12 +100,12 @@ def onnx_step(name: str, folder: Path) -> Mapping[str, float]:
     data = np.random.default_rng(0).random((frames, 1, SIDE, SIDE), dtype=np.float32)
     observed = ForecastInput(data=data, known=np.ones_like(data), step_minutes=5.0)
     if name in WHOLE:
-        return {"seconds": timed(lambda: list(session.run(observed, CONTEXT)))}
-    return {"seconds": timed(lambda: list(session.run(observed, 1))) / FEW_FRAMES}
+        return {"seconds": median_seconds(lambda: list(session.run(observed, CONTEXT)))}
+    return {"seconds": median_seconds(lambda: list(session.run(observed, 1))) / FEW_FRAMES}
 
 
 def training_step(name: str, folder: Path) -> Mapping[str, float]:
-    """Seconds of a training step."""
+    """Time a training step."""
     import torch
 
     from model.nets.forecast_model import FrameBatch, build_model
@@ -118,22 +118,16 @@ def training_step(name: str, folder: Path) -> Mapping[str, float]:
 
     def step() -> None:
         optimiser.zero_grad()
-        answers = net.rollout(frames, CONTEXT, LEADS).frames
-        (answers - data[:, 1:]).square().mean().backward()
+        outputs = net.rollout(frames, CONTEXT, LEADS).frames
+        (outputs - data[:, 1:]).square().mean().backward()
         optimiser.step()
 
-    return {"seconds": timed(step, repeats=1)}
+    return {"seconds": median_seconds(step, repeats=1)}
 
 
-def timed(task: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median seconds after one run to warm up."""
-    task()
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        task()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+def median_seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the median seconds of a run, after one run to warm up."""
+    return statistics.median(time_runs(run, repeats)[0])
 
 
 TASKS: Mapping[str, Callable[[str, Path], Mapping[str, float]]] = {
@@ -144,28 +138,8 @@ TASKS: Mapping[str, Callable[[str, Path], Mapping[str, float]]] = {
 }
 
 
-def measured(task: str, name: str, folder: Path) -> dict[str, float]:
-    """One figure, by a process of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.speed.networks",
-        "--task",
-        task,
-        "--name",
-        name,
-        "--folder",
-        str(folder),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": str(THREADS)})
-    if done.returncode:
-        raise SystemExit(f"{task} of {name} failed:\n{done.stderr}")
-    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
-
-
 def cost_table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """The markdown table; `of plain` is the multiply-adds of a multi-scale network over those of its plain one."""
+    """Return the table; `of plain` is the multiply-adds of a multi-scale network over those of its plain form."""
     header = ["network", "parameters", "GMAC", "of plain", "torch s", "torch MB", "ONNX s", "ONNX MB"]
     rows = []
     for name, tasks in figures.items():
@@ -188,26 +162,27 @@ def _cells(figures: Mapping[str, float]) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Measure everything and rewrite the table, or (with --task) one figure and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", help="Only these are measured anew; without any, all.")
-    parser.add_argument("--task", choices=TASKS)
-    parser.add_argument("--name")
-    parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    if asked.task:
-        figures = dict(TASKS[asked.task](asked.name, asked.folder))
-        figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(figures))
+    """Measure everything and rewrite the table, or (with --task) measure one figure and print it."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("networks", nargs="*", help="Networks to measure; by default all.")
+    parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
+    parser.add_argument("--name", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.task:
+        print(json.dumps({**TASKS[args.task](args.name, args.folder), "peak_mb": peak_memory_mb()}))
         return
-    collected: dict[str, dict[str, dict[str, float]]] = json.loads(FIGURES.read_text()) if asked.networks else {}
+    figures: dict[str, dict[str, dict[str, float]]] = json.loads(FIGURES.read_text()) if args.networks else {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in asked.networks or names():
-            collected[name] = {task: measured(task, name, Path(folder)) for task in TASKS}
-            print(name, json.dumps(collected[name]), file=sys.stderr)
-    FIGURES.write_text(json.dumps({name: collected[name] for name in names()}, indent=1) + "\n")
+        for name in args.networks or names():
+            figures[name] = {
+                task: run_in_child(MODULE, ["--task", task, "--name", name, "--folder", folder], threads=THREADS)
+                for task in TASKS
+            }
+            print(name, json.dumps(figures[name]), file=sys.stderr)
+    FIGURES.write_text(json.dumps({name: figures[name] for name in names()}, indent=1) + "\n")
     machine = f"Measured on {time.strftime('%Y-%m-%d')}: {THREADS} threads, {platform.machine()}, CPU only."
-    replace_part("cost", f"{machine}\n\n{cost_table(collected)}", paths.NETWORKS_PAGE)
+    replace_part("cost", f"{machine}\n\n{cost_table(figures)}", paths.NETWORKS_PAGE)
 
 
 if __name__ == "__main__":

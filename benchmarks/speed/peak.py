@@ -1,19 +1,20 @@
 """`python -m benchmarks.speed.peak`: the convolution peak of this machine, by precision, in GFLOP/s.
 
-Of ONNX Runtime (`model.bench.peak`), and, where PyTorch is installed, of its channels-last convolutions on a GPU and in
-bfloat16 on a CPU: the peak is the better of both, so that nobody is held against a slow library.
+The peak is the better of ONNX Runtime (`model.bench.peak`) and, if it is installed, PyTorch: its channels-last
+convolutions on a GPU, and in bfloat16 on a CPU. So a slow library never makes a network look fast.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from benchmarks.command_line import add_threads, argument_parser
 from benchmarks.page import results
+from benchmarks.page.markdown import table
 from model.bench.peak import (
     CHAIN,
     SECONDS,
@@ -39,25 +40,36 @@ def convolution_peak(
     shapes: Sequence[ConvolutionShape] = (),
     seconds: float = SECONDS,
 ) -> float:
-    """The most GFLOP/s (10^9, a multiply-add is two) that 3 x 3 convolutions reach. `threads`: 0 is one for each core.
+    """Return the highest GFLOP/s (10^9; a multiply-add counts as two) that 3 x 3 convolutions reach.
+
+    Parameters
+    ----------
+    precision, device
+        What to measure.
+    threads : int
+        Threads of the CPU; 0: one for each core.
+    shapes : sequence of ConvolutionShape
+        Shapes to try; by default those of the device.
+    seconds : float
+        Time for each shape.
 
     Raises
     ------
     InputError
-        No library here has such a convolution.
+        No installed library has such a convolution.
     """
-    found: list[float] = []
-    refused: InputError | None = None
+    rates: list[float] = []
+    unsupported: InputError | None = None
     try:
-        found.append(onnx_runtime_peak(precision, device, threads, shapes=shapes, seconds=seconds))
+        rates.append(onnx_runtime_peak(precision, device, threads, shapes=shapes, seconds=seconds))
     except InputError as error:
-        refused = error
-    if by_torch(precision, device):
-        found += [torch_rate(precision, device, threads, shape, seconds) for shape in shapes or SHAPES[device]]
-    if not found:
-        assert refused is not None
-        raise refused
-    return max(found)
+        unsupported = error
+    if measures_torch(precision, device):
+        rates += [torch_rate(precision, device, threads, shape, seconds) for shape in shapes or SHAPES[device]]
+    if not rates:
+        assert unsupported is not None
+        raise unsupported
+    return max(rates)
 
 
 def peaks_of(
@@ -69,8 +81,8 @@ def peaks_of(
     )
 
 
-def by_torch(precision: Precision, device: Device) -> bool:
-    """PyTorch is asked too: on a GPU, and for what ONNX Runtime lacks on a CPU."""
+def measures_torch(precision: Precision, device: Device) -> bool:
+    """Return whether PyTorch is measured too: on a GPU, and for bfloat16 on a CPU, which ONNX Runtime lacks."""
     if importlib.util.find_spec("torch") is None or precision == "int8":
         return False
     if device == "cpu":
@@ -81,17 +93,17 @@ def by_torch(precision: Precision, device: Device) -> bool:
 
 
 def torch_rate(precision: Precision, device: Device, threads: int, shape: ConvolutionShape, seconds: float) -> float:
-    """GFLOP/s of PyTorch, channels last, on one shape; float32 without TF32."""
+    """Return the GFLOP/s of PyTorch on one shape: channels last, float32 without TF32."""
     import torch
 
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    kinds = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False
     layers = [torch.nn.Conv2d(shape.channels, shape.channels, 3, padding=1, bias=False) for _ in range(CHAIN)]
-    net = torch.nn.Sequential(*layers).to(device, kinds[precision], memory_format=torch.channels_last)
+    net = torch.nn.Sequential(*layers).to(device, dtypes[precision], memory_format=torch.channels_last)
     frames = torch.rand(shape.batch, shape.channels, shape.side, shape.side)
-    frames = frames.to(device, kinds[precision], memory_format=torch.channels_last)
+    frames = frames.to(device, dtypes[precision], memory_format=torch.channels_last)
 
     def run() -> None:
         net(frames)
@@ -105,28 +117,28 @@ def torch_rate(precision: Precision, device: Device, threads: int, shape: Convol
 def measure(
     device: Device, threads: int, shapes: Sequence[ConvolutionShape] = (), seconds: float = SECONDS
 ) -> dict[str, Any]:
-    """The peak of each precision, the larger of two moments; None where no library has it."""
+    """Return the peak of each precision, the larger of two measurements; None if no library has it."""
     peaks = peaks_of(device, threads, shapes=shapes, seconds=seconds)
     for _ in range(2):
         peaks.measure(PRECISIONS)
-    found = {precision: peaks.gflops.get(precision) for precision in PRECISIONS}
-    return {"device": device, "threads": threads or os.cpu_count(), "gflops": found}
+    gflops = {precision: peaks.gflops.get(precision) for precision in PRECISIONS}
+    return {"device": device, "threads": threads or os.cpu_count(), "gflops": gflops}
 
 
 def page(part: Mapping[str, Any]) -> str:
-    """The part of docs/performance.md."""
+    """Return the part of docs/performance.md."""
     rows = [[name, f"{peak:.0f}" if peak else ""] for name, peak in part["gflops"].items()]
-    return f"{results.measured_on(part)}\n\n{results.markdown(['precision', 'GFLOP/s'], rows)}"
+    return f"{results.measured_on(part)}\n\n{table(['precision', 'GFLOP/s'], rows)}"
 
 
 def main() -> None:
-    """Measure, keep the figures, print them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Measure the peaks, store the figures and print them."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--device", choices=SHAPES, default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="0: one for each core.")
-    asked = parser.parse_args()
-    found = measure(asked.device, asked.threads)
-    print(json.dumps(results.keep("peak", found) if asked.device == "cpu" else found, indent=1))
+    add_threads(parser)
+    args = parser.parse_args()
+    figures = measure(args.device, args.threads)
+    print(json.dumps(results.store("peak", figures) if args.device == "cpu" else figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """`python -m benchmarks.speed.service`: the service against the engine alone, in the same run.
 
-`echocast serve` as a user starts it, with real uploads over HTTP: radar files of 640 x 710, 12 steps. One client, from
-upload (`Prefer: wait`) to the forecast file in its hands, against the same nowcast from the same files by the engine
-alone. Then 32 clients at once against the engine alone, kept busy, with as many processes and threads. Redis, gateway,
-schedule and clients share the machine's cores with the worker; the engine alone has them for itself.
+`echocast serve` as a user starts it, with real uploads over HTTP: radar files of 640 x 710, 12 steps. First one client,
+from the upload (`Prefer: wait`) to the received forecast file, against the same nowcast from the same files by the
+engine alone. Then 32 concurrent clients against the engine alone, kept busy, with as many processes and threads. Redis,
+gateway, schedule and clients share the cores of the machine with the worker; the engine alone has all of them.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -28,8 +27,10 @@ from typing import Any
 
 import httpx
 
+from benchmarks.command_line import add_threads, argument_parser
 from benchmarks.page import results
-from benchmarks.page.results import Row
+from benchmarks.page.markdown import table
+from benchmarks.page.results import AimRow
 from benchmarks.speed.nowcast import FRAMES, SHAPE, STEPS
 from benchmarks.speed.peak import peaks_of
 from benchmarks.speed.synthetic_days import DAYS, write_day
@@ -39,14 +40,14 @@ from model.core.catalog import DEFAULT_MODEL
 
 RUNS, CLIENTS = 7, 32
 MORE_SHARE, MORE_SECONDS = 0.1, 0.15
-"""That a client may wait beyond the engine's time; the larger of the two."""
+"""The time that the service may add to that of the engine: the larger of the two."""
 THROUGHPUT_SHARE = 0.9
 READY_SECONDS, RESULT_SECONDS = 120.0, 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is measured."""
+class ServiceOptions:
+    """What to measure."""
 
     shape: tuple[int, int] = SHAPE
     steps: int = STEPS
@@ -58,45 +59,45 @@ class Plan:
     peaks: bool = True
 
 
-class Failed(Exception):
-    """The service refused, or a nowcast failed."""
+class ServiceError(Exception):
+    """The service rejected a request, or a nowcast failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upload:
-    """A request that is ready to be sent, and who sends it."""
+class UploadClient:
+    """A client of the service with a request that is ready to be sent."""
 
     base: str
     body: bytes
     content_type: str
 
-    def result(self) -> dict[str, Any]:
-        """Upload, wait, fetch the netCDF: the nowcast's last status.
+    def fetch_result(self) -> dict[str, Any]:
+        """Upload, wait, and fetch the netCDF file; return the last status of the nowcast.
 
         Raises
         ------
-        Failed
-            The nowcast failed, or was not done in time.
+        ServiceError
+            The nowcast failed, or took too long.
         """
         headers = {"Content-Type": self.content_type, "Prefer": "wait=60"}
         status = json.loads(self._call("/v1/nowcasts", headers, self.body))
         until = time.monotonic() + RESULT_SECONDS
         while status["status"] in ("accepted", "running"):
             if time.monotonic() > until:
-                raise Failed(f"not done within {RESULT_SECONDS:g} s")
+                raise ServiceError(f"not finished within {RESULT_SECONDS:g} s")
             time.sleep(1.0)  # as Retry-After says
             status = json.loads(self._call(f"/v1/nowcasts/{status['id']}", {}))
         if status["status"] != "successful":
-            raise Failed(str(status.get("problem")))
+            raise ServiceError(str(status.get("problem")))
         self._call(f"/v1/nowcasts/{status['id']}/result?format=netcdf", {})
         answer: dict[str, Any] = status
         return answer
 
-    def ready(self) -> bool:
-        """Whether the service says that it can serve."""
+    def is_ready(self) -> bool:
+        """Return whether the service is ready."""
         try:
             self._call("/readyz", {})
-        except Failed:
+        except ServiceError:
             return False
         return True
 
@@ -107,83 +108,85 @@ class Upload:
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:
-            raise Failed(f"{path}: {error.code} {error.read().decode(errors='replace')}") from None
+            raise ServiceError(f"{path}: {error.code} {error.read().decode(errors='replace')}") from None
         except OSError as error:
-            raise Failed(f"{path}: {error}") from None
+            raise ServiceError(f"{path}: {error}") from None
 
 
 @contextmanager
-def served(plan: Plan, folder: Path) -> Iterator[str]:
-    """`echocast serve` on a data folder of its own; its address."""
+def served(options: ServiceOptions, folder: Path) -> Iterator[str]:
+    """Run `echocast serve` on a data folder of its own, and yield its address."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("ECHOCAST_", "OMP_NUM_THREADS"))
     }
-    task = Workload(model=plan.model, files=(), variant=plan.variant, device="cpu", threads=plan.threads)
-    said = folder / "serve.log"
-    with said.open("w") as log:
+    workload = Workload(model=options.model, files=(), variant=options.variant, device="cpu", threads=options.threads)
+    log_path = folder / "serve.log"
+    with log_path.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve", "--data-dir", str(folder / "data"), "--port", "0"],
-            env={**inherited, **task.environment(), "ECHOCAST_LOG_LEVEL": "WARNING"},
+            env={**inherited, **workload.environment(), "ECHOCAST_LOG_LEVEL": "WARNING"},
             stdout=log,
             stderr=log,
         )
     try:
-        yield _address(process, said)
+        yield _address(process, log_path)
     finally:
         process.terminate()
         process.wait()
 
 
-def _address(process: subprocess.Popen[bytes], said: Path) -> str:
+def _address(process: subprocess.Popen[bytes], log_path: Path) -> str:
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until and process.poll() is None:
-        if found := re.search(r"Echocast serves (http://\S+)", said.read_text()):
+        if found := re.search(r"Echocast serves (http://\S+)", log_path.read_text()):
             return found[1]
         time.sleep(0.05)
-    raise SystemExit(f"echocast serve did not start:\n{said.read_text()}")
+    raise SystemExit(f"echocast serve did not start:\n{log_path.read_text()}")
 
 
-def measure(plan: Plan) -> dict[str, Any]:
-    """Both comparisons, and their rows of the table of aims."""
+def measure(options: ServiceOptions) -> dict[str, Any]:
+    """Return the figures of both comparisons, and their rows of the table of aims."""
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         folder = Path(name)
-        files = write_day(DAYS["rain"], folder / "rain", frames=FRAMES, shape=plan.shape)
-        task = Workload(
-            model=plan.model,
-            variant=plan.variant,
+        files = write_day(DAYS["rain"], folder / "rain", frames=FRAMES, shape=options.shape)
+        workload = Workload(
+            model=options.model,
+            variant=options.variant,
             files=tuple(map(str, files)),
-            steps=plan.steps,
+            steps=options.steps,
             reads=True,
             device="cpu",
-            threads=plan.threads,
+            threads=options.threads,
         )
         parts = [("files", (file.name, file.read_bytes())) for file in files]
-        form = httpx.Request("POST", "http://any", data={"model": plan.model, "steps": str(plan.steps)}, files=parts)
+        form = httpx.Request(
+            "POST", "http://any", data={"model": options.model, "steps": str(options.steps)}, files=parts
+        )
         body, content_type = form.read(), form.headers["Content-Type"]
-        with served(plan, folder) as base, workload_process(task, folder / "alone.nc") as engine:
-            upload = Upload(base=base, body=body, content_type=content_type)
+        with served(options, folder) as base, workload_process(workload, folder / "alone.nc") as engine:
+            client = UploadClient(base=base, body=body, content_type=content_type)
             until = time.monotonic() + READY_SECONDS
-            while not upload.ready() and time.monotonic() < until:
+            while not client.is_ready() and time.monotonic() < until:
                 time.sleep(0.2)
             known = dict(engine.properties)
-            peaks = peaks_of("cpu", plan.threads)
+            peaks = peaks_of("cpu", options.threads)
             precision = known["variant"].partition(" ")[0]
-            peaks.measure([precision] if plan.peaks and known["floating_point_operations"] else [])
-            one = one_client(upload, engine, plan.runs)
-            many = many_clients(upload, engine, plan.clients)
+            peaks.measure([precision] if options.peaks and known["floating_point_operations"] else [])
+            one = one_client(client, engine, options.runs)
+            many = many_clients(client, engine, options.clients)
             peaks.measure(peaks.gflops)
     figures = {"one": one, "many": many, "engine": known, "peak_gflops": peaks.gflops.get(precision)}
-    return {**figures, "rows": results.as_json(rows_of(figures, plan))}
+    return {**figures, "rows": results.as_json(rows_of(figures, options))}
 
 
-def one_client(upload: Upload, engine: WorkloadProcess, runs: int) -> dict[str, Any]:
-    """Seconds of the engine alone and of upload to result, in turns, after one of each to warm up."""
+def one_client(client: UploadClient, engine: WorkloadProcess, runs: int) -> dict[str, Any]:
+    """Time the engine alone and the service in turns, after one run of each to warm up."""
     alone, through, statuses = [], [], []
     for _ in range(runs + 1):
         alone.append(engine.run())
-        began = time.perf_counter()
-        statuses.append(upload.result())
-        through.append(time.perf_counter() - began)
+        started = time.perf_counter()
+        statuses.append(client.fetch_result())
+        through.append(time.perf_counter() - started)
     timings = [status["timings"] for status in statuses[1:] if status.get("timings")]
     return {
         "alone_s": alone[1:],
@@ -194,31 +197,31 @@ def one_client(upload: Upload, engine: WorkloadProcess, runs: int) -> dict[str, 
     }
 
 
-def many_clients(upload: Upload, engine: WorkloadProcess, clients: int) -> dict[str, Any]:
-    """Nowcasts per second of the engine alone, busy before and after, and of clients that all come at once."""
+def many_clients(client: UploadClient, engine: WorkloadProcess, clients: int) -> dict[str, Any]:
+    """Measure nowcasts per second of concurrent clients, and of the engine alone before and after them."""
     half = max(2, clients // 4)
     before = [engine.run() for _ in range(half)]
     failures: list[str] = []
-    waited: list[float] = []
+    waits: list[float] = []
 
-    def client(number: int) -> None:
-        began = time.perf_counter()
+    def run_client(number: int) -> None:
+        started = time.perf_counter()
         try:
-            upload.result()
-            waited.append(time.perf_counter() - began)
-        except Failed as error:
+            client.fetch_result()
+            waits.append(time.perf_counter() - started)
+        except ServiceError as error:
             failures.append(f"client {number}: {error}")
 
-    began = time.perf_counter()
+    started = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(client, range(clients)))
-    seconds = time.perf_counter() - began
+        list(pool.map(run_client, range(clients)))
+    seconds = time.perf_counter() - started
     after = [engine.run() for _ in range(half)]
     return {
         "clients": clients,
         "failures": failures,
         "seconds": seconds,
-        "first_result_s": min(waited, default=None),
+        "first_result_s": min(waits, default=None),
         "service_per_s": (clients - len(failures)) / seconds,
         "alone_per_s": len(before + after) / sum(before + after),
         "alone_before_per_s": half / sum(before),
@@ -226,8 +229,8 @@ def many_clients(upload: Upload, engine: WorkloadProcess, clients: int) -> dict[
     }
 
 
-def rows_of(figures: Mapping[str, Any], plan: Plan) -> list[Row]:
-    """Both aims."""
+def rows_of(figures: Mapping[str, Any], options: ServiceOptions) -> list[AimRow]:
+    """Return the rows of both aims."""
     one, many = figures["one"], figures["many"]
     alone, through = (Timing(seconds=tuple(one[key])) for key in ("alone_s", "service_s"))
     more = statistics.median(after - before for before, after in zip(one["alone_s"], one["service_s"], strict=True))
@@ -235,16 +238,16 @@ def rows_of(figures: Mapping[str, Any], plan: Plan) -> list[Row]:
     share = many["service_per_s"] / many["alone_per_s"]
     failed = f"{len(many['failures'])} failures" if many["failures"] else "no failure"
     return [
-        Row(
-            what=f"service, from upload to result, {plan.shape[0]} x {plan.shape[1]}, one client",
+        AimRow(
+            what=f"service, from upload to result, {options.shape[0]} x {options.shape[1]}, one client",
             against="the engine alone",
             aim="at most 10 % or 150 ms more",
             measured=f"{1000 * more:+.0f} ms, {more / alone.median:+.0%} (median of the pairs): {through.summary()} "
             f"against {alone.summary()}",
-            # Less than nothing more, by noise, is as good as nothing.
+            # Noise may make the difference negative, which counts as none.
             reached=min(allowed / max(more, 1e-3), 10.0),
         ),
-        Row(
+        AimRow(
             what=f"service, {many['clients']} clients at once",
             against="the engine alone, busy",
             aim="90 % of its throughput, no failure",
@@ -256,7 +259,7 @@ def rows_of(figures: Mapping[str, Any], plan: Plan) -> list[Row]:
 
 
 def page(part: Mapping[str, Any]) -> str:
-    """The part of docs/performance.md."""
+    """Return the part of docs/performance.md."""
     one, many, engine = part["one"], part["many"], part["engine"]
     timings: Sequence[tuple[str, float]] = tuple(one["timings_s"].items())
     spent = ", ".join(f"{key.removesuffix('_seconds')} {1000 * seconds:.0f} ms" for key, seconds in timings)
@@ -268,8 +271,8 @@ def page(part: Mapping[str, Any]) -> str:
         results.measured_on(part),
         f"{one['model_used']} as {engine['variant']}, {engine['wet_percent']:g} % wet; one worker process, both sides. "
         f"The first upload after the start took {one['first_service_s']:.2f} s.",
-        results.markdown(["one client", "median s", "spread"], rows),
-        *([f"As the service tells its own time (medians): {spent}."] if spent else []),
+        table(["one client", "median s", "spread"], rows),
+        *([f"Times that the service reports (medians): {spent}."] if spent else []),
         f"{many['clients']} clients at once: {many['seconds']:.1f} s from the first upload to the last result, "
         f"{many['service_per_s']:.3f} nowcasts/s, {len(many['failures'])} failures; the engine alone "
         f"{many['alone_before_per_s']:.3f} before and {many['alone_after_per_s']:.3f} after.",
@@ -277,22 +280,22 @@ def page(part: Mapping[str, Any]) -> str:
     if part["peak_gflops"]:
         rate = engine["floating_point_operations"] * many["service_per_s"] / 1e9
         lines.append(
-            f"With all its clients the service reaches {rate:.0f} GFLOP/s, {rate / part['peak_gflops']:.0%} of the "
-            "convolution peak, reading and writing included, and dry areas counted as if they were computed."
+            f"With all clients the service reaches {rate:.0f} GFLOP/s, {rate / part['peak_gflops']:.0%} of the "
+            "convolution peak, including reading and writing; dry areas count as if they were computed."
         )
     return "\n\n".join(lines)
 
 
 def main() -> None:
-    """Measure, keep the figures, print them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Measure, store the figures and print them."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument("--threads", type=int, default=0, help="0: one for each core.")
+    add_threads(parser)
     parser.add_argument("--variant", default="auto")
-    asked = parser.parse_args()
-    plan = Plan(runs=asked.runs, clients=asked.clients, threads=asked.threads, variant=asked.variant)
-    print(json.dumps(results.keep("service", measure(plan))["service"], indent=1))
+    args = parser.parse_args()
+    options = ServiceOptions(runs=args.runs, clients=args.clients, threads=args.threads, variant=args.variant)
+    print(json.dumps(results.store("service", measure(options))["service"], indent=1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Radar files to measure with: synthetic rain as ODIM_H5, one file for each frame, as European radars send it."""
+"""Synthetic radar files for benchmarks: ODIM_H5, one file for each frame, as European radars send them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from model.data.synthetic_storms import Weather, convective, frontal, stratiform
 
 STEP_MINUTES = 5.0
 GAIN, OFFSET, UNDETECT, NODATA = 0.5, -32.0, 0, 255
-"""Of a pixel's value, in dBZ."""
+"""Encoding of reflectivity (dBZ) in a byte; the last two are values for dry pixels and for missing data."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Day:
-    """A kind of weather, and the seed of its storms. `share`: only the wettest disc rains, of so much of the area."""
+class SyntheticDay:
+    """A kind of weather and the seed of its storms; it rains in a disc of `share` of the area, or everywhere."""
 
     weather: Weather
     seed: int
     share: float = 1.0
 
 
-DAYS: Mapping[str, Day] = {
-    "rain": Day(weather=frontal(), seed=1),
-    "wide rain": Day(weather=stratiform(), seed=1),
-    "dry, showers": Day(weather=replace(convective(), cells_per_hour_per_10000_km2=0.5), seed=2),
-    "dry, one area": Day(weather=frontal(), seed=1, share=0.03),
+DAYS: Mapping[str, SyntheticDay] = {
+    "rain": SyntheticDay(weather=frontal(), seed=1),
+    "wide rain": SyntheticDay(weather=stratiform(), seed=1),
+    "dry, showers": SyntheticDay(weather=replace(convective(), cells_per_hour_per_10000_km2=0.5), seed=2),
+    "dry, one area": SyntheticDay(weather=frontal(), seed=1, share=0.03),
 }
-"""A front with showers; wide, even rain; a few showers all over; and one small piece of the front."""
+"""A front with showers; widespread even rain; scattered showers; and one small part of the front."""
 
 
-def write_day(day: Day, folder: Path, *, frames: int, shape: tuple[int, int]) -> list[Path]:
-    """The day's frames [y, x] as files, the newest last."""
+def write_day(day: SyntheticDay, folder: Path, *, frames: int, shape: tuple[int, int]) -> list[Path]:
+    """Write the frames of a day as files, and return their paths, the newest last."""
     rain = synthesise(frames=frames, shape=shape, step_minutes=STEP_MINUTES, seed=day.seed, weather=day.weather)
     if day.share < 1:
         rain = replace(rain, rain_rate=wettest_disc(rain.rain_rate, day.weather, day.share))
@@ -50,23 +50,26 @@ def write_day(day: Day, folder: Path, *, frames: int, shape: tuple[int, int]) ->
 
 
 def wettest_disc(rain_rate_mm_h: FloatArray, weather: Weather, share: float) -> FloatArray:
-    """Frames [time, y, x] that are dry but in a disc, which is where it rains most at last, and moves with the wind."""
+    """Return frames [time, y, x] that are dry outside a disc.
+
+    The disc moves with the wind, and holds the most rain in the newest frame.
+    """
     ny, nx = rain_rate_mm_h.shape[1:]
     radius = (share * ny * nx / np.pi) ** 0.5
-    around = cv2.GaussianBlur(rain_rate_mm_h[-1], (0, 0), radius / 2, borderType=cv2.BORDER_CONSTANT)
-    row, column = np.unravel_index(np.argmax(around), around.shape)
+    smoothed = cv2.GaussianBlur(rain_rate_mm_h[-1], (0, 0), radius / 2, borderType=cv2.BORDER_CONSTANT)
+    row, column = np.unravel_index(np.argmax(smoothed), smoothed.shape)
     pixels = weather.steering_speed * 60 * STEP_MINUTES / 1000
     towards = np.deg2rad(weather.steering_towards_deg)
     y, x = np.mgrid[:ny, :nx]
-    kept = np.zeros_like(rain_rate_mm_h)
-    for back, (frame, into) in enumerate(zip(rain_rate_mm_h[::-1], kept[::-1], strict=True)):
-        away = np.hypot(y - row - back * pixels * np.cos(towards), x - column + back * pixels * np.sin(towards))
-        into[away < radius] = frame[away < radius]
-    return kept
+    disc = np.zeros_like(rain_rate_mm_h)
+    for age, (frame, target) in enumerate(zip(rain_rate_mm_h[::-1], disc[::-1], strict=True)):
+        distance = np.hypot(y - row - age * pixels * np.cos(towards), x - column + age * pixels * np.sin(towards))
+        target[distance < radius] = frame[distance < radius]
+    return disc
 
 
 def write_odim(rain: FrameSequence, index: int, path: Path) -> Path:
-    """One frame as a compressed ODIM_H5 composite of reflectivity, a byte a pixel."""
+    """Write one frame as a compressed ODIM_H5 composite of reflectivity, one byte for each pixel."""
     time = np.datetime_as_string(rain.times[index], unit="s").replace("-", "").replace(":", "")
     date, clock = (np.bytes_(part) for part in time.split("T"))
     ny, nx = rain.grid.shape
@@ -81,7 +84,7 @@ def write_odim(rain: FrameSequence, index: int, path: Path) -> Path:
         )
         where = file.create_group("where").attrs
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a PROJ string does not hold the name of the CRS
+            warnings.simplefilter("ignore", UserWarning)  # a PROJ string loses the name of the CRS
             projection = rain.grid.crs.to_proj4()
         where.update(projdef=np.bytes_(projection), xsize=nx, ysize=ny, xscale=dx, yscale=dy)
         for corner, place in corners.items():
@@ -96,7 +99,7 @@ def write_odim(rain: FrameSequence, index: int, path: Path) -> Path:
 
 
 def as_bytes(rain_rate_mm_h: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Reflectivity in steps of 0.5 dBZ; 0 where it is dry, 255 where nothing is known."""
+    """Encode reflectivity in steps of 0.5 dBZ; 0 is dry, 255 is no data."""
     dbz = MARSHALL_PALMER.reflectivity_dbz(np.maximum(np.nan_to_num(rain_rate_mm_h), 1e-3))
     value = np.clip(np.round((dbz - OFFSET) / GAIN), 1, 254)
     value = np.where(rain_rate_mm_h > 0, value, UNDETECT)

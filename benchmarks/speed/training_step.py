@@ -1,84 +1,64 @@
-"""`python -m benchmarks.speed.training_step FOLDER`: a training step of MS-PredRNN, ours and MS-RNN's official code.
+"""`python -m benchmarks.speed.training_step DIR`: a training step of MS-PredRNN, ours and MS-RNN's official code.
 
-FOLDER is a checkout of mazhf/MS-RNN, of which nothing is kept here. Both sides: six layers of 64 channels, 10 frames in
-and 10 out, the same weights and frames, the loss over all 19 answers, forward, backward and Adam; each run in a process
-of its own, in pairs one after the other, so that what else the machine does touches both. Seconds are medians, MB the
-highest resident memory of the process. `ours, recomputed`: with activation checkpointing, as
-`checkpoint_activations=true` trains.
+DIR is a checkout of mazhf/MS-RNN. Both sides: six layers of 64 channels, 10 frames in and 10 out, the same weights and
+frames, the loss over all 19 outputs; forward, backward and Adam. Each run has a process of its own, and the sides take
+turns, so that other load on the machine affects all of them. Seconds are medians, MB the highest resident memory of the
+process. `ours, recomputed` uses activation checkpointing, as `checkpoint_activations=true` trains.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import resource
 import statistics
-import subprocess
-import sys
 import time
-import types
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from benchmarks.command_line import argument_parser, run_in_child
 from benchmarks.page.markdown import replace_part, table
 from benchmarks.paths import NETWORKS_PAGE
+from model.bench.machine import peak_memory_mb
 
 CONTEXT, LEADS, HIDDEN = 10, 10, 64
-SIDES = ("theirs", "ours", "ours, recomputed")
+SIDES = ("official", "ours", "ours, recomputed")
 STEPS = 3
 
 
 def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> Callable[[], float]:
-    """One training step as a function, which returns the loss."""
+    """Return a function that takes one training step and returns the loss."""
     import torch
 
-    from benchmarks.parity.official import from_file, package, stand_in
+    from benchmarks.official_code import ms_rnn_network
     from model.export.checkpoints.convert import convert
     from model.nets.forecast_model import FrameBatch
     from model.train.cpu_memory import return_freed_memory
 
-    def official() -> torch.nn.Module:
-        torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
-        sys.path.insert(0, str(folder))
-        settings = {"LSTM_layers": 6, "lstm_hidden_state": HIDDEN, "batch": batch}
-        kinds = dict.fromkeys(("LSTM_conv", "CONV_conv"), torch.nn.Conv2d)
-        lengths = {"in_len": CONTEXT, "out_len": LEADS, "epoch": 1, "dataset": "HKO"}
-        sampling = {"scheduled_sampling": False, "reverse_scheduled_sampling": False}
-        stand_in("config", cfg=types.SimpleNamespace(**settings, **kinds, **lengths, **sampling))
-        package("models", folder / "models")
-        cell = from_file("models.ms_predrnn", folder / "models" / "ms_predrnn.py")
-        model = from_file("model_of_ms_rnn", folder / "model.py")
-        torch.manual_seed(0)
-        rnn = cell.MS_PredRNN(HIDDEN, HIDDEN, (batch, size, size), 3, 1, 1)
-        embed, fc = OrderedDict(conv_embed=[1, HIDDEN, 1, 1, 0, 1]), OrderedDict(conv_fc=[HIDDEN, 1, 1, 1, 0, 1])
-        net: torch.nn.Module = model.Model(embed, rnn, fc)
-        return net
-
-    theirs = official()
+    torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]  # the official code calls it
+    shape = (batch, size, size)
+    net = ms_rnn_network(folder, "ms-predrnn", hidden=HIDDEN, shape=shape, context=CONTEXT, leads=LEADS, seed=0)
     frames = torch.rand(batch, CONTEXT + LEADS, 1, size, size, generator=torch.Generator().manual_seed(1))
     truth = frames[:, 1:]
-    if side == "theirs":
-        net = theirs
-        in_their_order, none = frames.transpose(0, 1).contiguous(), torch.zeros(1)
+    if side == "official":
+        official, time_first, unused = net, frames.transpose(0, 1).contiguous(), torch.zeros(1)
 
-        def answers() -> torch.Tensor:
-            # They feed back a frame of their own after the context: no true frame is given.
-            return net((in_their_order, none, 0))[0].transpose(0, 1)  # type: ignore[no-any-return]
+        def forecast() -> torch.Tensor:
+            # After the context the network reads its own outputs, as ours does.
+            return official((time_first, unused, 0))[0].transpose(0, 1)  # type: ignore[no-any-return]
 
     else:
-        ours = convert(theirs.state_dict(), "ms-rnn", network="ms-predrnn").build_model()
+        ours = convert(net.state_dict(), "ms-rnn", network="ms-predrnn").build_model()
         net = ours
         ours.checkpoint_activations = side == "ours, recomputed"
         if ours.checkpoint_activations:
             return_freed_memory()
         ours.to(memory_format=torch.channels_last)
-        shown = FrameBatch(frames, torch.ones_like(frames), torch.ones(batch))
+        frame_batch = FrameBatch(frames, torch.ones_like(frames), torch.ones(batch))
 
-        def answers() -> torch.Tensor:
-            return ours.rollout(shown, CONTEXT, LEADS).frames
+        def forecast() -> torch.Tensor:
+            return ours.rollout(frame_batch, CONTEXT, LEADS).frames
 
     net.train()
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)
@@ -86,9 +66,9 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
     def step() -> float:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            forecast = answers()
-        loss = (forecast.float() - truth).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+            outputs = forecast()
+        loss = (outputs.float() - truth).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation
         optimiser.step()
         return float(loss.detach())
 
@@ -96,7 +76,7 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
 
 
 def measure(side: str, folder: Path, size: int, batch: int, bfloat16: bool, threads: int) -> dict[str, list[float]]:
-    """Seconds of each step after one to warm up, their losses, and the process's highest memory."""
+    """Return the seconds of each step after one to warm up, the losses, and the peak memory of the process."""
     import torch
 
     torch.set_num_threads(threads)
@@ -105,38 +85,24 @@ def measure(side: str, folder: Path, size: int, batch: int, bfloat16: bool, thre
     seconds: list[float] = []
     cpu_seconds: list[float] = []
     for _ in range(STEPS):
-        began, of_cpu = time.perf_counter(), time.process_time()
+        started, cpu_started = time.perf_counter(), time.process_time()
         losses.append(step())
-        seconds.append(time.perf_counter() - began)
-        cpu_seconds.append(time.process_time() - of_cpu)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "losses": losses, "peak_mb": [peak]}
+        seconds.append(time.perf_counter() - started)
+        cpu_seconds.append(time.process_time() - cpu_started)
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "losses": losses, "peak_mb": [peak_memory_mb()]}
 
 
-def in_a_process(side: str, arguments: argparse.Namespace, bfloat16: bool) -> dict[str, list[float]]:
-    """`measure`, alone in a process."""
-    command = [sys.executable, "-m", "benchmarks.speed.training_step", str(arguments.folder), "--side", side]
-    command += ["--size", str(arguments.size), "--batch", str(arguments.batch), "--threads", str(arguments.threads)]
-    command += ["--bfloat16"] if bfloat16 else []
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{side} failed:\n{done.stderr}")
-    figures: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return figures
-
-
-def table_rows(arithmetic: str, runs: Mapping[str, Sequence[Mapping[str, list[float]]]]) -> list[list[str]]:
-    """One row for each side."""
+def table_rows(precision: str, runs: Mapping[str, Sequence[Mapping[str, list[float]]]]) -> list[list[str]]:
+    """Return one row for each side."""
     seconds = {side: statistics.median(s for run in runs[side] for s in run["seconds"]) for side in SIDES}
     peak = {side: max(run["peak_mb"][0] for run in runs[side]) for side in SIDES}
     return [
         [
-            f"{arithmetic}, {side}",
+            f"{precision}, {side}",
             f"{seconds[side]:.2f}",
-            f"{seconds['theirs'] / seconds[side]:.2f}",
+            f"{seconds['official'] / seconds[side]:.2f}",
             f"{peak[side]:.0f}",
-            f"{peak[side] / peak['theirs']:.2f}",
+            f"{peak[side] / peak['official']:.2f}",
             f"{runs[side][0]['losses'][-1]:.5f}",
         ]
         for side in SIDES
@@ -144,30 +110,32 @@ def table_rows(arithmetic: str, runs: Mapping[str, Sequence[Mapping[str, list[fl
 
 
 def main() -> None:
-    """Measure pairs and rewrite the table, or (with --side) one side and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="A checkout of mazhf/MS-RNN.")
+    """Measure all sides in turns and rewrite the table, or (with --side) measure one side and print it."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="A checkout of mazhf/MS-RNN.")
     parser.add_argument("--size", type=int, default=64, help="Pixels along a side.")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--pairs", type=int, default=2)
-    parser.add_argument("--side", choices=SIDES)
-    parser.add_argument("--bfloat16", action="store_true")
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps(measure(asked.side, asked.folder, asked.size, asked.batch, asked.bfloat16, asked.threads)))
+    parser.add_argument("--pairs", type=int, default=2, help="Processes of each side.")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--bfloat16", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps(measure(args.side, args.folder, args.size, args.batch, args.bfloat16, args.threads)))
         return
+    in_child = partial(run_in_child, "benchmarks.speed.training_step", threads=args.threads)
+    options = [args.folder, "--size", args.size, "--batch", args.batch, "--threads", args.threads]
     rows = []
-    for arithmetic in ("float32", "bfloat16"):
+    for precision, flag in (("float32", []), ("bfloat16", ["--bfloat16"])):
         runs: dict[str, list[dict[str, list[float]]]] = {side: [] for side in SIDES}
-        for _ in range(asked.pairs):
+        for _ in range(args.pairs):
             for side in SIDES:
-                runs[side].append(in_a_process(side, asked, bfloat16=arithmetic == "bfloat16"))
-        rows += table_rows(arithmetic, runs)
-    header = ["arithmetic and side", "seconds", "times as fast", "MB", "of theirs", "loss after the last step"]
+                runs[side].append(in_child([*options, "--side", side, *flag]))
+        rows += table_rows(precision, runs)
+    header = ["precision and side", "seconds", "times as fast", "MB", "of official", "loss after the last step"]
     machine = (
-        f"Measured on {time.strftime('%Y-%m-%d')}: {asked.size} x {asked.size}, batch {asked.batch}, "
-        f"{asked.threads} thread{'s' if asked.threads > 1 else ''}, {platform.machine()}, CPU only."
+        f"Measured on {time.strftime('%Y-%m-%d')}: {args.size} x {args.size}, batch {args.batch}, "
+        f"{args.threads} thread{'s' if args.threads > 1 else ''}, {platform.machine()}, CPU only."
     )
     replace_part("training-step", f"{machine}\n\n{table(header, rows)}", NETWORKS_PAGE)
 

@@ -1,4 +1,4 @@
-"""The table of aims and docs/performance.md: dated rows, by machine; what was not run stays as it was."""
+"""The table of aims and docs/performance.md: rows with their date and machine; parts that do not run stay."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from benchmarks import __main__ as bench
 from benchmarks.page import results
 from benchmarks.page.aims import aims, markdown, shipped
 from benchmarks.page.markdown import part_of
-from benchmarks.page.results import Row
+from benchmarks.page.results import AimRow
 from benchmarks.speed.inference import CASES
+from benchmarks.speed.other_processes import OtherProcesses
 from model.bench.machine import describe_machine
 
 NETWORK = {
     "gflop": 100.0,
-    "theirs": {"seconds": 6.0, "mb": 500.0, "times": 1.0},
+    "official": {"seconds": 6.0, "mb": 500.0, "times": 1.0},
     "fp32": {"seconds": 4.0, "mb": 400.0, "times": 1.5},
     "int8": {"seconds": 1.5, "mb": 200.0, "times": 4.0},
 }
@@ -40,30 +41,30 @@ def inference(tmp_path):
 
 
 def row(what="nowcast", reached=1.2):
-    return Row(what=what, against="pysteps", aim="faster", measured=f"{reached} x", reached=reached)
+    return AimRow(what=what, against="pysteps", aim="faster", measured=f"{reached} x", reached=reached)
 
 
 def tiles_of(reference):
-    """A part as `benchmarks.speed.tiles` keeps it."""
+    """Return a part as `benchmarks.speed.tiles` stores it."""
     rows = results.as_json([row("continent")])
     return {"machine": describe_machine(), "reference": reference, "variant": "int8 on CPU", "rows": rows}
 
 
-def test_what_was_never_measured_says_so(tmp_path):
+def test_parts_without_figures_are_marked_as_not_measured(tmp_path):
     rows = aims({}, tmp_path / "none.json")
     assert len(rows) == 9
     assert {dated.row.measured for dated in rows} == {"not measured"}
     assert {dated.row.met for dated in rows} == {""}
 
 
-def test_the_slowest_network_decides_and_those_below_the_aim_are_named(inference):
+def test_the_slowest_network_decides_and_networks_below_the_aim_are_named(inference):
     one, every = (dated.row for dated in aims({}, inference(**{"ms-predrnn": NETWORK, "mim": SLOW}))[:2])
     assert one.met == "yes"
     assert every.met == "no"
     assert "below 2 x: mim 1.50 x" in every.measured
     for row in (one, every):
         assert row.measured.endswith("(int8: every convolution in 8 bits, random weights, judged by no gate of CSI)")
-    assert "8 bits" not in aims({}, inference(mim=SLOW))[1].row.measured  # what counts there is float32
+    assert "8 bits" not in aims({}, inference(mim=SLOW))[1].row.measured  # float32 counts there
     some, every = (aims({}, inference(**dict.fromkeys(names, NETWORK)))[1].row for names in (["mim"], CASES))
     assert (some.met, every.met) == ("", "yes")
     bad = {**NETWORK, "int8": {**NETWORK["int8"], "mb": 300.0}}
@@ -75,7 +76,7 @@ def test_a_part_keeps_its_date_and_machine_when_another_is_measured(tmp_path):
     other = {"date": "2026-01-01", "processor": "Far away", "cores": 64, "memory_gb": 512.0, "accelerator": "One H200"}
     figures.write_text(json.dumps({"gpu": {"machine": other, "rows": results.as_json([row("GPU"), row("GPU too")])}}))
     measured = [{"name": "rain-ms-predrnn", "reference": shipped()}]
-    parts = results.keep("nowcast", {"measured": measured, "rows": results.as_json([row(), row("dry", 0.5)])}, figures)
+    parts = results.store("nowcast", {"measured": measured, "rows": results.as_json([row(), row("dry", 0.5)])}, figures)
     rows = aims(parts, tmp_path / "none.json")
     dated = {each.row.what: each for each in rows}
     assert dated["GPU"].date == "2026-01-01"
@@ -87,7 +88,7 @@ def test_a_part_keeps_its_date_and_machine_when_another_is_measured(tmp_path):
     assert [dated[name].row.met for name in ("nowcast", "dry")] == ["yes", "no"]
 
 
-def test_the_page_is_rewritten_between_its_markers_and_pictures_show_something(tmp_path, monkeypatch, inference):
+def test_the_page_is_rewritten_between_its_markers_and_the_plots_are_not_blank(tmp_path, monkeypatch, inference):
     page = tmp_path / "docs" / "performance.md"
     (page.parent / "images").mkdir(parents=True)
     page.write_text(
@@ -95,11 +96,11 @@ def test_the_page_is_rewritten_between_its_markers_and_pictures_show_something(t
     )
     monkeypatch.setattr(bench, "TEXTS", {"peak": bench.peak.page})
     figures = tmp_path / "performance.json"
-    parts = results.keep("peak", {"device": "cpu", "gflops": {"fp32": 200.0, "bf16": None}}, figures)
+    parts = results.store("peak", {"device": "cpu", "gflops": {"fp32": 200.0, "bf16": None}}, figures)
     found = bench.rates_of(parts, inference(**{"ms-predrnn": NETWORK}))
     assert [rate.gflops for rate in found] == pytest.approx([100 / 6, 25, 100 / 1.5])
     assert [rate.peak for rate in found] == [50.0, 50.0, 100.0]
-    bench.draw_rates(found, page.parent / "images" / "performance-roofline.png")
+    bench.plot_rates(found, page.parent / "images" / "performance-roofline.png")
     bench.rewrite(parts, aims(parts, inference(**{"ms-predrnn": NETWORK})), page)
     text = page.read_text()
     assert text.startswith("# Ours\n")
@@ -111,9 +112,9 @@ def test_the_page_is_rewritten_between_its_markers_and_pictures_show_something(t
             assert len(picture.convert("L").getcolors()) > 10
 
 
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
-def test_other_processes_are_told_apart_from_ours():
-    others = results.Others()
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="no /proc/stat on this system")
+def test_the_load_of_other_processes_excludes_our_own():
+    others = OtherProcesses()
     busy = [sys.executable, "-c", "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"]
     subprocess.run(busy, check=True)
     taken = others.cores() * others.seconds()
@@ -121,7 +122,7 @@ def test_other_processes_are_told_apart_from_ours():
     while (state := Path(f"/proc/{stranger.pid}/stat").read_text().rpartition(") ")[2][0]) != "Z":
         assert state in "RSD"
         time.sleep(0.02)
-    assert others.cores() * others.seconds() > taken + 0.3  # it ended, and nobody has asked how
+    assert others.cores() * others.seconds() > taken + 0.3  # it has ended and is not reaped
     stranger.wait()
     parts = {"tiles": {**tiles_of(shipped()), "others_cores": 1.5}}
     assert aims(parts)[-1].row.measured.endswith("other processes kept 1.5 cores busy: measure again)")
@@ -132,7 +133,7 @@ def test_other_processes_are_told_apart_from_ours():
     )
 
 
-def test_a_row_names_the_package_it_is_of_and_counts_for_no_other_than_ships(tmp_path):
+def test_a_row_names_its_package_and_meets_no_aim_unless_that_is_shipped(tmp_path):
     rows = results.as_json([row("one client"), row("32 clients", 0.5)])
     engine = {"reference": "rain-ms-predrnn@0.9", "variant": "fp32 on CPU"}
     ours = [{"name": "rain-ms-predrnn fp32", "reference": "rain-ms-predrnn@0.9"}]
@@ -152,11 +153,11 @@ def test_a_row_names_the_package_it_is_of_and_counts_for_no_other_than_ships(tmp
     assert next(line for line in cells if line[0] == "| 32 clients")[4] == "-"
 
 
-def test_what_a_part_is_told_on_the_command_line(monkeypatch):
-    told = {}
+def test_options_are_passed_to_the_parts(monkeypatch):
+    options_of = {}
 
-    def run(command, **options):
-        told[command[2]] = command[3:]
+    def run(command, **kwargs):
+        options_of[command[2]] = command[3:]
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(bench.subprocess, "run", run)
@@ -165,7 +166,10 @@ def test_what_a_part_is_told_on_the_command_line(monkeypatch):
     for family in bench.FAMILIES:
         monkeypatch.delenv(family.upper().replace("-", "_"), raising=False)
     bench.main()
-    assert told == {"benchmarks.speed.inference": ["--pairs", "1", "--ms-rnn", "there"], "benchmarks.speed.peak": []}
+    assert options_of == {
+        "benchmarks.speed.inference": ["--pairs", "1", "--ms-rnn", "there"],
+        "benchmarks.speed.peak": [],
+    }
 
 
 def test_every_part_has_its_place_on_the_page(project):

@@ -1,4 +1,4 @@
-"""Every benchmark runs from end to end, small; figures mean nothing here, but that they are there."""
+"""Every benchmark runs from end to end on small data; only the presence of figures is tested."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ PEAKS = (455.0, 886.0, 512.0)
 
 @pytest.fixture
 def peaks(monkeypatch):
-    """The peaks that were asked for so far; each answer is of another moment."""
-    asked = []
+    """Record the requested peaks; each call returns the peak of another moment."""
+    requested = []
 
     def measured(precision, device="cpu", threads=0, **options):
-        asked.append(precision)
-        return PEAKS[asked.count(precision) - 1]
+        requested.append(precision)
+        return PEAKS[requested.count(precision) - 1]
 
     monkeypatch.setattr(peak, "convolution_peak", measured)
-    return asked
+    return requested
 
 
-def kept(figures):
-    """As a part is when it is read again."""
+def stored(figures):
+    """Return a part as it is after storing and reading."""
     return json.loads(json.dumps({"machine": describe_machine(), **figures}))
 
 
-def test_files_of_a_day_are_read_as_what_was_made_up(tmp_path):
+def test_files_of_a_day_hold_the_synthetic_rain(tmp_path):
     day = DAYS["rain"]
     rain = synthesise(frames=2, shape=SHAPE, step_minutes=5.0, seed=day.seed, weather=day.weather, no_data_sectors=2)
     from benchmarks.speed.synthetic_days import write_odim
@@ -64,8 +64,8 @@ def test_the_dry_day_is_dry_and_the_others_are_not(tmp_path):
 def test_nowcasts_of_all_days_are_timed_against_pysteps(tmp_path, peaks):
     pytest.importorskip("pysteps")
     mine = tuple(map(str, write_day(DAYS["rain"], tmp_path, frames=4, shape=SHAPE)))
-    plan = nowcast.Plan(shape=SHAPE, steps=2, runs=1, threads=1, files={"mine": mine})
-    part = kept(nowcast.measure(plan))
+    options = nowcast.NowcastOptions(shape=SHAPE, steps=2, runs=1, threads=1, files={"mine": mine})
+    part = stored(nowcast.measure(options))
     places = {(each["day"], each["name"]) for each in part["measured"]}
     assert places == {
         (day, name) for day in ("mine", *DAYS) for name in ("rain-ms-predrnn", "extrapolation", "pysteps")
@@ -83,8 +83,8 @@ def test_nowcasts_of_all_days_are_timed_against_pysteps(tmp_path, peaks):
 
 
 def test_the_service_is_timed_against_the_engine_alone(peaks):
-    plan = service.Plan(shape=SHAPE, steps=2, runs=1, clients=3, threads=1)
-    part = kept(service.measure(plan))
+    options = service.ServiceOptions(shape=SHAPE, steps=2, runs=1, clients=3, threads=1)
+    part = stored(service.measure(options))
     assert part["many"]["failures"] == []
     assert part["one"]["model_used"] == part["engine"]["reference"]
     assert len(peaks) == 2
@@ -94,21 +94,21 @@ def test_the_service_is_timed_against_the_engine_alone(peaks):
     assert "no failure" in busy.measured
     assert "3 clients at once" in service.page(part)
     as_fast = {**part["many"], "service_per_s": part["many"]["alone_per_s"]}
-    assert service.rows_of({**part, "many": as_fast}, plan)[1].met == "yes"
-    assert service.rows_of({**part, "many": {**as_fast, "failures": ["client 1: 500"]}}, plan)[1].met == "no"
+    assert service.rows_of({**part, "many": as_fast}, options)[1].met == "yes"
+    assert service.rows_of({**part, "many": {**as_fast, "failures": ["client 1: 500"]}}, options)[1].met == "no"
 
 
-def test_a_continent_is_timed_and_its_memory_told():
-    part = kept(tiles.measure(tiles.Plan(shape=(80, 96), steps=2, threads=1)))
+def test_a_continent_is_timed_and_its_memory_reported():
+    part = stored(tiles.measure(tiles.TilesOptions(shape=(80, 96), steps=2, threads=1)))
     assert part["shape"] == [80, 96]
     (memory,) = results.rows_of(part)
     assert memory.met == "yes"
     assert f"{part['peak_mb']:.0f} MB" in tiles.page(part)
 
 
-def test_every_side_of_the_gpu_benchmark_answers_alike_on_a_cpu(peaks):
-    plan = gpu.Plan(device="cpu", size=8, large=16, batch=2, rounds=1, runs=1)
-    part = kept(gpu.measure(plan))
+def test_all_sides_of_the_gpu_benchmark_have_the_same_output_on_a_cpu(peaks):
+    options = gpu.GpuOptions(device="cpu", size=8, large=16, batch=2, rounds=1, runs=1)
+    part = stored(gpu.measure(options))
     one, many = part["one"]["measured"], part["many"]["measured"]
     assert list(one) == list(many) == ["engine, fp32", "engine, fp16", "upper bound, fp32", "upper bound, fp16"]
     for sides in (one, many):
@@ -135,17 +135,17 @@ def test_the_gpu_benchmark_has_a_float16_graph(tmp_path):
 
 
 def found_on_a_gpu(**seconds):
-    """Of both cases, seconds of each side; of the batch, 100 GFLOP."""
+    """Return figures of both cases: seconds of each side, and 100 GFLOP for the batch."""
     sides = {
         name.replace("_", ", ").replace("bound", "upper bound"): {"median_s": took} for name, took in seconds.items()
     }
     return {"one": {"measured": sides}, "many": {"measured": sides, "operations": 1e11}, "fp16": 1000.0, "bf16": 500.0}
 
 
-def test_of_the_gpu_only_what_ships_counts():
-    """The upper bound is ten times as fast as the engine, and meets both aims."""
+def test_on_the_gpu_only_the_shipped_engine_counts():
+    """Check with an upper bound that is ten times as fast as the engine, and would meet both aims."""
     found = found_on_a_gpu(official_fp32=1.0, official_TF32=0.8, engine_fp32=0.5, engine_fp16=0.4, bound_fp16=0.04)
-    faster, share = gpu.rows_of(found, gpu.Plan())
+    faster, share = gpu.rows_of(found, gpu.GpuOptions())
     assert faster.measured.startswith("2.0 x: 400.0 ms (engine, fp16) against 800.0 ms (official, TF32)")
     assert faster.reached == pytest.approx(2 / gpu.TIMES_AS_FAST)
     assert share.measured.startswith("25%: 250 of 1000 GFLOP/s (engine, fp16")
@@ -156,14 +156,14 @@ def test_an_engine_that_fails_on_the_gpu_misses_the_aims():
     found = found_on_a_gpu(official_fp32=1.0, bound_fp16=0.04)
     for side in gpu.ENGINE:
         found["one"]["measured"][side] = {"failed": "out of memory"}
-    rows = gpu.rows_of(found, gpu.Plan())
+    rows = gpu.rows_of(found, gpu.GpuOptions())
     assert [row.met for row in rows] == ["no", "no"]
     assert "engine, fp16 failed: out of memory" in rows[0].measured
 
 
 @pytest.mark.skipif(bool(accelerator()), reason="there is a GPU")
 def test_without_a_gpu_the_rows_say_so():
-    part = kept(gpu.measure(gpu.Plan(device="cuda")))
+    part = stored(gpu.measure(gpu.GpuOptions(device="cuda")))
     assert [row.measured for row in results.rows_of(part)] == [gpu.NO_ACCELERATOR] * 2
     assert [row.met for row in results.rows_of(part)] == ["", ""]
     assert "no accelerator" in gpu.page(part)
