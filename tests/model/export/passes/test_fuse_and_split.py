@@ -1,4 +1,4 @@
-"""The passes of the float32 graph: the same outputs from fewer operators beside convolutions."""
+"""Passes keep the outputs: float32 graphs without splits, and graphs before quantization with merged convolutions."""
 
 import io
 import warnings
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.export.onnx import export_float32, float32_passes
+from model.export.onnx import export_float32, float32_passes, merge_passes
 from model.export.trace import TracedNetwork, trace
 from model.runtime.ort import ort
 from tests.model.nets.small import network
@@ -36,17 +36,17 @@ def graph_of(net, inputs):
     return onnx.load_from_string(file.getvalue())
 
 
-def optimized(model):
-    """The graph after the passes of the float32 graph."""
+def optimized(model, passes=float32_passes):
+    """The graph after these passes."""
     traced = TracedNetwork(model=ir.from_proto(model), strides={}, frames=1)
-    return ir.to_proto(ir.passes.Sequential(*float32_passes(traced))(traced.model).model)
+    return ir.to_proto(ir.passes.Sequential(*passes(traced))(traced.model).model)
 
 
-def made(net, *shapes):
+def made(net, *shapes, passes=float32_passes):
     """Count the operators after the passes; and the largest difference from the outputs of the traced graph."""
     model, inputs = traced(net, *shapes)
     before = outputs(model, inputs)
-    after = optimized(model)
+    after = optimized(model, passes)
     differences = [np.abs(a - b).max() for a, b in zip(before, outputs(after, inputs), strict=True)]
     return Counter(node.op_type for node in after.graph.node), max(differences)
 
@@ -88,6 +88,34 @@ def test_each_gate_gets_its_own_convolutions_with_the_forget_bias_in_them():
 def test_gates_that_are_also_read_together_stay_together():
     nodes, difference = made(Gates(also=True), IMAGE, IMAGE)
     assert (nodes["Conv"], nodes["Split"]) == (2, 1)
+    assert difference < 1e-5
+
+
+def test_before_quantization_one_convolution_computes_all_gates_with_the_forget_bias_in_it():
+    nodes, difference = made(Gates(), IMAGE, IMAGE, passes=merge_passes)
+    assert nodes == {"Concat": 1, "Conv": 1, "Split": 1, "Add": 1, "Sigmoid": 2, "Tanh": 1, "Mul": 2}
+    assert difference < 1e-5
+
+
+def test_a_merged_sum_that_is_also_an_output_keeps_its_value():
+    _, difference = made(Gates(also=True), IMAGE, IMAGE, passes=merge_passes)
+    assert difference < 1e-5
+
+
+class Chain(nn.Module):
+    """Gates of which one is read by the convolution of another layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.from_x, self.from_h, self.next = conv(), conv(), conv()
+
+    def forward(self, x, h):
+        return torch.tanh(self.next(self.from_x(x) + self.from_h(h)) + self.from_x(h))
+
+
+def test_a_merged_sum_can_be_a_source_of_another():
+    nodes, difference = made(Chain(), IMAGE, IMAGE, passes=merge_passes)
+    assert nodes == {"Concat": 2, "Conv": 2, "Tanh": 1}
     assert difference < 1e-5
 
 
