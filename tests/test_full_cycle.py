@@ -60,9 +60,9 @@ def client(tmp_path: Path, log: list[str]) -> Iterator[httpx.Client]:
 
 def nowcast_of(client: httpx.Client, frames: Path) -> dict[str, Any]:
     """Ask for a nowcast by the default, `auto`, and return its status when it is done."""
-    answer = client.post("/v1/nowcasts", files={"files": (frames.name, frames.read_bytes())}, data={"steps": "3"})
-    assert answer.status_code == 202, answer.text
-    where = answer.headers["location"]
+    response = client.post("/v1/nowcasts", files={"files": (frames.name, frames.read_bytes())}, data={"steps": "3"})
+    assert response.status_code == 202, response.text
+    where = response.headers["location"]
     wait_until(lambda: client.get(where).json()["status"] not in ("accepted", "running"), f"{where} to finish")
     status: dict[str, Any] = client.get(where).json()
     assert status["status"] == "successful", status["problem"]
@@ -95,8 +95,8 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     assert re.search(r"storms@1: not promoted, \d+ of the gates' comparisons refuse it: ", err)
     assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.4"
 
-    said = done(*promote, "--force", "--reason", "shows the cycle")
-    assert said.splitlines()[-1] == "champion: storms@1 (was none), against the gates: shows the cycle"
+    output = done(*promote, "--force", "--reason", "shows the cycle")
+    assert output.splitlines()[-1] == "champion: storms@1 (was none), against the gates: shows the cycle"
     status = nowcast_of(client, frames)
     assert (status["model_asked"], status["model_used"], status["note"]) == ("auto", "storms@1", "")
     models = {model["name"]: model for model in client.get("/v1/models").json()["models"]}
@@ -106,7 +106,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     status = nowcast_of(client, frames)
     why = f"the champion storms@1 cannot be used: file {GRAPH} does not match its digest"
     assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.4", why)
-    wait_until(lambda: any(why in line for line in log), "the worker's log to say so")
+    wait_until(lambda: any(why in line for line in log), "the log of the worker to state the reason")
 
     assert "champion: none (was storms@1)" in done("models", "rollback", "--packages", packages)
     status = nowcast_of(client, frames)
