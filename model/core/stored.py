@@ -1,9 +1,14 @@
-"""Upgrades of files that earlier versions wrote."""
+"""Reading of stored configurations: upgrades of those that earlier versions wrote, and refusal of unknown fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+
+from pydantic import ConfigDict, with_config
+
+known_fields_only = with_config(ConfigDict(extra="forbid"))
+"""Class decorator of a dataclass: pydantic refuses unknown fields when it reads one from JSON."""
 
 RECIPE_SCHEMA: Final = 2
 """Schema of the `recipe.json` of a training run; the first one had no number."""

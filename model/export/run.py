@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import TypeAdapter
 
 from model.core.errors import InputError, first_line
 from model.core.manifest import DataKind, Score, TimeStepRange, Training, TrainingArchive
 from model.data.leakage import initial_provenance
 from model.data.windows import WindowConfig
 from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_package
-from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model, config_from_dict, lists_to_tuples
+from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model
 from model.train.checkpoint import READ_ERRORS
-from model.train.recipe_json import read_recipe_json
+from model.train.recipe_json import read_recipe_json, recipe_from_json
 from model.train.run_folder import BEST, LOG, PROVENANCE
 from model.verify.json_output import SCHEMA, common_protocol
 
@@ -115,7 +116,8 @@ def _read_run(run: Path) -> TrainedRun:
         raise InputError(
             "the run is from an older version: its recipe has no `model`", where=str(run), hint="Train it again"
         )
-    net = build_model(config_from_dict(recipe["model"]))
+    parsed = recipe_from_json(recipe)
+    net = build_model(parsed.model)
     net.load_state_dict(checkpoint["ema"])
     iteration = int(checkpoint["iteration"])
     scores: dict[str, float] = next((line for line in reversed(log) if line["iteration"] == iteration), {})
@@ -130,9 +132,9 @@ def _read_run(run: Path) -> TrainedRun:
         held_out=held_out,
         kind=_provenance(run)["kind"],
         recipe=recipe,
-        name=recipe["name"],
-        windows=WindowConfig(**lists_to_tuples(recipe["windows"])),
-        fields=tuple(recipe.get("fields", ())),
+        name=parsed.name,
+        windows=parsed.windows,
+        fields=parsed.fields,
         step_minutes=tuple(checkpoint.get("steps", ())),
     )
 
@@ -188,7 +190,7 @@ def _training(run: Path, trained: TrainedRun) -> Training:
         days=tuple(provenance["days"]),
         held_out_days=tuple(provenance["held_out_days"]),
         sources=tuple(provenance["sources"]),
-        archives=tuple(TrainingArchive(**lists_to_tuples(each)) for each in archives),
+        archives=TypeAdapter(tuple[TrainingArchive, ...]).validate_python(archives),
         step_minutes=trained.step_minutes,
         provenance_gaps=initial["provenance_gaps"],
         iterations=trained.iteration,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from model.core.errors import BadPackage, first_line
 from model.core.limits import check_limits
 from model.core.manifest import WEIGHTS
 from model.core.package_digest import verify_package
+from model.core.stored import known_fields_only
 from model.nets.cell import MAX_CHANNELS, State, StateSpec
 from model.nets.simvp import SimVP, SimVPConfig
 from model.nets.stack import RecurrentStack, StackConfig
@@ -30,6 +32,7 @@ TIME_CONDITIONS = 2
 """Per frame: its lead time over 60 min (0 at the newest observed frame, negative before), its time step over 15 min."""
 
 
+@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Configuration of a forecast model.
@@ -288,15 +291,15 @@ def build_model(config: ModelConfig) -> RecurrentModel | RecurrentFreeModel:
     return RecurrentModel(config) if isinstance(config.net, StackConfig) else RecurrentFreeModel(config)
 
 
-def lists_to_tuples(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a configuration that JSON stored, with tuples for lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-
-
 def config_from_dict(stored: Mapping[str, Any]) -> ModelConfig:
-    """Return the configuration that `dataclasses.asdict` wrote to a manifest or a recipe."""
-    net = lists_to_tuples(stored["net"])
-    return ModelConfig(**{**stored, "net": StackConfig(**net) if "scales" in net else SimVPConfig(**net)})
+    """Return the configuration that `dataclasses.asdict` wrote to a manifest or a recipe.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A field is unknown, absent or has a wrong value.
+    """
+    return TypeAdapter(ModelConfig).validate_python(stored)
 
 
 def load_model(folder: Path) -> RecurrentModel | RecurrentFreeModel:

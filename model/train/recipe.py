@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from model.core.limits import check_limits
+from model.core.stored import known_fields_only
 from model.data.radar_dataset import Holdout
 from model.data.windows import WindowConfig
 from model.losses import HKO7_WEIGHTS
@@ -28,6 +29,7 @@ SCORED_MM_H: Final = (0.5, 2.0, 5.0, 10.0)
 """Thresholds of the CSI in validations."""
 
 
+@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class AuxiliaryLosses:
     """Weights of auxiliary losses, which are added to the main loss; 0 leaves one out.
@@ -54,6 +56,7 @@ class AuxiliaryLosses:
         check_limits(self, "divergence_tau", ge=1e-4, le=MAX_WEIGHT)
 
 
+@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class RainLoss(AuxiliaryLosses):
     """Balanced MSE + MAE and a soft CSI loss of a rain forecast (see `model.losses`).
@@ -96,6 +99,7 @@ class RainLoss(AuxiliaryLosses):
             raise ValueError("pixel_weights and csi_weight are all 0: the loss would be constant")
 
 
+@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class FrameLoss(AuxiliaryLosses):
     """Error of frames that are not rain (see `model.losses`).
@@ -112,6 +116,7 @@ class FrameLoss(AuxiliaryLosses):
     over: Literal["all", "forecast"] = "all"
 
 
+@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
     """Adam or AdamW, the learning-rate schedule, and the moving average of the weights.
@@ -167,6 +172,7 @@ class Optimiser:
             raise ValueError("weight_decay is for AdamW: choose the kind adamw")
 
 
+@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Every setting of a training run, except the data and the run options.

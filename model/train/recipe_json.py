@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from model.core.stored import RECIPE_SCHEMA, upgrade_recipe
 from model.train.recipe import Recipe
@@ -27,10 +27,14 @@ def recipe_from_json(fields: Mapping[str, Any]) -> Recipe:
 
     Raises
     ------
-    pydantic.ValidationError
-        A field without a default is absent, or a value is wrong.
+    ValueError
+        A field is unknown, absent without a default, or has a wrong value.
     """
-    return _RECIPE.validate_python(dict(fields))
+    try:
+        return _RECIPE.validate_python({name: value for name, value in fields.items() if name != "init"})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def read_recipe_json(run: Path) -> dict[str, Any]:

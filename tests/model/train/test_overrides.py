@@ -92,7 +92,7 @@ def test_the_settings_that_show_prints_can_be_set(name):
         ("iterations=0", "iterations must be at least 1"),
         ("gradient_accumulation_steps=3", "a batch of 8 cannot be split into 3 equal parts"),
         ("optimiser.weight_decay=0.1", "choose the kind adamw"),
-        ("model.net.scales=1,3,1", "--set model.net: scales .* are not neighbours"),
+        ("model.net.scales=1,3,1", "--set model.net: scales .* differ by another factor than 1 or 2"),
         ("name=mine", "the recipe has no such field"),
         ("batch", "not PATH=VALUE"),
     ],

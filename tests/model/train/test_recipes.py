@@ -168,3 +168,10 @@ def test_a_run_with_the_field_names_of_the_first_schema_is_resumed(tmp_path):
     write_json(tmp_path / PROVENANCE, {"digest": "d", "kind": "rain"})
     assert stored_recipe(tmp_path) == recipe
     assert check_resumable(recipe, {"kind": "rain", "digest": "d"}, tmp_path) == {"from": "a-run"}
+
+
+def test_an_unknown_field_of_a_stored_recipe_is_named(tmp_path):
+    stored = recipe_to_json(RECIPES["rain-ms-predrnn-tiny"]())
+    write_json(tmp_path / RECIPE, {**stored, "windows": {**stored["windows"], "padding": 1}})
+    with pytest.raises(InputError, match=r"windows\.padding: Unexpected keyword argument"):
+        stored_recipe(tmp_path)
