@@ -18,6 +18,14 @@ fields_option = click.option(
     envvar="ECHOCAST_FIELDS",
     help="A folder of exogenous fields, NAME.nc, for networks that read some.",
 )
+evaluation_archives_option = click.option(
+    "--archive",
+    "archives",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="An archive to evaluate it on, with frames that it was not trained on; may be given several times.",
+)
 max_dbz_option = click.option(
     "--max-dbz",
     type=float,

@@ -6,22 +6,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,9 +20,11 @@ from model.core.atomic import translate_write_errors
 from model.core.errors import InputError, MixedGrids
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
-from model.data.archive import Archive, ArchiveWriter, EncodedFrame, encode_frame
+from model.data.archive import Archive
 from model.data.archive_paths import frame_path
+from model.data.archive_writer import ArchiveWriter, EncodedFrame, encode_frame
 from model.data.line_file import LineFile
+from model.data.worker_processes import map_files
 from model.readers import read
 from model.readers.hko7 import DESCRIPTION
 
@@ -163,7 +156,7 @@ def import_files(
                     yield path
 
         encode = partial(_encode, read_file=options.read_file, grid=grid)
-        for path, outcome in _in_order(unread(), encode, workers or _default_workers(len(paths), grid)):
+        for path, outcome in map_files(encode, unread(), workers or _default_workers(len(paths), grid)):
             if isinstance(outcome, InputError):
                 skip(path, outcome)
                 continue
@@ -260,57 +253,6 @@ def _encode(path: Path, *, read_file: FileReader, grid: Grid) -> Outcome:
         return error
     encoded = [encode_frame(time, rain) for time, rain in zip(frames.times, frames.rain_rate, strict=True)]
     return EncodedFile(frames=encoded, notes=frames.notes)
-
-
-def _in_order(paths: Iterator[Path], encode: Callable[[Path], Outcome], workers: int) -> Iterator[tuple[Path, Outcome]]:
-    """Yield files and their outcomes in order; at most two files per process are in flight."""
-    if workers == 1:
-        yield from ((path, encode(path)) for path in paths)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    waiting: deque[tuple[Path, Future[Outcome]]] = deque()
-    try:
-        for path in paths:
-            with _sigint_blocked():  # a process that this starts inherits the mask until _start_worker ignores SIGINT
-                waiting.append((path, pool.submit(encode, path)))
-            if len(waiting) >= 2 * workers:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()
-    except BrokenProcessPool:
-        raise InputError(
-            f"one of {workers} processes that read files was killed, mostly for lack of memory",
-            where="--workers",
-            hint="Run the same command again with fewer: written frames are kept",
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Delay SIGINT (Ctrl-C); processes started in the block inherit the signal mask."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker() -> None:
-    """Leave SIGINT to the parent process, and exit when the parent process ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-
-
-def _exit_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
 
 
 def _default_workers(files: int, grid: Grid) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,8 +16,9 @@ from model.core.errors import InputError
 from model.core.forecast import write_netcdf
 from model.core.progress import ProgressBar
 from model.core.sequence import FrameSequence
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
 from model.data.archive_info import archive_facts, describe_part, format_facts, pixel_facts, plot_histogram
+from model.data.archive_writer import ArchiveWriter
 from model.data.hko7_tree import ATTRIBUTES, adopt_hko7
 from model.data.import_cli import import_
 from model.data.integrity import check_archive
@@ -60,17 +62,19 @@ def synth(
 
     If OUT ends in .nc, it is one CF-netCDF file; otherwise the folder of an archive.
     """
+    synthesise_frames = partial(
+        synthesise,
+        frames=frames,
+        shape=size,
+        step_minutes=step,
+        seed=seed,
+        weather=WEATHERS[weather](),
+        no_data_sectors=sectors,
+    )
     if out.suffix == ".nc":
         if days is not None:
             raise click.UsageError("--days makes an archive: name a folder instead of a .nc file")
-        sequence = synthesise(
-            frames=frames,
-            shape=size,
-            step_minutes=step,
-            seed=seed,
-            weather=WEATHERS[weather](),
-            no_data_sectors=sectors,
-        )
+        sequence = synthesise_frames()
         with translate_write_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             write_netcdf(sequence, out)
@@ -79,16 +83,7 @@ def synth(
     if days is not None and sectors:
         raise click.UsageError("--no-data goes with --frames, not with --days")
     if days is None:
-        sequences: Iterable[FrameSequence] = [
-            synthesise(
-                frames=frames,
-                shape=size,
-                step_minutes=step,
-                seed=seed,
-                weather=WEATHERS[weather](),
-                no_data_sectors=sectors,
-            )
-        ]
+        sequences: Iterable[FrameSequence] = [synthesise_frames()]
         total = frames
     else:
         sequences = _synthetic_days(days, size, step, seed)

@@ -11,8 +11,9 @@ import numpy as np
 from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
 from model.core.zr import HKO7
-from model.data.archive import UNFINISHED, DamagedFrame, describe
+from model.data.archive import DamagedFrame
 from model.data.archive_paths import STATIC_MASK, frame_path, list_times, mask_path, read_static_mask
+from model.data.archive_writer import UNFINISHED, archive_description
 from model.data.checksums import Checksums, sha256_hex
 from model.data.integrity import IntegrityReport, map_frames
 from model.data.png import BadPng, verify_frame_png
@@ -73,7 +74,7 @@ def adopt_hko7(root: Path, on_frame: Callable[[], None] = lambda: None) -> Integ
         checksums = Checksums(root)
         checksums.add(digests)
         checksums.finish()
-        content = describe(hko7_grid(), STEP_MINUTES, ATTRIBUTES, NOISE_BELOW)
+        content = archive_description(hko7_grid(), STEP_MINUTES, ATTRIBUTES, NOISE_BELOW)
         write_atomically(root / DESCRIPTION, content, folder=root / UNFINISHED)
         (root / UNFINISHED).rmdir()
     return report

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -203,8 +203,9 @@ def _unpacked(path: Path, variable: str | None, cache_folder: Path) -> Path:
             if info.filename.endswith(".npy"):
                 with archive.open(info) as file:
                     version = np.lib.format.read_magic(file)
-                    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2
-                    shapes[info.filename.removesuffix(".npy")] = header(file)[0]
+                    form = np.lib.format
+                    read_header = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+                    shapes[info.filename.removesuffix(".npy")] = read_header(file)[0]
         member = _select_array(path, shapes, variable)
         status = path.stat()
         key = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {member}".encode()).hexdigest()
@@ -224,10 +225,6 @@ def _unpacked(path: Path, variable: str | None, cache_folder: Path) -> Path:
             with archive.open(info) as packed, atomic_file(unpacked) as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
     return unpacked
-
-
-def _header_2(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    return np.lib.format.read_array_header_2_0(file)
 
 
 def _select_array(path: Path, shapes: dict[str, tuple[int, ...]], variable: str | None) -> str:

@@ -15,7 +15,7 @@ from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check
 from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
 from model.core.progress import ProgressBar
-from model.options import fields_option, packages_option
+from model.options import evaluation_archives_option, fields_option, packages_option
 from model.registry.promotion import check_gates, pinned_champion, set_alias
 from model.registry.promotion import promote as promote_model
 from model.registry.promotion import rollback as roll_back
@@ -29,14 +29,7 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "inconclusive"}
 
 @click.command()
 @click.argument("reference")
-@click.option(
-    "--archive",
-    "archives",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="An archive to evaluate it on, with frames that it was not trained on; may be given several times.",
-)
+@evaluation_archives_option
 @click.option(
     "--split", default="", help="Days of this part of the archives' split, or all; default: test, where there is one."
 )

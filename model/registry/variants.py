@@ -20,7 +20,7 @@ from model.core.extras import optional_imports
 from model.core.manifest import VariantGate
 from model.core.model_info import ModelInfo
 from model.core.progress import ProgressBar
-from model.options import fields_option, packages_option
+from model.options import evaluation_archives_option, fields_option, packages_option
 from model.registry.alias_commands import RESULTS
 from model.registry.gates import insufficient_rain
 from model.registry.show import find_model
@@ -163,14 +163,7 @@ def check_variant_gates(reference: str, gates: Sequence[VariantGate]) -> None:
 @click.command("variant")
 @click.argument("reference")
 @click.argument("kinds", nargs=-1, required=True, type=click.Choice(PRECISIONS))
-@click.option(
-    "--archive",
-    "archives",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="An archive to evaluate it on, with frames that it was not trained on; may be given several times.",
-)
+@evaluation_archives_option
 @click.option(
     "--calibrate",
     type=click.Path(path_type=Path),

@@ -10,7 +10,8 @@ from pyproj import CRS
 
 from model.core.errors import DuplicateTimes, InputError, MixedGrids
 from model.core.grid import Grid
-from model.data.archive import Archive, ArchiveWriter, DamagedFrame, encode_frame
+from model.data.archive import Archive, DamagedFrame
+from model.data.archive_writer import ArchiveWriter, encode_frame
 
 GRID = Grid.regular(CRS.from_epsg(32650), shape=(30, 40), pixel_size=1000.0, centre=(200_000.0, 2_470_000.0))
 TIME = np.datetime64("2015-07-09T23:54")

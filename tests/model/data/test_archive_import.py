@@ -212,7 +212,7 @@ def test_what_an_archive_says_of_itself_is_not_contradicted(images: Path, unbrok
 
 def test_one_writer_at_a_time(images: Path, unbroken: Path) -> None:
     kept = Archive(unbroken)
-    from model.data.archive import ArchiveWriter
+    from model.data.archive_writer import ArchiveWriter
 
     with ArchiveWriter(unbroken, kept.grid, 6.0, {}):
         assert "another command is writing to it" in str(refused(images, "--out", unbroken))

@@ -9,7 +9,8 @@ from pyproj import CRS
 from model.core.errors import InputError, TooFewFrames
 from model.core.grid import Grid
 from model.core.normalisation import hko7_rain_rate_mm_h
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
+from model.data.archive_writer import ArchiveWriter
 from model.data.datasets import open_dataset
 from model.data.frame_cache import FrameCache
 from model.data.radar_dataset import Holdout, RadarDataset

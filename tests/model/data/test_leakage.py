@@ -8,7 +8,8 @@ from pyproj import CRS
 
 from model.core.grid import Grid
 from model.core.manifest import Training, TrainingArchive
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
+from model.data.archive_writer import ArchiveWriter
 from model.data.leakage import find_leakage, geographic_bounds, shared_frames, training_archive
 from model.data.synthetic_storms import synthesise
 

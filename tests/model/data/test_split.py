@@ -11,7 +11,8 @@ from pyproj import CRS
 
 from model.core.errors import InputError
 from model.core.grid import Grid
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
+from model.data.archive_writer import ArchiveWriter
 from model.data.cli import archive
 from model.data.split import check_disjoint, read_day_list
 

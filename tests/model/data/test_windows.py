@@ -9,8 +9,9 @@ from pyproj import CRS
 from model.core.errors import InputError, NoData, TooFewFrames
 from model.core.grid import Grid
 from model.core.normalisation import hko7_rain_rate_mm_h
-from model.data.archive import Archive, ArchiveWriter, encode_frame
+from model.data.archive import Archive
 from model.data.archive_paths import frame_path
+from model.data.archive_writer import ArchiveWriter, encode_frame
 from model.data.frame_cache import FrameCache
 from model.data.region_sampler import ABSENT, RegionSampler
 from model.data.windows import WindowConfig, lagrangian_window

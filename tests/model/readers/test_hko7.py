@@ -227,7 +227,8 @@ def test_what_the_archive_writer_wrote_is_read_back(tmp_path: Path) -> None:
     from pyproj import CRS
 
     from model.core.grid import Grid
-    from model.data.archive import ArchiveWriter, frame_path
+    from model.data.archive_paths import frame_path
+    from model.data.archive_writer import ArchiveWriter
 
     grid = Grid.regular(CRS.from_epsg(28992), shape=(5, 6), pixel_size=1000.0, centre=(0.0, 0.0))
     rain = np.array([[0.0, 0.3, 5.0, 40.0, np.nan, 1.0]] * 5, np.float32)

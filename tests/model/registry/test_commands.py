@@ -16,8 +16,9 @@ from onnx import numpy_helper
 from model.core.aliases import ALIASES, LOCK, read_aliases
 from model.core.catalog import Catalog
 from model.core.errors import BadPackage
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
 from model.data.archive_paths import frame_path
+from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import convective, synthesise
 from model.registry.evaluation import Evaluation, parity_gate
 from model.registry.promotion import NotPromoted, promote

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from model.core.aliases import Gate
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
+from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
 from model.registry.evaluation import observed_events
 from model.registry.gates import (

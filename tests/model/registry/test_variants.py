@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 
 from model.core.manifest import MANIFEST, VariantGate, read_manifest
 from model.core.package_digest import verify_package
-from model.data.archive import ArchiveWriter
+from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import convective, frontal, synthesise
 from model.export import variants
 from model.registry.variants import VariantRefused, check_variant_gates

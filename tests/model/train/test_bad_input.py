@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from model.core.errors import InputError
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
+from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
 from model.train.cli import radar_windows
 from model.train.loop import RunOptions, train

@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def archive(folder):
-    from model.data.archive import ArchiveWriter
+    from model.data.archive_writer import ArchiveWriter
     from model.data.synthetic_storms import synthesise
 
     storms = synthesise(frames=40, shape=(128, 160), step_minutes=5.0, seed=5)

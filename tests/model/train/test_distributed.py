@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model.core.errors import InputError
-from model.data.archive import ArchiveWriter
+from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
 from model.train.distributed import DistributedContext
 from model.train.run_folder import BEST, LAST

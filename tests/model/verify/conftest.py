@@ -8,7 +8,9 @@ import pytest
 from pyproj import CRS
 
 from model.core.grid import Grid
-from model.data.archive import Archive, ArchiveWriter, frame_path, mask_path
+from model.data.archive import Archive
+from model.data.archive_paths import frame_path, mask_path
+from model.data.archive_writer import ArchiveWriter
 
 START = np.datetime64("2015-06-01T00:00", "s")
 

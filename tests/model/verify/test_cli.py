@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from model.core.errors import InputError, MissingDependency
-from model.data.archive import Archive, ArchiveWriter, frame_path
+from model.data.archive import Archive
+from model.data.archive_paths import frame_path
+from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
 from model.export.card import _means
 from model.runtime.baselines import Persistence

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from model.core.errors import IrregularTimeStep, TooFewFrames
-from model.data.archive import Archive, ArchiveWriter
+from model.data.archive import Archive
+from model.data.archive_writer import ArchiveWriter
 from model.data.split import write_split
 from model.metrics import balanced_weights, pixel_threshold
 from model.runtime.baselines import Persistence
