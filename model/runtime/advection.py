@@ -121,8 +121,8 @@ def advect(field: FloatArray, origins: DeparturePoints, out: FloatArray | None =
     Returns
     -------
     ndarray
-        Bilinear interpolation over the pixels that hold data; NaN where they have less than half of the weight, as
-        where parcels enter the domain.
+        Bilinear interpolation over the pixels that hold data; NaN where they have less than half of the weight, and
+        where parcels entered the domain.
     """
     moved = np.empty_like(field) if out is None else out
     blocks = _Blocks.of(field)

@@ -32,7 +32,7 @@ MB: Final = 2**20
 
 
 class EngineOptions(EngineSettings):
-    """How packages run: the settings of the engine, and what only tests and benchmarks choose.
+    """The settings of the engine, and options for tests and benchmarks alone.
 
     `batch_size`: tiles that run as one batch; 0: 1 on a CPU, 16 on a GPU. `skip_dry`: compute only the area around
     rain.

@@ -244,13 +244,13 @@ def _regular(
         )
     notes = list(sequence.notes)
     if step >= 2 * own:
-        notes.append(f"frames {_minutes(step)} min apart were taken of those every {_minutes(own)} min")
+        notes.append(f"frames {_minutes(step)} min apart were selected from frames every {_minutes(own)} min")
     if missing.any():
         notes.append(f"missing among the frames: {', '.join(map(utc_text, slots[missing]))}")
     worst = deviation[~missing].max()
     if worst > NOTED_DEVIATION * slack / MAX_DEVIATION:
         off = _minutes(np.timedelta64(int(worst), "ns"))
-        notes.append(f"frames up to {off} min off a regular time step were taken as {_minutes(step)} min apart")
+        notes.append(f"frames up to {off} min off a regular time step count as {_minutes(step)} min apart")
     if np.array_equal(nearest, np.arange(len(times) - slots.size, len(times))):
         rain = sequence.rain_rate[-slots.size :]
     else:

@@ -217,7 +217,7 @@ class OneStepSession(GraphSession):
                 )
                 forecast, frame = self._cap(output, inputs)
                 yield forecast
-        finally:  # the spare set goes with the last forecast of its shape
+        finally:  # the last forecast of a shape frees the spare set
             self._running[key] -= 1
             if not self._running[key]:
                 self._spare.pop(key, None)

@@ -165,7 +165,7 @@ class OnnxPredictor(BasePredictor):
         return scheduler.run(tasks)
 
     def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
-        """See Predictor.rollout: the graph's outputs as they are, below no ceiling but 1.
+        """See Predictor.rollout; the outputs of the graph are capped at 1, and not at the ceiling of a nowcast.
 
         Raises
         ------

@@ -92,7 +92,7 @@ def mask_outages(context: FrameSequence) -> FrameSequence:
     for index, where in lost.items():
         masked[index][where] = np.nan
     named = ", ".join(utc_text(context.times[index]) for index in sorted(lost))
-    note = f"suddenly dry while it rains in the other frames, and taken as without data there: {named}"
+    note = f"suddenly dry while it rains in the other frames, and masked as an outage: {named}"
     return replace(context, rain_rate=masked, notes=(*context.notes, note))
 
 

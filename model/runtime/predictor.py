@@ -1,4 +1,4 @@
-"""The Predictor protocol, and the base class with what all predictors have in common."""
+"""The Predictor protocol, and a base class with the parts that all predictors share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Predictor(Protocol):
 
     @property
     def variant(self) -> str:
-        """What runs: ONNX variant and device, as in `fp32 on CPU`; `numpy` for a baseline."""
+        """ONNX variant and device, as in `fp32 on CPU`; `numpy` for a baseline."""
         ...
 
     def forecast(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
@@ -92,7 +92,7 @@ class Predictor(Protocol):
 
 
 class BasePredictor:
-    """What all predictors share: the header, dry input, and running requests one by one.
+    """The parts that all predictors share: file header, dry input, and running requests one by one.
 
     A subclass sets `info` and `variant`, and overrides `frames`; or `_events`, to run several requests at once.
     """
@@ -156,7 +156,7 @@ class BasePredictor:
         raise NotImplementedError
 
     def _events(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
-        """Yield the events of requests in which it rains: here one request after the other."""
+        """Yield the events of requests in which it rains; the default runs one request after the other."""
         done, total = 0, sum(request.steps for request in requests)
         for request in requests:
             yield from _one_by_one(request, self.frames(request.sequence, request.steps), done, total)

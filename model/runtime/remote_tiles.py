@@ -1,4 +1,4 @@
-"""Tiles of a large domain that other workers compute: the protocol of the transport, and what it transports."""
+"""Tiles of a large domain that other workers compute: the protocol of the transport, and the encoding."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class RemoteTiles(Protocol):
         """Offer the tiles of a forecast, in the order in which they are computed locally."""
 
     def frames(self, tile: TileTask, local: Iterator[FloatArray | None]) -> Iterator[FloatArray | None]:
-        """Yield the frames [1, 1, y, x] of an offered tile: another worker's, or else those of `local`.
+        """Yield the frames [1, 1, y, x] of an offered tile, from another worker or else from `local`.
 
-        Yields None as long as no frame is available.
+        The value is None as long as no frame is available.
         """
 
 
 def encode_tile(tile: TileTask) -> bytes:
-    """Return what `forecast_encoded_tile` needs to compute a tile."""
+    """Return a tile as bytes, for `forecast_encoded_tile`."""
     inputs = tile.inputs
     arrays: dict[str, NDArray[np.generic]] = {
         "data": inputs.data,
@@ -74,7 +74,7 @@ def decode_frames(tile: TileTask, encoded: bytes) -> Iterator[FloatArray]:
     Raises
     ------
     ValueError
-        There are more or fewer frames than requested, or larger or smaller ones.
+        The number or the shape of the frames is wrong.
     """
     frames = np.asarray(_unpack(encoded)["frames"], np.uint16)
     if frames.shape != (tile.steps, *tile.tile.shape):

@@ -1,4 +1,4 @@
-"""What a predictor is given and what it reports: forecast requests and forecast events."""
+"""Forecast requests, which a predictor takes, and forecast events, which it reports."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ForecastEvent(NamedTuple):
     frame : ndarray, optional
         Rain rate [y, x] (mm h-1, NaN = no data).
     error : Exception, optional
-        What ended this forecast. No further event of this request follows.
+        The error that ended this forecast. No further event of this request follows.
     """
 
     request: ForecastRequest

@@ -140,7 +140,7 @@ def test_of_eight_of_which_one_fails_in_the_forecast_seven_succeed_as_they_would
     check_seven_as_alone(batching, lab, frames, jobs, tmp_path)
 
 
-def test_who_cancels_or_wants_too_much_stops_nobody_else(batching: WorkerContext, lab, tmp_path: Path) -> None:
+def test_a_cancelled_or_refused_nowcast_stops_no_other(batching: WorkerContext, lab, tmp_path: Path) -> None:
     frames = frames_of(lab, tmp_path, count=3)
     jobs = [lab.upload(batching.ledger, batching.store, path) for path in frames[:3]]
     jobs.append(lab.upload(batching.ledger, batching.store, frames[3], steps=500))
@@ -206,7 +206,7 @@ def fresh(context: WorkerContext, jobs: list[Job]) -> bool:
     return all((job.status, job.attempt, job.lease) == (JobStatus.ACCEPTED, 0, None) for job in after(context, jobs))
 
 
-def test_neighbours_for_whose_frames_there_is_no_room_are_left_to_others(
+def test_jobs_whose_frames_do_not_fit_are_left_to_others(
     batching: WorkerContext, lab, tmp_path: Path, batches: list[int]
 ) -> None:
     """Their size shows when they are read. That they were claimed is no attempt: they can still run with others."""
@@ -340,7 +340,7 @@ def test_jobs_of_a_device_that_is_lost_are_given_back_until_their_attempts_are_u
     assert states(batching, jobs[1:]) == [JobStatus.ACCEPTED] * 2
 
 
-def test_the_ledger_says_where_the_time_went(batching: WorkerContext, lab, tmp_path: Path) -> None:
+def test_the_ledger_records_where_the_time_went(batching: WorkerContext, lab, tmp_path: Path) -> None:
     jobs = [lab.upload(batching.ledger, batching.store, path) for path in frames_of(lab, tmp_path, count=3)]
     run(jobs[0].id, batching)
     for job in after(batching, jobs):

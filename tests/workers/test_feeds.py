@@ -168,7 +168,7 @@ def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, c
     assert len(lab.jobs(context.ledger)) == len(jobs)
 
 
-def test_a_nowcast_that_is_there_already_is_left_alone(look, lab, folder: Path) -> None:
+def test_an_existing_nowcast_is_left_alone(look, lab, folder: Path) -> None:
     lab.write_frames(folder / "f0.npz", count=3)
     (folder / "f0.npz.nowcast.nc").write_bytes(b"made before the ledger was lost")
     assert look()["f0.npz"].state is RunState.SKIPPED

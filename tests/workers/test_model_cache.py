@@ -43,7 +43,7 @@ def ran(context: WorkerContext, lab, tmp_path: Path) -> Callable[[], Job]:
     return of
 
 
-def test_while_a_new_champion_loads_the_old_one_runs_and_says_so(
+def test_while_a_new_champion_loads_the_old_one_runs_with_a_note(
     context: WorkerContext, ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages = context.settings.packages_folder
@@ -67,7 +67,7 @@ def test_while_a_new_champion_loads_the_old_one_runs_and_says_so(
     assert (ran().model_used, ran().note) == ("mine@2", "")
 
 
-def test_a_worker_begins_with_what_can_run(context: WorkerContext, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_starts_with_a_model_that_can_run(context: WorkerContext, caplog: pytest.LogCaptureFixture) -> None:
     packages = context.settings.packages_folder
     crown(copied(packages, "mine@1"))
     broken = copied(packages, "mine@2")
@@ -97,7 +97,7 @@ def test_models_used_longest_ago_make_room(context: WorkerContext) -> None:
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this ONNX Runtime has CUDA")
-def test_a_worker_whose_device_is_not_there_refuses_to_start(supervisor: Supervisor, lab) -> None:
+def test_a_worker_without_its_device_refuses_to_start(supervisor: Supervisor, lab) -> None:
     supervisor.start()
     lab.wait_until(lambda: "redis" in supervisor.children, "Redis")
     environment = {**os.environ, **environment_of(supervisor.settings), "ECHOCAST_DEVICE": "cuda"}

@@ -90,7 +90,7 @@ def test_a_broken_file_without_enough_others_is_named(context: WorkerContext, la
         (3, {"model": "no-such-model"}, "unknown-model"),
     ],
 )
-def test_what_the_user_asked_wrongly_is_said(
+def test_a_wrong_request_fails_with_its_code(
     context: WorkerContext, lab, tmp_path: Path, count: int, options: dict, code: str
 ) -> None:
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=count), **options)
@@ -136,7 +136,7 @@ def test_pixels_are_counted_over_all_files(context: WorkerContext, lab, tmp_path
         assert finished(some, lab.upload(context.ledger, context.store, *frames)).status is status
 
 
-def test_the_default_model_falls_back_and_says_why(context: WorkerContext, lab, tmp_path: Path) -> None:
+def test_the_default_model_falls_back_and_notes_why(context: WorkerContext, lab, tmp_path: Path) -> None:
     if not SHIPPED_PACKAGES.is_dir():
         pytest.skip("no model package is shipped yet")
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3), model="auto")
@@ -146,7 +146,7 @@ def test_the_default_model_falls_back_and_says_why(context: WorkerContext, lab, 
     assert "does not fit" in done.note
 
 
-def test_our_own_failure_is_logged_and_in_the_end_told_without_its_inside(
+def test_an_internal_error_is_logged_and_reported_without_details(
     context: WorkerContext, lab, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nowcasts, "check_opens", lambda path, shape: 1 / 0)
@@ -188,7 +188,7 @@ def _pool_handlers() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_pool_handlers")
 @pytest.mark.parametrize("kind", ["upload", "feed"])
-def test_a_time_limit_that_strikes_while_a_file_is_read_is_told_as_that(
+def test_a_time_limit_while_a_file_is_read_is_reported_as_such(
     context: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
@@ -236,7 +236,7 @@ def feed_job(frame: Path, output: Path) -> Job:
     return Job(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="north", output=str(output))
 
 
-def test_a_feeds_nowcast_lies_where_it_should(context: WorkerContext, lab, tmp_path: Path) -> None:
+def test_a_feeds_nowcast_is_written_to_its_output(context: WorkerContext, lab, tmp_path: Path) -> None:
     output = tmp_path / "a.npz.nowcast.nc"
     new = feed_job(lab.write_frames(tmp_path / "a.npz", count=3), output)
     done = finished(context, context.ledger.create(new))

@@ -104,7 +104,7 @@ def test_jobs_older_than_the_retention_are_deleted(
     assert context.store.exists(f"{job_prefix(fresh.id)}/result.nc")
 
 
-def test_a_worker_is_alive_until_it_says_goodbye_or_is_not_heard_of(queued: WorkerContext, lab) -> None:
+def test_a_worker_is_alive_until_it_stops_or_its_heartbeat_expires(queued: WorkerContext, lab) -> None:
     send_heartbeat(queued.settings, "host:1")
     brief = queued.settings.model_copy(update={"worker_stale_seconds": 0.2})
     send_heartbeat(brief, "host:2")

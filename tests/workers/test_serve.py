@@ -91,7 +91,7 @@ def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def test_what_was_begun_before_a_stop_is_finished_after_the_next_start(
+def test_a_job_that_was_interrupted_by_a_stop_finishes_after_the_next_start(
     serve: Serve, data: WorkerContext, lab, gate, tmp_path: Path
 ) -> None:
     ledger: Ledger = data.ledger
@@ -140,7 +140,7 @@ def test_ctrl_c_stops_everything_without_a_traceback(serve: Serve, lab) -> None:
     lab.wait_dead(*children)
 
 
-def test_a_second_serve_on_the_same_folder_says_so_in_one_line(serve: Serve) -> None:
+def test_a_second_serve_on_the_same_folder_fails_with_one_line(serve: Serve) -> None:
     first = serve()
     address(first)
     code, said = end_of(serve())
@@ -149,7 +149,7 @@ def test_a_second_serve_on_the_same_folder_says_so_in_one_line(serve: Serve) -> 
     assert f"another echocast serve runs on this data folder (process {first.pid})" in said
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(serve: Serve) -> None:
+def test_a_port_that_is_taken_is_reported_in_one_line(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         code, said = end_of(serve("--port", port))
@@ -167,7 +167,7 @@ def test_the_lock_is_free_again_once_it_is_released(tmp_path: Path) -> None:
     FolderLock(tmp_path).release()
 
 
-def test_no_redis_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_redis_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
     monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(embedded.MissingDependency, match="redis-server or valkey-server"):
@@ -181,7 +181,7 @@ def test_the_redis_of_the_wheel_is_found_where_no_other_is(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("command", ["worker", "beat"])
-def test_a_worker_without_a_broker_says_what_to_set(command: str) -> None:
+def test_a_worker_without_a_broker_names_the_setting(command: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
     done = subprocess.run(
         [sys.executable, "-m", "service.cli", command],

@@ -147,7 +147,7 @@ class Offers:
         tiles.compute_tile(*asked, self.context)
 
 
-def test_half_of_the_tiles_are_offered_and_what_others_make_is_the_same(
+def test_half_of_the_tiles_are_offered_and_the_forecast_stays_the_same(
     small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     frames = rain_everywhere(tmp_path)
@@ -160,7 +160,7 @@ def test_half_of_the_tiles_are_offered_and_what_others_make_is_the_same(
 
 
 @pytest.mark.parametrize("fate", ["claimed and lost", "failed", "another variant", "never taken"])
-def test_a_tile_that_does_not_come_is_made_where_the_nowcast_is(
+def test_a_tile_that_does_not_arrive_is_computed_locally(
     fate: str, small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = rain_everywhere(tmp_path)
@@ -197,7 +197,7 @@ class Failing:
 
 
 @pytest.mark.parametrize("broken", ["input", "claim", "output", "damaged", "too few", "delete", "no broker"])
-def test_a_nowcast_ends_well_whatever_the_store_and_the_broker_do_to_its_tiles(
+def test_a_nowcast_survives_any_failure_of_store_and_broker(
     broken: str, small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = rain_everywhere(tmp_path)
@@ -323,7 +323,7 @@ def test_a_helper_keeps_no_states_of_a_tile(
 
 
 @pytest.mark.parametrize("end", ["dismissed", "deleted", "lost"])
-def test_a_tile_of_a_nowcast_that_does_not_run_any_more_is_deleted_and_not_made(
+def test_a_tile_of_a_nowcast_that_no_longer_runs_is_deleted(
     end: str, small: WorkerContext, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = small.ledger.get(asked[0])
@@ -339,7 +339,7 @@ def test_a_tile_of_a_nowcast_that_does_not_run_any_more_is_deleted_and_not_made(
     assert not left_of(small, job)
 
 
-def test_a_tile_that_is_withdrawn_while_it_is_made_leaves_nothing(
+def test_a_tile_that_is_withdrawn_while_it_is_computed_leaves_nothing(
     small: WorkerContext, asked: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, forecast = small.ledger.get(asked[0]), OnnxPredictor.forecast_tile

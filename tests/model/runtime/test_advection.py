@@ -45,7 +45,7 @@ def bilinear(field, position):
 
 @pytest.mark.parametrize("gaps", ["none", "disc", "specks", "every other", "all"])
 @pytest.mark.parametrize("dry", [False, True])
-def test_every_pixel_is_what_the_definition_says(rain, motion, gaps, dry):
+def test_every_pixel_follows_the_definition(rain, motion, gaps, dry):
     if dry:
         rain[:, 100:] = 0
     rows, columns = np.indices(SHAPE)
@@ -83,7 +83,7 @@ def test_zero_motion_is_the_identity_exactly_gaps_included(rain):
         assert np.array_equal(advect(rain, origins), rain, equal_nan=True)
 
 
-def test_what_is_dry_stays_dry_and_what_comes_in_is_not_known():
+def test_dry_pixels_stay_dry_and_inflow_is_without_data():
     motion = np.full((*SHAPE, 2), (10.5, 0), np.float32)
     moved = advect(np.zeros(SHAPE, np.float32), next(trajectories(motion, 1)))
     assert np.isnan(moved[:, :10]).all()

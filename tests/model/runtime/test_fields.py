@@ -41,7 +41,7 @@ def test_the_season_turns_once_a_year():
     assert fields[:, 1, 0, 0] == pytest.approx([1, -1, 1], abs=1e-3)
 
 
-def test_a_field_is_read_where_the_radar_is_whatever_its_projection_and_order(tmp_path):
+def test_a_field_is_read_at_the_radar_in_any_projection_and_order(tmp_path):
     lon, lat = np.arange(0, 12, 0.5), np.arange(58, 45, -0.5)
     write(tmp_path, "height", lon + 100 * lat[:, None], lon, lat)
     (field,) = fields_for(("height",), at("2020-01-01"), DUTCH, tmp_path)[0]
@@ -125,7 +125,7 @@ def test_the_package_comes_before_the_folder(tmp_path):
     assert fields_for(("a",), at("2020-01-01"), WORLD, None, package=tmp_path)[0, 0, 0, 0] == 2
 
 
-def test_what_cannot_be_used_is_refused_by_name(tmp_path):
+def test_unusable_fields_are_refused_by_name(tmp_path):
     lon, lat, now = np.arange(5, 25, 1.0), np.arange(45, 55, 1.0), at("2020-01-01")
     with pytest.raises(InputError, match=r"the file orography\.nc is missing.*ECHOCAST_FIELDS"):
         fields_for(("orography",), now, WORLD, tmp_path)

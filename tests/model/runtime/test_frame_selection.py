@@ -87,7 +87,7 @@ def test_a_pixel_that_flickers_makes_no_difference() -> None:
 
 
 @pytest.mark.parametrize("fill", [np.nan, 0.0], ids=["no data", "sent as dry"])
-def test_with_three_of_four_frames_missing_extrapolation_runs_and_says_that_no_motion_is_known(fill: float) -> None:
+def test_with_three_of_four_frames_missing_extrapolation_runs_and_notes_that_no_motion_is_known(fill: float) -> None:
     cut = chosen(lacking(storms(), [0, 1, 2], fill))
     assert cut.info is EXTRAPOLATION
     assert "the frames before the newest one hold too little data" in cut.note
@@ -124,7 +124,7 @@ def test_half_a_newest_frame_that_is_suddenly_dry_is_without_data() -> None:
     assert not (found[rained] < 0.1).any() or (found[rained] < 0.1).mean() < 0.02
 
 
-def test_half_a_newest_frame_without_data_is_said() -> None:
+def test_a_newest_frame_half_without_data_is_noted() -> None:
     note = chosen(lacking(storms(), [3], np.nan, np.s_[:88])).note
     assert "without data where other frames have some" in note
 
@@ -157,7 +157,7 @@ def test_rain_that_leaves_enters_fades_or_grows_is_no_outage(frames: list[FloatA
     assert "suddenly dry" not in choice.note
 
 
-def test_no_step_is_made_up_to_have_gaps() -> None:
+def test_a_shorter_step_is_never_assumed_to_have_gaps() -> None:
     for minutes in ([0, 5, 10, 12], [0, 1, 16, 17], [0, 5, 9, 12]):
         with pytest.raises((IrregularTimeStep, TooFewFrames)):
             chosen(at(minutes), NETWORK)
@@ -202,7 +202,7 @@ def test_a_gap_is_filled_with_the_rain_of_the_nearest_frame_where_it_was() -> No
 
 
 @pytest.mark.parametrize("cut", [[0], [1], [2], [0, 1], [1, 2]], ids=str)
-def test_motion_is_that_of_the_frames_that_are_there(cut: list[int]) -> None:
+def test_motion_comes_from_the_frames_with_data(cut: list[int]) -> None:
     rain = moving()
     whole = estimate_motion(rain)
     rain[cut] = np.nan
@@ -222,11 +222,11 @@ def test_a_missing_frame_is_bridged_and_named() -> None:
     assert 0.8 <= ratio(choice, chosen(whole)) <= 1.25
 
 
-def test_frames_every_minute_are_thinned_for_a_network_that_wants_two() -> None:
+def test_frames_every_minute_are_thinned_for_a_network_of_two_minutes() -> None:
     choice = chosen(storms(frames=9, step=1.0))
     assert (choice.info.name, choice.context.time_step_minutes()) == (NETWORK, 2)
     assert len(choice.context) == 4
-    assert "frames 2 min apart were taken of those every 1 min" in choice.note
+    assert "frames 2 min apart were selected from frames every 1 min" in choice.note
     assert chosen(storms(frames=9, step=1.0), "extrapolation").context.time_step_minutes() == 1
     assert chosen(storms(frames=4, step=1.0)).info is EXTRAPOLATION  # they reach back for 3 min only
 
@@ -251,7 +251,7 @@ def test_a_gap_before_the_frames_needed_does_no_harm() -> None:
     assert (choice.context.time_step_minutes(), choice.note) == (5, "")
 
 
-def test_newest_regular_takes_frames_at_their_own_step_whatever_it_is() -> None:
+def test_newest_regular_takes_frames_at_any_step() -> None:
     assert newest_regular(at([0, 40, 80, 120]), 3).time_step_minutes() == 40
     with pytest.raises(TooFewFrames, match="needs 4 frames, the input has 2"):
         newest_regular(at([0, 5]), 4)

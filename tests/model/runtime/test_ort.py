@@ -44,6 +44,6 @@ def threads_of_its_own(load: str, home: Path) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux counts them")
 @pytest.mark.parametrize("first", ["", "import model.runtime.onnx_predictor", "import model.bench.peak"])
-def test_no_file_is_left_at_home_and_no_thread_looks_up_a_host(tmp_path: Path, first: str) -> None:
+def test_no_file_is_left_at_home_and_no_thread_resolves_a_host(tmp_path: Path, first: str) -> None:
     assert threads_of_its_own(f"{first}\nfrom model.runtime.ort import ort", tmp_path) == 0
     assert list(tmp_path.iterdir()) == []

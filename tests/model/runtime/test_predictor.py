@@ -55,7 +55,7 @@ def test_the_same_input_gives_the_same_output_twice(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_dry_input_gives_a_dry_forecast_and_keeps_what_is_not_known(name):
+def test_dry_input_gives_a_dry_forecast_and_keeps_missing_data(name):
     rain = np.zeros((4, 40, 50), np.float32)
     rain[:, :10] = np.nan
     forecast = nowcast(still(rain), predictor(name), 2).rain_rate
@@ -74,7 +74,7 @@ def test_a_region_without_data_is_never_forecast_dry(name):
     assert np.isfinite(forecast[100:110, 100:110]).all()
 
 
-def test_the_network_answers_to_the_context_and_not_to_the_newest_frame_alone():
+def test_the_network_uses_the_whole_context():
     rain = np.zeros((4, 64, 64), np.float32)
     rain[:, 20:44, 20:44] = 4.0
     growing = rain * np.array([0.25, 0.5, 0.75, 1.0], np.float32)[:, None, None]
@@ -141,7 +141,7 @@ def test_steps_out_of_range_are_refused():
         nowcast(storms(), predictor("extrapolation"), 1000)
 
 
-def test_a_lead_time_beyond_what_the_model_can_do_is_refused():
+def test_a_lead_time_beyond_the_models_limit_is_refused():
     with pytest.raises(StepsOutOfRange, match=r"13 steps of 15 min are 195 min.*at most 12 steps"):
         nowcast(storms(step=15.0), predictor("rain-ms-predrnn"), 13)
 
@@ -151,7 +151,7 @@ def test_auto_takes_the_network_where_it_fits():
     assert (info.name, note) == ("rain-ms-predrnn", "")
 
 
-def test_auto_falls_back_to_extrapolation_and_says_why():
+def test_auto_falls_back_to_extrapolation_and_notes_why():
     info, _, note = select_model(storms(step=30.0), "auto", Catalog())
     assert info is EXTRAPOLATION
     assert "30 min" in note
@@ -177,7 +177,7 @@ def test_auto_is_the_champion_where_it_fits_then_the_default_model(tmp_path):
     assert (len(thinned), thinned.time_step_minutes()) == (4, 10)
 
 
-def test_auto_without_the_default_package_says_so(tmp_path):
+def test_auto_notes_a_missing_default_package(tmp_path):
     info, _, note = select_model(storms(), "auto", Catalog((tmp_path,)))
     assert info is EXTRAPOLATION
     assert "rain-ms-predrnn is not installed" in note

@@ -248,7 +248,7 @@ def test_a_domain_that_has_no_room_is_cut_smaller():
     assert output.endswith(f"{[(LEADS, 512, 512)] * 4}\n")
 
 
-def test_without_room_for_the_smallest_tile_the_error_says_so():
+def test_the_error_names_the_smallest_tile_that_has_no_room():
     assert with_little_memory(5, 256).count("256 x 256 pixels needs more memory than the device has") == 4
 
 
@@ -258,7 +258,7 @@ def test_a_model_that_is_too_large_is_refused_with_both_numbers():
         open_session(graph, options=EngineOptions(memory_mb=5))
 
 
-def test_options_come_from_the_environment_and_say_what_is_wrong(monkeypatch):
+def test_options_come_from_the_environment_and_errors_name_the_variable(monkeypatch):
     monkeypatch.setenv("ECHOCAST_MEMORY_MB", "512")
     monkeypatch.setenv("ECHOCAST_DEVICE", "cpu")
     monkeypatch.delenv("ECHOCAST_THREADS", raising=False)

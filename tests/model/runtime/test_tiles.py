@@ -13,7 +13,7 @@ from model.runtime.tiles import OVERLAP, Blend, tiles_of
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (640, 720), (1040, 1040), (2208, 1904), (3504, 7008)])
-def test_tiles_are_bounded_and_what_all_agree_on_stays_as_it_is(shape):
+def test_tiles_are_bounded_and_equal_tiles_blend_to_the_same_value(shape):
     tiles = tiles_of(shape, 16)
     assert len({tile.shape for tile in tiles}) == 1
     for tile in tiles:
@@ -24,7 +24,7 @@ def test_tiles_are_bounded_and_what_all_agree_on_stays_as_it_is(shape):
     assert np.abs(same - 0.5).max() < 1e-6
 
 
-def test_a_tile_counts_next_to_nothing_near_an_edge_where_another_goes_on():
+def test_the_weight_of_a_tile_vanishes_near_an_edge_within_the_domain():
     shape = (64, 2000)
     first, *_ = tiles = tiles_of(shape, 16)
     told = Blend(shape, tiles).frame((tile, np.full(tile.shape, float(tile is first), np.float32)) for tile in tiles)
@@ -40,7 +40,7 @@ def rainy_spots(shape, spots):
     return wet
 
 
-def test_only_what_lies_around_rain_has_tiles_and_each_wet_pixel_is_seen_with_its_surroundings():
+def test_tiles_cover_rain_and_its_surroundings_only():
     shape, spots = (1024, 1536), [(100, 200), (130, 260), (800, 1200), (1000, 20)]
     wet = rainy_spots(shape, spots)
     tiles = tiles_of(shape, 16, wet=wet)
