@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import onnx_ir as ir
 from onnx_ir.passes.common import (
@@ -17,7 +18,7 @@ from onnx_ir.passes.common import (
 from model.export.calibrate import CalibrationSample
 from model.export.int8 import CHANGE_LIMIT, Calibration, calibrate
 from model.export.passes.channels_last import ChannelsLast
-from model.export.passes.fp16 import ConvertToFloat16, float32_nodes
+from model.export.passes.fp16 import FLOAT32_OPERATORS, ConvertToFloat16
 from model.export.passes.fuse_batch_norm import FuseBatchNorm
 from model.export.passes.fuse_bias import FuseBias
 from model.export.passes.fuse_embedding import FuseEmbedding
@@ -32,22 +33,21 @@ from model.runtime.graph_session import CHANNELS_LAST
 Passes = Sequence[ir.passes.PassBase]
 
 
-def fuse_passes(traced: TracedNetwork) -> Passes:
-    """Return the passes that all variants begin with."""
-    return (
-        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        IdentityEliminationPass(),  # the exporter writes equal weights once, and copies them
-        FuseEmbedding(),
-        FuseBias(),
-        FuseBatchNorm(),
-        FuseScale(),
-    )
+FUSE_PASSES: Final[Passes] = (
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+    IdentityEliminationPass(),  # the exporter writes equal weights once, and copies them
+    FuseEmbedding(),
+    FuseBias(),
+    FuseBatchNorm(),
+    FuseScale(),
+)
+"""The first passes of every variant."""
 
 
 def float32_passes(traced: TracedNetwork) -> Passes:
     """Return the passes of the float32 graph."""
     return (
-        *fuse_passes(traced),
+        *FUSE_PASSES,
         SplitGates(),
         RemoveUnusedNodesPass(),
         SymbolicShapes(traced.strides, traced.frames),
@@ -69,7 +69,7 @@ def float16_passes(traced: TracedNetwork) -> Passes:
 def merge_passes(traced: TracedNetwork) -> Passes:
     """Return the passes before the calibration of an int8 graph, which is still float32."""
     return (
-        *fuse_passes(traced),
+        *FUSE_PASSES,
         RemoveUnusedNodesPass(),
         SymbolicShapes(traced.strides, traced.frames),
         MergeConvolutions(),
@@ -97,12 +97,12 @@ def export_float32(traced: TracedNetwork, path: Path) -> None:
 def export_float16(traced: TracedNetwork, path: Path) -> tuple[str, ...]:
     """Write the float16 graph of a network, and return the operators that stay float32.
 
-    Inputs, outputs and metadata are those of the float32 graph, but the states are float16.
+    Inputs, outputs and metadata are those of the float32 graph, but the states are float16, and the metadata name these
+    operators.
     """
-    model = _apply(float32_passes(traced), traced.model.clone())
-    operators = sorted({node.op_type for node in float32_nodes(model.graph)})
-    ir.save(_apply(float16_passes(traced), traced.model.clone()), path)
-    return tuple(operators)
+    model = _apply(float16_passes(traced), traced.model.clone())
+    ir.save(model, path)
+    return tuple(filter(None, model.metadata_props[FLOAT32_OPERATORS].split(",")))
 
 
 def export_int8(

@@ -20,8 +20,10 @@ NORMS: Final = frozenset(("InstanceNormalization", "GroupNormalization", "LayerN
 SINGLE_PRECISION: Final = frozenset(("GridSample", "ReduceMean", *NORMS))
 FLOAT32_INPUTS: Final[Mapping[str, tuple[int, ...]]] = {"Resize": (1, 2)}
 """Inputs that ONNX defines as float32 whatever the precision of the image."""
-FLOAT32_OPERATORS: Final = frozenset(("ConstantOfShape", "Range"))
+ALWAYS_FLOAT32: Final = frozenset(("ConstantOfShape", "Range"))
 """Operators whose attributes or integer inputs make them float32."""
+FLOAT32_OPERATORS: Final = "float32_operators"
+"""Key of the metadata with the operators that stay float32, separated by commas."""
 
 FLOAT, FLOAT16 = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
@@ -33,12 +35,13 @@ class ConvertToFloat16(ir.passes.InPlacePass):
         """See `onnx_ir.passes.PassBase.call`."""
         graph = model.graph
         single = float32_nodes(graph)
+        model.metadata_props[FLOAT32_OPERATORS] = ",".join(sorted({node.op_type for node in single}))
         for value in (*graph.inputs, *graph.outputs):
             if value.name not in (*INPUTS, "next"):
                 value.type = ir.TensorType(FLOAT16)
         casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
         for node in list(graph):
-            float32 = node in single or node.op_type in FLOAT32_OPERATORS
+            float32 = node in single or node.op_type in ALWAYS_FLOAT32
             _convert(graph, node, FLOAT if float32 else FLOAT16, casts)
         return ir.passes.PassResult(model, modified=True)
 

@@ -121,7 +121,9 @@ def test_a_wrong_int8_graph_is_refused_and_leaves_no_files(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("scale", "why"), [(0.9, "fp16 refused: on fronts CSI at "), (np.nan, "the network returned NaN")])
+@pytest.mark.parametrize(
+    ("scale", "why"), [(0.9, "fp16 refused: on fronts CSI at "), (np.nan, "the network returned NaN")]
+)
 def test_a_float16_graph_with_wrong_weights_is_refused(
     echocast: Echocast,
     words: tuple[object, ...],
