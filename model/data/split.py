@@ -46,7 +46,9 @@ Days = Mapping[Day, str]
 
 def among(times: NDArray[np.datetime64], days: Days) -> NDArray[np.bool_]:
     """Return whether each of the times lies in one of the days."""
-    found: NDArray[np.bool_] = np.isin(times.astype("datetime64[D]"), [day for day in days if not _is_block(day)])
+    found: NDArray[np.bool_] = np.isin(
+        times.astype("datetime64[D]"), [day for day in days if not isinstance(day, Block)]
+    )
     for day in days:
         if isinstance(day, Block):
             found |= (times >= day.begin) & (times < day.end)
@@ -95,17 +97,13 @@ def _day(text: str) -> Day | None:
     return block if block.begin < block.end else None
 
 
-def _is_block(day: Day) -> bool:
-    return isinstance(day, Block)
-
-
 def _span(day: Day) -> Block:
     return day if isinstance(day, Block) else Block(day.astype("datetime64[m]"), (day + 1).astype("datetime64[m]"))
 
 
 def _overlapping(one: Days, other: Days) -> list[Day]:
     """Return the days of one list that overlap days of the other."""
-    if not any(map(_is_block, (*one, *other))):
+    if not any(isinstance(day, Block) for day in (*one, *other)):
         return sorted(set(one) & set(other))
     spans = [_span(day) for day in other]
     return [day for day in one if any(s.begin < _span(day).end and _span(day).begin < s.end for s in spans)]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.core.errors import InputError
+from model.core.errors import InputError, first_line
 from model.nets.forecast_model import ForecastModel, RecurrentModel
 from model.train.batch import Batch
 from model.train.distributed import DistributedContext
@@ -99,9 +99,8 @@ def _backward(
         loss = batch_loss(net, batch, recipe, true_frames, distributed) / recipe.gradient_accumulation_steps
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
     except torch._dynamo.exc.TorchDynamoException as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise InputError(
-            f"torch.compile cannot compile the network ({reason})",
+            f"torch.compile cannot compile the network ({first_line(error)})",
             where=f"recipe {recipe.name}",
             hint="Install a C++ compiler, or leave it out: --set compile=false",
         ) from None

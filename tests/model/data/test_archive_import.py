@@ -114,7 +114,7 @@ def running_on(group: int) -> bool:
     return True
 
 
-def test_killed_in_the_middle_and_run_again_it_is_the_archive_of_an_unbroken_run(
+def test_continued_import_after_a_kill_gives_the_archive_of_an_uninterrupted_run(
     images: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "archive"
@@ -140,7 +140,7 @@ def test_killed_in_the_middle_and_run_again_it_is_the_archive_of_an_unbroken_run
     assert content(out) == content(unbroken)
 
 
-def test_an_interrupt_at_the_terminal_is_told_in_one_line(images: Path, tmp_path: Path) -> None:
+def test_an_interrupt_at_the_terminal_is_reported_in_one_line(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     files = sorted(images.iterdir())
     command = [*COMMAND, *map(str, files), "--out", str(out), "--workers", "2"]
@@ -156,7 +156,7 @@ def test_an_interrupt_at_the_terminal_is_told_in_one_line(images: Path, tmp_path
     assert said.rstrip() == f"{out}: stopped. Written frames are kept: the same command continues"
 
 
-def test_lists_that_a_crash_cut_short_are_mended(images: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_truncated_lists_are_repaired_after_a_crash(images: Path, unbroken: Path, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     subprocess.run(["cp", "-r", str(unbroken), str(out)], check=True)
     for name in (CHECKSUMS, JOURNAL):
@@ -168,7 +168,7 @@ def test_lists_that_a_crash_cut_short_are_mended(images: Path, unbroken: Path, t
     assert content(out) == content(unbroken)
 
 
-def test_a_damaged_frame_is_written_anew(images: Path, unbroken: Path, tmp_path: Path) -> None:
+def test_a_damaged_frame_is_rewritten(images: Path, unbroken: Path, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     subprocess.run(["cp", "-r", str(unbroken), str(out)], check=True)
     frames = sorted(out.rglob("RAD*.png"))
@@ -179,7 +179,7 @@ def test_a_damaged_frame_is_written_anew(images: Path, unbroken: Path, tmp_path:
     assert content(out) == content(unbroken)
 
 
-def test_what_is_in_is_not_read_again(images: Path, unbroken: Path, tmp_path: Path, monkeypatch) -> None:
+def test_imported_files_are_not_read_again(images: Path, unbroken: Path, tmp_path: Path, monkeypatch) -> None:
     def unwanted(*_: object, **__: object) -> None:
         raise AssertionError("a file was read")
 
@@ -201,7 +201,7 @@ def test_of_two_files_of_one_time_the_first_counts(images: Path, tmp_path: Path)
     assert (kept.read_raw(kept.times[0])[0] < 200).any()
 
 
-def test_what_an_archive_says_of_itself_is_not_contradicted(images: Path, unbroken: Path) -> None:
+def test_options_must_not_contradict_the_description_of_the_archive(images: Path, unbroken: Path) -> None:
     error = refused(images, "--out", unbroken, "--step", 5)
     assert "its step is 6.0, not 5.0" in str(error)
     assert "archive.json" in error.where
@@ -226,7 +226,7 @@ def full_disk(folder: Path) -> None:
         pytest.skip("a small disk can be mounted by root only")
 
 
-def test_a_full_disk_is_said_and_the_import_goes_on_when_there_is_room(
+def test_a_full_disk_is_reported_and_the_import_continues_once_there_is_room(
     images: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
@@ -252,7 +252,7 @@ def test_a_full_disk_is_said_and_the_import_goes_on_when_there_is_room(
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_limit_on_files_is_said(images: Path, tmp_path: Path) -> None:
+def test_a_file_size_limit_is_reported(images: Path, tmp_path: Path) -> None:
     run = subprocess.run(
         [*COMMAND, str(images), "--out", str(tmp_path / "archive"), "--workers", "1"],
         capture_output=True,
@@ -266,7 +266,7 @@ def test_a_limit_on_files_is_said(images: Path, tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "archive").rglob(".RAD*") if path.is_file()]
 
 
-def test_a_folder_that_cannot_be_written_is_said(images: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(images: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     error = refused(images, "--out", tmp_path / "file/archive")
     assert "it cannot be written (Not a directory). Choose a folder that you may write to" in str(error)
@@ -293,7 +293,7 @@ def test_real_files_by_two_processes(real_data: Path, tmp_path: Path) -> None:
     assert names == sorted(names)
 
 
-def test_what_a_reader_notes_of_a_file_is_told(images: Path, tmp_path: Path) -> None:
+def test_notes_of_a_reader_are_reported(images: Path, tmp_path: Path) -> None:
     def bridged(path: Path) -> FrameSequence:
         return replace(RadarFileReader()(path), notes=("a frame was bridged",))
 

@@ -69,7 +69,7 @@ def test_training_and_held_out_windows_are_of_their_own_part(tmp_path):
     assert min(np.nanmin(hko7_rain_rate_mm_h(window.context)) for window in held_out) > 30
 
 
-def test_an_archive_is_known_by_its_folder_however_it_was_named(tmp_path, monkeypatch):
+def test_the_name_of_an_archive_is_that_of_its_resolved_folder(tmp_path, monkeypatch):
     named = RadarDataset([archive(tmp_path / "a", 40)], CONFIG, Holdout(), tmp_path / "cache").provenance()
     monkeypatch.chdir(tmp_path / "a")
     here = RadarDataset([Archive(Path())], CONFIG, Holdout(), tmp_path / "cache").provenance()
@@ -112,7 +112,7 @@ def test_a_split_archive_trains_on_train_holds_out_valid_and_never_sees_test(tmp
     assert source.train_regions[0].cache is source.held_out_regions[0].cache
 
 
-def test_provenance_tells_the_days_of_a_split_and_the_digest_follows_it(tmp_path):
+def test_provenance_has_the_days_of_a_split_and_the_digest_depends_on_it(tmp_path):
     kept = days(tmp_path / "a")
     provenance = RadarDataset([kept], CONFIG, Holdout(), tmp_path / "cache").provenance()
     assert provenance.days == ("a 2020-06-01", "a 2020-06-02")
@@ -183,7 +183,7 @@ def test_fields_with_lagrangian_windows_are_refused(tmp_path):
         RadarDataset([archive(tmp_path / "a", 20)], CONFIG, Holdout(), tmp_path / "cache", fields=("solar-time",))
 
 
-def test_fields_are_asked_for_by_name(tmp_path):
+def test_unknown_fields_are_refused_by_name(tmp_path):
     config = WindowConfig(crop=32, margin=0, context=3, leads=4, step_minutes=(5,), lagrangian=False)
     source = RadarDataset(
         [archive(tmp_path / "a", 40)], config, Holdout(), tmp_path / "cache", fields=("solar-time", "season")
@@ -204,13 +204,13 @@ def test_fields_are_asked_for_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["mnist", "kth", "kth:", "taxibj", "moving-mnist:"])
-def test_a_data_set_that_is_not_there_is_answered_with_those_that_are(text, tmp_path):
+def test_an_unknown_data_set_is_refused_with_the_known_ones(text, tmp_path):
     with pytest.raises(InputError, match="moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH"):
         open_dataset(text, cache_folder=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["moving-mnist", "kth", "taxibj"])
-def test_files_that_are_absent_are_named_with_where_to_get_them(name, tmp_path):
+def test_missing_files_are_named_with_their_download_site(name, tmp_path):
     where = tmp_path / "nowhere"
     with pytest.raises(InputError, match=r"Download it from .*docs/datasets\.md") as caught:
         open_dataset(f"{name}:{where}", cache_folder=tmp_path)

@@ -78,7 +78,7 @@ def test_windows_are_the_files_frames_and_the_last_quarter_is_held_out(name: str
 @pytest.mark.parametrize(
     ("axes", "order"), [("tyx", (0, 2, 3)), ("tcyx", (0, 1, 2, 3)), ("tyxc", (0, 2, 3, 1)), ("ctyx", (1, 0, 2, 3))]
 )
-def test_axes_may_lie_in_any_order(axes: str, order: tuple[int, ...], tmp_path: Path) -> None:
+def test_axes_may_be_in_any_order(axes: str, order: tuple[int, ...], tmp_path: Path) -> None:
     array = frames(channels=1 if axes == "tyx" else 2)
     for name in ("a.npy", "a.h5"):
         saved(tmp_path / name, (array[:, 0] if axes == "tyx" else array.transpose(order)))
@@ -89,7 +89,7 @@ def test_axes_may_lie_in_any_order(axes: str, order: tuple[int, ...], tmp_path: 
         assert places([window[:, -1:]], array[:, -1])
 
 
-def test_sequences_that_are_cut_already_are_held_out_whole(tmp_path: Path) -> None:
+def test_short_sequences_are_held_out_whole(tmp_path: Path) -> None:
     array = np.stack([frames(8, seed=seed) for seed in range(12)])
     saved(tmp_path / "a.npy", array)
     found = source(tmp_path, "a.npy,axes=ntyx")
@@ -103,7 +103,7 @@ def test_sequences_that_are_cut_already_are_held_out_whole(tmp_path: Path) -> No
     assert sum(len(batch) for batch in source(tmp_path, "b.npy").held_out(0, 4, 100)) == 3 * 2
 
 
-def test_a_second_axis_that_is_not_the_networks_channels_is_asked_about(tmp_path: Path) -> None:
+def test_a_wrong_number_of_channels_is_refused_with_a_hint_at_the_axes(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npy", frames(20, channels=50))
     with pytest.raises(InputError) as caught:
         source(tmp_path, "a.npy")
@@ -113,7 +113,7 @@ def test_a_second_axis_that_is_not_the_networks_channels_is_asked_about(tmp_path
     assert "--set model.channels=50" in str(caught.value)
 
 
-def test_sides_are_filled_up_with_missing_data_or_a_square_is_cut_out(tmp_path: Path) -> None:
+def test_sides_are_padded_with_missing_data_or_a_square_is_cropped(tmp_path: Path) -> None:
     array = frames()
     saved(tmp_path / "a.npy", array)
     window = drawn(source(tmp_path, "a.npy", multiple=8), 1)[0]
@@ -128,7 +128,7 @@ def test_sides_are_filled_up_with_missing_data_or_a_square_is_cut_out(tmp_path: 
         source(tmp_path, "a.npy,crop=19")
 
 
-def test_values_are_scaled_by_a_range_that_must_hold_all_of_them(tmp_path: Path) -> None:
+def test_values_are_scaled_by_a_range_and_must_be_within_it(tmp_path: Path) -> None:
     values = frames().astype(np.float32) * 0.25
     values[:, 0, 0] = np.nan
     saved(tmp_path / "a.npy", values)
@@ -151,7 +151,7 @@ def test_values_are_scaled_by_a_range_that_must_hold_all_of_them(tmp_path: Path)
         source(tmp_path, "b.npy")
 
 
-def test_hdf5_that_says_how_its_numbers_are_packed_is_believed(tmp_path: Path) -> None:
+def test_packing_attributes_of_hdf5_are_applied(tmp_path: Path) -> None:
     array = frames()
     array[:, 2, 2] = 255
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -225,7 +225,7 @@ def broken(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_files_that_are_no_stacks_are_named_with_the_reason_and_never_unpickled(tmp_path: Path) -> None:
+def test_other_files_are_refused_with_the_reason_and_never_unpickled(tmp_path: Path) -> None:
     for name, (options, said) in broken(tmp_path).items():
         with pytest.raises(InputError, match=said) as caught:
             source(tmp_path, name + options)
@@ -238,7 +238,7 @@ def test_files_that_are_no_stacks_are_named_with_the_reason_and_never_unpickled(
 @pytest.mark.parametrize(
     "options", ["axes=tx", "axes=ttyx", "range=5", "range=5..5", "range=a..b", "crop=0", "crop=x", "step=0", "side=3"]
 )
-def test_options_that_are_none_are_refused(options: str, tmp_path: Path) -> None:
+def test_invalid_options_are_refused(options: str, tmp_path: Path) -> None:
     saved(tmp_path / "a.npy", frames())
     with pytest.raises(InputError, match=r"^--data frames: [^:]"):
         source(tmp_path, f"a.npy,{options}")

@@ -186,7 +186,7 @@ def other(path: Path, image: np.ndarray) -> str:
     return str(path)
 
 
-def test_frames_that_are_cut_off_or_of_another_size_or_depth_are_named_and_counted(tree: Path, tmp_path: Path) -> None:
+def test_truncated_frames_and_frames_of_another_size_or_depth_are_named_and_counted(tree: Path, tmp_path: Path) -> None:
     root = copy_of(tree, tmp_path / "tree")
     first, second, third, fourth = (frame_path(root, time) for time in times()[:4])
     first.write_bytes(first.read_bytes()[:-20])
@@ -209,7 +209,7 @@ def test_frames_that_are_cut_off_or_of_another_size_or_depth_are_named_and_count
     assert len(json.loads(told.stdout)["damaged_frames"]) == 4
 
 
-def test_a_tree_that_is_not_hko7s_is_refused_with_the_mend(tree: Path, tmp_path: Path) -> None:
+def test_another_tree_than_hko7_is_refused_with_a_hint(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     error = echocast("adopt", tmp_path / "photos").exception
     assert "it has no radarPNG/. Name the folder of radarPNG/" in str(error)
@@ -225,7 +225,7 @@ def test_a_tree_that_is_not_hko7s_is_refused_with_the_mend(tree: Path, tmp_path:
     assert "echocast archive adopt" in str(echocast("info", root).exception)
 
 
-def test_a_name_that_is_no_time_of_its_day_is_refused(tree: Path, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_a_time_of_its_folder_is_refused(tree: Path, tmp_path: Path) -> None:
     root = copy_of(tree, tmp_path / "tree")
     path = frame_path(root, times()[0])
     path.rename(path.with_name("RAD140503000000.png"))
@@ -236,7 +236,7 @@ def test_an_adopted_tree_is_not_adopted_again(adopted: Archive) -> None:
     assert "it is an archive already" in str(echocast("adopt", adopted.root).exception)
 
 
-def test_check_names_each_file_that_is_not_as_it_was_written(tree: Path, tmp_path: Path) -> None:
+def test_check_names_each_changed_or_missing_file(tree: Path, tmp_path: Path) -> None:
     root = copy_of(tree, tmp_path / "tree")
     assert echocast("adopt", root).exit_code == 0
     frames = [frame_path(root, time) for time in times()[:12]]

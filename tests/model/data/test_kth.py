@@ -73,7 +73,7 @@ def test_clips_lie_end_to_end_and_every_third_frame_where_people_run():
     assert clip_starts(gap, 10, 0) == [4, 20]
 
 
-def test_frames_in_which_nobody_is_in_sight_are_left_out(tmp_path):
+def test_frames_without_a_person_are_left_out(tmp_path):
     avi(tmp_path / "running/person01_running_d1_uncomp.avi", 40)
     (tmp_path / "00sequences.txt").write_text(
         "title\n\nperson01_running_d1\t\tframes\t3-9, 12-20\nperson13_handclapping_d3\t*missing*\n"
@@ -83,7 +83,7 @@ def test_frames_in_which_nobody_is_in_sight_are_left_out(tmp_path):
     assert firsts == [4, 12, 15]
 
 
-def test_a_video_is_decoded_anew_only_when_its_file_changes(tmp_path):
+def test_a_video_is_decoded_again_only_when_its_file_changes(tmp_path):
     path = tmp_path / "boxing/person01_boxing_d1_uncomp.avi"
     avi(path, 12)
     make = lambda: open_dataset(f"kth:{tmp_path}", cache_folder=tmp_path / "cache", context=2, leads=2)  # noqa: E731
@@ -95,7 +95,7 @@ def test_a_video_is_decoded_anew_only_when_its_file_changes(tmp_path):
     assert len(make().training_clips) == 5
 
 
-def test_what_is_not_a_video_is_named(tmp_path):
+def test_other_files_than_videos_are_named(tmp_path):
     path = tmp_path / "boxing/person01_boxing_d1_uncomp.avi"
     path.parent.mkdir()
     path.write_bytes(b"RIFF nothing of the kind")

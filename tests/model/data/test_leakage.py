@@ -34,7 +34,7 @@ def trained_on(*archives, **more):
     return Training(**{**found, "archives": tuple(training_archive(each) for each in archives), **more})
 
 
-def test_days_are_known_again_in_a_copy_of_another_name(tmp_path):
+def test_days_are_recognised_in_a_renamed_copy(tmp_path):
     record = trained_on(archive(tmp_path / "radar"))
     shutil.copytree(tmp_path / "radar", tmp_path / "copy")
     for folder in ("radar", "copy"):
@@ -45,7 +45,7 @@ def test_days_are_known_again_in_a_copy_of_another_name(tmp_path):
     assert find_leakage(record, later).describe("mine@1") == "mine@1 was trained on 1 of these 2 days"
 
 
-def test_a_part_of_the_area_shares_its_weather_and_another_place_does_not(tmp_path):
+def test_overlapping_areas_share_their_weather_and_other_places_do_not(tmp_path):
     record = trained_on(archive(tmp_path / "whole", source="composite"))
     assert find_leakage(record, archive(tmp_path / "part", shape=(12, 20), source="one radar")).found
     assert not find_leakage(record, archive(tmp_path / "elsewhere", at=BRISBANE, source="one radar")).found
@@ -61,7 +61,7 @@ def test_an_area_across_the_date_line_is_one(tmp_path):
     ).found
 
 
-def test_days_that_weights_were_chosen_on_are_told_apart(tmp_path):
+def test_days_of_checkpoint_selection_are_reported_separately(tmp_path):
     radar = archive(tmp_path / "radar", days=(1, 2, 3))
     parts = {"days": ("2020-06-01",), "held_out_days": ("2020-06-02",)}
     record = trained_on(archives=(TrainingArchive(name="radar", source="", **parts),))
@@ -70,7 +70,7 @@ def test_days_that_weights_were_chosen_on_are_told_apart(tmp_path):
     assert "was trained on 1 of these 3 days and was selected by its scores on 1 of these 3 days" in found.describe()
 
 
-def test_older_records_are_known_by_name_source_and_digest(tmp_path):
+def test_older_records_match_by_name_source_and_digest(tmp_path):
     radar = archive(tmp_path / "radar", source="a service")
     renamed = archive(tmp_path / "renamed", source="a service", days=(1, 3))
     labels = {"days": ("radar 2020-06-01", "radar 2020-06-02"), "sources": ("a service",)}
@@ -79,7 +79,7 @@ def test_older_records_are_known_by_name_source_and_digest(tmp_path):
     assert find_leakage(trained_on(data_digest=f"0+{radar.digest()}"), radar).trained == ("2020-06-01", "2020-06-02")
 
 
-def test_what_is_not_told_is_said(tmp_path):
+def test_gaps_in_the_provenance_are_reported(tmp_path):
     radar = archive(tmp_path / "radar")
     assert "is not recorded" in find_leakage(None, radar).provenance_gaps
     begun = trained_on(recipe={"init": {"from": "runs/old", "weights_sha256": "0"}})
@@ -87,7 +87,7 @@ def test_what_is_not_told_is_said(tmp_path):
     assert find_leakage(trained_on(radar), radar).provenance_gaps == ""
 
 
-def test_storms_that_were_made_up_lie_nowhere(tmp_path):
+def test_synthetic_storms_have_no_area(tmp_path):
     found = []
     for seed in (1, 2):
         storms = synthesise(frames=2, shape=(64, 64), step_minutes=10.0, seed=seed)
@@ -99,7 +99,7 @@ def test_storms_that_were_made_up_lie_nowhere(tmp_path):
     assert not find_leakage(trained_on(one), other).found
 
 
-def test_frames_that_two_archives_share_are_counted_but_for_dry_ones(tmp_path):
+def test_shared_frames_are_counted_without_dry_ones(tmp_path):
     one = archive(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "copy")
     assert shared_frames(one, [Archive(tmp_path / "copy")]) == 6

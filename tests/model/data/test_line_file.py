@@ -11,9 +11,7 @@ from model.core.errors import InputError
 from model.data.line_file import LineFile
 
 
-def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -26,7 +24,7 @@ def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
     assert path.read_bytes() == b"old"
 
 
-def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
+def test_a_truncated_last_line_is_ignored(tmp_path: Path) -> None:
     lines = LineFile(tmp_path / "list")
     assert lines.read() == []
     lines.append(["one", "two"])

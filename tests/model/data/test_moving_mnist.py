@@ -102,7 +102,7 @@ def test_the_official_test_sequences_are_held_out_in_their_order(tmp_path):
     assert np.array_equal(some[0][0].context, folder.held_out(7, 2, 2)[0][0].context)
 
 
-def test_files_that_are_something_else_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     whole = idx_file(tmp_path / "images").read_bytes()
     labels = struct.pack(">II", 0x801, 12) + bytes(12)
     compressed = gzip.compress(whole)

@@ -95,7 +95,7 @@ def test_rain_rates_of_16_bits_on_a_grid_with_a_place(tmp_path: Path) -> None:
     assert np.abs(rain[wet] / (pixels[wet] * 0.001) - 1).max() < 0.025
 
 
-def test_names_that_do_not_fit_are_counted_and_files_that_are_no_images_are_named(tmp_path: Path) -> None:
+def test_unmatched_names_are_counted_and_other_files_than_images_are_named(tmp_path: Path) -> None:
     folder = images(tmp_path / "in", 5)
     (folder / "thumbs.db").write_bytes(b"x")
     broken = folder / "2021/07/10/cappi_10_0100.png"
@@ -109,7 +109,7 @@ def test_names_that_do_not_fit_are_counted_and_files_that_are_no_images_are_name
     assert f"{other}: it is on another grid" in said
 
 
-def test_a_value_that_no_atmosphere_has_is_asked_about(tmp_path: Path) -> None:
+def test_an_implausible_pixel_value_is_refused_with_a_hint(tmp_path: Path) -> None:
     pixels = np.zeros(SHAPE, np.uint8)
     pixels[:5] = 255
     for minute in (0, 5):
@@ -143,7 +143,7 @@ def test_a_value_that_no_atmosphere_has_is_asked_about(tmp_path: Path) -> None:
         ("a+b(%Y%m%d).png", "a+b(20210709).png", "2021-07-09T00:00:00"),
     ],
 )
-def test_times_are_told_by_names_and_folders(pattern: str, name: str, time: str | None) -> None:
+def test_times_come_from_names_and_folders(pattern: str, name: str, time: str | None) -> None:
     found = TimePattern(pattern).parse(Path("somewhere") / name)
     assert found == (None if time is None else np.datetime64(time))
 
@@ -157,7 +157,7 @@ def test_a_pattern_without_a_date_or_with_an_unknown_directive_is_refused() -> N
         TimePattern("%Y%m%d%")
 
 
-def test_pictures_in_colour_are_no_values_but_grey_in_another_form_is(tmp_path: Path) -> None:
+def test_colour_images_are_refused_and_grey_in_another_encoding_is_read(tmp_path: Path) -> None:
     grey = fields(1)[0]
     rgb = np.stack([grey, grey, grey], axis=-1)
     alpha = np.where(grey > 100, 0, 255).astype(np.uint8)
@@ -185,7 +185,7 @@ def test_pictures_in_colour_are_no_values_but_grey_in_another_form_is(tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["dbz", "dbz:", "dbz:0,3", "dbz:nan", "dbz:1,inf", "mm:1,0", "0.5,-32", "dbz:a,b"])
-def test_a_scale_that_says_nothing_is_refused(text: str) -> None:
+def test_an_invalid_scale_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"dbz:0\.5,-32 for dBZ"):
         PixelScale.parse(text, relation=None)
     with pytest.raises(InputError, match="need no Z-R relation"):
@@ -205,7 +205,7 @@ def test_a_scale_that_says_nothing_is_refused(text: str) -> None:
         ({"pixel_size": 0.0}, "pixel size is not positive"),
     ],
 )
-def test_a_grid_that_is_none_is_refused(given: dict[str, object], said: str) -> None:
+def test_an_invalid_grid_is_refused(given: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         ImageGrid(**given)  # type: ignore[arg-type]
 
@@ -221,7 +221,7 @@ def test_options_of_images_go_together(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
-def test_on_no_place_pixels_are_of_a_kilometre_unless_said(tmp_path: Path) -> None:
+def test_pixels_are_1_km_on_a_local_grid_by_default(tmp_path: Path) -> None:
     folder = images(tmp_path / "in", 2)
     imported(folder, "--out", tmp_path / "a", *SCALED, "--pixel-size", 250)
     imported(folder, "--out", tmp_path / "b", *SCALED)

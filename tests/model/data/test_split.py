@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_days_and_another_others(tmp_path: Path) ->
     assert days_of(root) != once
 
 
-def test_a_split_is_not_replaced_unasked(tmp_path: Path) -> None:
+def test_a_split_is_replaced_only_on_request(tmp_path: Path) -> None:
     root = made(tmp_path / "a", 10)
     split(root)
     once = days_of(root)
@@ -96,7 +96,7 @@ def test_a_split_whose_replacement_was_interrupted_is_still_there(tmp_path: Path
     assert not (root / ".split.old").exists()
 
 
-def test_fractions_that_make_no_whole_and_days_that_are_too_few(tmp_path: Path) -> None:
+def test_fractions_that_do_not_add_up_and_too_few_days_are_refused(tmp_path: Path) -> None:
     root = made(tmp_path / "a", 2)
     assert "the fractions add up to 1.1: 0.8 + 0.2 + 0.1" in refused(root, "--valid", 0.2)
     assert "it has 2 days, too few for 3 parts" in refused(root)
@@ -142,14 +142,14 @@ def test_lists_that_share_days_are_refused_with_the_days(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("line", ["20140532, 1", "2014-05-01, 1", "20140501; 1", "rain", "20140501, much"])
-def test_a_line_that_is_no_day_is_named(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     path = lists(tmp_path / "l", f"20140401, 1\n{line}\n")[0]
     with pytest.raises(InputError, match="line 2 is not a day and its rain") as caught:
         read_day_list(path)
     assert caught.value.where == str(path)
 
 
-def test_a_day_twice_or_a_list_that_is_absent(tmp_path: Path) -> None:
+def test_a_repeated_day_and_a_missing_list_are_refused(tmp_path: Path) -> None:
     path = lists(tmp_path / "l", "20140401, 1\n20140401, 2\n")[0]
     with pytest.raises(InputError, match="line 2 repeats a day"):
         read_day_list(path)
@@ -218,7 +218,7 @@ def test_blocks_of_one_part_that_follow_each_other_have_no_gap(tmp_path: Path) -
         assert later.begin - np.timedelta64(6, "m") in times  # type: ignore[union-attr]
 
 
-def test_blocks_that_share_time_or_are_none_are_refused(tmp_path: Path) -> None:
+def test_overlapping_and_empty_blocks_are_refused(tmp_path: Path) -> None:
     texts = ("20140501T0000/20140501T0300, 1\n", "20140501T0230/20140501T0400\n", "20140502\n")
     with pytest.raises(InputError, match=r"1 days are both in train and in valid: 20140501T0000/20140501T0300"):
         check_disjoint(

@@ -78,7 +78,7 @@ def test_sectors_without_data_are_nan_in_every_frame() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 0}, {"shape": (8, 96)}, {"step_minutes": 0.0}, {"pixel_size_m": -1.0}])
-def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         synthesise(**{**SMALL, "seed": 0, **wrong})  # type: ignore[arg-type]
 
@@ -94,7 +94,7 @@ def test_the_command_writes_a_file_that_reads_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.rain_rate, made.rain_rate, atol=0.0051)
 
 
-def test_the_command_writes_an_archive_and_tells_what_it_holds(tmp_path: Path) -> None:
+def test_the_command_writes_an_archive_and_prints_its_size(tmp_path: Path) -> None:
     out = tmp_path / "archive"
     run = CliRunner().invoke(archive, ["synth", str(out), "--frames", "3", "--size", "64", "--no-data", "1"])
     assert run.exit_code == 0, run.output
@@ -135,7 +135,7 @@ def files(tmp_path: Path) -> list[Path]:
     return [*(_one_frame(made, index, folder / f"{index}.nc") for index in range(3)), broken]
 
 
-def test_a_wrong_option_is_not_told_of_every_file(files: list[Path], tmp_path: Path) -> None:
+def test_a_wrong_option_is_not_reported_for_every_file(files: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(30):
@@ -148,7 +148,7 @@ def test_a_wrong_option_is_not_told_of_every_file(files: list[Path], tmp_path: P
     assert "none of 30 files could be read" in str(run.exception)
 
 
-def test_import_takes_what_it_can_names_the_rest_and_can_be_repeated(files: list[Path], tmp_path: Path) -> None:
+def test_import_reads_what_it_can_names_the_rest_and_can_be_repeated(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "archive"
     run = CliRunner().invoke(archive, ["import", *map(str, files), "--out", str(out)])
     assert run.exit_code == 0, run.output
@@ -159,7 +159,7 @@ def test_import_takes_what_it_can_names_the_rest_and_can_be_repeated(files: list
     assert "0 frames written, 3 already present, 1 files skipped" in again.output
 
 
-def test_a_file_on_another_grid_is_passed_over_and_the_time_step_is_the_usual_one(tmp_path: Path) -> None:
+def test_a_file_on_another_grid_is_skipped_and_the_time_step_is_the_usual_one(tmp_path: Path) -> None:
     times = (0, 20, 25, 30)  # a gap between the first two files
     made = synthesise(frames=7, shape=(48, 64), step_minutes=5, seed=9)
     paths = [_one_frame(made, minutes // 5, tmp_path / f"{minutes:02}.nc") for minutes in times]
@@ -171,7 +171,7 @@ def test_a_file_on_another_grid_is_passed_over_and_the_time_step_is_the_usual_on
     assert Archive(out).step_minutes == 5
 
 
-def test_import_into_a_folder_of_something_else_is_refused(files: list[Path], tmp_path: Path) -> None:
+def test_import_into_a_folder_of_other_files_is_refused(files: list[Path], tmp_path: Path) -> None:
     run = CliRunner().invoke(archive, ["import", *map(str, files[:3]), "--out", str(files[0].parent)])
     assert isinstance(run.exception, InputError)
     assert "not an archive" in str(run.exception)

@@ -80,7 +80,7 @@ def test_one_file_alone_may_be_too_short_to_train_on(tmp_path):
         source.training(np.random.default_rng(0), 1)
 
 
-def test_files_that_are_something_else_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "dataset.npz", X_train=np.zeros(3))
     with pytest.raises(InputError, match="X_train, Y_train, X_test, Y_test"):
         open_dataset(f"taxibj:{tmp_path}", cache_folder=tmp_path)

@@ -57,7 +57,7 @@ def test_a_gap_breaks_a_window(tmp_path):
         RegionSampler(cache, WindowConfig(step_minutes=(5,), context=4, min_leads=3, leads=6))
 
 
-def test_as_many_frames_in_a_row_may_be_missing_as_is_said(tmp_path):
+def test_at_most_max_missing_frames_in_a_row_may_be_missing(tmp_path):
     # Frames at 0, 5, 20, 25, 30, 35 min: 10 and 15 are missing, and 40 and all after it.
     minutes = [0, 5, 20, 25, 30, 35]
     cache = FrameCache(archive(tmp_path / "a", minutes), tmp_path / "cache")
@@ -78,13 +78,13 @@ def test_as_many_frames_in_a_row_may_be_missing_as_is_said(tmp_path):
     assert known.tolist() == [True, True, False, False, True, True]
 
 
-def test_windows_that_are_warped_want_every_frame(tmp_path):
+def test_lagrangian_windows_need_every_frame(tmp_path):
     cache = FrameCache(archive(tmp_path / "a", range(0, 60, 5)), tmp_path / "cache")
     with pytest.raises(InputError, match="lagrangian=False"):
         RegionSampler(cache, replace(CONFIG, max_missing=2))
 
 
-def test_times_that_are_not_given_are_never_in_a_window(tmp_path):
+def test_times_outside_the_region_are_never_in_a_window(tmp_path):
     cache = FrameCache(archive(tmp_path / "a", range(0, 200, 5)), tmp_path / "cache")
     early, late = (RegionSampler(cache, CONFIG, times=cache.times[part]) for part in (slice(20), slice(20, None)))
     assert max(runs.max() for runs in early.runs.values()) < 20
@@ -144,7 +144,7 @@ def test_the_probability_of_a_window_is_that_of_its_rain(tmp_path):
     assert west.probability(run, (32, 64), 1) == pytest.approx(0.05 / 2)
 
 
-def test_wet_windows_are_drawn_more_often_and_weights_undo_it(tmp_path):
+def test_wet_windows_are_drawn_more_often_and_weights_correct_for_it(tmp_path):
     # Seven eighths of the columns are dry.
     region = RegionSampler(FrameCache(halves(tmp_path / "a", 0.875), tmp_path / "cache"), NARROW)
     rng = np.random.default_rng(0)
@@ -183,7 +183,7 @@ def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path):
     assert one.weight == other.weight
 
 
-def test_an_archive_without_data_draws_nothing(tmp_path, monkeypatch):
+def test_an_archive_without_data_is_exhausted(tmp_path, monkeypatch):
     monkeypatch.setattr("model.data.region_sampler.MAX_CANDIDATES", 100)
     grid = Grid.regular(CRS.from_epsg(32650), shape=(64, 64), pixel_size=1000.0, centre=(0.0, 0.0))
     with ArchiveWriter(tmp_path / "a", grid, 5.0, {}) as writer:
@@ -194,7 +194,7 @@ def test_an_archive_without_data_draws_nothing(tmp_path, monkeypatch):
         region.draw(np.random.default_rng(0), 5)
 
 
-def test_a_damaged_frame_cuts_windows_short_where_what_is_left_is_enough(tmp_path):
+def test_a_damaged_frame_shortens_windows_that_stay_long_enough(tmp_path):
     kept = halves(tmp_path / "a", frames=4)
     path = frame_path(kept.root, kept.times[3])
     path.write_bytes(path.read_bytes()[:50])
@@ -204,7 +204,7 @@ def test_a_damaged_frame_cuts_windows_short_where_what_is_left_is_enough(tmp_pat
     assert {int(np.isfinite(window.target).any(axis=(1, 2, 3)).sum()) for window in drawn} == {1}
 
 
-def test_a_time_step_whose_windows_are_all_damaged_is_passed_over(tmp_path, monkeypatch, caplog):
+def test_a_time_step_with_damaged_windows_only_is_exhausted(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("model.data.region_sampler.MAX_CANDIDATES", 200)
     kept = halves(tmp_path / "a", frames=9)
     for index in (2, 3):  # every second frame from any: one of these is in the way
@@ -228,7 +228,7 @@ def test_a_crop_as_large_as_the_grid_is_the_grid(tmp_path):
         assert np.isfinite(narrow.draw(np.random.default_rng(seed), 5).context).mean() == 40 / 64
 
 
-def test_frames_are_decoded_when_they_are_asked_for_and_kept(tmp_path):
+def test_frames_are_decoded_on_first_use_and_cached(tmp_path):
     kept = halves(tmp_path / "a", frames=3)
     cache = FrameCache(kept, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.u8"))
@@ -242,7 +242,7 @@ def test_frames_are_decoded_when_they_are_asked_for_and_kept(tmp_path):
     assert (cache.frame(0) == 175).all()  # 20 mm/h: 255 (10 log10 58.53 + 15.6 log10 20 + 10) / 70
 
 
-def test_frames_are_not_kept_on_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
+def test_frames_are_not_cached_on_a_nearly_full_disk(tmp_path, monkeypatch):
     kept = halves(tmp_path / "a", frames=3)
     monkeypatch.setattr("model.data.frame_cache.FREE_SHARE", 1.0)
     cache = FrameCache(kept, tmp_path / "cache")
@@ -260,7 +260,7 @@ def test_in_the_lagrangian_frame_moving_rain_stands_still():
         assert difference.mean() < 0.25 * newest.mean()
 
 
-def test_a_draw_has_the_shapes_asked_for_and_no_data_beyond_the_grid(tmp_path):
+def test_a_draw_has_the_configured_shapes_and_no_data_beyond_the_grid(tmp_path):
     region = RegionSampler(FrameCache(archive(tmp_path / "a", range(0, 120, 5)), tmp_path / "cache"), CONFIG)
     window = region.draw(np.random.default_rng(0), 5)
     assert window.context.shape == (4, 1, 48, 48)
