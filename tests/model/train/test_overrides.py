@@ -187,8 +187,8 @@ def test_every_number_of_a_recipe_has_limits(number, name, whole):
         ("rain-ms-predrnn", ["loss.csi_weight=0", "loss.pixel_weights=0,0,0,0,0"], "the loss would be constant"),
         ("rain-ms-predrnn", ["selection_thresholds_mm_h=1"], "a subset of the scored thresholds, 0.5, 2, 5, 10"),
         ("rain-ms-predrnn", ["selection_thresholds_mm_h="], "a subset of the scored thresholds"),
-        ("rain-ms-predrnn", ["model.net.scales="], "one for each layer"),
-        ("rain-tau", ["model.net.mlp_ratio=0.001"], "leaves no channel"),
+        ("rain-ms-predrnn", ["model.net.scales="], "one number per layer"),
+        ("rain-tau", ["model.net.mlp_ratio=0.001"], "leaves none of 96 channels"),
     ],
 )
 def test_numbers_that_would_end_a_run_later_are_refused_at_once(name, settings, message):
