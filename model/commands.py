@@ -71,16 +71,13 @@ def nowcast(
     _summarise(header, leads, info, note, out, as_json)
 
 
-Row = dict[str, float | str | None]
+LeadSummary = dict[str, float | str | None]
 
 
-def _write(request: ForecastRequest, predictor: Predictor, header: ForecastHeader, path: Path) -> list[Row]:
+def _write(request: ForecastRequest, predictor: Predictor, header: ForecastHeader, path: Path) -> list[LeadSummary]:
     """Write the forecast as it is computed, and return the summary of each lead step."""
     rows = []
-    with (
-        ProgressBar(predictor.info.reference, 1.0, percent=True) as progress,
-        ForecastWriter(path, header) as writer,
-    ):
+    with ProgressBar(predictor.info.reference, 1.0, percent=True) as progress, ForecastWriter(path, header) as writer:
         for event in predictor.forecast([request]):
             if event.error is not None:
                 raise event.error
@@ -91,7 +88,7 @@ def _write(request: ForecastRequest, predictor: Predictor, header: ForecastHeade
     return rows
 
 
-def _row(header: ForecastHeader, index: int, frame: FloatArray) -> Row:
+def _row(header: ForecastHeader, index: int, frame: FloatArray) -> LeadSummary:
     known = frame[np.isfinite(frame)]
     wet = round(100 * float((known >= DRY_RAIN_RATE_MM_H).mean()), 2) if known.size else None
     return {
@@ -103,7 +100,9 @@ def _row(header: ForecastHeader, index: int, frame: FloatArray) -> Row:
     }
 
 
-def _summarise(header: ForecastHeader, rows: list[Row], info: ModelInfo, note: str, out: Path, as_json: bool) -> None:
+def _summarise(
+    header: ForecastHeader, rows: list[LeadSummary], info: ModelInfo, note: str, out: Path, as_json: bool
+) -> None:
     reference_time = f"{np.datetime_as_string(header.reference_time, unit='s')}Z"
     if as_json:
         summary = {

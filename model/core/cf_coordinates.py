@@ -22,15 +22,7 @@ from pyproj.exceptions import CRSError
 from model.core.cf_units import metres, unit_text
 from model.core.errors import InputError, NotARadarFile
 
-AXES: Final = {
-    "time": "time",
-    "longitude": "x",
-    "latitude": "y",
-    "X": "x",
-    "Y": "y",
-    "Z": "z",
-    "vertical": "z",
-}
+AXES: Final = {"time": "time", "longitude": "x", "latitude": "y", "X": "x", "Y": "y", "Z": "z", "vertical": "z"}
 """cf-xarray's names of axes and coordinates."""
 PROJ_NAMES: Final = (
     *("proj4", "proj4_params", "proj4text", "proj4_string", "proj4string", "proj_params", "proj_string"),

@@ -63,7 +63,9 @@ def parse_unit(text: str) -> Unit | None:
     """
     if len(text) > MAX_UNIT:
         return None
-    rest = POWER_SIGN.sub("", _ascii(text).strip(" \t()[]").lower())
+    # mm·h⁻¹ becomes mm.h-1.
+    plain = unicodedata.normalize("NFKC", text.replace("\N{MIDDLE DOT}", ".")).replace("\N{MINUS SIGN}", "-")
+    rest = POWER_SIGN.sub("", plain.strip(" \t()[]").lower())
     scale = 1.0
     if match := SCALE.match(rest):
         scale, rest = float(match["number"]), rest[match.end() :]
@@ -102,11 +104,6 @@ def minutes(number: str, unit_name: str) -> float | None:
     """Return a time in minutes; None where the unit is not one of time."""
     unit = parse_unit(unit_name)
     return float(number) * unit.factor / 60 if unit is not None and unit.powers == (0, 0, 1) else None
-
-
-def _ascii(text: str) -> str:
-    """Return `mm.h-1` for `mm·h⁻¹`."""
-    return unicodedata.normalize("NFKC", text.replace("\N{MIDDLE DOT}", ".")).replace("\N{MINUS SIGN}", "-")
 
 
 @lru_cache(maxsize=512)

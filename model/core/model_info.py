@@ -8,15 +8,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from model.core.errors import StepsOutOfRange
-from model.core.manifest import (
-    MAX_LEAD_STEPS,
-    ContextMinutes,
-    DataKind,
-    LayerProfile,
-    Manifest,
-    Score,
-    TimeStepRange,
-)
+from model.core.manifest import MAX_LEAD_STEPS, ContextMinutes, DataKind, LayerProfile, Manifest, Score, TimeStepRange
 from model.core.package_digest import package_digest
 
 MAX_BASELINE_LEAD_MINUTES: Final = 720.0

@@ -49,7 +49,5 @@ def verify_package(folder: Path) -> Manifest:
         if not path.is_file():
             raise BadPackage(f"file {name} is missing", where=str(folder), hint="Fetch the package again")
         if file_sha256(path) != digest:
-            raise BadPackage(
-                f"file {name} does not match its digest", where=str(folder), hint="Fetch the package again"
-            )
+            raise BadPackage(f"file {name} does not match its digest", where=str(folder), hint="Fetch it again")
     return manifest

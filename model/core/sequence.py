@@ -11,12 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from model.core.cf_coordinates import crs_from_cf
-from model.core.errors import (
-    DuplicateTimes,
-    InputError,
-    TooFewFrames,
-    UnknownVariable,
-)
+from model.core.errors import DuplicateTimes, InputError, TooFewFrames, UnknownVariable
 from model.core.grid import Grid
 from model.core.times import most_common_step
 from model.core.units import FloatArray
@@ -170,9 +165,7 @@ class FrameSequence:
         """
         if "rainfall_rate" not in dataset:
             raise UnknownVariable(
-                "no variable rainfall_rate",
-                where="dataset",
-                hint=f"It holds {', '.join(map(str, dataset.data_vars))}",
+                "no variable rainfall_rate", where="dataset", hint=f"It holds {', '.join(map(str, dataset.data_vars))}"
             )
         rain_rate = dataset["rainfall_rate"]
         mapping = rain_rate.attrs.get("grid_mapping", rain_rate.encoding.get("grid_mapping", "crs"))

@@ -22,11 +22,11 @@ from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ, FloatArray
 from model.core.zr import MARSHALL_PALMER, ZRRelation
 from model.data.filename_times import TimePattern
 from model.data.png import BadPng, verify_png
-from model.readers.limits import check_size
+from model.readers.limits import FETCH_AGAIN, check_size
 from model.readers.no_data import MAX_RAIN_RATE_MM_H, check_max_dbz
 from model.readers.npz import LOCAL_CRS, LOCAL_PIXEL_M
 from model.readers.rain_rate import describe_reflectivity, rain_rate_of_reflectivity
-from model.readers.source import FETCH_AGAIN, ReadOptions
+from model.readers.source import ReadOptions
 
 TITLE: Final = "PNG"
 SCALE: Final = re.compile(r"(dbz|mm/h):([^,]+)(?:,([^,]+))?", re.IGNORECASE)

@@ -8,14 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from model.core.cf_coordinates import (
-    axis_of,
-    continuous_longitudes,
-    crs_of,
-    grid_mapping_name,
-    is_degrees,
-    unit_factor,
-)
+from model.core import cf_coordinates as cf
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.readers.cf_attributes import attributes_of
@@ -89,12 +82,12 @@ def grid_of(dataset: Any, variable: Any, axes: Mapping[str, int]) -> tuple[Grid,
     coordinates = {axis: dataset.variables[variable.dimensions[axes[axis]]] for axis in "xy"}
     attributes = {axis: attributes_of(coordinate) for axis, coordinate in coordinates.items()}
     own = attributes_of(variable)
-    named = grid_mapping_name(own)
-    crs = crs_of(
+    named = cf.grid_mapping_name(own)
+    crs = cf.crs_of(
         own,
         {name: attributes_of(v) for name, v in dataset.variables.items() if v.size == 1 or name == named},
         attributes_of(dataset),
-        degrees=all(is_degrees(coordinates[axis].name, attributes[axis], axis) for axis in "xy"),
+        degrees=all(cf.is_degrees(coordinates[axis].name, attributes[axis], axis) for axis in "xy"),
     )
     if crs is None:
         raise NotARadarFile(
@@ -103,25 +96,25 @@ def grid_of(dataset: Any, variable: Any, axes: Mapping[str, int]) -> tuple[Grid,
         )
     x, y = (
         np.asarray(np.ma.filled(coordinates[axis][...], np.nan), np.float64)
-        * unit_factor(crs, coordinates[axis].name, attributes[axis])
+        * cf.unit_factor(crs, coordinates[axis].name, attributes[axis])
         for axis in "xy"
     )
     if crs.is_geographic:
-        x = continuous_longitudes(x)
+        x = cf.continuous_longitudes(x)
     westward = bool(x[0] > x[-1])
     return Grid(crs=crs, x=x[::-1] if westward else x, y=y), westward
 
 
 def _axis(dataset: Any, dimension: str) -> str | None:  # noqa: ANN401
     coordinate = dataset.variables.get(dimension)
-    return axis_of(dimension, attributes_of(coordinate) if coordinate is not None else None)
+    return cf.axis_of(dimension, attributes_of(coordinate) if coordinate is not None else None)
 
 
 def _without_axes(dataset: Any, variable: Any) -> NotARadarFile:  # noqa: ANN401
     curvilinear = [
         str(name)
         for name, other in dataset.variables.items()
-        if other.ndim == 2 and any(is_degrees(other.name, attributes_of(other), axis) for axis in "xy")
+        if other.ndim == 2 and any(cf.is_degrees(other.name, attributes_of(other), axis) for axis in "xy")
     ]
     what = f"{variable.name} ({', '.join(variable.dimensions)}) has no one-dimensional coordinates along y and x"
     if curvilinear:

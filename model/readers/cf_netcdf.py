@@ -28,6 +28,7 @@ from model.readers.cf_periods import ends_of, periods_of
 from model.readers.cf_times import END_NAMES, decoded, valid_times
 from model.readers.cf_variables import select_variable
 from model.readers.limits import MAX_FRAMES
+from model.readers.observation_times import in_time_order
 from model.readers.rain_rate import (
     describe_accumulation,
     describe_mean,
@@ -80,9 +81,7 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
         values = values[..., ::-1]
         mask = mask[:, ::-1] if mask is not None else None
     if values.shape[0] != ends.size:
-        raise NotARadarFile(
-            f"the file has {values.shape[0]} frames and {ends.size} times", hint="Give one time per frame"
-        )
+        raise NotARadarFile(f"there are {len(values)} frames and {ends.size} times", hint="Give one time per frame")
     if quantity.factor != 1.0:
         with np.errstate(over="ignore"):  # of fill values
             values *= np.float32(quantity.factor)
@@ -96,9 +95,7 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
         added |= described
     elif mean_of is not None:
         added["quantity"] = describe_mean(mean_of)
-    order = np.argsort(ends, kind="stable")
-    if not np.array_equal(order, np.arange(order.size)):
-        ends, values = ends[order], values[order]
+    values, ends = in_time_order(values, ends)
     return FrameSequence(
         rain_rate=values,
         times=ends,

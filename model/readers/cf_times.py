@@ -117,8 +117,7 @@ def _with_zone(units: str, name: str) -> str:
     epoch = EPOCH.fullmatch(text)
     if epoch is None:
         raise NotARadarFile(
-            f"{name} is in {units!r}, which has no date",
-            hint="Give `minutes since 2024-06-01 00:00 UTC`",
+            f"{name} is in {units!r}, which has no date", hint="Give `minutes since 2024-06-01 00:00 UTC`"
         )
     zone = ZONE.fullmatch(epoch["zone"])
     if zone is None:

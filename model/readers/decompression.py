@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from model.core.errors import NotARadarFile, TooLarge
-from model.readers.limits import PixelBudget
-from model.readers.source import FETCH_AGAIN, Source, input_errors, read_head
+from model.readers.limits import FETCH_AGAIN, PixelBudget
+from model.readers.source import Source, input_errors, read_head
 
 GZIP: Final = b"\x1f\x8b"
 BZIP2: Final = b"BZh"
@@ -125,17 +125,13 @@ def _copy(file: IO[bytes] | gzip.GzipFile | Bunzip2, out: IO[bytes], limit: int)
         while block := file.read(BLOCK_BYTES):
             left -= len(block)
             if left < 0:
-                raise TooLarge(
-                    f"the file decompresses to more than the limit of {limit:,} bytes", hint="Give less at once"
-                )
+                raise TooLarge(f"the decompressed file exceeds {limit:,} bytes", hint="Give less at once")
             out.write(block)
     except EOFError:
         raise NotARadarFile("the file is cut short", hint=FETCH_AGAIN) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise TooLarge(
-                "no disk space to decompress the file", hint="Free some, or give the file decompressed"
-            ) from error
+            raise TooLarge("no disk space to decompress the file", hint="Free some disk space") from error
         raise
 
 

@@ -5,7 +5,6 @@ dBZ = (value - 64) / 2; 255 is no data, 0 is no echo. The valid time is `obstime
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,9 +17,10 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.zr import FMI
 from model.readers.georeferencing import GeoReference, grid_of_corners
-from model.readers.observation_times import observation_time
+from model.readers.limits import FETCH_AGAIN
+from model.readers.observation_times import parse_observation_time
 from model.readers.rain_rate import rain_rate_of_reflectivity
-from model.readers.source import FETCH_AGAIN, ReadOptions, Source, file_by_file
+from model.readers.source import ReadOptions, Source, file_by_file
 
 TITLE: Final = "FMI PGM"
 PGM_MAGIC: Final = b"P5"
@@ -107,11 +107,8 @@ def _value(header: dict[str, str], key: str) -> str:
 
 def _time(header: dict[str, str]) -> np.datetime64:
     text = _value(header, "obstime")
-    try:
-        moment = datetime.strptime(text, "%Y%m%d%H%M")  # noqa: DTZ007  (UTC: datetime64 has no zone)
-    except ValueError:
-        raise NotARadarFile(f"the obstime {text!r} is not YYYYMMDDhhmm", hint="Correct the header") from None
-    return observation_time(moment)
+    problem = f"the obstime {text!r} is not YYYYMMDDhhmm"
+    return parse_observation_time(text, "%Y%m%d%H%M", problem, "Correct the header")
 
 
 def _grid(header: dict[str, str], shape: tuple[int, int]) -> Grid:

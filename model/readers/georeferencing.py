@@ -131,9 +131,7 @@ def project_corners(crs: CRS, lon_lat: Mapping[str, tuple[float, float]]) -> lis
     for corner, (lon, lat) in lon_lat.items():
         x, y = to_xy.transform(lon, lat)
         if not (np.isfinite(x) and np.isfinite(y)):
-            raise NotARadarFile(
-                f"the corner {corner} ({lon:g}, {lat:g}) lies outside of the projection", hint=CORRECT_GRID
-            )
+            raise NotARadarFile(f"the corner {corner} ({lon:g}, {lat:g}) cannot be projected", hint=CORRECT_GRID)
         points.append((corner, float(x), float(y)))
     return points
 
@@ -178,9 +176,8 @@ def _axis(name: str, first: list[float], last: list[float], count: int, declared
     least, most = (0.0, MAX_PIXEL_DEGREES) if crs.is_geographic else (MIN_PIXEL_M, np.inf)
     if declared is None or not least < declared <= most:
         given = "no pixel size" if declared is None else f"a pixel size of {declared:g}"
-        raise NotARadarFile(
-            f"the file gives {given} along {name} and no two corners", hint="Give LL and UR, or all four corners"
-        )
+        hint = "Give LL and UR, or all four corners"
+        raise NotARadarFile(f"the file gives {given} along {name} and no two corners", hint=hint)
     step = sign * declared
     start = float(np.mean(first)) if first else float(np.mean(last)) - step * count
     return _Axis(start=start, step=step, count=count)

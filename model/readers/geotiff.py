@@ -20,8 +20,9 @@ from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
 from model.readers.geotiff_tags import check_observed, quantity, valid_time
+from model.readers.limits import FETCH_AGAIN
 from model.readers.rain_rate import rain_rate_of_reflectivity
-from model.readers.source import FETCH_AGAIN, ReadOptions, Source
+from model.readers.source import ReadOptions, Source
 from model.readers.subprocess_decoding import DecoderOutput, SubprocessDecoder, decode
 
 TITLE: Final = "GeoTIFF"
@@ -54,9 +55,7 @@ def _file_frames(output: DecoderOutput, source: Source, options: ReadOptions) ->
     ny, nx = image["shape"]
     options.budget.take(1, ny, nx)
     if image.get("values") != ny * nx:
-        raise NotARadarFile(
-            f"the image is {ny} x {nx}, the number of values is {image.get('values')}", hint=FETCH_AGAIN
-        )
+        raise NotARadarFile(f"the image is {ny} x {nx}, but has {image.get('values')} values", hint=FETCH_AGAIN)
     values = output.values(ny * nx).reshape(ny, nx)
     tags = {name.lower(): str(value) for name, value in image["tags"].items()}
     name = PurePath(source.content_name).name
@@ -84,34 +83,26 @@ def _scaled(values: FloatArray, image: Mapping[str, Any], tags: Mapping[str, str
     """Return values in dBZ or mm/h: NaN for no data, -inf for no echo."""
     scale, offset = float(image["scale"]), float(image["offset"])
     if (scale, offset) == (1.0, 0.0):
-        scale, offset = _number(tags, "gain", 1.0), _number(tags, "offset", 0.0)
+        scale, offset = float(tags.get("gain", 1.0)), float(tags.get("offset", 0.0))
     if (scale, offset) == (1.0, 0.0) and factor >= 1 and not str(image["type"]).startswith("float"):
         raise NotARadarFile(
             f"the file holds {image['type']} without a scale", hint="Write SCALE and OFFSET (gdal_edit -scale -offset)"
         )
     if not 0 < scale < math.inf or not math.isfinite(offset):
         raise NotARadarFile(f"the scale is {scale:g}, the offset {offset:g}", hint="Correct scale and offset")
-    undetect, nodata = _number(tags, "undetect", math.nan), _number(tags, "nodata", math.nan)
+    undetect, nodata = (float(tags.get(name, math.nan)) for name in ("undetect", "nodata"))
     scaled = values * np.float32(scale * factor) + np.float32(offset * factor)
     scaled[values == np.float32(undetect)] = -np.inf
     scaled[values == np.float32(nodata)] = np.nan
     return scaled
 
 
-def _number(tags: Mapping[str, str], name: str, default: float) -> float:
-    return float(tags[name]) if name in tags else default
-
-
 def _grid(image: Mapping[str, Any]) -> Grid:
     if image["crs"] is None:
-        raise NotARadarFile(
-            "the file has no coordinate reference system", hint="Give a GeoTIFF with one (gdal_edit -a_srs)"
-        )
+        raise NotARadarFile("there is no coordinate reference system", hint="Write one (gdal_edit -a_srs)")
     crs = CRS.from_wkt(image["crs"])
     dx, row_x, left, column_y, dy, top = image["transform"]
     if row_x or column_y or not dx > 0 or not dy:
-        raise NotARadarFile(
-            "the rows and columns do not run along the axes of the CRS", hint="Warp it first (gdalwarp)"
-        )
+        raise NotARadarFile("the rows do not run along the axes of the CRS", hint="Warp the image first (gdalwarp)")
     ny, nx = image["shape"]
     return Grid(crs=crs, x=left + (np.arange(nx) + 0.5) * dx, y=top + (np.arange(ny) + 0.5) * dy)

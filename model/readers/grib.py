@@ -18,9 +18,9 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.readers.grib_message import check_observed, grid_of, mean_minutes, parameter, rain_rate, valid_time
-from model.readers.limits import PixelBudget
+from model.readers.limits import FETCH_AGAIN, PixelBudget
 from model.readers.rain_rate import describe_mean
-from model.readers.source import FETCH_AGAIN, ReadOptions, Source
+from model.readers.source import ReadOptions, Source
 from model.readers.subprocess_decoding import DecoderOutput, SubprocessDecoder, decode
 
 TITLE: Final = "GRIB2"

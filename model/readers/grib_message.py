@@ -15,8 +15,9 @@ from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.units import FloatArray
 from model.readers.georeferencing import MAX_OFFSET_PX, ROUNDING_PX
+from model.readers.limits import FETCH_AGAIN
 from model.readers.observation_times import observation_time
-from model.readers.source import FETCH_AGAIN, GIVE_OBSERVATIONS
+from model.readers.source import GIVE_OBSERVATIONS
 
 RATES_MM_H: Final[dict[tuple[int, int, int], tuple[str, float]]] = {
     (209, 6, 1): ("PrecipRate", 1.0),

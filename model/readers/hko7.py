@@ -20,7 +20,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -34,12 +33,12 @@ from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.sequence import FrameSequence
 from model.core.units import MAX_VALID_DBZ, FloatArray
 from model.core.zr import HKO7
-from model.readers.limits import PixelBudget, check_size
+from model.readers.limits import FETCH_AGAIN, PixelBudget, check_size
 from model.readers.npz import MAGIC as ZIP_MAGIC
 from model.readers.npz import members, read_member
-from model.readers.observation_times import observation_time
+from model.readers.observation_times import parse_observation_time
 from model.readers.rain_rate import describe_reflectivity, describe_zr
-from model.readers.source import FETCH_AGAIN, ReadOptions, Source, input_errors
+from model.readers.source import ReadOptions, Source, input_errors
 
 TITLE: Final = "HKO-7 PNG"
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
@@ -198,14 +197,9 @@ def _pixels(path: Path, shape: tuple[int, int] | None, budget: PixelBudget) -> N
 
 
 def _time(name: str) -> np.datetime64:
-    try:
-        moment = datetime.strptime(_stamp(name), "%y%m%d%H%M%S")  # noqa: DTZ007  (datetime64 has no zone)
-    except ValueError:
-        raise NotARadarFile(
-            "the valid time of a PNG is in its name only, and this name is not like RAD101231235400.png",
-            hint=f"Name it RADyymmddHHMM00.png. {OTHER_IMAGES}",
-        ) from None
-    return observation_time(moment)
+    problem = "the valid time of a PNG is in its name only, and this name is not like RAD101231235400.png"
+    hint = f"Name it RADyymmddHHMM00.png. {OTHER_IMAGES}"
+    return parse_observation_time(_stamp(name), "%y%m%d%H%M%S", problem, hint)
 
 
 def _stamp(name: str) -> str:

@@ -101,9 +101,7 @@ def _calibrated(
         raise NotARadarFile(f"the calibration formula {formula!r} is not GEO = a * PV + b", hint="Correct the formula")
     gain, offset = (np.float32(number.replace(" ", "")) for number in match.groups())
     if not 0 < gain < np.inf or not np.isfinite(offset):
-        raise NotARadarFile(
-            f"the gain of the calibration formula {formula!r} is not positive", hint="Correct the formula"
-        )
+        raise NotARadarFile(f"the gain of the formula {formula!r} is not positive", hint="Correct the formula")
     outside = int(attribute(file, group, "calibration_out_of_image"))
     missing = optional_attribute(file, group, "calibration_missing_data")
     missing = outside if missing is None else int(missing)
@@ -148,7 +146,5 @@ def _time(file: Any, name: str, *, group: str = "overview") -> np.datetime64:  #
         day, month, year = date.split("-")
         moment = datetime.fromisoformat(f"{year}-{MONTHS.index(month.upper()) + 1:02}-{int(day):02}T{clock}")
     except ValueError:
-        raise NotARadarFile(
-            f"the {name} {text!r} is not a time like 26-AUG-2010;00:05:00", hint="Correct the time"
-        ) from None
+        raise NotARadarFile(f"the {name} {text!r} is not like 26-AUG-2010;00:05:00", hint="Correct it") from None
     return observation_time(moment)

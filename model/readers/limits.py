@@ -17,7 +17,7 @@ MAX_TOTAL_PIXELS: Final = 1_500_000_000
 MAX_FRAMES: Final = 100_000
 MIN_PIXEL_M: Final = 10.0
 """The finest rain radars resolve some tens of metres: smaller pixels are in another unit than metres."""
-EMPTY_GRID: Final = "Give a whole file: fetch or copy it again"
+FETCH_AGAIN: Final = "Give a whole file: fetch or copy it again"
 
 
 @dataclass(kw_only=True)
@@ -52,7 +52,7 @@ def check_size(*shape: int, taken: int = 0, max_pixels: int = MAX_TOTAL_PIXELS) 
     """
     lengths = [int(length) for length in shape]
     if min(lengths) < 1:
-        raise NotARadarFile(f"the declared grid is empty {tuple(lengths)}", hint=EMPTY_GRID)
+        raise NotARadarFile(f"the declared grid is empty {tuple(lengths)}", hint=FETCH_AGAIN)
     total = math.prod(lengths)
     grid = math.prod(lengths[-2:])
     if grid > MAX_GRID_PIXELS or taken + total > max_pixels or total > grid * MAX_FRAMES:

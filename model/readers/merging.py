@@ -62,14 +62,19 @@ def merge_frames(parts: Iterator[Part]) -> FrameSequence:
     read: list[Part] = []
     for source, frames in parts:
         if read and not frames.grid.matches(read[0][1].grid):
-            raise _mixed_grids(source, frames.grid, *read[0])
+            first, held = read[0]
+            raise MixedGrids(
+                f"the grid is {_describe(frames.grid)}, the grid of {first.name} is {_describe(held.grid)}",
+                where=source.name,
+                hint="Give frames of one radar product on one grid",
+            )
         if not read:
             _check_on_earth(source, frames.grid)
         read.append((source, frames))
     if not read:
         raise NotARadarFile("no file holds a radar frame", where="input", hint="Give at least one radar file")
 
-    first = read[0][1]
+    grid = read[0][1].grid
     masks = [frames.mask for _, frames in read if frames.mask is not None]
     times, owners, rows = _sorted_times(read)
     notes = [*(note for _, frames in read for note in frames.notes), *_overlap(read, times), *_mixed(read)]
@@ -77,9 +82,9 @@ def merge_frames(parts: Iterator[Part]) -> FrameSequence:
     attributes = {name: text for name, text in _common_attributes(read).items() if name not in counted}
     attributes |= {name: text for name, text in counted.items() if text}
     if len(read) == 1 and bool(np.all(rows == np.arange(rows.size))):
-        rain_rate = first.rain_rate
+        rain_rate = read[0][1].rain_rate
     else:
-        rain_rate = np.empty((times.size, *first.grid.shape), np.float32)
+        rain_rate = np.empty((times.size, *grid.shape), np.float32)
         # Each part is released as soon as it is copied, so the peak is one sequence and not two.
         places = [np.flatnonzero(owners == part) for part in range(len(read))]
         read.reverse()
@@ -90,7 +95,7 @@ def merge_frames(parts: Iterator[Part]) -> FrameSequence:
     return FrameSequence(
         rain_rate=rain_rate,
         times=times,
-        grid=first.grid,
+        grid=grid,
         mask=np.logical_or.reduce(masks) if masks else None,
         attributes=attributes,
         notes=tuple(dict.fromkeys(notes)),
@@ -188,11 +193,6 @@ def _common_attributes(read: list[Part]) -> dict[str, str]:
         name: "; ".join(list(found)[:MAX_VALUES_NAMED]) + ("; ..." if len(found) > MAX_VALUES_NAMED else "")
         for name, found in values.items()
     }
-
-
-def _mixed_grids(source: Source, grid: Grid, first: Source, frames: FrameSequence) -> MixedGrids:
-    what = f"the grid is {_describe(grid)}, the grid of {first.name} is {_describe(frames.grid)}"
-    return MixedGrids(what, where=source.name, hint="Give frames of one radar product on one grid")
 
 
 def _describe(grid: Grid) -> str:

@@ -23,9 +23,11 @@ from pyproj import CRS
 from model.core.errors import NotARadarFile
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
+from model.readers.limits import FETCH_AGAIN
 from model.readers.npz import MAGIC, SMALL_BYTES, member_header, members, read_float32, read_member
+from model.readers.observation_times import in_time_order
 from model.readers.rain_rate import describe_accumulation, rain_rate_of_accumulation
-from model.readers.source import FETCH_AGAIN, ReadOptions, Source, input_errors
+from model.readers.source import ReadOptions, Source, input_errors
 
 TITLE: Final = "MeteoNet npz"
 MM_PER_COUNT: Final = np.float32(0.01)
@@ -88,17 +90,13 @@ def _read_file(source: Source, options: ReadOptions, grid: Grid) -> FrameSequenc
             )
         options.budget.take(*shape)
         times = _dates(archive)
-        if times.size != shape[0]:
-            raise NotARadarFile(f"the file has {shape[0]} frames and {times.size} dates", hint=FETCH_AGAIN)
         counts = read_float32(archive, "data").reshape(shape)
     if float(counts.min(initial=0)) == 0 and float(counts.max(initial=0)) == MISSING_CODE:
         raise _not_rainfall()
     for frame in counts:  # one by one: ten days of frames are gigabytes
         frame[frame < 0] = np.nan
         frame[:] = rain_rate_of_accumulation(frame * MM_PER_COUNT, STEP)
-    order = np.argsort(times, kind="stable")
-    if not np.array_equal(order, np.arange(order.size)):
-        counts, times = counts[order], times[order]
+    counts, times = in_time_order(counts, times)
     attributes = {"radar_format": TITLE, "quantity": describe_accumulation(STEP)}
     return FrameSequence(rain_rate=counts, times=times, grid=grid, attributes=attributes)
 

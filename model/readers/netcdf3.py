@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from model.core.errors import NotARadarFile
-from model.readers.source import FETCH_AGAIN
+from model.readers.limits import FETCH_AGAIN
 
 MAGIC: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 STREAMING: Final = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)

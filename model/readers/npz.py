@@ -27,9 +27,10 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
-from model.readers.observation_times import observation_time
+from model.readers.limits import FETCH_AGAIN
+from model.readers.observation_times import in_time_order, observation_time
 from model.readers.rain_rate import rain_rate_of_reflectivity
-from model.readers.source import FETCH_AGAIN, ReadOptions, Source, file_by_file
+from model.readers.source import ReadOptions, Source, file_by_file
 
 TITLE: Final = "NumPy npz"
 MAGIC: Final = b"PK\x03\x04"
@@ -77,11 +78,7 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
         attributes |= described
     if "x" not in held:
         attributes["georeference"] = "none in the file: 1 km pixels around longitude 0, latitude 0"
-    if times.size != shape[0]:
-        raise NotARadarFile(f"the file has {shape[0]} frames and {times.size} times", hint="Give one time per frame")
-    order = np.argsort(times, kind="stable")
-    if not np.array_equal(order, np.arange(order.size)):
-        times, values = times[order], values[order]
+    values, times = in_time_order(values, times)
     return FrameSequence(rain_rate=values, times=times, grid=grid, attributes=attributes)
 
 
@@ -210,15 +207,13 @@ def _grid(archive: zipfile.ZipFile, held: list[str], shape: tuple[int, int]) -> 
         return Grid.regular(crs, shape=shape, pixel_size=LOCAL_PIXEL_M, centre=(0.0, 0.0))
     if len(given) < 3:
         raise NotARadarFile(
-            f"the grid is not complete: the file has {', '.join(given)}", hint="Give x, y and crs, or none"
+            f"the grid is incomplete: only {', '.join(given)}", hint="Give x, y and crs, or none of them"
         )
     text = str(read_member(archive, "crs").reshape(-1)[0])
     try:
         crs = CRS.from_user_input(text)
     except CRSError:
-        raise NotARadarFile(
-            f"the crs {text[:80]!r} is unknown", hint="Give WKT, or a code such as EPSG:32633"
-        ) from None
+        raise NotARadarFile(f"unknown crs {text[:80]!r}", hint="Give WKT, or a code such as EPSG:32633") from None
     x, y = (read_member(archive, axis).astype(np.float64) for axis in "xy")
     if (y.size, x.size) != shape:
         raise InputError(f"x and y make {y.size} x {x.size}, the frames are {shape[0]} x {shape[1]}", where="grid")

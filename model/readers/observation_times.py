@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model.core.errors import FutureFrame, NotARadarFile
 from model.core.times import utc_text
+from model.core.units import FloatArray
 
 FIRST_RADAR: Final = np.datetime64("1940-01-01T00:00")
 CLOCK_TOLERANCE: Final = np.timedelta64(15, "m")
@@ -25,6 +26,21 @@ def observation_time(moment: datetime) -> np.datetime64:
     """
     check_times(np.array([moment], "datetime64[us]"))
     return np.datetime64(moment, "ns")
+
+
+def parse_observation_time(text: str, date_format: str, problem: str, hint: str) -> np.datetime64:
+    """Parse a valid time (UTC) by a format of `strptime`.
+
+    Raises
+    ------
+    NotARadarFile
+        The text does not have the format (`problem`), or the time fails `check_times`.
+    """
+    try:
+        moment = datetime.strptime(text, date_format)  # noqa: DTZ007  (UTC: datetime64 has no zone)
+    except ValueError:
+        raise NotARadarFile(problem, hint=hint) from None
+    return observation_time(moment)
 
 
 def observation_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[np.datetime64]:
@@ -44,6 +60,21 @@ def observation_times(moments: Sequence[tuple[int, ...]], name: str) -> NDArray[
     times = np.array([observation_time(date) for date in dates], "datetime64[us]")
     # Floating-point days are some microseconds off; no frame is dated that closely.
     return (times + np.timedelta64(500, "us")).astype("datetime64[ms]").astype("datetime64[ns]")
+
+
+def in_time_order(values: FloatArray, times: NDArray[np.datetime64]) -> tuple[FloatArray, NDArray[np.datetime64]]:
+    """Return frames [t, y, x] and their valid times in the order of time; frames in order are not copied.
+
+    Raises
+    ------
+    NotARadarFile
+        The numbers of frames and times differ.
+    """
+    if times.size != len(values):
+        raise NotARadarFile(f"the file has {len(values)} frames and {times.size} times", hint="Give one time per frame")
+    order = np.argsort(times, kind="stable")
+    in_order = np.array_equal(order, np.arange(order.size))
+    return (values, times) if in_order else (values[order], times[order])
 
 
 def check_times(times: NDArray[np.datetime64]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +26,7 @@ from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
 from model.readers.georeferencing import CORNERS, GeoReference, grid_of_corners, radii_in_metres
 from model.readers.hdf5 import MAGIC, attribute, open_hdf5, optional_attribute, read_array
-from model.readers.observation_times import observation_time
+from model.readers.observation_times import parse_observation_time
 from model.readers.rain_rate import (
     describe_accumulation,
     describe_mean,
@@ -251,9 +250,7 @@ def _describe_rate(period: tuple[np.datetime64, np.datetime64] | None, nominal: 
 def _time(date: object, clock: object) -> np.datetime64:
     """Parse `20180824` and `181500` (or `1815`) as UTC."""
     text = f"{date}{clock}"
-    try:
-        if not re.fullmatch(r"\d{8}(\d{4}|\d{6})", text):  # strptime would read 1815 as 18:01:05
-            raise ValueError(text)
-        return observation_time(datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S"))  # noqa: DTZ007  (UTC)
-    except ValueError:
-        raise NotARadarFile(f"the time {text!r} is not YYYYMMDDhhmmss", hint="Correct the group what") from None
+    # strptime would read 1815 as 18:01:05.
+    digits = text.ljust(14, "0") if re.fullmatch(r"\d{8}(\d{4}|\d{6})", text) else ""
+    problem = f"the time {text!r} is not YYYYMMDDhhmmss"
+    return parse_observation_time(digits, "%Y%m%d%H%M%S", problem, "Correct the group what")

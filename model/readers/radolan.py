@@ -7,7 +7,6 @@ holds the valid time, of sums the end of their interval. RADVOR's forecasts (VV 
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +19,10 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
-from model.readers.observation_times import observation_time
+from model.readers.limits import FETCH_AGAIN
+from model.readers.observation_times import parse_observation_time
 from model.readers.rain_rate import describe_accumulation, rain_rate_of_accumulation, rain_rate_of_reflectivity
-from model.readers.source import FETCH_AGAIN, GIVE_OBSERVATIONS, ReadOptions, Source, file_by_file
+from model.readers.source import GIVE_OBSERVATIONS, ReadOptions, Source, file_by_file
 from model.readers.unsupported import polar_data
 
 TITLE: Final = "RADOLAN"
@@ -117,8 +117,7 @@ def _check(header: str, product: str) -> None:
         raise NotARadarFile(f"this is the single radar {header[8:13]}, not a composite", hint="Give a composite")
     if product not in SUMS + REFLECTIVITIES:
         raise UnknownVariable(
-            f"the product {product} is not supported",
-            hint=f"Give one of {', '.join(SUMS + REFLECTIVITIES)}",
+            f"the product {product} is not supported", hint=f"Give one of {', '.join(SUMS + REFLECTIVITIES)}"
         )
     lead = _text(header, "VV")
     if lead and int(lead) > 0:
@@ -170,11 +169,8 @@ def _grid(header: str, shape: tuple[int, int]) -> Grid:
 
 def _time(header: str) -> np.datetime64:
     day, clock, month_year = header[2:4], header[4:8], header[13:17]
-    try:
-        moment = datetime.strptime(f"{day}{month_year}{clock}", "%d%m%y%H%M")  # noqa: DTZ007  (UTC)
-    except ValueError:
-        raise NotARadarFile(f"the time {header[2:8]} {month_year} is not DDhhmm MMyy", hint=FETCH_AGAIN) from None
-    return observation_time(moment)
+    problem = f"the time {header[2:8]} {month_year} is not DDhhmm MMyy"
+    return parse_observation_time(f"{day}{month_year}{clock}", "%d%m%y%H%M", problem, FETCH_AGAIN)
 
 
 def _number(header: str, token: str) -> int:

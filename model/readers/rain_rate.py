@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile
 from model.core.units import FloatArray
-from model.core.zr import ZRRelation
+from model.core.zr import ZRRelation, zr_relation
 from model.readers.no_data import MAX_RAIN_RATE_MM_H, check_unit, mask_implausible_dbz, max_amount_mm
 from model.readers.source import ReadOptions
 
@@ -23,11 +23,7 @@ NO_ECHO_DBZ: Final = -10.0
 
 
 def rain_rate_of_reflectivity(
-    reflectivity_dbz: FloatArray,
-    options: ReadOptions,
-    default: ZRRelation,
-    *,
-    pixels: NDArray[np.uint8] | None = None,
+    reflectivity_dbz: FloatArray, options: ReadOptions, default: ZRRelation, *, pixels: NDArray[np.uint8] | None = None
 ) -> tuple[FloatArray, dict[str, str]]:
     """Convert reflectivity to rain rate by a Z-R relation, with hail capped.
 
@@ -56,7 +52,7 @@ def rain_rate_of_reflectivity(
     InputError
         No relation has the requested name.
     """
-    relation = options.relation(default)
+    relation = zr_relation(options.zr) if options.zr else default
     mask_implausible_dbz(reflectivity_dbz)
     above = reflectivity_dbz > np.float32(options.max_dbz)
     capped = int(np.count_nonzero(above if pixels is None else above[pixels]))

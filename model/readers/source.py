@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.sequence import FrameSequence
 from model.core.units import DEFAULT_MAX_DBZ
-from model.core.zr import ZRRelation, zr_relation
-from model.readers.limits import PixelBudget
+from model.readers.limits import FETCH_AGAIN, PixelBudget
 
 HEAD_BYTES: Final = 1024
-FETCH_AGAIN: Final = "Give a whole file: fetch or copy it again"
 GIVE_OBSERVATIONS: Final = "Give observations: a nowcast starts from radar measurements"
 
 
@@ -53,16 +51,6 @@ class ReadOptions:
     max_dbz: float = DEFAULT_MAX_DBZ
     budget: PixelBudget = field(default_factory=PixelBudget)
 
-    def relation(self, default: ZRRelation) -> ZRRelation:
-        """Return the requested Z-R relation, or the `default` of the format.
-
-        Raises
-        ------
-        InputError
-            No relation has the requested name.
-        """
-        return zr_relation(self.zr) if self.zr else default
-
     def check_single_variable(self, name: str) -> None:
         """Check the requested variable against the only one that the format holds.
 
@@ -78,18 +66,10 @@ class ReadOptions:
             )
 
 
-class Matches(Protocol):
-    """Whether a file has this format, by its content and never by its name."""
-
-    def __call__(self, head: bytes, path: Path) -> bool: ...  # noqa: D102
-
-
-class ReadFrames(Protocol):
-    """Yield one sequence for each file that holds frames; all files have this format."""
-
-    def __call__(  # noqa: D102
-        self, sources: Sequence[Source], options: ReadOptions
-    ) -> Iterator[tuple[Source, FrameSequence]]: ...
+Matches = Callable[[bytes, Path], bool]
+"""Whether a file (its first bytes, its path) has a format, by content and never by name."""
+ReadFrames = Callable[[Sequence[Source], ReadOptions], Iterator[tuple[Source, FrameSequence]]]
+"""Yield one sequence for each file that holds frames; all files have the same format."""
 
 
 def read_head(source: Source) -> bytes:

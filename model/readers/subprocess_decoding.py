@@ -27,8 +27,8 @@ from model.core.errors import NotARadarFile
 from model.core.extras import missing_dependency
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.readers.limits import MAX_GRID_PIXELS, PixelBudget
-from model.readers.source import FETCH_AGAIN, ReadOptions, Source, input_errors
+from model.readers.limits import FETCH_AGAIN, MAX_GRID_PIXELS, PixelBudget
+from model.readers.source import ReadOptions, Source, input_errors
 
 SECONDS_PER_FILE: Final = 60.0
 MAX_CHILDREN: Final = 4
@@ -75,9 +75,8 @@ class DecoderOutput:
             problem = f"{self.decoder.library} cannot be loaded ({content['unavailable']})"
             raise missing_dependency(self.decoder.library, problem=problem)
         if "error" in content:
-            raise NotARadarFile(
-                f"the file cannot be read as {self.decoder.title}: {content['error']}", hint=FETCH_AGAIN
-            )
+            problem = f"the file cannot be read as {self.decoder.title}: {content['error']}"
+            raise NotARadarFile(problem, hint=FETCH_AGAIN)
         return content
 
     def values(self, count: int) -> FloatArray:
@@ -183,10 +182,8 @@ def _child(
             if children.stopped:
                 process.kill()
             assert process.stdin is not None  # noqa: S101  (it is a pipe)
-            request = {
-                "paths": [str(source.path) for source in sources],
-                "max_pixels": min(MAX_GRID_PIXELS, budget.max_pixels),
-            }
+            max_pixels = min(MAX_GRID_PIXELS, budget.max_pixels)
+            request = {"paths": [str(source.path) for source in sources], "max_pixels": max_pixels}
             with suppress(BrokenPipeError), process.stdin as stdin:  # reading shows that the child has ended
                 stdin.write(json.dumps(request).encode())
             yield cast(BufferedReader, process.stdout)

@@ -16,15 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from model.core.cf_coordinates import (
-    axis_of,
-    continuous_longitudes,
-    crs_of,
-    grid_mapping_name,
-    is_degrees,
-    plain_attributes,
-    unit_factor,
-)
+from model.core import cf_coordinates as cf
 from model.core.errors import InputError
 from model.core.grid import Grid
 from model.core.times import utc_text
@@ -148,7 +140,7 @@ def _read(path: Path) -> _Field:
             if len(fields) != 1:
                 raise InputError(f"it holds {len(fields)} fields [y, x] or [time, y, x], not one")
             variable = fields[0]
-            dimension = {axis_of(str(name), _attributes(variable[name])): name for name in variable.dims}
+            dimension = {cf.axis_of(str(name), _attributes(variable[name])): name for name in variable.dims}
             if not {"x", "y"} <= set(dimension) <= {"time", "x", "y"} or len(dimension) != variable.ndim:
                 raise InputError(f"its dimensions {', '.join(map(str, variable.dims))} are not [y, x] or [time, y, x]")
             order = [dimension[axis] for axis in ("time", "y", "x") if axis in dimension]
@@ -170,22 +162,22 @@ def _read(path: Path) -> _Field:
 def _attributes(variable: xr.DataArray) -> dict[str, Any]:
     """Return the attributes as in the file: xarray moves some of them to the encoding."""
     decoded = {name: variable.encoding[name] for name in ("units", "grid_mapping") if name in variable.encoding}
-    return plain_attributes({**decoded, **variable.attrs})
+    return cf.plain_attributes({**decoded, **variable.attrs})
 
 
 def _crs(dataset: xr.Dataset, variable: xr.DataArray, coordinates: Sequence[xr.DataArray]) -> CRS:
     attributes = _attributes(variable)
-    named = grid_mapping_name(attributes)
-    crs = crs_of(
+    named = cf.grid_mapping_name(attributes)
+    crs = cf.crs_of(
         attributes,
         {
             str(name): _attributes(dataset[name])
             for name, v in dataset.variables.items()
             if v.size == 1 or name == named
         },
-        plain_attributes(dataset.attrs),
+        cf.plain_attributes(dataset.attrs),
         degrees=all(
-            is_degrees(str(each.name), _attributes(each), axis) for axis, each in zip("xy", coordinates, strict=True)
+            cf.is_degrees(str(each.name), _attributes(each), axis) for axis, each in zip("xy", coordinates, strict=True)
         ),
     )
     if crs is None:
@@ -201,8 +193,10 @@ def _centres(crs: CRS, coordinate: xr.DataArray) -> NDArray[np.float64]:
     """Return coordinates in the unit of the CRS."""
     if coordinate.size < 2:
         raise InputError(f"{coordinate.name} has one value, a field needs two or more along each side")
-    values = np.asarray(coordinate.values, np.float64) * unit_factor(crs, str(coordinate.name), _attributes(coordinate))
-    return continuous_longitudes(values) if crs.is_geographic else values
+    values = np.asarray(coordinate.values, np.float64) * cf.unit_factor(
+        crs, str(coordinate.name), _attributes(coordinate)
+    )
+    return cf.continuous_longitudes(values) if crs.is_geographic else values
 
 
 def _points(grid: Grid, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -103,7 +103,7 @@ def test_variable_chooses_the_image(write_knmi: Write) -> None:
     [
         ({"formula": "GEO=PV^2"}, "calibration formula"),
         ({"formula": "GEO=0.5*PV32"}, "calibration formula"),
-        ({"formula": "GEO=-0.5*PV+32.0"}, "the gain of the calibration formula .* is not positive"),
+        ({"formula": "GEO=-0.5*PV+32.0"}, "the gain of the formula .* is not positive"),
         ({"end": "26-AOU-2010;00:05:00"}, "product_datetime_end"),
         ({"end": "26-AUG-2010;00:00:00.000"}, "accumulation period"),
     ],

@@ -101,7 +101,7 @@ def test_nothing_but_datetimes_is_made_of_a_pickle(
     coordinates(tmp_path)
     bad = np.empty(3, dtype=object)
     bad[:] = [pickled] * 3
-    with pytest.raises(NotARadarFile, match="dates"):
+    with pytest.raises(NotARadarFile, match=r"dates|times"):
         read([rainfall(tmp_path, dates=bad)])
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"shape": (3,), "fortran_order": False, "descr": "|O"})
@@ -111,7 +111,7 @@ def test_nothing_but_datetimes_is_made_of_a_pickle(
         np.save(whole, COUNTS)
         archive.writestr("data.npy", whole.getvalue())
         archive.writestr("dates.npy", header.getvalue() + pickle.dumps(pickled))
-    with pytest.raises(NotARadarFile, match="dates"):
+    with pytest.raises(NotARadarFile, match=r"dates|times"):
         read([path])
     assert not (tmp_path / "mischief").exists()
 
@@ -119,7 +119,7 @@ def test_nothing_but_datetimes_is_made_of_a_pickle(
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"dates": dates(2)}, NotARadarFile, "3 frames and 2 dates"),
+        ({"dates": dates(2)}, NotARadarFile, "3 frames and 2 times"),
         ({"data": COUNTS[:, :2]}, NotARadarFile, "frames are 2 x 6, the coordinates 4 x 6"),
         ({"data": COUNTS.astype(np.float32)}, NotARadarFile, "float32 in 3 dimensions"),
         ({"data": COUNTS[0]}, NotARadarFile, "int16 in 2 dimensions"),

@@ -92,11 +92,11 @@ def test_what_is_not_rain_is_no_data(write_npz: Write) -> None:
         ({"rain_rate": RAIN, "times": [1.0, 2.0]}, NotARadarFile, "times are float64"),
         ({"rain_rate": RAIN[0, 0], "times": TIMES}, NotARadarFile, "1 dimensions"),
         ({"rain_rate": RAIN > 3, "times": TIMES}, NotARadarFile, "bool"),
-        ({"rain_rate": RAIN, "times": TIMES, "x": np.arange(4)}, NotARadarFile, "grid is not complete"),
+        ({"rain_rate": RAIN, "times": TIMES, "x": np.arange(4)}, NotARadarFile, "grid is incomplete: only x"),
         (
             {"rain_rate": RAIN, "times": TIMES, "x": np.arange(4), "y": np.arange(3), "crs": "EPSG:1"},
             NotARadarFile,
-            "'EPSG:1' is unknown",
+            "unknown crs 'EPSG:1'",
         ),
         (
             {"rain_rate": RAIN, "times": TIMES, "x": np.arange(5), "y": np.arange(3), "crs": "EPSG:32633"},
