@@ -198,7 +198,7 @@ def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wo
                 raise RuntimeError(f"{predictor.info.reference} ended before its forecasts were complete")
             nowcast = running[event.request]
             with nowcast.recording_failures():
-                nowcast.handle(event, predictor)
+                nowcast.handle(event)
             if nowcast.ended:
                 event.request.cancellation.cancel()
                 del running[event.request]

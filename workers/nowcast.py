@@ -232,7 +232,7 @@ class NowcastJob:
         self._seconds["compute"] += seconds
         self.used_seconds += seconds * share
 
-    def handle(self, event: ForecastEvent, predictor: Predictor) -> None:
+    def handle(self, event: ForecastEvent) -> None:
         """Record progress: write a new frame and, after the last one, publish the result.
 
         Raises
@@ -248,7 +248,7 @@ class NowcastJob:
             self._report(int(event.progress * self.job.steps))
             return
         with self._timed("write"):
-            self._write(event.frame, event.step, predictor.header(event.request) if event.step == 1 else None)
+            self._write(event.frame, event.step, self.predictor.header(event.request) if event.step == 1 else None)
         self._report(event.step)
         if event.step == self.job.steps:
             self._publish()

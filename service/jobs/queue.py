@@ -115,10 +115,10 @@ class JobQueue:
         self._ledger.mark_queued(job_id)
         return True
 
-    def offer_tile(self, job_id: str, attempt: int, lane: str, reference: str, variant: str) -> bool:
+    def offer_tile(self, job_id: str, attempt: int, tile: str, reference: str, variant: str) -> bool:
         """Queue a tile of a running job for an idle worker; return False while the broker is down."""
         expires = self._settings.job_time_limit_seconds
-        return not self._send(MAKE_TILE, [job_id, attempt, lane, reference, variant], TILES_QUEUE, expires)
+        return not self._send(MAKE_TILE, [job_id, attempt, tile, reference, variant], TILES_QUEUE, expires)
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
         """Send a task; return the error while the broker is down."""

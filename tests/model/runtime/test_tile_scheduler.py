@@ -157,7 +157,7 @@ def test_a_cancelled_forecast_costs_no_further_step(session):
     assert counted.steps == 2
 
 
-def test_states_of_a_shape_go_with_its_last_lane(session):
+def test_states_of_a_shape_are_freed_with_its_last_tile(session):
     tasks = [forecast_task((64, 64 + 16 * index), seed=index) for index in range(5)]
     spare = [len(session._spare) for _ in TileScheduler(session, tile_side=1024, memory_mb=1).run(tasks)]
     assert max(spare) == 1
