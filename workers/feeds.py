@@ -14,7 +14,7 @@ from typing import Final
 
 from model.core.errors import InputError
 from service.jobs.feed_run import FeedRun, FrameFile, RunState
-from service.jobs.feeds import SUFFIX, Feed, read_feeds
+from service.jobs.feeds import NOWCAST_SUFFIX, Feed, read_feeds
 from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
 from workers.context import WorkerContext
 from workers.frames import frames_read_by
@@ -138,7 +138,7 @@ def _may_be_frame(name: str) -> bool:
         name.encode()
     except UnicodeEncodeError:
         return False
-    return not name.startswith(".") and not name.endswith((SUFFIX, ".part", ".tmp"))
+    return not name.startswith(".") and not name.endswith((NOWCAST_SUFFIX, ".part", ".tmp"))
 
 
 def _changed_within(times: tuple[float, float], seconds: float) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.jobs.queue import COMPLETED, NoBroker, subscriber_client
+from service.jobs.queue import COMPLETIONS_CHANNEL, NoBroker, subscriber_client
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class CompletionWaiter:
         while self._events:
             try:
                 async with subscriber_client(self._settings) as client, client.pubsub() as channel:
-                    await channel.subscribe(COMPLETED)
+                    await channel.subscribe(COMPLETIONS_CHANNEL)
                     while self._events:
                         await self._poll()
                         await self._receive(channel)

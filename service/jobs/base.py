@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
 from sqlalchemy.types import TypeDecorator
 
 
-class Utc(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A timezone-aware UTC time; SQLite stores it without its zone."""
 
     impl = DateTime(timezone=True)
@@ -31,12 +31,12 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def word(words: type[StrEnum]) -> Enum:
-    """Return a column type that stores the values of `words` as plain text of up to 16 characters."""
-    return Enum(words, native_enum=False, length=16, values_callable=lambda members: [item.value for item in members])
+def text_enum(members: type[StrEnum]) -> Enum:
+    """Return a column type that stores the values of `members` as plain text of up to 16 characters."""
+    return Enum(members, native_enum=False, length=16, values_callable=lambda enum: [item.value for item in enum])
 
 
 class Base(MappedAsDataclass, DeclarativeBase):
     """Base of the mapped dataclasses."""
 
-    type_annotation_map = {datetime: Utc, float: Float()}  # noqa: RUF012 - SQLAlchemy's own name and form
+    type_annotation_map = {datetime: UtcDateTime, float: Float()}  # noqa: RUF012 - SQLAlchemy's own name and form

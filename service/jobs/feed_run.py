@@ -9,7 +9,7 @@ from enum import StrEnum
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, false, select
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
-from service.jobs.base import Base, word
+from service.jobs.base import Base, text_enum
 from service.jobs.job import Job, JobStatus, Problem
 
 
@@ -60,7 +60,7 @@ class FeedRun(Base, kw_only=True):
 
     feed: Mapped[str] = mapped_column(String(128), primary_key=True)
     frame: Mapped[str] = mapped_column(String(512), primary_key=True)
-    state: Mapped[RunState] = mapped_column(word(RunState))
+    state: Mapped[RunState] = mapped_column(text_enum(RunState))
     size: Mapped[int] = mapped_column(BigInteger)
     modified_ns: Mapped[int] = mapped_column(BigInteger)
     files: Mapped[int] = mapped_column(default=0)

@@ -27,7 +27,7 @@ from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
 from service.jobs.job import Problem, problem_of
 
-SUFFIX: Final = ".nowcast.nc"
+NOWCAST_SUFFIX: Final = ".nowcast.nc"
 """Appended to the name of the newest frame to name its nowcast. Files with this suffix are never frames."""
 
 
@@ -65,7 +65,7 @@ class Feed(BaseModel):
 
     def output(self, frame: str) -> Path:
         """Return the file of the nowcast that starts from the frame of that name."""
-        return self.output_folder / f"{frame}{SUFFIX}"
+        return self.output_folder / f"{frame}{NOWCAST_SUFFIX}"
 
 
 @dataclass

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from model.core.errors import InputError
-from service.jobs.base import Base, word
+from service.jobs.base import Base, text_enum
 
 JobKind = Literal["upload", "feed"]
 
@@ -88,7 +88,7 @@ class Job(Base, kw_only=True):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_job_id)
     kind: Mapped[JobKind] = mapped_column(String(16), default="upload")
-    status: Mapped[JobStatus] = mapped_column(word(JobStatus), default=JobStatus.ACCEPTED)
+    status: Mapped[JobStatus] = mapped_column(text_enum(JobStatus), default=JobStatus.ACCEPTED)
     model: Mapped[str] = mapped_column(String(128))
     model_used: Mapped[str | None] = mapped_column(String(128), default=None)
     note: Mapped[str] = mapped_column(Text, default="")

@@ -34,7 +34,7 @@ QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE, TILES_QUEUE)
 """In the order in which a worker empties them: uploads do not delay feeds, and only an idle worker computes tiles of
 another worker's nowcast."""
 
-COMPLETED: Final = "echocast:completed"
+COMPLETIONS_CHANNEL: Final = "echocast:completed"
 """The channel on which the ids of finished jobs are published."""
 
 CONNECT_SECONDS: Final = 2.0
@@ -139,7 +139,7 @@ class JobQueue:
         try:
             if self._redis is None:
                 self._redis = redis_client(self._settings)
-            self._redis.publish(COMPLETED, job_id)
+            self._redis.publish(COMPLETIONS_CHANNEL, job_id)
         except (RedisError, OSError, NoBroker) as error:
             log.debug("job %s: the completion was not published: %s", job_id, error)
 

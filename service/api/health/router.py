@@ -11,16 +11,16 @@ from service.api.health.checks import Readiness, readiness
 router = APIRouter(tags=["health"])
 
 
-class Alive(BaseModel):
+class Liveness(BaseModel):
     """The process is up."""
 
     status: str = "ok"
 
 
 @router.get("/healthz", operation_id="healthz", summary="Is the process up?")
-async def healthz() -> Alive:
+async def healthz() -> Liveness:
     """Respond with 200 as long as the gateway runs; nothing else is checked."""
-    return Alive()
+    return Liveness()
 
 
 @router.get(
