@@ -15,12 +15,10 @@ import torch
 from torch import Tensor
 
 from model.core.limits import check_limits
-from model.core.stored import known_fields_only
 
 MAX_STEPS: Final = 10**9
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class ScheduledSampling:
     """Scheduled sampling (Bengio et al. 2015, arXiv 1506.03099), linear; defaults of predrnn-pytorch on Moving MNIST.
@@ -40,7 +38,6 @@ class ScheduledSampling:
         check_limits(self, "total_steps", ge=1, le=MAX_STEPS)
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class ReverseScheduledSampling:
     """Reverse scheduled sampling (PredRNN-V2, arXiv 2103.09504, section 3.4), exponential.

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ConfigDict, with_config
 
 known_fields_only = with_config(ConfigDict(extra="forbid"))
-"""Class decorator of a dataclass: pydantic refuses unknown fields when it reads one from JSON."""
+"""Class decorator of a dataclass: pydantic refuses unknown fields when it reads the dataclass, or one nested in it."""
 
 RECIPE_SCHEMA: Final = 2
 """Schema of the `recipe.json` of a training run; the first one had no number."""

@@ -15,7 +15,6 @@ import numpy as np
 from model.core.errors import NoData, TooFewFrames
 from model.core.limits import check_limits
 from model.core.manifest import DataKind
-from model.core.stored import known_fields_only
 from model.data.archive import Archive
 from model.data.frame_cache import FrameCache
 from model.data.leakage import training_archive
@@ -26,7 +25,6 @@ from model.runtime.fields import fields_for
 log = logging.getLogger(__name__)
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
     """The part of an archive without a split that is held out from training.

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from model.core.limits import check_limits
 from model.core.manifest import TrainingArchive
 from model.core.normalisation import hko7_fraction
-from model.core.stored import known_fields_only
 from model.core.units import FloatArray
 from model.data.archive import RAIN_OF_PIXEL
 from model.data.frame_cache import MISSING_PIXEL
@@ -34,7 +33,6 @@ MAX_PIXELS: Final = 10_000
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
     """How training windows are drawn.

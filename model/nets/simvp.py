@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from model.core.limits import check_limits
-from model.core.stored import known_fields_only
 from model.nets.cell import MAX_CHANNELS
 from model.nets.tau import TemporalGate
 from model.nets.translator import InceptionTranslator, SpatialGate, attention_translator
@@ -22,7 +21,6 @@ from model.nets.translator import InceptionTranslator, SpatialGate, attention_tr
 GATES: dict[str, Callable[[int], nn.Module]] = {"gsta": SpatialGate, "tau": TemporalGate}
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class SimVPConfig:
     """Configuration of SimVP or TAU.

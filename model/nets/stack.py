@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.core.limits import check_limits
-from model.core.stored import known_fields_only
 from model.nets.causal_lstm import GradientHighwayUnit, OfficialCausalLSTM, PaperCausalLSTM
 from model.nets.cell import MAX_CHANNELS, Cell, CellConfig, CellInput, Implementation, State, StateSpec
 from model.nets.conv_lstm import ConvLSTM
@@ -46,7 +45,6 @@ MOTION_CELLS: Final[Mapping[Implementation, Callable[..., Cell]]] = {
 }
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class StackConfig(CellConfig):
     """Configuration of a stack of recurrent layers; for the other attributes see `CellConfig`.

@@ -29,7 +29,6 @@ SCORED_MM_H: Final = (0.5, 2.0, 5.0, 10.0)
 """Thresholds of the CSI in validations."""
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class AuxiliaryLosses:
     """Weights of auxiliary losses, which are added to the main loss; 0 leaves one out.
@@ -56,7 +55,6 @@ class AuxiliaryLosses:
         check_limits(self, "divergence_tau", ge=1e-4, le=MAX_WEIGHT)
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class RainLoss(AuxiliaryLosses):
     """Balanced MSE + MAE and a soft CSI loss of a rain forecast (see `model.losses`).
@@ -99,7 +97,6 @@ class RainLoss(AuxiliaryLosses):
             raise ValueError("pixel_weights and csi_weight are all 0: the loss would be constant")
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class FrameLoss(AuxiliaryLosses):
     """Error of frames that are not rain (see `model.losses`).
@@ -116,7 +113,6 @@ class FrameLoss(AuxiliaryLosses):
     over: Literal["all", "forecast"] = "all"
 
 
-@known_fields_only
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
     """Adam or AdamW, the learning-rate schedule, and the moving average of the weights.
