@@ -23,5 +23,5 @@ def file_lock(path: Path, *, wait: bool) -> FileLock:
     """
     from filelock import FileLock  # its import takes 0.1 s, which commands without a lock need not spend
 
-    # filelock's fallback for disks without flock is a marker file, which would outlive a killed process.
+    # filelock's fallback for disks without flock is a marker file, which may outlive a killed process.
     return FileLock(path, timeout=-1 if wait else 0, fallback_to_soft=False)

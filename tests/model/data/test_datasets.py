@@ -183,7 +183,7 @@ def test_fields_with_lagrangian_windows_are_refused(tmp_path):
         RadarDataset([archive(tmp_path / "a", 20)], CONFIG, Holdout(), tmp_path / "cache", fields=("solar-time",))
 
 
-def test_unknown_fields_are_refused_by_name(tmp_path):
+def test_fields_are_read_by_name_and_unknown_ones_are_refused(tmp_path):
     config = WindowConfig(crop=32, margin=0, context=3, leads=4, step_minutes=(5,), lagrangian=False)
     source = RadarDataset(
         [archive(tmp_path / "a", 40)], config, Holdout(), tmp_path / "cache", fields=("solar-time", "season")
