@@ -70,9 +70,7 @@ class Archive:
             raise InputError(f"no {DESCRIPTION}", where=str(root), hint=hint) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"it does not describe an archive ({error})",
-                where=str(root / DESCRIPTION),
-                hint="Import it again",
+                f"it does not describe an archive ({error})", where=str(root / DESCRIPTION), hint="Import it again"
             ) from None
         self.static_mask = read_static_mask(root, self.grid.shape)
         self.times = list_times(root)

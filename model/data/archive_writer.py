@@ -70,11 +70,9 @@ class ArchiveWriter:
                 raise MixedGrids("the archive is on another grid", where=str(root), hint="Choose another folder")
             return
         with translate_write_errors(root):
-            if root.exists() and any(each.name != UNFINISHED for each in root.iterdir()):
+            if root.exists() and any(each.name not in (UNFINISHED, LOCK) for each in root.iterdir()):
                 raise InputError(
-                    "the folder is not empty and is not an archive",
-                    where=str(root),
-                    hint="Choose an empty folder",
+                    "the folder is not empty and is not an archive", where=str(root), hint="Choose an empty folder"
                 )
             root.mkdir(parents=True, exist_ok=True)
             write_atomically(path, archive_description(grid, step_minutes, attributes), folder=root / UNFINISHED)

@@ -49,14 +49,7 @@ def archive() -> None:
     "--no-data", "sectors", type=click.IntRange(0, 12), default=0, help="Number of sectors without radar coverage."
 )
 def synth(
-    out: Path,
-    frames: int,
-    days: int | None,
-    size: tuple[int, int],
-    step: float,
-    seed: int,
-    weather: str,
-    sectors: int,
+    out: Path, frames: int, days: int | None, size: tuple[int, int], step: float, seed: int, weather: str, sectors: int
 ) -> None:
     """Synthesise storms that move, grow and decay, and write them to OUT.
 

@@ -240,12 +240,7 @@ class FrameStackDataset:
             longest = max(longest, frames)
             border = min(round(frames * (1 - holdout)), frames - self.length)
             if frames < self.length:
-                log.warning(
-                    "echocast: %s is left out: sequences have %d frames, a window needs %d",
-                    stack.path,
-                    frames,
-                    self.length,
-                )
+                log.warning("echocast: %s is left out: %d frames, a window needs %d", stack.path, frames, self.length)
                 continue
             for sequence in range(stack.size("n")):
                 if border >= self.length:

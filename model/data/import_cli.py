@@ -78,11 +78,7 @@ def import_(
         read_file = PngReader(
             pattern=TimePattern(pattern),
             scale=PixelScale.parse(
-                pixel_scale,
-                nodata=nodata,
-                undetect=undetect,
-                relation=zr_relation(zr) if zr else None,
-                max_dbz=max_dbz,
+                pixel_scale, nodata=nodata, undetect=undetect, relation=zr_relation(zr) if zr else None, max_dbz=max_dbz
             ),
             place=ImageGrid(crs=crs, bounds=bounds, corner=corner, pixel_size=pixel_size),
         )
@@ -108,13 +104,7 @@ def import_(
     try:
         with ProgressBar("files", len(paths)) as progress:
             counts = import_files(
-                paths,
-                out,
-                options,
-                workers=workers,
-                on_file=progress.advance,
-                on_skipped=on_skipped,
-                on_note=on_note,
+                paths, out, options, workers=workers, on_file=progress.advance, on_skipped=on_skipped, on_note=on_note
             )
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped. Written frames are kept: the same command continues", err=True)

@@ -172,7 +172,7 @@ def test_short_files_are_left_out_by_name_and_too_few_frames_are_refused(
     saved(folder / "short.npy", frames(5))
     with caplog.at_level(logging.WARNING):
         source(tmp_path, "in")
-    assert f"{folder}/short.npy is left out: sequences have 5 frames, a window needs 7" in caplog.text
+    assert f"{folder}/short.npy is left out: 5 frames, a window needs 7" in caplog.text
     for count in (5, 7, 13):
         saved(tmp_path / "one.npy", frames(count))
         with pytest.raises(TooFewFrames, match=f"longest sequence has {count} frames.*Give 14 frames or more"):
