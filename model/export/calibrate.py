@@ -69,9 +69,20 @@ class Magnitudes:
         return float(limits[np.argmin((saturated**2 @ self.counts) + rounded)])
 
 
-def forecasts_of(model: ir.Model, samples: Iterable[CalibrationSample]) -> list[FloatArray]:
-    """Return the forecast [t, c, y, x] of each sample, on the CPU."""
-    return _forecasts(model, samples, {}, lambda tensors: None)
+def forecasts_of(
+    model: ir.Model,
+    samples: Iterable[CalibrationSample],
+    outputs: Sequence[str] = (),
+    observe: Callable[[Tensors], None] = lambda tensors: None,
+) -> list[FloatArray]:
+    """Return the forecast [t, c, y, x] of each sample, on the CPU; pass further outputs of each step to `observe`."""
+    with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
+        path = Path(folder) / "model.onnx"
+        ir.save(model, path)
+        session = open_session(path, options=EngineOptions(device="cpu", memory_mb=2**20))
+    if outputs:
+        session.session = cast(ort.InferenceSession, _WatchedSession(session.session, outputs, observe))
+    return [np.stack(list(session.run(each.observed, each.leads))) for each in samples]
 
 
 def magnitudes(model: ir.Model, samples: Iterable[CalibrationSample], names: Sequence[str]) -> dict[str, Magnitudes]:
@@ -103,21 +114,8 @@ def magnitudes(model: ir.Model, samples: Iterable[CalibrationSample], names: Seq
         for name, values in tensors.items():
             outputs[name].add(values)
 
-    _forecasts(watched, samples, outputs, count)
+    forecasts_of(watched, samples, list(outputs), count)
     return found
-
-
-def _forecasts(
-    model: ir.Model, samples: Iterable[CalibrationSample], outputs: Iterable[str], observe: Callable[[Tensors], None]
-) -> list[FloatArray]:
-    """Forecast each sample; call `observe` with these outputs of the graph after each step."""
-    with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
-        path = Path(folder) / "model.onnx"
-        ir.save(model, path)
-        session = open_session(path, options=EngineOptions(device="cpu", memory_mb=2**20))
-    if names := list(outputs):
-        session.session = cast(ort.InferenceSession, _WatchedSession(session.session, names, observe))
-    return [np.stack(list(session.run(each.observed, each.leads))) for each in samples]
 
 
 class _WatchedSession:

@@ -68,7 +68,8 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
             yield f"- {training.provenance_gaps[0].upper()}{training.provenance_gaps[1:]}."
         yield f"- Trained on: {'; '.join(training.sources)}."
         if rain and training.step_minutes:
-            yield f"- Time steps of its windows: {', '.join(f'{step:g}' for step in training.step_minutes)} min."
+            steps = ", ".join(f"{step:g}" for step in training.step_minutes)
+            yield f"- Time steps of the training windows: {steps} min."
         if training.days:
             held_out = ", ".join(training.held_out_days)
             selection = f"Scores on {held_out}" if held_out else "Scores on a held-out part of each day"
@@ -82,7 +83,7 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield ""
     if training and thresholds:
         yield "## Scores on the held-out part of the training events\n"
-        yield "CSI, its ratio to extrapolation's, and frequency bias; windows at all time steps, all leads pooled:\n"
+        yield "CSI, the ratio to the CSI of extrapolation, and frequency bias, over all time steps and leads:\n"
         yield f"| | {' | '.join(f'{threshold} mm/h' for threshold in thresholds)} |"
         yield f"|---|{'---|' * len(thresholds)}"
         for metric in ("csi", "ratio", "bias"):

@@ -1,4 +1,4 @@
-"""Choose which convolutions of a graph compute in 8 bits: all, but those that change the forecast most."""
+"""Choose which convolutions of a graph compute in 8 bits: all except those that change the forecast most."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check_writable
+from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check_writable, read_aliases
 from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
 from model.core.progress import ProgressBar
 from model.options import evaluation_archives_option, fields_option, packages_option
-from model.registry.promotion import check_gates, pinned_champion, set_alias
+from model.registry.promotion import check_gates, set_alias
 from model.registry.promotion import promote as promote_model
 from model.registry.promotion import rollback as roll_back
 
@@ -70,7 +70,7 @@ def promote(
     folder = packages or packages_folder()
     if not dry_run:
         check_writable(folder)
-    pinned, catalog = pinned_champion(folder), open_catalog(folder)
+    pinned, catalog = read_aliases(folder).aliases.get(CHAMPION), open_catalog(folder)
     info = catalog.find(reference)
     candidate = load_candidate(info, fields)
     if pinned == pinned_version(info):

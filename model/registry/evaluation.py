@@ -133,9 +133,10 @@ def evaluate(
         gates.append(_latency(candidate, archive, protocol, max_seconds, name))
         incompatibility = _incompatibility(archive, protocol, champion.info)
         others = [] if incompatibility else [champion]
+        compared = {each.info.reference: each for each in (candidate, *others)}  # the candidate may be the champion
         scored = verify(
             archive,
-            _unique([candidate, *others]),
+            list(compared.values()),
             protocol,
             progress=partial(report, f"verifying on {name}"),
         )
@@ -144,7 +145,9 @@ def evaluate(
         leakage = leakage_of(candidate.info, archive)
         champion_leakage = leakage_of(champion.info, archive).describe("the champion")
         found = discount_seen_days(found, leakage.describe(), champion_leakage)
-        gates += _with_remark(found, leakage.provenance_gaps)
+        for gate in found:
+            note = "; ".join(filter(None, (gate.note, leakage.provenance_gaps)))
+            gates.append(gate.model_copy(update={"note": note}))
         seen |= {name: leakage.describe()} if leakage.found else {}
     return Evaluation(
         gates=tuple(gates),
@@ -258,12 +261,3 @@ def _incompatibility(archive: Archive, protocol: Protocol, info: ModelInfo) -> s
     except InputError as error:
         return error.what
     return ""
-
-
-def _with_remark(gates: Sequence[Gate], remark: str) -> list[Gate]:
-    return [gate.model_copy(update={"note": "; ".join(filter(None, (gate.note, remark)))}) for gate in gates]
-
-
-def _unique(predictors: Sequence[Predictor]) -> list[Predictor]:
-    """Return each model once: the candidate may be the champion."""
-    return list({predictor.info.reference: predictor for predictor in predictors}.values())

@@ -14,7 +14,6 @@ from model.core.aliases import (
     PinnedVersion,
     change_alias,
     now_utc,
-    read_aliases,
     user_name,
 )
 from model.core.catalog import AUTO, Catalog, pinned_version
@@ -32,17 +31,6 @@ class NotPromoted(InputError):
     """A gate refuses the model, or the champion or the package changed during the evaluation."""
 
     code = "not-promoted"
-
-
-def pinned_champion(folder: Path) -> PinnedVersion | None:
-    """Return the version that `champion` is pinned to.
-
-    Raises
-    ------
-    BadAliases
-        The file of aliases is damaged.
-    """
-    return read_aliases(folder).aliases.get(CHAMPION)
 
 
 def check_gates(info: ModelInfo, evaluation: Evaluation) -> None:

@@ -22,7 +22,7 @@ from model.core.model_info import ModelInfo
 from model.core.progress import ProgressBar
 from model.options import evaluation_archives_option, fields_option, packages_option
 from model.registry.alias_commands import RESULTS
-from model.registry.gates import insufficient_rain
+from model.registry.gates import HEAVY_MM_H, insufficient_rain
 from model.registry.show import find_model
 from model.verify.scores import paired_means
 
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 PRECISIONS: Final = ("int8", "fp16")
 CHANGE_LIMIT: Final = 0.005
 HEAVY_LIMIT: Final = 0.02
+"""From HEAVY_MM_H on, where events are few, CSI may change more."""
 CALIBRATED: Final = "the graph was calibrated on"
-HEAVY_MM_H: Final = 10.0
-"""From this threshold on events are so few that CSI may change by HEAVY_LIMIT."""
 
 
 class VariantRefused(InputError):

@@ -49,7 +49,7 @@ class ConvertToFloat16(ir.passes.InPlacePass):
 def _convert(
     graph: ir.Graph, node: ir.Node, precision: ir.DataType, casts: dict[tuple[ir.Value, ir.DataType], ir.Value]
 ) -> None:
-    """Compute one node in this precision; `casts`: tensors that are also there in the other precision."""
+    """Compute one node in this precision; `casts`: tensors that are already cast to the other precision."""
     fixed = FLOAT32_INPUTS.get(node.op_type, ())
     for index, value in enumerate(node.inputs):
         if value is None or index in fixed or value.dtype not in (FLOAT, FLOAT16) or value.dtype == precision:
