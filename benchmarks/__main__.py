@@ -136,7 +136,7 @@ def rates_of(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[Comp
     for name, network in figures["networks"].items():
         for side, precision in (("official", "fp32"), ("fp32", "fp32"), ("int8", "int8")):
             if side in network:
-                code = "official code" if side == "official" else "ours"
+                code = "official code" if side == "official" else "Echocast"
                 rate = network["gflop"] / network[side]["seconds"]
                 rates.append(
                     ComputeRate(f"{name}, {code}, {precision}", precision, rate, figures["machine"]["peak"][precision])

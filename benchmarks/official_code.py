@@ -1,7 +1,7 @@
-"""Loads the authors' own code of each network from a checkout, on the CPU and without what it does not need.
+"""Loads the official code of each network from a checkout, on the CPU.
 
-Nothing of these repositories is part of Echocast. Stand-ins replace the modules that their networks import but do not
-use here (timm, a plotting library), and `.cuda()` does nothing.
+No part of these repositories is part of Echocast. Stubs replace the modules that the networks import without needing
+them (timm, a plotting library), and `.cuda()` does nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 SEED: Final = 7
 
 Patches = Sequence[tuple[str, str]]
-"""Fragments of source code, and their replacements."""
+"""Pairs of a fragment of source code and a replacement."""
 
 
 def from_file(name: str, path: Path, patches: Patches = ()) -> types.ModuleType:
@@ -123,7 +123,7 @@ MS_RNN = {
     "motionrnn": ("motionrnn", "MotionRNN"),
     "predrnn-v2": ("predrnn_v2", "PredRNN_V2"),
 }
-"""Names of networks, and their modules and classes in MS-RNN."""
+"""Module and class of each network in MS-RNN."""
 
 ALIGNED_WARP: Patches = [("align_corners=False", "align_corners=True")]
 ORDERED_RESHAPES: Patches = [

@@ -102,7 +102,7 @@ def _networks(path: Path) -> list[DatedRow]:
 
 
 def _best(network: Mapping[str, Any]) -> str:
-    """Return the fastest of our variants."""
+    """Return the faster variant of Echocast."""
     return max((side for side in ("fp32", "int8") if side in network), key=lambda side: float(network[side]["times"]))
 
 

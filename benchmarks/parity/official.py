@@ -1,9 +1,10 @@
-"""`python -m benchmarks.parity.official`: the authors' own code and ours, with the same weights and the same frames.
+"""`python -m benchmarks.parity.official`: the official code of networks and Echocast, with equal weights and frames.
 
-The options name checkouts of their repositories; each runs in a process of its own, on the CPU. The weights are their
-initial ones, enlarged and with noise, so that no signal vanishes and every parameter matters. A network reads 4 frames,
-then feeds back 4 outputs; ours is the network that a package runs. Where their code departs from their paper, a second
-row compares a corrected copy of it with our network in the form of the paper; the note names the correction.
+The options name checkouts of the official repositories; each runs in a process of its own, on the CPU. The weights are
+the initial ones, enlarged and with noise, so that no signal vanishes and every parameter matters. A network reads 4
+frames, then feeds back 4 outputs; on the side of Echocast, it is the network that a package runs. Where the official
+code departs from the paper, a second row compares a corrected copy of the code with the network in the form of the
+paper; the note names the correction.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ configuration = partial(official_code.configuration, context=CONTEXT, total=TOTA
 
 @dataclass(frozen=True, kw_only=True)
 class ParityRow:
-    """The largest difference between the outputs of both codes, and the largest value of theirs."""
+    """The largest difference between the outputs of both codes, and the largest official value."""
 
     network: str
     family: str
@@ -51,15 +52,15 @@ class ParityRow:
     note: str = ""
 
 
-def compare(network: str, family: str, official: Tensor, ours: Tensor, note: str = "") -> ParityRow:
+def compare(network: str, family: str, official: Tensor, echocast: Tensor, note: str = "") -> ParityRow:
     """Return the row of two outputs of the same shape."""
-    assert official.shape == ours.shape, (official.shape, ours.shape)
-    difference, value = (official - ours).abs().max().item(), official.abs().max().item()
+    assert official.shape == echocast.shape, (official.shape, echocast.shape)
+    difference, value = (official - echocast).abs().max().item(), official.abs().max().item()
     return ParityRow(network=network, family=family, difference=difference, value=value, note=note)
 
 
 def rollout(converted: Converted, frames: Tensor, fields: Tensor | None = None) -> Rollout:
-    """Return our outputs over context and leads, and the increments of the cell states."""
+    """Return the outputs of Echocast over context and leads, and the increments of the cell states."""
     batch = FrameBatch(
         data=frames[:, :CONTEXT],
         known=torch.ones_like(frames[:, :CONTEXT, :1]),
@@ -116,8 +117,8 @@ def recurrent_rows(
     patches = to_patches(frames, config.patch_size)
     with around():
         planes, loss = net(patches, torch.zeros(BATCH, LEADS - 1, 1, 1, 1))
-    ours, increments = rollout(converted, frames)
-    rows = [compare(name, family, from_patches(planes, config.patch_size), ours, note)]
+    echocast, increments = rollout(converted, frames)
+    rows = [compare(name, family, from_patches(planes, config.patch_size), echocast, note)]
     if converted.config.net.decoupled:  # type: ignore[union-attr]  # recurrent networks only
         official = loss - functional.mse_loss(planes, patches[:, 1:])
         decoupling = decoupling_loss(increments, decoupling_projection(converted))
@@ -133,11 +134,11 @@ def repeated_rows(family: str, name: str, net: nn.Module, config: types.SimpleNa
     batch = FrameBatch(frames[:, :CONTEXT], torch.ones_like(frames[:, :CONTEXT]), torch.ones(BATCH))
     patches = to_patches(frames, config.patch_size)
     official = [net(patches, torch.zeros(BATCH, LEADS - 1, 1, 1, 1))[0] for _ in range(2)]
-    ours = [model.rollout(batch, CONTEXT, LEADS).frames for _ in range(2)]
+    echocast = [model.rollout(batch, CONTEXT, LEADS).frames for _ in range(2)]
     name = f"{name}, the same frames twice"
     return [
-        compare(name, family, *official, "as published: between two runs of their code, which keeps S"),
-        compare(name, family, *ours, "between two runs of ours"),
+        compare(name, family, *official, "as published: between two runs of the official code, which keeps S"),
+        compare(name, family, *echocast, "between two runs of Echocast"),
     ]
 
 
@@ -149,8 +150,8 @@ def action_rows(name: str, net: nn.Module) -> list[ParityRow]:
     mask_true = torch.tensor([float(step + 1 < CONTEXT) for step in range(TOTAL - 2)])[None, :, None, None, None]
     patches = to_patches(planes, 1)
     official, loss = net(patches, mask_true.expand(BATCH, -1, 1, 1, 1))
-    ours, increments = rollout(converted, frames, actions)
-    rows = [compare(name, "predrnn-pytorch", from_patches(official, 1), ours, "conv_on_input, res_on_conv")]
+    echocast, increments = rollout(converted, frames, actions)
+    rows = [compare(name, "predrnn-pytorch", from_patches(official, 1), echocast, "conv_on_input, res_on_conv")]
     if converted.config.net.decoupled:  # type: ignore[union-attr]  # recurrent networks only
         official_loss = loss - functional.mse_loss(official, patches[:, 1:, :, :, :3])
         decoupling = decoupling_loss(increments, decoupling_projection(converted))
@@ -203,15 +204,15 @@ def ms_rnn(folder: Path) -> list[ParityRow]:
     for name in (prefix + base for base in MS_RNN for prefix in ("", "ms-")):
         if name.endswith("trajgru"):
             published = "as published: a zero flow moves H (positions over W - 1, corners not aligned)"
-            corrected = "--form paper; their warp corrected: corners aligned"
+            corrected = "--form paper; official warp corrected: corners aligned"
             rows += _ms_rnn_rows(folder, name, published)
             rows += _ms_rnn_rows(folder, name, corrected, ALIGNED_WARP)
         elif name.endswith("motionrnn"):
             published = (
-                "as published, one sequence at a time: the warp of their TrajGRU; a reshape (H_warp) mixes pixels; "
-                "another mixes the flows of a batch, which ours never does"
+                "as published, one sequence at a time: the warp of the official TrajGRU; a reshape (H_warp) mixes "
+                "pixels; another mixes the flows of a batch, which Echocast never does"
             )
-            corrected = "--form paper; their warp and their two reshapes corrected"
+            corrected = "--form paper; official warp and two reshapes corrected"
             rows += _ms_rnn_rows(folder, name, published, batch=1)
             rows += _ms_rnn_rows(folder, name, corrected, ALIGNED_WARP, ORDERED_RESHAPES)
         else:
@@ -244,8 +245,8 @@ def _ms_rnn_rows(
     converted = convert(net.state_dict(), "ms-rnn", network=name, form=form)
     frames = video(height=height, width=width, batch=batch)
     official, official_terms = net((frames.transpose(0, 1), 0, 0))
-    ours, increments = rollout(converted, frames)
-    rows = [compare(name, "ms-rnn", official.transpose(0, 1), ours, note)]
+    echocast, increments = rollout(converted, frames)
+    rows = [compare(name, "ms-rnn", official.transpose(0, 1), echocast, note)]
     if base == "predrnn-v2":
         official_loss = official_terms.sum(dim=(1, 3)).mean()  # [step, layer, sample, channel]
         decoupling = decoupling_loss(increments, decoupling_projection(converted), reduce="sum")
@@ -265,11 +266,11 @@ def openstl(folder: Path) -> list[ParityRow]:
         "PredRNN-V2": network("predrnnv2", "PredRNNv2_Model"),
     }
     for name, model in recurrent.items():
-        # Their PredRNN++ does not run with layer norms: those of its highway are half as wide as its gates.
+        # The official PredRNN++ does not run with layer norms: the norms of the highway are half as wide as its gates.
         for norms in (0,) if name == "PredRNN++" else (0, 1):
             config = configuration(layer_norm=norms)
             torch.manual_seed(SEED)
-            note = "the first sequence: their code keeps S for the next" if name == "MIM" else ""
+            note = "the first sequence: the official code keeps S for the next" if name == "MIM" else ""
             suffix = ", layer norms" if norms else ""
             rows += recurrent_rows("openstl", name + suffix, model(3, [16] * 3, config), config, note)
             if name == "MIM" and not norms:
@@ -280,8 +281,8 @@ def openstl(folder: Path) -> list[ParityRow]:
         torch.manual_seed(SEED)
         net = perturb(simvp((CONTEXT, 1, 48, 32), hid_S=16, hid_T=64, N_S=4, N_T=4, model_type=kind))
         frames = video(height=48, width=32, count=CONTEXT)
-        ours, _ = rollout(convert(net.state_dict(), "openstl"), frames)
-        rows.append(compare(name, "openstl", net(frames), ours[:, CONTEXT - 1 :]))
+        echocast, _ = rollout(convert(net.state_dict(), "openstl"), frames)
+        rows.append(compare(name, "openstl", net(frames), echocast[:, CONTEXT - 1 :]))
     return rows
 
 

@@ -1,8 +1,8 @@
 """`python -m benchmarks.parity.seams FILE...`: a domain in one piece compared with tiles and with wet tiles alone.
 
-The files are real radar frames whose domain fits in one piece. Differences are given for the seams, where tiles blend,
-for their interior and, with wet tiles, for the area that is left out. All run in float32: the rounding of int8 depends
-on where a tile starts, and would hide the differences.
+The files are real radar frames whose domain fits in one piece. The table has the differences in the seams, where tiles
+blend, in the interior of tiles and, with wet tiles, in the area without a tile. All run in float32: the rounding of
+int8 depends on where a tile starts, and would hide the differences.
 """
 
 from __future__ import annotations

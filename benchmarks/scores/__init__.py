@@ -1,1 +1,1 @@
-"""Scores: ours against public evaluation codes, of short trainings, and of forecasts after an outage."""
+"""Scores: compared with public evaluation codes, of short trainings, and of forecasts after an outage."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scores.hko7 DIR`: the public evaluation code of HKO-7 and ours on the same random arrays.
+"""`python -m benchmarks.scores.hko7 DIR`: the scores of Echocast and those of HKO-7's public code on random arrays.
 
 DIR is a checkout of https://github.com/sxjscience/HKO-7. Only `nowcasting/hko_evaluation.py` is loaded, with the numba
 functions that it imports and their configuration; stand-ins replace numba, the reader of the archive and SSIM.
@@ -25,7 +25,7 @@ from model.verify.scores import contingency_score, contingency_tables, ratio
 LEADS, SEQUENCES, SHAPE = 20, 3, (48, 40)
 SEED = 7
 CELLS = ("hits", "misses", "false_alarms", "correct_negatives")
-"""Their names, in the order of `model.verify.scores.contingency_tables`."""
+"""Names in the official code, in the order of `model.verify.scores.contingency_tables`."""
 Array = NDArray[np.float64]
 
 
@@ -65,10 +65,10 @@ def random_arrays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[n
     return truth, forecast, mask
 
 
-def our_scores(
+def echocast_scores(
     protocol: Protocol, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> dict[str, Array]:
-    """Return the scores of our code, accumulated as in `echocast verify`."""
+    """Return the scores of Echocast, accumulated as in `echocast verify`."""
     accumulators = protocol.accumulators([6.0 * (lead + 1) for lead in range(len(truth))], SHAPE)
     sums = accumulators.zeros(1)
     for lead, sequence in np.ndindex(*truth.shape[:2]):
@@ -101,10 +101,10 @@ def official_scores(
     return {**{name: getattr(evaluation, f"_total_{name}") for name in CELLS}, **scores}
 
 
-def print_differences(ours: Mapping[str, Array], official: Mapping[str, Array]) -> None:
+def print_differences(echocast: Mapping[str, Array], official: Mapping[str, Array]) -> None:
     """Print the largest difference of each score that both have."""
     print("| score | of size | largest difference | relative |\n|---|---|---|---|")
-    for name, value in ours.items():
+    for name, value in echocast.items():
         difference = np.abs(value - np.asarray(official[name], np.float64))
         size = np.abs(value).max()
         print(f"| {name} | {size:.6g} | {difference.max():.2g} | {difference.max() / size:.1g} |")
@@ -117,7 +117,7 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     arrays = random_arrays()
     print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
-    print_differences(our_scores(HKO7_FIXED, *arrays), official_scores(official_module(folder), *arrays))
+    print_differences(echocast_scores(HKO7_FIXED, *arrays), official_scores(official_module(folder), *arrays))
 
 
 if __name__ == "__main__":

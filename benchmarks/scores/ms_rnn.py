@@ -1,7 +1,7 @@
-"""`python -m benchmarks.scores.ms_rnn DIR`: the public evaluation code of MS-RNN and ours on the same random arrays.
+"""`python -m benchmarks.scores.ms_rnn DIR`: the scores of Echocast and those of MS-RNN's public code on random arrays.
 
 DIR is a checkout of https://github.com/mazhf/MS-RNN. Only `util/evaluation.py` is loaded, with the modules that it
-imports, and set to HKO-7. Stand-ins replace unused readers, and numba, because its present versions reject the code.
+imports, and set to HKO-7. Stand-ins replace unused readers, and numba, because its current versions reject the code.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command_line import argument_parser
-from benchmarks.scores.hko7 import CELLS, SEED, SEQUENCES, SHAPE, Array, our_scores, print_differences, random_arrays
+from benchmarks.scores.hko7 import (
+    CELLS,
+    SEED,
+    SEQUENCES,
+    SHAPE,
+    Array,
+    echocast_scores,
+    print_differences,
+    random_arrays,
+)
 from model.verify.protocols import MS_RNN
 
 LEADS = 19
 SCORES = ("ssim", "psnr", "gdl", "b_mse", "b_mae", "mse", "mae", "pod", "far", "csi", "hss")
-"""In the order in which their code returns them."""
+"""In the order in which the official code returns them."""
 
 
 def official_module(folder: Path) -> ModuleType:
@@ -59,7 +68,7 @@ def main() -> None:
     everywhere = np.ones(truth.shape, np.bool_)
     print(f"{LEADS} leads, {SEQUENCES} sequences of {SHAPE[0]} x {SHAPE[1]} pixels, seed {SEED}")
     print_differences(
-        our_scores(MS_RNN, truth, forecast, everywhere), official_scores(official_module(folder), truth, forecast)
+        echocast_scores(MS_RNN, truth, forecast, everywhere), official_scores(official_module(folder), truth, forecast)
     )
 
 

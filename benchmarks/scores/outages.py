@@ -33,7 +33,7 @@ LOSSES = {"without data": np.nan, "sent as dry": 0.0}
 
 
 def wet_contexts(folder: Path, count: int) -> Iterator[FrameSequence]:
-    """Yield `count` contexts of the frames of a folder, spread evenly over those with rain."""
+    """Yield `count` contexts of the frames of a folder, spread evenly over the frames with rain."""
     files = sorted(path for path in folder.iterdir() if path.suffix in (".h5", ".nc", ".gz", ".grib2"))
     starts = [first for first in range(0, len(files) - CONTEXT + 1) if _wet(read([files[first + CONTEXT - 1]]))]
     for index in np.linspace(0, len(starts) - 1, count).round().astype(int):
@@ -73,10 +73,10 @@ def rows_of(folder: Path, count: int, forecasts: AutoForecasts) -> Iterator[list
     whole = [forecasts.last_frame(each)[0] for each in contexts]
     for frames in (1, 2, 3):
         for name, fill in LOSSES.items():
-            for half in (False, True):
+            for half_domain in (False, True):
                 ratios, ran = [], set()
                 for sequence, undisturbed in zip(contexts, whole, strict=True):
-                    columns = sequence.grid.shape[1] // (2 if half else 1)
+                    columns = sequence.grid.shape[1] // (2 if half_domain else 1)
                     frame, info = forecasts.last_frame(with_outage(sequence, frames, fill, columns))
                     both = np.isfinite(frame) & np.isfinite(undisturbed)
                     ratios.append(float(frame[both].sum() / undisturbed[both].sum()))
@@ -84,7 +84,7 @@ def rows_of(folder: Path, count: int, forecasts: AutoForecasts) -> Iterator[list
                 within = sum(0.8 <= ratio <= 1.25 for ratio in ratios)
                 yield [
                     folder.name,
-                    f"first {frames} {name}, {'half' if half else 'whole'}",
+                    f"first {frames} {name}, {'half' if half_domain else 'whole'}",
                     f"{np.median(ratios):.2f}",
                     f"{min(ratios):.2f} to {max(ratios):.2f}",
                     f"{within} of {len(ratios)}",

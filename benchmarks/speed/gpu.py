@@ -234,7 +234,7 @@ def measure(options: GpuOptions) -> dict[str, Any]:
         peaks.measure(precisions)
         operations = _in_child(into, options, "prepare", 1, options.size)["operations_per_pixel"]
         cases = {"one": (1, options.size), "many": (options.batch, options.large)}
-        found: dict[str, Any] = {
+        figures: dict[str, Any] = {
             case: {
                 "batch": batch,
                 "side": side,
@@ -246,9 +246,9 @@ def measure(options: GpuOptions) -> dict[str, Any]:
         peaks.measure(precisions)
     return {
         "device": options.device,
-        **found,
+        **figures,
         "peaks_gflops": peaks.gflops,
-        "rows": results.as_json(rows_of({**found, **peaks.gflops}, options)),
+        "rows": results.as_json(rows_of({**figures, **peaks.gflops}, options)),
     }
 
 
@@ -266,17 +266,17 @@ def _in_turns(into: Path, options: GpuOptions, batch: int, size: int) -> dict[st
             except ChildFailed as error:
                 failed[side] = error.last_line()
     first = next((np.load(into / f"{side}.npy") for side in sides if side not in failed), None)
-    found: dict[str, dict[str, Any]] = {side: {"failed": reason} for side, reason in failed.items()}
+    figures: dict[str, dict[str, Any]] = {side: {"failed": reason} for side, reason in failed.items()}
     for side in sides:
         if side not in failed:
             answer = np.load(into / f"{side}.npy")
-            found[side] = {
+            figures[side] = {
                 "median_s": statistics.median(seconds[side]),
                 "min_s": min(seconds[side]),
                 "max_s": max(seconds[side]),
                 "difference": float(np.abs(answer - first).max()),
             }
-    return found
+    return figures
 
 
 def _in_child(into: Path, options: GpuOptions, side: str, batch: int, size: int) -> dict[str, Any]:
@@ -287,17 +287,17 @@ def _in_child(into: Path, options: GpuOptions, side: str, batch: int, size: int)
     return figures
 
 
-def rows_of(found: Mapping[str, Any], options: GpuOptions, reason: str = "") -> list[AimRow]:
+def rows_of(figures: Mapping[str, Any], options: GpuOptions, reason: str = "") -> list[AimRow]:
     """Return the rows of both aims.
 
-    Ours is the faster precision of the engine, never the upper bound; theirs is the faster one, with TF32 or without.
+    The faster precision of the engine counts, never the upper bound; of the official code, the faster of both sides.
     """
     gpu = accelerator() or options.device.upper()
     (times, faster), (share, used) = (reason, None), (reason, None)
     if not reason:
-        times, faster = _against_official(found["one"]["measured"])
-        peak = max(found.get(precision, 0.0) for precision in ("fp16", "bf16"))
-        share, used = _against_the_peak(found["many"], peak)
+        times, faster = _against_official(figures["one"]["measured"])
+        peak = max(figures.get(precision, 0.0) for precision in ("fp16", "bf16"))
+        share, used = _against_the_peak(figures["many"], peak)
     return [
         AimRow(
             what=f"MS-PredRNN, {gpu}, batch 1, {options.size} x {options.size}",
@@ -318,14 +318,14 @@ def rows_of(found: Mapping[str, Any], options: GpuOptions, reason: str = "") -> 
 
 def _against_official(measured: Mapping[str, Mapping[str, Any]]) -> tuple[str, float | None]:
     """Return the text of the row of batch 1, and how far its aim is reached."""
-    ours, official = _fastest(measured, ENGINE), _fastest(measured, OFFICIAL)
-    if ours is None:
+    engine, official = _fastest(measured, ENGINE), _fastest(measured, OFFICIAL)
+    if engine is None:
         return _failed(measured), 0.0
-    taken = measured[ours]["median_s"]
-    text = f"{1000 * taken:.1f} ms ({ours})"
+    taken = measured[engine]["median_s"]
+    text = f"{1000 * taken:.1f} ms ({engine})"
     if official is None:
         why = next((each["failed"] for side, each in measured.items() if side in OFFICIAL), "its folder was not given")
-        return f"{NOT_MEASURED} against the official code ({why}); ours {text}", None
+        return f"{NOT_MEASURED} against the official code ({why}); engine: {text}", None
     times = measured[official]["median_s"] / taken
     return (
         f"{times:.1f} x: {text} against {1000 * measured[official]['median_s']:.1f} ms ({official})",
@@ -336,12 +336,12 @@ def _against_official(measured: Mapping[str, Mapping[str, Any]]) -> tuple[str, f
 def _against_the_peak(case: Mapping[str, Any], peak: float) -> tuple[str, float | None]:
     """Return the text of the row of the batch, and how far its aim is reached; `peak` is in GFLOP/s."""
     measured = case["measured"]
-    ours = _fastest(measured, ENGINE)
-    if ours is None:
+    engine = _fastest(measured, ENGINE)
+    if engine is None:
         return _failed(measured), 0.0
-    taken = measured[ours]["median_s"]
+    taken = measured[engine]["median_s"]
     rate = case["operations"] / taken / 1e9
-    return f"{rate / peak:.0%}: {rate:.0f} of {peak:.0f} GFLOP/s ({ours}, {taken:.3f} s)", rate / peak / SHARE_OF_PEAK
+    return f"{rate / peak:.0%}: {rate:.0f} of {peak:.0f} GFLOP/s ({engine}, {taken:.3f} s)", rate / peak / SHARE_OF_PEAK
 
 
 def _fastest(measured: Mapping[str, Mapping[str, Any]], sides: Sequence[str]) -> str | None:

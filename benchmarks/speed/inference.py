@@ -255,19 +255,19 @@ def page(collected: Mapping[str, Any]) -> str:
     header = ["network", "grid", "official s", "fp32 s", "int8 s", "fp32 times", "int8 times", "official MB", "fp32 MB"]
     header += ["int8 MB", "of peak: official", "fp32", "int8", "fp32 difference", "int8 difference"]
     rows = []
-    for name, found in collected["networks"].items():
-        sides = [found[side] for side in SIDES]
-        rates = [found["gflop"] / side["seconds"] for side in sides]
+    for name, network in collected["networks"].items():
+        sides = [network[side] for side in SIDES]
+        rates = [network["gflop"] / side["seconds"] for side in sides]
         limits = (peak["fp32"], peak["fp32"], peak["int8"])
         rows.append(
             [
                 name,
-                f"{found['side']} x {found['side']}",
+                f"{network['side']} x {network['side']}",
                 *(f"{side['seconds']:.2f}" for side in sides),
                 *(f"{side['times']:.2f}" for side in sides[1:]),
                 *(f"{side['mb']:.0f}" for side in sides),
                 *(f"{rate / limit:.0%}" for rate, limit in zip(rates, limits, strict=True)),
-                *(f"{side['difference'] / found['largest value']:.1e}" for side in sides[1:]),
+                *(f"{side['difference'] / network['largest value']:.1e}" for side in sides[1:]),
             ]
         )
     machine_sentence = (

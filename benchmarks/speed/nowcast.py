@@ -90,21 +90,23 @@ def rows_of(measurements: Mapping[tuple[str, str], Measurement], options: Nowcas
     """
     names = {name for _, name in measurements if name.startswith(DEFAULT_MODEL)}
 
-    def ours(day: str) -> Measurement:
+    def fastest(day: str) -> Measurement:
         return min((measurements[day, name] for name in names), key=lambda each: each.timing.median)
 
     grid = f"{options.shape[0]} x {options.shape[1]}"
-    ratios = {day: measurements[day, PYSTEPS].timing.median / ours(day).timing.median for day in RAINY}
-    texts = [
-        f"{ratio:.2f} x at {ours(day).wet_percent:g} % wet ({ours(day).variant}: {ours(day).timing.summary()}, "
-        f"pysteps {measurements[day, PYSTEPS].timing.summary()})"
-        for day, ratio in ratios.items()
-    ]
-    rainy = ours("rain")
-    shares = {day: ours(day).timing.median / rainy.timing.median for day in DRY}
+    ratios = {day: measurements[day, PYSTEPS].timing.median / fastest(day).timing.median for day in RAINY}
+    texts = []
+    for day, ratio in ratios.items():
+        best, reference = fastest(day), measurements[day, PYSTEPS].timing
+        texts.append(
+            f"{ratio:.2f} x at {best.wet_percent:g} % wet ({best.variant}: {best.timing.summary()}, "
+            f"pysteps {reference.summary()})"
+        )
+    rainy = fastest("rain")
+    shares = {day: fastest(day).timing.median / rainy.timing.median for day in DRY}
     dry_texts = [
-        f"{share:.2f} of it in {day.removeprefix('dry, ')}, {ours(day).wet_percent:g} % wet: "
-        f"{ours(day).timing.summary()}"
+        f"{share:.2f} of it in {day.removeprefix('dry, ')}, {fastest(day).wet_percent:g} % wet: "
+        f"{fastest(day).timing.summary()}"
         for day, share in shares.items()
     ]
     return [

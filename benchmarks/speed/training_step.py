@@ -1,9 +1,9 @@
-"""`python -m benchmarks.speed.training_step DIR`: a training step of MS-PredRNN, ours and MS-RNN's official code.
+"""`python -m benchmarks.speed.training_step DIR`: a training step of MS-PredRNN, in Echocast and in MS-RNN.
 
 DIR is a checkout of mazhf/MS-RNN. Both sides: six layers of 64 channels, 10 frames in and 10 out, the same weights and
 frames, the loss over all 19 outputs; forward, backward and Adam. Each run has a process of its own, and the sides take
 turns, so that other load on the machine affects all of them. Seconds are medians, MB the highest resident memory of the
-process. `ours, recomputed` uses activation checkpointing, as `checkpoint_activations=true` trains.
+process. `echocast, recomputed` uses activation checkpointing, as `checkpoint_activations=true` trains.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.paths import NETWORKS_PAGE
 from model.bench.machine import peak_memory_mb
 
 CONTEXT, LEADS, HIDDEN = 10, 10, 64
-SIDES = ("official", "ours", "ours, recomputed")
+SIDES = ("official", "echocast", "echocast, recomputed")
 STEPS = 3
 
 
@@ -45,20 +45,20 @@ def step_of(side: str, folder: Path, size: int, batch: int, bfloat16: bool) -> C
         official, time_first, unused = net, frames.transpose(0, 1).contiguous(), torch.zeros(1)
 
         def forecast() -> torch.Tensor:
-            # After the context the network reads its own outputs, as ours does.
+            # After the context the network reads its own outputs, as the one of Echocast does.
             return official((time_first, unused, 0))[0].transpose(0, 1)  # type: ignore[no-any-return]
 
     else:
-        ours = convert(net.state_dict(), "ms-rnn", network="ms-predrnn").build_model()
-        net = ours
-        ours.checkpoint_activations = side == "ours, recomputed"
-        if ours.checkpoint_activations:
+        converted = convert(net.state_dict(), "ms-rnn", network="ms-predrnn").build_model()
+        net = converted
+        converted.checkpoint_activations = side == "echocast, recomputed"
+        if converted.checkpoint_activations:
             return_freed_memory()
-        ours.to(memory_format=torch.channels_last)
+        converted.to(memory_format=torch.channels_last)
         frame_batch = FrameBatch(frames, torch.ones_like(frames), torch.ones(batch))
 
         def forecast() -> torch.Tensor:
-            return ours.rollout(frame_batch, CONTEXT, LEADS).frames
+            return converted.rollout(frame_batch, CONTEXT, LEADS).frames
 
     net.train()
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)

@@ -165,15 +165,15 @@ class Clips:
         available = set(times.tolist())
         offsets = step * np.arange(self.context_frames + self.lead_frames)
         first_lead = 1 if self.scores_input else self.context_frames
-        begin = times[0] if times.size else None
-        while begin is not None and begin <= times[-1]:
-            clip = begin + offsets
+        first = times[0] if times.size else None
+        while first is not None and first <= times[-1]:
+            clip = first + offsets
             if self._longest_gap([time in available for time in clip.tolist()]) <= self.max_gap_frames:
                 yield ForecastCase(context_times=clip[: self.context_frames], valid_times=clip[first_lead:])
-                begin = begin + self.stride_frames * step
+                first = first + self.stride_frames * step
             else:
-                after = int(np.searchsorted(times, begin, side="right"))
-                begin = times[after] if after < times.size else None
+                after = int(np.searchsorted(times, first, side="right"))
+                first = times[after] if after < times.size else None
 
     @staticmethod
     def _longest_gap(present: list[bool]) -> int:

@@ -1,4 +1,4 @@
-"""A forecast frame beside the true frame, on both scales that scores are computed on."""
+"""Pairs of a forecast frame and the true frame, on both scales that scores are computed on."""
 
 from __future__ import annotations
 

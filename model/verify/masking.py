@@ -154,7 +154,7 @@ class MSRNNMasking(HKO7Masking):
     def read_truth(self, archive: Archive, time: np.datetime64) -> tuple[FloatArray, Mask]:
         """See `Masking.read_truth`."""
         pixels, _ = archive.read_raw(time)
-        # OpenCV resizes the 8-bit frame, so that the result is rounded to whole pixel values, as in their loader.
+        # Resizing the 8-bit frame rounds the result to whole pixel values, as in the loader of MS-RNN.
         resized = np.asarray(cv2.resize(pixels, (MS_RNN_SIDE, MS_RNN_SIDE)), np.float32)
         return resized / np.float32(255), np.ones(resized.shape, np.bool_)
 

@@ -25,7 +25,7 @@ class Protocol:
     Attributes
     ----------
     name : str
-        NAME@VERSION; a change to the meaning of a score makes a new version.
+        NAME@VERSION; a change to the meaning of a score is a new version.
     description : str
         The definition as text, for reports and cards.
     selection : CaseSelection

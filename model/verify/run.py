@@ -39,9 +39,9 @@ def verify(
     protocol: Protocol,
     progress: ProgressCallback = lambda done, total: None,
 ) -> Verification:
-    """Score `predictors` over an archive, and persistence and extrapolation beside them.
+    """Score `predictors`, persistence and extrapolation over an archive.
 
-    Memory grows with the days of the archive only: of its frames, the valid times are kept, not the pixels.
+    Memory grows with the number of days only: the run holds the valid times of all frames, but not their pixels.
 
     Parameters
     ----------

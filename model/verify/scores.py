@@ -1,7 +1,7 @@
 """Scores of the sums in `model.verify.accumulators`. Leading axes, such as resamples, pass through unchanged.
 
 Contingency tables count hits a, false alarms b, misses c and correct negatives d (Wilks 2011, chapter 8); the package
-`scores` (Leeuwenburg et al. 2024, doi 10.21105/joss.06889) computes their scores.
+`scores` (Leeuwenburg et al. 2024, doi 10.21105/joss.06889) computes the scores.
 """
 
 from __future__ import annotations

@@ -136,9 +136,9 @@ def test_the_load_of_other_processes_excludes_our_own():
 def test_a_row_names_its_package_and_meets_no_aim_unless_that_is_shipped(tmp_path):
     rows = results.as_json([row("one client"), row("32 clients", 0.5)])
     engine = {"reference": "rain-ms-predrnn@0.9", "variant": "fp32 on CPU"}
-    ours = [{"name": "rain-ms-predrnn fp32", "reference": "rain-ms-predrnn@0.9"}]
+    measured = [{"name": "rain-ms-predrnn fp32", "reference": "rain-ms-predrnn@0.9"}]
     parts = {
-        "nowcast": {"machine": describe_machine(), "measured": ours, "rows": results.as_json([row(), row("dry")])},
+        "nowcast": {"machine": describe_machine(), "measured": measured, "rows": results.as_json([row(), row("dry")])},
         "service": {"machine": describe_machine(), "engine": engine, "rows": rows},
         "tiles": tiles_of(shipped()),
     }

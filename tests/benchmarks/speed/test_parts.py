@@ -134,7 +134,7 @@ def test_the_gpu_benchmark_has_a_float16_graph(tmp_path):
     assert onnx.TensorProto.FLOAT16 in kinds["fp16"] - kinds["fp32"]
 
 
-def found_on_a_gpu(**seconds):
+def figures_of_a_gpu(**seconds):
     """Return figures of both cases: seconds of each side, and 100 GFLOP for the batch."""
     sides = {
         name.replace("_", ", ").replace("bound", "upper bound"): {"median_s": took} for name, took in seconds.items()
@@ -144,8 +144,8 @@ def found_on_a_gpu(**seconds):
 
 def test_on_the_gpu_only_the_shipped_engine_counts():
     """Check with an upper bound that is ten times as fast as the engine, and would meet both aims."""
-    found = found_on_a_gpu(official_fp32=1.0, official_TF32=0.8, engine_fp32=0.5, engine_fp16=0.4, bound_fp16=0.04)
-    faster, share = gpu.rows_of(found, gpu.GpuOptions())
+    figures = figures_of_a_gpu(official_fp32=1.0, official_TF32=0.8, engine_fp32=0.5, engine_fp16=0.4, bound_fp16=0.04)
+    faster, share = gpu.rows_of(figures, gpu.GpuOptions())
     assert faster.measured.startswith("2.0 x: 400.0 ms (engine, fp16) against 800.0 ms (official, TF32)")
     assert faster.reached == pytest.approx(2 / gpu.TIMES_AS_FAST)
     assert share.measured.startswith("25%: 250 of 1000 GFLOP/s (engine, fp16")
@@ -153,10 +153,10 @@ def test_on_the_gpu_only_the_shipped_engine_counts():
 
 
 def test_an_engine_that_fails_on_the_gpu_misses_the_aims():
-    found = found_on_a_gpu(official_fp32=1.0, bound_fp16=0.04)
+    figures = figures_of_a_gpu(official_fp32=1.0, bound_fp16=0.04)
     for side in gpu.ENGINE:
-        found["one"]["measured"][side] = {"failed": "out of memory"}
-    rows = gpu.rows_of(found, gpu.GpuOptions())
+        figures["one"]["measured"][side] = {"failed": "out of memory"}
+    rows = gpu.rows_of(figures, gpu.GpuOptions())
     assert [row.met for row in rows] == ["no", "no"]
     assert "engine, fp16 failed: out of memory" in rows[0].measured
 
@@ -193,9 +193,9 @@ def test_the_peak_of_the_machine_is_measured_twice_whatever_the_number_of_networ
     inference.main()
     assert pairs == [1, 1, 1]
     assert peaks == ["fp32", "int8"] * 2
-    found = json.loads((tmp_path / "inference.json").read_text())
-    assert set(found["networks"]) == {"convlstm", "predrnn", "mim"}
-    assert found["machine"]["peak"] == dict.fromkeys(("fp32", "int8"), max(PEAKS[:2]))
+    figures = json.loads((tmp_path / "inference.json").read_text())
+    assert set(figures["networks"]) == {"convlstm", "predrnn", "mim"}
+    assert figures["machine"]["peak"] == dict.fromkeys(("fp32", "int8"), max(PEAKS[:2]))
     assert "886 in int8" in page.read_text()
     assert "| 10% | 10% | 10% |" in page.read_text()
 

@@ -39,11 +39,11 @@ def run(*words, columns=80):
 
 
 def test_tables_fit_80_columns_and_hold_the_scores(archive):
-    found = verify(Archive(archive), [], NOWCAST_60)
+    verification = verify(Archive(archive), [], NOWCAST_60)
     result = run("--archive", archive)
     assert result.exit_code == 0, result.output
     assert max(map(len, result.stdout.splitlines())) <= 80
-    mean = np.nanmean(found.csi("extrapolation@1")[0])
+    mean = np.nanmean(verification.csi("extrapolation@1")[0])
     row = next(line for line in result.stdout.splitlines() if "extrapolation@1" in line)
     assert f"{mean:.3f}" in row
     assert "…" not in result.stdout
@@ -142,24 +142,26 @@ def test_a_split_of_an_archive_without_splits_is_an_error(archive):
 
 
 def test_memory_does_not_grow_with_start_times(archive):
-    found = verify(Archive(archive), [], NOWCAST_60)
-    assert found.blocks < found.starts
-    for sums in found.sums.values():
-        resampled = {name for name, values in sums.items() if values.shape[0] == found.blocks}
+    verification = verify(Archive(archive), [], NOWCAST_60)
+    assert verification.blocks < verification.starts
+    for sums in verification.sums.values():
+        resampled = {name for name, values in sums.items() if values.shape[0] == verification.blocks}
         assert resampled == {"joint_histogram", "fss"}  # a day adds no memory for the sums without an interval
         assert all(values.shape[0] == 1 for name, values in sums.items() if name not in resampled)
-        assert sums["sequences"][0, 0] == found.starts
+        assert sums["sequences"][0, 0] == verification.starts
 
 
 def test_csi_difference_is_paired_and_signed(archive):
-    found = verify(Archive(archive), [], NOWCAST_60)
-    whole = found.csi_difference("extrapolation@1", "persistence@1", 0.5)
-    back = found.csi_difference("persistence@1", "extrapolation@1", 0.5)
-    at_30 = found.csi_difference("extrapolation@1", "persistence@1", 0.5, 30.0)
+    verification = verify(Archive(archive), [], NOWCAST_60)
+    whole = verification.csi_difference("extrapolation@1", "persistence@1", 0.5)
+    back = verification.csi_difference("persistence@1", "extrapolation@1", 0.5)
+    at_30 = verification.csi_difference("extrapolation@1", "persistence@1", 0.5, 30.0)
     assert 0 < whole.low <= whole.value <= whole.high
     assert (back.low, back.value, back.high) == pytest.approx((-whole.high, -whole.value, -whole.low))
-    assert at_30.value == pytest.approx(found.csi("extrapolation@1")[0, 2] - found.csi("persistence@1")[0, 2])
-    nothing = found.csi_difference("extrapolation@1", "extrapolation@1", 0.5)
+    assert at_30.value == pytest.approx(
+        verification.csi("extrapolation@1")[0, 2] - verification.csi("persistence@1")[0, 2]
+    )
+    nothing = verification.csi_difference("extrapolation@1", "extrapolation@1", 0.5)
     assert (nothing.low, nothing.value, nothing.high) == (0, 0, 0)
 
 

@@ -79,19 +79,19 @@ def test_scores_by_hand(pixel_archive):
     del frames[6 * 24]  # the last lead: read as 0 and not scored
     archive = pixel_archive(frames, masks={6 * frame: counts for frame in range(5, 24)}, exclude=exclude)
 
-    found = verify(archive, [Persistence()], HKO7_FIXED)
+    verification = verify(archive, [Persistence()], HKO7_FIXED)
     name = "persistence@1"
     # Forecast columns 0-3, truth 2-5: 2 hits, 2 misses, 2 false alarms up to 5 mm/h; above, 4 misses.
-    assert found.starts == 1
-    assert found.csi(name)[:3, :19] == pytest.approx(1 / 3)
-    assert found.csi(name)[3:, :19] == pytest.approx(0)
-    assert np.isnan(found.csi(name)[:, 19]).all()
+    assert verification.starts == 1
+    assert verification.csi(name)[:3, :19] == pytest.approx(1 / 3)
+    assert verification.csi(name)[3:, :19] == pytest.approx(0)
+    assert np.isnan(verification.csi(name)[:, 19]).all()
     total = 20 * 30 - 10 - 2
     by_chance = (4 * 4 + (total - 4) ** 2) / total
-    assert found.score(name, "hss")[0, :19] == pytest.approx((2 + total - 6 - by_chance) / (total - by_chance))
+    assert verification.score(name, "hss")[0, :19] == pytest.approx((2 + total - 6 - by_chance) / (total - by_chance))
 
     p, q = 150 / 255, 190 / 255
-    errors = found.errors(name)
+    errors = verification.errors(name)
     assert errors["b_mse"][:19] == pytest.approx(2 * 30 * (q - p) ** 2 + 2 * 30 * q**2 + 2 * p**2, rel=1e-5)
     assert errors["b_mae"][:19] == pytest.approx(2 * 30 * (q - p) + 2 * 30 * q + 2 * p, rel=1e-5)
     assert errors["mse"][:19] == pytest.approx(2 * (q - p) ** 2 + 2 * q**2 + 2 * p**2, rel=1e-5)

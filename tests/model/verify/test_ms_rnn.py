@@ -92,21 +92,21 @@ def test_frames_are_resized_to_whole_pixel_values_within_the_same_edges(pixel_ar
 
 
 def test_scores_by_hand(moving):
-    found = verify(moving, [Persistence()], MS_RNN)
+    verification = verify(moving, [Persistence()], MS_RNN)
     name = "persistence@1"
     # Blocks of 4 x 8: of the frame before half is hit; from the newest frame (the tenth) on, all is missed but once.
-    csi = found.csi(name)
+    csi = verification.csi(name)
     assert csi[:3] == pytest.approx(np.tile([1 / 3] * 10 + [0] * 9, (3, 1)))
     assert np.nan_to_num(csi[3:]).max() == 0
-    assert found.mean_intervals(name, "csi").value[0] == pytest.approx(10 / 3 / 19)
+    assert verification.mean_intervals(name, "csi").value[0] == pytest.approx(10 / 3 / 19)
     total = 128 * 128
     by_chance = (32 * 32 + (total - 32) ** 2) / total
-    assert found.score(name, "hss")[0, :10] == pytest.approx((total - 32 - by_chance) / (total - by_chance))
+    assert verification.score(name, "hss")[0, :10] == pytest.approx((total - 32 - by_chance) / (total - by_chance))
 
     p, noise = PIXEL / 255, 40 / 255
     squares = np.array([32 * p**2] * 10 + [64 * p**2] * 9)
     squares[[4, 5]] += noise**2  # in the sixth frame, and in the output of persistence after it
-    errors = found.errors(name)
+    errors = verification.errors(name)
     assert errors["mse"] == pytest.approx(squares, rel=1e-5)
     assert errors["psnr_db"] == pytest.approx(10 * np.log10(1 / (squares / total + 1e-5)), rel=1e-5)
     assert errors["b_mae"][0] == pytest.approx(16 * 5 * p + 16 * p, rel=1e-5)
@@ -114,8 +114,8 @@ def test_scores_by_hand(moving):
 
 def test_a_frame_without_an_error_has_a_psnr_of_50_db(pixel_archive):
     frame = np.full((256, 256), PIXEL, np.uint8)
-    found = verify(pixel_archive({36 * index: frame for index in range(20)}), [], MS_RNN)
-    assert found.errors("persistence@1")["psnr_db"] == pytest.approx(np.full(19, 50.0), rel=1e-3)
+    verification = verify(pixel_archive({36 * index: frame for index in range(20)}), [], MS_RNN)
+    assert verification.errors("persistence@1")["psnr_db"] == pytest.approx(np.full(19, 50.0), rel=1e-3)
 
 
 def test_extrapolation_over_its_input_follows_the_motion_seen_so_far():
@@ -136,14 +136,14 @@ def test_a_recurrent_package_is_scored_by_the_outputs_of_its_network(package_of,
     from model.nets.forecast_model import FrameBatch, load_model
 
     info = package_of("ms-predrnn in MS-RNN")
-    found = verify(moving, [load_predictor(info)], MS_RNN)
+    verification = verify(moving, [load_predictor(info)], MS_RNN)
 
     truth = np.stack([MSRNNMasking().read_truth(moving, time)[0] for time in moving.times])[None, :, None]
     seen = torch.from_numpy(truth[:, :10])
     with torch.inference_mode():
         read = FrameBatch(seen, torch.ones_like(seen), torch.tensor([36.0]))
         outputs = load_model(info.folder).rollout(read, 10, 10).frames.numpy()
-    errors = found.errors("mine@1")
+    errors = verification.errors("mine@1")
     assert np.ptp(errors["mse"]) > 1
     for name, score in (("mse", mse), ("mae", mae), ("ssim", ssim)):
         assert errors[name] == pytest.approx(score(outputs, truth[:, 1:]), rel=1e-3)

@@ -154,13 +154,13 @@ def test_start_times_step_by_the_stride_and_never_span_a_gap(band):
 
 
 def test_persistence_of_moving_rain_scores_as_computed_by_hand(band):
-    found = verify(band, [Persistence()], NOWCAST_60)
+    verification = verify(band, [Persistence()], NOWCAST_60)
     # Three input frames, because extrapolation is always scored too: starts 2 and 5. A band 5 wide that moves 1 a
     # step overlaps itself in 4, 3, 2, 1, 0 of 6, 7, 8, 9, 10 columns.
-    assert found.models == ("persistence@1", "extrapolation@1")
-    assert found.starts == 2
-    assert found.csi("persistence@1")[0, :5] == pytest.approx([4 / 6, 3 / 7, 2 / 8, 1 / 9, 0.0])
-    assert found.days == ("2020-06-01",)
+    assert verification.models == ("persistence@1", "extrapolation@1")
+    assert verification.starts == 2
+    assert verification.csi("persistence@1")[0, :5] == pytest.approx([4 / 6, 3 / 7, 2 / 8, 1 / 9, 0.0])
+    assert verification.days == ("2020-06-01",)
 
 
 def test_an_archive_that_is_too_short_is_refused(band):
@@ -181,18 +181,18 @@ def test_intervals_are_the_spread_of_the_blocks():
     # The mean of 100 blocks of variance 4: its standard error is 0.2, 95 % lie within 1.96 of them.
     values = np.random.default_rng(1).normal(5, 2, 100)
     samples = block_weights(100) @ values / 100
-    found = confidence_intervals(samples).at()
-    assert found.value == pytest.approx(values.mean())
-    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.1)
+    interval = confidence_intervals(samples).at()
+    assert interval.value == pytest.approx(values.mean())
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.1)
     assert np.array_equal(block_weights(7), block_weights(7))
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_fewer_than_three_blocks_have_no_interval(blocks):
     values = np.arange(1.0, 1 + blocks)
-    found = confidence_intervals(block_weights(blocks) @ values / blocks).at()
-    assert found.value == values.mean()
-    assert np.isnan([found.low, found.high]).all()
+    interval = confidence_intervals(block_weights(blocks) @ values / blocks).at()
+    assert interval.value == values.mean()
+    assert np.isnan([interval.low, interval.high]).all()
 
 
 def test_a_score_of_one_block_of_many_has_no_interval():
