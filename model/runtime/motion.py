@@ -211,6 +211,7 @@ def _flow_frame(rain_rate_mm_h: FloatArray, size: tuple[int, int]) -> _FlowFrame
         rain_rate_mm_h = np.where(holds, rain_rate_mm_h, np.float32(0))
     # The logarithm of the mean serves as well as the mean of the logarithms, and costs less.
     fraction = hko7_fraction(_shrunk(rain_rate_mm_h, size))
+    # HKO-7 fractions of 0.15 to 0.9, which are 0.5 and 53 dBZ, use the whole range of 8 bits.
     return _FlowFrame(np.clip((fraction - 0.15) * (255 / 0.75), 0, 255).astype(np.uint8), known)
 
 

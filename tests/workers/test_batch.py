@@ -25,6 +25,7 @@ from model.runtime.request import ForecastEvent, ForecastRequest
 from service.jobs.job import Job, JobInput, JobStatus
 from service.store import result_key
 from tests.packages import copied
+from tests.predictors import FailingPredictor
 from workers import nowcast as nowcasts
 from workers.batch import run
 from workers.context import WorkerContext, open_context
@@ -348,3 +349,16 @@ def test_the_ledger_records_where_the_time_went(batching: WorkerContext, lab, tm
         parts = (job.queue_seconds, job.read_seconds, job.compute_seconds, job.write_seconds)
         assert all(part is not None and part > 0 for part in parts)
         assert sum(part or 0 for part in parts) <= (job.finished - job.created).total_seconds()
+
+
+def test_any_predictor_runs_in_a_batch_and_its_error_ends_one_nowcast(
+    batching: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[int]
+) -> None:
+    predictor = FailingPredictor()
+    monkeypatch.setattr(batching.models, "get", lambda info, patience=None: predictor)
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    jobs = [lab.upload(batching.ledger, batching.store, frames, steps=steps) for steps in (2, 4, 1)]
+    run(jobs[0].id, batching)
+    assert batches == [3]
+    assert states(batching, jobs) == [JobStatus.SUCCESSFUL, JobStatus.ACCEPTED, JobStatus.SUCCESSFUL]
+    assert rain_of(batching, jobs[0], tmp_path).attrs["model_variant"] == "fake"

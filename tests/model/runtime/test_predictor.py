@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
-from model.core.catalog import SHIPPED_PACKAGES, Catalog
-from model.core.errors import InputError, IrregularTimeStep, StepsOutOfRange, TooFewFrames
+from model.core.catalog import Catalog
+from model.core.errors import StepsOutOfRange
 from model.core.grid import Grid
-from model.core.model_info import EXTRAPOLATION
 from model.core.sequence import FrameSequence
 from model.data.synthetic_storms import synthesise
 from model.runtime.load import load_predictor
-from model.runtime.model_selection import select_model
 from model.runtime.nowcast import nowcast
-from model.runtime.predictor import BasePredictor
 from model.runtime.request import ForecastRequest
-from tests.packages import copied, crown
+from tests.predictors import FailingPredictor
 
 MODELS = ("persistence", "extrapolation", "rain-ms-predrnn")
 
@@ -113,22 +110,9 @@ def test_progress_is_reported_step_by_step_and_a_cancelled_forecast_ends_alone()
     assert list(steps.values()) == [[1, 2], [1, 2, 3, 4, 5, 6]]
 
 
-class FakePredictor(BasePredictor):
-    """The default: requests run one by one, and only `frames` is to be written."""
-
-    info = EXTRAPOLATION
-    variant = "fake"
-
-    def frames(self, sequence, steps):
-        for step in range(steps):
-            if step == 2:
-                raise RuntimeError("no third step")
-            yield sequence.rain_rate[-1]
-
-
 def test_an_error_ends_one_forecast_and_dry_input_needs_no_model():
     dry = replace(storms(), rain_rate=np.zeros_like(storms().rain_rate))
-    model = FakePredictor()
+    model = FailingPredictor()
     failing, short, without_rain = (
         ForecastRequest.fit(sequence, model.info, steps) for sequence, steps in ((storms(), 4), (storms(), 2), (dry, 4))
     )
@@ -144,61 +128,3 @@ def test_steps_out_of_range_are_refused():
 def test_a_lead_time_beyond_the_models_limit_is_refused():
     with pytest.raises(StepsOutOfRange, match=r"13 steps of 15 min are 195 min.*at most 12 steps"):
         nowcast(storms(step=15.0), predictor("rain-ms-predrnn"), 13)
-
-
-def test_auto_takes_the_network_where_it_fits():
-    info, _, note = select_model(storms(), "auto", Catalog())
-    assert (info.name, note) == ("rain-ms-predrnn", "")
-
-
-def test_auto_falls_back_to_extrapolation_and_notes_why():
-    info, _, note = select_model(storms(step=30.0), "auto", Catalog())
-    assert info is EXTRAPOLATION
-    assert "30 min" in note
-    info, _, note = select_model(storms(frames=3), "auto", Catalog())
-    assert info is EXTRAPOLATION
-    assert "4 frames" in note
-
-
-def test_auto_is_the_champion_where_it_fits_then_the_default_model(tmp_path):
-    crown(copied(tmp_path, "mine@1", time_step={"min_minutes": 10, "max_minutes": 15}))
-    catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
-    info, _, note = select_model(storms(step=10.0), "auto", catalog)
-    assert (info.reference, note) == ("mine@1", "")
-    info, _, note = select_model(storms(step=5.0), "auto", catalog)
-    assert info.name == "rain-ms-predrnn"
-    assert "mine@1 does not fit the input: the model needs 4 frames, the input has 3, 10 min apart" in note
-    info, _, note = select_model(storms(step=30.0), "auto", catalog)
-    assert info is EXTRAPOLATION
-    assert "mine@1 does not fit" in note
-    with pytest.raises(TooFewFrames, match="needs 4 frames, the input has 3, 10 min apart"):
-        select_model(storms(step=5.0), "champion", catalog)
-    thinned = select_model(storms(step=5.0, frames=7), "champion", catalog).context
-    assert (len(thinned), thinned.time_step_minutes()) == (4, 10)
-
-
-def test_auto_notes_a_missing_default_package(tmp_path):
-    info, _, note = select_model(storms(), "auto", Catalog((tmp_path,)))
-    assert info is EXTRAPOLATION
-    assert "rain-ms-predrnn is not installed" in note
-
-
-def test_two_frames_suffice_for_extrapolation_and_one_for_nothing():
-    info, context, note = select_model(storms(frames=2), "auto", Catalog())
-    assert (info, len(context)) == (EXTRAPOLATION, 2)
-    assert "needs 4 frames, the input has 2" in note
-    with pytest.raises(TooFewFrames, match="needs 2 frames, the input has 1"):
-        select_model(storms(frames=1), "auto", Catalog())
-
-
-def test_a_named_model_must_fit():
-    with pytest.raises(IrregularTimeStep, match=r"30 min.*2 to 15"):
-        select_model(storms(step=30.0), "rain-ms-predrnn", Catalog())
-
-
-def test_a_graph_that_is_not_one_is_refused(tmp_path):
-    from model.runtime.device import open_session
-
-    (tmp_path / "bad.onnx").write_bytes(b"not a graph")
-    with pytest.raises(InputError, match="cannot load the graph"):
-        open_session(tmp_path / "bad.onnx")
