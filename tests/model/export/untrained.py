@@ -1,4 +1,4 @@
-"""Packages of networks that have learned nothing."""
+"""Packages of untrained networks."""
 
 import torch
 
@@ -9,7 +9,7 @@ from model.nets.forecast_model import build_model
 
 
 def packed(config, folder, field_files=(), **fields):
-    """What the catalogue knows of a package of this network, untrained but loud."""
+    """Write a package of this network, untrained but with outputs other than zero; return its catalogue entry."""
     torch.manual_seed(1)
     net = build_model(config)
     with torch.no_grad():
