@@ -29,7 +29,7 @@ from benchmarks.official_code import ALIGNED_WARP, MS_RNN, ORDERED_RESHAPES, SEE
 from benchmarks.page.markdown import replace_part, table
 from benchmarks.paths import NETWORKS_PAGE
 from model.export.checkpoints import FAMILIES
-from model.export.checkpoints.convert import Converted, convert
+from model.export.checkpoints.convert import ConvertedCheckpoint, convert
 from model.losses import decoupling_loss
 from model.nets.forecast_model import FrameBatch, RecurrentModel, Rollout
 
@@ -59,7 +59,7 @@ def compare(network: str, family: str, official: Tensor, echocast: Tensor, note:
     return ParityRow(network=network, family=family, difference=difference, value=value, note=note)
 
 
-def rollout(converted: Converted, frames: Tensor, fields: Tensor | None = None) -> Rollout:
+def rollout(converted: ConvertedCheckpoint, frames: Tensor, fields: Tensor | None = None) -> Rollout:
     """Return the outputs of Echocast over context and leads, and the increments of the cell states."""
     batch = FrameBatch(
         data=frames[:, :CONTEXT],
@@ -95,7 +95,7 @@ def video(channels: int = 1, height: int = SIDE, width: int = SIDE, count: int =
     return (2 * smooth - 0.5).clamp(0, 1).reshape(noise.shape)
 
 
-def decoupling_projection(converted: Converted) -> nn.Module:
+def decoupling_projection(converted: ConvertedCheckpoint) -> nn.Module:
     """Return the projection W of the decoupling loss (PredRNN-V2)."""
     net = converted.build_model()
     assert isinstance(net, RecurrentModel)

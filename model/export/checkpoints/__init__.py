@@ -1,6 +1,6 @@
-"""Checkpoints of the authors' repositories as our networks: one table per repository, their keys -> ours."""
+"""Import of checkpoints of published repositories: one table per repository, from source keys to target names."""
 
 from typing import Final
 
 FAMILIES: Final = ("predrnn-pytorch", "ms-rnn", "openstl", "motionrnn")
-"""Whose checkpoints can be imported. Naming them needs no PyTorch; `convert` does."""
+"""Repositories whose checkpoints can be imported; this module needs no PyTorch."""

@@ -1,4 +1,4 @@
-"""`echocast models import`: a package of somebody else's weights."""
+"""`echocast models import`: make a package of a published checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model.core.errors import InputError
 from model.core.manifest import DataKind, Form, Imported, TimeStepRange
 from model.core.package_digest import file_sha256
 from model.export.card import FORMS, import_remarks
-from model.export.checkpoints.convert import Converted, convert, read_checkpoint
+from model.export.checkpoints.convert import ConvertedCheckpoint, convert, read_checkpoint
 from model.export.package import ANY_TIME_STEP, write_package
 from model.nets.simvp import SimVPConfig
 
@@ -33,16 +33,38 @@ def import_checkpoint(
     licence: str,
     form: Form = "as-published",
 ) -> Path:
-    """Write the package of a checkpoint and return its folder; tell on stderr what was left out and what to know of it.
+    """Write the package of a checkpoint, and log ignored tensors and remarks to stderr.
 
-    The network reads and answers pixel fractions as they are: no mask, no time, no motion taken out. `steps`: minutes,
-    from and to; None where `kind` says that its frames are not rain. `form`: see `model.export.checkpoints.convert`.
+    The network reads and predicts pixel fractions, without mask, time or Lagrangian frames.
+
+    Parameters
+    ----------
+    path
+        File of `torch.save`.
+    family, network, form
+        See `model.export.checkpoints.convert.convert`.
+    name, version, licence
+        Of the package.
+    out
+        Folder of packages.
+    input_frames
+        Frames that the model reads; by default 10, or as many as the network is built for.
+    kind
+        Kind of the frames.
+    steps
+        Shortest and longest time step in minutes; None for frames other than rain.
+    fields
+        Names of the conditioning fields.
+
+    Returns
+    -------
+    Path
+        Folder of the package.
 
     Raises
     ------
     InputError
-        The file is no checkpoint of this family's, its frames cannot be of this kind, or its fields are not
-        named.
+        The file is not a checkpoint of this repository, the frames cannot be of this kind, or the fields are not named.
     """
     tensors = read_checkpoint(path)
     try:
@@ -80,24 +102,24 @@ def import_checkpoint(
         },
         out,
     )
-    for left in sorted({re.sub(r"\.\d+\.", ".N.", key) for key in converted.dropped}):
-        click.echo(f"left out, their network does not use it: {left}", err=True)
+    for key in sorted({re.sub(r"\.\d+\.", ".N.", name) for name in converted.ignored}):
+        click.echo(f"ignored, the published network does not use it: {key}", err=True)
     for line in import_remarks(imported):
         click.echo(line, err=True)
     return folder
 
 
-def _check(converted: Converted, kind: DataKind, fields: tuple[str, ...], path: Path) -> None:
+def _check(converted: ConvertedCheckpoint, kind: DataKind, fields: tuple[str, ...], path: Path) -> None:
     config = converted.config
     if kind == "rain" and config.channels != 1:
         raise InputError(
-            f"its frames have {config.channels} channels, which cannot be rain",
+            f"the frames have {config.channels} channels, which cannot be rain",
             where=str(path),
-            hint="Import a network that was trained on frames of one channel, or say --kind frames",
+            hint="Import a network that was trained on frames of one channel, or add --kind frames",
         )
     if bool(config.fields) != bool(fields):
         raise InputError(
-            f"it is conditioned on {config.fields} planes per frame, and {len(fields)} fields are named",
+            f"the network is conditioned on {config.fields} planes per frame, but {len(fields)} fields are named",
             where=str(path),
-            hint="Name the fields with --field, once each, in their order" if config.fields else "Give no --field",
+            hint="Name the fields with --field, once each, in their order" if config.fields else "Omit --field",
         )

@@ -1,7 +1,8 @@
-"""How a table says which of their tensors become which of ours, and the machinery that follows it.
+"""Rules that map the tensors of a published checkpoint (the source) to those of a network here (the target).
 
-A table's key is a module of ours; its value says which of their convolutions it is made of. Gates are named as in the
-papers (i f g o of C, i' f' g' of M), in the order of a weight's rows: `gates("g i f", conv("conv_h", "i f g"))`.
+A table maps each target module to a rule, which lists the source convolutions that the module consists of. Gates have
+the names of the papers (i f g o of C, i' f' g' of M), in the order of the rows of a weight:
+`gates("g i f", conv("conv_h", "i f g"))`.
 """
 
 from __future__ import annotations
@@ -21,54 +22,66 @@ from model.nets.stack import StackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
-    """A convolution [out, in, k, k] with its bias [out], and the scale and shift of the layer norm after it, if any."""
+class ConvWeights:
+    """A convolution [out, in, k, k] with bias [out], and the scale and shift of a layer norm that follows it."""
 
     weight: Tensor
     bias: Tensor | None = None
     scale: Tensor | None = None
     shift: Tensor | None = None
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> Weights:
-        """The same change along the first axis of all of them."""
-        return Weights(
+    def map(self, change: Callable[[Tensor], Tensor]) -> ConvWeights:
+        """Apply a function to each tensor, whose first axis is the output channels."""
+        return ConvWeights(
             weight=change(self.weight),
             bias=None if self.bias is None else change(self.bias),
             scale=None if self.scale is None else change(self.scale),
             shift=None if self.shift is None else change(self.shift),
         )
 
-    def inputs(self, order: Sequence[int]) -> Weights:
-        """With its input channels in another order."""
+    def permute_inputs(self, order: Sequence[int]) -> ConvWeights:
+        """Return the convolution with the input channels in another order."""
         return replace(self, weight=self.weight[:, list(order)])
 
-    def outputs(self, order: Sequence[int]) -> Weights:
-        """With its output channels in another order."""
+    def permute_outputs(self, order: Sequence[int]) -> ConvWeights:
+        """Return the convolution with the output channels in another order."""
         return self.map(lambda rows: rows[list(order)])
 
 
-Change = Callable[[Weights], Weights]
+Transform = Callable[[ConvWeights], ConvWeights]
 
 
-class Theirs:
-    """A state dict of theirs: what was read of it, what was missing, what was left out on purpose."""
+class SourceState:
+    """The source state dict, with a record of the keys that were used, missing, or ignored on purpose.
+
+    Attributes
+    ----------
+    used : set of str
+        Keys that a rule has read.
+    missing : list of str
+        Keys that a rule needs and the state dict lacks.
+    unsized : list of str
+        Keys whose shape was needed to configure the network, and which are missing or have too few axes.
+    ignored : list of str
+        Keys and gates that the published code never uses.
+    """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = tensors
         self.used: set[str] = set()
         self.missing: list[str] = []
         self.unsized: list[str] = []
-        self.dropped: list[str] = []
+        self.ignored: list[str] = []
 
     def take(self, key: str) -> Tensor | None:
-        """The tensor, which will be noted as missing where it is not there."""
+        """Return a tensor and record it as used; record it as missing where there is none."""
         self.used.add(key)
         if key not in self.tensors:
             self.missing.append(key)
         return self.tensors.get(key)
 
     def size(self, key: str, axis: int) -> int:
-        """A side of the tensor; 0 where there is none, which its row will note."""
+        """Return the length of an axis; 0, recorded as unsized, where there is no such tensor or axis."""
         tensor = self.tensors.get(key)
         if tensor is None or tensor.ndim <= axis:
             self.unsized.append(key)
@@ -76,19 +89,25 @@ class Theirs:
         return tensor.shape[axis]
 
     def count(self, pattern: str) -> int:
-        """How many of 0, 1, 2, ... stand in keys where `pattern` has its {}."""
-        begun = (re.compile(re.escape(pattern).replace(r"\{\}", str(index)) + r"\.") for index in count())
-        for index, begins in enumerate(begun):
-            if not any(begins.match(key) for key in self.tensors):
+        """Return how many of 0, 1, 2, ... occur in keys in the place of the {} of the pattern."""
+        prefixes = (re.compile(re.escape(pattern).replace(r"\{\}", str(index)) + r"\.") for index in count())
+        for index, prefix in enumerate(prefixes):
+            if not any(prefix.match(key) for key in self.tensors):
                 return index
         raise AssertionError("unreachable")  # pragma: no cover
 
     def has(self, key: str) -> bool:
-        """Whether there is such a tensor."""
+        """Return whether there is such a tensor."""
         return key in self.tensors
 
-    def conv(self, key: str) -> Weights | None:
-        """A convolution: `key.weight`, or `key.0.weight` where it stands in a sequence, maybe before a layer norm."""
+    def conv(self, key: str) -> ConvWeights | None:
+        """Return the convolution `key`, or `key.0` of a sequence, with the layer norm `key.1`; None if missing.
+
+        Raises
+        ------
+        InputError
+            The weight has other than four dimensions.
+        """
         first = f"{key}.0" if self.has(f"{key}.0.weight") else key
         weight = self.take(f"{first}.weight")
         if weight is None:
@@ -99,7 +118,7 @@ class Theirs:
         def optional(name: str) -> Tensor | None:
             return self.take(name) if self.has(name) else None
 
-        return Weights(
+        return ConvWeights(
             weight=weight,
             bias=optional(f"{first}.bias"),
             scale=optional(f"{key}.1.weight"),
@@ -108,176 +127,187 @@ class Theirs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv:
-    """One of their convolutions; `gates`: of its rows, in order. `reads`: which part of joined inputs, "H of x H C"."""
+class SourceConv:
+    """A source convolution.
+
+    Attributes
+    ----------
+    key
+        Prefix of the keys.
+    gates
+        Gates in the order of the rows.
+    part
+        Part of concatenated inputs, as "H of x H C"; all inputs by default.
+    """
 
     key: str
     gates: str
-    reads: str = ""
+    part: str = ""
 
-    def read(self, theirs: Theirs, prefix: str) -> Weights | None:
-        """Its weights; the bias goes with the first of joined inputs, so that it counts once."""
-        found = theirs.conv(prefix + self.key)
-        if found is None or not self.reads:
-            return found
-        wanted, _, *joined = self.reads.split()
-        index = joined.index(wanted)
-        weight = found.weight.tensor_split(len(joined), dim=1)[index]
-        return replace(found, weight=weight, bias=found.bias if index == 0 or found.bias is None else 0 * found.bias)
+    def read(self, source: SourceState, prefix: str) -> ConvWeights | None:
+        """Return the weights; the bias goes with the first part of concatenated inputs, so that it counts once."""
+        weights = source.conv(prefix + self.key)
+        if weights is None or not self.part:
+            return weights
+        name, _, *parts = self.part.split()
+        index = parts.index(name)
+        weight = weights.weight.tensor_split(len(parts), dim=1)[index]
+        bias = weights.bias if index == 0 or weights.bias is None else 0 * weights.bias
+        return replace(weights, weight=weight, bias=bias)
 
 
-class Row:
-    """A line of a table."""
+class Rule:
+    """The source of one target module."""
 
     @property
-    def named(self) -> str:
-        """Their keys, for a message."""
+    def source_keys(self) -> str:
+        """Keys of the source, for error messages."""
         raise NotImplementedError
 
-    def read(self, theirs: Theirs, prefix: str, change: Change | None) -> Mapping[str, Tensor] | None:
-        """Our tensors, by the end of their names, after a last `change`; None where one of theirs is missing."""
+    def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
+        """Read the tensors of the target module.
+
+        Parameters
+        ----------
+        source
+            The state dict.
+        prefix
+            Prefix of the source keys.
+        transform
+            Last change to a convolution.
+
+        Returns
+        -------
+        dict of Tensor, or None
+            Tensors by the ends of their target names; None where a source tensor is missing.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gates(Row):
-    """A convolution of ours, whose rows are gates of one or more of theirs."""
+class GateRule(Rule):
+    """A target convolution whose rows are gates of one or several source convolutions."""
 
-    ours: tuple[str, ...]
-    convs: tuple[Conv, ...]
-    change: Change | None = None
+    gates: tuple[str, ...]
+    convs: tuple[SourceConv, ...]
+    transform: Transform | None = None
 
     @property
-    def named(self) -> str:
-        """See Row.named."""
+    def source_keys(self) -> str:
+        """See Rule.source_keys."""
         return " and ".join(conv.key for conv in self.convs)
 
-    def read(self, theirs: Theirs, prefix: str, change: Change | None) -> Mapping[str, Tensor] | None:
-        """See Row.read."""
-        named: dict[str, Weights] = {}
+    def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
+        """See Rule.read."""
+        by_gate: dict[str, ConvWeights] = {}
         for conv in self.convs:
-            found, gates = conv.read(theirs, prefix), conv.gates.split()
-            if found is None:
+            weights, gates = conv.read(source, prefix), conv.gates.split()
+            if weights is None:
                 return None
-            if found.weight.shape[0] % len(gates):
-                raise InputError(
-                    f"{prefix}{conv.key} has {found.weight.shape[0]} rows, which are no {len(gates)} gates"
-                )
+            if weights.weight.shape[0] % len(gates):
+                rows = weights.weight.shape[0]
+                raise InputError(f"{prefix}{conv.key} has {rows} rows, which cannot be split into {len(gates)} gates")
             for index, gate in enumerate(gates):
-                named[gate] = found.map(partial(_block, index=index, blocks=len(gates)))
-                if gate not in self.ours:
-                    theirs.dropped.append(f"{prefix}{conv.key}, gate {gate}")
-        return _named(_stacked([named[gate] for gate in self.ours]), self.change, change)
+                by_gate[gate] = weights.map(partial(_chunk, index=index, chunks=len(gates)))
+                if gate not in self.gates:
+                    source.ignored.append(f"{prefix}{conv.key}, gate {gate}")
+        return _tensors(_concatenate([by_gate[gate] for gate in self.gates]), self.transform, transform)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside(Row):
-    """A convolution of ours over joined inputs, where they have one for each and add up: biases are added."""
+class ConcatenationRule(Rule):
+    """A target convolution over concatenated inputs, for source convolutions of each input whose outputs are added."""
 
     keys: tuple[str, ...]
 
     @property
-    def named(self) -> str:
-        """See Row.named."""
+    def source_keys(self) -> str:
+        """See Rule.source_keys."""
         return " and ".join(self.keys)
 
-    def read(self, theirs: Theirs, prefix: str, change: Change | None) -> Mapping[str, Tensor] | None:
-        """See Row.read."""
-        found = [conv for key in self.keys if (conv := theirs.conv(prefix + key)) is not None]
-        if len(found) < len(self.keys):
+    def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
+        """See Rule.read; biases are added."""
+        convs = [conv for key in self.keys if (conv := source.conv(prefix + key)) is not None]
+        if len(convs) < len(self.keys):
             return None
-        biases = [conv.bias for conv in found if conv.bias is not None]
-        weight = torch.cat([conv.weight for conv in found], dim=1)
-        return _named(Weights(weight=weight, bias=torch.stack(biases).sum(0) if biases else None), change)
+        biases = [conv.bias for conv in convs if conv.bias is not None]
+        weight = torch.cat([conv.weight for conv in convs], dim=1)
+        return _tensors(ConvWeights(weight=weight, bias=torch.stack(biases).sum(0) if biases else None), transform)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stacked(Row):
-    """A bare parameter of ours: theirs below one another."""
+class ParameterRule(Rule):
+    """A target parameter: source parameters concatenated along channels; [c] becomes [c, 1, 1]."""
 
     keys: tuple[str, ...]
 
     @property
-    def named(self) -> str:
-        """See Row.named."""
+    def source_keys(self) -> str:
+        """See Rule.source_keys."""
         return " and ".join(self.keys)
 
-    def read(self, theirs: Theirs, prefix: str, change: Change | None) -> Mapping[str, Tensor] | None:
-        """See Row.read."""
-        found = [tensor for key in self.keys if (tensor := theirs.take(prefix + key)) is not None]
-        return {"": torch.cat(found)} if len(found) == len(self.keys) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerChannel(Row):
-    """A bare parameter [c] of theirs, [c, 1, 1] here."""
-
-    key: str
-
-    @property
-    def named(self) -> str:
-        """See Row.named."""
-        return self.key
-
-    def read(self, theirs: Theirs, prefix: str, change: Change | None) -> Mapping[str, Tensor] | None:
-        """See Row.read."""
-        found = theirs.take(prefix + self.key)
-        return None if found is None else {"": found.reshape(-1, 1, 1)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Same(Row):
-    """A module that is theirs as it is: all tensors below `key`."""
-
-    key: str
-
-    @property
-    def named(self) -> str:
-        """See Row.named."""
-        return self.key
-
-    def read(self, theirs: Theirs, prefix: str, change: Change | None) -> Mapping[str, Tensor] | None:
-        """See Row.read."""
-        if theirs.take(f"{prefix}{self.key}.weight") is None:
+    def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
+        """See Rule.read."""
+        tensors = [tensor for key in self.keys if (tensor := source.take(prefix + key)) is not None]
+        if len(tensors) < len(self.keys):
             return None
-        names = [name for name in theirs.tensors if name.startswith(f"{prefix}{self.key}.")]
-        theirs.used.update(names)
-        return {name.removeprefix(prefix + self.key): theirs.tensors[name] for name in names}
+        joined = torch.cat(tensors)
+        return {"": joined[:, None, None] if joined.ndim == 1 else joined}
 
 
-Table = Mapping[str, Row]
+@dataclass(frozen=True, kw_only=True)
+class CopyRule(Rule):
+    """A target module with the tensors and names of a source module."""
+
+    key: str
+
+    @property
+    def source_keys(self) -> str:
+        """See Rule.source_keys."""
+        return self.key
+
+    def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
+        """See Rule.read."""
+        if source.take(f"{prefix}{self.key}.weight") is None:
+            return None
+        keys = [key for key in source.tensors if key.startswith(f"{prefix}{self.key}.")]
+        source.used.update(keys)
+        return {key.removeprefix(prefix + self.key): source.tensors[key] for key in keys}
 
 
-def conv(key: str, gates: str, reads: str = "") -> Conv:
-    """Their convolution `key`, whose rows are `gates` in this order; see Conv."""
-    return Conv(key=key, gates=gates, reads=reads)
+Table = Mapping[str, Rule]
 
 
-def gates(ours: str, *convs: Conv) -> Gates:
-    """Ours, whose rows are the gates `ours` in this order, found in `convs`."""
-    return Gates(ours=tuple(ours.split()), convs=convs)
+def conv(key: str, gates: str, part: str = "") -> SourceConv:
+    """Return the source convolution `key`; see SourceConv."""
+    return SourceConv(key=key, gates=gates, part=part)
 
 
-def one(key: str, change: Change | None = None) -> Gates:
-    """Their convolution `key`, its rows in the same order as ours, but for the `change`."""
-    return Gates(ours=("all",), convs=(conv(key, "all"),), change=change)
+def gates(names: str, *convs: SourceConv) -> GateRule:
+    """Return the rule of a target convolution with these gates, in this order, out of source convolutions."""
+    return GateRule(gates=tuple(names.split()), convs=convs)
 
 
-def beside(*keys: str) -> Beside:
-    """Their convolutions, whose answers they add, over joined inputs."""
-    return Beside(keys=keys)
+def same_gates(key: str, transform: Transform | None = None) -> GateRule:
+    """Return the rule of a target convolution with the gates of the source convolution, in the same order."""
+    return GateRule(gates=("all",), convs=(conv(key, "all"),), transform=transform)
 
 
-def _block(rows: Tensor, index: int, blocks: int) -> Tensor:
-    return rows.chunk(blocks)[index]
+def concatenated(*keys: str) -> ConcatenationRule:
+    """Return the rule of a target convolution over the concatenated inputs of source convolutions."""
+    return ConcatenationRule(keys=keys)
 
 
-def _stacked(parts: Sequence[Weights]) -> Weights:
+def _chunk(rows: Tensor, index: int, chunks: int) -> Tensor:
+    return rows.chunk(chunks)[index]
+
+
+def _concatenate(parts: Sequence[ConvWeights]) -> ConvWeights:
     def joined(rows: Iterable[Tensor | None]) -> Tensor | None:
-        known = [tensor for tensor in rows if tensor is not None]
-        return torch.cat(known) if known else None
+        tensors = [tensor for tensor in rows if tensor is not None]
+        return torch.cat(tensors) if tensors else None
 
-    return Weights(
+    return ConvWeights(
         weight=torch.cat([part.weight for part in parts]),
         bias=joined(part.bias for part in parts),
         scale=joined(part.scale for part in parts),
@@ -285,10 +315,10 @@ def _stacked(parts: Sequence[Weights]) -> Weights:
     )
 
 
-def _named(weights: Weights, *changes: Change | None) -> Mapping[str, Tensor]:
-    """As the tensors of our module: of a convolution, or of one in a sequence with its layer norm."""
-    for change in changes:
-        weights = weights if change is None else change(weights)
+def _tensors(weights: ConvWeights, *transforms: Transform | None) -> Mapping[str, Tensor]:
+    """Return the tensors of a target module: a convolution, or a sequence of a convolution and a layer norm."""
+    for transform in transforms:
+        weights = weights if transform is None else transform(weights)
     first = ".0" if weights.scale is not None else ""
     tensors = {
         f"{first}.weight": weights.weight,
@@ -300,13 +330,26 @@ def _named(weights: Weights, *changes: Change | None) -> Mapping[str, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a family makes of a state dict: the network, and which table to read where.
+class ConversionPlan:
+    """The network of a state dict, and the tables that fill it.
 
-    `tables`: (our prefix, their prefix, table). `unused`: patterns of keys that their own code never uses, or not in
-    this layer. `changes`: by the name of our module, a last change to it (of channel order). `faults`: where their code
-    departs from the paper, and `StackConfig.as_published` with it. `remarks`: what no tensor tells, and where this
-    network departs from their code in either form. Both are clauses without a full stop.
+    Attributes
+    ----------
+    network
+        Name in `model.nets.networks`.
+    net, channels, fields
+        The network, channels of a frame, and planes of conditioning fields.
+    tables
+        (target prefix, source prefix, table).
+    unused
+        Patterns of keys that the published code never uses, or not in these layers.
+    transforms
+        Last change to a target module, for instance of the order of channels.
+    faults
+        Departures of the published code from the paper; with any, `StackConfig.as_published` applies.
+    remarks
+        Assumptions that no tensor confirms, and departures of this network from the published code in either form.
+        Faults and remarks are clauses without a full stop.
     """
 
     network: str
@@ -315,28 +358,35 @@ class Plan:
     tables: Sequence[tuple[str, str, Table]]
     fields: int = 0
     unused: Sequence[str] = ()
-    changes: Mapping[str, Change] = field(default_factory=dict)
+    transforms: Mapping[str, Transform] = field(default_factory=dict)
     faults: Sequence[str] = ()
     remarks: Sequence[str] = ()
 
 
-def patches(planes: int, channels: int | None, where: str) -> tuple[int, int]:
-    """(image channels, side of a patch) of so many planes: one channel where that fits, else as few as fit.
+def patch_shape(planes: int, channels: int | None, where: str) -> tuple[int, int]:
+    """Return (channels of a frame, side of a patch) of a number of planes, with as few channels as fit by default.
 
     Raises
     ------
     InputError
-        So many planes are no squares of so many channels.
+        The planes do not make square patches of that many channels.
     """
     if not planes:
-        return 1, 1  # the tensor is missing, as its row will say
-    for held in [channels] if channels else range(1, planes + 1):
-        side = round((planes // held) ** 0.5)
-        if held * side**2 == planes:
-            return held, side
-    raise InputError(f"{planes} planes are no square patches of {channels or 1} channels", where=where)
+        return 1, 1  # the tensor is missing, which the rule will report
+    for candidate in [channels] if channels else range(1, planes + 1):
+        side = round((planes // candidate) ** 0.5)
+        if candidate * side**2 == planes:
+            return candidate, side
+    raise InputError(f"{planes} planes cannot be square patches of {channels or 1} channels", where=where)
 
 
-def from_patches(channels: int, patch: int) -> list[int]:
-    """Our planes are ordered (channel, row, column), theirs (row, column, channel): ours[i] = theirs[order[i]]."""
-    return [place * channels + channel for channel in range(channels) for place in range(patch**2)]
+def patch_order(channels: int, patch: int, *readers: str) -> dict[str, Transform]:
+    """Return the transforms of the output and of the modules that read patches of frames.
+
+    Planes of a patch are ordered (channel, row, column) here and (row, column, channel) in the published codes.
+    """
+    order = [place * channels + channel for channel in range(channels) for place in range(patch**2)]
+    return {
+        "embedding.output": lambda weights: weights.permute_outputs(order),
+        **{reader: lambda weights: weights.permute_inputs(order) for reader in readers},
+    }

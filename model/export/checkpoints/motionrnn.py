@@ -1,77 +1,86 @@
-"""thuml/MotionRNN: MotionRNN around PredRNN. Its files are {"net_param": state dict}.
+"""thuml/MotionRNN: MotionRNN around PredRNN. Files are {"net_param": state dict}.
 
-One difference that no weight can carry: it starts every sequence from random states (ours: zero). Its warps are
-ours. Flows lie rows first and columns last there, as (x, y) of each flow here. Its gate keeps the warped H where ours
-keeps the unwarped one, so its weights change sign.
+The warps are those of `model.nets.warp`. Three things differ: the official code starts every sequence from random
+states, here they are zero, which no weight can express; flow channels there are the rows of all flows, then the
+columns, here (x, y) of each flow; the output gate there weighs the warped H, here the unwarped one, so that the weights
+change sign.
 """
 
 from __future__ import annotations
 
-from model.export.checkpoints.layout import Plan, Table, Theirs, Weights, one, patches
-from model.export.checkpoints.predrnn_pytorch import ENDS, ST_LSTM, of_patches
+from model.export.checkpoints.layout import (
+    ConversionPlan,
+    ConvWeights,
+    SourceState,
+    Table,
+    patch_order,
+    patch_shape,
+    same_gates,
+)
+from model.export.checkpoints.predrnn_pytorch import EMBEDDING, ST_LSTM
 from model.nets.motion_gru import FLOWS
 from model.nets.stack import StackConfig
 
 ROWS_COLUMNS = [place for flow in range(FLOWS) for place in (FLOWS + flow, flow)]
-"""Our flow channels (x, y, x, y, ...) in theirs (rows of all flows, columns of all flows)."""
+"""Source channels (rows of all flows, columns of all flows) in target order (x, y, x, y, ...)."""
 
 
-def flow_gate(weights: Weights) -> Weights:
-    """A gate of the MotionGRU, which reads features and flows and answers flows."""
+def reorder_flows(weights: ConvWeights) -> ConvWeights:
+    """Reorder the flow channels of a gate of the MotionGRU, which reads features and flows and returns flows."""
     features = weights.weight.shape[1] - 2 * FLOWS
     order = [*range(features), *(features + place for place in ROWS_COLUMNS)]
-    return weights.inputs(order).outputs(ROWS_COLUMNS)
+    return weights.permute_inputs(order).permute_outputs(ROWS_COLUMNS)
 
 
-def negated(weights: Weights) -> Weights:
-    """1 - sigmoid(x) is sigmoid(-x)."""
+def negate(weights: ConvWeights) -> ConvWeights:
+    """Negate the weights: 1 - sigmoid(x) is sigmoid(-x)."""
     return weights.map(lambda rows: -rows)
 
 
-def neighbourhood(weights: Weights) -> Weights:
-    """A 3 x 3 convolution of stride 3 over the 9 warped images, which they lay out as squares: 1 x 1 over channels."""
-    return Weights(weight=weights.weight.flatten(1)[:, :, None, None], bias=weights.bias)
+def flatten_neighbourhood(weights: ConvWeights) -> ConvWeights:
+    """Make a 3 x 3 convolution of stride 3 over squares of the 9 warped images a 1 x 1 convolution over channels."""
+    return ConvWeights(weight=weights.weight.flatten(1)[:, :, None, None], bias=weights.bias)
 
 
 def motion(layer: int) -> Table:
-    """The MotionGRU after a layer."""
+    """Return the table of the MotionGRU after a layer."""
     return {
-        "encode": one(f"enc_list.{layer}"),
-        "update": one(f"motion_list.{layer}.update", flow_gate),
-        "reset": one(f"motion_list.{layer}.reset", flow_gate),
-        "candidate": one(f"motion_list.{layer}.output", flow_gate),
-        "mask": one(f"motion_list.{layer}.warp.warp_gate"),
-        "merge": one(f"motion_list.{layer}.warp.conv", neighbourhood),
-        "decode": one(f"dec_list.{layer}"),
-        "gate": one(f"gate_list.{layer}", negated),
+        "encode": same_gates(f"enc_list.{layer}"),
+        "update": same_gates(f"motion_list.{layer}.update", reorder_flows),
+        "reset": same_gates(f"motion_list.{layer}.reset", reorder_flows),
+        "candidate": same_gates(f"motion_list.{layer}.output", reorder_flows),
+        "mask": same_gates(f"motion_list.{layer}.warp.warp_gate"),
+        "merge": same_gates(f"motion_list.{layer}.warp.conv", flatten_neighbourhood),
+        "decode": same_gates(f"dec_list.{layer}"),
+        "gate": same_gates(f"gate_list.{layer}", negate),
     }
 
 
-def plan(theirs: Theirs, network: str, channels: int | None) -> Plan:
-    """The configuration and the tables that the tensors ask for."""
-    layers = theirs.count("cell_list.{}")
-    channels, patch = patches(theirs.size("conv_last.weight", 0), channels, "conv_last.weight")
+def plan(source: SourceState, network: str, channels: int | None) -> ConversionPlan:
+    """Return the conversion of a state dict, as its keys and shapes imply."""
+    layers = source.count("cell_list.{}")
+    channels, patch = patch_shape(source.size("conv_last.weight", 0), channels, "conv_last.weight")
     net = StackConfig(
-        hidden=theirs.size("cell_list.0.conv_last.weight", 0),
+        hidden=source.size("cell_list.0.conv_last.weight", 0),
         scales=(1,) * layers,
-        kernel=theirs.size("cell_list.0.conv_h.0.weight", 2),
+        kernel=source.size("cell_list.0.conv_h.0.weight", 2),
         patch=patch,
         bias=False,
-        layer_norm=theirs.has("cell_list.0.conv_h.1.weight"),
+        layer_norm=source.has("cell_list.0.conv_h.1.weight"),
         motion=True,
     )
-    return Plan(
+    return ConversionPlan(
         network="motionrnn",
         net=net,
         channels=channels,
         tables=[
-            ("", "", {**ENDS, "highway_start": one("conv_first_v")}),
+            ("", "", {**EMBEDDING, "highway_start": same_gates("conv_first_v")}),
             *((f"cells.{layer}.cell.", f"cell_list.{layer}.", ST_LSTM) for layer in range(layers)),
             *((f"cells.{layer}.motion.", "", motion(layer)) for layer in range(layers - 1)),
         ],
-        changes=of_patches(channels, patch, "cells.0.cell.from_x", "highway_start"),
+        transforms=patch_order(channels, patch, "cells.0.cell.from_x", "highway_start"),
         remarks=[
-            "the published code starts every sequence from random states, so that no two runs of it agree; here states "
-            "start from zero, their mean"
+            "the published code starts every sequence from random states, so that no two runs agree; here states start "
+            "from zero, the mean of those states"
         ],
     )

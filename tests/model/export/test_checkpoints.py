@@ -262,7 +262,7 @@ def test_weights_per_pixel_bind_to_their_grid_unless_they_are_the_same_everywher
 
 def test_weights_that_do_nothing_are_dropped_and_named():
     def dropped(network):
-        return "\n".join(convert(CASES[f"ms-rnn {network}"].state, "ms-rnn", network=network).dropped)
+        return "\n".join(convert(CASES[f"ms-rnn {network}"].state, "ms-rnn", network=network).ignored)
 
     pp, mim, motion = dropped("ms-predrnn-pp"), dropped("mim"), dropped("motionrnn")
     assert "rnns.lstm.0._conv_z.weight" in pp
@@ -286,7 +286,7 @@ def test_keys_that_do_not_fit_are_named():
         convert({**state, "cell_list.0.gate.weight": torch.zeros(1)}, "predrnn-pytorch")
     with pytest.raises(InputError, match=r"conv_m.*\(3, 4, 5, 5\)"):
         convert({**state, "cell_list.1.conv_m.0.weight": torch.zeros(3, 4, 5, 5)}, "predrnn-pytorch")
-    with pytest.raises(InputError, match="13 rows"):
+    with pytest.raises(InputError, match="13 rows, which cannot be split"):
         convert({**state, "cell_list.1.conv_m.0.weight": torch.zeros(13, 4, 5, 5)}, "predrnn-pytorch")
     with pytest.raises(InputError, match=r"cell_list\.0\.conv_h\.0\.weight is missing"):
         convert(without(state, "cell_list.0.conv_h.0.weight"), "predrnn-pytorch")
@@ -302,7 +302,7 @@ def test_no_missing_tensor_goes_unnoticed(name):
     case = CASES[name]
     whole = convert(case.state, case.family, network=case.given)
     for key in case.shapes:
-        if not key.endswith(".bias") and key not in whole.dropped:
+        if not key.endswith(".bias") and key not in whole.ignored:
             with pytest.raises(InputError):
                 convert(without(case.state, key), case.family, network=case.given)
 
@@ -320,7 +320,7 @@ def test_plain_and_multi_scale_must_be_told_apart():
     state = CASES["ms-rnn predrnn"].state
     with pytest.raises(InputError, match="--network predrnn or --network ms-predrnn"):
         convert(state, "ms-rnn")
-    with pytest.raises(InputError, match="of ms-predrnn, not of ms-mim"):
+    with pytest.raises(InputError, match="belong to ms-predrnn, not to ms-mim"):
         convert(state, "ms-rnn", network="ms-mim")
     four = random_state(ms_rnn.shapes("predrnn", layers=4))
     assert convert(four, "ms-rnn", network="predrnn").config.net.scales == (1, 1, 1, 1)
