@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from model.core.grid import Grid
 from model.readers.cf_attributes import attributes_of
 from model.readers.unsupported import polar_data
 
+if TYPE_CHECKING:
+    from netCDF4 import Dataset, Variable
+
 CFRADIAL: Final = re.compile(r"cf.?radial", re.IGNORECASE)
 POLAR_AXES: Final = (
     ("azimuth", "azimuths", "azimuth_angle", "ray_azimuth_angle", "sensor_to_target_azimuth_angle", "ray", "rays"),
@@ -21,7 +24,7 @@ POLAR_AXES: Final = (
 )
 
 
-def check_not_polar(dataset: Any) -> None:  # noqa: ANN401  (netCDF4 ships no types)
+def check_not_polar(dataset: Dataset) -> None:
     """Refuse sweeps and volumes in polar coordinates, before any message about their axes.
 
     Raises
@@ -41,7 +44,7 @@ def check_not_polar(dataset: Any) -> None:  # noqa: ANN401  (netCDF4 ships no ty
         raise polar_data("CfRadial" if cfradial else "netCDF")
 
 
-def axes_of(dataset: Any, variable: Any) -> dict[str, int]:  # noqa: ANN401
+def axes_of(dataset: Dataset, variable: Variable[Any]) -> dict[str, int]:
     """Return the index of the dimensions y, x and, where there is one, time.
 
     Raises
@@ -71,7 +74,7 @@ def axes_of(dataset: Any, variable: Any) -> dict[str, int]:  # noqa: ANN401
     return axes
 
 
-def grid_of(dataset: Any, variable: Any, axes: Mapping[str, int]) -> tuple[Grid, bool]:  # noqa: ANN401
+def grid_of(dataset: Dataset, variable: Variable[Any], axes: Mapping[str, int]) -> tuple[Grid, bool]:
     """Return the grid of a variable, and whether its columns run from east to west and have to be reversed.
 
     Raises
@@ -105,12 +108,12 @@ def grid_of(dataset: Any, variable: Any, axes: Mapping[str, int]) -> tuple[Grid,
     return Grid(crs=crs, x=x[::-1] if westward else x, y=y), westward
 
 
-def _axis(dataset: Any, dimension: str) -> str | None:  # noqa: ANN401
+def _axis(dataset: Dataset, dimension: str) -> str | None:
     coordinate = dataset.variables.get(dimension)
     return cf.axis_of(dimension, attributes_of(coordinate) if coordinate is not None else None)
 
 
-def _without_axes(dataset: Any, variable: Any) -> NotARadarFile:  # noqa: ANN401
+def _without_axes(dataset: Dataset, variable: Variable[Any]) -> NotARadarFile:
     curvilinear = [
         str(name)
         for name, other in dataset.variables.items()

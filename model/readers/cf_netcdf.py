@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ from model.readers.rain_rate import (
     rain_rate_of_reflectivity,
 )
 from model.readers.source import ReadOptions, Source, file_by_file
+
+if TYPE_CHECKING:
+    from netCDF4 import Dataset, Variable
 
 TITLE: Final = "CF netCDF"
 BLOCK_PIXELS: Final = 32_000_000
@@ -109,7 +112,7 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
 read_frames = file_by_file(read_file, TITLE)
 
 
-def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netCDF4 ships no types)
+def _check_observed(dataset: Dataset, variable: Variable[Any]) -> None:
     """Refuse a forecast: a nowcast starts from observed frames.
 
     A forecast has positive lead times, or valid times after the `forecast_reference_time`, or a title that calls it a
@@ -142,7 +145,7 @@ def _check_observed(dataset: Any, variable: Any) -> None:  # noqa: ANN401  (netC
         raise NotARadarFile(f"this is a forecast{since}", hint="Give observed frames")
 
 
-def _is_lead_time(variable: Any) -> bool:  # noqa: ANN401
+def _is_lead_time(variable: Variable[Any]) -> bool:
     """Whether a variable holds lead times, by its standard name, name or long name."""
     attributes = attributes_of(variable)
     standard_name, long_name = (str(attributes.get(name, "")) for name in ("standard_name", "long_name"))
@@ -152,7 +155,7 @@ def _is_lead_time(variable: Any) -> bool:  # noqa: ANN401
     return standard_name == "forecast_period" or bool(LEAD_NAME.fullmatch(variable.name) or LEAD_TIME.search(long_name))
 
 
-def _values(variable: Any, axes: Mapping[str, int]) -> FloatArray:  # noqa: ANN401
+def _values(variable: Variable[Any], axes: Mapping[str, int]) -> FloatArray:
     """Return the unpacked values, float32 [t, y, x]; NaN where masked."""
     order = [axes[name] for name in ("time", "y", "x") if name in axes]
     rest = [index for index in range(variable.ndim) if index not in order]
@@ -171,7 +174,7 @@ def _values(variable: Any, axes: Mapping[str, int]) -> FloatArray:  # noqa: ANN4
     return values
 
 
-def _has_physical_range(variable: Any) -> bool:  # noqa: ANN401
+def _has_physical_range(variable: Variable[Any]) -> bool:
     """Whether packed integers have a valid range of floats, which limits unpacked values (NetCDF Users' Guide)."""
     attributes = attributes_of(variable)
     packed = variable.dtype.kind in "iu" and ("scale_factor" in attributes or "add_offset" in attributes)
@@ -179,7 +182,7 @@ def _has_physical_range(variable: Any) -> bool:  # noqa: ANN401
     return packed and "f" in limits
 
 
-def _within_physical_range(variable: Any, key: tuple[slice, ...]) -> np.ma.MaskedArray[Any, Any]:  # noqa: ANN401
+def _within_physical_range(variable: Variable[Any], key: tuple[slice, ...]) -> np.ma.MaskedArray[Any, Any]:
     """Return unpacked values, masked where they are fill values or outside of the valid range of unpacked values.
 
     netCDF4 compares such a range with the packed integers wherever their type can hold the limits.
@@ -199,7 +202,7 @@ def _within_physical_range(variable: Any, key: tuple[slice, ...]) -> np.ma.Maske
     return np.ma.MaskedArray(values, mask=np.isin(packed, fills) | outside)
 
 
-def _mask(dataset: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:  # noqa: ANN401
+def _mask(dataset: Dataset, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """Return the static mask of a sequence that Echocast wrote."""
     mask = dataset.variables.get("mask")
     if mask is None or mask.shape != shape or "never_seen" not in str(attributes_of(mask).get("flag_meanings", "")):
@@ -207,7 +210,7 @@ def _mask(dataset: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:  # 
     return np.asarray(np.ma.filled(mask[...], 0)).astype(np.bool_)
 
 
-def _attributes(dataset: Any, variable: Any) -> dict[str, str]:  # noqa: ANN401
+def _attributes(dataset: Dataset, variable: Variable[Any]) -> dict[str, str]:
     """Return the attributes to copy: all of a sequence that Echocast wrote, a few of other files."""
     attributes = attributes_of(dataset)
     if attributes.get("Conventions") == CF_VERSION and variable.name == "rainfall_rate":

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from model.core.times import most_common_step
 from model.readers.cf_attributes import attributes_of, is_time
 from model.readers.cf_times import Times, decoded, parse_time
 from model.readers.observation_times import observation_time
+
+if TYPE_CHECKING:
+    from netCDF4 import Dataset, Variable
 
 START_NAMES: Final = ("start_time", "time_start", "begin_time")
 UNIT_OF_TIME: Final = r"s(?:ec(?:ond)?s?)?|min(?:ute)?s?|h(?:(?:ou)?rs?|ourly)?|days?|daily"
@@ -80,7 +83,7 @@ class Periods:
     note: str = ""
 
 
-def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: ANN401  (netCDF4 ships no types)
+def periods_of(dataset: Dataset, variable: Variable[Any], times: Times) -> Periods:
     """Return the periods of an accumulation.
 
     Raises
@@ -129,7 +132,7 @@ def periods_of(dataset: Any, variable: Any, times: Times) -> Periods:  # noqa: A
     return Periods(starts=times - np.timedelta64(round(period * 60), "s"), ends=times, note=note)
 
 
-def ends_of(dataset: Any, variable: Any, times: Times) -> tuple[Times, float | None]:  # noqa: ANN401
+def ends_of(dataset: Dataset, variable: Variable[Any], times: Times) -> tuple[Times, float | None]:
     """Return the ends of the periods of a variable that is no accumulation, and the minutes over which it is a mean."""
     methods = str(attributes_of(variable).get("cell_methods", "")).lower()
     if re.search(r"\btime: point\b", methods):
@@ -150,13 +153,13 @@ def _step(times: Times) -> float | None:
     return float(most_common_step(np.sort(times)) / np.timedelta64(1, "s")) / 60 if times.size > 1 else None
 
 
-def _intervals(variable: Any, step: float | None) -> list[float]:  # noqa: ANN401
+def _intervals(variable: Variable[Any], step: float | None) -> list[float]:
     """Return the intervals (minutes) of `cell_methods` that are longer than the spacing of radar scans."""
     methods = str(attributes_of(variable).get("cell_methods", ""))[:MAX_NAME].lower()
     return [value for value in _minutes_of(INTERVAL, methods) if value > (SLOWEST_SCAN_MIN if step is None else step)]
 
 
-def _time_bounds(dataset: Any, times: Times) -> tuple[Times, Times] | None:  # noqa: ANN401
+def _time_bounds(dataset: Dataset, times: Times) -> tuple[Times, Times] | None:
     for time in (v for v in dataset.variables.values() if is_time(v) and v.size == times.size):
         bounds = dataset.variables.get(str(attributes_of(time).get("bounds", "")))
         if bounds is not None and bounds.size == 2 * times.size and np.array_equal(decoded(time), times):
@@ -165,7 +168,7 @@ def _time_bounds(dataset: Any, times: Times) -> tuple[Times, Times] | None:  # n
     return None
 
 
-def _bounds(dataset: Any, times: Times) -> tuple[Times, Times, str] | None:  # noqa: ANN401
+def _bounds(dataset: Dataset, times: Times) -> tuple[Times, Times, str] | None:
     """Return the starts and ends that the file gives, and the name of their place."""
     if (bounded := _time_bounds(dataset, times)) is not None:
         return *bounded, "the bounds of the time"
@@ -176,15 +179,15 @@ def _bounds(dataset: Any, times: Times) -> tuple[Times, Times, str] | None:  # n
     attributes = attributes_of(dataset)
     coverage = [parse_time(str(attributes.get(f"time_coverage_{end}", ""))) for end in ("start", "end")]
     if times.size == 1 and None not in coverage:
-        start, end = (observation_time(moment) for moment in coverage if moment is not None)
-        if end > start:
-            return np.array([start]), np.array([end]), "the time_coverage"
+        first, last = (observation_time(moment) for moment in coverage if moment is not None)
+        if last > first:
+            return np.array([first]), np.array([last]), "the time_coverage"
     return None
 
 
 def _stated_periods(
-    dataset: Any,  # noqa: ANN401
-    variable: Any,  # noqa: ANN401
+    dataset: Dataset,
+    variable: Variable[Any],
     ignored: re.Pattern[str] = EVERY,
 ) -> tuple[dict[str, list[float]], str]:
     """Return the periods (minutes) in names and attributes by their place, and the first attribute that is unclear."""
@@ -222,7 +225,7 @@ def _period_attributes(attributes: Mapping[str, Any]) -> Iterator[tuple[str, flo
             yield name, found.pop() if len(found) == 1 else None
 
 
-def _totals(variable: Any) -> str:  # noqa: ANN401
+def _totals(variable: Variable[Any]) -> str:
     """Return the attribute that describes a running total; '' where there is none."""
     attributes = {"name": variable.name, **attributes_of(variable)}
     texts = {n: str(v)[:MAX_NAME] for n, v in attributes.items() if n in ("name", *NAMED) or PERIOD_NAME.fullmatch(n)}

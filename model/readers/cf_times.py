@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from model.core.errors import NotARadarFile, TooLarge
 from model.readers.cf_attributes import attributes_of, is_time, units_of
 from model.readers.limits import MAX_FRAMES
 from model.readers.observation_times import observation_time, observation_times
+
+if TYPE_CHECKING:
+    from netCDF4 import Dataset, Variable
 
 Times = NDArray[np.datetime64]
 END_NAMES: Final = ("valid_time", "end_time", "time_end", "time")
@@ -33,7 +36,7 @@ MAX_UNITS: Final = 100
 """A longer unit is refused before any pattern is tried: patterns take long on long texts."""
 
 
-def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  # noqa: ANN401  (netCDF4 ships no types)
+def valid_times(dataset: Dataset, variable: Variable[Any], dimension: str | None) -> Times:
     """Return the valid times from the dimension of time, a scalar coordinate, or the attributes of the file.
 
     Raises
@@ -64,7 +67,7 @@ def valid_times(dataset: Any, variable: Any, dimension: str | None) -> Times:  #
     return np.array([observation_time(moment)])
 
 
-def decoded(variable: Any, bounded: Any = None) -> Times:  # noqa: ANN401
+def decoded(variable: Variable[Any], bounded: Variable[Any] | None = None) -> Times:
     """Decode a CF time variable, or bounds in the units of the `bounded` coordinate, to UTC times; flattened.
 
     Raises

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from model.core.cf_units import MAX_UNIT, parse_unit
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.readers.cf_attributes import units_of
+
+if TYPE_CHECKING:
+    from netCDF4 import Variable
 
 QuantityKind = Literal["rate", "accumulation", "reflectivity"]
 RANK: Final[tuple[QuantityKind, ...]] = ("rate", "accumulation", "reflectivity")
@@ -119,7 +122,7 @@ def list_fields(variables: Mapping[str, Any]) -> str:
     return f"It holds {', '.join((fields or others)[:30]) or 'no variable'}"
 
 
-def _quantity(variable: Any) -> Quantity | None:  # noqa: ANN401  (netCDF4 ships no types)
+def _quantity(variable: Variable[Any]) -> Quantity | None:
     quantity = quantity_of(units_of(variable))
     if quantity is None or not _is_field(variable):
         return None
@@ -129,12 +132,12 @@ def _quantity(variable: Any) -> Quantity | None:  # noqa: ANN401  (netCDF4 ships
     return quantity if _has_rain_name(variable) or not needs_name else None
 
 
-def _has_rain_name(variable: Any) -> bool:  # noqa: ANN401
+def _has_rain_name(variable: Variable[Any]) -> bool:
     """Whether the name, standard name or long name is one of rain or reflectivity."""
     standard = str(getattr(variable, "standard_name", ""))
     words = f"{standard} {variable.name} {getattr(variable, 'long_name', '')}".lower()
     return standard in STANDARD_NAMES or any(word in words for word in RAINY_WORDS)
 
 
-def _is_field(variable: Any) -> bool:  # noqa: ANN401
+def _is_field(variable: Variable[Any]) -> bool:
     return variable.ndim >= 2 and getattr(variable.dtype, "kind", "O") in "iuf" and min(variable.shape[-2:]) > 1

@@ -125,7 +125,7 @@ def _copy(file: IO[bytes] | gzip.GzipFile | Bunzip2, out: IO[bytes], limit: int)
         while block := file.read(BLOCK_BYTES):
             left -= len(block)
             if left < 0:
-                raise TooLarge(f"the decompressed file exceeds {limit:,} bytes", hint="Give less at once")
+                raise TooLarge(f"the decompressed file exceeds the limit of {limit:,} bytes", hint="Give less at once")
             out.write(block)
     except EOFError:
         raise NotARadarFile("the file is cut short", hint=FETCH_AGAIN) from None

@@ -162,7 +162,7 @@ def _times(text: str, *, in_name: bool = False) -> list[np.datetime64]:
             offset = None
         try:
             if half:
-                hour = datetime.strptime(f"{hour} {half}", "%I %p").hour  # noqa: DTZ007
+                hour = datetime.strptime(f"{hour} {half}", "%I %p").hour  # noqa: DTZ007  (only the hour)
             moment = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  (UTC)
         except ValueError:
             continue

@@ -68,7 +68,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     sys.stdout = sys.stderr
     try:
-        import eccodes  # noqa: F401
+        import eccodes  # noqa: F401  (a trial)
     except Exception as error:  # the package may lack its library
         _line(output, {"unavailable": f"{type(error).__name__}: {error}"})
         request["paths"] = []

@@ -155,7 +155,7 @@ def valid_time(keys: dict[str, Any]) -> np.datetime64:
     """Return the valid time, of means the end of the period."""
     date, clock = _date_and_clock(keys, "validity")
     try:
-        moment = datetime(date // 10000, date // 100 % 100, date % 100, clock // 100, clock % 100)  # noqa: DTZ001
+        moment = datetime(date // 10000, date // 100 % 100, date % 100, clock // 100, clock % 100)  # noqa: DTZ001  (UTC)
         return observation_time(moment + timedelta(seconds=int(keys.get("second") or 0)))
     except ValueError:
         raise NotARadarFile(f"the valid time {date} {clock:04} is not a time", hint=FETCH_AGAIN) from None

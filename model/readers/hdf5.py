@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,23 @@ from numpy.typing import NDArray
 from model.core.errors import NotARadarFile
 from model.readers.limits import PixelBudget
 
+if TYPE_CHECKING:
+    from h5py import File
+
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 SELF_CONTAINED: Final = "Give a file that contains all data"
 
 
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[Any]:
-    """Open an `h5py.File` for reading; Any, because h5py ships no types."""
+def open_hdf5(path: Path) -> Iterator[File]:
+    """Open a file for reading."""
     import h5py
 
     with h5py.File(path, "r") as file:
         yield file
 
 
-def read_array(file: Any, name: str, budget: PixelBudget) -> NDArray[Any]:  # noqa: ANN401  (an h5py.File)
+def read_array(file: File, name: str, budget: PixelBudget) -> NDArray[Any]:
     """Read a 2-D numeric array, the one frame of a file.
 
     Raises
@@ -47,7 +50,7 @@ def read_array(file: Any, name: str, budget: PixelBudget) -> NDArray[Any]:  # no
     return np.asarray(dataset[()])
 
 
-def attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)
+def attribute(file: File, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)
     """Return an attribute as str or NumPy scalar, of an array the first element.
 
     Raises
@@ -63,7 +66,7 @@ def attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401  (a str 
     return value
 
 
-def optional_attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401
+def optional_attribute(file: File, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)
     """Return an attribute as `attribute` does, None where it is absent."""
     values = attribute_values(file, group, name)
     if not values.size:
@@ -72,7 +75,7 @@ def optional_attribute(file: Any, group: str, name: str) -> Any:  # noqa: ANN401
     return first.decode("utf-8", "replace").strip("\x00 ") if isinstance(first, bytes) else first
 
 
-def attribute_values(file: Any, group: str, name: str) -> NDArray[Any]:  # noqa: ANN401
+def attribute_values(file: File, group: str, name: str) -> NDArray[Any]:
     """Return all elements of an attribute, an empty array where it is absent."""
     node = file.get(group) if group else file
     if node is None or name not in node.attrs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from model.readers.observation_times import observation_time
 from model.readers.rain_rate import describe_accumulation, rain_rate_of_accumulation, rain_rate_of_reflectivity
 from model.readers.source import GIVE_OBSERVATIONS, ReadOptions, Source, file_by_file
 from model.readers.unsupported import polar_data
+
+if TYPE_CHECKING:
+    from h5py import File
 
 TITLE: Final = "KNMI HDF5"
 FORMULA: Final = re.compile(r"GEO\s*=\s*([-+\d.eE]+)\s*\*\s*PV\s*\+?\s*([-+]\s*[\d.eE][-+\d.eE]*)\s*$", re.IGNORECASE)
@@ -75,7 +78,7 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
 read_frames = file_by_file(read_file, TITLE)
 
 
-def _image(file: Any, variable: str | None) -> str:  # noqa: ANN401  (an h5py.File)
+def _image(file: File, variable: str | None) -> str:
     images = sorted(name for name in file if name.startswith("image"))
     if variable is not None and variable not in images:
         raise UnknownVariable(f"there is no variable {variable!r}", hint=f"It holds {', '.join(images)}")
@@ -83,7 +86,7 @@ def _image(file: Any, variable: str | None) -> str:  # noqa: ANN401  (an h5py.Fi
 
 
 def _calibrated(
-    file: Any,  # noqa: ANN401  (an h5py.File)
+    file: File,
     image: str,
     pixels: NDArray[Any],
     *,
@@ -112,7 +115,7 @@ def _calibrated(
     return values
 
 
-def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
+def _grid(file: File, shape: tuple[int, ...]) -> Grid:
     """Return the grid in metres; the file counts in km from the origin of the projection, and gives corners as well."""
     rows, columns = (int(attribute(file, "geographic", f"geo_number_{name}")) for name in ("rows", "columns"))
     if (rows, columns) != shape:
@@ -138,7 +141,7 @@ def _grid(file: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.
     return grid
 
 
-def _time(file: Any, name: str, *, group: str = "overview") -> np.datetime64:  # noqa: ANN401  (an h5py.File)
+def _time(file: File, name: str, *, group: str = "overview") -> np.datetime64:
     """Parse `26-AUG-2010;00:05:00.000`; months are English in every locale."""
     text = str(attribute(file, group, name))
     try:

@@ -174,7 +174,7 @@ class _Array:
 class _Datetimes(pickle.Unpickler):
     """Unpickler that makes datetimes and `_Array`, and refuses everything else."""
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  (any callable)
         if (module, name) == ("datetime", "datetime"):
             return datetime
         if (module, name) in PICKLED_BY_NUMPY:

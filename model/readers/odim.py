@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ from model.readers.rain_rate import (
 )
 from model.readers.source import GIVE_OBSERVATIONS, ReadOptions, Source, file_by_file
 from model.readers.unsupported import polar_data
+
+if TYPE_CHECKING:
+    from h5py import File, Group
 
 TITLE: Final = "ODIM_H5"
 CARTESIAN: Final = ("COMP", "IMAGE", "CVOL")
@@ -105,10 +108,10 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
 read_frames = file_by_file(read_file, TITLE)
 
 
-def _images(file: Any) -> list[DataGroup]:  # noqa: ANN401  (an h5py.File)
+def _images(file: File) -> list[DataGroup]:
     """Return every data group with a quantity, in the order of the numbers of datasets and data."""
 
-    def numbered(node: Any, word: str) -> list[str]:  # noqa: ANN401
+    def numbered(node: Group, word: str) -> list[str]:
         names = [name for name in node if re.fullmatch(rf"{word}\d+", name)]
         return sorted(names, key=lambda name: int(name.removeprefix(word)))
 
@@ -141,7 +144,7 @@ def _choose(images: list[DataGroup], variable: str | None) -> DataGroup:
     return found[0]
 
 
-def _values(file: Any, image: DataGroup, pixels: NDArray[Any]) -> FloatArray:  # noqa: ANN401  (an h5py.File)
+def _values(file: File, image: DataGroup, pixels: NDArray[Any]) -> FloatArray:
     """Return offset + gain * pixel, float32 [y, x]; NaN where nodata, -inf where undetect (measured, no echo).
 
     Floats are mostly the values themselves, with NaN for no data, so every attribute may be absent. Of integers only
@@ -168,7 +171,7 @@ def _values(file: Any, image: DataGroup, pixels: NDArray[Any]) -> FloatArray:  #
     return values
 
 
-def _grid(file: Any, image: DataGroup, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401  (an h5py.File)
+def _grid(file: File, image: DataGroup, shape: tuple[int, ...]) -> Grid:
     """Return the grid between the corners, each of which may be in any `where` above the image."""
 
     def where(name: str) -> float | None:
@@ -204,7 +207,7 @@ def _crs(projdef: str) -> CRS:
     return CRS.from_user_input(re.sub(r"\+(units=km|to_meter=1000(\.0*)?)\b", "+units=m", radii_in_metres(text)))
 
 
-def _inherited(file: Any, image: DataGroup, group: str, name: str) -> Any:  # noqa: ANN401
+def _inherited(file: File, image: DataGroup, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)
     """Return an attribute of `what` or `where` of the data, else of the data set, else of the file."""
     value = _optional_inherited(file, image.group, group, name)
     if value is None:
@@ -218,7 +221,7 @@ def _lacking(group: str, name: str) -> NotARadarFile:
     )
 
 
-def _optional_inherited(file: Any, path: str, group: str, name: str) -> Any:  # noqa: ANN401
+def _optional_inherited(file: File, path: str, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)
     for parent in (f"{path}/", f"{path.split('/', maxsplit=1)[0]}/", ""):
         value = optional_attribute(file, f"{parent}{group}", name)
         if value is not None:
@@ -226,7 +229,7 @@ def _optional_inherited(file: Any, path: str, group: str, name: str) -> Any:  # 
     return None
 
 
-def _period(file: Any, image: DataGroup) -> tuple[np.datetime64, np.datetime64] | None:  # noqa: ANN401
+def _period(file: File, image: DataGroup) -> tuple[np.datetime64, np.datetime64] | None:
     names = ("startdate", "starttime", "enddate", "endtime")
     start_date, start_time, end_date, end_time = (
         _optional_inherited(file, image.group, "what", name) for name in names

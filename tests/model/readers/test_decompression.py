@@ -113,7 +113,7 @@ def test_a_bomb_is_refused_at_the_limit(
     monkeypatch.setattr(decompression, "MIN_LIMIT_BYTES", 1 << 20)
     path = tmp_path / f"bomb{suffix}"
     path.write_bytes(PACKS[suffix]("a.h5", bytes(50 << 20)))
-    with pytest.raises(TooLarge, match=r"theirs: the decompressed file exceeds 1,048,576 bytes"):
+    with pytest.raises(TooLarge, match=r"theirs: the decompressed file exceeds the limit of 1,048,576 bytes"):
         read([path], names=["theirs"], max_pixels=1000)
     # The limit is for all files together.
     path.write_bytes(PACKS[suffix]("a.h5", write_knmi().read_bytes().ljust(600_000, b"\0")))
