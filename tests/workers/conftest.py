@@ -22,7 +22,7 @@ START = np.datetime64("2026-06-01T12:00:00")
 
 
 class Lab:
-    """What the tests of the workers do again and again."""
+    """Shared actions of the tests of the workers."""
 
     wait_until = staticmethod(wait_until)
 
@@ -43,7 +43,7 @@ class Lab:
 
     @staticmethod
     def upload(ledger: Ledger, store: ObjectStore, *paths: Path, steps: int = 3, model: str = "extrapolation") -> Job:
-        """What the gateway does with an upload, but for the queue."""
+        """Store an upload and create its job as the gateway does, without the queue."""
         job_id = new_job_id()
         inputs = []
         for index, path in enumerate(paths):
@@ -62,7 +62,7 @@ class Lab:
 
     @staticmethod
     def enqueue(context: WorkerContext, job: Job) -> None:
-        """Queue a job. A broker that is busy is asked again: a job that is queued twice runs once."""
+        """Enqueue a job, again if the broker is busy: a job that is enqueued twice runs once."""
         Lab.wait_until(lambda: context.queue.enqueue(job.id), f"job {job.id} to be queued")
 
     @staticmethod
@@ -103,11 +103,11 @@ class Gate:
         self.file = file
 
     def close(self) -> None:
-        """From now on no nowcast goes on after its first lead step."""
+        """Make nowcasts wait after their first lead step."""
         self.file.touch()
 
     def open(self) -> None:
-        """Those that wait go on."""
+        """Let them continue."""
         self.file.unlink()
 
 
@@ -134,7 +134,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def context(settings: Settings) -> Iterator[WorkerContext]:
-    """What a task stands on, in this process."""
+    """The context of a task, in this process."""
     opened = open_context(settings)
     yield opened
     opened.ledger.close()

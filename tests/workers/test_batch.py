@@ -82,7 +82,7 @@ def states(context: WorkerContext, jobs: list[Job]) -> list[JobStatus]:
 
 
 def check_seven_as_alone(context: WorkerContext, lab: Any, frames: list[Path], jobs: list[Job], folder: Path) -> None:
-    """All but the poisoned one hold what a run alone gives."""
+    """All but the poisoned one equal a run alone."""
     for number in EIGHT:
         if number == POISONED:
             continue
@@ -203,7 +203,7 @@ def test_a_job_that_did_not_survive_its_first_attempt_takes_no_others_with_it(
 
 
 def fresh(context: WorkerContext, jobs: list[Job]) -> bool:
-    """Whether they wait as if nobody had ever claimed them."""
+    """Return whether they wait as if no worker had claimed them."""
     return all((job.status, job.attempt, job.lease) == (JobStatus.ACCEPTED, 0, None) for job in after(context, jobs))
 
 
@@ -231,7 +231,7 @@ def test_a_nowcast_runs_where_its_neighbours_cannot_be_taken_and_they_wait(
     ledger = batching.ledger
 
     class Breaking:
-        """The ledger: when neighbours are claimed it is locked, or there is no folder for their files after."""
+        """The ledger, which is locked when other jobs are claimed, or after which their folder is missing."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(ledger, name)
@@ -252,7 +252,7 @@ def test_a_nowcast_runs_where_its_neighbours_cannot_be_taken_and_they_wait(
 def test_a_nowcast_that_has_one_attempt_only_runs_alone(
     batching: WorkerContext, lab, tmp_path: Path, batches: list[int]
 ) -> None:
-    """What ends a batch would be the end of those that only ran with others."""
+    """The end of a batch would be the end of jobs that only ran with others."""
     once = replace(batching, settings=batching.settings.model_copy(update={"max_attempts": 1}))
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
     first, other = (lab.upload(once.ledger, once.store, frames) for _ in range(2))

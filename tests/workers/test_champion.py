@@ -1,4 +1,4 @@
-"""Which model a job runs: the champion as it is when the job runs, and what stands in for one that cannot be loaded."""
+"""The model of a job: the champion at the time the job runs, or a fallback if it cannot be loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def packages(context: WorkerContext) -> Path:
-    """The folder of packages of the service; it is not there before it is needed."""
+    """The folder of packages of the service, which is created when it is needed."""
     return context.settings.packages_folder
 
 
@@ -151,7 +151,7 @@ def test_a_promotion_while_a_job_runs_leaves_that_job_alone(
     ledger = context.ledger
 
     class Promoting:
-        """The ledger, which sees a promotion (and its package go) as soon as the job has said what it runs."""
+        """The ledger, with a promotion (and the removal of its package) right after the job recorded its model."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(ledger, name)

@@ -1,4 +1,4 @@
-"""Feeds: one nowcast per new frame, whatever else lies in the folder."""
+"""Feeds: one nowcast per new frame, in spite of any other file in the folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, settings: Settings) -> Path:
 
 @pytest.fixture
 def look(context: WorkerContext, lab) -> Callable[[], dict[str, FeedRun]]:
-    """Scan the feeds, run what is to be run, and say what became of each frame."""
+    """Scan the feeds, run all jobs, and return the state of each frame."""
 
     def do() -> dict[str, FeedRun]:
         scan(context)

@@ -1,4 +1,4 @@
-"""A new champion is loaded beside what runs, and used once it is ready; a worker that cannot run leaves."""
+"""A new champion is loaded while another model runs, and used once it is ready; a worker that cannot run exits."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_a_store_that_fails_for_a_while_costs_an_attempt_and_not_the_nowcast(
 
 @pytest.fixture
 def _pool_handlers() -> Iterator[None]:
-    """The time limit's signal does what Celery's pool makes it do in its processes."""
+    """The signal of the time limit has the handler of Celery's pool."""
     before = signal.signal(SIG_SOFT_TIMEOUT, soft_timeout_sighandler)
     yield
     signal.signal(SIG_SOFT_TIMEOUT, before)

@@ -59,7 +59,7 @@ def data(tmp_path: Path) -> Iterator[WorkerContext]:
 
 
 def address(process: subprocess.Popen[str]) -> str:
-    """Where the gateway answers, from the line that it prints."""
+    """The address of the gateway, from the line that it prints."""
     assert process.stderr is not None
     for line in process.stderr:
         found = re.search(r"Echocast serves (http://\S+)", line)

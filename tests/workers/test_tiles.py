@@ -1,4 +1,4 @@
-"""Tiles of a large domain are made by other workers too, and the nowcast depends on none of them."""
+"""Other workers compute tiles of a large domain, and the nowcast depends on none of them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def alive(context: WorkerContext) -> int:
 
 
 def left_of(context: WorkerContext, job: Job) -> list[str]:
-    """What lies in the store of the job's tiles."""
+    """The objects of the job's tiles in the store."""
     folder = context.settings.data_dir / "store" / job_prefix(job.id) / "tiles"
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
@@ -87,7 +87,7 @@ def alone(context: WorkerContext, lab: Any, frames: Path, folder: Path) -> np.nd
 
 def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: WorkerContext, tmp_path: Path) -> None:
     frames = rain_everywhere(tmp_path)
-    expected = alone(small, lab, frames, tmp_path)  # before there are others that could take it
+    expected = alone(small, lab, frames, tmp_path)  # before other workers could claim it
     supervised = Supervisor(supervisor.settings.model_copy(update={"broker_url": None, "memory_mb": MEMORY_MB}))
     context = open_context(supervised.settings)
     log = tmp_path / "second.log"
@@ -96,14 +96,14 @@ def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: W
         supervised.start_workers()
         environment = {**os.environ, **environment_of(supervised.settings)}
         with (
-            log.open("wb") as told,
-            subprocess.Popen([sys.executable, "-m", "service.cli", "worker"], env=environment, stderr=told) as second,
+            log.open("wb") as stderr,
+            subprocess.Popen([sys.executable, "-m", "service.cli", "worker"], env=environment, stderr=stderr) as second,
         ):
             try:
                 lab.wait_until(lambda: alive(context) == 2, "two workers")
 
                 def shared() -> bool:
-                    """One of them may be too busy to help: then it is asked again."""
+                    """Return whether both computed tiles: one of them may be too busy, and then the job is repeated."""
                     job = lab.upload(context.ledger, context.store, frames, **NETWORK)
                     lab.enqueue(context, job)
                     assert lab.wait_finished(context.ledger, job).status is JobStatus.SUCCESSFUL
@@ -122,7 +122,7 @@ def test_two_workers_make_one_nowcast(supervisor: Supervisor, lab: Any, small: W
 
 
 class Offers:
-    """The queue of `small`: what is offered is made, or not, as the test says, before the nowcast begins."""
+    """The queue of `small`: offered tiles are computed, or lost, as the test chooses, before the nowcast starts."""
 
     def __init__(self, context: WorkerContext, monkeypatch: pytest.MonkeyPatch, others: int = 1) -> None:
         self.context = context
@@ -186,7 +186,7 @@ def test_a_tile_that_does_not_arrive_is_computed_locally(
 
 
 class Failing:
-    """The store, but for what the test puts in its place."""
+    """The store, with some methods replaced by the test."""
 
     def __init__(self, store: ObjectStore, **instead: Any) -> None:
         self._store = store
@@ -295,7 +295,7 @@ def test_after_a_tile_that_was_lost_no_other_is_waited_for(
 
 @pytest.fixture
 def asked(small: WorkerContext, lab: Any, tmp_path: Path) -> tuple[Any, ...]:
-    """A running job, and what a helper is sent of one tile of it, which lies in the store."""
+    """The arguments of `compute_tile` for one tile of a running job, whose input is in the store."""
     job = small.ledger.claim(lab.upload(small.ledger, small.store, rain_everywhere(tmp_path), **NETWORK).id, 60)
     assert job is not None
     predictor = small.models.get(small.catalog.find(NETWORK["model"]))

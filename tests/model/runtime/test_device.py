@@ -1,4 +1,4 @@
-"""The device of a graph: what is refused with which error, and which variant runs."""
+"""The device of a graph: errors for unusable graphs and settings, and the variant that runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Contexts with gaps, outages and odd time steps: what runs on them, what it is told, and what its forecast says."""
+"""Contexts with gaps, outages and odd time steps: the model that runs, its input, and the notes of the forecast."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_newest_frame_without_data_is_refused_by_its_file() -> None:
 
 @pytest.mark.parametrize("where", [np.s_[:], HALF], ids=["whole", "half"])
 def test_the_observed_frames_stay_as_they_were(where: object) -> None:
-    """What was filled is the network's alone: a frame without data is published as that."""
+    """Only the network reads filled frames: a frame without data is published without data."""
     context = chosen(lacking(storms(), [1], 0.0, where)).context
     rain = np.asarray(storms().rain_rate[1][where])
     assert np.isnan(np.asarray(context.rain_rate[1][where])[rain >= 1]).mean() > 0.95
@@ -197,7 +197,7 @@ def test_a_gap_is_filled_with_the_rain_of_the_nearest_frame_where_it_was() -> No
         np.testing.assert_allclose(frame[inside], rain[index][inside], atol=1e-3)
     for index, frame in fill_warped_frames(cut, motion):
         np.testing.assert_allclose(frame[inside], rain[3][inside], atol=1e-3)
-        # What came from beyond the edge was not there to be seen.
+        # Rain from beyond the edge was not observed.
         assert np.isnan(frame[:, : 6 * (3 - index)]).all()
 
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime keeps what it does to itself."""
+"""ONNX Runtime sends no telemetry."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_domain_in_one_piece_is_the_output_of_the_graph(session):
 
 
 def test_tiles_in_waves_are_the_tiles_at_once(session):
-    """Of the frames that wait in a file no more is lost than their 16 bits say."""
+    """The spill file costs the rounding to 16 bits, and nothing more."""
     one = forecast_task((480, 560))
     (at_once,) = forecasts(TileScheduler(session, tile_side=256, memory_mb=1000), [one])
     (in_waves,) = forecasts(TileScheduler(session, tile_side=256, memory_mb=10), [one])

@@ -1,4 +1,4 @@
-"""Tiles cover a domain without seams, and leave out what is dry: by weight, and in forecasts of the shipped package."""
+"""Tiles cover a domain without seams, and omit dry areas: their weights, and forecasts of the shipped package."""
 
 import numpy as np
 import pytest
