@@ -130,9 +130,7 @@ def load_checkpoint(state: TrainingState, out: Path, notify: Notify) -> dict[str
             notify(f"{out / LAST} cannot be read: resuming from {path.name}, after {state.iteration} iterations")
         content["best"] = _best_metric(content["best"], out, notify)
         return content
-    if failure is None:
-        raise FileNotFoundError(out / LAST)
-    raise failure
+    raise failure or FileNotFoundError(out / LAST)
 
 
 def _best_metric(stored: float, out: Path, notify: Notify) -> float:

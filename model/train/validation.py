@@ -1,4 +1,7 @@
-"""Validation: scores on held-out windows, and the metric that selects the best weights."""
+"""Validation: scores on held-out windows, and the metric that selects the best weights.
+
+There is no early stopping: a run goes through its whole schedule, and `best.pt` holds the weights that scored best.
+"""
 
 from __future__ import annotations
 

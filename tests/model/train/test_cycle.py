@@ -145,7 +145,7 @@ def test_a_run_without_time_steps_is_not_exported(echocast, folder, run):
     torch.save({name: value for name, value in kept.items() if name != "steps"}, older / "best.pt")
     code, _, err = echocast("export", older, "--out", folder / "packages", "--name", "older", "--version", "1")
     assert code == 2
-    assert "no time steps of the windows" in err
+    assert "did not record the time steps of its training windows" in err
 
 
 def test_a_run_is_not_written_into_an_archive(echocast, archive):
