@@ -18,9 +18,9 @@ import numpy as np
 
 from model.core.cf_units import minutes
 from model.core.errors import NotARadarFile
-from model.core.times import most_common_step
+from model.core.times import Times, most_common_step
 from model.readers.cf_attributes import attributes_of, is_time
-from model.readers.cf_times import Times, decoded, parse_time
+from model.readers.cf_times import decoded, parse_time
 from model.readers.observation_times import observation_time
 
 if TYPE_CHECKING:

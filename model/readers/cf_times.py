@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile, TooLarge
+from model.core.times import Times
 from model.readers.cf_attributes import attributes_of, is_time, units_of
 from model.readers.limits import MAX_FRAMES
 from model.readers.observation_times import observation_time, observation_times
@@ -17,7 +17,6 @@ from model.readers.observation_times import observation_time, observation_times
 if TYPE_CHECKING:
     from netCDF4 import Dataset, Variable
 
-Times = NDArray[np.datetime64]
 END_NAMES: Final = ("valid_time", "end_time", "time_end", "time")
 GLOBAL_NAMES: Final = ("nominal_product_time", "nominal_time", "valid_time", "time_coverage_end", "time_coverage_start")
 """Global attributes with the valid time of a file, in this order: NWC-SAF's, then those of ACDD."""

@@ -19,10 +19,9 @@ from pyproj import CRS, Transformer
 from model.core import cf_coordinates as cf
 from model.core.errors import InputError
 from model.core.grid import Grid
-from model.core.times import utc_text
+from model.core.times import Times, utc_text
 from model.core.units import FloatArray
 
-Times = NDArray[np.datetime64]
 GEOGRAPHIC: Final = CRS.from_epsg(4326)
 
 

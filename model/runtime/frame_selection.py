@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from model.core.errors import InputError, IrregularTimeStep, NoData, TooFewFrames
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
-from model.core.times import utc_text
+from model.core.times import Times, utc_text
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.runtime.motion import GAP_SHARE
 from model.runtime.outages import OUTAGE_PX
 
-Times = NDArray[np.datetime64]
 Mask = NDArray[np.bool_]
 
 MAX_DEVIATION: Final = 0.2

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.core.errors import IrregularTimeStep, TooFewFrames
-
-Times = NDArray[np.datetime64]
+from model.core.times import Times
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

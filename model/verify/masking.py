@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from model.core.grid import Grid
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.sequence import FrameSequence
+from model.core.times import Times
 from model.core.units import FloatArray
 from model.data.archive import Archive
 from model.metrics import pixel_threshold
-from model.verify.cases import Times
 from model.verify.frames import MaskedFrame
 
 NOISE_BELOW: Final = 71

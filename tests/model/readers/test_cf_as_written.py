@@ -13,7 +13,6 @@ import pytest
 import xarray as xr
 from pyproj import CRS, Transformer
 
-from model.core.cf_coordinates import continuous_longitudes
 from model.core.errors import InputError, NotARadarFile, UnknownVariable
 from model.core.forecast import write_netcdf
 from model.readers import read
@@ -437,12 +436,6 @@ def test_longitudes_may_jump(write: Callable[..., Path], first: float, west: flo
         lon = first + step
     sequence = read([write(lon=lon[::-1] if turned else lon)])
     assert sequence.grid.x == pytest.approx(west + step)
-
-
-def test_a_grid_around_the_earth_is_left_as_it_is() -> None:
-    for lon in (np.arange(0, 360, 0.25), np.arange(-180, 180, 0.25)):
-        assert continuous_longitudes(lon) is lon
-    assert continuous_longitudes(np.mod(np.arange(180, 540, 0.25), 360)) == pytest.approx(np.arange(-180, 180, 0.25))
 
 
 @pytest.mark.parametrize(
