@@ -16,7 +16,7 @@ from model.core.errors import DeviceLost
 from model.core.interrupt import Interrupted
 from service.jobs.job import Job, Problem
 from workers.context import WorkerContext
-from workers.nowcast import NowcastJob, unclaim
+from workers.nowcast_job import NowcastJob, unclaim
 from workers.time_limit import time_limit_interrupts
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _forecast(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wor
 def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: WorkerContext) -> None:
     """Run nowcasts until each has ended; a nowcast that runs alone offers its tiles to other workers."""
     from model.runtime.request import ForecastRequest
-    from workers.tiles import OfferedTiles
+    from workers.offered_tiles import OfferedTiles
 
     with ExitStack() as stack:
         running: dict[ForecastRequest, NowcastJob] = {}

@@ -16,7 +16,7 @@ from model.runtime.model_selection import ModelSelection, select_model
 from service.jobs.job import Job
 from service.store import ObjectStore
 from workers.context import Limits
-from workers.feed_times import stale_frame, utc
+from workers.stale_frames import stale_frame, utc
 
 
 def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> FrameSequence:

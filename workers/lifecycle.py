@@ -60,7 +60,7 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Import what every job needs, load and warm up the model, and only then send heartbeats."""
     import workers.batch
     import workers.frames
-    import workers.nowcast  # noqa: F401
+    import workers.nowcast_job  # noqa: F401
     from workers.context import process_context
 
     context = process_context()

@@ -10,7 +10,7 @@ from service.jobs.job import JobKind, Problem
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix
 from workers.context import WorkerContext
-from workers.tiles import delete_tiles
+from workers.offered_tiles import delete_tiles
 
 BATCH: Final = 500
 

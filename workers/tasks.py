@@ -29,7 +29,7 @@ def run_nowcast(job_id: str) -> None:
 @shared_task(name=MAKE_TILE)
 def make_tile(job_id: str, attempt: int, tile: str, reference: str, variant: str) -> None:
     """Compute a tile of a nowcast that another worker runs."""
-    from workers.tiles import compute_tile
+    from workers.offered_tiles import compute_tile
 
     try:
         compute_tile(job_id, attempt, tile, reference, variant, process_context())

@@ -21,7 +21,7 @@ from model.data.synthetic_storms import convective, frontal, stratiform, synthes
 from model.data.windows import Window
 from model.nets.forecast_model import FrameBatch
 from model.readers import read
-from model.runtime.fields import fields_for
+from model.runtime.exogenous_fields import fields_for
 from model.runtime.frame_selection import newest_regular
 from model.runtime.motion import estimate_motion, to_newest
 

@@ -200,8 +200,8 @@ class Manifest(Frozen):
     `stride`: the network needs grids whose sides are multiples of this number; the runtime pads and crops.
     `kind`: the data of the frames; only models of rain make nowcasts.
     `grid`: (rows, columns) of the only grid that the network accepts, None for any. `channels`: of a frame. `fields`:
-    names of exogenous fields that the network reads, in order (`model.runtime.fields`). `layers`: profile of the
-    network.
+    names of the exogenous fields that the network reads, in order (`model.runtime.exogenous_fields`). `layers`: profile
+    of the network.
     `training`: of weights that Echocast trained; `imported`: of weights trained elsewhere.
     `files`: SHA-256 (hex) of every other file of the package by name, weights and graphs included; `variants`: ONNX
     file by precision; `variant_gates`: comparison of the variants with fp32.

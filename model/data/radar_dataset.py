@@ -20,7 +20,7 @@ from model.data.frame_cache import FrameCache
 from model.data.leakage import training_archive
 from model.data.region_sampler import ReadFields, RegionSampler, sample_batches
 from model.data.windows import Provenance, Window, WindowConfig
-from model.runtime.fields import fields_for
+from model.runtime.exogenous_fields import fields_for
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from model.nets.forecast_model import ModelConfig, RecurrentFreeModel, Recurrent
 from model.nets.profile import profile
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
-from model.runtime.fields import planes_of
+from model.runtime.exogenous_fields import planes_of
 
 PARITY_LIMIT: Final = 1e-4
 PARITY_STEPS: Final = 12

@@ -21,7 +21,7 @@ def load_predictor(info: ModelInfo, fields: Path | None = None, options: EngineO
     info : ModelInfo
         The catalog entry.
     fields : Path, optional
-        A folder of exogenous fields (`model.runtime.fields`), for networks that read some.
+        A folder of exogenous fields (`model.runtime.exogenous_fields`), for networks that read some.
     options : EngineOptions, optional
         Device, variant and memory; None: those of the environment.
 

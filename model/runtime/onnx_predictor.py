@@ -22,7 +22,7 @@ from model.runtime.device import (
     select_device,
 )
 from model.runtime.device_errors import is_device_lost
-from model.runtime.fields import fields_for
+from model.runtime.exogenous_fields import fields_for
 from model.runtime.gap_filling import context_frames, has_gaps
 from model.runtime.graph_session import FIELDS, ForecastInput, GraphSession, OneStepSession, WholeSession
 from model.runtime.motion import advect, estimate_motion, trajectories

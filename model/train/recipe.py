@@ -13,7 +13,7 @@ from model.losses import HKO7_WEIGHTS
 from model.nets.forecast_model import ModelConfig
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
-from model.runtime.fields import planes_of
+from model.runtime.exogenous_fields import planes_of
 from model.sampling import Sampling
 
 MAX_DECAY: Final = 1 - 1e-6
@@ -185,7 +185,7 @@ class Recipe:
     holdout : Holdout
         Which part of a radar archive is held out for validation.
     fields : tuple of str
-        Names of the exogenous fields (see `model.runtime.fields`).
+        Names of the exogenous fields (see `model.runtime.exogenous_fields`).
     loss : RainLoss or FrameLoss
         The training objective.
     sampling : ScheduledSampling, ReverseScheduledSampling or None

@@ -13,7 +13,7 @@ from model.nets.forecast_model import ModelConfig
 from model.nets.networks import MULTI_SCALE, PLAIN
 from model.nets.simvp import SimVPConfig
 from model.nets.stack import StackConfig
-from model.runtime.fields import planes_of
+from model.runtime.exogenous_fields import planes_of
 from model.sampling import Sampling
 from model.train.published_recipes import REVERSE, SCHEDULED, TEN_TO_TEN, frame_model, published_recipes
 from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe

@@ -26,7 +26,7 @@ from service.jobs.job import Job, JobInput, JobStatus
 from service.store import result_key
 from tests.packages import copied
 from tests.predictors import FailingPredictor
-from workers import nowcast as nowcasts
+from workers import nowcast_job
 from workers.batch import run
 from workers.context import WorkerContext, open_context
 from workers.time_limit import TIME_LIMIT_SIGNAL
@@ -303,7 +303,7 @@ def test_the_time_limit_fails_who_used_it_up_and_the_others_run_again_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr(npz, "read_member", stuck)
-        patch.setattr(nowcasts, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + stuck_seconds))
+        patch.setattr(nowcast_job, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + stuck_seconds))
         run(jobs[0].id, hasty)
     first, second, third = after(hasty, jobs)
     assert second.problem is not None

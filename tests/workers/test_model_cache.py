@@ -21,7 +21,7 @@ from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
 from tests.packages import GRAPH, copied, crown, damage
 from tests.patience import WAIT_SECONDS
-from workers import model_cache, nowcast
+from workers import model_cache, nowcast_job
 from workers.batch import run
 from workers.context import WorkerContext
 
@@ -57,7 +57,7 @@ def test_while_a_new_champion_loads_the_old_one_runs_with_a_note(
         return load_predictor(info, *others)
 
     monkeypatch.setattr(load, "load_predictor", slowly)
-    monkeypatch.setattr(nowcast, "SWAP_SECONDS", 0.0)
+    monkeypatch.setattr(nowcast_job, "SWAP_SECONDS", 0.0)
     crown(copied(packages, "mine@2"))
     done = ran()
     assert (done.status, done.model_used) == (JobStatus.SUCCESSFUL, "mine@1")

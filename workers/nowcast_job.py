@@ -25,10 +25,10 @@ from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
 from service.store import input_key, result_key, upload_prefix
 from workers.context import WorkerContext
-from workers.feed_times import OutOfDate, StaleFrame, check_valid_time, utc
 from workers.lease import Lease, LeaseLost
 from workers.model_cache import SWAP_SECONDS, StillLoading, reason
 from workers.publish import CannotPublish, check_opens, put_file
+from workers.stale_frames import OutOfDate, StaleFrame, check_valid_time, utc
 
 if TYPE_CHECKING:
     from model.core.forecast import ForecastHeader, ForecastWriter
@@ -171,7 +171,7 @@ class NowcastJob:
         self.ended = True
         self._stack.close()
         if self.job.attempt > 1:  # an earlier attempt was interrupted, and may have left tiles
-            from workers.tiles import delete_tiles
+            from workers.offered_tiles import delete_tiles
 
             delete_tiles(self._context.store, self.job.id)
 

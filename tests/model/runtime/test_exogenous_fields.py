@@ -7,7 +7,7 @@ from pyproj import CRS
 
 from model.core.errors import InputError
 from model.core.grid import Grid
-from model.runtime.fields import fields_for, planes_of
+from model.runtime.exogenous_fields import fields_for, planes_of
 
 WORLD = Grid.regular(CRS.from_epsg(4326), shape=(3, 5), pixel_size=1.0, centre=(15.0, 50.0))
 DUTCH = Grid.regular(CRS.from_epsg(28992), shape=(20, 30), pixel_size=1000.0, centre=(155000.0, 463000.0))

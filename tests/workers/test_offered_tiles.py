@@ -27,7 +27,7 @@ from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
 from service.store import ObjectStore, job_prefix, result_key
 from tests.patience import WAIT_SECONDS
-from workers import tiles
+from workers import offered_tiles
 from workers.batch import run
 from workers.context import WorkerContext, open_context
 from workers.reconcile import requeue_lost
@@ -129,12 +129,14 @@ class Offers:
         self.offered: list[str] = []
         self.taken = self.make
         monkeypatch.setattr(context.queue, "offer_tile", self.offer)
-        monkeypatch.setattr(tiles.OfferedTiles, "_others", lambda _: others)
-        monkeypatch.setattr(tiles.OfferedTiles, "offer", self.offer_all)
-        monkeypatch.setattr(tiles, "PATIENCE_SECONDS", 0.5)
+        monkeypatch.setattr(offered_tiles.OfferedTiles, "_others", lambda _: others)
+        monkeypatch.setattr(offered_tiles.OfferedTiles, "offer", self.offer_all)
+        monkeypatch.setattr(offered_tiles, "PATIENCE_SECONDS", 0.5)
 
     @staticmethod
-    def offer_all(offered: tiles.OfferedTiles, tasks: Any, offer: Any = tiles.OfferedTiles.offer) -> None:
+    def offer_all(
+        offered: offered_tiles.OfferedTiles, tasks: Any, offer: Any = offered_tiles.OfferedTiles.offer
+    ) -> None:
         offer(offered, tasks)
         offered._thread.join()
 
@@ -144,7 +146,7 @@ class Offers:
         return True
 
     def make(self, *asked: Any) -> None:
-        tiles.compute_tile(*asked, self.context)
+        offered_tiles.compute_tile(*asked, self.context)
 
 
 def test_half_of_the_tiles_are_offered_and_the_forecast_stays_the_same(
@@ -168,7 +170,7 @@ def test_a_tile_that_does_not_arrive_is_computed_locally(
     offers = Offers(small, monkeypatch)
 
     def lost(job_id: str, attempt: int, tile: str, *_: str) -> None:
-        tiles.claim(small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{tile}.claim")
+        offered_tiles.claim(small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{tile}.claim")
 
     def failed(*asked: Any) -> None:
         with monkeypatch.context() as broken:
@@ -246,8 +248,8 @@ def test_a_nowcast_survives_any_failure_of_store_and_broker(
 def test_a_store_that_hangs_while_tiles_are_offered_holds_up_no_nowcast(
     small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiles.OfferedTiles, "_others", lambda _: 1)
-    monkeypatch.setattr(tiles, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(offered_tiles.OfferedTiles, "_others", lambda _: 1)
+    monkeypatch.setattr(offered_tiles, "CLOSE_SECONDS", 0.1)
     goes_on, asked, in_vain = threading.Event(), threading.Event(), threading.Event()
 
     def put(key: str, *data: Any, **options: Any) -> bool:
@@ -276,7 +278,7 @@ def test_after_a_tile_that_was_lost_no_other_is_waited_for(
     small: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offers = Offers(small, monkeypatch)
-    offers.taken = lambda job_id, attempt, tile, *_: tiles.claim(
+    offers.taken = lambda job_id, attempt, tile, *_: offered_tiles.claim(
         small.store, f"{job_prefix(job_id)}/tiles/{attempt}/{tile}.claim"
     )
     looks: Counter[str] = Counter()
@@ -315,9 +317,9 @@ def test_a_helper_keeps_no_states_of_a_tile(
     if fails:
         monkeypatch.setattr(remote_tiles, "pack_fraction", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            tiles.compute_tile(*asked, small)
+            offered_tiles.compute_tile(*asked, small)
     else:
-        tiles.compute_tile(*asked, small)
+        offered_tiles.compute_tile(*asked, small)
     assert left_of(small, small.ledger.get(asked[0])) == ["1/0.claim", "1/0.input", "1/0.output"]
     assert not session._spare
 
@@ -335,7 +337,7 @@ def test_a_tile_of_a_nowcast_that_no_longer_runs_is_deleted(
     if end == "deleted":
         small.ledger.delete([job.id])
     monkeypatch.setattr(OnnxPredictor, "forecast_tile", lambda *_: pytest.fail("it was computed"))
-    tiles.compute_tile(*asked, small)
+    offered_tiles.compute_tile(*asked, small)
     assert not left_of(small, job)
 
 
@@ -350,7 +352,7 @@ def test_a_tile_that_is_withdrawn_while_it_is_computed_leaves_nothing(
         return forecast(*given)
 
     monkeypatch.setattr(OnnxPredictor, "forecast_tile", withdrawn)
-    tiles.compute_tile(*asked, small)
+    offered_tiles.compute_tile(*asked, small)
     assert not left_of(small, job)
 
 

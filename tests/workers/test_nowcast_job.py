@@ -20,7 +20,7 @@ from model.readers import npz
 from service.api.errors import problem_type
 from service.jobs.job import Job, JobInput, JobStatus
 from service.store import input_key, job_prefix, result_key
-from workers import nowcast as nowcasts
+from workers import nowcast_job
 from workers.batch import run
 from workers.context import WorkerContext
 from workers.publish import CannotPublish, put_file
@@ -149,7 +149,7 @@ def test_the_default_model_falls_back_and_notes_why(context: WorkerContext, lab,
 def test_an_internal_error_is_logged_and_reported_without_details(
     context: WorkerContext, lab, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nowcasts, "check_opens", lambda path, shape: 1 / 0)
+    monkeypatch.setattr(nowcast_job, "check_opens", lambda path, shape: 1 / 0)
     job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
     with caplog.at_level(logging.ERROR):
         for attempt in range(1, context.settings.max_attempts):
