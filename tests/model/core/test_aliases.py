@@ -1,4 +1,4 @@
-"""The file of aliases: what moves, what is kept of it, what two moves at once and a damaged file do."""
+"""The file of aliases: changes, history, simultaneous changes, and a damaged file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_champions_are_gone_back_through_in_the_order_of_their_promotions(tmp_pa
     assert CHAMPION not in read_aliases(tmp_path).aliases
 
 
-def test_of_moves_at_once_none_is_lost(tmp_path: Path) -> None:
+def test_simultaneous_changes_are_all_kept(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib; from model.core.aliases import *\n"
         "for n in range(10): change_alias(pathlib.Path(sys.argv[1]), lambda now: AliasChange(alias='challenger',"
@@ -104,13 +104,13 @@ def test_a_move_that_is_refused_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / ALIASES).read_bytes() == before
 
 
-def test_what_a_move_stumbles_over_is_not_told_of_the_aliases(tmp_path: Path) -> None:
+def test_an_error_of_the_decision_is_not_blamed_on_the_aliases(tmp_path: Path) -> None:
     def stumble(now: Aliases) -> AliasChange:
         raise FileNotFoundError(2, "No such file or directory", "manifest.json")
 
     with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
         change_alias(tmp_path, stumble)
-    change(tmp_path, "promote", A)  # the lock was let go of
+    change(tmp_path, "promote", A)  # the lock was released
 
 
 def test_times_are_utc_and_the_file_is_for_people_too(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue and the package manifest: what is found, what is refused, what a change of a file does."""
+"""The catalog and the package manifest: resolution, refusals, and changes of files."""
 
 import errno
 import json
@@ -44,13 +44,13 @@ def test_the_newest_version_is_found_first(tmp_path):
     assert catalog.find("rain-ms-predrnn@2").version == "2"
 
 
-def test_steps_out_of_range_say_the_range():
+def test_steps_out_of_range_name_the_range():
     with pytest.raises(StepsOutOfRange, match="1 to 120"):
         Catalog().find("extrapolation").check_steps(0)
 
 
 @pytest.mark.parametrize("steps", [0, 91, 121])
-def test_steps_out_of_range_say_the_range_that_the_lead_time_leaves(steps):
+def test_steps_out_of_range_name_the_range_of_the_lead_time(steps):
     with pytest.raises(StepsOutOfRange, match=r"1 to 36 where frames are 5 min apart, up to 180 min"):
         Catalog().find("rain-ms-predrnn").check_steps(steps)
 
@@ -122,7 +122,7 @@ def test_a_manifest_that_cannot_be_read_takes_no_other_model_with_it(tmp_path):
     assert note.startswith("the champion mine@1 cannot be used: manifest.json cannot be read (")
 
 
-def test_a_package_that_goes_while_it_is_looked_at_takes_no_other_model_with_it(tmp_path, monkeypatch):
+def test_a_package_deleted_during_a_scan_does_not_affect_others(tmp_path, monkeypatch):
     copied(tmp_path, "good@1")
     package = copied(tmp_path, "mine@1")
     kept = package.rename(tmp_path / "kept")
@@ -160,7 +160,7 @@ def test_a_refusal_does_not_outlast_what_it_was_for(tmp_path, monkeypatch):
 def test_two_different_packages_of_one_name_and_version_are_refused(tmp_path):
     shutil.copytree(SHIPPED, tmp_path / "rain-ms-predrnn/1.4")
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
-    assert catalog.find("rain-ms-predrnn").version == "1.4"  # the same package twice does no harm
+    assert catalog.find("rain-ms-predrnn").version == "1.4"  # a second copy of a package is no conflict
     manifest = tmp_path / "rain-ms-predrnn/1.4" / MANIFEST
     manifest.write_text(manifest.read_text().replace('"Apache-2.0"', '"MIT"'))
     with pytest.raises(BadPackage, match=r"two different packages are rain-ms-predrnn@1.4"):
@@ -189,7 +189,7 @@ def test_auto_is_the_champion_and_champion_a_name_of_it(tmp_path):
         catalog.find("champion@1")
 
 
-def test_a_champion_that_was_changed_gives_way_to_the_one_before_and_says_so(tmp_path):
+def test_a_changed_champion_falls_back_to_the_one_before_with_a_note(tmp_path):
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
     crown(copied(tmp_path, "mine@1"))
     newest = copied(tmp_path, "mine@2")
@@ -217,7 +217,7 @@ def test_a_package_that_was_found_unable_to_run_is_passed_over(tmp_path):
     assert catalog.resolve("auto").note == ""
 
 
-def test_with_damaged_aliases_auto_and_champion_are_the_default_model_and_other_names_say_why(tmp_path):
+def test_with_damaged_aliases_auto_and_champion_are_the_default_model(tmp_path):
     copied(tmp_path, "mine@1")
     (tmp_path / ALIASES).write_text("{")
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))

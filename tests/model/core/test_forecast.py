@@ -1,4 +1,4 @@
-"""The forecast file, written whole and frame by frame."""
+"""The forecast file, written at once and frame by frame."""
 
 import netCDF4
 import numpy as np
@@ -40,7 +40,7 @@ def forecast(rain):
 
 
 def stored(path):
-    """Everything that a netCDF file holds, as it is stored."""
+    """Return the content of a netCDF file as stored."""
     with netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
         variables = {
@@ -58,7 +58,7 @@ def stored(path):
 
 
 def written_by_xarray(item, path):
-    """The same file, by the library that reads it."""
+    """Write the same file with xarray, for comparison."""
     dataset = item.to_dataset()
     ceiling = np.float32(655.34)
     if clipped := int((item.rain_rate > ceiling).sum()):

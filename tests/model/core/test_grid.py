@@ -1,4 +1,4 @@
-"""Grid: which axes it takes, and what it makes of rounded ones."""
+"""Grid: accepted axes, and rounded pixel centres."""
 
 import numpy as np
 import pytest

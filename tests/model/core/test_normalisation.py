@@ -1,4 +1,4 @@
-"""The HKO-7 scale, against values worked out by hand from the paper."""
+"""The HKO-7 scale, compared with values computed by hand from the paper."""
 
 import numpy as np
 import pytest

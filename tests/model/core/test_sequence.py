@@ -1,4 +1,4 @@
-"""FrameSequence: what it refuses, what it says of gaps, and its CF round trip through a real file."""
+"""FrameSequence: refusals, gaps, and the CF round trip through a real file."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_one_absurd_pixel_takes_nothing_from_the_others(tmp_path):
     assert kept[0, 0, 0] == pytest.approx(655.34, abs=0.01)
 
 
-def test_accumulations_say_that_they_are_means():
+def test_accumulations_have_the_cell_methods_of_means():
     summed = FrameSequence(
         rain_rate=np.zeros((1, *GRID.shape), np.float32),
         times=np.array([START]),

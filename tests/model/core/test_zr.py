@@ -1,4 +1,4 @@
-"""Z-R relations, against values worked out by hand from the papers."""
+"""Z-R relations, compared with values computed by hand from the papers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Writers of small radar files: what a producer would write, as little of it as a reader needs."""
+"""Writers of small radar files with as little content as a reader needs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_knmi(tmp_path: Path) -> WriteKnmi:
 
 @pytest.fixture
 def write_npz(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an .npz of the arrays given."""
+    """Writes an .npz of the arrays."""
 
     def write(name: str = "frames.npz", **arrays: Any) -> Path:
         path = tmp_path / name

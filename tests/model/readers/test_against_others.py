@@ -1,4 +1,4 @@
-"""Real files, and RADOLAN, beside independent readers: pysteps and wradlib, where they are installed.
+"""Real files, and RADOLAN, compared with independent readers: pysteps and wradlib, where they are installed.
 
 `pip install pysteps wradlib` into the environment of the tests runs these; they are no dependency, not even for tests.
 Each runs in a process of its own: it brings its own libraries, and warns on import.

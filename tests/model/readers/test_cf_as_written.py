@@ -1,4 +1,4 @@
-"""CF netCDF as people write it: times, periods, places and units that deviate from the letter of the conventions."""
+"""CF netCDF in the field: times, periods, grids and units that deviate from the conventions."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def amounts(write: Callable[..., Path], edit: Edit | None = None, **change: Any)
         ("rain_10min", "precipitation amount (kg m-2, at 1 s-1)", 10),
     ],
 )
-def test_a_name_says_the_period(write: Callable[..., Path], name: str, long_name: str, minutes: float) -> None:
+def test_the_period_may_be_in_a_name(write: Callable[..., Path], name: str, long_name: str, minutes: float) -> None:
     sequence = amounts(write, put(long_name=long_name), name=name)
     assert np.nanmax(sequence.rain_rate) == pytest.approx(6 * 60 / minutes)
     assert sequence.attributes["quantity"] == f"accumulation over {minutes:g} min"
@@ -154,7 +154,7 @@ def test_an_interval_that_is_longer_than_the_step_is_the_period(write: Callable[
         ({"cell_methods": "time: sum (interval: 3600 s)"}, 60),
     ],
 )
-def test_an_attribute_says_the_period(
+def test_the_period_may_be_in_an_attribute(
     write: Callable[..., Path], attributes: dict[str, str | float], minutes: float
 ) -> None:
     assert amounts(write, put(**attributes)).attributes["quantity"] == f"accumulation over {minutes:g} min"
@@ -185,7 +185,7 @@ def test_a_period_that_is_not_clear_is_refused_without_bounds(
     assert np.nanmax(amounts(write, with_bounds).rain_rate) == pytest.approx(6)
 
 
-def test_the_files_title_says_the_period_where_nothing_else_does(write: Callable[..., Path]) -> None:
+def test_the_period_may_be_in_the_title_alone(write: Callable[..., Path]) -> None:
     def titled(title: str) -> Edit:
         return lambda dataset, rain: dataset.setncattr("title", title)
 
@@ -202,7 +202,7 @@ def test_of_one_frame_the_duration_of_the_file_is_the_period(write: Callable[...
     assert np.nanmax(read([tmp_path / "one.nc"]).rain_rate) == pytest.approx(6)
 
 
-def test_the_time_step_is_the_last_resort_and_is_said(write: Callable[..., Path]) -> None:
+def test_the_time_step_is_the_last_resort_with_a_note(write: Callable[..., Path]) -> None:
     assert any("the time step, 5 min" in note for note in amounts(write).notes)
     assert not amounts(write, name="rain_5min").notes
 
@@ -227,14 +227,14 @@ def test_two_periods_in_one_name_need_bounds(write: Callable[..., Path]) -> None
 
 
 @pytest.mark.parametrize("edit", [bounds(60), put(long_name="hourly")])
-def test_means_that_overlap_are_said(write: Callable[..., Path], edit: Edit) -> None:
+def test_overlapping_means_are_noted(write: Callable[..., Path], edit: Edit) -> None:
     sequence = amounts(write, edit)
     assert np.nanmax(sequence.rain_rate) == pytest.approx(6)
     assert any("means over 60 min, one every 5 min" in note for note in sequence.notes)
     assert not amounts(write, bounds(5)).notes
 
 
-def test_rates_that_are_means_by_their_bounds_are_said(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_mean_rates_are_known_by_bounds(write: Callable[..., Path], tmp_path: Path) -> None:
     sequence = read([write(bounds(60))])
     assert np.nanmax(sequence.rain_rate) == pytest.approx(6)
     assert any("means over 60 min, one every 5 min" in note for note in sequence.notes)
@@ -252,9 +252,7 @@ def test_rates_that_are_means_by_their_bounds_are_said(write: Callable[..., Path
         ("rain", {"averaging_period": "PT1H"}),
     ],
 )
-def test_rates_that_are_means_by_their_words_are_said(
-    write: Callable[..., Path], name: str, attributes: dict[str, str]
-) -> None:
+def test_mean_rates_are_known_by_words(write: Callable[..., Path], name: str, attributes: dict[str, str]) -> None:
     sequence = read([write(put(**attributes), name=name)])
     assert any("means over 60 min, one every 5 min" in note for note in sequence.notes)
     assert np.nanmax(sequence.rain_rate) == pytest.approx(6)
@@ -269,7 +267,7 @@ def test_the_unit_of_a_rate_is_no_period(write: Callable[..., Path], long_name: 
 
 @pytest.mark.parametrize(("units", "standard_name"), [("mm h-1", "rainfall_rate"), ("mm", "rainfall_amount")])
 def test_what_lasts_a_period_counts_at_its_end(write: Callable[..., Path], units: str, standard_name: str) -> None:
-    """As IMERG has it: the time is the start of its bounds."""
+    """As in IMERG, the time is the start of the bounds."""
 
     def ahead(dataset: Any, rain: Any) -> None:
         dataset.createDimension("nv", 2)
@@ -291,8 +289,8 @@ def test_what_is_measured_at_a_point_of_time_counts_then(write: Callable[..., Pa
     assert not sequence.notes
 
 
-def test_means_of_several_files_that_overlap_are_said(write_knmi: Callable[..., Path]) -> None:
-    """Whatever the format: here KNMI's, one frame per file."""
+def test_overlapping_means_of_several_files_are_noted(write_knmi: Callable[..., Path]) -> None:
+    """In every format: here KNMI's, one frame per file."""
     paths = [
         write_knmi(f"{end}.h5", start=f"25-AUG-2010;23:{end:02}:00.000", end=f"26-AUG-2010;00:{end:02}:00.000")
         for end in (5, 10, 15)
@@ -350,7 +348,7 @@ def test_a_zone_by_name_is_refused(write: Callable[..., Path], zone: str) -> Non
 
 
 @pytest.mark.parametrize("date", ["2024", "2024-06", "01-06-2024", "1 June 2024"])
-def test_what_is_no_date_is_called_so(write: Callable[..., Path], date: str) -> None:
+def test_a_unit_without_a_date_is_refused(write: Callable[..., Path], date: str) -> None:
     with pytest.raises(NotARadarFile, match="which has no date"):
         read([write(time={"units": f"minutes since {date}"})])
 
@@ -422,7 +420,7 @@ def test_no_format_takes_such_times(write_knmi: Callable[..., Path], write_npz: 
                 read([make(year)])
 
 
-# Places
+# Grids
 
 
 @pytest.mark.parametrize(
@@ -458,7 +456,7 @@ def test_a_grid_mapping_may_be_a_text_of_proj(write: Callable[..., Path], attrib
 
 
 def test_a_projection_may_stand_in_the_files_attributes(write: Callable[..., Path]) -> None:
-    """As NWC-SAF's products have it; and a grid mapping that is there, but not named by the variable."""
+    """As in NWC-SAF's products; also a grid mapping that the variable does not name."""
 
     def of_the_file(dataset: Any, rain: Any) -> None:
         projected({}, variable="")(dataset, rain)
@@ -529,7 +527,7 @@ def rotated_by_hand(lon: float, lat: float) -> tuple[float, float]:
     return float(np.degrees(east)) - 162 + 180, float(np.degrees(north))
 
 
-def test_a_rotated_pole_stays_one_through_a_file(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_rotated_pole_survives_a_file(write: Callable[..., Path], tmp_path: Path) -> None:
     sequence = read([write(rotated)])
     write_netcdf(sequence, tmp_path / "ours.nc")
     with xr.open_dataset(tmp_path / "ours.nc") as dataset:
@@ -569,7 +567,7 @@ def test_of_a_compound_system_the_horizontal_part_counts(write: Callable[..., Pa
     assert len(read([write(projected({"crs_wkt": CRS.from_epsg(4979).to_wkt()}, units="degrees", step=0.01))]).grid.x)
 
 
-def test_what_lies_beyond_the_earth_is_refused(write: Callable[..., Path]) -> None:
+def test_a_grid_off_the_earth_is_refused(write: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="latitudes reach"):
         read([write(lat=500 - 0.1 * np.arange(NY))])
     with pytest.raises(NotARadarFile, match="does not lie on earth"):
@@ -578,7 +576,7 @@ def test_what_lies_beyond_the_earth_is_refused(write: Callable[..., Path]) -> No
         read([write(projected(CRS.from_epsg(4326).to_cf()))])
 
 
-# What is no map
+# Data that are no maps
 
 
 def cfradial(path: Path, *, conventions: str, names: tuple[str, str, str]) -> Path:
@@ -603,7 +601,7 @@ def cfradial(path: Path, *, conventions: str, names: tuple[str, str, str]) -> Pa
         ("", ("rays", "gates", "beam")),
     ],
 )
-def test_polar_data_is_called_so(tmp_path: Path, conventions: str, names: tuple[str, str, str]) -> None:
+def test_polar_data_is_refused_as_polar(tmp_path: Path, conventions: str, names: tuple[str, str, str]) -> None:
     with pytest.raises(NotARadarFile, match=r"this is polar data \(.*not a map\. Make a Cartesian composite") as e:
         read([cfradial(tmp_path / "sweep.nc", conventions=conventions, names=names)])
     assert "wradlib" in e.value.hint
@@ -617,7 +615,7 @@ def test_a_volume_in_groups_is_called_polar(tmp_path: Path) -> None:
         read([tmp_path / "v2.nc"])
 
 
-def test_latitude_and_longitude_of_two_dimensions_are_called_so(tmp_path: Path) -> None:
+def test_two_dimensional_latitude_and_longitude_are_refused(tmp_path: Path) -> None:
     lon, lat = np.meshgrid(5 + 0.01 * np.arange(NX), 52 - 0.01 * np.arange(NY))
     xr.Dataset(
         {"rain": (("time", "j", "i"), np.ones((1, NY, NX), np.float32), {"units": "mm/h"})},
@@ -637,7 +635,7 @@ def test_latitude_and_longitude_of_two_dimensions_are_called_so(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("dimension", "what"), [("height", "is a volume"), ("realization", "has a dimension realization")]
 )
-def test_what_else_has_a_dimension_more_is_told_which(tmp_path: Path, dimension: str, what: str) -> None:
+def test_an_extra_dimension_is_named(tmp_path: Path, dimension: str, what: str) -> None:
     xr.Dataset(
         {"dbz": (("time", dimension, "lat", "lon"), np.ones((1, 3, NY, NX), np.float32), {"units": "dBZ"})},
         coords={

@@ -1,4 +1,4 @@
-"""CF netCDF -> rain rate, place and time; and our own files back as they were."""
+"""CF netCDF: rain rate, grid and time; and files of Echocast read back unchanged."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def test_real_file_gives_the_rain_of_its_counts(real_data: Path) -> None:
     assert sequence.attributes["quantity"] == "accumulation over 10 min"
 
 
-def test_real_file_lies_around_its_radar(real_data: Path) -> None:
+def test_a_real_file_is_centred_on_its_radar(real_data: Path) -> None:
     grid = read([real_data / "bom" / "66_20201031_060000.prcp-c10.nc"]).grid
     assert grid.pixel_size_m == pytest.approx((500, 500))
     assert grid.lon_lat(0, 0) == pytest.approx((153.24, -27.7178), abs=1e-3)  # Mt Stapylton
     assert grid.north_up
 
 
-# Our own files
+# Files of Echocast
 
 
 @pytest.mark.parametrize("mask", [None, np.eye(4, 5, dtype=bool)])
@@ -208,7 +208,7 @@ def test_a_forecast_may_be_known_by_its_words(write_cf: Write, edit: Callable[..
         lead_time("forecast_time", (), 10, units=SINCE),
     ],
 )
-def test_words_of_forecasts_beside_observations_are_no_matter(write_cf: Write, edit: Callable[..., None]) -> None:
+def test_mentions_of_forecasts_do_not_make_one(write_cf: Write, edit: Callable[..., None]) -> None:
     np.testing.assert_array_equal(read([write_cf(edit=edit)]).rain_rate, VALUES)
 
 
@@ -254,7 +254,7 @@ def test_every_unit_becomes_mm_per_hour(write_cf: Write, units: str, standard_na
     np.testing.assert_array_equal(sequence.times, TIMES)
 
 
-def test_reflectivity_uses_the_relation_asked_for(write_cf: Write) -> None:
+def test_reflectivity_uses_the_requested_relation(write_cf: Write) -> None:
     path = write_cf(values=np.full((3, 4, 5), 40.0), units="dBZ", standard_name="equivalent_reflectivity_factor")
     assert read([path]).rain_rate[0, 0, 0] == pytest.approx((1e4 / 200) ** (1 / 1.6), rel=1e-5)
     assert read([path], zr="fmi").rain_rate[0, 0, 0] == pytest.approx((1e4 / 223) ** (1 / 1.53), rel=1e-5)
@@ -389,7 +389,7 @@ def test_frames_out_of_order_are_sorted(write_cf: Write) -> None:
     np.testing.assert_array_equal(sequence.rain_rate, VALUES[[1, 2, 0]])
 
 
-# Place
+# Grid
 
 
 def test_kilometres_become_metres(write_cf: Write) -> None:
@@ -451,7 +451,7 @@ def test_files_of_other_places_do_not_mix(write_cf: Write) -> None:
         read([one, other])
 
 
-# What cannot be read
+# Unreadable files
 
 
 def drop(attribute: str, variable: str) -> Callable[[netCDF4.Dataset], None]:
@@ -493,7 +493,7 @@ def without_crs(named: str = "") -> Callable[[netCDF4.Dataset], None]:
         ({"minutes": np.ma.masked_equal([0, 1, 2], 2)}, NotARadarFile, "time is missing for a frame"),
     ],
 )
-def test_what_cannot_be_read_is_said(
+def test_unreadable_files_are_refused_with_the_reason(
     write_cf: Write, change: dict[str, Any], error: type[InputError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
@@ -517,7 +517,7 @@ def test_a_declared_bomb_is_refused(tmp_path: Path, write_cf: Write) -> None:
 
 
 @pytest.mark.parametrize("format", ["NETCDF3_CLASSIC", "NETCDF4"])
-def test_the_callers_limit_holds(write_cf: Write, format: str) -> None:
+def test_the_limit_of_the_caller_counts(write_cf: Write, format: str) -> None:
     path = write_cf(format=format)
     assert len(read([path], max_pixels=60)) == 3
     with pytest.raises(TooLarge, match=r"cf\.nc: the file declares 3 x 4 x 5 pixels.* 59 in all"):

@@ -1,4 +1,4 @@
-"""Which variable is rain, and its unit."""
+"""Selection of the rain variable, and its unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOAT = np.dtype("f4")
 
 @dataclass
 class Variable:
-    """As much of a netCDF4 variable as the choice looks at."""
+    """The part of a netCDF4 variable that the selection reads."""
 
     name: str
     units: str
@@ -149,7 +149,7 @@ def test_a_rate_comes_before_an_accumulation_before_reflectivity() -> None:
     assert select_variable(among(dbz, amount), None)[0] is amount
 
 
-def test_two_of_a_kind_are_told_apart_by_the_user() -> None:
+def test_the_user_chooses_among_two_of_a_kind() -> None:
     variables = among(Variable("a", "mm/h"), Variable("b", "mm/h"))
     with pytest.raises(UnknownVariable, match="more than one rate: a, b"):
         select_variable(variables, None)
@@ -157,7 +157,7 @@ def test_two_of_a_kind_are_told_apart_by_the_user() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["absent", "t", "text", "profile"])
-def test_what_was_asked_for_must_be_a_field_of_rain(wanted: str) -> None:
+def test_a_requested_variable_must_be_a_field_of_rain(wanted: str) -> None:
     variables = among(
         Variable("r", "mm/h"),
         Variable("t", "K"),

@@ -39,7 +39,7 @@ PACKS: dict[str, Pack] = {
 
 @pytest.fixture(autouse=True)
 def nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    """What was unpacked is gone afterwards, whatever happened."""
+    """Check that no decompressed file remains after a test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -72,7 +72,7 @@ def test_real_files(tmp_path: Path, real_data: Path, suffix: str, file: str) -> 
     np.testing.assert_array_equal(sequence.rain_rate, read([real_data / file]).rain_rate)
 
 
-def test_a_name_that_tells_the_time_does_so_inside(tmp_path: Path) -> None:
+def test_the_time_may_be_in_the_name_of_a_compressed_file(tmp_path: Path) -> None:
     from PIL import Image
 
     png = io.BytesIO()
@@ -146,7 +146,7 @@ def test_what_follows_is_read_or_refused(tmp_path: Path, write_knmi: Write, suff
         read([path])
 
 
-def test_no_space_is_said(tmp_path: Path, write_knmi: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, write_knmi: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.h5.gz"
     path.write_bytes(gzip.compress(write_knmi().read_bytes()))
     if not Path("/dev/full").exists():

@@ -1,4 +1,4 @@
-"""FMI PGM -> rain rate, place and time."""
+"""FMI PGM to rain rate, grid and time."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_real_file_gives_the_rain_of_its_pixels(real_data: Path) -> None:
     assert sequence.attributes["zr_relation"] == "fmi: Z = 223 R^1.53"
 
 
-def test_real_file_lies_where_its_header_says(real_data: Path) -> None:
+def test_a_real_file_has_the_corners_of_its_header(real_data: Path) -> None:
     grid = read([sorted((real_data / "fmi").glob("*.gz"))[0]]).grid
     dy, dx = grid.pixel_size_m
     assert (dx, dy) == pytest.approx((999.674053, 999.62859), abs=2e-3)
@@ -119,7 +119,7 @@ def test_echo_below_minus_10_dbz_is_dry(tmp_path: Path) -> None:
         ({"nx": "many"}, "cannot be read"),
     ],
 )
-def test_a_bad_header_is_said(tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_a_bad_header_is_refused_with_the_reason(tmp_path: Path, change: dict[str, object], message: str) -> None:
     path = tmp_path / "upload-1"
     path.write_bytes(pgm(PIXELS, **change))
     with pytest.raises(NotARadarFile, match=message) as caught:
@@ -136,7 +136,7 @@ def test_it_holds_one_variable(tmp_path: Path) -> None:
         read([path], variable="nonsense")
 
 
-def test_the_callers_limit_holds(tmp_path: Path) -> None:
+def test_the_limit_of_the_caller_counts(tmp_path: Path) -> None:
     path = tmp_path / "a.pgm"
     path.write_bytes(pgm(PIXELS))
     assert len(read([path], max_pixels=20)) == 1

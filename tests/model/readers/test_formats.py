@@ -1,4 +1,4 @@
-"""A format is known by content; what is of no format is said."""
+"""Formats are known by content; other files are refused."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_empty_and_text_files_are_refused(tmp_path: Path, content: bytes, messag
     assert caught.value.where == str(path)
 
 
-def test_the_formats_are_listed_where_none_fits(tmp_path: Path) -> None:
+def test_the_supported_formats_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("hello")
     with pytest.raises(NotARadarFile) as caught:

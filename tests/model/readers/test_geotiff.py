@@ -1,4 +1,4 @@
-"""GeoTIFF -> rain rate, place and time; decoded in a child."""
+"""GeoTIFF to rain rate, grid and time; decoded in a child process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model.readers import read, subprocess_decoding
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("rasterio") is None, reason="needs the extra geotiff")
 
 Write = Callable[..., Path]
-# In a process of its own, as it is read: rasterio brings its own HDF5.
+# In a process of its own, as in the reader: rasterio brings its own HDF5.
 WRITER = """
 import json, sys
 import numpy as np, rasterio
@@ -49,7 +49,7 @@ RAIN = [[(1e4 / 200) ** (1 / 1.6), 0, np.nan], [(1 / 200) ** (1 / 1.6), 0, (1e2 
 
 @pytest.fixture
 def write_tif(tmp_path: Path) -> Write:
-    """Writes what FMI publishes (8-bit dBZ in EPSG:3067, 250 m), with changes."""
+    """Writes a file like FMI's (8-bit dBZ in EPSG:3067, 250 m), with changes."""
 
     def write(name: str = "202007241200_composite.tif", **changes: Any) -> Path:
         path = tmp_path / name
@@ -192,7 +192,7 @@ def test_the_valid_time_is_found(write_tif: Write, name: str, tags: dict[str, st
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_cannot_be_read_is_said(
+def test_unreadable_files_are_refused_with_the_reason(
     write_tif: Write, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     name = changes.pop("name", "202007241200_x.tif")
@@ -220,7 +220,7 @@ def test_limits(write_tif: Write) -> None:
         read([bomb])
 
 
-def test_files_beside_it_are_not_looked_at(write_tif: Write) -> None:
+def test_files_around_an_image_are_not_opened(write_tif: Write) -> None:
     path = write_tif(crs=None)
     path.with_suffix(".tif.aux.xml").write_text("<PAMDataset><SRS>EPSG:3067</SRS></PAMDataset>")
     path.with_suffix(".prj").write_text("EPSG:3067")

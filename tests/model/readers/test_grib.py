@@ -1,4 +1,4 @@
-"""GRIB2 -> rain rate, place and time; decoded in a child, whose end never ends the caller."""
+"""GRIB2 to rain rate, grid and time; decoded in a child process, whose crash never ends the caller."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_real_files_agree_with_eccodes_itself(real_data: Path) -> None:
 
 
 @needs_eccodes
-def test_real_file_lies_over_the_united_states(real_data: Path) -> None:
+def test_a_real_file_covers_the_united_states(real_data: Path) -> None:
     sequence = read(sorted((real_data / "mrms").glob("*.grib2"))[:1])
     grid = sequence.grid
     assert grid.shape == (3500, 7000)
@@ -323,7 +323,9 @@ def test_garbage_after_the_magic_is_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["import os; os.abort()", "import sys; sys.exit(3)", "print('{')"])
-def test_a_crash_of_the_decoder_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+def test_a_crash_of_the_decoder_is_an_error_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
     child = tmp_path / "child.py"
     child.write_text(script)
     monkeypatch.setattr(grib, "SCRIPT", child)
@@ -369,7 +371,7 @@ def sections(message: bytes) -> dict[int, int]:
 
 @needs_eccodes
 @pytest.mark.parametrize("where", [{3: 6}, {5: 5}, {3: 6, 5: 5}], ids=["data points", "packed values", "both"])
-def test_counts_that_disagree_with_the_grid_are_refused_before_they_are_believed(
+def test_counts_that_disagree_with_the_grid_are_refused_before_use(
     write_grib: Callable[..., Path], where: dict[int, int]
 ) -> None:
     path = write_grib("x.grib2", {"values": [0.0] * 6, "bitsPerValue": 0})
@@ -392,7 +394,7 @@ def test_counts_that_disagree_with_the_grid_are_refused_before_they_are_believed
 
 
 @pytest.mark.parametrize("count", [50_000_000, 5])
-def test_a_child_that_announces_other_values_than_its_grid_is_not_believed(
+def test_a_child_with_another_number_of_values_than_its_grid_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     child = tmp_path / "child.py"
@@ -406,7 +408,7 @@ def test_a_child_that_announces_other_values_than_its_grid_is_not_believed(
 
 
 @needs_eccodes
-def test_the_callers_limit_holds(write_grib: Callable[..., Path]) -> None:
+def test_the_limit_of_the_caller_counts(write_grib: Callable[..., Path]) -> None:
     two = [write_grib(f"{minute}.grib2", {"dataTime": minute}) for minute in (0, 10)]
     assert len(read(two, max_pixels=12)) == 2
     for most in (11, 5):

@@ -62,7 +62,7 @@ def test_netcdf_that_stores_elsewhere_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ["odim", "knmi", "netcdf"])
 @pytest.mark.parametrize("through", ["link", "soft link"])
-def test_attributes_of_another_file_are_never_looked_at(
+def test_attributes_of_another_file_are_never_read(
     write_knmi: Write, tmp_path: Path, format: str, through: str
 ) -> None:
     secret = write_knmi("secret.h5", parameter="SECRET")
@@ -104,7 +104,7 @@ def test_an_interrupt_while_links_are_checked_passes(tmp_path: Path, monkeypatch
         read([tmp_path / "x"])
 
 
-def test_an_image_that_is_no_array_is_said(write_knmi: Write) -> None:
+def test_an_image_that_is_no_array_is_refused(write_knmi: Write) -> None:
     path = write_knmi()
     with h5py.File(path, "a") as file:
         del file[IMAGE]

@@ -1,4 +1,4 @@
-"""HKO-7's images and masks, and home-made archives in its layout."""
+"""HKO-7's images and masks, and other archives in the same layout."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_its_relation_is_fixed(frame: Path) -> None:
     assert caught.value.where == f"{NAME} (zr)"
 
 
-def test_the_callers_limit_holds(frame: Path) -> None:
+def test_the_limit_of_the_caller_counts(frame: Path) -> None:
     assert len(read([frame], max_pixels=480 * 480)) == 1
     with pytest.raises(TooLarge, match=r"1 x 480 x 480 pixels"):
         read([frame], max_pixels=480 * 480 - 1)
@@ -89,7 +89,7 @@ def mask_bytes(flags: np.ndarray) -> bytes:
 @pytest.mark.parametrize("place", ["given", "beside", "tree"])
 def test_the_mask_of_a_frame_takes_out_what_does_not_count(frame: Path, tmp_path: Path, place: str) -> None:
     flags = np.ones((480, 480), bool)  # HKO-7: True counts
-    flags[0, 1:3] = False  # noise, which its masks leave out: dry, not unknown
+    flags[0, 1:3] = False  # noise, which the masks exclude: dry, not no data
     flags[400:] = False
     folder = {
         "given": tmp_path / "elsewhere",
@@ -165,7 +165,7 @@ def describe_archive(root: Path, **change: object) -> None:
     (root / "archive.json").write_text(json.dumps(description))
 
 
-def test_an_archive_of_ones_own_lies_on_its_own_grid(tmp_path: Path) -> None:
+def test_an_archive_may_have_a_grid_of_its_own(tmp_path: Path) -> None:
     describe_archive(tmp_path)
     pixels = np.full((5, 6), 44, np.uint8)  # about 0.1 mm/h: noise for HKO-7, rain here
     path = write_png(tmp_path / "radarPNG/2010/08/26/RAD100826000500.png", pixels)
@@ -186,24 +186,24 @@ def test_a_mask_of_ones_own_archive_marks_no_data(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.isfinite(read([path]).rain_rate[0]), flags)
 
 
-def test_around_an_upload_nothing_is_looked_at(frame: Path, tmp_path: Path) -> None:
+def test_files_around_an_upload_are_not_opened(frame: Path, tmp_path: Path) -> None:
     describe_archive(tmp_path)
     frame.with_suffix(".mask").write_bytes(mask_bytes(np.zeros((480, 480))))
     uploaded = read([frame], names=[NAME])
     assert uploaded.grid.shape == (480, 480)
     assert np.isfinite(uploaded.rain_rate).all()
     with pytest.raises(NotARadarFile, match="has 5 x 6"):
-        read([frame])  # the user's own path: the archive that it lies in counts
+        read([frame])  # a path of the user: its archive counts
 
 
-def test_an_archive_says_its_own_noise(tmp_path: Path) -> None:
+def test_an_archive_may_have_a_noise_limit_of_its_own(tmp_path: Path) -> None:
     describe_archive(tmp_path, noise_below=71)
     path = write_png(tmp_path / "radarPNG/2010/08/26/RAD100826000500.png", np.full((5, 6), 70, np.uint8))
     assert read([path]).rain_rate.max() == 0
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"grid": {"nx": 3}}'])
-def test_a_bad_description_is_said(tmp_path: Path, text: str) -> None:
+def test_a_bad_description_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "archive.json").write_text(text)
     path = write_png(tmp_path / "radarPNG" / NAME, image())
     with pytest.raises(NotARadarFile, match=r"archive\.json"):

@@ -1,4 +1,4 @@
-"""`model.readers.read`: its promises that no one format makes."""
+"""`model.readers.read`: behaviour common to all formats."""
 
 from __future__ import annotations
 

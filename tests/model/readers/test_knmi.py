@@ -1,4 +1,4 @@
-"""KNMI HDF5 -> rain rate, place and time."""
+"""KNMI HDF5 to rain rate, grid and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from model.readers import read
 Write = Callable[..., Path]
 
 
-def test_real_file_gives_the_rain_that_its_formula_says(real_data: Path) -> None:
+def test_a_real_file_has_the_rain_of_its_formula(real_data: Path) -> None:
     path = real_data / "knmi" / "RAD_NL25_RAP_5min_201008260000.h5"
     sequence = read([path])
     with h5py.File(path) as file:
@@ -33,7 +33,7 @@ def test_real_file_gives_the_rain_that_its_formula_says(real_data: Path) -> None
     assert sequence.attributes["quantity"] == "accumulation over 5 min"
 
 
-def test_real_file_lies_where_its_own_corners_say(real_data: Path) -> None:
+def test_a_real_file_has_its_own_corners(real_data: Path) -> None:
     path = real_data / "knmi" / "RAD_NL25_RAP_5min_201008260000.h5"
     grid = read([path]).grid
     with h5py.File(path) as file:
@@ -69,7 +69,7 @@ def test_calibration_is_read_not_assumed(write_knmi: Write) -> None:
     np.testing.assert_allclose(read([path]).rain_rate[0], [[0, 6], [np.nan, 12]], rtol=1e-6)
 
 
-def test_reflectivity_uses_the_z_r_relation_asked_for(write_knmi: Write) -> None:
+def test_reflectivity_uses_the_requested_z_r_relation(write_knmi: Write) -> None:
     path = write_knmi(
         pixels=np.array([[144, 0], [255, 40]], np.uint8),
         formula="GEO=0.5*PV+-32.0",
@@ -108,7 +108,7 @@ def test_variable_chooses_the_image(write_knmi: Write) -> None:
         ({"end": "26-AUG-2010;00:00:00.000"}, "accumulation period"),
     ],
 )
-def test_what_cannot_be_read_is_said(write_knmi: Write, change: dict[str, str], message: str) -> None:
+def test_unreadable_files_are_refused_with_the_reason(write_knmi: Write, change: dict[str, str], message: str) -> None:
     with pytest.raises(NotARadarFile, match=message) as caught:
         read([write_knmi(**change)], names=["mine.h5"])
     assert caught.value.where == "mine.h5"
@@ -165,7 +165,7 @@ def test_corners_that_contradict_the_grid_are_refused(write_knmi: Write, change:
         read([path])
 
 
-def test_a_polar_volume_is_called_one(write_knmi: Write) -> None:
+def test_a_polar_volume_is_refused_as_polar(write_knmi: Write) -> None:
     path = write_knmi()
     with h5py.File(path, "a") as file:
         file["scan1/scan_Z_data"] = np.zeros((360, 240), np.uint8)

@@ -90,7 +90,7 @@ def test_frames_without_data_are_named_newest_first(write_knmi: Write, write_npz
     assert several.attributes["frames_without_data"] == "n.npz at 2010-08-26T00:10Z"
 
 
-def test_frames_without_data_are_counted_anew_when_read_again(write_knmi: Write, tmp_path: Path) -> None:
+def test_frames_without_data_are_counted_again_when_read_again(write_knmi: Write, tmp_path: Path) -> None:
     read([knmi(write_knmi, 5, 65535), knmi(write_knmi, 10)]).to_dataset().to_netcdf(tmp_path / "own.nc")
     again = read([tmp_path / "own.nc"], names=["own.nc"])
     assert again.attributes["frames_without_data"] == "own.nc at 2010-08-26T00:05Z"

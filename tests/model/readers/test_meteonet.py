@@ -1,4 +1,4 @@
-"""MeteoNet npz -> rain rate, place and time; nothing in it is run."""
+"""MeteoNet npz to rain rate, grid and time; no code in the file runs."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_reflectivity_and_quality_codes_are_not_rain(tmp_path: Path) -> None:
             read([rainfall(tmp_path, name, data=other)])
 
 
-def test_without_coordinates_it_says_what_to_give(tmp_path: Path) -> None:
+def test_missing_coordinates_are_requested(tmp_path: Path) -> None:
     path = rainfall(tmp_path)
     with pytest.raises(NotARadarFile, match=r"does not hold its grid\. Give radar_coords_ZONE\.npz"):
         read([path])
     coords = coordinates(tmp_path)
-    with pytest.raises(NotARadarFile, match="does not hold its grid"):  # strangers' files are not looked at
+    with pytest.raises(NotARadarFile, match="does not hold its grid"):  # files of other users are not opened
         read([path], names=[path.name])
     with pytest.raises(NotARadarFile, match="no file holds a radar frame"):
         read([coords])
@@ -125,7 +125,7 @@ def test_nothing_but_datetimes_is_made_of_a_pickle(
         ({"data": COUNTS[0]}, NotARadarFile, "int16 in 2 dimensions"),
     ],
 )
-def test_what_contradicts_itself_is_said(
+def test_contradictions_are_refused_with_the_reason(
     tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     coordinates(tmp_path)

@@ -90,7 +90,7 @@ def test_a_forecast_never_replaces_a_radar_file(write_npz: Write, tmp_path: Path
 
 @pytest.mark.parametrize(("start", "most"), [("00:00", 150.0), ("25-AUG", 1900.0)])
 def test_an_amount_is_held_against_the_records_of_its_period(write_knmi: Write, start: str, most: float) -> None:
-    """655.35 mm is what an undeclared 65535 counts: nowhere in five minutes, but in a day it has fallen."""
+    """655.35 mm is an undeclared 65535: impossible in five minutes, but possible in a day."""
     day = start == "25-AUG"
     begun = "25-AUG-2010;00:05:00.000" if day else "26-AUG-2010;00:00:00.000"
     pixels = np.array([[int(most * 10), int(most * 100 / 9), 65535], [0, 0, 0]], np.uint16)
@@ -118,7 +118,7 @@ def test_the_cap_can_be_chosen(write_npz: Write, cap: float) -> None:
 
 
 @pytest.mark.parametrize("cap", [0.0, -5.0, 96.0, np.nan, np.inf])
-def test_a_cap_that_is_none_is_refused(write_npz: Write, cap: float) -> None:
+def test_an_invalid_cap_is_refused(write_npz: Write, cap: float) -> None:
     with pytest.raises(InputError, match="cap"):
         of_reflectivity(write_npz, 78.0, 10.0, max_dbz=cap)
 
@@ -146,7 +146,7 @@ def test_reflectivity_in_eight_bits_is_capped_too(write_knmi: Write, real_data: 
 
 
 def test_an_archives_pixels_are_capped_once(tmp_path: Path) -> None:
-    """By the import that wrote them: they are rain rates, not reflectivity."""
+    """The import that wrote them did that: they are rain rates, not reflectivity."""
     grid = hko7_grid()
     described = {
         "noise_below": 0,
@@ -161,7 +161,7 @@ def test_an_archives_pixels_are_capped_once(tmp_path: Path) -> None:
 
 
 def test_summary_and_file_agree(write_npz: Write, tmp_path: Path) -> None:
-    """A file holds up to 655.34 mm/h in steps of 0.01; what is said of it beside it holds for it."""
+    """A file holds up to 655.34 mm/h in steps of 0.01, and its summary agrees."""
     rain = np.zeros((4, 64, 64), np.float32)
     rain[:, 20:40, 20:40] = 1500.0
     path = write_npz(rain_rate=rain, times=TIMES)
@@ -188,7 +188,7 @@ def test_the_cap_is_an_option_of_the_command(write_npz: Write, tmp_path: Path) -
 
 
 def _observed(forecast: Path, folder: Path) -> Path:
-    """The frames of a forecast file as observed ones, which a reader takes."""
+    """Write the frames of a forecast file as observed frames."""
     import xarray as xr
 
     from model.core.sequence import FrameSequence

@@ -1,4 +1,4 @@
-"""Arrays of one's own in an .npz -> FrameSequence."""
+"""Arrays in an .npz to a FrameSequence."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_is_not_rain_is_no_data(write_npz: Write) -> None:
         ),
     ],
 )
-def test_what_cannot_be_read_is_said(
+def test_unreadable_files_are_refused_with_the_reason(
     write_npz: Write, arrays: dict[str, object], error: type[InputError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
@@ -154,7 +154,7 @@ def test_coordinates_may_not_be_a_bomb(tmp_path: Path) -> None:
         (npy_header((10**6, 1000, 1000)), TooLarge),
         (npy_header((10**40, 2, 2)), TooLarge),
         (npy_header((2, 3, -4)), NotARadarFile),
-        (npy_header((2, 3, 4)), NotARadarFile),  # declared, not there
+        (npy_header((2, 3, 4)), NotARadarFile),  # declared, but absent
         (b"\x93NUMPY\x01\x00\xff\xff" + b"{" * 70_000, NotARadarFile),
         (b"\x93NUMPY\x01\x00\x0a\x00__import__", NotARadarFile),
         (b"junk", NotARadarFile),

@@ -1,4 +1,4 @@
-"""ODIM_H5 -> rain rate, place and time."""
+"""ODIM_H5 to rain rate, grid and time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_real_file_gives_its_own_rates(real_data: Path) -> None:
     assert sequence.attributes["radar_format"] == "ODIM_H5"
 
 
-def test_real_file_lies_where_its_own_corners_say(real_data: Path) -> None:
+def test_a_real_file_has_its_own_corners(real_data: Path) -> None:
     path = real_data / "opera" / "T_PAAH21_C_EUOC_20180824180000.hdf"
     grid = read([path]).grid
     with h5py.File(path) as file:
@@ -70,7 +70,7 @@ def test_reflectivity_becomes_rain(write_odim: Write, quantity: str) -> None:
     assert sequence.attributes["zr_relation"] == "marshall-palmer: Z = 200 R^1.6"
 
 
-def test_the_rain_is_found_beside_the_quality(write_odim: Write) -> None:
+def test_rain_is_preferred_over_quality(write_odim: Write) -> None:
     path = write_odim("q.h5", ("QIND", [[9, 9], [9, 9]]), ("DBZH", [[1, 1], [1, 1]]), ("RATE", [[5, 5], [5, 5]]))
     assert read([path]).rain_rate.max() == 5
     assert read([path], variable="DBZH").attributes["quantity"] == "reflectivity"
@@ -80,7 +80,7 @@ def test_the_rain_is_found_beside_the_quality(write_odim: Write) -> None:
             read([path], variable=bad)
 
 
-def test_two_images_of_one_quantity_must_be_told_apart(write_odim: Write) -> None:
+def test_the_user_chooses_among_two_images_of_one_quantity(write_odim: Write) -> None:
     path = write_odim("two.h5", ("RATE", [[1, 1], [1, 1]]), ("RATE", [[2, 2], [2, 2]]))
     with pytest.raises(UnknownVariable, match="2 images of RATE"):
         read([path])
@@ -88,7 +88,7 @@ def test_two_images_of_one_quantity_must_be_told_apart(write_odim: Write) -> Non
 
 
 @pytest.mark.parametrize("kind", ["PVOL", "SCAN"])
-def test_polar_data_are_refused_with_the_mend(write_odim: Write, kind: str) -> None:
+def test_polar_data_are_refused_with_a_hint(write_odim: Write, kind: str) -> None:
     with pytest.raises(NotARadarFile, match=rf"this is polar data \(ODIM_H5 object {kind}.* Cartesian composite"):
         read([write_odim(kind=kind)])
 
@@ -106,7 +106,7 @@ def test_polar_data_are_refused_with_the_mend(write_odim: Write, kind: str) -> N
         ({"what": {"quantity": np.bytes_("VRADH")}}, UnknownVariable, r"It holds VRADH \(dataset1/data1\)"),
     ],
 )
-def test_what_cannot_be_read_is_said(
+def test_unreadable_files_are_refused_with_the_reason(
     write_odim: Write, change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
@@ -197,7 +197,7 @@ def test_a_rate_that_is_a_mean_is_called_one(write_odim: Write, start: str, end:
     assert read([write_odim(what=what)]).attributes["quantity"] == quantity
 
 
-def test_the_callers_limit_holds(write_odim: Write) -> None:
+def test_the_limit_of_the_caller_counts(write_odim: Write) -> None:
     assert len(read([write_odim()], max_pixels=6)) == 1
     with pytest.raises(TooLarge, match="1 x 2 x 3 pixels"):
         read([write_odim()], max_pixels=5)

@@ -1,4 +1,4 @@
-"""RADOLAN and RADVOR composites -> rain rate, place and time."""
+"""RADOLAN and RADVOR composites to rain rate, grid and time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def radolan(
     text: str = "<asb,boo,ros,hnr>",
     length: int | None = None,
 ) -> bytes:
-    """A composite as DWD describes it: the first row of `pixels` lies in the south."""
+    """A composite as DWD describes it, with the first row of `pixels` in the south."""
     data = np.zeros(shape, "<u2") if pixels is None else pixels
     grid = f"GP{shape[0]:>4}x{shape[1]:>4}"
 
@@ -130,7 +130,9 @@ def test_corners_are_those_that_dwd_publishes(
         (radolan(interval="INT   0"), NotARadarFile, "does not end after it starts"),
     ],
 )
-def test_what_cannot_be_read_is_said(path: Path, content: bytes, error: type[Exception], message: str) -> None:
+def test_unreadable_files_are_refused_with_the_reason(
+    path: Path, content: bytes, error: type[Exception], message: str
+) -> None:
     path.write_bytes(content)
     with pytest.raises(error, match=message) as caught:
         read([path], names=["theirs.bin"])
@@ -142,7 +144,7 @@ def test_names_of_radars_are_no_tokens(path: Path) -> None:
     assert read([path]).rain_rate.max() == pytest.approx(0.1)
 
 
-def test_the_callers_limit_holds(path: Path) -> None:
+def test_the_limit_of_the_caller_counts(path: Path) -> None:
     path.write_bytes(radolan())
     with pytest.raises(TooLarge, match="1 x 900 x 900"):
         read([path], max_pixels=809_999)

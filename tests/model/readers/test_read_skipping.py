@@ -1,4 +1,4 @@
-"""Reading what can be read of several files."""
+"""Reading several files, some of them unreadable."""
 
 from __future__ import annotations
 

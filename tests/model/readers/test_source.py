@@ -1,4 +1,4 @@
-"""The guards that every reader shares."""
+"""Checks and conversions that every reader shares."""
 
 from __future__ import annotations
 

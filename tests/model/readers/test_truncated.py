@@ -1,4 +1,4 @@
-"""A file that is cut short is refused in every format: what is not there is never read as dry."""
+"""A file that is cut short is refused in every format: missing values are never read as dry."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def many_variables(file: Any) -> None:
 
 
 def only_record_variable(path: Path, format: str, kind: str) -> Path:
-    """Its records are not padded, as those of several variables are."""
+    """Its records are not padded, unlike those of several variables."""
     with netCDF4.Dataset(path, "w", format=format) as file:
         file.createDimension("time", None)
         file.createDimension("n", 3)
@@ -88,7 +88,7 @@ def only_record_variable(path: Path, format: str, kind: str) -> Path:
 
 @pytest.mark.parametrize("format", CLASSIC)
 def test_the_length_of_a_whole_file_is_what_its_header_declares(tmp_path: Path, format: str) -> None:
-    """To the byte, but for the padding at its end."""
+    """To the byte, except for padding at the end."""
     paths = [
         write_rain(tmp_path / f"{records}-{bool(extra)}.nc", format, records=records, extra=extra)
         for records in (False, True)

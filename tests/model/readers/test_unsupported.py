@@ -1,4 +1,4 @@
-"""What is no radar file says what it is, and what to do with it."""
+"""Errors for other files name the kind of file, and what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLAR = {
 
 
 @pytest.mark.parametrize("name", POLAR)
-def test_polar_formats_are_called_polar(tmp_path: Path, name: str) -> None:
+def test_polar_formats_are_refused_as_polar(tmp_path: Path, name: str) -> None:
     path = tmp_path / "upload"
     path.write_bytes(POLAR[name])
     with pytest.raises(NotARadarFile, match=rf"theirs\.raw: this is polar data \({name}.*composite first.*wradlib"):
