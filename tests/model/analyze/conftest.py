@@ -73,8 +73,9 @@ def training_run(tmp_path):
     def make(name, net):
         folder = tmp_path / name
         folder.mkdir()
-        recipe = {"name": "tiny", "model": asdict(net.config), "windows": {"context": CONTEXT}}
-        (folder / "recipe.json").write_text(json.dumps(recipe))
+        settings = {"loss": {"over": "forecast"}, "optimiser": {"learning_rate": 1e-3}, "iterations": 7, "batch": 1}
+        recipe = {"name": "tiny", "model": asdict(net.config), "windows": {"context": CONTEXT}, **settings}
+        (folder / "recipe.json").write_text(json.dumps({"schema": 2, **recipe}))
         (folder / "log.jsonl").write_text(json.dumps({"iteration": 7, "mse": 0.5}) + "\n")
         (folder / "provenance.json").write_text(json.dumps({"kind": "frames"}))
         torch.save({"ema": net.state_dict(), "iteration": 7}, folder / "best.pt")
