@@ -33,7 +33,8 @@ SWAP_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 60.0
 """A package that failed to load is tried again after this time, or as soon as one of its files changes."""
 
-BATCH_ON_GPU: Final = 8
+GPU_BATCH_SIZE: Final = 8
+"""Nowcasts of a batch on a GPU, unless `ECHOCAST_BATCH` is set; on a CPU a batch gains nothing."""
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class ModelCache:
             return self._settings.batch
         with self._lock:
             loaded = [entry.future.result() for entry in self._entries.values() if entry.loaded]
-        return BATCH_ON_GPU if any("CUDA" in predictor.variant for predictor in loaded) else 1
+        return GPU_BATCH_SIZE if any("CUDA" in predictor.variant for predictor in loaded) else 1
 
     def get(self, info: ModelInfo, patience: float | None = None) -> Predictor:
         """Return a model, loaded and warm.

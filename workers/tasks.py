@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from model.core.errors import DeviceLost
-from service.jobs.queue import MAKE_TILE, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from service.jobs.queue import COMPUTE_TILE, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
 from workers.context import process_context
 from workers.lifecycle import shut_down
 
@@ -26,13 +26,13 @@ def run_nowcast(job_id: str) -> None:
         shut_down()
 
 
-@shared_task(name=MAKE_TILE)
-def make_tile(job_id: str, attempt: int, tile: str, reference: str, variant: str) -> None:
+@shared_task(name=COMPUTE_TILE)
+def compute_tile(job_id: str, attempt: int, tile: str, reference: str, variant: str) -> None:
     """Compute a tile of a nowcast that another worker runs."""
-    from workers.offered_tiles import compute_tile
+    from workers import offered_tiles
 
     try:
-        compute_tile(job_id, attempt, tile, reference, variant, process_context())
+        offered_tiles.compute_tile(job_id, attempt, tile, reference, variant, process_context())
     except DeviceLost as error:
         log.error("the device stopped responding: %s", error)
         shut_down()

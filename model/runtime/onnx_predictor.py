@@ -36,12 +36,15 @@ WHOLE_TILE_SIDE = 512
 """Tiles of a whole-sequence network are smaller: it holds the features of all frames at once."""
 
 GPU_BATCH = 16
+"""Tiles that run as one batch on a GPU."""
 WARM_UP_SIDE = 128
+"""Side of the domain of the warm-up (pixels)."""
 
 BAND = 256
 """Rows that are converted at a time. A frame of a continent is 100 MB, and so is each temporary of the conversion."""
 
 HEAVIEST_QUANTILE = 0.9999
+"""Quantile of the wet pixels of the context that is the ceiling of the forecast."""
 WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
 
 

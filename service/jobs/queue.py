@@ -22,7 +22,7 @@ from service.jobs.ledger import Ledger
 from service.settings import Settings
 
 RUN_NOWCAST: Final = "echocast.run_nowcast"
-MAKE_TILE: Final = "echocast.make_tile"
+COMPUTE_TILE: Final = "echocast.compute_tile"
 RECONCILE: Final = "echocast.reconcile"
 SCAN_FEEDS: Final = "echocast.scan_feeds"
 
@@ -118,7 +118,7 @@ class JobQueue:
     def offer_tile(self, job_id: str, attempt: int, tile: str, reference: str, variant: str) -> bool:
         """Queue a tile of a running job for an idle worker; return False while the broker is down."""
         expires = self._settings.job_time_limit_seconds
-        return not self._send(MAKE_TILE, [job_id, attempt, tile, reference, variant], TILES_QUEUE, expires)
+        return not self._send(COMPUTE_TILE, [job_id, attempt, tile, reference, variant], TILES_QUEUE, expires)
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
         """Send a task; return the error while the broker is down."""
