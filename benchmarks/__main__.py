@@ -25,12 +25,11 @@ from benchmarks.page.markdown import replace_part
 from benchmarks.page.plots import ComputeRate, plot_aims, plot_rates, plot_stages
 from benchmarks.paths import PERFORMANCE_PAGE
 from benchmarks.speed import gpu, nowcast, peak, service, tiles
+from benchmarks.speed.inference import FAMILIES
 
 IMAGES = "images"
 PARTS = ("peak", "nowcast", "service", "gpu", "inference", "tiles")
 BY_NAME_ONLY = ("tiles",)
-FAMILIES = ("ms-rnn", "predrnn-pytorch", "openstl", "motionrnn")
-"""Families of official code: `inference` needs all of them, `gpu` the first."""
 WETTEST = "wide rain"
 """The day without dry tiles to skip: rates count dry tiles as if they were computed."""
 TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -57,11 +58,7 @@ def plot_aims(rows: Sequence[DatedRow], path: Path) -> None:
     axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4, 8], ["0.1", "0.25", "0.5", "aim", "2", "4", "8"])
     axes.minorticks_off()
     labels = [textwrap.fill(f"{row.what}; aim: {row.aim}", 58) for row, _, _ in rows]
-    axes.set_yticks(range(len(rows)), labels, fontsize=8)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel("measured over the aim: right of the line it is met")
-    axes.spines[["top", "right"]].set_visible(False)
-    FigureCanvasAgg(figure).print_png(path)
+    _save(figure, axes, labels, "measured over the aim: right of the line it is met", path)
 
 
 def plot_rates(rates: Sequence[ComputeRate], path: Path) -> None:
@@ -77,12 +74,8 @@ def plot_rates(rates: Sequence[ComputeRate], path: Path) -> None:
         if any(rate.precision == precision for rate in rates):
             axes.barh(0, 0, color=colour, label=f"{precision}; pale: its convolution peak")
     axes.set_xlim(0, 1.1 * max(max(rate.peak, rate.gflops) for rate in rates))
-    axes.set_yticks(range(len(rates)), [rate.name for rate in rates], fontsize=8)
-    axes.set_ylim(len(rates) - 0.4, -0.6)
-    axes.set_xlabel("GFLOP/s; per cent of the peak")
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    FigureCanvasAgg(figure).print_png(path)
+    _save(figure, axes, [rate.name for rate in rates], "GFLOP/s; per cent of the peak", path)
 
 
 def plot_stages(measured: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -100,10 +93,15 @@ def plot_stages(measured: Sequence[Mapping[str, Any]], path: Path) -> None:
     for stage, colour in STAGES.items():
         axes.barh(0, 0, color=colour, label=stage)
     names = [f"{each['day']} ({each['wet_percent']:g} % wet): {each['name']}" for each in measured]
-    axes.set_yticks(range(len(measured)), names, fontsize=8)
     axes.set_xlim(0, 1.12 * max(each["max_s"] for each in measured))
-    axes.invert_yaxis()
-    axes.set_xlabel("seconds of a nowcast, median; line: fastest to slowest run")
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(STAGES), frameon=False, fontsize=8)
+    _save(figure, axes, names, "seconds of a nowcast, median; line: fastest to slowest run", path)
+
+
+def _save(figure: Figure, axes: Axes, labels: Sequence[str], xlabel: str, path: Path) -> None:
+    """Label the bars, the first one at the top, and write the figure as PNG."""
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlabel(xlabel)
+    axes.spines[["top", "right"]].set_visible(False)
     FigureCanvasAgg(figure).print_png(path)

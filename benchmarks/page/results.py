@@ -44,6 +44,11 @@ def store(name: str, figures: Mapping[str, Any], path: Path = FIGURES) -> dict[s
     return parts
 
 
+def store_and_print(name: str, figures: Mapping[str, Any]) -> None:
+    """Store the figures of a part and print them as JSON."""
+    print(json.dumps(store(name, figures)[name], indent=1))
+
+
 def read(path: Path = FIGURES) -> dict[str, Any]:
     """Read the last figures of all parts."""
     parts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

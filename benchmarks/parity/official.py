@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -95,12 +95,16 @@ def video(channels: int = 1, height: int = SIDE, width: int = SIDE, count: int =
     return (2 * smooth - 0.5).clamp(0, 1).reshape(noise.shape)
 
 
-def decoupling_projection(converted: ConvertedCheckpoint) -> nn.Module:
-    """Return the projection W of the decoupling loss (PredRNN-V2)."""
+def compare_decoupling(
+    name: str, family: str, official: Tensor, converted: ConvertedCheckpoint, rollout: Rollout
+) -> ParityRow:
+    """Compare the decoupling loss of PredRNN-V2, which MS-RNN sums over pixels and the others average."""
     net = converted.build_model()
     assert isinstance(net, RecurrentModel)
     assert net.stack.decouple is not None
-    return net.stack.decouple
+    reduce: Literal["mean", "sum"] = "sum" if family == "ms-rnn" else "mean"
+    echocast = decoupling_loss(rollout.increments, net.stack.decouple, reduce=reduce)
+    return compare(f"{name}: decoupling loss", family, official, echocast)
 
 
 def recurrent_rows(
@@ -117,12 +121,11 @@ def recurrent_rows(
     patches = to_patches(frames, config.patch_size)
     with around():
         planes, loss = net(patches, torch.zeros(BATCH, LEADS - 1, 1, 1, 1))
-    echocast, increments = rollout(converted, frames)
-    rows = [compare(name, family, from_patches(planes, config.patch_size), echocast, note)]
+    outputs = rollout(converted, frames)
+    rows = [compare(name, family, from_patches(planes, config.patch_size), outputs.frames, note)]
     if converted.config.net.decoupled:  # type: ignore[union-attr]  # recurrent networks only
         official = loss - functional.mse_loss(planes, patches[:, 1:])
-        decoupling = decoupling_loss(increments, decoupling_projection(converted))
-        rows.append(compare(f"{name}: decoupling loss", family, official, decoupling))
+        rows.append(compare_decoupling(name, family, official, converted, outputs))
     return rows
 
 
@@ -150,12 +153,11 @@ def action_rows(name: str, net: nn.Module) -> list[ParityRow]:
     mask_true = torch.tensor([float(step + 1 < CONTEXT) for step in range(TOTAL - 2)])[None, :, None, None, None]
     patches = to_patches(planes, 1)
     official, loss = net(patches, mask_true.expand(BATCH, -1, 1, 1, 1))
-    echocast, increments = rollout(converted, frames, actions)
-    rows = [compare(name, "predrnn-pytorch", from_patches(official, 1), echocast, "conv_on_input, res_on_conv")]
+    outputs = rollout(converted, frames, actions)
+    rows = [compare(name, "predrnn-pytorch", from_patches(official, 1), outputs.frames, "conv_on_input, res_on_conv")]
     if converted.config.net.decoupled:  # type: ignore[union-attr]  # recurrent networks only
         official_loss = loss - functional.mse_loss(official, patches[:, 1:, :, :, :3])
-        decoupling = decoupling_loss(increments, decoupling_projection(converted))
-        rows.append(compare(f"{name}: decoupling loss", "predrnn-pytorch", official_loss, decoupling))
+        rows.append(compare_decoupling(name, "predrnn-pytorch", official_loss, converted, outputs))
     return rows
 
 
@@ -245,12 +247,11 @@ def _ms_rnn_rows(
     converted = convert(net.state_dict(), "ms-rnn", network=name, form=form)
     frames = video(height=height, width=width, batch=batch)
     official, official_terms = net((frames.transpose(0, 1), 0, 0))
-    echocast, increments = rollout(converted, frames)
-    rows = [compare(name, "ms-rnn", official.transpose(0, 1), echocast, note)]
+    outputs = rollout(converted, frames)
+    rows = [compare(name, "ms-rnn", official.transpose(0, 1), outputs.frames, note)]
     if base == "predrnn-v2":
         official_loss = official_terms.sum(dim=(1, 3)).mean()  # [step, layer, sample, channel]
-        decoupling = decoupling_loss(increments, decoupling_projection(converted), reduce="sum")
-        rows.append(compare(f"{name}: decoupling loss", "ms-rnn", official_loss, decoupling))
+        rows.append(compare_decoupling(name, "ms-rnn", official_loss, converted, outputs))
     return rows
 
 
@@ -281,7 +282,7 @@ def openstl(folder: Path) -> list[ParityRow]:
         torch.manual_seed(SEED)
         net = perturb(simvp((CONTEXT, 1, 48, 32), hid_S=16, hid_T=64, N_S=4, N_T=4, model_type=kind))
         frames = video(height=48, width=32, count=CONTEXT)
-        echocast, _ = rollout(convert(net.state_dict(), "openstl"), frames)
+        echocast = rollout(convert(net.state_dict(), "openstl"), frames).frames
         rows.append(compare(name, "openstl", net(frames), echocast[:, CONTEXT - 1 :]))
     return rows
 

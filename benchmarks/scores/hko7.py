@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command_line import argument_parser
+from model.core.units import FloatArray
 from model.verify.accumulators import ERRORS
 from model.verify.frames import FramePair, MaskedFrame
 from model.verify.protocols import HKO7_FIXED, Protocol
@@ -31,19 +32,11 @@ Array = NDArray[np.float64]
 
 def official_module(folder: Path) -> ModuleType:
     """Import the evaluation module of HKO-7."""
-    numba, iterator, ssim = (ModuleType(name) for name in ("numba", "nowcasting.hko_iterator", "msssim"))
-    numba.__dict__.update(
-        jit=lambda signature: lambda function: function,
-        **{kind: lambda *arguments: None for kind in ("float32", "float64", "int32", "boolean")},
-    )
+    stub_numba()
+    sys.modules["nowcasting.hko_iterator"] = iterator = ModuleType("hko_iterator")
     iterator.__dict__["get_exclude_mask"] = lambda: np.zeros(SHAPE, np.uint8)
+    sys.modules["nowcasting.helpers.msssim"] = ssim = ModuleType("msssim")
     ssim.__dict__["_SSIMForMultiScale"] = None
-    stand_ins = {
-        "numba": numba,
-        "nowcasting.hko_iterator": iterator,
-        "nowcasting.helpers.msssim": ssim,
-    }
-    sys.modules.update(stand_ins)
     sys.path.insert(0, str(folder))
     np.int = int  # type: ignore[attr-defined]  # removed in NumPy 1.24
     with patch("os.path.exists", return_value=True):  # its configuration checks for the archive
@@ -51,7 +44,14 @@ def official_module(folder: Path) -> ModuleType:
     return import_module("nowcasting.hko_evaluation")
 
 
-def random_arrays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+def stub_numba() -> None:
+    """Replace numba by a module whose `jit` leaves functions as they are."""
+    sys.modules["numba"] = numba = ModuleType("numba")
+    types = {name: lambda *arguments: None for name in ("float32", "float64", "int32", "boolean")}
+    numba.__dict__.update(jit=lambda signature: lambda function: function, **types)
+
+
+def random_arrays() -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """Return truth in whole pixel values, forecast and mask [lead, sequence, 1, y, x].
 
     The arrays have heavy rain and two missing frames.
@@ -66,7 +66,7 @@ def random_arrays() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[n
 
 
 def echocast_scores(
-    protocol: Protocol, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
+    protocol: Protocol, truth: FloatArray, forecast: FloatArray, mask: NDArray[np.bool_]
 ) -> dict[str, Array]:
     """Return the scores of Echocast, accumulated as in `echocast verify`."""
     accumulators = protocol.accumulators([6.0 * (lead + 1) for lead in range(len(truth))], SHAPE)
@@ -89,7 +89,7 @@ def echocast_scores(
 
 
 def official_scores(
-    module: ModuleType, truth: NDArray[np.float32], forecast: NDArray[np.float32], mask: NDArray[np.bool_]
+    module: ModuleType, truth: FloatArray, forecast: FloatArray, mask: NDArray[np.bool_]
 ) -> dict[str, Array]:
     """Return the scores of the official code, one sequence after the other."""
     evaluation = module.HKOEvaluation(seq_len=LEADS, use_central=False)

@@ -59,9 +59,7 @@ def plot_curves(runs: dict[str, Validations], path: Path) -> None:
             if name == prefix or name.startswith(f"{prefix}-"):
                 label = name.removeprefix(prefix).removeprefix("-") or "as it is"
                 axis.plot([line["iteration"] for line in lines], [line["mse"] for line in lines], label=label)
-        axis.set_title(title)
-        axis.set_xlabel("iteration")
-        axis.set_yscale("log")
+        axis.set(title=title, xlabel="iteration", yscale="log")
         axis.legend(frameon=False, fontsize=8)
     axes[0].set_ylabel("held-out MSE per frame")
     FigureCanvasAgg(figure).print_png(path)
@@ -81,8 +79,7 @@ def plot_forecasts(folders: list[Path], path: Path) -> None:
     for axes, (name, frames) in zip(figure.subplots(len(rows), len(LEADS)), rows.items(), strict=True):
         for axis, lead in zip(axes, LEADS, strict=True):
             axis.imshow(frames[lead - 1], cmap="gray", vmin=0, vmax=1)
-            axis.set_xticks([])
-            axis.set_yticks([])
+            axis.set(xticks=[], yticks=[])
             if name == "truth":
                 axis.set_title(f"lead {lead}", fontsize=9)
         axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)

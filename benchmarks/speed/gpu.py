@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,9 @@ def official_network(folder: Path, device: Device, shape: tuple[int, int, int]) 
     """Return the official network on the device."""
     from benchmarks import official_code as code
 
-    if device == "cpu":
-        with code.on_the_cpu():
-            return code.ms_rnn_network(folder, NETWORK, hidden=HIDDEN, shape=shape, context=CONTEXT, leads=LEADS).eval()
-    net = code.ms_rnn_network(folder, NETWORK, hidden=HIDDEN, shape=shape, context=CONTEXT, leads=LEADS)
-    return net.eval().cuda()
+    with code.on_the_cpu() if device == "cpu" else nullcontext():
+        net = code.ms_rnn_network(folder, NETWORK, hidden=HIDDEN, shape=shape, context=CONTEXT, leads=LEADS)
+    return net.eval().to(device)
 
 
 def official_forecast(side: str, folder: Path, frames: Frames, device: Device) -> Callable[[], Frames]:
@@ -127,10 +126,7 @@ def official_forecast(side: str, folder: Path, frames: Frames, device: Device) -
     unused = torch.zeros(1, device=device)
 
     def forecast() -> Frames:
-        if device == "cpu":
-            with on_the_cpu():
-                return np.asarray(net((padded, unused, 0))[0][CONTEXT - 1 :].numpy())
-        with torch.no_grad():
+        with on_the_cpu() if device == "cpu" else torch.no_grad():
             return np.asarray(net((padded, unused, 0))[0][CONTEXT - 1 :].cpu().numpy())
 
     return forecast
@@ -407,7 +403,7 @@ def main() -> None:
     elif (reason := unavailable(options.device)) and "one" in results.read().get("gpu", {}):
         print(f"{reason}; the last figures stay", file=sys.stderr)
     else:
-        print(json.dumps(results.store("gpu", measure(options))["gpu"], indent=1))
+        results.store_and_print("gpu", measure(options))
 
 
 if __name__ == "__main__":

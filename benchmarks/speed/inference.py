@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks import paths
 from benchmarks.command_line import add_checkouts, argument_parser, checkouts, run_in_child, time_runs
 from benchmarks.page.markdown import replace_part, table
-from model.bench.machine import peak_memory_mb, processor
+from model.bench.machine import describe_machine, peak_memory_mb
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,6 +52,7 @@ FIGURES = paths.FIGURES / "inference.json"
 """The last figures of each network."""
 
 FAMILIES = ("ms-rnn", "predrnn-pytorch", "openstl", "motionrnn")
+"""Families of official code, as named in the options."""
 WIDE = ("convlstm", "predrnn", "predrnn-v2")
 """Networks of MS-RNN that are measured at 128 x 128, plain and multi-scale; the others at 64 x 64."""
 
@@ -251,7 +250,7 @@ def measure(name: str, folder: Path, threads: int, pairs: int) -> dict[str, Any]
 def page(collected: Mapping[str, Any]) -> str:
     """Return the part of docs/performance.md."""
     machine = collected["machine"]
-    peak = machine["peak"]
+    peak, libraries = machine["peak"], machine["libraries"]
     header = ["network", "grid", "official s", "fp32 s", "int8 s", "fp32 times", "int8 times", "official MB", "fp32 MB"]
     header += ["int8 MB", "of peak: official", "fp32", "int8", "fp32 difference", "int8 difference"]
     rows = []
@@ -272,24 +271,10 @@ def page(collected: Mapping[str, Any]) -> str:
         )
     machine_sentence = (
         f"Measured on {machine['date']}: {machine['processor']}, {machine['threads']} threads, CPU only; PyTorch "
-        f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}. Convolutions alone reach {peak['fp32']:.0f} "
+        f"{libraries['torch']}, ONNX Runtime {libraries['onnxruntime']}. Convolutions alone reach {peak['fp32']:.0f} "
         f"GFLOP/s in fp32 and {peak['int8']:.0f} in int8 here."
     )
     return f"{machine_sentence}\n\n{table(header, rows)}"
-
-
-def machine_description(threads: int) -> dict[str, Any]:
-    """Return the machine and the versions of the libraries."""
-    from importlib.metadata import version
-
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "torch": version("torch"),
-        "onnxruntime": version("onnxruntime"),
-    }
 
 
 def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int, pairs: int) -> None:
@@ -299,7 +284,7 @@ def measure_all(names: Sequence[str], folders: Mapping[str, Path], threads: int,
     peaks = peaks_of("cpu", threads)
     peaks.measure(PRECISIONS)
     collected: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"networks": {}}
-    collected["machine"] = {**machine_description(threads), "peak": peaks.gflops}
+    collected["machine"] = {**describe_machine(), "threads": threads, "peak": peaks.gflops}
     for name in names:
         collected["networks"][name] = measure(name, folders[CASES[name].family].resolve(), threads, pairs)
         print(name, json.dumps(collected["networks"][name]), file=sys.stderr)

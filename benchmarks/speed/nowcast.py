@@ -7,7 +7,6 @@ do the same work. Each model on each day has a process of its own, warm as a wor
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,17 +56,9 @@ def measure(options: NowcastOptions) -> dict[str, Any]:
         models = [(DEFAULT_MODEL, variant) for variant in options.variants]
         models += [(EXTRAPOLATION.name, "auto"), (PYSTEPS, "auto")]
         cases = [(day, model, variant) for day in days for model, variant in models]
+        shared = {"steps": options.steps, "threads": options.threads, "packages": options.packages}
         workloads = [
-            Workload(
-                model=model,
-                variant=variant,
-                files=days[day],
-                steps=options.steps,
-                reads=True,
-                device="cpu",
-                threads=options.threads,
-                packages=options.packages,
-            )
+            Workload(model=model, variant=variant, files=days[day], reads=True, device="cpu", **shared)
             for day, model, variant in cases
         ]
         peaks = peaks_of("cpu", options.threads)
@@ -188,7 +179,7 @@ def main() -> None:
     )
     others = OtherProcesses()
     figures = measure(options)
-    print(json.dumps(results.store("nowcast", {"others_cores": others.cores(), **figures})["nowcast"], indent=1))
+    results.store_and_print("nowcast", {"others_cores": others.cores(), **figures})
 
 
 if __name__ == "__main__":

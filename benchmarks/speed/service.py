@@ -16,8 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -90,8 +88,7 @@ class UploadClient:
         if status["status"] != "successful":
             raise ServiceError(str(status.get("problem")))
         self._call(f"/v1/nowcasts/{status['id']}/result?format=netcdf", {})
-        answer: dict[str, Any] = status
-        return answer
+        return dict(status)
 
     def is_ready(self) -> bool:
         """Return whether the service is ready."""
@@ -102,15 +99,14 @@ class UploadClient:
         return True
 
     def _call(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
-        request = urllib.request.Request(self.base + path, data=body, headers=dict(headers))  # noqa: S310  (http only)
+        method = "GET" if body is None else "POST"
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-                content: bytes = answer.read()
-                return content
-        except urllib.error.HTTPError as error:
-            raise ServiceError(f"{path}: {error.code} {error.read().decode(errors='replace')}") from None
-        except OSError as error:
+            response = httpx.request(method, self.base + path, content=body, headers=headers, timeout=120)
+        except httpx.HTTPError as error:
             raise ServiceError(f"{path}: {error}") from None
+        if response.is_error:
+            raise ServiceError(f"{path}: {response.status_code} {response.text}")
+        return response.content
 
 
 @contextmanager
@@ -149,15 +145,8 @@ def measure(options: ServiceOptions) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         folder = Path(name)
         files = write_day(DAYS["rain"], folder / "rain", frames=FRAMES, shape=options.shape)
-        workload = Workload(
-            model=options.model,
-            variant=options.variant,
-            files=tuple(map(str, files)),
-            steps=options.steps,
-            reads=True,
-            device="cpu",
-            threads=options.threads,
-        )
+        shared = {"steps": options.steps, "threads": options.threads, "variant": options.variant}
+        workload = Workload(model=options.model, files=tuple(map(str, files)), reads=True, device="cpu", **shared)
         parts = [("files", (file.name, file.read_bytes())) for file in files]
         form = httpx.Request(
             "POST", "http://any", data={"model": options.model, "steps": str(options.steps)}, files=parts
@@ -294,8 +283,7 @@ def main() -> None:
     add_threads(parser)
     parser.add_argument("--variant", default="auto")
     args = parser.parse_args()
-    options = ServiceOptions(runs=args.runs, clients=args.clients, threads=args.threads, variant=args.variant)
-    print(json.dumps(results.store("service", measure(options))["service"], indent=1))
+    results.store_and_print("service", measure(ServiceOptions(**vars(args))))
 
 
 if __name__ == "__main__":

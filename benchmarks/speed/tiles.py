@@ -6,7 +6,6 @@ of 4 km, interpolated to 1 km, in one CF-netCDF file; or real files, such as tho
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,15 +69,8 @@ def measure(options: TilesOptions) -> dict[str, Any]:
         if not files:
             write_continent(options.shape, Path(name) / "continent.nc")
             files = (str(Path(name) / "continent.nc"),)
-        workload = Workload(
-            model=DEFAULT_MODEL,
-            files=files,
-            steps=options.steps,
-            reads=True,
-            variant=options.variant,
-            device="cpu",
-            threads=options.threads,
-        )
+        shared = {"steps": options.steps, "threads": options.threads, "variant": options.variant}
+        workload = Workload(model=DEFAULT_MODEL, files=files, reads=True, device="cpu", **shared)
         with workload_process(workload, Path(name) / "nowcast.nc") as runner:
             stages = runner.request("stages")["stages"]
             peak_mb = runner.request("memory")["peak_mb"]
@@ -131,10 +123,10 @@ def main() -> None:
     add_threads(parser)
     parser.add_argument("--variant", default="auto")
     args = parser.parse_args()
-    options = TilesOptions(files=tuple(args.files), steps=args.steps, threads=args.threads, variant=args.variant)
+    options = TilesOptions(**{**vars(args), "files": tuple(args.files)})
     others = OtherProcesses()
     figures = measure(options)
-    print(json.dumps(results.store("tiles", {"others_cores": others.cores(), **figures})["tiles"], indent=1))
+    results.store_and_print("tiles", {"others_cores": others.cores(), **figures})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.command_line import argument_parser, run_in_child
+from benchmarks.command_line import argument_parser, run_in_child, time_runs
 from benchmarks.page.markdown import replace_part, table
 from benchmarks.paths import NETWORKS_PAGE
 from model.bench.machine import peak_memory_mb
@@ -81,15 +81,9 @@ def measure(side: str, folder: Path, size: int, batch: int, bfloat16: bool, thre
 
     torch.set_num_threads(threads)
     step = step_of(side, folder, size, batch, bfloat16)
-    losses: list[float] = [step()]
-    seconds: list[float] = []
-    cpu_seconds: list[float] = []
-    for _ in range(STEPS):
-        started, cpu_started = time.perf_counter(), time.process_time()
-        losses.append(step())
-        seconds.append(time.perf_counter() - started)
-        cpu_seconds.append(time.process_time() - cpu_started)
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "losses": losses, "peak_mb": [peak_memory_mb()]}
+    losses: list[float] = []
+    seconds, _ = time_runs(lambda: losses.append(step()), STEPS)
+    return {"seconds": seconds, "losses": losses, "peak_mb": [peak_memory_mb()]}
 
 
 def table_rows(precision: str, runs: Mapping[str, Sequence[Mapping[str, list[float]]]]) -> list[list[str]]:
