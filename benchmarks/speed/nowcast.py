@@ -33,7 +33,7 @@ RAINY, DRY = ("rain", "wide rain"), ("dry, showers", "dry, one area")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NowcastOptions:
+class BenchmarkOptions:
     """What to measure; `files` are real events by name, in addition to the synthetic days."""
 
     shape: tuple[int, int] = SHAPE
@@ -46,7 +46,7 @@ class NowcastOptions:
     peaks: bool = True
 
 
-def measure(options: NowcastOptions) -> dict[str, Any]:
+def measure(options: BenchmarkOptions) -> dict[str, Any]:
     """Return the figures of every model on every day, and the rows of the table of aims."""
     with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
         days: dict[str, tuple[str, ...]] = dict(options.files)
@@ -74,7 +74,7 @@ def measure(options: NowcastOptions) -> dict[str, Any]:
     return {"peaks_gflops": peaks.gflops, "measured": measured, "rows": results.as_json(rows)}
 
 
-def rows_of(measurements: Mapping[tuple[str, str], Measurement], options: NowcastOptions) -> list[AimRow]:
+def rows_of(measurements: Mapping[tuple[str, str], Measurement], options: BenchmarkOptions) -> list[AimRow]:
     """Return the rows of both aims: the worst day counts, with the fastest variant on each day.
 
     `measurements` are by day and name of the model.
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--event", action="append", default=[], metavar="NAME=FILE,FILE,..", help="Real radar files.")
     parser.add_argument("--packages", help="A folder of more packages.")
     args = parser.parse_args()
-    options = NowcastOptions(
+    options = BenchmarkOptions(
         runs=args.runs,
         threads=args.threads,
         variants=tuple(args.variant or ("auto",)),

@@ -64,7 +64,7 @@ def test_the_dry_day_is_dry_and_the_others_are_not(tmp_path):
 def test_nowcasts_of_all_days_are_timed_against_pysteps(tmp_path, peaks):
     pytest.importorskip("pysteps")
     mine = tuple(map(str, write_day(DAYS["rain"], tmp_path, frames=4, shape=SHAPE)))
-    options = nowcast.NowcastOptions(shape=SHAPE, steps=2, runs=1, threads=1, files={"mine": mine})
+    options = nowcast.BenchmarkOptions(shape=SHAPE, steps=2, runs=1, threads=1, files={"mine": mine})
     part = stored(nowcast.measure(options))
     places = {(each["day"], each["name"]) for each in part["measured"]}
     assert places == {
