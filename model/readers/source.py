@@ -1,4 +1,4 @@
-"""What every reader receives: a file with the name that its user knows, and the options of the call.
+"""Input of every reader: a file with the name that its user knows, and the options of the call.
 
 Also the boundary that turns the exceptions of decoding libraries into errors with the name of the file.
 """

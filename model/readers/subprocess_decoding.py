@@ -115,15 +115,15 @@ def decode(
         with input_errors(sources[0], decoder.title):
             problem = f"{decoder.family} needs {decoder.library}, which is not installed"
             raise missing_dependency(decoder.library, problem=problem)
-    children = max(1, min(len(sources), _processors(), MAX_CHILDREN))
-    shares = [sources[index::children] for index in range(children)]
-    pool_state = _Children()
-    with ThreadPoolExecutor(children) as pool:
+    count = max(1, min(len(sources), _processors(), MAX_CHILDREN))
+    shares = [sources[index::count] for index in range(count)]
+    children = _Children()
+    with ThreadPoolExecutor(count) as pool:
         try:
-            for share in pool.map(lambda share: _decode_share(share, options, decoder, pool_state), shares):
+            for share in pool.map(lambda share: _decode_share(share, options, decoder, children), shares):
                 yield from share
         except BaseException:
-            pool_state.stop()  # otherwise the pool would wait until its children finish
+            children.stop()  # otherwise the pool would wait until its children finish
             raise
 
 
