@@ -90,4 +90,4 @@ def test_workers_see_of_the_runtime_only_requests_predictors_and_encoded_tiles(p
     found: set[str] = set()
     for path in (project / "workers").glob("*.py"):
         found.update(re.findall(r"from model\.runtime\.(\w+) import", path.read_text()))
-    assert found == {"device", "load", "model_selection", "predictor", "remote_tiles", "request", "tile_scheduler"}
+    assert found == {"device", "forecast_task", "load", "model_selection", "predictor", "remote_tiles", "request"}

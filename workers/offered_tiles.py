@@ -24,8 +24,8 @@ from workers.context import WorkerContext
 
 if TYPE_CHECKING:
     from model.core.units import FloatArray
+    from model.runtime.forecast_task import TileTask
     from model.runtime.predictor import Predictor
-    from model.runtime.tile_scheduler import TileTask
 
 POLL_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 30.0

@@ -9,7 +9,7 @@ The files in the order in which a nowcast passes through them:
 4. `predictor`: the protocol that callers see, dry input, the file header, and running requests one by one.
 5. `onnx_predictor`: rain rates become the network's input (`motion`, `advection`, `gap_filling`, `exogenous_fields`),
    and its output becomes rain rates.
-6. `tile_scheduler`: domains in tiles (`tiles`), tiles in batches, batches in waves; frames of large domains wait in a
+6. `tile_scheduler`: a `forecast_task` in `tiles`, tiles in batches, batches in waves; frames of large domains wait in a
    `spill_file`, or come from other workers (`remote_tiles`); `device_errors` classifies exceptions.
 7. `graph_session`: the ONNX graph and its states, on a `device`, through `ort`.
 

@@ -23,13 +23,14 @@ from model.runtime.device import (
 )
 from model.runtime.device_errors import is_device_lost
 from model.runtime.exogenous_fields import fields_for
+from model.runtime.forecast_task import ForecastTask
 from model.runtime.gap_filling import context_frames, has_gaps
 from model.runtime.graph_session import FIELDS, ForecastInput, GraphSession, OneStepSession, WholeSession
 from model.runtime.motion import advect, estimate_motion, trajectories
 from model.runtime.predictor import BasePredictor
 from model.runtime.remote_tiles import forecast_encoded_tile
 from model.runtime.request import ForecastEvent, ForecastRequest
-from model.runtime.tile_scheduler import ForecastTask, TileScheduler
+from model.runtime.tile_scheduler import TileScheduler
 from model.runtime.tiles import TILE_SIDE
 
 WHOLE_TILE_SIDE = 512

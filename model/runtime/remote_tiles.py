@@ -15,7 +15,7 @@ from model.runtime.graph_session import ForecastInput, GraphSession
 from model.runtime.spill_file import pack_fraction, unpack_fraction
 
 if TYPE_CHECKING:
-    from model.runtime.tile_scheduler import TileTask
+    from model.runtime.forecast_task import TileTask
 
 
 class RemoteTiles(Protocol):

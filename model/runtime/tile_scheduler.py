@@ -14,95 +14,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.core.errors import DeviceLost, InputError, OutOfMemory, first_line
 from model.core.units import FloatArray
 from model.runtime.device_errors import is_device_lost, is_out_of_memory
-from model.runtime.graph_session import SMALLEST_SIDE, WORK_SHARE, ForecastInput, GraphSession
-from model.runtime.request import ForecastEvent, ForecastRequest
+from model.runtime.forecast_task import ForecastTask, TiledForecast, TileTask
+from model.runtime.graph_session import SMALLEST_SIDE, WORK_SHARE, GraphSession
+from model.runtime.request import ForecastEvent
 from model.runtime.spill_file import SpillFile
 from model.runtime.tiles import Blend, Tile, tiles_of
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ForecastTask:
-    """A request as a graph computes it.
-
-    Attributes
-    ----------
-    request : ForecastRequest
-        The request.
-    inputs : ForecastInput
-        What the graph reads, over the whole domain.
-    to_rain : callable
-        Turns the network's output [y, x] at lead step 1, 2, ... into rain (mm h-1, NaN = no data). It is called once
-        for each step, in order.
-    wet : ndarray of bool, optional
-        Where rain can be within the forecast [y, x]; None: anywhere.
-    """
-
-    request: ForecastRequest
-    inputs: ForecastInput
-    to_rain: Callable[[FloatArray], FloatArray]
-    wet: NDArray[np.bool_] | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the padded domain."""
-        ny, nx = self.inputs.data.shape[-2:]
-        return ny, nx
-
-
-@dataclass(eq=False)
-class TiledForecast:
-    """A forecast in tiles, and how far it is.
-
-    Attributes
-    ----------
-    steps_done : int
-        The last lead step that was reported.
-    spill : SpillFile, optional
-        Where the frames of its tiles wait, if they do not lie in one wave.
-    closed : bool
-        Whether it failed, or starts again in smaller tiles.
-    """
-
-    task: ForecastTask
-    tiles: Sequence[Tile]
-    blend: Blend
-    steps_done: int = 0
-    spill: SpillFile | None = None
-    closed: bool = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more is to be computed."""
-        return self.closed or self.task.request.cancellation.cancelled
-
-
-@dataclass(frozen=True, eq=False)
-class TileTask:
-    """One tile of one forecast."""
-
-    forecast: TiledForecast
-    tile: Tile
-
-    @property
-    def name(self) -> str:
-        """The tile's name, unique within its forecast."""
-        height, width = self.tile.shape
-        return f"{self.tile.rows.start}-{self.tile.columns.start}-{height}x{width}"
-
-    @property
-    def inputs(self) -> ForecastInput:
-        """The part of the graph's inputs that lies within the tile."""
-        return self.forecast.task.inputs.cut(self.tile.rows, self.tile.columns)
-
-    @property
-    def steps(self) -> int:
-        """Number of lead steps."""
-        return self.forecast.task.request.steps
 
 
 @dataclass(eq=False)

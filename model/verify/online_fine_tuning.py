@@ -14,10 +14,10 @@ from model.core.normalisation import hko7_fraction
 from model.core.units import FloatArray
 from model.losses import balanced_loss
 from model.nets.forecast_model import FrameBatch, load_model
+from model.runtime.forecast_task import ForecastTask
 from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
 from model.runtime.onnx_predictor import OnnxPredictor, padding
 from model.runtime.request import ForecastEvent
-from model.runtime.tile_scheduler import ForecastTask
 
 LEARNING_RATE: Final = 1e-3
 EPSILON: Final = 1e-6
