@@ -354,7 +354,7 @@ def test_frames_every_minute_are_thinned_for_a_network(look, folder: Path, setti
     with xr.open_dataset(folder / "f8.npz.nowcast.nc") as forecast:
         assert forecast.attrs["model"] == "rain-ms-predrnn"
         assert list(forecast.forecast_period.values / 60) == [2, 4]
-        assert "of those every 1 min" in forecast.attrs["comment"]
+        assert "selected from frames every 1 min" in forecast.attrs["comment"]
 
 
 def test_the_log_warns_of_a_frame_that_cannot_be_read(look, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
