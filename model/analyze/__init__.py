@@ -1,1 +1,1 @@
-"""Looking inside a network: what reaches its forecast, what its memories hold, what its layers answer to."""
+"""Diagnostics of a network: gradients by input frame, cosines of the memories C and M, responses of layers."""

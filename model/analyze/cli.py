@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from model.analyze.report import look, write
-from model.analyze.sample import check, of_data, of_files
-from model.analyze.subject import subject_of
+from model.analyze.analysed_model import load_analysed_model
+from model.analyze.inputs import check_input, from_dataset, from_files
+from model.analyze.report import analyse, write
 from model.core.errors import InputError
 from model.core.manifest import MAX_LEAD_STEPS
 
@@ -17,22 +17,28 @@ from model.core.manifest import MAX_LEAD_STEPS
 @click.command()
 @click.argument("model")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pictures and figures.")
-@click.option("--beside", metavar="MODEL", help="A second network, drawn on the same axes.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the plots and analysis.json.")
+@click.option("--beside", metavar="MODEL", help="A second network, plotted on the same axes.")
 @click.option(
     "--data", help="Instead of FILES: synthetic, moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH."
 )
 @click.option("--steps", type=click.IntRange(1, MAX_LEAD_STEPS), default=10, show_default=True, help="Forecast frames.")
-@click.option("--lead", type=click.IntRange(1), default=1, show_default=True, help="Whose responses are drawn.")
-@click.option("--size", type=click.IntRange(16, 1024), default=128, show_default=True, help="Pixels a side, of rain.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same sequences.")
-@click.option("--variable", help="Variable of the files, where they hold several.")
+@click.option("--lead", type=click.IntRange(1), default=1, show_default=True, help="Lead step of the response maps.")
+@click.option(
+    "--size",
+    type=click.IntRange(16, 1024),
+    default=128,
+    show_default=True,
+    help="Side in pixels, for rain.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sequences.")
+@click.option("--variable", help="Variable to read from files with several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")
 @click.option(
     "--fields",
     type=click.Path(path_type=Path),
     envvar="ECHOCAST_FIELDS",
-    help="A folder of exogenous fields, NAME.nc, for networks that read some.",
+    help="Folder of exogenous fields, NAME.nc, for networks that read them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print analysis.json.")
 @click.option(
@@ -57,32 +63,32 @@ def analyze(
     as_json: bool,
     packages: Path | None,
 ) -> None:
-    """Draw what reaches a network's forecast, what its memories hold and what its layers answer to.
+    """Plot the gradients, memories and layer responses of a network.
 
-    MODEL is a model's NAME or NAME@VERSION, a package's folder or a training run's. It is looked at with the newest
-    frames of radar FILES, with --data, or by default with synthetic rain, or Moving MNIST where it reads no rain.
+    MODEL is the NAME or NAME@VERSION of a model, or the folder of a package or a training run. The network reads the
+    newest frames of radar FILES, or --data; by default synthetic rain, or Moving MNIST for frames other than rain.
     """
     if files and data:
         raise click.UsageError("give FILES or --data, not both")
     if lead > steps:
-        raise click.UsageError(f"--lead {lead} lies beyond --steps {steps}")
-    subjects = [subject_of(reference, packages) for reference in (model, beside) if reference]
-    if len({subject.name for subject in subjects}) < len(subjects):
-        raise InputError("it is the same network", where="--beside", hint="Name another one")
-    looks = []
-    for subject in subjects:
+        raise click.UsageError(f"--lead {lead} is greater than --steps {steps}")
+    models = [load_analysed_model(reference, packages) for reference in (model, beside) if reference]
+    if len({analysed.name for analysed in models}) < len(models):
+        raise InputError("MODEL and --beside are the same network", where="--beside", hint="Name another network")
+    analyses = []
+    for analysed in models:
         if files:
-            sample = of_files(subject, files, size, steps, variable=variable, zr=zr, fields=fields)
+            inputs = from_files(analysed, files, size, steps, variable=variable, zr=zr, fields=fields)
         else:
-            sample = of_data(subject, data, size, steps, seed=seed, cache_folder=out / "cache", fields=fields)
-        check(subject, sample, steps)
-        looks.append(look(subject, sample, steps, lead))
-    analysis = write(looks, out, steps, lead)
+            inputs = from_dataset(analysed, data, size, steps, seed=seed, cache_folder=out / "cache", fields=fields)
+        check_input(analysed, inputs, steps)
+        analyses.append(analyse(analysed, inputs, steps, lead))
+    analysis = write(analyses, out, steps, lead)
     if as_json:
         click.echo(json.dumps(analysis, indent=2))
         return
     for name in analysis["pictures"]:
         click.echo(str(out / name))
-    for figures in analysis["models"]:
-        if "left_out" in figures["decoupling"]:
-            click.echo(f"Left out of decoupling.png: {figures['decoupling']['left_out']}.")
+    for diagnostics in analysis["models"]:
+        if "omitted" in diagnostics["decoupling"]:
+            click.echo(f"Omitted from decoupling.png: {diagnostics['decoupling']['omitted']}.")

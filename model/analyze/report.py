@@ -1,4 +1,4 @@
-"""One look at each network, then the pictures and the figures behind them in one folder."""
+"""Analyse networks and write the plots, the response maps and analysis.json to one folder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.analyze.draw import COSINE_BINS, cosine_shares, cosine_table, draw_decoupling, draw_gradient, draw_responses
-from model.analyze.figures import Responses, cosines, gradient_by_frame, increments_of, responses
-from model.analyze.sample import Sample
-from model.analyze.subject import Subject
+from model.analyze.analysed_model import AnalysedModel
+from model.analyze.diagnostics import LayerResponses, cosines, gradient_by_frame, layer_responses, rollout_increments
+from model.analyze.inputs import AnalysisInput
+from model.analyze.plots import COSINE_BINS, cosine_shares, cosine_table, plot_decoupling, plot_gradient, plot_responses
 from model.core.errors import InputError
 from model.nets.forecast_model import RecurrentModel
 
@@ -27,57 +27,82 @@ DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Look:
-    """What was found in one network.
+class Analysis:
+    """Diagnostics of one network.
 
-    `gradient` [t]: see `gradient_by_frame`. `written` and `through_w`: cosines per layer [step, sequence, channel], as
-    written and through the projection W; empty where the network has none.
+    Attributes
+    ----------
+    model, inputs
+        The network, and the sequences that it reads.
+    gradient : [t]
+        See `gradient_by_frame`.
+    raw, projected
+        Cosines of the increments by layer, [step, sequence, channel], without and with the projection W; empty where
+        the network lacks one of the memories, or W.
+    responses
+        See `layer_responses`.
     """
 
-    subject: Subject
-    sample: Sample
+    model: AnalysedModel
+    inputs: AnalysisInput
     gradient: NDArray[np.float64]
-    written: Sequence[NDArray[np.float32]]
-    through_w: Sequence[NDArray[np.float32]]
-    responses: Responses
+    raw: Sequence[NDArray[np.float32]]
+    projected: Sequence[NDArray[np.float32]]
+    responses: LayerResponses
 
 
-def look(subject: Subject, sample: Sample, leads: int, lead: int) -> Look:
-    """Look into a network while it forecasts `leads` frames; its responses at one `lead` of them (1 is the first)."""
-    net, frames = subject.net, sample.frames()
-    increments = increments_of(net, frames, leads)
+def analyse(model: AnalysedModel, inputs: AnalysisInput, leads: int, lead: int) -> Analysis:
+    """Return the diagnostics of a forecast of `leads` frames, with the responses at lead step `lead`."""
+    net, frames = model.net, inputs.frames()
+    increments = rollout_increments(net, frames, leads)
     projection = net.stack.decouple if isinstance(net, RecurrentModel) else None
-    return Look(
-        subject=subject,
-        sample=sample,
+    return Analysis(
+        model=model,
+        inputs=inputs,
         gradient=gradient_by_frame(net, frames, leads),
-        written=cosines(increments) if increments else [],
-        through_w=cosines(increments, projection) if increments and projection is not None else [],
-        responses=responses(net, frames, lead),
+        raw=cosines(increments) if increments else [],
+        projected=cosines(increments, projection) if increments and projection is not None else [],
+        responses=layer_responses(net, frames, lead),
     )
 
 
-def write(looks: Sequence[Look], out: Path, leads: int, lead: int) -> dict[str, Any]:
-    """Write the pictures, the response maps and analysis.json to the folder `out`, and return what the latter holds.
+def write(analyses: Sequence[Analysis], out: Path, leads: int, lead: int) -> dict[str, Any]:
+    """Write the plots, the response maps and analysis.json to the folder `out`.
+
+    Parameters
+    ----------
+    analyses
+        Diagnostics of one or two networks.
+    out
+        Folder, which is created if necessary.
+    leads
+        Number of forecast frames.
+    lead
+        Lead step of the responses, counted from 1.
+
+    Returns
+    -------
+    dict
+        Content of analysis.json.
 
     Raises
     ------
     InputError
-        The folder cannot be made or written to.
+        The folder cannot be created or written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        pictures = _pictures(looks, out, leads, lead)
+        pictures = _pictures(analyses, out, leads, lead)
         np.savez_compressed(
             out / MAPS,
             allow_pickle=False,
-            **{f"{one.subject.name}/{name}": map_ for one in looks for name, map_ in one.responses.layers},
+            **{f"{one.model.name}/{name}": map_ for one in analyses for name, map_ in one.responses.layers},
         )
         analysis = {
             "steps": leads,
             "lead": lead,
             "bin_edges": [round(float(edge), 3) for edge in COSINE_BINS],
-            "models": [_figures(one) for one in looks],
+            "models": [_to_json(one) for one in analyses],
             "pictures": pictures,
             "maps": MAPS,
         }
@@ -88,69 +113,69 @@ def write(looks: Sequence[Look], out: Path, leads: int, lead: int) -> dict[str, 
     return analysis
 
 
-def _pictures(looks: Sequence[Look], out: Path, leads: int, lead: int) -> list[str]:
-    """Draw them; the names of those that were drawn."""
-    first = looks[0]
-    rain = first.sample.rain
-    step_minutes = first.sample.step_minutes if rain else None
-    draw_gradient(out / GRADIENT, {one.subject.name: one.gradient for one in looks}, leads, step_minutes)
+def _pictures(analyses: Sequence[Analysis], out: Path, leads: int, lead: int) -> list[str]:
+    """Draw the plots and return their names."""
+    first = analyses[0]
+    rain = first.inputs.rain
+    step_minutes = first.inputs.step_minutes if rain else None
+    plot_gradient(out / GRADIENT, {one.model.name: one.gradient for one in analyses}, leads, step_minutes)
     pictures = [GRADIENT]
-    written = {one.subject.name: one.written for one in looks if len(one.written)}
-    (out / DECOUPLING).unlink(missing_ok=True)  # an older one would be taken for this network's
-    if written:
-        through_w = {one.subject.name: one.through_w for one in looks if len(one.through_w)}
-        contexts = [one.subject.context for one in looks if len(one.written)]
-        draw_decoupling(out / DECOUPLING, written, through_w, contexts)
+    raw = {one.model.name: one.raw for one in analyses if len(one.raw)}
+    (out / DECOUPLING).unlink(missing_ok=True)  # a plot of an earlier run would be mistaken for this one
+    if raw:
+        projected = {one.model.name: one.projected for one in analyses if len(one.projected)}
+        contexts = [one.model.context for one in analyses if len(one.raw)]
+        plot_decoupling(out / DECOUPLING, raw, projected, contexts)
         pictures.append(DECOUPLING)
-    draw_responses(out / RESPONSES, {one.subject.name: one.responses for one in looks}, lead, rain)
+    plot_responses(out / RESPONSES, {one.model.name: one.responses for one in analyses}, lead, rain)
     return [*pictures, RESPONSES]
 
 
-def _figures(one: Look) -> dict[str, Any]:
-    """One network's figures, as JSON holds them."""
-    sequences, frames, channels, height, width = one.sample.data.shape
+def _to_json(one: Analysis) -> dict[str, Any]:
+    """Return the diagnostics of one network for analysis.json."""
+    sequences, frames, channels, height, width = one.inputs.data.shape
     return {
-        "model": one.subject.name,
-        "looked_at": {
-            "what": one.sample.what,
+        "model": one.model.name,
+        "input": {
+            "what": one.inputs.what,
             "sequences": sequences,
             "frames": frames,
             "channels": channels,
             "shape": [height, width],
-            "step_minutes": one.sample.step_minutes,
-            "frame_of_reference": "lagrangian" if one.subject.lagrangian else "eulerian",
+            "step_minutes": one.inputs.step_minutes,
+            "frame_of_reference": "lagrangian" if one.model.lagrangian else "eulerian",
         },
-        "gradient": {"frame": list(range(1 - frames, 1)), "mean_abs": _plain(one.gradient)},
-        "decoupling": _decoupling(one),
+        "gradient": {"frame": list(range(1 - frames, 1)), "mean_abs": _rounded(one.gradient)},
+        "decoupling": _decoupling_to_json(one),
         "responses": {
             "read_frame": one.responses.read_at,
             "layers": [
-                {"name": name, "shape": list(map_.shape), "mean": _plain(map_.mean()), "max": _plain(map_.max())}
+                {"name": name, "shape": list(map_.shape), "mean": _rounded(map_.mean()), "max": _rounded(map_.max())}
                 for name, map_ in one.responses.layers
             ],
         },
     }
 
 
-def _decoupling(one: Look) -> dict[str, Any]:
-    if not len(one.written):
-        return {"left_out": f"{one.subject.name} has not both memories C and M"}
-    steps = len(one.written[0])
-    kinds = {"as_written": one.written, **({"through_w": one.through_w} if len(one.through_w) else {})}
+def _decoupling_to_json(one: Analysis) -> dict[str, Any]:
+    if not len(one.raw):
+        return {"omitted": f"{one.model.name} lacks the memory C or M"}
+    steps = len(one.raw[0])
+    kinds = {"raw": one.raw, **({"projected": one.projected} if len(one.projected) else {})}
     return {
-        "frame": list(range(1 - one.subject.context, 1 - one.subject.context + steps)),
+        "frame": list(range(1 - one.model.context, 1 - one.model.context + steps)),
         **{
             kind: {
-                "mean_by_layer_and_step": _plain(cosine_table(layers)),
-                "share_by_bin": _plain(cosine_shares(layers)),
+                "mean_by_layer_and_step": _rounded(cosine_table(layers)),
+                "share_by_bin": _rounded(cosine_shares(layers)),
             }
             for kind, layers in kinds.items()
         },
     }
 
 
-def _plain(values: NDArray[np.floating] | np.floating) -> Any:  # noqa: ANN401  # a number, or lists of them
-    """Rounded numbers for JSON, which has none but finite ones."""
+def _rounded(values: NDArray[np.floating] | np.floating) -> Any:  # noqa: ANN401  # a number or nested lists
+    """Return rounded numbers; None for NaN and infinity, which JSON lacks."""
     if np.ndim(values):
-        return [_plain(value) for value in np.asarray(values)]
+        return [_rounded(value) for value in np.asarray(values)]
     return float(f"{float(values):.{DIGITS}g}") if np.isfinite(values) else None

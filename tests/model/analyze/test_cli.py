@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.analyze.sample import of_files, synthetic_rain
-from model.analyze.subject import Subject, subject_of
+from model.analyze.analysed_model import AnalysedModel, load_analysed_model
+from model.analyze.inputs import from_files, synthetic_rain
 from model.core.forecast import write_netcdf
 from model.core.normalisation import hko7_fraction
 from model.data.synthetic_storms import synthesise
@@ -50,11 +50,11 @@ def test_a_package_gives_three_pictures_and_their_figures(echocast, mnist_net, t
     assert json.loads(out) == analysis
     (figures,) = analysis["models"]
     assert figures["model"] == "decoupled@1"
-    assert figures["looked_at"]["what"] == "4 sequences of moving-mnist, seed 0"
+    assert figures["input"]["what"] == "4 sequences of moving-mnist, seed 0"
     assert figures["gradient"]["frame"] == [-2, -1, 0]
     assert min(figures["gradient"]["mean_abs"]) > 0
     assert figures["decoupling"]["frame"] == [-2, -1, 0, 1]
-    for seen in ("as_written", "through_w"):
+    for seen in ("raw", "projected"):
         table = np.array(figures["decoupling"][seen]["mean_by_layer_and_step"])
         assert table.shape == (3, 4)
         assert ((table >= 0) & (table <= 1)).all()
@@ -81,9 +81,9 @@ def test_a_network_without_decoupling_stands_beside_one_with(echocast, mnist_net
     assert out.split() == [str(tmp_path / f"a/{name}.png") for name in ("gradient", "decoupling", "responses")]
     assert size_of(tmp_path / "a/decoupling.png") == (1344, 864)
     with_w, without = json.loads((tmp_path / "a/analysis.json").read_text())["models"]
-    assert "through_w" in with_w["decoupling"]
-    assert "through_w" not in without["decoupling"]
-    assert with_w["decoupling"]["as_written"].keys() == without["decoupling"]["as_written"].keys()
+    assert "projected" in with_w["decoupling"]
+    assert "projected" not in without["decoupling"]
+    assert with_w["decoupling"]["raw"].keys() == without["decoupling"]["raw"].keys()
 
 
 def test_a_whole_sequence_network_has_no_cosines_and_says_so(echocast, mnist_net, package, tmp_path):
@@ -94,7 +94,7 @@ def test_a_whole_sequence_network_has_no_cosines_and_says_so(echocast, mnist_net
     assert not (tmp_path / "a/decoupling.png").exists()  # that of the network before
     analysis = json.loads((tmp_path / "a/analysis.json").read_text())
     assert analysis["pictures"] == ["gradient.png", "responses.png"]
-    assert "left_out" in analysis["models"][0]["decoupling"]
+    assert "omitted" in analysis["models"][0]["decoupling"]
     assert analysis["models"][0]["responses"]["layers"][2]["name"] == "translator"
 
 
@@ -122,23 +122,23 @@ def test_a_rain_network_is_looked_at_with_radar_files(echocast, package, radar_f
         "analyze", folder, radar_file, "--out", tmp_path / "a", "--size", 50, "--steps", 2, "--json"
     )
     assert code == 0, err
-    looked_at = json.loads(out)["models"][0]["looked_at"]
+    looked_at = json.loads(out)["models"][0]["input"]
     assert looked_at["shape"] == [48, 48]  # a multiple of the stride
     assert looked_at["step_minutes"] == 5
     assert looked_at["frame_of_reference"] == "lagrangian"
     code, out, err = echocast("analyze", folder, "--out", tmp_path / "a", "--size", 32, "--steps", 1, "--json")
     assert code == 0, err
-    assert "synthetic rain" in json.loads(out)["models"][0]["looked_at"]["what"]
+    assert "synthetic rain" in json.loads(out)["models"][0]["input"]["what"]
 
 
-def subject(*, lagrangian):
-    return Subject(
+def model(*, lagrangian):
+    return AnalysedModel(
         name="rain", net=network(stack(), reads_known=True), context=CONTEXT, lagrangian=lagrangian, rain=True
     )
 
 
 def test_files_are_cut_where_it_rains_most(radar_file, storms):
-    seen = of_files(subject(lagrangian=False), [radar_file], 32, 1).data[0, -1, 0]
+    seen = from_files(model(lagrangian=False), [radar_file], 32, 1).data[0, -1, 0]
     newest = hko7_fraction(storms.rain_rate[-1])
     sums = [newest[top : top + 32, left : left + 32].sum() for top in range(65) for left in range(49)]
     assert seen.sum() == pytest.approx(max(sums), rel=1e-3)
@@ -147,7 +147,7 @@ def test_files_are_cut_where_it_rains_most(radar_file, storms):
 def test_rain_stands_still_for_a_lagrangian_network():
     change = {}
     for lagrangian in (True, False):
-        data = synthetic_rain(subject(lagrangian=lagrangian), 64, 1, seed=1).data
+        data = synthetic_rain(model(lagrangian=lagrangian), 64, 1, seed=1).data
         assert np.isfinite(data).mean() > 0.95  # the margin is wide enough
         change[lagrangian] = np.nanmean(np.abs(data[:, 0] - data[:, -1]))
     assert change[True] < 0.8 * change[False]
@@ -166,7 +166,7 @@ def test_a_network_hears_the_fields_that_belong_to_the_frames(echocast, package,
     assert code == 0, err
     assert "the file height.nc is missing" in refused(echocast, *words[1:])
 
-    seen = of_files(subject_of(str(folder)), [radar_file], 32, 2, fields=tmp_path / "fields")
+    seen = from_files(load_analysed_model(str(folder)), [radar_file], 32, 2, fields=tmp_path / "fields")
     top, left = np.argwhere(np.isclose(height, seen.fields[0, 0, 2, 0, 0]))[0]
     assert seen.fields.shape == (1, CONTEXT + 2, 3, 32, 32)
     assert seen.fields[0, :, 2] == pytest.approx(np.stack([height[top : top + 32, left : left + 32]] * 5), abs=1e-5)
@@ -180,8 +180,8 @@ def test_synthetic_rain_comes_with_the_fields_of_its_time(echocast, package, tmp
     folder = package("sun", network(stack(), reads_known=True, fields=2), fields=("solar-time",))
     code, _, err = echocast("analyze", folder, "--out", tmp_path / "a", "--size", 32, "--steps", 1, "--json")
     assert code == 0, err
-    sample = synthetic_rain(subject_of(str(folder)), 32, 1, seed=0)
-    assert sample.fields.shape == (4, CONTEXT + 1, 2, 32, 32)
+    inputs = synthetic_rain(load_analysed_model(str(folder)), 32, 1, seed=0)
+    assert inputs.fields.shape == (4, CONTEXT + 1, 2, 32, 32)
 
 
 def refused(echocast, *words):
@@ -194,21 +194,21 @@ def test_what_cannot_be_looked_at_is_refused_in_a_line(echocast, mnist_net, pack
     out = ("--out", tmp_path / "a")
     assert "no model 'nothing'" in refused(echocast, "nothing", *out)
     assert "no such folder" in refused(echocast, tmp_path / "nowhere", *out)
-    assert "no network" in refused(echocast, "persistence", *out)
+    assert "not a network" in refused(echocast, "persistence", *out)
     assert "neither manifest.json nor recipe.json" in refused(echocast, tmp_path, *out)
     assert "same network" in refused(echocast, mnist_net, "--beside", mnist_net, *out)
     assert "not both" in refused(echocast, mnist_net, radar_file, "--data", "synthetic", *out)
     assert "no data set" in refused(echocast, mnist_net, "--data", "nothing", *out)
-    assert "beyond --steps" in refused(echocast, mnist_net, "--steps", 2, "--lead", 3, *out)
+    assert "greater than --steps" in refused(echocast, mnist_net, "--steps", 2, "--lead", 3, *out)
     assert "no such file" in refused(echocast, mnist_net, tmp_path / "absent.nc", *out).lower()
     two = package("two", network(stack(), channels=2))
     assert "reads frames of 2 channels" in refused(echocast, two, *out)
     fields = package("fields", network(stack(), fields=1))
-    assert "reads 1 fields" in refused(echocast, fields, *out)
+    assert "reads 1 planes of exogenous fields" in refused(echocast, fields, *out)
     many = package("many", network(stack()), input_frames=9)
     assert "needs 9 frames, the input has 5" in refused(echocast, many, radar_file, *out)
     bound = package("bound", network(stack(grid=(128, 128), layer_norm=True)))
-    assert "80 pixels, bound@1 wants 128 x 128" in refused(echocast, bound, radar_file, *out)
+    assert "80 pixels, bound@1 requires 128 x 128" in refused(echocast, bound, radar_file, *out)
     assert not (tmp_path / "a").exists()
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.analyze.figures import cosines, gradient_by_frame, increments_of, responses
+from model.analyze.diagnostics import cosines, gradient_by_frame, layer_responses, rollout_increments
 from model.nets.forecast_model import FrameBatch
 
 from .conftest import CONTEXT, network, simvp, stack
@@ -67,7 +67,7 @@ def test_looking_leaves_the_network_as_it_was(net):
     net, read = network(net), frames()
     before = net(read, 2)
     gradient_by_frame(net, read, 2)
-    responses(net, read, 2)
+    layer_responses(net, read, 2)
     assert torch.equal(net(read, 2), before)
     assert all(parameter.grad is None for parameter in net.parameters())
 
@@ -92,17 +92,17 @@ def test_the_projection_is_applied_to_both_before_the_angle_is_taken():
 
 
 def test_each_layer_and_step_has_its_increments_where_there_are_two_memories():
-    found = cosines(increments_of(network(stack()), frames(), 2))
+    found = cosines(rollout_increments(network(stack()), frames(), 2))
     assert [layer.shape for layer in found] == [(CONTEXT + 1, 2, 4)] * 3
-    assert not increments_of(network(stack(cell="conv-lstm", decoupled=False)), frames(), 2)
-    assert not increments_of(network(simvp()), frames(), 2)
+    assert not rollout_increments(network(stack(cell="conv-lstm", decoupled=False)), frames(), 2)
+    assert not rollout_increments(network(simvp()), frames(), 2)
 
 
 @pytest.mark.parametrize("net", [stack(), stack(motion=True), simvp()], ids=str)
 def test_responses_go_from_the_frame_that_was_read_to_the_forecast(net):
     net, read = network(net), frames()
     forecast = net(read, CONTEXT + 1).detach()
-    found = responses(net, read, CONTEXT + 1)
+    found = layer_responses(net, read, CONTEXT + 1)
     assert found.read_at == (1 if isinstance(net.config.net, type(simvp())) else CONTEXT)
     np.testing.assert_allclose(found.forecast, forecast[0, -1], atol=1e-6)
     np.testing.assert_allclose(found.read, forecast[0, found.read_at - 1], atol=1e-6)
@@ -115,7 +115,7 @@ def test_the_response_of_each_layer_is_its_h_at_its_own_scale():
     state = net.stack.initial_state(2, 16, 24, one.data)
     after = dict(zip([spec.name for spec in net.states()], net.stack.step(one.data[:, 0], state).state, strict=True))
     expected = [after[name] for name in ("h1", "h2", "h3")]
-    found = responses(net, one, 1)
+    found = layer_responses(net, one, 1)
     assert [name for name, _ in found.layers] == ["layer 1", "layer 2", "layer 3"]
     assert [response.shape for _, response in found.layers] == [(8, 12), (4, 6), (8, 12)]
     for (_, response), h in zip(found.layers, expected, strict=True):
@@ -124,7 +124,7 @@ def test_the_response_of_each_layer_is_its_h_at_its_own_scale():
 
 def test_a_whole_network_responds_at_the_place_of_the_lead():
     net, read = network(simvp()), frames()
-    found = responses(net, read, 2)
+    found = layer_responses(net, read, 2)
     assert found.read_at == 2 - CONTEXT
     assert [name for name, _ in found.layers] == [
         *("encoder 1", "encoder 2"),

@@ -1,4 +1,4 @@
-"""The network that is looked at: of a training run, of a package's folder, or of the catalogue."""
+"""Load the network to analyse: from a training run, the folder of a package, or the catalog."""
 
 from __future__ import annotations
 
@@ -15,12 +15,25 @@ from model.train.run_folder import RECIPE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Subject:
-    """A network and how it is fed.
+class AnalysedModel:
+    """A network and the kind of input that it reads.
 
-    `name`: for titles. `context`: input frames. `lagrangian`: it sees frames warped along their motion to the newest.
-    `rain`: its frames are HKO-7 fractions of rain. `fields`: exogenous fields that it reads, by name; `package`: the
-    folder of its package, which may hold some.
+    Attributes
+    ----------
+    name
+        Name in titles.
+    net
+        The model.
+    context
+        Number of input frames.
+    lagrangian
+        Whether the network reads frames that are warped along the motion to the newest one.
+    rain
+        Whether frames are HKO-7 fractions of rain.
+    fields
+        Names of exogenous fields.
+    package
+        Folder of the package, which may hold fields.
     """
 
     name: str
@@ -32,13 +45,13 @@ class Subject:
     package: Path | None = None
 
 
-def subject_of(reference: str, packages: Path | None = None) -> Subject:
-    """The network of a run's folder, a package's folder, or a `NAME` or `NAME@VERSION` of the catalogue.
+def load_analysed_model(reference: str, packages: Path | None = None) -> AnalysedModel:
+    """Load the network of the folder of a run or a package, or of a `NAME` or `NAME@VERSION` in the catalog.
 
     Raises
     ------
     UnknownModel
-        There is no such model, or it is no network.
+        There is no such model, or the model is not a network.
     BadPackage
         The package is damaged.
     InputError
@@ -51,7 +64,7 @@ def subject_of(reference: str, packages: Path | None = None) -> Subject:
         return _of_run(path)
     if path.is_dir():
         raise InputError(
-            f"neither {MANIFEST} nor {RECIPE} is in it",
+            f"the folder contains neither {MANIFEST} nor {RECIPE}",
             where=reference,
             hint="Name the folder of a model package or of an `echocast train`",
         )
@@ -61,14 +74,14 @@ def subject_of(reference: str, packages: Path | None = None) -> Subject:
         )
     info = open_catalog(packages).find(reference)
     if info.folder is None:
-        raise UnknownModel("this model is no network", where=info.reference, hint="Name a model package or a run")
+        raise UnknownModel("this model is not a network", where=info.reference, hint="Name a model package or a run")
     return _of_package(info.folder)
 
 
-def _of_package(folder: Path) -> Subject:
+def _of_package(folder: Path) -> AnalysedModel:
     net = load_model(folder)
     manifest = read_manifest(folder)
-    return Subject(
+    return AnalysedModel(
         name=manifest.reference,
         net=net,
         context=_context(net, manifest.input_frames),
@@ -79,9 +92,9 @@ def _of_package(folder: Path) -> Subject:
     )
 
 
-def _of_run(folder: Path) -> Subject:
+def _of_run(folder: Path) -> AnalysedModel:
     run = load_run(folder)
-    return Subject(
+    return AnalysedModel(
         name=f"{run.name} ({folder.name}, iteration {run.iteration})",
         net=run.net,
         context=_context(run.net, run.windows.context),
@@ -92,5 +105,5 @@ def _of_run(folder: Path) -> Subject:
 
 
 def _context(net: RecurrentModel | RecurrentFreeModel, frames: int) -> int:
-    """A whole-sequence network reads what it was built for; any other what it was trained with."""
+    """Return the frames that a recurrent-free model is built for, or that a recurrent one was trained with."""
     return net.net.config.frames if isinstance(net, RecurrentFreeModel) else frames

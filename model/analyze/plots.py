@@ -1,4 +1,4 @@
-"""The pictures. Colours are those of Okabe and Ito and the map cividis, which colour-blind people can read."""
+"""Plots of an analysis, in colours that are safe for colour blindness (Okabe and Ito; cividis)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from model.analyze.figures import Responses
+from model.analyze.diagnostics import LayerResponses
 from model.core.normalisation import hko7_fraction
 
 COLOURS = ("#0072B2", "#D55E00")
@@ -24,10 +24,10 @@ COSINE_BINS = np.linspace(0, 1, 41)
 COSINE = "|cosine| of the increments of C and M"
 
 
-def draw_gradient(
+def plot_gradient(
     path: Path, gradients: Mapping[str, NDArray[np.float64]], leads: int, step_minutes: float | None
 ) -> None:
-    """Gradient by input frame, one line per network; the newest frame is at 0."""
+    """Plot the gradient by input frame, one line per network; the newest frame is at 0."""
     figure, axes = _axes(figsize=(7, 4.2))
     for (name, gradient), colour, marker in zip(gradients.items(), COLOURS, MARKERS, strict=False):
         axes.plot(
@@ -42,7 +42,7 @@ def draw_gradient(
         axes.set_yscale("log")
     for gradient, colour in zip(gradients.values(), COLOURS, strict=False):
         for index in np.flatnonzero(gradient == 0):
-            # A logarithm has no place for 0: it stands on the axis.
+            # A logarithmic axis has no 0: mark the zero on the axis itself.
             axes.annotate("0", (1 - len(gradient) + int(index), 0), xycoords=("data", "axes fraction"), color=colour)
     axes.set_xlim(0.5 - max(map(len, gradients.values())), 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -59,18 +59,25 @@ def draw_gradient(
     figure.savefig(path, dpi=DPI)
 
 
-def draw_decoupling(
+def plot_decoupling(
     path: Path,
-    written: Mapping[str, Sequence[NDArray[np.float32]]],
-    through_w: Mapping[str, Sequence[NDArray[np.float32]]],
+    raw: Mapping[str, Sequence[NDArray[np.float32]]],
+    projected: Mapping[str, Sequence[NDArray[np.float32]]],
     contexts: Sequence[int],
 ) -> None:
-    """Cosines per layer and step, a map for each network on one scale, and how all of them are spread.
+    """Plot the cosines by layer and step, one map per network on a common scale, and their histograms.
 
-    Both mappings hold arrays [step, sequence, channel] per layer; `through_w` has the networks with a projection W.
-    `contexts`: input frames of each network.
+    Parameters
+    ----------
+    path
+        File to write.
+    raw, projected
+        Cosines by network and layer, [step, sequence, channel], without and with the projection W; `projected` has the
+        networks with a W only.
+    contexts
+        Number of input frames of each network.
     """
-    chosen = {name: through_w.get(name, layers) for name, layers in written.items()}
+    chosen = {name: projected.get(name, layers) for name, layers in raw.items()}
     tables = {name: cosine_table(layers) for name, layers in chosen.items()}
     top = max(float(table.max()) for table in tables.values())
     limit = max(0.05, float(np.ceil(top * 20) / 20))
@@ -83,28 +90,28 @@ def draw_decoupling(
         first = 1 - context
         extent = (first - 0.5, first + steps - 0.5, layers + 0.5, 0.5)
         image = axes.imshow(table, cmap=MAP, vmin=0, vmax=limit, aspect="auto", extent=extent)
-        axes.axvline(0.5, color="white", linestyle="--")  # to the right it reads its own forecast
+        axes.axvline(0.5, color="white", linestyle="--")  # right of it the network reads its own forecast
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("frame read (time steps, 0 is the newest observed)")
         axes.set_ylabel("layer")
-        axes.set_title(f"{name}\n{'through W' if name in through_w else 'as written (no W)'}")
+        axes.set_title(f"{name}\n{'projected by W' if name in projected else 'no projection W'}")
         maps.append((image, axes))
     figure.colorbar(maps[0][0], ax=[axes for _, axes in maps], label=f"mean {COSINE}")
-    _draw_spread(figure.add_subplot(grid[1, :]), written, through_w)
+    _plot_histograms(figure.add_subplot(grid[1, :]), raw, projected)
     figure.savefig(path, dpi=DPI)
 
 
-def _draw_spread(
+def _plot_histograms(
     axes: Axes,
-    written: Mapping[str, Sequence[NDArray[np.float32]]],
-    through_w: Mapping[str, Sequence[NDArray[np.float32]]],
+    raw: Mapping[str, Sequence[NDArray[np.float32]]],
+    projected: Mapping[str, Sequence[NDArray[np.float32]]],
 ) -> None:
-    """Histograms over layers, steps, sequences and channels; dashed as written, whole lines through W."""
-    for (name, layers), colour in zip(written.items(), COLOURS, strict=False):
-        lines = [(f"{name}, as written", layers, "--" if name in through_w else "-")]
-        if name in through_w:
-            lines.append((f"{name}, through W", through_w[name], "-"))
+    """Plot histograms over layers, steps, sequences and channels; dashed without W where the network has one."""
+    for (name, layers), colour in zip(raw.items(), COLOURS, strict=False):
+        lines = [(f"{name}, raw", layers, "--" if name in projected else "-")]
+        if name in projected:
+            lines.append((f"{name}, projected by W", projected[name], "-"))
         for label, values, style in lines:
             axes.stairs(100 * cosine_shares(values), COSINE_BINS, color=colour, linestyle=style, label=label, lw=1.6)
     axes.set_xlim(0, 1)
@@ -117,28 +124,39 @@ def _draw_spread(
 
 
 def cosine_table(layers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Mean over sequences and channels: [layer, step]."""
+    """Return the mean over sequences and channels, [layer, step]."""
     return np.stack([layer.mean(axis=(1, 2), dtype=np.float64) for layer in layers])
 
 
 def cosine_shares(layers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Share of all channels in each of `COSINE_BINS`; they sum to 1."""
+    """Return the share of all channels in each of `COSINE_BINS`; the shares sum to 1."""
     counts, _ = np.histogram(np.concatenate([layer.ravel() for layer in layers]), COSINE_BINS)
     return np.asarray(counts / counts.sum(), np.float64)
 
 
-def draw_responses(path: Path, found: Mapping[str, Responses], lead: int, rain: bool) -> None:
-    """A row of pictures per network: the frame read, the layers, the forecast frame.
+def plot_responses(path: Path, responses: Mapping[str, LayerResponses], lead: int, rain: bool) -> None:
+    """Plot a row of maps per network: the frame read, the layers, the forecast frame.
 
-    Each layer has a scale of its own, from its least response to its largest, which its title tells.
+    Each layer has its own colour scale, from the smallest response to the largest; the title shows both.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    responses
+        Responses by network.
+    lead
+        Lead step of the forecast frame, counted from 1.
+    rain
+        Whether frames are HKO-7 fractions of rain.
     """
-    panels = {name: _frames_of(one, lead) for name, one in found.items()}
-    most = max(len(panels[name]) + len(one.layers) for name, one in found.items())
+    panels = {name: _titled_frames(one, lead) for name, one in responses.items()}
+    most = max(len(panels[name]) + len(one.layers) for name, one in responses.items())
     columns = -(-most // -(-most // MOST_COLUMNS))
-    rows_of = {name: -(-(len(panels[name]) + len(one.layers)) // columns) for name, one in found.items()}
+    rows_of = {name: -(-(len(panels[name]) + len(one.layers)) // columns) for name, one in responses.items()}
     figure = Figure(figsize=(2.3 * columns + 1, 2.75 * sum(rows_of.values()) + 0.6), layout="constrained")
-    parts = figure.subfigures(len(found), 1, squeeze=False, height_ratios=list(rows_of.values()))[:, 0]
-    for part, (name, one) in zip(parts, found.items(), strict=True):
+    parts = figure.subfigures(len(responses), 1, squeeze=False, height_ratios=list(rows_of.values()))[:, 0]
+    for part, (name, one) in zip(parts, responses.items(), strict=True):
         part.suptitle(f"{name}: mean |response| of each layer at lead step {lead}")
         every = list(part.subplots(rows_of[name], columns, squeeze=False).ravel())
         for axes in every:
@@ -146,7 +164,7 @@ def draw_responses(path: Path, found: Mapping[str, Responses], lead: int, rain: 
         *before, after = panels[name]
         height, width = one.forecast.shape[1:]
         for axes, (layer, response) in zip(every[len(before) :], one.layers, strict=False):
-            # Not smoothed: a coarse layer shows its own pixels.
+            # Without interpolation a coarse layer shows its pixels.
             axes.imshow(response, cmap=MAP, extent=(0, width, height, 0), interpolation="nearest")
             size = f"{response.shape[0]} x {response.shape[1]}"
             axes.set_title(f"{layer}, {size}\n{response.min():.2g} to {response.max():.2g}", fontsize=9)
@@ -162,8 +180,8 @@ def draw_responses(path: Path, found: Mapping[str, Responses], lead: int, rain: 
     figure.savefig(path, dpi=DPI)
 
 
-def _frames_of(one: Responses, lead: int) -> list[tuple[str, NDArray[np.float32]]]:
-    """The frames to show, and what they are: the newest, what was read where it is another, the forecast."""
+def _titled_frames(one: LayerResponses, lead: int) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return titles and frames: the newest, the frame read where it is another one, the forecast."""
     frames = [("newest frame (0)", one.newest)]
     if one.read_at:
         frames.append((f"read: forecast {one.read_at}" if one.read_at > 0 else f"read: frame {one.read_at}", one.read))
