@@ -86,11 +86,11 @@ def test_a_network_without_decoupling_stands_beside_one_with(echocast, mnist_net
     assert with_w["decoupling"]["raw"].keys() == without["decoupling"]["raw"].keys()
 
 
-def test_a_whole_sequence_network_has_no_cosines_and_says_so(echocast, mnist_net, package, tmp_path):
+def test_a_recurrent_free_network_has_no_cosines(echocast, mnist_net, package, tmp_path):
     echocast("analyze", mnist_net, "--out", tmp_path / "a", "--steps", 1)
     code, out, err = echocast("analyze", package("whole", network(simvp())), "--out", tmp_path / "a", "--lead", 5)
     assert code == 0, err
-    assert "whole@1 has not both memories C and M" in out
+    assert "whole@1 lacks the memory C or M" in out
     assert not (tmp_path / "a/decoupling.png").exists()  # that of the network before
     analysis = json.loads((tmp_path / "a/analysis.json").read_text())
     assert analysis["pictures"] == ["gradient.png", "responses.png"]
@@ -122,10 +122,10 @@ def test_a_rain_network_is_looked_at_with_radar_files(echocast, package, radar_f
         "analyze", folder, radar_file, "--out", tmp_path / "a", "--size", 50, "--steps", 2, "--json"
     )
     assert code == 0, err
-    looked_at = json.loads(out)["models"][0]["input"]
-    assert looked_at["shape"] == [48, 48]  # a multiple of the stride
-    assert looked_at["step_minutes"] == 5
-    assert looked_at["frame_of_reference"] == "lagrangian"
+    inputs = json.loads(out)["models"][0]["input"]
+    assert inputs["shape"] == [48, 48]  # a multiple of the stride
+    assert inputs["step_minutes"] == 5
+    assert inputs["frame_of_reference"] == "lagrangian"
     code, out, err = echocast("analyze", folder, "--out", tmp_path / "a", "--size", 32, "--steps", 1, "--json")
     assert code == 0, err
     assert "synthetic rain" in json.loads(out)["models"][0]["input"]["what"]
