@@ -218,7 +218,7 @@ def _read_tables(plan: ConversionPlan, source: SourceState) -> tuple[dict[str, T
         for module, rule in table.items():
             for end, tensor in (rule.read(source, prefix, plan.transforms.get(target + module)) or {}).items():
                 weights[network + target + module + end] = tensor.contiguous()
-                origin[network + target + module + end] = prefix + rule.source_keys
+                origin[network + target + module + end] = prefix + " and ".join(rule.keys)
     return weights, origin
 
 

@@ -156,13 +156,11 @@ class SourceConv:
         return replace(weights, weight=weight, bias=bias)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Rule:
-    """The source of one target module."""
+    """The source of one target module; `keys` are the source modules or parameters."""
 
-    @property
-    def source_keys(self) -> str:
-        """Keys of the source, for error messages."""
-        raise NotImplementedError
+    keys: tuple[str, ...]
 
     def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
         """Read the tensors of the target module.
@@ -192,11 +190,6 @@ class GateRule(Rule):
     convs: tuple[SourceConv, ...]
     transform: Transform | None = None
 
-    @property
-    def source_keys(self) -> str:
-        """See Rule.source_keys."""
-        return " and ".join(conv.key for conv in self.convs)
-
     def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
         """See Rule.read."""
         by_gate: dict[str, ConvWeights] = {}
@@ -218,13 +211,6 @@ class GateRule(Rule):
 class ConcatenationRule(Rule):
     """A target convolution over concatenated inputs, for source convolutions of each input whose outputs are added."""
 
-    keys: tuple[str, ...]
-
-    @property
-    def source_keys(self) -> str:
-        """See Rule.source_keys."""
-        return " and ".join(self.keys)
-
     def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
         """See Rule.read; biases are added."""
         convs = [conv for key in self.keys if (conv := source.conv(prefix + key)) is not None]
@@ -239,13 +225,6 @@ class ConcatenationRule(Rule):
 class ParameterRule(Rule):
     """A target parameter: source parameters concatenated along channels; [c] becomes [c, 1, 1]."""
 
-    keys: tuple[str, ...]
-
-    @property
-    def source_keys(self) -> str:
-        """See Rule.source_keys."""
-        return " and ".join(self.keys)
-
     def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
         """See Rule.read."""
         tensors = [tensor for key in self.keys if (tensor := source.take(prefix + key)) is not None]
@@ -259,20 +238,14 @@ class ParameterRule(Rule):
 class CopyRule(Rule):
     """A target module with the tensors and names of a source module."""
 
-    key: str
-
-    @property
-    def source_keys(self) -> str:
-        """See Rule.source_keys."""
-        return self.key
-
     def read(self, source: SourceState, prefix: str, transform: Transform | None) -> Mapping[str, Tensor] | None:
         """See Rule.read."""
-        if source.take(f"{prefix}{self.key}.weight") is None:
+        module = prefix + self.keys[0]
+        if source.take(f"{module}.weight") is None:
             return None
-        keys = [key for key in source.tensors if key.startswith(f"{prefix}{self.key}.")]
+        keys = [key for key in source.tensors if key.startswith(f"{module}.")]
         source.used.update(keys)
-        return {key.removeprefix(prefix + self.key): source.tensors[key] for key in keys}
+        return {key.removeprefix(module): source.tensors[key] for key in keys}
 
 
 Table = Mapping[str, Rule]
@@ -285,12 +258,17 @@ def conv(key: str, gates: str, part: str = "") -> SourceConv:
 
 def gates(names: str, *convs: SourceConv) -> GateRule:
     """Return the rule of a target convolution with these gates, in this order, out of source convolutions."""
-    return GateRule(gates=tuple(names.split()), convs=convs)
+    return GateRule(keys=tuple(conv.key for conv in convs), gates=tuple(names.split()), convs=convs)
 
 
 def same_gates(key: str, transform: Transform | None = None) -> GateRule:
     """Return the rule of a target convolution with the gates of the source convolution, in the same order."""
-    return GateRule(gates=("all",), convs=(conv(key, "all"),), transform=transform)
+    return replace(gates("all", conv(key, "all")), transform=transform)
+
+
+def copied(key: str) -> CopyRule:
+    """Return the rule of a target module that equals a source module."""
+    return CopyRule(keys=(key,))
 
 
 def concatenated(*keys: str) -> ConcatenationRule:

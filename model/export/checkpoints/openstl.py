@@ -12,12 +12,12 @@ from model.core.errors import InputError
 from model.export.checkpoints import predrnn_pytorch
 from model.export.checkpoints.layout import (
     ConversionPlan,
-    CopyRule,
     ParameterRule,
     Rule,
     SourceState,
     Table,
     conv,
+    copied,
     gates,
     patch_order,
     patch_shape,
@@ -65,37 +65,37 @@ MIM_BLOCK: Table = {
 MIM_N: Table = memory_unit("non_stationary.")
 
 INCEPTION: Table = {
-    "reduce": CopyRule(key="conv1"),
-    **{f"branches.{branch}.0": CopyRule(key=f"layers.{branch}.conv") for branch in range(4)},
-    **{f"branches.{branch}.1": CopyRule(key=f"layers.{branch}.norm") for branch in range(4)},
+    "reduce": copied("conv1"),
+    **{f"branches.{branch}.0": copied(f"layers.{branch}.conv") for branch in range(4)},
+    **{f"branches.{branch}.1": copied(f"layers.{branch}.norm") for branch in range(4)},
 }
 
 
 def attention(kernel: str) -> Table:
     """Return the table of a block of gSTA or TAU; `kernel` is the target module of the large kernel."""
     return {
-        "norm": CopyRule(key="block.norm1"),
-        "mlp_norm": CopyRule(key="block.norm2"),
-        "attend.0": CopyRule(key="block.attn.proj_1"),
-        f"attend.2.{kernel}.near": CopyRule(key="block.attn.spatial_gating_unit.conv0"),
-        f"attend.2.{kernel}.far": CopyRule(key="block.attn.spatial_gating_unit.conv_spatial"),
-        f"attend.2.{kernel}.mix": CopyRule(key="block.attn.spatial_gating_unit.conv1"),
-        "attend.3": CopyRule(key="block.attn.proj_2"),
+        "norm": copied("block.norm1"),
+        "mlp_norm": copied("block.norm2"),
+        "attend.0": copied("block.attn.proj_1"),
+        f"attend.2.{kernel}.near": copied("block.attn.spatial_gating_unit.conv0"),
+        f"attend.2.{kernel}.far": copied("block.attn.spatial_gating_unit.conv_spatial"),
+        f"attend.2.{kernel}.mix": copied("block.attn.spatial_gating_unit.conv1"),
+        "attend.3": copied("block.attn.proj_2"),
         "scale": ParameterRule(keys=("block.layer_scale_1",)),
         "mlp_scale": ParameterRule(keys=("block.layer_scale_2",)),
-        "mlp.0": CopyRule(key="block.mlp.fc1"),
-        "mlp.1": CopyRule(key="block.mlp.dwconv.dwconv"),
-        "mlp.3": CopyRule(key="block.mlp.fc2"),
+        "mlp.0": copied("block.mlp.fc1"),
+        "mlp.1": copied("block.mlp.dwconv.dwconv"),
+        "mlp.3": copied("block.mlp.fc2"),
     }
 
 
 GSTA: Table = attention("kernel")
 TAU: Table = {
     **attention("statical"),
-    "attend.2.dynamical.0": CopyRule(key="block.attn.spatial_gating_unit.fc.0"),
-    "attend.2.dynamical.2": CopyRule(key="block.attn.spatial_gating_unit.fc.2"),
+    "attend.2.dynamical.0": copied("block.attn.spatial_gating_unit.fc.0"),
+    "attend.2.dynamical.2": copied("block.attn.spatial_gating_unit.fc.2"),
 }
-NARROWER: Table = {"reduce": CopyRule(key="reduction")}
+NARROWER: Table = {"reduce": copied("reduction")}
 
 
 def plan(source: SourceState, network: str, channels: int | None) -> ConversionPlan:
@@ -217,7 +217,7 @@ def _simvp(source: SourceState) -> ConversionPlan:
         network=name,
         net=net,
         channels=source.size("dec.readout.weight", 0),
-        tables=[("", "", {"output": CopyRule(key="dec.readout")}), *_frames(layers), *tables],
+        tables=[("", "", {"output": copied("dec.readout")}), *_frames(layers), *tables],
     )
 
 
@@ -226,8 +226,8 @@ def _frames(layers: int) -> list[tuple[str, str, Table]]:
     tables: list[tuple[str, str, Table]] = []
     for layer in range(layers):
         ups = (layers - 1 - layer) % 2 == 1
-        encoder: dict[str, Rule] = {"0": CopyRule(key="conv.conv"), "1": CopyRule(key="conv.norm")}
-        shuffled: dict[str, Rule] = {"0": CopyRule(key="conv.conv.0"), "2": CopyRule(key="conv.norm")}
+        encoder: dict[str, Rule] = {"0": copied("conv.conv"), "1": copied("conv.norm")}
+        shuffled: dict[str, Rule] = {"0": copied("conv.conv.0"), "2": copied("conv.norm")}
         tables.append((f"encoder.{layer}.", f"enc.enc.{layer}.", encoder))
         tables.append((f"decoder.{layer}.", f"dec.dec.{layer}.", shuffled if ups else encoder))
     return tables
