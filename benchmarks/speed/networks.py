@@ -1,7 +1,7 @@
 """`python -m benchmarks.speed.networks`: the cost of each network, plain and multi-scale, for docs/networks.md.
 
 Each figure is measured in a process of its own, so that its peak memory counts nothing else. A step is one time step of
-a recurrent network at 128 x 128, batch 1; for a whole-sequence network it is one run of ten frames. A training step is
+a recurrent network at 128 x 128, batch 1; for a recurrent-free network it is one run of ten frames. A training step is
 forward, backward and Adam over 10 + 10 frames of 64 x 64, batch 1, float32. Run it on an idle machine.
 """
 

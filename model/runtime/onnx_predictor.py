@@ -34,7 +34,7 @@ from model.runtime.tile_scheduler import TileScheduler
 from model.runtime.tiles import TILE_SIDE
 
 WHOLE_TILE_SIDE = 512
-"""Tiles of a whole-sequence network are smaller: it holds the features of all frames at once."""
+"""Tiles of a recurrent-free network are smaller: it holds the features of all frames at once."""
 
 GPU_BATCH = 16
 """Tiles that run as one batch on a GPU."""

@@ -35,7 +35,7 @@ class SymbolicShapes(ir.passes.InPlacePass):
         Stride of each graph input and output that is an image, [b, c, y, x] or [b, t, c, y, x]. Empty for a network
         that is bound to one grid: there plain shape inference finds the sizes.
     frames
-        Number of frames t of a whole-sequence graph.
+        Number of frames t of a recurrent-free graph.
     """
 
     def __init__(self, strides: Mapping[str, int], frames: int = 1) -> None:
