@@ -95,8 +95,8 @@ def test_a_field_in_an_unknown_unit_or_without_a_projection_is_refused(tmp_path)
 def test_longitudes_across_0_degrees_stay_in_order(tmp_path):
     lon, lat = np.arange(350, 370, 1.0) % 360, np.arange(40, 61, 1.0)
     write(tmp_path, "a", np.arange(20.0) + 0 * lat[:, None], lon, lat)
-    grid = Grid.regular(CRS.from_epsg(4326), shape=(3, 3), pixel_size=1.0, centre=(0.0, 50.0))
-    assert fields_for(("a",), at("2020-01-01"), grid, tmp_path)[0, 0, 1].tolist() == [9, 10, 11]
+    grid = Grid.regular(CRS.from_epsg(4326), shape=(3, 3), pixel_size=1.0, centre=(-0.5, 50.0))
+    assert fields_for(("a",), at("2020-01-01"), grid, tmp_path)[0, 0, 1].tolist() == [8.5, 9.5, 10.5]
 
 
 def test_longitudes_from_0_to_360_hold_the_west_too(tmp_path):
