@@ -82,7 +82,7 @@ def test_every_command_and_option_is_in_the_docs(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{n}.md" for n in ("http", "cli", "architecture"))]
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{n}.md" for n in ("http", "cli", "architecture", "glossary"))]
 )
 def test_links_lead_somewhere_and_named_settings_are_settings(page: str, project: Path) -> None:
     path = project / page
@@ -92,6 +92,20 @@ def test_links_lead_somewhere_and_named_settings_are_settings(page: str, project
             assert (path.parent / target).exists(), target
     settings = {f"ECHOCAST_{name}".upper() for name in Settings.model_fields} | BESIDE_SETTINGS
     assert set(re.findall(r"ECHOCAST_[A-Z_]*[A-Z]", text)) <= settings
+
+
+def test_the_paths_of_the_architecture_name_files_once(project: Path) -> None:
+    text = (project / "docs" / "architecture.md").read_text()
+    paths = text.split("## Three paths", 1)[1].split("\n## ", 1)[0].split("\n### ")[1:]
+    assert len(paths) == 3
+    for path in paths:
+        main, *side = path.split("\nFrom a foreign checkpoint")
+        for part in (main, *side):
+            files = re.findall(r"^- `([^`]+)`:", part, flags=re.MULTILINE)
+            assert files
+            assert [file for file in files if files.count(file) > 1] == []
+    named = re.findall(r"`((?:model|service|workers|benchmarks)/[\w./]*)`", text)
+    assert [name for name in named if not (project / name).exists()] == []
 
 
 def test_the_makefile_has_what_the_readme_promises(project: Path) -> None:
