@@ -26,8 +26,7 @@ class Settings(EngineSettings, BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 chooses a free one.")
     broker_url: str | None = Field(
-        None,
-        description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat.",
+        None, description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat."
     )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the ledger (PostgreSQL). Not set: SQLite in the data folder."
@@ -38,8 +37,7 @@ class Settings(EngineSettings, BaseSettings):
         "in the data folder. Credentials come from the cloud's usual environment variables.",
     )
     packages: Path | None = Field(
-        None,
-        description="Extra folder of model packages, beside the shipped ones. Not set: packages in data_dir.",
+        None, description="Extra folder of model packages, beside the shipped ones. Not set: packages in data_dir."
     )
     fields: Path | None = Field(None, description="Folder of exogenous fields, NAME.nc, for networks that read them.")
     feeds_file: Path | None = Field(
@@ -86,14 +84,10 @@ class Settings(EngineSettings, BaseSettings):
     )
     feed_scan_seconds: float = Field(60.0, gt=0, description="How often the folders of the feeds are scanned.")
     feed_settle_seconds: float = Field(
-        2.0,
-        ge=0,
-        description="A frame whose file changed within this time counts as still being written, and waits.",
+        2.0, ge=0, description="A frame whose file changed within this time counts as still being written, and waits."
     )
     max_attempts: int = Field(
-        3,
-        ge=1,
-        description="How many attempts a job has whose worker dies, or that fails in the service.",
+        3, ge=1, description="How many attempts a job has whose worker dies, or that fails in the service."
     )
     job_time_limit_seconds: float = Field(
         1800.0, gt=0, description="A nowcast that runs longer than this is stopped, and fails as time-limit."

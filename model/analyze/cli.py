@@ -24,13 +24,7 @@ from model.core.manifest import MAX_LEAD_STEPS
 )
 @click.option("--steps", type=click.IntRange(1, MAX_LEAD_STEPS), default=10, show_default=True, help="Forecast frames.")
 @click.option("--lead", type=click.IntRange(1), default=1, show_default=True, help="Lead step of the response maps.")
-@click.option(
-    "--size",
-    type=click.IntRange(16, 1024),
-    default=128,
-    show_default=True,
-    help="Side in pixels, for rain.",
-)
+@click.option("--size", type=click.IntRange(16, 1024), default=128, show_default=True, help="Side in pixels, for rain.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sequences.")
 @click.option("--variable", help="Variable to read from files with several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")

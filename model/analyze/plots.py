@@ -103,9 +103,7 @@ def plot_decoupling(
 
 
 def _plot_histograms(
-    axes: Axes,
-    raw: Mapping[str, Sequence[NDArray[np.float32]]],
-    projected: Mapping[str, Sequence[NDArray[np.float32]]],
+    axes: Axes, raw: Mapping[str, Sequence[NDArray[np.float32]]], projected: Mapping[str, Sequence[NDArray[np.float32]]]
 ) -> None:
     """Plot histograms over layers, steps, sequences and channels; dashed without W where the network has one."""
     for (name, layers), colour in zip(raw.items(), COLOURS, strict=False):

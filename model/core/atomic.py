@@ -26,12 +26,7 @@ DISK_FULL: Final = {
 
 @contextmanager
 def atomic_path(
-    path: Path,
-    *,
-    folder: Path | None = None,
-    backup: Path | None = None,
-    overwrite: bool = True,
-    durable: bool = True,
+    path: Path, *, folder: Path | None = None, backup: Path | None = None, overwrite: bool = True, durable: bool = True
 ) -> Iterator[Path]:
     """Give a temporary path; rename the file written there to `path` when the block ends without an error.
 

@@ -186,9 +186,7 @@ def _bounds(dataset: Dataset, times: Times) -> tuple[Times, Times, str] | None:
 
 
 def _stated_periods(
-    dataset: Dataset,
-    variable: Variable[Any],
-    ignored: re.Pattern[str] = EVERY,
+    dataset: Dataset, variable: Variable[Any], ignored: re.Pattern[str] = EVERY
 ) -> tuple[dict[str, list[float]], str]:
     """Return the periods (minutes) in names and attributes by their place, and the first attribute that is unclear."""
     own, whole = attributes_of(variable), attributes_of(dataset)

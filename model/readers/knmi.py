@@ -85,13 +85,7 @@ def _image(file: File, variable: str | None) -> str:
     return variable or images[0]
 
 
-def _calibrated(
-    file: File,
-    image: str,
-    pixels: NDArray[Any],
-    *,
-    reflectivity: bool,
-) -> FloatArray:
+def _calibrated(file: File, image: str, pixels: NDArray[Any], *, reflectivity: bool) -> FloatArray:
     """Return the values by the calibration formula of the file, float32 [y, x]; NaN is no data.
 
     Reflectivity marks "missing" by pixel value 0, the lowest of the scale: that is no echo instead of no data, as long

@@ -134,12 +134,7 @@ def evaluate(
         incompatibility = _incompatibility(archive, protocol, champion.info)
         others = [] if incompatibility else [champion]
         compared = {each.info.reference: each for each in (candidate, *others)}  # the candidate may be the champion
-        scored = verify(
-            archive,
-            list(compared.values()),
-            protocol,
-            progress=partial(report, f"verifying on {name}"),
-        )
+        scored = verify(archive, list(compared.values()), protocol, progress=partial(report, f"verifying on {name}"))
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, incompatibility, name)
         leakage = leakage_of(candidate.info, archive)

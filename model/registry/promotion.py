@@ -6,16 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.core.aliases import (
-    CHAMPION,
-    Action,
-    AliasChange,
-    Aliases,
-    PinnedVersion,
-    change_alias,
-    now_utc,
-    user_name,
-)
+from model.core.aliases import CHAMPION, Action, AliasChange, Aliases, PinnedVersion, change_alias, now_utc, user_name
 from model.core.catalog import AUTO, Catalog, pinned_version
 from model.core.errors import InputError
 from model.core.manifest import NAME_PATTERN

@@ -204,11 +204,7 @@ def make_variant(
         ordered = tuple(dict.fromkeys(kinds))
         draft = stack.enter_context(with_variants(info.folder, ordered, version, out, calibrating, fields=fields))
         evaluation = evaluate_variants(
-            draft,
-            evaluated,
-            fields,
-            lambda done, total: progress.update(done, total, "verifying"),
-            calibrating,
+            draft, evaluated, fields, lambda done, total: progress.update(done, total, "verifying"), calibrating
         )
         _print_result(draft, evaluation, as_json=as_json)
         check_variant_gates(draft.manifest.reference, evaluation.gates)

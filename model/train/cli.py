@@ -247,12 +247,7 @@ def radar_windows(
     for archive in opened:
         _check_time_step(archive, recipe)
     return RadarDataset(
-        opened,
-        recipe.windows,
-        recipe.holdout,
-        cache_folder,
-        fields=recipe.fields,
-        fields_folder=fields_folder,
+        opened, recipe.windows, recipe.holdout, cache_folder, fields=recipe.fields, fields_folder=fields_folder
     )
 
 

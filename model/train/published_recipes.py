@@ -161,11 +161,7 @@ def taxibj_of_openstl(network: str, net: StackConfig | SimVPConfig, learning_rat
         if net.decoupled:
             sampling = ReverseScheduledSampling(constant_until=25_000, stop=50_000, alpha=5_000, total_steps=n)
     cosine = Optimiser(
-        learning_rate=learning_rate,
-        final_learning_rate=1e-6,
-        warmup_iterations=n // 10,
-        clip_norm=None,
-        ema_decay=0.0,
+        learning_rate=learning_rate, final_learning_rate=1e-6, warmup_iterations=n // 10, clip_norm=None, ema_decay=0.0
     )
     return Recipe(
         name=f"taxibj/{network}",

@@ -108,9 +108,7 @@ def taxibj_small() -> Recipe:
     """Return PredRNN for TaxiBJ on two cores: two channels, 4 frames in and 4 out."""
     base = mnist_small(PLAIN, "taxibj-predrnn", decoupling=0.0, sampling=SCHEDULED)
     return replace(
-        base,
-        model=replace(base.model, channels=2),
-        windows=WindowConfig(context=4, leads=4, lagrangian=False),
+        base, model=replace(base.model, channels=2), windows=WindowConfig(context=4, leads=4, lagrangian=False)
     )
 
 

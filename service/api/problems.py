@@ -38,8 +38,7 @@ class ProblemDetails(BaseModel):
     title: str = Field(examples=["Too few frames"])
     status: int = Field(examples=[422])
     detail: str = Field(
-        "",
-        examples=["input: the model needs 4 frames, the input has 2. Give at least 4 frames at one time step"],
+        "", examples=["input: the model needs 4 frames, the input has 2. Give at least 4 frames at one time step"]
     )
     what: str = Field("", description="What is wrong.")
     where: str = Field("", description="The file or the parameter.")

@@ -177,8 +177,5 @@ def _skipped(feed: str, frame: FrameFile, reason: str) -> FeedRun:
 def _same(run: FeedRun) -> ColumnElement[bool]:
     """Select a run, if no other scan has changed it since it was read."""
     return and_(
-        FeedRun.feed == run.feed,
-        FeedRun.frame == run.frame,
-        FeedRun.state == run.state,
-        FeedRun.job_id == run.job_id,
+        FeedRun.feed == run.feed, FeedRun.frame == run.frame, FeedRun.state == run.state, FeedRun.job_id == run.job_id
     )

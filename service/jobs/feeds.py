@@ -103,9 +103,7 @@ def read_feeds(path: Path) -> Feeds:
             feed = _feed(table, number, path)
             if any(feed.name == other.name for other in found.feeds):
                 raise BadFeed(
-                    f"two feeds are called {feed.name!r}",
-                    where=f"{path}: feed.name",
-                    hint="Give each its own name",
+                    f"two feeds are called {feed.name!r}", where=f"{path}: feed.name", hint="Give each its own name"
                 )
         except BadFeed as error:
             found.problems.append(problem_of(error))
@@ -133,9 +131,7 @@ def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed
     for key, folder in (("folder", feed.folder), ("out", feed.output_folder)):
         if not folder.is_dir():
             raise BadFeed(
-                f"{folder} is not a folder",
-                where=f"{where}, {key}",
-                hint="Make the folder, or correct its path",
+                f"{folder} is not a folder", where=f"{where}, {key}", hint="Make the folder, or correct its path"
             )
     return feed
 

@@ -117,10 +117,7 @@ class Job(Base, kw_only=True):
     idempotency_key: Mapped[str | None] = mapped_column(String(256), unique=True, default=None)
     request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
 
-    __table_args__ = (
-        Index("ix_jobs_status_created", "status", "created"),
-        Index("ix_jobs_finished", "finished"),
-    )
+    __table_args__ = (Index("ix_jobs_status_created", "status", "created"), Index("ix_jobs_finished", "finished"))
 
     def __post_init__(self) -> None:
         """Count progress in lead steps."""

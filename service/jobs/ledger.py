@@ -101,8 +101,7 @@ class Ledger:
     def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
         """Claim an accepted job, or a running one whose lease expired; return None where it is neither."""
         free = or_(
-            Job.status == JobStatus.ACCEPTED,
-            and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC)),
+            Job.status == JobStatus.ACCEPTED, and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC))
         )
         if max_attempts is not None:
             free = and_(free, Job.attempt < max_attempts)

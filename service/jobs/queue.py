@@ -65,12 +65,7 @@ def celery_app(settings: Settings, *, client: bool = False) -> Celery:
         "queue_order_strategy": "priority",
     }
     if client:
-        transport |= {
-            "socket_timeout": CONNECT_SECONDS,
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_step": 0.1,
-        }
+        transport |= {"socket_timeout": CONNECT_SECONDS, "max_retries": 1, "interval_start": 0, "interval_step": 0.1}
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],

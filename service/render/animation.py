@@ -55,13 +55,7 @@ def animate(frames: Iterable[LabelledFrame], *, side: int, file_format: Animatio
     durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
     options = {"lossless": True, "quality": 30, "method": 0} if file_format == "webp" else {"disposal": 1}
     pictures[0].save(
-        file,
-        file_format,
-        save_all=True,
-        append_images=pictures[1:],
-        duration=durations,
-        loop=0,
-        **options,
+        file, file_format, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **options
     )
     return file.getvalue()
 

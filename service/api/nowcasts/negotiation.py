@@ -60,7 +60,5 @@ def _by_preference(accept: str) -> list[str]:
 
 def _not_acceptable(requested: str, where: str) -> NotAcceptable:
     return NotAcceptable(
-        f"the result is not available as {requested[:100]!r}",
-        where=where,
-        hint=f"Request one of {', '.join(FORMATS)}",
+        f"the result is not available as {requested[:100]!r}", where=where, hint=f"Request one of {', '.join(FORMATS)}"
     )

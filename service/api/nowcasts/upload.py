@@ -58,9 +58,7 @@ async def read_form(request: Request, context: GatewayContext) -> FormData:
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise NotMultipart(
-            "the body is not multipart/form-data",
-            where="Content-Type",
-            hint="Send the radar files as form files",
+            "the body is not multipart/form-data", where="Content-Type", hint="Send the radar files as form files"
         )
     limit_mb = context.settings.max_upload_mb
     max_files = context.settings.max_files
