@@ -161,7 +161,7 @@ def test_an_int8_graph_does_not_pass_on_its_calibration_frames(
     code, _, err = echocast(*words, "--out", tmp_path / "packages")
     assert code == 2
     assert re.search(r"int8 refused: fronts is inconclusive, the graph was calibrated on \d+ of these frames", err)
-    assert "judge on another" in err
+    assert "evaluate on another" in err
     assert not (tmp_path / "packages").exists()
 
 
