@@ -16,6 +16,11 @@ from service.settings import Settings
 BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_REAL_DATA"}
 """Variables of a single program, which are not among the service's settings."""
 
+DOCS = Path(__file__).parents[1] / "docs"
+DATED = {"docs/lab.md"}
+"""Records, which keep the names of their time."""
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md"))))
+
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
     """Every command that can be run, with its full name."""
@@ -81,17 +86,26 @@ def test_every_command_and_option_is_in_the_docs(project: Path) -> None:
                 assert option.opts[0] in section, f"{name} {option.opts[0]}"
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{n}.md" for n in ("http", "cli", "architecture", "glossary"))]
-)
-def test_links_lead_somewhere_and_named_settings_are_settings(page: str, project: Path) -> None:
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page: str, project: Path) -> None:
     path = project / page
-    text = path.read_text()
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
         if not target.startswith(("http://", "https://")):
-            assert (path.parent / target).exists(), target
+            linked = path.parent / target if target else path
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked.read_text()), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in DATED])
+def test_named_settings_are_settings(page: str, project: Path) -> None:
     settings = {f"ECHOCAST_{name}".upper() for name in Settings.model_fields} | BESIDE_SETTINGS
-    assert set(re.findall(r"ECHOCAST_[A-Z_]*[A-Z]", text)) <= settings
+    assert set(re.findall(r"ECHOCAST_[A-Z_]*[A-Z]", (project / page).read_text())) <= settings
 
 
 def test_the_paths_of_the_architecture_name_files_once(project: Path) -> None:
