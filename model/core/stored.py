@@ -24,15 +24,16 @@ RENAMED_IN_RECIPE_2: Final = {
 def upgrade_recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recipe of a training run in the current schema, without the schema number.
 
-    Keys that are no fields of a recipe, such as `init`, stay.
+    Keys that are no fields of a recipe stay, among them `init`, the record of the initial weights.
     """
     recipe = {name: value for name, value in stored.items() if name != "schema"}
     if stored.get("schema", 1) < 2:
-        recipe = {RENAMED_IN_RECIPE_2.get(name, name): value for name, value in recipe.items()}
+        recipe = _renamed(recipe, RENAMED_IN_RECIPE_2)
         recipe |= {"model": upgrade_model_config(recipe["model"])} if "model" in recipe else {}
         if isinstance(sampling := recipe.get("sampling"), Mapping):
-            names = {"of": "total_steps"}
-            recipe["sampling"] = {names.get(name, name): value for name, value in sampling.items()}
+            recipe["sampling"] = _renamed(sampling, {"of": "total_steps"})
+    if isinstance(init := recipe.get("init"), Mapping):  # in runs that schema 2 resumed, too
+        recipe["init"] = _renamed(init, {"untold": "provenance_gaps"})
     return recipe
 
 
@@ -42,8 +43,9 @@ def upgrade_manifest(stored: Mapping[str, Any]) -> dict[str, Any]:
     if manifest.get("schema_version") == 1:
         manifest["schema_version"] = 2
         if isinstance(training := manifest.get("training"), Mapping):
-            names = {"untold": "provenance_gaps"}
-            manifest["training"] = {names.get(name, name): value for name, value in training.items()}
+            manifest["training"] = _renamed(training, {"untold": "provenance_gaps"})
+            if isinstance(recipe := training.get("recipe"), Mapping):
+                manifest["training"]["recipe"] = upgrade_recipe(recipe)
         manifest["config"] = upgrade_model_config(manifest.get("config"))
     return manifest
 
@@ -55,3 +57,7 @@ def upgrade_model_config(stored: object) -> object:
     net = {name: value for name, value in stored["net"].items() if name != "dialect"}
     implementation = {"authors": "official"}.get(stored["net"]["dialect"], stored["net"]["dialect"])
     return {**stored, "net": {**net, "implementation": implementation}}
+
+
+def _renamed(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in fields.items()}

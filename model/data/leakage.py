@@ -148,7 +148,7 @@ def provenance_gaps_of(training: Training) -> str:
 def initial_provenance(recipe: Mapping[str, Any]) -> InitialProvenance:
     """Return the provenance of the weights that a training started from, from the recipe of its run."""
     init = recipe.get("init") or {}
-    gaps = init.get("provenance_gaps", init.get("untold", ""))  # `untold` in recipes of older versions
+    gaps = init.get("provenance_gaps", "")
     if init and "archives" not in init and not gaps:
         gaps = f"the training data of {init.get('from')}, whose weights it started from, is not recorded"
     return {"archives": list(init.get("archives", ())), "provenance_gaps": gaps}

@@ -23,6 +23,14 @@ def test_a_current_recipe_stays_as_it_is():
     assert upgrade_recipe({"schema": 2, **recipe}) == recipe
 
 
+@pytest.mark.parametrize("stored", [{}, {"schema": 2}])
+def test_the_record_of_initial_weights_has_the_present_names(stored):
+    """Runs of schema 1 that were resumed have schema 2 and an older record."""
+    init = {"from": "packages/rain/1", "archives": [], "untold": "days of 2019"}
+    upgraded = upgrade_recipe({**stored, "name": "mine", "init": init})
+    assert upgraded["init"] == {"from": "packages/rain/1", "archives": [], "provenance_gaps": "days of 2019"}
+
+
 @pytest.mark.parametrize("config", [None, [], "lstm", {}, {"net": None}, {"net": {"translator": "tau"}}])
 def test_a_configuration_without_the_old_name_stays_as_it_is(config):
     assert upgrade_model_config(config) == config
