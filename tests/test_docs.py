@@ -81,6 +81,8 @@ def test_every_command_and_option_is_in_the_docs(project: Path) -> None:
     assert {" ".join(word for word in name.split() if word.islower()) for name in sections} == set(known)
     for name, section in sections.items():
         command = known[" ".join(word for word in name.split() if word.islower())]
+        summary = " ".join((command.help or "").split("\n\n")[0].split())
+        assert section.split("\n\n")[1].replace("`", "") == summary.replace("`", ""), name
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
                 assert option.opts[0] in section, f"{name} {option.opts[0]}"
