@@ -38,7 +38,8 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, open_browse
         supervisor = _embed(settings, stack) if settings.embedded else None
         for problem in read_feeds(settings.feeds_path).problems:
             log.error("%s: %s. %s", problem["where"], problem["what"], problem["hint"])
-        address = f"http://{_url_host(settings.host)}:{listener.getsockname()[1]}"
+        host_in_url = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"http://{host_in_url}:{listener.getsockname()[1]}"
 
         def on_started() -> None:
             click.echo(f"Echocast serves {address} (data in {settings.data_dir})", err=True)
@@ -57,9 +58,9 @@ def _embed(settings: Settings, stack: ExitStack) -> Supervisor:
     supervisor = Supervisor(settings)
     stack.callback(supervisor.stop)
     if settings.database_url is None:
-        from service.jobs.ledger import open_ledger
+        from service.jobs.ledger import Ledger
 
-        ledger = open_ledger(settings)
+        ledger = Ledger(settings.database)
         released = ledger.release_all()
         ledger.close()
         if released:
@@ -108,7 +109,3 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
                 hint="Choose another with --port (0 chooses a free one) and --host",
             ) from None
         yield listener
-
-
-def _url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

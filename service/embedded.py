@@ -17,7 +17,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -115,7 +116,7 @@ class ChildProcess:
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     failures: int = 0
-    not_before: float = field(default=0.0)
+    not_before: float = 0.0
 
     def start(self) -> None:
         """Start the process; the kernel kills it when this process ends."""
@@ -176,8 +177,8 @@ class Supervisor:
     @property
     def children(self) -> dict[str, int]:
         """Process ids of the running child processes, by name."""
-        running = (child for child in (self._redis, *self._others) if child.process is not None)
-        return {child.name: child.process.pid for child in running if child.process is not None}
+        children = (self._redis, *self._others)
+        return {child.name: child.process.pid for child in children if child.process is not None}
 
     def start(self) -> None:
         """Start Redis at once, and the others after `start_workers`, so that the gateway starts first."""
@@ -203,14 +204,11 @@ class Supervisor:
                 for child in self._others:
                     child.keep_running()
             self._stopping.wait(0.1)
-        self._end(self._others)
-        self._end([self._redis])
-
-    def _end(self, children: Sequence[ChildProcess]) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for child in children:
-                child.signal(number)
-            _wait(children, STOP_SECONDS)
+        for children in (self._others, [self._redis]):
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                for child in children:
+                    child.signal(number)
+                _wait(children, STOP_SECONDS)
 
     def _redis_command(self) -> list[str]:
         options = {
@@ -243,9 +241,6 @@ def _warnings() -> str:
 def _wait(children: Sequence[ChildProcess], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     for child in children:
-        if child.process is None:
-            continue
-        try:
-            child.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            continue
+        if child.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.0, deadline - time.monotonic()))

@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from model.core.catalog import Catalog, open_catalog
 from model.core.folders import default_data_dir
 from model.core.settings import ENVIRONMENT, EngineSettings, read_environment
 from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ
@@ -143,8 +142,3 @@ def load_settings(**overrides: object) -> Settings:
         A value cannot be used; the error names the variable.
     """
     return read_environment(Settings, **overrides)
-
-
-def catalog(settings: Settings) -> Catalog:
-    """Return the catalogue of models that can run here."""
-    return open_catalog(settings.packages_folder)

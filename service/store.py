@@ -69,14 +69,13 @@ class ObjectStore:
         bool
             False where `if_absent` is set and the object existed.
         """
-        import obstore
         from obstore.exceptions import AlreadyExistsError
 
         try:
             if if_absent:
-                obstore.put(self._backend, key, data, mode="create", use_multipart=False)
+                self._backend.put(key, data, mode="create", use_multipart=False)
             else:
-                obstore.put(self._backend, key, data)
+                self._backend.put(key, data)
         except AlreadyExistsError:
             return False
         return True
@@ -89,10 +88,8 @@ class ObjectStore:
         MissingObject
             There is no such object.
         """
-        import obstore
-
         try:
-            return bytes(obstore.get(self._backend, key).bytes())
+            return bytes(self._backend.get(key).bytes())
         except FileNotFoundError:
             raise _missing(key) from None
 
@@ -104,10 +101,8 @@ class ObjectStore:
         MissingObject
             There is no such object.
         """
-        import obstore
-
         try:
-            result = obstore.get(self._backend, key)
+            result = self._backend.get(key)
         except FileNotFoundError:
             raise _missing(key) from None
         with target.open("wb") as file:
@@ -115,31 +110,22 @@ class ObjectStore:
                 file.write(chunk)
         return target
 
-    def size(self, key: str) -> int | None:
-        """Return the size of the object in bytes; None where there is no such object."""
-        import obstore
-
-        try:
-            return int(obstore.head(self._backend, key)["size"])
-        except FileNotFoundError:
-            return None
-
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
-        return self.size(key) is not None
+        try:
+            self._backend.head(key)
+        except FileNotFoundError:
+            return False
+        return True
 
     def delete(self, key: str) -> None:
         """Delete one object."""
-        import obstore
-
-        obstore.delete(self._backend, key)
+        self._backend.delete(key)
 
     def delete_prefix(self, prefix: str) -> None:
         """Delete every object below the folder `prefix`."""
-        import obstore
-
-        for batch in obstore.list(self._backend, prefix=prefix):
-            obstore.delete(self._backend, [entry["path"] for entry in batch])
+        for batch in self._backend.list(prefix=prefix):
+            self._backend.delete([entry["path"] for entry in batch])
 
     def local_path(self, key: str) -> Path | None:
         """Return the file of an object in a local folder; None in a bucket, or where there is no such object."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from model.core.catalog import Catalog
+from model.core.catalog import Catalog, open_catalog
 from service.jobs.feed_ledger import FeedLedger
-from service.jobs.ledger import Ledger, open_ledger
+from service.jobs.ledger import Ledger
 from service.jobs.queue import JobQueue
-from service.settings import Settings, catalog, load_settings
+from service.settings import Settings, load_settings
 from service.store import ObjectStore
 from workers.model_cache import ModelCache
 
@@ -42,8 +42,8 @@ class WorkerContext:
 
 def open_context(settings: Settings) -> WorkerContext:
     """Connect to the ledger and the store of these settings."""
-    ledger = open_ledger(settings)
-    models = catalog(settings)
+    ledger = Ledger(settings.database)
+    models = open_catalog(settings.packages_folder)
     return WorkerContext(
         settings=settings,
         ledger=ledger,

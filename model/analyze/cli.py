@@ -12,6 +12,7 @@ from model.analyze.inputs import check_input, from_dataset, from_files
 from model.analyze.report import analyse, write
 from model.core.errors import InputError
 from model.core.manifest import MAX_LEAD_STEPS
+from model.options import fields_option, packages_option
 
 
 @click.command()
@@ -28,19 +29,9 @@ from model.core.manifest import MAX_LEAD_STEPS
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sequences.")
 @click.option("--variable", help="Variable to read from files with several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")
-@click.option(
-    "--fields",
-    type=click.Path(path_type=Path),
-    envvar="ECHOCAST_FIELDS",
-    help="Folder of exogenous fields, NAME.nc, for networks that read them.",
-)
+@fields_option
 @click.option("--json", "as_json", is_flag=True, help="Print analysis.json.")
-@click.option(
-    "--packages",
-    type=click.Path(path_type=Path),
-    envvar="ECHOCAST_PACKAGES",
-    help="A folder of more model packages, as NAME/VERSION.",
-)
+@packages_option
 def analyze(
     model: str,
     files: tuple[Path, ...],

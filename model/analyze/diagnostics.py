@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.nets.forecast_model import ForecastModel, FrameBatch, RecurrentFreeModel, RecurrentModel, time_conditions
+from model.train.batch import map_frames
 
 Increments = Sequence[Sequence[tuple[Tensor, Tensor]]]
 """Increments of C and M by step and layer, each [b, hidden, y, x]."""
@@ -100,12 +102,7 @@ def layer_responses(net: ForecastModel, frames: FrameBatch, lead: int) -> LayerR
     A recurrent-free model predicts several frames at once: the maps are those at the position of the predicted frame in
     the sequence, and `read` is the input frame at that position.
     """
-    first = FrameBatch(
-        data=frames.data[:1],
-        known=frames.known[:1],
-        step_minutes=frames.step_minutes[:1],
-        fields=None if frames.fields is None else frames.fields[:1],
-    )
+    first = map_frames(frames, itemgetter(slice(1)))
     if isinstance(net, RecurrentModel):
         return _recurrent_responses(net, first, lead)
     if isinstance(net, RecurrentFreeModel):

@@ -28,15 +28,11 @@ def plot_gradient(
     path: Path, gradients: Mapping[str, NDArray[np.float64]], leads: int, step_minutes: float | None
 ) -> None:
     """Plot the gradient by input frame, one line per network; the newest frame is at 0."""
-    figure, axes = _axes(figsize=(7, 4.2))
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
     for (name, gradient), colour, marker in zip(gradients.items(), COLOURS, MARKERS, strict=False):
-        axes.plot(
-            np.arange(1 - len(gradient), 1),
-            np.where(gradient > 0, gradient, np.nan),
-            color=colour,
-            marker=marker,
-            label=name,
-        )
+        positive = np.where(gradient > 0, gradient, np.nan)
+        axes.plot(np.arange(1 - len(gradient), 1), positive, color=colour, marker=marker, label=name)
     values = np.concatenate(list(gradients.values()))
     if (values > 0).any():
         axes.set_yscale("log")
@@ -184,8 +180,3 @@ def _titled_frames(one: LayerResponses, lead: int) -> list[tuple[str, NDArray[np
     if one.read_at:
         frames.append((f"read: forecast {one.read_at}" if one.read_at > 0 else f"read: frame {one.read_at}", one.read))
     return [*frames, (f"forecast {lead}", one.forecast)]
-
-
-def _axes(figsize: tuple[float, float]) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=figsize, layout="constrained")
-    return figure, figure.add_subplot()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from model.analyze.analysed_model import AnalysedModel
 from model.analyze.diagnostics import LayerResponses, cosines, gradient_by_frame, layer_responses, rollout_increments
 from model.analyze.inputs import AnalysisInput
 from model.analyze.plots import COSINE_BINS, cosine_shares, cosine_table, plot_decoupling, plot_gradient, plot_responses
-from model.core.errors import InputError
+from model.core.atomic import translate_write_errors
 from model.nets.forecast_model import RecurrentModel
 
 ANALYSIS = "analysis.json"
@@ -90,7 +89,7 @@ def write(analyses: Sequence[Analysis], out: Path, leads: int, lead: int) -> dic
     InputError
         The folder cannot be created or written to.
     """
-    try:
+    with translate_write_errors(out, hint="Choose another --out"):
         out.mkdir(parents=True, exist_ok=True)
         pictures = _pictures(analyses, out, leads, lead)
         np.savez_compressed(
@@ -107,9 +106,6 @@ def write(analyses: Sequence[Analysis], out: Path, leads: int, lead: int) -> dic
             "maps": MAPS,
         }
         (out / ANALYSIS).write_text(json.dumps(analysis, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"cannot write ({reason})", where=str(out), hint="Choose another --out") from None
     return analysis
 
 

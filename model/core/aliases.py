@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from model.core.atomic import write_atomically
+from model.core.atomic import translate_write_errors, write_atomically
 from model.core.errors import InputError
 from model.core.locks import file_lock
-from model.core.manifest import Frozen, Name
+from model.core.manifest import Frozen, Name, first_problem
 
 ALIASES: Final = "aliases.json"
 LOCK: Final = ".aliases.lock"
@@ -122,9 +122,7 @@ def read_aliases(folder: Path) -> Aliases:
     except OSError as error:
         raise BadAliases(f"the aliases cannot be read ({error.strerror})", where=str(path), hint=hint) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise BadAliases(f"the aliases are damaged ({field}: {first['msg']})", where=str(path), hint=hint) from None
+        raise BadAliases(f"the aliases are damaged ({first_problem(error)})", where=str(path), hint=hint) from None
 
 
 def change_alias(folder: Path, decide: Callable[[Aliases], AliasChange]) -> AliasChange:
@@ -187,13 +185,7 @@ def _changing(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"the aliases cannot be written ({error.strerror})",
-            where=str(folder),
-            hint="Make the folder writable, or name another folder with --packages",
-        ) from None
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    return translate_write_errors(
+        folder / ALIASES, hint="Make the folder writable, or name another folder with --packages"
+    )

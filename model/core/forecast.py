@@ -68,17 +68,11 @@ class ForecastHeader:
             grid=self.grid,
             attributes={"title": "Precipitation nowcast", **self.attributes},
         )
+        reference_time = self.reference_time.astype("datetime64[ns]")
+        period = {"standard_name": "forecast_period", "long_name": "lead time", "units": "s"}
         dataset = frames.to_dataset().assign_coords(
-            forecast_reference_time=(
-                (),
-                self.reference_time.astype("datetime64[ns]"),
-                {"standard_name": "forecast_reference_time"},
-            ),
-            forecast_period=(
-                "time",
-                self.lead_minutes * 60.0,
-                {"standard_name": "forecast_period", "long_name": "lead time", "units": "s"},
-            ),
+            forecast_reference_time=((), reference_time, {"standard_name": "forecast_reference_time"}),
+            forecast_period=("time", self.lead_minutes * 60.0, period),
         )
         dataset["forecast_reference_time"].encoding = dict(TIME_ENCODING)
         dataset["forecast_period"].encoding = {"dtype": "float64"}

@@ -88,12 +88,10 @@ class Grid:
         """Whether both grids have the same shape, CRS and pixel centres, to a hundredth of a pixel."""
         if self.shape != other.shape:
             return False
-        tolerance_x = 0.01 * abs(self.x[1] - self.x[0])
-        tolerance_y = 0.01 * abs(self.y[1] - self.y[0])
-        same_centres = np.allclose(self.x, other.x, rtol=0, atol=tolerance_x) and np.allclose(
-            self.y, other.y, rtol=0, atol=tolerance_y
-        )
-        return bool(same_centres) and (self.crs == other.crs or self.crs.is_exact_same(other.crs))
+        for own, others in ((self.x, other.x), (self.y, other.y)):
+            if not np.allclose(own, others, rtol=0, atol=0.01 * abs(own[1] - own[0])):
+                return False
+        return self.crs == other.crs or self.crs.is_exact_same(other.crs)
 
     @property
     def is_georeferenced(self) -> bool:

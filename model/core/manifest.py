@@ -46,7 +46,19 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TimeStepRange(Frozen):
+class MinuteRange(Frozen):
+    """A range of minutes, both ends included."""
+
+    min_minutes: float
+    max_minutes: float
+
+    def __str__(self) -> str:
+        """Return `2 to 15`, or `6` where both ends are the same."""
+        low, high = f"{self.min_minutes:g}", f"{self.max_minutes:g}"
+        return low if low == high else f"{low} to {high}"
+
+
+class TimeStepRange(MinuteRange):
     """Time steps (minutes) of the training of a model, both ends included."""
 
     min_minutes: float = Field(gt=0)
@@ -60,24 +72,9 @@ class TimeStepRange(Frozen):
         """Return the time span of so many frames, from the first to the newest."""
         return ContextMinutes(min_minutes=(frames - 1) * self.min_minutes, max_minutes=(frames - 1) * self.max_minutes)
 
-    def __str__(self) -> str:
-        return _from_to(self)
 
-
-class ContextMinutes(Frozen):
+class ContextMinutes(MinuteRange):
     """Time span of the input frames of a model, from the first to the newest, at the shortest and longest time step."""
-
-    min_minutes: float
-    max_minutes: float
-
-    def __str__(self) -> str:
-        return _from_to(self)
-
-
-def _from_to(between: TimeStepRange | ContextMinutes) -> str:
-    """Return `2 to 15`, or `6` where both ends are the same."""
-    low, high = f"{between.min_minutes:g}", f"{between.max_minutes:g}"
-    return low if low == high else f"{low} to {high}"
 
 
 class Normalisation(Frozen):
@@ -273,11 +270,15 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise unreadable(path, error) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
         raise BadPackage(
-            f"{field}: {first['msg']}", where=str(path), hint="Export the package again, or fetch it again"
+            first_problem(error), where=str(path), hint="Export the package again, or fetch it again"
         ) from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return `FIELD: PROBLEM` of the first error in a JSON file."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:

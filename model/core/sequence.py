@@ -121,13 +121,10 @@ class FrameSequence:
 
     def to_dataset(self) -> xr.Dataset:
         """Return a CF-1.11 dataset with `rainfall_rate(time, y, x)`, a grid mapping `crs` and the mask, if any."""
+        attributes = {**RAIN_RATE_ATTRIBUTES, "cell_methods": self._cell_methods()}
         dataset = xr.Dataset(
             {
-                "rainfall_rate": (
-                    ("time", "y", "x"),
-                    self.rain_rate,
-                    {**RAIN_RATE_ATTRIBUTES, "cell_methods": self._cell_methods()},
-                ),
+                "rainfall_rate": (("time", "y", "x"), self.rain_rate, attributes),
                 "crs": ((), np.int32(0), self.grid.cf_grid_mapping()),
             },
             coords={
@@ -137,15 +134,9 @@ class FrameSequence:
             attrs={"Conventions": CF_VERSION, **self.attributes},
         )
         if self.mask is not None:
-            dataset["mask"] = (
-                ("y", "x"),
-                self.mask.astype(np.int8),
-                {
-                    "long_name": "static mask: pixels that the radar never sees",
-                    "flag_values": np.array([0, 1], np.int8),
-                    "flag_meanings": "seen never_seen",
-                },
-            )
+            meaning = {"long_name": "static mask: pixels that the radar never sees", "flag_meanings": "seen never_seen"}
+            flags = {**meaning, "flag_values": np.array([0, 1], np.int8)}
+            dataset["mask"] = (("y", "x"), self.mask.astype(np.int8), flags)
         dataset["time"].encoding = dict(TIME_ENCODING)
         return dataset
 

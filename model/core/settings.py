@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,39 +26,31 @@ class EngineSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: Annotated[
-        DeviceName,
-        Field(
-            description="Where networks run: cpu, cuda, or auto: CUDA where onnxruntime-gpu is installed, and then "
-            "never the CPU."
-        ),
-    ] = "auto"
-    variant: Annotated[
-        Variant,
-        Field(
-            description="Which precision of a package runs: auto is the fastest that the device supports and the "
-            "package has."
-        ),
-    ] = "auto"
-    threads: Annotated[
-        int, Field(ge=0, description="CPU threads that ONNX Runtime uses for one nowcast; 0 is one for each core.")
-    ] = 0
-    memory_mb: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Most memory for the states and the work space of a forecast on a CPU, in MB (2^20 bytes); a "
-            "larger domain is cut in more and smaller tiles.",
-        ),
-    ] = 1024
-    gpu_memory_mb: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Most memory that each model takes on a GPU, in MB (2^20 bytes); a worker keeps up to three. 0 "
-            "sets no limit.",
-        ),
-    ] = 0
+    device: DeviceName = Field(
+        default="auto",
+        description="Where networks run: cpu, cuda, or auto: CUDA where onnxruntime-gpu is installed, and then never "
+        "the CPU.",
+    )
+    variant: Variant = Field(
+        default="auto",
+        description="Which precision of a package runs: auto is the fastest that the device supports and the package "
+        "has.",
+    )
+    threads: int = Field(
+        default=0, ge=0, description="CPU threads that ONNX Runtime uses for one nowcast; 0 is one for each core."
+    )
+    memory_mb: int = Field(
+        default=1024,
+        ge=1,
+        description="Most memory for the states and the work space of a forecast on a CPU, in MB (2^20 bytes); a "
+        "larger domain is cut in more and smaller tiles.",
+    )
+    gpu_memory_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Most memory that each model takes on a GPU, in MB (2^20 bytes); a worker keeps up to three. 0 "
+        "sets no limit.",
+    )
 
 
 class EngineEnvironment(EngineSettings, BaseSettings):

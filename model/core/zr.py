@@ -27,9 +27,8 @@ class ZRRelation:
 
     def rain_rate_mm_h(self, reflectivity_dbz: NDArray[np.floating]) -> FloatArray:
         """Return the rain rate (mm h-1, float32) of reflectivity (dBZ) of any shape; NaN stays NaN."""
-        exponent = (np.asarray(reflectivity_dbz, np.float32) - np.float32(10 * np.log10(self.a))) / np.float32(
-            10 * self.b
-        )
+        dbz = np.asarray(reflectivity_dbz, np.float32)
+        exponent = (dbz - np.float32(10 * np.log10(self.a))) / np.float32(10 * self.b)
         return np.asarray(np.power(np.float32(10), exponent), np.float32)
 
     def reflectivity_dbz(self, rain_rate_mm_h: NDArray[np.floating]) -> FloatArray:

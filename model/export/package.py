@@ -18,7 +18,7 @@ from torch import nn
 from model.core.atomic import translate_write_errors
 from model.core.catalog import DEFAULT_MODEL
 from model.core.errors import BadPackage, InputError
-from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, write_manifest
+from model.core.manifest import RESERVED_NAMES, WEIGHTS, Manifest, TimeStepRange, first_problem, write_manifest
 from model.core.package_digest import file_sha256
 from model.export.card import write_card
 from model.export.onnx import export_float32
@@ -189,9 +189,7 @@ def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any
     try:
         manifest = Manifest.model_validate({**fields, **from_net})
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BadPackage(f"{field}: {first['msg']}", where="manifest", hint="Correct the field") from None
+        raise BadPackage(first_problem(error), where="manifest", hint="Correct the field") from None
     if isinstance(config.net, SimVPConfig) and manifest.input_frames != config.net.frames:
         raise BadPackage(
             f"input_frames is {manifest.input_frames}, the network reads {config.net.frames} frames at once",

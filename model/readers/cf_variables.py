@@ -28,17 +28,10 @@ class Quantity:
 MIN_WIND_FACTOR: Final = 3600.0
 """mm h-1 of one mm s-1: a variable in this unit or a larger one may also be a wind."""
 STANDARD_NAMES: Final = (
-    "rainfall_rate",
-    "precipitation_rate",
-    "rainfall_flux",
-    "precipitation_flux",
-    "lwe_precipitation_rate",
-    "rainfall_amount",
-    "precipitation_amount",
-    "thickness_of_rainfall_amount",
-    "lwe_thickness_of_precipitation_amount",
-    "equivalent_reflectivity_factor",
-    "radar_equivalent_reflectivity_factor",
+    *("rainfall_rate", "precipitation_rate", "rainfall_flux", "precipitation_flux", "lwe_precipitation_rate"),
+    *("rainfall_amount", "precipitation_amount", "thickness_of_rainfall_amount"),
+    *("lwe_thickness_of_precipitation_amount",),
+    *("equivalent_reflectivity_factor", "radar_equivalent_reflectivity_factor"),
 )
 RAINY_WORDS: Final = ("rain", "precip", "accumul", "reflectivity")
 

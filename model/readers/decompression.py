@@ -145,11 +145,9 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     ]
     if len(members) != 1:
         named = ", ".join(member.filename for member in members[:3]) + (", ..." if len(members) > 3 else "")
+        held = f"of {len(members)} files ({named})" if members else "without data"
         raise NotARadarFile(
-            f"this is a zip archive of {len(members)} files ({named})"
-            if members
-            else "this is a zip archive without data",
-            hint="Decompress it, and give the files that are radar frames",
+            f"this is a zip archive {held}", hint="Decompress it, and give the files that are radar frames"
         )
     if members[0].flag_bits & 1:
         raise NotARadarFile("this is a zip archive with a password", hint=DECOMPRESS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +18,11 @@ MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 SELF_CONTAINED: Final = "Give a file that contains all data"
 
 
-@contextmanager
-def open_hdf5(path: Path) -> Iterator[File]:
-    """Open a file for reading."""
+def open_hdf5(path: Path) -> File:
+    """Open a file for reading, in a `with` block."""
     import h5py
 
-    with h5py.File(path, "r") as file:
-        yield file
+    return h5py.File(path, "r")
 
 
 def read_array(file: File, name: str, budget: PixelBudget) -> NDArray[Any]:

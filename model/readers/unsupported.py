@@ -32,11 +32,7 @@ OTHERS: Final = (
     (rb"RIFF.{4}WEBP", "a WebP image, which holds colours instead of values", CONVERT),
     (rb"BUFR|.{0,80}\r\r\n.{0,40}BUFR", "BUFR", CONVERT),
     (rb"\x0e\x03\x13\x01", "HDF4", "Convert it with h4toh5 or h4tonccf"),
-    (
-        rb"\x93NUMPY",
-        "a NumPy .npy array, which has no valid times",
-        "Save an .npz with rain_rate [t, y, x] and times [t]",
-    ),
+    (rb"\x93NUMPY", "a NumPy .npy array without valid times", "Save an .npz with rain_rate [t, y, x] and times [t]"),
     (rb"\x00\x00\x27\x0a", "a shapefile, which holds shapes instead of a grid", CONVERT),
     (rb"SQLite format 3\x00", "an SQLite database (GeoPackage, MBTiles)", CONVERT),
     (rb"MATLAB 5\.0", "a MATLAB file", CONVERT),

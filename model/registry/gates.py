@@ -6,6 +6,7 @@ An inconclusive gate (too little rain in the archive, a package that is not inst
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -45,25 +46,16 @@ def csi_gate(
 
     `inconclusive`: why the archive allows no conclusion; empty where it does.
     """
-    what = f"CSI at {threshold:g} mm/h beside {champion}"
+    gate = partial(Gate, gate="csi", what=f"CSI at {threshold:g} mm/h beside {champion}", archive=archive)
     if inconclusive:
-        return Gate(gate="csi", what=what, archive=archive, passed=None, note=inconclusive)
+        return gate(passed=None, note=inconclusive)
     found = scored.csi_difference(model, champion, threshold)
     if not np.isfinite([found.value, found.low, found.high]).all():
         note = "the archive has too few blocks of time for an interval"
         note = note if np.isfinite(found.value) else "no events"
-        return Gate(gate="csi", what=what, archive=archive, passed=None, note=note)
-    return Gate(
-        gate="csi",
-        what=what,
-        archive=archive,
-        passed=found.high >= 0,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        limit=0.0,
-        note="" if found.high >= 0 else "the interval lies below 0",
-    )
+        return gate(passed=None, note=note)
+    passed, note = (True, "") if found.high >= 0 else (False, "the interval lies below 0")
+    return gate(passed=passed, value=found.value, low=found.low, high=found.high, limit=0.0, note=note)
 
 
 def extrapolation_gates(
@@ -138,14 +130,11 @@ def discount_seen_days(gates: Sequence[Gate], candidate: str, champion: str) -> 
 
 def latency_gate(seconds: Sequence[float], limit: float, archive: str, about: str) -> Gate:
     """Compare the median duration of nowcasts with the limit, in seconds. `about`: what ran."""
-    what = "seconds per nowcast"
+    gate = partial(Gate, gate="latency", what="seconds per nowcast", archive=archive, limit=limit)
     if not seconds:
-        note = "the archive holds no rain to time nowcasts on"
-        return Gate(gate="latency", what=what, archive=archive, passed=None, limit=limit, note=note)
+        return gate(passed=None, note="the archive holds no rain to time nowcasts on")
     median = float(np.median(seconds))
-    return Gate(
-        gate="latency", what=what, archive=archive, passed=median <= limit, value=median, limit=limit, note=about
-    )
+    return gate(passed=median <= limit, value=median, note=about)
 
 
 def refusals(gates: Sequence[Gate]) -> list[str]:

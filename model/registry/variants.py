@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -199,10 +198,11 @@ def make_variant(
     if info.folder is None:
         raise InputError("a baseline has no graph", where=info.reference, hint="Choose a package")
     evaluated, calibrating = ([Archive(path) for path in paths] for paths in (archives, calibrate))
-    with ExitStack() as stack:
-        progress = stack.enter_context(ProgressBar("exporting"))
-        ordered = tuple(dict.fromkeys(kinds))
-        draft = stack.enter_context(with_variants(info.folder, ordered, version, out, calibrating, fields=fields))
+    ordered = tuple(dict.fromkeys(kinds))
+    with (
+        ProgressBar("exporting") as progress,
+        with_variants(info.folder, ordered, version, out, calibrating, fields=fields) as draft,
+    ):
         evaluation = evaluate_variants(
             draft, evaluated, fields, lambda done, total: progress.update(done, total, "verifying"), calibrating
         )
@@ -239,15 +239,8 @@ def _print_result(draft: Draft, evaluation: VariantEvaluation, *, as_json: bool)
         figures = ["-"] * 3
         if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None:
             figures = [f"{gate.csi_fp32:.4f}", f"{gate.csi:.4f}", f"{gate.change:+.2%}"]
-        row = [
-            gate.variant,
-            gate.archive,
-            f"{gate.threshold_mm_h:g}",
-            *figures,
-            f"{gate.limit:.1%}",
-            RESULTS[gate.passed],
-        ]
-        table.add_row(*row)
+        threshold, limit = f"{gate.threshold_mm_h:g}", f"{gate.limit:.1%}"
+        table.add_row(gate.variant, gate.archive, threshold, *figures, limit, RESULTS[gate.passed])
     Console().print(table)
     for why in dict.fromkeys(
         f"{gate.archive} is inconclusive at {gate.threshold_mm_h:g} mm/h: {gate.note}"

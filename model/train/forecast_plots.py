@@ -54,18 +54,14 @@ def plot_forecasts(path: Path, batch: Batch, forecast: Tensor, kind: DataKind) -
             drawn = axis.imshow(np.concatenate(list(images), axis=1), colours, norm, interpolation="nearest")
             axis.set_xlim(-0.5, columns * width - 0.5)
             axis.vlines(np.arange(1, len(steps)) * width - 0.5, -0.5, images.shape[1] - 0.5, "#888888", linewidth=1)
-            axis.set_xticks(
-                (np.arange(len(steps)) + 0.5) * width, [_time_label(int(index), step, kind) for index in steps]
-            )
+            labels = [_time_label(int(index), step, kind) for index in steps]
+            axis.set_xticks((np.arange(len(steps)) + 0.5) * width, labels)
             axis.tick_params(length=0, labelsize=7)
             axis.set_yticks([])
             axis.set_frame_on(False)
             axis.set_ylabel(name, fontsize=8)
-    note = (
-        "; in Lagrangian windows frames are warped along the motion, so that rain stands still"
-        if kind == "rain"
-        else ""
-    )
+    warped = "; in Lagrangian windows frames are warped along the motion, so that rain stands still"
+    note = warped if kind == "rain" else ""
     figure.suptitle(f"The {shown} brightest windows of a held-out batch{note}; grey: no data", fontsize=8)
     figure.colorbar(drawn, ax=list(axes), shrink=0.6, label="rain rate (mm/h)" if kind == "rain" else "brightness")
     figure.savefig(path, dpi=DPI)

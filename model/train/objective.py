@@ -5,14 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.losses import (
-    balanced_loss,
-    decoupling_loss,
-    differential_divergence,
-    mean_squared_error,
-    mse_plus_mae,
-    soft_csi_loss,
-)
+from model import losses
 from model.nets.forecast_model import ForecastModel, RecurrentModel, Rollout
 from model.sampling import ReverseScheduledSampling, reverse_scheduled_sampling, scheduled_sampling
 from model.train.batch import Batch
@@ -95,10 +88,12 @@ def batch_loss(
 
 def _rain_loss(rollout: Rollout, batch: Batch, settings: RainLoss, distributed: DistributedContext) -> Tensor:
     frames = rollout.frames[:, batch.context - 1 :], batch.target, batch.target_known
-    loss = balanced_loss(*frames, settings.pixel_weights, reduce=settings.reduce, all_reduce=distributed.sum)
+    loss = losses.balanced_loss(*frames, settings.pixel_weights, reduce=settings.reduce, all_reduce=distributed.sum)
     if settings.csi_weight:
         thresholds, softness = settings.csi_thresholds_mm_h, settings.csi_softness
-        csi_loss = soft_csi_loss(*frames, thresholds_mm_h=thresholds, softness=softness, all_reduce=distributed.sum)
+        csi_loss = losses.soft_csi_loss(
+            *frames, thresholds_mm_h=thresholds, softness=softness, all_reduce=distributed.sum
+        )
         loss = loss + settings.csi_weight * csi_loss
     return settings.scale * loss
 
@@ -106,7 +101,9 @@ def _rain_loss(rollout: Rollout, batch: Batch, settings: RainLoss, distributed: 
 def _frame_loss(rollout: Rollout, batch: Batch, settings: FrameLoss) -> Tensor:
     """Return the mean over these windows; the mean over equal shares is that over the whole batch."""
     forecast, target = _forecast_and_target(rollout, batch, 1 if settings.over == "all" else batch.context)
-    return mean_squared_error(forecast, target) if settings.error == "mse" else mse_plus_mae(forecast, target)
+    if settings.error == "mse":
+        return losses.mean_squared_error(forecast, target)
+    return losses.mse_plus_mae(forecast, target)
 
 
 def _forecast_and_target(rollout: Rollout, batch: Batch, first: int) -> tuple[Tensor, Tensor]:
@@ -119,9 +116,9 @@ def _auxiliary_losses(net: ForecastModel, rollout: Rollout, batch: Batch, settin
     """Return the weighted auxiliary losses, means over these windows."""
     loss = batch.frames.data.new_zeros(())
     if settings.decoupling and isinstance(net, RecurrentModel) and net.stack.decouple is not None:
-        cosine = decoupling_loss(rollout.increments, net.stack.decouple, reduce=settings.decoupling_reduce)
+        cosine = losses.decoupling_loss(rollout.increments, net.stack.decouple, reduce=settings.decoupling_reduce)
         loss = loss + settings.decoupling * cosine
     if settings.divergence:
         forecast, target = _forecast_and_target(rollout, batch, batch.context)
-        loss = loss + settings.divergence * differential_divergence(forecast, target, settings.divergence_tau)
+        loss = loss + settings.divergence * losses.differential_divergence(forecast, target, settings.divergence_tau)
     return loss

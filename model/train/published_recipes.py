@@ -245,10 +245,8 @@ def hko7(network: str) -> Recipe:
 
 def _kth() -> dict[str, Callable[[], Recipe]]:
     """Return PredRNN and PredRNN-V2 with their authors' settings, and the others with OpenSTL's."""
-    recurrent, recurrent_free = (
-        replace(FOUR_LAYERS, patch=2),
-        SimVPConfig(translator="tau", frames=10, translator_hidden=256, layers=2),
-    )
+    recurrent = replace(FOUR_LAYERS, patch=2)
+    recurrent_free = SimVPConfig(translator="tau", frames=10, translator_hidden=256, layers=2)
     forecast = FrameLoss(over="forecast")
     nets: dict[str, tuple[StackConfig | SimVPConfig, float, FrameLoss]] = {
         "convlstm": (replace(recurrent, cell="conv-lstm", forget_bias=0.0), 1e-3, FrameLoss()),
@@ -284,13 +282,10 @@ def _taxibj() -> dict[str, Callable[[], Recipe]]:
 
 def published_recipes() -> dict[str, Callable[[], Recipe]]:
     """Return the recipes of this module by name."""
+    scheduled = replace(SCHEDULED, total_steps=125_000)
     return {
         "moving-mnist/convlstm": partial(
-            moving_mnist_of_openstl,
-            "convlstm",
-            FrameLoss(),
-            learning_rate=5e-4,
-            sampling=replace(SCHEDULED, total_steps=125_000),
+            moving_mnist_of_openstl, "convlstm", FrameLoss(), learning_rate=5e-4, sampling=scheduled
         ),
         "moving-mnist/predrnn": partial(moving_mnist_of_authors, "predrnn", 3e-4),
         "moving-mnist/predrnn-v2": partial(

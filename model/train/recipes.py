@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import Final
 
 from model.data.windows import WindowConfig
@@ -148,21 +147,19 @@ def _mnist_small_recipes() -> dict[str, Callable[[], Recipe]]:
     }
 
 
-RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = MappingProxyType(
-    {
-        "rain-ms-predrnn": ms_predrnn,
-        "rain-ms-predrnn-conditioned": ms_predrnn_conditioned,
-        "rain-ms-predrnn-eulerian": ms_predrnn_eulerian,
-        "rain-ms-predrnn-tiny": ms_predrnn_tiny,
-        "rain-tau": tau,
-        "rain-tau-eulerian": partial(tau, lagrangian=False),
-        **_mnist_small_recipes(),
-        "mnist-tau": partial(mnist_tau, "mnist-tau", divergence=0.1),
-        "mnist-tau-plain": partial(mnist_tau, "mnist-tau-plain", divergence=0.0),
-        "mnist-tau-sum": partial(mnist_tau, "mnist-tau-sum", divergence=0.1 * 64 * 64),
-        "taxibj-predrnn": taxibj_small,
-        **published_recipes(),
-    }
-)
+RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = {
+    "rain-ms-predrnn": ms_predrnn,
+    "rain-ms-predrnn-conditioned": ms_predrnn_conditioned,
+    "rain-ms-predrnn-eulerian": ms_predrnn_eulerian,
+    "rain-ms-predrnn-tiny": ms_predrnn_tiny,
+    "rain-tau": tau,
+    "rain-tau-eulerian": partial(tau, lagrangian=False),
+    **_mnist_small_recipes(),
+    "mnist-tau": partial(mnist_tau, "mnist-tau", divergence=0.1),
+    "mnist-tau-plain": partial(mnist_tau, "mnist-tau-plain", divergence=0.0),
+    "mnist-tau-sum": partial(mnist_tau, "mnist-tau-sum", divergence=0.1 * 64 * 64),
+    "taxibj-predrnn": taxibj_small,
+    **published_recipes(),
+}
 """Recipes by name: `moving-mnist/`, `kth/` and `taxibj/` as published, with the differences that their functions list;
 `ms-rnn/` with MS-RNN's settings, `hko7/` with HKO-7's; `mnist-` and `taxibj-`, small ones for two cores."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Final, ParamSpec, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
-from model.core.catalog import Catalog
+from model.core.catalog import open_catalog
 from service.api.completion import CompletionWaiter
 from service.api.results import ResultFiles
-from service.jobs.ledger import Ledger, open_ledger
+from service.jobs.ledger import Ledger
 from service.jobs.queue import JobQueue
-from service.settings import Settings, catalog
+from service.settings import Settings
 from service.store import ObjectStore
 
 P = ParamSpec("P")
@@ -30,12 +30,12 @@ class GatewayContext:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.ledger: Ledger = open_ledger(settings)
+        self.ledger = Ledger(settings.database)
         self.queue = JobQueue(settings, self.ledger)
         self.store = ObjectStore(settings.store)
-        self.catalog: Catalog = catalog(settings)
+        self.catalog = open_catalog(settings.packages_folder)
         self.results = ResultFiles(self.store)
-        self.completions = CompletionWaiter(settings, self._finished)
+        self.completions = CompletionWaiter(settings, lambda job_ids: self.in_thread(self.ledger.finished, job_ids))
         self._frame_threads = CapacityLimiter(FRAME_THREADS)
         self._animation_threads = CapacityLimiter(ANIMATION_THREADS)
 
@@ -51,9 +51,6 @@ class GatewayContext:
         """Run a call that draws many frames."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._animation_threads)
 
-    async def _finished(self, job_ids: Sequence[str]) -> list[str]:
-        return await self.in_thread(self.ledger.finished, job_ids)
-
     def close(self) -> None:
         """Delete local copies and close the ledger."""
         self.results.close()
@@ -61,9 +58,7 @@ class GatewayContext:
 
 
 def _context(request: Request) -> GatewayContext:
-    context = request.app.state.context
-    if not isinstance(context, GatewayContext):
-        raise TypeError("the application was not made by create_app")
+    context: GatewayContext = request.app.state.context
     return context
 
 

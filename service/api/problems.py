@@ -91,16 +91,14 @@ def describe_type(code: str) -> dict[str, Any] | None:
 
 def install(app: FastAPI) -> None:
     """Make every error response of `app` a problem."""
-    app.add_exception_handler(InputError, _input_error)
-    app.add_exception_handler(NowcastFailed, _nowcast_failed)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.exception_handler(InputError)(_input_error)
+    app.exception_handler(NowcastFailed)(_nowcast_failed)
+    app.exception_handler(RequestValidationError)(_validation_error)
+    app.exception_handler(HTTPException)(_http_error)
     app.add_middleware(UnhandledErrors)
 
 
-async def _input_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, InputError):
-        raise error
+async def _input_error(request: Request, error: InputError) -> Response:
     problem = problem_details(error.code, error.what, error.where, error.hint)
     if problem.status >= 500:
         problem.id = _log(request, error)
@@ -112,15 +110,11 @@ async def _input_error(request: Request, error: Exception) -> Response:
     return problem_response(problem, headers)
 
 
-async def _nowcast_failed(request: Request, error: Exception) -> Response:
-    if not isinstance(error, NowcastFailed):
-        raise error
+async def _nowcast_failed(request: Request, error: NowcastFailed) -> Response:
     return problem_response(problem_of_job(error.problem))
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestValidationError):
-        raise error
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     fields = [
         FieldError(where=".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), what=_what(item))
         for item in error.errors()
@@ -136,9 +130,7 @@ def _what(item: Mapping[str, Any]) -> str:
     return f"{str(item['input'])[:100]!r} is not {expected}" if expected else str(item["msg"])
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
+async def _http_error(request: Request, error: HTTPException) -> Response:
     path = request.url.path
     if error.status_code == 404:
         problem = problem_details(

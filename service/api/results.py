@@ -40,7 +40,9 @@ class ResultFiles:
                 self._open[key] = file = RainFile.open(self._path(key))
             self._open.move_to_end(key)
             while len(self._open) > MAX_OPEN:
-                self._delete_copy(self._open.popitem(last=False)[1])
+                oldest = self._open.popitem(last=False)[1].path
+                if oldest.parent == self._folder:  # a copy
+                    oldest.unlink(missing_ok=True)
             return file
 
     def path(self, key: str) -> Path:
@@ -69,7 +71,3 @@ class ResultFiles:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="echocast-results-"))
         return self._store.fetch(key, self._folder / key.replace("/", "_"))
-
-    def _delete_copy(self, file: RainFile) -> None:
-        if self._folder is not None and file.path.parent == self._folder:
-            file.path.unlink(missing_ok=True)

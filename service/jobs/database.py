@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, inspect, make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -24,6 +24,8 @@ LOCK_ID: Final = 0x6563686F
 """Id of PostgreSQL's advisory lock for migrations."""
 
 BUSY_TIMEOUT_MS: Final = 15_000
+
+T = TypeVar("T")
 
 
 def open_engine(url: str) -> Engine:
@@ -44,6 +46,12 @@ def open_engine(url: str) -> Engine:
 def reading(engine: Engine) -> Session:
     """Return a session for queries. Its objects stay readable after it is closed."""
     return Session(engine, expire_on_commit=False)
+
+
+def load(engine: Engine, query: Select[T]) -> list[T]:
+    """Return the objects, or the values of the only column, that a query selects."""
+    with reading(engine) as session:
+        return list(session.scalars(query))
 
 
 @contextmanager

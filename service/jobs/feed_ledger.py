@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
-from service.jobs.database import reading, writing
+from service.jobs.database import load, reading, writing
 from service.jobs.feed_run import FeedRun, FrameFile, RegisteredFeed, RunState
 from service.jobs.job import Job, JobStatus, Problem
 from service.jobs.ledger import Ledger, dismissal
@@ -51,13 +51,13 @@ class FeedLedger:
 
     def runs(self, feed: str) -> list[FeedRun]:
         """Return the runs of a feed, the newest first."""
-        return self._load(
-            select(FeedRun).where(FeedRun.feed == feed).order_by(FeedRun.seen.desc(), FeedRun.frame.desc())
+        return load(
+            self.engine, select(FeedRun).where(FeedRun.feed == feed).order_by(FeedRun.seen.desc(), FeedRun.frame.desc())
         )
 
     def run_of_job(self, job_id: str) -> FeedRun | None:
         """Return the run of a job; None where it is no feed's job, or the run was deleted."""
-        return next(iter(self._load(select(FeedRun).where(FeedRun.job_id == job_id))), None)
+        return next(iter(load(self.engine, select(FeedRun).where(FeedRun.job_id == job_id))), None)
 
     def published(self, feed: str, limit: int = 1000) -> list[tuple[str, datetime]]:
         """Return the frames whose nowcasts were published, with their valid times: the latest first."""
@@ -157,10 +157,6 @@ class FeedLedger:
             for first in range(0, len(frames), 500):
                 chunk = FeedRun.frame.in_(frames[first : first + 500])
                 session.connection().execute(delete(FeedRun).where(FeedRun.feed == feed, chunk))
-
-    def _load(self, query: Select[FeedRun]) -> list[FeedRun]:
-        with reading(self.engine) as session:
-            return list(session.scalars(query))
 
 
 def _skipped(feed: str, frame: FrameFile, reason: str) -> FeedRun:

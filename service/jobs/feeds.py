@@ -90,11 +90,9 @@ def read_feeds(path: Path) -> Feeds:
         return _only(BadFeed(f"it cannot be read ({error})", where=str(path), hint="Make it a readable file"))
     except tomllib.TOMLDecodeError as error:
         return _only(BadFeed(f"it is not TOML: {error}", where=str(path), hint="Correct that line"))
-    found = Feeds()
-    for key in document.keys() - {"feed"}:
-        found.problems.append(
-            problem_of(BadFeed(f"unknown key {key!r}", where=str(path), hint="Feeds are tables [[feed]]"))
-        )
+    unknown = (f"unknown key {key!r}" for key in document.keys() - {"feed"})
+    hint = "Feeds are tables [[feed]]"
+    found = Feeds(problems=[problem_of(BadFeed(what, where=str(path), hint=hint)) for what in unknown])
     tables = document.get("feed", [])
     if not isinstance(tables, list):
         return _only(BadFeed("feed is not a list of tables", where=str(path), hint="Write [[feed]], not [feed]"))

@@ -12,25 +12,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, func, or_, select, text, update
+from sqlalchemy import and_, case, delete, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from service.jobs.database import open_engine, reading, writing
+from service.jobs.database import load, open_engine, reading, writing
 from service.jobs.job import IdempotencyConflict, Job, JobKind, JobStatus, Problem, Timings, UnknownJob
-from service.settings import Settings
 
 _UNFINISHED = (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
 
-def open_ledger(settings: Settings) -> Ledger:
-    """Return the ledger of these settings, migrated to the newest tables."""
-    return Ledger(settings.database)
-
-
 class Ledger:
-    """Jobs by id. Safe to share between threads."""
+    """Jobs by id. Safe to share between threads.
+
+    `url` is that of a database (`Settings.database`), whose tables are migrated to the newest ones.
+    """
 
     def __init__(self, url: str) -> None:
         self.engine = open_engine(url)
@@ -71,7 +68,7 @@ class Ledger:
         IdempotencyConflict
             The key was used for another request.
         """
-        job = next(iter(self._load(select(Job).where(Job.idempotency_key == idempotency_key))), None)
+        job = next(iter(load(self.engine, select(Job).where(Job.idempotency_key == idempotency_key))), None)
         if job is not None and job.request_digest != request_digest:
             raise IdempotencyConflict(
                 "this key was used for another request",
@@ -175,29 +172,28 @@ class Ledger:
 
     def finished(self, job_ids: Sequence[str]) -> list[str]:
         """Return those of the ids whose jobs are finished."""
-        with reading(self.engine) as session:
-            return list(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.status.not_in(_UNFINISHED))))
+        return load(self.engine, select(Job.id).where(Job.id.in_(job_ids), Job.status.not_in(_UNFINISHED)))
 
     def count_accepted(self, kind: JobKind) -> int:
         """Count the jobs of this kind that are accepted and not running."""
         query = select(func.count()).where(Job.status == JobStatus.ACCEPTED, Job.kind == kind)
-        with reading(self.engine) as session:
-            return session.scalars(query).one()
+        return load(self.engine, query)[0]
 
     def unqueued(self, kind: JobKind, queued_before: datetime, limit: int) -> list[Job]:
         """Return accepted jobs that were never queued, or last before that time: the oldest first."""
-        return self._load(
+        return load(
+            self.engine,
             select(Job)
             .where(Job.status == JobStatus.ACCEPTED, Job.kind == kind)
             .where(or_(Job.queued.is_(None), Job.queued < queued_before))
             .order_by(Job.created)
-            .limit(limit)
+            .limit(limit),
         )
 
     def lost(self, limit: int = 1000) -> list[Job]:
         """Return running jobs whose lease expired: their worker is gone."""
         expired = and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC))
-        return self._load(select(Job).where(expired).limit(limit))
+        return load(self.engine, select(Job).where(expired).limit(limit))
 
     def requeue_lost(self, job: Job) -> bool:
         """Accept a lost job again; return False where it has changed since `job` was read."""
@@ -209,16 +205,12 @@ class Ledger:
 
     def finished_before(self, time: datetime, limit: int = 1000) -> list[Job]:
         """Return jobs that finished before a time, the oldest first."""
-        return self._load(select(Job).where(Job.finished < time).order_by(Job.finished).limit(limit))
+        return load(self.engine, select(Job).where(Job.finished < time).order_by(Job.finished).limit(limit))
 
     def delete(self, job_ids: Sequence[str]) -> None:
         """Delete finished jobs."""
         with writing(self.engine) as session:
             session.connection().execute(delete(Job).where(Job.id.in_(job_ids), Job.finished.is_not(None)))
-
-    def _load(self, query: Select[Job]) -> list[Job]:
-        with reading(self.engine) as session:
-            return list(session.scalars(query))
 
     def _update(self, which: ColumnElement[bool], **values: Any) -> int:  # noqa: ANN401 - column values
         """Update jobs in a transaction; return how many."""

@@ -70,7 +70,6 @@ def celery_app(settings: Settings, *, client: bool = False) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_store_errors_even_if_ignored=False,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_time_limit=hard_limit,
@@ -82,12 +81,9 @@ def celery_app(settings: Settings, *, client: bool = False) -> Celery:
         worker_pool_start_method="spawn",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
-        worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=transport,
-        enable_utc=True,
-        timezone="UTC",
     )
     return app
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES, UNIT, Colour
+from model.core.rain_scale import NO_DATA_INDEX, PALETTE, RAIN_CLASSES, UNIT, Colour
 from model.core.units import FloatArray
 from service.render.picture import palette_image, palette_indices
 
@@ -61,11 +61,11 @@ def animate(frames: Iterable[LabelledFrame], *, side: int, file_format: Animatio
 
 
 def _page(frame: LabelledFrame, title: str, side: int) -> Image.Image:
-    """Draw one page, in mode P with the palette of `_palette`: header, map, legend."""
+    """Draw one page, in mode P: header, map, legend. The indices of `PALETTE` stay valid."""
     rain = palette_image(palette_indices(frame.rain_rate, side))
     width = max(MIN_WIDTH, rain.width + 2 * MARGIN)
     page = Image.new("P", (width, HEADER + rain.height + FOOTER))
-    colours = list(_palette())
+    colours = [*PALETTE, PAPER, INK, QUIET, FORECAST]
     page.putpalette([channel for colour in colours for channel in colour])
     draw = ImageDraw.Draw(page)
     ink = {colour: colours.index(colour) for colour in (INK, QUIET, FORECAST, PAPER)}
@@ -75,10 +75,10 @@ def _page(frame: LabelledFrame, title: str, side: int) -> Image.Image:
     draw.fontmode = "1"
     accent = ink[FORECAST if frame.forecast else OBSERVED]
     draw.rectangle((0, 0, width, 5), fill=accent)
-    draw.text((MARGIN, 12), _heading(frame), fill=accent, font=_font(18))
-    draw.text((MARGIN, 37), title, fill=ink[QUIET], font=_font(13))
+    draw.text((MARGIN, 12), _heading(frame), fill=accent, font=ImageFont.load_default(18))
+    draw.text((MARGIN, 37), title, fill=ink[QUIET], font=ImageFont.load_default(13))
     stamp = f"{frame.valid_time:%Y-%m-%d %H:%M} UTC"
-    draw.text((width - MARGIN, 12), stamp, fill=ink[INK], font=_font(18), anchor="ra")
+    draw.text((width - MARGIN, 12), stamp, fill=ink[INK], font=ImageFont.load_default(18), anchor="ra")
     _legend(draw, top=HEADER + rain.height + 8, width=width, ink=ink[INK])
     return page
 
@@ -91,30 +91,16 @@ def _heading(frame: LabelledFrame) -> str:
 
 
 def _legend(draw: ImageDraw.ImageDraw, *, top: int, width: int, ink: int) -> None:
-    first_class = 1
     cell = (width - 2 * MARGIN - 110) // len(RAIN_CLASSES)
-    font = _font(11)
-    for number, item in enumerate(RAIN_CLASSES):
-        left = MARGIN + number * cell
-        draw.rectangle((left, top, left + cell - 1, top + 14), fill=first_class + number)
+    font = ImageFont.load_default(11)
+    for index, item in enumerate(RAIN_CLASSES, start=1):  # as in PALETTE
+        left = MARGIN + (index - 1) * cell
+        draw.rectangle((left, top, left + cell - 1, top + 14), fill=index)
         draw.text((left, top + 18), f"{item.lower:g}", fill=ink, font=font)
     left = MARGIN + len(RAIN_CLASSES) * cell + 4
     draw.text((left, top + 18), UNIT, fill=ink, font=font)
     left += 38
-    hatch = 1 + len(RAIN_CLASSES)
-    draw.rectangle((left, top, left + 14, top + 14), fill=hatch)
+    draw.rectangle((left, top, left + 14, top + 14), fill=NO_DATA_INDEX)
     for offset in range(0, 15, 5):
-        draw.line((left, top + offset, left + offset, top), fill=hatch + 1, width=2)
+        draw.line((left, top + offset, left + offset, top), fill=NO_DATA_INDEX + 1, width=2)
     draw.text((left + 19, top + 1), "no data", fill=ink, font=font)
-
-
-def _palette() -> Iterator[Colour]:
-    """Yield the palette of the frames, whose indices stay valid, then the colours of text."""
-    yield GROUND
-    yield from (item.colour for item in RAIN_CLASSES)
-    yield from NO_DATA
-    yield from (PAPER, INK, QUIET, FORECAST)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

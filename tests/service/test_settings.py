@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from model.core.catalog import open_catalog
 from model.core.settings import BadSetting
-from service.settings import Settings, catalog, load_settings
+from service.settings import Settings, load_settings
 
 
 def test_each_setting_is_described() -> None:
@@ -23,7 +24,7 @@ def test_everything_lies_in_the_data_folder_by_default(tmp_path: Path, monkeypat
     assert settings.store == f"file://{tmp_path}/store"
     assert settings.packages_folder == tmp_path / "packages"
     assert settings.feeds_path == tmp_path / "feeds.toml"
-    assert "persistence" in [info.name for info in catalog(settings).models()]
+    assert "persistence" in [info.name for info in open_catalog(settings.packages_folder).models()]
 
 
 def test_urls_come_from_the_environment_and_options_come_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,49 +20,39 @@ router = APIRouter(prefix="/v1/nowcasts", tags=["nowcasts"])
 
 JobId = Annotated[str, Path(alias="id", max_length=64, description="The nowcast's opaque id.")]
 
+UPLOAD_FIELDS: Final[dict[str, Any]] = {
+    "files": {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": "Radar files: one with several times, or one for each time. ODIM HDF5, KNMI HDF5, CF netCDF, "
+        "GRIB2, RADOLAN, GeoTIFF; also compressed with gzip, bzip2 or zip.",
+    },
+    "model": {
+        "type": "string",
+        "default": "auto",
+        "description": "`NAME`, `NAME@VERSION`, or `auto`: the default model where it fits the frames, else "
+        "extrapolation.",
+    },
+    "steps": {
+        "type": "integer",
+        "default": upload.DEFAULT_STEPS,
+        "minimum": 1,
+        "description": "Lead steps, each as long as the frames' time step. They must lie within the model's "
+        "`max_lead_minutes`, such as 36 steps of 5 min within 180, and number at most `max_steps`.",
+    },
+    "variable": {
+        "type": "string",
+        "description": "Name of the variable; by default the only one of rain or reflectivity.",
+    },
+    "zr": {
+        "type": "string",
+        "description": "Z-R relation that converts reflectivity to rain rate.",
+        "enum": ["marshall-palmer", "fmi", "hko7", "wsr-88d"],
+    },
+}
+UPLOAD_SCHEMA: Final = {"type": "object", "required": ["files"], "properties": UPLOAD_FIELDS}
 UPLOAD_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Radar files: one with several times, or one for each time. ODIM HDF5, "
-                            "KNMI HDF5, CF netCDF, GRIB2, RADOLAN, GeoTIFF; also compressed with gzip, bzip2 or zip.",
-                        },
-                        "model": {
-                            "type": "string",
-                            "default": "auto",
-                            "description": "`NAME`, `NAME@VERSION`, or `auto`: the default model where it "
-                            "fits the frames, else extrapolation.",
-                        },
-                        "steps": {
-                            "type": "integer",
-                            "default": upload.DEFAULT_STEPS,
-                            "minimum": 1,
-                            "description": "Lead steps, each as long as the frames' time step. They must lie within "
-                            "the model's `max_lead_minutes`, such as 36 steps of 5 min within 180, and number at most "
-                            "`max_steps`.",
-                        },
-                        "variable": {
-                            "type": "string",
-                            "description": "Name of the variable; by default the only one of rain or reflectivity.",
-                        },
-                        "zr": {
-                            "type": "string",
-                            "description": "Z-R relation that converts reflectivity to rain rate.",
-                            "enum": ["marshall-palmer", "fmi", "hko7", "wsr-88d"],
-                        },
-                    },
-                }
-            }
-        },
-    }
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": UPLOAD_SCHEMA}}}
 }
 RESULT_CONTENT: Final[dict[str, Any]] = {
     media[0]: {"schema": {"type": "string", "format": "binary"}} for media in FORMATS.values()
@@ -83,19 +73,9 @@ RESULT_CONTENT: Final[dict[str, Any]] = {
             "headers": {"Location": {"schema": {"type": "string"}, "description": "Address of the nowcast's status"}},
         },
         **documented_problems(
-            "idempotency-key-reused",
-            "too-large",
-            "too-many-files",
-            "not-multipart",
-            "no-files",
-            "empty-file",
-            "unknown-model",
-            "steps-out-of-range",
-            "not-a-radar-file",
-            "too-few-frames",
-            "irregular-time-step",
-            "no-data",
-            "internal",
+            *("idempotency-key-reused", "too-large", "too-many-files", "not-multipart", "no-files", "empty-file"),
+            *("unknown-model", "steps-out-of-range"),
+            *("not-a-radar-file", "too-few-frames", "irregular-time-step", "no-data", "internal"),
         ),
     },
 )

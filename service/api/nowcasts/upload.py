@@ -134,18 +134,14 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
         raise InvalidParameter(
             f"{steps_text!r} is not a whole number", where="steps", hint="Give the number of lead steps"
         ) from None
-    _check_steps(steps, model, context)
+    models = context.catalog.resolve(model).models
+    # A model to which the reference may resolve must support the steps; the frames decide which model runs.
+    if not any(1 <= steps <= info.max_steps_at() for info in models):
+        models[0].check_steps(steps)
     zr = _text(form, "zr")
     if zr is not None:
         zr_relation(zr)
     return NowcastOptions(model=model, steps=steps, variable=_text(form, "variable"), zr=zr)
-
-
-def _check_steps(steps: int, reference: str, context: GatewayContext) -> None:
-    """Check that a model to which the reference may resolve supports the steps; the frames decide which model runs."""
-    models = context.catalog.resolve(reference).models
-    if not any(1 <= steps <= info.max_steps_at() for info in models):
-        models[0].check_steps(steps)
 
 
 def _text(form: FormData, name: str) -> str | None:

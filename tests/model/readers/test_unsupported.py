@@ -45,7 +45,7 @@ def test_polar_formats_are_refused_as_polar(tmp_path: Path, name: str) -> None:
         (b"GIF89a", "GIF image", "Convert"),
         (b"BUFR\x00\x01", "this is BUFR", "Convert"),
         (b"\x0e\x03\x13\x01" + bytes(9), "HDF4", "h4toh5"),
-        (b"\x93NUMPY\x01\x00v\x00{'descr'", r"NumPy \.npy array, which has no valid times", r"Save an \.npz"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr'", r"NumPy \.npy array without valid times", r"Save an \.npz"),
         (b"\x00\x00\x27\x0a" + bytes(90), "a shapefile", "Convert"),
         (b"SQLite format 3\x00", "SQLite database", "Convert"),
         (b"\xfd7zXZ\x00\x00", "compressed with xz", "Unpack it"),
