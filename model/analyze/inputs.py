@@ -211,28 +211,20 @@ def check_input(model: AnalysedModel, inputs: AnalysisInput, leads: int) -> None
     """
     config = model.net.config
     channels, (height, width) = inputs.data.shape[2], inputs.data.shape[-2:]
+    fields, stride = 0 if inputs.fields is None else inputs.fields.shape[2], config.net.stride
+    reason, hint = "", "Choose other --data"
     if channels != config.channels:
-        raise InputError(
-            f"{model.name} reads frames of {config.channels} channels, the input has {channels}",
-            where=inputs.what,
-            hint="Choose other --data",
-        )
-    if (0 if inputs.fields is None else inputs.fields.shape[2]) != config.fields:
-        raise InputError(
-            f"{model.name} reads {config.fields} planes of exogenous fields, the input has another number",
-            where=inputs.what,
-            hint="Choose --data with these fields",
-        )
-    if inputs.fields is not None and inputs.fields.shape[1] < model.context + leads:
+        reason = f"reads frames of {config.channels} channels, the input has {channels}"
+    elif fields != config.fields:
+        reason = f"reads {config.fields} planes of exogenous fields, the input has another number"
+        hint = "Choose --data with these fields"
+    elif inputs.fields is not None and inputs.fields.shape[1] < model.context + leads:
         most = inputs.fields.shape[1] - model.context
         raise InputError(f"the fields cover {most} steps only", where="--steps", hint=f"Use at most {most}")
-    stride = config.net.stride
-    if height % stride or width % stride:
-        raise InputError(
-            f"{model.name} reads frames whose sides are multiples of {stride}, these are {height} x {width}",
-            where=inputs.what,
-            hint="Choose other --data",
-        )
+    elif height % stride or width % stride:
+        reason = f"reads frames whose sides are multiples of {stride}, these are {height} x {width}"
+    if reason:
+        raise InputError(f"{model.name} {reason}", where=inputs.what, hint=hint)
 
 
 def _fraction(model: AnalysedModel, sequence: FrameSequence) -> FloatArray:

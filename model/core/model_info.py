@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -120,21 +121,12 @@ class ModelInfo(BaseModel):
 
 
 ANY_TIME_STEP: Final = TimeStepRange(min_minutes=0.5, max_minutes=60)
-PERSISTENCE: Final = ModelInfo(
-    name="persistence",
-    version="1",
-    kind="baseline",
-    summary="The newest frame stays as it is.",
-    input_frames=2,
-    time_step=ANY_TIME_STEP,
-)
-EXTRAPOLATION: Final = ModelInfo(
+_baseline = partial(ModelInfo, version="1", kind="baseline", time_step=ANY_TIME_STEP)
+PERSISTENCE: Final = _baseline(name="persistence", summary="The newest frame stays as it is.", input_frames=2)
+EXTRAPOLATION: Final = _baseline(
     name="extrapolation",
-    version="1",
-    kind="baseline",
     summary="The newest frame moves along optical flow (DIS), semi-Lagrangian.",
     input_frames=3,
     min_input_frames=2,
-    time_step=ANY_TIME_STEP,
 )
 BASELINES: Final = (PERSISTENCE, EXTRAPOLATION)

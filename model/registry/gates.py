@@ -76,6 +76,7 @@ def extrapolation_gates(
         ("mean over thresholds", conclusive, none, left_out),
         (f"at {HEAVY_MM_H:g} mm/h", [HEAVY_MM_H], no_heavy, ""),
     )
+    gate = partial(Gate, gate="extrapolation", archive=archive, limit=0.0)
     gates = []
     for minutes in BEAT_AT_MINUTES:
         lead = _lead_near(scored.lead_minutes, minutes)
@@ -88,17 +89,9 @@ def extrapolation_gates(
                 first, second = paired_means(csi[rows, lead], reference[rows, lead])
                 value = float(first - second)
                 why = "" if np.isfinite(value) else "no events"
-            gates.append(
-                Gate(
-                    gate="extrapolation",
-                    what=f"CSI {label} at {minutes:g} min beside extrapolation",
-                    archive=archive,
-                    passed=None if why else value > 0,
-                    value=None if why else value,
-                    limit=0.0,
-                    note=why or remark,
-                )
-            )
+            what = f"CSI {label} at {minutes:g} min beside extrapolation"
+            passed, shown = (None, None) if why else (value > 0, value)
+            gates.append(gate(what=what, passed=passed, value=shown, note=why or remark))
     return gates
 
 

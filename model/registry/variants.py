@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,6 +50,7 @@ def variant_gates(
 ) -> list[VariantGate]:
     """Compare the CSI, mean over leads, of a variant with float32 at each threshold of `inconclusive`."""
     digest = scored.archive.digest()
+    gate = partial(VariantGate, variant=kind, protocol=scored.protocol.name, archive=archive, archive_digest=digest)
     gates = []
     for row, (threshold, why) in enumerate(inconclusive.items()):
         limit = HEAVY_LIMIT if threshold >= HEAVY_MM_H else CHANGE_LIMIT
@@ -58,17 +60,7 @@ def variant_gates(
             change = csi / csi_fp32 - 1
             conclusion = {} if why else {"passed": abs(change) < limit, "note": ""}
             result |= {"csi_fp32": csi_fp32, "csi": csi, "change": change} | conclusion
-        gates.append(
-            VariantGate(
-                variant=kind,
-                protocol=scored.protocol.name,
-                archive=archive,
-                archive_digest=digest,
-                threshold_mm_h=threshold,
-                limit=limit,
-                **result,
-            )
-        )
+        gates.append(gate(threshold_mm_h=threshold, limit=limit, **result))
     return gates
 
 

@@ -84,9 +84,7 @@ def ms_predrnn_tiny() -> Recipe:
 ADAM_FOR_SMALL: Final = Optimiser(learning_rate=1e-3, final_learning_rate=1e-5, ema_decay=0.99)
 
 
-def mnist_small(
-    scales: tuple[int, ...], name: str, *, decoupling: float, sampling: Sampling, iterations: int = 3000
-) -> Recipe:
+def mnist_small(scales: tuple[int, ...], name: str, *, decoupling: float, sampling: Sampling) -> Recipe:
     """Return PredRNN, plain or multi-scale, for Moving MNIST on two cores: six layers of 32 channels, 4 x 4 patches."""
     net = StackConfig(hidden=32, scales=scales, kernel=3, patch=4, embed="pointwise", decoupled=decoupling > 0)
     return Recipe(
@@ -96,7 +94,7 @@ def mnist_small(
         loss=FrameLoss(decoupling=decoupling),
         sampling=sampling,
         optimiser=ADAM_FOR_SMALL,
-        iterations=iterations,
+        iterations=3000,
         batch=8,
         validate_every=50,
         validation_windows=64,
@@ -111,7 +109,7 @@ def taxibj_small() -> Recipe:
     )
 
 
-def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe:
+def mnist_tau(name: str, *, divergence: float) -> Recipe:
     """Return TAU for Moving MNIST on two cores; `divergence` is the weight of its regularisation.
 
     OpenSTL takes the mean over the pixels of a frame, where a divergence is their sum: its weight of 0.1 has hardly an
@@ -124,7 +122,7 @@ def mnist_tau(name: str, *, divergence: float, iterations: int = 3000) -> Recipe
         windows=TEN_TO_TEN,
         loss=FrameLoss(over="forecast", divergence=divergence),
         optimiser=ADAM_FOR_SMALL,
-        iterations=iterations,
+        iterations=3000,
         batch=8,
         validate_every=50,
         validation_windows=64,

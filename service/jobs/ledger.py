@@ -97,9 +97,7 @@ class Ledger:
 
     def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
         """Claim an accepted job, or a running one whose lease expired; return None where it is neither."""
-        free = or_(
-            Job.status == JobStatus.ACCEPTED, and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC))
-        )
+        free = or_(Job.status == JobStatus.ACCEPTED, _lost())
         if max_attempts is not None:
             free = and_(free, Job.attempt < max_attempts)
         with writing(self.engine) as session:
@@ -192,8 +190,7 @@ class Ledger:
 
     def lost(self, limit: int = 1000) -> list[Job]:
         """Return running jobs whose lease expired: their worker is gone."""
-        expired = and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC))
-        return load(self.engine, select(Job).where(expired).limit(limit))
+        return load(self.engine, select(Job).where(_lost()).limit(limit))
 
     def requeue_lost(self, job: Job) -> bool:
         """Accept a lost job again; return False where it has changed since `job` was read."""
@@ -247,13 +244,13 @@ def _held(job: Job) -> ColumnElement[bool]:
     return and_(Job.id == job.id, Job.status == JobStatus.RUNNING, Job.lease == job.lease)
 
 
+def _lost() -> ColumnElement[bool]:
+    """Select running jobs whose lease expired."""
+    return and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC))
+
+
 def _still_lost(job: Job) -> ColumnElement[bool]:
-    return and_(
-        Job.id == job.id,
-        Job.status == JobStatus.RUNNING,
-        Job.attempt == job.attempt,
-        Job.lease_until < datetime.now(UTC),
-    )
+    return and_(Job.id == job.id, Job.attempt == job.attempt, _lost())
 
 
 def _finished_as(status: JobStatus, timings: Timings | None = None) -> dict[str, Any]:
