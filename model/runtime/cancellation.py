@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class CancellationToken:
-    """A flag that the caller of a forecast sets, and that every stage of the runtime reads between two steps."""
+    """A flag that the caller of a forecast sets, and that every stage of the runtime reads between two steps.
+
+    In the service, `service.jobs.ledger` marks a job as dismissed, the lease of the worker (`workers.lease`) notices it
+    at the next lead step, and `workers.batch` sets the flag.
+    """
 
     def __init__(self) -> None:
         self._cancelled = False

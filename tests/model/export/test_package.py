@@ -132,7 +132,7 @@ def test_missing_and_undeclared_fields_are_reported(tmp_path):
     info = packed(conditioned, tmp_path / "named", fields=("orography",))
     with pytest.raises(InputError, match=r"file orography\.nc is missing"):
         nowcast(storms(), load_predictor(info, tmp_path), 1)
-    with pytest.raises(BadPackage, match="does not name"):
+    with pytest.raises(BadPackage, match="the manifest names none"):
         load_predictor(packed(conditioned, tmp_path / "unnamed"))
     with pytest.raises(BadPackage, match="are 2 planes, the network reads 1"):
         packed(conditioned, tmp_path / "wrong", fields=("season",))

@@ -80,7 +80,7 @@ def test_a_run_on_moving_mnist_becomes_a_package_that_is_not_a_model_of_rain(
     assert code == 0, err
     analysis = json.loads(out)
     assert len(analysis["pictures"]) == pictures
-    assert "of moving-mnist" in analysis["models"][0]["looked_at"]["what"]
+    assert "of moving-mnist" in analysis["models"][0]["input"]["what"]
 
     code, out, err = echocast("export", folder, "--out", packages, "--name", DEFAULT_MODEL, "--version", 2)
     assert code == 2
