@@ -14,7 +14,7 @@ from rich.table import Table
 from model.core.atomic import atomic_path
 from model.core.catalog import AUTO, open_catalog
 from model.core.errors import InputError
-from model.core.forecast import ForecastHeader, ForecastWriter, quantize
+from model.core.forecast_file import ForecastHeader, ForecastWriter, quantize
 from model.core.model_info import ModelInfo
 from model.core.progress import ProgressBar
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from model.core.errors import InputError
 from model.core.units import DRY_RAIN_RATE_MM_H
-from service.render.rainfile import RainFile
+from service.render.forecast_reader import RainFile
 from service.settings import load_settings
 
 SAMPLE: Final = Path(__file__).parent / "web" / "sample" / "sample.nc"

@@ -31,7 +31,7 @@ from workers.publish import CannotPublish, check_opens, put_file
 from workers.stale_frames import OutOfDate, StaleFrame, check_valid_time, utc
 
 if TYPE_CHECKING:
-    from model.core.forecast import ForecastHeader, ForecastWriter
+    from model.core.forecast_file import ForecastHeader, ForecastWriter
     from model.core.sequence import FrameSequence
     from model.core.units import FloatArray
     from model.runtime.predictor import Predictor
@@ -255,7 +255,7 @@ class NowcastJob:
 
     def _write(self, frame: FloatArray, step: int, header: ForecastHeader | None) -> None:
         """Append a frame to the result file, which the first one creates and the last one completes."""
-        from model.core.forecast import ForecastWriter
+        from model.core.forecast_file import ForecastWriter
 
         if header is not None:
             self._writer = ForecastWriter(self._folder / "result.nc", header)
@@ -281,7 +281,7 @@ class NowcastJob:
 
         Files of another worker that finished first are kept: two attempts at one job publish one result.
         """
-        from model.core.forecast import write_netcdf
+        from model.core.forecast_file import write_netcdf
 
         job, store = self.job, self._context.store
         frames = self.sequence

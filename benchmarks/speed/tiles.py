@@ -24,7 +24,7 @@ from benchmarks.speed.synthetic_days import DAYS, STEP_MINUTES
 from model.bench.measurement import workload_process
 from model.bench.workload import Workload
 from model.core.catalog import DEFAULT_MODEL
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.core.sequence import FrameSequence
 from model.data.synthetic_storms import synthesise, synthetic_grid
 

@@ -18,7 +18,7 @@ from model.bench.measurement import Measurement, run_interleaved
 from model.bench.peak import ConvolutionPeaks, Device, Precision, convolution_peak
 from model.bench.workload import PYSTEPS, Workload
 from model.core.catalog import AUTO, open_catalog
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import EXTRAPOLATION, ModelInfo
 from model.core.progress import ProgressBar

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from model.core.catalog import open_catalog
-from model.core.forecast import Forecast, ForecastWriter, write_netcdf
+from model.core.forecast_file import Forecast, ForecastWriter, write_netcdf
 from model.core.manifest import LayerProfile
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence

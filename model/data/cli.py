@@ -13,7 +13,7 @@ import numpy as np
 
 from model.core.atomic import translate_write_errors
 from model.core.errors import InputError
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.core.progress import ProgressBar
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.core.forecast import Forecast
+from model.core.forecast_file import Forecast
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.frame_selection import select_context

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from model.core.errors import DeviceLost
-from model.core.forecast import ForecastHeader
+from model.core.forecast_file import ForecastHeader
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from service.render.rainfile import CannotShow, RainFile
+from service.render.forecast_reader import CannotShow, RainFile
 from service.store import ObjectStore
 
 MAX_OPEN: Final = 32

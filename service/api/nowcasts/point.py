@@ -11,7 +11,7 @@ from model.core.point_summary import summarize_point
 from service.api.errors import InvalidParameter, OutsideGrid
 from service.api.nowcasts.types import PointSeries, PointValue
 from service.api.nowcasts.view import NowcastView
-from service.render.rainfile import lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
+from service.render.forecast_reader import lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
 def point_series(

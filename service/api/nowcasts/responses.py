@@ -16,7 +16,7 @@ from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of
 from service.api.nowcasts.view import NowcastView, reference_time
 from service.api.problems import problem_of_job, problem_response
 from service.jobs.job import Job, JobStatus
-from service.render.rainfile import CannotShow
+from service.render.forecast_reader import CannotShow
 
 RETRY_AFTER_SECONDS: Final = 1
 IMMUTABLE: Final = "private, max-age=31536000, immutable"

@@ -12,9 +12,9 @@ from service.api.errors import NoSuchFrame
 from service.api.nowcasts.types import FrameInfo, FrameList, GridInfo, GridLine, legend, path_of
 from service.jobs.job import Job
 from service.render.animation import AnimationFormat, LabelledFrame, animate, side_of
+from service.render.forecast_reader import MAX_SIDE, RainFile
 from service.render.graticule import bounds_lon_lat, graticule
 from service.render.picture import frame_png
-from service.render.rainfile import MAX_SIDE, RainFile
 
 MAX_OBSERVED = 12
 """How many observed frames are shown, the newest: those of a whole day would bury the forecast."""

@@ -9,7 +9,7 @@ from PIL import Image
 
 from model.analyze.analysed_model import AnalysedModel, load_analysed_model
 from model.analyze.inputs import from_files, synthetic_rain
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.core.normalisation import hko7_fraction
 from model.data.synthetic_storms import synthesise
 

@@ -14,7 +14,7 @@ from model.bench.stage_profile import STAGES, profile_stages
 from model.bench.workload import Workload, operations, prepare
 from model.core.catalog import Catalog
 from model.core.errors import InputError
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.core.model_info import EXTRAPOLATION
 from model.data.synthetic_storms import synthesise
 

@@ -6,7 +6,7 @@ import xarray as xr
 from pyproj import CRS
 
 from model.core.errors import DuplicateTimes
-from model.core.forecast import Forecast, write_netcdf
+from model.core.forecast_file import Forecast, write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 

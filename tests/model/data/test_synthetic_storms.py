@@ -12,7 +12,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 from model.core.errors import InputError
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.core.sequence import FrameSequence
 from model.data.archive import Archive
 from model.data.cli import archive

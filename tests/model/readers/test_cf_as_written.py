@@ -14,7 +14,7 @@ import xarray as xr
 from pyproj import CRS, Transformer
 
 from model.core.errors import InputError, NotARadarFile, UnknownVariable
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.readers import read
 
 Edit = Callable[[Any, Any], None]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from model.commands import nowcast
 from model.core.errors import FutureFrame, InputError
-from model.core.forecast import write_netcdf
+from model.core.forecast_file import write_netcdf
 from model.core.normalisation import hko7_rain_rate_mm_h
 from model.core.zr import FMI, HKO7, MARSHALL_PALMER
 from model.readers import read

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from pyproj import CRS
 
-from model.core.forecast import Forecast, write_netcdf
+from model.core.forecast_file import Forecast, write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
-from model.core.forecast import Forecast, write_netcdf
+from model.core.forecast_file import Forecast, write_netcdf
 from model.core.grid import Grid
 from service.jobs.job import Job
 from service.store import result_key

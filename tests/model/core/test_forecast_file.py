@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from pyproj import CRS
 
-from model.core.forecast import Forecast, ForecastHeader, ForecastWriter, write_netcdf
+from model.core.forecast_file import Forecast, ForecastHeader, ForecastWriter, write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 
