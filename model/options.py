@@ -16,7 +16,7 @@ fields_option = click.option(
     "--fields",
     type=click.Path(path_type=Path),
     envvar="ECHOCAST_FIELDS",
-    help="A folder of exogenous fields, NAME.nc, for networks that read some.",
+    help="A folder of exogenous fields, NAME.nc, for networks that read them.",
 )
 evaluation_archives_option = click.option(
     "--archive",

@@ -33,7 +33,9 @@ VARIANTS: Final = ("auto", "fp32", "int8", "fp16")
 @click.command()
 @click.option("--model", "references", multiple=True, help="NAME or NAME@VERSION; may be given several times.")
 @click.option("--size", type=Size(), default="640x710", show_default=True, help="Pixels: 512, or 640x710.")
-@click.option("--steps", type=click.IntRange(1, MAX_LEAD_STEPS), default=12, show_default=True, help="Lead steps.")
+@click.option(
+    "--steps", type=click.IntRange(1, MAX_LEAD_STEPS), default=12, show_default=True, help="Number of lead steps."
+)
 @click.option("--weather", type=click.Choice(list(WEATHERS)), default="frontal", show_default=True)
 @click.option(
     "--variant",
@@ -41,7 +43,7 @@ VARIANTS: Final = ("auto", "fp32", "int8", "fp16")
     multiple=True,
     type=click.Choice(VARIANTS),
     envvar="ECHOCAST_VARIANT",
-    help="May be given several times.",
+    help="Precision of a package; may be given several times.",
 )
 @click.option(
     "--device",
@@ -58,7 +60,9 @@ VARIANTS: Final = ("auto", "fp32", "int8", "fp16")
     show_default=True,
     help="CPU threads; 0: one per core.",
 )
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Of each, after one warm-up run.")
+@click.option(
+    "--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of each workload, after one warm-up run."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @packages_option
 def bench(

@@ -42,7 +42,7 @@ def archive() -> None:
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="Number of frames.")
 @click.option("--days", type=click.IntRange(1), help="Number of whole days instead, each with its own weather.")
 @click.option("--size", type=Size(), default="384", show_default=True, help="Pixels: 384, or 480x640.")
-@click.option("--step", type=click.FloatRange(0.5, 60), default=5.0, show_default=True, help="Minutes.")
+@click.option("--step", type=click.FloatRange(0.5, 60), default=5.0, show_default=True, help="Minutes between frames.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same storms.")
 @click.option("--weather", type=click.Choice(list(WEATHERS)), default="frontal", show_default=True)
 @click.option(
@@ -126,7 +126,7 @@ def adopt(folder: Path) -> None:
     with ProgressBar("frames") as progress:
         report = adopt_hko7(folder, progress.advance)
     _print_damaged(report.damaged)
-    click.echo(f"{folder}: {report.intact} frames of HKO-7, {len(report.damaged)} damaged ones skipped")
+    click.echo(f"{folder}: {report.intact} frames of HKO-7, {len(report.damaged)} damaged frames skipped")
     click.echo(f"Licence: {ATTRIBUTES['licence']}")
 
 
@@ -223,7 +223,7 @@ def split(
     found = Archive(folder)
     if found.parts() and not replace:
         raise InputError(
-            "it has a split already, and earlier scores would belong to other days",
+            "it already has a split, and earlier scores would belong to other days",
             where=str(folder / SPLIT),
             hint="Keep it, or give --replace",
         )

@@ -114,7 +114,7 @@ def import_(
     repeated = notes.total() - min(len(notes), MAX_NOTES_SHOWN)
     if repeated:
         click.echo(f"note: {repeated} more like these", err=True)
-    rewritten = f", {counts.rewritten} damaged ones rewritten" if counts.rewritten else ""
+    rewritten = f", {counts.rewritten} damaged frames rewritten" if counts.rewritten else ""
     click.echo(
         f"{out}: {counts.written} frames written, {counts.present} already present{rewritten}, "
         f"{counts.skipped + unmatched} files skipped"

@@ -33,7 +33,9 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "inconclusive"}
 @click.option(
     "--split", default="", help="Days of this part of the archives' split, or all; default: test, where there is one."
 )
-@click.option("--protocol", "protocol_name", default="nowcast-60", show_default=True, help="Of the verification.")
+@click.option(
+    "--protocol", "protocol_name", default="nowcast-60", show_default=True, help="Protocol of the verification."
+)
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0, min_open=True),
@@ -75,7 +77,7 @@ def promote(
     candidate = load_candidate(info, fields)
     if pinned == pinned_version(info):
         output = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
-        click.echo(json.dumps(output) if as_json else f"{info.reference} is the champion already")
+        click.echo(json.dumps(output) if as_json else f"{info.reference} is already the champion")
         return
     if not force:
         check_parity_tools()

@@ -27,7 +27,7 @@ for _command in (list_models, show_model, promote, rollback, alias, make_variant
 @models.command("import")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--from", "family", type=click.Choice(FAMILIES), required=True, help="Repository that wrote it.")
-@click.option("--name", required=True, help="Of the package: lower-case letters, digits, hyphens.")
+@click.option("--name", required=True, help="Name of the package: lower-case letters, digits, hyphens.")
 @click.option("--version", required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, as NAME/VERSION.")
 @click.option("--network", default="", help="Such as ms-predrnn: needed for ms-rnn, checked for the others.")

@@ -158,7 +158,7 @@ def check_variant_gates(reference: str, gates: Sequence[VariantGate]) -> None:
     "--calibrate",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="An archive to calibrate an int8 graph on, best one of the training; may be given several times.",
+    help="An archive to calibrate an int8 graph on, preferably a training archive; may be given several times.",
 )
 @click.option("--version", required=True, help="Version of the new package: versions never change.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, as NAME/VERSION.")

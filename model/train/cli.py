@@ -41,7 +41,7 @@ PATH: Final = click.Path(path_type=Path)
     help="A data set instead of archives: moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH.",
 )
 @click.option(
-    "--fields", "fields_folder", type=PATH, help="Folder of exogenous fields, NAME.nc, for a recipe that reads some."
+    "--fields", "fields_folder", type=PATH, help="Folder of exogenous fields, NAME.nc, for a recipe that reads them."
 )
 @click.option("--out", type=PATH, default=Path("runs/latest"), show_default=True, help="Folder of the run.")
 @click.option(

@@ -175,7 +175,7 @@ def test_a_damaged_frame_is_rewritten(images: Path, unbroken: Path, tmp_path: Pa
     frames[3].write_bytes(frames[3].read_bytes()[:1000])
     frames[5].unlink()
     said = imported(images, "--out", out, "--workers", 1)
-    assert "1 frames written, 38 already present, 1 damaged ones rewritten, 0 files skipped" in said
+    assert "1 frames written, 38 already present, 1 damaged frames rewritten, 0 files skipped" in said
     assert content(out) == content(unbroken)
 
 

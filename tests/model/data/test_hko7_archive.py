@@ -70,7 +70,7 @@ def adopted(tree: Path) -> Archive:
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     run = echocast("adopt", tree)
     assert run.exit_code == 0, run.output
-    assert "71 frames of HKO-7, 0 damaged ones skipped" in run.output
+    assert "71 frames of HKO-7, 0 damaged frames skipped" in run.output
     assert "signed undertaking" in run.output
     assert all(path.read_bytes() == content for path, content in before.items())
     assert {path.name for path in tree.iterdir()} == {
@@ -194,7 +194,7 @@ def test_truncated_frames_and_frames_of_another_size_or_depth_are_named_and_coun
     deep = other(third, np.zeros((480, 480), np.uint16))
     colour = other(fourth, np.zeros((480, 480, 3), np.uint8))
     run = echocast("adopt", root)
-    assert "8 frames of HKO-7, 4 damaged ones skipped" in run.output
+    assert "8 frames of HKO-7, 4 damaged frames skipped" in run.output
     for path, reason in (
         (str(first), "it is truncated, after"),
         (small, "it is 240 x 480 pixels, the archive's frames are 480 x 480"),

@@ -80,7 +80,7 @@ def test_a_split_is_replaced_only_on_request(tmp_path: Path) -> None:
     root = made(tmp_path / "a", 10)
     split(root)
     once = days_of(root)
-    assert "it has a split already" in refused(root, "--seed", 3)
+    assert "it already has a split" in refused(root, "--seed", 3)
     assert days_of(root) == once
 
 
@@ -90,7 +90,7 @@ def test_a_split_whose_replacement_was_interrupted_is_still_there(tmp_path: Path
     once = days_of(root)
     (root / "split").rename(root / ".split.old")  # what kill -9 between the two renames leaves
     assert days_of(root) == once
-    assert "it has a split already" in refused(root, "--seed", 3)
+    assert "it already has a split" in refused(root, "--seed", 3)
     split(root, "--seed", 1, "--replace")
     assert days_of(root) != once
     assert not (root / ".split.old").exists()

@@ -57,7 +57,7 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     assert {gate["gate"] for gate in output["gates"]} == {"csi", "extrapolation", "parity", "latency"}
     assert (output["protocol"], list(output["archives"])) == ("nowcast-60@1", [str(archive)])
     code, out, _ = echocast(*words)
-    assert (code, out) == (0, "rain-ms-predrnn@1.4 is the champion already\n")
+    assert (code, out) == (0, "rain-ms-predrnn@1.4 is already the champion\n")
     assert len(read_aliases(tmp_path / "packages").history) == 1
 
 
@@ -208,7 +208,7 @@ def test_a_dry_run_needs_no_write_access(echocast: Echocast, tmp_path: Path) -> 
     (tmp_path / LOCK).mkdir()
     words = ("promote", "mine@1", "--archive", tmp_path, "--packages", tmp_path)
     assert "cannot be written" in echocast("models", *words)[2]
-    assert echocast("models", *words, "--dry-run")[:2] == (0, "mine@1 is the champion already\n")
+    assert echocast("models", *words, "--dry-run")[:2] == (0, "mine@1 is already the champion\n")
 
 
 def test_start_times_that_are_left_out_are_reported(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
