@@ -19,10 +19,7 @@ def worker_app(settings: Settings) -> Celery:
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
             task: {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0)}}
-            for task, seconds in (
-                (RECONCILE, settings.reconcile_seconds),
-                (SCAN_FEEDS, settings.feed_scan_seconds),
-            )
+            for task, seconds in ((RECONCILE, settings.reconcile_seconds), (SCAN_FEEDS, settings.feed_scan_seconds))
         },
     )
     return app

@@ -109,8 +109,7 @@ def settled_frames(feed: Feed, settle_seconds: float) -> list[FrameFile]:
         time.sleep(settle_seconds)
         found = _scan_folder(feed)
     return sorted(
-        (frame for frame, times in found if not _changed_within(times, settle_seconds)),
-        key=lambda frame: frame.name,
+        (frame for frame, times in found if not _changed_within(times, settle_seconds)), key=lambda frame: frame.name
     )
 
 
@@ -184,8 +183,5 @@ def _log_once(where: str, what: str, hint: str) -> None:
 
 def _internal(feed: Feed) -> Problem:
     return Problem(
-        code="internal",
-        what="the folder could not be scanned",
-        where=f"feed {feed.name}",
-        hint="See the worker's log",
+        code="internal", what="the folder could not be scanned", where=f"feed {feed.name}", hint="See the worker's log"
     )

@@ -46,11 +46,7 @@ VARIANTS: Final = ("auto", "fp32", "int8", "fp16")
     help="Precision of a package; may be given several times.",
 )
 @click.option(
-    "--device",
-    type=click.Choice(("auto", "cpu", "cuda")),
-    default="auto",
-    envvar="ECHOCAST_DEVICE",
-    show_default=True,
+    "--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", envvar="ECHOCAST_DEVICE", show_default=True
 )
 @click.option(
     "--threads",
@@ -137,12 +133,7 @@ def _notes(peaks: ConvolutionPeaks) -> list[str]:
     return list(dict.fromkeys(map(str, peaks.unsupported.values())))
 
 
-def _print(
-    found: Sequence[Measurement],
-    peaks: ConvolutionPeaks,
-    machine: dict[str, object],
-    steps: int,
-) -> None:
+def _print(found: Sequence[Measurement], peaks: ConvolutionPeaks, machine: dict[str, object], steps: int) -> None:
     console = Console()
     first = found[0]
     rows, columns = first.shape

@@ -120,11 +120,7 @@ def workload_process(workload: Workload, out: Path) -> Iterator[WorkloadProcess]
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     command = [sys.executable, "-m", "model.bench.child", json.dumps(workload.as_json()), str(out)]
     process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**inherited, **workload.environment()},
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**inherited, **workload.environment()}
     )
     try:
         yield WorkloadProcess(workload, cast(IO[str], process.stdin), cast(IO[str], process.stdout))

@@ -143,9 +143,7 @@ def open_session(
     except Exception as error:  # onnxruntime raises its own, undocumented types
         reason = first_line(error)
         raise BadPackage(
-            f"ONNX Runtime cannot load the graph ({reason})",
-            where=str(path),
-            hint="Export the package again",
+            f"ONNX Runtime cannot load the graph ({reason})", where=str(path), hint="Export the package again"
         ) from None
     if device == "cuda" and session.get_providers()[0] != CUDA:
         raise InputError(

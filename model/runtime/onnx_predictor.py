@@ -14,13 +14,7 @@ from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.package_digest import verify_package
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
-from model.runtime.device import (
-    EngineOptions,
-    fastest_variant,
-    gpu_memory_mb,
-    open_session,
-    select_device,
-)
+from model.runtime.device import EngineOptions, fastest_variant, gpu_memory_mb, open_session, select_device
 from model.runtime.device_errors import is_device_lost
 from model.runtime.exogenous_fields import fields_for
 from model.runtime.forecast_task import ForecastTask
