@@ -11,7 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,7 @@ PARTS = ("peak", "nowcast", "service", "gpu", "inference", "tiles")
 BY_NAME_ONLY = ("tiles",)
 WETTEST = "wide rain"
 """The day without dry tiles to skip: rates count dry tiles as if they were computed."""
-TEXTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "peak": peak.page,
-    "nowcast": nowcast.page,
-    "service": service.page,
-    "gpu": gpu.page,
-    "tiles": tiles.page,
-}
+TEXTS = {"peak": peak.page, "nowcast": nowcast.page, "service": service.page, "gpu": gpu.page, "tiles": tiles.page}
 
 
 def main() -> None:
@@ -91,11 +85,7 @@ def _options(part: str, args: argparse.Namespace, folders: Mapping[str, Path]) -
         return ["--ms-rnn", str(folders["ms-rnn"])] if "ms-rnn" in folders else []
     if part == "inference":
         pairs = ["--pairs", str(args.pairs)] if args.pairs else []
-        return [
-            *threads,
-            *pairs,
-            *(word for family, folder in folders.items() for word in (f"--{family}", str(folder))),
-        ]
+        return [*threads, *pairs, *(f"--{family}={folder}" for family, folder in folders.items())]
     return threads
 
 
@@ -126,20 +116,16 @@ def rates_of(parts: Mapping[str, Any], inference: Path = INFERENCE) -> list[Comp
     part = parts.get("nowcast", {"measured": [], "peaks_gflops": {}})
     for each in part["measured"]:
         precision = each["variant"].partition(" ")[0]
-        if each["day"] != WETTEST:
-            continue
-        if each["network_gflops"] and precision in part["peaks_gflops"]:
+        if each["day"] == WETTEST and each["network_gflops"] and precision in part["peaks_gflops"]:
             name = f"{each['reference']}, {each['day']}"
             rates.append(ComputeRate(name, precision, each["network_gflops"], part["peaks_gflops"][precision]))
     figures = json.loads(inference.read_text(encoding="utf-8")) if inference.exists() else {"networks": {}}
     for name, network in figures["networks"].items():
         for side, precision in (("official", "fp32"), ("fp32", "fp32"), ("int8", "int8")):
             if side in network:
-                code = "official code" if side == "official" else "Echocast"
-                rate = network["gflop"] / network[side]["seconds"]
-                rates.append(
-                    ComputeRate(f"{name}, {code}, {precision}", precision, rate, figures["machine"]["peak"][precision])
-                )
+                bar = f"{name}, {'official code' if side == 'official' else 'Echocast'}, {precision}"
+                rate, peak = network["gflop"] / network[side]["seconds"], figures["machine"]["peak"][precision]
+                rates.append(ComputeRate(bar, precision, rate, peak))
     return rates
 
 

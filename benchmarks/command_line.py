@@ -37,13 +37,8 @@ def add_checkouts(parser: argparse.ArgumentParser, families: Sequence[str]) -> N
     """Add an option for the folder of each family's official code; the default is an environment variable."""
     for family in families:
         variable = family.upper().replace("-", "_")
-        parser.add_argument(
-            f"--{family}",
-            type=Path,
-            metavar="DIR",
-            default=os.environ.get(variable),
-            help=f"A checkout of the official code of {family} (environment: {variable}).",
-        )
+        text = f"A checkout of the official code of {family} (environment: {variable})."
+        parser.add_argument(f"--{family}", type=Path, metavar="DIR", default=os.environ.get(variable), help=text)
 
 
 def checkouts(args: argparse.Namespace, families: Sequence[str]) -> dict[str, Path]:

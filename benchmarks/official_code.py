@@ -65,14 +65,9 @@ def configuration(*, context: int, total: int, batch: int, side: int, **values: 
         **{
             **{"patch_size": 4, "img_channel": 1, "img_width": side, "img_height": side, "filter_size": 5, "stride": 1},
             **{"layer_norm": 0, "device": "cpu", "total_length": total, "input_length": context, "batch_size": batch},
-            **{
-                "pre_seq_length": context,
-                "aft_seq_length": total - context,
-                "reverse_scheduled_sampling": 0,
-                "visual": 0,
-            },
+            **{"pre_seq_length": context, "aft_seq_length": total - context, "reverse_scheduled_sampling": 0},
             **{"visual_path": "", "decouple_beta": 1.0, "conv_on_input": 1, "res_on_conv": 1, "num_action_ch": 4},
-            **{"in_shape": (context, 1, side, side), **values},
+            **{"in_shape": (context, 1, side, side), "visual": 0, **values},
         }
     )
 
@@ -131,6 +126,8 @@ ORDERED_RESHAPES: Patches = [
     ("flow[i, ...]", "flow[:, i]"),
     ("H_warp.reshape(", "H_warp.permute(0, 1, 4, 2, 3).reshape("),
 ]
+CORRECTIONS = {"trajgru": ALIGNED_WARP, "motionrnn": ORDERED_RESHAPES}
+"""Patches that make networks of MS-RNN agree with their papers; MotionRNN imports the warp of TrajGRU."""
 
 
 def ms_rnn_network(
@@ -141,8 +138,7 @@ def ms_rnn_network(
     shape: tuple[int, int, int],
     context: int,
     leads: int,
-    warp_patches: Patches = (),
-    reshape_patches: Patches = (),
+    corrected: bool = False,
     seed: int = SEED,
 ) -> nn.Module:
     """Return a network of MS-RNN with its initial weights.
@@ -159,8 +155,8 @@ def ms_rnn_network(
         Batch size, rows and columns.
     context, leads : int
         Input frames and forecast frames.
-    warp_patches, reshape_patches : sequence of pairs
-        Corrections of the warp of TrajGRU and of the reshapes of MotionRNN.
+    corrected : bool
+        Apply `CORRECTIONS`.
     seed : int
         Seed of the initial weights.
     """
@@ -176,10 +172,10 @@ def ms_rnn_network(
     package_without_init("models", models)
     base = name.removeprefix("ms-")
     module, kind = MS_RNN[base]
-    from_file("models.trajgru", models / "trajgru.py", warp_patches)
+    patches = CORRECTIONS if corrected else {}
+    from_file("models.trajgru", models / "trajgru.py", patches.get("trajgru", ()))
     prefix = "" if name == base else "ms_"
-    patches = reshape_patches if base == "motionrnn" else warp_patches if base == "trajgru" else ()
-    cells = from_file(f"models.{prefix}{module}", models / f"{prefix}{module}.py", patches)
+    cells = from_file(f"models.{prefix}{module}", models / f"{prefix}{module}.py", patches.get(base, ()))
     model = from_file("model_of_ms_rnn", folder / "model.py")
     torch.manual_seed(seed)
     rnn = getattr(cells, prefix.upper() + kind)(hidden, hidden, shape, 3, 1, 1)

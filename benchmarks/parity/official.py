@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from benchmarks import official_code
 from benchmarks.command_line import add_checkouts, argument_parser, checkouts, run_in_child
-from benchmarks.official_code import ALIGNED_WARP, MS_RNN, ORDERED_RESHAPES, SEED, Patches, from_patches, to_patches
+from benchmarks.official_code import MS_RNN, SEED, from_patches, to_patches
 from benchmarks.page.markdown import replace_part, table
 from benchmarks.paths import NETWORKS_PAGE
 from model.export.checkpoints import FAMILIES
@@ -61,12 +61,8 @@ def compare(network: str, family: str, official: Tensor, echocast: Tensor, note:
 
 def rollout(converted: ConvertedCheckpoint, frames: Tensor, fields: Tensor | None = None) -> Rollout:
     """Return the outputs of Echocast over context and leads, and the increments of the cell states."""
-    batch = FrameBatch(
-        data=frames[:, :CONTEXT],
-        known=torch.ones_like(frames[:, :CONTEXT, :1]),
-        step_minutes=torch.ones(len(frames)),
-        fields=fields,
-    )
+    context = frames[:, :CONTEXT]
+    batch = FrameBatch(context, torch.ones_like(context[:, :, :1]), torch.ones(len(frames)), fields)
     return converted.build_model().rollout(batch, CONTEXT, LEADS)
 
 
@@ -173,8 +169,7 @@ def predrnn_pytorch(folder: Path) -> list[ParityRow]:
         model = official_code.predrnn_pytorch_model(folder, kind)
         for suffix, values in variants.items():
             config = configuration(**values)
-            net = model(3, [16] * 3, config)
-            rows += recurrent_rows("predrnn-pytorch", name + suffix, net, config)
+            rows += recurrent_rows("predrnn-pytorch", name + suffix, model(3, [16] * 3, config), config)
     for kind, name in (("action_cond_predrnn", "PredRNN"), ("action_cond_predrnn_v2", "PredRNN-V2")):
         model = official_code.predrnn_pytorch_model(folder, kind)
         config = configuration(patch_size=1, img_channel=3)
@@ -208,7 +203,7 @@ def ms_rnn(folder: Path) -> list[ParityRow]:
             published = "as published: a zero flow moves H (positions over W - 1, corners not aligned)"
             corrected = "--form paper; official warp corrected: corners aligned"
             rows += _ms_rnn_rows(folder, name, published)
-            rows += _ms_rnn_rows(folder, name, corrected, ALIGNED_WARP)
+            rows += _ms_rnn_rows(folder, name, corrected, correct=True)
         elif name.endswith("motionrnn"):
             published = (
                 "as published, one sequence at a time: the warp of the official TrajGRU; a reshape (H_warp) mixes "
@@ -216,34 +211,22 @@ def ms_rnn(folder: Path) -> list[ParityRow]:
             )
             corrected = "--form paper; official warp and two reshapes corrected"
             rows += _ms_rnn_rows(folder, name, published, batch=1)
-            rows += _ms_rnn_rows(folder, name, corrected, ALIGNED_WARP, ORDERED_RESHAPES)
+            rows += _ms_rnn_rows(folder, name, corrected, correct=True)
         else:
             rows += _ms_rnn_rows(folder, name)
     return rows
 
 
 def _ms_rnn_rows(
-    folder: Path,
-    name: str,
-    note: str = "",
-    warp_patches: Patches = (),
-    reshape_patches: Patches = (),
-    batch: int = BATCH,
+    folder: Path, name: str, note: str = "", *, batch: int = BATCH, correct: bool = False
 ) -> list[ParityRow]:
     height, width = 48, 32
     base = name.removeprefix("ms-")
     net = official_code.ms_rnn_network(
-        folder,
-        name,
-        hidden=16,
-        shape=(batch, height, width),
-        context=CONTEXT,
-        leads=LEADS,
-        warp_patches=warp_patches,
-        reshape_patches=reshape_patches,
+        folder, name, hidden=16, shape=(batch, height, width), context=CONTEXT, leads=LEADS, corrected=correct
     )
     net = perturb(net, gain=1.5 if base == "trajgru" else 2.0)
-    form = "paper" if warp_patches else "as-published"
+    form = "paper" if correct else "as-published"
     converted = convert(net.state_dict(), "ms-rnn", network=name, form=form)
     frames = video(height=height, width=width, batch=batch)
     official, official_terms = net((frames.transpose(0, 1), 0, 0))
@@ -259,14 +242,8 @@ def openstl(folder: Path) -> list[ParityRow]:
     """Compare five recurrent networks of OpenSTL with their variants, SimVP and TAU."""
     network = official_code.openstl_modules(folder)
     rows = []
-    recurrent = {
-        "ConvLSTM": network("convlstm", "ConvLSTM_Model"),
-        "PredRNN": network("predrnn", "PredRNN_Model"),
-        "PredRNN++": network("predrnnpp", "PredRNNpp_Model"),
-        "MIM": network("mim", "MIM_Model"),
-        "PredRNN-V2": network("predrnnv2", "PredRNNv2_Model"),
-    }
-    for name, model in recurrent.items():
+    for code in ("ConvLSTM", "PredRNN", "PredRNNpp", "MIM", "PredRNNv2"):
+        model, name = network(code.lower(), f"{code}_Model"), code.replace("pp", "++").replace("v2", "-V2")
         # The official PredRNN++ does not run with layer norms: the norms of the highway are half as wide as its gates.
         for norms in (0,) if name == "PredRNN++" else (0, 1):
             config = configuration(layer_norm=norms)
@@ -287,12 +264,7 @@ def openstl(folder: Path) -> list[ParityRow]:
     return rows
 
 
-COMPARISONS: Mapping[str, Callable[[Path], list[ParityRow]]] = {
-    "predrnn-pytorch": predrnn_pytorch,
-    "ms-rnn": ms_rnn,
-    "openstl": openstl,
-    "motionrnn": motionrnn,
-}
+COMPARISONS = {"predrnn-pytorch": predrnn_pytorch, "ms-rnn": ms_rnn, "openstl": openstl, "motionrnn": motionrnn}
 
 
 def main() -> None:

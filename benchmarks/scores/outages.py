@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -71,25 +72,18 @@ def rows_of(folder: Path, count: int, forecasts: AutoForecasts) -> Iterator[list
     """Yield a row for each kind of outage: rain over that of the undisturbed forecast, where both are known."""
     contexts = list(wet_contexts(folder, count))
     whole = [forecasts.last_frame(each)[0] for each in contexts]
-    for frames in (1, 2, 3):
-        for name, fill in LOSSES.items():
-            for half_domain in (False, True):
-                ratios, ran = [], set()
-                for sequence, undisturbed in zip(contexts, whole, strict=True):
-                    columns = sequence.grid.shape[1] // (2 if half_domain else 1)
-                    frame, info = forecasts.last_frame(with_outage(sequence, frames, fill, columns))
-                    both = np.isfinite(frame) & np.isfinite(undisturbed)
-                    ratios.append(float(frame[both].sum() / undisturbed[both].sum()))
-                    ran.add(info.name)
-                within = sum(0.8 <= ratio <= 1.25 for ratio in ratios)
-                yield [
-                    folder.name,
-                    f"first {frames} {name}, {'half' if half_domain else 'whole'}",
-                    f"{np.median(ratios):.2f}",
-                    f"{min(ratios):.2f} to {max(ratios):.2f}",
-                    f"{within} of {len(ratios)}",
-                    ", ".join(sorted(ran)),
-                ]
+    for frames, (name, fill), half_domain in product((1, 2, 3), LOSSES.items(), (False, True)):
+        ratios, ran = [], set()
+        for sequence, undisturbed in zip(contexts, whole, strict=True):
+            columns = sequence.grid.shape[1] // (2 if half_domain else 1)
+            frame, info = forecasts.last_frame(with_outage(sequence, frames, fill, columns))
+            both = np.isfinite(frame) & np.isfinite(undisturbed)
+            ratios.append(float(frame[both].sum() / undisturbed[both].sum()))
+            ran.add(info.name)
+        lost = f"first {frames} {name}, {'half' if half_domain else 'whole'}"
+        within = f"{sum(0.8 <= ratio <= 1.25 for ratio in ratios)} of {len(ratios)}"
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        yield [folder.name, lost, f"{np.median(ratios):.2f}", spread, within, ", ".join(sorted(ran))]
 
 
 def main() -> None:

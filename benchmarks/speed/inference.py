@@ -104,18 +104,10 @@ def official_network(name: str, folder: Path) -> nn.Module:
     case = CASES[name]
     torch.manual_seed(code.SEED)
     if case.family == "ms-rnn":
-        reshapes = code.ORDERED_RESHAPES if "motionrnn" in name else ()
-        net = code.ms_rnn_network(
-            folder,
-            name,
-            hidden=64,
-            shape=(1, case.side, case.side),
-            context=CONTEXT,
-            leads=LEADS,
-            warp_patches=code.ALIGNED_WARP,
-            reshape_patches=reshapes,
-        )
-        return net.eval()
+        shape = (1, case.side, case.side)
+        return code.ms_rnn_network(
+            folder, name, hidden=64, shape=shape, context=CONTEXT, leads=LEADS, corrected=True
+        ).eval()
     if case.family == "openstl":
         kind = {"simvp-incepu": "IncepU", "simvp-gsta": "gSTA", "tau": "tau"}[name]
         simvp = code.openstl_modules(folder)("simvp", "SimVP_Model")

@@ -130,12 +130,7 @@ def median_seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
     return statistics.median(time_runs(run, repeats)[0])
 
 
-TASKS: Mapping[str, Callable[[str, Path], Mapping[str, float]]] = {
-    "size": size,
-    "torch": torch_step,
-    "onnx": onnx_step,
-    "training": training_step,
-}
+TASKS = {"size": size, "torch": torch_step, "onnx": onnx_step, "training": training_step}
 
 
 def cost_table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -145,20 +140,11 @@ def cost_table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     for name, tasks in figures.items():
         plain = figures.get(name.removeprefix("ms-"))
         share = f"{tasks['size']['gmac'] / plain['size']['gmac']:.1%}" if plain and name.startswith("ms-") else ""
-        rows.append(
-            [
-                name,
-                f"{tasks['size']['parameters']:,.0f}",
-                f"{tasks['size']['gmac']:.2f}",
-                share,
-                *(cell for task in ("torch", "onnx", "training") for cell in _cells(tasks[task])),
-            ]
-        )
+        cells = [f"{tasks['size']['parameters']:,.0f}", f"{tasks['size']['gmac']:.2f}", share]
+        for task in ("torch", "onnx", "training"):
+            cells += [f"{tasks[task]['seconds']:.3f}", f"{tasks[task]['peak_mb']:.0f}"]
+        rows.append([name, *cells])
     return table([*header, "training s", "training MB"], rows)
-
-
-def _cells(figures: Mapping[str, float]) -> tuple[str, str]:
-    return f"{figures['seconds']:.3f}", f"{figures['peak_mb']:.0f}"
 
 
 def main() -> None:

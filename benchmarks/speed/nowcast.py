@@ -129,19 +129,10 @@ def page(part: Mapping[str, Any]) -> str:
         variant, rate = each["variant"], each["network_gflops"]
         peak = part["peaks_gflops"].get(variant.partition(" ")[0])
         named = f"{each['day']}: {each['reference']}"
-        rows.append(
-            [
-                named,
-                variant,
-                f"{each['wet_percent']:g}",
-                f"{each['median_s']:.2f}",
-                f"{each['min_s']:.2f} to {each['max_s']:.2f}",
-                f"{each['peak_mb']:.0f}",
-                f"{rate:.0f}" if rate else "",
-                f"{rate / peak:.0%}" if rate and peak else "",
-                f"{peer[each['day']] / each['median_s']:.2f} x",
-            ]
-        )
+        times = [f"{each['median_s']:.2f}", f"{each['min_s']:.2f} to {each['max_s']:.2f}"]
+        rates = [f"{rate:.0f}" if rate else "", f"{rate / peak:.0%}" if rate and peak else ""]
+        ratio = f"{peer[each['day']] / each['median_s']:.2f} x"
+        rows.append([named, variant, f"{each['wet_percent']:g}", *times, f"{each['peak_mb']:.0f}", *rates, ratio])
         spent.append([f"{named}, {variant}", *(f"{each['stages'].get(stage, 0):.2f}" for stage in stages)])
     peaks = ", ".join(f"{name} {peak:.0f}" for name, peak in part["peaks_gflops"].items())
     lines = [
