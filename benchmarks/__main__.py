@@ -85,7 +85,8 @@ def _options(part: str, args: argparse.Namespace, folders: Mapping[str, Path]) -
         return ["--ms-rnn", str(folders["ms-rnn"])] if "ms-rnn" in folders else []
     if part == "inference":
         pairs = ["--pairs", str(args.pairs)] if args.pairs else []
-        return [*threads, *pairs, *(f"--{family}={folder}" for family, folder in folders.items())]
+        locations = [word for family, folder in folders.items() for word in (f"--{family}", str(folder))]
+        return [*threads, *pairs, *locations]
     return threads
 
 

@@ -46,7 +46,6 @@ def run(job_id: str, context: WorkerContext) -> None:
     DeviceLost
         The device stopped responding, and this process can run no further nowcast. The running jobs were released.
     """
-    settings = context.settings
     job = _claim(job_id, context)
     if job is None:
         log.info("job %s is finished, dismissed, or claimed by another worker", job_id)
@@ -59,7 +58,7 @@ def run(job_id: str, context: WorkerContext) -> None:
                 for predictor, nowcasts in _by_predictor(batch).items():
                     _forecast(predictor, nowcasts, context)
         except Interrupted:
-            _out_of_time(batch, settings.job_time_limit_seconds)
+            _out_of_time(batch, context.settings.job_time_limit_seconds)
         except DeviceLost:
             for nowcast in _running(batch):
                 nowcast.retry(DEVICE_LOST, at_once=True)
@@ -218,22 +217,19 @@ def _computing(nowcasts: Collection[NowcastJob]) -> Iterator[None]:
 
 def _out_of_time(batch: Sequence[NowcastJob], limit: float) -> None:
     """Fail the nowcast that used up the time limit; release those that only ran with it, which will run alone."""
+    problem = Problem(
+        code="time-limit",
+        what=f"the nowcast took longer than {limit:g} s",
+        where="worker",
+        hint="Request fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
+    )
     for nowcast in _running(batch):
         if len(batch) == 1 or nowcast.used_seconds >= OUT_OF_TIME * limit:
             log.warning("job %s: time limit", nowcast.job.id)
-            nowcast.fail(_time_limit(limit))
+            nowcast.fail(problem)
         else:
-            nowcast.retry(_time_limit(limit), at_once=True)
+            nowcast.retry(problem, at_once=True)
 
 
 def _running(batch: Sequence[NowcastJob]) -> list[NowcastJob]:
     return [nowcast for nowcast in batch if not nowcast.ended]
-
-
-def _time_limit(seconds: float) -> Problem:
-    return Problem(
-        code="time-limit",
-        what=f"the nowcast took longer than {seconds:g} s",
-        where="worker",
-        hint="Request fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
-    )

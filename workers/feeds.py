@@ -108,9 +108,8 @@ def settled_frames(feed: Feed, settle_seconds: float) -> list[FrameFile]:
     if any(_changed_within(times, settle_seconds) for _, times in found):
         time.sleep(settle_seconds)
         found = _scan_folder(feed)
-    return sorted(
-        (frame for frame, times in found if not _changed_within(times, settle_seconds)), key=lambda frame: frame.name
-    )
+    settled = (frame for frame, times in found if not _changed_within(times, settle_seconds))
+    return sorted(settled, key=lambda frame: frame.name)
 
 
 def _scan_folder(feed: Feed) -> list[tuple[FrameFile, tuple[float, float]]]:

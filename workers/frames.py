@@ -28,11 +28,9 @@ def read_upload(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> F
         The files cannot be read, or declare more than `max_pixels` (TooLarge, before such a file is read); `where` is
         the name that the user gave the file.
     """
-    paths = [
-        store.fetch(item["key"], folder / f"{number:04d}-{_safe(item['name'])}")
-        for number, item in enumerate(job.inputs)
-    ]
     names = [item["name"] for item in job.inputs]
+    targets = [folder / f"{number:04d}-{_safe(name)}" for number, name in enumerate(names)]
+    paths = [store.fetch(item["key"], target) for item, target in zip(job.inputs, targets, strict=True)]
     return read(paths, names=names, variable=job.variable, zr=job.zr, skip_unreadable=True, **limits._asdict())
 
 
@@ -105,8 +103,11 @@ def _usable(job: Job, paths: Sequence[Path], newest: FrameSequence, limits: Limi
     """
     usable, times = [paths[-1]], set(newest.times.tolist())
     for path in reversed(paths[:-1]):
-        frames = _readable(job, path, limits)
-        if frames is None or not frames.grid.matches(newest.grid):
+        try:
+            frames = _read(job, [path], limits)
+        except (InputError, OSError):
+            continue
+        if not frames.grid.matches(newest.grid):
             continue
         if frames.reference_time >= newest.reference_time:
             raise stale_frame(paths[-1].name, utc(newest.reference_time), path.name, utc(frames.reference_time))
@@ -120,13 +121,6 @@ def _usable(job: Job, paths: Sequence[Path], newest: FrameSequence, limits: Limi
 def _read(job: Job, paths: Sequence[Path], limits: Limits) -> FrameSequence:
     """Read files of the operator, with what lies beside them: an archive's description, masks."""
     return read(paths, variable=job.variable, zr=job.zr, **limits._asdict())
-
-
-def _readable(job: Job, path: Path, limits: Limits) -> FrameSequence | None:
-    try:
-        return _read(job, [path], limits)
-    except (InputError, OSError):
-        return None
 
 
 def _safe(name: str) -> str:

@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from model.core.caching import FileStamp, file_stamp
@@ -192,8 +191,5 @@ def reason(error: Exception) -> str:
 
 def _key(info: ModelInfo) -> Key:
     """Return a key of a package and its files as they are now."""
-    return info, tuple(file_stamp(path) for path in _files(info.folder))
-
-
-def _files(folder: Path | None) -> list[Path]:
-    return sorted(folder.iterdir()) if folder is not None else []
+    files = [] if info.folder is None else sorted(info.folder.iterdir())
+    return info, tuple(map(file_stamp, files))

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -88,9 +87,7 @@ class NowcastJob:
         log.info("job %s: attempt %d", self.job.id, self.job.attempt)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
     @contextmanager
@@ -297,9 +294,8 @@ class NowcastJob:
                     log.info("job %s: the %s is already published", job.id, part)
             if job.output is not None:
                 self._put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
-        if not self._context.ledger.succeed(
-            job, result_key=keys["result"], input_key=keys["input"], timings=self._timings()
-        ):
+        stored = {"result_key": keys["result"], "input_key": keys["input"]}
+        if not self._context.ledger.succeed(job, timings=self._timings(), **stored):
             raise LeaseLost
         self.ended = True
         self._context.queue.notify_completed(job.id)

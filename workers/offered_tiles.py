@@ -113,10 +113,9 @@ class OfferedTiles:
         if closed.is_set():  # the job may have deleted its tiles just before this one was stored
             _delete(self._context.store, self._key(tile.name, "input"), one=True)
             return False
-        info = self._predictor.info
-        return self._context.queue.offer_tile(
-            self._job.id, self._job.attempt, tile.name, info.reference, self._predictor.variant
-        )
+        predictor, job = self._predictor, self._job
+        model = (predictor.info.reference, predictor.variant)
+        return self._context.queue.offer_tile(job.id, job.attempt, tile.name, *model)
 
     def _is_claimed(self, tile: str) -> bool:
         """Return whether another worker has claimed the tile; otherwise this worker claims it."""

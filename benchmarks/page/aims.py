@@ -164,13 +164,10 @@ def markdown(rows: Sequence[DatedRow]) -> str:
     """Return the table, and the machines below it."""
     machines = machines_of(rows)
     header = ["what", "against", "aim", "measured", "met", "date", "on"]
-    cells = [
-        [
-            *(dated.row.what, dated.row.against, dated.row.aim, dated.row.measured, dated.row.met, dated.date),
-            f"{machines.index(dated.machine) + 1}" if dated.machine else "",
-        ]
-        for dated in rows
-    ]
+    cells = []
+    for row, date, machine in rows:
+        where = f"{machines.index(machine) + 1}" if machine else ""
+        cells.append([row.what, row.against, row.aim, row.measured, row.met, date, where])
     lines = [f"{number}. {machine}" for number, machine in enumerate(machines, start=1)]
     return "\n\n".join([table(header, cells, align="l" * len(header)), "Machines:\n\n" + "\n".join(lines)])
 

@@ -16,13 +16,9 @@ from benchmarks.page.aims import DatedRow
 MET, MISSED, NEUTRAL = "#2a78b5", "#d1662b", "#9aa4ad"
 PRECISIONS = {"fp32": "#2a78b5", "int8": "#d1662b", "fp16": "#6a8f3c", "bf16": "#8a5fa8"}
 STAGES = {
-    "read": "#8a5fa8",
-    "motion": "#6a8f3c",
-    "network": "#2a78b5",
-    "advection": "#3fa7a0",
-    "write": "#d1662b",
+    "read": "#8a5fa8", "motion": "#6a8f3c", "network": "#2a78b5", "advection": "#3fa7a0", "write": "#d1662b",
     "other": "#9aa4ad",
-}
+}  # fmt: skip
 MAX_TEXT = 64
 """Characters of the text in position of a bar; more would leave no room for the bars."""
 MIN_REACHED = 0.05

@@ -37,15 +37,11 @@ def validations_of(run: Path) -> Validations:
 def scores_table(runs: dict[str, Validations]) -> str:
     """Return the table of the last validation of each run."""
     header = ["recipe", "iterations", "MSE", "MAE", "SSIM", "MSE over persistence's"]
-    rows = [
-        [
-            name,
-            f"{lines[-1]['iteration']}",
-            *(f"{lines[-1][score]:.1f}" for score in ("mse", "mae")),
-            *(f"{lines[-1][score]:.3f}" for score in ("ssim", "ratio")),
-        ]
-        for name, lines in runs.items()
-    ]
+    rows = []
+    for name, lines in runs.items():
+        last = lines[-1]
+        scores = [f"{last['mse']:.1f}", f"{last['mae']:.1f}", f"{last['ssim']:.3f}", f"{last['ratio']:.3f}"]
+        rows.append([name, f"{last['iteration']}", *scores])
     return table(header, rows)
 
 

@@ -161,13 +161,8 @@ def main() -> None:
     parser.add_argument("--event", action="append", default=[], metavar="NAME=FILE,FILE,..", help="Real radar files.")
     parser.add_argument("--packages", help="A folder of more packages.")
     args = parser.parse_args()
-    options = BenchmarkOptions(
-        runs=args.runs,
-        threads=args.threads,
-        variants=tuple(args.variant or ("auto",)),
-        files=named_files(args.event),
-        packages=args.packages,
-    )
+    several = {"variants": tuple(args.variant or ("auto",)), "files": named_files(args.event)}
+    options = BenchmarkOptions(runs=args.runs, threads=args.threads, packages=args.packages, **several)
     others = OtherProcesses()
     figures = measure(options)
     results.store_and_print("nowcast", {"others_cores": others.cores(), **figures})

@@ -90,17 +90,12 @@ def table_rows(precision: str, runs: Mapping[str, Sequence[Mapping[str, list[flo
     """Return one row for each side."""
     seconds = {side: statistics.median(s for run in runs[side] for s in run["seconds"]) for side in SIDES}
     peak = {side: max(run["peak_mb"][0] for run in runs[side]) for side in SIDES}
-    return [
-        [
-            f"{precision}, {side}",
-            f"{seconds[side]:.2f}",
-            f"{seconds['official'] / seconds[side]:.2f}",
-            f"{peak[side]:.0f}",
-            f"{peak[side] / peak['official']:.2f}",
-            f"{runs[side][0]['losses'][-1]:.5f}",
-        ]
-        for side in SIDES
-    ]
+    rows = []
+    for side in SIDES:
+        times = [f"{seconds[side]:.2f}", f"{seconds['official'] / seconds[side]:.2f}"]
+        memory = [f"{peak[side]:.0f}", f"{peak[side] / peak['official']:.2f}"]
+        rows.append([f"{precision}, {side}", *times, *memory, f"{runs[side][0]['losses'][-1]:.5f}"])
+    return rows
 
 
 def main() -> None:

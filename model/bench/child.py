@@ -32,15 +32,9 @@ def main() -> None:
     with Path(os.devnull).open("w") as null, redirect_stdout(null):
         try:
             prepared = _prepare(Workload.from_json(json.loads(sys.argv[1])))
-            respond(
-                {
-                    "reference": prepared.reference,
-                    "variant": prepared.variant,
-                    "shape": prepared.shape,
-                    "wet_percent": round(prepared.wet_percent, 1),
-                    "floating_point_operations": prepared.floating_point_operations,
-                }
-            )
+            names = ("reference", "variant", "shape", "floating_point_operations")
+            properties = {name: getattr(prepared, name) for name in names}
+            respond({**properties, "wet_percent": round(prepared.wet_percent, 1)})
             for line in sys.stdin:
                 respond(_response(line.strip(), prepared, Path(sys.argv[2])))
         except InputError as error:

@@ -146,16 +146,11 @@ def _print(found: Sequence[Measurement], peaks: ConvolutionPeaks, machine: dict[
     peer = next((each.timing.median for each in found if each.name == PYSTEPS), None)
     for each in found:
         peak = peaks.gflops.get(each.variant)
-        table.add_row(
-            each.reference,
-            each.variant,
-            f"{each.timing.median:.3f}",
-            f"{min(each.timing.seconds):.3f}-{max(each.timing.seconds):.3f}",
-            f"{each.peak_mb:.0f}",
-            f"{each.gflops:.0f}" if each.gflops else "-",
-            f"{each.gflops / peak:.0%}" if each.gflops and peak else "-",
-            f"{peer / each.timing.median:.2f} x" if peer else "-",
-        )
+        seconds, median = each.timing.seconds, each.timing.median
+        times = [f"{median:.3f}", f"{min(seconds):.3f}-{max(seconds):.3f}"]
+        rates = [f"{each.gflops:.0f}", f"{each.gflops / peak:.0%}" if peak else "-"] if each.gflops else ["-", "-"]
+        ratio = f"{peer / median:.2f} x" if peer else "-"
+        table.add_row(each.reference, each.variant, *times, f"{each.peak_mb:.0f}", *rates, ratio)
     console.print(table)
     console.print(f"{machine_summary(machine)}, {machine['date']}", soft_wrap=True, highlight=False)
     lines = [f"Convolution peak of {variant}: {peak:.0f} GFLOP/s" for variant, peak in peaks.gflops.items()]

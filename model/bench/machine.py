@@ -50,13 +50,9 @@ def processor() -> str:
 
 
 EXTENSIONS = {
-    "avx2": "AVX2",
-    "avx512f": "AVX-512",
-    "avx512_vnni": "VNNI",
-    "avx_vnni": "AVX-VNNI",
-    "avx512_bf16": "BF16",
+    "avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx_vnni": "AVX-VNNI", "avx512_bf16": "BF16",
     "amx_tile": "AMX",
-}
+}  # fmt: skip
 
 
 def cores() -> int:

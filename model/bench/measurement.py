@@ -156,9 +156,8 @@ def run_interleaved(
             stack.enter_context(workload_process(workload, Path(folder) / f"{number}.nc"))
             for number, workload in enumerate(workloads)
         ]
-        on_ready(
-            [process.properties["variant"] for process in processes if process.properties["floating_point_operations"]]
-        )
+        known = [process.properties for process in processes]
+        on_ready([each["variant"] for each in known if each["floating_point_operations"]])
         seconds: list[list[float]] = [[] for _ in workloads]
         for _ in range(runs + 1):
             for taken, process in zip(seconds, processes, strict=True):
@@ -171,14 +170,10 @@ def _measurement(process: WorkloadProcess, seconds: Sequence[float]) -> Measurem
     peak_mb = process.request("memory")["peak_mb"]
     properties = process.properties
     return Measurement(
+        **{**properties, "shape": tuple(properties["shape"])},
         name=process.workload.name,
-        reference=properties["reference"],
-        variant=properties["variant"],
-        shape=tuple(properties["shape"]),
-        wet_percent=properties["wet_percent"],
         timing=Timing(seconds=tuple(seconds[1:])),
         first_seconds=seconds[0],
         peak_mb=peak_mb,
-        floating_point_operations=properties["floating_point_operations"],
         stages=process.request("stages")["stages"],
     )

@@ -134,11 +134,8 @@ def fastest_run_seconds(
     try:
         session = ort.InferenceSession(graph, options, providers=[PROVIDERS[device]])
     except Exception as error:  # onnxruntime raises its own, undocumented types
-        raise InputError(
-            f"ONNX Runtime has no convolution in {precision} on {device.upper()} ({first_line(error)})",
-            where="the convolution peak",
-            hint="Choose another precision",
-        ) from None
+        what = f"ONNX Runtime has no convolution in {precision} on {device.upper()} ({first_line(error)})"
+        raise InputError(what, where="the convolution peak", hint="Choose another precision") from None
     if session.get_providers()[0] != PROVIDERS[device]:
         raise InputError(
             f"ONNX Runtime fell back to {session.get_providers()[0]}", where=device, hint="Check the driver"

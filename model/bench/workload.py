@@ -11,7 +11,6 @@ import numpy as np
 
 from model.core.catalog import open_catalog
 from model.core.forecast_file import Forecast, ForecastWriter, write_netcdf
-from model.core.manifest import LayerProfile
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
@@ -157,9 +156,4 @@ def operations(info: ModelInfo, shape: tuple[int, int], steps: int) -> float:
     """
     recurrent = any(layer.state_values_per_pixel for layer in info.layers)
     runs = info.input_frames - 1 + steps if recurrent else -(-steps // info.input_frames)
-    return per_run(info.layers, shape) * runs
-
-
-def per_run(layers: tuple[LayerProfile, ...], shape: tuple[int, int]) -> float:
-    """Return the floating-point operations of one time step, or of one run of a recurrent-free network."""
-    return 2.0 * sum(layer.macs_per_pixel for layer in layers) * shape[0] * shape[1]
+    return 2.0 * sum(layer.macs_per_pixel for layer in info.layers) * shape[0] * shape[1] * runs

@@ -67,11 +67,8 @@ def fastest_variant(variants: Mapping[str, str], device: str, requested: Variant
         if name in variants:
             return name
     has = ", ".join(variants) or "none"
-    raise BadPackage(
-        f"no variant {' or '.join(order)}, it has {has}",
-        where="package",
-        hint="Export it again, or choose another variant",
-    )
+    what = f"no variant {' or '.join(order)}, it has {has}"
+    raise BadPackage(what, where="package", hint="Export it again, or choose another variant")
 
 
 def _multiplies_int8() -> bool:
@@ -167,11 +164,8 @@ def _check_room(needed_mb: float, path: Path, device: str, has_mb: int) -> None:
     if has_mb and needed_mb > has_mb:
         owner = "the GPU has" if device == "cuda" else "a forecast may take"
         limit = "ECHOCAST_GPU_MEMORY_MB" if device == "cuda" else "ECHOCAST_MEMORY_MB"
-        raise BadPackage(
-            f"the model takes {np.ceil(needed_mb):.0f} MB at least, {owner} {has_mb} MB",
-            where=str(path),
-            hint=f"Run it on a larger device, or raise {limit}",
-        )
+        what = f"the model takes {np.ceil(needed_mb):.0f} MB at least, {owner} {has_mb} MB"
+        raise BadPackage(what, where=str(path), hint=f"Run it on a larger device, or raise {limit}")
 
 
 def gpu_memory_mb() -> int:

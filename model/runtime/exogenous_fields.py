@@ -121,12 +121,9 @@ def _from_file(path: Path, times: Times, grid: Grid) -> FloatArray:
         raise InputError("the field does not cover the grid of the radar", where=str(path), hint="Give a larger field")
     needed, weights = _weights_in_time(field.times, times, path)
     frames = {index: _bilinear(field.values[index], row, column) for index in sorted({*needed.flat})}
-    interpolated = np.stack(
-        [
-            frames[before] * (1 - share) + frames[after] * share
-            for (before, after), share in zip(needed.tolist(), weights, strict=True)
-        ]
-    ).astype(np.float32)
+    pairs = zip(needed.tolist(), weights, strict=True)
+    mixed = [frames[before] * (1 - share) + frames[after] * share for (before, after), share in pairs]
+    interpolated = np.stack(mixed).astype(np.float32)
     if not np.isfinite(interpolated).all():
         raise InputError("the field has missing values on the grid", where=str(path), hint="Fill them")
     return interpolated
@@ -167,17 +164,13 @@ def _attributes(variable: xr.DataArray) -> dict[str, Any]:
 def _crs(dataset: xr.Dataset, variable: xr.DataArray, coordinates: Sequence[xr.DataArray]) -> CRS:
     attributes = _attributes(variable)
     named = cf.grid_mapping_name(attributes)
+    mappings = [str(name) for name, each in dataset.variables.items() if each.size == 1 or name == named]
+    axes = zip("xy", coordinates, strict=True)
     crs = cf.crs_of(
         attributes,
-        {
-            str(name): _attributes(dataset[name])
-            for name, v in dataset.variables.items()
-            if v.size == 1 or name == named
-        },
+        {name: _attributes(dataset[name]) for name in mappings},
         cf.plain_attributes(dataset.attrs),
-        degrees=all(
-            cf.is_degrees(str(each.name), _attributes(each), axis) for axis, each in zip("xy", coordinates, strict=True)
-        ),
+        degrees=all(cf.is_degrees(str(each.name), _attributes(each), axis) for axis, each in axes),
     )
     if crs is None:
         raise InputError(
@@ -192,9 +185,8 @@ def _centres(crs: CRS, coordinate: xr.DataArray) -> NDArray[np.float64]:
     """Return coordinates in the unit of the CRS."""
     if coordinate.size < 2:
         raise InputError(f"{coordinate.name} has one value, a field needs two or more along each side")
-    values = np.asarray(coordinate.values, np.float64) * cf.unit_factor(
-        crs, str(coordinate.name), _attributes(coordinate)
-    )
+    factor = cf.unit_factor(crs, str(coordinate.name), _attributes(coordinate))
+    values = np.asarray(coordinate.values, np.float64) * factor
     return cf.continuous_longitudes(values) if crs.is_geographic else values
 
 

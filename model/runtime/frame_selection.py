@@ -66,11 +66,8 @@ def select_context(sequence: FrameSequence, info: ModelInfo) -> FrameSequence:
         The model takes another grid, or is no model of rain.
     """
     if info.data != "rain":
-        raise InputError(
-            f"{info.reference} was trained on {info.data} that are not rain",
-            where="model",
-            hint="Choose a model of rain",
-        )
+        what = f"{info.reference} was trained on {info.data} that are not rain"
+        raise InputError(what, where="model", hint="Choose a model of rain")
     if info.grid not in (None, sequence.grid.shape):
         raise InputError(
             "the grid is {} x {} pixels, {} takes {} x {}".format(*sequence.grid.shape, info.reference, *info.grid),
@@ -141,11 +138,8 @@ def check_coverage(context: FrameSequence, info: ModelInfo) -> tuple[str, ...]:
     frames_with_data = 1 + sum(share < 1 - GAP_SHARE for share in missing[:-1])
     coverage = 1 - sum(missing[:-1]) / len(missing)
     if info.kind == "network" and (frames_with_data < 2 or coverage < SMALLEST_COVERAGE - GAP_SHARE):
-        raise NoData(
-            f"the frames before the newest one hold too little data, without data: {', '.join(named)}",
-            where="input",
-            hint="Give older frames that hold data, or choose the model extrapolation",
-        )
+        what = f"the frames before the newest one hold too little data, without data: {', '.join(named)}"
+        raise NoData(what, where="input", hint="Give older frames that hold data, or choose the model extrapolation")
     noted = " ".join(context.notes)
     others = [name for name in named if name.split(" ")[0] not in noted]
     notes = [f"without data where other frames have some: {', '.join(others)}"] if others else []
@@ -250,10 +244,8 @@ def _regular(
     if worst > NOTED_DEVIATION * slack / MAX_DEVIATION:
         off = _minutes(np.timedelta64(int(worst), "ns"))
         notes.append(f"frames up to {off} min off a regular time step count as {_minutes(step)} min apart")
-    if np.array_equal(nearest, np.arange(len(times) - slots.size, len(times))):
-        rain = sequence.rain_rate[-slots.size :]
-    else:
-        rain = sequence.rain_rate[nearest]
+    are_newest = np.array_equal(nearest, np.arange(len(times) - slots.size, len(times)))
+    rain = sequence.rain_rate[-slots.size :] if are_newest else sequence.rain_rate[nearest]
     if missing.any():
         rain = rain.copy()
         rain[missing] = np.nan
@@ -262,11 +254,8 @@ def _regular(
 
 def _too_few(fewest: int, given: int, step: np.timedelta64 | None = None) -> TooFewFrames:
     apart = "" if step is None else f", {_minutes(step)} min apart"
-    return TooFewFrames(
-        f"the model needs {fewest} frames, the input has {given}{apart}",
-        where="input",
-        hint=f"Give at least {fewest} frames at one time step",
-    )
+    what = f"the model needs {fewest} frames, the input has {given}{apart}"
+    return TooFewFrames(what, where="input", hint=f"Give at least {fewest} frames at one time step")
 
 
 def _gap(times: Times, step: np.timedelta64, frames: int) -> IrregularTimeStep:

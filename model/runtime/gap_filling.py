@@ -13,7 +13,7 @@ import numpy as np
 
 from model.core.units import FloatArray
 from model.runtime.advection import advect, trajectories
-from model.runtime.motion import GAP_SHARE, warped_to_newest
+from model.runtime.motion import GAP_SHARE, to_newest, warped_to_newest
 
 
 def has_gaps(rain_rate_mm_h: FloatArray) -> bool:
@@ -59,9 +59,7 @@ def fill_warped_frames(rain_rate_mm_h: FloatArray, motion: FloatArray) -> Iterat
     A gap is where an older frame lacks data, and the newest frame's coverage, moved back in time, does not. Rain that
     entered the coverage since has no history in any frame: it stays without data.
     """
-    warped = np.empty_like(rain_rate_mm_h)
-    for index, frame in warped_to_newest(rain_rate_mm_h, motion):
-        warped[index] = frame
+    warped = to_newest(rain_rate_mm_h, motion)
     known = np.isfinite(warped)
     covered = np.where(known[-1], np.float32(0), np.float32(np.nan))
     newest = len(warped) - 1

@@ -206,15 +206,10 @@ class OneStepSession(GraphSession):
                 if index <= newest:
                     frame = np.stack([each.data[index] for each in inputs])
                 known = np.stack([each.known[min(index, newest)] for each in inputs])
-                output, states = self.step(
-                    states,
-                    {
-                        FRACTION: frame,
-                        VALID: known.astype(np.float32, copy=False),
-                        CONDITIONS: np.stack([time_conditions(index - newest, each.step_minutes) for each in inputs]),
-                        FIELDS: _stack_fields([None if each.fields is None else each.fields[index] for each in inputs]),
-                    },
-                )
+                conditions = np.stack([time_conditions(index - newest, each.step_minutes) for each in inputs])
+                fields = _stack_fields([None if each.fields is None else each.fields[index] for each in inputs])
+                feeds = {FRACTION: frame, VALID: known.astype(np.float32, copy=False)}
+                output, states = self.step(states, {**feeds, CONDITIONS: conditions, FIELDS: fields})
                 forecast, frame = self._cap(output, inputs)
                 yield forecast
         finally:  # the last forecast of a shape frees the spare set

@@ -70,19 +70,13 @@ class OnnxPredictor(BasePredictor):
         self.info = info
         self.manifest = verify_package(info.folder)
         if self.manifest.channels != 1:
-            raise BadPackage(
-                f"the network reads frames of {self.manifest.channels} channels, rain has 1",
-                where=info.reference,
-                hint="Choose a model of rain",
-            )
+            what = f"the network reads frames of {self.manifest.channels} channels, rain has 1"
+            raise BadPackage(what, where=info.reference, hint="Choose a model of rain")
         precision = fastest_variant(self.manifest.variants, select_device(options), options.variant)
         self.session: GraphSession = open_session(info.folder / self.manifest.variants[precision], options=options)
         if FIELDS in self.session.reads and not self.manifest.fields:
-            raise BadPackage(
-                "the network reads exogenous fields, and the manifest names none",
-                where=info.reference,
-                hint="Choose a model of rain",
-            )
+            what = "the network reads exogenous fields, and the manifest names none"
+            raise BadPackage(what, where=info.reference, hint="Choose a model of rain")
         self.variant = f"{precision} on {self.session.device.upper()}"
         self.fields = fields
         self.options = options
@@ -173,11 +167,8 @@ class OnnxPredictor(BasePredictor):
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         if lagrangian or not isinstance(self.session, OneStepSession):
             reads = "frames warped along the motion" if lagrangian else "all frames at once"
-            raise InputError(
-                f"{self.info.reference} reads {reads}: it makes no predictions over its input, which are scored here",
-                where="model",
-                hint="Leave that model out, or choose another protocol",
-            )
+            what = f"{self.info.reference} reads {reads}: it makes no predictions over its input, which are scored here"
+            raise InputError(what, where="model", hint="Leave that model out, or choose another protocol")
         ny, nx = sequence.grid.shape
         inputs = self._inputs(enumerate(sequence.rain_rate), sequence, steps, ceiling=1.0)
         predictions = self.session.rollout(inputs, steps)

@@ -17,17 +17,9 @@ from model.core.units import FloatArray
 from model.runtime.request import ForecastEvent, ForecastRequest
 
 PROVENANCE: Final = (
-    "radar_format",
-    "source_product",
-    "quantity",
-    "zr_relation",
-    "max_dbz",
-    "capped_pixels",
-    "source",
-    "licence",
-    "institution",
-    "gaps",
-)
+    "radar_format", "source_product", "quantity", "zr_relation", "max_dbz", "capped_pixels", "source", "licence",
+    "institution", "gaps",
+)  # fmt: skip
 """Attributes of the input that a forecast file repeats as `input_...`."""
 
 

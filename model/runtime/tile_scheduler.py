@@ -244,15 +244,9 @@ class _Pass:
         if not is_out_of_memory(error):
             yield self._fail(forecast, error)
         elif side < SMALLEST_SIDE or session.grid is not None:
-            height, width = tile.tile.shape
-            yield self._fail(
-                forecast,
-                OutOfMemory(
-                    f"a tile of {height} x {width} pixels needs more memory than the device has",
-                    where="model",
-                    hint="Use a device with more memory, or a smaller model",
-                ),
-            )
+            what = "a tile of {} x {} pixels needs more memory than the device has".format(*tile.tile.shape)
+            hint = "Use a device with more memory, or a smaller model"
+            yield self._fail(forecast, OutOfMemory(what, where="model", hint=hint))
         else:
             forecast.closed = True
             self.recut.append(self._scheduler.cut(forecast.task, side, forecast.steps_done))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
@@ -93,12 +94,8 @@ def tiles_of(
     list of Tile
         Tiles of one shape without `wet`, of any shape with it.
     """
-    everything = (slice(0, shape[0]), slice(0, shape[1]))
-    tiles = [
-        (rows, columns)
-        for rows in _spans(everything[0], stride, side, overlap)
-        for columns in _spans(everything[1], stride, side, overlap)
-    ]
+    down, across = (_spans(slice(0, length), stride, side, overlap) for length in shape)
+    tiles = list(product(down, across))
     if wet is not None:
         around = _Cover(wet, stride, side, overlap).tiles()
         if sum(map(_cost, around)) < LARGEST_WET_SHARE * sum(map(_cost, tiles)):
@@ -253,12 +250,10 @@ def _cheapest_cut(needed: NDArray[np.bool_], halo: int, longest: int) -> tuple[f
     first = np.where(full, needed.argmax(axis=1), width)
     last = np.where(full, width - needed[:, ::-1].argmax(axis=1), 0)
     row = np.arange(length)
-    above = (np.maximum.accumulate(last) - np.minimum.accumulate(first)) * np.maximum.accumulate(
-        np.where(full, row + 1, 0)
-    )
-    below = (np.maximum.accumulate(last[::-1]) - np.minimum.accumulate(first[::-1]))[::-1] * (
-        length - np.minimum.accumulate(np.where(full, row, length)[::-1])[::-1]
-    )
+    height_above = np.maximum.accumulate(np.where(full, row + 1, 0))
+    height_below = length - np.minimum.accumulate(np.where(full, row, length)[::-1])[::-1]
+    above = (np.maximum.accumulate(last) - np.minimum.accumulate(first)) * height_above
+    below = (np.maximum.accumulate(last[::-1]) - np.minimum.accumulate(first[::-1]))[::-1] * height_below
     shared = (needed[:-1] & needed[1:]).sum(axis=1) * 2 * halo
     cost = (above[:-1] + below[1:] + shared).astype(np.float64)
     if length > longest:

@@ -145,16 +145,8 @@ def _errors(pair: FramePair) -> NDArray[np.float64]:
     fraction = np.asarray(pair.forecast.fraction, np.float64) - pair.truth.fraction
     weights = balanced_weights(pair.truth.fraction)
     squared, absolute = np.square(fraction), np.abs(fraction)
-    return np.array(
-        [
-            np.vdot(rain, rain),
-            np.abs(rain).sum(),
-            squared.sum(),
-            absolute.sum(),
-            np.vdot(weights, squared),
-            np.vdot(weights, absolute),
-        ]
-    )
+    unweighted = [np.vdot(rain, rain), np.abs(rain).sum(), squared.sum(), absolute.sum()]
+    return np.array([*unweighted, np.vdot(weights, squared), np.vdot(weights, absolute)])
 
 
 def _ssim(pair: FramePair) -> float | None:

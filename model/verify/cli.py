@@ -37,9 +37,7 @@ from model.verify.verification import Verification
     multiple=True,
     help="Folder of an archive; may be given several times. Each archive has tables of its own.",
 )
-@click.option(
-    "--protocol", "protocol_name", type=click.Choice(list(PROTOCOLS)), default="nowcast-60", show_default=True
-)
+@click.option("--protocol", type=click.Choice(list(PROTOCOLS)), default="nowcast-60", show_default=True)
 @click.option("--split", help="Verify only the days of this split of the archive: train, valid or test.")
 @click.option(
     "--report",
@@ -52,7 +50,7 @@ from model.verify.verification import Verification
 def verify(
     models: tuple[str, ...],
     folders: tuple[Path, ...],
-    protocol_name: str,
+    protocol: str,
     split: str | None,
     report: Path | None,
     packages: Path | None,
@@ -69,11 +67,9 @@ def verify(
     page = prepare_report_path(report) if report else None
     verifications: list[Verification] = []
     for folder in folders:
-        archive = Archive(folder)
-        if split:
-            archive = archive.only(split)
+        archive = Archive(folder).only(split) if split else Archive(folder)
         with ProgressBar(f"{folder.name} start times") as progress:
-            verifications.append(run_verification(archive, predictors, PROTOCOLS[protocol_name], progress.update))
+            verifications.append(run_verification(archive, predictors, PROTOCOLS[protocol], progress.update))
         for start, reason in verifications[-1].damaged.items():
             click.echo(f"start time {start} left out: {reason}", err=True)
     outputs = [json_output(verification) for verification in verifications]

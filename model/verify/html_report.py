@@ -145,12 +145,9 @@ def _with_intervals(scores: Mapping[str, Any]) -> list[str]:
 
 def _means(output: Output) -> Iterator[str]:
     rows = [[escape(model), *_with_intervals(scores["csi_mean"])] for model, scores in output["models"].items()]
-    rows += [
-        [f"{escape(model)} / {escape(other)}", *_with_intervals(ratio)]
-        for model, scores in output["models"].items()
-        if scores["weights_sha256"]
-        for other, ratio in scores["csi_ratio"].items()
-    ]
+    for model, scores in output["models"].items():
+        ratios = scores["csi_ratio"].items() if scores["weights_sha256"] else ()
+        rows += [[f"{escape(model)} / {escape(other)}", *_with_intervals(ratio)] for other, ratio in ratios]
     yield from _table(["", *_thresholds(output)], rows)
 
 
@@ -162,14 +159,10 @@ def _contingency(output: Output) -> Iterator[str]:
 
 
 def _errors(output: Output) -> Iterator[str]:
-    rows = (
-        [
-            escape(model),
-            *(_three_digits(scores[f"{name}_mean"]) for name in ERRORS),
-            f"{scores['seconds_per_nowcast']:.2f}",
-        ]
-        for model, scores in output["models"].items()
-    )
+    rows = []
+    for model, scores in output["models"].items():
+        errors = [_three_digits(scores[f"{name}_mean"]) for name in ERRORS]
+        rows.append([escape(model), *errors, f"{scores['seconds_per_nowcast']:.2f}"])
     yield from _table(["mean over leads", *ERRORS.values(), "s per nowcast"], rows)
     yield "<p><small>B-MSE and B-MAE: HKO-7's weights, summed over a frame's pixels on the 0-1 scale. "
     all_leads = output["ssim_psnr_lead_minutes"] == output["lead_minutes"]

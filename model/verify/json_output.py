@@ -78,11 +78,8 @@ def common_protocol(outputs: Sequence[Output]) -> str:
     """
     names = sorted({str(output["protocol"]) for output in outputs})
     if len(names) != 1:
-        raise InputError(
-            f"a table must not mix scores of different protocols: {', '.join(names)}",
-            where="scores",
-            hint="Give scores of one protocol",
-        )
+        what = f"a table must not mix scores of different protocols: {', '.join(names)}"
+        raise InputError(what, where="scores", hint="Give scores of one protocol")
     return names[0]
 
 
@@ -130,14 +127,9 @@ def _spectrum(verification: Verification, model: str) -> dict[str, Any]:
 def _reliability(verification: Verification, model: str) -> dict[str, Any]:
     """Return the pixels of each class of forecast rain over all leads, and the observed frequency of each event."""
     histogram = verification.sums[model]["joint_histogram"].sum(axis=(0, -1))
-    pixels = histogram.sum(axis=1)
-    return {
-        "pixels": [int(count) for count in pixels],
-        "observed": [
-            _rounded(ratio(histogram[:, index + 1 :].sum(axis=1), pixels))
-            for index in verification.accumulators.threshold_indices
-        ],
-    }
+    pixels, thresholds = histogram.sum(axis=1), verification.accumulators.threshold_indices
+    observed = [_rounded(ratio(histogram[:, index + 1 :].sum(axis=1), pixels)) for index in thresholds]
+    return {"pixels": [int(count) for count in pixels], "observed": observed}
 
 
 def _interval(intervals: IntervalArrays) -> dict[str, Any]:

@@ -74,11 +74,9 @@ class LucasKanade(BasePredictor):
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         """Return the stdin and stdout of the child process, which starts with the first forecast."""
         if self._process is None:
+            command = [sys.executable, str(Path(__file__).with_name("pysteps_child.py"))]
             self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("pysteps_child.py"))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
             weakref.finalize(self, _close, self._process)
         if self._process.stdin is None or self._process.stdout is None:

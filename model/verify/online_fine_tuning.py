@@ -39,11 +39,8 @@ class FineTunedPredictor(OnnxPredictor):
     def __init__(self, predictor: OnnxPredictor) -> None:
         super().__init__(predictor.info)
         if predictor.info.folder is None or self.manifest.fields:
-            raise InputError(
-                "a network that reads exogenous fields cannot be fine-tuned",
-                where=predictor.info.reference,
-                hint="Leave that model out",
-            )
+            what = "a network that reads exogenous fields cannot be fine-tuned"
+            raise InputError(what, where=predictor.info.reference, hint="Leave that model out")
         self.net = load_model(predictor.info.folder)
         self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)
         self.variant = "torch on CPU, fine-tuned online"

@@ -69,13 +69,8 @@ def performance_diagram(output: Output) -> str:
         (axis,) = axes
         grid = np.linspace(0.01, 1, 200)
         success, pod = np.meshgrid(grid, grid)
-        lines = axis.contour(
-            *(success, pod, 1 / (1 / success + 1 / pod - 1)),
-            np.arange(0.1, 1, 0.2),
-            colors=INK,
-            linewidths=0.5,
-            alpha=0.4,
-        )
+        csi = 1 / (1 / success + 1 / pod - 1)
+        lines = axis.contour(success, pod, csi, np.arange(0.1, 1, 0.2), colors=INK, linewidths=0.5, alpha=0.4)
         axis.clabel(lines, fmt="CSI %.1f", fontsize=7)
         for bias in (0.5, 1, 2):
             axis.plot([0, min(1, 1 / bias)], [0, min(1, bias)], color=INK, lw=0.5, ls=":", alpha=0.6)
@@ -87,13 +82,8 @@ def performance_diagram(output: Output) -> str:
             for x, y, threshold in zip(1 - far, pods, output["thresholds_mm_h"], strict=True):
                 if np.isfinite(x) and np.isfinite(y):
                     axis.annotate(f"{threshold:g}", (x, y), fontsize=6, xytext=(3, 3), textcoords="offset points")
-        axis.set(
-            title="Performance, mean over leads; by threshold (mm/h)",
-            xlabel="success ratio, 1 - FAR",
-            ylabel="POD",
-            xlim=(0, 1),
-            ylim=(0, 1),
-        )
+        axis.set(title="Performance, mean over leads; by threshold (mm/h)", xlim=(0, 1), ylim=(0, 1))
+        axis.set(xlabel="success ratio, 1 - FAR", ylabel="POD")
 
     return _svg(draw, 1, width=5.2, height=4.6)
 
@@ -110,9 +100,8 @@ def fss_by_window(output: Output) -> str:
                 axis.fill_between(sides, low, high, color=style["color"], alpha=0.15, lw=0)
                 axis.plot(sides, value, marker=".", label=model, **style)
             axis.set(title=f"FSS at {threshold:g} mm/h", xlabel="window (km)", ylim=(0, 1))
-            axis.set(
-                xscale="log", xlim=(0.9 * sides[0], 1.1 * sides[-1])
-            )  # fixed limits, because no model may have a score
+            # Fixed limits, because no model may have a score.
+            axis.set(xscale="log", xlim=(0.9 * sides[0], 1.1 * sides[-1]))
 
     return _svg(draw, len(output["thresholds_mm_h"]))
 

@@ -72,11 +72,8 @@ def verify(
     )
     cases = list(protocol.selection.cases(archive.times, archive.step_minutes, context_length))
     if not cases:
-        raise TooFewFrames(
-            f"no start time has {context_length} frames before and {lead_count} after it",
-            where=str(archive.root),
-            hint="Import more frames without gaps",
-        )
+        what = f"no start time has {context_length} frames before and {lead_count} after it"
+        raise TooFewFrames(what, where=str(archive.root), hint="Import more frames without gaps")
     lead_minutes = cases[0].lead_minutes
     accumulators = protocol.accumulators(lead_minutes, protocol.masking.grid(archive).shape)
     days = sorted({time_block(case.start, short=False) for case in cases})

@@ -10,16 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.archive import Archive
+from model.verify import bootstrap
 from model.verify.accumulators import ERRORS, Accumulators, Sums
-from model.verify.bootstrap import (
-    MIN_BLOCKS,
-    RESAMPLES,
-    SHORT_BLOCK_HOURS,
-    Interval,
-    IntervalArrays,
-    block_weights,
-    confidence_intervals,
-)
+from model.verify.bootstrap import Interval, IntervalArrays, block_weights, confidence_intervals
 from model.verify.case_study import CaseStudy
 from model.verify.protocols import Protocol
 from model.verify.scores import contingency_score, contingency_tables, fss, mean_over_leads, paired_means, ratio
@@ -122,9 +115,8 @@ class Verification:
 
         In each resample, both means are over the leads at which both have a score.
         """
-        return confidence_intervals(
-            ratio(*paired_means(self._score_samples(model, "csi"), self._score_samples(other, "csi")))
-        )
+        means = paired_means(*(self._score_samples(name, "csi") for name in (model, other)))
+        return confidence_intervals(ratio(*means))
 
     def fss(self, model: str) -> IntervalArrays:
         """Return the fractions skill score [threshold, window, lead]."""
@@ -155,9 +147,9 @@ class Verification:
             "mae": per_frame[rows["absolute"]],
             "b_mse": per_frame[rows["balanced_squared"]],
             "b_mae": per_frame[rows["balanced_absolute"]],
-            "ssim": ratio(sums["ssim"][0], sums["ssim"][1]),
-            "psnr_db": ratio(sums["psnr"][0], sums["psnr"][1]),
-            "lpips": ratio(sums["lpips"][0], sums["lpips"][1]),
+            "ssim": ratio(*sums["ssim"]),
+            "psnr_db": ratio(*sums["psnr"]),
+            "lpips": ratio(*sums["lpips"]),
         }
 
     @property
@@ -165,11 +157,11 @@ class Verification:
         """Return how the intervals were computed, or why there are none."""
         blocks = days = _counted(len(self.days), "day")
         if self.short_blocks:
-            blocks = f"{_counted(self.blocks, 'block')} of {SHORT_BLOCK_HOURS} hours"
+            blocks = f"{_counted(self.blocks, 'block')} of {bootstrap.SHORT_BLOCK_HOURS} hours"
             blocks += f", because the start times cover only {days}"
-        if self.blocks < MIN_BLOCKS:
+        if self.blocks < bootstrap.MIN_BLOCKS:
             return f"95 % intervals: none, too few blocks to resample: {blocks}"
-        return f"95 % intervals: {RESAMPLES} resamples with replacement of {blocks}"
+        return f"95 % intervals: {bootstrap.RESAMPLES} resamples with replacement of {blocks}"
 
     @cached_property
     def _block_weights(self) -> Array:
