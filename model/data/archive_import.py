@@ -223,11 +223,8 @@ def _new_description(
     if step is None:
         steps = _steps_of(times)
         if not steps.size:
-            raise InputError(
-                "only one valid time was found, so the time step is not known",
-                where="FILES",
-                hint="Give more files, or --step MINUTES",
-            )
+            what = "only one valid time was found, so the time step is not known"
+            raise InputError(what, where="FILES", hint="Give more files, or --step MINUTES")
         step = float(steps.min())
     return first[0], step, first[1]
 

@@ -79,9 +79,6 @@ def read_static_mask(root: Path, shape: tuple[int, int]) -> NDArray[np.bool_] | 
         return None
     mask = static_mask(Source(path=path, name=str(path)))
     if mask.shape != shape:
-        raise InputError(
-            f"its exclude_mask is {mask.shape}, the archive's frames are {shape}",
-            where=str(path),
-            hint="Remove it: it belongs to another radar",
-        )
+        what = f"its exclude_mask is {mask.shape}, the archive's frames are {shape}"
+        raise InputError(what, where=str(path), hint="Remove it: it belongs to another radar")
     return mask

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import cv2
@@ -89,7 +88,7 @@ class ArchiveWriter:
             self._archive = Archive(self.root)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
             shutil.rmtree(self.root / UNFINISHED, ignore_errors=True)
             if kind is None:
@@ -124,10 +123,8 @@ class ArchiveWriter:
         digests: dict[str, str] = {}
         with translate_write_errors(self.root):
             # The mask first: after a crash, a frame that exists has its mask.
-            for path, content in (
-                (mask_path(self.root, frame.time), frame.mask),
-                (frame_path(self.root, frame.time), frame.png),
-            ):
+            files = {mask_path(self.root, frame.time): frame.mask, frame_path(self.root, frame.time): frame.png}
+            for path, content in files.items():
                 if content is None:
                     path.unlink(missing_ok=True)
                     continue

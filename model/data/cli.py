@@ -154,11 +154,8 @@ def info(folder: Path, as_json: bool, picture: Path | None, check_files: bool, q
     if check_files:
         with ProgressBar("checksums", found.times.size) as progress:
             report = check_archive(found, progress.advance)
-        facts["check"] = {
-            "intact": report.intact,
-            "damaged": [str(error) for error in report.damaged],
-            "without_checksum": report.without_checksum,
-        }
+        damaged = [str(error) for error in report.damaged]
+        facts["check"] = {"intact": report.intact, "damaged": damaged, "without_checksum": report.without_checksum}
     click.echo(json.dumps(facts) if as_json else "\n".join(format_facts(facts)))
     _print_damaged(report.damaged if report else [] if quick else counts.damaged)
     if report and report.damaged:
@@ -222,11 +219,8 @@ def split(
         raise click.UsageError("--lists name the days: leave --hours out")
     found = Archive(folder)
     if found.parts() and not replace:
-        raise InputError(
-            "it already has a split, and earlier scores would belong to other days",
-            where=str(folder / SPLIT),
-            hint="Keep it, or give --replace",
-        )
+        what = "it already has a split, and earlier scores would belong to other days"
+        raise InputError(what, where=str(folder / SPLIT), hint="Keep it, or give --replace")
     if lists:
         parts = split_from_lists(*lists)
     else:

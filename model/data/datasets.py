@@ -75,23 +75,17 @@ def open_dataset(
         There is no such data set, or its files are missing or not the expected ones.
     """
     name, _, path = text.partition(":")
+    lengths = {"context": context or 10, "leads": leads or 10}
     if name == "moving-mnist" and (path or text == name):
-        return open_moving_mnist(Path(path) if path else None, context=context or 10, leads=leads or 10)
+        return open_moving_mnist(Path(path) if path else None, **lengths)
     if name == "kth" and path:
-        return KTH(Path(path), cache_folder, context=context or 10, leads=leads or 10)
+        return KTH(Path(path), cache_folder, **lengths)
     if name == "taxibj" and path:
         return TaxiBJ(Path(path), context=context or 4, leads=leads or 4)
     if name == "frames" and path:
         stack_path, options = StackOptions.parse(path)
         return FrameStackDataset(
-            Path(stack_path),
-            options,
-            cache_folder,
-            context=context or 10,
-            leads=leads or 10,
-            channels=channels,
-            multiple=multiple,
-            holdout=holdout,
+            Path(stack_path), options, cache_folder, channels=channels, multiple=multiple, holdout=holdout, **lengths
         )
     raise InputError(
         f"no data set is called {text!r}" if name not in DATASETS else "the data set needs the path of its files",

@@ -17,15 +17,8 @@ from model.core.errors import InputError
 
 DIRECTIVES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        **{
-            "Y": r"\d{4}",
-            "y": r"\d\d",
-            "m": r"\d\d",
-            "d": r"\d\d",
-            "j": r"\d{3}",
-            "b": "[A-Za-z]{3}",
-            "B": "[A-Za-z]+",
-        },
+        **{"Y": r"\d{4}", "y": r"\d\d", "m": r"\d\d", "d": r"\d\d", "j": r"\d{3}"},
+        **{"b": "[A-Za-z]{3}", "B": "[A-Za-z]+"},
         **{"H": r"\d\d", "I": r"\d\d", "M": r"\d\d", "S": r"\d\d", "p": "[AaPp][Mm]", "f": r"\d{1,6}"},
         **{"z": r"Z|[+-]\d\d:?\d\d", "s": r"\d{9,11}"},
     }

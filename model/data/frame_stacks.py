@@ -95,11 +95,8 @@ class StackOptions:
                 step=float(given.get("step", 1)),
             )
         except ValueError as error:
-            raise InputError(
-                f"the value of an option is not a number ({error})",
-                where="--data frames",
-                hint="Write it like range=0..70",
-            ) from None
+            what = f"the value of an option is not a number ({error})"
+            raise InputError(what, where="--data frames", hint="Write it like range=0..70") from None
 
 
 class FrameStackDataset:
@@ -196,11 +193,8 @@ class FrameStackDataset:
                 f"channels, add --set model.channels={self.channels}",
             )
         if self.options.crop is not None and self.options.crop > min(rows, columns):
-            raise InputError(
-                f"crop={self.options.crop} exceeds the frames of {rows} x {columns}",
-                where=str(first.path),
-                hint=f"Give {min(rows, columns)} at most, or leave crop out",
-            )
+            what = f"crop={self.options.crop} exceeds the frames of {rows} x {columns}"
+            raise InputError(what, where=str(first.path), hint=f"Give {min(rows, columns)} at most, or leave crop out")
 
     def _range_of(self, stack: Stack) -> tuple[float, float]:
         """Return the values of a stack that become 0 and 1, and check that all values are between them."""
@@ -218,11 +212,8 @@ class FrameStackDataset:
         if lowest < low - tolerance or highest > high + tolerance:
             hint = f"Give the values of 0 and 1: --data frames:{self.path},range={lowest:g}..{highest:g}"
             hint += ", and nodata=VALUE if one marks missing data"
-            raise InputError(
-                f"values are from {lowest:g} to {highest:g}, not from {low:g} to {high:g}",
-                where=str(stack.path),
-                hint=hint,
-            )
+            what = f"values are from {lowest:g} to {highest:g}, not from {low:g} to {high:g}"
+            raise InputError(what, where=str(stack.path), hint=hint)
         return low, high
 
     def _mask_nodata(self, values: FloatArray) -> FloatArray:

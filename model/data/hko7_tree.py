@@ -44,11 +44,8 @@ def adopt_hko7(root: Path, on_frame: Callable[[], None] = lambda: None) -> Integ
     if (root / DESCRIPTION).exists():
         raise InputError("it is an archive already", where=str(root / DESCRIPTION), hint="See: echocast archive info")
     if not (root / FRAMES).is_dir():
-        raise InputError(
-            f"it is not the HKO-7 tree: it has no {FRAMES}/",
-            where=str(root),
-            hint=f"Name the folder of {FRAMES}/, radarPNG_mask/ and {STATIC_MASK}",
-        )
+        what = f"it is not the HKO-7 tree: it has no {FRAMES}/"
+        raise InputError(what, where=str(root), hint=f"Name the folder of {FRAMES}/, radarPNG_mask/ and {STATIC_MASK}")
     read_static_mask(root, SHAPE)
     times = list_times(root)
     if not times.size:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-import numpy as np
 
 from model.core.errors import InputError
 from model.core.progress import ProgressBar
@@ -148,11 +147,7 @@ def _match_names(paths: Sequence[Path], pattern: TimePattern) -> tuple[list[Path
     InputError
         No name matches.
     """
-    times: dict[Path, np.datetime64] = {}
-    for path in paths:
-        time = pattern.parse(path)
-        if time is not None:
-            times[path] = time
+    times = {path: time for path in paths if (time := pattern.parse(path)) is not None}
     unmatched = [path for path in paths if path not in times]
     if not times:
         raise InputError(
@@ -162,8 +157,6 @@ def _match_names(paths: Sequence[Path], pattern: TimePattern) -> tuple[list[Path
             "the date",
         )
     if unmatched:
-        click.echo(
-            f"skipped: {len(unmatched)} names do not match --pattern {pattern.text}, the first is {unmatched[0]}",
-            err=True,
-        )
+        text = f"skipped: {len(unmatched)} names do not match --pattern {pattern.text}, the first is {unmatched[0]}"
+        click.echo(text, err=True)
     return sorted(times, key=lambda path: (times[path], str(path))), len(unmatched)

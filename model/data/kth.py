@@ -30,14 +30,7 @@ SIDE: Final = 128
 LAST_TRAINING_PERSON: Final = 16
 END_TO_END: Final = 0
 STRIDES: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        "boxing": END_TO_END,
-        "handclapping": END_TO_END,
-        "handwaving": END_TO_END,
-        "walking": END_TO_END,
-        "jogging": 3,
-        "running": 3,
-    }
+    {**dict.fromkeys(("boxing", "handclapping", "handwaving", "walking"), END_TO_END), "jogging": 3, "running": 3}
 )
 """Frames from the start of a clip to the start of the next."""
 

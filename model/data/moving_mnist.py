@@ -45,12 +45,9 @@ OVERSAMPLING: Final = 4
 """Digits are drawn at this multiple of their size, then reduced."""
 
 FONTS: Final = (
-    cv2.FONT_HERSHEY_SIMPLEX,
-    cv2.FONT_HERSHEY_DUPLEX,
-    cv2.FONT_HERSHEY_COMPLEX,
-    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX,
     cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
-)
+)  # fmt: skip
 
 
 class MovingMNIST:
@@ -112,20 +109,16 @@ class MovingMNIST:
             clip = partial(_test_clip, self.test, self.context + self.leads)
             return fixed_batches(clip, self.test.shape[1], self.context, STEP_MINUTES, seed, batch, count)
         rng = np.random.default_rng(seed)
-        return [
-            self._generate(self.held_out_glyphs, rng, min(batch, count - first)) for first in range(0, count, batch)
-        ]
+        sizes = [min(batch, count - first) for first in range(0, count, batch)]
+        return [self._generate(self.held_out_glyphs, rng, size) for size in sizes]
 
     def provenance(self) -> Provenance:
         """Return the provenance of the digits and of the test sequences."""
         return self._provenance
 
     def _generate(self, glyphs: NDArray[np.uint8], rng: np.random.Generator, batch: int) -> list[Window]:
-        frames = self.context + self.leads
-        return [
-            window_from_clip(_scale(generate_sequence(glyphs, frames, rng)), self.context, STEP_MINUTES)
-            for _ in range(batch)
-        ]
+        clips = [_scale(generate_sequence(glyphs, self.context + self.leads, rng)) for _ in range(batch)]
+        return [window_from_clip(clip, self.context, STEP_MINUTES) for clip in clips]
 
 
 def open_moving_mnist(path: Path | None = None, *, context: int = 10, leads: int = 10) -> MovingMNIST:
@@ -147,21 +140,16 @@ def open_moving_mnist(path: Path | None = None, *, context: int = 10, leads: int
     if images is None:
         glyphs, held_out = draw_digits(DRAWN_DIGITS, seed=0), draw_digits(DRAWN_DIGITS // HELD_OUT_DIVISOR, seed=1)
         digest = hashlib.sha256(glyphs.tobytes() + (digest_files([test]).encode() if test else b"")).hexdigest()
-        sources = ["Moving MNIST of digits drawn by echocast"]
+        source = "Moving MNIST of digits drawn by echocast"
     else:
         mnist = read_idx_images(images)
         border = len(mnist) - max(1, len(mnist) // HELD_OUT_DIVISOR)
         glyphs, held_out = mnist[:border], mnist[border:]
         digest = digest_files([images, test] if test else [images])
-        sources = ["Moving MNIST of MNIST's digits"]
-    return MovingMNIST(
-        glyphs,
-        held_out,
-        provenance=Provenance(digest=digest, days=(), sources=tuple(sources)),
-        test=None if test is None else read_test_sequences(test),
-        context=context,
-        leads=leads,
-    )
+        source = "Moving MNIST of MNIST's digits"
+    provenance = Provenance(digest=digest, days=(), sources=(source,))
+    sequences = None if test is None else read_test_sequences(test)
+    return MovingMNIST(glyphs, held_out, provenance=provenance, test=sequences, context=context, leads=leads)
 
 
 def generate_sequence(
@@ -212,7 +200,7 @@ def _draw_digit(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def read_idx_images(path: Path) -> NDArray[np.uint8]:
-    """PngReader [n, 28, 28] of MNIST's idx format, compressed by gzip or not.
+    """Read images [n, 28, 28] of MNIST's idx format, compressed by gzip or not.
 
     Raises
     ------

@@ -57,9 +57,8 @@ def count_pixels(
     days = frames_by_day(archive) if days is None else days
     result = PixelCounts({})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for day, (counts, damaged) in zip(
-            days, pool.map(lambda d: _count(archive, days[d], on_frame), days), strict=True
-        ):
+        counted = pool.map(lambda day: _count(archive, days[day], on_frame), days)
+        for day, (counts, damaged) in zip(days, counted, strict=True):
             result.by_day[day] = counts
             result.damaged.extend(damaged)
     return result

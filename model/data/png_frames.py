@@ -59,11 +59,8 @@ class PixelScale:
             raise _bad_scale(f"{self.quantity}:{self.gain:g},{self.offset:g}")
         both = set(self.nodata) & set(self.undetect)
         if both:
-            raise InputError(
-                f"{min(both)} cannot mark both missing data and no echo",
-                where="--nodata, --undetect",
-                hint="Give it to one of the two options",
-            )
+            what = f"{min(both)} cannot mark both missing data and no echo"
+            raise InputError(what, where="--nodata, --undetect", hint="Give it to one of the two options")
 
     @classmethod
     def parse(

@@ -57,11 +57,8 @@ def random_split(
     """
     if abs(sum(fractions.values()) - 1) > TOLERANCE:
         given = " + ".join(f"{fractions[part]:g}" for part in PARTS)
-        raise InputError(
-            f"the fractions add up to {sum(fractions.values()):g}: {given}",
-            where="--train, --valid, --test",
-            hint="Give three fractions that add up to 1",
-        )
+        what = f"the fractions add up to {sum(fractions.values()):g}: {given}"
+        raise InputError(what, where="--train, --valid, --test", hint="Give three fractions that add up to 1")
     amounts = {day: mean_amount_mm(of_day) for day, of_day in counts.by_day.items()}
     used = [part for part in PARTS if fractions[part] > 0]
     if len(amounts) < len(used):

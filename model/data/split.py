@@ -46,9 +46,8 @@ Days = Mapping[Day, str]
 
 def among(times: NDArray[np.datetime64], days: Days) -> NDArray[np.bool_]:
     """Return whether each of the times lies in one of the days."""
-    found: NDArray[np.bool_] = np.isin(
-        times.astype("datetime64[D]"), [day for day in days if not isinstance(day, Block)]
-    )
+    whole = [day for day in days if not isinstance(day, Block)]
+    found: NDArray[np.bool_] = np.isin(times.astype("datetime64[D]"), whole)
     for day in days:
         if isinstance(day, Block):
             found |= (times >= day.begin) & (times < day.end)
@@ -75,11 +74,8 @@ def read_day_list(path: Path) -> Days:
         day = _day(match[1]) if (match := LINE.fullmatch(line)) else None
         if match is None or day is None or day in days:
             problem = "repeats a day" if day is not None and day in days else "is not a day and its rain"
-            raise InputError(
-                f"line {number} {problem}: {line.strip()[:40]!r}",
-                where=str(path),
-                hint="Write lines like: 20150107, 0.1",
-            )
+            what = f"line {number} {problem}: {line.strip()[:40]!r}"
+            raise InputError(what, where=str(path), hint="Write lines like: 20150107, 0.1")
         days[day] = match[2] or ""
     return days
 
@@ -122,11 +118,8 @@ def check_disjoint(parts: Mapping[str, Days], where: str) -> None:
         if shared:
             named = ", ".join(str(day) for day in shared[:MAX_DAYS_SHOWN])
             more = f" and {len(shared) - MAX_DAYS_SHOWN} more" if len(shared) > MAX_DAYS_SHOWN else ""
-            raise InputError(
-                f"{len(shared)} days are both in {one} and in {other}: {named}{more}",
-                where=where,
-                hint="Keep each day in one list only: training data is no test data",
-            )
+            what = f"{len(shared)} days are both in {one} and in {other}: {named}{more}"
+            raise InputError(what, where=where, hint="Keep each day in one list only: training data is no test data")
 
 
 def read_split(root: Path) -> dict[str, Days]:

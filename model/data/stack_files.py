@@ -111,11 +111,9 @@ def open_stacks(path: Path, *, axes: str | None, variable: str | None, cache_fol
     """
     if not path.exists():
         raise InputError("no such file or folder", where=str(path), hint="Check the path")
-    files = (
-        sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
-        if path.is_dir()
-        else [path]
-    )
+    files = [path]
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
     if not files or files[0].suffix.lower() not in SUFFIXES:
         problem = "the folder has no stacks" if path.is_dir() else "its name is not that of a stack"
         raise InputError(

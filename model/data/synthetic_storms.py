@@ -148,11 +148,8 @@ def synthetic_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
         A side is below 16 pixels, or the pixel size is not positive.
     """
     if min(shape) < 16 or pixel_size_m <= 0:
-        raise InputError(
-            f"a grid of {shape[0]} x {shape[1]} pixels of {pixel_size_m:g} m",
-            where="shape",
-            hint="Take sides of at least 16 pixels, and a positive pixel size",
-        )
+        what = f"a grid of {shape[0]} x {shape[1]} pixels of {pixel_size_m:g} m"
+        raise InputError(what, where="shape", hint="Take sides of at least 16 pixels, and a positive pixel size")
     crs = CRS.from_proj4("+proj=laea +lat_0=52 +lon_0=5 +datum=WGS84 +units=m")
     crs = CRS.from_json_dict({**crs.to_json_dict(), "name": "Lambert azimuthal equal-area at 52 N 5 E"})
     return Grid.regular(crs, shape=shape, pixel_size=pixel_size_m, centre=(0.0, 0.0))

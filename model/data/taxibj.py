@@ -125,11 +125,8 @@ def _read_openstl(files: list[Path], length: int) -> tuple[ClipSet, ClipSet]:
             raise dataset_error(f"{name} is {list(array.shape)}, not [n, 4, 2, 32, 32]", path, SITE)
     frames = arrays["X_train"].shape[1] + arrays["Y_train"].shape[1]
     if length > frames:
-        raise InputError(
-            f"sequences have {frames} frames, a window needs {length}",
-            where=str(path),
-            hint="Use fewer frames, or the original .h5 files",
-        )
+        what = f"sequences have {frames} frames, a window needs {length}"
+        raise InputError(what, where=str(path), hint="Use fewer frames, or the original .h5 files")
 
     def part(name: str) -> ClipSet:
         context, target = arrays[f"X_{name}"], arrays[f"Y_{name}"]

@@ -13,19 +13,11 @@ from model.export.run import build_package
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of packages, for NAME/VERSION.",
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of packages, for NAME/VERSION.")
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--version", required=True)
 @click.option(
-    "--scores",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Output of `echocast verify --json`, for the card.",
+    "--scores", type=click.Path(path_type=Path), multiple=True, help="Output of `echocast verify --json`, for the card."
 )
 @click.option(
     "--field",
@@ -36,13 +28,7 @@ from model.export.run import build_package
 )
 @click.option("--licence", default="unknown", show_default=True, help="Licence of the weights.")
 def export(
-    run: Path,
-    out: Path,
-    name: str,
-    version: str,
-    scores: tuple[Path, ...],
-    field_files: tuple[Path, ...],
-    licence: str,
+    run: Path, out: Path, name: str, version: str, scores: tuple[Path, ...], field_files: tuple[Path, ...], licence: str
 ) -> None:
     """Make a model package of the best weights of a training RUN: ONNX graph, weights, manifest, card."""
     outputs = []
@@ -59,12 +45,6 @@ def export(
             ) from None
         outputs += found
     folder = build_package(
-        run,
-        out,
-        name=name,
-        version=version,
-        scores=outputs,
-        field_files=field_files,
-        licence=licence,
+        run, out, name=name, version=version, scores=outputs, field_files=field_files, licence=licence
     )
     click.echo(str(folder))

@@ -39,12 +39,8 @@ ANY_TIME_STEP: Final = TimeStepRange(min_minutes=1, max_minutes=60)
 """For networks that were not trained on radar: their frames have no time."""
 
 CELL_NAMES: Final = {
-    "conv-lstm": "convlstm",
-    "traj-gru": "trajgru",
-    "st-lstm": "predrnn",
-    "causal-lstm": "predrnn-pp",
-    "mim": "mim",
-}
+    "conv-lstm": "convlstm", "traj-gru": "trajgru", "st-lstm": "predrnn", "causal-lstm": "predrnn-pp", "mim": "mim",
+}  # fmt: skip
 
 
 def write_package(
@@ -136,11 +132,8 @@ def write_graph(
     for each in found:
         if not each.within:
             rounding = f", PyTorch and float64 by {each.rounding:.1e}" if each.rounding is not None else ""
-            raise BadPackage(
-                f"PyTorch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}",
-                where=manifest.reference,
-                hint="Report this network",
-            )
+            what = f"PyTorch and ONNX differ by {each.difference:.1e}, the limit is {PARITY_LIMIT:.0e}{rounding}"
+            raise BadPackage(what, where=manifest.reference, hint="Report this network")
     return max(found, key=lambda each: each.difference)
 
 
@@ -191,11 +184,8 @@ def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any
     except ValidationError as error:
         raise BadPackage(first_problem(error), where="manifest", hint="Correct the field") from None
     if isinstance(config.net, SimVPConfig) and manifest.input_frames != config.net.frames:
-        raise BadPackage(
-            f"input_frames is {manifest.input_frames}, the network reads {config.net.frames} frames at once",
-            where=manifest.reference,
-            hint=f"Give {config.net.frames}",
-        )
+        what = f"input_frames is {manifest.input_frames}, the network reads {config.net.frames} frames at once"
+        raise BadPackage(what, where=manifest.reference, hint=f"Give {config.net.frames}")
     if manifest.fields and planes_of(manifest.fields) != config.fields:
         raise BadPackage(
             f"the fields {', '.join(manifest.fields)} are {planes_of(manifest.fields)} planes, the network reads "
@@ -208,11 +198,8 @@ def _manifest(net: RecurrentModel | RecurrentFreeModel, fields: Mapping[str, Any
 
 def _add_field(path: Path, manifest: Manifest, folder: Path) -> None:
     if path.stem not in manifest.fields:
-        raise InputError(
-            f"the network reads no field {path.stem} (its fields: {', '.join(manifest.fields) or 'none'})",
-            where=str(path),
-            hint="Name the file like the field, NAME.nc",
-        )
+        what = f"the network reads no field {path.stem} (its fields: {', '.join(manifest.fields) or 'none'})"
+        raise InputError(what, where=str(path), hint="Name the file like the field, NAME.nc")
     try:
         shutil.copyfile(path, folder / f"field-{path.name}")
     except OSError as error:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.core.units import FloatArray
 from model.nets.forecast_model import ForecastModel, FrameBatch, ModelConfig, RecurrentFreeModel, RecurrentModel
 from model.runtime.device import open_session
 from model.runtime.graph_session import ForecastInput
@@ -58,7 +57,7 @@ def check_parity(
         Highest absolute difference, in fractions of the range of a pixel.
     """
     observed = _random_frames(net.config, steps=steps, shape=shape, frames=frames)
-    by_graph = _forecast_by_graph(graph, observed, steps)
+    by_graph = np.stack(list(open_session(graph).run(observed, steps)))
     float32 = _forecast_by_torch(net.eval(), observed, steps, torch.float32)
     difference = float(np.abs(float32 - by_graph).max())
     if difference <= limit:
@@ -95,8 +94,3 @@ def _forecast_by_torch(
     )
     forecast: NDArray[np.floating] = net(batch, steps)[0].numpy()
     return forecast
-
-
-def _forecast_by_graph(graph: Path, observed: ForecastInput, steps: int) -> FloatArray:
-    """Return the forecast [t, c, y, x] of a graph."""
-    return np.stack(list(open_session(graph).run(observed, steps)))

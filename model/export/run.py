@@ -97,9 +97,7 @@ def load_run(run: Path) -> TrainedRun:
         return _read_run(run)
     except FileNotFoundError as error:
         raise InputError(
-            f"no {Path(error.filename).name}",
-            where=str(run),
-            hint="Give the folder of a finished `echocast train`",
+            f"no {Path(error.filename).name}", where=str(run), hint="Give the folder of a finished `echocast train`"
         ) from None
     except READ_ERRORS as error:
         reason = first_line(error)
@@ -172,11 +170,8 @@ def _time_step(trained: TrainedRun) -> TimeStepRange:
     """
     steps = trained.step_minutes
     if not steps:
-        raise InputError(
-            "the run is from an older version, which did not record the time steps of its training windows",
-            where="best.pt",
-            hint="Resume it with more --iterations, or train it again",
-        )
+        what = "the run is from an older version, which did not record the time steps of its training windows"
+        raise InputError(what, where="best.pt", hint="Resume it with more --iterations, or train it again")
     return TimeStepRange(min_minutes=min(steps), max_minutes=max(steps))
 
 
@@ -209,11 +204,8 @@ def _of_these_weights(output: Mapping[str, Any], reference: str, weights_sha256:
         No model has these weights, or the scores are from an older version.
     """
     if output.get("schema") != SCHEMA:
-        raise InputError(
-            "these scores are from another version of Echocast",
-            where=f"scores of {output.get('archive')}",
-            hint="Verify again with this version",
-        )
+        what = "these scores are from another version of Echocast"
+        raise InputError(what, where=f"scores of {output.get('archive')}", hint="Verify again with this version")
     models = {
         reference if metrics.get("weights_sha256") == weights_sha256 else model: metrics
         for model, metrics in output["models"].items()
@@ -232,17 +224,12 @@ def _scores_of(outputs: Sequence[Mapping[str, Any]], reference: str) -> list[Sco
     scores = []
     for output in outputs:
         seen = "(with training days)" if output["models"][reference].get("trained_on_days") else ""
+        data = " ".join(filter(None, (output["archive"], output["split"], seen)))
         for model, metrics in output["models"].items():
             for threshold, row in zip(output["thresholds_mm_h"], metrics["csi"], strict=True):
                 numbers = [value for value in row if value is not None]
                 if numbers:
-                    scores.append(
-                        Score(
-                            protocol=output["protocol"],
-                            data=" ".join(filter(None, (output["archive"], output["split"], seen))),
-                            metric=f"csi of {model}, mean over leads",
-                            threshold_mm_h=threshold,
-                            value=round(sum(numbers) / len(numbers), 4),
-                        )
-                    )
+                    metric = f"csi of {model}, mean over leads"
+                    mean = {"threshold_mm_h": threshold, "value": round(sum(numbers) / len(numbers), 4)}
+                    scores.append(Score(protocol=output["protocol"], data=data, metric=metric, **mean))
     return scores

@@ -94,11 +94,8 @@ def with_variants(
     manifest = verify_package(package)
     others = set(manifest.variants) - {"fp32", *kinds}
     if manifest.kind != "rain":
-        raise InputError(
-            f"it was trained on {manifest.kind} that are not rain: the gates of variants compare CSI",
-            where=manifest.reference,
-            hint="Choose a model of rain",
-        )
+        what = f"it was trained on {manifest.kind} that are not rain: the gates of variants compare CSI"
+        raise InputError(what, where=manifest.reference, hint="Choose a model of rain")
     if others:
         raise InputError(
             f"it also has {', '.join(sorted(others))}, and all variants of a version come from one export",
@@ -140,9 +137,8 @@ def _export(
     if kind == "fp16":
         operators = export_float16(traced, path)
         return f"float16 except {', '.join(operators) or 'nothing'}"
-    predictor = OnnxPredictor(
-        ModelInfo.from_manifest(manifest, path.parent), fields, EngineOptions(device="cpu", variant="fp32")
-    )
+    info = ModelInfo.from_manifest(manifest, path.parent)
+    predictor = OnnxPredictor(info, fields, EngineOptions(device="cpu", variant="fp32"))
     samples = [sample for archive in calibrate for sample in samples_of(predictor, archive)]
     calibration = export_int8(traced, path, samples)
     quantized, sensitive = calibration.quantized, calibration.sensitive
@@ -179,17 +175,12 @@ def samples_of(predictor: OnnxPredictor, archive: Archive) -> list[CalibrationSa
         with suppress(DamagedFrame):
             sequence = NOWCAST_60.masking.read_context(archive, cases[index].context_times)
             request = ForecastRequest(sequence=sequence, steps=SAMPLE_LEADS)
-            observed = predictor.prepare(request).inputs
-            stride = predictor.manifest.stride
-            samples.append(
-                CalibrationSample(observed=_wettest(observed, stride, predictor.manifest.grid), leads=SAMPLE_LEADS)
-            )
+            inputs = predictor.prepare(request).inputs
+            observed = _wettest(inputs, predictor.manifest.stride, predictor.manifest.grid)
+            samples.append(CalibrationSample(observed=observed, leads=SAMPLE_LEADS))
     if not samples:
-        raise InputError(
-            f"no {info.input_frames} consecutive frames are complete",
-            where=str(archive.root),
-            hint="Calibrate on another archive",
-        )
+        what = f"no {info.input_frames} consecutive frames are complete"
+        raise InputError(what, where=str(archive.root), hint="Calibrate on another archive")
     return samples
 
 
@@ -212,16 +203,13 @@ def _wettest(observed: ForecastInput, stride: int, grid: tuple[int, int] | None)
 
 def _section(descriptions: Mapping[ReducedPrecision, str], gates: Sequence[VariantGate]) -> Iterator[str]:
     """Yield the lines of the card about variants."""
-    yield SECTION
-    yield ""
-    yield "All versions of this card have the same weights; its scores are those of the float32 graph."
-    yield ""
+    yield f"{SECTION}\n"
+    yield "All versions of this card have the same weights; its scores are those of the float32 graph.\n"
     for kind, description in descriptions.items():
         yield f"- {kind}, for {RUNS_ON[kind]}: {description}."
     yield ""
     if gates:
-        yield f"CSI, mean over leads, under {gates[0].protocol}, of the float32 graph and the variant:"
-        yield ""
+        yield f"CSI, mean over leads, under {gates[0].protocol}, of the float32 graph and the variant:\n"
         yield "| variant | archive | threshold | float32 | variant | change | limit |"
         yield "|---|---|---|---|---|---|---|"
     for gate in gates:

@@ -96,12 +96,10 @@ class ActionEmbedding(nn.Module):
         super().__init__()
         self.patch = embedding.patch
         planes = actions * self.patch**2
-        strided = isinstance(embedding, StridedEmbedding)
-        self.embed = (
-            strided_convolutions(planes, hidden, kernel, bias=bias)
-            if strided
-            else nn.Conv2d(planes, hidden, 1, bias=bias)
-        )
+        if isinstance(embedding, StridedEmbedding):
+            self.embed: nn.Module = strided_convolutions(planes, hidden, kernel, bias=bias)
+        else:
+            self.embed = nn.Conv2d(planes, hidden, 1, bias=bias)
 
     def forward(self, fields: Tensor) -> Tensor:
         """Embed fields [b, n, y, x] -> [b, hidden, y / stride, x / stride]."""

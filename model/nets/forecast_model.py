@@ -171,13 +171,8 @@ class RecurrentModel(ForecastModel):
         if not isinstance(config.net, StackConfig):
             raise TypeError("a recurrent model needs a StackConfig")
         self.config = config
-        self.stack = RecurrentStack(
-            config.net,
-            inputs=config.planes,
-            outputs=config.channels,
-            conditions=config.conditions,
-            actions=config.fields,
-        )
+        planes = {"inputs": config.planes, "outputs": config.channels}
+        self.stack = RecurrentStack(config.net, **planes, conditions=config.conditions, actions=config.fields)
         if config.residual:
             for parameter in self.stack.embedding.output.parameters():
                 nn.init.zeros_(parameter)
@@ -315,11 +310,8 @@ def load_model(folder: Path) -> RecurrentModel | RecurrentFreeModel:
         model = build_model(config_from_dict(manifest.config))
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BadPackage(
-            f"the weights do not fit the network in the manifest ({first_line(error)})",
-            where=str(folder),
-            hint="Export the package again, or fetch a new copy",
-        ) from None
+        what = f"the weights do not fit the network in the manifest ({first_line(error)})"
+        raise BadPackage(what, where=str(folder), hint="Export the package again, or fetch a new copy") from None
     return model.eval()
 
 

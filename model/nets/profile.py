@@ -78,15 +78,9 @@ def _run_once(model: RecurrentModel | RecurrentFreeModel, height: int, width: in
     """Run one time step of a recurrent model, or a recurrent-free model once, on one sample."""
     config = model.config
     frames = 1 if isinstance(model, RecurrentModel) else model.net.config.frames
-    model(
-        FrameBatch(
-            data=torch.zeros(1, frames, config.channels, height, width),
-            known=torch.ones(1, frames, 1, height, width),
-            step_minutes=torch.full((1,), 5.0),
-            fields=torch.zeros(1, frames, config.fields, height, width) if config.fields else None,
-        ),
-        1,
-    )
+    data, known = torch.zeros(1, frames, config.channels, height, width), torch.ones(1, frames, 1, height, width)
+    fields = torch.zeros(1, frames, config.fields, height, width) if config.fields else None
+    model(FrameBatch(data, known, torch.full((1,), 5.0), fields), 1)
 
 
 def _group(name: str) -> str:

@@ -181,11 +181,8 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:  # noqa: ANN401 
         if isinstance(content, dict) and isinstance(content.get(inner), dict):
             content = content[inner]
     if not isinstance(content, dict) or not content or not all(isinstance(each, Tensor) for each in content.values()):
-        raise InputError(
-            "the file has no state dict",
-            where=str(path),
-            hint="Save the state dict: torch.save(model.state_dict(), FILE)",
-        )
+        what = "the file has no state dict"
+        raise InputError(what, where=str(path), hint="Save the state dict: torch.save(model.state_dict(), FILE)")
     tensors = {str(key): tensor for key, tensor in content.items()}
     for prefix in ("module.", "model.", "module."):
         if all(key.startswith(prefix) for key in tensors):
@@ -236,10 +233,8 @@ def _check_keys(source: SourceState, plan: ConversionPlan) -> None:
     unexpected = [key for key in others if key not in unused]
     if not source.missing and not unexpected:
         return
-    reasons = [
-        *([f"{source.missing[0]} is missing"] if source.missing else []),
-        *([f"{unexpected[0]} is unexpected"] if unexpected else []),
-    ]
+    reasons = [f"{key} is missing" for key in source.missing[:1]]
+    reasons += [f"{key} is unexpected" for key in unexpected[:1]]
     counts = f"{len(source.missing)} missing, {len(unexpected)} unexpected"
     raise InputError(
         f"the keys do not fit {plan.network}: {'; '.join(reasons)} ({counts})",

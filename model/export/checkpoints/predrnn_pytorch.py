@@ -62,6 +62,7 @@ def plan(source: SourceState, network: str, channels: int | None) -> ConversionP
         bias=source.has("cell_list.0.conv_last.bias"),
         layer_norm=source.has("cell_list.0.conv_h.1.weight"),
     )
+    cell = CONDITIONED if conditioned else ST_LSTM
     return ConversionPlan(
         network=f"{'action-' if conditioned else ''}predrnn{'-v2' if decoupled else ''}",
         net=net,
@@ -70,10 +71,7 @@ def plan(source: SourceState, network: str, channels: int | None) -> ConversionP
         tables=[
             ("", "", STRIDED_EMBEDDING if conditioned else EMBEDDING),
             ("", "", ADAPTER if decoupled else {}),
-            *(
-                (f"cells.{layer}.", f"cell_list.{layer}.", CONDITIONED if conditioned else ST_LSTM)
-                for layer in range(layers)
-            ),
+            *((f"cells.{layer}.", f"cell_list.{layer}.", cell) for layer in range(layers)),
         ],
         transforms={} if conditioned else patch_order(channels, patch, "cells.0.from_x"),
         remarks=["assumed to be trained with res_on_conv 1, which no tensor confirms"] if conditioned else [],

@@ -74,11 +74,8 @@ def _convert(
             cast = _cast(output, declared)
             node.append(cast)
             (result,) = cast.outputs
-            result.name, result.shape, output.name = (
-                output.name,
-                output.shape,
-                f"{output.name}_{precision.name.lower()}",
-            )
+            result.name, result.shape = output.name, output.shape
+            output.name = f"{output.name}_{precision.name.lower()}"
             graph.outputs[graph.outputs.index(output)] = casts[output, declared] = result
 
 

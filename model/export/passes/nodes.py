@@ -67,11 +67,7 @@ def add_constant(graph: ir.Graph, array: NDArray[Any], name: str) -> ir.Value:
 
 
 def insert_before(
-    point: ir.Node,
-    op_type: str,
-    inputs: Sequence[ir.Value],
-    attributes: Iterable[ir.Attr] = (),
-    **more: AttributeValue,
+    point: ir.Node, op_type: str, inputs: Sequence[ir.Value], attributes: Iterable[ir.Attr] = (), **more: AttributeValue
 ) -> ir.Value:
     """Insert a node with one output before `point`, and return that output; `more`: attributes as Python values."""
     return insert_node(point, op_type, inputs, [*attributes, *ir.convenience.convert_attributes(more)]).outputs[0]
@@ -83,12 +79,7 @@ def insert_split(point: ir.Node, value: ir.Value, sizes: ir.Value, parts: int) -
 
 
 def insert_node(
-    point: ir.Node,
-    op_type: str,
-    inputs: Sequence[ir.Value],
-    attributes: Iterable[ir.Attr] = (),
-    *,
-    outputs: int = 1,
+    point: ir.Node, op_type: str, inputs: Sequence[ir.Value], attributes: Iterable[ir.Attr] = (), *, outputs: int = 1
 ) -> ir.Node:
     """Insert a node before `point`, and return it."""
     node = ir.Node("", op_type, inputs, attributes, num_outputs=outputs)
