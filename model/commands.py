@@ -60,7 +60,7 @@ def nowcast(
     sequence = read(files, variable=variable, zr=zr, max_dbz=max_dbz, skip_unreadable=True)
     info, context, note = select_model(sequence, reference, catalog)
     predictor = load_predictor(info, fields)
-    request = ForecastRequest.fit(context, info, steps, note=note)
+    request = ForecastRequest.for_context(context, info, steps, note=note)
     header = predictor.header(request)
     try:
         with atomic_path(out) as part:

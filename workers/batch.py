@@ -183,7 +183,7 @@ def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wo
         for each in nowcasts:
             with each.recording_failures():
                 offered = OfferedTiles(each.job, predictor, context) if len(nowcasts) == 1 else None
-                request = ForecastRequest.fit(
+                request = ForecastRequest.for_context(
                     each.sequence, predictor.info, each.job.steps, note=each.note, remote_tiles=offered
                 )
                 running[request] = each

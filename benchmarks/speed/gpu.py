@@ -265,12 +265,12 @@ def _in_turns(into: Path, options: GpuOptions, batch: int, size: int) -> dict[st
     figures: dict[str, dict[str, Any]] = {side: {"failed": reason} for side, reason in failed.items()}
     for side in sides:
         if side not in failed:
-            answer = np.load(into / f"{side}.npy")
+            output = np.load(into / f"{side}.npy")
             figures[side] = {
                 "median_s": statistics.median(seconds[side]),
                 "min_s": min(seconds[side]),
                 "max_s": max(seconds[side]),
-                "difference": float(np.abs(answer - first).max()),
+                "difference": float(np.abs(output - first).max()),
             }
     return figures
 

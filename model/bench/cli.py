@@ -13,11 +13,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from model.bench.machine import cores, describe_machine, installed, machine_summary
+from model.bench.machine import describe_machine, installed, machine_summary
 from model.bench.measurement import Measurement, run_interleaved
 from model.bench.peak import ConvolutionPeaks, Device, Precision, convolution_peak
 from model.bench.workload import PYSTEPS, Workload
 from model.core.catalog import AUTO, open_catalog
+from model.core.cores import available_cores
 from model.core.forecast_file import write_netcdf
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import EXTRAPOLATION, ModelInfo
@@ -98,7 +99,7 @@ def bench(
     if as_json:
         output = {
             "machine": machine,
-            "task": {"size": list(size), "steps": steps, "weather": weather, "threads": threads or cores()},
+            "task": {"size": list(size), "steps": steps, "weather": weather, "threads": threads or available_cores()},
             "convolution_peak_gflops": peaks.gflops,
             "notes": _notes(peaks),
             "measured": [each.as_json() for each in found],

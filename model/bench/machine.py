@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from model.core.cores import available_cores
+
 LIBRARIES = ("echocast", "onnxruntime", "onnxruntime-gpu", "torch", "numpy", "opencv-python-headless", "pysteps")
 
 
@@ -20,7 +22,7 @@ def describe_machine() -> dict[str, object]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": processor(),
-        "cores": cores(),
+        "cores": available_cores(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "accelerator": accelerator(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -53,11 +55,6 @@ EXTENSIONS = {
     "avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx_vnni": "AVX-VNNI", "avx512_bf16": "BF16",
     "amx_tile": "AMX",
 }  # fmt: skip
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def accelerator() -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
+from model.core.cores import available_cores
 from model.core.errors import NotARadarFile
 from model.core.extras import missing_dependency
 from model.core.sequence import FrameSequence
@@ -115,7 +115,7 @@ def decode(
         with input_errors(sources[0], decoder.title):
             problem = f"{decoder.family} needs {decoder.library}, which is not installed"
             raise missing_dependency(decoder.library, problem=problem)
-    count = max(1, min(len(sources), _processors(), MAX_CHILDREN))
+    count = max(1, min(len(sources), available_cores(), MAX_CHILDREN))
     shares = [sources[index::count] for index in range(count)]
     children = _Children()
     with ThreadPoolExecutor(count) as pool:
@@ -140,10 +140,6 @@ class _Children:
         self.failed = self.stopped = True
         for process in self.processes:
             process.kill()
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decode_share(

@@ -22,7 +22,7 @@ class ForecastRequest:
     Attributes
     ----------
     sequence : FrameSequence
-        The frames that the model reads, and no others: `ForecastRequest.fit` selects them.
+        The frames that the model reads, and no others: `fit` selects them, `for_context` takes them as selected.
     steps : int
         Number of lead steps.
     note : str
@@ -47,7 +47,6 @@ class ForecastRequest:
         steps: int,
         *,
         note: str = "",
-        remote_tiles: RemoteTiles | None = None,
     ) -> ForecastRequest:
         """Return a request for the newest frames of a sequence that a model reads.
 
@@ -56,7 +55,25 @@ class ForecastRequest:
         InputError
             The model does not fit the frames, or cannot forecast that many steps.
         """
-        context = select_context(sequence, info)
+        return cls.for_context(select_context(sequence, info), info, steps, note=note)
+
+    @classmethod
+    def for_context(
+        cls,
+        context: FrameSequence,
+        info: ModelInfo,
+        steps: int,
+        *,
+        note: str = "",
+        remote_tiles: RemoteTiles | None = None,
+    ) -> ForecastRequest:
+        """Return a request for frames that were selected for the model, as by `model.runtime.model_selection`.
+
+        Raises
+        ------
+        StepsOutOfRange
+            The model cannot forecast that many steps.
+        """
         info.check_steps(steps, context.time_step_minutes())
         return cls(sequence=context, steps=steps, note=note, remote_tiles=remote_tiles)
 
