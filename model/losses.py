@@ -110,6 +110,41 @@ def soft_csi_loss(
     return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
+def exceedance_loss(
+    logits: Tensor,
+    truth: Tensor,
+    known: Tensor,
+    *,
+    thresholds_mm_h: Sequence[float],
+    threshold_weights: Sequence[float],
+    all_reduce: AllReduce = single_process,
+) -> Tensor:
+    """Return the logarithmic score of exceedance probabilities, a weighted mean over thresholds.
+
+    The cross-entropy at each threshold is a proper score (Gneiting and Raftery 2007, doi 10.1198/016214506000001437),
+    and so is any sum of them with weights that do not depend on the truth: heavy rain may weigh more, and the best
+    forecast is still the true probability.
+
+    Parameters
+    ----------
+    logits : [b, lead, threshold, y, x]
+        Logits of P(rain >= threshold).
+    truth, known : [b, lead, 1, y, x]
+        Frames, and 1 where a pixel of the truth holds data, else 0.
+    thresholds_mm_h, threshold_weights
+        The thresholds (mm h-1), and the weight of each.
+    all_reduce
+        See `balanced_loss`.
+    """
+    edges = torch.tensor([float32_pixel_threshold(rain) for rain in thresholds_mm_h], device=truth.device)
+    weights = torch.tensor(threshold_weights, device=truth.device)
+    exceeds = (truth >= edges[:, None, None]).to(logits.dtype)
+    entropy = functional.binary_cross_entropy_with_logits(logits, exceeds, reduction="none") * known
+    by_threshold = entropy.sum(dim=(0, 1, 3, 4))
+    summed, number = all_reduce((by_threshold * weights).sum()), all_reduce(known.sum())
+    return summed / (weights.sum() * number.clamp(min=1))
+
+
 def _sum_by_lead(pixels: Tensor) -> Tensor:
     """Return the sum over all dimensions but the second."""
     return pixels.sum(dim=(0, *range(2, pixels.ndim)))

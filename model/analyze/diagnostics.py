@@ -120,7 +120,7 @@ def _recurrent_responses(net: RecurrentModel, frames: FrameBatch, lead: int) -> 
         conditions = time_conditions(index - (context - 1), frames.step_minutes)
         fields = None if frames.fields is None else frames.fields[:, index]
         known = frames.known[:, min(index, context - 1)]
-        predicted, state, _ = net.step(frame, known, conditions, fields, state)
+        predicted, state, *_ = net.step(frame, known, conditions, fields, state)
     states = {spec.name: tensor for spec, tensor in zip(net.states(), state, strict=True)}
     layers = [(f"layer {layer}", states[f"h{layer}"]) for layer in range(1, len(net.stack.layers()) + 1)]
     return _to_arrays(frames.data[:, -1], frame, lead - 1, predicted, layers)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.core.errors import BadPackage
+from model.core.forecast_output import ForecastField
+from model.core.rain_distribution import TAIL_MM_H
 from model.core.stored import upgrade_manifest
 
 SCHEMA: Final = 2
@@ -189,6 +192,39 @@ class VariantGate(Frozen):
     note: str = ""
 
 
+class SharpCuts(Frozen):
+    """Probabilities above which the `sharp` field reaches each threshold, at one lead time."""
+
+    lead_minutes: float
+    probabilities: tuple[float, ...]
+
+
+class Distribution(Frozen):
+    """The predictive distribution of a network of rain (`model.core.rain_distribution`).
+
+    `thresholds_mm_h`: of the exceedance probabilities that its graphs return. `tail_mm_h`: mean excess above the last
+    one. `default_field`: what `rainfall_rate` is unless another field is asked for. `sharp_cuts`: in ascending order of
+    lead time, chosen on held-out data.
+    """
+
+    thresholds_mm_h: tuple[float, ...]
+    tail_mm_h: float = TAIL_MM_H
+    default_field: ForecastField = "sharp"
+    sharp_cuts: tuple[SharpCuts, ...]
+
+    @model_validator(mode="after")
+    def _cuts_fit_the_thresholds(self) -> Self:
+        if not self.sharp_cuts or any(len(cuts.probabilities) != len(self.thresholds_mm_h) for cuts in self.sharp_cuts):
+            raise ValueError(f"sharp_cuts must hold {len(self.thresholds_mm_h)} probabilities for each lead time")
+        return self
+
+    def cuts_at(self, lead_minutes: float) -> tuple[float, ...]:
+        """Return the cut of each threshold at a lead time, interpolated between those that are given."""
+        leads = [cuts.lead_minutes for cuts in self.sharp_cuts]
+        columns = zip(*(cuts.probabilities for cuts in self.sharp_cuts), strict=True)
+        return tuple(float(np.interp(lead_minutes, leads, column)) for column in columns)
+
+
 class Manifest(Frozen):
     """Content of `manifest.json`.
 
@@ -198,7 +234,7 @@ class Manifest(Frozen):
     `kind`: the data of the frames; only models of rain make nowcasts.
     `grid`: (rows, columns) of the only grid that the network accepts, None for any. `channels`: of a frame. `fields`:
     names of the exogenous fields that the network reads, in order (`model.runtime.exogenous_fields`). `layers`: profile
-    of the network.
+    of the network. `distribution`: of a network that forecasts one; None for a network of a single field.
     `training`: of weights that Echocast trained; `imported`: of weights trained elsewhere.
     `files`: SHA-256 (hex) of every other file of the package by name, weights and graphs included; `variants`: ONNX
     file by precision; `variant_gates`: comparison of the variants with fp32.
@@ -226,6 +262,7 @@ class Manifest(Frozen):
     training: Training | None = None
     imported: Imported | None = None
     scores: tuple[Score, ...] = ()
+    distribution: Distribution | None = None
     licence: str
     variants: dict[str, str] = {}
     variant_gates: tuple[VariantGate, ...] = ()

@@ -8,8 +8,18 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from model.core.errors import StepsOutOfRange
-from model.core.manifest import MAX_LEAD_STEPS, ContextMinutes, DataKind, LayerProfile, Manifest, Score, TimeStepRange
+from model.core.errors import InputError, StepsOutOfRange
+from model.core.forecast_output import ForecastOutput
+from model.core.manifest import (
+    MAX_LEAD_STEPS,
+    ContextMinutes,
+    DataKind,
+    Distribution,
+    LayerProfile,
+    Manifest,
+    Score,
+    TimeStepRange,
+)
 from model.core.package_digest import package_digest
 
 MAX_BASELINE_LEAD_MINUTES: Final = 720.0
@@ -21,7 +31,8 @@ class ModelInfo(BaseModel):
 
     `min_input_frames`: the fewest frames that the model accepts, where that is not `input_frames`. `grid`: the only
     (rows, columns) that the model accepts, None for any. `data`: only models of rain make nowcasts. `fields`: exogenous
-    fields that the network reads. `variants`: precisions in which the package has a graph.
+    fields that the network reads. `variants`: precisions in which the package has a graph. `distribution`: of a network
+    that forecasts one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +55,7 @@ class ModelInfo(BaseModel):
     fields: tuple[str, ...] = ()
     layers: tuple[LayerProfile, ...] = ()
     variants: tuple[str, ...] = ()
+    distribution: Distribution | None = None
 
     @classmethod
     def from_manifest(cls, manifest: Manifest, folder: Path) -> Self:
@@ -72,12 +84,36 @@ class ModelInfo(BaseModel):
             fields=manifest.fields,
             layers=manifest.layers,
             variants=tuple(manifest.variants),
+            distribution=manifest.distribution,
         )
 
     @property
     def reference(self) -> str:
         """`name@version`."""
         return f"{self.name}@{self.version}"
+
+    def check_output(self, output: ForecastOutput) -> None:
+        """Check that the model can give what a forecast is asked to hold.
+
+        Raises
+        ------
+        InputError
+            The model has no such field, or makes no members.
+        """
+        if self.distribution is not None:
+            return
+        if output.field is not None:
+            raise InputError(
+                f"{self.reference} forecasts a single field, and no {output.field} one: it has no distribution",
+                where="field",
+                hint="Leave field out, or choose a model with a distribution (`echocast models list`)",
+            )
+        if output.members and self.name != EXTRAPOLATION.name:
+            raise InputError(
+                f"{self.reference} makes no members: it has no distribution",
+                where="members",
+                hint="Ask for probabilities, which it gives; or choose extrapolation, or a model with a distribution",
+            )
 
     @computed_field
     def context_minutes(self) -> ContextMinutes:

@@ -67,6 +67,9 @@ class RadarDataset:
         Names of exogenous fields.
     fields_folder
         Folder of the files of exogenous fields.
+    weights
+        How often each archive is drawn, relative to the others; empty: equally often. Archives of one weather situation
+        should share the weight of one.
 
     Raises
     ------
@@ -88,19 +91,22 @@ class RadarDataset:
         *,
         fields: tuple[str, ...] = (),
         fields_folder: Path | None = None,
+        weights: Sequence[float] = (),
     ) -> None:
         read_fields = partial(fields_for, fields, folder=fields_folder) if fields else None
         self.archives: list[Archive] = []
         self.train_regions: list[RegionSampler] = []
         self.held_out_regions: list[RegionSampler] = []
+        self.weights: list[float] = []
         errors: list[TooFewFrames] = []
-        for archive in archives:
+        for archive, weight in zip(archives, weights or [1.0] * len(archives), strict=True):
             try:
                 train, held_out = _make_samplers(FrameCache(archive, cache_folder), config, holdout, read_fields)
             except TooFewFrames as error:
                 errors.append(error)
                 continue
             self.archives.append(archive)
+            self.weights.append(weight)
             self.train_regions.append(train)
             self.held_out_regions.append(held_out)
         if not self.archives:
@@ -109,8 +115,8 @@ class RadarDataset:
             log.warning("echocast: an archive is left out: %s", reason)
 
     def training(self, rng: np.random.Generator, batch: int) -> Iterator[list[Window]]:
-        """Yield batches without end; all archives are equally likely."""
-        return sample_batches(self.train_regions, [1.0] * len(self.train_regions), batch, rng)
+        """Yield batches without end; an archive is as likely as its weight says."""
+        return sample_batches(self.train_regions, self.weights, batch, rng)
 
     def held_out(self, seed: int, batch: int, count: int) -> list[list[Window]]:
         """Return at least `count` windows in full batches, equally many from each archive.

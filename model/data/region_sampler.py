@@ -29,6 +29,7 @@ from model.data.windows import (
     cut_square,
     eulerian_window,
     lagrangian_window,
+    lose_frames,
     rotate_and_flip,
 )
 
@@ -167,16 +168,19 @@ class RegionSampler:
     def probability(self, run: NDArray[np.int32], centre: tuple[int, int], coarsen: int) -> float:
         """Return the probability of accepting a candidate, q in DGMR.
 
-        It is min(1, mean of q_min + m (1 - exp(-R / s))) over the pixels of the crop in the newest context frame and
-        the last frame; pixels without data, and beyond the grid, count 0. Unlike DGMR, means over blocks of a quarter
-        of the crop replace pixels: computed once per frame, they make a candidate cheap.
+        It is min(1, mean of q_min + m (1 - exp(-R / s))) over the pixels of the crop in the newest context frame and,
+        unless the context alone decides, in the last frame; pixels without data, and beyond the grid, count 0. Unlike
+        DGMR, means over blocks of a quarter of the crop replace pixels: computed once per frame, they make a candidate
+        cheap.
         """
         side, block = self.config.crop * coarsen, self._block
         top, left = (middle - side // 2 for middle in centre)
         # Called for some fifty candidates per accepted window; plain integers are faster than numpy here.
         rows = slice(max(0, round(top / block)), max(0, round((top + side) / block)))
         columns = slice(max(0, round(left / block)), max(0, round((left + side) / block)))
-        frames = (int(run[self.config.context - 1]), int(run[run != ABSENT][-1]))
+        frames = [int(run[self.config.context - 1])]
+        if self.config.draw_by == "window":
+            frames.append(int(run[run != ABSENT][-1]))
         total = sum(float(self._sampling_weights_of(frame)[rows, columns].sum()) for frame in frames)
         return min(1.0, total / len(frames) * (block / side) ** 2)
 
@@ -207,6 +211,8 @@ class RegionSampler:
         rain = cut_square(drawn.frames, drawn.centre, side, drawn.coarsen, self.columns)
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
         quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
+        if config.outage_chance and rng.random() < config.outage_chance:
+            rain[: config.context] = lose_frames(rain[: config.context], rng)
         fields = None
         if self.read_fields is not None:
             fields = rotate_and_flip(self._read_fields(self.read_fields, drawn, step), quarters, mirrored)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from model.core.normalisation import hko7_fraction
 from model.core.units import FloatArray
 from model.data.archive import RAIN_OF_PIXEL
 from model.data.frame_cache import MISSING_PIXEL
-from model.runtime.motion import advect, estimate_motion, to_newest, trajectories
+from model.runtime.gap_filling import context_frames, has_gaps
+from model.runtime.motion import advect, estimate_motion, trajectories
 
 RAIN_OR_MISSING: Final = np.where(np.arange(256) == MISSING_PIXEL, np.float32(np.nan), RAIN_OF_PIXEL)
 """Rain rate (mm h-1, NaN = no data) of each pixel value of `FrameCache`."""
@@ -44,7 +45,12 @@ class WindowConfig:
     context. `max_missing`: frames in a row that may be missing (HKO-7's benchmark: 2), never the newest context frame.
 
     `draw_floor`, `draw_gain`, `draw_scale_mm_h`: q_min, m and s of DGMR's importance sampling, see `RegionSampler`
-    (Ravuri et al. 2021, arXiv 2104.00954).
+    (Ravuri et al. 2021, arXiv 2104.00954). `draw_by`: whose rain decides, that of the newest context frame and of the
+    last frame ("window", as in DGMR), or of the newest context frame alone ("context"). Probabilities need the latter:
+    where the future decides which windows are drawn, rain follows more often than it would.
+
+    `outage_chance`: probability of an outage of the radar in a window's context: one to `context` - 2 frames before the
+    newest one, wholly or in half, are without data, and are filled along the motion as in a nowcast.
     """
 
     context: int = 4
@@ -61,6 +67,8 @@ class WindowConfig:
     draw_floor: float = 0.002
     draw_gain: float = 1.0
     draw_scale_mm_h: float = 1.0
+    draw_by: Literal["window", "context"] = "window"
+    outage_chance: float = 0.0
 
     def __post_init__(self) -> None:
         check_limits(self, "context", "leads", "min_leads", ge=1, le=MAX_FRAMES)
@@ -72,7 +80,9 @@ class WindowConfig:
         check_limits(self, "draw_scale_mm_h", ge=1e-3, le=1e6)
         check_limits(self, "step_minutes", ge=1 / 60, le=1440)  # times of frames are to the second
         check_limits(self, "horizon_minutes", gt=0, le=MAX_FRAMES * 1440)
-        check_limits(self, "coarsen_chance", ge=0, le=1)
+        check_limits(self, "coarsen_chance", "outage_chance", ge=0, le=1)
+        if self.outage_chance and (self.context < 3 or not self.lagrangian):
+            raise ValueError("outage_chance needs Lagrangian windows with a context of 3 frames at least")
         if self.horizon_minutes < min(self.step_minutes, default=math.inf):
             raise ValueError(f"horizon_minutes, {self.horizon_minutes:g}, is shorter than each of step_minutes")
         if not self.draw_floor + self.draw_gain:
@@ -155,13 +165,28 @@ def cut_square(
     return np.asarray(sum(parts) / np.float32(coarsen**2), np.float32)
 
 
+def lose_frames(context: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return a context [t, y, x] with an outage: frames before the newest, wholly or in half, without data."""
+    length, ny, nx = context.shape
+    lost = context.copy()
+    count = int(rng.integers(1, length - 1))
+    frames = rng.choice(length - 1, count, replace=False)
+    part = [(slice(None), slice(None)), (slice(ny // 2), slice(None)), (slice(None), slice(nx // 2))][rng.integers(3)]
+    for index in frames:
+        lost[(index, *part)] = np.nan
+    return lost
+
+
 def lagrangian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:
     """Return a window of rain rates [t, y, x] (mm h-1) that is warped to the newest context frame, and cropped."""
     context, future = rain[: config.context], rain[config.context :]
     motion = estimate_motion(context)
     goals = trajectories(-motion, len(future))
     targets = [advect(frame, goal) for frame, goal in zip(future, goals, strict=True)]
-    return _cropped(to_newest(context, motion), targets, step_minutes, config)
+    warped = np.empty_like(context)
+    for index, frame in context_frames(context, motion, gaps=has_gaps(context), lagrangian=True):
+        warped[index] = frame
+    return _cropped(warped, targets, step_minutes, config)
 
 
 def eulerian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:

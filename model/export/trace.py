@@ -56,8 +56,9 @@ class _OneStep(nn.Module):
         # A network that does not read the mask uses the shape of this argument only.
         known = inputs.get(VALID, inputs[FRACTION][:, :1])
         state = tensors[len(self.inputs) :]
-        frame, new_state, _ = self.net.step(inputs[FRACTION], known, inputs.get(CONDITIONS), inputs.get(FIELDS), state)
-        return (frame, *new_state)
+        output = self.net.step(inputs[FRACTION], known, inputs.get(CONDITIONS), inputs.get(FIELDS), state)
+        logits = () if output.exceedance is None else (output.exceedance,)
+        return (output.frame, *logits, *output.state)
 
 
 class _AllFrames(nn.Module):
@@ -68,11 +69,12 @@ class _AllFrames(nn.Module):
         self.net = net
         self.inputs = network_inputs(net.config)
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        """Return the next frames."""
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return the next frames, and the logits of exceedance if the network predicts them."""
         inputs = dict(zip(self.inputs, tensors, strict=True))
         known = inputs.get(VALID, inputs[FRACTION][:, :, :1])
-        return self.net.next_frames(inputs[FRACTION], known, inputs.get(CONDITIONS), inputs.get(FIELDS))
+        frames, logits = self.net.next_frames(inputs[FRACTION], known, inputs.get(CONDITIONS), inputs.get(FIELDS))
+        return (frames,) if logits is None else (frames, logits)
 
 
 def network_inputs(config: ModelConfig) -> list[str]:

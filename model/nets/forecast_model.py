@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.core.errors import BadPackage, first_line
+from model.core.forecast_output import MAX_THRESHOLD_MM_H
 from model.core.limits import check_limits
 from model.core.manifest import WEIGHTS
 from model.core.package_digest import verify_package
 from model.core.stored import known_fields_only
+from model.core.units import DRY_RAIN_RATE_MM_H
 from model.nets.cell import MAX_CHANNELS, State, StateSpec
+from model.nets.exceedance_head import ExceedanceHead
 from model.nets.simvp import SimVP, SimVPConfig
 from model.nets.stack import RecurrentStack, StackConfig
 
@@ -53,6 +57,8 @@ class ModelConfig:
         Whether the network predicts the change from the frame that it reads, instead of the next frame.
     bounded
         Whether predicted frames are clipped to [0, 1] before the network reads them; the public codes do not clip.
+    thresholds_mm_h
+        Rain rates (mm h-1) whose exceedance probabilities the network predicts beside the next frame; none by default.
     """
 
     net: StackConfig | SimVPConfig
@@ -62,15 +68,28 @@ class ModelConfig:
     fields: int = 0
     residual: bool = True
     bounded: bool = True
+    thresholds_mm_h: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_limits(self, "channels", ge=1, le=MAX_CHANNELS)
         check_limits(self, "fields", ge=0, le=MAX_CHANNELS)
+        check_limits(self, "thresholds_mm_h", ge=DRY_RAIN_RATE_MM_H, le=MAX_THRESHOLD_MM_H)
+        if any(above <= below for below, above in pairwise(self.thresholds_mm_h)):
+            raise ValueError(f"thresholds_mm_h {self.thresholds_mm_h} must ascend")
+        if len(self.thresholds_mm_h) == 1:
+            raise ValueError("thresholds_mm_h: one threshold is no distribution; name two at least")
+        if self.thresholds_mm_h and self.channels != 1:
+            raise ValueError("thresholds_mm_h are rain rates: frames of rain have 1 channel")
 
     @property
     def planes(self) -> int:
         """Planes of a frame as the network reads it, without conditions and fields."""
         return self.channels + self.reads_known
+
+    @property
+    def outputs(self) -> int:
+        """Planes that the network predicts: those of a frame, and those that the distribution head reads."""
+        return self.channels + (1 + len(self.thresholds_mm_h) if self.thresholds_mm_h else 0)
 
     @property
     def conditions(self) -> int:
@@ -87,10 +106,34 @@ class Rollout(NamedTuple):
         The frames after frames 0 to t - 1.
     increments
         Increments of C and M per step and layer, [b, hidden, y, x] each; empty where the network has no such memories.
+    exceedance : [b, lead, threshold, y, x]
+        Logits of the exceedance probabilities of the forecast, or None.
     """
 
     frames: Tensor
     increments: list[list[tuple[Tensor, Tensor]]]
+    exceedance: Tensor | None = None
+
+
+class StepOutput(NamedTuple):
+    """Output of one time step of a recurrent model.
+
+    Attributes
+    ----------
+    frame : [b, c, y, x]
+        The next frame.
+    state
+        The new state.
+    increments
+        Increments of C and M per layer.
+    exceedance : [b, threshold, y, x]
+        Logits of the exceedance probabilities of the next frame, or None.
+    """
+
+    frame: Tensor
+    state: State
+    increments: list[tuple[Tensor, Tensor]]
+    exceedance: Tensor | None = None
 
 
 class FrameBatch(NamedTuple):
@@ -118,6 +161,7 @@ class ForecastModel(nn.Module):
     """Interface of a model in training, export and verification."""
 
     config: ModelConfig
+    head: ExceedanceHead | None
     checkpoint_activations: bool = False
     """Whether training keeps the states between time steps only and recomputes the steps for the gradient: a fraction
     of the memory for a third more time (Chen et al. 2016, arXiv 1604.06174), and the same numbers."""
@@ -159,6 +203,17 @@ class ForecastModel(nn.Module):
         clipped = torch.clamp(raw, 0, 1)
         return raw + (clipped - raw).detach() if self.training else clipped
 
+    def _decode(self, output: Tensor, newest: Tensor, dim: int = 1) -> tuple[Tensor, Tensor | None]:
+        """Return the next frame, and the logits of its exceedance probabilities, from the output of the network."""
+        if self.head is None:
+            return self.next_frame(output, newest), None
+        change, planes = output.split([self.config.channels, self.head.planes], dim=dim)
+        frame = self.next_frame(change, newest)
+        if dim == 1:
+            return frame, self.head(frame, planes)
+        logits = self.head(frame.flatten(0, dim - 1), planes.flatten(0, dim - 1))
+        return frame, logits.unflatten(0, frame.shape[:dim])
+
 
 class RecurrentModel(ForecastModel):
     """A recurrent stack, run one frame at a time.
@@ -171,7 +226,8 @@ class RecurrentModel(ForecastModel):
         if not isinstance(config.net, StackConfig):
             raise TypeError("a recurrent model needs a StackConfig")
         self.config = config
-        planes = {"inputs": config.planes, "outputs": config.channels}
+        self.head = ExceedanceHead(config.thresholds_mm_h) if config.thresholds_mm_h else None
+        planes = {"inputs": config.planes, "outputs": config.outputs}
         self.stack = RecurrentStack(config.net, **planes, conditions=config.conditions, actions=config.fields)
         if config.residual:
             for parameter in self.stack.embedding.output.parameters():
@@ -183,7 +239,7 @@ class RecurrentModel(ForecastModel):
 
     def step(
         self, frame: Tensor, known: Tensor, conditions: Tensor | None, fields: Tensor | None, state: State
-    ) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
+    ) -> StepOutput:
         """Run one time step.
 
         Parameters
@@ -197,17 +253,18 @@ class RecurrentModel(ForecastModel):
 
         Returns
         -------
-        tuple
-            The next frame, the new state, and the increments of C and M per layer.
+        StepOutput
+            The next frame, the new state, the increments of C and M, and the logits of exceedance.
         """
         planes = torch.cat([frame, known], dim=1) if self.config.reads_known else frame
         output = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
-        return self.next_frame(output.frame, frame), output.state, output.increments
+        next_frame, exceedance = self._decode(output.frame, frame)
+        return StepOutput(next_frame, output.state, output.increments, exceedance)
 
-    def _checkpointed_step(self, *inputs: Tensor | State | None) -> tuple[Tensor, State, list[tuple[Tensor, Tensor]]]:
+    def _checkpointed_step(self, *inputs: Tensor | State | None) -> StepOutput:
         """Run `step` without keeping activations; increments are kept for the decoupling loss only."""
-        frame, state, increments = checkpoint(self.step, *inputs, use_reentrant=False, preserve_rng_state=False)
-        return frame, state, increments if self.stack.decouple is not None else []
+        output: StepOutput = checkpoint(self.step, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return output if self.stack.decouple is not None else output._replace(increments=[])
 
     def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
         """See ForecastModel.rollout."""
@@ -216,6 +273,7 @@ class RecurrentModel(ForecastModel):
         state = self.stack.initial_state(batch, height, width, frames.data)
         predicted: list[Tensor] = []
         increments = []
+        exceedance: list[Tensor] = []
         frame, known = frames.data[:, 0], frames.known[:, 0]
         for index in range(context + leads - 1):
             if index and truth is not None and index < available:
@@ -228,10 +286,15 @@ class RecurrentModel(ForecastModel):
                 frame = predicted[-1]
             conditions = time_conditions(index - (context - 1), frames.step_minutes)
             fields = None if frames.fields is None else frames.fields[:, index]
-            next_frame, state, of_step = step(frame, known, conditions, fields, state)
-            predicted.append(next_frame)
-            increments.append(of_step)
-        return Rollout(torch.stack(predicted, dim=1), increments)
+            output = step(frame, known, conditions, fields, state)
+            state = output.state
+            predicted.append(output.frame)
+            increments.append(output.increments)
+            if output.exceedance is not None and index >= context - 1:
+                exceedance.append(output.exceedance)
+        return Rollout(
+            torch.stack(predicted, dim=1), increments, torch.stack(exceedance, dim=1) if exceedance else None
+        )
 
 
 class RecurrentFreeModel(ForecastModel):
@@ -243,15 +306,16 @@ class RecurrentFreeModel(ForecastModel):
             raise TypeError("a recurrent-free model needs a SimVPConfig")
         self.config = config
         inputs = config.planes + config.conditions + config.fields
-        self.net = SimVP(config.net, inputs=inputs, outputs=config.channels)
+        self.head = ExceedanceHead(config.thresholds_mm_h) if config.thresholds_mm_h else None
+        self.net = SimVP(config.net, inputs=inputs, outputs=config.outputs)
         if config.residual:
             for parameter in self.net.output.parameters():
                 nn.init.zeros_(parameter)
 
     def next_frames(
         self, data: Tensor, known: Tensor, conditions: Tensor | None = None, fields: Tensor | None = None
-    ) -> Tensor:
-        """Predict the t frames that follow t frames.
+    ) -> tuple[Tensor, Tensor | None]:
+        """Predict the t frames that follow t frames, and the logits of their exceedance probabilities.
 
         Parameters
         ----------
@@ -263,7 +327,7 @@ class RecurrentFreeModel(ForecastModel):
         planes = [data, *([known] if self.config.reads_known else []), *([] if fields is None else [fields])]
         if self.config.reads_time and conditions is not None:
             planes.append(conditions[..., None, None].expand(*conditions.shape, *data.shape[-2:]))
-        return self.next_frame(self.net(torch.cat(planes, dim=2)), data[:, -1:])
+        return self._decode(self.net(torch.cat(planes, dim=2)), data[:, -1:], dim=2)
 
     def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
         """See ForecastModel.rollout; the frames before the forecast are the input, for which nothing is predicted."""
@@ -271,14 +335,17 @@ class RecurrentFreeModel(ForecastModel):
             raise ValueError("a recurrent-free model reads no true frames after its context")
         data, known = frames.data[:, :context], frames.known[:, :context]
         predicted: list[Tensor] = [frames.data[:, 1:context]]
+        exceedance: list[Tensor] = []
         for first in range(0, leads, context):
             fields = None if frames.fields is None else frames.fields[:, first : first + context]
             steps = range(first - context + 1, first + 1)
             conditions = torch.stack([time_conditions(step, frames.step_minutes) for step in steps], dim=1)
-            data = self.next_frames(data, known, conditions, fields)
+            data, logits = self.next_frames(data, known, conditions, fields)
             known = known[:, -1:].expand_as(known)
             predicted.append(data[:, : leads - first])
-        return Rollout(torch.cat(predicted, dim=1), [])
+            if logits is not None:
+                exceedance.append(logits[:, : leads - first])
+        return Rollout(torch.cat(predicted, dim=1), [], torch.cat(exceedance, dim=1) if exceedance else None)
 
 
 def build_model(config: ModelConfig) -> RecurrentModel | RecurrentFreeModel:

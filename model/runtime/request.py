@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.core.forecast_output import DETERMINISTIC_OUTPUT, ForecastOutput
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
@@ -31,6 +32,8 @@ class ForecastRequest:
         Ends this forecast alone, whichever others run beside it.
     remote_tiles : RemoteTiles, optional
         Other workers that may compute tiles of this forecast if the domain is large.
+    output : ForecastOutput
+        Which field, probabilities and members are asked for.
     """
 
     sequence: FrameSequence
@@ -38,6 +41,7 @@ class ForecastRequest:
     note: str = ""
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     remote_tiles: RemoteTiles | None = None
+    output: ForecastOutput = DETERMINISTIC_OUTPUT
 
     @classmethod
     def fit(
@@ -47,6 +51,7 @@ class ForecastRequest:
         steps: int,
         *,
         note: str = "",
+        output: ForecastOutput = DETERMINISTIC_OUTPUT,
     ) -> ForecastRequest:
         """Return a request for the newest frames of a sequence that a model reads.
 
@@ -55,7 +60,7 @@ class ForecastRequest:
         InputError
             The model does not fit the frames, or cannot forecast that many steps.
         """
-        return cls.for_context(select_context(sequence, info), info, steps, note=note)
+        return cls.for_context(select_context(sequence, info), info, steps, note=note, output=output)
 
     @classmethod
     def for_context(
@@ -66,6 +71,7 @@ class ForecastRequest:
         *,
         note: str = "",
         remote_tiles: RemoteTiles | None = None,
+        output: ForecastOutput = DETERMINISTIC_OUTPUT,
     ) -> ForecastRequest:
         """Return a request for frames that were selected for the model, as by `model.runtime.model_selection`.
 
@@ -73,9 +79,12 @@ class ForecastRequest:
         ------
         StepsOutOfRange
             The model cannot forecast that many steps.
+        InputError
+            The model does not have the field, or makes no members.
         """
         info.check_steps(steps, context.time_step_minutes())
-        return cls(sequence=context, steps=steps, note=note, remote_tiles=remote_tiles)
+        info.check_output(output)
+        return cls(sequence=context, steps=steps, note=note, remote_tiles=remote_tiles, output=output)
 
     @property
     def is_dry(self) -> bool:
@@ -96,7 +105,11 @@ class ForecastEvent(NamedTuple):
     step : int
         Lead step of `frame`, counted from 1; 0 without a frame.
     frame : ndarray, optional
-        Rain rate [y, x] (mm h-1, NaN = no data).
+        Rain rate [y, x] (mm h-1, NaN = no data): the field that was asked for.
+    probability : ndarray, optional
+        P(rain >= threshold) [threshold, y, x] (0 to 1, NaN = no data) at the thresholds of the request.
+    members : ndarray, optional
+        Realizations of the rain rate [realization, y, x] (mm h-1, NaN = no data).
     error : Exception, optional
         The error that ended this forecast. No further event of this request follows.
     """
@@ -105,4 +118,6 @@ class ForecastEvent(NamedTuple):
     progress: float
     step: int = 0
     frame: FloatArray | None = None
+    probability: FloatArray | None = None
+    members: FloatArray | None = None
     error: Exception | None = None

@@ -37,6 +37,13 @@ PATH: Final = click.Path(path_type=Path)
     "--archive", "archives", type=PATH, multiple=True, help="Folder of an archive; may be given several times."
 )
 @click.option(
+    "--archive-weight",
+    "weights",
+    type=click.FloatRange(min=0, min_open=True),
+    multiple=True,
+    help="How often to draw from an archive, relative to the others: one for each --archive, in order.",
+)
+@click.option(
     "--data",
     help="A data set instead of archives: moving-mnist, moving-mnist:PATH, kth:DIR, taxibj:PATH or frames:PATH.",
 )
@@ -92,6 +99,7 @@ PATH: Final = click.Path(path_type=Path)
 def train(
     recipe: str | None,
     archives: tuple[Path, ...],
+    weights: tuple[float, ...],
     data: str | None,
     fields_folder: Path | None,
     out: Path,
@@ -126,6 +134,8 @@ def train(
         return
     if bool(archives) == bool(data):
         raise click.UsageError("Give either --archive (once or more) or --data, to name what to train on")
+    if weights and len(weights) != len(archives):
+        raise click.UsageError(f"{len(weights)} --archive-weight for {len(archives)} --archive: give one for each")
     if data:
         check_used(data, overrides)
     if fields_folder and not chosen.fields:
@@ -152,7 +162,9 @@ def train(
             best = run_training(
                 chosen,
                 lambda: (
-                    _open_data(data, chosen, cache) if data else radar_windows(archives, chosen, cache, fields_folder)
+                    _open_data(data, chosen, cache)
+                    if data
+                    else radar_windows(archives, chosen, cache, fields_folder, weights)
                 ),
                 out,
                 resume=resume,
@@ -218,7 +230,11 @@ def _find_recipe(name: str | None) -> Recipe:
 
 
 def radar_windows(
-    archives: Sequence[Path], recipe: Recipe, cache_folder: Path, fields_folder: Path | None
+    archives: Sequence[Path],
+    recipe: Recipe,
+    cache_folder: Path,
+    fields_folder: Path | None,
+    weights: Sequence[float] = (),
 ) -> RadarDataset:
     """Open archives as a source of windows.
 
@@ -232,6 +248,8 @@ def radar_windows(
         Folder for decoded frames.
     fields_folder : Path or None
         Folder of the exogenous fields that the recipe names.
+    weights : sequence of float
+        How often each archive is drawn; see `RadarDataset`.
 
     Returns
     -------
@@ -247,7 +265,13 @@ def radar_windows(
     for archive in opened:
         _check_time_step(archive, recipe)
     return RadarDataset(
-        opened, recipe.windows, recipe.holdout, cache_folder, fields=recipe.fields, fields_folder=fields_folder
+        opened,
+        recipe.windows,
+        recipe.holdout,
+        cache_folder,
+        fields=recipe.fields,
+        fields_folder=fields_folder,
+        weights=weights,
     )
 
 

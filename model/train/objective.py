@@ -10,7 +10,7 @@ from model.nets.forecast_model import ForecastModel, RecurrentModel, Rollout
 from model.sampling import ReverseScheduledSampling, reverse_scheduled_sampling, scheduled_sampling
 from model.train.batch import Batch
 from model.train.distributed import SINGLE_PROCESS, DistributedContext
-from model.train.recipe import AuxiliaryLosses, FrameLoss, RainLoss, Recipe
+from model.train.recipe import AuxiliaryLosses, ExceedanceLoss, FrameLoss, RainLoss, Recipe
 
 
 def teacher_forcing_mask(recipe: Recipe, batch: Batch, iteration: int, progress: float) -> Tensor | None:
@@ -76,9 +76,11 @@ def batch_loss(
     """
     with torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True):
         rollout = net.rollout(batch.frames, batch.context, batch.leads, true_frames)
-        rollout = Rollout(rollout.frames.float(), rollout.increments)
+        rollout = rollout._replace(frames=rollout.frames.float())
         if isinstance(recipe.loss, RainLoss):
             loss = _rain_loss(rollout, batch, recipe.loss, distributed)
+        elif isinstance(recipe.loss, ExceedanceLoss):
+            loss = _exceedance_loss(rollout, batch, recipe.loss, recipe.model.thresholds_mm_h, distributed)
         else:
             loss = distributed.mean(_frame_loss(rollout, batch, recipe.loss))
         if recipe.loss.decoupling or recipe.loss.divergence:
@@ -96,6 +98,31 @@ def _rain_loss(rollout: Rollout, batch: Batch, settings: RainLoss, distributed: 
         )
         loss = loss + settings.csi_weight * csi_loss
     return settings.scale * loss
+
+
+def _exceedance_loss(
+    rollout: Rollout,
+    batch: Batch,
+    settings: ExceedanceLoss,
+    thresholds_mm_h: tuple[float, ...],
+    distributed: DistributedContext,
+) -> Tensor:
+    if rollout.exceedance is None:
+        raise TypeError("the network predicts no probabilities")
+    known = batch.target_known
+    loss = losses.exceedance_loss(
+        rollout.exceedance,
+        batch.target,
+        known,
+        thresholds_mm_h=thresholds_mm_h,
+        threshold_weights=settings.threshold_weights or (1.0,) * len(thresholds_mm_h),
+        all_reduce=distributed.sum,
+    )
+    if settings.frame_weight:
+        error = ((rollout.frames[:, batch.context - 1 :] - batch.target).abs() * known).sum()
+        mae = distributed.sum(error) / distributed.sum(known.sum()).clamp(min=1)
+        loss = loss + settings.frame_weight * mae
+    return loss
 
 
 def _frame_loss(rollout: Rollout, batch: Batch, settings: FrameLoss) -> Tensor:

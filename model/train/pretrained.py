@@ -47,6 +47,9 @@ def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
     """
     weights, config, trained_on = _read_weights(path)
     own = net.state_dict()
+    if net.config.thresholds_mm_h and not config_from_dict(config).thresholds_mm_h:
+        weights = _with_head(weights, own)
+        config = {**config, "thresholds_mm_h": net.config.thresholds_mm_h}
     different = [
         f"{name} is {_shape(weights.get(name))}, here {_shape(own.get(name))}"
         for name in {**own, **weights}
@@ -65,6 +68,15 @@ def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
     for name in sorted(weights):
         digest.update(weights[name].contiguous().numpy().tobytes())
     return {"from": str(path), "weights_sha256": digest.hexdigest(), **trained_on}
+
+
+def _with_head(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of a network without a distribution head, for one with it: its further planes start from 0."""
+    extended = dict(weights)
+    for name, tensor in weights.items():
+        if name in own and (more := len(own[name]) - len(tensor)) > 0 and own[name].shape[1:] == tensor.shape[1:]:
+            extended[name] = torch.cat([tensor, tensor.new_zeros(more, *tensor.shape[1:])])
+    return extended
 
 
 def _check_settings(stored: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:

@@ -98,6 +98,27 @@ class RainLoss(AuxiliaryLosses):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExceedanceLoss(AuxiliaryLosses):
+    """Cross-entropy of exceedance probabilities (`model.losses.exceedance_loss`), for networks that predict them.
+
+    Parameters
+    ----------
+    threshold_weights : tuple of float
+        Weight of each of the network's thresholds; empty: all equal. The score is proper with any weights.
+    frame_weight : float
+        Weight of the MAE of the frame that the network predicts and reads next.
+    """
+
+    threshold_weights: tuple[float, ...] = ()
+    frame_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self, "threshold_weights", gt=0, le=MAX_WEIGHT)
+        check_limits(self, "frame_weight", ge=0, le=MAX_WEIGHT)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrameLoss(AuxiliaryLosses):
     """Error of frames that are not rain (see `model.losses`).
 
@@ -186,7 +207,7 @@ class Recipe:
         Which part of a radar archive is held out for validation.
     fields : tuple of str
         Names of the exogenous fields (see `model.runtime.exogenous_fields`).
-    loss : RainLoss or FrameLoss
+    loss : RainLoss, ExceedanceLoss or FrameLoss
         The training objective.
     sampling : ScheduledSampling, ReverseScheduledSampling or None
         At which time steps a recurrent network reads true frames; None: at the steps of the context only.
@@ -198,7 +219,8 @@ class Recipe:
         Iterations from one validation to the next.
     selection_thresholds_mm_h : tuple of float
         For rain, the best weights are those with the highest ratio of CSI to the CSI of persistence, averaged over
-        these thresholds. For other frames they are those with the lowest MSE.
+        these thresholds, or those with the highest Brier skill over persistence, for networks that predict
+        probabilities. For other frames they are those with the lowest MSE.
     validation_windows : int
         Number of held-out windows.
     gradient_accumulation_steps : int
@@ -227,7 +249,7 @@ class Recipe:
     windows: WindowConfig
     holdout: Holdout = field(default_factory=Holdout)
     fields: tuple[str, ...] = ()
-    loss: RainLoss | FrameLoss
+    loss: RainLoss | ExceedanceLoss | FrameLoss
     sampling: Sampling | None = None
     optimiser: Optimiser
     iterations: int
@@ -264,5 +286,13 @@ class Recipe:
                 raise ValueError(f"{self.name}: a recurrent-free model has no time steps to recompute")
         if loss.decoupling and not (isinstance(net, StackConfig) and net.decoupled):
             raise ValueError(f"{self.name}: the network has no projection for the decoupling loss (see decoupled)")
+        thresholds = self.model.thresholds_mm_h
+        if isinstance(loss, ExceedanceLoss):
+            if not thresholds:
+                raise ValueError(f"{self.name}: the network predicts no probabilities (see model.thresholds_mm_h)")
+            if loss.threshold_weights and len(loss.threshold_weights) != len(thresholds):
+                raise ValueError(f"{self.name}: {len(loss.threshold_weights)} weights for {len(thresholds)} thresholds")
+        elif thresholds:
+            raise ValueError(f"{self.name}: only ExceedanceLoss trains the probabilities of model.thresholds_mm_h")
         if (planes := planes_of(self.fields)) != self.model.fields:
             raise ValueError(f"{self.name}: {self.fields} are {planes} planes, the network reads {self.model.fields}")

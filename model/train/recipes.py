@@ -15,7 +15,7 @@ from model.nets.stack import StackConfig
 from model.runtime.exogenous_fields import planes_of
 from model.sampling import Sampling
 from model.train.published_recipes import REVERSE, SCHEDULED, TEN_TO_TEN, frame_model, published_recipes
-from model.train.recipe import FrameLoss, Optimiser, RainLoss, Recipe
+from model.train.recipe import ExceedanceLoss, FrameLoss, Optimiser, RainLoss, Recipe
 
 
 def _ms_predrnn_rain(hidden: int) -> ModelConfig:
@@ -32,6 +32,23 @@ def ms_predrnn() -> Recipe:
         optimiser=Optimiser(learning_rate=8e-4, final_learning_rate=2e-5),
         iterations=4000,
         batch=8,
+    )
+
+
+THRESHOLDS_MM_H: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0)
+"""Thresholds of the distribution head of networks of rain."""
+
+
+def ms_predrnn_distribution() -> Recipe:
+    """Return the shipped network: MS-PredRNN with a distribution head, trained with outages of the radar."""
+    base = ms_predrnn()
+    return replace(
+        base,
+        name="rain-ms-predrnn-distribution",
+        model=replace(base.model, thresholds_mm_h=THRESHOLDS_MM_H),
+        windows=WindowConfig(scale_db=2.0, draw_by="context", draw_floor=0.01, outage_chance=0.2),
+        loss=ExceedanceLoss(threshold_weights=(1, 1, 1, 1, 1.5, 1.5, 2, 2, 2, 2, 2), frame_weight=0.1),
+        validation_windows=96,
     )
 
 
@@ -148,6 +165,7 @@ def _mnist_small_recipes() -> dict[str, Callable[[], Recipe]]:
 RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = {
     "rain-ms-predrnn": ms_predrnn,
     "rain-ms-predrnn-conditioned": ms_predrnn_conditioned,
+    "rain-ms-predrnn-distribution": ms_predrnn_distribution,
     "rain-ms-predrnn-eulerian": ms_predrnn_eulerian,
     "rain-ms-predrnn-tiny": ms_predrnn_tiny,
     "rain-tau": tau,

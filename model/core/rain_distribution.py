@@ -1,0 +1,120 @@
+"""The predictive distribution of rain at each pixel, given by exceedance probabilities at fixed thresholds.
+
+P(r) is the probability of at least r mm h-1. It is linear in ln r between two thresholds (linear in reflectivity, and
+in HKO-7's pixel fraction). Below the first threshold, 0.1 mm h-1, a pixel is dry: there is no rain between 0 and it.
+Beyond the last threshold the excess is exponentially distributed with a given mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.core.units import FloatArray
+
+TAIL_MM_H: Final = 15.0
+"""Mean excess of rain above the last threshold (mm h-1)."""
+LEAST_PROBABILITY: Final = np.float32(1e-6)
+"""Probabilities closer than this count as equal, so that no division is by 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class RainDistribution:
+    """Distributions of rain rate (mm h-1) of any number of pixels; NaN = no data.
+
+    Attributes
+    ----------
+    thresholds_mm_h : tuple of float
+        Rain rates, ascending.
+    exceedance : ndarray
+        P(rain >= threshold) [threshold, ...], in 0 to 1, not increasing along the thresholds.
+    tail_mm_h : float
+        Mean excess above the last threshold.
+    """
+
+    thresholds_mm_h: tuple[float, ...]
+    exceedance: FloatArray
+    tail_mm_h: float = TAIL_MM_H
+
+    def expected(self) -> FloatArray:
+        """Return the mean rain rate [...] (mm h-1): the integral of P(r) over r."""
+        weights = mean_weights(self.thresholds_mm_h, self.tail_mm_h)
+        return np.einsum("k...,k->...", self.exceedance, weights, dtype=np.float32)
+
+    def median(self) -> FloatArray:
+        """Return the median rain rate [...] (mm h-1)."""
+        return self.value_at(np.float32(0.5))
+
+    def value_at(self, level: FloatArray | np.float32) -> FloatArray:
+        """Return the rain rate [...] (mm h-1) that is exceeded with probability `level`, a number or an array [...]."""
+        return self._crossing(self.exceedance - level, level)
+
+    def sharp(self, cuts: Sequence[float]) -> FloatArray:
+        """Return the rain rate [...] (mm h-1) that reaches each threshold where its probability exceeds its cut.
+
+        Parameters
+        ----------
+        cuts : sequence of float
+            One probability for each threshold.
+        """
+        above = self.exceedance - np.asarray(cuts, np.float32).reshape(-1, *[1] * (self.exceedance.ndim - 1))
+        return self._crossing(above, np.float32(cuts[-1]))
+
+    def probability_of_exceedance(self, thresholds_mm_h: Sequence[float]) -> FloatArray:
+        """Return P(rain >= threshold) [threshold, ...] at other thresholds (mm h-1), all at least the first one."""
+        own = self.thresholds_mm_h
+        found = np.empty((len(thresholds_mm_h), *self.exceedance.shape[1:]), np.float32)
+        for row, threshold in enumerate(thresholds_mm_h):
+            if threshold in own:
+                found[row] = self.exceedance[own.index(threshold)]
+                continue
+            above = int(np.searchsorted(own, threshold))
+            if above == 0:
+                raise ValueError(f"{threshold:g} mm/h is below the first threshold, {own[0]:g} mm/h")
+            if above == len(own):
+                found[row] = self.exceedance[-1] * np.float32(np.exp((own[-1] - threshold) / self.tail_mm_h))
+                continue
+            share = np.float32(np.log(threshold / own[above - 1]) / np.log(own[above] / own[above - 1]))
+            found[row] = (1 - share) * self.exceedance[above - 1] + share * self.exceedance[above]
+        return found
+
+    def _crossing(self, above: FloatArray, last_level: FloatArray | np.float32) -> FloatArray:
+        """Return the rain rate at which `above` [threshold, ...], a probability minus a level, falls to 0."""
+        widths = np.diff(np.log(np.asarray(self.thresholds_mm_h, np.float64))).astype(np.float32)
+        logarithm = np.full(above.shape[1:], np.log(np.float32(self.thresholds_mm_h[0])), np.float32)
+        for lower, upper, width in zip(above[:-1], above[1:], widths, strict=True):
+            # The share of the segment below the crossing; 1 where P is above the level at its upper end, too.
+            drop = np.maximum(lower - upper, LEAST_PROBABILITY)
+            share = np.where(upper > 0, np.float32(1), np.clip(lower / drop, 0, 1))
+            logarithm += width * share
+        rain: FloatArray = np.exp(logarithm)
+        wet = (above > 0).any(axis=0)
+        heaviest = above[-1] > 0
+        if heaviest.any():
+            level = np.broadcast_to(last_level, rain.shape)[heaviest]
+            ratio = self.exceedance[-1][heaviest] / np.maximum(level, LEAST_PROBABILITY)
+            rain[heaviest] += np.float32(self.tail_mm_h) * np.log(ratio)
+        rain[~wet] = 0
+        rain[np.isnan(above[0])] = np.nan
+        return rain
+
+
+def mean_weights(thresholds_mm_h: Sequence[float], tail_mm_h: float = TAIL_MM_H) -> NDArray[np.float32]:
+    """Return w [threshold] such that the mean rain rate is the sum of w P over the thresholds (mm h-1).
+
+    P(r) is P of the first threshold below it; between a and b, where it is linear in ln r, the integral is
+    P(a) ((b - a) / ln(b / a) - a) + P(b) (b - (b - a) / ln(b / a)).
+    """
+    edges = np.asarray(thresholds_mm_h, np.float64)
+    lower, upper = edges[:-1], edges[1:]
+    mean = (upper - lower) / np.log(upper / lower)
+    weights = np.zeros(edges.size)
+    weights[0] = edges[0]
+    weights[:-1] += mean - lower
+    weights[1:] += upper - mean
+    weights[-1] += tail_mm_h
+    return weights.astype(np.float32)
