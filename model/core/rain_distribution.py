@@ -43,7 +43,7 @@ class RainDistribution:
     def expected(self) -> FloatArray:
         """Return the mean rain rate [...] (mm h-1): the integral of P(r) over r."""
         weights = mean_weights(self.thresholds_mm_h, self.tail_mm_h)
-        return np.einsum("k...,k->...", self.exceedance, weights, dtype=np.float32)
+        return np.asarray(np.einsum("k...,k->...", self.exceedance, weights), np.float32)
 
     def median(self) -> FloatArray:
         """Return the median rain rate [...] (mm h-1)."""

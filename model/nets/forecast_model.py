@@ -207,7 +207,7 @@ class ForecastModel(nn.Module):
         """Return the next frame, and the logits of its exceedance probabilities, from the output of the network."""
         if self.head is None:
             return self.next_frame(output, newest), None
-        change, planes = output.split([self.config.channels, self.head.planes], dim=dim)
+        change, planes = torch.split(output, [self.config.channels, self.head.planes], dim=dim)
         frame = self.next_frame(change, newest)
         if dim == 1:
             return frame, self.head(frame, planes)

@@ -59,7 +59,7 @@ def validate(
 
 
 def rollout(net: ForecastModel, batch: Batch, recipe: Recipe) -> Rollout:
-    """Return the forecast from the context alone: frames and, where the network predicts them, logits of exceedance."""
+    """Return the forecast from the context alone: frames, and logits of exceedance if the network predicts them."""
     with (
         torch.no_grad(),
         torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True),
