@@ -58,10 +58,6 @@ class ForecastOutput:
             raise InputError(f"seed is {self.seed}", where="seed", hint="Choose a seed from 0 to 4294967295")
 
 
-DETERMINISTIC_OUTPUT: Final = ForecastOutput()
-"""The default: one field, no probabilities, no members."""
-
-
 def check_thresholds(thresholds_mm_h: Sequence[float]) -> None:
     """Check thresholds of probabilities.
 
@@ -98,3 +94,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
         ) from None
     check_thresholds(thresholds)
     return thresholds
+
+
+DETERMINISTIC_OUTPUT: Final = ForecastOutput()
+"""The default: one field, no probabilities, no members."""
