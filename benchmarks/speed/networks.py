@@ -82,7 +82,7 @@ def torch_step(name: str, folder: Path) -> Mapping[str, float]:
         if isinstance(net, RecurrentModel):
             frame = torch.rand(1, 1, SIDE, SIDE)
             state = net.stack.initial_state(1, SIDE, SIDE, frame)
-            _, state, _ = net.step(frame, frame, None, None, state)
+            _, state, *_ = net.step(frame, frame, None, None, state)
             return {"seconds": median_seconds(lambda: net.step(frame, frame, None, None, state))}
         frames = torch.rand(1, CONTEXT, 1, SIDE, SIDE)
         return {"seconds": median_seconds(lambda: net.next_frames(frames, frames))}

@@ -85,12 +85,18 @@ def _random_frames(config: ModelConfig, *, steps: int, shape: tuple[int, int], f
 def _forecast_by_torch(
     net: ForecastModel, observed: ForecastInput, steps: int, precision: torch.dtype
 ) -> NDArray[np.floating]:
-    """Return the forecast [t, c, y, x] of a network with weights of this precision."""
+    """Return the forecast [t, c, y, x] of a network with weights of this precision; of a distribution, [t, threshold].
+
+    Frames of a network with a distribution are compared through the probabilities that follow from them.
+    """
     batch = FrameBatch(
         data=torch.from_numpy(observed.data)[None].to(precision),
         known=torch.from_numpy(observed.known)[None].to(precision),
         step_minutes=torch.tensor([observed.step_minutes], dtype=precision),
         fields=None if observed.fields is None else torch.from_numpy(observed.fields)[None].to(precision),
     )
-    forecast: NDArray[np.floating] = net(batch, steps)[0].numpy()
-    return forecast
+    context = len(observed.data)
+    rollout = net.rollout(batch, context, steps)
+    forecast = rollout.frames[:, context - 1 :] if rollout.exceedance is None else torch.sigmoid(rollout.exceedance)
+    values: NDArray[np.floating] = forecast[0].numpy()
+    return values

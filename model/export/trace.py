@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from model.nets.forecast_model import ModelConfig, RecurrentFreeModel, RecurrentModel
 from model.nets.stack import StackConfig
-from model.runtime.graph_session import CONDITIONS, FIELDS, FRACTION, VALID
+from model.runtime.graph_session import CONDITIONS, EXCEEDANCE, FIELDS, FRACTION, NEXT, VALID
 
 OPSET: Final = 18
 """GridSample, which warps need, came with 16."""
@@ -51,14 +51,14 @@ class _OneStep(nn.Module):
         self.inputs = network_inputs(net.config)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Return the next frame and the new states."""
+        """Return the next frame, its exceedance probabilities if the network predicts them, and the new states."""
         inputs = dict(zip(self.inputs, tensors, strict=False))
         # A network that does not read the mask uses the shape of this argument only.
         known = inputs.get(VALID, inputs[FRACTION][:, :1])
         state = tensors[len(self.inputs) :]
         output = self.net.step(inputs[FRACTION], known, inputs.get(CONDITIONS), inputs.get(FIELDS), state)
-        logits = () if output.exceedance is None else (output.exceedance,)
-        return (output.frame, *logits, *output.state)
+        probability = () if output.exceedance is None else (torch.sigmoid(output.exceedance),)
+        return (output.frame, *probability, *output.state)
 
 
 class _AllFrames(nn.Module):
@@ -70,11 +70,11 @@ class _AllFrames(nn.Module):
         self.inputs = network_inputs(net.config)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Return the next frames, and the logits of exceedance if the network predicts them."""
+        """Return the next frames, and the exceedance probabilities if the network predicts them."""
         inputs = dict(zip(self.inputs, tensors, strict=True))
         known = inputs.get(VALID, inputs[FRACTION][:, :, :1])
         frames, logits = self.net.next_frames(inputs[FRACTION], known, inputs.get(CONDITIONS), inputs.get(FIELDS))
-        return (frames,) if logits is None else (frames, logits)
+        return (frames,) if logits is None else (frames, torch.sigmoid(logits))
 
 
 def network_inputs(config: ModelConfig) -> list[str]:
@@ -96,8 +96,9 @@ def trace(net: RecurrentModel | RecurrentFreeModel) -> TracedNetwork:
     Returns
     -------
     TracedNetwork
-        A graph with these inputs and the outputs `next` and `new_STATE`. Batch, height and width are free (height and
-        width in multiples of the stride), except those of a network that is bound to one grid.
+        A graph with these inputs and the outputs `next`, `exceedance` [b, threshold, y, x] of networks that predict
+        probabilities, and `new_STATE`. Batch, height and width are free (height and width in multiples of the stride),
+        except those of a network that is bound to one grid.
     """
     config = net.config
     grid = config.net.grid if isinstance(config.net, StackConfig) else None
@@ -123,7 +124,8 @@ def trace(net: RecurrentModel | RecurrentFreeModel) -> TracedNetwork:
     metadata["bounded"] = "yes" if config.bounded else "no"
     if grid:
         strides = {}
-    outputs = ["next", *(f"new_{name}" for name in states)]
+    exceedance = [EXCEEDANCE] if net.head is not None else []
+    outputs = [NEXT, *exceedance, *(f"new_{name}" for name in states)]
     with tempfile.TemporaryDirectory(prefix="echocast-") as folder, warnings.catch_warnings():
         path = Path(folder) / "model.onnx"
         # The tracer warns of shapes that it takes for constants; `model.export.parity` checks the numbers.
@@ -153,4 +155,5 @@ def _free_axes(
         axes[name] = {0: "batch"}
         if name in strides:
             axes[name] |= {tensor.ndim - 2: f"height_{strides[name]}", tensor.ndim - 1: f"width_{strides[name]}"}
-    return axes | {name: axes[name.removeprefix("new_") if name != "next" else FRACTION] for name in outputs}
+    of_frames = (NEXT, EXCEEDANCE)
+    return axes | {name: axes[FRACTION if name in of_frames else name.removeprefix("new_")] for name in outputs}

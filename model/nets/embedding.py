@@ -20,16 +20,20 @@ class PatchEmbedding(nn.Module):
         Channels of the last layer.
     inputs, outputs
         Channels of a frame in patches: what the network reads and what it predicts.
+    coarse
+        Further planes that it predicts, at the resolution of patches.
     bias
         Whether convolutions have a bias.
     """
 
-    def __init__(self, patch: int, embedded: int | None, last: int, *, inputs: int, outputs: int, bias: bool) -> None:
+    def __init__(
+        self, patch: int, embedded: int | None, last: int, *, inputs: int, outputs: int, bias: bool, coarse: int = 0
+    ) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, self.coarse = patch, coarse
         self.features = embedded or inputs
         self.embed = nn.Conv2d(inputs, embedded, 1, bias=bias) if embedded else nn.Identity()
-        self.output = nn.Conv2d(last, outputs, 1, bias=bias)
+        self.output = nn.Conv2d(last, outputs + coarse, 1, bias=bias)
 
     def encode(self, frame: Tensor, conditions: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Embed a frame [b, in, y, x] with conditions [b, n].
@@ -42,9 +46,9 @@ class PatchEmbedding(nn.Module):
         x: Tensor = self.embed(append_planes(to_patches(frame, self.patch), conditions))
         return x, ()
 
-    def decode(self, h: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
-        """Return the frame [b, out, y, x] of the last layer's H."""
-        return from_patches(self.output(h), self.patch)
+    def decode(self, h: Tensor, skips: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
+        """Return the frame [b, out, y, x] of the last layer's H, and the coarse planes [b, n, y / patch, x / patch]."""
+        return _split_coarse(self.output(h), self.coarse, self.patch)
 
 
 class StridedEmbedding(nn.Module):
@@ -56,14 +60,23 @@ class StridedEmbedding(nn.Module):
     """
 
     def __init__(
-        self, patch: int, hidden: int, kernel: int, *, inputs: int, outputs: int, bias: bool, skips: bool
+        self,
+        patch: int,
+        hidden: int,
+        kernel: int,
+        *,
+        inputs: int,
+        outputs: int,
+        bias: bool,
+        skips: bool,
+        coarse: int = 0,
     ) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, self.coarse = patch, coarse
         self.features = hidden
         self.skips = skips
         self.embed = strided_convolutions(inputs, hidden, kernel, bias=bias)
-        widths = ((hidden, hidden // 2), (hidden // 2, outputs))
+        widths = ((hidden, hidden // 2), (hidden // 2, outputs + coarse))
         self.output = nn.ModuleList(
             nn.ConvTranspose2d(into, out, kernel, 2, kernel // 2, output_padding=1, bias=bias) for into, out in widths
         )
@@ -80,10 +93,10 @@ class StridedEmbedding(nn.Module):
         quarter = self.embed[1](half)
         return quarter, (half, quarter) if self.skips else ()
 
-    def decode(self, h: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
-        """Return the frame [b, out, y, x] of the last layer's H."""
+    def decode(self, h: Tensor, skips: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
+        """Return the frame [b, out, y, x] of the last layer's H, and the coarse planes [b, n, y / patch, x / patch]."""
         half, quarter = skips or (0.0, 0.0)
-        return from_patches(self.output[1](self.output[0](h + quarter) + half), self.patch)
+        return _split_coarse(self.output[1](self.output[0](h + quarter) + half), self.coarse, self.patch)
 
 
 Embedding = PatchEmbedding | StridedEmbedding
@@ -115,6 +128,14 @@ def to_patches(frame: Tensor, patch: int) -> Tensor:
 def from_patches(planes: Tensor, patch: int) -> Tensor:
     """Depth to space, the inverse of `to_patches`."""
     return functional.pixel_shuffle(planes, patch) if patch > 1 else planes
+
+
+def _split_coarse(output: Tensor, coarse: int, patch: int) -> tuple[Tensor, Tensor | None]:
+    """Return the frame of patches, and the last `coarse` planes as they are."""
+    if not coarse:
+        return from_patches(output, patch), None
+    patches, planes = torch.split(output, [output.shape[1] - coarse, coarse], dim=1)
+    return from_patches(patches, patch), planes
 
 
 def strided_convolutions(inputs: int, hidden: int, kernel: int, *, bias: bool) -> nn.Sequential:

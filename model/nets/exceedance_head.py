@@ -1,14 +1,15 @@
 """The distribution head: from planes of a network to logits of exceedance probabilities that fall with the threshold.
 
-An ordinal regression (McCullagh 1980, doi 10.1111/j.2517-6161.1980.tb01109.x) with a location and a scale for each
-pixel, and a departure from them for each threshold, so that the distribution may have any form:
+An ordinal regression (McCullagh 1980, doi 10.1111/j.2517-6161.1980.tb01109.x) with a location for each pixel, and a
+scale and offsets that vary from place to place, so that the distribution may have any form:
 
-    l_1 = s (p - e_1) + d_1        l_k = l_{k-1} - squareplus(s (e_k - e_{k-1}) + d_k)
+    l_k = s p - c_k        c_1 = s e_1 - d_1        c_k = c_{k-1} + squareplus(s (e_k - e_{k-1}) - d_k)
 
 Here p is the frame that the network predicts and reads next, s > 0 the inverse of the scale, e_k the thresholds as
-HKO-7 pixel fractions, d_k the departures. Each logit is lower than the one before by a positive number, whatever the
-weights: monotone by construction. p carries the detail of the observed frames, which few channels at a coarser
-resolution could not tell. Squareplus (Barron 2021, arXiv 2112.11687) is a softplus of one square root.
+HKO-7 pixel fractions, d_k departures from a logistic distribution around p. The offsets c_k ascend, whatever the
+weights: monotone by construction. p carries the detail of the observed frames; s and c_k, which vary slowly, are
+computed at the resolution of the network's patches and interpolated, so that a logit costs one subtraction per pixel.
+Squareplus (Barron 2021, arXiv 2112.11687) is a softplus of one square root.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.metrics import float32_pixel_threshold
 
@@ -37,12 +39,15 @@ class ExceedanceHead(nn.Module):
     ----------
     thresholds_mm_h
         Rain rates (mm h-1), ascending.
+    patch
+        n, the side of the network's patches in pixels.
     """
 
     edges: Tensor
 
-    def __init__(self, thresholds_mm_h: Sequence[float]) -> None:
+    def __init__(self, thresholds_mm_h: Sequence[float], patch: int = 1) -> None:
         super().__init__()
+        self.patch = patch
         edges = [float32_pixel_threshold(threshold) for threshold in thresholds_mm_h]
         self.register_buffer("edges", torch.tensor(edges), persistent=False)
 
@@ -58,19 +63,25 @@ class ExceedanceHead(nn.Module):
         ----------
         frame : [b, 1, y, x]
             The predicted frame.
-        planes : [b, 1 + threshold, y, x]
-            Logarithm of s over its initial value, and the departures.
+        planes : [b, 1 + threshold, y / n, x / n]
+            Logarithm of s over its initial value, and the departures, at the resolution of patches of n x n pixels.
 
         Returns
         -------
         Tensor
             Logits [b, threshold, y, x], decreasing along the thresholds.
         """
-        frame, planes = frame.float(), planes.float()
+        precision = torch.promote_types(planes.dtype, torch.float32)  # of 16 bits, a logit would keep too few
+        frame, planes = frame.to(precision), planes.to(precision)
         log_scale = planes[:, :1].clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)
         sharpness = torch.exp(log_scale - math.log(INITIAL_SCALE))
-        edges = self.edges[:, None, None]
-        logit = sharpness * (frame - edges[:1]) + planes[:, 1:2]
-        widths = sharpness * (edges[1:] - edges[:-1]) + planes[:, 2:]
-        drops = 0.5 * (widths + torch.sqrt(widths.square() + CURVATURE))
-        return torch.cat([logit, logit - drops.cumsum(dim=1)], dim=1)
+        edges = self.edges.to(precision)[:, None, None]
+        first = sharpness * edges[:1] - planes[:, 1:2]
+        widths = sharpness * (edges[1:] - edges[:-1]) - planes[:, 2:]
+        rises = 0.5 * (widths + torch.sqrt(widths.square() + CURVATURE))
+        offsets = torch.cat([first, first + rises.cumsum(dim=1)], dim=1)
+        if self.patch > 1:
+            sharpness, offsets = (
+                functional.interpolate(each, scale_factor=self.patch, mode="bilinear") for each in (sharpness, offsets)
+            )
+        return sharpness * frame - offsets

@@ -87,11 +87,6 @@ class ModelConfig:
         return self.channels + self.reads_known
 
     @property
-    def outputs(self) -> int:
-        """Planes that the network predicts: those of a frame, and those that the distribution head reads."""
-        return self.channels + (1 + len(self.thresholds_mm_h) if self.thresholds_mm_h else 0)
-
-    @property
     def conditions(self) -> int:
         """Numbers per frame that the network reads."""
         return TIME_CONDITIONS if self.reads_time else 0
@@ -203,17 +198,6 @@ class ForecastModel(nn.Module):
         clipped = torch.clamp(raw, 0, 1)
         return raw + (clipped - raw).detach() if self.training else clipped
 
-    def _decode(self, output: Tensor, newest: Tensor, dim: int = 1) -> tuple[Tensor, Tensor | None]:
-        """Return the next frame, and the logits of its exceedance probabilities, from the output of the network."""
-        if self.head is None:
-            return self.next_frame(output, newest), None
-        change, planes = torch.split(output, [self.config.channels, self.head.planes], dim=dim)
-        frame = self.next_frame(change, newest)
-        if dim == 1:
-            return frame, self.head(frame, planes)
-        logits = self.head(frame.flatten(0, dim - 1), planes.flatten(0, dim - 1))
-        return frame, logits.unflatten(0, frame.shape[:dim])
-
 
 class RecurrentModel(ForecastModel):
     """A recurrent stack, run one frame at a time.
@@ -226,8 +210,12 @@ class RecurrentModel(ForecastModel):
         if not isinstance(config.net, StackConfig):
             raise TypeError("a recurrent model needs a StackConfig")
         self.config = config
-        self.head = ExceedanceHead(config.thresholds_mm_h) if config.thresholds_mm_h else None
-        planes = {"inputs": config.planes, "outputs": config.outputs}
+        self.head = ExceedanceHead(config.thresholds_mm_h, config.net.patch) if config.thresholds_mm_h else None
+        planes = {
+            "inputs": config.planes,
+            "outputs": config.channels,
+            "coarse": self.head.planes if self.head is not None else 0,
+        }
         self.stack = RecurrentStack(config.net, **planes, conditions=config.conditions, actions=config.fields)
         if config.residual:
             for parameter in self.stack.embedding.output.parameters():
@@ -258,7 +246,10 @@ class RecurrentModel(ForecastModel):
         """
         planes = torch.cat([frame, known], dim=1) if self.config.reads_known else frame
         output = self.stack.step(planes, state, conditions if self.config.reads_time else None, fields)
-        next_frame, exceedance = self._decode(output.frame, frame)
+        next_frame = self.next_frame(output.frame, frame)
+        exceedance = None
+        if self.head is not None and output.coarse is not None:
+            exceedance = self.head(next_frame, output.coarse)
         return StepOutput(next_frame, output.state, output.increments, exceedance)
 
     def _checkpointed_step(self, *inputs: Tensor | State | None) -> StepOutput:
@@ -307,7 +298,8 @@ class RecurrentFreeModel(ForecastModel):
         self.config = config
         inputs = config.planes + config.conditions + config.fields
         self.head = ExceedanceHead(config.thresholds_mm_h) if config.thresholds_mm_h else None
-        self.net = SimVP(config.net, inputs=inputs, outputs=config.outputs)
+        outputs = config.channels + (self.head.planes if self.head is not None else 0)
+        self.net = SimVP(config.net, inputs=inputs, outputs=outputs)
         if config.residual:
             for parameter in self.net.output.parameters():
                 nn.init.zeros_(parameter)
@@ -327,7 +319,13 @@ class RecurrentFreeModel(ForecastModel):
         planes = [data, *([known] if self.config.reads_known else []), *([] if fields is None else [fields])]
         if self.config.reads_time and conditions is not None:
             planes.append(conditions[..., None, None].expand(*conditions.shape, *data.shape[-2:]))
-        return self._decode(self.net(torch.cat(planes, dim=2)), data[:, -1:], dim=2)
+        output: Tensor = self.net(torch.cat(planes, dim=2))
+        if self.head is None:
+            return self.next_frame(output, data[:, -1:]), None
+        change, of_head = torch.split(output, [self.config.channels, self.head.planes], dim=2)
+        frames = self.next_frame(change, data[:, -1:])
+        logits: Tensor = self.head(frames.flatten(0, 1), of_head.flatten(0, 1))
+        return frames, torch.unflatten(logits, 0, frames.shape[:2])
 
     def rollout(self, frames: FrameBatch, context: int, leads: int, truth: Tensor | None = None) -> Rollout:
         """See ForecastModel.rollout; the frames before the forecast are the input, for which nothing is predicted."""

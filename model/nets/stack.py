@@ -123,11 +123,15 @@ class StackConfig(CellConfig):
 
 
 class StackOutput(NamedTuple):
-    """Output of one time step: the frame [b, out, y, x], the new state, and each layer's increments of C and M."""
+    """Output of one time step: the frame [b, out, y, x], the new state, and each layer's increments of C and M.
+
+    `coarse`: further planes [b, n, y / patch, x / patch] at the resolution of patches, or None.
+    """
 
     frame: Tensor
     state: State
     increments: list[tuple[Tensor, Tensor]]
+    coarse: Tensor | None = None
 
 
 class RecurrentStack(nn.Module):
@@ -143,15 +147,28 @@ class RecurrentStack(nn.Module):
         Numbers per frame, which become planes of the input.
     actions
         Conditioning fields per frame, which modulate the H of every layer.
+    coarse
+        Further planes that the stack predicts, at the resolution of patches.
     """
 
     def __init__(
-        self, config: StackConfig, *, inputs: int = 1, outputs: int = 1, conditions: int = 0, actions: int = 0
+        self,
+        config: StackConfig,
+        *,
+        inputs: int = 1,
+        outputs: int = 1,
+        conditions: int = 0,
+        actions: int = 0,
+        coarse: int = 0,
     ) -> None:
         super().__init__()
         self.config = config
         first, last = config.widths[0], config.widths[-1]
-        shared = {"inputs": inputs * config.patch**2 + conditions, "outputs": outputs * config.patch**2}
+        shared = {
+            "inputs": inputs * config.patch**2 + conditions,
+            "outputs": outputs * config.patch**2,
+            "coarse": coarse,
+        }
         if config.embed == "strided":
             self.embedding: Embedding = StridedEmbedding(
                 config.patch, first, config.kernel, **shared, bias=config.bias, skips=config.embed_skips
@@ -226,7 +243,8 @@ class RecurrentStack(nn.Module):
             first_at_scale.setdefault(scales[layer], output.h)
             inputs = CellInput(x=output.h, m=output.m, d=output.d, highway=output.highway, action=inputs.action)
         shared_state = [tensor for tensor in (z, inputs.m) if tensor is not None]
-        return StackOutput(self.embedding.decode(inputs.x, skips), (*new_state, *shared_state), increments)
+        frame, coarse = self.embedding.decode(inputs.x, skips)
+        return StackOutput(frame, (*new_state, *shared_state), increments, coarse)
 
     def _split(self, state: State) -> tuple[list[State], Tensor | None, Tensor | None]:
         """Return the state of each layer, Z, and M."""

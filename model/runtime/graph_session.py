@@ -16,6 +16,8 @@ from model.core.units import FloatArray
 from model.runtime.ort import ort
 
 FRACTION, VALID, CONDITIONS, FIELDS = "fraction", "valid", "conditions", "fields"
+NEXT, EXCEEDANCE = "next", "exceedance"
+"""Outputs beside the states: the next frame, and the exceedance probabilities of a network with a distribution."""
 INPUTS: Final = (FRACTION, VALID, CONDITIONS, FIELDS)
 """Inputs that a graph may have beside its states."""
 
@@ -81,6 +83,10 @@ class GraphSession(ABC):
         Names among `INPUTS` that the graph has.
     bounded : bool
         Whether the network feeds back its output capped at the ceiling; an unbounded one feeds it back as it is.
+    has_distribution : bool
+        Whether the graph returns exceedance probabilities.
+    outputs : list of str
+        `next`, and `exceedance` if the graph has it.
     state_bytes : float
         Memory that is held from one lead step to the next, per pixel of a frame: all states, or all frames.
     """
@@ -92,6 +98,9 @@ class GraphSession(ABC):
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         self.bounded = self.metadata.get("bounded", "yes") == "yes"
         self.state_bytes = 0.0
+        exceedance = [item for item in session.get_outputs() if item.name == EXCEEDANCE]
+        self.has_distribution = bool(exceedance)
+        self.outputs = [NEXT, *(item.name for item in exceedance)]
 
     @property
     def smallest_bytes(self) -> float:
@@ -123,12 +132,13 @@ class GraphSession(ABC):
         Yields
         ------
         ndarray or None
-            The frames [b, c, y, x] of the next lead step, each below the ceiling of its own input; None after a run of
-            the graph that only reads the context.
+            The frames [b, c, y, x] of the next lead step, each below the ceiling of its own input; of a network with a
+            distribution the exceedance probabilities [b, threshold, y, x] instead. None after a run of the graph that
+            only reads the context.
         """
 
     def run(self, inputs: ForecastInput, steps: int) -> Iterator[FloatArray]:
-        """Yield the frames [c, y, x] of one forecast, the domain in one piece."""
+        """Yield the frames [c, y, x], or probabilities, of one forecast, the domain in one piece."""
         for frames in self.run_batch([inputs], steps):
             if frames is not None:
                 yield frames[0]
@@ -182,20 +192,20 @@ class OneStepSession(GraphSession):
     def run_batch(self, inputs: Sequence[ForecastInput], steps: int) -> Iterator[FloatArray | None]:
         """See GraphSession.run_batch."""
         context = len(inputs[0].data) - 1
-        for index, frames in enumerate(self._rollout(inputs, steps)):
-            yield None if index < context else frames
+        for index, (frames, exceedance) in enumerate(self._rollout(inputs, steps)):
+            yield None if index < context else frames if exceedance is None else exceedance
 
     def rollout(self, inputs: ForecastInput, steps: int) -> Iterator[FloatArray]:
         """Yield the prediction [c, y, x] that follows each frame but the newest, then the forecast as in `run`."""
-        for frames in self._rollout([inputs], steps):
+        for frames, _ in self._rollout([inputs], steps):
             yield frames[0]
 
     def release(self) -> None:
         """See GraphSession.release."""
         self._spare.clear()
 
-    def _rollout(self, inputs: Sequence[ForecastInput], steps: int) -> Iterator[FloatArray]:
-        """Yield the frames [b, c, y, x] of every step of the graph, those over the context included."""
+    def _rollout(self, inputs: Sequence[ForecastInput], steps: int) -> Iterator[tuple[FloatArray, FloatArray | None]]:
+        """Yield frames [b, c, y, x] and exceedance of every step of the graph, those over the context included."""
         states = self.zero_states(len(inputs), *inputs[0].data.shape[2:])
         key = states.key
         self._running[key] += 1
@@ -209,9 +219,9 @@ class OneStepSession(GraphSession):
                 conditions = np.stack([time_conditions(index - newest, each.step_minutes) for each in inputs])
                 fields = _stack_fields([None if each.fields is None else each.fields[index] for each in inputs])
                 feeds = {FRACTION: frame, VALID: known.astype(np.float32, copy=False)}
-                output, states = self.step(states, {**feeds, CONDITIONS: conditions, FIELDS: fields})
+                output, exceedance, states = self.step(states, {**feeds, CONDITIONS: conditions, FIELDS: fields})
                 forecast, frame = self._cap(output, inputs)
-                yield forecast
+                yield forecast, exceedance
         finally:  # the last forecast of a shape frees the spare set
             self._running[key] -= 1
             if not self._running[key]:
@@ -226,8 +236,10 @@ class OneStepSession(GraphSession):
             values[name] = ort.OrtValue.ortvalue_from_numpy(np.zeros((batch, *image), dtype), self.device, 0)
         return States(key=(batch, height, width), values=values)
 
-    def step(self, states: States, feeds: Mapping[str, FloatArray | None]) -> tuple[FloatArray, States]:
-        """Run the graph once, and return its output and the new states.
+    def step(
+        self, states: States, feeds: Mapping[str, FloatArray | None]
+    ) -> tuple[FloatArray, FloatArray | None, States]:
+        """Run the graph once, and return its frames, its exceedance probabilities if it has any, and the new states.
 
         The memory of `states` is written in the step after: one spare set serves all forecasts of a shape.
         """
@@ -240,11 +252,13 @@ class OneStepSession(GraphSession):
         for name, value in states.values.items():
             binding.bind_ortvalue_input(name, value)
             binding.bind_ortvalue_output(f"new_{name}", new.values[name])
-        binding.bind_output("next", "cpu")
+        for name in self.outputs:
+            binding.bind_output(name, "cpu")
         self.session.run_with_iobinding(binding)
-        output = binding.get_outputs()[len(states.values)].numpy()
+        values = [value.numpy() for value in binding.get_outputs()[len(states.values) :][: len(self.outputs)]]
         self._spare[states.key] = states
-        return np.asarray(output, np.float32), new
+        frames, *exceedance = (np.asarray(value, np.float32) for value in values)
+        return frames, exceedance[0] if exceedance else None, new
 
 
 class WholeSession(GraphSession):
@@ -278,11 +292,12 @@ class WholeSession(GraphSession):
                 CONDITIONS: np.stack([[time_conditions(time, each.step_minutes) for time in times] for each in inputs]),
                 FIELDS: _stack_fields(fields),
             }
-            (output,) = self.session.run(["next"], {name: feeds[name] for name in self.reads})
+            values = self.session.run(self.outputs, {name: feeds[name] for name in self.reads})
             del feeds
-            forecast, data = self._cap(np.asarray(output, np.float32), inputs)
+            output, *exceedance = (np.asarray(value, np.float32) for value in values)
+            forecast, data = self._cap(output, inputs)
             known = np.repeat(known[:, -1:], count, axis=1)
-            yield from islice(np.moveaxis(forecast, 1, 0), steps - first)
+            yield from islice(np.moveaxis(exceedance[0] if exceedance else forecast, 1, 0), steps - first)
 
 
 def _stack_fields(fields: Sequence[FloatArray | None]) -> FloatArray | None:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from model.export.passes import nodes
-from model.runtime.graph_session import INPUTS
+from model.runtime.graph_session import EXCEEDANCE, INPUTS, NEXT
 
 NORMS: Final = frozenset(("InstanceNormalization", "GroupNormalization", "LayerNormalization"))
 SINGLE_PRECISION: Final = frozenset(("GridSample", "ReduceMean", *NORMS))
@@ -37,7 +37,7 @@ class ConvertToFloat16(ir.passes.InPlacePass):
         single = float32_nodes(graph)
         model.metadata_props[FLOAT32_OPERATORS] = ",".join(sorted({node.op_type for node in single}))
         for value in (*graph.inputs, *graph.outputs):
-            if value.name not in (*INPUTS, "next"):
+            if value.name not in (*INPUTS, NEXT, EXCEEDANCE):
                 value.type = ir.TensorType(FLOAT16)
         casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
         for node in list(graph):
@@ -87,11 +87,11 @@ def _cast(value: ir.Value, precision: ir.DataType) -> ir.Node:
 
 
 def float32_nodes(graph: ir.Graph) -> set[ir.Node]:
-    """Return the nodes of warps and norms, and the last addition.
+    """Return the nodes of warps, norms and the distribution head, and the last addition.
 
     From a warp or a norm on until the next sum of two tensors or the next convolution; of warps also whatever computes
-    the positions, back to convolutions and inputs. At the end, the frame that the output of the network is added to is
-    not rounded.
+    the positions, back to convolutions and inputs; of the head all, because a logit is a small difference times a large
+    number. At the end, the frame that the output of the network is added to is not rounded.
     """
     found: set[ir.Node] = set()
     for node in graph:
@@ -99,7 +99,10 @@ def float32_nodes(graph: ir.Graph) -> set[ir.Node]:
             _add_downstream(node, found)
         if node.op_type == "GridSample":
             _add_upstream(node.inputs[1], found)
-    value: ir.Value | None = next(output for output in graph.outputs if output.name == "next")
+    for output in graph.outputs:
+        if output.name == EXCEEDANCE:
+            _add_upstream(output, found)
+    value: ir.Value | None = next(output for output in graph.outputs if output.name == NEXT)
     while value is not None and (producer := value.producer()) is not None and producer.op_type in ("Clip", "Add"):
         found.add(producer)
         value = producer.inputs[0] if producer.op_type == "Clip" else None
