@@ -14,8 +14,9 @@ from rich.table import Table
 from model.core.atomic import atomic_path
 from model.core.catalog import AUTO, open_catalog
 from model.core.errors import InputError
-from model.core.forecast_file import ForecastHeader, ForecastWriter, quantize
+from model.core.forecast_file import ForecastHeader, ForecastWriter
 from model.core.model_info import ModelInfo
+from model.core.packing import quantize
 from model.core.progress import ProgressBar
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, max_dbz_option, packages_option
@@ -82,7 +83,7 @@ def _write(request: ForecastRequest, predictor: Predictor, header: ForecastHeade
             if event.error is not None:
                 raise event.error
             if event.frame is not None:
-                writer.append(event.frame)
+                writer.append(event.frame, event.probability, event.members)
                 rows.append(_row(header, event.step - 1, quantize(event.frame)))
             progress.update(event.progress)
     return rows

@@ -32,7 +32,6 @@ from workers.stale_frames import OutOfDate, StaleFrame, check_valid_time, utc
 if TYPE_CHECKING:
     from model.core.forecast_file import ForecastHeader, ForecastWriter
     from model.core.sequence import FrameSequence
-    from model.core.units import FloatArray
     from model.runtime.predictor import Predictor
     from model.runtime.request import ForecastEvent
 
@@ -245,22 +244,23 @@ class NowcastJob:
             self._report(int(event.progress * self.job.steps))
             return
         with self._timed("write"):
-            self._write(event.frame, event.step, self.predictor.header(event.request) if event.step == 1 else None)
+            self._write(event, self.predictor.header(event.request) if event.step == 1 else None)
         self._report(event.step)
         if event.step == self.job.steps:
             self._publish()
 
-    def _write(self, frame: FloatArray, step: int, header: ForecastHeader | None) -> None:
-        """Append a frame to the result file, which the first one creates and the last one completes."""
+    def _write(self, event: ForecastEvent, header: ForecastHeader | None) -> None:
+        """Append a lead step to the result file, which the first one creates and the last one completes."""
         from model.core.forecast_file import ForecastWriter
 
         if header is not None:
             self._writer = ForecastWriter(self._folder / "result.nc", header)
-        if self._writer is None:
-            raise RuntimeError(f"job {self.job.id}: lead step {step} came before the first one")
-        with self._writer if step == self.job.steps else nullcontext():
-            self._writer.append(frame)
-        if step == self.job.steps:
+        if self._writer is None or event.frame is None:
+            raise RuntimeError(f"job {self.job.id}: lead step {event.step} came before the first one")
+        is_last = event.step == self.job.steps
+        with self._writer if is_last else nullcontext():
+            self._writer.append(event.frame, event.probability, event.members)
+        if is_last:
             self._writer = None
 
     def discard_frames(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model.core.atomic import atomic_file, remove_leftovers
 from model.core.errors import InputError
+from model.core.forecast_variables import field_variable
 
 
 class CannotPublish(InputError):
@@ -16,12 +17,13 @@ class CannotPublish(InputError):
 
 
 def check_opens(path: Path, shape: tuple[int, ...]) -> None:
-    """Raise RuntimeError if a netCDF file that was just written does not hold rain of that shape."""
+    """Raise RuntimeError if a netCDF file that was just written does not hold a field of rain of that shape."""
     import netCDF4
 
     with netCDF4.Dataset(path) as dataset:
-        found = tuple(dataset["rainfall_rate"].shape)
-        dataset["rainfall_rate"][-1]
+        name = field_variable({name: variable.dimensions for name, variable in dataset.variables.items()})
+        found = tuple(dataset[name].shape)
+        dataset[name][-1]
     if found != shape:
         raise RuntimeError(f"{path.name} was written with shape {found}, not {shape}")
 

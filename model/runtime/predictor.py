@@ -11,6 +11,7 @@ import numpy as np
 
 from model.core.errors import DeviceLost
 from model.core.forecast_file import ForecastHeader
+from model.core.forecast_output import DETERMINISTIC, ProbabilityMethod
 from model.core.model_info import ModelInfo
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
@@ -119,12 +120,21 @@ class BasePredictor:
         }
         if request.note:
             attributes["comment"] = request.note
+        default_field = DETERMINISTIC if info.distribution is None else info.distribution.default_field
         return ForecastHeader(
             reference_time=sequence.reference_time,
             lead_minutes=sequence.time_step_minutes() * np.arange(1, request.steps + 1, dtype=np.float64),
             grid=sequence.grid,
             attributes=attributes,
+            output=request.output,
+            field=request.output.field or default_field,
+            probability_method=self.probability_method if request.output.thresholds_mm_h else None,
         )
+
+    @property
+    def probability_method(self) -> ProbabilityMethod:
+        """Where the probabilities of this model come from."""
+        return "neighbourhood" if self.info.distribution is None else "distribution"
 
     def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.rollout: without states, each prediction is a forecast of its own; the first is persistence."""

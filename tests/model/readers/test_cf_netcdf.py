@@ -12,8 +12,9 @@ import pytest
 from pyproj import CRS
 
 from model.core.errors import InputError, MixedGrids, NotARadarFile, TooLarge, UnknownVariable
-from model.core.forecast_file import PACKED_RESOLUTION_MM_H, Forecast, write_netcdf
+from model.core.forecast_file import Forecast, write_netcdf
 from model.core.grid import Grid
+from model.core.packing import PACKED_RESOLUTION_MM_H
 from model.core.sequence import FrameSequence
 from model.readers import read
 
