@@ -27,7 +27,7 @@ from model.core.rain_scale import rain_colormap
 from model.core.units import FloatArray
 from model.readers import read
 from model.runtime.device import EngineOptions
-from model.runtime.forecast_task import ForecastTask
+from model.runtime.forecast_task import ForecastTask, LeadFields
 from model.runtime.frame_selection import newest_regular
 from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.request import ForecastRequest
@@ -100,7 +100,7 @@ def main() -> None:
     predictor = OnnxPredictor(Catalog().find(args.model), options=EngineOptions(variant="fp32"))
     sequence = newest_regular(read(args.files), predictor.info.input_frames)
     request = ForecastRequest(sequence=sequence, steps=args.steps)
-    task = replace(predictor.prepare(request), to_rain=hko7_rain_rate_mm_h)
+    task = replace(predictor.prepare(request), to_fields=lambda planes: LeadFields(hko7_rain_rate_mm_h(planes[0])))
     everywhere = replace(task, wet=None)
     stride = predictor.session.stride
     whole = forecast(predictor, everywhere, max(task.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,19 @@ from model.runtime.graph_session import ForecastInput
 from model.runtime.request import ForecastRequest
 from model.runtime.spill_file import SpillFile
 from model.runtime.tiles import Blend, Tile
+
+
+class LeadFields(NamedTuple):
+    """What a forecast holds at one lead step; see the attributes of `ForecastEvent`."""
+
+    frame: FloatArray
+    probability: FloatArray | None = None
+    members: FloatArray | None = None
+
+
+def all_planes(step: int, planes: FloatArray) -> FloatArray:
+    """Return the planes as they are."""
+    return planes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,16 +39,23 @@ class ForecastTask:
         The request.
     inputs : ForecastInput
         What the graph reads, over the whole domain.
-    to_rain : callable
-        Turns the network's output [y, x] at lead step 1, 2, ... into rain (mm h-1, NaN = no data). It is called once
-        for each step, in order.
+    to_fields : callable
+        Turns the planes [plane, y, x] of lead step 1, 2, ... into what the forecast holds, NaN where there is no data.
+        It is called once for each step, in order.
+    reduce : callable
+        Turns what the graph returns for a tile at a lead step, [plane, y, x], into the planes that `to_fields` takes,
+        all in 0 to 1: fewer planes are blended, or wait on disk.
+    planes : int
+        How many planes `to_fields` takes.
     wet : ndarray of bool, optional
         Where rain can be within the forecast [y, x]; None: anywhere.
     """
 
     request: ForecastRequest
     inputs: ForecastInput
-    to_rain: Callable[[FloatArray], FloatArray]
+    to_fields: Callable[[FloatArray], LeadFields]
+    reduce: Callable[[int, FloatArray], FloatArray] = all_planes
+    planes: int = 1
     wet: NDArray[np.bool_] | None = None
 
     @property

@@ -83,8 +83,8 @@ class GraphSession(ABC):
         Names among `INPUTS` that the graph has.
     bounded : bool
         Whether the network feeds back its output capped at the ceiling; an unbounded one feeds it back as it is.
-    has_distribution : bool
-        Whether the graph returns exceedance probabilities.
+    threshold_count : int
+        Number of thresholds whose exceedance probabilities the graph returns; 0: it returns none.
     outputs : list of str
         `next`, and `exceedance` if the graph has it.
     state_bytes : float
@@ -99,7 +99,7 @@ class GraphSession(ABC):
         self.bounded = self.metadata.get("bounded", "yes") == "yes"
         self.state_bytes = 0.0
         exceedance = [item for item in session.get_outputs() if item.name == EXCEEDANCE]
-        self.has_distribution = bool(exceedance)
+        self.threshold_count = int(exceedance[0].shape[-3]) if exceedance else 0
         self.outputs = [NEXT, *(item.name for item in exceedance)]
 
     @property

@@ -20,7 +20,8 @@ from model.runtime.exogenous_fields import fields_for
 from model.runtime.forecast_task import ForecastTask
 from model.runtime.gap_filling import context_frames, has_gaps
 from model.runtime.graph_session import FIELDS, ForecastInput, GraphSession, OneStepSession, WholeSession
-from model.runtime.motion import advect, estimate_motion, trajectories
+from model.runtime.lead_fields import DeterministicFields, DistributionFields, to_rain_rate
+from model.runtime.motion import estimate_motion, trajectories
 from model.runtime.predictor import BasePredictor
 from model.runtime.remote_tiles import forecast_encoded_tile
 from model.runtime.request import ForecastEvent, ForecastRequest
@@ -34,9 +35,6 @@ GPU_BATCH = 16
 """Tiles that run as one batch on a GPU."""
 WARM_UP_SIDE = 128
 """Side of the domain of the warm-up (pixels)."""
-
-BAND = 256
-"""Rows that are converted at a time. A frame of a continent is 100 MB, and so is each temporary of the conversion."""
 
 HEAVIEST_QUANTILE = 0.9999
 """Quantile of the wet pixels of the context that is the ceiling of the forecast."""
@@ -74,6 +72,11 @@ class OnnxPredictor(BasePredictor):
             raise BadPackage(what, where=info.reference, hint="Choose a model of rain")
         precision = fastest_variant(self.manifest.variants, select_device(options), options.variant)
         self.session: GraphSession = open_session(info.folder / self.manifest.variants[precision], options=options)
+        thresholds = self.session.threshold_count
+        expected = len(self.manifest.distribution.thresholds_mm_h) if self.manifest.distribution else 0
+        if thresholds != expected:
+            what = f"the graph returns probabilities of {thresholds} thresholds, the manifest names {expected}"
+            raise BadPackage(what, where=info.reference, hint="Export the package again")
         if FIELDS in self.session.reads and not self.manifest.fields:
             what = "the network reads exogenous fields, and the manifest names none"
             raise BadPackage(what, where=info.reference, hint="Choose a model of rain")
@@ -135,16 +138,23 @@ class OnnxPredictor(BasePredictor):
         gaps = has_gaps(rain)
         motion = estimate_motion(rain) if lagrangian or gaps else None
         inputs = self._inputs(context_frames(rain, motion, gaps=gaps, lagrangian=lagrangian), sequence, steps)
-        ny, nx = sequence.grid.shape
         known = np.isfinite(rain[-1])
         arrivals = trajectories(motion, steps) if motion is not None and lagrangian else None
 
-        def to_rain(fraction: FloatArray) -> FloatArray:
-            frame = _to_rain_rate(fraction[:ny, :nx], known)
-            return frame if arrivals is None else advect(frame, next(arrivals))
-
+        fields: DeterministicFields | DistributionFields = DeterministicFields(known, arrivals)
+        if self.manifest.distribution is not None:
+            fields = DistributionFields(
+                self.manifest.distribution,
+                request.output,
+                known=known,
+                arrivals=arrivals,
+                step_minutes=inputs.step_minutes,
+                ceiling_mm_h=float(hko7_rain_rate_mm_h(np.array(inputs.ceiling))),
+            )
         wet = self._wet(inputs, lagrangian) if self.options.skip_dry else None
-        return ForecastTask(request=request, inputs=inputs, to_rain=to_rain, wet=wet)
+        return ForecastTask(
+            request=request, inputs=inputs, to_fields=fields, reduce=fields.reduce, planes=fields.planes, wet=wet
+        )
 
     def run(self, tasks: Sequence[ForecastTask]) -> Iterator[ForecastEvent]:
         """Compute prepared forecasts together; see `model.runtime.tile_scheduler.TileScheduler.run`."""
@@ -174,7 +184,7 @@ class OnnxPredictor(BasePredictor):
         predictions = self.session.rollout(inputs, steps)
         known = np.isfinite(sequence.rain_rate)
         for index, prediction in enumerate(predictions):
-            yield _to_rain_rate(prediction[0, :ny, :nx], known[min(index, len(known) - 1)])
+            yield to_rain_rate(prediction[0, :ny, :nx], known[min(index, len(known) - 1)])
 
     def _inputs(
         self,
@@ -215,15 +225,6 @@ class OnnxPredictor(BasePredictor):
         if not lagrangian or norms or not isinstance(self.session, OneStepSession) or self.manifest.fields:
             return None
         return np.asarray((inputs.data[:, 0] >= WET_FRACTION).any(axis=0))
-
-
-def _to_rain_rate(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
-    """Return the rain rate [y, x] (mm h-1), NaN where `known` is False."""
-    rain = np.full(fraction.shape, np.nan, np.float32)
-    for top in range(0, len(rain), BAND):
-        rows = slice(top, top + BAND)
-        np.copyto(rain[rows], hko7_rain_rate_mm_h(fraction[rows]), where=known[rows])
-    return rain
 
 
 def rain_ceiling(fraction: FloatArray) -> float:

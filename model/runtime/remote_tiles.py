@@ -25,7 +25,7 @@ class RemoteTiles(Protocol):
         """Offer the tiles of a forecast, in the order in which they are computed locally."""
 
     def frames(self, tile: TileTask, local: Iterator[FloatArray | None]) -> Iterator[FloatArray | None]:
-        """Yield the frames [1, 1, y, x] of an offered tile, from another worker or else from `local`.
+        """Yield the planes [1, plane, y, x] of an offered tile, from another worker or else from `local`.
 
         The value is None as long as no frame is available.
         """
@@ -62,14 +62,14 @@ def forecast_encoded_tile(session: GraphSession, encoded: bytes) -> bytes:
         fields=np.asarray(arrays["fields"], np.float32) if "fields" in arrays else None,
         ceiling=float(arrays["ceiling"]),
     )
-    frames = np.stack(list(session.run(inputs, int(arrays["steps"]))))[:, 0]
+    frames = np.stack(list(session.run(inputs, int(arrays["steps"]))))
     if not np.isfinite(frames).all():
         raise ValueError("the network returned NaN")
     return _pack({"frames": pack_fraction(frames)})
 
 
 def decode_frames(tile: TileTask, encoded: bytes) -> Iterator[FloatArray]:
-    """Return the frames [1, 1, y, x] of a tile that another worker computed.
+    """Return the planes [1, plane, y, x] of a tile that another worker computed.
 
     Raises
     ------
@@ -77,9 +77,9 @@ def decode_frames(tile: TileTask, encoded: bytes) -> Iterator[FloatArray]:
         The number or the shape of the frames is wrong.
     """
     frames = np.asarray(_unpack(encoded)["frames"], np.uint16)
-    if frames.shape != (tile.steps, *tile.tile.shape):
-        raise ValueError(f"a tile has the shape {frames.shape}, not {(tile.steps, *tile.tile.shape)}")
-    return (unpack_fraction(frame)[None, None] for frame in frames)
+    if (len(frames), *frames.shape[2:]) != (tile.steps, *tile.tile.shape):
+        raise ValueError(f"a tile has the shape {frames.shape}, not {(tile.steps, 'planes', *tile.tile.shape)}")
+    return (unpack_fraction(planes)[None] for planes in frames)
 
 
 def _pack(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:

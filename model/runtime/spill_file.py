@@ -35,14 +35,14 @@ class SpillFile:
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="echocast-")  # noqa: SIM115 - closed by close()
-        self._offsets: dict[int, list[tuple[Tile, int]]] = {}
+        self._offsets: dict[int, list[tuple[Tile, int, int]]] = {}
 
     def close(self) -> None:
         """Delete the file."""
         self._file.close()
 
-    def append(self, tile: Tile, step: int, frame: FloatArray) -> None:
-        """Add a tile's frame [y, x] of a lead step.
+    def append(self, tile: Tile, step: int, planes: FloatArray) -> None:
+        """Add a tile's planes [plane, y, x] of a lead step, all in 0 to 1.
 
         Raises
         ------
@@ -50,8 +50,8 @@ class SpillFile:
             The disk is full.
         """
         try:
-            self._offsets.setdefault(step, []).append((tile, self._file.seek(0, os.SEEK_END)))
-            self._file.write(pack_fraction(frame).data)
+            self._offsets.setdefault(step, []).append((tile, len(planes), self._file.seek(0, os.SEEK_END)))
+            self._file.write(pack_fraction(planes).data)
         except OSError as error:
             raise InputError(
                 f"the tiles of a large forecast cannot be stored ({error.strerror})",
@@ -60,8 +60,8 @@ class SpillFile:
             ) from error
 
     def frames(self, step: int) -> Iterator[tuple[Tile, FloatArray]]:
-        """Yield every tile's frame [y, x] of a lead step."""
-        for tile, offset in self._offsets[step]:
+        """Yield every tile's planes [plane, y, x] of a lead step."""
+        for tile, count, offset in self._offsets[step]:
             self._file.seek(offset)
-            packed = np.frombuffer(self._file.read(2 * tile.pixels), np.uint16).reshape(tile.shape)
+            packed = np.frombuffer(self._file.read(2 * count * tile.pixels), np.uint16).reshape(count, *tile.shape)
             yield tile, unpack_fraction(packed)

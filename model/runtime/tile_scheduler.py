@@ -36,7 +36,7 @@ class _TileBatch:
     frames : iterator, optional
         The running forecast, once it was started.
     output : ndarray
-        Frames [tile, y, x] of the last lead step that was computed.
+        Planes [tile, plane, y, x] of the last lead step that was computed.
     """
 
     tiles: Sequence[TileTask]
@@ -223,7 +223,7 @@ class _Pass:
                 if not batch.is_needed(step):
                     return ()
                 continue
-            batch.output = frames[:, 0]
+            batch.output = frames
             batch.steps_done += 1
             self._work_done += sum(tile.tile.pixels for tile in batch.tiles)
         return None
@@ -261,11 +261,13 @@ class _Pass:
                 continue
             if not np.isfinite(frame).all():
                 yield self._fail(forecast, _not_finite(step))
-            elif forecast.spill is None:
-                frames.setdefault(forecast, []).append((tile.tile, frame))
+                continue
+            planes = forecast.task.reduce(step, frame)
+            if forecast.spill is None:
+                frames.setdefault(forecast, []).append((tile.tile, planes))
             else:
                 try:
-                    forecast.spill.append(tile.tile, step, frame)
+                    forecast.spill.append(tile.tile, step, planes)
                 except InputError as error:
                     yield self._fail(forecast, error)
                 else:
@@ -286,11 +288,11 @@ class _Pass:
             return
         forecast.steps_done = step
         try:
-            frame = forecast.task.to_rain(forecast.blend.frame(frames))
+            fields = forecast.task.to_fields(forecast.blend.planes(frames, forecast.task.planes))
         except Exception as error:
             yield self._fail(forecast, error)
             return
-        yield self._progress(forecast)._replace(step=step, frame=frame)
+        yield self._progress(forecast)._replace(step=step, **fields._asdict())
 
     def _fail(self, forecast: TiledForecast, error: Exception) -> ForecastEvent:
         forecast.closed = True

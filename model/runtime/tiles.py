@@ -112,7 +112,7 @@ def tiles_of(
 
 
 class Blend:
-    """The weighted mean of tiles, as one frame; 0 where there is no tile."""
+    """The weighted mean of tiles, over the whole domain; 0 where there is no tile."""
 
     def __init__(self, shape: tuple[int, int], tiles: Sequence[Tile]) -> None:
         self._shape = shape
@@ -122,15 +122,15 @@ class Blend:
             self._share[tile.rows, tile.columns] += tile.weight
         np.divide(1, self._share, out=self._share, where=self._share > 0)
 
-    def frame(self, frames: Iterator[tuple[Tile, FloatArray]]) -> FloatArray:
-        """Return the frame [y, x] of the whole domain from those of all tiles."""
+    def planes(self, of_tiles: Iterator[tuple[Tile, FloatArray]], count: int = 1) -> FloatArray:
+        """Return `count` planes [plane, y, x] of the whole domain from those of all tiles."""
         if self._alone:
-            return next(frames)[1]
-        blended = np.zeros(self._shape, np.float32)
-        for tile, frame in frames:
-            weighted = frame * tile.row_weight[:, None]
+            return next(of_tiles)[1]
+        blended = np.zeros((count, *self._shape), np.float32)
+        for tile, planes in of_tiles:
+            weighted = planes * tile.row_weight[:, None]
             weighted *= tile.column_weight
-            blended[tile.rows, tile.columns] += weighted
+            blended[:, tile.rows, tile.columns] += weighted
         blended *= self._share
         return blended
 

@@ -41,6 +41,9 @@ class FineTunedPredictor(OnnxPredictor):
         if predictor.info.folder is None or self.manifest.fields:
             what = "a network that reads exogenous fields cannot be fine-tuned"
             raise InputError(what, where=predictor.info.reference, hint="Leave that model out")
+        if self.manifest.distribution is not None:
+            what = "a network with a distribution cannot be fine-tuned: the protocol's loss is of a single field"
+            raise InputError(what, where=predictor.info.reference, hint="Leave that model out")
         self.net = load_model(predictor.info.folder)
         self.optimiser = torch.optim.Adagrad(self.net.parameters(), lr=LEARNING_RATE, eps=EPSILON)
         self.variant = "torch on CPU, fine-tuned online"
@@ -57,7 +60,7 @@ class FineTunedPredictor(OnnxPredictor):
                 output = self.net(FrameBatch(data, known, torch.tensor([inputs.step_minutes])), steps)
             for lead, frame in enumerate(np.minimum(output[0, :, 0].numpy(), np.float32(inputs.ceiling)), start=1):
                 progress = (index + lead / steps) / len(tasks)
-                yield ForecastEvent(task.request, progress, lead, task.to_rain(frame))
+                yield ForecastEvent(task.request, progress, lead, task.to_fields(frame[None]).frame)
 
     def fine_tune(self, context: FloatArray, future: FloatArray, step_minutes: float) -> float:
         """Take one optimiser step, and return the loss before it.

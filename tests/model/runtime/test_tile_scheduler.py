@@ -10,7 +10,7 @@ import pytest
 from model.core.catalog import Catalog
 from model.core.errors import DeviceLost, InputError
 from model.runtime.device import EngineOptions, open_session
-from model.runtime.forecast_task import ForecastTask
+from model.runtime.forecast_task import ForecastTask, LeadFields
 from model.runtime.graph_session import ForecastInput, OneStepSession
 from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.remote_tiles import decode_frames, encode_tile, forecast_encoded_tile
@@ -30,7 +30,8 @@ def forecast_task(shape=(64, 96), seed=0, steps=LEADS, remote_tiles=None, **chan
     data = 0.6 * np.random.default_rng(seed).random((4, 1, *shape), dtype=np.float32)
     inputs = ForecastInput(data=data, known=np.ones(data.shape, bool), step_minutes=5.0 + seed)
     request = ForecastRequest(sequence=None, steps=steps, remote_tiles=remote_tiles)
-    return ForecastTask(request=request, inputs=replace(inputs, **changes), to_rain=lambda fraction: fraction)
+    inputs = replace(inputs, **changes)
+    return ForecastTask(request=request, inputs=inputs, to_fields=lambda planes: LeadFields(planes[0]))
 
 
 def forecasts(scheduler, tasks):

@@ -19,7 +19,7 @@ def test_tiles_are_bounded_and_equal_tiles_blend_to_the_same_value(shape):
     for tile in tiles:
         assert max(tile.shape) <= 1024
         assert tile.rows.start % 16 == tile.columns.start % 16 == 0
-    same = Blend(shape, tiles).frame((tile, np.full(tile.shape, 0.5, np.float32)) for tile in tiles)
+    same = Blend(shape, tiles).planes((tile, np.full((1, *tile.shape), 0.5, np.float32)) for tile in tiles)[0]
     assert same.shape == shape
     assert np.abs(same - 0.5).max() < 1e-6
 
@@ -27,7 +27,9 @@ def test_tiles_are_bounded_and_equal_tiles_blend_to_the_same_value(shape):
 def test_the_weight_of_a_tile_vanishes_near_an_edge_within_the_domain():
     shape = (64, 2000)
     first, *_ = tiles = tiles_of(shape, 16)
-    told = Blend(shape, tiles).frame((tile, np.full(tile.shape, float(tile is first), np.float32)) for tile in tiles)
+    told = Blend(shape, tiles).planes(
+        (tile, np.full((1, *tile.shape), float(tile is first), np.float32)) for tile in tiles
+    )[0]
     edge = first.columns.stop
     assert told[:, edge - OVERLAP // 4 : edge].max() < 0.01
     assert told[:, : edge - OVERLAP].min() == 1
