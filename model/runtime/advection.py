@@ -70,9 +70,11 @@ class DeparturePoints:
     lattice: FloatArray
     shape: tuple[int, int]
 
-    def positions(self) -> FloatArray:
-        """Return the departure point (x, y) of each pixel [y, x, 2] (pixels, float32)."""
-        return _between(self.lattice, self.shape)
+    def positions(self, box: PixelBox | None = None) -> FloatArray:
+        """Return the departure point (x, y) of each pixel, or of those in a box that starts with a cell [y, x, 2]."""
+        if box is None:
+            return _between(self.lattice, self.shape)
+        return _between(self.around(box), (box.bottom - box.top, box.right - box.left))
 
     def around(self, box: PixelBox) -> FloatArray:
         """Return the part of the lattice that is needed to interpolate within a box, which starts with a cell."""
