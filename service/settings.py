@@ -49,6 +49,11 @@ class Settings(EngineSettings, BaseSettings):
         ge=1,
         description="Maximum number of pixels (frames x rows x columns) of the frames read for one nowcast.",
     )
+    max_member_pixels: int = Field(
+        400_000_000,
+        ge=1,
+        description="Maximum number of pixels (members x lead steps x rows x columns) of the members of one nowcast.",
+    )
     max_dbz: float = Field(
         DEFAULT_MAX_DBZ,
         gt=0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from model.core.aliases import CHAMPION, AliasChange, PinnedVersion, change_alias, now_utc
 from model.core.catalog import SHIPPED_PACKAGES
@@ -23,6 +23,14 @@ def copied(folder: Path, reference: str, **changes: Any) -> Path:
     shutil.copytree(SHIPPED, made)
     rewrite_manifest(made, name=name, version=version, **changes)
     return made
+
+
+DISTRIBUTION: Final = {
+    "thresholds_mm_h": [0.5, 5.0],
+    "default_field": "expected",
+    "sharp_cuts": [{"lead_minutes": 5.0, "probabilities": [0.4, 0.3]}],
+}
+"""The distribution of a manifest, for tests that run no graph."""
 
 
 def rewrite_manifest(package: Path, **changes: Any) -> None:

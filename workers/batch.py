@@ -184,7 +184,10 @@ def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wo
             with each.recording_failures():
                 offered = OfferedTiles(each.job, predictor, context) if len(nowcasts) == 1 else None
                 request = ForecastRequest.for_context(
-                    each.sequence, predictor.info, each.job.steps, note=each.note, remote_tiles=offered
+                    *(each.sequence, predictor.info, each.job.steps),
+                    note=each.note,
+                    remote_tiles=offered,
+                    output=each.output,
                 )
                 running[request] = each
                 if offered is not None:

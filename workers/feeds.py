@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from model.core.aliases import CHAMPION
+from model.core.catalog import AUTO
 from model.core.errors import InputError
 from service.jobs.feed_run import FeedRun, FrameFile, RunState
 from service.jobs.feeds import NOWCAST_SUFFIX, Feed, read_feeds
@@ -53,8 +55,10 @@ def scan_feed(feed: Feed, context: WorkerContext) -> None:
     Raises
     ------
     InputError
-        The model of the feed does not exist.
+        The model of the feed does not exist, or cannot give the field or members that the feed names.
     """
+    if feed.model not in (AUTO, CHAMPION):
+        context.catalog.find(feed.model).check_output(feed.forecast_output)
     frame_count = feed.frames or SPARE_FACTOR * frames_read_by(feed.model, context.catalog)
     frames = settled_frames(feed, context.settings.feed_settle_seconds)
     ledger = context.feed_ledger
@@ -169,6 +173,7 @@ def _job(feed: Feed, files: Sequence[FrameFile]) -> Job:
         inputs=[JobInput(name=frame.name, key=str(feed.folder / frame.name), size=frame.size) for frame in files],
         variable=feed.variable,
         zr=feed.zr,
+        forecast_output=feed.forecast_output,
         feed=feed.name,
         output=str(feed.output(files[-1].name)),
     )

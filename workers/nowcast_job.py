@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.aliases import CHAMPION
 from model.core.catalog import AUTO, Catalog
-from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, TooFewFrames
+from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, TooFewFrames, TooLarge
+from model.core.forecast_output import ForecastOutput
 from model.core.model_info import ModelInfo
 from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
@@ -55,12 +56,15 @@ class NowcastJob:
     ended : bool
         Whether it has succeeded, failed, or was given up.
     prepared : bool
-        Whether `sequence`, `predictor` and `note` are set.
+        Whether `sequence`, `output`, `predictor` and `note` are set.
+    output : ForecastOutput
+        What the forecast holds: of what was asked for, all that the model can give.
     used_seconds : float
         Time that it had the worker; of a batch, its share.
     """
 
     sequence: FrameSequence
+    output: ForecastOutput
     predictor: Predictor
     note: str
 
@@ -175,7 +179,14 @@ class NowcastJob:
         """Read the frames, and load the model that the job's reference resolves to.
 
         For `auto` and `champion` the package before it runs while a package is being loaded, or if that fails; see
-        `Catalog.resolve`.
+        `Catalog.resolve`. What that package cannot give of the output is left out, and noted.
+
+        Raises
+        ------
+        InputError
+            The frames cannot be used.
+        TooLarge
+            There are more members than `max_member_pixels` allows.
         """
         from workers.frames import read_upload
 
@@ -199,6 +210,11 @@ class NowcastJob:
                 catalog = catalog.excluding(info, reason(error))
         if problem := catalog.resolve(job.model).note:
             log.warning("job %s: %s runs: %s", job.id, info.reference, problem)
+        self.output = job.forecast_output
+        if is_alias:
+            self.output, missing = info.closest_output(self.output)
+            self.note = "; ".join(filter(None, [self.note, missing]))
+        check_members(self.output, job.steps, self.sequence.grid.shape, context.settings.max_member_pixels)
         self._lease.check()
         context.ledger.record_model(job, model_used=info.reference, note=self.note)
         self.prepared = True
@@ -329,6 +345,27 @@ class NowcastJob:
             compute_seconds=self._seconds["compute"],
             write_seconds=self._seconds["write"],
         )
+
+
+def check_members(output: ForecastOutput, steps: int, shape: tuple[int, int], max_pixels: int) -> None:
+    """Check that the members of a nowcast on a grid of that shape have at most `max_pixels` pixels.
+
+    Raises
+    ------
+    TooLarge
+        They have more.
+    """
+    of_each = steps * shape[0] * shape[1]
+    if output.members * of_each <= max_pixels:
+        return
+    most = max_pixels // of_each
+    ask = f"Ask for at most {most} members, or for fewer steps" if most > 1 else "Ask for no members, or a smaller grid"
+    raise TooLarge(
+        f"{output.members} members of {steps} steps on {shape[0]} x {shape[1]} pixels are {output.members * of_each:,} "
+        f"pixels, the limit is {max_pixels:,}",
+        where="members",
+        hint=f"{ask}; ECHOCAST_MAX_MEMBER_PIXELS raises the limit",
+    )
 
 
 def unclaim(job: Job, context: WorkerContext) -> None:

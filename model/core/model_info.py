@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -9,7 +12,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from model.core.errors import InputError, StepsOutOfRange
-from model.core.forecast_output import ForecastOutput
+from model.core.forecast_output import FIELDS, ForecastOutput
 from model.core.manifest import (
     MAX_LEAD_STEPS,
     ContextMinutes,
@@ -100,20 +103,53 @@ class ModelInfo(BaseModel):
         InputError
             The model has no such field, or makes no members.
         """
-        if self.distribution is not None:
-            return
-        if output.field is not None:
-            raise InputError(
+        for error in self._missing(output):
+            raise error
+
+    def closest_output(self, output: ForecastOutput) -> tuple[ForecastOutput, str]:
+        """Return what the model can give of what a forecast is asked to hold, and a note on what it cannot.
+
+        A field that it does not have becomes its own; members that it does not make are left out.
+        """
+        missing = list(self._missing(output))
+        lacking = {error.where for error in missing}
+        field = None if "field" in lacking else output.field
+        members = 0 if "members" in lacking else output.members
+        return replace(output, field=field, members=members), "; ".join(error.what for error in missing)
+
+    def _missing(self, output: ForecastOutput) -> Iterator[InputError]:
+        """Yield an error, whose `where` is the attribute of `ForecastOutput`, for each part that it cannot give."""
+        if output.field is not None and self.distribution is None:
+            yield InputError(
                 f"{self.reference} forecasts a single field, and no {output.field} one: it has no distribution",
                 where="field",
                 hint="Leave field out, or choose a model with a distribution (`echocast models list`)",
             )
-        if output.members and self.name != EXTRAPOLATION.name:
-            raise InputError(
+        if output.members and not self.makes_members:
+            yield InputError(
                 f"{self.reference} makes no members: it has no distribution",
                 where="members",
                 hint="Ask for probabilities, which it gives; or choose extrapolation, or a model with a distribution",
             )
+
+    @property
+    def makes_members(self) -> bool:
+        """Whether the model makes members: from its distribution, or as extrapolation from an empirical one."""
+        return self.distribution is not None or self.name == EXTRAPOLATION.name
+
+    @property
+    def forecast_fields(self) -> tuple[str, ...]:
+        """The fields that can be asked for; none of a model without a distribution."""
+        return () if self.distribution is None else FIELDS
+
+    @property
+    def scored_lead_minutes(self) -> float | None:
+        """The longest lead time that the model's scores cover; None without scores.
+
+        A score that is a mean over leads covers those of its protocol, which names them: `nowcast-60@1`.
+        """
+        leads = [score.lead_minutes or _protocol_minutes(score.protocol) for score in self.scores]
+        return max((lead for lead in leads if lead is not None), default=None)
 
     @computed_field
     def context_minutes(self) -> ContextMinutes:
@@ -154,6 +190,11 @@ class ModelInfo(BaseModel):
             where="steps",
             hint=f"Ask for 1 to {most} steps{of}",
         )
+
+
+def _protocol_minutes(protocol: str) -> float | None:
+    named = re.match(r"nowcast-(\d+)\b", protocol)
+    return None if named is None else float(named[1])
 
 
 ANY_TIME_STEP: Final = TimeStepRange(min_minutes=0.5, max_minutes=60)

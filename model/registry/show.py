@@ -42,7 +42,8 @@ def list_models(as_json: bool, packages: Path | None) -> None:
     for info in found:
         steps = str(info.time_step) if info.data == "rain" else f"{info.data}, not rain"
         aliases = ", ".join(catalog.aliases_of(info))
-        table.add_row(info.name, info.version, aliases, str(info.input_frames), steps, info.summary)
+        summary = f"{info.summary} {_fields(info)}".rstrip()
+        table.add_row(info.name, info.version, aliases, str(info.input_frames), steps, summary)
     Console().print(table)
 
 
@@ -75,6 +76,7 @@ def show_model(reference: str, grid: str | None, as_json: bool, packages: Path |
         info.reference + (f" ({', '.join(aliases)})" if aliases else ""),
         info.summary,
         f"Takes {info.input_frames} frames {does}",
+        *_outputs(info),
         *([f"Variants: {', '.join(info.variants)}."] if info.variants else []),
         *([f"Reads exogenous fields: {', '.join(info.fields)}."] if info.fields else []),
         f"Licence {info.licence}." + (f" Digest {info.digest}." if info.digest else ""),
@@ -133,6 +135,26 @@ def _layer_table(info: ModelInfo, shape: tuple[int, int]) -> Table:
             f"{layer.state_values_per_pixel * pixels * FLOAT32_BYTES / 1e6:.1f}",
         )
     return table
+
+
+def _fields(info: ModelInfo) -> str:
+    """Return a sentence on the fields of a model with a distribution, '' for other models."""
+    if info.distribution is None:
+        return ""
+    default = info.distribution.default_field
+    others = [field for field in info.forecast_fields if field != default]
+    return f"Fields: {default} (default), {', '.join(others)}."
+
+
+def _outputs(info: ModelInfo) -> list[str]:
+    """Return a line on what a model of rain forecasts: fields, probabilities, members."""
+    if info.data != "rain":
+        return []
+    if info.distribution is None:
+        members = "and members" if info.makes_members else "no members"
+        return [f"Forecasts a single field, probabilities from the neighbourhood of each pixel, {members}."]
+    thresholds = ", ".join(f"{threshold:g}" for threshold in info.distribution.thresholds_mm_h)
+    return [f"{_fields(info)} Probabilities at {thresholds} mm/h, interpolated between them; members."]
 
 
 def _shape(text: str) -> tuple[int, int]:

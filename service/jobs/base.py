@@ -6,12 +6,16 @@ the object that a query returns. Queries return objects detached from their sess
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Enum, Float
+from sqlalchemy import JSON, DateTime, Dialect, Enum, Float
 from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
 from sqlalchemy.types import TypeDecorator
+
+from model.core.forecast_output import DETERMINISTIC_OUTPUT, ForecastOutput
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -29,6 +33,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class ForecastOutputJson(TypeDecorator[ForecastOutput]):
+    """What a forecast is asked to hold, as JSON; NULL in rows of before there was a choice."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: ForecastOutput | None, dialect: Dialect) -> dict[str, Any] | None:
+        """Return the fields by name."""
+        return None if value is None else asdict(value)
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: Dialect) -> ForecastOutput:
+        """Return what was stored; the default where nothing was."""
+        if value is None:
+            return DETERMINISTIC_OUTPUT
+        return ForecastOutput(**{**value, "thresholds_mm_h": tuple(value["thresholds_mm_h"])})
 
 
 def text_enum(members: type[StrEnum]) -> Enum:

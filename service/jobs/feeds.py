@@ -7,6 +7,9 @@ pattern = "*.h5"        # which files are frames; their names sort in order of t
 model = "auto"
 steps = 12
 out = "/data/nowcasts"  # folder of the nowcasts; by default the folder of the frames
+probabilities = [0.5, 2, 10]  # thresholds (mm/h); by default none
+field = "expected"      # which field of a model with a distribution is published; by default the model's own
+members = 20            # by default none
 frames = 8              # how many files are read for one nowcast; by default as many as the model needs
 max_age = 30            # minutes that a frame may be behind the newest one and still be forecast
 """
@@ -15,14 +18,16 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model.core.catalog import AUTO
 from model.core.errors import InputError
+from model.core.forecast_output import FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
 from service.jobs.job import Problem, problem_of
@@ -51,7 +56,21 @@ class Feed(BaseModel):
     frames: int | None = Field(None, ge=1, le=1000)
     variable: str | None = None
     zr: str | None = None
+    field: ForecastField | None = None
+    probabilities: tuple[float, ...] = ()
+    members: int = 0
     max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
+
+    @field_validator("probabilities", mode="before")
+    @classmethod
+    def _parse_probabilities(cls, value: object) -> object:
+        """Parse a list that is written as in the form of an upload, such as "0.5,2" or "default"."""
+        return parse_thresholds(value) if isinstance(value, str) else value
+
+    @property
+    def forecast_output(self) -> ForecastOutput:
+        """What its nowcasts hold. The members of each start time differ from those of the others."""
+        return ForecastOutput(field=self.field, thresholds_mm_h=self.probabilities, members=self.members)
 
     @property
     def output_folder(self) -> Path:
@@ -72,8 +91,8 @@ class Feed(BaseModel):
 class Feeds:
     """The valid feeds, and the problems of the others."""
 
-    feeds: list[Feed] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    feeds: list[Feed] = dataclass_field(default_factory=list)
+    problems: list[Problem] = dataclass_field(default_factory=list)
 
     def find(self, name: str) -> Feed | None:
         """Return the feed of that name, if there is one."""
@@ -115,6 +134,9 @@ def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed
     where = f"{path}: feed {label}"
     try:
         feed = Feed.model_validate(table)
+        _ = feed.forecast_output
+    except InputError as error:
+        raise BadFeed(error.what, where=f"{where}, {error.where}", hint=error.hint) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -139,6 +161,8 @@ def _bad_value(kind: str, message: str, where: str) -> BadFeed:
         return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(Feed.model_fields)}")
     if kind == "missing":
         return BadFeed("this key is missing", where=where, hint="Each feed needs a name and a folder")
+    if where.endswith(", field"):
+        return BadFeed(message, where=where, hint=f"Choose one of {', '.join(FIELDS)}, or leave it out")
     return BadFeed(message, where=where, hint="Correct the value")
 
 

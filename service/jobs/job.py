@@ -12,7 +12,8 @@ from sqlalchemy import JSON, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from model.core.errors import InputError
-from service.jobs.base import Base, text_enum
+from model.core.forecast_output import DETERMINISTIC_OUTPUT, ForecastOutput
+from service.jobs.base import Base, ForecastOutputJson, text_enum
 
 JobKind = Literal["upload", "feed"]
 
@@ -80,7 +81,8 @@ def new_job_id() -> str:
 class Job(Base, kw_only=True):
     """A requested nowcast. Times are UTC and timezone-aware.
 
-    `output`: the file to which a feed's nowcast is published. `attempt`: how many attempts were started. `lease`: the
+    `forecast_output`: the field, probabilities and members that were asked for. `output`: the file to which a feed's
+    nowcast is published. `attempt`: how many attempts were started. `lease`: the
     random token of the worker that runs the job.
     """
 
@@ -96,6 +98,9 @@ class Job(Base, kw_only=True):
     variable: Mapped[str | None] = mapped_column(String(256), default=None)
     zr: Mapped[str | None] = mapped_column(String(64), default=None)
     inputs: Mapped[list[JobInput]] = mapped_column(JSON)
+    forecast_output: Mapped[ForecastOutput] = mapped_column(
+        ForecastOutputJson, nullable=True, default=DETERMINISTIC_OUTPUT
+    )
     feed: Mapped[str | None] = mapped_column(String(128), default=None)
     output: Mapped[str | None] = mapped_column(Text, default=None)
     progress_done: Mapped[int] = mapped_column(default=0)

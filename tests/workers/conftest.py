@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from model.core.forecast_output import DETERMINISTIC_OUTPUT, ForecastOutput
 from service.embedded import Supervisor
 from service.jobs.job import Job, JobInput, JobStatus, new_job_id
 from service.jobs.ledger import Ledger
@@ -42,7 +43,14 @@ class Lab:
         return path
 
     @staticmethod
-    def upload(ledger: Ledger, store: ObjectStore, *paths: Path, steps: int = 3, model: str = "extrapolation") -> Job:
+    def upload(
+        ledger: Ledger,
+        store: ObjectStore,
+        *paths: Path,
+        steps: int = 3,
+        model: str = "extrapolation",
+        output: ForecastOutput = DETERMINISTIC_OUTPUT,
+    ) -> Job:
         """Store an upload and create its job as the gateway does, without the queue."""
         job_id = new_job_id()
         inputs = []
@@ -50,7 +58,7 @@ class Lab:
             key = upload_key(job_id, index)
             store.put(key, path)
             inputs.append(JobInput(name=path.name, key=key, size=path.stat().st_size))
-        return ledger.create(Job(id=job_id, model=model, steps=steps, inputs=inputs))
+        return ledger.create(Job(id=job_id, model=model, steps=steps, inputs=inputs, forecast_output=output))
 
     @staticmethod
     def jobs(ledger: Ledger, status: JobStatus | None = None) -> list[Job]:

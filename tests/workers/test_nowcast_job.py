@@ -16,6 +16,7 @@ import xarray as xr
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from model.core.catalog import SHIPPED_PACKAGES
+from model.core.forecast_output import ForecastOutput
 from model.readers import npz
 from service.api.errors import problem_type
 from service.jobs.job import Job, JobInput, JobStatus
@@ -144,6 +145,38 @@ def test_the_default_model_falls_back_and_notes_why(context: WorkerContext, lab,
     assert done.status is JobStatus.SUCCESSFUL
     assert done.model_used == "extrapolation@1"
     assert "does not fit" in done.note
+
+
+def test_what_a_fallback_cannot_give_is_left_out_and_noted(context: WorkerContext, lab, tmp_path: Path) -> None:
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    job = lab.upload(context.ledger, context.store, frames, model="auto", output=ForecastOutput(field="sharp"))
+    done = finished(context, job)
+    assert (done.status, done.model_used) == (JobStatus.SUCCESSFUL, "extrapolation@1")
+    assert "extrapolation@1 forecasts a single field, and no sharp one" in done.note
+    with xr.open_dataset(context.store.fetch(done.result_key, tmp_path / "result.nc")) as forecast:
+        assert "no sharp one" in forecast.attrs["comment"]
+
+
+def test_a_model_that_was_named_fails_where_it_cannot_give_what_was_asked(
+    context: WorkerContext, lab, tmp_path: Path
+) -> None:
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    failed = finished(context, lab.upload(context.ledger, context.store, frames, output=ForecastOutput(field="sharp")))
+    assert failed.problem is not None
+    assert (failed.problem["where"], failed.status) == ("field", JobStatus.FAILED)
+
+
+def test_more_pixels_of_members_than_the_limit_are_refused_with_the_most(
+    context: WorkerContext, lab, tmp_path: Path
+) -> None:
+    settings = context.settings.model_copy(update={"max_member_pixels": 3 * 48 * 48 * 5})
+    limited = WorkerContext(**{**context.__dict__, "settings": settings})
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    output = ForecastOutput(members=20)
+    failed = finished(limited, lab.upload(context.ledger, context.store, frames, steps=3, output=output))
+    assert failed.problem is not None
+    assert (failed.problem["code"], failed.problem["where"]) == ("too-large", "members")
+    assert "at most 5 members" in failed.problem["hint"]
 
 
 def test_an_internal_error_is_logged_and_reported_without_details(

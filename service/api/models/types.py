@@ -11,6 +11,14 @@ from model.core.manifest import ContextMinutes, DataKind, Score, TimeStepRange
 from model.core.model_info import ModelInfo
 
 
+class DistributionInfo(BaseModel):
+    """What a network with a distribution forecasts beside a single field."""
+
+    thresholds_mm_h: tuple[float, ...] = Field(description="Rain rates at which it forecasts probabilities itself.")
+    fields: tuple[str, ...] = Field(description="Fields that can be asked for.")
+    default_field: str = Field(description="The field that `rainfall_rate` is unless another one is asked for.")
+
+
 class Model(BaseModel):
     """One version of one model."""
 
@@ -26,6 +34,13 @@ class Model(BaseModel):
     context_minutes: ContextMinutes
     max_steps: int = Field(description="Largest number of lead steps, within `max_lead_minutes`.")
     max_lead_minutes: float = Field(description="Longest lead time: 180 minutes are 36 steps of 5 min or 18 of 10.")
+    distribution: DistributionInfo | None = Field(
+        description="null: a single field, and probabilities of its pixels' neighbourhood."
+    )
+    makes_members: bool
+    scored_lead_minutes: float | None = Field(
+        description="Longest lead time that the scores cover; null: no scores. Beyond it the skill is not known."
+    )
     scores: list[Score] = Field(description="Each with the protocol and the data under which it was measured.")
     licence: str
     digest: str = Field(description="SHA-256 of the package; empty for a baseline.")
@@ -48,9 +63,19 @@ class ModelVersions(BaseModel):
 
 def model_of(info: ModelInfo, default: ModelInfo, aliases: Sequence[str]) -> Model:
     """Return what clients see of a model, without its folder."""
+    distribution = None
+    if info.distribution is not None:
+        distribution = DistributionInfo(
+            thresholds_mm_h=info.distribution.thresholds_mm_h,
+            fields=info.forecast_fields,
+            default_field=info.distribution.default_field,
+        )
     return Model(
+        distribution=distribution,
+        makes_members=info.makes_members,
+        scored_lead_minutes=info.scored_lead_minutes,
         default=info.reference == default.reference,
         aliases=list(aliases),
         href=f"/v1/models/{info.name}/versions/{info.version}",
-        **info.model_dump(exclude={"folder"}),
+        **info.model_dump(exclude={"folder", "distribution"}),
     )

@@ -27,6 +27,10 @@ def status_of(job: Job) -> NowcastStatus:
     derived: dict[str, Any] = {
         "progress": Progress(done=job.progress_done, total=job.progress_total),
         "model_asked": job.model,
+        "field": job.forecast_output.field,
+        "probabilities": job.forecast_output.thresholds_mm_h,
+        "members": job.forecast_output.members,
+        "seed": job.forecast_output.seed,
         "files": [item["name"] for item in job.inputs],
         "problem": problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
         "links": links_of(job),

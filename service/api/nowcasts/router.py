@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response
 
+from model.core.forecast_output import FIELDS, MAX_MEMBERS
 from service.api.context import ContextDep
 from service.api.errors import AlreadyFinished
 from service.api.nowcasts import responses, upload
@@ -39,6 +40,33 @@ UPLOAD_FIELDS: Final[dict[str, Any]] = {
         "minimum": 1,
         "description": "Lead steps, each as long as the frames' time step. They must lie within the model's "
         "`max_lead_minutes`, such as 36 steps of 5 min within 180, and number at most `max_steps`.",
+    },
+    "field": {
+        "type": "string",
+        "enum": list(FIELDS),
+        "description": "Which field of a model with a distribution `rainfall_rate` is: `expected` (the mean, for "
+        "accumulations), `median`, or `sharp` (for maps and warnings); by default the model's own.",
+    },
+    "probabilities": {
+        "type": "string",
+        "examples": ["0.1,0.5,2,5,10", "default"],
+        "description": "Rain rates (mm/h), ascending, whose probability of exceedance the result holds as "
+        "`probability_of_exceedance(threshold, time, y, x)`; `default` stands for 0.1,0.5,2,5,10. By default none.",
+    },
+    "members": {
+        "type": "integer",
+        "default": 0,
+        "minimum": 0,
+        "maximum": MAX_MEMBERS,
+        "description": "Realizations of the rain that are coherent in space and time, at least 2: "
+        "`rainfall_rate(realization, time, y, x)`. A model with a distribution makes them, and extrapolation.",
+    },
+    "seed": {
+        "type": "integer",
+        "default": 0,
+        "minimum": 0,
+        "maximum": 2**32 - 1,
+        "description": "Seed of the members: the same seed and frames give the same members.",
     },
     "variable": {
         "type": "string",

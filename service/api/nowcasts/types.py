@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from model.core.forecast_output import ForecastField
 from model.core.point_summary import PointSummary
 from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
 from service.api.problems import ProblemDetails
@@ -45,6 +46,10 @@ class NowcastStatus(BaseModel):
         "about the frames (missing ones, repairs, assumptions). Empty where there is nothing to note.",
     )
     steps: int
+    field: ForecastField | None = Field(None, description="The field that was asked for; absent: the model's own.")
+    probabilities: list[float] = Field(description="Thresholds (mm/h) of the probabilities that were asked for.")
+    members: int = Field(description="Number of members that were asked for.")
+    seed: int = Field(description="Seed of the members.")
     files: list[str] = Field(description="Names of the uploaded files.")
     created: datetime
     started: datetime | None = None

@@ -17,6 +17,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from model.core.catalog import AUTO
 from model.core.errors import TooLarge
+from model.core.forecast_output import DETERMINISTIC_OUTPUT, FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.zr import zr_relation
 from service.api.context import GatewayContext
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
@@ -31,7 +32,7 @@ DRAIN_SECONDS: Final = 2.0
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
 """Most characters of file names, field values and Idempotency-Keys."""
-KNOWN_FIELDS: Final = ("files", "model", "steps", "variable", "zr")
+KNOWN_FIELDS: Final = (*("files", "model", "steps", "field", "probabilities", "members", "seed", "variable", "zr"),)
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class NowcastOptions:
     steps: int
     variable: str | None
     zr: str | None
+    forecast_output: ForecastOutput
 
 
 async def read_form(request: Request, context: GatewayContext) -> FormData:
@@ -127,21 +129,47 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
                 "there is no such field", where=name[:MAX_NAME], hint=f"Use {', '.join(KNOWN_FIELDS)}"
             )
     model = _text(form, "model") or AUTO
-    steps_text = _text(form, "steps") or str(DEFAULT_STEPS)
-    try:
-        steps = int(steps_text)
-    except ValueError:
-        raise InvalidParameter(
-            f"{steps_text!r} is not a whole number", where="steps", hint="Give the number of lead steps"
-        ) from None
+    steps = _whole_number(form, "steps", DEFAULT_STEPS, hint="Give the number of lead steps")
+    output = _parse_output(form)
     models = context.catalog.resolve(model).models
     # A model to which the reference may resolve must support the steps; the frames decide which model runs.
     if not any(1 <= steps <= info.max_steps_at() for info in models):
         models[0].check_steps(steps)
+    # Only the preferred model must give what is asked for; of what a fallback cannot give, its note tells.
+    models[0].check_output(output)
     zr = _text(form, "zr")
     if zr is not None:
         zr_relation(zr)
-    return NowcastOptions(model=model, steps=steps, variable=_text(form, "variable"), zr=zr)
+    return NowcastOptions(model=model, steps=steps, variable=_text(form, "variable"), zr=zr, forecast_output=output)
+
+
+def _parse_output(form: FormData) -> ForecastOutput:
+    thresholds = _text(form, "probabilities")
+    return ForecastOutput(
+        field=_field(_text(form, "field")),
+        thresholds_mm_h=() if thresholds is None else parse_thresholds(thresholds),
+        members=_whole_number(form, "members", 0, hint="Give the number of members, such as 20"),
+        seed=_whole_number(form, "seed", 0, hint="Give a whole number"),
+    )
+
+
+def _field(name: str | None) -> ForecastField | None:
+    for field in FIELDS:
+        if name == field:
+            return field
+    if name is not None:
+        raise InvalidParameter(
+            f"there is no field {name!r}", where="field", hint=f"Choose one of {', '.join(FIELDS)}, or leave it out"
+        )
+    return None
+
+
+def _whole_number(form: FormData, name: str, default: int, *, hint: str) -> int:
+    text = _text(form, name)
+    try:
+        return default if text is None else int(text)
+    except ValueError:
+        raise InvalidParameter(f"{text!r} is not a whole number", where=name, hint=hint) from None
 
 
 def _text(form: FormData, name: str) -> str | None:
@@ -198,7 +226,7 @@ def create_job(
                 inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
                 idempotency_key=idempotency_key,
                 request_digest=digest,
-                **asdict(options),
+                **vars(options),
             )
         )
     except BaseException:
@@ -255,7 +283,10 @@ def _store(context: GatewayContext, job_id: str, index: int, upload: UploadFile)
 
 def _digest(files: list[UploadFile], options: NowcastOptions) -> str:
     """Return the SHA-256 (hex) of the request: its fields, and each file's name and bytes."""
-    sha = hashlib.sha256(json.dumps([options.model, options.steps, options.variable, options.zr]).encode())
+    fields: list[object] = [options.model, options.steps, options.variable, options.zr]
+    if options.forecast_output != DETERMINISTIC_OUTPUT:
+        fields.append(asdict(options.forecast_output))
+    sha = hashlib.sha256(json.dumps(fields).encode())
     for upload in files:
         upload.file.seek(0)
         content = hashlib.sha256()

@@ -22,7 +22,7 @@ from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import convective, synthesise
 from model.registry.evaluation import Evaluation, parity_gate
 from model.registry.promotion import NotPromoted, promote
-from tests.packages import GRAPH, copied, crown, rewrite_manifest
+from tests.packages import DISTRIBUTION, GRAPH, copied, crown, rewrite_manifest
 
 Echocast = Callable[..., tuple[int, str, str]]
 
@@ -294,6 +294,22 @@ def test_list_and_show_print_aliases_the_kind_of_frames_and_fields(echocast: Ech
     _, out, err = echocast("models", "list", "--packages", tmp_path)
     assert "rain-ms-predrnn" in out
     assert "the champion mine@1 cannot be used: mine@1 is not installed" in err
+
+
+def test_list_and_show_print_the_fields_of_a_distribution(echocast: Echocast, tmp_path: Path) -> None:
+    copied(tmp_path, "likely@1", distribution=DISTRIBUTION)
+    shown = echocast("models", "show", "likely", "--packages", tmp_path)[1]
+    assert "Fields: expected (default), median, sharp. Probabilities at 0.5, 5 mm/h" in shown
+    listed = " ".join(echocast("models", "list", "--packages", tmp_path)[1].split())
+    assert "expected" in listed
+    [row] = [
+        row
+        for row in json.loads(echocast("models", "list", "--json", "--packages", tmp_path)[1])
+        if row["name"] == "likely"
+    ]
+    assert (row["distribution"]["default_field"], row["distribution"]["thresholds_mm_h"]) == ("expected", [0.5, 5.0])
+    shown = echocast("models", "show", "persistence")[1]
+    assert "Forecasts a single field, probabilities from the neighbourhood of each pixel, no members." in shown
 
 
 def test_list_shows_all_models_and_reports_damaged_aliases(echocast: Echocast, tmp_path: Path) -> None:

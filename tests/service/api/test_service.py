@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages import copied, crown, rewrite_manifest
+from tests.packages import DISTRIBUTION, copied, crown, rewrite_manifest
 
 ROUTES = {
     ("POST", "/v1/nowcasts"): "createNowcast",
@@ -63,6 +63,28 @@ def test_the_champion_is_listed_or_why_another_model_runs(gateway, context):
     assert str(packages) not in response.text
     shutil.rmtree(packages)
     assert gateway.get("/v1/models").json()["note"] == ""
+
+
+def test_what_a_model_forecasts_beside_rain_and_how_far_it_was_scored_is_listed(gateway, context):
+    packages = context.settings.packages_folder
+    copied(packages, "likely@1", distribution=DISTRIBUTION)
+    models = {model["name"]: model for model in gateway.get("/v1/models").json()["models"]}
+    assert models["likely"]["distribution"] == {
+        "thresholds_mm_h": [0.5, 5.0],
+        "fields": ["expected", "median", "sharp"],
+        "default_field": "expected",
+    }
+    scored = {name: (models[name]["makes_members"], models[name]["scored_lead_minutes"]) for name in models}
+    assert (scored["likely"], scored["extrapolation"], scored["persistence"]) == (
+        (True, 60.0),
+        (True, None),
+        (False, None),
+    )
+    assert models["extrapolation"]["distribution"] is None
+    asked = {"model": "likely", "field": "median", "members": "2"}
+    response = gateway.post("/v1/nowcasts", files=[("files", ("a.nc", b"x"))], data=asked)
+    assert (response.status_code, response.json()["field"]) == (202, "median")
+    shutil.rmtree(packages)
 
 
 @pytest.mark.parametrize("path", ["skynet", "persistence/versions/99"])

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from model.core.forecast_output import ForecastOutput
 from service.jobs.queue import JobQueue
 from tests.patience import WAIT_SECONDS, wait_until
 
@@ -44,6 +45,27 @@ def test_a_nowcast_is_accepted_and_can_be_followed(gateway, context):
     assert context.store.get(item["key"]) == b"not really"
 
 
+def test_probabilities_and_members_are_recorded_with_the_nowcast(gateway, context):
+    asked = {"model": "extrapolation", "probabilities": "0.5,2", "members": "20", "seed": "7"}
+    body = post(gateway, data=asked).json()
+    assert {name: body.get(name) for name in ("field", "probabilities", "members", "seed")} == {
+        "field": None,
+        "probabilities": [0.5, 2.0],
+        "members": 20,
+        "seed": 7,
+    }
+    output = context.ledger.get(body["id"]).forecast_output
+    assert output == ForecastOutput(thresholds_mm_h=(0.5, 2.0), members=20, seed=7)
+    body = post(gateway, data={"probabilities": "default"}).json()
+    assert (body["probabilities"], body["members"]) == ([0.1, 0.5, 2.0, 5.0, 10.0], 0)
+
+
+def test_what_a_model_can_give_is_said_where_it_cannot_give_what_was_asked(gateway):
+    body = problem(post(gateway, data={"model": "persistence", "members": "20"}))
+    assert body["what"] == "persistence@1 makes no members: it has no distribution"
+    assert "Ask for probabilities, which it gives" in body["hint"]
+
+
 def test_file_names_of_clients_never_become_paths(gateway, context):
     body = post(gateway, files=[("files", ("../../etc/r\u202ear.nc", b"x"))]).json()
     [item] = context.ledger.get(body["id"]).inputs
@@ -58,6 +80,16 @@ def test_file_names_of_clients_never_become_paths(gateway, context):
         ({"steps": "0"}, "steps-out-of-range", "steps"),
         ({"steps": "9999"}, "steps-out-of-range", "steps"),
         ({"steps": "many"}, "invalid-parameter", "steps"),
+        ({"field": "mean"}, "invalid-parameter", "field"),
+        ({"field": "sharp", "model": "extrapolation"}, "bad-input", "field"),
+        ({"probabilities": "often"}, "bad-input", "probabilities"),
+        ({"probabilities": "5,0.5"}, "bad-input", "probabilities"),
+        ({"probabilities": ",".join(str(n) for n in range(1, 18))}, "bad-input", "probabilities"),
+        ({"members": "some"}, "invalid-parameter", "members"),
+        ({"members": "1", "model": "extrapolation"}, "bad-input", "members"),
+        ({"members": "51", "model": "extrapolation"}, "bad-input", "members"),
+        ({"members": "20", "model": "persistence"}, "bad-input", "members"),
+        ({"seed": "-1"}, "bad-input", "seed"),
         ({"zr": "magic"}, "bad-input", "zr"),
         ({"stepps": "3"}, "invalid-parameter", "stepps"),
         ({"variable": "v" * 300}, "invalid-parameter", "variable"),
@@ -116,8 +148,9 @@ def test_the_same_key_and_request_give_the_same_nowcast(gateway, context):
     again = post(gateway, data={"steps": "3"}, **{"Idempotency-Key": "k1"})
     assert first.status_code == again.status_code == 202
     assert first.json()["id"] == again.json()["id"]
-    body = problem(post(gateway, data={"steps": "4"}, **{"Idempotency-Key": "k1"}))
-    assert (body["status"], body["type"]) == (409, "/problems/idempotency-key-reused")
+    for other in ({"steps": "4"}, {"steps": "3", "probabilities": "default"}):
+        body = problem(post(gateway, data=other, **{"Idempotency-Key": "k1"}))
+        assert (body["status"], body["type"]) == (409, "/problems/idempotency-key-reused")
     assert uploads(context) == before + 1
 
 

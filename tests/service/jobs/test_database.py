@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
+from model.core.forecast_output import DETERMINISTIC_OUTPUT
 from service.jobs.database import HEAD, MIGRATIONS, open_engine
 from service.jobs.feed_run import FeedRun
 from service.jobs.job import JobStatus
@@ -47,6 +48,7 @@ def test_a_ledger_of_an_older_version_keeps_its_jobs(database_url: str) -> None:
     ledger = Ledger(database_url)
     job = ledger.get("old")
     assert (job.status, job.compute_seconds, job.problem) == (JobStatus.SUCCESSFUL, None, None)
+    assert job.forecast_output == DETERMINISTIC_OUTPUT
     assert ledger.get("failed").problem == {
         "code": "no-data",
         "what": "no rain",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model.core.forecast_output import ForecastOutput
 from service.jobs.feeds import read_feeds
 
 GOOD = '[[feed]]\nname = "north"\nfolder = "frames"\n'
@@ -36,6 +37,19 @@ def test_nowcasts_go_to_the_folder_of_the_frames_by_default(feeds_file: Path) ->
     assert read_feeds(feeds_file).feeds[0].output("a.h5") == feeds_file.parent / "frames" / "a.h5.nowcast.nc"
 
 
+def test_feeds_publish_probabilities_and_members_where_asked(feeds_file: Path) -> None:
+    feeds_file.write_text(GOOD)
+    [feed] = read_feeds(feeds_file).feeds
+    assert feed.forecast_output == ForecastOutput()
+    for text, thresholds in (("[1, 2.5]", (1.0, 2.5)), ("'1,2.5'", (1.0, 2.5)), ("[]", ())):
+        feeds_file.write_text(GOOD + f"field = 'expected'\nmembers = 20\nprobabilities = {text}\n")
+        [feed] = read_feeds(feeds_file).feeds
+        assert feed.forecast_output == ForecastOutput(field="expected", thresholds_mm_h=thresholds, members=20)
+
+
+OTHER = "[[feed]]\nname = 'b'\nfolder = 'frames'\n"
+
+
 @pytest.mark.parametrize(
     ("bad", "where", "what"),
     [
@@ -49,6 +63,22 @@ def test_nowcasts_go_to_the_folder_of_the_frames_by_default(feeds_file: Path) ->
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nsteps = 0\n", "feed 'b', steps", "greater than"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nmax_age = -1\n", "feed 'b', max_age", "greater than"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nmax_age = inf\n", "feed 'b', max_age", "finite"),
+        (
+            GOOD + OTHER + "field = 'mean'\n",
+            "feed 'b', field",
+            "expected, median, sharp",
+        ),
+        (
+            GOOD + OTHER + "probabilities = 'often'\n",
+            "feed 'b', probabilities",
+            "0.5,2,5",
+        ),
+        (
+            GOOD + OTHER + "probabilities = [2, 1]\n",
+            "feed 'b', probabilities",
+            "ascend",
+        ),
+        (GOOD + OTHER + "members = 99\n", "feed 'b', members", "2 to 50 members"),
         (GOOD + GOOD, "feed.name", "two feeds"),
         ("feed = 3\n", "feeds.toml", "[[feed]]"),
         ("feed = [3]\n", "feed 1", "dictionary"),
