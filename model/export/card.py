@@ -47,6 +47,13 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
     yield f"- Input: {manifest.input_frames} frames{minutes}, {grid}."
     if not rain:
         yield f"- Trained on {manifest.kind} that are not rain: the model makes no nowcast."
+    if settings := manifest.distribution:
+        listed = ", ".join(f"{threshold:g}" for threshold in settings.thresholds_mm_h)
+        yield (
+            f"- Forecasts a distribution: exceedance probabilities at {listed} mm/h, beyond them an exponential "
+            f"tail of {settings.tail_mm_h:g} mm/h; fields `expected`, `median` and `sharp`, by default "
+            f"`{settings.default_field}`."
+        )
     if manifest.fields:
         yield f"- Exogenous fields: {', '.join(manifest.fields)}."
     lagrangian = manifest.frame_of_reference == "lagrangian"
@@ -83,10 +90,19 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         yield ""
     if training and thresholds:
         yield "## Scores on the held-out part of the training events\n"
-        yield "CSI, the ratio to the CSI of extrapolation, and frequency bias, over all time steps and leads:\n"
+        if manifest.distribution is None:
+            metrics: tuple[str, ...] = ("csi", "ratio", "bias")
+            yield "CSI, the ratio to the CSI of extrapolation, and frequency bias, over all time steps and leads:\n"
+        else:
+            metrics = ("brier", "ratio", "reliability", "bias", "csi")
+            yield (
+                "Brier score, 1 + its skill over extrapolation's, mean difference between forecast and observed "
+                "shares, mean probability over the observed share, and CSI of the best cut, over all time steps and "
+                "leads:\n"
+            )
         yield f"| | {' | '.join(f'{threshold} mm/h' for threshold in thresholds)} |"
         yield f"|---|{'---|' * len(thresholds)}"
-        for metric in ("csi", "ratio", "bias"):
+        for metric in metrics:
             yield f"| {metric} | {' | '.join(_figure(training.held_out[f'{metric}_{t}']) for t in thresholds)} |"
         yield ""
     if scores:
@@ -105,7 +121,10 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
 def _weaknesses(manifest: Manifest) -> Iterator[str]:
     training = manifest.training
     yield "## Weaknesses\n"
-    yield "Like every deterministic nowcast it smooths: at long leads it shows rain areas, not single cells."
+    if manifest.distribution is None:
+        yield "Like every deterministic nowcast it smooths: at long leads it shows rain areas, not single cells."
+    else:
+        yield "Its single fields smooth: at long leads they show rain areas, not single cells. Members do not."
     yield "The frequency bias is the ratio of forecast to observed rain area."
     yield "At a threshold with a ratio below 1 extrapolation is the better forecast on that data."
     if training and "horizon_minutes" in training.recipe.get("windows", {}):

@@ -20,7 +20,7 @@ from model.export.package import ANY_TIME_STEP, network_name, weights_of, write_
 from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_model
 from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json, recipe_from_json
-from model.train.run_folder import BEST, LOG, PROVENANCE
+from model.train.run_folder import BEST, LOG, PROVENANCE, SHARP_CUTS
 from model.verify.json_output import SCHEMA, common_protocol
 
 
@@ -66,7 +66,7 @@ class TrainedRun(NamedTuple):
     """The best network of a run, its iteration and scores.
 
     `recipe`: the recipe of the run, with its `name`, `windows` and names of exogenous `fields`. `kind`: kind of the
-    frames. `step_minutes`: time steps of the training windows.
+    frames. `step_minutes`: time steps of the training windows. `sharp_cuts`: of a network with a distribution.
     """
 
     net: RecurrentModel | RecurrentFreeModel
@@ -78,6 +78,7 @@ class TrainedRun(NamedTuple):
     windows: WindowConfig
     fields: tuple[str, ...]
     step_minutes: tuple[float, ...]
+    sharp_cuts: list[dict[str, Any]] | None
 
     @property
     def lagrangian(self) -> bool:
@@ -134,6 +135,7 @@ def _read_run(run: Path) -> TrainedRun:
         windows=parsed.windows,
         fields=parsed.fields,
         step_minutes=tuple(checkpoint.get("steps", ())),
+        sharp_cuts=json.loads((run / SHARP_CUTS).read_text(encoding="utf-8")) if parsed.model.thresholds_mm_h else None,
     )
 
 
@@ -157,6 +159,9 @@ def _manifest_fields(trained: TrainedRun) -> dict[str, Any]:
         "time_step": _time_step(trained) if rain else ANY_TIME_STEP,
         "frame_of_reference": "lagrangian" if trained.lagrangian else "eulerian",
         "fields": trained.fields,
+        "distribution": None
+        if trained.sharp_cuts is None
+        else {"thresholds_mm_h": trained.net.config.thresholds_mm_h, "sharp_cuts": trained.sharp_cuts},
     }
 
 

@@ -122,6 +122,8 @@ def trace(net: RecurrentModel | RecurrentFreeModel) -> TracedNetwork:
     else:
         metadata = {"kind": "whole", "frames": str(lead[-1]), "stride": str(config.net.stride)}
     metadata["bounded"] = "yes" if config.bounded else "no"
+    if config.thresholds_mm_h:
+        metadata["thresholds"] = str(len(config.thresholds_mm_h))
     if grid:
         strides = {}
     exceedance = [EXCEEDANCE] if net.head is not None else []

@@ -98,9 +98,8 @@ class GraphSession(ABC):
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         self.bounded = self.metadata.get("bounded", "yes") == "yes"
         self.state_bytes = 0.0
-        exceedance = [item for item in session.get_outputs() if item.name == EXCEEDANCE]
-        self.threshold_count = int(exceedance[0].shape[-3]) if exceedance else 0
-        self.outputs = [NEXT, *(item.name for item in exceedance)]
+        self.threshold_count = int(self.metadata.get("thresholds", 0))
+        self.outputs = [NEXT, EXCEEDANCE] if self.threshold_count else [NEXT]
 
     @property
     def smallest_bytes(self) -> float:

@@ -24,7 +24,7 @@ from model.train.pretrained import init_from
 from model.train.recipe import Recipe
 from model.train.recipe_json import write_recipe_json
 from model.train.resume import check_resumable
-from model.train.run_folder import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, run_folder, write_json
+from model.train.run_folder import BEST, LAST, NAN_BATCH, PREVIOUS, PROVENANCE, SHARP_CUTS, run_folder, write_json
 from model.train.signals import StopSignal, TrainingInterrupted
 from model.train.state import TrainingState, initial_state
 from model.train.training_step import NonFiniteLoss, StepResult, compile_network, training_step
@@ -277,7 +277,7 @@ class _Trainer:
 
     def _validate(self) -> None:
         state, kind = self.state, self.source.kind
-        scores = validate(state.ema, self.validation, self.recipe, kind, self.distributed)
+        scores, cuts = validate(state.ema, self.validation, self.recipe, kind, self.distributed)
         state.last_validation = state.iteration
 
         def log_and_save_best() -> None:
@@ -288,6 +288,8 @@ class _Trainer:
             self.logger.log_forecasts(state, plotted, forecast(state.ema, plotted, self.recipe), kind)
             if selection_metric(scores, kind) > state.best_metric:
                 state.best_metric = selection_metric(scores, kind)
+                if cuts is not None:
+                    write_json(self.out / SHARP_CUTS, cuts)
                 save_best(state, self.out)
 
         self.distributed.broadcast(log_and_save_best)

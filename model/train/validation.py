@@ -6,19 +6,28 @@ There is no early stopping: a run goes through its whole schedule, and `best.pt`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model import losses
 from model.core.manifest import DataKind
 from model.core.units import FloatArray
 from model.metrics import FRAME_SCORES, float32_pixel_threshold
-from model.nets.forecast_model import ForecastModel, Rollout
+from model.nets.forecast_model import ForecastModel
 from model.train.batch import Batch
 from model.train.distributed import SINGLE_PROCESS, DistributedContext
+from model.train.exceedance_validation import exceedance_counts, exceedance_scores, sharp_cuts
 from model.train.recipe import SCORED_MM_H, Recipe
+from model.train.rollout import rollout
+
+
+class Validation(NamedTuple):
+    """Scores of a network; of one with a distribution also the cuts of its `sharp` field."""
+
+    scores: dict[str, float]
+    sharp_cuts: list[dict[str, Any]] | None = None
 
 
 def selection_metric(scores: dict[str, float], kind: DataKind) -> float:
@@ -32,8 +41,8 @@ def validate(
     recipe: Recipe,
     kind: DataKind,
     distributed: DistributedContext = SINGLE_PROCESS,
-) -> dict[str, float]:
-    """Return the scores of the forecasts for held-out batches.
+) -> Validation:
+    """Score the forecasts for held-out batches.
 
     Parameters
     ----------
@@ -44,28 +53,19 @@ def validate(
     recipe : Recipe
         Mixed precision and, for rain, the selection thresholds.
     kind : {"rain", "frames"}
-        Which scores to compute: see `rain_scores` and `frame_scores`.
+        Which scores to compute: see `rain_scores`, `exceedance_scores` and `frame_scores`.
     distributed : DistributedContext
         The processes that share the held-out windows.
 
     Returns
     -------
-    dict of str to float
+    Validation
         Scores over the batches of all processes.
     """
-    if kind == "frames":
-        return frame_scores(net, held_out, recipe, distributed)
-    return (exceedance_scores if recipe.model.thresholds_mm_h else rain_scores)(net, held_out, recipe, distributed)
-
-
-def rollout(net: ForecastModel, batch: Batch, recipe: Recipe) -> Rollout:
-    """Return the forecast from the context alone: frames, and logits of exceedance if the network predicts them."""
-    with (
-        torch.no_grad(),
-        torch.autocast(batch.frames.data.device.type, torch.bfloat16, enabled=recipe.bfloat16 is True),
-    ):
-        output = net.rollout(batch.frames, batch.context, batch.leads)
-    return output._replace(frames=output.frames[:, batch.context - 1 :].float())
+    if kind == "rain" and recipe.model.thresholds_mm_h:
+        counts = exceedance_counts(net, held_out, recipe, distributed)
+        return Validation(exceedance_scores(counts, recipe), sharp_cuts(counts))
+    return Validation((rain_scores if kind == "rain" else frame_scores)(net, held_out, recipe, distributed))
 
 
 def forecast(net: ForecastModel, batch: Batch, recipe: Recipe) -> Tensor:
@@ -102,68 +102,6 @@ def rain_scores(
         scores[f"ratio_{threshold:g}"] = float(ratio[index])
         scores[f"bias_{threshold:g}"] = float(forecast_count[0, index] / max(event_count[0, index], 1))
     return scores
-
-
-CALIBRATION_BINS = 10
-CUTS = (0.2, 0.3, 0.4, 0.5)
-
-
-def exceedance_scores(
-    net: ForecastModel, held_out: Sequence[Batch], recipe: Recipe, distributed: DistributedContext = SINGLE_PROCESS
-) -> dict[str, float]:
-    """Return scores of exceedance probabilities, pooled over all windows and lead steps.
-
-    By threshold: `brier_` and `ratio_`, the Brier score and its skill over persistence's (in Lagrangian windows,
-    extrapolation's), plus 1; `reliability_`, the mean difference between forecast and observed shares in ten bins,
-    weighted by pixels; `bias_`, the mean probability over the share observed; `csi_`, of the best of four cuts.
-    `ratio` is the mean over the recipe's selection thresholds. `entropy`: the mean cross-entropy of all thresholds.
-    """
-    thresholds = recipe.model.thresholds_mm_h
-    scored = [index for index, threshold in enumerate(thresholds) if threshold in SCORED_MM_H]
-    sums = np.zeros((len(scored), 5 + 3 * CALIBRATION_BINS + 2 * len(CUTS)))
-    entropy = np.zeros(2)
-    for batch in held_out:
-        logits, known = rollout(net, batch, recipe).exceedance, batch.target_known.bool()
-        if logits is None:
-            raise TypeError("the network predicts no probabilities")
-        equal = (1.0,) * len(thresholds)
-        loss = losses.exceedance_loss(
-            logits, batch.target, batch.target_known, thresholds_mm_h=thresholds, threshold_weights=equal
-        )
-        pixels = float(known.sum())
-        entropy += float(loss) * pixels, pixels
-        for row, index in enumerate(scored):
-            edge = float32_pixel_threshold(thresholds[index])
-            chance = torch.sigmoid(logits[:, :, index, None])[known].double().cpu().numpy()
-            event = (batch.target >= edge)[known].cpu().numpy()
-            persisted = (batch.newest.expand_as(batch.target) >= edge)[known].cpu().numpy()
-            bins = np.minimum((chance * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-            by_bin = [np.bincount(bins, each, CALIBRATION_BINS) for each in (None, chance, event)]
-            cuts = [((chance >= cut) & event, chance >= cut) for cut in CUTS]
-            sums[row] += np.concatenate(
-                [
-                    [np.square(chance - event).sum(), (persisted != event).sum()],
-                    [event.sum(), chance.sum(), chance.size],
-                    *by_bin,
-                    np.ravel([[hits.sum(), area.sum()] for hits, area in cuts]),
-                ]
-            )
-    sums, entropy = distributed.sum_array(sums), distributed.sum_array(entropy)
-    scores = {"entropy": float(entropy[0] / max(entropy[1], 1))}
-    ratios = []
-    for row, index in enumerate(scored):
-        squared, reference, events, chances, pixels = sums[row, :5]
-        number, forecast_sum, observed_sum = sums[row, 5 : 5 + 3 * CALIBRATION_BINS].reshape(3, -1)
-        hits, areas = sums[row, 5 + 3 * CALIBRATION_BINS :].reshape(-1, 2).T
-        name = f"{thresholds[index]:g}"
-        scores[f"brier_{name}"] = float(squared / max(pixels, 1))
-        scores[f"ratio_{name}"] = float(2 - squared / max(reference, 1))
-        scores[f"reliability_{name}"] = float(np.abs(forecast_sum - observed_sum).sum() / max(number.sum(), 1))
-        scores[f"bias_{name}"] = float(chances / max(events, 1))
-        scores[f"csi_{name}"] = float(np.max(hits / np.maximum(areas + events - hits, 1)))
-        if thresholds[index] in recipe.selection_thresholds_mm_h and events:
-            ratios.append(scores[f"ratio_{name}"])
-    return {"ratio": float(np.mean(ratios)) if ratios else 0.0, **scores}
 
 
 def frame_scores(

@@ -14,7 +14,7 @@ from model.data.archive_paths import frame_path
 from model.data.archive_writer import ArchiveWriter, encode_frame
 from model.data.frame_cache import FrameCache
 from model.data.region_sampler import ABSENT, RegionSampler
-from model.data.windows import WindowConfig, lagrangian_window
+from model.data.windows import WindowConfig, lagrangian_window, lose_frames
 
 CONFIG = WindowConfig(crop=48, margin=16, leads=6, step_minutes=(5, 10), coarsen_chance=0, scale_db=0)
 SHAPE = (96, 128)
@@ -267,3 +267,44 @@ def test_a_draw_has_the_configured_shapes_and_no_data_beyond_the_grid(tmp_path):
     assert window.target.shape == (6, 1, 48, 48)
     again = region.draw(np.random.default_rng(0), 5)
     assert np.array_equal(window.target, again.target, equal_nan=True)
+
+
+def test_a_window_drawn_by_its_context_does_not_depend_on_the_future(tmp_path):
+    """Rain that only the last frame holds makes a window likelier, unless the context alone decides."""
+    grid = Grid.regular(CRS.from_epsg(32650), shape=SHAPE, pixel_size=1000.0, centre=(0.0, 0.0))
+    chances = {}
+    for name, future in (("dry", 0.0), ("wet", 5.0)):
+        with ArchiveWriter(tmp_path / name, grid, 5.0, {}) as writer:
+            for index in range(10):
+                rain = np.full(SHAPE, future if index > 3 else 0.0, np.float32)
+                writer.append(START + np.timedelta64(5 * index, "m"), rain)
+        cache = FrameCache(Archive(tmp_path / name), tmp_path / "cache")
+        for draw_by in ("window", "context"):
+            region = RegionSampler(cache, replace(CONFIG, draw_by=draw_by))
+            chances[draw_by, name] = region.probability(region.runs[5][0], (48, 64), 1)
+    assert chances["window", "wet"] > 10 * chances["window", "dry"]
+    assert chances["context", "wet"] == chances["context", "dry"]
+
+
+def test_an_outage_loses_frames_before_the_newest_and_a_window_fills_them():
+    config = replace(CONFIG, outage_chance=1.0)
+    rain = moving(10)
+    lost_frames = set()
+    for seed in range(20):
+        lost = lose_frames(rain[:4], np.random.default_rng(seed))
+        assert np.array_equal(lost[3], rain[3])
+        missing = np.isnan(lost[:3]).mean(axis=(1, 2))
+        assert set(missing) <= {0.0, 0.5, 1.0}
+        assert 1 <= (missing > 0).sum() <= 2
+        lost_frames |= set(np.flatnonzero(missing))
+    assert lost_frames == {0, 1, 2}
+    lost = lose_frames(rain[:4], np.random.default_rng(1))
+    window = lagrangian_window(np.concatenate([lost, rain[4:]]), 5.0, config)
+    whole = lagrangian_window(rain, 5.0, config)
+    assert np.isfinite(window.context).mean() > 0.95
+    assert np.nanmean(np.abs(window.context - whole.context)) < 0.05
+
+
+def test_outages_need_frames_to_lose():
+    with pytest.raises(ValueError, match="outage_chance needs"):
+        WindowConfig(context=2, outage_chance=0.1)

@@ -62,6 +62,6 @@ def test_a_data_set_is_trained_on_and_scored_as_its_papers_do(
     held_out = open_dataset(f"{name}:{data}", cache_folder=run / "cache").held_out(0, 1, 2)
     assert {len(window.target) for [window] in held_out} == {held_out_leads}
     batches = [collate(windows, torch.device("cpu")) for windows in held_out]
-    again = validate(load_run(run).net, batches, RECIPES[recipe](), "frames")
+    again = validate(load_run(run).net, batches, RECIPES[recipe](), "frames").scores
     [line] = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert line["mse"] == pytest.approx(again["mse"], rel=1e-3)

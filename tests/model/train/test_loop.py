@@ -391,7 +391,7 @@ def test_persistence_has_the_ratio_one(windows):
     recipe = small("mnist-predrnn")
     net = build_model(replace(recipe.model, residual=True)).eval()  # starts as persistence
     batches = [collate(each, CPU) for each in windows.held_out(3, 2, 3)]
-    scores = validate(net, batches, recipe, "frames")
+    scores = validate(net, batches, recipe, "frames").scores
     assert scores["ratio"] == pytest.approx(1.0)
     errors = [
         np.square(window.context[-1] - window.target).sum(axis=(1, 2, 3)).mean()
@@ -408,7 +408,8 @@ def test_forecasts_are_clipped_before_they_are_scored(windows):
     torch.nn.init.constant_(next(p for n, p in net.named_parameters() if n.endswith("output.bias")), 7.0)
     batches = [collate(each, CPU) for each in windows.held_out(3, 2, 2)]
     far = np.concatenate([batch.target.numpy() for batch in batches])
-    assert validate(net, batches, recipe, "frames")["mae"] == pytest.approx((1 - far).sum((2, 3, 4)).mean(), rel=1e-4)
+    scores = validate(net, batches, recipe, "frames").scores
+    assert scores["mae"] == pytest.approx((1 - far).sum((2, 3, 4)).mean(), rel=1e-4)
 
 
 def test_predrnn_v2_of_ms_rnn_is_trained_with_reverse_scheduled_sampling():

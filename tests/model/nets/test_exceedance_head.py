@@ -1,0 +1,110 @@
+"""The distribution head: monotone whatever the weights, and trained by a proper score."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.core.rain_distribution import RainDistribution
+from model.losses import exceedance_loss
+from model.metrics import float32_pixel_threshold
+from model.nets.exceedance_head import ExceedanceHead
+from model.nets.forecast_model import FrameBatch, ModelConfig, build_model
+from model.nets.simvp import SimVPConfig
+from model.nets.stack import StackConfig
+
+THRESHOLDS = (0.1, 0.5, 2.0, 10.0, 50.0)
+CELLS = ("conv-lstm", "traj-gru", "st-lstm", "causal-lstm", "mim")
+
+
+def networks():
+    for cell in CELLS:
+        yield cell, StackConfig(cell=cell, hidden=4, kernel=3, scales=(1, 2, 1), patch=2, embed="pointwise")
+    yield "strided", StackConfig(hidden=4, kernel=3, scales=(1, 1), patch=2, embed="strided", embed_skips=True)
+    yield "plain pixels", StackConfig(hidden=4, kernel=3, scales=(1, 1))
+    for translator in ("tau", "gsta", "incepu"):
+        yield (
+            translator,
+            SimVPConfig(translator=translator, frames=4, hidden=4, translator_hidden=16, translator_layers=2),
+        )
+
+
+@pytest.mark.parametrize(("name", "net"), [pytest.param(*each, id=each[0]) for each in networks()])
+def test_every_network_forecasts_a_distribution_that_is_monotone_whatever_its_weights(name, net):
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(net=net, thresholds_mm_h=THRESHOLDS)).train()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    data = torch.rand(2, 4, 1, 32, 48)
+    frames = FrameBatch(data, torch.ones_like(data), torch.full((2,), 5.0))
+    rollout = model.rollout(frames, 4, 6)
+    assert rollout.exceedance.shape == (2, 6, len(THRESHOLDS), 32, 48)
+    assert torch.isfinite(rollout.exceedance).all()
+    assert (rollout.exceedance.diff(dim=2) < 0).all()
+    weights = (1.0,) * len(THRESHOLDS)
+    exceedance_loss(
+        rollout.exceedance,
+        data[:, :1].expand(-1, 6, -1, -1, -1),
+        torch.ones(2, 6, 1, 32, 48),
+        thresholds_mm_h=THRESHOLDS,
+        threshold_weights=weights,
+    ).backward()
+    missing = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not missing
+
+
+def test_an_untrained_network_says_that_the_rain_that_it_reads_stays():
+    head = ExceedanceHead(THRESHOLDS)
+    frame = torch.full((1, 1, 1, 1), float32_pixel_threshold(2.0))
+    chance = torch.sigmoid(head(frame, torch.zeros(1, head.planes, 1, 1)))[0, :, 0, 0]
+    assert chance[2] == pytest.approx(0.5, abs=0.1)
+    assert chance[0] > 0.95
+    assert chance[4] < 0.01
+
+
+def test_the_loss_is_least_at_the_true_frequencies():
+    """A proper score: heavy rain may weigh more, and the frequencies stay the best forecast."""
+    truth = torch.rand(1, 1, 1, 40, 50, generator=torch.Generator().manual_seed(1))
+    edges = torch.tensor([float32_pixel_threshold(threshold) for threshold in THRESHOLDS])
+    frequency = (truth >= edges[:, None, None]).float().mean(dim=(0, 1, 3, 4))
+
+    def loss(chance):
+        logits = torch.logit(chance)[None, None, :, None, None].expand(1, 1, -1, 40, 50)
+        known = torch.ones_like(truth)
+        return exceedance_loss(logits, truth, known, thresholds_mm_h=THRESHOLDS, threshold_weights=(1, 2, 3, 4, 5))
+
+    assert loss(frequency) < min(loss(frequency * factor) for factor in (0.9, 0.97, 1.03, 1.1))
+
+
+def test_pixels_without_truth_do_not_count():
+    logits = torch.randn(1, 2, 3, 8, 8, generator=torch.Generator().manual_seed(2)).cumsum(dim=2)
+    truth, known = torch.rand(1, 2, 1, 8, 8), torch.ones(1, 2, 1, 8, 8)
+    known[..., 4:] = 0
+    settings = {"thresholds_mm_h": (0.5, 2.0, 5.0), "threshold_weights": (1.0, 1.0, 1.0)}
+    half = exceedance_loss(logits, truth, known, **settings)
+    changed = torch.where(known.bool(), truth, 1 - truth)
+    assert exceedance_loss(logits, changed, known, **settings) == half
+
+
+def test_fields_of_a_distribution_agree_with_samples_of_it():
+    rng = np.random.default_rng(3)
+    exceedance = np.sort(rng.random((len(THRESHOLDS), 4)), axis=0)[::-1].astype(np.float32)
+    levels = rng.random(200_000).astype(np.float32)
+    for pixel in range(4):
+        column = exceedance[:, pixel : pixel + 1]
+        rain = RainDistribution(THRESHOLDS, column)
+        samples = RainDistribution(THRESHOLDS, np.broadcast_to(column, (len(THRESHOLDS), levels.size))).value_at(levels)
+        assert samples.mean() == pytest.approx(rain.expected()[0], rel=0.02)
+        assert np.median(samples) == pytest.approx(rain.median()[0], rel=0.05, abs=0.01)
+        for threshold, chance in zip(
+            (0.2, 2.0, 30.0, 80.0), rain.probability_of_exceedance((0.2, 2, 30, 80)), strict=True
+        ):
+            assert (samples >= threshold).mean() == pytest.approx(chance[0], abs=0.01)
+
+
+def test_the_sharp_field_reaches_a_threshold_where_its_probability_exceeds_the_cut():
+    exceedance = np.array([[0.9, 0.9, 0.3], [0.7, 0.45, 0.2], [0.5, 0.1, 0.0], [0.2, 0.0, 0.0], [0.0] * 3], np.float32)
+    sharp = RainDistribution(THRESHOLDS, exceedance).sharp((0.4, 0.4, 0.4, 0.3, 0.3))
+    assert 2 <= sharp[0] < 10
+    assert 0.5 <= sharp[1] < 2
+    assert sharp[2] == 0
+    assert np.isnan(RainDistribution(THRESHOLDS, np.full((5, 1), np.nan, np.float32)).sharp((0.4,) * 5)[0])
