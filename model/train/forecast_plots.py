@@ -10,9 +10,10 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from model.core.colour_scale import NO_DATA, hex_of
 from model.core.manifest import DataKind
 from model.core.normalisation import hko7_rain_rate_mm_h
-from model.core.rain_scale import NO_DATA, hex_of, rain_colormap
+from model.core.rain_scale import rain_colormap
 from model.core.units import FloatArray
 from model.train.batch import Batch
 

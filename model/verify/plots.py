@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.colour_scale import Colour
 from model.core.extras import optional_imports
 from model.core.model_info import EXTRAPOLATION, PERSISTENCE
-from model.core.rain_scale import RAIN_CLASSES, Colour, class_index
+from model.core.rain_scale import RAIN_CLASSES, class_index
 from model.core.units import FloatArray
 from model.verify.json_output import Output
 from model.verify.lucas_kanade import PYSTEPS

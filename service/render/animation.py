@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from model.core.rain_scale import NO_DATA_INDEX, PALETTE, RAIN_CLASSES, UNIT, Colour
+from model.core.colour_scale import Colour
+from model.core.rain_scale import NO_DATA_INDEX, PALETTE, RAIN_CLASSES, UNIT
 from model.core.units import FloatArray
 from service.render.picture import palette_image, palette_indices
 

@@ -1,4 +1,4 @@
-"""Reads the rain of a forecast file one frame at a time, north up, in bounded memory.
+"""Reads a forecast file one frame or one pixel at a time, north up, in bounded memory.
 
 The gateway draws frames and does not compute with them: netCDF4 alone suffices, with far less memory than xarray.
 netCDF4 and HDF5 are not thread-safe, so one thread reads for all, which also keeps their large buffers in one heap.
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from model.core.cf_coordinates import crs_from_cf
 from model.core.errors import InputError
+from model.core.forecast_variables import PROBABILITY, RAIN_RATE, REALIZATION, THRESHOLD, field_variable
 from model.core.grid import Grid
+from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 
-VARIABLE: Final = "rainfall_rate"
 MAX_SIDE: Final = 1200
 """Larger grids are drawn in blocks of several pixels."""
 BAND_PIXELS: Final = 1 << 20
@@ -52,7 +53,26 @@ class NotOnEarth(InputError):
 class RainFile:
     """A CF-netCDF file of rain rate, with its header.
 
-    `times` are the valid times; `lead_minutes` is empty where the file contains observations.
+    Attributes
+    ----------
+    path : Path
+        The file.
+    times : tuple of datetime
+        Valid times (UTC).
+    lead_minutes : tuple of float
+        Lead times; empty where the file contains observations.
+    grid : Grid
+        The grid of every frame.
+    attributes : dict
+        Global attributes.
+    variable : str
+        Name of the variable that holds the field.
+    field : str
+        Which field that is; empty in files that do not say so, and where the file contains observations.
+    thresholds_mm_h : tuple of float
+        Thresholds of the probabilities; empty without any.
+    members : int
+        Number of members; 0 without any.
     """
 
     path: Path
@@ -60,6 +80,15 @@ class RainFile:
     lead_minutes: tuple[float, ...]
     grid: Grid
     attributes: dict[str, str]
+    variable: str = RAIN_RATE
+    field: str = ""
+    thresholds_mm_h: tuple[float, ...] = ()
+    members: int = 0
+
+    @property
+    def probability_method(self) -> str | None:
+        """Where the probabilities come from; None without any."""
+        return self.attributes.get("probability_method") if self.thresholds_mm_h else None
 
     @classmethod
     def open(cls, path: Path) -> RainFile:
@@ -82,7 +111,9 @@ class RainFile:
     @classmethod
     def _open(cls, path: Path) -> RainFile:
         with netCDF4.Dataset(path) as file:
-            mapping = file[VARIABLE].grid_mapping
+            name = field_variable({name: variable.dimensions for name, variable in file.variables.items()})
+            field = file[name]
+            mapping = field.grid_mapping
             crs = crs_from_cf({name: file[mapping].getncattr(name) for name in file[mapping].ncattrs()})
             periods = file["forecast_period"][:] / 60.0 if "forecast_period" in file.variables else np.empty(0)
             if np.ma.is_masked(periods) or not np.isfinite(periods).all():
@@ -93,6 +124,10 @@ class RainFile:
                 lead_minutes=tuple(float(minutes) for minutes in periods),
                 grid=Grid(crs=crs, x=np.asarray(file["x"][:]), y=np.asarray(file["y"][:])),
                 attributes={name: str(file.getncattr(name)) for name in file.ncattrs()},
+                variable=name,
+                field=str(field.getncattr("field")) if "field" in field.ncattrs() else "",
+                thresholds_mm_h=tuple(map(float, file[THRESHOLD][:])) if PROBABILITY in file.variables else (),
+                members=len(file.dimensions[REALIZATION]) if REALIZATION in file.dimensions else 0,
             )
 
     def __len__(self) -> int:
@@ -108,14 +143,36 @@ class RainFile:
         A block has the highest rain rate of its pixels, so that no small heavy cell is lost. Where that rate is dry and
         one pixel has no data, the block has no data: it is dry only if all its pixels are known to be dry.
         """
-        return _READER.submit(self._frame, number, self.block(max_side)).result()
+        return self._north_up(self.variable, (number,), max_side, DRY_RAIN_RATE_MM_H)
 
-    def _frame(self, number: int, block: int) -> FloatArray:
+    def probability(self, number: int, threshold_mm_h: float, max_side: int = MAX_SIDE) -> FloatArray:
+        """Return P(rain >= threshold) [y, x] (0 to 1) at lead step `number`, north up, NaN = no data.
+
+        A block has the highest probability of its pixels. Where that is too low to be drawn and one pixel has no data,
+        the block has no data.
+
+        Raises
+        ------
+        LookupError
+            The file has no probability at that threshold.
+        """
+        index = self.thresholds_mm_h.index(threshold_mm_h) if threshold_mm_h in self.thresholds_mm_h else None
+        if index is None:
+            raise LookupError(f"{self.path.name} has no probability at {threshold_mm_h:g} mm/h")
+        return self._north_up(PROBABILITY, (index, number), max_side, float(PROBABILITY_SCALE.edges[0]))
+
+    def _north_up(self, name: str, first: tuple[int, ...], max_side: int, least: float) -> FloatArray:
+        return _READER.submit(self._frame, name, first, self.block(max_side), least).result()
+
+    def _frame(self, name: str, first: tuple[int, ...], block: int, least: float) -> FloatArray:
+        """Return a frame of a variable, whose indices before y and x are `first`; below `least` nothing is drawn."""
         ny, nx = self.grid.shape
         rows = max(1, BAND_PIXELS // (nx * block)) * block
-        with _packed(self.path) as variable:
+        with _packed(self.path, name) as variable:
             bands = [
-                _unpacked(variable, *_reduced(variable, variable[number, top : min(top + rows, ny), :], block))
+                _unpacked(
+                    variable, *_reduced(variable, variable[(*first, slice(top, min(top + rows, ny)))], block, least)
+                )
                 for top in range(0, ny, rows)
             ]
         frame = np.concatenate(bands)
@@ -123,19 +180,31 @@ class RainFile:
 
     def series(self, row: int, column: int) -> FloatArray:
         """Return the rain rate (mm h-1) [time] of one pixel (`row` as in the file), NaN = no data."""
-        return _READER.submit(self._series, row, column).result()
+        return _READER.submit(self._series, self.variable, row, column).result()
 
-    def _series(self, row: int, column: int) -> FloatArray:
-        with _packed(self.path) as variable:
-            packed = variable[:, row, column]
+    def probability_series(self, row: int, column: int) -> FloatArray:
+        """Return P(rain >= threshold) [threshold, time] of one pixel, NaN = no data; [0, time] without any."""
+        if not self.thresholds_mm_h:
+            return np.empty((0, len(self)), np.float32)
+        return _READER.submit(self._series, PROBABILITY, row, column).result()
+
+    def member_series(self, row: int, column: int) -> FloatArray:
+        """Return the rain rate (mm h-1) [realization, time] of one pixel, NaN = no data; [0, time] without members."""
+        if not self.members:
+            return np.empty((0, len(self)), np.float32)
+        return _READER.submit(self._series, RAIN_RATE, row, column).result()
+
+    def _series(self, name: str, row: int, column: int) -> FloatArray:
+        with _packed(self.path, name) as variable:
+            packed = variable[..., row, column]
             return _unpacked(variable, packed, packed == variable.getncattr("_FillValue"))
 
 
 @contextmanager
-def _packed(path: Path) -> Iterator[netCDF4.Variable[Any]]:
-    """Open the rain variable, without unpacking its values. For the reading thread only."""
+def _packed(path: Path, name: str) -> Iterator[netCDF4.Variable[Any]]:
+    """Open a variable, without unpacking its values. For the reading thread only."""
     with netCDF4.Dataset(path) as file:
-        variable = file[VARIABLE]
+        variable = file[name]
         variable.set_auto_maskandscale(False)
         variable.set_var_chunk_cache(CHUNK_CACHE_BYTES)
         yield variable
@@ -186,10 +255,12 @@ def pixel_of_fraction(grid: Grid, x: float, y: float) -> tuple[int, int]:
     return (row if grid.north_up else ny - 1 - row), column
 
 
-def _reduced(variable: netCDF4.Variable[Any], band: NDArray[Any], block: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _reduced(
+    variable: netCDF4.Variable[Any], band: NDArray[Any], block: int, least: float
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the highest packed value of each block of a band [y, x], and whether the block counts as no data.
 
-    Blocks at the edge with fewer pixels are padded with dry ones, which change neither.
+    Below `least` nothing is drawn. Blocks at the edge with fewer pixels are padded with dry ones, which change neither.
     """
     fill = variable.getncattr("_FillValue")
     if block == 1:
@@ -202,7 +273,7 @@ def _reduced(variable: netCDF4.Variable[Any], band: NDArray[Any], block: int) ->
     missing = blocks == fill
     blocks[missing] = 0
     highest = blocks.max(axis=1).max(axis=2)
-    dry = highest * variable.getncattr("scale_factor") < DRY_RAIN_RATE_MM_H
+    dry = highest * variable.getncattr("scale_factor") < least
     return highest, missing.any(axis=1).any(axis=2) & dry
 
 

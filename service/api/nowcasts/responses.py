@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from service.api.context import GatewayContext
 from service.api.errors import Dismissed, NotFinished, NowcastFailed
 from service.api.nowcasts.negotiation import FORMATS, wait_seconds
-from service.api.nowcasts.types import NETCDF, NowcastStatus, Progress, links_of, path_of
+from service.api.nowcasts.types import NETCDF, Layer, NowcastStatus, Progress, links_of, path_of
 from service.api.nowcasts.view import NowcastView, reference_time
 from service.api.problems import problem_of_job, problem_response
 from service.jobs.job import Job, JobStatus
@@ -113,20 +113,31 @@ def immutable_response(content: BaseModel) -> Response:
 
 
 async def result_response(
-    context: GatewayContext, job: Job, request: Request, file_format: str, frame: int | None
+    context: GatewayContext,
+    job: Job,
+    request: Request,
+    file_format: str,
+    frame: int | None,
+    layer: Layer = "rain",
+    threshold_mm_h: float | None = None,
 ) -> Response:
     """Return the result in a format, or 304 to a client that has it: results never change.
+
+    `layer` and `threshold_mm_h` are for PNG, as in `NowcastView.png`.
 
     Raises
     ------
     NoSuchFrame
-        There is no frame of the index `frame`.
+        There is no frame of the index `frame`, or no probability of it.
+    InvalidParameter
+        The result has no such layer or threshold.
     MissingObject
         The result was deleted.
     CannotShow
         The result cannot be drawn.
     """
-    etag = f'"{job.id}-{file_format}{"" if frame is None else f"-{frame}"}"'
+    asked = [file_format, frame, None if layer == "rain" else layer, threshold_mm_h]
+    etag = f'"{"-".join([job.id, *(str(part) for part in asked if part is not None)])}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, "Vary": "Accept"}
     known = request.headers.get("if-none-match", "")
     if etag in known or known.strip() == "*":
@@ -141,7 +152,7 @@ async def result_response(
     headers["Content-Disposition"] = f'inline; filename="{name}"'
     if file_format == "png":
         first_forecast = len(view.frames) - len(view.forecast)
-        data = await context.draw_frame(view.png, first_forecast if frame is None else frame)
+        data = await context.draw_frame(view.png, first_forecast if frame is None else frame, layer, threshold_mm_h)
     else:
         data = await context.draw_animation(view.animation, "webp" if file_format == "webp" else "gif")
     return Response(data, media_type=FORMATS[file_format][0], headers=headers)

@@ -13,7 +13,7 @@ from service.api.errors import AlreadyFinished
 from service.api.nowcasts import responses, upload
 from service.api.nowcasts.negotiation import FORMATS, choose_format
 from service.api.nowcasts.point import point_series
-from service.api.nowcasts.types import FrameList, NowcastStatus, PointSeries
+from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries
 from service.api.problems import documented_problems
 from service.jobs.job import JobStatus
 
@@ -225,13 +225,28 @@ async def frames(job_id: JobId, context: ContextDep) -> Response:
     response_class=Response,
     responses={
         200: {"description": "The frame", "content": {"image/png": {}}},
-        **documented_problems("unknown-job", "not-finished", "dismissed", "no-such-frame"),
+        **documented_problems("unknown-job", "not-finished", "dismissed", "no-such-frame", "invalid-parameter"),
     },
 )
-async def frame_picture(job_id: JobId, index: int, request: Request, context: ContextDep) -> Response:
-    """Return a PNG with a palette, north up. Dry is transparent; missing data is hatched grey."""
+async def frame_picture(
+    job_id: JobId,
+    index: int,
+    request: Request,
+    context: ContextDep,
+    layer: Annotated[
+        Layer, Query(description="`rain`, or `probability`: of at least `threshold` at each pixel of a forecast frame.")
+    ] = "rain",
+    threshold: Annotated[
+        float | None,
+        Query(description="Rain rate in mm/h, one of the `thresholds_mm_h` that /frames lists; default: the lowest."),
+    ] = None,
+) -> Response:
+    """Return a PNG with a palette, north up. Dry is transparent; missing data is hatched grey.
+
+    The colours are those of the legend that /frames has for the layer. A probability below 2 % is transparent.
+    """
     job = await responses.successful_job(context, job_id)
-    return await responses.result_response(context, job, request, "png", index)
+    return await responses.result_response(context, job, request, "png", index, layer, threshold)
 
 
 @router.get(

@@ -7,13 +7,17 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from model.core.colour_scale import GROUND, NO_DATA, ColourScale, hex_of
 from model.core.forecast_output import ForecastField
 from model.core.point_summary import PointSummary
-from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES, UNIT, hex_of
+from model.core.rain_scale import UNIT
 from service.api.problems import ProblemDetails
 from service.jobs.job import Job, JobStatus, Timings
 
 NETCDF = "application/x-netcdf"
+
+Layer = Literal["rain", "probability"]
+"""What a picture shows."""
 
 
 class Link(BaseModel):
@@ -60,7 +64,7 @@ class NowcastStatus(BaseModel):
 
 
 class LegendClass(BaseModel):
-    """Rain rates from `lower` up to, not including, `upper`; the last class has no upper end."""
+    """Values from `lower` up to, not including, `upper`; the last class has no upper end."""
 
     lower: float
     upper: float | None
@@ -68,7 +72,7 @@ class LegendClass(BaseModel):
 
 
 class DryKey(BaseModel):
-    """How dry ground is drawn: rain rates below `below`."""
+    """How dry ground is drawn: values below `below`."""
 
     below: float
     colour: str
@@ -82,9 +86,9 @@ class NoDataKey(BaseModel):
 
 
 class Legend(BaseModel):
-    """The colour scale of every picture."""
+    """The colour scale of the pictures of a layer, in mm/h or %."""
 
-    unit: str = UNIT
+    unit: str
     classes: list[LegendClass]
     dry: DryKey
     no_data: NoDataKey
@@ -123,6 +127,17 @@ class FrameInfo(BaseModel):
     href: str
 
 
+class ProbabilityLayer(BaseModel):
+    """Probabilities that can be drawn: of each forecast frame, at `href?layer=probability&threshold=MM_PER_HOUR`."""
+
+    method: str = Field(
+        description="`distribution`: of the network. `neighbourhood-calibrated`: share of the pixels nearby with as "
+        "much rain, calibrated on past rain. `neighbourhood`: the same, not calibrated."
+    )
+    thresholds_mm_h: tuple[float, ...] = Field(description="Rain rates whose probability of exceedance is known.")
+    legend: Legend
+
+
 class FrameList(BaseModel):
     """Every frame that can be drawn: observed ones, then the forecast."""
 
@@ -132,7 +147,13 @@ class FrameList(BaseModel):
     reference_time: datetime
     grid: GridInfo
     graticule: list[GridLine]
-    legend: Legend
+    legend: Legend = Field(description="Of the layer `rain`.")
+    field: str | None = Field(
+        description="What the frames of the forecast are: `expected`, `median` or `sharp`; `deterministic` of a model "
+        "without a distribution; null in results of earlier versions, which are deterministic, too."
+    )
+    members: int = Field(description="Number of members in the netCDF file.")
+    probability: ProbabilityLayer | None = Field(description="null: the nowcast has no probabilities.")
     frames: list[FrameInfo]
 
 
@@ -160,11 +181,12 @@ class PointSeries(BaseModel):
     series: list[PointValue]
 
 
-def legend() -> Legend:
-    """Return the legend of every picture."""
+def legend(scale: ColourScale) -> Legend:
+    """Return the legend of a layer."""
     return Legend(
-        classes=[LegendClass(lower=item.lower, upper=item.upper, colour=item.hex) for item in RAIN_CLASSES],
-        dry=DryKey(below=RAIN_CLASSES[0].lower, colour=hex_of(GROUND)),
+        unit=scale.unit,
+        classes=[LegendClass(lower=item.lower, upper=item.upper, colour=item.hex) for item in scale.classes],
+        dry=DryKey(below=scale.classes[0].lower, colour=hex_of(GROUND)),
         no_data=NoDataKey(colours=[hex_of(colour) for colour in NO_DATA]),
     )
 

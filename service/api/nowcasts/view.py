@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from model.core.probability_scale import PROBABILITY_SCALE
+from model.core.rain_scale import RAIN_SCALE
 from model.core.units import FloatArray
 from service.api.context import GatewayContext
-from service.api.errors import NoSuchFrame
-from service.api.nowcasts.types import FrameInfo, FrameList, GridInfo, GridLine, legend, path_of
+from service.api.errors import InvalidParameter, NoSuchFrame
+from service.api.nowcasts.types import (
+    FrameInfo,
+    FrameList,
+    GridInfo,
+    GridLine,
+    Layer,
+    ProbabilityLayer,
+    legend,
+    path_of,
+)
 from service.jobs.job import Job
 from service.render.animation import AnimationFormat, LabelledFrame, animate, side_of
 from service.render.forecast_reader import MAX_SIDE, RainFile
@@ -64,19 +76,52 @@ class NowcastView:
             frames.append(ViewFrame(self.forecast, number, len(frames), "forecast", valid, lead))
         return frames
 
-    def png(self, index: int) -> bytes:
-        """Return a frame as PNG.
+    def png(self, index: int, layer: Layer = "rain", threshold_mm_h: float | None = None) -> bytes:
+        """Return a frame as PNG: its rain, or the probability of at least a threshold (mm h-1; None: the lowest).
 
         Raises
         ------
         NoSuchFrame
-            There is no frame of that index.
+            There is no frame of that index, or it is an observed one, which has no probability.
+        InvalidParameter
+            The nowcast has no probabilities, or none at that threshold.
         """
         if not 0 <= index < len(self.frames):
             raise NoSuchFrame(
                 f"there is no frame {index}", where="frame", hint=f"Frames are 0 to {len(self.frames) - 1}"
             )
-        return frame_png(self.frames[index].rain())
+        frame = self.frames[index]
+        if layer == "rain":
+            if threshold_mm_h is not None:
+                raise InvalidParameter("rain has no threshold", where="threshold", hint="Add layer=probability")
+            return frame_png(frame.rain())
+        threshold = self._threshold(threshold_mm_h)
+        if frame.kind == "observed":
+            first = len(self.frames) - len(self.forecast)
+            raise NoSuchFrame(
+                f"frame {index} is observed, and has no probability",
+                where="frame",
+                hint=f"Forecast frames are {first} to {len(self.frames) - 1}",
+            )
+        return frame_png(self.forecast.probability(frame.number, threshold), PROBABILITY_SCALE)
+
+    def _threshold(self, threshold_mm_h: float | None) -> float:
+        known = self.forecast.thresholds_mm_h
+        if not known:
+            raise InvalidParameter(
+                "this nowcast has no probabilities",
+                where="layer",
+                hint="Request a nowcast with probabilities, such as probabilities=0.5,2,5",
+            )
+        if threshold_mm_h is None:
+            return known[0]
+        for threshold in known:
+            if math.isclose(threshold, threshold_mm_h, rel_tol=1e-6):
+                return threshold
+        listed = ", ".join(f"{threshold:g}" for threshold in known)
+        raise InvalidParameter(
+            f"this nowcast has no probability of {threshold_mm_h:g} mm/h", where="threshold", hint=f"It has {listed}"
+        )
 
     def animation(self, file_format: AnimationFormat) -> bytes:
         """Return the animation of all frames."""
@@ -87,6 +132,14 @@ class NowcastView:
         )
         title = f"{self.job.model_used or self.job.model}, from {self.reference_time:%Y-%m-%d %H:%M} UTC"
         return animate(frames, side=side, file_format=file_format, title=title)
+
+    def _probability_layer(self) -> ProbabilityLayer | None:
+        method = self.forecast.probability_method
+        if method is None:
+            return None
+        return ProbabilityLayer(
+            method=method, thresholds_mm_h=self.forecast.thresholds_mm_h, legend=legend(PROBABILITY_SCALE)
+        )
 
     def frame_list(self) -> FrameList:
         """Return the list of frames with their grid and legend."""
@@ -108,7 +161,10 @@ class NowcastView:
                 bounds=bounds_lon_lat(grid),
             ),
             graticule=[GridLine(label=label, points=points) for label, points in graticule(grid)],
-            legend=legend(),
+            legend=legend(RAIN_SCALE),
+            field=self.forecast.field or None,
+            members=self.forecast.members,
+            probability=self._probability_layer(),
             frames=[
                 FrameInfo(
                     index=item.index,

@@ -13,6 +13,7 @@ import uvicorn
 from pyproj import CRS
 
 from model.core.forecast_file import Forecast, write_netcdf
+from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app
@@ -87,27 +88,53 @@ def finished(finish):
 
 @pytest.fixture
 def finish(context, accepted, tmp_path):
-    """Makes such a job of a grid of 20 x 40 pixels."""
+    """Makes such a job of a grid of 20 x 40 pixels; keywords add to the forecast."""
 
-    def finished_on(grid):
-        return _finished(context, accepted, tmp_path, grid)
+    def finished_on(grid, **parts):
+        return _finished(context, accepted, tmp_path, grid, parts)
 
     return finished_on
 
 
-def _finished(context, accepted, tmp_path, grid):
-    past = np.zeros((3, 20, 40), np.float32)
+@pytest.fixture
+def uncertain(finish):
+    """The same with probabilities, and four members: dry, the forecast, a lead step later, and ten times the rain.
+
+    P(0.1 mm/h) is 0.8 where the forecast has rain and 0.1 where not, P(2 mm/h) a quarter of it.
+    """
+    rain = _forecast_rain()
+    first = np.where(rain > 0, np.float32(0.8), np.float32(0.1))
+    first[np.isnan(rain)] = np.nan
+    late = np.concatenate([rain[:1], rain[:-1]])
+    grid = Grid.regular(CRS.from_epsg(3035), shape=(20, 40), pixel_size=1000.0, centre=(4_000_000.0, 3_000_000.0))
+    return finish(
+        grid,
+        output=ForecastOutput(thresholds_mm_h=(0.1, 2.0), members=4),
+        field="sharp",
+        probability=np.stack([first, first / 4]),
+        probability_method="distribution",
+        members=np.stack([0 * rain, rain, late, 10 * rain]),
+    )
+
+
+def _forecast_rain():
     ahead = np.zeros((4, 20, 40), np.float32)
     ahead[1:3, :, :20] = 3.0
     ahead[:, :, 30:] = np.nan
+    return ahead
+
+
+def _finished(context, accepted, tmp_path, grid, parts):
+    past = np.zeros((3, 20, 40), np.float32)
     times = REFERENCE + np.arange(-2, 1) * np.timedelta64(5, "m")
     sequence = FrameSequence(rain_rate=past, times=times, grid=grid)
     forecast = Forecast(
-        rain_rate=ahead,
+        rain_rate=_forecast_rain(),
         reference_time=REFERENCE,
         lead_minutes=np.arange(1, 5) * 5.0,
         grid=grid,
         attributes={},
+        **parts,
     )
     job = context.ledger.claim(accepted.id, 60)
     context.ledger.record_model(job, model_used="persistence@1", note="the frames are too few for the default model")

@@ -2,17 +2,19 @@
 
 from datetime import UTC, datetime
 
+import netCDF4
 import numpy as np
 import pytest
 from pyproj import CRS
 
 from model.core.forecast_file import Forecast, write_netcdf
+from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
 from service.render import forecast_reader
 from service.render.forecast_reader import RainFile, lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
-def write(path, rain, *, south_up=False, crs="EPSG:3035", size=1000.0, centre=(4_000_000.0, 3_000_000.0)):
+def write(path, rain, *, south_up=False, crs="EPSG:3035", size=1000.0, centre=(4_000_000.0, 3_000_000.0), **parts):
     grid = Grid.regular(CRS.from_user_input(crs), shape=rain.shape[1:], pixel_size=size, centre=centre)
     if south_up:
         grid = Grid(crs=grid.crs, x=grid.x, y=grid.y[::-1])
@@ -22,6 +24,7 @@ def write(path, rain, *, south_up=False, crs="EPSG:3035", size=1000.0, centre=(4
         lead_minutes=np.arange(1, len(rain) + 1) * 5.0,
         grid=grid,
         attributes={"model": "persistence"},
+        **parts,
     )
     write_netcdf(forecast, path)
     return RainFile.open(path)
@@ -120,3 +123,68 @@ def test_a_place_is_found_on_a_rotated_grid():
     assert pixel_of_lon_lat(grid, 18.0, 50.75) == (100, 100)
     assert lon_lat_of_pixel(grid, 100, 100) == pytest.approx((18.0, 50.75), abs=1e-6)
     assert pixel_of_lon_lat(grid, 0.0, 0.0) is None
+
+
+THRESHOLDS = (0.1, 2.0)
+
+
+def write_uncertain(path, rain, **changes):
+    """Write a forecast with probabilities and three members: none of the rain, half of it, twice the rain."""
+    probability = np.where(rain > 0, np.float32(0.8), np.float32(0.1)) * np.float32([1, 0.25]).reshape(2, 1, 1, 1)
+    probability[:, np.isnan(rain)] = np.nan
+    parts = {
+        "output": ForecastOutput(thresholds_mm_h=THRESHOLDS, members=3),
+        "probability": probability.astype(np.float32),
+        "probability_method": "distribution",
+        "members": np.stack([rain * np.float32(factor) for factor in (0, 0.5, 2)]),
+        "field": "sharp",
+    }
+    return write(path, rain, **parts | changes)
+
+
+@pytest.mark.parametrize("south_up", [False, True])
+def test_field_probabilities_and_members_come_back(tmp_path, rain, south_up):
+    file = write_uncertain(tmp_path / "f.nc", rain, south_up=south_up)
+    assert (file.field, file.thresholds_mm_h, file.members) == ("sharp", THRESHOLDS, 3)
+    assert file.probability_method == "distribution"
+    there = rain[1, ::-1] if south_up else rain[1]
+    np.testing.assert_allclose(file.frame(1), there, atol=0.006)
+    likely = file.probability(1, 2.0)
+    assert np.array_equal(np.isnan(likely), np.isnan(there))
+    np.testing.assert_allclose(likely[there > 0], 0.2)
+    np.testing.assert_allclose(likely[there == 0], 0.025, atol=0.0026)
+    np.testing.assert_allclose(file.series(3, 5), [0, 42], atol=0.006)
+    np.testing.assert_allclose(file.probability_series(3, 5), [[0.1, 0.8], [0.025, 0.2]], atol=0.0026)
+    np.testing.assert_allclose(file.member_series(3, 5), [[0, 0], [0, 21], [0, 84]], atol=0.006)
+    assert np.isnan(file.probability_series(3, 55)).all()
+    assert np.isnan(file.member_series(3, 55)).all()
+
+
+def test_a_threshold_that_the_file_does_not_have_is_an_error(tmp_path, rain):
+    with pytest.raises(LookupError, match="no probability at 5 mm/h"):
+        write_uncertain(tmp_path / "f.nc", rain).probability(0, 5.0)
+
+
+def test_a_file_of_an_earlier_version_is_a_field_alone(tmp_path, rain):
+    """Version 1.4 wrote neither the name of the field nor the new variables."""
+    path = write(tmp_path / "f.nc", rain).path
+    with netCDF4.Dataset(path, "a") as file:
+        file["rainfall_rate"].delncattr("field")
+    file = RainFile.open(path)
+    assert (file.field, file.thresholds_mm_h, file.members, file.probability_method) == ("", (), 0, None)
+    np.testing.assert_allclose(file.frame(1), rain[1], atol=0.006)
+    assert file.probability_series(3, 5).shape == (0, 2)
+    assert file.member_series(3, 5).shape == (0, 2)
+
+
+def test_a_large_grid_keeps_its_likely_cell_and_never_turns_no_data_unlikely(tmp_path):
+    rain = np.zeros((1, 37, 35), np.float32)
+    rain[0, 20, 20] = np.nan
+    probability = np.where(np.isnan(rain), np.nan, np.float32(0.01))[None].astype(np.float32)
+    probability[0, 0, 9, 9] = 0.9
+    asked = ForecastOutput(thresholds_mm_h=(0.5,))
+    parts = {"output": asked, "probability": probability, "probability_method": "neighbourhood"}
+    likely = write(tmp_path / "f.nc", rain, **parts).probability(0, 0.5, max_side=10)
+    assert likely[2, 2] == pytest.approx(0.9)
+    assert np.isnan(likely[5, 5])
+    assert np.isfinite(likely).sum() == likely.size - 1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.core.rain_scale import GROUND, NO_DATA, RAIN_CLASSES
+from model.core.colour_scale import GROUND, NO_DATA
+from model.core.rain_scale import RAIN_CLASSES
 from service.render.animation import LabelledFrame, animate, side_of
 from service.render.picture import frame_png
 
