@@ -15,8 +15,16 @@ from model.core.atomic import atomic_path
 from model.core.catalog import AUTO, open_catalog
 from model.core.errors import InputError
 from model.core.forecast_file import ForecastHeader, ForecastWriter
+from model.core.forecast_output import (
+    DETERMINISTIC,
+    FIELDS,
+    MAX_MEMBERS,
+    ForecastField,
+    ForecastOutput,
+    parse_thresholds,
+)
 from model.core.model_info import ModelInfo
-from model.core.packing import quantize
+from model.core.packing import quantize, quantize_probability
 from model.core.progress import ProgressBar
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.options import fields_option, max_dbz_option, packages_option
@@ -24,7 +32,7 @@ from model.readers import read
 from model.runtime.load import load_predictor
 from model.runtime.model_selection import select_model
 from model.runtime.predictor import Predictor
-from model.runtime.request import ForecastRequest
+from model.runtime.request import ForecastEvent, ForecastRequest
 
 
 @click.command()
@@ -32,6 +40,15 @@ from model.runtime.request import ForecastRequest
 @click.option("--model", "reference", default=AUTO, show_default=True, help="NAME or NAME@VERSION.")
 @click.option("--steps", default=12, show_default=True, help="Number of lead steps.")
 @click.option("--out", default=Path("nowcast.nc"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--field", type=click.Choice(FIELDS), help="Field of rain; default: the model's own.")
+@click.option(
+    "--probabilities",
+    is_flag=False,
+    flag_value="default",
+    help="Also write the probabilities of at least 0.1,0.5,2,5,10 mm/h (default), or of a list such as 1,2.5.",
+)
+@click.option("--members", default=0, show_default=True, help=f"Also write 2 to {MAX_MEMBERS} members.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the members.")
 @click.option("--variable", help="Variable of the files, where they hold several.")
 @click.option("--zr", help="Z-R relation for reflectivity.")
 @max_dbz_option
@@ -43,6 +60,10 @@ def nowcast(
     reference: str,
     steps: int,
     out: Path,
+    field: ForecastField | None,
+    probabilities: str | None,
+    members: int,
+    seed: int,
     variable: str | None,
     zr: str | None,
     max_dbz: float | None,
@@ -56,12 +77,14 @@ def nowcast(
     for path in files:
         if out.exists() and path.exists() and out.samefile(path):
             raise InputError("the output is one of the radar files", where=str(out), hint="Choose another --out")
+    thresholds = () if probabilities is None else parse_thresholds(probabilities)
+    output = ForecastOutput(field=field, thresholds_mm_h=thresholds, members=members, seed=seed)
     catalog = open_catalog(packages)
     catalog.find(reference)  # refuse an unknown model before any file is read
     sequence = read(files, variable=variable, zr=zr, max_dbz=max_dbz, skip_unreadable=True)
     info, context, note = select_model(sequence, reference, catalog)
     predictor = load_predictor(info, fields)
-    request = ForecastRequest.for_context(context, info, steps, note=note)
+    request = ForecastRequest.for_context(context, info, steps, note=note, output=output)
     header = predictor.header(request)
     try:
         with atomic_path(out) as part:
@@ -72,7 +95,8 @@ def nowcast(
     _summarise(header, leads, info, note, out, as_json)
 
 
-LeadSummary = dict[str, float | str | None]
+LeadSummary = dict[str, float | str | list[float | None] | None]
+LIKELY = 0.5
 
 
 def _write(request: ForecastRequest, predictor: Predictor, header: ForecastHeader, path: Path) -> list[LeadSummary]:
@@ -84,42 +108,83 @@ def _write(request: ForecastRequest, predictor: Predictor, header: ForecastHeade
                 raise event.error
             if event.frame is not None:
                 writer.append(event.frame, event.probability, event.members)
-                rows.append(_row(header, event.step - 1, quantize(event.frame)))
+                rows.append(_row(header, event.step - 1, quantize(event.frame)) | _uncertainty(event))
             progress.update(event.progress)
     return rows
 
 
 def _row(header: ForecastHeader, index: int, frame: FloatArray) -> LeadSummary:
     known = frame[np.isfinite(frame)]
-    wet = round(100 * float((known >= DRY_RAIN_RATE_MM_H).mean()), 2) if known.size else None
     return {
         "lead_minutes": float(header.lead_minutes[index]),
         "valid_time": f"{np.datetime_as_string(header.times[index], unit='s')}Z",
-        "rain_area_percent": wet,
+        "rain_area_percent": _area_percent(frame, DRY_RAIN_RATE_MM_H),
         "max_mm_h": round(float(known.max()), 2) if known.size else None,
         "no_data_percent": round(100 * (1 - known.size / frame.size), 2),
     }
+
+
+def _uncertainty(event: ForecastEvent) -> LeadSummary:
+    """Return the area where each threshold is likely, and the least and the largest rain area of the members."""
+    summary: LeadSummary = {}
+    if event.probability is not None:
+        likely = [_area_percent(quantize_probability(exceedance), LIKELY) for exceedance in event.probability]
+        summary["likely_area_percent"] = likely
+    if event.members is not None:
+        areas = [_area_percent(quantize(member), DRY_RAIN_RATE_MM_H) for member in event.members]
+        known = [area for area in areas if area is not None]
+        summary["members_rain_area_percent"] = [min(known, default=None), max(known, default=None)]
+    return summary
+
+
+def _area_percent(frame: FloatArray, least: float) -> float | None:
+    """Return the share (%) of the pixels with data that reach a value; None where no pixel has data."""
+    known = frame[np.isfinite(frame)]
+    return round(100 * float((known >= np.float32(least)).mean()), 2) if known.size else None
 
 
 def _summarise(
     header: ForecastHeader, rows: list[LeadSummary], info: ModelInfo, note: str, out: Path, as_json: bool
 ) -> None:
     reference_time = f"{np.datetime_as_string(header.reference_time, unit='s')}Z"
+    output = header.output
     if as_json:
         summary = {
             "file": str(out),
             "model": info.reference,
             "note": note,
             "reference_time": reference_time,
+            "field": header.field,
+            "probability_method": header.probability_method,
+            "thresholds_mm_h": output.thresholds_mm_h,
+            "members": output.members,
+            "seed": output.seed if output.members else None,
             "leads": rows,
         }
         click.echo(json.dumps(summary, indent=2))
         return
-    table = Table(title=f"{info.reference}, from {reference_time}", caption=note or None)
-    for column in ("lead min", "valid time", "rain area %", "max mm/h", "no data %"):
+    field = "" if header.field == DETERMINISTIC else f", {header.field} field"
+    method = f"Probabilities: {header.probability_method}" if output.thresholds_mm_h else ""
+    caption = ". ".join(text for text in (note, method) if text)
+    table = Table(title=f"{info.reference}{field}, from {reference_time}", caption=caption or None)
+    columns = ["lead min", "valid time", "rain area %", "max mm/h", "no data %"]
+    if output.thresholds_mm_h:
+        columns.append(f"area % where {output.thresholds_mm_h[0]:g} mm/h is likely")
+    if output.members:
+        columns.append("rain area %, members")
+    for column in columns:
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(*("-" if value is None else f"{value}" for value in row.values()))
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
     console = Console()
     console.print(table)
     console.print(f"Written to {out}", soft_wrap=True, highlight=False)
+
+
+def _cell(name: str, value: float | str | list[float | None] | None) -> str:
+    """Return the text of a table's cell: the area of the lowest threshold, the range of the members."""
+    if isinstance(value, list):
+        if None in value:
+            return "-"
+        return f"{value[0]}" if name == "likely_area_percent" else f"{value[0]} to {value[-1]}"
+    return "-" if value is None else f"{value}"

@@ -30,6 +30,13 @@ def quantize(rain_rate_mm_h: FloatArray) -> FloatArray:
     return steps
 
 
+def quantize_probability(probability: FloatArray) -> FloatArray:
+    """Return the probability as a reader unpacks it from the file."""
+    steps: FloatArray = np.rint(probability / np.float32(PROBABILITY_RESOLUTION))
+    steps *= np.float32(PROBABILITY_RESOLUTION)
+    return steps
+
+
 class RainPacker:
     """Packs, shuffles and compresses chunks of rain rate as HDF5's filters would.
 
