@@ -12,6 +12,7 @@ from model.core.errors import BadPackage, DeviceLost, InputError, first_line
 from model.core.model_info import ModelInfo
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.package_digest import verify_package
+from model.core.probability_calibration import ProbabilityCalibration
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.runtime.device import EngineOptions, fastest_variant, gpu_memory_mb, open_session, select_device
@@ -85,6 +86,11 @@ class OnnxPredictor(BasePredictor):
         self.options = options
         gpu_mb = (options.gpu_memory_mb or gpu_memory_mb()) if self.session.device == "cuda" else 0
         self.memory_mb = gpu_mb // 2 or options.memory_mb  # half of a GPU: other models stay loaded
+
+    @property
+    def calibration(self) -> ProbabilityCalibration | None:
+        """See BasePredictor.calibration."""
+        return self.manifest.calibration
 
     def warm_up(self) -> None:
         """See Predictor.warm_up: one small forecast."""

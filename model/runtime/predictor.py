@@ -13,8 +13,10 @@ from model.core.errors import DeviceLost
 from model.core.forecast_file import ForecastHeader
 from model.core.forecast_output import DETERMINISTIC, ProbabilityMethod
 from model.core.model_info import ModelInfo
+from model.core.probability_calibration import ProbabilityCalibration
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
+from model.runtime.neighbourhood import neighbourhood_probability
 from model.runtime.request import ForecastEvent, ForecastRequest
 
 PROVENANCE: Final = (
@@ -85,7 +87,7 @@ class Predictor(Protocol):
 
 
 class BasePredictor:
-    """The parts that all predictors share: file header, dry input, and running requests one by one.
+    """The parts that all predictors share: header, dry input, probabilities by neighbourhood, requests one by one.
 
     A subclass sets `info` and `variant`, and overrides `frames`; or `_events`, to run several requests at once.
     """
@@ -93,17 +95,35 @@ class BasePredictor:
     info: ModelInfo
     variant: str
 
+    @property
+    def calibration(self) -> ProbabilityCalibration | None:
+        """Calibration of neighbourhood probabilities; None: there is none for this model."""
+        return None
+
+    @property
+    def probability_method(self) -> ProbabilityMethod:
+        """Where the probabilities of this model come from."""
+        if self.info.distribution is not None:
+            return "distribution"
+        return "neighbourhood" if self.calibration is None else "neighbourhood-calibrated"
+
     def forecast(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
-        """See Predictor.forecast. Dry input gives a dry forecast at once: no model makes rain of none."""
+        """See Predictor.forecast. Dry input gives a dry forecast at once: no model makes rain of none.
+
+        The probability of rain is 0 then.
+        """
         wet = []
         for request in requests:
             if request.is_dry:
                 newest = request.sequence.rain_rate[-1]
                 frame = np.where(np.isfinite(newest), np.float32(0), np.float32(np.nan))
-                yield from _one_by_one(request, (frame for _ in range(request.steps)), 0, request.steps)
+                thresholds = request.output.thresholds_mm_h
+                certain = np.broadcast_to(frame, (len(thresholds), *frame.shape)) if thresholds else None
+                for event in _one_by_one(request, (frame for _ in range(request.steps)), 0, request.steps):
+                    yield event._replace(probability=certain)
             else:
                 wet.append(request)
-        yield from self._events(wet)
+        yield from map(self._with_probability, self._events(wet))
 
     def header(self, request: ForecastRequest) -> ForecastHeader:
         """See Predictor.header."""
@@ -131,11 +151,6 @@ class BasePredictor:
             probability_method=self.probability_method if request.output.thresholds_mm_h else None,
         )
 
-    @property
-    def probability_method(self) -> ProbabilityMethod:
-        """Where the probabilities of this model come from."""
-        return "neighbourhood" if self.info.distribution is None else "distribution"
-
     def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.rollout: without states, each prediction is a forecast of its own; the first is persistence."""
         context = self.info.input_frames
@@ -156,6 +171,15 @@ class BasePredictor:
     def frames(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """Yield the frames [y, x] (mm h-1, NaN = no data) of `steps` lead steps after the newest frame."""
         raise NotImplementedError
+
+    def _with_probability(self, event: ForecastEvent) -> ForecastEvent:
+        """Return an event with the probabilities that are asked for; those of a model without them by neighbourhood."""
+        sequence, thresholds = event.request.sequence, event.request.output.thresholds_mm_h
+        if event.frame is None or event.probability is not None or not thresholds:
+            return event
+        lead_minutes = event.step * sequence.time_step_minutes()
+        probability = neighbourhood_probability(event.frame, sequence.grid, thresholds, lead_minutes, self.calibration)
+        return event._replace(probability=probability)
 
     def _events(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
         """Yield the events of requests in which it rains; the default runs one request after the other."""
