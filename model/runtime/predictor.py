@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version as distribution_version
+from itertools import repeat
 from typing import Final, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from model.core.probability_calibration import ProbabilityCalibration
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.runtime.neighbourhood import neighbourhood_probability
-from model.runtime.request import ForecastEvent, ForecastRequest
+from model.runtime.request import ForecastEvent, ForecastRequest, LeadFields
 
 PROVENANCE: Final = (
     "radar_format", "source_product", "quantity", "zr_relation", "max_dbz", "capped_pixels", "source", "licence",
@@ -89,7 +90,8 @@ class Predictor(Protocol):
 class BasePredictor:
     """The parts that all predictors share: header, dry input, probabilities by neighbourhood, requests one by one.
 
-    A subclass sets `info` and `variant`, and overrides `frames`; or `_events`, to run several requests at once.
+    A subclass sets `info` and `variant`, and overrides `frames`; or `lead_fields`, for more than frames; or `_events`,
+    to run several requests at once.
     """
 
     info: ModelInfo
@@ -110,17 +112,16 @@ class BasePredictor:
     def forecast(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
         """See Predictor.forecast. Dry input gives a dry forecast at once: no model makes rain of none.
 
-        The probability of rain is 0 then.
+        The probability of rain is 0 then, and members are dry.
         """
         wet = []
         for request in requests:
             if request.is_dry:
                 newest = request.sequence.rain_rate[-1]
                 frame = np.where(np.isfinite(newest), np.float32(0), np.float32(np.nan))
-                thresholds = request.output.thresholds_mm_h
-                certain = np.broadcast_to(frame, (len(thresholds), *frame.shape)) if thresholds else None
-                for event in _one_by_one(request, (frame for _ in range(request.steps)), 0, request.steps):
-                    yield event._replace(probability=certain)
+                output = request.output
+                dry = LeadFields(frame, _repeated(frame, len(output.thresholds_mm_h)), _repeated(frame, output.members))
+                yield from _one_by_one(request, repeat(dry), 0, request.steps)
             else:
                 wet.append(request)
         yield from map(self._with_probability, self._events(wet))
@@ -172,6 +173,10 @@ class BasePredictor:
         """Yield the frames [y, x] (mm h-1, NaN = no data) of `steps` lead steps after the newest frame."""
         raise NotImplementedError
 
+    def lead_fields(self, request: ForecastRequest) -> Iterator[LeadFields]:
+        """Yield what the forecast of a request holds at each lead step; probabilities may be left out."""
+        return map(LeadFields, self.frames(request.sequence, request.steps))
+
     def _with_probability(self, event: ForecastEvent) -> ForecastEvent:
         """Return an event with the probabilities that are asked for; those of a model without them by neighbourhood."""
         sequence, thresholds = event.request.sequence, event.request.output.thresholds_mm_h
@@ -185,20 +190,25 @@ class BasePredictor:
         """Yield the events of requests in which it rains; the default runs one request after the other."""
         done, total = 0, sum(request.steps for request in requests)
         for request in requests:
-            yield from _one_by_one(request, self.frames(request.sequence, request.steps), done, total)
+            yield from _one_by_one(request, self.lead_fields(request), done, total)
             done += request.steps
 
 
+def _repeated(frame: FloatArray, count: int) -> FloatArray | None:
+    """Return a frame so many times [count, y, x], which takes no memory; None instead of no times."""
+    return np.broadcast_to(frame, (count, *frame.shape)) if count else None
+
+
 def _one_by_one(
-    request: ForecastRequest, frames: Iterator[FloatArray], done: int, total: int
+    request: ForecastRequest, leads: Iterator[LeadFields], done: int, total: int
 ) -> Iterator[ForecastEvent]:
     """Yield the events of one request until it is cancelled; `done` of `total` steps were computed before it."""
     step = 0
     try:
         while step < request.steps and not request.cancellation.cancelled:
-            frame = next(frames)
+            fields = next(leads)
             step += 1
-            yield ForecastEvent(request, (done + step) / total, step, frame)
+            yield ForecastEvent(request, (done + step) / total, step, *fields)
     except DeviceLost:
         raise
     except Exception as error:

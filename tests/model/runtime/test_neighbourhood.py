@@ -178,7 +178,46 @@ def test_a_calibration_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert isinstance(loaded, Extrapolation)
     assert loaded.calibration.protocol == "my own"
     monkeypatch.setenv("ECHOCAST_CALIBRATION", str(tmp_path / "absent.json"))
-    predictor = load_predictor(EXTRAPOLATION)
-    assert isinstance(predictor, Extrapolation)
     with pytest.raises(InputError, match=r"absent\.json"):
-        forecast(predictor, storms())
+        load_predictor(EXTRAPOLATION)
+
+
+def members(predictor: BasePredictor, sequence: FrameSequence, count: int, seed: int = 1, steps: int = 2) -> FloatArray:
+    """Return members [lead, realization, y, x]."""
+    request = ForecastRequest.fit(sequence, predictor.info, steps, output=ForecastOutput(members=count, seed=seed))
+    events = [*predictor.forecast([request])]
+    assert [event.error for event in events] == [None] * steps
+    return np.stack([event.members for event in events if event.members is not None])
+
+
+def test_members_of_extrapolation_agree_with_its_probabilities() -> None:
+    rain = storms(frames=3, shape=(64, 64))
+    drawn = members(Extrapolation(), rain, 40)
+    for lead, event in enumerate(forecast(Extrapolation(), rain, steps=2)):
+        assert event.probability is not None
+        assert event.frame is not None
+        for row, threshold in enumerate(THRESHOLDS[:4]):
+            observed = np.where(np.isnan(drawn[lead]), np.nan, drawn[lead] >= threshold).mean(axis=0)
+            assert np.array_equal(np.isnan(observed), np.isnan(event.frame))
+            assert np.nanmean(observed) == pytest.approx(np.nanmean(event.probability[row]), abs=0.03)
+            likely, unlikely = event.probability[row] > 0.7, event.probability[row] < 0.1
+            assert not likely.any() or observed[likely].mean() > 0.6
+            assert observed[unlikely].mean() < 0.1
+    assert np.nanmax(drawn) <= np.nanmax(rain.rain_rate)
+
+
+def test_members_follow_their_seed() -> None:
+    rain = storms(frames=3, shape=(48, 48))
+    first, same, other = (members(Extrapolation(), rain, 3, seed, steps=1) for seed in (1, 1, 2))
+    assert np.array_equal(first, same, equal_nan=True)
+    assert not np.array_equal(first, other, equal_nan=True)
+
+
+def test_dry_input_has_dry_members() -> None:
+    rain = np.zeros((3, 5, 5), np.float32)
+    rain[:, 0] = np.nan
+    times = np.datetime64("2020-01-01T00:00", "ns") + np.arange(3) * np.timedelta64(5, "m")
+    drawn = members(Extrapolation(), FrameSequence(rain_rate=rain, times=times, grid=grid()), 4)
+    assert drawn.shape == (2, 4, 5, 5)
+    assert np.isnan(drawn[:, :, 0]).all()
+    assert (drawn[:, :, 1:] == 0).all()
