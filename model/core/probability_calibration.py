@@ -33,8 +33,8 @@ class CalibrationArchive:
 class ProbabilityCalibration(BaseModel):
     """Probability that rain reaches a threshold, given the share of a neighbourhood's pixels that reach it.
 
-    Probabilities do not decrease with the share, nor increase with the threshold. Between thresholds they are linear in
-    ln r, between lead times and shares linear; beyond the first and last threshold and lead time those are used.
+    Probabilities do not decrease with the share. Between thresholds they are linear in ln r, between lead times and
+    shares linear; beyond the first and last threshold and lead time those are used.
 
     Attributes
     ----------
@@ -69,11 +69,8 @@ class ProbabilityCalibration(BaseModel):
         rows = [[len(row) for row in plane] for plane in self.probabilities]
         if rows != [[shape[2]] * shape[1]] * shape[0]:
             raise ValueError(f"probabilities must hold {' x '.join(map(str, shape))} numbers")
-        table = self.table
-        if (np.diff(table, axis=2) < 0).any():
+        if (np.diff(self.table, axis=2) < 0).any():
             raise ValueError("probabilities must not decrease with the share")
-        if (np.diff(table, axis=0) > 0).any():
-            raise ValueError("probabilities must not increase with the threshold")
         return self
 
     @property
@@ -88,14 +85,17 @@ class ProbabilityCalibration(BaseModel):
         return np.stack([_between(at_lead, own, float(np.log(asked)), axis=0) for asked in thresholds_mm_h])
 
     def calibrate(self, shares: FloatArray, thresholds_mm_h: Sequence[float], lead_minutes: float) -> FloatArray:
-        """Return the calibrated probability [threshold, ...] of shares [threshold, ...]; NaN (no data) stays NaN."""
+        """Return the calibrated probability [threshold, ...] of shares [threshold, ...]; NaN (no data) stays NaN.
+
+        Thresholds ascend. Each is calibrated by itself; a probability above that of the threshold before becomes equal
+        to it.
+        """
         calibrated = np.empty_like(shares)
         for row, curve in enumerate(self.curves(thresholds_mm_h, lead_minutes)):
             # Most pixels are far from rain: only those above the first knot are interpolated.
             above = shares[row] > self.shares[0]
             calibrated[row] = np.where(np.isnan(shares[row]), shares[row], np.float32(curve[0]))
             calibrated[row][above] = np.interp(shares[row][above], self.shares, curve)
-        # Interpolation rounds: two thresholds of equal probability may differ by the last bit.
         return np.minimum.accumulate(calibrated, axis=0)
 
 

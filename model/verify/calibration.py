@@ -86,7 +86,7 @@ class CalibrationSums:
                 for row in range(len(THRESHOLDS_MM_H))
             ]
         )
-        table = np.minimum.accumulate(table, axis=0).round(5)
+        table = table.round(5)
         return ProbabilityCalibration(
             protocol=protocol,
             archives=tuple(archives),
