@@ -13,7 +13,6 @@ EXTRAS: Final = {
     "eccodes": "grib",
     "rasterio": "geotiff",
     "matplotlib": "verify",
-    "scipy": "verify",
     "scores": "verify",
     "onnxscript": "train",
     "safetensors": "train",

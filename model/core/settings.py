@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +22,7 @@ class BadSetting(InputError):
 
 
 class EngineSettings(BaseModel):
-    """Where, in which precision and with how much memory networks run, and the calibration of extrapolation."""
+    """Where, in which precision and with how much memory networks run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,11 +50,6 @@ class EngineSettings(BaseModel):
         ge=0,
         description="Most memory that each model takes on a GPU, in MB (2^20 bytes); a worker keeps up to three. 0 "
         "sets no limit.",
-    )
-    calibration: Path | None = Field(
-        default=None,
-        description="A file of `echocast models calibrate extrapolation`, for the probabilities of extrapolation in "
-        "place of the shipped calibration.",
     )
 
 

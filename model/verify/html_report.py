@@ -74,14 +74,33 @@ def write_report(verifications: Sequence[Verification], outputs: Sequence[Output
     InputError
         The outputs are of different protocols, or a file cannot be written.
     """
+    write_page(_page(verifications, outputs), outputs, page)
+
+
+def write_page(lines: Iterable[str], outputs: Sequence[Output], page: Path) -> None:
+    """Write a page and, next to it, the JSON.
+
+    Raises
+    ------
+    InputError
+        The outputs are of different protocols, or a file cannot be written.
+    """
     common_protocol(outputs)
-    text = "\n".join(_page(verifications, outputs))
+    text = "\n".join(lines)
     with translate_write_errors(page):
         write_atomically(page.with_suffix(".json"), dump_json(outputs).encode())
         write_atomically(page, text.encode())
 
 
 def _page(verifications: Sequence[Verification], outputs: Sequence[Output]) -> Iterator[str]:
+    yield from page_head(outputs)
+    for verification, output in zip(verifications, outputs, strict=True):
+        yield from _archive(verification, output)
+    yield "</body></html>\n"
+
+
+def page_head(outputs: Sequence[Output]) -> Iterator[str]:
+    """Yield the head of the page, with title and protocol."""
     first = outputs[0]
     title = f"Verification, {first['protocol']}"
     yield f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -90,12 +109,10 @@ def _page(verifications: Sequence[Verification], outputs: Sequence[Output]) -> I
     yield f"<p>{escape(first['protocol_description'])}.</p>"
     yield f"<p><small>Written by {escape(first['software'])}. Each archive has tables of its own: scores of "
     yield "different data are not averaged.</small></p>"
-    for verification, output in zip(verifications, outputs, strict=True):
-        yield from _archive(verification, output)
-    yield "</body></html>\n"
 
 
-def _archive(verification: Verification, output: Output) -> Iterator[str]:
+def archive_facts(output: Output) -> Iterator[str]:
+    """Yield the heading of an archive, and what was scored of it."""
     split = f", {output['split']} days" if output["split"] else ""
     yield f"<h2>{escape(output['archive'])}{escape(split)}</h2><dl>"
     facts = {
@@ -113,7 +130,12 @@ def _archive(verification: Verification, output: Output) -> Iterator[str]:
     if output["starts_left_out"]:
         facts["Left out"] = "; ".join(f"{start}: {why}" for start, why in output["starts_left_out"].items())
     yield from (f"<dt>{name}</dt><dd>{escape(str(fact))}</dd>" for name, fact in facts.items())
-    yield f"</dl><h3>CSI, mean over {lead_range(output)}</h3>"
+    yield "</dl>"
+
+
+def _archive(verification: Verification, output: Output) -> Iterator[str]:
+    yield from archive_facts(output)
+    yield f"<h3>CSI, mean over {lead_range(output)}</h3>"
     yield from _means(output)
     yield f"<h3>By lead time</h3>{plots.csi_by_lead(output)}"
     yield f"<h3>Hits and false alarms</h3>{plots.performance_diagram(output)}"
@@ -128,34 +150,35 @@ def _archive(verification: Verification, output: Output) -> Iterator[str]:
     yield from _case_study(verification, output)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield a table whose cells are HTML."""
     yield f'<div class="scroll"><table><tr>{"".join(f"<th>{cell}</th>" for cell in header)}</tr>'
     yield from (f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     yield "</table></div>"
 
 
-def _with_intervals(scores: Mapping[str, Any]) -> list[str]:
+def with_intervals(scores: Mapping[str, Any], digits: int = 3) -> list[str]:
+    """Return cells of values with their intervals."""
     return [
-        f"{format_score(value)}<br><small>"
-        f"{'-' if low is None else f'{format_score(low)} to {format_score(high)}'}</small>"
+        f"{format_score(value, digits)}<br><small>"
+        f"{'-' if low is None else f'{format_score(low, digits)} to {format_score(high, digits)}'}</small>"
         for value, low, high in zip(scores["value"], scores["low"], scores["high"], strict=True)
     ]
 
 
 def _means(output: Output) -> Iterator[str]:
-    rows = [[escape(model), *_with_intervals(scores["csi_mean"])] for model, scores in output["models"].items()]
+    rows = [[escape(model), *with_intervals(scores["csi_mean"])] for model, scores in output["models"].items()]
     for model, scores in output["models"].items():
         ratios = scores["csi_ratio"].items() if scores["weights_sha256"] else ()
-        rows += [[f"{escape(model)} / {escape(other)}", *_with_intervals(ratio)] for other, ratio in ratios]
-    yield from _table(["", *_thresholds(output)], rows)
+        rows += [[f"{escape(model)} / {escape(other)}", *with_intervals(ratio)] for other, ratio in ratios]
+    yield from html_table(["", *threshold_names(output)], rows)
 
 
 def _contingency(output: Output) -> Iterator[str]:
     for name in ("hss", "pod", "far", "bias"):
-        rows = ([escape(model), *_with_intervals(scores[f"{name}_mean"])] for model, scores in output["models"].items())
+        rows = ([escape(model), *with_intervals(scores[f"{name}_mean"])] for model, scores in output["models"].items())
         title = {"bias": "Frequency bias"}.get(name, name.upper())
-        yield from _table([f"{title}, mean over leads", *_thresholds(output)], rows)
+        yield from html_table([f"{title}, mean over leads", *threshold_names(output)], rows)
 
 
 def _errors(output: Output) -> Iterator[str]:
@@ -163,7 +186,7 @@ def _errors(output: Output) -> Iterator[str]:
     for model, scores in output["models"].items():
         errors = [_three_digits(scores[f"{name}_mean"]) for name in ERRORS]
         rows.append([escape(model), *errors, f"{scores['seconds_per_nowcast']:.2f}"])
-    yield from _table(["mean over leads", *ERRORS.values(), "s per nowcast"], rows)
+    yield from html_table(["mean over leads", *ERRORS.values(), "s per nowcast"], rows)
     yield "<p><small>B-MSE and B-MAE: HKO-7's weights, summed over a frame's pixels on the 0-1 scale. "
     all_leads = output["ssim_psnr_lead_minutes"] == output["lead_minutes"]
     yield f"SSIM: {escape(output['ssim'])}. LPIPS: {escape(output['lpips'])}. SSIM and PSNR are of "
@@ -199,5 +222,6 @@ def _shortened(days: Sequence[str]) -> list[str]:
     return [*days] if len(days) <= MAX_LISTED_DAYS else [days[0], f"... ({len(days)} days)", days[-1]]
 
 
-def _thresholds(output: Output) -> list[str]:
+def threshold_names(output: Output) -> list[str]:
+    """Return the header cells of the thresholds."""
     return [f"{threshold:g} mm/h" for threshold in output["thresholds_mm_h"]]

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from model.verify.lucas_kanade import PYSTEPS
 from model.verify.scores import CONTINGENCY_SCORES, mean_over_leads, ratio
 from model.verify.spectrum import average_half_octaves, half_octaves
 from model.verify.verification import Verification
+
+if TYPE_CHECKING:
+    from model.verify.probabilistic.verification import ProbabilisticVerification
 
 Output = Mapping[str, Any]
 """The JSON object of one verification."""
@@ -35,6 +38,24 @@ def json_output(verification: Verification) -> dict[str, Any]:
     lead_minutes = verification.lead_minutes
     has_lpips = verification.has_score("lpips")
     return {
+        **output_header(verification),
+        "ssim_psnr_lead_minutes": [lead_minutes[lead] for lead in verification.accumulators.ssim_psnr_leads],
+        "thresholds_mm_h": list(protocol.thresholds_mm_h),
+        "pixel_km": round(pixel_km, 4),
+        "fss_windows_px": list(protocol.fss_windows),
+        "fss_windows_km": [round(window * pixel_km, 3) for window in protocol.fss_windows],
+        "classes_from_mm_h": [0.0, *protocol.class_edges_mm_h],
+        "spectrum_wavelength_km": rounded(wavelengths * pixel_km),
+        "ssim": SSIM_NAME,
+        "lpips": "by AlexNet, of the HKO-7 pixel fraction" if has_lpips else _why_no_lpips(),
+        "models": {model: _model(verification, model) for model in verification.models},
+    }
+
+
+def output_header(verification: Verification | ProbabilisticVerification) -> dict[str, Any]:
+    """Return what the JSON of every protocol starts with: protocol, data, start times, and leads."""
+    protocol, archive = verification.protocol, verification.archive
+    return {
         "schema": SCHEMA,
         "protocol": protocol.name,
         "protocol_description": protocol.description,
@@ -49,17 +70,7 @@ def json_output(verification: Verification) -> dict[str, Any]:
         "starts_left_out": dict(verification.damaged),
         "software": f"echocast {distribution_version('echocast')}",
         "intervals": verification.interval_note,
-        "lead_minutes": list(lead_minutes),
-        "ssim_psnr_lead_minutes": [lead_minutes[lead] for lead in verification.accumulators.ssim_psnr_leads],
-        "thresholds_mm_h": list(protocol.thresholds_mm_h),
-        "pixel_km": round(pixel_km, 4),
-        "fss_windows_px": list(protocol.fss_windows),
-        "fss_windows_km": [round(window * pixel_km, 3) for window in protocol.fss_windows],
-        "classes_from_mm_h": [0.0, *protocol.class_edges_mm_h],
-        "spectrum_wavelength_km": _rounded(wavelengths * pixel_km),
-        "ssim": SSIM_NAME,
-        "lpips": "by AlexNet, of the HKO-7 pixel fraction" if has_lpips else _why_no_lpips(),
-        "models": {model: _model(verification, model) for model in verification.models},
+        "lead_minutes": list(verification.lead_minutes),
     }
 
 
@@ -91,19 +102,19 @@ def _model(verification: Verification, model: str) -> dict[str, Any]:
     }
     for name in CONTINGENCY_SCORES:
         by_lead = verification.intervals(model, name)
-        output[name] = _rounded(by_lead.value)
-        output[f"{name}_interval"] = [_rounded(by_lead.low), _rounded(by_lead.high)]
-        output[f"{name}_mean"] = _interval(verification.mean_intervals(model, name))
+        output[name] = rounded(by_lead.value)
+        output[f"{name}_interval"] = [rounded(by_lead.low), rounded(by_lead.high)]
+        output[f"{name}_mean"] = interval_output(verification.mean_intervals(model, name))
     output["csi_ratio"] = {
-        other: _interval(verification.csi_ratio(model, other))
+        other: interval_output(verification.csi_ratio(model, other))
         for other in verification.models
         if other != model and other.partition("@")[0] in (EXTRAPOLATION.name, PYSTEPS)
     }
-    output["fss"] = _rounded(verification.fss(model).value)
-    output["fss_mean"] = _interval(verification.mean_fss(model))
+    output["fss"] = rounded(verification.fss(model).value)
+    output["fss_mean"] = interval_output(verification.mean_fss(model))
     errors = verification.errors(model)
-    output.update({name: _rounded(values) for name, values in errors.items()})
-    output.update({f"{name}_mean": _rounded(mean_over_leads(values)) for name, values in errors.items()})
+    output.update({name: rounded(values) for name, values in errors.items()})
+    output.update({f"{name}_mean": rounded(mean_over_leads(values)) for name, values in errors.items()})
     output["spectrum"] = _spectrum(verification, model)
     output["reliability"] = _reliability(verification, model)
     return output
@@ -117,9 +128,9 @@ def _spectrum(verification: Verification, model: str) -> dict[str, Any]:
     for lead in accumulators.plotted_leads:
         forecast, truth = (average_half_octaves(one[:, lead], accumulators.grid_shape) for one in power)
         output[f"{verification.lead_minutes[lead]:g}"] = {
-            "forecast": _rounded(forecast / sequences[lead]),
-            "truth": _rounded(truth / sequences[lead]),
-            "ratio": _rounded(ratio(forecast, truth)),
+            "forecast": rounded(forecast / sequences[lead]),
+            "truth": rounded(truth / sequences[lead]),
+            "ratio": rounded(ratio(forecast, truth)),
         }
     return output
 
@@ -128,12 +139,13 @@ def _reliability(verification: Verification, model: str) -> dict[str, Any]:
     """Return the pixels of each class of forecast rain over all leads, and the observed frequency of each event."""
     histogram = verification.sums[model]["joint_histogram"].sum(axis=(0, -1))
     pixels, thresholds = histogram.sum(axis=1), verification.accumulators.threshold_indices
-    observed = [_rounded(ratio(histogram[:, index + 1 :].sum(axis=1), pixels)) for index in thresholds]
+    observed = [rounded(ratio(histogram[:, index + 1 :].sum(axis=1), pixels)) for index in thresholds]
     return {"pixels": [int(count) for count in pixels], "observed": observed}
 
 
-def _interval(intervals: IntervalArrays) -> dict[str, Any]:
-    return {"value": _rounded(intervals.value), "low": _rounded(intervals.low), "high": _rounded(intervals.high)}
+def interval_output(intervals: IntervalArrays) -> dict[str, Any]:
+    """Return values and bounds; unknown numbers are null."""
+    return {"value": rounded(intervals.value), "low": rounded(intervals.low), "high": rounded(intervals.high)}
 
 
 def _why_no_lpips() -> str:
@@ -141,8 +153,8 @@ def _why_no_lpips() -> str:
     return "absent: the package lpips is not installed" if absent else "absent"
 
 
-def _rounded(values: NDArray[np.floating] | np.floating | float) -> Any:  # noqa: ANN401  (a number, or nested lists)
+def rounded(values: NDArray[np.floating] | np.floating | float) -> Any:  # noqa: ANN401  (a number, or nested lists)
     """Return numbers of five significant digits; NaN and infinity become null."""
     if np.ndim(values):
-        return [_rounded(value) for value in np.asarray(values)]
+        return [rounded(value) for value in np.asarray(values)]
     return float(f"{float(values):.5g}") if math.isfinite(float(values)) else None

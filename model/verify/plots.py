@@ -18,6 +18,7 @@ from model.core.rain_scale import RAIN_CLASSES, class_index
 from model.core.units import FloatArray
 from model.verify.json_output import Output
 from model.verify.lucas_kanade import PYSTEPS
+from model.verify.steps import PYSTEPS_STEPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 INK: Final = "#010203"
 """A placeholder that the SVG replaces by `currentColor`, the text colour of the page."""
 COLOURS: Final = ("#3b82d6", "#d9622b", "#a25bc9", "#c2417c", "#1a9aa8")
-BASELINE_COLOURS: Final = {PERSISTENCE.name: "#8a8f98", EXTRAPOLATION.name: "#2f9e5f", PYSTEPS: "#c9912a"}
+BASELINE_COLOURS: Final = {
+    PERSISTENCE.name: "#8a8f98",
+    EXTRAPOLATION.name: "#2f9e5f",
+    PYSTEPS: "#c9912a",
+    PYSTEPS_STEPS: "#8d6e1f",
+}
 TRANSPARENT: Final = (0, 0, 0, 0)
 NOT_SCORED: Final = (128, 128, 128, 70)
 """Grey that shows on a light and on a dark page."""
@@ -50,14 +56,14 @@ def csi_by_lead(output: Output) -> str:
         for row, (threshold, axis) in enumerate(zip(output["thresholds_mm_h"], axes, strict=True)):
             for model, style in style_of(output).items():
                 scores = output["models"][model]
-                low, high = (_numbers(bound[row]) for bound in scores["csi_interval"])
+                low, high = (numbers(bound[row]) for bound in scores["csi_interval"])
                 axis.fill_between(output["lead_minutes"], low, high, color=style["color"], alpha=0.15, lw=0)
-                axis.plot(output["lead_minutes"], _numbers(scores["csi"][row]), label=model, **style)
+                axis.plot(output["lead_minutes"], numbers(scores["csi"][row]), label=model, **style)
             if output["lead_minutes"][0] <= 0:
                 axis.axvline(0, color=INK, lw=0.5, ls=":")  # leads up to 0 are outputs over the input
             axis.set(title=f"CSI at {threshold:g} mm/h", xlabel="lead time (min)", ylim=(0, None))
 
-    return _svg(draw, len(output["thresholds_mm_h"]))
+    return svg(draw, len(output["thresholds_mm_h"]))
 
 
 def performance_diagram(output: Output) -> str:
@@ -78,7 +84,7 @@ def performance_diagram(output: Output) -> str:
             axis.text(min(0.99, 1 / bias), min(0.99, bias), f"bias {bias:g}", fontsize=7, ha="right", va="top")
         for model, style in style_of(output).items():
             scores = output["models"][model]
-            far, pods = (_numbers(scores[f"{name}_mean"]["value"]) for name in ("far", "pod"))
+            far, pods = (numbers(scores[f"{name}_mean"]["value"]) for name in ("far", "pod"))
             axis.plot(1 - far, pods, marker="o", ms=4, label=model, **style)
             for x, y, threshold in zip(1 - far, pods, output["thresholds_mm_h"], strict=True):
                 if np.isfinite(x) and np.isfinite(y):
@@ -86,7 +92,7 @@ def performance_diagram(output: Output) -> str:
         axis.set(title="Performance, mean over leads; by threshold (mm/h)", xlim=(0, 1), ylim=(0, 1))
         axis.set(xlabel="success ratio, 1 - FAR", ylabel="POD")
 
-    return _svg(draw, 1, width=5.2, height=4.6)
+    return svg(draw, 1, width=5.2, height=4.6)
 
 
 def fss_by_window(output: Output) -> str:
@@ -97,14 +103,14 @@ def fss_by_window(output: Output) -> str:
         for row, (threshold, axis) in enumerate(zip(output["thresholds_mm_h"], axes, strict=True)):
             for model, style in style_of(output).items():
                 fss = output["models"][model]["fss_mean"]
-                value, low, high = (_numbers(fss[name][row]) for name in ("value", "low", "high"))
+                value, low, high = (numbers(fss[name][row]) for name in ("value", "low", "high"))
                 axis.fill_between(sides, low, high, color=style["color"], alpha=0.15, lw=0)
                 axis.plot(sides, value, marker=".", label=model, **style)
             axis.set(title=f"FSS at {threshold:g} mm/h", xlabel="window (km)", ylim=(0, 1))
             # Fixed limits, because no model may have a score.
             axis.set(xscale="log", xlim=(0.9 * sides[0], 1.1 * sides[-1]))
 
-    return _svg(draw, len(output["thresholds_mm_h"]))
+    return svg(draw, len(output["thresholds_mm_h"]))
 
 
 def spectra(output: Output) -> str:
@@ -117,13 +123,13 @@ def spectra(output: Output) -> str:
         for lead, axis in zip(leads, axes, strict=True):
             axis.axhline(1, color=INK, lw=0.5)
             for model, style in style_of(output).items():
-                ratio = _numbers(output["models"][model]["spectrum"][lead]["ratio"])
+                ratio = numbers(output["models"][model]["spectrum"][lead]["ratio"])
                 axis.plot(output["spectrum_wavelength_km"], ratio, label=model, **style)
             axis.set(title=f"Power spectrum, {lead} min", xlabel="wavelength (km)", ylabel="forecast over truth")
             axis.set(xscale="log", yscale="log")
             axis.yaxis.set_major_locator(FixedLocator(POWER_TICKS))
 
-    return _svg(draw, len(leads)) if leads else ""
+    return svg(draw, len(leads)) if leads else ""
 
 
 def reliability(output: Output) -> str:
@@ -135,12 +141,12 @@ def reliability(output: Output) -> str:
         for row, (threshold, axis) in enumerate(zip(output["thresholds_mm_h"], axes, strict=True)):
             axis.axvline(edges.index(threshold) - 0.5, color=INK, lw=0.5, ls=":")
             for model, style in style_of(output).items():
-                observed = _numbers(output["models"][model]["reliability"]["observed"][row])
+                observed = numbers(output["models"][model]["reliability"]["observed"][row])
                 axis.plot(positions, observed, marker=".", label=model, **style)
             axis.set(title=f"Share that reached {threshold:g} mm/h", xlabel="forecast from (mm/h)", ylim=(0, 1))
             axis.set_xticks(positions[::2], [f"{edge:g}" for edge in edges[::2]])
 
-    return _svg(draw, len(output["thresholds_mm_h"]))
+    return svg(draw, len(output["thresholds_mm_h"]))
 
 
 def rain_image(rain: FloatArray, *, north_up: bool) -> str:
@@ -160,11 +166,12 @@ def text_colour_on(background: Colour) -> str:
     return "#fff" if sum(background) < 330 else "#111"
 
 
-def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+def numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    """Return numbers with NaN for None."""
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-def _svg(draw: Callable[[Sequence[Axes]], None], panels: int, *, width: float = 3.3, height: float = 2.7) -> str:
+def svg(draw: Callable[[Sequence[Axes]], None], panels: int, *, width: float = 3.3, height: float = 2.7) -> str:
     """Return one row of panels with a common legend below as SVG."""
     with optional_imports("--report"):
         from matplotlib import rc_context

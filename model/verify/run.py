@@ -111,7 +111,7 @@ def verify(
         archive=archive,
         sums=run.sums,
         variants={predictor.info.reference: predictor.variant for predictor in predictors},
-        weights=_weights_digests(predictors),
+        weights=weights_digests(predictors),
         seconds_per_nowcast={name: seconds / starts for name, seconds in run.seconds.items()},
         damaged=damaged,
         case_study=run.case_study,
@@ -142,7 +142,7 @@ def _fine_tunable(predictor: Predictor) -> Predictor:
     return FineTunedPredictor(predictor) if isinstance(predictor, OnnxPredictor) else predictor
 
 
-def _weights_digests(predictors: Sequence[Predictor]) -> dict[str, str]:
+def weights_digests(predictors: Sequence[Predictor]) -> dict[str, str]:
     """Return the SHA-256 of the weights of each package."""
     folders = {predictor.info.reference: predictor.info.folder for predictor in predictors}
     files = {reference: read_manifest(folder).files for reference, folder in folders.items() if folder}

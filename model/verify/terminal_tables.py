@@ -33,7 +33,7 @@ def _means(output: Output) -> Table:
         for row in range(len(output["thresholds_mm_h"])):
             mean = scores["csi_mean"]
             low, high = mean["low"][row], mean["high"][row]
-            interval = "-" if low is None else f"{_short(low)}-{_short(high)}"
+            interval = "-" if low is None else f"{short_score(low)}-{short_score(high)}"
             bias = scores["bias_mean"]["value"][row]
             cells.append(f"{format_score(mean['value'][row])}\n{interval}\n{format_score(bias, 2)}")
         table.add_row(model, *cells, end_section=True)
@@ -49,7 +49,7 @@ def _by_lead(output: Output) -> Table:
         table.add_column(f"{output['lead_minutes'][lead]:g}", justify="right", no_wrap=True)
     for row, threshold in enumerate(output["thresholds_mm_h"]):
         for number, (model, scores) in enumerate(output["models"].items(), start=1):
-            cells = [_short(scores["csi"][row][lead]) for lead in selected]
+            cells = [short_score(scores["csi"][row][lead]) for lead in selected]
             last = number == len(output["models"])
             table.add_row(f"{threshold:g}" if number == 1 else "", model, *cells, end_section=last)
     return table
@@ -73,7 +73,7 @@ def format_score(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _short(value: float | None) -> str:
-    """Return a score with two decimals, without its leading zero: .42."""
-    text = format_score(value, 2)
+def short_score(value: float | None, digits: int = 2) -> str:
+    """Return a score with so many decimals, without its leading zero: .42."""
+    text = format_score(value, digits)
     return text.replace("0.", ".", 1) if value is None or 0 <= value < 1 else text

@@ -155,13 +155,7 @@ class Verification:
     @property
     def interval_note(self) -> str:
         """Return how the intervals were computed, or why there are none."""
-        blocks = days = _counted(len(self.days), "day")
-        if self.short_blocks:
-            blocks = f"{_counted(self.blocks, 'block')} of {bootstrap.SHORT_BLOCK_HOURS} hours"
-            blocks += f", because the start times cover only {days}"
-        if self.blocks < bootstrap.MIN_BLOCKS:
-            return f"95 % intervals: none, too few blocks to resample: {blocks}"
-        return f"95 % intervals: {bootstrap.RESAMPLES} resamples with replacement of {blocks}"
+        return interval_note(self.blocks, len(self.days), short_blocks=self.short_blocks)
 
     @cached_property
     def _block_weights(self) -> Array:
@@ -175,6 +169,17 @@ class Verification:
         """Return a score of contingency tables under each resample [1 + RESAMPLES, threshold, lead]."""
         tables = contingency_tables(self.sums[model]["joint_histogram"], self.accumulators.threshold_indices)
         return contingency_score({cell: self._resampled(counts) for cell, counts in tables.items()}, name)
+
+
+def interval_note(block_count: int, day_count: int, *, short_blocks: bool) -> str:
+    """Return how intervals were computed from so many blocks of time, or why there are none."""
+    blocks = days = _counted(day_count, "day")
+    if short_blocks:
+        blocks = f"{_counted(block_count, 'block')} of {bootstrap.SHORT_BLOCK_HOURS} hours"
+        blocks += f", because the start times cover only {days}"
+    if block_count < bootstrap.MIN_BLOCKS:
+        return f"95 % intervals: none, too few blocks to resample: {blocks}"
+    return f"95 % intervals: {bootstrap.RESAMPLES} resamples with replacement of {blocks}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -201,14 +201,16 @@ def test_pysteps_runs_in_a_process_of_its_own(archive):
 def test_missing_pysteps_is_an_error(monkeypatch):
     from importlib.metadata import PackageNotFoundError
 
-    from model.verify import lucas_kanade
+    from model.verify import lucas_kanade, pysteps_process, steps
 
     def absent(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(lucas_kanade, "distribution_version", absent)
+    monkeypatch.setattr(pysteps_process, "distribution_version", absent)
     with pytest.raises(MissingDependency, match="pip install pysteps"):
         lucas_kanade.LucasKanade()
+    with pytest.raises(MissingDependency, match="pip install pysteps"):
+        steps.Steps()
 
 
 def test_missing_scores_is_an_error_before_anything_is_forecast(archive, monkeypatch):

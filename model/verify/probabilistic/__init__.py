@@ -1,0 +1,1 @@
+"""Verification of probabilities, members and the fields of a distribution."""

@@ -1,0 +1,229 @@
+"""Runs a probabilistic verification: forecasts every case with every model, lead by lead, and adds up the scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from model.core.errors import InputError, TooFewFrames
+from model.core.forecast_output import ForecastOutput
+from model.core.model_info import ModelInfo
+from model.core.rain_distribution import RainDistribution
+from model.core.sequence import FrameSequence
+from model.core.units import FloatArray
+from model.data.archive import Archive, DamagedFrame
+from model.runtime.predictor import Predictor
+from model.runtime.request import ForecastRequest
+from model.verify.bootstrap import MIN_DAYS, time_block
+from model.verify.cases import ForecastCase
+from model.verify.masking import CommonMasking
+from model.verify.probabilistic.accumulators import Accumulators, HourTotals, area_side_px
+from model.verify.probabilistic.forecast import LeadForecast, Mask, lead_forecast
+from model.verify.probabilistic.protocol import ProbabilisticProtocol
+from model.verify.probabilistic.verification import ProbabilisticVerification
+from model.verify.probabilistic.window import Window, cropped_around, wettest_window, window_shape
+from model.verify.run import ProgressCallback, weights_digests, with_baselines
+from model.verify.scores import contingency_manager
+from model.verify.steps import Steps
+
+STEPS_MARGIN_PX: Final = 64
+"""Pixels of the domain around the window that STEPS reads, so that it knows rain that enters the window."""
+
+
+def verify_probabilities(
+    archive: Archive,
+    predictors: Sequence[Predictor],
+    protocol: ProbabilisticProtocol,
+    progress: ProgressCallback = lambda done, total: None,
+) -> ProbabilisticVerification:
+    """Score the probabilities, members and fields of `predictors`, persistence and extrapolation over an archive.
+
+    One lead time of each model is in memory at a time, and the total rain of each member in the window.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive, or a split of one.
+    predictors : sequence of Predictor
+        The models to compare, each with a reference of its own.
+    protocol : ProbabilisticProtocol
+        What a score means.
+    progress : callable
+        See `ProgressCallback`.
+
+    Raises
+    ------
+    TooFewFrames
+        The archive has no start time with all of its frames.
+    InputError
+        A model does not fit the archive.
+    MissingDependency
+        The package `scores` is not installed.
+    """
+    contingency_manager()  # a missing package must show before hours of forecasts, not after them
+    predictors = with_baselines(predictors)
+    context_length, lead_count = protocol.case_size(archive, max(each.info.input_frames for each in predictors))
+    cases = list(protocol.selection.cases(archive.times, archive.step_minutes, context_length))
+    if not cases or not lead_count:
+        what = f"no start time has {context_length} frames before and {lead_count} after it"
+        raise TooFewFrames(what, where=str(archive.root), hint="Import more frames without gaps")
+    days = sorted({time_block(case.start, short=False) for case in cases})
+    short = len(days) < MIN_DAYS
+    blocks = sorted({time_block(case.start, short=short) for case in cases})
+    shape = window_shape(archive.grid.shape, protocol.window_px)
+    run = _Run(
+        archive=archive,
+        protocol=protocol,
+        predictors=predictors,
+        sums={
+            each.info.reference: Accumulators(
+                protocol=protocol, lead_minutes=cases[0].lead_minutes, blocks=len(blocks), shape=shape
+            )
+            for each in predictors
+        },
+    )
+    damaged: dict[str, str] = {}
+    for done, case in enumerate(cases, start=1):
+        try:
+            run.score(case, blocks.index(time_block(case.start, short=short)))
+        except DamagedFrame as error:
+            damaged[f"{case.start}Z"] = str(error)
+        progress(done, len(cases))
+    starts = len(cases) - len(damaged)
+    if not starts:
+        raise DamagedFrame("every start time has a damaged frame", where=str(archive.root), hint="Import it again")
+    return ProbabilisticVerification(
+        protocol=protocol,
+        lead_minutes=cases[0].lead_minutes,
+        days=tuple(map(str, days)),
+        blocks=len(blocks),
+        short_blocks=short,
+        starts=starts,
+        archive=archive,
+        accumulators=run.sums,
+        methods=run.methods,
+        variants={each.info.reference: each.variant for each in predictors},
+        weights=weights_digests(predictors),
+        seconds_per_nowcast={name: seconds / starts for name, seconds in run.seconds.items()},
+        damaged=damaged,
+    )
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """The state of a verification that is running."""
+
+    archive: Archive
+    protocol: ProbabilisticProtocol
+    predictors: Sequence[Predictor]
+    sums: Mapping[str, Accumulators]
+    seconds: dict[str, float] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
+
+    def score(self, case: ForecastCase, block: int) -> None:
+        """Forecast one case with every model, all of them one lead time after the other, and add it to the sums."""
+        masking, protocol = CommonMasking(), self.protocol
+        context = masking.read_context(self.archive, case.context_times)
+        # All true frames are read before anything is added: a damaged frame leaves out the whole case.
+        truths = [masking.read_truth(self.archive, time)[0] for time in case.valid_times]
+        window = wettest_window(truths, protocol.window_px)
+        forecasts = {
+            each.info.reference: self._forecasts(each, context, case.lead_minutes, window) for each in self.predictors
+        }
+        totals = HourTotals(
+            side_px=area_side_px(protocol.area_km, self.archive.grid.pixel_size_m),
+            share=protocol.area_share,
+            hours=self.archive.step_minutes / 60,
+        )
+        for lead, whole in enumerate(truths):
+            truth = whole[window]
+            at_lead = {model: next(forecast) for model, forecast in forecasts.items()}
+            scored = self._scored(truth, at_lead)
+            for model, forecast in at_lead.items():
+                self.sums[model].add(block, lead, forecast, truth, scored, case.start)
+            totals.add(at_lead, truth, scored)
+        truth, by_model = totals.areas()
+        for model, total in by_model.items():
+            self.sums[model].add_areas(block, total, truth, case.start)
+
+    @staticmethod
+    def _scored(truth: FloatArray, forecasts: Mapping[str, LeadForecast]) -> Mask:
+        """Return the pixels where the truth and everything that any model forecasts are known [y, x]."""
+        known = np.isfinite(truth)
+        for forecast in forecasts.values():
+            known &= forecast.known()
+        return known
+
+    def _forecasts(
+        self, predictor: Predictor, context: FrameSequence, lead_minutes: Sequence[float], window: Window
+    ) -> Iterator[LeadForecast]:
+        """Yield what a model forecasts for each lead time, in the window."""
+        info = predictor.info
+        thresholds = info.distribution.thresholds_mm_h if info.distribution else self._thresholds
+        output = _possible_output(info, ForecastOutput(thresholds_mm_h=thresholds, members=self.protocol.members))
+        if isinstance(predictor, Steps):  # on the window and its margin: members of a whole domain take minutes
+            context, window = cropped_around(context, window, STEPS_MARGIN_PX)
+        where = f"{self.archive.root} at {context.reference_time}Z"
+        started = time.perf_counter()
+        try:
+            request = ForecastRequest.fit(context, info, len(lead_minutes), output=output)
+            for event in predictor.forecast([request]):
+                if event.error is not None:
+                    raise event.error
+                if event.frame is None:
+                    continue
+                forecast = lead_forecast(event, info, lead_minutes[event.step - 1], thresholds)
+                self._clock(info.reference, started)
+                self._record_method(info, forecast, predictor, request)
+                yield _in_window(forecast, window)
+                started = time.perf_counter()
+        except InputError as error:
+            raise InputError(error.what, where=where, hint=error.hint) from None
+        self._clock(info.reference, started)
+
+    @property
+    def _thresholds(self) -> tuple[float, ...]:
+        return self.protocol.distribution_thresholds_mm_h
+
+    def _clock(self, model: str, started: float) -> None:
+        self.seconds[model] = self.seconds.get(model, 0.0) + time.perf_counter() - started
+
+    def _record_method(
+        self, info: ModelInfo, forecast: LeadForecast, predictor: Predictor, request: ForecastRequest
+    ) -> None:
+        """Record where the probabilities of a model come from, once a forecast has some."""
+        if info.reference in self.methods and self.methods[info.reference] != "single field":
+            return
+        if forecast.distribution is None:
+            self.methods[info.reference] = "single field" if forecast.members is None else "members"
+            return
+        stated = getattr(predictor.header(request), "probability_method", None)
+        default = "distribution" if info.distribution is not None else "neighbourhood"
+        self.methods[info.reference] = str(stated or default)
+
+
+def _possible_output(info: ModelInfo, wanted: ForecastOutput) -> ForecastOutput:
+    """Return what is wanted, without members where the model makes none."""
+    try:
+        info.check_output(wanted)
+    except InputError:
+        return replace(wanted, members=0)
+    return wanted
+
+
+def _in_window(forecast: LeadForecast, window: Window) -> LeadForecast:
+    rows, columns = window
+    distribution = forecast.distribution
+    if distribution is not None:
+        distribution = RainDistribution(
+            distribution.thresholds_mm_h, distribution.exceedance[:, rows, columns], distribution.tail_mm_h
+        )
+    return LeadForecast(
+        fields={name: frame[rows, columns] for name, frame in forecast.fields.items()},
+        distribution=distribution,
+        members=None if forecast.members is None else forecast.members[:, rows, columns],
+    )
