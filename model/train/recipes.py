@@ -23,7 +23,7 @@ def _ms_predrnn_rain(hidden: int) -> ModelConfig:
 
 
 def ms_predrnn() -> Recipe:
-    """Return the shipped network: ST-LSTM at scales 1, 1/2, 1/4, 1/4, 1/2, 1 of 4 x 4 patches, in Lagrangian frame."""
+    """Return the network of version 1: ST-LSTM at scales 1, 1/2, 1/4, 1/4, 1/2, 1 of 4 x 4 patches, Lagrangian."""
     return Recipe(
         name="rain-ms-predrnn",
         model=_ms_predrnn_rain(hidden=32),
@@ -52,6 +52,12 @@ def ms_predrnn_distribution() -> Recipe:
     )
 
 
+def tau_distribution() -> Recipe:
+    """Return TAU for rain with a distribution head."""
+    base = ms_predrnn_distribution()
+    return replace(base, name="rain-tau-distribution", model=replace(tau().model, thresholds_mm_h=THRESHOLDS_MM_H))
+
+
 def ms_predrnn_conditioned() -> Recipe:
     """Return action-conditioned MS-PredRNN for rain, with time of day and season as input; frames are not warped."""
     fields = ("solar-time", "season")
@@ -65,7 +71,7 @@ def ms_predrnn_conditioned() -> Recipe:
 
 
 def ms_predrnn_eulerian() -> Recipe:
-    """Return the shipped network with frames that are not warped, for comparison."""
+    """Return the network of version 1 with frames that are not warped, for comparison."""
     base = ms_predrnn()
     return replace(base, name="rain-ms-predrnn-eulerian", windows=replace(base.windows, lagrangian=False))
 
@@ -169,6 +175,7 @@ RECIPES: Final[Mapping[str, Callable[[], Recipe]]] = {
     "rain-ms-predrnn-eulerian": ms_predrnn_eulerian,
     "rain-ms-predrnn-tiny": ms_predrnn_tiny,
     "rain-tau": tau,
+    "rain-tau-distribution": tau_distribution,
     "rain-tau-eulerian": partial(tau, lagrangian=False),
     **_mnist_small_recipes(),
     "mnist-tau": partial(mnist_tau, "mnist-tau", divergence=0.1),

@@ -155,7 +155,14 @@ NUMBERS = sorted(
 MAY_BE_NEGATIVE = {"model.net.forget_bias"}
 MAY_BE_0 = {
     *("windows.margin", "windows.max_missing", "windows.scale_db", "windows.draw_floor", "windows.draw_gain"),
-    *("windows.coarsen_chance", "holdout.short_minutes", "model.net.forget_bias", "model.fields", "seed"),
+    *(
+        "windows.coarsen_chance",
+        "windows.outage_chance",
+        "holdout.short_minutes",
+        "model.net.forget_bias",
+        "model.fields",
+        "seed",
+    ),
     *("loss.pixel_weights", "loss.csi_weight", "loss.decoupling", "loss.divergence"),
     *("optimiser.learning_rate", "optimiser.final_learning_rate", "optimiser.warmup_iterations", "optimiser.beta1"),
     *("optimiser.weight_decay", "optimiser.ema_decay", "sampling.start", "sampling.rate", "sampling.stop"),
