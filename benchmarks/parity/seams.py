@@ -27,10 +27,10 @@ from model.core.rain_scale import rain_colormap
 from model.core.units import FloatArray
 from model.readers import read
 from model.runtime.device import EngineOptions
-from model.runtime.forecast_task import ForecastTask, LeadFields
+from model.runtime.forecast_task import ForecastTask
 from model.runtime.frame_selection import newest_regular
 from model.runtime.onnx_predictor import OnnxPredictor
-from model.runtime.request import ForecastRequest
+from model.runtime.request import ForecastRequest, LeadFields
 from model.runtime.tile_scheduler import TileScheduler
 from model.runtime.tiles import Tile, tiles_of
 

@@ -13,6 +13,7 @@ EXTRAS: Final = {
     "eccodes": "grib",
     "rasterio": "geotiff",
     "matplotlib": "verify",
+    "scipy": "verify",
     "scores": "verify",
     "onnxscript": "train",
     "safetensors": "train",

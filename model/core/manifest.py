@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from model.core.errors import BadPackage
 from model.core.forecast_output import ForecastField
+from model.core.probability_calibration import ProbabilityCalibration
 from model.core.rain_distribution import TAIL_MM_H
 from model.core.stored import upgrade_manifest
 
@@ -235,6 +236,7 @@ class Manifest(Frozen):
     `grid`: (rows, columns) of the only grid that the network accepts, None for any. `channels`: of a frame. `fields`:
     names of the exogenous fields that the network reads, in order (`model.runtime.exogenous_fields`). `layers`: profile
     of the network. `distribution`: of a network that forecasts one; None for a network of a single field.
+    `calibration`: of the neighbourhood probabilities of such a network.
     `training`: of weights that Echocast trained; `imported`: of weights trained elsewhere.
     `files`: SHA-256 (hex) of every other file of the package by name, weights and graphs included; `variants`: ONNX
     file by precision; `variant_gates`: comparison of the variants with fp32.
@@ -263,6 +265,7 @@ class Manifest(Frozen):
     imported: Imported | None = None
     scores: tuple[Score, ...] = ()
     distribution: Distribution | None = None
+    calibration: ProbabilityCalibration | None = None
     licence: str
     variants: dict[str, str] = {}
     variant_gates: tuple[VariantGate, ...] = ()
@@ -278,6 +281,12 @@ class Manifest(Frozen):
         without = [name for name in (WEIGHTS, *self.variants.values()) if name not in self.files]
         if without:
             raise ValueError(f"files does not list {', '.join(without)}")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_or_distribution(self) -> Self:
+        if self.calibration is not None and self.distribution is not None:
+            raise ValueError("calibration is of networks without a distribution")
         return self
 
     @property

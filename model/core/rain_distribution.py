@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from model.core.units import FloatArray
 
+THRESHOLDS_MM_H: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0)
+"""The usual thresholds of a distribution, e.g. of the head of networks of rain."""
 TAIL_MM_H: Final = 15.0
 """Mean excess of rain above the last threshold (mm h-1)."""
 LEAST_PROBABILITY: Final = np.float32(1e-6)

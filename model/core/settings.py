@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,7 +23,7 @@ class BadSetting(InputError):
 
 
 class EngineSettings(BaseModel):
-    """Where, in which precision and with how much memory networks run."""
+    """Where, in which precision and with how much memory networks run, and the calibration of extrapolation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,6 +51,11 @@ class EngineSettings(BaseModel):
         ge=0,
         description="Most memory that each model takes on a GPU, in MB (2^20 bytes); a worker keeps up to three. 0 "
         "sets no limit.",
+    )
+    calibration: Path | None = Field(
+        default=None,
+        description="A file of `echocast models calibrate extrapolation`, for the probabilities of extrapolation in "
+        "place of the shipped calibration.",
     )
 
 

@@ -179,7 +179,7 @@ def _make_samplers(
     if len(archive.times) < required:
         problem = f"{len(archive.times)} frames, the recipe needs at least {required}"
         raise TooFewFrames(problem, where=str(archive.root), hint=f"Import more frames, {shorter}")
-    train, held_out = _region_arguments(cache, holdout)
+    train, held_out = holdout_regions(archive, holdout)
     purpose = "train on"
     try:
         training_sampler = RegionSampler(cache, config, read_fields=read_fields, **train)
@@ -196,14 +196,15 @@ def _make_samplers(
         raise TooFewFrames(problem, where=str(archive.root), hint=f"Import more frames, {shorter}") from None
 
 
-def _region_arguments(cache: FrameCache, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of `RegionSampler` for the training region and for the held-out region of an archive."""
-    if cache.archive.parts():
-        return {"times": cache.archive.only("train").times}, {"times": cache.archive.only("valid").times}
-    length = float(cache.minutes[-1])
+def holdout_regions(archive: Archive, holdout: Holdout) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the training region and the held-out region of an archive: its `times`, or its `columns`."""
+    if archive.parts():
+        return {"times": archive.only("train").times}, {"times": archive.only("valid").times}
+    minutes = (archive.times - archive.times[:1]).astype("timedelta64[s]").astype(np.int64) / 60.0
+    length = float(minutes[-1])
     if length < holdout.short_minutes:
-        width = cache.grid.shape[1]
+        width = archive.grid.shape[1]
         border = round(width * (1 - holdout.column_fraction))
         return {"columns": (0, border)}, {"columns": (border, width)}
-    late = cache.minutes >= length * (1 - holdout.time_fraction)
-    return {"times": cache.times[~late]}, {"times": cache.times[late]}
+    late = minutes >= length * (1 - holdout.time_fraction)
+    return {"times": archive.times[~late]}, {"times": archive.times[late]}

@@ -11,6 +11,7 @@ from model.core.extras import optional_imports
 from model.core.manifest import DataKind, Form
 from model.export.checkpoints import FAMILIES
 from model.registry.alias_commands import alias, promote, rollback
+from model.registry.calibration import calibrate
 from model.registry.show import list_models, show_model
 from model.registry.variants import make_variant
 
@@ -20,7 +21,7 @@ def models() -> None:
     """List, import, evaluate and promote models."""
 
 
-for _command in (list_models, show_model, promote, rollback, alias, make_variant):
+for _command in (list_models, show_model, promote, rollback, alias, make_variant, calibrate):
     models.add_command(_command)
 
 

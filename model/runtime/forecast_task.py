@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray
 from model.runtime.graph_session import ForecastInput
-from model.runtime.request import ForecastRequest
+from model.runtime.request import ForecastRequest, LeadFields
 from model.runtime.spill_file import SpillFile
 from model.runtime.tiles import Blend, Tile
-
-
-class LeadFields(NamedTuple):
-    """What a forecast holds at one lead step; see the attributes of `ForecastEvent`."""
-
-    frame: FloatArray
-    probability: FloatArray | None = None
-    members: FloatArray | None = None
 
 
 def all_planes(step: int, planes: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.rain_distribution import RainDistribution
 from model.core.units import FloatArray
 from model.runtime.advection import DeparturePoints, advect
-from model.runtime.forecast_task import LeadFields
+from model.runtime.request import LeadFields
 
 BAND = 256
 """Rows that are converted at a time. A frame of a continent is 100 MB, and so is each temporary of the conversion."""

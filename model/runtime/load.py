@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.core.model_info import EXTRAPOLATION, PERSISTENCE, ModelInfo
+from model.core.settings import EngineEnvironment, read_environment
 from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.predictor import Predictor
 
@@ -35,7 +36,9 @@ def load_predictor(info: ModelInfo, fields: Path | None = None, options: EngineO
     if info.name == PERSISTENCE.name:
         return Persistence()
     if info.name == EXTRAPOLATION.name:
-        return Extrapolation()
+        return Extrapolation(
+            read_environment(EngineEnvironment).calibration if options is None else options.calibration
+        )
     from model.runtime.onnx_predictor import OnnxPredictor
 
     return OnnxPredictor(info, fields, options)

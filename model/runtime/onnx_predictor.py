@@ -12,8 +12,10 @@ from model.core.errors import BadPackage, DeviceLost, InputError, first_line
 from model.core.model_info import ModelInfo
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.package_digest import verify_package
+from model.core.probability_calibration import ProbabilityCalibration
 from model.core.sequence import FrameSequence
-from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.core.units import FloatArray
+from model.runtime.ceiling import WET_FRACTION, rain_ceiling
 from model.runtime.device import EngineOptions, fastest_variant, gpu_memory_mb, open_session, select_device
 from model.runtime.device_errors import is_device_lost
 from model.runtime.exogenous_fields import fields_for
@@ -35,10 +37,6 @@ GPU_BATCH = 16
 """Tiles that run as one batch on a GPU."""
 WARM_UP_SIDE = 128
 """Side of the domain of the warm-up (pixels)."""
-
-HEAVIEST_QUANTILE = 0.9999
-"""Quantile of the wet pixels of the context that is the ceiling of the forecast."""
-WET_FRACTION = hko7_fraction(np.array(DRY_RAIN_RATE_MM_H))
 
 
 class OnnxPredictor(BasePredictor):
@@ -85,6 +83,11 @@ class OnnxPredictor(BasePredictor):
         self.options = options
         gpu_mb = (options.gpu_memory_mb or gpu_memory_mb()) if self.session.device == "cuda" else 0
         self.memory_mb = gpu_mb // 2 or options.memory_mb  # half of a GPU: other models stay loaded
+
+    @property
+    def calibration(self) -> ProbabilityCalibration | None:
+        """See BasePredictor.calibration."""
+        return self.manifest.calibration
 
     def warm_up(self) -> None:
         """See Predictor.warm_up: one small forecast."""
@@ -225,16 +228,6 @@ class OnnxPredictor(BasePredictor):
         if not lagrangian or norms or not isinstance(self.session, OneStepSession) or self.manifest.fields:
             return None
         return np.asarray((inputs.data[:, 0] >= WET_FRACTION).any(axis=0))
-
-
-def rain_ceiling(fraction: FloatArray) -> float:
-    """Return the fraction that 1 in 10 000 wet pixels exceeds, the ceiling of the forecast; 1 if no pixel is wet.
-
-    Without a ceiling networks let hail cores grow without end, since scores at 10 mm h-1 do not punish it. With the
-    maximum as ceiling a single pixel of clutter would permit the same.
-    """
-    wet = fraction[fraction >= WET_FRACTION]  # NaN is not
-    return float(np.quantile(wet, HEAVIEST_QUANTILE)) if wet.size else 1.0
 
 
 def padding(shape: tuple[int, int], stride: int) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version as distribution_version
+from itertools import repeat
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,9 +14,11 @@ from model.core.errors import DeviceLost
 from model.core.forecast_file import ForecastHeader
 from model.core.forecast_output import DETERMINISTIC, ProbabilityMethod
 from model.core.model_info import ModelInfo
+from model.core.probability_calibration import ProbabilityCalibration
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.runtime.request import ForecastEvent, ForecastRequest
+from model.runtime.neighbourhood import neighbourhood_probability
+from model.runtime.request import ForecastEvent, ForecastRequest, LeadFields
 
 PROVENANCE: Final = (
     "radar_format", "source_product", "quantity", "zr_relation", "max_dbz", "capped_pixels", "source", "licence",
@@ -85,25 +88,43 @@ class Predictor(Protocol):
 
 
 class BasePredictor:
-    """The parts that all predictors share: file header, dry input, and running requests one by one.
+    """The parts that all predictors share: header, dry input, probabilities by neighbourhood, requests one by one.
 
-    A subclass sets `info` and `variant`, and overrides `frames`; or `_events`, to run several requests at once.
+    A subclass sets `info` and `variant`, and overrides `frames`; or `lead_fields`, for more than frames; or `_events`,
+    to run several requests at once.
     """
 
     info: ModelInfo
     variant: str
 
+    @property
+    def calibration(self) -> ProbabilityCalibration | None:
+        """Calibration of neighbourhood probabilities; None: there is none for this model."""
+        return None
+
+    @property
+    def probability_method(self) -> ProbabilityMethod:
+        """Where the probabilities of this model come from."""
+        if self.info.distribution is not None:
+            return "distribution"
+        return "neighbourhood" if self.calibration is None else "neighbourhood-calibrated"
+
     def forecast(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
-        """See Predictor.forecast. Dry input gives a dry forecast at once: no model makes rain of none."""
+        """See Predictor.forecast. Dry input gives a dry forecast at once: no model makes rain of none.
+
+        The probability of rain is 0 then, and members are dry.
+        """
         wet = []
         for request in requests:
             if request.is_dry:
                 newest = request.sequence.rain_rate[-1]
                 frame = np.where(np.isfinite(newest), np.float32(0), np.float32(np.nan))
-                yield from _one_by_one(request, (frame for _ in range(request.steps)), 0, request.steps)
+                output = request.output
+                dry = LeadFields(frame, _repeated(frame, len(output.thresholds_mm_h)), _repeated(frame, output.members))
+                yield from _one_by_one(request, repeat(dry), 0, request.steps)
             else:
                 wet.append(request)
-        yield from self._events(wet)
+        yield from map(self._with_probability, self._events(wet))
 
     def header(self, request: ForecastRequest) -> ForecastHeader:
         """See Predictor.header."""
@@ -131,11 +152,6 @@ class BasePredictor:
             probability_method=self.probability_method if request.output.thresholds_mm_h else None,
         )
 
-    @property
-    def probability_method(self) -> ProbabilityMethod:
-        """Where the probabilities of this model come from."""
-        return "neighbourhood" if self.info.distribution is None else "distribution"
-
     def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:
         """See Predictor.rollout: without states, each prediction is a forecast of its own; the first is persistence."""
         context = self.info.input_frames
@@ -157,24 +173,42 @@ class BasePredictor:
         """Yield the frames [y, x] (mm h-1, NaN = no data) of `steps` lead steps after the newest frame."""
         raise NotImplementedError
 
+    def lead_fields(self, request: ForecastRequest) -> Iterator[LeadFields]:
+        """Yield what the forecast of a request holds at each lead step; probabilities may be left out."""
+        return map(LeadFields, self.frames(request.sequence, request.steps))
+
+    def _with_probability(self, event: ForecastEvent) -> ForecastEvent:
+        """Return an event with the probabilities that are asked for; those of a model without them by neighbourhood."""
+        sequence, thresholds = event.request.sequence, event.request.output.thresholds_mm_h
+        if event.frame is None or event.probability is not None or not thresholds:
+            return event
+        lead_minutes = event.step * sequence.time_step_minutes()
+        probability = neighbourhood_probability(event.frame, sequence.grid, thresholds, lead_minutes, self.calibration)
+        return event._replace(probability=probability)
+
     def _events(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
         """Yield the events of requests in which it rains; the default runs one request after the other."""
         done, total = 0, sum(request.steps for request in requests)
         for request in requests:
-            yield from _one_by_one(request, self.frames(request.sequence, request.steps), done, total)
+            yield from _one_by_one(request, self.lead_fields(request), done, total)
             done += request.steps
 
 
+def _repeated(frame: FloatArray, count: int) -> FloatArray | None:
+    """Return a frame so many times [count, y, x], which takes no memory; None instead of no times."""
+    return np.broadcast_to(frame, (count, *frame.shape)) if count else None
+
+
 def _one_by_one(
-    request: ForecastRequest, frames: Iterator[FloatArray], done: int, total: int
+    request: ForecastRequest, leads: Iterator[LeadFields], done: int, total: int
 ) -> Iterator[ForecastEvent]:
     """Yield the events of one request until it is cancelled; `done` of `total` steps were computed before it."""
     step = 0
     try:
         while step < request.steps and not request.cancellation.cancelled:
-            frame = next(frames)
+            fields = next(leads)
             step += 1
-            yield ForecastEvent(request, (done + step) / total, step, frame)
+            yield ForecastEvent(request, (done + step) / total, step, *fields)
     except DeviceLost:
         raise
     except Exception as error:

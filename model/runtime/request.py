@@ -93,6 +93,14 @@ class ForecastRequest:
         return bool(heaviest < DRY_RAIN_RATE_MM_H)
 
 
+class LeadFields(NamedTuple):
+    """What a forecast holds at one lead step; see the attributes of `ForecastEvent`."""
+
+    frame: FloatArray
+    probability: FloatArray | None = None
+    members: FloatArray | None = None
+
+
 class ForecastEvent(NamedTuple):
     """Progress of a forecast: a new frame, the error that ended the forecast, or neither.
 

@@ -10,11 +10,11 @@ import pytest
 from model.core.catalog import Catalog
 from model.core.errors import DeviceLost, InputError
 from model.runtime.device import EngineOptions, open_session
-from model.runtime.forecast_task import ForecastTask, LeadFields
+from model.runtime.forecast_task import ForecastTask
 from model.runtime.graph_session import ForecastInput, OneStepSession
 from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.remote_tiles import decode_frames, encode_tile, forecast_encoded_tile
-from model.runtime.request import ForecastRequest
+from model.runtime.request import ForecastRequest, LeadFields
 from model.runtime.tile_scheduler import TileScheduler
 
 LEADS = 3

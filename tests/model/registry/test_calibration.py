@@ -1,0 +1,112 @@
+"""`echocast models calibrate`: a file for extrapolation, a new version of a package, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from model.core.model_info import EXTRAPOLATION, ModelInfo
+from model.core.package_digest import verify_package
+from model.core.probability_calibration import read_calibration
+from model.data.archive_writer import ArchiveWriter
+from model.data.synthetic_storms import synthesise
+from model.runtime.load import load_predictor
+from model.runtime.predictor import BasePredictor
+from tests.packages import SHIPPED, copied
+
+Echocast = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five hours of storms every 15 min."""
+    folder = tmp_path_factory.mktemp("archives") / "storms"
+    rain = synthesise(frames=20, shape=(64, 64), step_minutes=15.0, seed=5)
+    with ArchiveWriter(folder, rain.grid, 15.0, {"source": "synthetic"}) as writer:
+        for time, frame in zip(rain.times, rain.rain_rate, strict=True):
+            writer.append(time, frame)
+    return folder
+
+
+def test_extrapolation_is_calibrated_into_a_file_that_it_then_uses(
+    echocast: Echocast, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "calibration.json"
+    code, out, err = echocast("models", "calibrate", "extrapolation", "--archive", archive, "--out", path)
+    assert (code, err) == (0, "")
+    assert "storms: " in out
+    assert str(path) in out
+    monkeypatch.setenv("ECHOCAST_CALIBRATION", str(path))
+    predictor = load_predictor(EXTRAPOLATION)
+    assert isinstance(predictor, BasePredictor)
+    assert predictor.calibration == read_calibration(path)
+
+
+def test_a_package_is_calibrated_into_a_new_version(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
+    package = copied(tmp_path / "from", "mine@1")
+    words = ("models", "calibrate", package, "--archive", archive, "--version", "2", "--out", tmp_path / "to")
+    code, out, err = echocast(*words, "--json")
+    assert (code, err) == (0, "")
+    made = tmp_path / "to" / "mine" / "2"
+    manifest, before = verify_package(made), verify_package(package)
+    assert manifest.calibration is not None
+    assert json.loads(out)["probabilities"] == manifest.calibration.model_dump(mode="json")["probabilities"]
+    assert before.calibration is None
+    assert {name: digest for name, digest in manifest.files.items() if name != "card.md"} == {
+        name: digest for name, digest in before.files.items() if name != "card.md"
+    }
+    card = (made / "card.md").read_text()
+    assert card.startswith("# mine 2\n")
+    assert "- storms: " in card
+    methods = []
+    for folder in (package, made):
+        predictor = load_predictor(ModelInfo.from_manifest(verify_package(folder), folder))
+        assert isinstance(predictor, BasePredictor)
+        methods.append(predictor.probability_method)
+    assert methods == ["neighbourhood", "neighbourhood-calibrated"]
+    code, out, err = echocast(*words)
+    assert code == 2
+    assert "versions never change" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("persistence", "--out", "c.json"), "Calibrate extrapolation"),
+        (("extrapolation", "--out", "c.json", "--version", "2"), "leave --version out"),
+        (("extrapolation", "--out", "."), "it is a folder"),
+        (("extrapolation", "--out", "absent/c.json"), "its folder does not exist"),
+        ((str(SHIPPED), "--out", "packages"), "needs --version"),
+        (("nobody", "--out", "c.json"), "nobody"),
+    ],
+    ids=["persistence", "version", "folder", "no folder", "no version", "unknown"],
+)
+def test_what_cannot_be_calibrated_is_one_line(
+    words: tuple[str, ...],
+    problem: str,
+    echocast: Echocast,
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = echocast("models", "calibrate", *words, "--archive", archive)
+    assert code == 2
+    assert problem in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_with_a_distribution_needs_no_calibration(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
+    distribution = {"thresholds_mm_h": [0.5, 2.0], "sharp_cuts": [{"lead_minutes": 5.0, "probabilities": [0.4, 0.4]}]}
+    package = copied(tmp_path, "mine@1", distribution=distribution)
+    code, _, err = echocast(
+        "models", "calibrate", package, "--archive", archive, "--version", "2", "--out", tmp_path / "to"
+    )
+    assert code == 2
+    assert "its own distribution" in err
