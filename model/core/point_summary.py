@@ -58,7 +58,7 @@ def summarize_point(
     rain = np.asarray(rain_rate_mm_h, np.float64)
     wet, known = rain >= WET_MM_H, np.isfinite(rain)
     raining = now_mm_h >= WET_MM_H
-    starts, ends = _first_spell(wet, known, raining)
+    starts, ends = first_spell(wet, known, raining)
     state: PointState
     if raining:
         state = "raining"
@@ -79,7 +79,7 @@ def summarize_point(
     )
 
 
-def _first_spell(wet: NDArray[np.bool_], known: NDArray[np.bool_], raining: bool) -> tuple[int | None, int | None]:
+def first_spell(wet: NDArray[np.bool_], known: NDArray[np.bool_], raining: bool) -> tuple[int | None, int | None]:
     """Return the lead steps at which rain starts and at which the first spell ends; None where never, or not known.
 
     Where it rains already, rain starts again only after a frame that is known to be dry: a gap in the data is no pause.

@@ -1,23 +1,26 @@
-"""Rain at one place over time. Missing data never reads as dry."""
+"""Rain at one place over time. Missing data never reads as dry, nor as a low probability."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from model.core.grid import Grid
+from model.core.members_summary import share_of_members, summarize_members
 from model.core.point_summary import summarize_point
+from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from service.api.errors import InvalidParameter, OutsideGrid
 from service.api.nowcasts.types import PointSeries, PointValue
-from service.api.nowcasts.view import NowcastView
+from service.api.nowcasts.view import NowcastView, ViewFrame
 from service.render.forecast_reader import lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
 def point_series(
     view: NowcastView, *, x: float | None, y: float | None, lon: float | None, lat: float | None
 ) -> PointSeries:
-    """Return the rain rates of one pixel over time, and their summary.
+    """Return rain rates and probabilities of one pixel over time, and the summaries of the field and of the members.
 
     Parameters
     ----------
@@ -44,19 +47,22 @@ def point_series(
         raise OutsideGrid("that pixel does not lie on the earth", where="x, y", hint="Give a place on the map")
     forecast = view.forecast.series(row, column)
     observed = view.observed.series(row, column) if view.observed else ()
+    probability = view.forecast.probability_series(row, column)
+    members = view.forecast.member_series(row, column)
+    probability_of_rain = _probability_of_rain(view.forecast.thresholds_mm_h, probability, members)
     values = [
-        PointValue(
-            index=item.index,
-            kind=item.kind,
-            valid_time=item.valid_time,
-            lead_minutes=item.lead_minutes,
-            rain_rate=_known(float((forecast if item.kind == "forecast" else observed)[item.number])),
-        )
+        _value(item, forecast[item.number], probability[:, item.number], probability_of_rain[item.number])
+        if item.kind == "forecast"
+        else _value(item, observed[item.number])
         for item in view.frames
     ]
     rates = [np.nan if value.rain_rate is None else value.rain_rate for value in values]
     first = len(values) - len(view.forecast)
-    summary = summarize_point(rates[first:], view.forecast.times, now_mm_h=rates[first - 1] if first else np.nan)
+    times, now = view.forecast.times, rates[first - 1] if first else np.nan
+    summary = summarize_point(rates[first:], times, now_mm_h=now)
+    of_members = None
+    if view.forecast.members:
+        of_members = summarize_members(members, times, view.forecast.lead_minutes, now_mm_h=now)
     ny, nx = grid.shape
     from_north = row if grid.north_up else ny - 1 - row
     return PointSeries(
@@ -66,9 +72,40 @@ def point_series(
         lon=None if at is None else round(at[0], 5),
         lat=None if at is None else round(at[1], 5),
         reference_time=view.reference_time,
+        field=view.forecast.field or None,
+        probability_method=view.forecast.probability_method,
+        thresholds_mm_h=view.forecast.thresholds_mm_h,
         summary=summary,
+        members=of_members,
         series=values,
     )
+
+
+def _value(
+    item: ViewFrame,
+    rain_rate: np.float32,
+    probability: Iterable[np.float32] = (),
+    probability_of_rain: float | None = None,
+) -> PointValue:
+    return PointValue(
+        index=item.index,
+        kind=item.kind,
+        valid_time=item.valid_time,
+        lead_minutes=item.lead_minutes,
+        rain_rate=_known(rain_rate),
+        probability_of_rain=probability_of_rain,
+        probability=[_known(value) for value in probability],
+    )
+
+
+def _probability_of_rain(
+    thresholds_mm_h: tuple[float, ...], probability: FloatArray, members: FloatArray
+) -> list[float | None]:
+    """Return the probability of rain [lead]: the stored one, else the share of the members; None where not known."""
+    if DRY_RAIN_RATE_MM_H in thresholds_mm_h:
+        return [_known(value) for value in probability[thresholds_mm_h.index(DRY_RAIN_RATE_MM_H)]]
+    at_each_lead = np.asarray(members, np.float64).T[:, :, None]
+    return [share_of_members(of_lead, DRY_RAIN_RATE_MM_H) for of_lead in at_each_lead]
 
 
 def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat: float | None) -> tuple[int, int]:
@@ -88,5 +125,5 @@ def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat:
     raise InvalidParameter("a place is a pair: x and y, or lon and lat", where="query", hint="Give one whole pair")
 
 
-def _known(rain_rate: float) -> float | None:
-    return round(rain_rate, 3) if math.isfinite(rain_rate) else None
+def _known(value: np.float32) -> float | None:
+    return round(float(value), 3) if math.isfinite(value) else None

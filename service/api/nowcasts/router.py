@@ -266,7 +266,9 @@ async def point(
 ) -> Response:
     """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak.
 
-    `null` means "no data", which is never the same as dry.
+    With probabilities: how likely rain, and each threshold, is at each time. With members: the range of the start and
+    of the end, the chances of the next hour, and the range of the total. `null` means "no data", which is never the
+    same as dry, nor a low probability.
     """
     view = await responses.view_of(context, job_id)
     series = await context.in_thread(point_series, view, x=x, y=y, lon=lon, lat=lat)

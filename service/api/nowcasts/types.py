@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from model.core.colour_scale import GROUND, NO_DATA, ColourScale, hex_of
 from model.core.forecast_output import ForecastField
+from model.core.members_summary import MembersSummary
 from model.core.point_summary import PointSummary
 from model.core.rain_scale import UNIT
 from service.api.problems import ProblemDetails
@@ -165,6 +166,16 @@ class PointValue(BaseModel):
     valid_time: datetime
     lead_minutes: float
     rain_rate: float | None = Field(description="mm/h; null means no data, which is not dry.")
+    probability_of_rain: float | None = Field(
+        default=None,
+        description="Probability of at least 0.1 mm/h at this time, 0 to 1: the stored one, else the share of the "
+        "members. null: no data (which is no low probability), an observed frame, or a nowcast with neither.",
+    )
+    probability: list[float | None] = Field(
+        default=[],
+        description="Probability of at least each of `thresholds_mm_h` at this time, to the nearest 0.005: 0 stands "
+        "for less than 0.0025, 1 for more than 0.9975. null: no data. Empty in observed frames.",
+    )
 
 
 class PointSeries(BaseModel):
@@ -177,7 +188,13 @@ class PointSeries(BaseModel):
     lon: float | None = Field(description="Degrees, WGS 84; null where the pixel lies off the earth.")
     lat: float | None
     reference_time: datetime
-    summary: PointSummary
+    field: str | None = Field(description="Which field the rain rates of the forecast are, as in /frames.")
+    probability_method: str | None = Field(description="Where probabilities come from, as in /frames; null: none.")
+    thresholds_mm_h: tuple[float, ...] = Field(description="Rain rates (mm/h) of `probability` in the series.")
+    summary: PointSummary = Field(description="Of the field.")
+    members: MembersSummary | None = Field(
+        description="What concerns several times together, counted in the members; null: the nowcast has none."
+    )
     series: list[PointValue]
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
+from pyproj import CRS
 
+from model.core.forecast_output import ForecastOutput
+from model.core.grid import Grid
 from model.core.probability_scale import PROBABILITY_SCALE
 
 
@@ -95,3 +98,69 @@ def test_the_netcdf_holds_all_of_it(gateway, uncertain, tmp_path):
         assert dataset["probability_of_exceedance"].shape == (2, 4, 20, 40)
         assert dataset["rainfall_rate"].shape == (4, 4, 20, 40)
         assert dataset["rainfall_rate_sharp"].attrs["field"] == "sharp"
+
+
+def point(gateway, job, x):
+    response = gateway.get(f"/v1/nowcasts/{job.id}/point", params={"x": x, "y": 0.5})
+    assert response.status_code == 200
+    return response.json()
+
+
+def test_a_place_has_probabilities_at_each_lead(gateway, uncertain):
+    body = point(gateway, uncertain, 0.1)
+    assert (body["field"], body["probability_method"]) == ("sharp", "distribution")
+    assert body["thresholds_mm_h"] == [0.1, 2]
+    assert [value["rain_rate"] for value in body["series"]] == [0, 0, 0, 0, 3, 3, 0]
+    assert [value["probability_of_rain"] for value in body["series"]] == [None] * 3 + [0.1, 0.8, 0.8, 0.1]
+    assert [value["probability"] for value in body["series"][:5]] == [[], [], [], [0.1, 0.025], [0.8, 0.2]]
+
+
+def test_a_place_has_what_the_members_say_over_time(gateway, uncertain):
+    """One of four members is dry, one has rain 5 min late, one has 30 mm/h."""
+    members = point(gateway, uncertain, 0.1)["members"]
+    assert members["count"] == 4
+    assert members["start"] == {
+        "probability": 0.75,
+        "p10": "2026-06-01T12:10:00Z",
+        "p50": "2026-06-01T12:10:00Z",
+        "p90": "2026-06-01T12:15:00Z",
+    }
+    assert members["end"]["probability"] == pytest.approx(0.667)
+    assert members["end"]["p90"] == "2026-06-01T12:20:00Z"
+    assert members["next_hour"] == {
+        "within_minutes": 20,
+        "chances": [
+            {"threshold_mm_h": 0.1, "probability": 0.75},
+            {"threshold_mm_h": 2, "probability": 0.75},
+            {"threshold_mm_h": 5, "probability": 0.25},
+            {"threshold_mm_h": 10, "probability": 0.25},
+        ],
+    }
+    assert members["total_mm"] == {"p10": 0, "p50": 0.5, "p90": 5}
+
+
+def test_no_data_is_never_a_low_probability(gateway, uncertain):
+    body = point(gateway, uncertain, 0.9)
+    assert body["summary"]["state"] == "no-data"
+    for value in body["series"][3:]:
+        assert (value["rain_rate"], value["probability_of_rain"], value["probability"]) == (None, None, [None, None])
+    members = body["members"]
+    assert members["start"] == members["end"] == {"probability": None, "p10": None, "p50": None, "p90": None}
+    assert [chance["probability"] for chance in members["next_hour"]["chances"]] == [None] * 4
+    assert members["total_mm"] == {"p10": None, "p50": None, "p90": None}
+
+
+def test_without_members_only_single_times_are_answered(gateway, finished):
+    body = point(gateway, finished, 0.1)
+    assert (body["members"], body["probability_method"], body["thresholds_mm_h"]) == (None, None, [])
+    assert all(value["probability_of_rain"] is None and value["probability"] == [] for value in body["series"])
+
+
+def test_members_alone_give_the_probability_of_rain(gateway, finish):
+    grid = Grid.regular(CRS.from_epsg(3035), shape=(20, 40), pixel_size=1000.0, centre=(4e6, 3e6))
+    members = np.zeros((5, 4, 20, 40), np.float32)
+    members[:3, 1:] = 1.0
+    members[:, 3, :, 30:] = np.nan
+    body = point(gateway, finish(grid, output=ForecastOutput(members=5), members=members), 0.9)
+    assert [value["probability_of_rain"] for value in body["series"][3:]] == [0, 0.6, 0.6, None]
+    assert body["members"]["start"]["probability"] is None
