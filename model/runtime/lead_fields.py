@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,11 @@ from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.rain_distribution import RainDistribution
 from model.core.units import FloatArray
 from model.runtime.advection import DeparturePoints, advect
+from model.runtime.members import MemberGenerator
 from model.runtime.request import LeadFields
 
 BAND = 256
 """Rows that are converted at a time. A frame of a continent is 100 MB, and so is each temporary of the conversion."""
-
-NextMembers = Callable[[FloatArray], FloatArray]
-"""Returns the members [realization, y, x] (mm h-1) of the next lead step, from exceedance [threshold, y, x]."""
 
 
 class DeterministicFields:
@@ -53,8 +51,9 @@ class DeterministicFields:
 class DistributionFields:
     """The fields of a network with a distribution.
 
-    All of them are made where the network forecasts, in its frame of reference, and are moved afterwards. Without
-    members each tile is reduced to what was asked for before tiles are blended.
+    Field and probabilities are made where the network forecasts, in its frame of reference, and are moved afterwards.
+    Without members each tile is reduced to what was asked for before tiles are blended. Members are made from the
+    moved distributions, so that interpolation does not smooth their rain.
 
     Parameters
     ----------
@@ -68,8 +67,10 @@ class DistributionFields:
         Time step.
     ceiling_mm_h : float
         Largest rain rate of the field.
-    next_members : callable, optional
+    members : MemberGenerator, optional
         Makes the members; needed if `output` asks for them.
+    member_arrivals : iterator of DeparturePoints, optional
+        The same for members of a network whose fields stay in place.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class DistributionFields:
         arrivals: Iterator[DeparturePoints] | None,
         step_minutes: float,
         ceiling_mm_h: float,
-        next_members: NextMembers | None = None,
+        members: MemberGenerator | None = None,
+        member_arrivals: Iterator[DeparturePoints] | None = None,
     ) -> None:
         self._distribution = distribution
         self._output = output
@@ -89,13 +91,14 @@ class DistributionFields:
         self._arrivals = arrivals
         self._step_minutes = step_minutes
         self._ceiling = np.float32(ceiling_mm_h)
-        self._next_members = next_members
+        self._members = members
+        self._member_arrivals = member_arrivals
         self._step = 0
-        self.planes = len(distribution.thresholds_mm_h) if next_members else 1 + len(output.thresholds_mm_h)
+        self.planes = len(distribution.thresholds_mm_h) if members is not None else 1 + len(output.thresholds_mm_h)
 
     def reduce(self, step: int, planes: FloatArray) -> FloatArray:
         """See ForecastTask.reduce: the field as a fraction, then the probabilities; all that there is for members."""
-        return planes if self._next_members else self._field_and_probabilities(step, planes)
+        return planes if self._members is not None else self._field_and_probabilities(step, planes)
 
     def __call__(self, planes: FloatArray) -> LeadFields:
         """See ForecastTask.to_fields."""
@@ -103,21 +106,25 @@ class DistributionFields:
         ny, nx = self._known.shape
         planes = planes[:, :ny, :nx]
         origins = None if self._arrivals is None else next(self._arrivals)
-        members = None
-        if self._next_members:
-            # Tiles that are not computed, far from any rain, and pixels without data have no rain in any member.
-            exceedance = np.where(self._known, planes, np.float32(np.nan))
-            members = self._next_members(exceedance)
-            planes = self._field_and_probabilities(self._step, planes)
-        field = to_rain_rate(planes[0], self._known)
-        probability = np.where(self._known, planes[1:], np.float32(np.nan)) if len(planes) > 1 else None
-        if origins is None:
-            return LeadFields(field, probability, members)
-        return LeadFields(
-            advect(field, origins),
-            None if probability is None else np.stack([advect(plane, origins) for plane in probability]),
-            None if members is None else np.stack([advect(member, origins) for member in members]),
-        )
+        made = planes if self._members is None else self._field_and_probabilities(self._step, planes)
+        field = to_rain_rate(made[0], self._known)
+        probability = self._with_gaps(made[1:]) if len(made) > 1 else None
+        if origins is not None:
+            field = advect(field, origins)
+            probability = None if probability is None else _advect_planes(probability, origins)
+        if self._members is None:
+            return LeadFields(field, probability)
+        # Tiles that are not computed, far from any rain, and pixels without data have no rain in any member.
+        exceedance = self._with_gaps(planes)
+        if origins is not None:
+            exceedance = _advect_planes(exceedance, origins)
+        elif self._member_arrivals is not None:
+            origins = next(self._member_arrivals)
+        return LeadFields(field, probability, np.stack(list(self._members.next_lead(exceedance, origins))))
+
+    def _with_gaps(self, planes: FloatArray) -> FloatArray:
+        """Return planes [plane, y, x], NaN where there is no data."""
+        return np.where(self._known, planes, np.float32(np.nan))
 
     def _field_and_probabilities(self, step: int, exceedance: FloatArray) -> FloatArray:
         """Return the field as an HKO-7 fraction and the probabilities that were asked for [1 + threshold, y, x]."""
@@ -137,6 +144,13 @@ class DistributionFields:
             made[0, rows] = hko7_fraction(np.minimum(field, self._ceiling))
             made[1:, rows] = rain.probability_of_exceedance(output.thresholds_mm_h)
         return made
+
+
+def _advect_planes(planes: FloatArray, origins: DeparturePoints) -> FloatArray:
+    """Advect each of the planes [plane, y, x], in place."""
+    for plane in planes:
+        plane[:] = advect(plane, origins)
+    return planes
 
 
 def to_rain_rate(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:

@@ -32,12 +32,10 @@ from model.core.cores import available_cores
 from model.core.rain_distribution import RainDistribution
 from model.core.units import FloatArray
 from model.runtime.advection import DeparturePoints, PixelBox, sample
-from model.runtime.noise import GaussianFields, Lifetime, rain_spectrum
+from model.runtime.noise import GaussianFields, Lifetime, interpolated_variance, rain_spectrum
 
 LIFETIME: Final = Lifetime(minutes_at_1_km=3.0, exponent=1.0)
 """Of what forecasts leave open: a first guess."""
-ASSUMED_PIXEL_KM: Final = 1.0
-"""Distance of the pixels of a grid without lengths."""
 MIN_PROBABILITY: Final = 1e-3
 """Where rain is less probable than this, members are dry."""
 BAND: Final = 128
@@ -63,8 +61,8 @@ class MemberGenerator:
         The same seed gives the same members; the first ones do not depend on `count`.
     step_minutes : float
         Time between lead steps.
-    pixel_km : float, optional
-        Distance of the pixels (km); None: the grid has no lengths.
+    pixel_km : float
+        Distance of the pixels (km).
     thresholds_mm_h : sequence of float
         Thresholds of the distributions (mm h-1).
     tail_mm_h : float
@@ -82,17 +80,17 @@ class MemberGenerator:
         seed: int,
         *,
         step_minutes: float,
-        pixel_km: float | None,
+        pixel_km: float,
         thresholds_mm_h: Sequence[float],
         tail_mm_h: float,
         ceiling_mm_h: float,
         lifetime: Lifetime = LIFETIME,
     ) -> None:
-        pixel_km = pixel_km or ASSUMED_PIXEL_KM
+        spectrum = rain_spectrum(newest, pixel_km)
+        correlation = lifetime.correlation(spectrum.wavelength_px() * np.float32(pixel_km), step_minutes)
         self.count = count
-        self.spectrum = rain_spectrum(newest, pixel_km)
-        correlation = lifetime.correlation(self.spectrum.wavelength_px() * np.float32(pixel_km), step_minutes)
-        self._fields = GaussianFields(self.spectrum, correlation, count, seed)
+        self._fields = GaussianFields(spectrum, correlation, count, seed)
+        self._lead = 0
         self._thresholds_mm_h = tuple(thresholds_mm_h)
         self._tail_mm_h = tail_mm_h
         self._ceiling_mm_h = np.float32(ceiling_mm_h)
@@ -105,9 +103,10 @@ class MemberGenerator:
         exceedance : ndarray
             P(rain >= threshold) [threshold, y, x], not increasing along the thresholds; NaN = no data.
         origins : DeparturePoints, optional
-            Along which the probabilities were advected; None: they, and the members, are in the moving frame of
-            reference.
+            Of the rain that has arrived, where its distributions have been advected; None: they are in the moving frame
+            of reference.
         """
+        self._lead += 1
         pixels = self._rainy_pixels(exceedance, origins)
         dry = np.where(np.isnan(exceedance[0]), np.float32(np.nan), np.float32(0))
         cores = available_cores()
@@ -119,7 +118,8 @@ class MemberGenerator:
     def _rainy_pixels(self, exceedance: FloatArray, origins: DeparturePoints | None) -> list[_Pixels]:
         """Return the pixels where rain is possible, in parts that fit into a core's cache."""
         ny, nx = exceedance.shape[1:]
-        period_y, period_x = self.spectrum.shape
+        covariance = self._fields.covariance(self._lead)
+        period_y, period_x = covariance.shape
         parts = []
         for top in range(0, ny, BAND):
             box = PixelBox(top, min(top + BAND, ny), 0, nx)
@@ -130,7 +130,7 @@ class MemberGenerator:
                 position = np.rint(origins.positions(box)[rows, columns] * SUBPIXELS) / SUBPIXELS
             position %= np.array([period_x, period_y], np.float32)
             right, down = np.modf(position.T)[0]
-            scale = np.asarray(1 / np.sqrt(self.spectrum.interpolated_variance(right, down)), np.float32)
+            scale = np.asarray(1 / np.sqrt(interpolated_variance(covariance, right, down)), np.float32)
             for start in range(0, rows.size, CHUNK):
                 part = slice(start, start + CHUNK)
                 at = rows[part] + top, columns[part]

@@ -74,23 +74,6 @@ class Spectrum:
         cycles[0, 0] = 1 / max(self.shape)
         return np.asarray(1 / cycles, np.float32)
 
-    def interpolated_variance(self, right: FloatArray, down: FloatArray) -> FloatArray:
-        """Return the variance of a field between pixels, where it is interpolated bilinearly.
-
-        Parameters
-        ----------
-        right, down : ndarray
-            Distance from the pixel to the left, and above (0 to 1).
-        """
-        covariance = np.fft.irfft2(np.square(self.amplitude), s=self.shape, norm="forward")
-        weights = ((1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right)
-        corners = tuple(product((0, 1), repeat=2))
-        variance = np.zeros_like(right)
-        for (row, column), weight in zip(corners, weights, strict=True):
-            for (other_row, other_column), other_weight in zip(corners, weights, strict=True):
-                variance += weight * other_weight * np.float32(covariance[row - other_row, column - other_column])
-        return variance
-
 
 def rain_spectrum(rain: FloatArray, pixel_km: float) -> Spectrum:
     """Return the spectrum of the logarithm of rain.
@@ -130,12 +113,16 @@ def period(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 class GaussianFields:
-    """Random fields of mean 0 and variance 1 at each pixel, independent of each other, which evolve by lead step.
+    """Random fields of mean 0 and equal variance at each pixel, independent of each other, which evolve by lead step.
+
+    They start from 0, as a forecast starts from what was observed: after n lead steps a Fourier coefficient has the
+    share 1 - rho^2n of its variance in the spectrum, where rho is its correlation over a lead step. So small scales are
+    open at once, and large ones after an hour.
 
     Parameters
     ----------
     spectrum : Spectrum
-        Of each field.
+        Of each field after an endless time.
     correlation : ndarray
         Of the Fourier coefficients [ky, kx] over a lead step.
     count : int
@@ -145,32 +132,50 @@ class GaussianFields:
     """
 
     def __init__(self, spectrum: Spectrum, correlation: FloatArray, count: int, seed: int) -> None:
-        self._shape = spectrum.shape
+        self._spectrum, self._correlation = spectrum, correlation
         self._random = [
             np.random.Generator(np.random.SFC64(child)) for child in np.random.SeedSequence(seed).spawn(count)
         ]
-        # Real and imaginary part of a coefficient lie beside each other, and are random numbers of half its variance.
-        self._deviation = np.repeat(spectrum.amplitude / np.float32(math.sqrt(2)), 2, axis=1)
+        innovation = spectrum.amplitude * np.sqrt((1 - np.square(correlation)) / 2)
         # Of the columns that are their own mirror images, the inverse transform keeps the half that a real field has.
-        self._deviation[:, [0, 1, -2, -1]] *= np.float32(math.sqrt(2))
-        self._kept = np.repeat(correlation, 2, axis=1)
-        self._innovation = self._deviation * np.sqrt(1 - np.square(self._kept))
-        self._coefficients: list[FloatArray | None] = [None] * count
+        innovation[:, [0, -1]] *= np.float32(math.sqrt(2))
+        # The real part of a coefficient lies beside the imaginary one.
+        self._innovation, self._kept = (np.repeat(each, 2, axis=1) for each in (innovation, correlation))
+        self._coefficients: list[FloatArray] = [np.zeros((1, 1), np.float32)] * count
+
+    def covariance(self, lead: int) -> FloatArray:
+        """Return the covariance at lead step `lead` with the field displaced by rows and columns [y, x]."""
+        power = np.square(self._spectrum.amplitude) * (1 - self._correlation ** (2 * lead))
+        return np.asarray(np.fft.irfft2(power, s=self._spectrum.shape, norm="forward"), np.float32)
 
     def next_lead(self, index: int) -> FloatArray:
         """Return field number `index` at its next lead step [y, x], one period. Fields may be computed in parallel."""
-        noise = np.empty_like(self._deviation)
+        noise = np.empty_like(self._innovation)
         self._random[index].standard_normal(out=noise, dtype=np.float32)
-        coefficients = self._coefficients[index]
-        if coefficients is None:
-            noise *= self._deviation
-            coefficients = self._coefficients[index] = noise
-        else:
-            coefficients *= self._kept
-            noise *= self._innovation
-            coefficients += noise
-        field = np.fft.irfft2(coefficients.view(np.complex64), s=self._shape, norm="forward")
+        noise *= self._innovation
+        noise += self._kept * self._coefficients[index]
+        self._coefficients[index] = noise
+        field = np.fft.irfft2(noise.view(np.complex64), s=self._spectrum.shape, norm="forward")
         return np.asarray(field, np.float32)
+
+
+def interpolated_variance(covariance: FloatArray, right: FloatArray, down: FloatArray) -> FloatArray:
+    """Return the variance of a field between pixels, where it is interpolated bilinearly.
+
+    Parameters
+    ----------
+    covariance : ndarray
+        With the field displaced by rows and columns [y, x], one period.
+    right, down : ndarray
+        Distances from the pixel to the left, and from that above (0 to 1).
+    """
+    weights = ((1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right)
+    corners = tuple(product((0, 1), repeat=2))
+    variance = np.zeros_like(right)
+    for (row, column), weight in zip(corners, weights, strict=True):
+        for (other_row, other_column), other_weight in zip(corners, weights, strict=True):
+            variance += weight * other_weight * covariance[row - other_row, column - other_column]
+    return variance
 
 
 def _normalised(power: FloatArray, shape: tuple[int, int]) -> Spectrum:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import BadPackage, DeviceLost, InputError, first_line
+from model.core.manifest import Distribution
 from model.core.model_info import ModelInfo
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.package_digest import verify_package
@@ -23,6 +25,7 @@ from model.runtime.forecast_task import ForecastTask
 from model.runtime.gap_filling import context_frames, has_gaps
 from model.runtime.graph_session import FIELDS, ForecastInput, GraphSession, OneStepSession, WholeSession
 from model.runtime.lead_fields import DeterministicFields, DistributionFields, to_rain_rate
+from model.runtime.members import MemberGenerator
 from model.runtime.motion import estimate_motion, trajectories
 from model.runtime.predictor import BasePredictor
 from model.runtime.remote_tiles import forecast_encoded_tile
@@ -139,24 +142,45 @@ class OnnxPredictor(BasePredictor):
         rain = sequence.rain_rate
         lagrangian = self.manifest.frame_of_reference == "lagrangian"
         gaps = has_gaps(rain)
-        motion = estimate_motion(rain) if lagrangian or gaps else None
+        motion = estimate_motion(rain) if lagrangian or gaps or request.output.members else None
         inputs = self._inputs(context_frames(rain, motion, gaps=gaps, lagrangian=lagrangian), sequence, steps)
         known = np.isfinite(rain[-1])
-        arrivals = trajectories(motion, steps) if motion is not None and lagrangian else None
+        moves = None if motion is None else trajectories(motion, steps)
+        arrivals = moves if lagrangian else None
 
         fields: DeterministicFields | DistributionFields = DeterministicFields(known, arrivals)
         if self.manifest.distribution is not None:
+            ceiling_mm_h = float(hko7_rain_rate_mm_h(np.array(inputs.ceiling)))
             fields = DistributionFields(
                 self.manifest.distribution,
                 request.output,
                 known=known,
                 arrivals=arrivals,
                 step_minutes=inputs.step_minutes,
-                ceiling_mm_h=float(hko7_rain_rate_mm_h(np.array(inputs.ceiling))),
+                ceiling_mm_h=ceiling_mm_h,
+                members=self._members(self.manifest.distribution, request, ceiling_mm_h),
+                member_arrivals=moves,
             )
         wet = self._wet(inputs, lagrangian) if self.options.skip_dry else None
         return ForecastTask(
             request=request, inputs=inputs, to_fields=fields, reduce=fields.reduce, planes=fields.planes, wet=wet
+        )
+
+    @staticmethod
+    def _members(distribution: Distribution, request: ForecastRequest, ceiling_mm_h: float) -> MemberGenerator | None:
+        """Return what makes the members of a forecast, None if none were asked for."""
+        if not request.output.members:
+            return None
+        sequence = request.sequence
+        return MemberGenerator(
+            sequence.rain_rate[-1],
+            request.output.members,
+            request.output.seed,
+            step_minutes=sequence.time_step_minutes(),
+            pixel_km=math.sqrt(math.prod(sequence.grid.pixel_size_m)) / 1000,
+            thresholds_mm_h=distribution.thresholds_mm_h,
+            tail_mm_h=distribution.tail_mm_h,
+            ceiling_mm_h=ceiling_mm_h,
         )
 
     def run(self, tasks: Sequence[ForecastTask]) -> Iterator[ForecastEvent]:

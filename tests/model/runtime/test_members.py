@@ -131,30 +131,34 @@ def test_members_are_as_coarse_and_as_stretched_as_the_rain() -> None:
             )
 
 
-def test_each_pixel_has_mean_0_and_variance_1() -> None:
+def test_each_pixel_has_mean_0_and_the_same_variance() -> None:
     spectrum = rain_spectrum(showers(), 1.0)
     fields = GaussianFields(spectrum, np.full_like(spectrum.amplitude, 0.5), 500, seed=2)
-    for _ in range(2):
+    for lead in (1, 2):
         made = np.stack([fields.next_lead(index) for index in range(500)])
+        expected = float(fields.covariance(lead)[0, 0])
+        assert expected == pytest.approx(1 - 0.5 ** (2 * lead), rel=1e-4)
         assert np.abs(made.mean(axis=0)).max() < 0.25
-        assert made.var(axis=0).mean() == pytest.approx(1, abs=0.02)
+        assert made.var(axis=0).mean() == pytest.approx(expected, rel=0.02)
         assert made.var(axis=0).std() < 0.08
 
 
-def test_large_scales_persist_longer_than_small_ones() -> None:
+def test_large_scales_persist_longer_and_open_later_than_small_ones() -> None:
     spectrum = rain_spectrum(np.zeros((128, 128), np.float32), 1.0)
     wavelength = spectrum.wavelength_px()
     correlation = Lifetime(minutes_at_1_km=2.0, exponent=0.8).correlation(wavelength, 5)
-    fields = GaussianFields(spectrum, correlation, 60, seed=2)
     assert correlation[1, 0] - correlation[32, 0] > 0.4
-    leads = [[np.fft.rfft2(fields.next_lead(index)) for index in range(60)] for _ in range(3)]
+    fields = GaussianFields(spectrum, correlation, 60, seed=2)
+    leads = [[np.fft.rfft2(fields.next_lead(index), norm="forward") for index in range(60)] for _ in range(3)]
     for low, high in ((4, 6), (12, 18), (40, 64)):
         band = (wavelength >= low) & (wavelength < high)
-        for lag in (1, 2):
-            pairs = [(first[band], later[band]) for first, later in zip(leads[0], leads[lag], strict=True)]
-            shared = sum(np.vdot(first, later).real for first, later in pairs)
-            power = sum(np.vdot(first, first).real for first, _ in pairs)
-            assert shared / power == pytest.approx(float((correlation[band] ** lag).mean()), abs=0.08)
+        power = [np.sum(np.square(spectrum.amplitude[band]) * (1 - correlation[band] ** (2 * n))) for n in (1, 2, 3)]
+        for lag in (0, 1, 2):
+            shared = [np.vdot(one[band], other[band]).real for one, other in zip(leads[0], leads[lag], strict=True)]
+            expected = power[0] * np.average(correlation[band] ** lag, weights=np.square(spectrum.amplitude[band]))
+            assert np.mean(shared) == pytest.approx(expected, rel=0.2)
+        last = np.mean([np.vdot(field[band], field[band]).real for field in leads[2]])
+        assert last == pytest.approx(power[2], rel=0.2)
 
 
 def test_a_dry_frame_has_the_spectrum_of_the_climate() -> None:
