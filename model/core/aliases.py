@@ -47,7 +47,7 @@ class Gate(Frozen):
     `passed` None: the gate is inconclusive, which blocks a promotion.
     """
 
-    gate: Literal["csi", "extrapolation", "parity", "latency"]
+    gate: Literal["csi", "extrapolation", "brier", "crps", "parity", "latency"]
     what: str
     passed: bool | None
     archive: str = ""

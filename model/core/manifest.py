@@ -176,6 +176,7 @@ class Score(Frozen):
 class VariantGate(Frozen):
     """Comparison of a variant with float32 that let it into the package: mean CSI over leads, on an archive.
 
+    Of a network with a distribution also the mean Brier score: such a gate has `brier_fp32` and `brier` instead.
     `change` is relative and must be smaller than `limit` in both directions. `passed` None: the archive holds too few
     events to decide.
     """
@@ -188,9 +189,20 @@ class VariantGate(Frozen):
     passed: bool | None
     csi_fp32: float | None = None
     csi: float | None = None
+    brier_fp32: float | None = None
+    brier: float | None = None
     change: float | None = None
     limit: float
     note: str = ""
+    score: Literal["CSI", "Brier score"] = "CSI"
+
+    @property
+    def figures(self) -> tuple[float, float, float] | None:
+        """The score in float32 and of the variant, and the relative change; None where there is none."""
+        fp32, value = (self.csi_fp32, self.csi) if self.score == "CSI" else (self.brier_fp32, self.brier)
+        if fp32 is None or value is None or self.change is None:
+            return None
+        return fp32, value, self.change
 
 
 class SharpCuts(Frozen):

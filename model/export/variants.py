@@ -209,12 +209,14 @@ def _section(descriptions: Mapping[ReducedPrecision, str], gates: Sequence[Varia
         yield f"- {kind}, for {RUNS_ON[kind]}: {description}."
     yield ""
     if gates:
-        yield f"CSI, mean over leads, under {gates[0].protocol}, of the float32 graph and the variant:\n"
+        protocols = " and ".join(dict.fromkeys(gate.protocol for gate in gates))
+        yield f"CSI (or Brier score), mean over leads, under {protocols}, of the float32 graph and the variant:\n"
         yield "| variant | archive | threshold | float32 | variant | change | limit |"
         yield "|---|---|---|---|---|---|---|"
     for gate in gates:
         figures = "- | - | -"
-        if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None:
-            figures = f"{gate.csi_fp32:.4f} | {gate.csi:.4f} | {gate.change:+.2%}"
+        if gate.figures is not None:
+            figures = "{:.4f} | {:.4f} | {:+.2%}".format(*gate.figures)
         limit = f"{gate.limit:.1%}" if gate.passed is not None else "inconclusive"
-        yield f"| {gate.variant} | {gate.archive} | {gate.threshold_mm_h:g} mm/h | {figures} | {limit} |"
+        score = "" if gate.score == "CSI" else f", {gate.score}"
+        yield f"| {gate.variant} | {gate.archive} | {gate.threshold_mm_h:g} mm/h{score} | {figures} | {limit} |"

@@ -203,6 +203,8 @@ def _limit(gate: Gate) -> str:
         return "-"
     return {
         "csi": "interval reaches 0",
+        "brier": "interval reaches 0",
+        "crps": "interval reaches 0",
         "extrapolation": "above 0",
         "parity": f"{gate.limit:.0e}",
         "latency": f"{gate.limit:g} s",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,11 +29,14 @@ from model.registry.gates import (
     extrapolation_gates,
     insufficient_rain,
     latency_gate,
+    probability_gates,
 )
 from model.runtime.frame_selection import select_context
 from model.runtime.load import load_predictor
 from model.runtime.nowcast import nowcast
 from model.runtime.predictor import Predictor
+from model.verify.probabilistic.protocol import NOWCAST_60_PROB
+from model.verify.probabilistic.run import verify_probabilities
 from model.verify.protocols import Protocol
 from model.verify.run import verify
 from model.verify.scores import contingency_tables
@@ -128,7 +131,7 @@ def evaluate(
     digests: dict[str, str] = {}
     seen: dict[str, str] = {}
     for archive in archives:
-        name = f"{archive.root} ({archive.split})" if archive.split else str(archive.root)
+        name = _name(archive)
         digests[name] = archive.digest()
         gates.append(_latency(candidate, archive, protocol, max_seconds, name))
         incompatibility = _incompatibility(archive, protocol, champion.info)
@@ -137,6 +140,8 @@ def evaluate(
         scored = verify(archive, list(compared.values()), protocol, progress=partial(report, f"verifying on {name}"))
         damaged += scored.damaged.values()
         found = _scored_gates(scored, candidate.info.reference, champion.info.reference, incompatibility, name)
+        if candidate.info.distribution or champion.info.distribution:
+            found += _probability_gates(scored, archive, candidate, champion, incompatibility, report)
         leakage = leakage_of(candidate.info, archive)
         champion_leakage = leakage_of(champion.info, archive).describe("the champion")
         found = discount_seen_days(found, leakage.describe(), champion_leakage)
@@ -208,6 +213,36 @@ def _scored_gates(scored: Verification, model: str, champion: str, incompatibili
         for threshold in thresholds
     ]
     return gates + extrapolation_gates(scored, model, EXTRAPOLATION.reference, inconclusive, archive)
+
+
+def _probability_gates(
+    scored: Verification,
+    archive: Archive,
+    candidate: Predictor,
+    champion: Predictor,
+    incompatibility: str,
+    report: EvaluationProgress,
+) -> list[Gate]:
+    """Compare the probabilities of two models, of which one has a distribution, at the thresholds of `scored`."""
+    model, other, name = candidate.info.reference, champion.info.reference, _name(archive)
+    events = observed_events(scored, model)
+    protocol = replace(NOWCAST_60_PROB, thresholds_mm_h=scored.protocol.thresholds_mm_h, members=0)
+    if incompatibility:
+        why = f"{other} does not fit this archive: {incompatibility}"
+        inconclusive = dict.fromkeys(protocol.thresholds_mm_h, why)
+    else:
+        inconclusive = {
+            threshold: insufficient_rain(events[:, row]) for row, threshold in enumerate(protocol.thresholds_mm_h)
+        }
+    compared = {each.info.reference: each for each in ((candidate,) if incompatibility else (candidate, champion))}
+    found = verify_probabilities(
+        archive, list(compared.values()), protocol, partial(report, f"probabilities on {name}")
+    )
+    return probability_gates(found, model, other, inconclusive, name)
+
+
+def _name(archive: Archive) -> str:
+    return f"{archive.root} ({archive.split})" if archive.split else str(archive.root)
 
 
 def observed_events(scored: Verification, model: str) -> NDArray[np.float64]:

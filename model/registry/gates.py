@@ -5,7 +5,7 @@ An inconclusive gate (too little rain in the archive, a package that is not inst
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,12 +17,17 @@ from model.verify.bootstrap import MIN_BLOCKS
 from model.verify.scores import paired_means
 
 if TYPE_CHECKING:
+    from model.verify.bootstrap import Interval
+    from model.verify.probabilistic.verification import ProbabilisticVerification
     from model.verify.verification import Verification
 
 BEAT_AT_MINUTES: Final = (30.0, 60.0)
 HEAVY_MM_H: Final = 10.0
 FEWEST_EVENTS: Final = 1000
 """Pixels, over all leads, that rain at a threshold must cover for a conclusion, in at least MIN_BLOCKS blocks."""
+
+BESIDE_CHAMPION: Final = ("csi", "brier", "crps")
+"""Gates that compare a model with the champion."""
 
 STEP_SHARE: Final = 0.2
 """Share of the archive's time step that a nowcast may take; the rest is for reading, writing and other feeds."""
@@ -95,6 +100,35 @@ def extrapolation_gates(
     return gates
 
 
+def probability_gates(
+    scored: ProbabilisticVerification, model: str, champion: str, inconclusive: Mapping[float, str], archive: str
+) -> list[Gate]:
+    """Compare Brier scores and CRPS, mean over leads, with the champion's: no paired interval must lie above 0.
+
+    `inconclusive`: for each threshold, why the archive allows no conclusion (empty: it does). CRPS needs one threshold
+    that allows one.
+    """
+    gate = partial(Gate, gate="brier", archive=archive)
+    gates = []
+    for threshold, why in inconclusive.items():
+        what = f"Brier score at {threshold:g} mm/h beside {champion}"
+        found = None if why else scored.brier_difference(model, champion, threshold)
+        gates.append(_not_above_zero(partial(gate, what=what), found, why))
+    why = "" if not all(inconclusive.values()) else next(iter(inconclusive.values()))
+    found = None if why else scored.crps_difference(model, champion)
+    crps = partial(Gate, gate="crps", archive=archive, what=f"CRPS (mm/h) beside {champion}")
+    return [*gates, _not_above_zero(crps, found, why)]
+
+
+def _not_above_zero(gate: Callable[..., Gate], found: Interval | None, inconclusive: str) -> Gate:
+    if found is None:
+        return gate(passed=None, note=inconclusive)
+    if not np.isfinite([found.value, found.low, found.high]).all():
+        return gate(passed=None, note="the archive has too few blocks of time for an interval")
+    passed, note = (True, "") if found.low <= 0 else (False, "the interval lies above 0")
+    return gate(passed=passed, value=found.value, low=found.low, high=found.high, limit=0.0, note=note)
+
+
 def discount_seen_days(gates: Sequence[Gate], candidate: str, champion: str) -> list[Gate]:
     """Adjust the gates of an archive for days that the candidate or the champion was trained on or chosen by.
 
@@ -114,7 +148,7 @@ def discount_seen_days(gates: Sequence[Gate], candidate: str, champion: str) -> 
         if candidate:
             passed = None if passed else passed
             notes.append(f"{candidate}: no gate passes on such days")
-        if champion and gate.gate == "csi":
+        if champion and gate.gate in BESIDE_CHAMPION:
             passed = passed or None
             notes.append(f"{champion}, which gives it an advantage")
         adjusted.append(gate.model_copy(update={"passed": passed, "note": "; ".join(filter(None, notes))}))

@@ -29,6 +29,7 @@ from model.verify.scores import paired_means
 if TYPE_CHECKING:
     from model.data.archive import Archive
     from model.export.variants import Draft, ReducedPrecision
+    from model.verify.probabilistic.verification import ProbabilisticVerification
     from model.verify.run import ProgressCallback
     from model.verify.verification import Verification
 
@@ -64,6 +65,32 @@ def variant_gates(
     return gates
 
 
+def brier_gates(
+    scored: ProbabilisticVerification,
+    fp32: str,
+    variant: str,
+    kind: str,
+    archive: str,
+    inconclusive: Mapping[float, str],
+) -> list[VariantGate]:
+    """Compare the Brier score, mean over leads, of a variant with float32 at each threshold of `inconclusive`."""
+    digest = scored.archive.digest()
+    gate = partial(VariantGate, variant=kind, protocol=scored.protocol.name, archive=archive, archive_digest=digest)
+    means = [scored.mean_brier(model, scored.main_source(model)).value for model in (variant, fp32)]
+    gates = []
+    for threshold, why in inconclusive.items():
+        limit = HEAVY_LIMIT if threshold >= HEAVY_MM_H else CHANGE_LIMIT
+        row = scored.protocol.thresholds_mm_h.index(threshold)
+        brier, brier_fp32 = (float(mean[row]) for mean in means)
+        result: dict[str, Any] = {"passed": None, "note": why or "no events"}
+        if np.isfinite([brier, brier_fp32]).all() and brier_fp32 > 0:
+            change = brier / brier_fp32 - 1
+            conclusion = {} if why else {"passed": abs(change) < limit, "note": ""}
+            result |= {"brier_fp32": brier_fp32, "brier": brier, "change": change} | conclusion
+        gates.append(gate(threshold_mm_h=threshold, limit=limit, score="Brier score", **result))
+    return gates
+
+
 @dataclass(frozen=True, kw_only=True)
 class VariantEvaluation:
     """Results of the gates; `seconds`: duration of a nowcast on this machine, by archive, then by variant."""
@@ -93,6 +120,8 @@ def evaluate_variants(
     from model.registry.evaluation import observed_events
     from model.runtime.device import EngineOptions
     from model.runtime.onnx_predictor import OnnxPredictor
+    from model.verify.probabilistic.protocol import NOWCAST_60_PROB
+    from model.verify.probabilistic.run import verify_probabilities
     from model.verify.protocols import NOWCAST_60
     from model.verify.run import verify
 
@@ -111,11 +140,17 @@ def evaluate_variants(
         inconclusive = {
             threshold: insufficient_rain(events[:, row]) for row, threshold in enumerate(NOWCAST_60.thresholds_mm_h)
         }
+        probable = None
+        if info.distribution is not None:
+            without_members = NOWCAST_60_PROB.with_options(members=0)
+            probable = verify_probabilities(archive, [fp32, *variants.values()], without_members, report)
         shared = shared_frames(archive, calibrated_on) if "int8" in variants else 0
         for kind, predictor in variants.items():
             problem = f"{CALIBRATED} {shared} of these frames" if shared and kind == "int8" else ""
             problems = dict.fromkeys(inconclusive, problem) if problem else inconclusive
-            gates += variant_gates(scored, info.reference, predictor.info.reference, kind, archive.name, problems)
+            names = (info.reference, predictor.info.reference, kind, archive.name)
+            gates += variant_gates(scored, *names, problems)
+            gates += brier_gates(probable, *names, problems) if probable is not None else []
         timed = {"fp32": fp32} | {str(kind): predictor for kind, predictor in variants.items()}
         seconds[archive.name] = {
             name: round(scored.seconds_per_nowcast[each.info.reference], 3) for name, each in timed.items()
@@ -126,17 +161,18 @@ def evaluate_variants(
 def check_variant_gates(reference: str, gates: Sequence[VariantGate]) -> None:
     """Raise VariantRefused where a gate of a variant fails, or all are inconclusive at a threshold."""
     for gate in gates:
-        if gate.passed is False:
+        if gate.passed is False and gate.figures is not None:
+            fp32, value, change = gate.figures
             raise VariantRefused(
-                f"{gate.variant} refused: on {gate.archive} CSI at {gate.threshold_mm_h:g} mm/h is {gate.csi_fp32:.4f} "
-                f"in float32 and {gate.csi:.4f} in {gate.variant}, a change of {gate.change:+.2%}, the limit is "
+                f"{gate.variant} refused: on {gate.archive} {gate.score} at {gate.threshold_mm_h:g} mm/h is {fp32:.4f} "
+                f"in float32 and {value:.4f} in {gate.variant}, a change of {change:+.2%}, the limit is "
                 f"{gate.limit:.1%}",
                 where=reference,
                 hint="Calibrate it on more archives, or ship the package without it",
             )
-    passed = {(gate.variant, gate.threshold_mm_h) for gate in gates if gate.passed}
+    passed = {(gate.variant, gate.score, gate.threshold_mm_h) for gate in gates if gate.passed}
     for gate in gates:
-        if (gate.variant, gate.threshold_mm_h) not in passed:
+        if (gate.variant, gate.score, gate.threshold_mm_h) not in passed:
             if CALIBRATED in gate.note:
                 raise VariantRefused(
                     f"{gate.variant} refused: {gate.archive} is inconclusive, {gate.note}",
@@ -179,7 +215,8 @@ def make_variant(
     """Add an int8 or fp16 graph to a package, as a new version, where it forecasts like the float32 one.
 
     REFERENCE is NAME, NAME@VERSION, an alias, or a package's folder. CSI, mean over leads, may change by less than
-    0.5 % at each threshold (2 % from 10 mm/h on), on each archive.
+    0.5 % at each threshold (2 % from 10 mm/h on), on each archive; so may the Brier score of a network with a
+    distribution.
     """
     if "int8" in kinds and not calibrate:
         raise click.UsageError("int8 needs --calibrate: an archive for the ranges of its numbers")
@@ -222,17 +259,17 @@ def _print_result(draft: Draft, evaluation: VariantEvaluation, *, as_json: bool)
         seconds = ", ".join(f"{name} {took:.2f}" for name, took in timed.items())
         click.echo(f"seconds per nowcast on {archive}: {seconds}")
     table = Table()
-    for column in ("variant", "archive"):
+    for column in ("variant", "archive", "score"):
         table.add_column(column)
-    for column in ("mm/h", "CSI fp32", "CSI", "change", "limit"):
+    for column in ("mm/h", "fp32", "variant", "change", "limit"):
         table.add_column(column, justify="right")
     table.add_column("gate")
     for gate in evaluation.gates:
         figures = ["-"] * 3
-        if gate.csi_fp32 is not None and gate.csi is not None and gate.change is not None:
-            figures = [f"{gate.csi_fp32:.4f}", f"{gate.csi:.4f}", f"{gate.change:+.2%}"]
+        if gate.figures is not None:
+            figures = "{:.4f} {:.4f} {:+.2%}".format(*gate.figures).split()
         threshold, limit = f"{gate.threshold_mm_h:g}", f"{gate.limit:.1%}"
-        table.add_row(gate.variant, gate.archive, threshold, *figures, limit, RESULTS[gate.passed])
+        table.add_row(gate.variant, gate.archive, gate.score, threshold, *figures, limit, RESULTS[gate.passed])
     Console().print(table)
     for why in dict.fromkeys(
         f"{gate.archive} is inconclusive at {gate.threshold_mm_h:g} mm/h: {gate.note}"
