@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from model.core.rain_distribution import THRESHOLDS_MM_H
 from model.data.windows import WindowConfig
 from model.nets.forecast_model import ModelConfig
 from model.nets.networks import MULTI_SCALE, PLAIN
@@ -33,10 +34,6 @@ def ms_predrnn() -> Recipe:
         iterations=4000,
         batch=8,
     )
-
-
-THRESHOLDS_MM_H: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0)
-"""Thresholds of the distribution head of networks of rain."""
 
 
 def ms_predrnn_distribution() -> Recipe:
