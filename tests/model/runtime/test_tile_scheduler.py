@@ -172,9 +172,9 @@ def test_a_forecast_of_nan_fails_and_its_neighbours_continue(session, monkeypatc
     step = OneStepSession.step
 
     def poisoned(self, states, feeds):
-        answer, states = step(self, states, feeds)
+        answer, exceedance, states = step(self, states, feeds)
         answer[1, :, 5, 5] = np.nan
-        return answer, states
+        return answer, exceedance, states
 
     monkeypatch.setattr(OneStepSession, "step", poisoned)
     found = forecasts(TileScheduler(session, tile_side=1024, batch_size=3), tasks)
