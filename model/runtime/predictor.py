@@ -40,6 +40,11 @@ class Predictor(Protocol):
         """ONNX variant and device, as in `fp32 on CPU`; `numpy` for a baseline."""
         ...
 
+    @property
+    def probability_method(self) -> ProbabilityMethod:
+        """Where the probabilities of this model come from."""
+        ...
+
     def forecast(self, requests: Sequence[ForecastRequest]) -> Iterator[ForecastEvent]:
         """Compute forecasts, and yield an event for each lead step of each of them.
 

@@ -25,7 +25,7 @@ Sums = dict[str, Array]
 
 PROBABILITIES: Final = "probabilities"
 MEMBERS: Final = "members"
-"""The two sources of probabilities: a distribution, a neighbourhood or a single field; and the shares of members."""
+"""The two sources of probabilities: a distribution or a neighbourhood; and the shares of members."""
 
 BIN_SUMS: Final = ("pixels", "p", "pp", "o", "po")
 """Sums over the pixels of a bin: number, forecast probability, its square, events, and probability times event."""
@@ -97,10 +97,6 @@ class Accumulators:
         if forecast.distribution is not None:
             probability = forecast.distribution.probability_of_exceedance(thresholds)
             sources[PROBABILITIES] = (probability, distribution_crps(forecast.distribution, rain))
-        elif forecast.members is None:
-            field = next(iter(forecast.fields.values()))
-            probability = np.stack([field >= threshold for threshold in thresholds]).astype(np.float32)
-            sources[PROBABILITIES] = (probability, np.abs(np.asarray(field, np.float64) - rain))
         if forecast.members is not None:
             shares = np.stack([(forecast.members >= threshold).mean(axis=0) for threshold in thresholds])
             shares = shares.astype(np.float32)

@@ -64,8 +64,6 @@ def lead_forecast(
 ) -> LeadForecast:
     """Return the forecast of an event that has a frame.
 
-    Of a dry input, a model may report the frame alone: its probabilities are then 0 or 1, and its members alike.
-
     Parameters
     ----------
     event : ForecastEvent
@@ -79,33 +77,24 @@ def lead_forecast(
     """
     if event.frame is None:
         raise ValueError("the event has no frame")
-    members, probability = event.members, event.probability
-    output = event.request.output
-    if event.request.is_dry:
-        if members is None and output.members:
-            members = np.repeat(event.frame[None], output.members, axis=0)
-        if probability is None:
-            probability = np.repeat(
-                np.where(np.isfinite(event.frame), np.float32(0), event.frame)[None], len(thresholds_mm_h), axis=0
-            )
     if isinstance(info, MembersInfo):
-        return LeadForecast(fields=_fields_of_members(event.frame, members), members=members)
-    if probability is None:
-        return LeadForecast(fields={DETERMINISTIC: event.frame}, members=members)
+        return LeadForecast(fields=_fields_of_members(event.frame, event.members), members=event.members)
+    if event.probability is None:
+        raise ValueError(f"{info.reference} gives no probabilities")
     if info.distribution is None:
         return LeadForecast(
             fields={DETERMINISTIC: event.frame},
-            distribution=RainDistribution(thresholds_mm_h, probability),
-            members=members,
+            distribution=RainDistribution(thresholds_mm_h, event.probability),
+            members=event.members,
         )
-    distribution = RainDistribution(thresholds_mm_h, probability, info.distribution.tail_mm_h)
-    published = output.field or info.distribution.default_field
+    distribution = RainDistribution(thresholds_mm_h, event.probability, info.distribution.tail_mm_h)
+    published = event.request.output.field or info.distribution.default_field
     fields: dict[str, FloatArray] = {published: event.frame}
     for name in FIELDS:
         if name not in fields:
             cuts = info.distribution.cuts_at(lead_minutes)
             fields[name] = distribution.sharp(cuts) if name == "sharp" else getattr(distribution, name)()
-    return LeadForecast(fields=fields, distribution=distribution, members=members)
+    return LeadForecast(fields=fields, distribution=distribution, members=event.members)
 
 
 def _fields_of_members(frame: FloatArray, members: FloatArray | None) -> dict[str, FloatArray]:

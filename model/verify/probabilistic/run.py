@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from model.core.errors import InputError, TooFewFrames
 from model.core.forecast_output import ForecastOutput
-from model.core.model_info import ModelInfo
 from model.core.rain_distribution import RainDistribution
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
@@ -21,7 +20,7 @@ from model.runtime.request import ForecastRequest
 from model.verify.bootstrap import MIN_DAYS, time_block
 from model.verify.cases import ForecastCase
 from model.verify.masking import CommonMasking
-from model.verify.probabilistic.accumulators import Accumulators, HourTotals, area_side_px
+from model.verify.probabilistic.accumulators import MEMBERS, Accumulators, HourTotals, area_side_px
 from model.verify.probabilistic.forecast import LeadForecast, Mask, lead_forecast
 from model.verify.probabilistic.protocol import ProbabilisticProtocol
 from model.verify.probabilistic.verification import ProbabilisticVerification
@@ -105,7 +104,9 @@ def verify_probabilities(
         starts=starts,
         archive=archive,
         accumulators=run.sums,
-        methods=run.methods,
+        methods={
+            each.info.reference: MEMBERS if isinstance(each, Steps) else each.probability_method for each in predictors
+        },
         variants={each.info.reference: each.variant for each in predictors},
         weights=weights_digests(predictors),
         seconds_per_nowcast={name: seconds / starts for name, seconds in run.seconds.items()},
@@ -122,7 +123,6 @@ class _Run:
     predictors: Sequence[Predictor]
     sums: Mapping[str, Accumulators]
     seconds: dict[str, float] = field(default_factory=dict)
-    methods: dict[str, str] = field(default_factory=dict)
 
     def score(self, case: ForecastCase, block: int) -> None:
         """Forecast one case with every model, all of them one lead time after the other, and add it to the sums."""
@@ -164,7 +164,8 @@ class _Run:
         """Yield what a model forecasts for each lead time, in the window."""
         info = predictor.info
         thresholds = info.distribution.thresholds_mm_h if info.distribution else self._thresholds
-        output = _possible_output(info, ForecastOutput(thresholds_mm_h=thresholds, members=self.protocol.members))
+        members = self.protocol.members if info.makes_members else 0
+        output = ForecastOutput(thresholds_mm_h=thresholds, members=members, seed=self.protocol.seed)
         if isinstance(predictor, Steps):  # on the window and its margin: members of a whole domain take minutes
             context, window = cropped_around(context, window, STEPS_MARGIN_PX)
         where = f"{self.archive.root} at {context.reference_time}Z"
@@ -178,7 +179,6 @@ class _Run:
                     continue
                 forecast = lead_forecast(event, info, lead_minutes[event.step - 1], thresholds)
                 self._clock(info.reference, started)
-                self._record_method(info, forecast, predictor, request)
                 yield _in_window(forecast, window)
                 started = time.perf_counter()
         except InputError as error:
@@ -191,28 +191,6 @@ class _Run:
 
     def _clock(self, model: str, started: float) -> None:
         self.seconds[model] = self.seconds.get(model, 0.0) + time.perf_counter() - started
-
-    def _record_method(
-        self, info: ModelInfo, forecast: LeadForecast, predictor: Predictor, request: ForecastRequest
-    ) -> None:
-        """Record where the probabilities of a model come from, once a forecast has some."""
-        if info.reference in self.methods and self.methods[info.reference] != "single field":
-            return
-        if forecast.distribution is None:
-            self.methods[info.reference] = "single field" if forecast.members is None else "members"
-            return
-        stated = getattr(predictor.header(request), "probability_method", None)
-        default = "distribution" if info.distribution is not None else "neighbourhood"
-        self.methods[info.reference] = str(stated or default)
-
-
-def _possible_output(info: ModelInfo, wanted: ForecastOutput) -> ForecastOutput:
-    """Return what is wanted, without members where the model makes none."""
-    try:
-        info.check_output(wanted)
-    except InputError:
-        return replace(wanted, members=0)
-    return wanted
 
 
 def _in_window(forecast: LeadForecast, window: Window) -> LeadForecast:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from model.core.forecast_output import DETERMINISTIC
 from model.verify.json_output import Output
 from model.verify.probabilistic.accumulators import MEMBERS, PROBABILITIES
 from model.verify.probabilistic.json_output import ALIKE, NO_INTERVAL
@@ -59,6 +60,14 @@ def _scores(output: Output) -> Table:
         cells = [_with_interval(*(brier[key][row] for key in ("value", "low", "high"))) for row in _rows(output)]
         cells.append(_with_interval(crps["value"], crps["low"], crps["high"]))
         table.add_row(label(output, model, source), *cells, end_section=True)
+    for model, scores in output["models"].items():
+        if DETERMINISTIC in scores["fields"]:
+            field = scores["fields"][DETERMINISTIC]
+            cells = [
+                _with_interval(*(field["brier"][key][row] for key in ("value", "low", "high"))) for row in _rows(output)
+            ]
+            cells.append(_with_interval(*(field["mae"][key] for key in ("value", "low", "high"))))
+            table.add_row(f"{model} as it is", *cells, end_section=True)
     return table
 
 
@@ -108,10 +117,13 @@ def _reliability(output: Output) -> Table:
 
 
 def _members(output: Output) -> Table:
-    title = f"Members: {output['members']}; totals of the hour over squares of {output['area_km']:g} km"
-    table = Table(title=title, caption="ranks: the fullest and the emptiest bin, over the mean bin.")
+    title = f"Members: {output['members']}. CRPS, ranks and energy score of totals over {output['area_km']:g} km"
+    table = Table(
+        title=title,
+        caption="ranks: the fullest and the emptiest bin, over the mean bin; CRPS without members: the MAE.",
+    )
     table.add_column("model", overflow="fold")
-    for column in ("spread/error", "ranks", "where wet", "CRPS, mm", "ranks", "energy"):
+    for column in ("spread\n/error", "ranks", "ranks\nin rain", "CRPS\nmm", "ranks", "energy\nmm"):
         table.add_column(column, justify="right")
     for model, scores in output["models"].items():
         members, areas = scores.get(MEMBERS, {}), scores["areas"]
@@ -126,7 +138,7 @@ def _members(output: Output) -> Table:
 
 def _extremes(ranks: list[float | None] | None) -> str:
     known = [rank for rank in ranks or [] if rank is not None]
-    return f"{max(known):.2f}, {min(known):.2f}" if known else "-"
+    return f"{max(known):.2f}\n{min(known):.2f}" if known else "-"
 
 
 def _fields(output: Output) -> Table:

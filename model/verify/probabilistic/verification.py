@@ -69,7 +69,7 @@ class ProbabilisticVerification:
 
     def main_source(self, model: str) -> str:
         """Return the source that a model is compared by: its members only where it has nothing else."""
-        return MEMBERS if self.methods[model] == "members" else PROBABILITIES
+        return MEMBERS if self.methods[model] == MEMBERS else PROBABILITIES
 
     def pixels(self, model: str) -> Array:
         """Return the number of scored pixels [lead]."""
@@ -89,7 +89,7 @@ class ProbabilisticVerification:
         return confidence_intervals(mean_over_leads(self._brier_samples(model, source)))
 
     def crps(self, model: str, source: str) -> IntervalArrays:
-        """Return the CRPS [lead] (mm h-1); of members, the fair one; of a single field, the absolute error."""
+        """Return the CRPS [lead] (mm h-1); of members, the fair one."""
         return confidence_intervals(self._crps_samples(model, source))
 
     def mean_crps(self, model: str, source: str) -> IntervalArrays:

@@ -14,6 +14,9 @@ from model.verify.cli import verify as command
 from model.verify.probabilistic.json_output import conclusion, json_output
 from model.verify.probabilistic.protocol import NOWCAST_60_PROB
 from model.verify.probabilistic.run import verify_probabilities
+from model.verify.protocols import NOWCAST_60
+from model.verify.run import verify
+from model.verify.scores import contingency_tables
 from tests.model.verify.given_distribution import GivenDistribution
 
 THRESHOLDS = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
@@ -102,12 +105,31 @@ def test_a_constant_probability_scores_by_hand(scored):
     assert whole == pytest.approx(scored.brier("constant@1", "probabilities").value)
 
 
-def test_a_single_field_counts_as_0_or_1_and_its_crps_is_its_absolute_error(scored):
-    for model in ("persistence@1",):
-        assert scored.methods[model] == "single field"
-        found = scored.field_scores(model, "deterministic")
-        assert scored.mean_brier(model, "probabilities").value == pytest.approx(found["brier"].value)
-        assert scored.mean_crps(model, "probabilities").value == pytest.approx(found["mae"].value)
+def test_a_field_as_it_is_counts_as_0_or_1(storms, scored):
+    found = scored.field_scores("certain@1", "median")
+    assert found["brier"].value == pytest.approx(np.zeros(5))
+    persistence = scored.field_scores("persistence@1", "deterministic")
+    plain = verify(storms, [], NOWCAST_60)
+    assert persistence["csi"].value[1:] == pytest.approx(plain.mean_intervals("persistence@1", "csi").value)
+    assert persistence["mae"].value == pytest.approx(np.nanmean(plain.errors("persistence@1")["mae_mm_h"]))
+    tables = contingency_tables(
+        plain.sums["persistence@1"]["joint_histogram"].sum(axis=0), plain.accumulators.threshold_indices
+    )
+    wrong = (tables["fn_count"] + tables["fp_count"]) / scored.pixels("persistence@1")
+    assert persistence["brier"].value[1:] == pytest.approx(wrong.mean(axis=-1))
+
+
+def test_models_without_a_distribution_are_scored_by_their_neighbourhood(scored):
+    assert scored.methods == {
+        "certain@1": "distribution",
+        "constant@1": "distribution",
+        "persistence@1": "neighbourhood",
+        "extrapolation@1": "neighbourhood-calibrated",
+    }
+    neighbourhood = scored.mean_brier("extrapolation@1", "probabilities").value
+    as_it_is = scored.field_scores("extrapolation@1", "deterministic")["brier"].value
+    assert (neighbourhood[:3] < as_it_is[:3]).all()
+    assert scored.sources("extrapolation@1") == ("probabilities", "members")
 
 
 def test_models_are_told_apart_by_paired_intervals(scored, storms):
