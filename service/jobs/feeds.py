@@ -7,7 +7,7 @@ pattern = "*.h5"        # which files are frames; their names sort in order of t
 model = "auto"
 steps = 12
 out = "/data/nowcasts"  # folder of the nowcasts; by default the folder of the frames
-probabilities = [0.5, 2, 10]  # thresholds (mm/h); by default none
+probabilities = [0.5, 2, 10]  # thresholds (mm/h); by default 0.1, 0.5, 2, 5 and 10; [] for none
 field = "expected"      # which field of a model with a distribution is published; by default the model's own
 members = 20            # by default none
 frames = 8              # how many files are read for one nowcast; by default as many as the model needs
@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from model.core.catalog import AUTO
 from model.core.errors import InputError
-from model.core.forecast_output import FIELDS, ForecastField, ForecastOutput, parse_thresholds
+from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H, FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
 from service.jobs.job import Problem, problem_of
@@ -57,7 +57,7 @@ class Feed(BaseModel):
     variable: str | None = None
     zr: str | None = None
     field: ForecastField | None = None
-    probabilities: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = DEFAULT_THRESHOLDS_MM_H
     members: int = 0
     max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
 

@@ -37,3 +37,9 @@ export const bytes = (size) => {
 };
 
 export const pixelSize = (km) => (km < 1 ? `${Math.round(km * 1000)} m` : `${oneDecimal(km)} km`);
+
+// A proxy may serve the service below a path: links are taken as relative to the page.
+export const relative = (href) => href.replace(/^\//, "");
+
+// Whether a forecast frame lies beyond the longest lead time (minutes) that the model's scores cover.
+export const isBeyond = ({ kind, lead_minutes: minutes }, scored) => scored !== null && kind === "forecast" && minutes > scored;

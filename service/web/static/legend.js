@@ -1,9 +1,9 @@
 // The legend, drawn from the service's colour scale: the page has no colours of its own.
 
-export function drawLegend(box, legend) {
+export function drawLegend(box, legend, { title, dry }) {
   const unit = document.createElement("p");
   unit.className = "unit";
-  unit.textContent = `Rain rate, ${legend.unit}`;
+  unit.textContent = `${title}, ${legend.unit}`;
   const list = document.createElement("ol");
   for (const item of legend.classes) {
     const row = document.createElement("li");
@@ -15,7 +15,7 @@ export function drawLegend(box, legend) {
   }
   const keys = document.createElement("div");
   keys.className = "keys";
-  keys.append(key(legend.dry.colour, `dry (below ${legend.dry.below})`), key(hatching(legend), `no data: ${legend.no_data.meaning}`));
+  keys.append(key(legend.dry.colour, `${dry} (below ${legend.dry.below}${legend.unit === "%" ? " %" : ""})`), key(hatching(legend), `no data: ${legend.no_data.meaning}`));
   box.replaceChildren(unit, list, keys);
 }
 

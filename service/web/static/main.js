@@ -26,6 +26,7 @@ function showProblem(problem) {
     byId(`problem-${name}`).textContent = problem[name] || "";
     byId(`problem-${name}-row`).hidden = !problem[name];
   }
+  if (problem.where === "members") byId("members").checked = false; // as the hint says; the next attempt makes none
   byId("problem").hidden = false;
   byId("problem").scrollIntoView({ block: "nearest" });
 }

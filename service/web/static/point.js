@@ -1,6 +1,7 @@
 // Rain at one place: summary, chart, table.
 
 import * as api from "./api.js";
+import { certainty, details, explanation, isBeyondScored } from "./certainty.js";
 import { drawChart, fillTable } from "./chart.js";
 import { clockUtc, local, rain } from "./format.js";
 
@@ -28,10 +29,31 @@ export function sentence({ summary, series, unit, reference_time: reference }) {
 
 export function pointPanel({ onPick, onPlace }) {
   let id = null;
-  let legend = null;
+  let legends = null;
   let chart = null;
   let frame = 0;
   let request = null;
+  let scored = null;
+  let shown = null;
+
+  function draw() {
+    if (!shown) return;
+    const rows = details(shown);
+    byId("point-summary").textContent = certainty(shown) || sentence(shown);
+    byId("point-details").replaceChildren(...rows.map(row));
+    byId("point-details").hidden = !rows.length;
+    byId("point-note").textContent = noteOf(shown);
+    byId("point-note").hidden = !byId("point-note").textContent;
+    chart = drawChart(byId("chart"), shown, legends, { onPick, scored });
+    chart.follow(frame);
+  }
+
+  // Below the sentence of the members stands that of the field, which the bars show.
+  function noteOf(point) {
+    const field = certainty(point) ? `The ${point.field} field: ${sentence(point)}` : "";
+    const unscored = isBeyondScored(point, scored) ? `Times later than ${scored} min ahead were not scored.` : "";
+    return [explanation(point), unscored, field].filter(Boolean).join(" ");
+  }
 
   async function load(query) {
     request?.abort();
@@ -41,9 +63,8 @@ export function pointPanel({ onPick, onPlace }) {
     try {
       const point = await api.point(id, query, request.signal);
       byId("point-title").textContent = point.lon === null ? "Rain at one place" : `Rain at ${coordinates(point)}`;
-      byId("point-summary").textContent = sentence(point);
-      chart = drawChart(byId("chart"), point, legend, { onPick });
-      chart.follow(frame);
+      shown = point;
+      draw();
       fillTable(byId("point-table"), point);
       byId("point-table-box").hidden = false;
       byId("lon").value = point.lon?.toFixed(4) ?? "";
@@ -59,8 +80,9 @@ export function pointPanel({ onPick, onPlace }) {
     byId("point-title").textContent = "Rain at one place";
     byId("point-summary").textContent = message;
     byId("chart").replaceChildren();
-    byId("point-table-box").hidden = true;
+    for (const part of ["point-details", "point-note", "point-table-box"]) byId(part).hidden = true;
     chart = null;
+    shown = null;
     onPlace(null);
   }
 
@@ -75,18 +97,33 @@ export function pointPanel({ onPick, onPlace }) {
   });
 
   return {
-    open(nowcastId, nowcastLegend) {
+    open(nowcastId, { legend, probability }) {
       id = nowcastId;
-      legend = nowcastLegend;
+      legends = { rain: legend, probability: probability?.legend };
+      scored = null;
       request?.abort();
       clear("Click the map, or enter longitude and latitude.");
     },
     load,
+    fade(minutes) {
+      scored = minutes;
+      draw();
+    },
     follow(index) {
       frame = index;
       chart?.follow(index);
     },
   };
+}
+
+function row([what, value]) {
+  const item = document.createElement("div");
+  const term = document.createElement("dt");
+  const description = document.createElement("dd");
+  term.textContent = what;
+  description.textContent = value;
+  item.append(term, description);
+  return item;
 }
 
 const coordinates = ({ lon, lat }) =>

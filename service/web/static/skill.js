@@ -8,17 +8,17 @@ export async function drawSkill(reference) {
   const [name, version] = (reference || "").split("@");
   byId("skill-tables").replaceChildren();
   byId("skill-text").textContent = "";
-  if (!version) return;
+  if (!version) return null;
   let model;
   try {
     model = await api.json(`v1/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`);
   } catch {
     byId("skill-text").textContent = `${name} ${version} is no longer installed here.`;
-    return;
+    return null;
   }
   if (!model.scores.length) {
     byId("skill-text").textContent = `${model.summary} The package has no measured scores: compare its forecasts with the next frames.`;
-    return;
+    return model;
   }
   const sets = grouped(model.scores, (score) => JSON.stringify([score.data, score.protocol, what(score)]));
   const known = SHIPPED[reference] ?? { data: {}, caveat: "" };
@@ -27,6 +27,7 @@ export async function drawSkill(reference) {
   const horizons = [...new Set(model.scores.map((score) => score.protocol))].map(horizon);
   byId("skill-text").textContent = [model.summary, CSI, `It was measured on ${measured.join(" and ")}${weather}.`, ...horizons, known.caveat].filter(Boolean).join(" ");
   byId("skill-tables").replaceChildren(...sets.flatMap((scores) => [paragraph(sentence(scores, reference, known)), table(scores, known)]));
+  return model;
 }
 
 const CSI = "CSI, the critical success index, is the share of the pixels with rain, forecast or observed, that were forecast correctly: 1 is best, 0 is worst.";

@@ -3,6 +3,8 @@
 import * as api from "./api.js";
 import { bytes } from "./format.js";
 
+const MEMBERS = 20;
+
 const byId = (id) => document.getElementById(id);
 
 export function uploadForm({ onSubmit, onProblem }) {
@@ -30,6 +32,8 @@ export function uploadForm({ onSubmit, onProblem }) {
     steps: byId("steps").value,
     variable: byId("variable").value.trim(),
     zr: byId("zr").value,
+    probabilities: byId("probabilities").checked ? "default" : "",
+    members: byId("members").checked && !byId("members").disabled ? MEMBERS : "",
   });
 
   async function send(getFiles) {
@@ -74,6 +78,8 @@ export function uploadForm({ onSubmit, onProblem }) {
   fillModels().catch(onProblem);
 }
 
+const MEMBERS_HINT = "Equally likely courses of the rain: when it starts and ends at a place, with ranges. Takes some seconds more.";
+
 const autoSummary = (model) => (!model || model.kind === "baseline"
   ? "Extrapolation: the newest frame is moved along its motion."
   : `${model.name} where it fits your frames, else extrapolation. ${rangeText(model)}`);
@@ -105,7 +111,10 @@ async function fillModels() {
   const update = () => {
     byId("model-summary").textContent = summaries.get(select.value) || "";
     const model = models.find((one) => `${one.name}@${one.version}` === select.value);
-    byId("steps").max = maxSteps(model || auto || models[0]);
+    const runs = model || auto || models[0];
+    byId("steps").max = maxSteps(runs);
+    byId("members").disabled = !runs.makes_members;
+    byId("members-hint").textContent = runs.makes_members ? MEMBERS_HINT : `${runs.name} ${runs.version} makes none.`;
   };
   select.addEventListener("change", update);
   update();

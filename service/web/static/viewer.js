@@ -1,6 +1,7 @@
 // The frames of a finished nowcast: the map, the time slider, the legend.
 
-import { clockUtc, lead, local, pixelSize, utc } from "./format.js";
+import { clockUtc, isBeyond, lead, local, pixelSize, relative, utc } from "./format.js";
+import { drawChooser, layersOf, legendOf } from "./layers.js";
 import { drawLegend } from "./legend.js";
 import { drawGraticule } from "./graticule.js";
 import { pointPanel } from "./point.js";
@@ -12,9 +13,16 @@ const LAST_FRAME_MS = 1400;
 const MAX_CACHED = 300;
 const cached = new Map();
 
+// A model without a distribution has a single field, which needs no name.
+const FIELDS = { expected: "expected (mean)", median: "median", sharp: "sharp" };
+
 export function viewer() {
   let manifest = null;
+  let layers = [];
+  let layer = null;
+  let drawn = null; // the layer whose legend is drawn
   let pictures = [];
+  let scored = null; // longest lead time (minutes) that the model's scores cover
   let index = 0;
   let timer = null;
   let place = [0.5, 0.5];
@@ -26,17 +34,44 @@ export function viewer() {
     index = Math.max(0, Math.min(frames.length - 1, next));
     const frame = frames[index];
     const forecast = frame.kind === "forecast";
+    const beyond = isBeyond(frame, scored);
     byId("viewer").dataset.kind = frame.kind;
+    byId("viewer").classList.toggle("beyond", beyond);
+    byId("unscored").hidden = !beyond;
     byId("picture").src = pictures[index];
-    byId("picture").alt = `Rain, ${frame.kind}, valid ${utc(frame.valid_time)}`;
-    byId("kind").textContent = kindOf(frame);
+    byId("picture").alt = `${forecast ? layer.words.title : "Rain rate"}, ${frame.kind}, valid ${utc(frame.valid_time)}`;
+    byId("kind").textContent = kindOf(frame) + (beyond ? ", not scored" : "");
+    const shown = legendOf(layer, layers, frame);
+    if (shown !== drawn) {
+      drawLegend(byId("legend"), shown.legend, shown.words);
+      drawn = shown;
+    }
     byId("valid").textContent = utc(frame.valid_time);
     byId("valid").dateTime = frame.valid_time;
     byId("valid-local").textContent = `your time ${local(frame.valid_time)}`;
     byId("slider").value = index;
-    byId("slider").setAttribute("aria-valuetext", `${forecast ? "forecast" : "observed"}, ${utc(frame.valid_time)}, ${lead(frame.lead_minutes)}`);
+    byId("slider").setAttribute("aria-valuetext", `${forecast ? "forecast" : "observed"}, ${utc(frame.valid_time)}, ${lead(frame.lead_minutes)}${beyond ? ", not scored" : ""}`);
     [...byId("ticks").children].forEach((tick, number) => tick.classList.toggle("current", number === index));
     panel.follow(index);
+  }
+
+  function choose(next) {
+    layer = next;
+    pictures = manifest.frames.map(layer.address);
+    byId("layer-note").textContent = layer.note;
+    byId("layer-note").hidden = !layer.note;
+    const first = firstForecast(manifest);
+    preload([...pictures.slice(first), ...pictures.slice(0, first)]);
+  }
+
+  // The scores arrive later than the frames; until then nothing is faded.
+  function setScored(minutes) {
+    scored = minutes;
+    const beyond = manifest.frames.map((frame) => isBeyond(frame, scored));
+    [...byId("ticks").children].forEach((tick, number) => tick.classList.toggle("beyond", beyond[number]));
+    byId("unscored").textContent = `beyond ${scored} min: not scored`;
+    panel.fade(scored);
+    show(index);
   }
 
   function stop() {
@@ -56,6 +91,9 @@ export function viewer() {
     };
     timer = setTimeout(next, FRAME_MS);
   }
+
+  // An observed frame has no probability: with a probability the first forecast is shown.
+  const showForecast = () => show(layer === layers[0] ? index : Math.max(index, firstForecast(manifest)));
 
   const toggle = () => (timer === null ? play() : stop());
   const step = (by) => { stop(); show(index + by); };
@@ -109,13 +147,16 @@ export function viewer() {
     open(status, frames) {
       stop();
       manifest = frames;
-      pictures = frames.frames.map((frame) => relative(frame.href));
+      scored = null;
+      drawn = null;
+      layers = layersOf(frames);
+      choose(layers[0]);
+      drawChooser(byId("layers"), layers, { chosen: layer, onChoose: (next) => { choose(next); showForecast(); } });
       describe(status, frames);
-      panel.open(status.id, frames.legend);
+      drawSkill(frames.model).then((model) => { if (manifest === frames) setScored(model?.scored_lead_minutes ?? null); });
+      panel.open(status.id, frames);
       byId("viewer").hidden = false;
-      const first = frames.frames.findIndex((frame) => frame.kind === "forecast");
-      show(Math.max(0, first - 1));
-      preload([...pictures.slice(first), ...pictures.slice(0, first)]);
+      show(Math.max(0, firstForecast(frames) - 1));
     },
     close() {
       if (timer !== null) stop();
@@ -135,8 +176,7 @@ async function preload(addresses) {
   }
 }
 
-// A proxy may serve the service below a path: links are taken as relative to the page.
-export const relative = (href) => href.replace(/^\//, "");
+const firstForecast = ({ frames }) => Math.max(0, frames.findIndex((frame) => frame.kind === "forecast"));
 
 function kindOf({ kind, lead_minutes: minutes }) {
   if (kind === "forecast") return `Forecast, ${lead(minutes)}`;
@@ -147,6 +187,8 @@ function describe(status, manifest) {
   const { frames, grid } = manifest;
   byId("reference").textContent = utc(manifest.reference_time);
   byId("used").textContent = (manifest.model || status.model_asked).replace("@", " ");
+  byId("field").textContent = FIELDS[manifest.field] ?? "";
+  byId("field-row").hidden = !FIELDS[manifest.field];
   byId("note").textContent = manifest.note;
   byId("note").hidden = !manifest.note;
   byId("slider").max = frames.length - 1;
@@ -161,8 +203,6 @@ function describe(status, manifest) {
     tick.className = frame.kind;
     return tick;
   }));
-  drawSkill(manifest.model);
-  drawLegend(byId("legend"), manifest.legend);
   drawGraticule(byId("overlay"), byId("marks"), manifest.graticule);
   const [width, height] = grid.extent_km;
   byId("stage").style.aspectRatio = `${grid.nx} / ${grid.ny}`;

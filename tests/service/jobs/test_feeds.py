@@ -37,10 +37,10 @@ def test_nowcasts_go_to_the_folder_of_the_frames_by_default(feeds_file: Path) ->
     assert read_feeds(feeds_file).feeds[0].output("a.h5") == feeds_file.parent / "frames" / "a.h5.nowcast.nc"
 
 
-def test_feeds_publish_probabilities_and_members_where_asked(feeds_file: Path) -> None:
+def test_feeds_publish_probabilities_by_default_and_members_where_asked(feeds_file: Path) -> None:
     feeds_file.write_text(GOOD)
     [feed] = read_feeds(feeds_file).feeds
-    assert feed.forecast_output == ForecastOutput()
+    assert feed.forecast_output == ForecastOutput(thresholds_mm_h=(0.1, 0.5, 2.0, 5.0, 10.0))
     for text, thresholds in (("[1, 2.5]", (1.0, 2.5)), ("'1,2.5'", (1.0, 2.5)), ("[]", ())):
         feeds_file.write_text(GOOD + f"field = 'expected'\nmembers = 20\nprobabilities = {text}\n")
         [feed] = read_feeds(feeds_file).feeds

@@ -1,60 +1,13 @@
 """The page in a real browser: what a flood-duty officer sees and does."""
 
-import os
 import re
-import shutil
 
 import pytest
 
-from tests.patience import WAIT_SECONDS
-
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
-expect.set_options(timeout=1000 * WAIT_SECONDS)
 
 BRISBANE = "Brisbane (2020-10-31, hail)"
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-
-
-@pytest.fixture(scope="module")
-def browser_context(tmp_path_factory):
-    """A fresh profile of the machine's own Chromium."""
-    chromium = os.environ.get("ECHOCAST_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on PATH: the page cannot be driven")
-    with playwright.sync_playwright() as driver:
-        context = driver.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
-            executable_path=chromium,
-            args=ARGUMENTS,
-            timezone_id="Europe/Amsterdam",
-            locale="en-GB",
-        )
-        context.set_default_timeout(1000 * WAIT_SECONDS)
-        yield context
-        context.close()
-
-
-@pytest.fixture
-def page(browser_context, stack):
-    """The page, freshly opened; the test fails where the page fails, or sends a request to another host."""
-    page = browser_context.new_page()
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith((stack.url, "data:")) else failures.append(request.url),
-    )
-    page.goto(stack.url)
-    yield page
-    page.close()
-    assert failures == []
 
 
 def try_sample(page, steps=3):
