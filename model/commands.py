@@ -164,16 +164,20 @@ def _summarise(
         click.echo(json.dumps(summary, indent=2))
         return
     field = "" if header.field == DETERMINISTIC else f", {header.field} field"
-    method = f"Probabilities: {header.probability_method}" if output.thresholds_mm_h else ""
-    caption = ". ".join(text for text in (note, method) if text)
-    table = Table(title=f"{info.reference}{field}, from {reference_time}", caption=caption or None)
+    captions = [note] if note else []
     columns = ["lead min", "valid time", "rain area %", "max mm/h", "no data %"]
     if output.thresholds_mm_h:
-        columns.append(f"area % where {output.thresholds_mm_h[0]:g} mm/h is likely")
+        columns.append("likely %")
+        captions.append(
+            f"likely: area where {output.thresholds_mm_h[0]:g} mm/h has a probability of at least 50 % "
+            f"({header.probability_method})"
+        )
     if output.members:
-        columns.append("rain area %, members")
+        columns.append("members %")
+        captions.append(f"members: smallest and largest rain area of {output.members}")
+    table = Table(title=f"{info.reference}{field}, from {reference_time}", caption="\n".join(captions) or None)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=column in ("valid time", "members %"))
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     console = Console()
@@ -186,5 +190,5 @@ def _cell(name: str, value: float | str | list[float | None] | None) -> str:
     if isinstance(value, list):
         if None in value:
             return "-"
-        return f"{value[0]}" if name == "likely_area_percent" else f"{value[0]} to {value[-1]}"
+        return f"{value[0]}" if name == "likely_area_percent" else f"{value[0]:.0f} to {value[-1]:.0f}"
     return "-" if value is None else f"{value}"

@@ -65,8 +65,7 @@ def test_the_usual_thresholds_need_no_list(
 ) -> None:
     code, out, _ = echocast(*NOWCAST, radar, "--out", tmp_path / "n.nc", *words)
     assert code == 0
-    assert "area % where 0.1 mm/h is likely" in " ".join(out.split())
-    assert "Probabilities: neighbourhood" in " ".join(out.split())
+    assert "likely: area where 0.1 mm/h has a probability of at least 50 % (neighbourhood)" in " ".join(out.split())
     with xr.open_dataset(tmp_path / "n.nc") as opened:
         assert opened["threshold"].values.tolist() == [0.1, 0.5, 2, 5, 10]
 
