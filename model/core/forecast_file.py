@@ -227,6 +227,7 @@ class ForecastWriter:
         try:
             _write_header(path, header, chunks)
             self._file = h5py.File(path, "r+")
+            self._stored = {name: self._file[name].id for name in chunks}
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -275,7 +276,7 @@ class ForecastWriter:
 
     def _write(self, name: str, packer: RainPacker | ProbabilityPacker, values: FloatArray, *first: int) -> None:
         """Write values [..., y, x] as chunks, whose indices before y and x are `first`."""
-        stored = self._file[name].id
+        stored = self._stored[name]
         rows, columns = packer.shape[-2:]
         for top in range(0, self._shape[0], rows):
             for left in range(0, self._shape[1], columns):
