@@ -19,6 +19,7 @@ import xarray as xr
 from sqlalchemy.exc import OperationalError
 
 from model.core.errors import DeviceLost
+from model.core.forecast_output import ForecastOutput
 from model.readers import npz
 from model.runtime.predictor import BasePredictor
 from model.runtime.request import ForecastEvent, ForecastRequest
@@ -79,6 +80,36 @@ def after(context: WorkerContext, jobs: list[Job]) -> list[Job]:
 
 def states(context: WorkerContext, jobs: list[Job]) -> list[JobStatus]:
     return [job.status for job in after(context, jobs)]
+
+
+def test_nowcasts_of_one_batch_hold_what_each_was_asked_for(
+    batching: WorkerContext, lab, tmp_path: Path, batches: list[int]
+) -> None:
+    asked = (
+        ForecastOutput(),
+        ForecastOutput(thresholds_mm_h=(0.5, 2.0)),
+        ForecastOutput(thresholds_mm_h=(5.0,), members=3, seed=1),
+    )
+    frames = [lab.write_frames(tmp_path / f"{number}.npz", count=3) for number in range(3)]
+    jobs = [
+        lab.upload(batching.ledger, batching.store, path, output=output)
+        for path, output in zip(frames, asked, strict=True)
+    ]
+    run(jobs[0].id, batching)
+    assert batches == [3]
+    single, likely, members = (rain_of(batching, job, tmp_path) for job in jobs)
+    assert not {"probability_of_exceedance", "realization"} & {*single.variables}
+    assert likely.threshold.values.tolist() == [0.5, 2]
+    assert likely.probability_of_exceedance.shape == (2, 3, 48, 48)
+    assert 0.5 < float(likely.probability_of_exceedance.max()) <= 1
+    xr.testing.assert_equal(likely.rainfall_rate, single.rainfall_rate)
+    assert members.rainfall_rate.dims == ("realization", "time", "y", "x")
+    assert members.sizes["realization"] == 3
+    assert members.attrs["members_seed"] == 1
+    assert members.threshold.values.tolist() == [5]
+    xr.testing.assert_equal(
+        members.rainfall_rate_deterministic, single.rainfall_rate.rename("rainfall_rate_deterministic")
+    )
 
 
 def check_seven_as_alone(context: WorkerContext, lab: Any, frames: list[Path], jobs: list[Job], folder: Path) -> None:

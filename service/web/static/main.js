@@ -26,7 +26,10 @@ function showProblem(problem) {
     byId(`problem-${name}`).textContent = problem[name] || "";
     byId(`problem-${name}-row`).hidden = !problem[name];
   }
-  if (problem.where === "members") byId("members").checked = false; // as the hint says; the next attempt makes none
+  if (problem.where === "members" && byId("members").checked) {
+    byId("members").click();
+    byId("problem-hint").textContent += `${/[.!?]$/.test(problem.hint) ? "" : "."} The box of the members is no longer ticked: make the nowcast again.`;
+  }
   byId("problem").hidden = false;
   byId("problem").scrollIntoView({ block: "nearest" });
 }

@@ -33,7 +33,7 @@ export function uploadForm({ onSubmit, onProblem }) {
     variable: byId("variable").value.trim(),
     zr: byId("zr").value,
     probabilities: byId("probabilities").checked ? "default" : "",
-    members: byId("members").checked && !byId("members").disabled ? MEMBERS : "",
+    members: byId("members").checked ? MEMBERS : "",
   });
 
   async function send(getFiles) {
@@ -78,7 +78,7 @@ export function uploadForm({ onSubmit, onProblem }) {
   fillModels().catch(onProblem);
 }
 
-const MEMBERS_HINT = "Equally likely courses of the rain: when it starts and ends at a place, with ranges. Takes some seconds more.";
+const MEMBERS_HINT = "Equally likely courses of the rain: when it starts and ends at a place, with ranges. Takes some seconds more, on large grids longer.";
 
 const autoSummary = (model) => (!model || model.kind === "baseline"
   ? "Extrapolation: the newest frame is moved along its motion."
@@ -108,12 +108,15 @@ async function fillModels() {
     const { min_minutes: min, max_minutes: max } = model.time_step;
     summaries.set(reference, `${model.summary} Needs ${model.input_frames} frames, ${min} to ${max} min apart. ${rangeText(model)}`);
   }
+  let wanted = true; // a model that makes no members does not change what the user wants of the next one
+  byId("members").addEventListener("change", (event) => { wanted = event.target.checked; });
   const update = () => {
     byId("model-summary").textContent = summaries.get(select.value) || "";
     const model = models.find((one) => `${one.name}@${one.version}` === select.value);
     const runs = model || auto || models[0];
     byId("steps").max = maxSteps(runs);
     byId("members").disabled = !runs.makes_members;
+    byId("members").checked = runs.makes_members && wanted;
     byId("members-hint").textContent = runs.makes_members ? MEMBERS_HINT : `${runs.name} ${runs.version} makes none.`;
   };
   select.addEventListener("change", update);

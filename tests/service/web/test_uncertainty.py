@@ -137,17 +137,36 @@ def test_a_nowcast_is_asked_with_what_the_model_can_give(page, stack):
     page.get_by_role("combobox", name="Model").select_option("persistence@1")
     members, probabilities = (page.get_by_role("checkbox", name=name) for name in ("20 members", "Probabilities"))
     expect(members).to_be_disabled()
+    expect(members).not_to_be_checked()
     expect(page.locator("#members-hint")).to_have_text("persistence 1 makes none.")
     expect(probabilities).to_be_checked()
     page.get_by_role("combobox", name="Model").select_option("extrapolation@1")
     expect(members).to_be_enabled()
-    members.set_checked(True)
+    expect(members).to_be_checked()
     page.get_by_role("spinbutton", name="Lead steps").fill("3")
     page.get_by_role("button", name="Try the bundled sample").click()
     expect(page.get_by_role("radio", name="Probability of at least 0.1 mm/h")).to_be_visible()
     expect(page.locator("#used")).to_have_text("extrapolation 1")
     asked = page.request.get(f"{stack.url}/v1/nowcasts/{page.url.partition('=')[2]}").json()
     assert (asked["probabilities"], asked["members"]) == ([0.1, 0.5, 2.0, 5.0, 10.0], 20)
+
+
+def test_members_that_are_too_many_are_explained_and_left_out_of_the_next_attempt(page, stack):
+    """The response is simulated: the sample is too small for it."""
+    page.get_by_role("combobox", name="Model").select_option("extrapolation@1")
+    problem = {
+        "title": "Too large",
+        "what": "20 members are too many pixels",
+        "where": "members",
+        "hint": "Ask for at most 7 members",
+    }
+    failed = {"status": "failed", "progress": {"done": 0, "total": 5}, "id": "abc", "links": [], "problem": problem}
+    page.route("**/v1/nowcasts", lambda route: route.fulfill(json=failed | {"status": "accepted"}))
+    page.route("**/v1/nowcasts/abc", lambda route: route.fulfill(json=failed))
+    page.get_by_role("button", name="Try the bundled sample").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Ask for at most 7 members. The box of the members is no longer ticked")
+    expect(page.get_by_role("checkbox", name="20 members")).not_to_be_checked()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
