@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+
 from model.core.errors import InputError
 from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H
 from model.data.archive import Archive
@@ -43,6 +45,9 @@ class ProbabilisticProtocol:
         Share of the pixels of a square that must be scored at every lead.
     window_px : int
         Side of the window that is scored: the wettest of each start time by the truth; 0: the domain.
+    margin_km : float
+        Width of the frame around the window that models read, too, as far as the domain has it: rain that enters the
+        window within the hour.
     members : int
         Members that each model that makes some is asked for; 0: none.
     seed : int
@@ -62,6 +67,7 @@ class ProbabilisticProtocol:
     area_km: float = 16.0
     area_share: float = 0.75
     window_px: int = 0
+    margin_km: float = 128.0
     members: int = 20
     seed: int = 0
     spectrum_lead_minutes: tuple[float, ...] = (30.0, 60.0)
@@ -94,6 +100,10 @@ class ProbabilisticProtocol:
             changed = replace(changed, selection=selection, name=f"{changed.name} stride={stride_minutes:g}")
         return changed
 
+    def margin_px(self, archive: Archive) -> int:
+        """Return the width of the margin in pixels."""
+        return round(1000 * self.margin_km / float(np.mean(archive.grid.pixel_size_m)))
+
     def case_size(self, archive: Archive, required: int) -> tuple[int, int]:
         """Return the numbers of input frames and of forecast frames of a case; see `Protocol.case_size`."""
         return self.selection.context_length(required), self.selection.lead_count(archive.step_minutes)
@@ -105,8 +115,9 @@ NOWCAST_60_PROB: Final = ProbabilisticProtocol(
     description=(
         "start times every 30 min unless the name says otherwise (stride, in minutes); leads at the time step of the "
         "archive to 60 min; with a window, only the wettest square of that many pixels by the truth of the hour is "
-        "scored, the same for all models; a pixel is scored where the truth and every compared forecast hold data; an "
-        "event is rain >= threshold; scores of members are those of infinitely many of them (fair)"
+        "scored, and all models read it and 128 km around it; a pixel is scored where the truth and every compared "
+        "forecast hold data; an event is rain >= threshold; scores of members are those of infinitely many of them "
+        "(fair)"
     ),
 )
 PROBABILISTIC_PROTOCOLS: Final[Mapping[str, ProbabilisticProtocol]] = MappingProxyType(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
@@ -28,9 +27,6 @@ from model.verify.probabilistic.window import Window, cropped_around, wettest_wi
 from model.verify.run import ProgressCallback, weights_digests, with_baselines
 from model.verify.scores import contingency_manager
 from model.verify.steps import Steps
-
-STEPS_MARGIN_PX: Final = 64
-"""Pixels of the domain around the window that STEPS reads, so that it knows rain that enters the window."""
 
 
 def verify_probabilities(
@@ -131,8 +127,9 @@ class _Run:
         # All true frames are read before anything is added: a damaged frame leaves out the whole case.
         truths = [masking.read_truth(self.archive, time)[0] for time in case.valid_times]
         window = wettest_window(truths, protocol.window_px)
+        context, inner = cropped_around(context, window, protocol.margin_px(self.archive))
         forecasts = {
-            each.info.reference: self._forecasts(each, context, case.lead_minutes, window) for each in self.predictors
+            each.info.reference: self._forecasts(each, context, case.lead_minutes, inner) for each in self.predictors
         }
         totals = HourTotals(
             side_px=area_side_px(protocol.area_km, self.archive.grid.pixel_size_m),
@@ -166,8 +163,6 @@ class _Run:
         thresholds = info.distribution.thresholds_mm_h if info.distribution else self._thresholds
         members = self.protocol.members if info.makes_members else 0
         output = ForecastOutput(thresholds_mm_h=thresholds, members=members, seed=self.protocol.seed)
-        if isinstance(predictor, Steps):  # on the window and its margin: members of a whole domain take minutes
-            context, window = cropped_around(context, window, STEPS_MARGIN_PX)
         where = f"{self.archive.root} at {context.reference_time}Z"
         started = time.perf_counter()
         try:
