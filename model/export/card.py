@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from model.core.manifest import Form, Imported, Manifest
 from model.export.parity import Parity
-from model.verify.json_output import common_protocol
+from model.verify.json_output import is_probabilistic
 
 
 def write_card(path: Path, manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Parity) -> None:
@@ -105,11 +105,13 @@ def _lines(manifest: Manifest, scores: Sequence[Mapping[str, Any]], parity: Pari
         for metric in metrics:
             yield f"| {metric} | {' | '.join(_figure(training.held_out[f'{metric}_{t}']) for t in thresholds)} |"
         yield ""
-    if scores:
-        yield "## Scores\n"
-        yield f"Protocol {common_protocol(scores)}: {scores[0]['protocol_description']}.\n"
     trained_on = training.data_digest.split("+") if training else []
-    for output in scores:
+    ordered = sorted(scores, key=is_probabilistic)
+    for number, output in enumerate(ordered):
+        if not number:
+            yield "## Scores\n"
+        if not number or is_probabilistic(output) != is_probabilistic(ordered[number - 1]):
+            yield f"Protocol {output['protocol']}: {output['protocol_description']}.\n"
         days = output["models"].get(manifest.reference, {}).get("trained_on_days")
         known = days is not None and not (training and training.provenance_gaps)
         seen = bool(days) or output["archive_digest"] in trained_on
@@ -153,6 +155,9 @@ def _tables(output: Mapping[str, Any], *, seen: bool, known: bool) -> Iterator[s
         yield "**The model was trained on this archive: these scores do not generalise to other data.**\n"
     elif known:
         yield f"{output['source'].get('source', 'This archive')}: no day of this archive was in the training.\n"
+    if is_probabilistic(output):
+        yield from _probabilities(output)
+        return
     yield from _means(output)
     for index, threshold in enumerate(output["thresholds_mm_h"]):
         yield f"CSI at {threshold:g} mm/h by lead time (min):\n"
@@ -163,6 +168,29 @@ def _tables(output: Mapping[str, Any], *, seen: bool, known: bool) -> Iterator[s
             means = [_figure(_mean(metrics[name][index])) for name in ("csi", "pod", "far", "bias")]
             yield f"| {model} | {' | '.join([*cells, *means])} |"
         yield ""
+
+
+def _probabilities(output: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a table of the Brier score and the CRPS of each model, and of its largest deviation from reliability."""
+    thresholds, leads = output["thresholds_mm_h"], output["lead_minutes"]
+    span = f"leads of {leads[0]:g} to {leads[-1]:g} min"
+    yield f"Brier score and CRPS (mm/h), mean over {span} ({output['intervals']}):\n"
+    header = " | ".join(f"{threshold:g} mm/h" for threshold in thresholds)
+    yield f"| | {header} | CRPS |"
+    yield f"|---|{'---|' * (len(thresholds) + 1)}"
+    for model, metrics in output["models"].items():
+        found = metrics[metrics["compared_by"]]
+        crps = {bound: [value] for bound, value in found["crps_mm_h_mean"].items()}
+        cells = [*_with_interval(found["brier_mean"], 4), *_with_interval(crps)]
+        yield f"| {model}, {metrics['probability_method']} | {' | '.join(cells)} |"
+    yield "\nLargest deviation of the observed from the forecast share, of bins with "
+    yield f"{output['fewest_pixels']} pixels or more:\n"
+    yield f"| | {header} |"
+    yield f"|---|{'---|' * len(thresholds)}"
+    for model, metrics in output["models"].items():
+        cells = [_figure(value) for value in metrics[metrics["compared_by"]]["largest_deviation"]]
+        yield f"| {model}, {metrics['probability_method']} | {' | '.join(cells)} |"
+    yield ""
 
 
 def _means(output: Mapping[str, Any]) -> Iterator[str]:
@@ -179,10 +207,10 @@ def _means(output: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _with_interval(result: Mapping[str, Any]) -> Iterator[str]:
+def _with_interval(result: Mapping[str, Any], digits: int = 3) -> Iterator[str]:
     for value, low, high in zip(result["value"], result["low"], result["high"], strict=True):
-        interval = "" if low is None else f" ({_figure(low)} to {_figure(high)})"
-        yield f"{_figure(value)}{interval}"
+        interval = "" if low is None else f" ({_figure(low, digits)} to {_figure(high, digits)})"
+        yield f"{_figure(value, digits)}{interval}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -190,5 +218,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(numbers) / len(numbers) if numbers else None
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _figure(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from model.nets.forecast_model import RecurrentFreeModel, RecurrentModel, build_
 from model.train.checkpoint import READ_ERRORS
 from model.train.recipe_json import read_recipe_json, recipe_from_json
 from model.train.run_folder import BEST, LOG, PROVENANCE, SHARP_CUTS
-from model.verify.json_output import SCHEMA, common_protocol
+from model.verify.json_output import SCHEMA, common_protocol, is_probabilistic
 
 
 def build_package(
@@ -48,8 +49,9 @@ def build_package(
     """
     trained = load_run(run)
     digest = hashlib.sha256(weights_of(trained.net)).hexdigest()
-    if scores:
-        common_protocol(scores)
+    for same_kind in ([output for output in scores if is_probabilistic(output) == kind] for kind in (False, True)):
+        if same_kind:
+            common_protocol(same_kind)
     outputs = [_of_these_weights(output, f"{name}@{version}", digest) for output in scores]
     described = {
         **_manifest_fields(trained),
@@ -225,16 +227,30 @@ def _of_these_weights(output: Mapping[str, Any], reference: str, weights_sha256:
 
 
 def _scores_of(outputs: Sequence[Mapping[str, Any]], reference: str) -> list[Score]:
-    """Return the CSI of each model, mean over leads, by threshold; `data` marks archives with training days."""
+    """Return the CSI of each model, mean over leads, by threshold; `data` marks archives with training days.
+
+    Of a protocol of probabilities the Brier score, and the CRPS.
+    """
     scores = []
     for output in outputs:
         seen = "(with training days)" if output["models"][reference].get("trained_on_days") else ""
         data = " ".join(filter(None, (output["archive"], output["split"], seen)))
+        described = partial(Score, protocol=output["protocol"], data=data)
+        if is_probabilistic(output):
+            for model, metrics in output["models"].items():
+                found = metrics[metrics["compared_by"]]
+                for threshold, value in zip(output["thresholds_mm_h"], found["brier_mean"]["value"], strict=True):
+                    if value is not None:
+                        metric = f"Brier score of {model}, mean over leads"
+                        scores.append(described(metric=metric, threshold_mm_h=threshold, value=value))
+                if (value := found["crps_mm_h_mean"]["value"]) is not None:
+                    scores.append(described(metric=f"CRPS (mm/h) of {model}, mean over leads", value=value))
+            continue
         for model, metrics in output["models"].items():
             for threshold, row in zip(output["thresholds_mm_h"], metrics["csi"], strict=True):
                 numbers = [value for value in row if value is not None]
                 if numbers:
                     metric = f"csi of {model}, mean over leads"
                     mean = {"threshold_mm_h": threshold, "value": round(sum(numbers) / len(numbers), 4)}
-                    scores.append(Score(protocol=output["protocol"], data=data, metric=metric, **mean))
+                    scores.append(described(metric=metric, **mean))
     return scores

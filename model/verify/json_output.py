@@ -79,6 +79,11 @@ def dump_json(outputs: Sequence[Output]) -> str:
     return json.dumps(outputs[0] if len(outputs) == 1 else outputs, indent=2) + "\n"
 
 
+def is_probabilistic(output: Output) -> bool:
+    """Return whether an output is of a protocol that scores probabilities."""
+    return "probability_edges" in output
+
+
 def common_protocol(outputs: Sequence[Output]) -> str:
     """Return the protocol that all outputs share.
 

@@ -10,6 +10,7 @@ from model.core.errors import InputError
 from model.data.archive import Archive
 from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
+from model.export.card import _tables
 from model.verify.cli import verify as command
 from model.verify.probabilistic.json_output import conclusion, json_output
 from model.verify.probabilistic.protocol import NOWCAST_60_PROB
@@ -214,3 +215,18 @@ def test_bad_options_are_refused(storms, words, what):
     result = run("--archive", storms.root, *words)
     assert result.exit_code != 0
     assert what in (str(result.exception) if isinstance(result.exception, InputError) else result.output)
+
+
+def test_the_card_and_the_manifest_hold_the_scores(scored):
+    output = json_output(scored)
+    lines = list(_tables(output, seen=False, known=False))
+    brier = output["models"]["constant@1"]["probabilities"]["brier_mean"]
+    cell = "{:.4f} ({:.4f} to {:.4f})".format(*(brier[name][1] for name in ("value", "low", "high")))
+    (row,) = (line for line in lines if line.startswith("| constant@1, distribution |") and "(" in line)
+    assert cell in row
+    pytest.importorskip("torch")
+    from model.export.run import _scores_of
+
+    found = {(score.metric, score.threshold_mm_h): score.value for score in _scores_of([output], "constant@1")}
+    assert found["Brier score of constant@1, mean over leads", 0.5] == brier["value"][1]
+    assert ("CRPS (mm/h) of extrapolation@1, mean over leads", None) in found
