@@ -11,7 +11,7 @@ The random field moves with the rain: it changes slowly in the moving frame of r
 departure point of its parcel. Between pixels it is interpolated, which reduces its variance; the spectrum tells by how
 much, and the variance is restored.
 
-Memory: the Fourier coefficients of each member (at most 17 MB, `model.runtime.noise`), the distributions of the pixels
+Memory: the Fourier coefficients of each member (at most 34 MB, `model.runtime.noise`), the distributions of the pixels
 where rain is possible, and as many members at a time as there are cores.
 """
 
@@ -34,7 +34,7 @@ from model.core.units import FloatArray
 from model.runtime.advection import DeparturePoints, PixelBox, sample
 from model.runtime.noise import GaussianFields, Lifetime, interpolated_variance, rain_spectrum
 
-LIFETIME: Final = Lifetime(minutes_at_1_km=3.0, exponent=1.0)
+LIFETIME: Final = Lifetime(minutes_at_1_km=0.7, exponent=0.8)
 """Of what forecasts leave open, fitted on held-out hours of training archives (docs/lab.md)."""
 MIN_PROBABILITY: Final = 1e-3
 """Where rain is less probable than this, members are dry."""
@@ -87,9 +87,9 @@ class MemberGenerator:
         lifetime: Lifetime = LIFETIME,
     ) -> None:
         spectrum = rain_spectrum(newest, pixel_km)
-        correlation = lifetime.correlation(spectrum.wavelength_px() * np.float32(pixel_km), step_minutes)
+        decay = lifetime.decay(spectrum.wavelength_px() * np.float32(pixel_km), step_minutes)
         self.count = count
-        self._fields = GaussianFields(spectrum, correlation, count, seed)
+        self._fields = GaussianFields(spectrum, decay, count, seed)
         self._lead = 0
         self._thresholds_mm_h = tuple(thresholds_mm_h)
         self._tail_mm_h = tail_mm_h

@@ -3,9 +3,9 @@
 The spectrum is the nonparametric filter of pysteps (`pysteps.noise.fftgenerators`, `nonparametric`; Seed, Pierce and
 Norman 2013, doi:10.1002/wrcr.20536; Nerini et al. 2017, doi:10.5194/hess-21-2777-2017): white noise takes on the
 Fourier amplitudes of the newest radar frame, and with them its texture and its direction. In time each Fourier
-coefficient is an autoregressive process of order 1, whose lifetime grows with the wavelength, as in the cascades of
-Seed (2003, doi:10.1175/1520-0450(2003)042<0381:ADASSA>2.0.CO;2) and the string of beads of Pegram and Clothier (2001,
-Journal of Hydrology 241, 26-41).
+coefficient is an autoregressive process of order 2, as in STEPS (Bowler, Pierce and Seed 2006, doi:10.1256/qj.04.100),
+whose lifetime grows with the wavelength, as in Seed (2003, doi:10.1175/1520-0450(2003)042<0381:ADASSA>2.0.CO;2) and in
+the string of beads of Pegram and Clothier (2001, Journal of Hydrology 241, 26-41).
 
 A field is periodic. Its period is the domain, up to `MAX_PERIOD_PX`; beyond that the field repeats, so that its memory
 is bounded on any domain.
@@ -37,17 +37,17 @@ TAPER: Final = 0.2
 
 @dataclass(frozen=True)
 class Lifetime:
-    """The lifetime of rain by wavelength: tau(L) = `minutes_at_1_km` L^`exponent`, with L in km.
+    """Lifetime by wavelength: tau(L) = `minutes_at_1_km` L^`exponent`, with L in km.
 
     A power law as in Germann and Zawadzki (2002, doi:10.1175/1520-0493(2002)130<2859:SDOTPO>2.0.CO;2) and Seed (2003);
-    of the part of rain that a forecast leaves open.
+    not of rain, but of what a forecast leaves open.
     """
 
     minutes_at_1_km: float
     exponent: float
 
-    def correlation(self, wavelength_km: FloatArray, step_minutes: float) -> FloatArray:
-        """Return the correlation of Fourier coefficients over a time step."""
+    def decay(self, wavelength_km: FloatArray, step_minutes: float) -> FloatArray:
+        """Return exp(-dt / tau), by which Fourier coefficients decay over a time step."""
         lifetime = self.minutes_at_1_km * wavelength_km**self.exponent
         return np.asarray(np.exp(-step_minutes / lifetime), np.float32)
 
@@ -115,47 +115,61 @@ def period(shape: tuple[int, ...]) -> tuple[int, int]:
 class GaussianFields:
     """Random fields of mean 0 and equal variance at each pixel, independent of each other, which evolve by lead step.
 
-    They start from 0, as a forecast starts from what was observed: after n lead steps a Fourier coefficient has the
-    share 1 - rho^2n of its variance in the spectrum, where rho is its correlation over a lead step. So small scales are
-    open at once, and large ones after an hour.
+    Each Fourier coefficient is a critically damped autoregressive process of order 2,
+
+        c_n = 2 rho c_n-1 - rho^2 c_n-2 + e_n,   c_0 = c_-1 = 0.
+
+    It starts from 0, as a forecast starts from what was observed, and moves away from it smoothly, as the errors of a
+    forecast do: the variance of large scales grows with the square of the lead time at first. Small scales reach the
+    variance of the spectrum at once, large ones after their lifetime.
 
     Parameters
     ----------
     spectrum : Spectrum
         Of each field after an endless time.
-    correlation : ndarray
-        Of the Fourier coefficients [ky, kx] over a lead step.
+    decay : ndarray
+        rho of the Fourier coefficients [ky, kx].
     count : int
         Number of fields.
     seed : int
         The same seed gives the same fields, bit for bit with the same NumPy; the first ones do not depend on `count`.
     """
 
-    def __init__(self, spectrum: Spectrum, correlation: FloatArray, count: int, seed: int) -> None:
-        self._spectrum, self._correlation = spectrum, correlation
+    def __init__(self, spectrum: Spectrum, decay: FloatArray, count: int, seed: int) -> None:
+        self._shape = spectrum.shape
         self._random = [
             np.random.Generator(np.random.SFC64(child)) for child in np.random.SeedSequence(seed).spawn(count)
         ]
-        innovation = spectrum.amplitude * np.sqrt((1 - np.square(correlation)) / 2)
+        self._decay = decay
+        self._innovation_variance = np.square(spectrum.amplitude) * (1 - decay**2) ** 3 / (1 + decay**2)
+        innovation = np.sqrt(self._innovation_variance / 2)
         # Of the columns that are their own mirror images, the inverse transform keeps the half that a real field has.
         innovation[:, [0, -1]] *= np.float32(math.sqrt(2))
         # The real part of a coefficient lies beside the imaginary one.
-        self._innovation, self._kept = (np.repeat(each, 2, axis=1) for each in (innovation, correlation))
-        self._coefficients: list[FloatArray] = [np.zeros((1, 1), np.float32)] * count
+        self._innovation, self._first, self._second = (
+            np.repeat(each, 2, axis=1) for each in (innovation, 2 * decay, -np.square(decay))
+        )
+        at_rest = np.zeros((1, 1), np.float32)
+        self._coefficients = [(at_rest, at_rest)] * count
 
     def covariance(self, lead: int) -> FloatArray:
         """Return the covariance at lead step `lead` with the field displaced by rows and columns [y, x]."""
-        power = np.square(self._spectrum.amplitude) * (1 - self._correlation ** (2 * lead))
-        return np.asarray(np.fft.irfft2(power, s=self._spectrum.shape, norm="forward"), np.float32)
+        power = np.zeros_like(self._innovation_variance)
+        for age in range(lead):  # an innovation has grown by (age + 1) rho^age
+            power += np.square((age + 1) * self._decay**age)
+        power *= self._innovation_variance
+        return np.asarray(np.fft.irfft2(power, s=self._shape, norm="forward"), np.float32)
 
     def next_lead(self, index: int) -> FloatArray:
         """Return field number `index` at its next lead step [y, x], one period. Fields may be computed in parallel."""
-        noise = np.empty_like(self._innovation)
-        self._random[index].standard_normal(out=noise, dtype=np.float32)
-        noise *= self._innovation
-        noise += self._kept * self._coefficients[index]
-        self._coefficients[index] = noise
-        field = np.fft.irfft2(noise.view(np.complex64), s=self._spectrum.shape, norm="forward")
+        newest, older = self._coefficients[index]
+        coefficients = np.empty_like(self._innovation)
+        self._random[index].standard_normal(out=coefficients, dtype=np.float32)
+        coefficients *= self._innovation
+        coefficients += self._first * newest
+        coefficients += self._second * older
+        self._coefficients[index] = coefficients, newest
+        field = np.fft.irfft2(coefficients.view(np.complex64), s=self._shape, norm="forward")
         return np.asarray(field, np.float32)
 
 
