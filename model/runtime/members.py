@@ -34,7 +34,7 @@ from model.core.units import FloatArray
 from model.runtime.advection import DeparturePoints, PixelBox, sample
 from model.runtime.noise import GaussianFields, Lifetime, interpolated_variance, rain_spectrum
 
-LIFETIME: Final = Lifetime(minutes_at_1_km=0.7, exponent=0.8)
+LIFETIME: Final = Lifetime(minutes_at_1_km=1.2, exponent=0.7)
 """Of what forecasts leave open, fitted on held-out hours of training archives (docs/lab.md)."""
 MIN_PROBABILITY: Final = 1e-3
 """Where rain is less probable than this, members are dry."""
