@@ -50,7 +50,7 @@ export function pointPanel({ onPick, onPlace }) {
 
   // Below the sentence of the members stands that of the field, which the bars show.
   function noteOf(point) {
-    const field = certainty(point) ? `The ${point.field} field: ${sentence(point)}` : "";
+    const field = certainty(point) ? `The ${point.field === "deterministic" ? "single" : point.field} field: ${sentence(point)}` : "";
     const unscored = isBeyondScored(point, scored) ? `Times later than ${scored} min ahead were not scored.` : "";
     return [explanation(point), unscored, field].filter(Boolean).join(" ");
   }
