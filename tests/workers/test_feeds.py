@@ -15,8 +15,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from sqlalchemy import select
 
-from service.jobs.feed_run import FeedRun, RunState
+from service.jobs.database import load
+from service.jobs.feed_run import FeedRun, RegisteredFeed, RunState
 from service.jobs.job import JobStatus
 from service.settings import Settings
 from tests.patience import WAIT_SECONDS
@@ -56,6 +58,25 @@ def nowcasts(folder: Path) -> list[str]:
 @pytest.fixture(autouse=True)
 def _no_queue(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context.queue, "enqueue", lambda job_id, **_: False)
+
+
+def test_nowcasts_of_feeds_hold_probabilities_and_what_a_named_model_lacks_is_a_problem(
+    folder: Path, settings: Settings, context: WorkerContext, look: Callable[[], dict[str, FeedRun]], lab
+) -> None:
+    for number in range(2):
+        lab.write_frames(folder / f"{number}.npz", first=number)
+    look()
+    lab.write_frames(folder / "2.npz", first=2)
+    look()
+    with xr.open_dataset(folder / "2.npz.nowcast.nc") as forecast:
+        assert forecast.threshold.values.tolist() == [0.1, 0.5, 2, 5, 10]
+        assert "realization" not in forecast.dims
+    with settings.feeds_path.open("a") as file:
+        file.write('field = "sharp"\n')
+    scan(context)
+    [feed] = load(context.ledger.engine, select(RegisteredFeed))
+    assert feed.problem is not None
+    assert (feed.problem["where"], feed.problem["what"][:13]) == ("field", "extrapolation")
 
 
 def test_each_new_frame_gets_its_own_nowcast_once(look, lab, folder: Path) -> None:
