@@ -29,6 +29,9 @@ MEMBERS: Final = "members"
 
 BIN_SUMS: Final = ("pixels", "p", "pp", "o", "po")
 """Sums over the pixels of a bin: number, forecast probability, its square, events, and probability times event."""
+PIXELS_AT_ONCE: Final = 2**18
+"""Scores of members take some hundred bytes for each pixel: of a large domain, more pixels follow."""
+
 ROUNDING: Final = 1e-6
 """A share of members that is a bin's lower edge belongs to that bin, however it is rounded."""
 
@@ -80,13 +83,17 @@ class Accumulators:
         if self.kinds not in (None, kinds):
             raise RuntimeError(f"a model forecasts {kinds} at {start}, and {self.kinds} before")
         self.kinds = kinds
-        pixels, rain = forecast.at(scored), truth[scored]
-        self._sum("pixels", (len(self.lead_minutes),))[block, lead] += rain.size
-        self._add_probabilities(block, lead, pixels, rain)
-        self._add_fields(block, lead, pixels, rain)
-        if pixels.members is not None:
-            seed = (self.protocol.seed, int(start.astype("datetime64[s]").astype(np.int64)), lead)
-            self._add_members(block, lead, pixels.members, rain, np.random.default_rng(seed))
+        self._sum("pixels", (len(self.lead_minutes),))[block, lead] += np.count_nonzero(scored)
+        listed, truths = forecast.at(scored), truth[scored]
+        seed = (self.protocol.seed, int(start.astype("datetime64[s]").astype(np.int64)), lead)
+        generator = np.random.default_rng(seed)
+        for first in range(0, truths.size, PIXELS_AT_ONCE):
+            part = slice(first, first + PIXELS_AT_ONCE)
+            pixels, rain = listed.at(part), truths[part]
+            self._add_probabilities(block, lead, pixels, rain)
+            self._add_fields(block, lead, pixels, rain)
+            if pixels.members is not None:
+                self._add_members(block, lead, pixels.members, rain, generator)
         if lead in self.spectrum_leads:
             self._add_spectra(lead, forecast, truth, scored)
 

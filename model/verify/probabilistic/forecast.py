@@ -45,8 +45,8 @@ class LeadForecast:
             known &= np.isfinite(self.members).all(axis=0)
         return np.asarray(known)
 
-    def at(self, pixels: Mask) -> LeadForecast:
-        """Return the forecast at a list of pixels."""
+    def at(self, pixels: Mask | slice) -> LeadForecast:
+        """Return the forecast at a list of pixels, or at a part of such a list."""
         distribution = self.distribution
         return LeadForecast(
             fields={name: field[pixels] for name, field in self.fields.items()},

@@ -176,6 +176,15 @@ def test_memory_does_not_grow_with_start_times(scored):
         assert {values.shape[0] for values in accumulators.sums.values()} <= {1, scored.blocks}
 
 
+def test_large_domains_are_scored_in_parts(storms, monkeypatch):
+    protocol = NOWCAST_60_PROB.with_options(members=4, stride_minutes=400)
+    whole = verify_probabilities(storms, [constant(0.25)], protocol).accumulators["constant@1"].sums
+    monkeypatch.setattr("model.verify.probabilistic.accumulators.PIXELS_AT_ONCE", 1000)
+    parts = verify_probabilities(storms, [constant(0.25)], protocol).accumulators["constant@1"].sums
+    for name, sums in whole.items():
+        assert parts[name].sum() == pytest.approx(sums.sum(), rel=1e-6), name
+
+
 def run(*words, columns=80):
     return CliRunner(env={"COLUMNS": str(columns)}).invoke(command, [str(word) for word in words])
 
