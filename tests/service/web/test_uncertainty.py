@@ -177,3 +177,31 @@ def test_nothing_sticks_out_beside_the_probabilities(opened, width):
     page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
     expect(page.locator("#point-details")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
+
+def test_scores_of_probabilities_are_explained_and_the_lowest_is_the_best(page, stack, uncertain):
+    """The scores are simulated: the package of the tests has none of probabilities."""
+    of = {"protocol": "nowcast-60-prob@1", "data": "bom", "lead_minutes": None}
+    names = {"rain-ms-predrnn@1.4": 0.0512, "extrapolation@1": 0.0587, "pysteps@1": 0.0536}
+    scores = [
+        {"metric": f"{metric} of {name}, mean over leads", "threshold_mm_h": threshold, "value": value, **of}
+        for metric, threshold in (("Brier score", 2.0), ("CRPS (mm/h)", None))
+        for name, value in names.items()
+    ]
+
+    def with_scores(route):
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | {"scores": scores})
+
+    page.route("**/v1/models/*/versions/*", with_scores)
+    page.goto(f"{stack.url}/?nowcast={uncertain}")
+    page.get_by_text("How good is this model?").click()
+    text = page.locator("#skill-text")
+    for words in ("The Brier score is the mean squared error", "CRPS, the continuous", "lead times up to 60 minutes"):
+        expect(text).to_contain_text(words)
+    sentences = page.locator("#skill-tables p")
+    expect(sentences.first).to_have_text(
+        "On Brisbane (2020-10-31, hail) the Brier score of this model, mean over leads, is 0.0512 for rain of 2 mm/h "
+        "and more; the best model compared with it, pysteps (Lucas-Kanade extrapolation), has 0.0536."
+    )
+    expect(page.locator("#skill-tables table").nth(1)).to_contain_text("0.051")
