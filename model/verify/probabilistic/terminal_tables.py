@@ -51,7 +51,7 @@ def _table(output: Output, title: str, caption: str = "") -> Table:
 
 def _scores(output: Output) -> Table:
     split = f", {output['split']} days" if output["split"] else ""
-    title = f"Brier score by threshold (mm/h), and CRPS (mm/h); mean over {lead_range(output)}\n"
+    title = f"Brier score by threshold and CRPS (mm/h), mean over {lead_range(output)}\n"
     title += f"{output['archive']}{split}, {output['starts']} start times, {output['protocol']}"
     table = _table(output, title, f"Below: the interval. {output['intervals']}.")
     table.add_column("CRPS", justify="right", no_wrap=True)
@@ -81,7 +81,7 @@ def _differences(output: Output) -> Table:
     caption = f"- lower, + higher, = {ALIKE} (the paired interval covers 0), ? {NO_INTERVAL}."
     table = _table(
         output,
-        f"{first} beside the others: change of Brier score by threshold (mm/h), CRPS,\nand CRPS of totals, in %",
+        f"{first} beside the others: change in % of Brier score by threshold\n(mm/h), CRPS and CRPS of totals",
         caption,
     )
     table.add_column("CRPS", justify="right", no_wrap=True)
