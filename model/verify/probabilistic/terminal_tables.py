@@ -58,7 +58,7 @@ def _scores(output: Output) -> Table:
     for model, source, scores in sources_of(output):
         brier, crps = scores["brier_mean"], scores["crps_mm_h_mean"]
         cells = [_with_interval(*(brier[key][row] for key in ("value", "low", "high"))) for row in _rows(output)]
-        cells.append(_with_interval(crps["value"], crps["low"], crps["high"], 2))
+        cells.append(_with_interval(crps["value"], crps["low"], crps["high"], digits=2))
         table.add_row(label(output, model, source), *cells, end_section=True)
     for model, scores in output["models"].items():
         if DETERMINISTIC in scores["fields"]:
@@ -66,12 +66,12 @@ def _scores(output: Output) -> Table:
             cells = [
                 _with_interval(*(field["brier"][key][row] for key in ("value", "low", "high"))) for row in _rows(output)
             ]
-            cells.append(_with_interval(*(field["mae"][key] for key in ("value", "low", "high")), 2))
+            cells.append(_with_interval(*(field["mae"][key] for key in ("value", "low", "high")), digits=2))
             table.add_row(f"{model} as it is", *cells, end_section=True)
     return table
 
 
-def _with_interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+def _with_interval(value: float | None, low: float | None, high: float | None, *, digits: int = 3) -> str:
     interval = "-" if low is None else f"{short_score(low, digits)}-{short_score(high, digits)}"
     return f"{short_score(value, digits + 1)}\n{interval}"
 
