@@ -49,7 +49,7 @@ class RainDistribution:
 
     def median(self) -> FloatArray:
         """Return the median rain rate [...] (mm h-1)."""
-        return self.value_at(np.float32(0.5))
+        return self.sharp((0.5,) * len(self.thresholds_mm_h))
 
     def value_at(self, level: FloatArray | np.float32) -> FloatArray:
         """Return the rain rate [...] (mm h-1) that is exceeded with probability `level`, a number or an array [...]."""
@@ -63,8 +63,13 @@ class RainDistribution:
         cuts : sequence of float
             One probability for each threshold.
         """
-        above = self.exceedance - np.asarray(cuts, np.float32).reshape(-1, *[1] * (self.exceedance.ndim - 1))
-        return self._crossing(above, np.float32(cuts[-1]))
+        lightest = self.exceedance[0]
+        rain = np.where(np.isnan(lightest), np.float32(np.nan), np.float32(0))
+        possible = lightest > min(cuts)  # elsewhere it is dry, mostly in most of a domain
+        wet = RainDistribution(self.thresholds_mm_h, self.exceedance[:, possible], self.tail_mm_h)
+        above = wet.exceedance - np.asarray(cuts, np.float32)[:, None]
+        rain[possible] = wet._crossing(above, np.float32(cuts[-1]))
+        return rain
 
     def probability_of_exceedance(self, thresholds_mm_h: Sequence[float]) -> FloatArray:
         """Return P(rain >= threshold) [threshold, ...] at other thresholds (mm h-1), all at least the first one."""

@@ -25,6 +25,8 @@ SMALLEST_SIDE: Final = 256
 """Tiles are not cut any smaller (pixels): most of a tile would be overlap."""
 WORK_SHARE: Final = 8
 """Work space of a one-step graph, in sizes of its states: the gates of the widest layer, several at a time."""
+WORK_PLANES: Final = 3
+"""Work space of a distribution head, in planes for each threshold: offsets, logits and probabilities."""
 
 CHANNELS_LAST: Final = "channels last"
 """`state_layout` in the metadata of a graph whose states are [b, y, x, c], and not [b, c, y, x]."""
@@ -105,6 +107,11 @@ class GraphSession(ABC):
     def smallest_bytes(self) -> float:
         """Memory for the states of the smallest tile, before a step and after it; work space comes on top."""
         return 2 * self.state_bytes * SMALLEST_SIDE**2
+
+    @property
+    def work_bytes(self) -> float:
+        """Work space of a run of the graph, per pixel of a frame."""
+        return WORK_SHARE * self.state_bytes + WORK_PLANES * 4 * self.threshold_count
 
     @property
     @abstractmethod
