@@ -46,13 +46,17 @@ ReadFields = Callable[[NDArray[np.datetime64], Grid], FloatArray]
 
 
 class _Draw(NamedTuple):
-    """An accepted candidate: indices of its frames, centre (row, column), coarsening, probability and frames."""
+    """An accepted candidate: indices of its frames, centre (row, column), coarsening, probability and frames.
+
+    `between`: for frames that are means over the time step, the frames in between, as lists like `frames`.
+    """
 
     run: NDArray[np.int32]
     centre: tuple[int, int]
     coarsen: int
     probability: float
     frames: list[NDArray[np.uint8] | None]
+    between: Sequence[list[NDArray[np.uint8] | None]] = ()
 
 
 def find_runs(
@@ -137,6 +141,7 @@ class RegionSampler:
         self.read_fields = read_fields
         self.columns = columns or (0, cache.grid.shape[1])
         inside = np.arange(cache.times.size) if times is None else np.flatnonzero(np.isin(cache.times, times))
+        self._inside = frozenset(inside.tolist())
         self.runs = {step: runs for step in config.step_minutes if len(runs := self._find_runs(inside, step))}
         if not self.runs:
             raise TooFewFrames(
@@ -208,7 +213,13 @@ class RegionSampler:
         # Candidates use a generator of their own: what follows does not depend on how many were rejected.
         drawn = self._draw_candidate(rng.spawn(1)[0], step)
         side = (config.crop + 2 * config.margin) * drawn.coarsen
-        rain = cut_square(drawn.frames, drawn.centre, side, drawn.coarsen, self.columns)
+        parts = [
+            cut_square(frames, drawn.centre, side, drawn.coarsen, self.columns)
+            for frames in (drawn.frames, *drawn.between)
+        ]
+        rain = parts[0] if len(parts) == 1 else np.asarray(np.mean(parts, axis=0), np.float32)
+        if config.exponent_spread:
+            rain = np.power(rain, np.float32(np.clip(rng.normal(1, config.exponent_spread), 0.5, 1.5)))
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
         quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
         if config.outage_chance and rng.random() < config.outage_chance:
@@ -245,6 +256,8 @@ class RegionSampler:
         candidates = MAX_CANDIDATES if step not in self._exhausted_steps else 0
         for _ in range(candidates):
             run = self.runs[step][rng.integers(len(self.runs[step]))]
+            backwards = self._happens(rng, self.config.reverse_chance) and bool((run != ABSENT).all())
+            run = run[::-1] if backwards else run
             coarsen = 2 if rng.random() < self.config.coarsen_chance else 1
             centre = self._draw_centre(rng, self.config.crop * coarsen)
             probability = self.probability(run, centre, coarsen)
@@ -252,7 +265,10 @@ class RegionSampler:
                 continue
             frames = [self._read_frame(int(index)) for index in run]
             if length := self._usable_length([frame is not None for frame in frames]):
-                return _Draw(run[:length], centre, coarsen, probability, frames[:length])
+                drawn = _Draw(run[:length], centre, coarsen, probability, frames[:length])
+                if self._happens(rng, self.config.accumulate_chance):
+                    return drawn._replace(between=self._read_between(drawn.run, step, backwards))
+                return drawn
         self._exhausted_steps.add(step)
         damaged = len(self.cache.damaged)
         raise NoData(
@@ -261,6 +277,28 @@ class RegionSampler:
             where=str(self.cache.archive.root),
             hint="Inspect it with: echocast archive info --check",
         )
+
+    def _happens(self, rng: np.random.Generator, chance: float) -> bool:
+        """Draw whether a variation happens; without it nothing is drawn. Exogenous fields do not take part in any."""
+        return chance > 0 and self.read_fields is None and rng.random() < chance
+
+    def _read_between(
+        self, run: NDArray[np.int32], step: float, backwards: bool
+    ) -> Sequence[list[NDArray[np.uint8] | None]]:
+        """Read the frames in the time step before each frame of a run; none of them if one is missing."""
+        base = self.cache.archive.step_minutes
+        seconds = self.cache.times.astype("datetime64[s]").astype(np.int64)
+        between: list[list[NDArray[np.uint8] | None]] = []
+        for lag in range(1, round(step / base)):
+            required = seconds[run] + round(lag * base * 60) * (1 if backwards else -1)
+            indices = np.minimum(np.searchsorted(seconds, required), seconds.size - 1)
+            if not (seconds[indices] == required).all() or not self._inside.issuperset(indices.tolist()):
+                return ()
+            frames = [self._read_frame(int(index)) for index in indices]
+            if any(frame is None for frame in frames):
+                return ()
+            between.append(frames)
+        return between
 
     def _draw_centre(self, rng: np.random.Generator, side: int) -> tuple[int, int]:
         """Draw the centre (row, column) of a square of `side` pixels within the region; of a larger one, the middle."""

@@ -51,6 +51,11 @@ class WindowConfig:
 
     `outage_chance`: probability of an outage of the radar in a window's context: one to `context` - 2 frames before the
     newest one, wholly or in half, are without data, and are filled along the motion as in a nowcast.
+
+    Variations beyond those of the events, none in held-out windows: `exponent_spread`, standard deviation of a random
+    exponent around 1 on the rain rate (another Z-R relation); `reverse_chance`, probability of running a window
+    backwards; `accumulate_chance`, probability that frames are means over the time step where the archive has frames
+    in between, as of radars that send accumulations.
     """
 
     context: int = 4
@@ -69,6 +74,9 @@ class WindowConfig:
     draw_scale_mm_h: float = 1.0
     draw_by: Literal["window", "context"] = "window"
     outage_chance: float = 0.0
+    exponent_spread: float = 0.0
+    reverse_chance: float = 0.0
+    accumulate_chance: float = 0.0
 
     def __post_init__(self) -> None:
         check_limits(self, "context", "leads", "min_leads", ge=1, le=MAX_FRAMES)
@@ -80,7 +88,8 @@ class WindowConfig:
         check_limits(self, "draw_scale_mm_h", ge=1e-3, le=1e6)
         check_limits(self, "step_minutes", ge=1 / 60, le=1440)  # times of frames are to the second
         check_limits(self, "horizon_minutes", gt=0, le=MAX_FRAMES * 1440)
-        check_limits(self, "coarsen_chance", "outage_chance", ge=0, le=1)
+        check_limits(self, "coarsen_chance", "outage_chance", "reverse_chance", "accumulate_chance", ge=0, le=1)
+        check_limits(self, "exponent_spread", ge=0, le=0.5)
         if self.outage_chance and (self.context < 3 or not self.lagrangian):
             raise ValueError("outage_chance needs Lagrangian windows with a context of 3 frames at least")
         if self.horizon_minutes < min(self.step_minutes, default=math.inf):

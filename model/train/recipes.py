@@ -43,7 +43,15 @@ def ms_predrnn_distribution() -> Recipe:
         base,
         name="rain-ms-predrnn-distribution",
         model=replace(base.model, thresholds_mm_h=THRESHOLDS_MM_H),
-        windows=WindowConfig(scale_db=2.0, draw_by="context", draw_floor=0.01, outage_chance=0.2),
+        windows=WindowConfig(
+            scale_db=2.0,
+            draw_by="context",
+            draw_floor=0.01,
+            outage_chance=0.2,
+            exponent_spread=0.1,
+            reverse_chance=0.3,
+            accumulate_chance=0.3,
+        ),
         loss=ExceedanceLoss(threshold_weights=(1, 1, 1, 1, 1.5, 1.5, 2, 2, 2, 2, 2), frame_weight=0.1),
         validation_windows=96,
     )

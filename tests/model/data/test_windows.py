@@ -13,6 +13,7 @@ from model.data.archive import Archive
 from model.data.archive_paths import frame_path
 from model.data.archive_writer import ArchiveWriter, encode_frame
 from model.data.frame_cache import FrameCache
+from model.data.radar_dataset import Holdout, RadarDataset
 from model.data.region_sampler import ABSENT, RegionSampler
 from model.data.windows import WindowConfig, lagrangian_window, lose_frames
 
@@ -308,3 +309,51 @@ def test_an_outage_loses_frames_before_the_newest_and_a_window_fills_them():
 def test_outages_need_frames_to_lose():
     with pytest.raises(ValueError, match="outage_chance needs"):
         WindowConfig(context=2, outage_chance=0.1)
+
+
+def growing(root, frames=24):
+    """An archive of uniform rain that grows by 1 mm/h every 5 min."""
+    grid = Grid.regular(CRS.from_epsg(32650), shape=SHAPE, pixel_size=1000.0, centre=(0.0, 0.0))
+    with ArchiveWriter(root, grid, 5.0, {}) as writer:
+        for index in range(frames):
+            writer.append(START + np.timedelta64(5 * index, "m"), np.full(SHAPE, 2.0 + index, np.float32))
+    return Archive(root)
+
+
+def levels(window):
+    """The rain (mm/h) of each frame of a window of uniform rain."""
+    frames = np.concatenate([window.context, window.target])[:, 0]
+    frames = frames[np.isfinite(frames).any(axis=(1, 2))]  # windows near the end have fewer leads
+    return np.nanmedian(hko7_rain_rate_mm_h(frames), axis=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "expected"),
+    [
+        ({"reverse_chance": 1.0}, 5.0, -1.0),
+        ({}, 5.0, 1.0),
+        ({"accumulate_chance": 1.0}, 10.0, 2.0),
+        ({"accumulate_chance": 1.0, "reverse_chance": 1.0}, 10.0, -2.0),
+    ],
+    ids=["backwards", "forwards", "accumulated", "accumulated backwards"],
+)
+def test_variations_of_a_window(changes, step, expected, tmp_path):
+    config = replace(CONFIG, leads=4, lagrangian=False, **changes)
+    region = RegionSampler(FrameCache(growing(tmp_path / "a"), tmp_path / "cache"), config)
+    accumulated = 0
+    for seed in range(6):
+        found = levels(region.draw(np.random.default_rng(seed), step))
+        assert np.diff(found) == pytest.approx(expected, abs=0.6)
+        # A mean of two frames lies half way between whole numbers of mm/h.
+        accumulated += abs(found[0] % 1 - 0.5) < 0.25
+    assert accumulated >= 4 if "accumulate_chance" in changes else accumulated == 0
+
+
+def test_held_out_windows_are_as_observed(tmp_path):
+    config = replace(CONFIG, leads=4, exponent_spread=0.4, reverse_chance=1.0, accumulate_chance=1.0, scale_db=5.0)
+    data = RadarDataset([growing(tmp_path / "a", frames=60)], replace(config, lagrangian=False), Holdout(), tmp_path)
+    for batch in data.held_out(1, 4, 4):
+        for window in batch:
+            found = levels(window)
+            assert np.diff(found).min() >= 0
+            assert found[-1] - found[0] == pytest.approx(len(found) - 1, abs=2.5)  # pixels of 8 bits

@@ -158,6 +158,9 @@ MAY_BE_0 = {
     *(
         "windows.coarsen_chance",
         "windows.outage_chance",
+        "windows.exponent_spread",
+        "windows.reverse_chance",
+        "windows.accumulate_chance",
         "holdout.short_minutes",
         "model.net.forget_bias",
         "model.fields",
