@@ -14,6 +14,7 @@ is bounded on any domain.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -25,8 +26,12 @@ from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 
 MAX_PERIOD_PX: Final = 2048
 """Longest period of a field (pixels). The Fourier coefficients of such a field take 17 MB."""
+MIN_PERIOD_PX: Final = 16
+"""Shortest one: a field of a few pixels could have no variance halfway between them."""
 MIN_WET_PX: Final = 400
 """With fewer wet pixels in the newest frame the spectrum is the climatological one."""
+MIN_VARIANCE: Final = 1e-10
+"""So it is where the logarithm of rain varies less, beyond what rounding leaves: uniform rain has no texture."""
 CLIMATOLOGICAL_SLOPE: Final = 2.6
 """Spectral power of the logarithm of rain falls with this power of the wavenumber."""
 OUTER_SCALE_KM: Final = 256.0
@@ -103,12 +108,14 @@ def rain_spectrum(rain: FloatArray, pixel_km: float) -> Spectrum:
         anomaly *= np.outer(*(_tukey(side) for side in anomaly.shape))
         coefficients = np.fft.rfft2(anomaly, s=shape)
         power += np.square(coefficients.real) + np.square(coefficients.imag)
+    if _total_power(power) < MIN_VARIANCE * math.prod(shape) ** 2:
+        power = _climatological_power(shape, pixel_km)
     return _normalised(power, shape)
 
 
 def period(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the rows and columns after which a field for a domain of `shape` repeats: even, and quick to transform."""
-    ny, nx = (2 * cv2.getOptimalDFTSize((min(side, MAX_PERIOD_PX) + 1) // 2) for side in shape)
+    ny, nx = (2 * cv2.getOptimalDFTSize((int(np.clip(side, MIN_PERIOD_PX, MAX_PERIOD_PX)) + 1) // 2) for side in shape)
     return ny, nx
 
 
@@ -131,11 +138,11 @@ class GaussianFields:
         rho of the Fourier coefficients [ky, kx].
     count : int
         Number of fields.
-    seed : int
+    seed : int or sequence of int
         The same seed gives the same fields, bit for bit with the same NumPy; the first ones do not depend on `count`.
     """
 
-    def __init__(self, spectrum: Spectrum, decay: FloatArray, count: int, seed: int) -> None:
+    def __init__(self, spectrum: Spectrum, decay: FloatArray, count: int, seed: int | Sequence[int]) -> None:
         self._shape = spectrum.shape
         self._random = [
             np.random.Generator(np.random.SFC64(child)) for child in np.random.SeedSequence(seed).spawn(count)
@@ -195,8 +202,12 @@ def interpolated_variance(covariance: FloatArray, right: FloatArray, down: Float
 def _normalised(power: FloatArray, shape: tuple[int, int]) -> Spectrum:
     """Return the spectrum of unit variance for powers [ky, kx], kx >= 0."""
     power[0, 0] = 0
-    total = 2 * power.sum(dtype=np.float64) - power[:, [0, -1]].sum(dtype=np.float64)
-    return Spectrum(np.sqrt(power / np.float32(total)), shape)
+    return Spectrum(np.sqrt(power / np.float32(_total_power(power))), shape)
+
+
+def _total_power(power: FloatArray) -> float:
+    """Return the sum over all wavenumbers, negative kx too, but the mean's."""
+    return float(2 * power.sum(dtype=np.float64) - power[:, [0, -1]].sum(dtype=np.float64) - power[0, 0])
 
 
 def _climatological_power(shape: tuple[int, int], pixel_km: float) -> FloatArray:
