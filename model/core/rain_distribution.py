@@ -93,13 +93,15 @@ class RainDistribution:
         """Return the rain rate at which `above` [threshold, ...], a probability minus a level, falls to 0."""
         widths = np.diff(np.log(np.asarray(self.thresholds_mm_h, np.float64))).astype(np.float32)
         logarithm = np.full(above.shape[1:], np.log(np.float32(self.thresholds_mm_h[0])), np.float32)
-        for lower, upper, width in zip(above[:-1], above[1:], widths, strict=True):
+        # Cuts may fall with the threshold faster than P does: what reaches a threshold has reached those below it.
+        reached = np.logical_or.accumulate(above[::-1] > 0, axis=0)[::-1]
+        for lower, upper, reaches_upper, width in zip(above[:-1], above[1:], reached[1:], widths, strict=True):
             # The share of the segment below the crossing; 1 where P is above the level at its upper end, too.
             drop = np.maximum(lower - upper, LEAST_PROBABILITY)
-            share = np.where(upper > 0, np.float32(1), np.clip(lower / drop, 0, 1))
+            share = np.where(reaches_upper, np.float32(1), np.clip(lower / drop, 0, 1))
             logarithm += width * share
         rain: FloatArray = np.exp(logarithm)
-        wet = (above > 0).any(axis=0)
+        wet = reached[0]
         heaviest = above[-1] > 0
         if heaviest.any():
             level = np.broadcast_to(last_level, rain.shape)[heaviest]

@@ -107,4 +107,6 @@ def test_the_sharp_field_reaches_a_threshold_where_its_probability_exceeds_the_c
     assert 2 <= sharp[0] < 10
     assert 0.5 <= sharp[1] < 2
     assert sharp[2] == 0
+    falling = RainDistribution(THRESHOLDS, np.array([[0.5], [0.38], [0.37], [0.35], [0.0]], np.float32))
+    assert THRESHOLDS[3] <= falling.sharp((0.4, 0.4, 0.4, 0.3, 0.3))[0] < THRESHOLDS[4]
     assert np.isnan(RainDistribution(THRESHOLDS, np.full((5, 1), np.nan, np.float32)).sharp((0.4,) * 5)[0])
