@@ -152,8 +152,9 @@ def _spell(rain_mm_h: NDArray[np.float64], raining: bool) -> _Spell:
     first_wet = 0 if raining else start
     if first_wet is None:
         return _Spell(None, None, False, not complete, not complete)
-    end_is_open = end is None and not known[first_wet:].all()
-    return _Spell(start, end, True, start is None and not complete, end_is_open)
+    gap_before = start is not None and not bool(known[:start].all())  # it may have rained then
+    end_is_open = (end is None and not known[first_wet:].all()) or (gap_before and not raining)
+    return _Spell(start, end, True, gap_before or (start is None and not complete), end_is_open)
 
 
 def _time_range(steps: Sequence[int | None], valid_times: Sequence[datetime], is_open: bool) -> TimeRange:

@@ -80,6 +80,15 @@ def test_missing_data_after_the_answer_is_known_changes_nothing():
     assert chances == {0.1: 1, 2: None, 5: None, 10: None}
 
 
+def test_a_start_after_missing_data_is_unknown():
+    """It may have rained before."""
+    summary = summarize([[NONE, 0, 1, 0], [NONE, 0, 1, 0]])
+    assert of(summary.start) == of(summary.end) == (None, [None] * 3)
+    raining = summarize([[1, 0, NONE, 1], [1, 0, NONE, 1]], now=1.0)
+    assert of(raining.start) == (None, [None] * 3)
+    assert of(raining.end) == (1, [10, 10, 10])
+
+
 def test_an_end_within_missing_data_is_unknown():
     summary = summarize([[1, NONE, 0, 0], [1, 0, 0, 0]])
     assert of(summary.start)[0] == 1
