@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -229,6 +230,10 @@ class Distribution(Frozen):
     def _cuts_fit_the_thresholds(self) -> Self:
         if not self.sharp_cuts or any(len(cuts.probabilities) != len(self.thresholds_mm_h) for cuts in self.sharp_cuts):
             raise ValueError(f"sharp_cuts must hold {len(self.thresholds_mm_h)} probabilities for each lead time")
+        leads = tuple(cuts.lead_minutes for cuts in self.sharp_cuts)
+        for name, axis in (("thresholds_mm_h", self.thresholds_mm_h), ("lead_minutes of sharp_cuts", leads)):
+            if any(above <= below for below, above in pairwise(axis)):
+                raise ValueError(f"{name} must ascend")
         return self
 
     def cuts_at(self, lead_minutes: float) -> tuple[float, ...]:

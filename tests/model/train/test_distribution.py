@@ -211,3 +211,7 @@ def test_cuts_are_interpolated_between_lead_times():
     assert distribution.cuts_at(120.0) == pytest.approx((0.4, 0.2))
     with pytest.raises(ValueError, match="sharp_cuts must hold 3"):
         Distribution(thresholds_mm_h=(0.5, 2.0, 5.0), sharp_cuts=tuple(cuts))
+    with pytest.raises(ValueError, match="thresholds_mm_h must ascend"):
+        Distribution(thresholds_mm_h=(5.0, 0.5), sharp_cuts=tuple(cuts))
+    with pytest.raises(ValueError, match="lead_minutes of sharp_cuts must ascend"):
+        Distribution(thresholds_mm_h=(0.5, 5.0), sharp_cuts=tuple(cuts[::-1]))
