@@ -89,7 +89,7 @@ class Extrapolation(BasePredictor):
         generator = MemberGenerator(
             newest,
             output.members,
-            output.seed,
+            request.member_seed,
             step_minutes=step_minutes,
             pixel_km=float(np.mean(sequence.grid.pixel_size_m)) / 1000,
             thresholds_mm_h=THRESHOLDS_MM_H,
@@ -102,4 +102,4 @@ class Extrapolation(BasePredictor):
             exceedance = neighbourhood_probability(
                 frame, sequence.grid, THRESHOLDS_MM_H, step * step_minutes, self.calibration
             )
-            yield LeadFields(frame, members=np.stack([*generator.next_lead(exceedance, origins)]))
+            yield LeadFields(frame, members=generator.all_at_next_lead(exceedance, origins))

@@ -120,7 +120,7 @@ class DistributionFields:
             exceedance = _advect_planes(exceedance, origins)
         elif self._member_arrivals is not None:
             origins = next(self._member_arrivals)
-        return LeadFields(field, probability, np.stack(list(self._members.next_lead(exceedance, origins))))
+        return LeadFields(field, probability, self._members.all_at_next_lead(exceedance, origins))
 
     def _with_gaps(self, planes: FloatArray) -> FloatArray:
         """Return planes [plane, y, x], NaN where there is no data."""

@@ -57,7 +57,7 @@ class MemberGenerator:
         Newest radar frame [y, x] (mm h-1, NaN = no data), whose texture the members take on.
     count : int
         Number of members.
-    seed : int
+    seed : int or sequence of int
         The same seed gives the same members; the first ones do not depend on `count`.
     step_minutes : float
         Time between lead steps.
@@ -77,7 +77,7 @@ class MemberGenerator:
         self,
         newest: FloatArray,
         count: int,
-        seed: int,
+        seed: int | Sequence[int],
         *,
         step_minutes: float,
         pixel_km: float,
@@ -94,6 +94,13 @@ class MemberGenerator:
         self._thresholds_mm_h = tuple(thresholds_mm_h)
         self._tail_mm_h = tail_mm_h
         self._ceiling_mm_h = np.float32(ceiling_mm_h)
+
+    def all_at_next_lead(self, exceedance: FloatArray, origins: DeparturePoints | None = None) -> FloatArray:
+        """Return the members of `next_lead` as one array [realization, y, x]."""
+        members = np.empty((self.count, *exceedance.shape[1:]), np.float32)
+        for index, member in enumerate(self.next_lead(exceedance, origins)):
+            members[index] = member
+        return members
 
     def next_lead(self, exceedance: FloatArray, origins: DeparturePoints | None = None) -> Iterator[FloatArray]:
         """Yield the members at the next lead step, each [y, x] (mm h-1, NaN = no data); all have to be taken.

@@ -175,7 +175,7 @@ class OnnxPredictor(BasePredictor):
         return MemberGenerator(
             sequence.rain_rate[-1],
             request.output.members,
-            request.output.seed,
+            request.member_seed,
             step_minutes=sequence.time_step_minutes(),
             pixel_km=math.sqrt(math.prod(sequence.grid.pixel_size_m)) / 1000,
             thresholds_mm_h=distribution.thresholds_mm_h,

@@ -87,6 +87,15 @@ class ForecastRequest:
         return cls(sequence=context, steps=steps, note=note, remote_tiles=remote_tiles, output=output)
 
     @property
+    def member_seed(self) -> tuple[int, int]:
+        """Seed of the members: the one that was asked for, and the reference time.
+
+        With the same seed at each start time, the members of all of them would err alike.
+        """
+        seconds = self.sequence.reference_time.astype("datetime64[s]").astype(np.int64)
+        return self.output.seed, int(seconds) % 2**64
+
+    @property
     def is_dry(self) -> bool:
         """Whether no pixel of any frame holds rain."""
         heaviest = np.fmax.reduce(self.sequence.rain_rate, axis=None, initial=0)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from model.core.forecast_output import ForecastOutput
+from model.core.model_info import EXTRAPOLATION
 from model.core.units import FloatArray
+from model.data.synthetic_storms import synthesise
 from model.runtime import members as members_module
 from model.runtime.advection import advect, trajectories
+from model.runtime.baselines import Extrapolation
 from model.runtime.members import MemberGenerator
 from model.runtime.noise import MAX_PERIOD_PX, GaussianFields, Lifetime, period, rain_spectrum
+from model.runtime.request import ForecastRequest
 
 THRESHOLDS = (0.1, 0.5, 2.0, 5.0, 10.0)
 NY, NX = 90, 120
@@ -182,6 +189,32 @@ def test_a_frame_without_data_and_one_with_gaps_have_a_spectrum() -> None:
         amplitude = rain_spectrum(rain, 1.0).amplitude
         assert np.isfinite(amplitude).all()
         assert 2 * np.sum(amplitude**2) - np.sum(amplitude[:, [0, -1]] ** 2) == pytest.approx(1, rel=1e-4)
+
+
+def test_uniform_rain_has_members_that_agree_with_the_probabilities() -> None:
+    """It has no texture, and no spectrum of its own."""
+    for newest in (np.full((NY, NX), 5, np.float32), np.full((NY, NX), 0.37, np.float32)):
+        newest[:, :20] = np.nan
+        exceedance = np.full((len(THRESHOLDS), NY, NX), 0.5, np.float32)
+        assert (generator(20, newest=newest).all_at_next_lead(exceedance) > 0).mean() == pytest.approx(0.5, abs=0.05)
+        assert np.array_equal(rain_spectrum(newest, 1.0).amplitude, rain_spectrum(newest * np.nan, 1.0).amplitude)
+
+
+def test_members_of_the_smallest_grid_agree_with_the_probabilities_between_pixels_too() -> None:
+    exceedance = np.full((len(THRESHOLDS), 2, 2), 0.5, np.float32)
+    [origins] = trajectories(np.full((2, 2, 2), 0.5, np.float32), 1)
+    members = generator(50, newest=np.ones((2, 2), np.float32)).all_at_next_lead(exceedance, origins)
+    assert 0.2 < (members[:, 0, 0] > 0).mean() < 0.8
+
+
+def test_members_of_two_start_times_err_independently() -> None:
+    """The rain and the seed are the same."""
+    storms = synthesise(frames=4, shape=(96, 120), step_minutes=5.0, seed=4)
+    first = ForecastRequest.fit(storms, EXTRAPOLATION, 1, output=ForecastOutput(members=2))
+    later = replace(first, sequence=replace(first.sequence, times=first.sequence.times + np.timedelta64(5, "m")))
+    one, same, other = (next(iter(Extrapolation().forecast([request]))).members for request in (first, first, later))
+    assert np.array_equal(one, same, equal_nan=True)
+    assert not np.array_equal(one, other, equal_nan=True)
 
 
 def test_a_large_domain_repeats_a_field_of_bounded_size() -> None:
