@@ -84,19 +84,29 @@ class ProbabilityCalibration(BaseModel):
         own = np.log(self.thresholds_mm_h)
         return np.stack([_between(at_lead, own, float(np.log(asked)), axis=0) for asked in thresholds_mm_h])
 
-    def calibrate(self, shares: FloatArray, thresholds_mm_h: Sequence[float], lead_minutes: float) -> FloatArray:
+    def calibrate(
+        self,
+        shares: FloatArray,
+        thresholds_mm_h: Sequence[float],
+        lead_minutes: float,
+        *,
+        out: FloatArray | None = None,
+    ) -> FloatArray:
         """Return the calibrated probability [threshold, ...] of shares [threshold, ...]; NaN (no data) stays NaN.
 
         Thresholds ascend. Each is calibrated by itself; a probability above that of the threshold before becomes equal
-        to it.
+        to it. `out`: where to write them, which may be `shares` itself.
         """
-        calibrated = np.empty_like(shares)
+        calibrated = np.empty_like(shares) if out is None else out
         for row, curve in enumerate(self.curves(thresholds_mm_h, lead_minutes)):
             # Most pixels are far from rain: only those above the first knot are interpolated.
             above = shares[row] > self.shares[0]
+            interpolated = np.interp(shares[row][above], self.shares, curve)
             calibrated[row] = np.where(np.isnan(shares[row]), shares[row], np.float32(curve[0]))
-            calibrated[row][above] = np.interp(shares[row][above], self.shares, curve)
-        return np.minimum.accumulate(calibrated, axis=0)
+            calibrated[row][above] = interpolated
+            if row:
+                np.minimum(calibrated[row], calibrated[row - 1], out=calibrated[row])
+        return calibrated
 
 
 def read_calibration(path: Path) -> ProbabilityCalibration:

@@ -108,7 +108,9 @@ class DistributionFields:
         origins = None if self._arrivals is None else next(self._arrivals)
         made = planes if self._members is None else self._field_and_probabilities(self._step, planes)
         field = to_rain_rate(made[0], self._known)
-        probability = self._with_gaps(made[1:]) if len(made) > 1 else None
+        probability = made[1:] if len(made) > 1 else None
+        if probability is not None:
+            np.copyto(probability, np.float32(np.nan), where=~self._known)
         if origins is not None:
             field = advect(field, origins)
             probability = None if probability is None else _advect_planes(probability, origins)

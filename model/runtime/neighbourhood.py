@@ -49,8 +49,12 @@ def neighbourhood_probability(
     ndarray
         Probabilities [threshold, y, x] (0 to 1), not increasing along the thresholds; NaN where the frame has no data.
     """
-    shares = np.stack([*neighbourhood_shares(frame, thresholds_mm_h, neighbourhood_px(grid, lead_minutes))])
-    return shares if calibration is None else calibration.calibrate(shares, thresholds_mm_h, lead_minutes)
+    shares = np.empty((len(thresholds_mm_h), *frame.shape), np.float32)
+    of_thresholds = neighbourhood_shares(frame, thresholds_mm_h, neighbourhood_px(grid, lead_minutes))
+    for row, share in enumerate(of_thresholds):
+        shares[row] = share
+    # In place: of a continent, each threshold takes 100 MB.
+    return shares if calibration is None else calibration.calibrate(shares, thresholds_mm_h, lead_minutes, out=shares)
 
 
 def neighbourhood_shares(

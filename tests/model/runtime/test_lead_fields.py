@@ -1,5 +1,7 @@
 """Field, probabilities and members of a network with a distribution."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,21 @@ def known():
     held = np.ones(SHAPE, np.bool_)
     held[:6] = False
     return held
+
+
+def test_probabilities_of_a_continent_are_in_memory_once():
+    shape, thresholds = (300, 400), tuple(np.linspace(0.1, 5, 16).tolist())
+    output = ForecastOutput(thresholds_mm_h=thresholds)
+    known = np.ones(shape, np.bool_)
+    known[:9] = False
+    fields = DistributionFields(DISTRIBUTION, output, known=known, arrivals=None, step_minutes=5, ceiling_mm_h=50.0)
+    planes = fields.reduce(1, np.full((3, *shape), 0.4, np.float32))
+    tracemalloc.start()
+    found = fields(planes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * planes.nbytes
+    assert np.array_equal(np.isnan(found.probability).all(axis=0), ~known)
 
 
 def made(known, output, exceedance, *, lagrangian=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_the_share_of_a_known_frame() -> None:
     assert light[0, 0] == 0
     assert heavy[2, 2] == pytest.approx(1 / 9)
     assert heavy[2, 1] == 0
+
+
+def test_probabilities_of_a_continent_are_in_memory_once() -> None:
+    rain = storms(shape=(200, 300))
+    thresholds = tuple(np.geomspace(0.1, 50, 16).tolist())
+    tracemalloc.start()
+    found = neighbourhood_probability(rain.rain_rate[-1], rain.grid, thresholds, 30.0, Extrapolation().calibration)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * found.nbytes
 
 
 def test_beyond_the_edge_there_is_nothing_to_count() -> None:
