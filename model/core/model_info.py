@@ -24,6 +24,7 @@ from model.core.manifest import (
     TimeStepRange,
 )
 from model.core.package_digest import package_digest
+from model.core.units import DRY_RAIN_RATE_MM_H
 
 MAX_BASELINE_LEAD_MINUTES: Final = 720.0
 USUAL_STEP_MINUTES: Final = 5.0
@@ -101,7 +102,7 @@ class ModelInfo(BaseModel):
         Raises
         ------
         InputError
-            The model has no such field, or makes no members.
+            The model has no such field, no probability of so little rain, or makes no members.
         """
         for error in self._missing(output):
             raise error
@@ -109,21 +110,30 @@ class ModelInfo(BaseModel):
     def closest_output(self, output: ForecastOutput) -> tuple[ForecastOutput, str]:
         """Return what the model can give of what a forecast is asked to hold, and a note on what it cannot.
 
-        A field that it does not have becomes its own; members that it does not make are left out.
+        A field that it does not have becomes its own; thresholds below its first one are left out, and so are members
+        that it does not make.
         """
         missing = list(self._missing(output))
         lacking = {error.where for error in missing}
         field = None if "field" in lacking else output.field
         members = 0 if "members" in lacking else output.members
-        return replace(output, field=field, members=members), "; ".join(error.what for error in missing)
+        thresholds = tuple(each for each in output.thresholds_mm_h if each >= self.first_threshold_mm_h)
+        closest = replace(output, field=field, thresholds_mm_h=thresholds, members=members)
+        return closest, "; ".join(error.what for error in missing)
 
     def _missing(self, output: ForecastOutput) -> Iterator[InputError]:
-        """Yield an error, whose `where` is the attribute of `ForecastOutput`, for each part that it cannot give."""
+        """Yield an error, whose `where` is the option that asks for it, for each part that it cannot give."""
         if output.field is not None and self.distribution is None:
             yield InputError(
                 f"{self.reference} forecasts a single field, and no {output.field} one: it has no distribution",
                 where="field",
                 hint="Leave field out, or choose a model with a distribution (`echocast models list`)",
+            )
+        if output.thresholds_mm_h and output.thresholds_mm_h[0] < self.first_threshold_mm_h:
+            yield InputError(
+                f"{self.reference} forecasts no probability of less than {self.first_threshold_mm_h:g} mm/h",
+                where="probabilities",
+                hint=f"Ask for thresholds from {self.first_threshold_mm_h:g} mm/h on, or choose another model",
             )
         if output.members and not self.makes_members:
             yield InputError(
@@ -131,6 +141,11 @@ class ModelInfo(BaseModel):
                 where="members",
                 hint="Ask for probabilities, which it gives; or choose extrapolation, or a model with a distribution",
             )
+
+    @property
+    def first_threshold_mm_h(self) -> float:
+        """The lowest threshold (mm h-1) of the model's probabilities."""
+        return DRY_RAIN_RATE_MM_H if self.distribution is None else self.distribution.thresholds_mm_h[0]
 
     @property
     def makes_members(self) -> bool:

@@ -263,7 +263,11 @@ class _Pass:
             if not np.isfinite(frame.sum()) and not np.isfinite(frame).all():
                 yield self._fail(forecast, _not_finite(step))
                 continue
-            planes = forecast.task.reduce(step, frame)
+            try:
+                planes = forecast.task.reduce(step, frame)
+            except Exception as error:
+                yield self._fail(forecast, error)
+                continue
             if forecast.spill is None:
                 frames.setdefault(forecast, []).append((tile.tile, planes))
             else:

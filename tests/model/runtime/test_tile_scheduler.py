@@ -149,6 +149,16 @@ def test_one_poisoned_work_in_a_batch_of_eight_fails_alone(session):
             assert each == pytest.approx(alone, abs=1e-5)
 
 
+def test_planes_that_cannot_be_reduced_fail_their_forecast_alone(session):
+    def fail(step, planes):
+        raise ValueError("there are other planes")
+
+    tasks = [replace(forecast_task(seed=seed), **({"reduce": fail} if seed == 1 else {})) for seed in range(3)]
+    first, failed, last = forecasts(TileScheduler(session, tile_side=1024, batch_size=3), tasks)
+    assert str(failed) == "there are other planes"
+    assert len(first) == len(last) == LEADS
+
+
 def test_a_cancelled_forecast_ends_and_the_others_continue(session):
     tasks = [forecast_task(seed=seed, steps=6) for seed in range(3)]
     cancelled, steps = tasks[1].request, {task.request: [] for task in tasks}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from model.core.errors import BadPackage
+from model.core.errors import BadPackage, InputError
 from model.core.forecast_output import ForecastOutput
 from model.core.manifest import MANIFEST, Distribution, SharpCuts, read_manifest
 from model.core.model_info import ModelInfo
@@ -105,6 +105,20 @@ def test_every_field_and_the_probabilities_are_of_one_distribution(predictor):
         median = by_field["median"][lead].frame[known]
         assert ((median >= 1.0) == (chance[1] >= 0.5)).mean() > 0.98
         assert by_field["expected"][lead].frame[known].mean() > 0
+
+
+def test_probabilities_below_the_first_threshold_are_refused_or_left_out(predictor):
+    distribution = Distribution(
+        thresholds_mm_h=(0.5, 5.0), sharp_cuts=(SharpCuts(lead_minutes=5.0, probabilities=(0.4, 0.4)),)
+    )
+    info = predictor.info.model_copy(update={"distribution": distribution})
+    output = ForecastOutput(thresholds_mm_h=(0.1, 0.5, 2.0), members=5)
+    with pytest.raises(InputError, match=r"no probability of less than 0\.5 mm/h"):
+        info.check_output(output)
+    closest, note = info.closest_output(output)
+    assert closest == ForecastOutput(thresholds_mm_h=(0.5, 2.0), members=5)
+    assert "less than 0.5 mm/h" in note
+    info.check_output(closest)
 
 
 def test_tiles_give_the_probabilities_of_the_whole(package):
