@@ -10,6 +10,7 @@ import numpy as np
 
 from model.core.errors import InputError, TooFewFrames
 from model.core.forecast_output import ForecastOutput
+from model.core.model_info import ModelInfo
 from model.core.rain_distribution import RainDistribution
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
@@ -26,7 +27,7 @@ from model.verify.probabilistic.verification import ProbabilisticVerification
 from model.verify.probabilistic.window import Window, cropped_around, wettest_window, window_shape
 from model.verify.run import ProgressCallback, weights_digests, with_baselines
 from model.verify.scores import contingency_manager
-from model.verify.steps import Steps
+from model.verify.steps import MembersInfo, Steps
 
 
 def verify_probabilities(
@@ -55,12 +56,14 @@ def verify_probabilities(
     TooFewFrames
         The archive has no start time with all of its frames.
     InputError
-        A model does not fit the archive.
+        A model does not fit the archive, or lacks probabilities that are scored.
     MissingDependency
         The package `scores` is not installed.
     """
     contingency_manager()  # a missing package must show before hours of forecasts, not after them
     predictors = with_baselines(predictors)
+    for each in predictors:
+        _check_model(each.info, protocol)
     context_length, lead_count = protocol.case_size(archive, max(each.info.input_frames for each in predictors))
     cases = list(protocol.selection.cases(archive.times, archive.step_minutes, context_length))
     if not cases or not lead_count:
@@ -108,6 +111,27 @@ def verify_probabilities(
         seconds_per_nowcast={name: seconds / starts for name, seconds in run.seconds.items()},
         damaged=damaged,
     )
+
+
+def _check_model(info: ModelInfo, protocol: ProbabilisticProtocol) -> None:
+    """Check that a model gives what is scored.
+
+    Raises
+    ------
+    InputError
+        It gives nothing but members, and none are asked for; or its distribution begins above the lowest threshold.
+    """
+    if isinstance(info, MembersInfo) and not protocol.members:
+        raise InputError(
+            f"{info.reference} has no probabilities but the shares of members", where="members", hint="Ask for members"
+        )
+    if protocol.thresholds_mm_h[0] < info.first_threshold_mm_h:
+        raise InputError(
+            f"{info.reference} forecasts no probability of less than {info.first_threshold_mm_h:g} mm/h, and "
+            f"{protocol.thresholds_mm_h[0]:g} mm/h is scored",
+            where="model",
+            hint="Train a model with a lower first threshold",
+        )
 
 
 @dataclass(kw_only=True)

@@ -18,6 +18,7 @@ from model.verify.probabilistic.run import verify_probabilities
 from model.verify.protocols import NOWCAST_60
 from model.verify.run import verify
 from model.verify.scores import contingency_tables
+from model.verify.steps import MembersInfo
 from tests.model.verify.given_distribution import GivenDistribution
 
 THRESHOLDS = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
@@ -70,6 +71,16 @@ def constant(probability, name="constant"):
 @pytest.fixture(scope="module")
 def scored(storms):
     return verify_probabilities(storms, [certain(storms), constant(0.25)], NOWCAST_60_PROB.with_options(members=8))
+
+
+def test_a_model_without_what_is_scored_is_refused(storms):
+    heavy = GivenDistribution("heavy", (0.5, 5.0), lambda request, step: None)
+    with pytest.raises(InputError, match=r"heavy@1 forecasts no probability of less than 0\.5 mm/h"):
+        verify_probabilities(storms, [heavy], NOWCAST_60_PROB)
+    only_members = constant(0.25)
+    only_members.info = MembersInfo(**{**vars(only_members.info), "distribution": None})
+    with pytest.raises(InputError, match="no probabilities but the shares of members"):
+        verify_probabilities(storms, [only_members], NOWCAST_60_PROB.with_options(members=0))
 
 
 def test_what_is_certain_and_right_has_no_error(scored):
