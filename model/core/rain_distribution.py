@@ -86,7 +86,8 @@ class RainDistribution:
                 found[row] = self.exceedance[-1] * np.float32(np.exp((own[-1] - threshold) / self.tail_mm_h))
                 continue
             share = np.float32(np.log(threshold / own[above - 1]) / np.log(own[above] / own[above - 1]))
-            found[row] = (1 - share) * self.exceedance[above - 1] + share * self.exceedance[above]
+            lower, upper = self.exceedance[above - 1], self.exceedance[above]
+            found[row] = upper + (1 - share) * (lower - upper)  # rounded, it still lies between them
         return found
 
     def _crossing(self, above: FloatArray, last_level: FloatArray | np.float32) -> FloatArray:

@@ -101,6 +101,15 @@ def test_fields_of_a_distribution_agree_with_samples_of_it():
             assert (samples >= threshold).mean() == pytest.approx(chance[0], abs=0.01)
 
 
+def test_probabilities_between_thresholds_fall_in_the_last_bit_too():
+    """A half percent, to which a file rounds them, may lie between two numbers that differ by rounding."""
+    falling = np.sort(np.random.default_rng(4).random((len(THRESHOLDS), 100_000), dtype=np.float32), axis=0)[::-1]
+    falling[:, ::2] = falling[0, ::2]
+    asked = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 80.0)
+    found = RainDistribution(THRESHOLDS, falling).probability_of_exceedance(asked)
+    assert (np.diff(found, axis=0) <= 0).all()
+
+
 def test_the_sharp_field_reaches_a_threshold_where_its_probability_exceeds_the_cut():
     exceedance = np.array([[0.9, 0.9, 0.3], [0.7, 0.45, 0.2], [0.5, 0.1, 0.0], [0.2, 0.0, 0.0], [0.0] * 3], np.float32)
     sharp = RainDistribution(THRESHOLDS, exceedance).sharp((0.4, 0.4, 0.4, 0.3, 0.3))
