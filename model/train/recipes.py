@@ -37,7 +37,7 @@ def ms_predrnn() -> Recipe:
 
 
 def ms_predrnn_distribution() -> Recipe:
-    """Return the shipped network: MS-PredRNN with a distribution head, trained with outages of the radar."""
+    """Return MS-PredRNN with a distribution head, trained with outages of the radar."""
     base = ms_predrnn()
     return replace(
         base,
