@@ -119,3 +119,19 @@ def test_the_sharp_field_reaches_a_threshold_where_its_probability_exceeds_the_c
     falling = RainDistribution(THRESHOLDS, np.array([[0.5], [0.38], [0.37], [0.35], [0.0]], np.float32))
     assert THRESHOLDS[3] <= falling.sharp((0.4, 0.4, 0.4, 0.3, 0.3))[0] < THRESHOLDS[4]
     assert np.isnan(RainDistribution(THRESHOLDS, np.full((5, 1), np.nan, np.float32)).sharp((0.4,) * 5)[0])
+
+
+def test_the_frame_that_is_read_next_passes_no_gradient():
+    """The last lead's probabilities depend on the first lead's frame, but the gradient does not pass through it."""
+    torch.manual_seed(0)
+    net = StackConfig(hidden=4, kernel=3, scales=(1, 1), patch=2, embed="pointwise")
+    model = build_model(ModelConfig(net=net, thresholds_mm_h=THRESHOLDS)).train()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    reads = []
+    step = model.step
+    model.step = lambda frame, *others: reads.append(frame) or step(frame, *others)
+    data = torch.rand(1, 4, 1, 16, 16)
+    model.rollout(FrameBatch(data, torch.ones_like(data), torch.full((1,), 5.0)), 4, 3)
+    assert len(reads) == 6
+    assert not any(frame.requires_grad for frame in reads)
