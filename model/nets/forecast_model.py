@@ -274,8 +274,8 @@ class RecurrentModel(ForecastModel):
             elif index < context:
                 frame, known = frames.data[:, index], frames.known[:, index]
             else:
-                # A distribution is learned at each step by itself: through the frame that is read next, over many steps,
-                # the gradient explodes (docs/lab.md). A single field needs it, because its frame is all that it has.
+                # A distribution is learned at each step by itself: through the frame that is read next the gradient
+                # explodes over many steps (docs/lab.md). A single field needs it: its frame is all that it has.
                 frame = predicted[-1] if self.head is None else predicted[-1].detach()
             conditions = time_conditions(index - (context - 1), frames.step_minutes)
             fields = None if frames.fields is None else frames.fields[:, index]
