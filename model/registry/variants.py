@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from model.data.archive import Archive
     from model.export.variants import Draft, ReducedPrecision
     from model.verify.probabilistic.verification import ProbabilisticVerification
-    from model.verify.run import ProgressCallback
+    from model.verify.schedule import ProgressCallback
     from model.verify.verification import Verification
 
 PRECISIONS: Final = ("int8", "fp16")

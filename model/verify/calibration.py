@@ -6,7 +6,7 @@ share of the forecast's neighbourhood that does, by threshold and lead time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
@@ -26,8 +26,8 @@ from model.runtime.predictor import Predictor
 from model.runtime.request import ForecastRequest
 from model.verify.cases import RegularStarts
 from model.verify.protocols import NOWCAST_60
+from model.verify.schedule import ProgressCallback
 
-ProgressCallback = Callable[[int, int], None]
 Part = Literal["train", "held-out", "whole"]
 
 SELECTION: Final = RegularStarts(horizon_minutes=60, stride_minutes=15)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from model.core.errors import InputError, TooFewFrames
+from model.core.errors import InputError
 from model.core.extras import optional_imports
 from model.core.manifest import WEIGHTS, read_manifest
 from model.core.normalisation import hko7_rain_rate_mm_h
@@ -21,16 +21,13 @@ from model.runtime.baselines import Extrapolation, Persistence
 from model.runtime.nowcast import nowcast, rollout
 from model.runtime.predictor import Predictor
 from model.verify.accumulators import Accumulators, Sums
-from model.verify.bootstrap import MIN_DAYS, time_block
 from model.verify.case_study import CaseStudy
 from model.verify.cases import ForecastCase
 from model.verify.frames import FramePair
 from model.verify.protocols import Protocol
+from model.verify.schedule import ProgressCallback, Schedule
 from model.verify.scores import contingency_manager
 from model.verify.verification import Verification
-
-ProgressCallback = Callable[[int, int], None]
-"""Called after each start time with the number of start times that are done, and the number of all."""
 
 
 def verify(
@@ -70,43 +67,32 @@ def verify(
     context_length, lead_count = protocol.case_size(
         archive, max(predictor.info.input_frames for predictor in predictors)
     )
-    cases = list(protocol.selection.cases(archive.times, archive.step_minutes, context_length))
-    if not cases:
-        what = f"no start time has {context_length} frames before and {lead_count} after it"
-        raise TooFewFrames(what, where=str(archive.root), hint="Import more frames without gaps")
-    lead_minutes = cases[0].lead_minutes
-    accumulators = protocol.accumulators(lead_minutes, protocol.masking.grid(archive).shape)
-    days = sorted({time_block(case.start, short=False) for case in cases})
-    short = len(days) < MIN_DAYS
-    blocks = sorted({time_block(case.start, short=short) for case in cases})
+    schedule = Schedule.of(archive, protocol.selection, context_length, lead_count)
+    accumulators = protocol.accumulators(schedule.lead_minutes, protocol.masking.grid(archive).shape)
     run = _Run(
         archive=archive,
         protocol=protocol,
         accumulators=accumulators,
         predictors=predictors,
-        sums={predictor.info.reference: accumulators.zeros(len(blocks)) for predictor in predictors},
+        sums={predictor.info.reference: accumulators.zeros(len(schedule.blocks)) for predictor in predictors},
         seconds={predictor.info.reference: 0.0 for predictor in predictors},
     )
-    damaged: dict[str, str] = {}
-    for done, case in enumerate(cases, start=1):
+
+    def score(index: int, block: int) -> None:
         if protocol.online_fine_tuning:
             with suppress(DamagedFrame):  # then no step of fine-tuning before this forecast
-                run.fine_tune(cases[: done - 1])
-        try:
-            run.score(case, blocks.index(time_block(case.start, short=short)))
-        except DamagedFrame as error:
-            damaged[f"{case.start}Z"] = str(error)
-        progress(done, len(cases))
-    starts = len(cases) - len(damaged)
-    if not starts:
-        raise DamagedFrame("every start time has a damaged frame", where=str(archive.root), hint="Import it again")
+                run.fine_tune(schedule.cases[:index])
+        run.score(schedule.cases[index], block)
+
+    damaged = schedule.score(score, progress)
+    starts = len(schedule.cases) - len(damaged)
     return Verification(
         protocol=protocol,
         accumulators=accumulators,
-        lead_minutes=lead_minutes,
-        days=tuple(map(str, days)),
-        blocks=len(blocks),
-        short_blocks=short,
+        lead_minutes=schedule.lead_minutes,
+        days=tuple(map(str, schedule.days)),
+        blocks=len(schedule.blocks),
+        short_blocks=schedule.short_blocks,
         starts=starts,
         archive=archive,
         sums=run.sums,

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.core.errors import InputError, TooFewFrames
+from model.core.errors import InputError
 from model.core.forecast_output import ForecastOutput
 from model.core.model_info import ModelInfo
 from model.core.rain_distribution import RainDistribution
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
-from model.data.archive import Archive, DamagedFrame
+from model.data.archive import Archive
 from model.runtime.predictor import Predictor
 from model.runtime.request import ForecastRequest
-from model.verify.bootstrap import MIN_DAYS, time_block
 from model.verify.cases import ForecastCase
 from model.verify.masking import CommonMasking
 from model.verify.probabilistic.accumulators import MEMBERS, Accumulators, HourTotals, area_side_px
@@ -25,7 +24,8 @@ from model.verify.probabilistic.forecast import LeadForecast, Mask, lead_forecas
 from model.verify.probabilistic.protocol import ProbabilisticProtocol
 from model.verify.probabilistic.verification import ProbabilisticVerification
 from model.verify.probabilistic.window import Window, cropped_around, wettest_window, window_shape
-from model.verify.run import ProgressCallback, weights_digests, with_baselines
+from model.verify.run import weights_digests, with_baselines
+from model.verify.schedule import ProgressCallback, Schedule, no_start_time
 from model.verify.scores import contingency_manager
 from model.verify.steps import MembersInfo, Steps
 
@@ -65,13 +65,9 @@ def verify_probabilities(
     for each in predictors:
         _check_model(each.info, protocol)
     context_length, lead_count = protocol.case_size(archive, max(each.info.input_frames for each in predictors))
-    cases = list(protocol.selection.cases(archive.times, archive.step_minutes, context_length))
-    if not cases or not lead_count:
-        what = f"no start time has {context_length} frames before and {lead_count} after it"
-        raise TooFewFrames(what, where=str(archive.root), hint="Import more frames without gaps")
-    days = sorted({time_block(case.start, short=False) for case in cases})
-    short = len(days) < MIN_DAYS
-    blocks = sorted({time_block(case.start, short=short) for case in cases})
+    if not lead_count:
+        raise no_start_time(archive, context_length, lead_count)
+    schedule = Schedule.of(archive, protocol.selection, context_length, lead_count)
     shape = window_shape(archive.grid.shape, protocol.window_px)
     run = _Run(
         archive=archive,
@@ -79,27 +75,19 @@ def verify_probabilities(
         predictors=predictors,
         sums={
             each.info.reference: Accumulators(
-                protocol=protocol, lead_minutes=cases[0].lead_minutes, blocks=len(blocks), shape=shape
+                protocol=protocol, lead_minutes=schedule.lead_minutes, blocks=len(schedule.blocks), shape=shape
             )
             for each in predictors
         },
     )
-    damaged: dict[str, str] = {}
-    for done, case in enumerate(cases, start=1):
-        try:
-            run.score(case, blocks.index(time_block(case.start, short=short)))
-        except DamagedFrame as error:
-            damaged[f"{case.start}Z"] = str(error)
-        progress(done, len(cases))
-    starts = len(cases) - len(damaged)
-    if not starts:
-        raise DamagedFrame("every start time has a damaged frame", where=str(archive.root), hint="Import it again")
+    damaged = schedule.score(lambda index, block: run.score(schedule.cases[index], block), progress)
+    starts = len(schedule.cases) - len(damaged)
     return ProbabilisticVerification(
         protocol=protocol,
-        lead_minutes=cases[0].lead_minutes,
-        days=tuple(map(str, days)),
-        blocks=len(blocks),
-        short_blocks=short,
+        lead_minutes=schedule.lead_minutes,
+        days=tuple(map(str, schedule.days)),
+        blocks=len(schedule.blocks),
+        short_blocks=schedule.short_blocks,
         starts=starts,
         archive=archive,
         accumulators=run.sums,

@@ -13,10 +13,9 @@ pytest.importorskip("torch")
 from model.core.model_info import EXTRAPOLATION, ModelInfo
 from model.core.package_digest import verify_package
 from model.core.probability_calibration import read_calibration
-from model.data.archive_writer import ArchiveWriter
-from model.data.synthetic_storms import synthesise
 from model.runtime.load import load_predictor
 from model.runtime.predictor import BasePredictor
+from tests.archives import storm_archive
 from tests.packages import SHIPPED, copied
 
 Echocast = Callable[..., tuple[int, str, str]]
@@ -26,11 +25,7 @@ Echocast = Callable[..., tuple[int, str, str]]
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five hours of storms every 15 min."""
     folder = tmp_path_factory.mktemp("archives") / "storms"
-    rain = synthesise(frames=20, shape=(64, 64), step_minutes=15.0, seed=5)
-    with ArchiveWriter(folder, rain.grid, 15.0, {"source": "synthetic"}) as writer:
-        for time, frame in zip(rain.times, rain.rain_rate, strict=True):
-            writer.append(time, frame)
-    return folder
+    return storm_archive(folder, frames=20, shape=(64, 64), step_minutes=15.0, seed=5)
 
 
 def test_extrapolation_is_calibrated_into_a_file_that_it_then_uses(

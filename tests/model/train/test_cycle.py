@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from model.core.manifest import read_manifest
 from model.core.package_digest import verify_package
 from model.train.cli import train
+from tests.archives import storm_archive
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +22,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def archive(folder):
-    from model.data.archive_writer import ArchiveWriter
-    from model.data.synthetic_storms import synthesise
-
-    storms = synthesise(frames=40, shape=(128, 160), step_minutes=5.0, seed=5)
-    with ArchiveWriter(folder / "archive", storms.grid, 5.0, {"source": "synthetic storms"}) as writer:
-        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
-            writer.append(time, rain)
-    return folder / "archive"
+    settings = {"frames": 40, "shape": (128, 160), "step_minutes": 5.0, "seed": 5}
+    return storm_archive(folder / "archive", source="synthetic storms", **settings)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from model.core.errors import BadPackage, InputError
 from model.core.forecast_output import ForecastOutput
 from model.core.manifest import MANIFEST, Distribution, SharpCuts, read_manifest
 from model.core.model_info import ModelInfo
-from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
 from model.export.run import build_package
 from model.runtime.device import EngineOptions
@@ -22,6 +21,7 @@ from model.train.cli import train
 from model.train.exceedance_validation import BINS, LEAD_MINUTES, ExceedanceCounts, exceedance_scores, sharp_cuts
 from model.train.recipes import RECIPES
 from model.train.run_folder import SHARP_CUTS
+from tests.archives import storm_archive
 from tests.packages import SHIPPED
 
 THRESHOLDS = "0.1,0.5,2,5,10"
@@ -41,11 +41,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def archive(folder):
-    storms = synthesise(frames=40, shape=(128, 160), step_minutes=5.0, seed=5)
-    with ArchiveWriter(folder / "archive", storms.grid, 5.0, {"source": "synthetic storms"}) as writer:
-        for time, rain in zip(storms.times, storms.rain_rate, strict=True):
-            writer.append(time, rain)
-    return folder / "archive"
+    settings = {"frames": 40, "shape": (128, 160), "step_minutes": 5.0, "seed": 5}
+    return storm_archive(folder / "archive", source="synthetic storms", **settings)
 
 
 @pytest.fixture(scope="module")

@@ -13,21 +13,16 @@ from benchmarks.scores.neighbourhood import brier_scores
 from model.core.errors import InputError
 from model.core.probability_calibration import KNOTS
 from model.data.archive import Archive
-from model.data.archive_writer import ArchiveWriter
-from model.data.synthetic_storms import synthesise
 from model.runtime.baselines import Extrapolation
 from model.verify.calibration import CalibrationSums, fit_calibration, forecast_pairs, isotonic_curve
+from tests.archives import storm_archive
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """Eight hours of storms every 15 min."""
     folder = tmp_path_factory.mktemp("archives") / "storms"
-    rain = synthesise(frames=32, shape=(96, 96), step_minutes=15.0, seed=5)
-    with ArchiveWriter(folder, rain.grid, 15.0, {"source": "synthetic"}) as writer:
-        for time, frame in zip(rain.times, rain.rain_rate, strict=True):
-            writer.append(time, frame)
-    return Archive(folder)
+    return Archive(storm_archive(folder, frames=32, shape=(96, 96), step_minutes=15.0, seed=5))
 
 
 def test_the_curve_is_the_isotonic_regression() -> None:
@@ -77,9 +72,6 @@ def test_it_is_fitted_before_the_held_out_part_and_makes_the_brier_score_smaller
 
 
 def test_an_archive_without_an_hour_to_forecast_is_refused(tmp_path: Path) -> None:
-    rain = synthesise(frames=5, shape=(32, 32), step_minutes=15.0, seed=5)
-    with ArchiveWriter(tmp_path / "short", rain.grid, 15.0, {"source": "synthetic"}) as writer:
-        for time, frame in zip(rain.times, rain.rain_rate, strict=True):
-            writer.append(time, frame)
+    short = storm_archive(tmp_path / "short", frames=5, shape=(32, 32), step_minutes=15.0, seed=5)
     with pytest.raises(InputError, match="Give longer archives"):
-        fit_calibration(Extrapolation(), [Archive(tmp_path / "short")])
+        fit_calibration(Extrapolation(), [Archive(short)])
