@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.packages import GRAPH, damage
+from tests.packages import GRAPH, SHIPPED_REFERENCE, damage
 from tests.patience import WAIT_SECONDS, wait_until
 
 Run = Callable[..., tuple[int, str, str]]
@@ -81,7 +81,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     scene = ("--size", 64, "--step", 10, "--weather", "convective")
     done("archive", "synth", frames, "--frames", 5, "--seed", 8, *scene)
     done("archive", "synth", archive, "--frames", 60, "--seed", 3, *scene)
-    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.4"
+    assert nowcast_of(client, frames)["model_used"] == SHIPPED_REFERENCE
 
     done("train", "rain-ms-predrnn-tiny", "--archive", archive, "--out", run, "--iterations", 5)
     done("export", run, "--out", packages, "--name", "storms", "--version", 1)
@@ -93,7 +93,7 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     assert code == 2, "after five iterations it is no better than what runs"
     assert "FAIL" in out
     assert re.search(r"storms@1: not promoted, \d+ of the gates' comparisons refuse it: ", err)
-    assert nowcast_of(client, frames)["model_used"] == "rain-ms-predrnn@1.4"
+    assert nowcast_of(client, frames)["model_used"] == SHIPPED_REFERENCE
 
     output = done(*promote, "--force", "--reason", "shows the cycle")
     assert output.splitlines()[-1] == "champion: storms@1 (was none), against the gates: shows the cycle"
@@ -105,12 +105,12 @@ def test_storms_are_trained_on_and_the_network_goes_into_service_and_out_again(
     damage(packages / "storms" / "1" / GRAPH)
     status = nowcast_of(client, frames)
     why = f"the champion storms@1 cannot be used: file {GRAPH} does not match its digest"
-    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.4", why)
+    assert (status["model_used"], status["note"]) == (SHIPPED_REFERENCE, why)
     wait_until(lambda: any(why in line for line in log), "the log of the worker to state the reason")
 
     assert "champion: none (was storms@1)" in done("models", "rollback", "--packages", packages)
     status = nowcast_of(client, frames)
-    assert (status["model_used"], status["note"]) == ("rain-ms-predrnn@1.4", "")
+    assert (status["model_used"], status["note"]) == (SHIPPED_REFERENCE, "")
     history = json.loads((packages / "aliases.json").read_text())["history"]
     assert [(move["action"], move["forced"]) for move in history] == [("promote", True), ("rollback", False)]
     assert [gate["gate"] for gate in history[0]["gates"] if gate["passed"] is not True]

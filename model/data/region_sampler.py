@@ -30,6 +30,7 @@ from model.data.windows import (
     eulerian_window,
     lagrangian_window,
     lose_frames,
+    quantise,
     rotate_and_flip,
 )
 
@@ -221,6 +222,8 @@ class RegionSampler:
         if config.exponent_spread:
             rain = np.power(rain, np.float32(np.clip(rng.normal(1, config.exponent_spread), 0.5, 1.5)))
         rain = rain * np.float32(10 ** (rng.normal(0, config.scale_db) / 10))
+        if self._happens(rng, config.quantise_chance):
+            rain = quantise(rain, rng)
         quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
         if config.outage_chance and rng.random() < config.outage_chance:
             rain[: config.context] = lose_frames(rain[: config.context], rng)

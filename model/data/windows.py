@@ -31,6 +31,9 @@ MAX_FRAMES: Final = 1000
 MAX_PIXELS: Final = 10_000
 """Limits of a window; a larger number is a typing error, which would otherwise exhaust the memory."""
 
+QUANTA_MM_H: Final = (0.05, 0.8)
+"""Smallest and largest rain rate to whose multiples a window is rounded: 0.01 mm in 12 min, 0.1 mm in 7.5 min."""
+
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -55,7 +58,8 @@ class WindowConfig:
     Variations beyond those of the events, none in held-out windows: `exponent_spread`, standard deviation of a random
     exponent around 1 on the rain rate (another Z-R relation); `reverse_chance`, probability of running a window
     backwards; `accumulate_chance`, probability that frames are means over the time step where the archive has frames
-    in between, as of radars that send accumulations.
+    in between, as of radars that send accumulations; `quantise_chance`, probability that rain rates are multiples of a
+    random rate (`QUANTA_MM_H`), as of products that store tenths or hundredths of a millimetre.
     """
 
     context: int = 4
@@ -77,6 +81,7 @@ class WindowConfig:
     exponent_spread: float = 0.0
     reverse_chance: float = 0.0
     accumulate_chance: float = 0.0
+    quantise_chance: float = 0.0
 
     def __post_init__(self) -> None:
         check_limits(self, "context", "leads", "min_leads", ge=1, le=MAX_FRAMES)
@@ -89,6 +94,7 @@ class WindowConfig:
         check_limits(self, "step_minutes", ge=1 / 60, le=1440)  # times of frames are to the second
         check_limits(self, "horizon_minutes", gt=0, le=MAX_FRAMES * 1440)
         check_limits(self, "coarsen_chance", "outage_chance", "reverse_chance", "accumulate_chance", ge=0, le=1)
+        check_limits(self, "quantise_chance", ge=0, le=1)
         check_limits(self, "exponent_spread", ge=0, le=0.5)
         if self.outage_chance and (self.context < 3 or not self.lagrangian):
             raise ValueError("outage_chance needs Lagrangian windows with a context of 3 frames at least")
@@ -184,6 +190,13 @@ def lose_frames(context: FloatArray, rng: np.random.Generator) -> FloatArray:
     for index in frames:
         lost[(index, *part)] = np.nan
     return lost
+
+
+def quantise(rain: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Round rain rates (mm h-1) to multiples of a random one, at random to the nearest or down."""
+    low, high = np.log(QUANTA_MM_H)
+    quantum = np.float32(np.exp(rng.uniform(low, high)))
+    return np.asarray(np.floor(rain / quantum + np.float32(rng.choice((0, 0.5)))) * quantum, np.float32)
 
 
 def lagrangian_window(rain: FloatArray, step_minutes: float, config: WindowConfig) -> Window:

@@ -51,6 +51,7 @@ def ms_predrnn_distribution() -> Recipe:
             exponent_spread=0.1,
             reverse_chance=0.3,
             accumulate_chance=0.3,
+            quantise_chance=0.3,
         ),
         loss=ExceedanceLoss(threshold_weights=(1, 1, 1, 1, 1.5, 1.5, 2, 2, 2, 2, 2), frame_weight=0.1),
         validation_windows=96,

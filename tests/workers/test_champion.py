@@ -13,7 +13,7 @@ import xarray as xr
 from model.core.aliases import ALIASES
 from model.registry.promotion import rollback
 from service.jobs.job import Job, JobInput, JobStatus
-from tests.packages import GRAPH, copied, crown, damage, rewrite_manifest
+from tests.packages import GRAPH, SHIPPED_REFERENCE, SHIPPED_VERSION, copied, crown, damage, rewrite_manifest
 from workers.batch import run
 from workers.context import WorkerContext
 from workers.frames import frames_read_by
@@ -50,7 +50,7 @@ def ran(context: WorkerContext, lab, tmp_path: Path):
 
 @pytest.mark.parametrize("feed", [False, True])
 def test_each_promotion_and_rollback_counts_for_the_next_job(ran, packages: Path, feed: bool) -> None:
-    assert ran("auto", feed).model_used == "rain-ms-predrnn@1.4"
+    assert ran("auto", feed).model_used == SHIPPED_REFERENCE
     crown(copied(packages, "mine@1"))
     assert ran("auto", feed).model_used == "mine@1"
     crown(copied(packages, "mine@2"))
@@ -59,7 +59,7 @@ def test_each_promotion_and_rollback_counts_for_the_next_job(ran, packages: Path
     rollback(packages)
     assert ran("champion", feed).model_used == "mine@1"
     rollback(packages)
-    assert ran("auto", feed).model_used == "rain-ms-predrnn@1.4"
+    assert ran("auto", feed).model_used == SHIPPED_REFERENCE
     failed = ran("champion", feed)
     assert failed.problem is not None
     assert failed.problem["what"] == "no model was promoted to champion"
@@ -104,15 +104,15 @@ def test_a_graph_that_does_not_load_gives_way_to_the_one_before_and_so_on(
 ) -> None:
     crown(unloadable(packages, "mine@1"))
     done = ran("auto")
-    assert done.model_used == "rain-ms-predrnn@1.4"
+    assert done.model_used == SHIPPED_REFERENCE
     assert "the champion mine@1 cannot be used: ONNX Runtime cannot load the graph" in done.note
     crown(unloadable(packages, "mine@2"))
     done = ran("champion")
-    assert done.model_used == "rain-ms-predrnn@1.4"
+    assert done.model_used == SHIPPED_REFERENCE
     assert "the champion mine@2 cannot be used" in done.note
     assert "mine@1 before it cannot be used" in done.note
     with xr.open_dataset(context.store.fetch(str(done.result_key), tmp_path / "result.nc")) as forecast:
-        assert (forecast.attrs["model"], forecast.attrs["model_version"]) == ("rain-ms-predrnn", "1.4")
+        assert (forecast.attrs["model"], forecast.attrs["model_version"]) == ("rain-ms-predrnn", SHIPPED_VERSION)
         assert forecast.attrs["comment"] == done.note
 
 
@@ -123,7 +123,7 @@ def test_a_champion_that_was_changed_or_is_gone_gives_way(ran, packages: Path) -
     assert "mine@1 was changed since it became champion" in ran("auto").note
     shutil.rmtree(package)
     done = ran("auto")
-    assert done.model_used == "rain-ms-predrnn@1.4"
+    assert done.model_used == SHIPPED_REFERENCE
     assert "mine@1 is not installed" in done.note
 
 
@@ -133,7 +133,7 @@ def test_damaged_aliases_stop_no_nowcast(ran, packages: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         for model in ("auto", "champion"):
             done = ran(model)
-            assert (done.status, done.model_used) == (JobStatus.SUCCESSFUL, "rain-ms-predrnn@1.4")
+            assert (done.status, done.model_used) == (JobStatus.SUCCESSFUL, SHIPPED_REFERENCE)
             assert "the champion is not known: the aliases are damaged" in done.note
     assert "the aliases are damaged" in caplog.text
     assert ran("mine@1").model_used == "mine@1"

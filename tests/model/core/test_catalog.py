@@ -13,7 +13,7 @@ from model.core.errors import BadPackage, StepsOutOfRange, UnknownModel
 from model.core.manifest import MANIFEST, read_manifest
 from model.core.model_info import ModelInfo
 from model.core.package_digest import package_digest, verify_package
-from tests.packages import SHIPPED, copied, crown, rewrite_manifest
+from tests.packages import SHIPPED, SHIPPED_REFERENCE, SHIPPED_VERSION, copied, crown, rewrite_manifest
 
 
 def test_baselines_and_the_shipped_package_are_there():
@@ -37,7 +37,7 @@ def test_the_newest_version_is_found_first(tmp_path):
     for version in ("1", "2", "10"):
         folder = tmp_path / "rain-ms-predrnn" / version
         shutil.copytree(SHIPPED, folder)
-        text = (folder / MANIFEST).read_text().replace('"version": "1.4"', f'"version": "{version}"')
+        text = (folder / MANIFEST).read_text().replace(f'"version": "{SHIPPED_VERSION}"', f'"version": "{version}"')
         (folder / MANIFEST).write_text(text)
     catalog = Catalog((tmp_path,))
     assert catalog.find("rain-ms-predrnn").version == "10"
@@ -118,7 +118,7 @@ def test_a_manifest_that_cannot_be_read_takes_no_other_model_with_it(tmp_path):
     with pytest.raises(BadPackage, match=r"manifest\.json cannot be read \(.*\)\. Make it readable"):
         catalog.find("mine")
     models, note = catalog.resolve("auto")
-    assert models[0].reference == "rain-ms-predrnn@1.4"
+    assert models[0].reference == SHIPPED_REFERENCE
     assert note.startswith("the champion mine@1 cannot be used: manifest.json cannot be read (")
 
 
@@ -158,12 +158,12 @@ def test_a_refusal_does_not_outlast_what_it_was_for(tmp_path, monkeypatch):
 
 
 def test_two_different_packages_of_one_name_and_version_are_refused(tmp_path):
-    shutil.copytree(SHIPPED, tmp_path / "rain-ms-predrnn/1.4")
+    shutil.copytree(SHIPPED, tmp_path / "rain-ms-predrnn" / SHIPPED_VERSION)
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
-    assert catalog.find("rain-ms-predrnn").version == "1.4"  # a second copy of a package is no conflict
-    manifest = tmp_path / "rain-ms-predrnn/1.4" / MANIFEST
+    assert catalog.find("rain-ms-predrnn").version == SHIPPED_VERSION  # a second copy of a package is no conflict
+    manifest = tmp_path / "rain-ms-predrnn" / SHIPPED_VERSION / MANIFEST
     manifest.write_text(manifest.read_text().replace('"Apache-2.0"', '"MIT"'))
-    with pytest.raises(BadPackage, match=r"two different packages are rain-ms-predrnn@1.4"):
+    with pytest.raises(BadPackage, match=rf"two different packages are {SHIPPED_REFERENCE}"):
         catalog.find("rain-ms-predrnn")
 
 
@@ -176,13 +176,13 @@ def test_auto_is_the_champion_and_champion_a_name_of_it(tmp_path):
     with pytest.raises(UnknownModel, match=r"no model was promoted to champion.*models promote"):
         Catalog((SHIPPED_PACKAGES, tmp_path)).find("champion")
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
-    assert catalog.find("auto").reference == "rain-ms-predrnn@1.4"
+    assert catalog.find("auto").reference == SHIPPED_REFERENCE
     crown(copied(tmp_path, "mine@1"))
     assert catalog.find("auto").reference == catalog.find("champion").reference == "mine@1"
     assert catalog.aliases_of(catalog.find("mine")) == ["champion"]
     assert [info.reference for info in catalog.resolve("auto").models] == [
         "mine@1",
-        "rain-ms-predrnn@1.4",
+        SHIPPED_REFERENCE,
         "extrapolation@1",
     ]
     with pytest.raises(UnknownModel, match="champion has no versions"):
@@ -203,7 +203,7 @@ def test_a_changed_champion_falls_back_to_the_one_before_with_a_note(tmp_path):
     assert catalog.find("mine@2").summary == "Changed behind its back."
     shutil.rmtree(tmp_path / "mine")
     models, note = catalog.resolve("auto")
-    assert models[0].reference == "rain-ms-predrnn@1.4"
+    assert models[0].reference == SHIPPED_REFERENCE
     assert "mine@2 is not installed; mine@1 before it cannot be used: mine@1 is not installed" in note
 
 
@@ -211,7 +211,7 @@ def test_a_package_that_was_found_unable_to_run_is_passed_over(tmp_path):
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
     crown(copied(tmp_path, "mine@1"))
     without = catalog.excluding(catalog.find("mine"), "its graph is damaged")
-    assert without.find("champion").reference == "rain-ms-predrnn@1.4"
+    assert without.find("champion").reference == SHIPPED_REFERENCE
     assert without.resolve("auto").note == "the champion mine@1 cannot be used: its graph is damaged"
     assert without.excluding(without.find("auto"), "neither").find("auto").reference == "extrapolation@1"
     assert catalog.resolve("auto").note == ""
@@ -223,7 +223,7 @@ def test_with_damaged_aliases_auto_and_champion_are_the_default_model(tmp_path):
     catalog = Catalog((SHIPPED_PACKAGES, tmp_path))
     for reference in ("auto", "champion"):
         models, note = catalog.resolve(reference)
-        assert models[0].reference == "rain-ms-predrnn@1.4"
+        assert models[0].reference == SHIPPED_REFERENCE
         assert "the champion is not known: the aliases are damaged" in note
         assert str(tmp_path) not in note
     assert catalog.find("mine").version == "1"

@@ -15,7 +15,7 @@ from model.data.archive_writer import ArchiveWriter, encode_frame
 from model.data.frame_cache import FrameCache
 from model.data.radar_dataset import Holdout, RadarDataset
 from model.data.region_sampler import ABSENT, RegionSampler
-from model.data.windows import WindowConfig, lagrangian_window, lose_frames
+from model.data.windows import QUANTA_MM_H, WindowConfig, lagrangian_window, lose_frames, quantise
 
 CONFIG = WindowConfig(crop=48, margin=16, leads=6, step_minutes=(5, 10), coarsen_chance=0, scale_db=0)
 SHAPE = (96, 128)
@@ -349,8 +349,34 @@ def test_variations_of_a_window(changes, step, expected, tmp_path):
     assert accumulated >= 4 if "accumulate_chance" in changes else accumulated == 0
 
 
+def test_rain_of_a_quantised_window_has_few_values():
+    rain = np.random.default_rng(1).gamma(0.5, 3.0, (8, 40, 40)).astype(np.float32)
+    rain[:, :5] = np.nan
+    lightest = set()
+    for seed in range(20):
+        quantised = quantise(rain, np.random.default_rng(seed))
+        assert np.array_equal(np.isnan(quantised), np.isnan(rain))
+        values = np.unique(quantised[np.isfinite(quantised)])
+        quantum = values[1]
+        assert values[0] == 0
+        assert QUANTA_MM_H[0] <= quantum <= QUANTA_MM_H[1] + 1e-6
+        assert values / quantum == pytest.approx(np.rint(values / quantum), rel=1e-5)
+        assert np.nanmax(np.abs(quantised - rain)) <= quantum * 1.001
+        lightest.add(round(float(rain[quantised > 0].min() / quantum), 1))
+    assert lightest == {0.5, 1.0}, "rounded to the nearest, or down"
+
+
+def test_drawn_windows_are_quantised(tmp_path):
+    cache = FrameCache(growing(tmp_path / "a"), tmp_path / "cache")
+    config = replace(CONFIG, leads=4, lagrangian=False)
+    observed = levels(RegionSampler(cache, config).draw(np.random.default_rng(3), 5.0))
+    quantised = levels(RegionSampler(cache, replace(config, quantise_chance=1.0)).draw(np.random.default_rng(3), 5.0))
+    assert 0.02 < np.abs(quantised - observed).max() <= QUANTA_MM_H[1] + 0.05
+
+
 def test_held_out_windows_are_as_observed(tmp_path):
-    config = replace(CONFIG, leads=4, exponent_spread=0.4, reverse_chance=1.0, accumulate_chance=1.0, scale_db=5.0)
+    varied = {"reverse_chance": 1.0, "accumulate_chance": 1.0, "quantise_chance": 1.0}
+    config = replace(CONFIG, leads=4, exponent_spread=0.4, scale_db=5.0, **varied)
     data = RadarDataset([growing(tmp_path / "a", frames=60)], replace(config, lagrangian=False), Holdout(), tmp_path)
     for batch in data.held_out(1, 4, 4):
         for window in batch:

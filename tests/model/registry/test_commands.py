@@ -22,7 +22,7 @@ from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import convective, synthesise
 from model.registry.evaluation import Evaluation, parity_gate
 from model.registry.promotion import NotPromoted, promote
-from tests.packages import DISTRIBUTION, GRAPH, copied, crown, rewrite_manifest
+from tests.packages import DISTRIBUTION, GRAPH, SHIPPED_REFERENCE, copied, crown, rewrite_manifest
 
 Echocast = Callable[..., tuple[int, str, str]]
 
@@ -57,7 +57,7 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     assert {gate["gate"] for gate in output["gates"]} == {"csi", "extrapolation", "parity", "latency"}
     assert (output["protocol"], list(output["archives"])) == ("nowcast-60@1", [str(archive)])
     code, out, _ = echocast(*words)
-    assert (code, out) == (0, "rain-ms-predrnn@1.4 is already the champion\n")
+    assert (code, out) == (0, f"{SHIPPED_REFERENCE} is already the champion\n")
     assert len(read_aliases(tmp_path / "packages").history) == 1
 
 
@@ -117,7 +117,7 @@ def test_a_dry_archive_is_inconclusive_and_the_note_names_training_days(
     words = ("--archive", ".", "--packages", tmp_path / "packages", "--max-seconds", 3600)
     code, out, err = echocast("models", "promote", "mine@1", *words)
     assert code == 2
-    assert "CSI at 10 mm/h beside rain-ms-predrnn@1.4 is inconclusive" in err
+    assert f"CSI at 10 mm/h beside {SHIPPED_REFERENCE} is inconclusive" in err
     text = " ".join(out.split())
     assert "the archive holds too little such rain" in text
     assert "it was trained on 1 of these 1 days" in text
@@ -223,7 +223,7 @@ def test_start_times_that_are_left_out_are_reported(echocast: Echocast, archive:
 
 
 def evaluation_of(archive: Path) -> Evaluation:
-    return Evaluation(gates=(), champion="rain-ms-predrnn@1.4", protocol="nowcast-60@1", archives={str(archive): ""})
+    return Evaluation(gates=(), champion=SHIPPED_REFERENCE, protocol="nowcast-60@1", archives={str(archive): ""})
 
 
 def test_a_concurrent_promotion_is_not_overwritten(archive: Path, tmp_path: Path) -> None:

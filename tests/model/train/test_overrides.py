@@ -161,6 +161,7 @@ MAY_BE_0 = {
         "windows.exponent_spread",
         "windows.reverse_chance",
         "windows.accumulate_chance",
+        "windows.quantise_chance",
         "holdout.short_minutes",
         "model.net.forget_bias",
         "model.fields",

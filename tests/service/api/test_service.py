@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages import DISTRIBUTION, copied, crown, rewrite_manifest
+from tests.packages import DISTRIBUTION, SHIPPED_REFERENCE, copied, crown, rewrite_manifest
 
 ROUTES = {
     ("POST", "/v1/nowcasts"): "createNowcast",
@@ -55,7 +55,7 @@ def test_the_champion_is_listed_or_why_another_model_runs(gateway, context):
     assert "mine@1 was changed since it became champion" in response["note"]
     parts = {part["name"]: part for part in gateway.get("/readyz").json()["parts"]}
     assert parts["model"]["state"] == "ok"
-    assert parts["model"]["detail"].startswith("rain-ms-predrnn@1.4; the champion mine@1 cannot be used")
+    assert parts["model"]["detail"].startswith(f"{SHIPPED_REFERENCE}; the champion mine@1 cannot be used")
     (packages / "aliases.json").write_text("{")
     response = gateway.get("/v1/models")
     assert response.status_code == 200

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from model.core.forecast_output import ForecastOutput
 from service.jobs.queue import JobQueue
+from tests.packages import SHIPPED_REFERENCE
 from tests.patience import WAIT_SECONDS, wait_until
 
 RADAR = ("files", ("radar.nc", b"not really", "application/x-netcdf"))
@@ -228,7 +229,7 @@ def test_an_unhandled_failure_keeps_the_connection(gateway, context):
     connection.close()
 
 
-@pytest.mark.parametrize("model", ["auto", "rain-ms-predrnn", "rain-ms-predrnn@1.4"])
+@pytest.mark.parametrize("model", ["auto", "rain-ms-predrnn", SHIPPED_REFERENCE])
 def test_too_many_steps_are_refused_with_the_maximum_of_the_model(gateway, model):
     body = problem(post(gateway, data={"model": model, "steps": "121"}))
     assert body["type"] == "/problems/steps-out-of-range"

@@ -15,6 +15,7 @@ from service.jobs.job import Job
 from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore, input_key, result_key
+from tests.packages import SHIPPED_REFERENCE
 from tests.patience import WAIT_SECONDS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -99,7 +100,7 @@ def uncertain(stack, tmp_path_factory):
     settings = Settings(data_dir=stack.data_dir)
     ledger, store = Ledger(settings.database), ObjectStore(settings.store)
     job = ledger.claim(ledger.create(Job(model="auto", steps=24, inputs=[])).id, WAIT_SECONDS)
-    ledger.record_model(job, model_used="rain-ms-predrnn@1.4", note="")
+    ledger.record_model(job, model_used=SHIPPED_REFERENCE, note="")
     for item, key in ((frames, input_key(job.id)), (forecast, result_key(job.id))):
         path = tmp_path_factory.mktemp("published") / "file.nc"
         write_netcdf(item, path)

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.packages import SHIPPED_REFERENCE
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
@@ -18,10 +20,10 @@ def try_sample(page, steps=3):
 
 
 def test_scores_of_different_data_sets_are_kept_apart(page):
-    page.get_by_role("combobox", name="Model").select_option("rain-ms-predrnn@1.4")
+    page.get_by_role("combobox", name="Model").select_option(SHIPPED_REFERENCE)
     page.get_by_role("spinbutton", name="Lead steps").fill("1")
     page.get_by_role("button", name="Try the bundled sample").click()
-    expect(page.locator("#used")).to_have_text("rain-ms-predrnn 1.4", timeout=60_000)
+    expect(page.locator("#used")).to_have_text(SHIPPED_REFERENCE.replace("@", " "), timeout=60_000)
     page.get_by_text("How good is this model?").click()
     captions = page.locator("#skill-tables caption")
     expect(captions).to_have_text(

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.packages import SHIPPED_REFERENCE
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
@@ -182,7 +184,7 @@ def test_nothing_sticks_out_beside_the_probabilities(opened, width):
 def test_scores_of_probabilities_are_explained_and_the_lowest_is_the_best(page, stack, uncertain):
     """The scores are simulated: the package of the tests has none of probabilities."""
     of = {"protocol": "nowcast-60-prob@1", "data": "bom", "lead_minutes": None}
-    names = {"rain-ms-predrnn@1.4": 0.0512, "extrapolation@1": 0.0587, "pysteps@1": 0.0536}
+    names = {SHIPPED_REFERENCE: 0.0512, "extrapolation@1": 0.0587, "pysteps@1": 0.0536}
     scores = [
         {"metric": f"{metric} of {name}, mean over leads", "threshold_mm_h": threshold, "value": value, **of}
         for metric, threshold in (("Brier score", 2.0), ("CRPS (mm/h)", None))
