@@ -92,17 +92,23 @@ class RainDistribution:
 
     def _crossing(self, above: FloatArray, last_level: FloatArray | np.float32) -> FloatArray:
         """Return the rain rate at which `above` [threshold, ...], a probability minus a level, falls to 0."""
-        widths = np.diff(np.log(np.asarray(self.thresholds_mm_h, np.float64))).astype(np.float32)
-        logarithm = np.full(above.shape[1:], np.log(np.float32(self.thresholds_mm_h[0])), np.float32)
+        logarithms = np.log(np.asarray(self.thresholds_mm_h, np.float64)).astype(np.float32)
         # Cuts may fall with the threshold faster than P does: what reaches a threshold has reached those below it.
-        reached = np.logical_or.accumulate(above[::-1] > 0, axis=0)[::-1]
-        for lower, upper, reaches_upper, width in zip(above[:-1], above[1:], reached[1:], widths, strict=True):
-            # The share of the segment below the crossing; 1 where P is above the level at its upper end, too.
-            drop = np.maximum(lower - upper, LEAST_PROBABILITY)
-            share = np.where(reaches_upper, np.float32(1), np.clip(lower / drop, 0, 1))
-            logarithm += width * share
+        last = len(above) - 1
+        reached = np.zeros(above.shape[1:], np.intp)
+        wet = above[0] > 0
+        for index in range(1, last + 1):
+            reaches = above[index] > 0
+            reached[reaches] = index
+            wet |= reaches
+        # The share of the segment below the crossing, where P is above the level at its lower end only.
+        lower = np.take_along_axis(above, reached[None], axis=0)[0]
+        upper = np.take_along_axis(above, np.minimum(reached + 1, last)[None], axis=0)[0]
+        share = np.clip(lower / np.maximum(lower - upper, LEAST_PROBABILITY), 0, 1)
+        share[reached == last] = 0
+        widths = np.append(np.diff(logarithms), np.float32(0))
+        logarithm = logarithms[reached] + widths[reached] * share
         rain: FloatArray = np.exp(logarithm)
-        wet = reached[0]
         heaviest = above[-1] > 0
         if heaviest.any():
             level = np.broadcast_to(last_level, rain.shape)[heaviest]

@@ -10,8 +10,9 @@ lattice, and the departure points between them are interpolated, because motion 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -45,6 +46,11 @@ class PixelBox(NamedTuple):
         """The box as an index of an array [y, x]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
     def within(self, shape: tuple[int, int]) -> PixelBox:
         """Return the part of the box on a grid of `shape` (ny, nx)."""
         (top, bottom), (left, right) = (
@@ -74,7 +80,7 @@ class DeparturePoints:
         """Return the departure point (x, y) of each pixel, or of those in a box that starts with a cell [y, x, 2]."""
         if box is None:
             return _between(self.lattice, self.shape)
-        return _between(self.around(box), (box.bottom - box.top, box.right - box.left))
+        return _between(self.around(box), box.shape)
 
     def around(self, box: PixelBox) -> FloatArray:
         """Return the part of the lattice that is needed to interpolate within a box, which starts with a cell."""
@@ -127,14 +133,18 @@ def advect(field: FloatArray, origins: DeparturePoints, out: FloatArray | None =
         where parcels entered the domain.
     """
     moved = np.empty_like(field) if out is None else out
-    blocks = _Blocks.of(field)
-    ny, nx = field.shape
-    rows, columns = TILE_PX
-    for top in range(0, ny, rows):
-        for left in range(0, nx, columns):
-            tile = PixelBox(top, min(top + rows, ny), left, min(left + columns, nx))
-            _advect_tile(field, blocks, origins.around(tile), moved[tile.slices])
+    _advect(field, _tiles(origins), moved)
     return moved
+
+
+def advect_planes(planes: FloatArray, origins: DeparturePoints) -> FloatArray:
+    """Advect each of the planes [plane, y, x], in place; see `advect`. Their positions are computed once."""
+    tiles = list(_tiles(origins))
+    moved = np.empty_like(planes[0])
+    for plane in planes:
+        _advect(plane, tiles, moved)
+        plane[:] = moved
+    return planes
 
 
 def sample(field: NDArray[Number], position: FloatArray, border: int = cv2.BORDER_CONSTANT) -> NDArray[Number]:
@@ -174,36 +184,78 @@ def _any(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.logical_or.reduceat(np.stack(rows), np.arange(0, nx, BLOCK_PX), axis=1)
 
 
-def _advect_tile(field: FloatArray, blocks: _Blocks, lattice: FloatArray, moved: FloatArray) -> None:
-    """Fill a tile `moved` [y, x] with a field, from departure points between those of `lattice`."""
-    # One axis after the other, because NumPy is slow over both at once.
-    (left, top), (right, bottom) = lattice.min(axis=0).min(axis=0), lattice.max(axis=0).max(axis=0)
-    box = PixelBox(math.floor(top), math.floor(bottom) + 2, math.floor(left), math.floor(right) + 2)
-    source = box.within(field.shape)
+class _Tile:
+    """A tile of the arrival points, and where its values come from.
+
+    Attributes
+    ----------
+    target : PixelBox
+        The tile.
+    source : PixelBox
+        The part of the field that the tile reads.
+    is_inside : bool
+        Whether all that the tile needs lies within the domain.
+    """
+
+    def __init__(self, origins: DeparturePoints, target: PixelBox) -> None:
+        self.target = target
+        self._lattice = origins.around(target)
+        # One axis after the other, because NumPy is slow over both at once.
+        lattice = self._lattice
+        (left, top), (right, bottom) = lattice.min(axis=0).min(axis=0), lattice.max(axis=0).max(axis=0)
+        box = PixelBox(math.floor(top), math.floor(bottom) + 2, math.floor(left), math.floor(right) + 2)
+        self.source = box.within(origins.shape)
+        self.is_inside = self.source == box
+
+    @cached_property
+    def position(self) -> FloatArray:
+        """Departure points (x, y) of the tile's pixels, from the corner of `source` [y, x, 2]."""
+        corner = np.array([self.source.left, self.source.top], np.float32)
+        return _between(self._lattice - corner, self.target.shape)
+
+
+def _tiles(origins: DeparturePoints) -> Iterator[_Tile]:
+    """Yield the tiles of a domain."""
+    ny, nx = origins.shape
+    rows, columns = TILE_PX
+    for top in range(0, ny, rows):
+        for left in range(0, nx, columns):
+            yield _Tile(origins, PixelBox(top, min(top + rows, ny), left, min(left + columns, nx)))
+
+
+def _advect(field: FloatArray, tiles: Iterable[_Tile], moved: FloatArray) -> None:
+    """Fill `moved` [y, x] with a field [y, x]."""
+    blocks = _Blocks.of(field)
+    for tile in tiles:
+        _advect_tile(field, blocks, tile, moved[tile.target.slices])
+
+
+def _advect_tile(field: FloatArray, blocks: _Blocks, tile: _Tile, moved: FloatArray) -> None:
+    """Fill a tile `moved` [y, x] with a field."""
+    source = tile.source
     is_outside = source.top >= source.bottom or source.left >= source.right
     wet, gaps, known = (False, True, False) if is_outside else blocks.within(source)
     if not known:
         moved.fill(np.nan)
         return
-    complete = source == box and not gaps
+    complete = tile.is_inside and not gaps
     if not wet:
         moved.fill(0)
         if complete:
             return
-    position = _between(lattice - np.array([source.left, source.top], np.float32), moved.shape)
     values = field[source.slices]
     if wet:
-        moved[:] = sample(values, position, cv2.BORDER_REPLICATE)
+        moved[:] = sample(values, tile.position, cv2.BORDER_REPLICATE)
     if complete:
         return
     holds = np.isfinite(values)
-    most = sample(holds.view(np.uint8) * np.uint8(255), position) >= 128
+    most = sample(holds.view(np.uint8) * np.uint8(255), tile.position) >= 128
     np.copyto(moved, np.float32(np.nan), where=~most)
     # remap makes NaN of a NaN among the four pixels: where the others have most of the weight, they are interpolated.
     if wet and gaps and (lost := most & np.isnan(moved)).any():
         at = np.nonzero(lost)
         filled = np.where(holds, values, np.float32(0)), holds.astype(np.float32)
-        value, weight = (sample(part, position[at][None]) for part in filled)
+        value, weight = (sample(part, tile.position[at][None]) for part in filled)
         moved[at] = (value / weight)[0]
 
 

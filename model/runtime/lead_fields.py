@@ -12,7 +12,7 @@ from model.core.manifest import Distribution
 from model.core.normalisation import hko7_fraction, hko7_rain_rate_mm_h
 from model.core.rain_distribution import RainDistribution
 from model.core.units import FloatArray
-from model.runtime.advection import DeparturePoints, advect
+from model.runtime.advection import DeparturePoints, advect, advect_planes
 from model.runtime.members import MemberGenerator
 from model.runtime.request import LeadFields
 
@@ -107,19 +107,17 @@ class DistributionFields:
         planes = planes[:, :ny, :nx]
         origins = None if self._arrivals is None else next(self._arrivals)
         made = planes if self._members is None else self._field_and_probabilities(self._step, planes)
-        field = to_rain_rate(made[0], self._known)
-        probability = made[1:] if len(made) > 1 else None
-        if probability is not None:
-            np.copyto(probability, np.float32(np.nan), where=~self._known)
+        made[0] = to_rain_rate(made[0], self._known)
+        np.copyto(made[1:], np.float32(np.nan), where=~self._known)
         if origins is not None:
-            field = advect(field, origins)
-            probability = None if probability is None else _advect_planes(probability, origins)
+            advect_planes(made, origins)
+        field, probability = made[0], made[1:] if len(made) > 1 else None
         if self._members is None:
             return LeadFields(field, probability)
         # Tiles that are not computed, far from any rain, and pixels without data have no rain in any member.
         exceedance = self._with_gaps(planes)
         if origins is not None:
-            exceedance = _advect_planes(exceedance, origins)
+            exceedance = advect_planes(exceedance, origins)
         elif self._member_arrivals is not None:
             origins = next(self._member_arrivals)
         return LeadFields(field, probability, self._members.all_at_next_lead(exceedance, origins))
@@ -146,13 +144,6 @@ class DistributionFields:
             made[0, rows] = hko7_fraction(np.minimum(field, self._ceiling))
             made[1:, rows] = rain.probability_of_exceedance(output.thresholds_mm_h)
         return made
-
-
-def _advect_planes(planes: FloatArray, origins: DeparturePoints) -> FloatArray:
-    """Advect each of the planes [plane, y, x], in place."""
-    for plane in planes:
-        plane[:] = advect(plane, origins)
-    return planes
 
 
 def to_rain_rate(fraction: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
