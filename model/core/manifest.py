@@ -218,7 +218,7 @@ class Distribution(Frozen):
 
     `thresholds_mm_h`: of the exceedance probabilities that its graphs return. `tail_mm_h`: mean excess above the last
     one. `default_field`: what `rainfall_rate` is unless another field is asked for. `sharp_cuts`: in ascending order of
-    lead time, chosen on held-out data.
+    lead time, chosen on held-out data, for thresholds that a nowcast hardly expects to be reached.
     """
 
     thresholds_mm_h: tuple[float, ...]

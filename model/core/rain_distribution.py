@@ -20,6 +20,14 @@ THRESHOLDS_MM_H: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 5
 """The usual thresholds of a distribution, e.g. of the head of networks of rain."""
 TAIL_MM_H: Final = 15.0
 """Mean excess of rain above the last threshold (mm h-1)."""
+BINS: Final = 50
+"""Bins of probability: a cut lies between two of them."""
+MAX_BIAS: Final = 1.05
+"""Largest frequency bias of the `sharp` field, by expectation. The highest CSI has a bias above 1."""
+LOWEST_CUT: Final = 0.1
+FEWEST_PIXELS: Final = 25.0
+THIN: Final = 2
+"""Every second pixel of both axes serves to find cuts."""
 LEAST_PROBABILITY: Final = np.float32(1e-6)
 """Probabilities closer than this count as equal, so that no division is by 0."""
 
@@ -70,6 +78,33 @@ class RainDistribution:
         above = wet.exceedance - np.asarray(cuts, np.float32)[:, None]
         rain[possible] = wet._crossing(above, np.float32(cuts[-1]))
         return rain
+
+    def best_cuts(self, otherwise: Sequence[float]) -> tuple[float, ...]:
+        """Return, for each threshold, the cut of `sharp` whose region has the highest expected CSI.
+
+        The distribution itself tells: a region of n pixels whose probabilities sum to H, of E in the whole field [y, x],
+        expects H hits, n - H false alarms and E - H misses, so its CSI is about H / (n + E - H). It grows until the
+        probability at its edge is CSI / (1 + CSI) (Lipton et al. 2014, arXiv 1402.1892, for F1): the harder an event is
+        to predict, the lower is its cut. Regions are at most `MAX_BIAS` times as large as expected.
+
+        Parameters
+        ----------
+        otherwise : sequence of float
+            Cuts of thresholds that hardly a pixel is expected to reach.
+        """
+        thin = self.exceedance[:, ::THIN, ::THIN]
+        cuts = []
+        for probability, cut in zip(thin, otherwise, strict=True):
+            expected = float(np.nansum(probability))
+            if expected < FEWEST_PIXELS:
+                cuts.append(float(cut))
+                continue
+            likely = probability[probability >= LOWEST_CUT]
+            bins = np.minimum((likely * BINS).astype(np.intp), BINS - 1)
+            pixels, hits = (np.bincount(bins, weights, BINS)[::-1].cumsum() for weights in (None, likely))
+            csi = np.where(pixels <= MAX_BIAS * expected, hits / (pixels + expected - hits), -1.0)
+            cuts.append(float(BINS - 1 - np.argmax(csi)) / BINS)
+        return tuple(cuts)
 
     def probability_of_exceedance(self, thresholds_mm_h: Sequence[float]) -> FloatArray:
         """Return P(rain >= threshold) [threshold, ...] at other thresholds (mm h-1), all at least the first one."""

@@ -130,11 +130,14 @@ class DistributionFields:
         """Return the field as an HKO-7 fraction and the probabilities that were asked for [1 + threshold, y, x]."""
         settings, output = self._distribution, self._output
         made = np.empty((1 + len(output.thresholds_mm_h), *exceedance.shape[1:]), np.float32)
+        of_field = output.field or settings.default_field
         cuts = settings.cuts_at(step * self._step_minutes)
+        if of_field == "sharp":
+            cuts = RainDistribution(settings.thresholds_mm_h, exceedance, settings.tail_mm_h).best_cuts(cuts)
         for top in range(0, exceedance.shape[1], BAND):
             rows = slice(top, top + BAND)
             rain = RainDistribution(settings.thresholds_mm_h, exceedance[:, rows], settings.tail_mm_h)
-            match output.field or settings.default_field:
+            match of_field:
                 case "expected":
                     field = rain.expected()
                 case "median":

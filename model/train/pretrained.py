@@ -37,7 +37,8 @@ def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        The record for `recipe.json`: `from`, `weights_sha256`, the `archives` that the weights were trained on, and a
+        The record for `recipe.json`: `from`, a package's NAME@VERSION or the name of a run's folder (a package is
+        passed on, and a path would tell of the machine), `weights_sha256`, the `archives` that the weights were trained on, and a
         clause on what is unknown about them.
 
     Raises
@@ -45,7 +46,7 @@ def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
     InputError
         The folder holds no weights, they cannot be read, or they are of another network.
     """
-    weights, config, trained_on = _read_weights(path)
+    weights, config, trained_on, origin = _read_weights(path)
     own = net.state_dict()
     if net.config.thresholds_mm_h and not config_from_dict(config).thresholds_mm_h:
         weights = _with_head(weights, own)
@@ -67,7 +68,7 @@ def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(weights[name].contiguous().numpy().tobytes())
-    return {"from": str(path), "weights_sha256": digest.hexdigest(), **trained_on}
+    return {"from": origin, "weights_sha256": digest.hexdigest(), **trained_on}
 
 
 def _with_head(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,11 +100,11 @@ def _check_settings(stored: Mapping[str, Any], own: Mapping[str, Any], path: Pat
             )
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], InitialProvenance]:
-    """Read the weights, the configuration of their network, and the record of what they were trained on."""
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], InitialProvenance, str]:
+    """Read weights, the configuration of their network, the record of what they were trained on, and their name."""
     if (path / MANIFEST).exists():
         manifest = read_manifest(path)
-        return load_model(path).state_dict(), manifest.config, _trained_on(manifest)
+        return load_model(path).state_dict(), manifest.config, _trained_on(manifest), manifest.reference
     if not (path / BEST).exists():
         raise InputError(
             f"neither a package nor a run: no {MANIFEST} and no {BEST} in it",
@@ -116,7 +117,7 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any], Ini
         provenance = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
         before = initial_provenance(recipe)
         archives = [*provenance.get("archives", ()), *before["archives"]]
-        return weights, recipe["model"], {**before, "archives": archives}
+        return weights, recipe["model"], {**before, "archives": archives}, path.resolve().name
     except READ_ERRORS:
         raise InputError("cannot be read", where=str(path / BEST), hint="Name another run, or a package") from None
 

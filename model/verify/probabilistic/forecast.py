@@ -92,7 +92,7 @@ def lead_forecast(
     fields: dict[str, FloatArray] = {published: event.frame}
     for name in FIELDS:
         if name not in fields:
-            cuts = info.distribution.cuts_at(lead_minutes)
+            cuts = distribution.best_cuts(info.distribution.cuts_at(lead_minutes))
             fields[name] = distribution.sharp(cuts) if name == "sharp" else getattr(distribution, name)()
     return LeadForecast(fields=fields, distribution=distribution, members=event.members)
 

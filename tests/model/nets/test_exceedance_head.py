@@ -121,6 +121,40 @@ def test_the_sharp_field_reaches_a_threshold_where_its_probability_exceeds_the_c
     assert np.isnan(RainDistribution(THRESHOLDS, np.full((5, 1), np.nan, np.float32)).sharp((0.4,) * 5)[0])
 
 
+def calibrated(spread, seed=2, side=400):
+    """Probabilities of two events that are right, and what was seen; the larger the spread, the surer they are."""
+    rng = np.random.default_rng(seed)
+    score = spread * rng.standard_normal((side, side)) - 2.5
+    chance = 1 / (1 + np.exp(-score))
+    exceedance = np.stack([chance, chance**2]).astype(np.float32)
+    drawn = rng.random((side, side))
+    return RainDistribution((1.0, 5.0), exceedance), [drawn < each for each in exceedance]
+
+
+@pytest.mark.parametrize("spread", [1.5, 2.5, 5.0])
+def test_the_best_cut_has_the_highest_csi_of_what_is_seen(spread):
+    """The surer the probabilities, the higher the cut: no single cut is the best for all of them."""
+    distribution, seen = calibrated(spread)
+    cuts = distribution.best_cuts((0.9, 0.9))
+
+    def csi(row, cut):
+        region = distribution.exceedance[row] > cut
+        return (region & seen[row]).sum() / (region | seen[row]).sum()
+
+    for row, cut in enumerate(cuts):
+        best = max(csi(row, other) for other in np.arange(0.1, 0.9, 0.02))
+        assert csi(row, cut) >= 0.97 * best
+        assert (distribution.exceedance[row] > cut).sum() <= 1.1 * seen[row].sum()
+    assert cuts == distribution.best_cuts((0.1, 0.1))
+
+
+def test_cuts_rise_with_the_certainty_and_those_given_serve_where_next_to_nothing_is_expected():
+    found = [calibrated(spread)[0].best_cuts((0.9, 0.9))[0] for spread in (1.5, 2.5, 5.0)]
+    assert found[0] < found[1] < found[2]
+    dry = RainDistribution((1.0, 5.0), np.full((2, 50, 50), 1e-4, np.float32))
+    assert dry.best_cuts((0.4, 0.3)) == (0.4, 0.3)
+
+
 def test_the_frame_that_is_read_next_passes_no_gradient():
     """The last lead's probabilities depend on the first lead's frame, but the gradient does not pass through it."""
     torch.manual_seed(0)

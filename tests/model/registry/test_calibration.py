@@ -13,12 +13,23 @@ pytest.importorskip("torch")
 from model.core.model_info import EXTRAPOLATION, ModelInfo
 from model.core.package_digest import verify_package
 from model.core.probability_calibration import read_calibration
+from model.nets.forecast_model import ModelConfig
+from model.nets.stack import StackConfig
 from model.runtime.load import load_predictor
 from model.runtime.predictor import BasePredictor
 from tests.archives import storm_archive
+from tests.model.export.untrained import packed
 from tests.packages import SHIPPED, copied
 
 Echocast = Callable[..., tuple[int, str, str]]
+
+
+def single_field(folder: Path) -> Path:
+    """A package without a distribution, as those of older versions and imported ones."""
+    net = StackConfig(hidden=4, scales=(1,), kernel=3, patch=4, embed="pointwise")
+    made = packed(ModelConfig(net=net), folder, frame_of_reference="lagrangian").folder
+    assert made is not None
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +54,7 @@ def test_extrapolation_is_calibrated_into_a_file_that_it_then_uses(
 
 
 def test_a_package_is_calibrated_into_a_new_version(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
-    package = copied(tmp_path / "from", "mine@1")
+    package = single_field(tmp_path / "from")
     words = ("models", "calibrate", package, "--archive", archive, "--version", "2", "--out", tmp_path / "to")
     code, out, err = echocast(*words, "--json")
     assert (code, err) == (0, "")

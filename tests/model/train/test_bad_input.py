@@ -217,7 +217,7 @@ def test_a_run_starts_with_the_weights_of_another(run, tmp_path):
     train(tiny.recipe(iterations=1, optimiser=slow), tiny.source(), tmp_path / "same", options=RunOptions(init=run))
     assert tiny.same(tiny.load(tmp_path / "same", LAST)["net"], tiny.load(run, BEST)["ema"])
     kept = json.loads((tmp_path / "same" / RECIPE).read_text())["init"]
-    assert kept["from"] == str(run)
+    assert kept["from"] == run.name
     assert len(kept["weights_sha256"]) == 64
     train(tiny.recipe(iterations=2, optimiser=slow), tiny.source(), tmp_path / "same", resume=True)
     assert json.loads((tmp_path / "same" / RECIPE).read_text())["init"] == kept

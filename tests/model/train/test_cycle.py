@@ -118,7 +118,7 @@ def test_the_card_names_the_licence_and_the_initial_weights(echocast, archive, f
     assert code == 0, err
     card = (folder / "packages/tuned/1/card.md").read_text()
     assert "- Licence: CC BY 4.0." in card
-    assert f"- Initial weights: those of `{run}`" in card
+    assert f"- Initial weights: those of `{run.name}`" in card
     training = read_manifest(folder / "packages/tuned/1").training
     assert [seen.name for seen in training.archives] == ["archive", "archive"]  # its own, and before that the run's
     assert training.provenance_gaps == ""
