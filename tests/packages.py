@@ -12,7 +12,7 @@ from model.core.catalog import SHIPPED_PACKAGES
 from model.core.manifest import MANIFEST
 from model.core.package_digest import file_sha256, package_digest
 
-SHIPPED_REFERENCE: Final = "rain-ms-predrnn@1.4"
+SHIPPED_REFERENCE: Final = "rain-ms-predrnn@2"
 SHIPPED_VERSION: Final = SHIPPED_REFERENCE.partition("@")[2]
 SHIPPED = SHIPPED_PACKAGES / "rain-ms-predrnn" / SHIPPED_VERSION
 GRAPH = "model.fp32.onnx"

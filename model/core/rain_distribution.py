@@ -82,10 +82,10 @@ class RainDistribution:
     def best_cuts(self, otherwise: Sequence[float]) -> tuple[float, ...]:
         """Return, for each threshold, the cut of `sharp` whose region has the highest expected CSI.
 
-        The distribution itself tells: a region of n pixels whose probabilities sum to H, of E in the whole field [y, x],
+        The distribution itself tells: a region of n pixels whose probabilities sum to H, of E in the whole field,
         expects H hits, n - H false alarms and E - H misses, so its CSI is about H / (n + E - H). It grows until the
-        probability at its edge is CSI / (1 + CSI) (Lipton et al. 2014, arXiv 1402.1892, for F1): the harder an event is
-        to predict, the lower is its cut. Regions are at most `MAX_BIAS` times as large as expected.
+        probability at its edge is CSI / (1 + CSI) (Lipton et al. 2014, arXiv 1402.1892, for F1): the harder an event
+        is to predict, the lower is its cut. Regions are at most `MAX_BIAS` times as large as expected.
 
         Parameters
         ----------

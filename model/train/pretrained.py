@@ -38,8 +38,8 @@ def init_from(net: ForecastModel, path: Path) -> dict[str, Any]:
     -------
     dict
         The record for `recipe.json`: `from`, a package's NAME@VERSION or the name of a run's folder (a package is
-        passed on, and a path would tell of the machine), `weights_sha256`, the `archives` that the weights were trained on, and a
-        clause on what is unknown about them.
+        passed on, and a path would tell of the machine), `weights_sha256`, the `archives` that the weights were trained
+        on, and a clause on what is unknown about them.
 
     Raises
     ------

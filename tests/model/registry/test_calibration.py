@@ -109,8 +109,7 @@ def test_what_cannot_be_calibrated_is_one_line(
 
 
 def test_a_package_with_a_distribution_needs_no_calibration(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
-    distribution = {"thresholds_mm_h": [0.5, 2.0], "sharp_cuts": [{"lead_minutes": 5.0, "probabilities": [0.4, 0.4]}]}
-    package = copied(tmp_path, "mine@1", distribution=distribution)
+    package = copied(tmp_path, "mine@1")
     code, _, err = echocast(
         "models", "calibrate", package, "--archive", archive, "--version", "2", "--out", tmp_path / "to"
     )

@@ -26,17 +26,19 @@ def test_scores_of_different_data_sets_are_kept_apart(page):
     expect(page.locator("#used")).to_have_text(SHIPPED_REFERENCE.replace("@", " "), timeout=60_000)
     page.get_by_text("How good is this model?").click()
     captions = page.locator("#skill-tables caption")
-    expect(captions).to_have_text(
-        [f"{name}: CSI, mean over leads (nowcast-60@1)" for name in (BRISBANE, "Europe (2018-08-24)")]
-    )
-    for words in ("compare within a table", "longer ones were not scored", "areas of heavy rain are too wide"):
+    metrics = ("CSI, mean over leads (nowcast-60@1)", "Brier score, mean over leads", "CRPS (mm/h), mean over leads")
+    for metric in metrics:
+        for name in (BRISBANE, "Europe (2018-08-24)"):
+            expect(captions.filter(has_text=f"{name}: {metric}")).to_have_count(1)
+    expect(captions).to_have_count(6)
+    for words in ("compare within a table", "longer ones were not scored", "areas of heavy rain are too small"):
         expect(page.locator("#skill-text")).to_contain_text(words)
     expect(page.locator("#skill-tables p").first).to_have_text(
-        f"On {BRISBANE} the CSI of this model, mean over leads, is 0.630 for rain of 0.5 mm/h and more; "
+        f"On {BRISBANE} the CSI of this model, mean over leads, is 0.621 for rain of 0.5 mm/h and more; "
         "the best model compared with it, pysteps (Lucas-Kanade extrapolation), has 0.595."
     )
     expect(page.locator("#skill-tables table").first.locator("tr").nth(1)).to_have_text(
-        "rain-ms-predrnn 1.40.6300.5440.4610.364"
+        "rain-ms-predrnn 20.6210.5360.4510.352"
     )
 
 

@@ -182,7 +182,7 @@ def test_nothing_sticks_out_beside_the_probabilities(opened, width):
 
 
 def test_scores_of_probabilities_are_explained_and_the_lowest_is_the_best(page, stack, uncertain):
-    """The scores are simulated: the package of the tests has none of probabilities."""
+    """The scores are simulated, so that the words can be known."""
     of = {"protocol": "nowcast-60-prob@1", "data": "bom", "lead_minutes": None}
     names = {SHIPPED_REFERENCE: 0.0512, "extrapolation@1": 0.0587, "pysteps@1": 0.0536}
     scores = [
