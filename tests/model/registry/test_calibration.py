@@ -19,7 +19,7 @@ from model.runtime.load import load_predictor
 from model.runtime.predictor import BasePredictor
 from tests.archives import storm_archive
 from tests.model.export.untrained import packed
-from tests.packages import SHIPPED, copied
+from tests.packages import copied
 
 Echocast = Callable[..., tuple[int, str, str]]
 
@@ -87,10 +87,9 @@ def test_a_package_is_calibrated_into_a_new_version(echocast: Echocast, archive:
         (("extrapolation", "--out", "c.json", "--version", "2"), "leave --version out"),
         (("extrapolation", "--out", "."), "it is a folder"),
         (("extrapolation", "--out", "absent/c.json"), "its folder does not exist"),
-        ((str(SHIPPED), "--out", "packages"), "needs --version"),
         (("nobody", "--out", "c.json"), "nobody"),
     ],
-    ids=["persistence", "version", "folder", "no folder", "no version", "unknown"],
+    ids=["persistence", "version", "folder", "no folder", "unknown"],
 )
 def test_what_cannot_be_calibrated_is_one_line(
     words: tuple[str, ...],
@@ -106,6 +105,14 @@ def test_what_cannot_be_calibrated_is_one_line(
     assert problem in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_without_a_new_version_is_refused(echocast: Echocast, archive: Path, tmp_path: Path) -> None:
+    words = ("models", "calibrate", single_field(tmp_path), "--archive", archive, "--out", tmp_path / "to")
+    code, _, err = echocast(*words)
+    assert code == 2
+    assert "needs --version" in err
+    assert not (tmp_path / "to").exists()
 
 
 def test_a_package_with_a_distribution_needs_no_calibration(echocast: Echocast, archive: Path, tmp_path: Path) -> None:

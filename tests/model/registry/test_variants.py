@@ -45,8 +45,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The shipped network with its float32 graph alone; little to calibrate on is enough here."""
-    monkeypatch.setattr(variants, "SAMPLES_PER_ARCHIVE", 2)
-    monkeypatch.setattr(variants, "SAMPLE_LEADS", 4)
+    monkeypatch.setattr(variants, "SAMPLES_PER_ARCHIVE", 4)
+    monkeypatch.setattr(variants, "SAMPLE_LEADS", 8)
     made = copied(tmp_path_factory.mktemp("packages"), "mine@1", variants={"fp32": GRAPH})
     manifest = json.loads((made / MANIFEST).read_text())
     for other in ("model.int8.onnx", "model.fp16.onnx"):
