@@ -21,7 +21,7 @@ from model.runtime.device_errors import is_device_lost, is_out_of_memory
 from model.runtime.forecast_task import ForecastTask, TiledForecast, TileTask
 from model.runtime.graph_session import SMALLEST_SIDE, GraphSession
 from model.runtime.request import ForecastEvent
-from model.runtime.spill_file import SpillFile
+from model.runtime.spill_file import SpillFile, pack_fraction, unpack_fraction
 from model.runtime.tiles import Blend, Tile, tiles_of
 
 
@@ -263,6 +263,10 @@ class _Pass:
             if not np.isfinite(frame.sum()) and not np.isfinite(frame).all():
                 yield self._fail(forecast, _not_finite(step))
                 continue
+            if forecast.spill is not None:
+                # As tiles of another worker arrive, so that the forecast does not depend on which worker computes one:
+                # a field that compares probabilities with cuts passes the least rounding on.
+                frame = unpack_fraction(pack_fraction(frame))
             try:
                 planes = forecast.task.reduce(step, frame)
             except Exception as error:

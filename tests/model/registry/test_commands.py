@@ -56,7 +56,7 @@ def test_the_default_model_itself_passes_and_becomes_champion_once(
     code, out, err = echocast(*words, "--json")
     output = json.loads(out)
     assert (code, output["promoted"], output["forced"]) == (0, True, False), err
-    assert {gate["gate"] for gate in output["gates"]} == {"csi", "extrapolation", "parity", "latency"}
+    assert {gate["gate"] for gate in output["gates"]} == {"csi", "extrapolation", "brier", "crps", "parity", "latency"}
     assert (output["protocol"], list(output["archives"])) == ("nowcast-60@1", [str(archive)])
     code, out, _ = echocast(*words)
     assert (code, out) == (0, f"{SHIPPED_REFERENCE} is already the champion\n")

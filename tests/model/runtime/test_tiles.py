@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from model.core.catalog import Catalog
+from model.core.forecast_output import ForecastOutput
 from model.core.sequence import FrameSequence
 from model.data.synthetic_storms import synthesise
 from model.runtime.device import EngineOptions
 from model.runtime.load import load_predictor
-from model.runtime.nowcast import nowcast
+from model.runtime.request import ForecastRequest
 from model.runtime.tiles import OVERLAP, Blend, tiles_of
 
 
@@ -74,13 +75,16 @@ def test_wet_tiles_are_bounded_too():
 
 
 def forecast(sequence, **options):
-    return nowcast(sequence, load_predictor(Catalog().find("rain-ms-predrnn"), options=EngineOptions(**options)), 6)
+    """The mean: the cuts of the sharp field are those of a tile."""
+    predictor = load_predictor(Catalog().find("rain-ms-predrnn"), options=EngineOptions(**options))
+    request = ForecastRequest.fit(sequence, predictor.info, 6, output=ForecastOutput(field="expected"))
+    return np.stack([event.frame for event in predictor.forecast([request]) if event.frame is not None])
 
 
 def test_a_tiled_forecast_is_the_untiled_one_but_for_the_halo():
     sequence = synthesise(frames=4, shape=(320, 480), step_minutes=5.0, seed=2)
-    whole = forecast(sequence, skip_dry=False, variant="fp32").rain_rate
-    tiled = forecast(sequence, skip_dry=False, variant="fp32", memory_mb=40).rain_rate  # small tiles, in waves
+    whole = forecast(sequence, skip_dry=False, variant="fp32")
+    tiled = forecast(sequence, skip_dry=False, variant="fp32", memory_mb=40)  # small tiles, in waves
     assert np.array_equal(np.isnan(whole), np.isnan(tiled))
     difference = np.abs(np.nan_to_num(whole) - np.nan_to_num(tiled))
     assert 0 < difference.max() < 0.02 * np.nanmax(whole)
@@ -91,8 +95,8 @@ def test_a_forecast_of_wet_tiles_alone_is_the_full_one_but_for_drizzle():
     storms = synthesise(frames=4, shape=(400, 640), step_minutes=5.0, seed=2)
     rain = np.where(np.arange(640) < 160, storms.rain_rate, np.where(np.isfinite(storms.rain_rate), 0, np.nan))
     sequence = FrameSequence(rain.astype(np.float32), storms.times, storms.grid)
-    full = forecast(sequence, skip_dry=False, variant="fp32").rain_rate
-    wet = forecast(sequence, variant="fp32").rain_rate
+    full = forecast(sequence, skip_dry=False, variant="fp32")
+    wet = forecast(sequence, variant="fp32")
     assert np.array_equal(np.isnan(full), np.isnan(wet))
     assert not np.array_equal(full, wet, equal_nan=True)  # not all was computed
     assert np.nanmax(wet) > 1

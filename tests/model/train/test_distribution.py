@@ -22,7 +22,7 @@ from model.train.exceedance_validation import BINS, LEAD_MINUTES, ExceedanceCoun
 from model.train.recipes import RECIPES
 from model.train.run_folder import SHARP_CUTS
 from tests.archives import storm_archive
-from tests.packages import SHIPPED
+from tests.model.export.untrained import packed
 
 THRESHOLDS = "0.1,0.5,2,5,10"
 WORDS = (
@@ -149,8 +149,9 @@ def test_a_graph_whose_thresholds_are_not_those_of_the_manifest_is_refused(packa
 
 def test_weights_without_a_distribution_start_one(archive, tmp_path):
     """The frames are those of the package at first: only the planes of the distribution are new."""
+    single = packed(RECIPES["rain-ms-predrnn"]().model, tmp_path, frame_of_reference="lagrangian").folder
     words = ("rain-ms-predrnn-distribution", "--archive", archive, "--out", tmp_path / "run", "--iterations", "1")
-    words += ("--batch", "2", "--init", SHIPPED, "--set", "windows.crop=64", "--set", "windows.margin=32")
+    words += ("--batch", "2", "--init", single, "--set", "windows.crop=64", "--set", "windows.margin=32")
     words += ("--set", "validation_windows=2", "--set", "bfloat16=false", "--set", "optimiser.learning_rate=1e-9")
     done = CliRunner().invoke(train, [*map(str, words)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -158,10 +159,10 @@ def test_weights_without_a_distribution_start_one(archive, tmp_path):
     from safetensors.torch import load_file
 
     weights = torch.load(tmp_path / "run/best.pt", weights_only=True)["ema"]
-    shipped = load_file(SHIPPED / "weights.safetensors")
+    before = load_file(single / "weights.safetensors")
     name = "stack.embedding.output.weight"
-    assert torch.allclose(weights[name][: len(shipped[name])], shipped[name], atol=1e-5)
-    assert len(weights[name]) == len(shipped[name]) + 12
+    assert torch.allclose(weights[name][: len(before[name])], before[name], atol=1e-5)
+    assert len(weights[name]) == len(before[name]) + 12
     assert (tmp_path / "run" / SHARP_CUTS).exists()
 
 
