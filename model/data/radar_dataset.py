@@ -185,8 +185,14 @@ def _make_samplers(
         training_sampler = RegionSampler(cache, config, read_fields=read_fields, **train)
         purpose = "hold out"
         # Held-out windows are as observed, but for outages, so that validation scores do not depend on random factors.
-        chances = {"reverse_chance": 0.0, "accumulate_chance": 0.0, "quantise_chance": 0.0}
-        as_observed = replace(config, scale_db=0.0, exponent_spread=0.0, **chances)
+        as_observed = replace(
+            config,
+            scale_db=0.0,
+            exponent_spread=0.0,
+            reverse_chance=0.0,
+            accumulate_chance=0.0,
+            quantise_chance=0.0,
+        )
         return training_sampler, RegionSampler(cache, as_observed, read_fields=read_fields, **held_out)
     except TooFewFrames as error:
         if "times" in held_out and not archive.parts():
