@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from model import losses
+from model.core.rain_distribution import BINS, MAX_BIAS
 from model.metrics import float32_pixel_threshold
 from model.nets.forecast_model import ForecastModel
 from model.train.batch import Batch
@@ -18,12 +19,8 @@ from model.train.distributed import SINGLE_PROCESS, DistributedContext
 from model.train.recipe import SCORED_MM_H, Recipe
 from model.train.rollout import rollout
 
-BINS: Final = 50
-"""Bins of probability; a cut lies between two of them."""
 LEAD_MINUTES: Final = (5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
 """Lead times for which cuts are chosen; each lead step counts for the nearest."""
-MAX_BIAS: Final = 1.05
-"""Largest frequency bias of the `sharp` field on the held-out windows. The highest CSI has a bias above 1."""
 FEWEST_EVENTS: Final = 500
 """Pixels with an event below which a cut is that of all lead times, or of the threshold before."""
 DEFAULT_CUT: Final = 0.4

@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,10 @@ from model.core.errors import BadPackage
 from model.data.archive import Archive
 from model.data.archive_paths import frame_path
 from model.data.archive_writer import ArchiveWriter
-from model.data.synthetic_storms import frontal, synthesise
+from model.data.synthetic_storms import synthesise
 from model.registry.evaluation import Evaluation, parity_gate
 from model.registry.promotion import NotPromoted, promote
+from tests.archives import HEAVY_FRONTS
 from tests.packages import DISTRIBUTION, GRAPH, SHIPPED_REFERENCE, copied, crown, rewrite_manifest
 
 Echocast = Callable[..., tuple[int, str, str]]
@@ -30,8 +30,7 @@ Echocast = Callable[..., tuple[int, str, str]]
 
 def write_archive(folder: Path, weaken: float = 1.0) -> Path:
     """Ten hours of heavy fronts every 15 min."""
-    heavy = replace(frontal(), band_rain_rate=6.0, cells_per_hour_per_10000_km2=40.0, cell_peak=(20.0, 60.0))
-    storms = synthesise(frames=41, shape=(64, 64), step_minutes=15.0, seed=5, weather=heavy)
+    storms = synthesise(frames=41, shape=(64, 64), step_minutes=15.0, seed=5, weather=HEAVY_FRONTS)
     with ArchiveWriter(folder, storms.grid, 15.0, {"source": "synthetic storms"}) as writer:
         for time, rain in zip(storms.times, storms.rain_rate, strict=True):
             writer.append(time, rain * np.float32(weaken))

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,10 @@ pytest.importorskip("torch")
 
 from model.core.manifest import MANIFEST, VariantGate, read_manifest
 from model.core.package_digest import verify_package
-from model.data.archive_writer import ArchiveWriter
-from model.data.synthetic_storms import convective, frontal, synthesise
+from model.data.synthetic_storms import convective
 from model.export import variants
 from model.registry.variants import VariantRefused, check_variant_gates
+from tests.archives import HEAVY_FRONTS, storm_archive
 from tests.packages import GRAPH, copied
 
 Echocast = Callable[..., tuple[int, str, str]]
@@ -31,14 +30,9 @@ Echocast = Callable[..., tuple[int, str, str]]
 def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Ten hours of heavy fronts every 15 min to judge on, and an hour of storms to calibrate on."""
     found = []
-    heavy = replace(frontal(), band_rain_rate=6.0, cells_per_hour_per_10000_km2=40.0, cell_peak=(20.0, 60.0))
-    for name, frames, weather in (("fronts", 41, heavy), ("storms", 6, convective())):
-        folder = tmp_path_factory.mktemp("archives") / name
-        rain = synthesise(frames=frames, shape=(96, 96), step_minutes=15.0, seed=5, weather=weather)
-        with ArchiveWriter(folder, rain.grid, 15.0, {"source": "synthetic"}) as writer:
-            for time, frame in zip(rain.times, rain.rain_rate, strict=True):
-                writer.append(time, frame)
-        found.append(folder)
+    for name, frames, weather in (("fronts", 41, HEAVY_FRONTS), ("storms", 6, convective())):
+        settings = {"frames": frames, "shape": (96, 96), "step_minutes": 15.0, "seed": 5, "weather": weather}
+        found.append(storm_archive(tmp_path_factory.mktemp("archives") / name, **settings))
     return found[0], found[1]
 
 

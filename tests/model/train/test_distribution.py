@@ -11,6 +11,7 @@ from model.core.errors import BadPackage, InputError
 from model.core.forecast_output import ForecastOutput
 from model.core.manifest import MANIFEST, Distribution, SharpCuts, read_manifest
 from model.core.model_info import ModelInfo
+from model.core.rain_distribution import BINS
 from model.data.synthetic_storms import synthesise
 from model.export.run import build_package
 from model.runtime.device import EngineOptions
@@ -18,7 +19,7 @@ from model.runtime.frame_selection import select_context
 from model.runtime.onnx_predictor import OnnxPredictor
 from model.runtime.request import ForecastRequest
 from model.train.cli import train
-from model.train.exceedance_validation import BINS, LEAD_MINUTES, ExceedanceCounts, exceedance_scores, sharp_cuts
+from model.train.exceedance_validation import LEAD_MINUTES, ExceedanceCounts, exceedance_scores, sharp_cuts
 from model.train.recipes import RECIPES
 from model.train.run_folder import SHARP_CUTS
 from tests.archives import storm_archive
