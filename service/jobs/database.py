@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from model.core.locks import file_lock
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The newest migration, so that a start without migrations need not load Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

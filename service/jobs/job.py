@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 from pydantic import BaseModel, Field
 from sqlalchemy import JSON, Index, String, Text
@@ -16,6 +16,9 @@ from model.core.forecast_output import DETERMINISTIC_OUTPUT, ForecastOutput
 from service.jobs.base import Base, ForecastOutputJson, text_enum
 
 JobKind = Literal["upload", "feed"]
+
+ANONYMOUS_ID: Final = "anonymous"
+"""The client of jobs of feeds, and of requests to a service that is open to everybody."""
 
 
 class JobStatus(StrEnum):
@@ -81,6 +84,7 @@ def new_job_id() -> str:
 class Job(Base, kw_only=True):
     """A requested nowcast. Times are UTC and timezone-aware.
 
+    `client`: the id of the client that it belongs to.
     `forecast_output`: the field, probabilities and members that were asked for. `output`: the file to which a feed's
     nowcast is published. `attempt`: how many attempts were started. `lease`: the
     random token of the worker that runs the job.
@@ -90,6 +94,7 @@ class Job(Base, kw_only=True):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default_factory=new_job_id)
     kind: Mapped[JobKind] = mapped_column(String(16), default="upload")
+    client: Mapped[str] = mapped_column(String(128), default=ANONYMOUS_ID, server_default=ANONYMOUS_ID)
     status: Mapped[JobStatus] = mapped_column(text_enum(JobStatus), default=JobStatus.ACCEPTED)
     model: Mapped[str] = mapped_column(String(128))
     model_used: Mapped[str | None] = mapped_column(String(128), default=None)
@@ -122,7 +127,11 @@ class Job(Base, kw_only=True):
     idempotency_key: Mapped[str | None] = mapped_column(String(256), unique=True, default=None)
     request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
 
-    __table_args__ = (Index("ix_jobs_status_created", "status", "created"), Index("ix_jobs_finished", "finished"))
+    __table_args__ = (
+        Index("ix_jobs_status_created", "status", "created"),
+        Index("ix_jobs_client_created", "client", "created"),
+        Index("ix_jobs_finished", "finished"),
+    )
 
     def __post_init__(self) -> None:
         """Count progress in lead steps."""

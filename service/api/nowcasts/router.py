@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response
 
 from model.core.forecast_output import FIELDS, MAX_MEMBERS
+from service.api.access.client import ClientDep
 from service.api.context import ContextDep
 from service.api.errors import AlreadyFinished
 from service.api.nowcasts import responses, upload
@@ -110,6 +111,7 @@ RESULT_CONTENT: Final[dict[str, Any]] = {
 async def create(
     request: Request,
     context: ContextDep,
+    client: ClientDep,
     prefer: Annotated[
         str | None,
         Header(
@@ -132,7 +134,7 @@ async def create(
     try:
         files = upload.uploaded_files(form)
         options = await context.in_thread(upload.parse_options, form, context)
-        job = await context.in_thread(upload.create_job, context, files, options, key)
+        job = await context.in_thread(upload.create_job, context, client, files, options, key)
     finally:
         await form.close()
     return await responses.accepted_response(context, job, prefer)

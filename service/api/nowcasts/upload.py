@@ -19,6 +19,7 @@ from model.core.catalog import AUTO
 from model.core.errors import TooLarge
 from model.core.forecast_output import DETERMINISTIC_OUTPUT, FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.zr import zr_relation
+from service.api.access.client import Client
 from service.api.context import GatewayContext
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
 from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
@@ -203,7 +204,11 @@ def uploaded_files(form: FormData) -> list[UploadFile]:
 
 
 def create_job(
-    context: GatewayContext, files: list[UploadFile], options: NowcastOptions, idempotency_key: str | None
+    context: GatewayContext,
+    client: Client,
+    files: list[UploadFile],
+    options: NowcastOptions,
+    idempotency_key: str | None,
 ) -> Job:
     """Put the files into the store, record the job in the ledger, and queue it. Blocks.
 
@@ -223,6 +228,7 @@ def create_job(
         job = context.ledger.create(
             Job(
                 id=job_id,
+                client=client.id,
                 inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
                 idempotency_key=idempotency_key,
                 request_digest=digest,
