@@ -20,6 +20,7 @@ from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
 from service.api.page.router import WEB
 from service.api.page.router import router as page
+from service.api.processes.router import router as processes
 from service.settings import Settings
 
 DESCRIPTION: Final = """
@@ -33,6 +34,7 @@ a hint.
 TAGS: Final = [
     {"name": "nowcasts", "description": "Request a nowcast, follow it, fetch its result, look at it."},
     {"name": "models", "description": "Models that can run here, with their measured scores."},
+    {"name": "OGC API - Processes", "description": "The same nowcasts as OGC API - Processes - Part 1 (1.0) has them."},
     {"name": "health", "description": "For monitoring."},
     {"name": "page", "description": "Resources of the web page."},
 ]
@@ -61,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
-    for router in (nowcasts, models, health, page):
+    for router in (nowcasts, models, processes, health, page):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)

@@ -36,12 +36,17 @@ class GatewayContext:
         self.catalog = open_catalog(settings.packages_folder)
         self.results = ResultFiles(self.store)
         self.completions = CompletionWaiter(settings, lambda job_ids: self.in_thread(self.ledger.finished, job_ids))
+        self._parser_thread = CapacityLimiter(1)
         self._frame_threads = CapacityLimiter(FRAME_THREADS)
         self._animation_threads = CapacityLimiter(ANIMATION_THREADS)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call (ledger, store, a few values of a file) beside the event loop."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
+
+    async def parse(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that parses a large body in memory, one at a time."""
+        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._parser_thread)
 
     async def draw_frame(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that draws a frame, a few at a time."""

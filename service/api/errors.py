@@ -38,6 +38,24 @@ class NotMultipart(InputError):
     code = "not-multipart"
 
 
+class NotJson(InputError):
+    """The request's body is not JSON."""
+
+    code = "not-json"
+
+
+class ReferenceNotSupported(InputError):
+    """An input is a link: the service fetches nothing for its clients."""
+
+    code = "reference-not-supported"
+
+
+class NoSuchProcess(InputError):
+    """There is no OGC process of that id."""
+
+    code = "no-such-process"
+
+
 class NoSuchModel(InputError):
     """There is no model of that name or version."""
 
@@ -138,6 +156,9 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "empty-file": ProblemType(422, "An uploaded file is empty"),
     "too-many-files": ProblemType(413, "Too many files"),
     "not-multipart": ProblemType(415, "The request is not multipart/form-data"),
+    "not-json": ProblemType(415, "The request is not JSON"),
+    "reference-not-supported": ProblemType(422, "Inputs are not fetched from other servers"),
+    "no-such-process": ProblemType(404, "No such process"),
     "no-such-model": ProblemType(404, "No such model"),
     "no-such-frame": ProblemType(404, "No such frame"),
     "outside-grid": ProblemType(422, "The place is outside of the radar's area"),

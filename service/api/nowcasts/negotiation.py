@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from service.api.errors import NotAcceptable
@@ -16,6 +17,7 @@ FORMATS: Final = {
 }
 """Media types by the name in `?format=`; responses carry the first one."""
 
+DEFAULT_FORMAT: Final = "netcdf"
 MAX_WAIT_SECONDS: Final = 60.0
 
 
@@ -25,8 +27,10 @@ def wait_seconds(prefer: str | None) -> float | None:
     return min(float(found[1]), MAX_WAIT_SECONDS) if found else None
 
 
-def choose_format(name: str | None, accept: str | None) -> str:
+def choose_format(name: str | None, accept: str | None, formats: Mapping[str, tuple[str, ...]] = FORMATS) -> str:
     """Return the format that `?format=` names, else the best match for Accept (RFC 9110), else netCDF.
+
+    `formats` are media types by name.
 
     Raises
     ------
@@ -34,16 +38,16 @@ def choose_format(name: str | None, accept: str | None) -> str:
         There is no such format, or no format that the client accepts.
     """
     if name is not None:
-        if name in FORMATS:
+        if name in formats:
             return name
-        raise _not_acceptable(name, "format")
+        raise _not_acceptable(name, "format", formats)
     if not accept:
-        return "netcdf"
+        return DEFAULT_FORMAT
     for media in _by_preference(accept):
-        for known, types in FORMATS.items():
+        for known, types in formats.items():
             if media in types or media in ("*/*", f"{types[0].partition('/')[0]}/*"):
                 return known
-    raise _not_acceptable(accept, "Accept")
+    raise _not_acceptable(accept, "Accept", formats)
 
 
 def _by_preference(accept: str) -> list[str]:
@@ -58,7 +62,7 @@ def _by_preference(accept: str) -> list[str]:
     return [media for *_, media in sorted(weighted)]
 
 
-def _not_acceptable(requested: str, where: str) -> NotAcceptable:
+def _not_acceptable(requested: str, where: str, formats: Iterable[str]) -> NotAcceptable:
     return NotAcceptable(
-        f"the result is not available as {requested[:100]!r}", where=where, hint=f"Request one of {', '.join(FORMATS)}"
+        f"the result is not available as {requested[:100]!r}", where=where, hint=f"Request one of {', '.join(formats)}"
     )

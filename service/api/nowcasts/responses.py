@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
 
 from service.api.context import GatewayContext
-from service.api.errors import Dismissed, NotFinished, NowcastFailed
+from service.api.errors import AlreadyFinished, Dismissed, NotFinished, NowcastFailed
 from service.api.nowcasts.negotiation import FORMATS, wait_seconds
 from service.api.nowcasts.types import NETCDF, Layer, NowcastStatus, Progress, links_of, path_of
 from service.api.nowcasts.view import NowcastView, reference_time
@@ -88,6 +88,25 @@ async def successful_job(context: GatewayContext, job_id: str) -> Job:
             hint=f"Ask again later, or follow {path_of(job.id)}",
             job_status=job.status.value,
             retry_after=RETRY_AFTER_SECONDS,
+        )
+    return job
+
+
+async def dismissed_job(context: GatewayContext, job_id: str) -> Job:
+    """Cancel a job between lead steps, and return it; a job that was cancelled before stays as it is.
+
+    Raises
+    ------
+    UnknownJob, AlreadyFinished
+        There is no such job, or it is finished.
+    """
+    dismissed = await context.in_thread(context.ledger.dismiss, job_id)
+    job = await context.in_thread(context.ledger.get, job_id)
+    if not dismissed and job.status is not JobStatus.DISMISSED:
+        raise AlreadyFinished(
+            f"the nowcast is {job.status.value}",
+            hint="Nothing is left to cancel; the result is kept for a while",
+            job_status=job.status.value,
         )
     return job
 

@@ -7,79 +7,20 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response
 
-from model.core.forecast_output import FIELDS, MAX_MEMBERS
 from service.api.access.client import ClientDep
 from service.api.context import ContextDep
-from service.api.errors import AlreadyFinished
 from service.api.nowcasts import responses, upload
+from service.api.nowcasts.form_fields import FORM_FIELDS
 from service.api.nowcasts.negotiation import FORMATS, choose_format
 from service.api.nowcasts.point import point_series
 from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries
 from service.api.problems import documented_problems
-from service.jobs.job import JobStatus
 
 router = APIRouter(prefix="/v1/nowcasts", tags=["nowcasts"])
 
 JobId = Annotated[str, Path(alias="id", max_length=64, description="The nowcast's opaque id.")]
 
-UPLOAD_FIELDS: Final[dict[str, Any]] = {
-    "files": {
-        "type": "array",
-        "items": {"type": "string", "format": "binary"},
-        "description": "Radar files: one with several times, or one for each time. ODIM HDF5, KNMI HDF5, CF netCDF, "
-        "GRIB2, RADOLAN, GeoTIFF; also compressed with gzip, bzip2 or zip.",
-    },
-    "model": {
-        "type": "string",
-        "default": "auto",
-        "description": "`NAME`, `NAME@VERSION`, or `auto`: the default model where it fits the frames, else "
-        "extrapolation.",
-    },
-    "steps": {
-        "type": "integer",
-        "default": upload.DEFAULT_STEPS,
-        "minimum": 1,
-        "description": "Lead steps, each as long as the frames' time step. They must lie within the model's "
-        "`max_lead_minutes`, such as 36 steps of 5 min within 180, and number at most `max_steps`.",
-    },
-    "field": {
-        "type": "string",
-        "enum": list(FIELDS),
-        "description": "Which field of a model with a distribution `rainfall_rate` is: `expected` (the mean, for "
-        "accumulations), `median`, or `sharp` (for maps and warnings); by default the model's own.",
-    },
-    "probabilities": {
-        "type": "string",
-        "examples": ["0.1,0.5,2,5,10", "default"],
-        "description": "Rain rates (mm/h), ascending, whose probability of exceedance the result holds as "
-        "`probability_of_exceedance(threshold, time, y, x)`; `default` stands for 0.1,0.5,2,5,10. By default none.",
-    },
-    "members": {
-        "type": "integer",
-        "default": 0,
-        "minimum": 0,
-        "maximum": MAX_MEMBERS,
-        "description": "Realizations of the rain that are coherent in space and time, at least 2: "
-        "`rainfall_rate(realization, time, y, x)`. A model with a distribution makes them, and extrapolation.",
-    },
-    "seed": {
-        "type": "integer",
-        "default": 0,
-        "minimum": 0,
-        "maximum": 2**32 - 1,
-        "description": "Seed of the members: the same seed and frames give the same members.",
-    },
-    "variable": {
-        "type": "string",
-        "description": "Name of the variable; by default the only one of rain or reflectivity.",
-    },
-    "zr": {
-        "type": "string",
-        "description": "Z-R relation that converts reflectivity to rain rate.",
-        "enum": ["marshall-palmer", "fmi", "hko7", "wsr-88d"],
-    },
-}
-UPLOAD_SCHEMA: Final = {"type": "object", "required": ["files"], "properties": UPLOAD_FIELDS}
+UPLOAD_SCHEMA: Final = {"type": "object", "required": ["files"], "properties": FORM_FIELDS}
 UPLOAD_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": UPLOAD_SCHEMA}}}
 }
@@ -163,14 +104,7 @@ async def status(job_id: JobId, context: ContextDep) -> Response:
 )
 async def dismiss(job_id: JobId, context: ContextDep) -> Response:
     """Cancel between lead steps; a second request has the same response. A finished nowcast stays: 409."""
-    dismissed = await context.in_thread(context.ledger.dismiss, job_id)
-    job = await context.in_thread(context.ledger.get, job_id)
-    if not dismissed and job.status is not JobStatus.DISMISSED:
-        raise AlreadyFinished(
-            f"the nowcast is {job.status.value}",
-            hint="Nothing is left to cancel; the result is kept for a while",
-            job_status=job.status.value,
-        )
+    job = await responses.dismissed_job(context, job_id)
     return responses.status_response(job)
 
 

@@ -22,10 +22,10 @@ from model.core.zr import zr_relation
 from service.api.access.client import Client
 from service.api.context import GatewayContext
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
+from service.api.nowcasts.form_fields import DEFAULT_STEPS, FORM_FIELDS
 from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
 from service.store import job_prefix, upload_key
 
-DEFAULT_STEPS: Final = 12
 MAX_FIELDS: Final = 16
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
@@ -33,7 +33,6 @@ DRAIN_SECONDS: Final = 2.0
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
 """Most characters of file names, field values and Idempotency-Keys."""
-KNOWN_FIELDS: Final = (*("files", "model", "steps", "field", "probabilities", "members", "seed", "variable", "zr"),)
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +64,9 @@ async def read_form(request: Request, context: GatewayContext) -> FormData:
         )
     limit_mb = context.settings.max_upload_mb
     max_files = context.settings.max_files
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit_mb * 1_000_000:
-        await _drain(request)
-        raise _too_large(limit_mb)
-    parser = MultiPartParser(request.headers, _limited(request, limit_mb), max_files=max_files, max_fields=MAX_FIELDS)
+    parser = MultiPartParser(
+        request.headers, limited_body(request, limit_mb), max_files=max_files, max_fields=MAX_FIELDS
+    )
     try:
         return await parser.parse()
     except MultiPartException as error:
@@ -82,7 +79,18 @@ async def read_form(request: Request, context: GatewayContext) -> FormData:
         raise InvalidParameter(error.message, where="body", hint="Send multipart/form-data") from None
 
 
-async def _limited(request: Request, limit_mb: int) -> AsyncGenerator[bytes, None]:
+async def limited_body(request: Request, limit_mb: int) -> AsyncGenerator[bytes, None]:
+    """Yield a body as it arrives.
+
+    Raises
+    ------
+    TooLarge
+        The body is larger than the limit, according to Content-Length or as soon as the limit is exceeded.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit_mb * 1_000_000:
+        await _drain(request)
+        raise _too_large(limit_mb)
     arrived = 0
     async for piece in request.stream():
         arrived += len(piece)
@@ -125,9 +133,9 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
         A field cannot be used.
     """
     for name in form:
-        if name not in KNOWN_FIELDS:
+        if name not in FORM_FIELDS:
             raise InvalidParameter(
-                "there is no such field", where=name[:MAX_NAME], hint=f"Use {', '.join(KNOWN_FIELDS)}"
+                "there is no such field", where=name[:MAX_NAME], hint=f"Use {', '.join(FORM_FIELDS)}"
             )
     model = _text(form, "model") or AUTO
     steps = _whole_number(form, "steps", DEFAULT_STEPS, hint="Give the number of lead steps")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from service.api.errors import NoSample
 from service.api.nowcasts.types import NETCDF
 from service.api.problems import PROBLEMS_PATH, describe_type, documented_problems
+from service.api.processes.description import landing_page
+from service.api.processes.types import LandingPage
 
 WEB: Final = Path(__file__).resolve().parents[2] / "web"
 SAMPLE: Final = WEB / "sample" / "sample.nc"
@@ -25,10 +27,20 @@ PAGE_HEADERS: Final = {
 router = APIRouter()
 
 
-@router.get("/", include_in_schema=False)
-async def page() -> FileResponse:
-    """Return the map."""
-    return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
+@router.get(
+    "/",
+    tags=["page"],
+    operation_id="getLandingPage",
+    summary="The map, or where everything is",
+    response_model=LandingPage,
+    responses={200: {"description": "The map, for a browser; links, for a program", "content": {"text/html": {}}}},
+)
+async def landing(request: Request) -> Response:
+    """Return the map where `Accept` names `text/html`, else the landing page of the OGC APIs."""
+    if "text/html" in request.headers.get("accept", "").lower():
+        return FileResponse(WEB / "index.html", headers={**PAGE_HEADERS, "Vary": "Accept"})
+    content = landing_page(request.app.summary).model_dump_json(exclude_defaults=True)
+    return Response(content, media_type="application/json", headers={"Vary": "Accept"})
 
 
 @router.get("/docs", include_in_schema=False)

@@ -1,5 +1,6 @@
 """Real bytes through a real `echocast serve`: gateway, Redis, worker, result."""
 
+import base64
 import io
 import json
 import re
@@ -71,6 +72,28 @@ def test_a_sample_becomes_a_forecast(client, sample, tmp_path):
         assert picture.width >= frames["grid"]["nx"]
     moving = Image.open(io.BytesIO(client.get(links["self"] + "/result", headers={"Accept": "image/webp"}).content))
     assert moving.n_frames == len(frames["frames"])
+
+
+def test_the_process_of_ogc_makes_the_same_forecast(client, sample, tmp_path):
+    inputs = {"files": {"value": base64.b64encode(sample).decode(), "encoding": "base64"}, "model": "extrapolation"}
+    response = client.post("/processes/nowcast/execution", json={"inputs": inputs})
+    assert response.status_code == 201
+    status = follow(client, response.headers["location"])
+    assert (status["status"], status["progress"]) == ("successful", 100)
+    results = client.get(f"{response.headers['location']}/results")
+    waited = client.post("/processes/nowcast/execution", json={"inputs": inputs}, headers={"Prefer": "wait=60"})
+    form = client.post("/v1/nowcasts", files={"files": ("s.nc", sample)}, data={"model": "extrapolation"})
+    follow(client, form.headers["location"])
+    contents = (results.content, waited.content, client.get(f"{form.headers['location']}/result").content)
+    rains = []
+    for content in contents:
+        (tmp_path / "result.nc").write_bytes(content)
+        rains.append(xr.load_dataset(tmp_path / "result.nc")["rainfall_rate"].values)
+    np.testing.assert_array_equal(rains[0], rains[1])
+    np.testing.assert_array_equal(rains[0], rains[2])
+    broken = {"inputs": {"files": base64.b64encode(b"hello").decode()}}
+    refused = client.post("/processes/nowcast/execution", json=broken, headers={"Prefer": "wait=60"})
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/not-a-radar-file")
 
 
 def test_a_request_that_waits_gets_the_result_or_the_problem(client, sample):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openapi_spec_validator
 import pytest
 
 from tests.packages import DISTRIBUTION, SHIPPED_REFERENCE, copied, crown, rewrite_manifest
@@ -21,6 +22,14 @@ ROUTES = {
     ("GET", "/v1/models"): "listModels",
     ("GET", "/v1/models/{name}"): "getModel",
     ("GET", "/v1/models/{name}/versions/{version}"): "getModelVersion",
+    ("GET", "/"): "getLandingPage",
+    ("GET", "/conformance"): "getConformance",
+    ("GET", "/processes"): "getProcesses",
+    ("GET", "/processes/{processID}"): "getProcessDescription",
+    ("POST", "/processes/{processID}/execution"): "execute",
+    ("GET", "/jobs/{jobID}"): "getStatus",
+    ("DELETE", "/jobs/{jobID}"): "dismiss",
+    ("GET", "/jobs/{jobID}/results"): "getJobResults",
     ("GET", "/healthz"): "healthz",
     ("GET", "/readyz"): "readyz",
     ("GET", "/sample"): "getSample",
@@ -147,12 +156,19 @@ def test_the_openapi_description_is_complete(gateway):
     assert "too-few-frames" in refusals["examples"]
 
 
+def test_the_openapi_description_is_valid(gateway):
+    api = gateway.get("/openapi.json").json()
+    assert api["openapi"].startswith("3.1")
+    openapi_spec_validator.validate(api)
+
+
 def test_the_page_refers_to_no_other_host(gateway):
-    page = gateway.get("/")
+    browser = {"Accept": "text/html"}
+    page = gateway.get("/", headers=browser)
     assert "default-src 'self'" in page.headers["content-security-policy"]
     files = ["/", "/docs"]
     for name in files:
-        text = gateway.get(name).text
+        text = gateway.get(name, headers=browser).text
         found = re.findall(r'(?:src|href)="(static/[^"]+)"', text)
         found += [f"static/{path}" for path in re.findall(r'from "\./([\w.]+)"', text)]
         files += [path for path in dict.fromkeys(f"/{path}" for path in found) if path not in files]

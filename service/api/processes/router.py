@@ -1,0 +1,213 @@
+"""Routes of OGC API - Processes - Part 1 (1.0). Each does what the route of /v1/nowcasts beside it does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import Response
+
+from service.api.access.client import ClientDep
+from service.api.context import ContextDep, GatewayContext
+from service.api.errors import NoSuchProcess
+from service.api.nowcasts import responses, upload
+from service.api.nowcasts.negotiation import DEFAULT_FORMAT, FORMATS, choose_format, wait_seconds
+from service.api.nowcasts.types import Link, path_of
+from service.api.problems import documented_problems
+from service.api.processes.description import CLASSES, JSON, process, process_summary
+from service.api.processes.exceptions import ProcessesRoute
+from service.api.processes.execution import read_execution
+from service.api.processes.types import (
+    PROCESS_ID,
+    Conformance,
+    Execute,
+    Process,
+    ProcessList,
+    Results,
+    StatusInfo,
+    job_path,
+    status_info,
+)
+from service.jobs.job import Job
+
+router = APIRouter(tags=["OGC API - Processes"], route_class=ProcessesRoute)
+
+ProcessId = Annotated[str, Path(alias="processID", max_length=64, description="`nowcast`, the only process.")]
+JobId = Annotated[str, Path(alias="jobID", max_length=64, description="The job's opaque id, as of /v1/nowcasts.")]
+DOCUMENT: Final = "document"
+RESULT_FORMATS: Final = {**FORMATS, DOCUMENT: (JSON,)}
+RESULT_CONTENT: Final[dict[str, Any]] = {
+    JSON: {"schema": Results.model_json_schema()},
+    **{media[0]: {"schema": {"type": "string", "format": "binary"}} for media in FORMATS.values()},
+}
+
+
+@router.get("/conformance", operation_id="getConformance", summary="Conformance classes")
+async def conformance() -> Conformance:
+    """List the conformance classes of OGC API - Processes that the service declares."""
+    return Conformance(conformsTo=CLASSES)
+
+
+@router.get("/processes", operation_id="getProcesses", summary="List the processes")
+async def processes(
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Largest number of processes in the response.")] = 10,
+) -> ProcessList:
+    """List the only process: `nowcast`."""
+    self_link = Link(rel="self", href="/processes", type=JSON, title="This document")
+    return ProcessList(processes=[process_summary()][:limit], links=[self_link])
+
+
+@router.get(
+    "/processes/{processID}",
+    operation_id="getProcessDescription",
+    summary="Describe a process",
+    responses=documented_problems("no-such-process"),
+)
+async def describe(process_id: ProcessId, context: ContextDep) -> Process:
+    """Return the inputs and outputs of the process, each with its schema."""
+    _check_process(process_id)
+    return process(context.settings.max_files)
+
+
+@router.post(
+    "/processes/{processID}/execution",
+    operation_id="execute",
+    summary="Execute a process",
+    status_code=201,
+    response_model=StatusInfo,
+    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": Execute.model_json_schema()}}}},
+    responses={
+        200: {"description": "Finished while waiting (`Prefer: wait=N`)", "content": RESULT_CONTENT},
+        201: {
+            "description": "The job was created",
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "Address of the job's status"}},
+        },
+        204: {"description": "Finished while waiting; `Link` refers to the forecast (`transmissionMode: reference`)"},
+        **documented_problems(
+            *("no-such-process", "idempotency-key-reused", "too-large", "too-many-files", "not-json", "no-files"),
+            *("empty-file", "invalid-parameter", "reference-not-supported", "unknown-model", "steps-out-of-range"),
+            *("not-acceptable",),
+        ),
+    },
+)
+async def execute(
+    process_id: ProcessId,
+    request: Request,
+    context: ContextDep,
+    client: ClientDep,
+    prefer: Annotated[
+        str | None,
+        Header(
+            alias="Prefer",
+            description="`wait=N`: respond with the results if they are there within N (at most 60) s. Without it, and "
+            "with `respond-async`, the response comes at once.",
+        ),
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(alias="Idempotency-Key", description="The same key with the same request returns the same job."),
+    ] = None,
+) -> Response:
+    """Request a nowcast as `POST /v1/nowcasts` does, with the files in base64.
+
+    The response is 201 with the address of the job in `Location`; with `Prefer: wait=N` it is the result, or the
+    problem, if the job is finished within N seconds.
+    """
+    _check_process(process_id)
+    key = upload.check_key(idempotency_key)
+    wanted, form = await read_execution(request, context)
+    file_format = choose_format(None, wanted.forecast.format.mediaType or _accepted_format(request))
+    files = upload.uploaded_files(form)
+    options = await context.in_thread(upload.parse_options, form, context)
+    job = await context.in_thread(upload.create_job, context, client, files, options, key)
+    wait = None if "respond-async" in (prefer or "") else wait_seconds(prefer)
+    if wait is not None and not job.status.finished:
+        await context.completions.wait(job.id, wait)
+        job = await context.in_thread(context.ledger.get, job.id)
+    if wait is None or not job.status.finished:
+        return _status_response(job, 201, {"Location": job_path(job.id)})
+    response = await _synchronous_response(context, job, request, file_format, wanted)
+    response.headers.append("Link", f'<{job_path(job.id)}>; rel="monitor"')
+    response.headers["Preference-Applied"] = f"wait={wait:g}"
+    return response
+
+
+@router.get(
+    "/jobs/{jobID}",
+    operation_id="getStatus",
+    summary="Status of a job",
+    response_model=StatusInfo,
+    responses=documented_problems("unknown-job"),
+)
+async def status(job_id: JobId, context: ContextDep) -> Response:
+    """Return status and progress, and, once it is successful, the link to the results."""
+    return _status_response(await context.in_thread(context.ledger.get, job_id))
+
+
+@router.delete(
+    "/jobs/{jobID}",
+    operation_id="dismiss",
+    summary="Dismiss a job",
+    response_model=StatusInfo,
+    responses=documented_problems("unknown-job", "already-finished"),
+)
+async def dismiss(job_id: JobId, context: ContextDep) -> Response:
+    """Cancel the job between lead steps. A finished one stays: 409."""
+    return _status_response(await responses.dismissed_job(context, job_id))
+
+
+@router.get(
+    "/jobs/{jobID}/results",
+    operation_id="getJobResults",
+    summary="Results of a job",
+    response_class=Response,
+    responses={
+        200: {"description": "The forecast, or a document with a link to it", "content": RESULT_CONTENT},
+        304: {"description": "Not modified: results never change"},
+        **documented_problems("unknown-job", "not-finished", "dismissed", "not-acceptable"),
+    },
+)
+async def results(job_id: JobId, request: Request, context: ContextDep) -> Response:
+    """Return the forecast itself, as netCDF or in the format of `Accept`; with `Accept: application/json` a document.
+
+    The document has a link to the forecast. A job that failed answers with the problem for which it failed.
+    """
+    job = await responses.successful_job(context, job_id)
+    file_format = choose_format(None, request.headers.get("accept"), RESULT_FORMATS)
+    if file_format == DOCUMENT:
+        return responses.immutable_response(_document(job, DEFAULT_FORMAT))
+    return await responses.result_response(context, job, request, file_format, None)
+
+
+def _check_process(process_id: str) -> None:
+    if process_id != PROCESS_ID:
+        raise NoSuchProcess(f"no process {process_id!r}", where="processID", hint="/processes lists what there is")
+
+
+def _accepted_format(request: Request) -> str | None:
+    """Return the Accept header of an execute request, None where it is for the JSON of a status or a document."""
+    accept = request.headers.get("accept")
+    return None if accept is None or JSON in accept.lower() else accept
+
+
+def _status_response(job: Job, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = status_info(job).model_dump_json(exclude_none=True)
+    return Response(body, code, {"Cache-Control": "no-store", **(headers or {})}, JSON)
+
+
+async def _synchronous_response(
+    context: GatewayContext, job: Job, request: Request, file_format: str, wanted: Execute
+) -> Response:
+    """Return the results of a finished job as the execute request wants them."""
+    job = await responses.successful_job(context, job.id)
+    if wanted.response == DOCUMENT:
+        return responses.immutable_response(_document(job, file_format))
+    if wanted.forecast.transmissionMode == "reference":
+        link = _document(job, file_format).root["forecast"]
+        return Response(status_code=204, headers={"Link": f'<{link.href}>; rel="{link.rel}"; type="{link.type}"'})
+    return await responses.result_response(context, job, request, file_format, None)
+
+
+def _document(job: Job, file_format: str) -> Results:
+    href = f"{path_of(job.id)}/result?format={file_format}"
+    return Results({"forecast": Link(rel="item", href=href, type=FORMATS[file_format][0], title="Forecast")})
