@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "analyze": "model.analyze.cli:analyze",
     "models": "model.registry.cli:models",
     "bench": "model.bench.cli:bench",
+    "doctor": "service.doctor.cli:doctor",
 }
 
 

@@ -39,13 +39,14 @@ def worker(concurrency: int) -> None:
 def beat() -> None:
     """Send the schedule's tasks: the reconciler and the scan of the feeds. One is enough; two do no harm."""
     settings = _with_broker()
-    from celery.beat import Scheduler, Service
+    from celery.beat import Service
 
     from workers.app import worker_app
     from workers.lifecycle import configure_logging
+    from workers.scheduler import HeartbeatScheduler
 
     configure_logging(settings)
-    service = Service(worker_app(settings), scheduler_cls=Scheduler)
+    service = Service(worker_app(settings), scheduler_cls=HeartbeatScheduler)
 
     def stop(number: int, frame: FrameType | None) -> None:
         service.stop()

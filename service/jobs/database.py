@@ -29,7 +29,14 @@ T = TypeVar("T")
 
 
 def open_engine(url: str) -> Engine:
-    """Return an engine for SQLite (WAL; a writer locks at the start of its transaction) or PostgreSQL, migrated."""
+    """Return an engine of the ledger, whose tables are migrated to the newest ones."""
+    engine = make_engine(url)
+    upgrade(engine)
+    return engine
+
+
+def make_engine(url: str) -> Engine:
+    """Return an engine for SQLite (WAL; a writer locks at the start of its transaction) or PostgreSQL."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
@@ -39,7 +46,6 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "begin", _sqlite_begin)
     else:
         engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
-    upgrade(engine)
     return engine
 
 
@@ -64,10 +70,10 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 def upgrade(engine: Engine) -> None:
     """Migrate the tables to `HEAD`, one process at a time."""
-    if _revision(engine) == HEAD:
+    if revision(engine) == HEAD:
         return
     with _migration_lock(engine):
-        if _revision(engine) == HEAD:
+        if revision(engine) == HEAD:
             return
         from alembic import command
         from alembic.config import Config
@@ -79,7 +85,8 @@ def upgrade(engine: Engine) -> None:
             command.upgrade(config, "head")
 
 
-def _revision(engine: Engine) -> str | None:
+def revision(engine: Engine) -> str | None:
+    """Return the migration of the tables; None where there are none."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None

@@ -1,0 +1,1 @@
+"""`echocast doctor`: what keeps this installation from working, and how to mend it."""
