@@ -73,10 +73,14 @@ def _run(settings: Settings, listener: socket.socket, on_started: Callable[[], N
     import uvicorn
 
     from service.api.app import create_app
-    from service.server import GatewayServer
+    from service.server import GatewayServer, ProblemProtocol
 
     config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=STOP_SECONDS
+        create_app(settings),
+        http=ProblemProtocol,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
     server = GatewayServer(config, on_started)
     server.run(sockets=[listener])

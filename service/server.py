@@ -7,7 +7,29 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from service.api.problems import MEDIA_TYPE, problem_details
+
+
+class ProblemProtocol(H11Protocol):
+    """Uvicorn's HTTP/1.1, which responds with a problem to bytes that are no request."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Respond with 400, and close the connection."""
+        problem = problem_details("http-error", "this is no HTTP/1.1 request", hint="Send requests by an HTTP client")
+        body = problem.model_dump_json(exclude_none=True).encode()
+        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
+        parts = (
+            h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        )
+        for part in parts:
+            self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
 
 
 class GatewayServer(uvicorn.Server):

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from model.core.errors import InputError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
+    from obstore.store import RetryConfig
+
+
+DISK_FULL: Final = tuple(f"os error {number}" for number in (errno.ENOSPC, errno.EDQUOT))
+"""How obstore, which has no error of its own for it, names a full disk."""
 
 
 class MissingObject(InputError):
     """The store has no such object."""
 
     code = "missing-object"
+
+
+class StoreUnavailable(Exception):
+    """The store does not respond, refuses access, or has no space left (`full`). It may recover."""
+
+    def __init__(self, reason: str, *, full: bool) -> None:
+        super().__init__(reason)
+        self.full = full
 
 
 def job_prefix(job_id: str) -> str:
@@ -45,9 +62,17 @@ def input_key(job_id: str) -> str:
 
 
 class ObjectStore:
-    """Objects by key. `url` is `file:///folder` (created if absent), or a bucket for obstore: s3://, gs://, az://."""
+    """Objects by key. Every method raises StoreUnavailable while the store is down or full.
 
-    def __init__(self, url: str) -> None:
+    Parameters
+    ----------
+    url
+        `file:///folder` (created if absent), or a bucket for obstore: s3://, gs://, az://.
+    patience_seconds
+        How long a bucket that does not respond is tried again; None: as long as obstore does by default, minutes.
+    """
+
+    def __init__(self, url: str, *, patience_seconds: float | None = None) -> None:
         from obstore.store import LocalStore, from_url
 
         parts = urlsplit(url)
@@ -59,7 +84,10 @@ class ObjectStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._backend = LocalStore(self._folder, automatic_cleanup=True)
         else:
-            self._backend = from_url(url)
+            patience: RetryConfig = {}
+            if patience_seconds is not None:
+                patience["retry_timeout"] = timedelta(seconds=patience_seconds)
+            self._backend = from_url(url, retry_config=patience)
 
     def put(self, key: str, data: bytes | Path | IO[bytes], *, if_absent: bool = False) -> bool:
         """Write a whole object atomically, from bytes, a file, or the rest of an open file.
@@ -72,10 +100,11 @@ class ObjectStore:
         from obstore.exceptions import AlreadyExistsError
 
         try:
-            if if_absent:
-                self._backend.put(key, data, mode="create", use_multipart=False)
-            else:
-                self._backend.put(key, data)
+            with _outages():
+                if if_absent:
+                    self._backend.put(key, data, mode="create", use_multipart=False)
+                else:
+                    self._backend.put(key, data)
         except AlreadyExistsError:
             return False
         return True
@@ -89,7 +118,8 @@ class ObjectStore:
             There is no such object.
         """
         try:
-            return bytes(self._backend.get(key).bytes())
+            with _outages():
+                return bytes(self._backend.get(key).bytes())
         except FileNotFoundError:
             raise _missing(key) from None
 
@@ -102,10 +132,11 @@ class ObjectStore:
             There is no such object.
         """
         try:
-            result = self._backend.get(key)
+            with _outages():
+                result = self._backend.get(key)
         except FileNotFoundError:
             raise _missing(key) from None
-        with target.open("wb") as file:
+        with target.open("wb") as file, _outages():
             for chunk in result.stream(min_chunk_size=4 << 20):
                 file.write(chunk)
         return target
@@ -113,19 +144,22 @@ class ObjectStore:
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         try:
-            self._backend.head(key)
+            with _outages():
+                self._backend.head(key)
         except FileNotFoundError:
             return False
         return True
 
     def delete(self, key: str) -> None:
         """Delete one object."""
-        self._backend.delete(key)
+        with _outages():
+            self._backend.delete(key)
 
     def delete_prefix(self, prefix: str) -> None:
         """Delete every object below the folder `prefix`."""
-        for batch in self._backend.list(prefix=prefix):
-            self._backend.delete([entry["path"] for entry in batch])
+        with _outages():
+            for batch in self._backend.list(prefix=prefix):
+                self._backend.delete([entry["path"] for entry in batch])
 
     def local_path(self, key: str) -> Path | None:
         """Return the file of an object in a local folder; None in a bucket, or where there is no such object."""
@@ -142,6 +176,20 @@ class ObjectStore:
             self.get(key)
         finally:
             self.delete(key)
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    """Turn obstore's errors into StoreUnavailable, but for those that tell of the object itself."""
+    from obstore.exceptions import AlreadyExistsError, BaseError
+
+    try:
+        yield
+    except AlreadyExistsError:
+        raise
+    except BaseError as error:
+        reason = str(error).partition("\n\nDebug source:")[0]
+        raise StoreUnavailable(reason, full=any(text in reason for text in DISK_FULL)) from error
 
 
 def _missing(key: str) -> MissingObject:

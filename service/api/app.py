@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
 from service.api.context import GatewayContext
+from service.api.error_responses import ErrorResponses
 from service.api.health.router import router as health
 from service.api.memory import limit_heaps
 from service.api.models.router import router as models
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
+    app.add_middleware(ErrorResponses)  # outside of all others that may refuse a request
     app.add_middleware(NoSniff)
     return app
 

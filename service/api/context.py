@@ -20,6 +20,9 @@ from service.store import ObjectStore
 P = ParamSpec("P")
 T = TypeVar("T")
 
+PATIENCE_SECONDS: Final = 5.0
+"""How long a request waits for a ledger that is locked, or a store that does not respond, before it gets 503."""
+
 FRAME_THREADS: Final = 2
 ANIMATION_THREADS: Final = 1
 """Frames and animations drawn at a time: bounds the gateway's memory, and leaves threads for quick calls."""
@@ -30,9 +33,9 @@ class GatewayContext:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.ledger = Ledger(settings.database)
+        self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
         self.queue = JobQueue(settings, self.ledger)
-        self.store = ObjectStore(settings.store)
+        self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)
         self.results = ResultFiles(self.store)
         self.completions = CompletionWaiter(settings, lambda job_ids: self.in_thread(self.ledger.finished, job_ids))

@@ -174,9 +174,14 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "device-lost": ProblemType(500, "The nowcast failed: the device stopped responding"),
     "out-of-memory": ProblemType(413, "Too large for the memory of the device"),
     "time-limit": ProblemType(500, "The nowcast took too long"),
+    "ledger-unavailable": ProblemType(503, "The ledger of nowcasts is not available"),
+    "store-unavailable": ProblemType(503, "The store of files is not available"),
+    "broker-unavailable": ProblemType(503, "The broker is not available"),
+    "no-space": ProblemType(503, "No space is left for files"),
     "internal": ProblemType(500, "The service failed"),
     "not-found": ProblemType(404, "There is nothing at this address"),
     "method-not-allowed": ProblemType(405, "This address does not support that method"),
+    "range-not-satisfiable": ProblemType(416, "The result has no such bytes"),
     "http-error": ProblemType(400, "The request cannot be processed"),
 }
 DEFAULT_TYPE: Final = ProblemType(422, "The input cannot be used")

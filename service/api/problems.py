@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -12,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match, Mount
 
 from model.core.errors import InputError
 from service.api.errors import PROBLEM_TYPES, JobState, NowcastFailed, problem_type
@@ -20,6 +23,8 @@ from service.jobs.job import Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
 PROBLEMS_PATH: Final = "/problems"
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+OBJECT_ADDRESS: Final = re.compile(r"<(?:\S*\.)?(\w+)\b[^<>]* at 0x[0-9a-fA-F]+>")
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +57,32 @@ def problem_details(code: str, what: str = "", where: str = "", hint: str = "", 
     """Return the problem details of an error's code; `more` are other fields of `ProblemDetails`."""
     kind = problem_type(code)
     fields = {"status": kind.status, "title": kind.title, **more}
+    what, where, hint = public(what), public(where), public(hint)
     detail = str(InputError(what, where=where, hint=hint)) if what else kind.title
     return ProblemDetails(type=f"{PROBLEMS_PATH}/{code}", detail=detail, what=what, where=where, hint=hint, **fields)
+
+
+def public(text: str) -> str:
+    """Return a text without what is the server's own: of absolute paths the last part is left, of objects the class."""
+    return _server_paths().sub(r"\1", OBJECT_ADDRESS.sub(r"\1", text))
+
+
+@lru_cache(maxsize=1)
+def _server_paths() -> re.Pattern[str]:
+    """Return the pattern of paths below any folder of this machine's root, or of a usual one of a worker's machine."""
+    roots = {path.name for path in Path("/").iterdir()} | {
+        "app",
+        "data",
+        "etc",
+        "home",
+        "mnt",
+        "opt",
+        "srv",
+        "tmp",
+        "var",
+    }
+    names = "|".join(sorted(map(re.escape, roots)))
+    return re.compile(rf"(?<![\w/.:])/(?:{names})/(?:[^\s'\"/,;:()]+/)*([^\s'\"/,;:()]*)")
 
 
 def problem_of_job(problem: Problem | None) -> ProblemDetails:
@@ -95,13 +124,12 @@ def install(app: FastAPI) -> None:
     app.exception_handler(NowcastFailed)(_nowcast_failed)
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(HTTPException)(_http_error)
-    app.add_middleware(UnhandledErrors)
 
 
 async def _input_error(request: Request, error: InputError) -> Response:
     problem = problem_details(error.code, error.what, error.where, error.hint)
     if problem.status >= 500:
-        problem.id = _log(request, error)
+        problem.id = log_failure(request, error)
     headers: dict[str, str] = {}
     if isinstance(error, JobState):
         problem.job_status = error.job_status
@@ -127,7 +155,7 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 def _what(item: Mapping[str, Any]) -> str:
     """Return what is wrong with a parameter; for a number, with the invalid value."""
     expected = {"float_parsing": "a number, such as 5.2", "int_parsing": "a whole number"}.get(item["type"])
-    return f"{str(item['input'])[:100]!r} is not {expected}" if expected else str(item["msg"])
+    return public(f"{str(item['input'])[:100]!r} is not {expected}" if expected else str(item["msg"]))
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
@@ -137,46 +165,27 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
             "not-found", f"nothing is at {path}", hint="The addresses are listed in /openapi.json"
         )
     elif error.status_code == 405:
-        problem = problem_details("method-not-allowed", f"{path} does not support {request.method}")
+        return _method_not_allowed(request)
     else:
         problem = problem_details("http-error", str(error.detail), status=error.status_code)
     return problem_response(problem, error.headers)
 
 
-class UnhandledErrors:
-    """Middleware that responds to an unhandled exception with a 500 problem.
-
-    Starlette's own last handler raises the exception again after its response, and the server then closes the
-    connection: a client that reuses the connection for its next request finds it reset.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application."""
-        started = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noting)
-        except Exception as error:
-            if scope["type"] != "http" or started:
-                raise
-            problem = problem_details(
-                "internal",
-                "the service failed to process the request",
-                hint="Try again; if the failure persists, report the id",
-                id=_log(Request(scope), error),
-            )
-            await problem_response(problem)(scope, receive, send)
+def _method_not_allowed(request: Request) -> Response:
+    """Return 405 with the methods of all routes of that path; the framework names those of the first route only."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    allowed = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    listed = ", ".join(["HEAD", *allowed] if "GET" in allowed else allowed or ["GET", "HEAD"])
+    path = request.url.path
+    problem = problem_details("method-not-allowed", f"{path} does not support {request.method}", hint=f"Use {listed}")
+    return problem_response(problem, {"Allow": listed})
 
 
-def _log(request: Request, error: Exception) -> str:
+def log_failure(request: Request, error: Exception) -> str:
     """Log a failure; return its id."""
     error_id = uuid.uuid4().hex[:12]
     log.error("failure %s at %s %s", error_id, request.method, request.url.path, exc_info=error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,29 +24,43 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 LOCK_ID: Final = 0x6563686F
 """Id of PostgreSQL's advisory lock for migrations."""
 
-BUSY_TIMEOUT_MS: Final = 15_000
+PATIENCE_SECONDS: Final = 15.0
+"""How long a process waits for another one's lock, by default."""
+
+CONNECT_SECONDS: Final = 5
 
 T = TypeVar("T")
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engine:
     """Return an engine of the ledger, whose tables are migrated to the newest ones."""
-    engine = make_engine(url)
+    engine = make_engine(url, patience_seconds=patience_seconds)
     upgrade(engine)
     return engine
 
 
-def make_engine(url: str) -> Engine:
-    """Return an engine for SQLite (WAL; a writer locks at the start of its transaction) or PostgreSQL."""
+def make_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engine:
+    """Return an engine for SQLite (WAL; a writer locks at the start of its transaction) or PostgreSQL.
+
+    A lock of another process, and a connection of the pool, are waited for at most `patience_seconds`.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-        event.listen(engine, "connect", _sqlite_connect)
+        engine = create_engine(parsed, connect_args={"timeout": patience_seconds}, pool_timeout=patience_seconds)
+        event.listen(engine, "connect", partial(_sqlite_connect, patience_seconds))
         event.listen(engine, "begin", _sqlite_begin)
     else:
-        engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        # A server that vanishes without closing its connections is noticed by TCP.
+        tcp = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+        engine = create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_timeout=patience_seconds,
+            connect_args={"connect_timeout": CONNECT_SECONDS, **tcp},
+        )
+        event.listen(engine, "connect", partial(_postgres_connect, patience_seconds))
     return engine
 
 
@@ -107,10 +122,20 @@ def _migration_lock(engine: Engine) -> Iterator[None]:
             connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": LOCK_ID})
 
 
-def _sqlite_connect(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a DBAPI connection
+def _sqlite_connect(patience_seconds: float, connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a DBAPI connection
     connection.isolation_level = None
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (
+        f"busy_timeout={round(1000 * patience_seconds)}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _postgres_connect(patience_seconds: float, connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a DBAPI connection
+    connection.execute(f"SET lock_timeout = {round(1000 * patience_seconds)}")
+    connection.commit()
 
 
 def _sqlite_begin(connection: Connection) -> None:

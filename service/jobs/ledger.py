@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from service.jobs.database import load, open_engine, reading, writing
+from service.jobs.database import PATIENCE_SECONDS, load, open_engine, reading, writing
 from service.jobs.job import IdempotencyConflict, Job, JobKind, JobStatus, Problem, Timings, UnknownJob
 
 _UNFINISHED = (JobStatus.ACCEPTED, JobStatus.RUNNING)
@@ -26,11 +26,12 @@ _UNFINISHED = (JobStatus.ACCEPTED, JobStatus.RUNNING)
 class Ledger:
     """Jobs by id. Safe to share between threads.
 
-    `url` is that of a database (`Settings.database`), whose tables are migrated to the newest ones.
+    `url` is that of a database (`Settings.database`), whose tables are migrated to the newest ones. `patience_seconds`
+    bounds the wait for a lock of another process.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine = open_engine(url)
+    def __init__(self, url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.engine = open_engine(url, patience_seconds=patience_seconds)
 
     def close(self) -> None:
         """Close the connections to the database."""

@@ -251,10 +251,10 @@ def create_job(
         return job
     try:
         context.queue.enqueue(job.id)
+        return context.ledger.get(job.id)
     except Exception:  # of any kind: the job is in the ledger, from which the reconciler queues it
-        log.exception("job %s is not queued yet", job.id)
+        log.exception("job %s is recorded, but may not be queued yet", job.id)
         return job
-    return context.ledger.get(job.id)
 
 
 def _discard(context: GatewayContext, job_id: str) -> None:

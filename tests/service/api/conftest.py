@@ -18,6 +18,7 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app
 from service.jobs.job import Job
+from service.server import ProblemProtocol
 from service.settings import Settings
 from service.store import input_key, result_key
 from tests.patience import WAIT_SECONDS
@@ -35,7 +36,7 @@ def settings(tmp_path_factory):
 def served(app):
     """A client of `app`, which a thread serves on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, http=ProblemProtocol, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
