@@ -16,6 +16,7 @@ from service.api import problems
 from service.api.context import GatewayContext
 from service.api.error_responses import ErrorResponses
 from service.api.health.router import router as health
+from service.api.inference.router import router as inference
 from service.api.memory import limit_heaps
 from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
@@ -36,6 +37,10 @@ TAGS: Final = [
     {"name": "nowcasts", "description": "Request a nowcast, follow it, fetch its result, look at it."},
     {"name": "models", "description": "Models that can run here, with their measured scores."},
     {"name": "OGC API - Processes", "description": "The same nowcasts as OGC API - Processes - Part 1 (1.0) has them."},
+    {
+        "name": "Open Inference Protocol",
+        "description": "Health and models as KServe, Triton and their clients have them.",
+    },
     {"name": "health", "description": "For monitoring."},
     {"name": "page", "description": "Resources of the web page."},
 ]
@@ -64,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
-    for router in (nowcasts, models, processes, health, page):
+    for router in (nowcasts, models, processes, inference, health, page):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)

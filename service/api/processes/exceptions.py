@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final
 
-from fastapi import Request
-from fastapi.responses import Response
-from fastapi.routing import APIRoute
-
-from model.core.errors import InputError
-from service.api.problems import problem_details, problem_response
+from service.api.problems import ProblemDetails
+from service.api.standard_problems import StandardRoute
 
 EXCEPTIONS: Final = {
     "no-such-process": "no-such-process",
@@ -21,21 +16,12 @@ EXCEPTIONS: Final = {
 URI: Final = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 
 
-class ProcessesRoute(APIRoute):
-    """A route whose problems carry the types of OGC API - Processes, where it has one; others stay as they are."""
+class ProcessesRoute(StandardRoute):
+    """A route of OGC API - Processes."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler of the route's requests."""
-        handle = super().get_route_handler()
-
-        async def handle_with_exceptions(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except InputError as error:
-                if error.code not in EXCEPTIONS:
-                    raise
-                problem = problem_details(error.code, error.what, error.where, error.hint)
-                standard = {"type": URI + EXCEPTIONS[error.code], "status": 404}
-                return problem_response(problem.model_copy(update=standard))
-
-        return handle_with_exceptions
+    @staticmethod
+    def standard_problem(code: str, problem: ProblemDetails) -> ProblemDetails | None:
+        """Return the problem with the standard's type and status."""
+        if code not in EXCEPTIONS:
+            return None
+        return problem.model_copy(update={"type": URI + EXCEPTIONS[code], "status": 404})

@@ -1,0 +1,122 @@
+"""Routes of the Open Inference Protocol (KServe v2): health and models. Nowcasts are requested at /v1/nowcasts."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+from fastapi import APIRouter, Response
+
+from service.api.context import ContextDep, GatewayContext
+from service.api.health.checks import readiness
+from service.api.inference.types import (
+    InferenceProblem,
+    Live,
+    ModelMetadata,
+    ModelReady,
+    Ready,
+    ServerMetadata,
+    model_metadata,
+)
+from service.api.models.listing import find_models
+from service.api.problems import ProblemDetails, documented_problems
+from service.api.standard_problems import StandardRoute
+
+
+class InferenceRoute(StandardRoute):
+    """A route of the Open Inference Protocol."""
+
+    @staticmethod
+    def standard_problem(code: str, problem: ProblemDetails) -> ProblemDetails:
+        """Return the problem with the protocol's `error`."""
+        return InferenceProblem(error=problem.detail, **problem.model_dump())
+
+
+router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], route_class=InferenceRoute)
+
+
+@router.get("", operation_id="getServerMetadata", summary="The server")
+async def server() -> ServerMetadata:
+    """Return name and version of the server, and the extensions of the protocol that it has: none."""
+    return ServerMetadata(name="echocast", version=version_of("echocast"))
+
+
+@router.get("/health/live", operation_id="getServerLive", summary="Is the process up?")
+async def live() -> Live:
+    """Respond with 200 as long as the gateway runs."""
+    return Live()
+
+
+@router.get(
+    "/health/ready",
+    operation_id="getServerReady",
+    summary="Can the service serve?",
+    responses={503: {"model": Ready, "description": "It cannot; /readyz says why"}},
+)
+def ready(response: Response, context: ContextDep) -> Ready:
+    """Tell whether a nowcast could be made now, as `GET /readyz` does."""
+    response.headers["Cache-Control"] = "no-store"
+    result = Ready(ready=readiness(context).ready)
+    if not result.ready:
+        response.status_code = 503
+    return result
+
+
+@router.get(
+    "/models/{name}",
+    operation_id="getModelMetadata",
+    summary="A model",
+    responses=documented_problems("no-such-model"),
+)
+def model(name: str, context: ContextDep) -> ModelMetadata:
+    """Return the versions of a model, newest first, and the tensors of the newest."""
+    return model_metadata(find_models(context, name))
+
+
+@router.get(
+    "/models/{name}/versions/{version}",
+    operation_id="getModelVersionMetadata",
+    summary="A version of a model",
+    responses=documented_problems("no-such-model"),
+)
+def model_version(name: str, version: str, context: ContextDep) -> ModelMetadata:
+    """Return the tensors of a version of a model."""
+    return model_metadata(find_models(context, name, version))
+
+
+@router.get(
+    "/models/{name}/ready",
+    operation_id="getModelReady",
+    summary="Can a model run now?",
+    responses={
+        503: {"model": ModelReady, "description": "It cannot; /readyz says why"},
+        **documented_problems("no-such-model"),
+    },
+)
+def model_ready(name: str, response: Response, context: ContextDep) -> ModelReady:
+    """Tell whether the newest version of a model could make a nowcast now."""
+    return _model_ready(name, None, response, context)
+
+
+@router.get(
+    "/models/{name}/versions/{version}/ready",
+    operation_id="getModelVersionReady",
+    summary="Can a version of a model run now?",
+    responses={
+        503: {"model": ModelReady, "description": "It cannot; /readyz says why"},
+        **documented_problems("no-such-model"),
+    },
+)
+def model_version_ready(name: str, version: str, response: Response, context: ContextDep) -> ModelReady:
+    """Tell whether a version of a model could make a nowcast now."""
+    return _model_ready(name, version, response, context)
+
+
+def _model_ready(name: str, version: str | None, response: Response, context: GatewayContext) -> ModelReady:
+    found = find_models(context, name, version)[0]
+    # The component `model` is the default one, which need not be this one.
+    parts = [part.state == "ok" for part in readiness(context).parts if part.name != "model"]
+    result = ModelReady(name=name, ready=found.data == "rain" and all(parts))
+    response.headers["Cache-Control"] = "no-store"
+    if not result.ready:
+        response.status_code = 503
+    return result
