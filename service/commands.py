@@ -13,6 +13,7 @@ import click
 from service.embedded import CannotStart, FolderLock, Supervisor
 from service.jobs.feeds import read_feeds
 from service.log import log_to_stderr
+from service.metrics.folder import metrics_folder, register_process
 from service.settings import Settings, load_settings
 
 STOP_SECONDS = 2
@@ -34,6 +35,8 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, open_browse
     settings = load_settings(host=host, port=port, data_dir=data_dir)
     log_to_stderr(settings.log_level)
     with ExitStack() as stack:
+        stack.enter_context(metrics_folder())
+        register_process("gateway")
         listener = stack.enter_context(_listen(settings))
         supervisor = _embed(settings, stack) if settings.embedded else None
         for problem in read_feeds(settings.feeds_path).problems:

@@ -103,6 +103,15 @@ class Settings(EngineSettings, BaseSettings):
         15.0, gt=0, description="A worker without a heartbeat for this long counts as gone (readyz)."
     )
 
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which `echocast worker` serves its metrics, to all that can reach it. Not set: none.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that `echocast worker` listens on for metrics, if metrics_port is set."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that every process logs on stderr."
     )

@@ -168,6 +168,11 @@ class ObjectStore:
         path = self._folder / key
         return path if path.is_file() else None
 
+    @property
+    def folder(self) -> Path | None:
+        """The local folder of the objects; None for a bucket."""
+        return self._folder
+
     def check(self) -> None:
         """Write, read and delete a small object, and raise the errors of the store."""
         key = f"health/{uuid.uuid4().hex}"

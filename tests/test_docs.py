@@ -65,6 +65,14 @@ def test_every_route_is_in_the_docs(project: Path, openapi: dict[str, dict[str, 
     assert written - routes <= {"GET /", "GET /docs", "GET /openapi.json"}
 
 
+def test_every_metric_is_in_the_docs(project: Path) -> None:
+    from tests.metrics import metric_labels
+
+    text = (project / "docs" / "monitoring.md").read_text()
+    rows = re.findall(r"^\| `(echocast_\w+)` \|([^|]*)\|", text, flags=re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == metric_labels()
+
+
 def test_every_problem_is_in_the_docs(project: Path) -> None:
     from service.api.errors import PROBLEM_TYPES
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from types import FrameType
 
 import click
 
 from model.core.settings import BadSetting
+from service.metrics.folder import metrics_folder, register_process
 from service.settings import Settings, load_settings
 
 
@@ -17,10 +20,18 @@ from service.settings import Settings, load_settings
 def worker(concurrency: int) -> None:
     """Take jobs from the queue and run them. One process per GPU: start one worker for each."""
     settings = _with_broker()
+    with metrics_folder():
+        sys.exit(_consume(settings, concurrency))
+
+
+def _consume(settings: Settings, concurrency: int) -> int | None:
+    """Run the process that consumes the queue; return its exit code."""
     from workers.app import worker_app
     from workers.lifecycle import configure_logging, exit_on_signal
 
     configure_logging(settings)
+    register_process("worker")
+    _serve_metrics(settings)
     app = worker_app(settings)
     exit_on_signal()
     process = app.Worker(
@@ -32,13 +43,30 @@ def worker(concurrency: int) -> None:
         without_mingle=True,
     )
     process.start()
-    sys.exit(process.exitcode)
+    exit_code: int | None = process.exitcode
+    return exit_code
+
+
+def _serve_metrics(settings: Settings) -> None:
+    if settings.metrics_port is None:
+        return
+    from service.metrics.disks import DiskMetrics
+    from service.metrics.exposition import serve_metrics
+
+    folders = {"temporary": Path(tempfile.gettempdir())}
+    serve_metrics(settings.metrics_host, settings.metrics_port, DiskMetrics(folders))
 
 
 @click.command()
 def beat() -> None:
     """Send the schedule's tasks: the reconciler and the scan of the feeds. One is enough; two do no harm."""
     settings = _with_broker()
+    with metrics_folder():
+        _send_schedule(settings)
+
+
+def _send_schedule(settings: Settings) -> None:
+    """Run beat until a signal ends it."""
     from celery.beat import Service
 
     from workers.app import worker_app
@@ -46,6 +74,7 @@ def beat() -> None:
     from workers.scheduler import HeartbeatScheduler
 
     configure_logging(settings)
+    register_process("beat")
     service = Service(worker_app(settings), scheduler_cls=HeartbeatScheduler)
 
     def stop(number: int, frame: FrameType | None) -> None:

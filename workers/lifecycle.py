@@ -24,6 +24,7 @@ from model.core.errors import DeviceLost, InputError
 from service.jobs.heartbeat import remove_heartbeat, send_heartbeat
 from service.jobs.queue import RECONCILE, SCAN_FEEDS
 from service.log import log_to_stderr
+from service.metrics.folder import register_process
 from service.settings import Settings, load_settings
 
 EXIT_CODES: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
@@ -58,6 +59,7 @@ def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 @worker_process_init.connect(weak=False)
 def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Import what every job needs, load and warm up the model, and only then send heartbeats."""
+    register_process("worker-child")
     import workers.batch
     import workers.frames
     import workers.nowcast_job  # noqa: F401

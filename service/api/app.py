@@ -18,6 +18,8 @@ from service.api.error_responses import ErrorResponses
 from service.api.health.router import router as health
 from service.api.inference.router import router as inference
 from service.api.memory import limit_heaps
+from service.api.metrics.middleware import RequestMetrics, RouteTemplate
+from service.api.metrics.router import router as metrics
 from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
 from service.api.page.router import WEB
@@ -68,13 +70,15 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.context = context
+    app.add_middleware(RouteTemplate)  # the innermost
     problems.install(app)
-    for router in (nowcasts, models, processes, inference, health, page):
+    for router in (nowcasts, models, processes, inference, health, metrics, page):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(ErrorResponses)  # outside of all others that may refuse a request
     app.add_middleware(NoSniff)
+    app.add_middleware(RequestMetrics)  # the outermost, so that it counts what others refuse
     return app
 
 

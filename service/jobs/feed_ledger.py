@@ -13,7 +13,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from service.jobs.database import load, reading, writing
 from service.jobs.feed_run import FeedRun, FrameFile, RegisteredFeed, RunState
 from service.jobs.job import Job, JobStatus, Problem
-from service.jobs.ledger import Ledger, dismissal
+from service.jobs.ledger import Ledger, count_finished, dismissal
+from service.metrics.instruments import JOBS_ACCEPTED
 
 BACKLOG: Final = "there was a newer frame when the feed was scanned for the first time"
 
@@ -119,6 +120,7 @@ class FeedLedger:
                         raise _Overtaken
         except (IntegrityError, _Overtaken):
             return None
+        JOBS_ACCEPTED.labels(job.kind).inc()
         return job.id
 
     def skip(self, feed: str, frames: Sequence[FrameFile], reason: str) -> None:
@@ -132,12 +134,15 @@ class FeedLedger:
     def skip_existing(self, run: FeedRun, frame: FrameFile, reason: str) -> None:
         """Record that a frame with a run gets no further job; its job is dismissed if it was not started."""
         values = {"state": RunState.SKIPPED, "reason": reason, "size": frame.size, "modified_ns": frame.modified_ns}
+        dismissed = 0
         with writing(self.engine) as session:
             connection = session.connection()
             skipped = connection.execute(update(FeedRun).where(_same(run)).values(values)).rowcount == 1
             if skipped and run.job_id is not None:
                 waiting = and_(Job.id == run.job_id, Job.status == JobStatus.ACCEPTED)
-                connection.execute(update(Job).where(waiting).values(note=reason, **dismissal()))
+                dismissed = connection.execute(update(Job).where(waiting).values(note=reason, **dismissal())).rowcount
+        if dismissed:
+            count_finished("feed", JobStatus.DISMISSED)
 
     def record_outcome(self, job_id: str, state: RunState, reason: str) -> None:
         """Record why the frame of this job is not forecast: it waits for more frames, is skipped, or refused."""

@@ -19,6 +19,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from service.jobs.database import PATIENCE_SECONDS, load, open_engine, reading, writing
 from service.jobs.job import IdempotencyConflict, Job, JobKind, JobStatus, Problem, Timings, UnknownJob
+from service.metrics.instruments import JOB_PHASE_DURATION, JOBS_ACCEPTED, JOBS_FINISHED, JOBS_LOST
 
 _UNFINISHED = (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
@@ -59,6 +60,7 @@ class Ledger:
             if earlier is None:
                 raise
             return earlier
+        JOBS_ACCEPTED.labels(job.kind).inc()
         return job
 
     def find_by_idempotency_key(self, idempotency_key: str, request_digest: str | None) -> Job | None:
@@ -138,13 +140,12 @@ class Ledger:
 
     def succeed(self, job: Job, *, result_key: str, input_key: str, timings: Timings | None = None) -> bool:
         """Record that the result is published. False as in `renew_lease`."""
-        values = _finished_as(JobStatus.SUCCESSFUL, timings)
-        values |= {"result_key": result_key, "input_key": input_key, "progress_done": Job.progress_total}
-        return self._update(_held(job), **values) == 1
+        values = {"result_key": result_key, "input_key": input_key, "progress_done": Job.progress_total}
+        return self._finish(job, _held(job), JobStatus.SUCCESSFUL, timings, **values)
 
     def fail(self, job: Job, problem: Problem, timings: Timings | None = None) -> bool:
         """Record that a claimed job has failed. False as in `renew_lease`."""
-        return self._update(_held(job), problem=problem, **_finished_as(JobStatus.FAILED, timings)) == 1
+        return self._finish(job, _held(job), JobStatus.FAILED, timings, problem=problem)
 
     def release(self, job: Job) -> bool:
         """Give back a claimed job unfinished; its attempt counts. False as in `renew_lease`.
@@ -159,7 +160,7 @@ class Ledger:
 
     def dismiss_claimed(self, job: Job, note: str) -> bool:
         """Dismiss a claimed job with the reason as its note. False as in `renew_lease`."""
-        return self._update(_held(job), note=note, **dismissal()) == 1
+        return self._finish(job, _held(job), JobStatus.DISMISSED, note=note)
 
     def release_all(self) -> int:
         """Give every running job back, for a start at which no worker can be alive. The attempts do not count."""
@@ -167,7 +168,13 @@ class Ledger:
 
     def dismiss(self, job_id: str) -> bool:
         """Cancel an unfinished job; return False where it is finished."""
-        return self._update(and_(Job.id == job_id, Job.status.in_(_UNFINISHED)), **dismissal()) == 1
+        unfinished = and_(Job.id == job_id, Job.status.in_(_UNFINISHED))
+        with writing(self.engine) as session:
+            dismissed = session.execute(update(Job).where(unfinished).values(**dismissal()).returning(Job.kind))
+            kinds = list(dismissed.scalars())
+        for kind in kinds:
+            count_finished(kind, JobStatus.DISMISSED)
+        return bool(kinds)
 
     def finished(self, job_ids: Sequence[str]) -> list[str]:
         """Return those of the ids whose jobs are finished."""
@@ -177,6 +184,16 @@ class Ledger:
         """Count the jobs of this kind that are accepted and not running."""
         query = select(func.count()).where(Job.status == JobStatus.ACCEPTED, Job.kind == kind)
         return load(self.engine, query)[0]
+
+    def count_unfinished(self) -> list[tuple[JobKind, JobStatus, int, datetime]]:
+        """Return kind, status, number and oldest creation of the unfinished jobs of each kind and status."""
+        query = (
+            select(Job.kind, Job.status, func.count(), func.min(Job.created))
+            .where(Job.status.in_(_UNFINISHED))
+            .group_by(Job.kind, Job.status)
+        )
+        with reading(self.engine) as session:
+            return [(kind, status, number, oldest) for kind, status, number, oldest in session.execute(query)]
 
     def unqueued(self, kind: JobKind, queued_before: datetime, limit: int) -> list[Job]:
         """Return accepted jobs that were never queued, or last before that time: the oldest first."""
@@ -195,11 +212,15 @@ class Ledger:
 
     def requeue_lost(self, job: Job) -> bool:
         """Accept a lost job again; return False where it has changed since `job` was read."""
-        return self._update(_still_lost(job), **_ACCEPTED) == 1
+        requeued = self._update(_still_lost(job), **_ACCEPTED) == 1
+        JOBS_LOST.inc(requeued)
+        return requeued
 
     def fail_lost(self, job: Job, problem: Problem) -> bool:
         """Fail a job whose worker died too often; return False where it has changed since `job` was read."""
-        return self._update(_still_lost(job), problem=problem, **_finished_as(JobStatus.FAILED)) == 1
+        failed = self._finish(job, _still_lost(job), JobStatus.FAILED, problem=problem)
+        JOBS_LOST.inc(failed)
+        return failed
 
     def finished_before(self, time: datetime, limit: int = 1000) -> list[Job]:
         """Return jobs that finished before a time, the oldest first."""
@@ -209,6 +230,20 @@ class Ledger:
         """Delete finished jobs."""
         with writing(self.engine) as session:
             session.connection().execute(delete(Job).where(Job.id.in_(job_ids), Job.finished.is_not(None)))
+
+    def _finish(
+        self,
+        job: Job,
+        which: ColumnElement[bool],
+        status: JobStatus,
+        timings: Timings | None = None,
+        **values: Any,  # noqa: ANN401 - column values
+    ) -> bool:
+        """Finish a job, if it is in the state `which`, and count it; return False where it is not."""
+        finished = self._update(which, **_finished_as(status, timings), **values) == 1
+        if finished:
+            count_finished(job.kind, status, values.get("problem"), timings)
+        return finished
 
     def _update(self, which: ColumnElement[bool], **values: Any) -> int:  # noqa: ANN401 - column values
         """Update jobs in a transaction; return how many."""
@@ -263,3 +298,12 @@ def _finished_as(status: JobStatus, timings: Timings | None = None) -> dict[str,
 def dismissal() -> dict[str, Any]:
     """Return the columns of a job that is dismissed now."""
     return _finished_as(JobStatus.DISMISSED)
+
+
+def count_finished(
+    kind: JobKind, status: JobStatus, problem: Problem | None = None, timings: Timings | None = None
+) -> None:
+    """Count a job that has just ended, and where its time went."""
+    JOBS_FINISHED.labels(kind, status.value, problem["code"] if problem else "").inc()
+    for phase, seconds in () if timings is None else timings.model_dump().items():
+        JOB_PHASE_DURATION.labels(phase.removesuffix("_seconds")).observe(seconds)

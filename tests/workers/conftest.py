@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,14 @@ class Lab:
             return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return False
+
+    @staticmethod
+    def pool_children(parent: int) -> list[int]:
+        """The processes of a worker that run jobs."""
+        listed = subprocess.run(
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=True
+        )
+        return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
     @staticmethod
     def wait_dead(*pids: int) -> None:

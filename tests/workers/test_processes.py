@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -40,14 +39,6 @@ def _alive(context: WorkerContext) -> list[str]:
         return []
 
 
-def pool_children(parent: int) -> list[int]:
-    """The worker's processes that run jobs."""
-    listed = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=True
-    )
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
-
-
 def check_published_once(context: WorkerContext, job: Job, folder: Path) -> None:
     assert job.status is JobStatus.SUCCESSFUL
     folder_of_job = context.settings.data_dir / "store" / job_prefix(job.id)
@@ -66,12 +57,12 @@ def test_a_job_survives_the_death_of_its_worker(
     lab.enqueue(running, job)
     first = lab.wait_running(running.ledger, job)
     parent = supervisor.children["worker"]
-    [child] = pool_children(parent)
+    [child] = lab.pool_children(parent)
     os.kill(child, signal.SIGKILL)
     lab.wait_dead(child)
     assert running.ledger.renew_lease(first, -1), "its lease runs out, at once"
     second = lab.wait_running(running.ledger, job, attempt=2)
-    [child] = pool_children(parent)
+    [child] = lab.pool_children(parent)
     os.kill(parent, signal.SIGKILL)
     lab.wait_dead(parent, child)
     assert running.ledger.renew_lease(second, -1)

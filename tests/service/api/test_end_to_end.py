@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.patience import WAIT_SECONDS, wait_until
 
@@ -172,3 +173,23 @@ def test_the_gateway_has_loaded_no_torch_and_no_onnxruntime(stack, client, sampl
     assert "numpy" in loaded
     for package in ("onnxruntime", "torch", "cv2"):
         assert f"/{package}/" not in loaded
+
+
+def test_the_gateway_counts_for_all_processes_of_the_service(client, sample):
+    def value(name, **labels):
+        families = text_string_to_metric_families(client.get("/metrics").text)
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    finished = {"kind": "upload", "status": "successful"}
+    before = value("echocast_jobs_finished_total", **finished)
+    response = client.post(
+        "/v1/nowcasts", files={"files": ("sample.nc", sample)}, data={"model": "extrapolation", "steps": "2"}
+    )
+    follow(client, response.headers["location"])
+    wait_until(lambda: value("echocast_jobs_finished_total", **finished) > before, "the worker's count")
+    for process in ("gateway", "worker", "worker-child", "beat"):
+        assert value("echocast_processes", process=process) == 1, process
+    assert value("echocast_workers_alive") == 1
+    assert value("echocast_component_up", component="broker") == 1
+    assert value("echocast_jobs", status="running") == 0

@@ -39,6 +39,7 @@ ROUTES = {
     ("GET", "/v2/models/{name}/versions/{version}/ready"): "getModelVersionReady",
     ("GET", "/healthz"): "healthz",
     ("GET", "/readyz"): "readyz",
+    ("GET", "/metrics"): "metrics",
     ("GET", "/sample"): "getSample",
     ("GET", "/problems/{code}"): "getProblemType",
 }

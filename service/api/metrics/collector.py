@@ -1,0 +1,85 @@
+"""What the gateway reads at each scrape, where the truth is: unfinished jobs, the queue, live workers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from itertools import product
+from typing import get_args
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.jobs.heartbeat import live_workers
+from service.jobs.job import JobKind, JobStatus
+from service.jobs.ledger import Ledger
+from service.jobs.queue import QUEUES, redis_client
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class StateMetrics(Collector):
+    """The state of the service in ledger and queue.
+
+    A part that cannot be read lacks its metrics, and `echocast_component_up` is 0 for it.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._settings = settings
+        self._ledger = ledger
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Return the metrics without values."""
+        return [*self._families().values()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Read the state."""
+        families = self._families()
+        parts: dict[str, Callable[[dict[str, GaugeMetricFamily]], None]] = {
+            "ledger": self._read_jobs,
+            "broker": self._read_queue,
+        }
+        for name, read in parts.items():
+            try:
+                read(families)
+            except Exception as error:
+                log.debug("metrics of the %s cannot be read: %s", name, error)
+                families["echocast_component_up"].add_metric([name], 0)
+            else:
+                families["echocast_component_up"].add_metric([name], 1)
+        return families.values()
+
+    @staticmethod
+    def _families() -> dict[str, GaugeMetricFamily]:
+        metrics: tuple[tuple[str, str, list[str]], ...] = (
+            ("component_up", "Whether the metrics of a component could be read.", ["component"]),
+            ("jobs", "Unfinished jobs by kind and status: accepted (waiting) or running.", ["kind", "status"]),
+            ("queue_oldest_job_age_seconds", "Age of the oldest job that waits; 0 where none waits.", ["kind"]),
+            ("queue_messages", "Messages in each queue of the broker.", ["queue"]),
+            ("workers_alive", "Processes that run jobs and have sent a heartbeat.", []),
+        )
+        return {
+            f"echocast_{name}": GaugeMetricFamily(f"echocast_{name}", text, labels=labels)
+            for name, text, labels in metrics
+        }
+
+    def _read_jobs(self, families: dict[str, GaugeMetricFamily]) -> None:
+        unfinished = {
+            (kind, status): (number, oldest) for kind, status, number, oldest in self._ledger.count_unfinished()
+        }
+        now = datetime.now(UTC)
+        for kind, status in product(get_args(JobKind), (JobStatus.ACCEPTED, JobStatus.RUNNING)):
+            number, oldest = unfinished.get((kind, status), (0, now))
+            families["echocast_jobs"].add_metric([kind, status.value], number)
+            if status is JobStatus.ACCEPTED:
+                age = max(0.0, (now - oldest).total_seconds())
+                families["echocast_queue_oldest_job_age_seconds"].add_metric([kind], age)
+
+    def _read_queue(self, families: dict[str, GaugeMetricFamily]) -> None:
+        with redis_client(self._settings) as redis:
+            lengths = {queue: int(redis.llen(queue)) for queue in QUEUES}
+        for queue, length in lengths.items():
+            families["echocast_queue_messages"].add_metric([queue], length)
+        families["echocast_workers_alive"].add_metric([], len(live_workers(self._settings)))

@@ -1,0 +1,68 @@
+"""Every counter, gauge and histogram that processes of the service write; `docs/monitoring.md` lists them.
+
+Labels have few values, which the code knows in advance: no ids, addresses, paths, names of files or of clients. A gauge
+is `livesum` or `livemax` (of the processes that are alive) or `max` (of all): other modes do not survive the merging of
+ended processes in `service.metrics.folder`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY: Final = CollectorRegistry(auto_describe=True)
+"""The registry of these metrics, and of no others: nothing that a library registers is exposed."""
+
+HTTP_REQUESTS: Final = Counter(
+    "echocast_http_requests_total",
+    "HTTP requests by method, template of the route, and status of the response.",
+    ["method", "route", "status"],
+    registry=REGISTRY,
+)
+HTTP_REQUEST_DURATION: Final = Histogram(
+    "echocast_http_request_duration_seconds",
+    "Time from the request to the end of its response.",
+    ["method", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+HTTP_REQUESTS_IN_PROGRESS: Final = Gauge(
+    "echocast_http_requests_in_progress",
+    "HTTP requests whose response is not complete.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+
+JOBS_ACCEPTED: Final = Counter(
+    "echocast_jobs_accepted_total", "Jobs recorded in the ledger, by kind.", ["kind"], registry=REGISTRY
+)
+JOBS_FINISHED: Final = Counter(
+    "echocast_jobs_finished_total",
+    "Jobs that ended, by kind, final status, and the type of the problem of a failed one (empty for others).",
+    ["kind", "status", "reason"],
+    registry=REGISTRY,
+)
+JOBS_LOST: Final = Counter(
+    "echocast_jobs_lost_total", "Attempts at jobs that ended with the death of their worker.", registry=REGISTRY
+)
+JOB_PHASE_DURATION: Final = Histogram(
+    "echocast_job_phase_duration_seconds",
+    "Time that a finished job spent in each phase: queue, read, compute, write.",
+    ["phase"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800),
+    registry=REGISTRY,
+)
+
+SANDBOX_KILLS: Final = Counter(
+    "echocast_sandbox_kills_total",
+    "Readers of files that were killed in their sandbox, by the limit that they exceeded.",
+    ["limit"],
+    registry=REGISTRY,
+)
+VIEW_CACHE_REQUESTS: Final = Counter(
+    "echocast_view_cache_requests_total",
+    "Look-ups in the cache of views of results, by outcome: hit or miss.",
+    ["outcome"],
+    registry=REGISTRY,
+)
