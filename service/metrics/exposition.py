@@ -29,7 +29,7 @@ class SharedMetrics(Collector):
             return list(REGISTRY.collect())
         with file_lock(folder / SCRAPE_LOCK, wait=True):
             merge_ended(folder)
-            return list(MultiProcessCollector(None, str(folder)).collect())  # type: ignore[no-untyped-call]
+            return list(MultiProcessCollector(None, str(folder)).collect())
 
 
 class ProcessMetrics(Collector):

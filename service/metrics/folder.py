@@ -106,7 +106,7 @@ def merge_ended(folder: Path) -> None:
                     merged.write_value(
                         mmap_key(metric.name, name, list(labels), list(labels.values()), metric.documentation), value, 0
                     )
-            merged.close()  # type: ignore[no-untyped-call]
+            merged.close()
             part.replace(target)
         for file in files:
             file.unlink()
