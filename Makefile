@@ -24,7 +24,7 @@ PYTEST ?= -q
 # Number of processes that share the test files; PARALLEL=0 runs them in one process.
 PARALLEL ?= 2
 
-.PHONY: help redis run test lint format bench sample clean
+.PHONY: help redis run test lint format bench sample lock sbom clean
 
 help:
 	@sed -n '3,5s/^# //p' Makefile
@@ -72,6 +72,27 @@ bench: $(VENV)/test
 # The same seed gives the same file, unless model/data/synthetic_storms.py changes.
 sample: $(VENV)/run
 	$(BIN)/echocast archive synth service/web/sample/sample.nc --frames 8 --size 320 --step 5 --seed 14
+
+# Every package of an image with the hashes of its files, for docker/ and deploy/: pip install --require-hashes -r FILE
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock'
+LOCKS := deploy/requirements
+WORKER := --extra grib --extra geotiff --extra postgres
+lock: $(VENV)/made
+	$(PIP) install --quiet -c constraints.txt uv
+	$(LOCK) -c constraints.txt pyproject.toml --extra postgres -o $(LOCKS)/gateway.txt
+	$(LOCK) -c constraints.txt pyproject.toml --extra cpu $(WORKER) -o $(LOCKS)/worker-cpu.txt
+	sed 's/^onnxruntime==/onnxruntime-gpu==/' constraints.txt > $(VENV)/gpu.txt
+	$(LOCK) -c $(VENV)/gpu.txt pyproject.toml --extra gpu $(WORKER) -o $(LOCKS)/worker-gpu.txt
+	printf 'setuptools\n' | $(LOCK) -c constraints.txt - -o $(LOCKS)/build.txt
+
+# What the images hold, as CycloneDX: dist/sbom-IMAGE.json.
+sbom: $(VENV)/made
+	$(PIP) install --quiet -c constraints.txt cyclonedx-bom
+	mkdir -p dist
+	for image in gateway worker-cpu worker-gpu; do \
+		$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
+			-o dist/sbom-$$image.json $(LOCKS)/$$image.txt || exit 1; done
 
 # Keeps .data, which has your nowcasts.
 clean:

@@ -1,20 +1,25 @@
 # syntax=docker/dockerfile:1
 # The gateway: HTTP in, jobs out. No PyTorch, no ONNX Runtime.
 #   docker build -f docker/gateway.Dockerfile -t echocast-gateway .
-ARG PYTHON=3.12
+# PYTHON_IMAGE may name a digest: python:3.12-slim@sha256:... (deploy/README.md, "Images by digest").
+ARG PYTHON_IMAGE=python:3.12-slim
 
-FROM python:${PYTHON}-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-RUN python -m venv /opt/echocast
+RUN python -m venv /opt/echocast && python -m venv /opt/build
 ENV PATH=/opt/echocast/bin:$PATH
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY deploy/requirements deploy/requirements
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/build/bin/pip install --require-hashes -r deploy/requirements/build.txt \
+    && pip install --require-hashes -r deploy/requirements/gateway.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY service service
 COPY workers workers
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --no-compile -c constraints.txt '.[postgres]'
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && pip install --no-deps --no-index /wheels/*.whl
 
-FROM python:${PYTHON}-slim
+FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --create-home --home-dir /data echocast
 COPY --from=build /opt/echocast /opt/echocast
 ENV PATH=/opt/echocast/bin:$PATH \

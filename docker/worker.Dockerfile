@@ -2,32 +2,34 @@
 # A worker (and the scheduler: `echocast beat`), on the CPU or on an NVIDIA GPU.
 #   docker build -f docker/worker.Dockerfile -t echocast-worker .
 #   docker build -f docker/worker.Dockerfile --build-arg DEVICE=gpu -t echocast-worker:gpu .
+# PYTHON_IMAGE and CUDA_IMAGE may name digests (deploy/README.md, "Images by digest").
 ARG DEVICE=cpu
-ARG PYTHON=3.12
-ARG CUDA=13.0.1
+ARG PYTHON_IMAGE=python:3.12-slim
+ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 
-FROM python:${PYTHON}-slim AS base-cpu
-ENV EXTRA=cpu
+FROM ${PYTHON_IMAGE} AS base-cpu
 
 # onnxruntime-gpu 1.31 is built for CUDA 13 and cuDNN 9. Ubuntu 24.04 brings Python 3.12.
-FROM nvidia/cuda:${CUDA}-cudnn-runtime-ubuntu24.04 AS base-gpu
-ENV EXTRA=gpu
+FROM ${CUDA_IMAGE} AS base-gpu
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 FROM base-${DEVICE} AS build
+ARG DEVICE
 WORKDIR /src
-RUN python3 -m venv /opt/echocast
+RUN python3 -m venv /opt/echocast && python3 -m venv /opt/build
 ENV PATH=/opt/echocast/bin:$PATH
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY deploy/requirements deploy/requirements
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/build/bin/pip install --require-hashes -r deploy/requirements/build.txt \
+    && pip install --require-hashes -r deploy/requirements/worker-${DEVICE}.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY service service
 COPY workers workers
-# The GPU wheel has the same version as the CPU wheel that constraints.txt pins.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    sed -n 's/^onnxruntime==/onnxruntime-gpu==/p' constraints.txt >> constraints.txt \
-    && pip install --no-compile -c constraints.txt ".[${EXTRA},grib,geotiff,postgres]"
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && pip install --no-deps --no-index /wheels/*.whl
 
 FROM base-${DEVICE}
 RUN useradd --uid 10001 --create-home --home-dir /data echocast

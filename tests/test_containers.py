@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from redis import Redis
+from redis.exceptions import AuthenticationError
 
 from service.cli import COMMANDS
+from service.embedded import find_redis_server
 from service.settings import Settings
+from tests.patience import WAIT_SECONDS, wait_until
 
 FILES = ("docker/gateway.Dockerfile", "docker/worker.Dockerfile")
 SETTINGS = {f"ECHOCAST_{name}".upper() for name in Settings.model_fields}
@@ -62,11 +68,62 @@ def test_everything_copied_exists_and_is_not_ignored(dockerfile: Path, project: 
             assert source in let_through
 
 
-def test_images_are_built_under_the_constraints(dockerfile: Path) -> None:
-    installs = [rest for name, rest in instructions(dockerfile) if name == "RUN" and "pip install" in rest]
-    assert installs
-    assert all("-c constraints.txt" in rest for rest in installs)
-    assert not any(re.search(r"\btrain\b|torch", rest) for rest in installs)
+def test_images_install_nothing_without_a_hash(dockerfile: Path) -> None:
+    """Each package from a list with hashes, and Echocast itself from the wheel that was built beside it."""
+    commands = [rest for name, rest in instructions(dockerfile) if name == "RUN" and "pip " in rest]
+    installs = re.findall(r"pip (?:install|wheel)[^&]*", " && ".join(commands))
+    assert len(installs) == 4
+    for install in installs:
+        assert "--require-hashes" in install or ("--no-deps" in install and "--no-" in install.replace("--no-deps", ""))
+
+
+def test_base_images_can_be_pinned_by_digest(dockerfile: Path, compose: dict[str, Any]) -> None:
+    """Every image that is not built here is an argument or a variable, so that .env may name its digest."""
+    found = instructions(dockerfile)
+    arguments = {rest.partition("=")[0] for name, rest in found if name == "ARG"}
+    stages = {rest.split(" AS ")[1] for name, rest in found if name == "FROM" and " AS " in rest}
+    for base in (rest.split(" AS ")[0] for name, rest in found if name == "FROM"):
+        assert base in stages or base == "base-${DEVICE}" or base.strip("${}") in arguments
+    for name in ("redis", "postgres"):
+        assert re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z]+:[\w.-]+\}", compose["services"][name]["image"])
+
+
+def test_no_service_has_more_rights_or_resources_than_it_needs(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert {"mem_limit", "cpus", "pids_limit"} <= set(service), name
+        assert any(mount.startswith("/tmp") for mount in (*service.get("tmpfs", ()), *service.get("volumes", ()))), name
+    for name in ("redis", "postgres", "beat"):
+        assert compose["services"][name]["networks"] == ["inside"]
+    assert compose["networks"]["inside"]["internal"] is True
+
+
+def test_the_redis_of_compose_asks_for_its_password(compose: dict[str, Any], tmp_path: Path) -> None:
+    """Its command and its health check, run here: without the password there is no answer."""
+    service = compose["services"]["redis"]
+    socket_path = tmp_path / "redis.sock"
+    shell = (
+        service["command"][-1]
+        .replace("$$", "$")
+        .replace("redis-server -", f"{find_redis_server()} - --port 0 --unixsocket {socket_path}")
+    )
+    environment = {"PATH": os.environ["PATH"], "REDIS_PASSWORD": "secret"}
+    server = subprocess.Popen(["sh", "-c", shell], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(socket_path.exists, "Redis")
+        arguments = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        assert b"redis-server" in arguments, "the shell is replaced by Redis, which gets the signals"
+        assert b"secret" not in arguments
+        with Redis(unix_socket_path=str(socket_path)) as redis, pytest.raises(AuthenticationError):
+            redis.ping()
+        with Redis(unix_socket_path=str(socket_path), password="secret") as redis:
+            assert redis.config_get("maxmemory*")["maxmemory-policy"] == "noeviction"
+            assert redis.config_get("appendonly")["appendonly"] == "no"
+    finally:
+        server.terminate()
+        server.wait(WAIT_SECONDS)
 
 
 def test_stages_that_are_named_exist(dockerfile: Path) -> None:
@@ -93,7 +150,7 @@ def test_every_volume_and_file_that_compose_names_exists(compose: dict[str, Any]
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
-            assert source.startswith(("$", "./")) or source in compose["volumes"]
+            assert source.startswith(("$", "./", "/tmp")) or source in compose["volumes"]
         if "build" in service:
             assert (project / service["build"]["dockerfile"]).exists()
 
@@ -106,7 +163,7 @@ def test_the_gateway_is_not_open_to_the_network_by_default(compose: dict[str, An
 
 def test_every_named_setting_exists(project: Path) -> None:
     named: set[str] = set()
-    deploy = [path for path in (project / "deploy").iterdir() if path.is_file()]
+    deploy = [path for path in (project / "deploy").rglob("*") if path.is_file()]
     for path in (*FILES, "docker-compose.yml", "docker-compose.gpu.yml", *deploy):
         named |= set(re.findall(r"ECHOCAST_[A-Z_]+", (project / path).read_text()))
     assert named
@@ -116,13 +173,4 @@ def test_every_named_setting_exists(project: Path) -> None:
 def test_the_gpu_override_changes_only_existing_services(compose: dict[str, Any], project: Path) -> None:
     override = yaml.safe_load((project / "docker-compose.gpu.yml").read_text())
     assert set(override["services"]) <= set(compose["services"])
-    assert override["services"]["worker"]["build"]["args"] == {"DEVICE": "gpu"}
-
-
-def test_units_start_existing_commands_and_not_as_root(project: Path) -> None:
-    units = list((project / "deploy").glob("*.service"))
-    assert units
-    for unit in units:
-        text = unit.read_text()
-        assert re.findall(r"^ExecStart=/opt/echocast/bin/echocast (\w+)$", text, flags=re.MULTILINE)[0] in COMMANDS
-        assert "User=echocast\n" in text
+    assert override["services"]["worker"]["build"]["args"]["DEVICE"] == "gpu"
