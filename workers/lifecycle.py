@@ -25,6 +25,7 @@ from service.jobs.heartbeat import remove_heartbeat, send_heartbeat
 from service.jobs.queue import RECONCILE, SCAN_FEEDS
 from service.log import log_to_stderr
 from service.metrics.folder import register_process
+from service.metrics.instruments import WORKER_HEARTBEAT_TIME
 from service.settings import Settings, load_settings
 
 EXIT_CODES: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
@@ -113,10 +114,15 @@ def exit_on_signal() -> None:
 
 
 def _send_heartbeats() -> None:
+    from workers.device_memory import DeviceMemory
+
     settings = load_settings()
+    devices = DeviceMemory()
     while not _stopping.is_set():
+        devices.report()
         try:
             send_heartbeat(settings, worker_name())
+            WORKER_HEARTBEAT_TIME.set_to_current_time()
         except (RedisError, OSError) as error:
             log.warning("heartbeat: %s", error)
         _stopping.wait(settings.worker_stale_seconds / 3)

@@ -23,6 +23,7 @@ from model.core.forecast_output import ForecastOutput
 from model.core.model_info import ModelInfo
 from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
+from service.metrics.instruments import MODEL_NOWCASTS
 from service.store import input_key, result_key, upload_prefix
 from workers.context import WorkerContext
 from workers.lease import Lease, LeaseLost
@@ -314,9 +315,11 @@ class NowcastJob:
         if not self._context.ledger.succeed(job, timings=self._timings(), **stored):
             raise LeaseLost
         self.ended = True
+        info = self.predictor.info
+        MODEL_NOWCASTS.labels(info.name, info.version, self.predictor.variant).inc()
         self._context.queue.notify_completed(job.id)
         store.delete_prefix(upload_prefix(job.id))
-        log.info("job %s: completed, %s", job.id, self.predictor.info.reference)
+        log.info("job %s: completed, %s", job.id, info.reference)
         self._end()
 
     def _put_file(self, result: Path, output: Path) -> None:

@@ -8,6 +8,7 @@ from celery import shared_task
 
 from model.core.errors import DeviceLost
 from service.jobs.queue import COMPUTE_TILE, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from service.metrics.instruments import SCHEDULE_RUN_TIME
 from workers.context import process_context
 from workers.lifecycle import shut_down
 
@@ -44,6 +45,7 @@ def reconcile() -> None:
     from workers import reconcile as reconciler
 
     reconciler.reconcile(process_context())
+    SCHEDULE_RUN_TIME.labels("reconcile").set_to_current_time()
 
 
 @shared_task(name=SCAN_FEEDS)
@@ -52,3 +54,4 @@ def scan_feeds() -> None:
     from workers.feeds import scan
 
     scan(process_context())
+    SCHEDULE_RUN_TIME.labels("scan-feeds").set_to_current_time()

@@ -1,8 +1,8 @@
 """Every counter, gauge and histogram that processes of the service write; `docs/monitoring.md` lists them.
 
 Labels have few values, which the code knows in advance: no ids, addresses, paths, names of files or of clients. A gauge
-is `livesum` or `livemax` (of the processes that are alive) or `max` (of all): other modes do not survive the merging of
-ended processes in `service.metrics.folder`.
+has the mode `livesum`, `livemin` or `livemax` (of the processes that are alive) or `max` (of all): other modes do not
+survive the merging of ended processes in `service.metrics.folder`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ JOB_PHASE_DURATION: Final = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800),
     registry=REGISTRY,
 )
+MODEL_NOWCASTS: Final = Counter(
+    "echocast_model_nowcasts_total",
+    "Successful nowcasts by the model that ran, its version, and its variant with the device.",
+    ["model", "version", "variant"],
+    registry=REGISTRY,
+)
 
 SANDBOX_KILLS: Final = Counter(
     "echocast_sandbox_kills_total",
@@ -66,3 +72,41 @@ VIEW_CACHE_REQUESTS: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+
+WORKER_HEARTBEAT_TIME: Final = Gauge(
+    "echocast_worker_heartbeat_timestamp_seconds",
+    "When the process that runs jobs last sent a heartbeat, as Unix time; the oldest of several processes.",
+    multiprocess_mode="livemin",
+    registry=REGISTRY,
+)
+SCHEDULE_RUN_TIME: Final = Gauge(
+    "echocast_schedule_last_run_timestamp_seconds",
+    "When a task of the schedule (reconcile, scan-feeds) last ended here without an error, as Unix time.",
+    ["task"],
+    multiprocess_mode="max",
+    registry=REGISTRY,
+)
+DEVICE_MEMORY_USED: Final = Gauge(
+    "echocast_device_memory_used_bytes",
+    "Memory in use on a GPU, by all of its processes.",
+    ["device"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+DEVICE_MEMORY_SIZE: Final = Gauge(
+    "echocast_device_memory_size_bytes",
+    "Memory of a GPU.",
+    ["device"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+
+# Prometheus computes a rate from the second sample on: a series that begins with the first failure hides it.
+for _kind in ("upload", "feed"):
+    for _status, _reasons in (
+        ("successful", ("",)),
+        ("dismissed", ("",)),
+        ("failed", ("internal", "worker-lost", "device-lost", "time-limit", "out-of-memory")),
+    ):
+        for _reason in _reasons:
+            JOBS_FINISHED.labels(_kind, _status, _reason)

@@ -11,7 +11,7 @@ from typing import get_args
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.jobs.heartbeat import live_workers
+from service.jobs.heartbeat import live_beats, live_workers
 from service.jobs.job import JobKind, JobStatus
 from service.jobs.ledger import Ledger
 from service.jobs.queue import QUEUES, redis_client
@@ -59,6 +59,7 @@ class StateMetrics(Collector):
             ("queue_oldest_job_age_seconds", "Age of the oldest job that waits; 0 where none waits.", ["kind"]),
             ("queue_messages", "Messages in each queue of the broker.", ["queue"]),
             ("workers_alive", "Processes that run jobs and have sent a heartbeat.", []),
+            ("beats_alive", "Schedulers that have sent a heartbeat.", []),
         )
         return {
             f"echocast_{name}": GaugeMetricFamily(f"echocast_{name}", text, labels=labels)
@@ -83,3 +84,4 @@ class StateMetrics(Collector):
         for queue, length in lengths.items():
             families["echocast_queue_messages"].add_metric([queue], length)
         families["echocast_workers_alive"].add_metric([], len(live_workers(self._settings)))
+        families["echocast_beats_alive"].add_metric([], len(live_beats(self._settings)))
