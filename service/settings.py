@@ -23,6 +23,11 @@ class Settings(EngineSettings, BaseSettings):
         description="Folder of the ledger, results, packages and the private Redis of the embedded default.",
     )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    access: Literal["auto", "keys", "open"] = Field(
+        "auto",
+        description="Who may use the gateway: keys, clients with an API key; open, everybody, for where a reverse "
+        "proxy authenticates; auto, as keys, but open on a loopback address as long as no key was created.",
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 chooses a free one.")
     broker_url: str | None = Field(
         None, description="Redis URL of the queue. Not set: `echocast serve` runs a Redis, worker and beat."

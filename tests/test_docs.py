@@ -136,3 +136,20 @@ def test_the_makefile_has_what_the_readme_promises(project: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (project / "Makefile").read_text(), flags=re.MULTILINE))
     promised = set(re.findall(r"\bmake ([a-z]+)", (project / "README.md").read_text()))
     assert {"run", "test"} <= promised <= targets
+
+
+def test_the_scope_of_every_route_is_in_the_docs(project: Path, tmp_path: Path) -> None:
+    from service.api.access.scopes import scopes_of_routes
+    from service.api.app import create_app
+
+    app = create_app(Settings(data_dir=tmp_path))
+    routes = {
+        f"{method} {route.path}": scope or ""
+        for route, scope in scopes_of_routes(app)
+        for method in route.methods or ()
+        if route.include_in_schema
+    }
+    app.state.context.close()
+    text = (project / "docs" / "http.md").read_text().split("## All routes", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\|(.*?)\|(?: `(\w+)`)? \|", text, flags=re.MULTILINE)
+    assert {route: scope for cell, scope in rows for route in re.findall(r"`([A-Z]+ /[^`]*)`", cell)} == routes

@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
+from service.api.access.scopes import scopes_of_routes
 from service.api.context import GatewayContext
 from service.api.error_responses import ErrorResponses
 from service.api.health.router import router as health
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Return the gateway of these settings. Opening ledger and store here makes a wrong setting stop the start."""
     limit_heaps()
     context = GatewayContext(settings)
+    context.authenticator.check_start()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -74,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for router in (nowcasts, models, processes, inference, health, metrics, page):
         app.include_router(router)
+    scopes_of_routes(app)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(ErrorResponses)  # outside of all others that may refuse a request

@@ -10,8 +10,10 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from model.core.catalog import open_catalog
+from service.api.access.authentication import Authenticator
 from service.api.completion import CompletionWaiter
 from service.api.results import ResultFiles
+from service.jobs.api_keys import ApiKeys
 from service.jobs.ledger import Ledger
 from service.jobs.queue import JobQueue
 from service.settings import Settings
@@ -29,11 +31,12 @@ ANIMATION_THREADS: Final = 1
 
 
 class GatewayContext:
-    """Settings, ledger, queue, store, catalogue and local copies of results."""
+    """Settings, ledger, authentication, queue, store, catalogue and local copies of results."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
+        self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))
         self.queue = JobQueue(settings, self.ledger)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)

@@ -18,7 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from model.core.errors import InputError
+from service.api.access.errors import AccessDenied
 from service.api.errors import PROBLEM_TYPES, JobState, NowcastFailed, problem_type
+from service.api.request_body import drain
 from service.jobs.job import Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -130,12 +132,20 @@ async def _input_error(request: Request, error: InputError) -> Response:
     problem = problem_details(error.code, error.what, error.where, error.hint)
     if problem.status >= 500:
         problem.id = log_failure(request, error)
-    headers: dict[str, str] = {}
+    if isinstance(error, AccessDenied):
+        await drain(request)
     if isinstance(error, JobState):
         problem.job_status = error.job_status
-        if error.retry_after is not None:
-            headers["Retry-After"] = str(error.retry_after)
-    return problem_response(problem, headers)
+    return problem_response(problem, headers_of(error))
+
+
+def headers_of(error: InputError) -> dict[str, str]:
+    """Return the headers of the response to an error."""
+    if isinstance(error, AccessDenied) and error.challenge is not None:
+        return {"WWW-Authenticate": error.challenge}
+    if isinstance(error, JobState) and error.retry_after is not None:
+        return {"Retry-After": str(error.retry_after)}
+    return {}
 
 
 async def _nowcast_failed(request: Request, error: NowcastFailed) -> Response:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from model.core.errors import InputError
-from service.api.problems import ProblemDetails, problem_details, problem_response
+from service.api.problems import ProblemDetails, headers_of, problem_details, problem_response
 
 
 class StandardRoute(APIRoute):
@@ -33,6 +33,6 @@ class StandardRoute(APIRoute):
                 standard = self.standard_problem(error.code, problem)
                 if standard is None:
                     raise
-                return problem_response(standard)
+                return problem_response(standard, headers_of(error))
 
         return handle_as_standard

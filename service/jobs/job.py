@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypedDict
 
 from pydantic import BaseModel, Field
-from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy import JSON, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from model.core.errors import InputError
@@ -124,13 +124,14 @@ class Job(Base, kw_only=True):
     attempt: Mapped[int] = mapped_column(default=0)
     lease: Mapped[str | None] = mapped_column(String(32), default=None)
     lease_until: Mapped[datetime | None] = mapped_column(default=None)
-    idempotency_key: Mapped[str | None] = mapped_column(String(256), unique=True, default=None)
+    idempotency_key: Mapped[str | None] = mapped_column(String(256), default=None)
     request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
 
     __table_args__ = (
         Index("ix_jobs_status_created", "status", "created"),
         Index("ix_jobs_client_created", "client", "created"),
         Index("ix_jobs_finished", "finished"),
+        UniqueConstraint("client", "idempotency_key", name="uq_jobs_client_idempotency_key"),
     )
 
     def __post_init__(self) -> None:

@@ -56,22 +56,23 @@ class Ledger:
                 session.add(job)
         except IntegrityError:
             key = job.idempotency_key
-            earlier = self.find_by_idempotency_key(key, job.request_digest) if key else None
+            earlier = self.find_by_idempotency_key(job.client, key, job.request_digest) if key else None
             if earlier is None:
                 raise
             return earlier
         JOBS_ACCEPTED.labels(job.kind).inc()
         return job
 
-    def find_by_idempotency_key(self, idempotency_key: str, request_digest: str | None) -> Job | None:
-        """Return the job that was created with this key, if there is one.
+    def find_by_idempotency_key(self, client: str, idempotency_key: str, request_digest: str | None) -> Job | None:
+        """Return the job that the client created with this key, if there is one.
 
         Raises
         ------
         IdempotencyConflict
             The key was used for another request.
         """
-        job = next(iter(load(self.engine, select(Job).where(Job.idempotency_key == idempotency_key))), None)
+        query = select(Job).where(Job.client == client, Job.idempotency_key == idempotency_key)
+        job = next(iter(load(self.engine, query)), None)
         if job is not None and job.request_digest != request_digest:
             raise IdempotencyConflict(
                 "this key was used for another request",
@@ -80,17 +81,17 @@ class Ledger:
             )
         return job
 
-    def get(self, job_id: str) -> Job:
-        """Return a job.
+    def get(self, job_id: str, *, owner: str | None = None) -> Job:
+        """Return a job; where `owner` is given, only a job of that client.
 
         Raises
         ------
         UnknownJob
-            There is no job of that id.
+            There is no job of that id, or it belongs to another client.
         """
         with reading(self.engine) as session:
             job = session.get(Job, job_id)
-        if job is None:
+        if job is None or owner not in (None, job.client):
             raise UnknownJob(f"no nowcast {job_id!r}", where="id", hint="It may have been deleted after its retention")
         return job
 

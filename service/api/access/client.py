@@ -1,25 +1,14 @@
-"""The client of a request: its identity, and its scopes."""
+"""The client of a request: its identity, its scopes, and its quota."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from service.jobs.api_keys import NO_QUOTA, Quota, Scope
 from service.jobs.job import ANONYMOUS_ID
-
-
-class Scope(StrEnum):
-    """What a client may do."""
-
-    READ = "read"
-    """Follow nowcasts and fetch their results."""
-    NOWCAST = "nowcast"
-    """Request nowcasts, and cancel them."""
-    ADMIN = "admin"
-    """All of it, for the nowcasts of every client."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +17,16 @@ class Client:
 
     id: str
     scopes: frozenset[Scope]
+    quota: Quota = NO_QUOTA
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the client has the scope; admin includes the others."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    @property
+    def owner(self) -> str | None:
+        """The client whose nowcasts it reaches, itself; None for an admin, who reaches those of all."""
+        return None if Scope.ADMIN in self.scopes else self.id
 
 
 ANONYMOUS: Final = Client(ANONYMOUS_ID, frozenset(Scope))
@@ -35,8 +34,9 @@ ANONYMOUS: Final = Client(ANONYMOUS_ID, frozenset(Scope))
 
 
 def _client(request: Request) -> Client:
-    client: Client = getattr(request.state, "client", ANONYMOUS)
+    client: Client = request.state.client
     return client
 
 
 ClientDep = Annotated[Client, Depends(_client)]
+"""The client, on a route that requires a scope."""

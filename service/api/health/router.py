@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from service.api.access.scopes import PUBLIC
 from service.api.context import ContextDep
 from service.api.health.checks import Readiness, readiness
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
 
 class Liveness(BaseModel):

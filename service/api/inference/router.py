@@ -6,6 +6,7 @@ from importlib.metadata import version as version_of
 
 from fastapi import APIRouter, Response
 
+from service.api.access.scopes import PUBLIC, requires
 from service.api.context import ContextDep, GatewayContext
 from service.api.health.checks import readiness
 from service.api.inference.types import (
@@ -20,6 +21,7 @@ from service.api.inference.types import (
 from service.api.models.listing import find_models
 from service.api.problems import ProblemDetails, documented_problems
 from service.api.standard_problems import StandardRoute
+from service.jobs.api_keys import Scope
 
 
 class InferenceRoute(StandardRoute):
@@ -34,13 +36,13 @@ class InferenceRoute(StandardRoute):
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], route_class=InferenceRoute)
 
 
-@router.get("", operation_id="getServerMetadata", summary="The server")
+@router.get("", dependencies=[PUBLIC], operation_id="getServerMetadata", summary="The server")
 async def server() -> ServerMetadata:
     """Return name and version of the server, and the extensions of the protocol that it has: none."""
     return ServerMetadata(name="echocast", version=version_of("echocast"))
 
 
-@router.get("/health/live", operation_id="getServerLive", summary="Is the process up?")
+@router.get("/health/live", dependencies=[PUBLIC], operation_id="getServerLive", summary="Is the process up?")
 async def live() -> Live:
     """Respond with 200 as long as the gateway runs."""
     return Live()
@@ -49,6 +51,7 @@ async def live() -> Live:
 @router.get(
     "/health/ready",
     operation_id="getServerReady",
+    dependencies=[PUBLIC],
     summary="Can the service serve?",
     responses={503: {"model": Ready, "description": "It cannot; /readyz says why"}},
 )
@@ -64,6 +67,7 @@ def ready(response: Response, context: ContextDep) -> Ready:
 @router.get(
     "/models/{name}",
     operation_id="getModelMetadata",
+    dependencies=[requires(Scope.READ)],
     summary="A model",
     responses=documented_problems("no-such-model"),
 )
@@ -75,6 +79,7 @@ def model(name: str, context: ContextDep) -> ModelMetadata:
 @router.get(
     "/models/{name}/versions/{version}",
     operation_id="getModelVersionMetadata",
+    dependencies=[requires(Scope.READ)],
     summary="A version of a model",
     responses=documented_problems("no-such-model"),
 )
@@ -86,6 +91,7 @@ def model_version(name: str, version: str, context: ContextDep) -> ModelMetadata
 @router.get(
     "/models/{name}/ready",
     operation_id="getModelReady",
+    dependencies=[requires(Scope.READ)],
     summary="Can a model run now?",
     responses={
         503: {"model": ModelReady, "description": "It cannot; /readyz says why"},
@@ -100,6 +106,7 @@ def model_ready(name: str, response: Response, context: ContextDep) -> ModelRead
 @router.get(
     "/models/{name}/versions/{version}/ready",
     operation_id="getModelVersionReady",
+    dependencies=[requires(Scope.READ)],
     summary="Can a version of a model run now?",
     responses={
         503: {"model": ModelReady, "description": "It cannot; /readyz says why"},

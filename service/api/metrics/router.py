@@ -11,8 +11,10 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Request, Response
 
+from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.metrics.collector import StateMetrics
+from service.jobs.api_keys import Scope
 from service.metrics.disks import DiskMetrics
 from service.metrics.exposition import exposition
 
@@ -24,6 +26,7 @@ _one_at_a_time: Final = CapacityLimiter(1)
 @router.get(
     "/metrics",
     operation_id="metrics",
+    dependencies=[requires(Scope.READ)],
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"description": "Text format of Prometheus, or OpenMetrics", "content": {"text/plain": {}}}},

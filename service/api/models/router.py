@@ -5,12 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from model.core.catalog import AUTO
+from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.models.listing import find_models, list_models
 from service.api.models.types import Model, ModelList, ModelVersions
 from service.api.problems import documented_problems
+from service.jobs.api_keys import Scope
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[requires(Scope.READ)])
 
 
 @router.get("", operation_id="listModels", summary="List the models", responses=documented_problems())

@@ -69,15 +69,14 @@ async def accepted_response(context: GatewayContext, job: Job, prefer: str | Non
     return status_response(job, code=200 if job.status.finished else 202, headers=headers)
 
 
-async def successful_job(context: GatewayContext, job_id: str) -> Job:
-    """Return a job that has a result.
+def check_successful(job: Job) -> None:
+    """Raise where a job has no result.
 
     Raises
     ------
-    UnknownJob, NowcastFailed, NotFinished, Dismissed
-        There is no such job, or it has no result.
+    NowcastFailed, NotFinished, Dismissed
+        It has none, or none yet.
     """
-    job = await context.in_thread(context.ledger.get, job_id)
     if job.status is JobStatus.FAILED:
         raise NowcastFailed(job.problem)
     if job.status is JobStatus.DISMISSED:
@@ -89,19 +88,18 @@ async def successful_job(context: GatewayContext, job_id: str) -> Job:
             job_status=job.status.value,
             retry_after=RETRY_AFTER_SECONDS,
         )
-    return job
 
 
-async def dismissed_job(context: GatewayContext, job_id: str) -> Job:
+async def dismissed_job(context: GatewayContext, job: Job) -> Job:
     """Cancel a job between lead steps, and return it; a job that was cancelled before stays as it is.
 
     Raises
     ------
-    UnknownJob, AlreadyFinished
-        There is no such job, or it is finished.
+    AlreadyFinished
+        It is finished.
     """
-    dismissed = await context.in_thread(context.ledger.dismiss, job_id)
-    job = await context.in_thread(context.ledger.get, job_id)
+    dismissed = await context.in_thread(context.ledger.dismiss, job.id)
+    job = await context.in_thread(context.ledger.get, job.id)
     if not dismissed and job.status is not JobStatus.DISMISSED:
         raise AlreadyFinished(
             f"the nowcast is {job.status.value}",
@@ -111,9 +109,9 @@ async def dismissed_job(context: GatewayContext, job_id: str) -> Job:
     return job
 
 
-async def view_of(context: GatewayContext, job_id: str) -> NowcastView:
-    """Open the frames of a job that has a result; raises what `successful_job` does."""
-    job = await successful_job(context, job_id)
+async def view_of(context: GatewayContext, job: Job) -> NowcastView:
+    """Open the frames of a job that has a result; raises what `check_successful` does."""
+    check_successful(job)
     return await context.in_thread(NowcastView, context, job)
 
 

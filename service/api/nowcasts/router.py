@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from service.api.access.client import ClientDep
+from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.nowcasts import responses, upload
 from service.api.nowcasts.form_fields import FORM_FIELDS
 from service.api.nowcasts.negotiation import FORMATS, choose_format
+from service.api.nowcasts.own_job import OwnJobDep
 from service.api.nowcasts.point import point_series
 from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries
 from service.api.problems import documented_problems
+from service.jobs.api_keys import Scope
 
 router = APIRouter(prefix="/v1/nowcasts", tags=["nowcasts"])
-
-JobId = Annotated[str, Path(alias="id", max_length=64, description="The nowcast's opaque id.")]
+READ: Final = [requires(Scope.READ)]
+NOWCAST: Final = [requires(Scope.NOWCAST)]
 
 UPLOAD_SCHEMA: Final = {"type": "object", "required": ["files"], "properties": FORM_FIELDS}
 UPLOAD_BODY: Final[dict[str, Any]] = {
@@ -32,6 +35,7 @@ RESULT_CONTENT: Final[dict[str, Any]] = {
 @router.post(
     "",
     operation_id="createNowcast",
+    dependencies=NOWCAST,
     summary="Request a nowcast",
     status_code=202,
     response_model=NowcastStatus,
@@ -84,13 +88,13 @@ async def create(
 @router.get(
     "/{id}",
     operation_id="getNowcast",
+    dependencies=READ,
     summary="Follow a nowcast",
     response_model=NowcastStatus,
     responses=documented_problems("unknown-job"),
 )
-async def status(job_id: JobId, context: ContextDep) -> Response:
+async def status(job: OwnJobDep) -> Response:
     """Return the status, the lead steps that are done, the model that runs, and links to the results."""
-    job = await context.in_thread(context.ledger.get, job_id)
     headers = {} if job.status.finished else {"Retry-After": str(responses.RETRY_AFTER_SECONDS)}
     return responses.status_response(job, headers=headers)
 
@@ -98,19 +102,21 @@ async def status(job_id: JobId, context: ContextDep) -> Response:
 @router.delete(
     "/{id}",
     operation_id="dismissNowcast",
+    dependencies=NOWCAST,
     summary="Cancel a nowcast",
     response_model=NowcastStatus,
     responses=documented_problems("unknown-job", "already-finished"),
 )
-async def dismiss(job_id: JobId, context: ContextDep) -> Response:
+async def dismiss(job: OwnJobDep, context: ContextDep) -> Response:
     """Cancel between lead steps; a second request has the same response. A finished nowcast stays: 409."""
-    job = await responses.dismissed_job(context, job_id)
+    job = await responses.dismissed_job(context, job)
     return responses.status_response(job)
 
 
 @router.get(
     "/{id}/result",
     operation_id="getResult",
+    dependencies=READ,
     summary="Fetch the forecast",
     response_class=Response,
     responses={
@@ -122,7 +128,7 @@ async def dismiss(job_id: JobId, context: ContextDep) -> Response:
     },
 )
 async def result(
-    job_id: JobId,
+    job: OwnJobDep,
     request: Request,
     context: ContextDep,
     file_format: Annotated[
@@ -136,7 +142,7 @@ async def result(
 
     The netCDF file contains the forecast; the animations start with the observed frames.
     """
-    job = await responses.successful_job(context, job_id)
+    responses.check_successful(job)
     chosen = choose_format(file_format, request.headers.get("accept"))
     return await responses.result_response(context, job, request, chosen, frame if chosen == "png" else None)
 
@@ -144,19 +150,21 @@ async def result(
 @router.get(
     "/{id}/frames",
     operation_id="getFrames",
+    dependencies=READ,
     summary="List the frames",
     response_model=FrameList,
     responses=documented_problems("unknown-job", "not-finished", "dismissed"),
 )
-async def frames(job_id: JobId, context: ContextDep) -> Response:
+async def frames(job: OwnJobDep, context: ContextDep) -> Response:
     """List observed and forecast frames with times and pictures, the legend, and where on earth the grid lies."""
-    view = await responses.view_of(context, job_id)
+    view = await responses.view_of(context, job)
     return responses.immutable_response(await context.in_thread(view.frame_list))
 
 
 @router.get(
     "/{id}/frames/{index}.png",
     operation_id="getFramePicture",
+    dependencies=READ,
     summary="One frame as a picture",
     response_class=Response,
     responses={
@@ -165,7 +173,7 @@ async def frames(job_id: JobId, context: ContextDep) -> Response:
     },
 )
 async def frame_picture(
-    job_id: JobId,
+    job: OwnJobDep,
     index: int,
     request: Request,
     context: ContextDep,
@@ -181,19 +189,20 @@ async def frame_picture(
 
     The colours are those of the legend that /frames has for the layer. A probability below 2 % is transparent.
     """
-    job = await responses.successful_job(context, job_id)
+    responses.check_successful(job)
     return await responses.result_response(context, job, request, "png", index, layer, threshold)
 
 
 @router.get(
     "/{id}/point",
     operation_id="getPoint",
+    dependencies=READ,
     summary="Rain at one place",
     response_model=PointSeries,
     responses=documented_problems("unknown-job", "not-finished", "dismissed", "outside-grid", "invalid-parameter"),
 )
 async def point(
-    job_id: JobId,
+    job: OwnJobDep,
     context: ContextDep,
     x: Annotated[float | None, Query(description="From the west edge, 0 to 1 of the picture.")] = None,
     y: Annotated[float | None, Query(description="From the north edge, 0 to 1 of the picture.")] = None,
@@ -206,6 +215,6 @@ async def point(
     of the end, the chances of the next hour, and the range of the total. `null` means "no data", which is never the
     same as dry, nor a low probability.
     """
-    view = await responses.view_of(context, job_id)
+    view = await responses.view_of(context, job)
     series = await context.in_thread(point_series, view, x=x, y=y, lon=lon, lat=lat)
     return responses.immutable_response(series)

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import Final
 
-import anyio
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import FormData, UploadFile
@@ -23,13 +22,11 @@ from service.api.access.client import Client
 from service.api.context import GatewayContext
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
 from service.api.nowcasts.form_fields import DEFAULT_STEPS, FORM_FIELDS
+from service.api.request_body import drain
 from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
 from service.store import job_prefix, upload_key
 
 MAX_FIELDS: Final = 16
-DRAIN_BYTES: Final = 16_000_000
-DRAIN_SECONDS: Final = 2.0
-"""How much, and for how long, the gateway reads on after it has refused a body."""
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
 """Most characters of file names, field values and Idempotency-Keys."""
@@ -89,31 +86,15 @@ async def limited_body(request: Request, limit_mb: int) -> AsyncGenerator[bytes,
     """
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit_mb * 1_000_000:
-        await _drain(request)
+        await drain(request)
         raise _too_large(limit_mb)
     arrived = 0
     async for piece in request.stream():
         arrived += len(piece)
         if arrived > limit_mb * 1_000_000:
-            await _drain(request)
+            await drain(request)
             raise _too_large(limit_mb)
         yield piece
-
-
-async def _drain(request: Request) -> None:
-    """Read on for a while: a client that is cut off while it still sends may never see the response.
-
-    A client that waits for `100 Continue` has sent nothing yet, and there is nothing to read.
-    """
-    if request.headers.get("expect", "").lower() == "100-continue":
-        return
-    drained = 0
-    with anyio.move_on_after(DRAIN_SECONDS):
-        while drained < DRAIN_BYTES:
-            message = await request.receive()
-            drained += len(message.get("body", b""))
-            if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                return
 
 
 def _too_large(limit_mb: int) -> TooLarge:
@@ -228,7 +209,7 @@ def create_job(
     digest = None
     if idempotency_key is not None:
         digest = _digest(files, options)
-        earlier = context.ledger.find_by_idempotency_key(idempotency_key, digest)
+        earlier = context.ledger.find_by_idempotency_key(client.id, idempotency_key, digest)
         if earlier is not None:
             return earlier
     job_id = new_job_id()

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
+from service.api.access.scopes import PUBLIC
 from service.api.errors import NoSample
 from service.api.nowcasts.types import NETCDF
 from service.api.problems import PROBLEMS_PATH, describe_type, documented_problems
@@ -24,7 +25,7 @@ PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
-router = APIRouter()
+router = APIRouter(dependencies=[PUBLIC])
 
 
 @router.get(

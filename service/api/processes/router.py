@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 
 from service.api.access.client import ClientDep
+from service.api.access.scopes import PUBLIC, requires
 from service.api.context import ContextDep, GatewayContext
 from service.api.errors import NoSuchProcess
 from service.api.nowcasts import responses, upload
 from service.api.nowcasts.negotiation import DEFAULT_FORMAT, FORMATS, choose_format, wait_seconds
+from service.api.nowcasts.own_job import own_job
 from service.api.nowcasts.types import Link, path_of
 from service.api.problems import documented_problems
 from service.api.processes.description import CLASSES, JSON, process, process_summary
@@ -28,12 +30,14 @@ from service.api.processes.types import (
     job_path,
     status_info,
 )
+from service.jobs.api_keys import Scope
 from service.jobs.job import Job
 
 router = APIRouter(tags=["OGC API - Processes"], route_class=ProcessesRoute)
 
 ProcessId = Annotated[str, Path(alias="processID", max_length=64, description="`nowcast`, the only process.")]
-JobId = Annotated[str, Path(alias="jobID", max_length=64, description="The job's opaque id, as of /v1/nowcasts.")]
+READ: Final = [requires(Scope.READ)]
+NOWCAST: Final = [requires(Scope.NOWCAST)]
 DOCUMENT: Final = "document"
 RESULT_FORMATS: Final = {**FORMATS, DOCUMENT: (JSON,)}
 RESULT_CONTENT: Final[dict[str, Any]] = {
@@ -42,13 +46,24 @@ RESULT_CONTENT: Final[dict[str, Any]] = {
 }
 
 
-@router.get("/conformance", operation_id="getConformance", summary="Conformance classes")
+async def _own_job(
+    job_id: Annotated[str, Path(alias="jobID", max_length=64, description="The job's opaque id, as of /v1/nowcasts.")],
+    context: ContextDep,
+    client: ClientDep,
+) -> Job:
+    return await own_job(context, client, job_id)
+
+
+OwnJobDep = Annotated[Job, Depends(_own_job)]
+
+
+@router.get("/conformance", dependencies=[PUBLIC], operation_id="getConformance", summary="Conformance classes")
 async def conformance() -> Conformance:
     """List the conformance classes of OGC API - Processes that the service declares."""
     return Conformance(conformsTo=CLASSES)
 
 
-@router.get("/processes", operation_id="getProcesses", summary="List the processes")
+@router.get("/processes", dependencies=[PUBLIC], operation_id="getProcesses", summary="List the processes")
 async def processes(
     limit: Annotated[int, Query(ge=1, le=10_000, description="Largest number of processes in the response.")] = 10,
 ) -> ProcessList:
@@ -60,6 +75,7 @@ async def processes(
 @router.get(
     "/processes/{processID}",
     operation_id="getProcessDescription",
+    dependencies=[PUBLIC],
     summary="Describe a process",
     responses=documented_problems("no-such-process"),
 )
@@ -72,6 +88,7 @@ async def describe(process_id: ProcessId, context: ContextDep) -> Process:
 @router.post(
     "/processes/{processID}/execution",
     operation_id="execute",
+    dependencies=NOWCAST,
     summary="Execute a process",
     status_code=201,
     response_model=StatusInfo,
@@ -135,30 +152,33 @@ async def execute(
 @router.get(
     "/jobs/{jobID}",
     operation_id="getStatus",
+    dependencies=READ,
     summary="Status of a job",
     response_model=StatusInfo,
     responses=documented_problems("unknown-job"),
 )
-async def status(job_id: JobId, context: ContextDep) -> Response:
+async def status(job: OwnJobDep) -> Response:
     """Return status and progress, and, once it is successful, the link to the results."""
-    return _status_response(await context.in_thread(context.ledger.get, job_id))
+    return _status_response(job)
 
 
 @router.delete(
     "/jobs/{jobID}",
     operation_id="dismiss",
+    dependencies=NOWCAST,
     summary="Dismiss a job",
     response_model=StatusInfo,
     responses=documented_problems("unknown-job", "already-finished"),
 )
-async def dismiss(job_id: JobId, context: ContextDep) -> Response:
+async def dismiss(job: OwnJobDep, context: ContextDep) -> Response:
     """Cancel the job between lead steps. A finished one stays: 409."""
-    return _status_response(await responses.dismissed_job(context, job_id))
+    return _status_response(await responses.dismissed_job(context, job))
 
 
 @router.get(
     "/jobs/{jobID}/results",
     operation_id="getJobResults",
+    dependencies=READ,
     summary="Results of a job",
     response_class=Response,
     responses={
@@ -167,12 +187,12 @@ async def dismiss(job_id: JobId, context: ContextDep) -> Response:
         **documented_problems("unknown-job", "not-finished", "dismissed", "not-acceptable"),
     },
 )
-async def results(job_id: JobId, request: Request, context: ContextDep) -> Response:
+async def results(job: OwnJobDep, request: Request, context: ContextDep) -> Response:
     """Return the forecast itself, as netCDF or in the format of `Accept`; with `Accept: application/json` a document.
 
     The document has a link to the forecast. A job that failed answers with the problem for which it failed.
     """
-    job = await responses.successful_job(context, job_id)
+    responses.check_successful(job)
     file_format = choose_format(None, request.headers.get("accept"), RESULT_FORMATS)
     if file_format == DOCUMENT:
         return responses.immutable_response(_document(job, DEFAULT_FORMAT))
@@ -199,7 +219,7 @@ async def _synchronous_response(
     context: GatewayContext, job: Job, request: Request, file_format: str, wanted: Execute
 ) -> Response:
     """Return the results of a finished job as the execute request wants them."""
-    job = await responses.successful_job(context, job.id)
+    responses.check_successful(job)
     if wanted.response == DOCUMENT:
         return responses.immutable_response(_document(job, file_format))
     if wanted.forecast.transmissionMode == "reference":

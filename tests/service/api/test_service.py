@@ -131,7 +131,7 @@ def test_errors_of_the_framework_are_problems_too(gateway):
 
 
 def test_the_traceback_of_a_failure_is_logged_only(gateway, context, monkeypatch, caplog):
-    def fail(job_id):
+    def fail(job_id, **_):
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(context.ledger, "get", fail)

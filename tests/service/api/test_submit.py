@@ -200,7 +200,7 @@ def broken_database(engine, begins, times):
 @pytest.mark.parametrize("times", [1, 99])
 def test_the_uploads_of_a_recorded_nowcast_stay_after_later_failures(gateway, context, all_jobs, times):
     before = uploads(context)
-    with broken_database(context.ledger.engine, "SELECT", times):
+    with broken_database(context.ledger.engine, "SELECT jobs", times):
         assert post(gateway).status_code == 202
     job = all_jobs(context.ledger)[0]
     assert job.status == "accepted"

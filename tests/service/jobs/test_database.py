@@ -12,12 +12,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
+import service.jobs.api_keys  # noqa: F401 - its table
 from model.core.forecast_output import DETERMINISTIC_OUTPUT
 from service.jobs.database import HEAD, MIGRATIONS, open_engine
 from service.jobs.feed_run import FeedRun
 from service.jobs.job import JobStatus
 from service.jobs.ledger import Ledger
 from tests.patience import WAIT_SECONDS
+
+NOON = "'2026-06-01 12:00:00'"
 
 
 def test_the_migrations_make_the_tables_of_the_code(database_url: str) -> None:
@@ -39,11 +42,16 @@ def test_a_ledger_of_an_older_version_keeps_its_jobs(database_url: str) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         columns = "kind, status, model, note, steps, inputs, progress_done, progress_total, created, attempt"
-        values = "'upload', 'successful', 'auto', '', 1, '[]', 1, 1, '2026-06-01 12:00:00', 1"
+        values = f"'upload', 'successful', 'auto', '', 1, '[]', 1, 1, {NOON}, 1"
         connection.execute(text(f"INSERT INTO jobs (id, {columns}) VALUES ('old', {values})"))
         problem = '{"code": "no-data", "what": "no rain", "where": "a.h5", "mend": "Give another"}'
         failed = text(f"INSERT INTO jobs (id, {columns}, problem) VALUES ('failed', {values}, :problem)")
         connection.execute(failed, {"problem": problem})
+        connection.execute(text(f"INSERT INTO feeds (name, folder, first_seen) VALUES ('f', '/f', {NOON})"))
+        columns = "feed, frame, state, size, modified_ns, files, job_id, seen"
+        connection.execute(
+            text(f"INSERT INTO feed_runs ({columns}) VALUES ('f', 'a.h5', 'done', 1, 1, 1, 'old', {NOON})")
+        )
     older.dispose()
     ledger = Ledger(database_url)
     job = ledger.get("old")
@@ -55,6 +63,8 @@ def test_a_ledger_of_an_older_version_keeps_its_jobs(database_url: str) -> None:
         "where": "a.h5",
         "hint": "Give another",
     }
+    with ledger.engine.connect() as connection:
+        assert connection.execute(text("SELECT job_id FROM feed_runs")).scalars().all() == ["old"]
     ledger.close()
 
 

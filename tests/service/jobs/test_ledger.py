@@ -100,8 +100,8 @@ def test_the_same_idempotency_key_gives_the_same_job(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: ledger.create(new_job(idempotency_key="k", request_digest="d")).id, range(8)))
     assert len(set(made)) == 1
-    assert ledger.find_by_idempotency_key("k", "d") == ledger.get(made[0])
-    assert ledger.find_by_idempotency_key("other", "d") is None
+    assert ledger.find_by_idempotency_key("anonymous", "k", "d") == ledger.get(made[0])
+    assert ledger.find_by_idempotency_key("anonymous", "other", "d") is None
     with pytest.raises(IdempotencyConflict, match="another request"):
         ledger.create(new_job(idempotency_key="k", request_digest="other"))
 

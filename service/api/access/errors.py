@@ -1,0 +1,50 @@
+"""Why a request is refused before a route sees it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from model.core.errors import InputError
+from service.jobs.api_keys import Scope
+
+
+class AccessDenied(InputError):
+    """A request that is refused for what its headers say. `challenge`: its `WWW-Authenticate` (RFC 6750), if any."""
+
+    challenge: ClassVar[str | None] = None
+
+
+class NotAuthenticated(AccessDenied):
+    """The request has no credentials, and needs some."""
+
+    code = "not-authenticated"
+    challenge = 'Bearer realm="echocast"'
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the request has no API key", where="Authorization", hint="Send `Authorization: Bearer KEY` with your key"
+        )
+
+
+class InvalidCredentials(AccessDenied):
+    """The credentials are unknown, have expired, or were revoked."""
+
+    code = "invalid-credentials"
+    challenge = 'Bearer realm="echocast", error="invalid_token"'
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what, where="Authorization", hint="Ask the operator of the service for a key")
+
+
+class InsufficientScope(AccessDenied):
+    """The client is known, and may not do this."""
+
+    code = "insufficient-scope"
+
+    def __init__(self, needed: Scope) -> None:
+        super().__init__(
+            f"this needs the scope {needed.value}",
+            where="Authorization",
+            hint="Ask the operator of the service for a key with this scope",
+        )
+        self.challenge = f'Bearer realm="echocast", error="insufficient_scope", scope="{needed.value}"'  # type: ignore[misc]

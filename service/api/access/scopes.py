@@ -1,0 +1,65 @@
+"""The scope of each route: every route declares one, or that it is public, as `create_app` checks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, FastAPI, Request, Security, params
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from service.api.access.errors import InsufficientScope
+from service.api.context import ContextDep
+from service.jobs.api_keys import Scope
+
+_bearer: Final = HTTPBearer(
+    scheme_name="key", description="An API key: `Authorization: Bearer echocast_...`", auto_error=False
+)
+
+
+async def _authorize(
+    request: Request,
+    needed: SecurityScopes,
+    context: ContextDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> None:
+    client = await context.authenticator.authenticate(None if credentials is None else credentials.credentials)
+    request.state.client = client
+    for scope in map(Scope, needed.scopes):
+        if not client.may(scope):
+            raise InsufficientScope(scope)
+
+
+async def _anybody() -> None:
+    """Let everybody in."""
+
+
+def requires(scope: Scope) -> Any:  # noqa: ANN401 - as FastAPI's Security
+    """Return the dependency of a route, or of a router, that only clients with the scope may use."""
+    return Security(_authorize, scopes=[scope.value])
+
+
+PUBLIC: Final[Any] = Depends(_anybody)
+"""The dependency of a route, or of a router, that everybody may use, with a key or without."""
+
+
+def scopes_of_routes(app: FastAPI) -> list[tuple[RouteContext, Scope | None]]:
+    """Return the routes of the API, each with the scope that it requires; None for a public one.
+
+    Raises
+    ------
+    TypeError
+        A route does not declare it, or more than once.
+    """
+    routes = [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]
+    return [(route, _declared(route)) for route in routes]
+
+
+def _declared(route: RouteContext) -> Scope | None:
+    dependencies: list[params.Depends] = route.dependencies
+    declared = [item for item in dependencies if item.dependency in (_authorize, _anybody)]
+    if len(declared) != 1:
+        found = len(declared)
+        raise TypeError(f"{route.path} must declare one scope by `requires`, or PUBLIC; it declares {found}")
+    [item] = declared
+    return Scope(*item.scopes) if isinstance(item, params.Security) and item.scopes else None
