@@ -127,6 +127,11 @@ class Settings(EngineSettings, BaseSettings):
         return self.broker_url is None
 
     @property
+    def room_mb(self) -> int:
+        """Free space (MB, 10^6 bytes) that a nowcast may take: an upload as large as allowed, and its result."""
+        return 2 * self.max_upload_mb
+
+    @property
     def database(self) -> str:
         """SQLAlchemy URL of the ledger."""
         if self.database_url is None:

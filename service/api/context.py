@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from model.core.catalog import open_catalog
 from service.api.access.authentication import Authenticator
 from service.api.completion import CompletionWaiter
+from service.api.health.checks import ReadinessProbe
 from service.api.results import ResultFiles
 from service.jobs.api_keys import ApiKeys
 from service.jobs.ledger import Ledger
@@ -40,6 +41,7 @@ class GatewayContext:
         self.queue = JobQueue(settings, self.ledger)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)
+        self.readiness = ReadinessProbe(settings, self.ledger, self.store, self.catalog)
         self.results = ResultFiles(self.store)
         self.completions = CompletionWaiter(settings, lambda job_ids: self.in_thread(self.ledger.finished, job_ids))
         self._parser_thread = CapacityLimiter(1)

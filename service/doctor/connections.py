@@ -110,7 +110,7 @@ def room(part: str, folder: Path, settings: Settings) -> Finding:
     """Check the free space of the disk of a folder, which need not exist yet."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     usage = shutil.disk_usage(existing)
-    free, needed = usage.free / MB, 2 * settings.max_upload_mb
+    free, needed = usage.free / MB, settings.room_mb
     what = f"{free / 1000:.1f} GB free of {usage.total / MB / 1000:.1f} GB at {folder}"
     if free < needed:
         hint = f"Free some: one upload takes up to {settings.max_upload_mb} MB, its nowcast as much again"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, delete, func, or_, select, text, update
+from sqlalchemy import and_, case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -39,9 +39,8 @@ class Ledger:
         self.engine.dispose()
 
     def check(self) -> None:
-        """Raise what the database raises when it cannot be read."""
-        with reading(self.engine) as session:
-            session.execute(text("SELECT 1 FROM jobs LIMIT 1"))
+        """Raise what the database raises when it cannot be written."""
+        self._update(Job.id == "", attempt=0)  # of no job
 
     def create(self, job: Job) -> Job:
         """Record an accepted job; the same request with the same Idempotency-Key returns the job recorded first.

@@ -135,6 +135,12 @@ class JobQueue:
             log.debug("job %s: the completion was not published: %s", job_id, error)
 
 
+def check_broker(settings: Settings) -> None:
+    """Raise what Redis raises when it cannot be written, or NoBroker."""
+    with redis_client(settings) as redis:
+        redis.set("echocast:check", "1", px=1000)
+
+
 def redis_client(settings: Settings) -> Redis:
     """Return a Redis client for commands beside the queue, with short timeouts."""
     url = _redis_url(settings)

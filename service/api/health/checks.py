@@ -1,19 +1,30 @@
-"""Readiness checks of the components that a nowcast needs."""
+"""Readiness: whether a nowcast could be made now, and what is missing."""
 
 from __future__ import annotations
 
-import threading
+import asyncio
+import shutil
+import tempfile
+import time
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Final, Literal
 
+import anyio.to_thread
 from pydantic import BaseModel, Field
+from sqlalchemy import make_url
 
 from model.core.catalog import AUTO, Catalog
 from model.core.model_info import EXTRAPOLATION
-from service.api.context import GatewayContext
-from service.jobs.heartbeat import live_workers
+from service.api.outages import outage_of
+from service.jobs.heartbeat import live_beats, live_workers
+from service.jobs.ledger import Ledger
+from service.jobs.queue import check_broker
 from service.settings import Settings
+from service.store import ObjectStore
+
+CACHE_SECONDS: Final = 1.0
+"""Requests within this time share one check, so that no number of them loads the service."""
 
 
 class ComponentState(BaseModel):
@@ -35,46 +46,91 @@ class NotReady(Exception):
     """A component responds, but is not ready."""
 
 
-_one_at_a_time: Final = threading.Lock()
+class ReadinessProbe:
+    """The checks of one gateway. For one event loop."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, store: ObjectStore, catalog: Catalog) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._store = store
+        self._catalog = catalog
+        self._check: asyncio.Task[Readiness] | None = None
+        self._checked = 0.0
+
+    async def current(self) -> Readiness:
+        """Return the state of every component, as of at most CACHE_SECONDS ago."""
+        fresh = self._check is not None and (not self._check.done() or time.monotonic() - self._checked < CACHE_SECONDS)
+        if self._check is None or not fresh:
+            self._check = asyncio.create_task(self._check_all())
+        return await asyncio.shield(self._check)
+
+    async def _check_all(self) -> Readiness:
+        result = await anyio.to_thread.run_sync(self._components)
+        self._checked = time.monotonic()
+        return result
+
+    def _components(self) -> Readiness:
+        """Check every component. Blocks."""
+        checks: dict[str, Callable[[], str | None]] = {
+            "ledger": self._check_ledger,
+            "store": self._check_store,
+            "temporary-files": self._check_temporary_files,
+            "broker": self._check_broker,
+            "schedule": self._check_schedule,
+            "workers": self._check_workers,
+            "model": self._check_model,
+        }
+        parts = [_component(name, check) for name, check in checks.items()]
+        return Readiness(ready=all(part.state == "ok" for part in parts), parts=parts)
+
+    def _check_ledger(self) -> None:
+        self._ledger.check()
+        url = make_url(self._settings.database)
+        if url.get_backend_name() == "sqlite" and url.database:
+            self._check_room(Path(url.database).parent)
+
+    def _check_store(self) -> None:
+        self._store.check()
+        if self._store.folder is not None:
+            self._check_room(self._store.folder)
+
+    def _check_temporary_files(self) -> None:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"ok")
+        self._check_room(Path(tempfile.gettempdir()))
+
+    def _check_room(self, folder: Path) -> None:
+        free_mb, needed_mb = shutil.disk_usage(folder).free // 1_000_000, self._settings.room_mb
+        if free_mb < needed_mb:
+            raise NotReady(f"{free_mb} MB are free, one nowcast may take {needed_mb} MB")
+
+    def _check_broker(self) -> None:
+        check_broker(self._settings)
+
+    def _check_schedule(self) -> None:
+        if not live_beats(self._settings):
+            raise NotReady("no beat is alive: lost jobs are not queued again, feeds are not scanned")
+
+    def _check_workers(self) -> str:
+        # A worker sends heartbeats once a model is loaded and warm.
+        alive = len(live_workers(self._settings))
+        if not alive:
+            raise NotReady("no worker with a loaded model is alive")
+        return f"{alive} alive"
+
+    def _check_model(self) -> str:
+        models, note = self._catalog.resolve(AUTO)
+        if models[0] is EXTRAPOLATION:
+            raise NotReady(note)
+        return f"{models[0].reference}; {note}" if note else models[0].reference
 
 
-def readiness(context: GatewayContext) -> Readiness:
-    """Check every component. Blocks."""
-    checks: dict[str, Callable[[], str | None]] = {
-        "ledger": context.ledger.check,
-        "store": context.store.check,
-        "broker": partial(_broker, context.settings),
-        "workers": partial(_workers, context.settings),
-        "model": partial(_model, context.catalog),
-    }
-    with _one_at_a_time:
-        parts = [_check(name, check) for name, check in checks.items()]
-    return Readiness(ready=all(part.state == "ok" for part in parts), parts=parts)
-
-
-def _check(name: str, check: Callable[[], str | None]) -> ComponentState:
+def _component(name: str, check: Callable[[], str | None]) -> ComponentState:
     try:
         return ComponentState(name=name, state="ok", detail=check() or "")
     except NotReady as error:
         return ComponentState(name=name, state="bad", detail=str(error))
     except Exception as error:
         # Error texts of drivers may name hosts, users and folders: clients see the kind of failure only.
-        return ComponentState(name=name, state="bad", detail=type(error).__name__)
-
-
-def _broker(settings: Settings) -> None:
-    live_workers(settings)
-
-
-def _workers(settings: Settings) -> str:
-    alive = len(live_workers(settings))
-    if not alive:
-        raise NotReady("no worker is alive")
-    return f"{alive} alive"
-
-
-def _model(catalog: Catalog) -> str:
-    models, note = catalog.resolve(AUTO)
-    if models[0] is EXTRAPOLATION:
-        raise NotReady(note)
-    return f"{models[0].reference}; {note}" if note else models[0].reference
+        outage = outage_of(error)
+        return ComponentState(name=name, state="bad", detail=outage.what if outage else type(error).__name__)

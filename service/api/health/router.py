@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from service.api.access.scopes import PUBLIC
 from service.api.context import ContextDep
-from service.api.health.checks import Readiness, readiness
+from service.api.health.checks import Readiness
 
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
@@ -27,13 +27,17 @@ async def healthz() -> Liveness:
 @router.get(
     "/readyz",
     operation_id="readyz",
-    summary="Can the service serve?",
+    summary="Could a nowcast be made now?",
     responses={503: {"model": Readiness, "description": "A component is bad; the body names it"}},
 )
-def readyz(response: Response, context: ContextDep) -> Readiness:
-    """Check the ledger, the store, the broker, the workers and the default model; return the state of each."""
+async def readyz(response: Response, context: ContextDep) -> Readiness:
+    """Return the state of all that a nowcast needs, as of at most 1 s ago.
+
+    These are: a ledger that can be written, a store and a folder of temporary files with room, a broker, a schedule and
+    a worker that are alive (a worker is once a model is loaded), and the default model.
+    """
     response.headers["Cache-Control"] = "no-store"
-    result = readiness(context)
+    result = await context.readiness.current()
     if not result.ready:
         response.status_code = 503
     return result

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Response
 
 from service.api.access.scopes import PUBLIC, requires
 from service.api.context import ContextDep, GatewayContext
-from service.api.health.checks import readiness
 from service.api.inference.types import (
     InferenceProblem,
     Live,
@@ -55,10 +54,10 @@ async def live() -> Live:
     summary="Can the service serve?",
     responses={503: {"model": Ready, "description": "It cannot; /readyz says why"}},
 )
-def ready(response: Response, context: ContextDep) -> Ready:
+async def ready(response: Response, context: ContextDep) -> Ready:
     """Tell whether a nowcast could be made now, as `GET /readyz` does."""
     response.headers["Cache-Control"] = "no-store"
-    result = Ready(ready=readiness(context).ready)
+    result = Ready(ready=(await context.readiness.current()).ready)
     if not result.ready:
         response.status_code = 503
     return result
@@ -98,9 +97,9 @@ def model_version(name: str, version: str, context: ContextDep) -> ModelMetadata
         **documented_problems("no-such-model"),
     },
 )
-def model_ready(name: str, response: Response, context: ContextDep) -> ModelReady:
+async def model_ready(name: str, response: Response, context: ContextDep) -> ModelReady:
     """Tell whether the newest version of a model could make a nowcast now."""
-    return _model_ready(name, None, response, context)
+    return await _model_ready(name, None, response, context)
 
 
 @router.get(
@@ -113,15 +112,16 @@ def model_ready(name: str, response: Response, context: ContextDep) -> ModelRead
         **documented_problems("no-such-model"),
     },
 )
-def model_version_ready(name: str, version: str, response: Response, context: ContextDep) -> ModelReady:
+async def model_version_ready(name: str, version: str, response: Response, context: ContextDep) -> ModelReady:
     """Tell whether a version of a model could make a nowcast now."""
-    return _model_ready(name, version, response, context)
+    return await _model_ready(name, version, response, context)
 
 
-def _model_ready(name: str, version: str | None, response: Response, context: GatewayContext) -> ModelReady:
-    found = find_models(context, name, version)[0]
+async def _model_ready(name: str, version: str | None, response: Response, context: GatewayContext) -> ModelReady:
+    found = (await context.in_thread(find_models, context, name, version))[0]
     # The component `model` is the default one, which need not be this one.
-    parts = [part.state == "ok" for part in readiness(context).parts if part.name != "model"]
+    readiness = await context.readiness.current()
+    parts = [part.state == "ok" for part in readiness.parts if part.name != "model"]
     result = ModelReady(name=name, ready=found.data == "rain" and all(parts))
     response.headers["Cache-Control"] = "no-store"
     if not result.ready:

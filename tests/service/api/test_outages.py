@@ -1,8 +1,6 @@
 """What a client is told while the ledger, the store or the disk fails: 503, when to try again, and then it works."""
 
-import os
 import sqlite3
-import subprocess
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -91,17 +89,6 @@ def test_while_another_process_locks_sqlite_requests_are_refused_and_jobs_can_be
         assert uploads(context) == before
         other.close()
         assert post(client).status_code == 202
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).returncode:
-        pytest.skip("a file system can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_while_the_disk_of_the_store_is_full(tmp_path, small_disk):
