@@ -59,15 +59,15 @@ def _embed(settings: Settings, stack: ExitStack) -> Supervisor:
     lock = FolderLock(settings.data_dir)
     stack.callback(lock.release)
     supervisor = Supervisor(settings)
-    stack.callback(supervisor.stop)
     if settings.database_url is None:
         from service.jobs.ledger import Ledger
 
         ledger = Ledger(settings.database)
-        released = ledger.release_all()
-        ledger.close()
-        if released:
-            log.info("%d unfinished nowcasts of the last run are queued again", released)
+        stack.callback(ledger.close)
+        if interrupted := ledger.recover():
+            log.warning("the last run did not stop by itself; %d unfinished nowcasts are tried again", interrupted)
+        stack.callback(ledger.release_all)
+    stack.callback(supervisor.stop)
     supervisor.start()
     return supervisor
 

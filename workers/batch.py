@@ -36,10 +36,9 @@ log = logging.getLogger(__name__)
 
 
 def run(job_id: str, context: WorkerContext) -> None:
-    """Claim a job, run it with others that wait for the same model, and record how each of them ended.
+    """Claim a job for a message, run it with others that wait for the same model, and record how each of them ended.
 
-    For a job of a feed, the newest waiting job of the feed runs in its place. A job that has ended or that another
-    worker has claimed is ignored.
+    The job is the one whose turn it is, which need not be the message's own. Nothing happens where none waits.
 
     Raises
     ------
@@ -48,7 +47,7 @@ def run(job_id: str, context: WorkerContext) -> None:
     """
     job = _claim(job_id, context)
     if job is None:
-        log.info("job %s is finished, dismissed, or claimed by another worker", job_id)
+        log.info("no job waits for the message of job %s", job_id)
         return
     with ExitStack() as stack:
         batch = [stack.enter_context(NowcastJob(job, context))]
@@ -66,13 +65,15 @@ def run(job_id: str, context: WorkerContext) -> None:
 
 
 def _claim(job_id: str, context: WorkerContext) -> Job | None:
-    """Claim one job per message. Messages are in the order of frames, but a feed needs its newest nowcast first."""
-    settings = context.settings
-    for candidate in dict.fromkeys((context.feed_ledger.newest_waiting_job(job_id), job_id)):
-        if candidate is not None:
-            job = context.ledger.claim(candidate, settings.lease_seconds, max_attempts=settings.max_attempts)
-            if job is not None:
-                return job
+    """Claim one job for a message, by whose turn it is: of a feed its newest, else see `FairShare.claim_next`."""
+    seconds, most = context.settings.lease_seconds, context.settings.max_attempts
+    newest = context.feed_ledger.newest_waiting_job(job_id)
+    if newest is None:
+        return context.fair_share.claim_next(job_id, seconds, max_attempts=most)
+    for candidate in dict.fromkeys((newest, job_id)):
+        job = context.ledger.claim(candidate, seconds, max_attempts=most)
+        if job is not None:
+            return job
     return None
 
 
@@ -106,7 +107,7 @@ def _claim_others(batch: list[NowcastJob], largest: int, stack: ExitStack, conte
     """Claim jobs for the model of the first one until the batch has `largest`; an error only leaves it smaller."""
     claimed: list[Job] = []
     try:
-        claimed += context.ledger.claim_similar(batch[0].job, largest - len(batch), context.settings.lease_seconds)
+        claimed += context.fair_share.claim_similar(batch[0].job, largest - len(batch), context.settings.lease_seconds)
         while claimed:
             batch.append(stack.enter_context(NowcastJob(claimed[0], context)))
             del claimed[0]

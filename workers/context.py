@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from model.core.catalog import Catalog, open_catalog
+from service.jobs.fair_share import FairShare
 from service.jobs.feed_ledger import FeedLedger
 from service.jobs.ledger import Ledger
 from service.jobs.queue import JobQueue
@@ -29,6 +30,7 @@ class WorkerContext:
     settings: Settings
     ledger: Ledger
     feed_ledger: FeedLedger
+    fair_share: FairShare
     store: ObjectStore
     queue: JobQueue
     catalog: Catalog
@@ -48,6 +50,7 @@ def open_context(settings: Settings) -> WorkerContext:
         settings=settings,
         ledger=ledger,
         feed_ledger=FeedLedger(ledger),
+        fair_share=FairShare(ledger),
         store=ObjectStore(settings.store),
         queue=JobQueue(settings, ledger),
         catalog=models,

@@ -15,6 +15,7 @@ from typing import Final
 from model.core.aliases import CHAMPION
 from model.core.catalog import AUTO
 from model.core.errors import InputError
+from service.jobs.costs import work_of_files
 from service.jobs.feed_run import FeedRun, FrameFile, RunState
 from service.jobs.feeds import NOWCAST_SUFFIX, Feed, read_feeds
 from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
@@ -79,7 +80,7 @@ def scan_feed(feed: Feed, context: WorkerContext) -> None:
         if run is None and feed.output(frame.name).exists():
             ledger.skip(feed.name, [frame], "its nowcast exists already")
             continue
-        job_id = ledger.submit(frame, _job(feed, files), run)
+        job_id = ledger.submit(frame, _job(feed, files, context), run)
         if job_id is not None:
             log.info("feed %s: frame %s is job %s", feed.name, frame.name, job_id)
             submitted.append(job_id)
@@ -165,9 +166,12 @@ def _is_refused(run: FeedRun | None, frame: FrameFile) -> bool:
     return run is not None and run.state is RunState.REFUSED and run.matches(frame)
 
 
-def _job(feed: Feed, files: Sequence[FrameFile]) -> Job:
+def _job(feed: Feed, files: Sequence[FrameFile], context: WorkerContext) -> Job:
+    work = work_of_files(sum(frame.size for frame in files), len(files), feed.steps, feed.forecast_output)
     return Job(
         kind="feed",
+        work=work,
+        cost_seconds=context.fair_share.cost_seconds(feed.model, work),
         model=feed.model,
         steps=feed.steps,
         inputs=[JobInput(name=frame.name, key=str(feed.folder / frame.name), size=frame.size) for frame in files],

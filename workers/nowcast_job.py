@@ -6,6 +6,7 @@ A nowcast may run more than once, and is published once.
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from model.core.catalog import AUTO, Catalog
 from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, TooFewFrames, TooLarge
 from model.core.forecast_output import ForecastOutput
 from model.core.model_info import ModelInfo
+from service.jobs.costs import work_of
 from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
 from service.metrics.instruments import MODEL_NOWCASTS
@@ -217,7 +219,10 @@ class NowcastJob:
             self.note = "; ".join(filter(None, [self.note, missing]))
         check_members(self.output, job.steps, self.sequence.grid.shape, context.settings.max_member_pixels)
         self._lease.check()
-        context.ledger.record_model(job, model_used=info.reference, note=self.note)
+        work = work_of(math.prod(self.sequence.grid.shape), job.steps, self.output)
+        job.cost_seconds = context.fair_share.cost_seconds(job.model, work)
+        costs = {"work": work, "seconds": job.cost_seconds}
+        context.ledger.record_model(job, model_used=info.reference, note=self.note, **costs)
         self.prepared = True
 
     def _select(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:

@@ -15,6 +15,7 @@ from service.api.completion import CompletionWaiter
 from service.api.health.checks import ReadinessProbe
 from service.api.results import ResultFiles
 from service.jobs.api_keys import ApiKeys
+from service.jobs.fair_share import FairShare
 from service.jobs.ledger import Ledger
 from service.jobs.queue import JobQueue
 from service.settings import Settings
@@ -38,6 +39,7 @@ class GatewayContext:
         self.settings = settings
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
         self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))
+        self.fair_share = FairShare(self.ledger)
         self.queue = JobQueue(settings, self.ledger)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)

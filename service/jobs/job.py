@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypedDict
 
 from pydantic import BaseModel, Field
-from sqlalchemy import JSON, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from model.core.errors import InputError
@@ -87,7 +87,9 @@ class Job(Base, kw_only=True):
     `client`: the id of the client that it belongs to.
     `forecast_output`: the field, probabilities and members that were asked for. `output`: the file to which a feed's
     nowcast is published. `attempt`: how many attempts were started. `lease`: the
-    random token of the worker that runs the job.
+    random token of the worker that runs the job. `work`, `cost_seconds`: what it is expected to cost
+    (`service.jobs.costs`), estimated from its files until they are read. `running_limit`: how many jobs of its client
+    may run at a time, 0 any number. `upload_bytes`, `result_bytes`: what its files and its result take in the store.
     """
 
     __tablename__ = "jobs"
@@ -124,6 +126,11 @@ class Job(Base, kw_only=True):
     attempt: Mapped[int] = mapped_column(default=0)
     lease: Mapped[str | None] = mapped_column(String(32), default=None)
     lease_until: Mapped[datetime | None] = mapped_column(default=None)
+    work: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    cost_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    running_limit: Mapped[int] = mapped_column(default=0, server_default="0")
+    upload_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0", init=False)
+    result_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     idempotency_key: Mapped[str | None] = mapped_column(String(256), default=None)
     request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
 
@@ -135,8 +142,9 @@ class Job(Base, kw_only=True):
     )
 
     def __post_init__(self) -> None:
-        """Count progress in lead steps."""
+        """Count progress in lead steps, and the bytes of the files."""
         self.progress_total = self.steps
+        self.upload_bytes = sum(item["size"] for item in self.inputs) if self.kind == "upload" else 0
 
     @property
     def timings(self) -> Timings | None:

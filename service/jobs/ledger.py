@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -100,32 +100,10 @@ class Ledger:
 
     def claim(self, job_id: str, lease_seconds: float, *, max_attempts: int | None = None) -> Job | None:
         """Claim an accepted job, or a running one whose lease expired; return None where it is neither."""
-        free = or_(Job.status == JobStatus.ACCEPTED, _lost())
-        if max_attempts is not None:
-            free = and_(free, Job.attempt < max_attempts)
         with writing(self.engine) as session:
-            return next(iter(_claim(session, and_(Job.id == job_id, free), lease_seconds)), None)
-
-    def claim_similar(self, job: Job, limit: int, lease_seconds: float) -> list[Job]:
-        """Claim up to `limit` accepted jobs that name the model of `job`: the newest of feeds, then the oldest uploads.
-
-        Only jobs without an attempt are claimed: one that did not survive its first attempt runs alone.
-        """
-        similar = (
-            select(Job.id)
-            .where(Job.status == JobStatus.ACCEPTED, Job.model == job.model, Job.attempt == 0)
-            .order_by(
-                case((Job.kind == "feed", 0), else_=1), case((Job.kind == "feed", Job.created)).desc(), Job.created
+            return next(
+                iter(claim_where(session, and_(Job.id == job_id, claimable(max_attempts)), lease_seconds)), None
             )
-            .limit(limit)
-            # Workers that query at the same time claim different jobs without waiting for each other. PostgreSQL only:
-            # SQLite has no row locks, and a single writer.
-            .with_for_update(skip_locked=True)
-        )
-        with writing(self.engine) as session:
-            found = list(session.scalars(similar))
-            claimed = _claim(session, Job.id.in_(found), lease_seconds) if found else []
-        return sorted(claimed, key=lambda job: found.index(job.id))
 
     def renew_lease(self, job: Job, lease_seconds: float, *, progress_done: int | None = None) -> bool:
         """Extend the lease and record the progress; return False where the job was dismissed or is another worker's."""
@@ -134,9 +112,12 @@ class Ledger:
             values["progress_done"] = progress_done
         return self._update(_held(job), **values) == 1
 
-    def record_model(self, job: Job, *, model_used: str, note: str) -> bool:
-        """Record which model runs, and why where it is not the requested one. False as in `renew_lease`."""
-        return self._update(_held(job), model_used=model_used, note=note) == 1
+    def record_model(self, job: Job, *, model_used: str, note: str, work: float = 0.0, seconds: float = 0.0) -> bool:
+        """Record which model runs, why where it is not the requested one, and what the nowcast costs (work, s).
+
+        False as in `renew_lease`.
+        """
+        return self._update(_held(job), model_used=model_used, note=note, work=work, cost_seconds=seconds) == 1
 
     def succeed(self, job: Job, *, result_key: str, input_key: str, timings: Timings | None = None) -> bool:
         """Record that the result is published. False as in `renew_lease`."""
@@ -163,8 +144,17 @@ class Ledger:
         return self._finish(job, _held(job), JobStatus.DISMISSED, note=note)
 
     def release_all(self) -> int:
-        """Give every running job back, for a start at which no worker can be alive. The attempts do not count."""
+        """Give every running job back, for a stop after which no worker is alive. The attempts do not count."""
         return self._update(Job.status == JobStatus.RUNNING, attempt=Job.attempt - 1, **_ACCEPTED)
+
+    def recover(self) -> int:
+        """Expire every lease, for a start at which neither a worker can be alive nor a message left; return how many.
+
+        The last run did not stop by itself, or it would have released its jobs. So their attempts count, and the
+        reconciler fails a job that ends the service again and again.
+        """
+        self._update(Job.status == JobStatus.ACCEPTED, queued=None)
+        return self._update(Job.status == JobStatus.RUNNING, lease_until=datetime.now(UTC) - timedelta(seconds=1))
 
     def dismiss(self, job_id: str) -> bool:
         """Cancel an unfinished job; return False where it is finished."""
@@ -251,7 +241,13 @@ class Ledger:
             return session.connection().execute(update(Job).where(which).values(**values)).rowcount
 
 
-def _claim(session: Session, which: ColumnElement[bool], lease_seconds: float) -> list[Job]:
+def claimable(max_attempts: int | None = None) -> ColumnElement[bool]:
+    """Select accepted jobs, and running ones whose lease expired; with `max_attempts` those that have attempts left."""
+    free = or_(Job.status == JobStatus.ACCEPTED, _lost())
+    return free if max_attempts is None else and_(free, Job.attempt < max_attempts)
+
+
+def claim_where(session: Session, which: ColumnElement[bool], lease_seconds: float) -> list[Job]:
     """Claim all these jobs under one new lease."""
     now = datetime.now(UTC)
     # A new token for each claim: a worker that lost its lease, and does not know it yet, changes nothing any more, even

@@ -23,6 +23,7 @@ from model.core.forecast_output import ForecastOutput
 from model.readers import npz
 from model.runtime.predictor import BasePredictor
 from model.runtime.request import ForecastEvent, ForecastRequest
+from service.jobs.fair_share import FairShare
 from service.jobs.job import Job, JobInput, JobStatus
 from service.store import result_key
 from tests.packages import copied
@@ -259,23 +260,20 @@ def test_jobs_whose_frames_do_not_fit_are_left_to_others(
 def test_a_nowcast_runs_where_its_neighbours_cannot_be_taken_and_they_wait(
     broken: str, batching: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = batching.ledger
+    fair_share = batching.fair_share
 
-    class Breaking:
-        """The ledger, which is locked when other jobs are claimed, or after which their folder is missing."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(ledger, name)
+    class Breaking(FairShare):
+        """The ledger is locked when other jobs are claimed, or after that their folder is missing."""
 
         def claim_similar(self, *asked: Any) -> list[Job]:
             if broken == "ledger":
                 raise OperationalError("UPDATE jobs", {}, sqlite3.OperationalError("database is locked"))
             monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-            return ledger.claim_similar(*asked)
+            return fair_share.claim_similar(*asked)
 
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
-    first, *others = (lab.upload(ledger, batching.store, frames) for _ in range(3))
-    run(first.id, replace(batching, ledger=Breaking()))  # type: ignore[arg-type]
+    first, *others = (lab.upload(batching.ledger, batching.store, frames) for _ in range(3))
+    run(first.id, replace(batching, fair_share=Breaking(batching.ledger)))
     assert states(batching, [first]) == [JobStatus.SUCCESSFUL]
     assert fresh(batching, others)
 

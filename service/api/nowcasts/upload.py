@@ -23,6 +23,7 @@ from service.api.context import GatewayContext
 from service.api.errors import EmptyFile, InvalidParameter, NoFiles, NotMultipart, TooManyFiles
 from service.api.nowcasts.form_fields import DEFAULT_STEPS, FORM_FIELDS
 from service.api.request_body import drain
+from service.jobs.costs import work_of_files
 from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
 from service.store import job_prefix, upload_key
 
@@ -213,11 +214,15 @@ def create_job(
         if earlier is not None:
             return earlier
     job_id = new_job_id()
+    total_bytes = sum(upload.size or 0 for upload in files)
+    work = work_of_files(total_bytes, len(files), options.steps, options.forecast_output)
     try:
         job = context.ledger.create(
             Job(
                 id=job_id,
                 client=client.id,
+                work=work,
+                cost_seconds=context.fair_share.cost_seconds(options.model, work),
                 inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
                 idempotency_key=idempotency_key,
                 request_digest=digest,

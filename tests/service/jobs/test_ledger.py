@@ -145,6 +145,20 @@ def test_a_clean_restart_does_not_count_as_an_attempt(ledger: Ledger) -> None:
     assert ledger.get(made.id).status is JobStatus.ACCEPTED
 
 
+def test_a_start_after_a_crash_counts_the_attempts_that_it_interrupted(ledger: Ledger) -> None:
+    made = ledger.create(new_job())
+    for _ in range(2):
+        assert ledger.claim(made.id, 60, max_attempts=2) is not None
+        assert ledger.recover() == 1
+        assert [lost.id for lost in ledger.lost()] == [made.id]
+    assert ledger.get(made.id).attempt == 2
+    assert ledger.claim(made.id, 60, max_attempts=2) is None
+    waiting = ledger.create(new_job())
+    ledger.mark_queued(waiting.id)
+    ledger.recover()
+    assert ledger.get(waiting.id).queued is None, "its message was lost with the private Redis"
+
+
 def test_a_released_job_has_used_an_attempt_and_is_not_queued_at_once(ledger: Ledger) -> None:
     before = datetime.now(UTC)
     job = ledger.claim(ledger.create(new_job()).id, 60)
@@ -157,34 +171,6 @@ def test_a_released_job_has_used_an_attempt_and_is_not_queued_at_once(ledger: Le
     assert not ledger.unqueued("upload", before, 10)
     assert [found.id for found in ledger.unqueued("upload", datetime.now(UTC), 10)] == [job.id]
     assert ledger.claim(job.id, 60, max_attempts=1) is None
-
-
-def test_similar_jobs_are_claimed_together_feeds_first_then_the_oldest(ledger: Ledger) -> None:
-    first, *uploads = [ledger.create(new_job()) for _ in range(4)]
-    other = ledger.create(Job(model="extrapolation", steps=1, inputs=[]))
-    tried = ledger.claim(ledger.create(new_job()).id, 60)
-    assert tried is not None
-    assert ledger.release(tried)
-    feed = ledger.create(Job(kind="feed", model="auto", steps=1, inputs=[], feed="north"))
-    job = ledger.claim(first.id, 60)
-    assert job is not None
-    taken = ledger.claim_similar(job, 3, 60)
-    assert [one.id for one in taken] == [feed.id, uploads[0].id, uploads[1].id]
-    assert all(ledger.renew_lease(one, 60) for one in taken)
-    assert {(one.status, one.attempt) for one in taken} == {(JobStatus.RUNNING, 1)}
-    assert ledger.claim(feed.id, 60) is None, "its message in the queue finds it taken"
-    assert [one.id for one in ledger.claim_similar(job, 3, 60)] == [uploads[2].id]
-    assert ledger.claim_similar(job, 3, 60) == []
-    assert ledger.get(other.id).status is JobStatus.ACCEPTED
-
-
-def test_concurrent_workers_never_claim_the_same_similar_job(ledger: Ledger) -> None:
-    first = ledger.claim(ledger.create(new_job()).id, 60)
-    assert first is not None
-    made = [ledger.create(new_job()).id for _ in range(12)]
-    with ThreadPoolExecutor(8) as pool:
-        taken = [job.id for some in pool.map(lambda _: ledger.claim_similar(first, 3, 60), range(8)) for job in some]
-    assert sorted(taken) == sorted(made)
 
 
 def test_timings_are_stored_and_finished_jobs_are_found(ledger: Ledger) -> None:
