@@ -109,13 +109,36 @@ def test_a_job_that_was_interrupted_by_a_stop_finishes_after_the_next_start(
     assert code == 0
     assert "Traceback" not in said
     assert "Warning" not in said
-    assert ledger.get(begun.id).status is JobStatus.RUNNING
+    stopped = ledger.get(begun.id)
+    assert (stopped.status, stopped.attempt) == (JobStatus.ACCEPTED, 0), "a stop is no failure of the nowcast"
     gate.open()
     second = serve()
     assert get(f"{address(second)}/healthz") == 200
     assert ledger.get(done.id).status is JobStatus.SUCCESSFUL
     assert store.exists(str(ledger.get(done.id).result_key))
     assert lab.wait_finished(ledger, begun).status is JobStatus.SUCCESSFUL
+
+
+def test_a_job_that_ends_the_whole_service_each_time_fails_after_its_attempts(
+    serve: Serve, data: WorkerContext, lab, gate, tmp_path: Path
+) -> None:
+    gate.close()
+    poison = lab.upload(data.ledger, data.store, lab.write_frames(tmp_path / "frames.npz", count=3))
+    for attempt in range(1, data.settings.max_attempts + 1):
+        process = serve()
+        address(process)
+        assert lab.wait_running(data.ledger, poison, attempt=attempt).attempt == attempt
+        children = descendants(process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.wait(WAIT_SECONDS)
+        lab.wait_dead(*children)
+    gate.open()
+    address(serve())
+    failed = lab.wait_finished(data.ledger, poison)
+    assert failed.problem is not None
+    assert (failed.status, failed.problem["code"]) == (JobStatus.FAILED, "worker-lost")
+    after = lab.upload(data.ledger, data.store, lab.write_frames(tmp_path / "others.npz", count=3))
+    assert lab.wait_finished(data.ledger, after).status is JobStatus.SUCCESSFUL
 
 
 def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: WorkerContext, lab) -> None:
