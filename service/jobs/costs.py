@@ -68,7 +68,7 @@ class MeasuredCosts:
         query = (
             select(Job.model, Job.work, Job.read_seconds + Job.compute_seconds + Job.write_seconds)
             .where(Job.finished > datetime.now(UTC) - SAMPLE_AGE, Job.status == JobStatus.SUCCESSFUL)
-            .where(Job.work > 0, Job.compute_seconds.is_not(None))
+            .where(Job.work > 0)
             .order_by(Job.finished.desc())
             .limit(SAMPLE)
         )
@@ -76,6 +76,7 @@ class MeasuredCosts:
         seconds: defaultdict[str, float] = defaultdict(float)
         with reading(self._engine) as session:
             for model, job_work, job_seconds in session.execute(query):
-                work[model] += job_work
-                seconds[model] += job_seconds
+                if job_seconds is not None:
+                    work[model] += job_work
+                    seconds[model] += job_seconds
         return {model: seconds[model] / work[model] for model in work}

@@ -142,9 +142,9 @@ def _turns() -> Turns:
         .group_by(Job.client)
         .subquery()
     )
-    oldest_first = {"partition_by": Job.client, "order_by": (Job.created, Job.id)}
-    before = func.sum(Job.cost_seconds).over(**oldest_first, rows=(None, -1))
-    place = func.row_number().over(**oldest_first)
+    oldest_first = (Job.created, Job.id)
+    before = func.sum(Job.cost_seconds).over(partition_by=Job.client, order_by=oldest_first, rows=(None, -1))
+    place = func.row_number().over(partition_by=Job.client, order_by=oldest_first)
     waiting = (
         select(
             Job.id,
@@ -181,7 +181,7 @@ def _claim_feeds(session: Session, limit: int, lease_seconds: float, *which: Col
     return _claim_found(session, query, limit, lease_seconds)
 
 
-def _claim_found(session: Session, query: Select[tuple[str]], limit: int, lease_seconds: float) -> list[Job]:
+def _claim_found(session: Session, query: Select[str], limit: int, lease_seconds: float) -> list[Job]:
     """Claim the first jobs of a query; return them in its order."""
     # Workers that query at the same time claim different jobs without waiting for each other. PostgreSQL only:
     # SQLite has no row locks, and a single writer.
