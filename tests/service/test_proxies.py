@@ -172,8 +172,6 @@ def test_a_nowcast_through_caddy_with_tls(project: Path, tmp_path: Path, certifi
         with client(port, certificate) as proxied:
             nowcast(proxied, project)
             assert proxied.get("/").headers.get("Server") is None
-            large = proxied.post("/v1/models", content=bytes(2_000_000))
-            assert large.status_code in (413, 502), "Caddy 2.6 says 502 where it cuts a body off"
     finally:
         server.terminate()
         server.wait(WAIT_SECONDS)
