@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 from model.core.folders import default_data_dir
@@ -27,6 +28,16 @@ class Settings(EngineSettings, BaseSettings):
         "auto",
         description="Who may use the gateway: keys, clients with an API key; open, everybody, for where a reverse "
         "proxy authenticates; auto, as keys, but open on a loopback address as long as no key was created.",
+    )
+    allowed_hosts: str | None = Field(
+        None,
+        description="Names under which clients reach the gateway, separated by commas, beside localhost, the address "
+        "that it listens on, and IP addresses; *.example.org is every name directly below example.org.",
+    )
+    cors_origins: str | None = Field(
+        None,
+        description="Origins of other web pages that may use the gateway, separated by commas, such as "
+        "https://map.example.org. Not set: none.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on; 0 chooses a free one.")
     broker_url: str | None = Field(
@@ -121,6 +132,25 @@ class Settings(EngineSettings, BaseSettings):
         "INFO", description="Lowest level that every process logs on stderr."
     )
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_whole(cls, origins: str | None) -> str | None:
+        """Refuse `*`, paths and names without a scheme: an origin is what browsers send as `Origin`."""
+        for origin in _items(origins):
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
+                raise ValueError(f"{origin} is not an origin, such as https://map.example.org")
+        return origins
+
+    @property
+    def host_names(self) -> list[str]:
+        """The names of `allowed_hosts`, in lower case."""
+        return [name.lower() for name in _items(self.allowed_hosts)]
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return _items(self.cors_origins)
+
     @property
     def embedded(self) -> bool:
         """Whether `echocast serve` runs its own broker, as none is set."""
@@ -155,6 +185,11 @@ class Settings(EngineSettings, BaseSettings):
     def feeds_path(self) -> Path:
         """The TOML file of feeds, which need not exist."""
         return self.feeds_file if self.feeds_file is not None else self.data_dir / "feeds.toml"
+
+
+def _items(text: str | None) -> list[str]:
+    """Return the items of a list that is separated by commas."""
+    return [item.strip() for item in (text or "").split(",") if item.strip()]
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -8,11 +8,14 @@ from importlib.metadata import version
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
+from service.api.access.headers import SecurityHeaders
+from service.api.access.origins import CORS_REQUEST_HEADERS, CORS_RESPONSE_HEADERS, CrossOriginWrites, HostCheck
 from service.api.access.scopes import scopes_of_routes
 from service.api.context import GatewayContext
 from service.api.error_responses import ErrorResponses
@@ -79,31 +82,24 @@ def create_app(settings: Settings) -> FastAPI:
     scopes_of_routes(app)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
+    app.add_middleware(CrossOriginWrites, trusted=settings.origins)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "HEAD", "POST", "DELETE"),
+            allow_headers=CORS_REQUEST_HEADERS,
+            expose_headers=CORS_RESPONSE_HEADERS,
+        )
+    app.add_middleware(HostCheck, settings=settings)
     app.add_middleware(ErrorResponses)  # outside of all others that may refuse a request
-    app.add_middleware(NoSniff)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics)  # the outermost, so that it counts what others refuse
     return app
 
 
 def _operation_id(route: APIRoute) -> str:
     return route.operation_id or route.name
-
-
-class NoSniff:
-    """Middleware that forbids browsers to guess the media type of a response."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application."""
-
-        async def send_header(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
-            await send(message)
-
-        await self.app(scope, receive, send_header if scope["type"] == "http" else send)
 
 
 class HeadAsGet:

@@ -152,6 +152,8 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "not-authenticated": ProblemType(401, "An API key is needed"),
     "invalid-credentials": ProblemType(401, "The API key is not accepted"),
     "insufficient-scope": ProblemType(403, "The API key does not permit this"),
+    "wrong-host": ProblemType(421, "The service has another name"),
+    "cross-origin": ProblemType(403, "A page of another origin may not do this"),
     "unknown-job": ProblemType(404, "No such nowcast"),
     "idempotency-key-reused": ProblemType(409, "The Idempotency-Key was used for another request"),
     "invalid-parameter": ProblemType(422, "A parameter cannot be used"),

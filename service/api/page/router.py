@@ -21,7 +21,6 @@ SAMPLE: Final = WEB / "sample" / "sample.nc"
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
-    "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
 

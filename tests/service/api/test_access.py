@@ -19,7 +19,14 @@ from service.settings import Settings
 from tests.patience import wait_until
 
 PARAMETERS = {"index": "4", "processID": "nowcast", "name": "persistence", "version": "1", "code": "unknown-job"}
-REFUSALS = {"not-authenticated", "invalid-credentials", "insufficient-scope", "unknown-job"}
+REFUSALS = {
+    "not-authenticated",
+    "invalid-credentials",
+    "insufficient-scope",
+    "unknown-job",
+    "wrong-host",
+    "cross-origin",
+}
 OGC_NAMES = {"no-such-job": "unknown-job"}
 SERVED = "served"
 OTHER_SCOPE = {Scope.READ: Scope.NOWCAST, Scope.NOWCAST: Scope.READ, Scope.ADMIN: Scope.READ}
@@ -79,8 +86,8 @@ def answer(response):
         return SERVED
     challenge = response.headers.get("www-authenticate", "")
     expected = {"not-authenticated": 401, "invalid-credentials": 401, "insufficient-scope": 403, "unknown-job": 404}
-    assert response.status_code == expected[code]
-    assert challenge.startswith('Bearer realm="echocast"') == (response.status_code in (401, 403))
+    assert response.status_code == {**expected, "wrong-host": 421, "cross-origin": 403}[code]
+    assert challenge.startswith('Bearer realm="echocast"') == (code in list(expected)[:3])
     return code
 
 
@@ -122,6 +129,28 @@ def test_another_clients_job_is_as_unknown_as_none(ask, gateway, secrets, finish
 
 def test_an_admin_reaches_every_job(ask):
     expect(ask("admin"), SERVED)
+
+
+@pytest.mark.parametrize("who", [None, "admin"])
+def test_under_another_name(ask, who):
+    table = ask(who, headers={"Host": "rebound.example"})
+    assert {found for _, found in table.values()} == {"wrong-host"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://other.example"},
+        {"Origin": "null"},
+        {"Origin": "https://other.example", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_from_another_origin(ask, headers):
+    table = ask("admin", headers=headers)
+    assert {method for method, _ in table} >= {"GET", "POST", "DELETE"}
+    for (method, path), (_, found) in table.items():
+        assert (method, path, found) == (method, path, SERVED if method == "GET" else "cross-origin")
 
 
 def test_the_answer_tells_what_to_send(gateway, secrets, finished):
