@@ -62,6 +62,12 @@ class NoSuchModel(InputError):
     code = "no-such-model"
 
 
+class NoNowcast(InputError):
+    """The client has no successful nowcast."""
+
+    code = "no-nowcast"
+
+
 class NoSuchFrame(InputError):
     """There is no frame of that index."""
 
@@ -155,6 +161,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "wrong-host": ProblemType(421, "The service has another name"),
     "cross-origin": ProblemType(403, "A page of another origin may not do this"),
     "unknown-job": ProblemType(404, "No such nowcast"),
+    "no-nowcast": ProblemType(404, "No successful nowcast yet"),
     "idempotency-key-reused": ProblemType(409, "The Idempotency-Key was used for another request"),
     "invalid-parameter": ProblemType(422, "A parameter cannot be used"),
     "no-files": ProblemType(422, "No radar files"),

@@ -136,7 +136,8 @@ class Job(Base, kw_only=True):
 
     __table_args__ = (
         Index("ix_jobs_status_created", "status", "created"),
-        Index("ix_jobs_client_created", "client", "created"),
+        Index("ix_jobs_client_created", "client", "created", "id"),
+        Index("ix_jobs_created", "created", "id"),
         Index("ix_jobs_finished", "finished"),
         UniqueConstraint("client", "idempotency_key", name="uq_jobs_client_idempotency_key"),
     )

@@ -5,17 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from service.api.access.client import ClientDep
 from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.nowcasts import responses, upload
 from service.api.nowcasts.form_fields import FORM_FIELDS
+from service.api.nowcasts.listing import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    JobFilterDep,
+    Model,
+    NowcastList,
+    latest_job_id,
+    page_of_nowcasts,
+)
 from service.api.nowcasts.negotiation import FORMATS, choose_format
 from service.api.nowcasts.own_job import OwnJobDep
 from service.api.nowcasts.point import point_series
-from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries
+from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries, path_of
 from service.api.problems import documented_problems
 from service.jobs.api_keys import Scope
 
@@ -83,6 +92,39 @@ async def create(
     finally:
         await form.close()
     return await responses.accepted_response(context, job, prefer)
+
+
+@router.get(
+    "",
+    operation_id="listNowcasts",
+    dependencies=READ,
+    summary="List nowcasts",
+    responses=documented_problems("invalid-parameter"),
+)
+async def list_nowcasts(
+    request: Request,
+    context: ContextDep,
+    which: JobFilterDep,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most nowcasts of a page.")] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(max_length=200, description="Of the link `next` of the page before.")] = None,
+) -> NowcastList:
+    """Return the client's own nowcasts, the newest first, in pages; an admin gets those of all clients."""
+    return await page_of_nowcasts(context, request, which, limit, cursor)
+
+
+@router.get(
+    "/latest",
+    operation_id="getLatestNowcast",
+    dependencies=READ,
+    summary="The newest successful nowcast",
+    response_class=Response,
+    status_code=307,
+    responses={307: {"description": "Its status is at `Location`"}, **documented_problems("no-nowcast")},
+)
+async def latest(context: ContextDep, client: ClientDep, model: Model = None) -> Response:
+    """Redirect to the client's own newest successful nowcast, of any model or of that one."""
+    job_id = await latest_job_id(context, client.owner, model)
+    return RedirectResponse(path_of(job_id), headers={"Cache-Control": "no-store"})
 
 
 @router.get(

@@ -79,7 +79,9 @@ def ask(gateway, app, finished, secrets):
 
 
 def answer(response):
-    code = response.json()["type"].rpartition("/")[2] if "problem+json" in response.headers["content-type"] else ""
+    code = (
+        response.json()["type"].rpartition("/")[2] if "problem+json" in response.headers.get("content-type", "") else ""
+    )
     code = OGC_NAMES.get(code, code)
     if code not in REFUSALS:
         assert response.status_code not in (401, 403), response.text

@@ -13,6 +13,8 @@ from tests.packages import DISTRIBUTION, SHIPPED_REFERENCE, copied, crown, rewri
 
 ROUTES = {
     ("POST", "/v1/nowcasts"): "createNowcast",
+    ("GET", "/v1/nowcasts"): "listNowcasts",
+    ("GET", "/v1/nowcasts/latest"): "getLatestNowcast",
     ("GET", "/v1/nowcasts/{id}"): "getNowcast",
     ("DELETE", "/v1/nowcasts/{id}"): "dismissNowcast",
     ("GET", "/v1/nowcasts/{id}/result"): "getResult",

@@ -1,0 +1,108 @@
+"""Lists of a client's nowcasts in pages, whose cursors are opaque to clients."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import Depends, Query, Request
+from pydantic import AwareDatetime, BaseModel
+
+from service.api.access.client import ClientDep
+from service.api.context import GatewayContext
+from service.api.errors import InvalidParameter, NoNowcast
+from service.api.nowcasts.responses import status_of
+from service.api.nowcasts.types import Link, NowcastStatus
+from service.jobs.job import JobStatus
+from service.jobs.job_list import JobFilter, Position, list_jobs
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 200
+
+
+class NowcastList(BaseModel):
+    """A page of nowcasts, the newest first. The link `next` leads to older ones; without it there are none."""
+
+    nowcasts: list[NowcastStatus]
+    links: list[Link]
+
+
+Status = Annotated[list[JobStatus] | None, Query(description="One or several statuses.")]
+Model = Annotated[str | None, Query(max_length=128, description="`NAME` or `NAME@VERSION`, that ran or was asked for.")]
+CreatedAfter = Annotated[AwareDatetime | None, Query(description="Requested at this time or later (RFC 3339).")]
+CreatedBefore = Annotated[AwareDatetime | None, Query(description="Requested before this time (RFC 3339).")]
+
+
+def _job_filter(
+    client: ClientDep,
+    status: Status = None,
+    model: Model = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+) -> JobFilter:
+    return JobFilter(client.owner, tuple(status or ()), model, created_after, created_before)
+
+
+JobFilterDep = Annotated[JobFilter, Depends(_job_filter)]
+"""The client's own jobs (of an admin, those of all), as far as the query asks for them."""
+
+
+async def page_of_nowcasts(
+    context: GatewayContext, request: Request, which: JobFilter, limit: int, cursor: str | None
+) -> NowcastList:
+    """Return a page.
+
+    Raises
+    ------
+    InvalidParameter
+        The cursor is not one of a `next` link.
+    """
+    after = None if cursor is None else _position(cursor)
+    jobs = await context.in_thread(list_jobs, context.ledger, which, limit + 1, after)
+    page = jobs[:limit]
+    links = [_link("self", request, {})]
+    if len(jobs) > limit:
+        links.append(_link("next", request, {"cursor": _cursor(Position(page[-1].created, page[-1].id))}))
+    return NowcastList(nowcasts=[status_of(job) for job in page], links=links)
+
+
+async def latest_job_id(context: GatewayContext, owner: str | None, model: str | None) -> str:
+    """Return the id of the newest successful job.
+
+    Raises
+    ------
+    NoNowcast
+        There is none.
+    """
+    which = JobFilter(owner, (JobStatus.SUCCESSFUL,), model)
+    jobs = await context.in_thread(list_jobs, context.ledger, which, 1)
+    if not jobs:
+        hint = "Request a nowcast with POST /v1/nowcasts, or follow one that is not finished"
+        raise NoNowcast("there is no successful nowcast yet", where="latest", hint=hint)
+    return jobs[0].id
+
+
+def _link(rel: str, request: Request, parameters: dict[str, str]) -> Link:
+    url = request.url.include_query_params(**parameters)
+    href = f"{url.path}?{url.query}" if url.query else url.path
+    return Link(rel=rel, href=href, type="application/json", title="Older nowcasts" if rel == "next" else "This page")
+
+
+def _cursor(position: Position) -> str:
+    text = json.dumps([position.created.isoformat(), position.job_id])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> Position:
+    try:
+        created, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        position = Position(datetime.fromisoformat(created), str(job_id))
+        if position.created.tzinfo is None:
+            raise ValueError(created)
+    except (ValueError, TypeError):
+        raise InvalidParameter(
+            "this is no cursor of a list of nowcasts", where="cursor", hint="Follow the link `next` of a page"
+        ) from None
+    return position
