@@ -115,6 +115,18 @@ class Settings(EngineSettings, BaseSettings):
     retention_days: float = Field(
         30.0, ge=0, description="Finished nowcasts are deleted after this many days; 0 keeps them for ever."
     )
+    view_cache_mb: int = Field(
+        64,
+        ge=0,
+        description="Most memory of the gateway for pictures, animations and lists of frames that it has computed, in "
+        "MB (2^20 bytes).",
+    )
+    result_copies_mb: int = Field(
+        2048,
+        ge=0,
+        description="Most disk in the temporary folder for the gateway's copies of results from a bucket, in MB (2^20 "
+        "bytes); copies in use come on top. A local store needs none.",
+    )
     worker_stale_seconds: float = Field(
         15.0, gt=0, description="A worker without a heartbeat for this long counts as gone (readyz)."
     )

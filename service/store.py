@@ -77,12 +77,13 @@ class ObjectStore:
 
         parts = urlsplit(url)
         self.url = url
-        self._folder: Path | None = None
+        self.folder: Path | None = None
+        """The local folder of the objects; None for a bucket."""
         self._backend: Backend
         if parts.scheme in ("", "file"):
-            self._folder = Path(unquote(parts.path))
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._backend = LocalStore(self._folder, automatic_cleanup=True)
+            self.folder = Path(unquote(parts.path))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._backend = LocalStore(self.folder, automatic_cleanup=True)
         else:
             patience: RetryConfig = {}
             if patience_seconds is not None:
@@ -160,18 +161,6 @@ class ObjectStore:
         with _outages():
             for batch in self._backend.list(prefix=prefix):
                 self._backend.delete([entry["path"] for entry in batch])
-
-    def local_path(self, key: str) -> Path | None:
-        """Return the file of an object in a local folder; None in a bucket, or where there is no such object."""
-        if self._folder is None:
-            return None
-        path = self._folder / key
-        return path if path.is_file() else None
-
-    @property
-    def folder(self) -> Path | None:
-        """The local folder of the objects; None for a bucket."""
-        return self._folder
 
     def check(self) -> None:
         """Write, read and delete a small object, and raise the errors of the store."""

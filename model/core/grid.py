@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.enums import TransformDirection
 from pyproj.exceptions import ProjError
 
 from model.core.errors import InputError
 
 METRES_PER_DEGREE = 111_195.0
 WGS84: Final = "EPSG:4326"
+MAX_TRANSFORMERS: Final = 64
 MAX_OFFSET_PX: Final = 0.5
 """Tolerance of even spacing, in pixels: float32 rounds longitudes, and text rounds spacings."""
 
@@ -96,22 +100,23 @@ class Grid:
     @property
     def is_georeferenced(self) -> bool:
         """Whether the CRS can be transformed to longitude and latitude on earth: one of Mars cannot."""
-        try:
-            Transformer.from_crs(self.crs, WGS84, always_xy=True)
-        except ProjError:
-            return False
-        return True
+        return self._to_lon_lat is not None
+
+    @cached_property
+    def _to_lon_lat(self) -> Transformer | None:
+        """The transformation to longitude and latitude; None where there is none."""
+        return _to_lon_lat(self.crs)
 
     def lon_lat(self, x: Coordinates, y: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return longitude and latitude (degrees, WGS 84) of points in grid coordinates; NaN off the earth."""
-        return _transformed(self.crs, WGS84, x, y)
+        return _transformed(self._to_lon_lat, x, y)
 
     def x_y(self, lon: Coordinates, lat: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return points (degrees, WGS 84), of any shape, in grid coordinates; NaN where the projection has none.
 
         Longitudes are counted within 180 degrees of the middle of the grid, so that -0.05 and 359.95 are one place.
         """
-        x, y = _transformed(WGS84, self.crs, lon, lat)
+        x, y = _transformed(self._to_lon_lat, lon, lat, TransformDirection.INVERSE)
         if self.crs.is_geographic:
             middle = (self.x[0] + self.x[-1]) / 2
             x = middle + (x - middle + 180.0) % 360.0 - 180.0
@@ -177,13 +182,25 @@ def _horizontal(crs: CRS) -> CRS:
     return crs.to_2d() if len(crs.axis_info) > 2 else crs
 
 
-def _transformed(
-    source: CRS | str, target: CRS | str, x: Coordinates, y: Coordinates
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+@lru_cache(maxsize=MAX_TRANSFORMERS)
+def _to_lon_lat(crs: CRS) -> Transformer | None:
+    """Return the transformation of a CRS, which takes PROJ tens of milliseconds to find; None where there is none."""
     try:
-        values = Transformer.from_crs(source, target, always_xy=True).transform(x, y)
+        return Transformer.from_crs(crs, WGS84, always_xy=True)
     except ProjError:
-        values = (np.full(np.shape(x), np.nan), np.full(np.shape(y), np.nan))
+        return None
+
+
+def _transformed(
+    transformer: Transformer | None,
+    x: Coordinates,
+    y: Coordinates,
+    direction: TransformDirection = TransformDirection.FORWARD,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values: tuple[Any, Any] = (np.full(np.shape(x), np.nan), np.full(np.shape(y), np.nan))
+    if transformer is not None:
+        with suppress(ProjError):
+            values = transformer.transform(x, y, direction=direction)
     to_x, to_y = (np.asarray(each, np.float64) for each in values)
     finite = np.isfinite(to_x) & np.isfinite(to_y)
     return np.where(finite, to_x, np.nan), np.where(finite, to_y, np.nan)

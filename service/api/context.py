@@ -14,6 +14,8 @@ from service.api.access.authentication import Authenticator
 from service.api.completion import CompletionWaiter
 from service.api.health.checks import ReadinessProbe
 from service.api.results import ResultFiles
+from service.api.view_cache import ViewCache
+from service.api.work_pool import WorkPool
 from service.jobs.api_keys import ApiKeys
 from service.jobs.fair_share import FairShare
 from service.jobs.ledger import Ledger
@@ -27,9 +29,13 @@ T = TypeVar("T")
 PATIENCE_SECONDS: Final = 5.0
 """How long a request waits for a ledger that is locked, or a store that does not respond, before it gets 503."""
 
-FRAME_THREADS: Final = 2
-ANIMATION_THREADS: Final = 1
-"""Frames and animations drawn at a time: bounds the gateway's memory, and leaves threads for quick calls."""
+MB: Final = 1 << 20
+POINT_THREADS, POINTS_WAITING = 2, 256
+PICTURE_THREADS, PICTURES_WAITING = 2, 128
+ANIMATION_THREADS, ANIMATIONS_WAITING = 1, 16
+"""Points, pictures and animations computed at a time, and those that may wait: this bounds the gateway's memory, and
+how long one waits. Each kind has threads of its own, apart from those of `GatewayContext.in_thread`, so that neither
+places nor statuses wait for pictures."""
 
 
 class GatewayContext:
@@ -44,30 +50,26 @@ class GatewayContext:
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)
         self.readiness = ReadinessProbe(settings, self.ledger, self.store, self.catalog)
-        self.results = ResultFiles(self.store)
+        self.results = ResultFiles(self.store, settings.result_copies_mb * MB)
+        self.view_cache = ViewCache(settings.view_cache_mb * MB)
+        self.points = WorkPool("points", threads=POINT_THREADS, waiting=POINTS_WAITING)
+        self.pictures = WorkPool("pictures", threads=PICTURE_THREADS, waiting=PICTURES_WAITING)
+        self.animations = WorkPool("animations", threads=ANIMATION_THREADS, waiting=ANIMATIONS_WAITING)
         self.completions = CompletionWaiter(settings, lambda job_ids: self.in_thread(self.ledger.finished, job_ids))
         self._parser_thread = CapacityLimiter(1)
-        self._frame_threads = CapacityLimiter(FRAME_THREADS)
-        self._animation_threads = CapacityLimiter(ANIMATION_THREADS)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking call (ledger, store, a few values of a file) beside the event loop."""
+        """Run a blocking call (ledger, store) beside the event loop."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
 
     async def parse(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that parses a large body in memory, one at a time."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._parser_thread)
 
-    async def draw_frame(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call that draws a frame, a few at a time."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._frame_threads)
-
-    async def draw_animation(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call that draws many frames."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._animation_threads)
-
     def close(self) -> None:
-        """Delete local copies and close the ledger."""
+        """Wait for the calls that run, delete local copies and close the ledger."""
+        for pool in (self.points, self.pictures, self.animations):
+            pool.close()
         self.results.close()
         self.ledger.close()
 

@@ -115,6 +115,16 @@ class Dismissed(JobState):
     code = "dismissed"
 
 
+class Busy(InputError):
+    """Too many requests wait for the same kind of work. `retry_after`: seconds after which to try again."""
+
+    code = "busy"
+
+    def __init__(self, what: str, *, hint: str, retry_after: int) -> None:
+        super().__init__(what, where="service", hint=hint)
+        self.retry_after = retry_after
+
+
 class NowcastFailed(Exception):
     """The requested nowcast failed; the response is the problem that the ledger has recorded."""
 
@@ -190,6 +200,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "store-unavailable": ProblemType(503, "The store of files is not available"),
     "broker-unavailable": ProblemType(503, "The broker is not available"),
     "no-space": ProblemType(503, "No space is left for files"),
+    "busy": ProblemType(503, "The service is busy"),
     "internal": ProblemType(500, "The service failed"),
     "not-found": ProblemType(404, "There is nothing at this address"),
     "method-not-allowed": ProblemType(405, "This address does not support that method"),

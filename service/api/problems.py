@@ -19,7 +19,7 @@ from starlette.routing import Match, Mount
 
 from model.core.errors import InputError
 from service.api.access.errors import AccessDenied
-from service.api.errors import PROBLEM_TYPES, JobState, NowcastFailed, problem_type
+from service.api.errors import PROBLEM_TYPES, Busy, JobState, NowcastFailed, problem_type
 from service.api.request_body import drain
 from service.jobs.job import Problem
 
@@ -130,7 +130,7 @@ def install(app: FastAPI) -> None:
 
 async def _input_error(request: Request, error: InputError) -> Response:
     problem = problem_details(error.code, error.what, error.where, error.hint)
-    if problem.status >= 500:
+    if problem.status >= 500 and not isinstance(error, Busy):
         problem.id = log_failure(request, error)
     if isinstance(error, AccessDenied):
         await drain(request)
@@ -143,7 +143,7 @@ def headers_of(error: InputError) -> dict[str, str]:
     """Return the headers of the response to an error."""
     if isinstance(error, AccessDenied) and error.challenge is not None:
         return {"WWW-Authenticate": error.challenge}
-    if isinstance(error, JobState) and error.retry_after is not None:
+    if isinstance(error, JobState | Busy) and error.retry_after is not None:
         return {"Retry-After": str(error.retry_after)}
     return {}
 

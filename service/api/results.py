@@ -1,73 +1,186 @@
-"""Results as local files: netCDF needs a file, but the store may be a bucket."""
+"""Results as local files: a reader of netCDF needs a file, but the store may be a bucket."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import shutil
 import tempfile
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from service.render.forecast_reader import CannotShow, RainFile
-from service.store import ObjectStore
+from model.core.locks import file_lock
+from service.api.work_pool import WorkPool
+from service.render.forecast_reader import RainFile
+from service.store import MissingObject, ObjectStore
 
-MAX_OPEN: Final = 32
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+MAX_HEADERS: Final = 128
+COPY_THREADS, COPIES_WAITING = 4, 60
+FOLDER_PREFIX: Final = "echocast-results-"
+LOCK_NAME: Final = "gateway.lock"
+SWEEP_AFTER_SECONDS: Final = 60.0
+"""A younger folder may be one that its gateway is about to lock."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Copy:
+    """A local copy of an object, and how many requests use it."""
+
+    path: Path
+    size: int = 0
+    users: int = 0
+    fetching: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
 class ResultFiles:
-    """The results used last, opened. Objects of a bucket are copied to a temporary folder, at most MAX_OPEN."""
+    """Local files of objects, and their headers. For one event loop.
 
-    def __init__(self, store: ObjectStore) -> None:
+    Objects of a bucket are copied to a temporary folder, within a budget of bytes: the least recently used copy is
+    deleted first, those in use never.
+
+    Parameters
+    ----------
+    store
+        The store of the objects.
+    max_bytes
+        Most bytes of all copies that are not in use.
+    """
+
+    def __init__(self, store: ObjectStore, max_bytes: int) -> None:
         self._store = store
+        self._max_bytes = max_bytes
+        self._pool = WorkPool("copies of results", threads=COPY_THREADS, waiting=COPIES_WAITING)
         self._folder: Path | None = None
-        self._open: OrderedDict[str, RainFile] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock: FileLock | None = None
+        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+        self._headers: OrderedDict[Path, RainFile] = OrderedDict()
+        self._headers_lock = threading.Lock()
 
-    def rain(self, key: str) -> RainFile:
-        """Return the opened file of the object `key`.
+    @asynccontextmanager
+    async def held(self, *keys: str) -> AsyncIterator[list[Path]]:
+        """Local files of the objects `keys`, which stay as long as the block runs.
 
         Raises
         ------
         MissingObject
-            There is no such object.
+            A bucket has no such object. (In a local folder the file is absent then.)
+        Busy
+            Too many objects wait to be copied.
+        """
+        if self._store.folder is not None:
+            yield [self._store.folder / key for key in keys]
+            return
+        held: list[_Copy] = []
+        try:
+            for key in keys:
+                held.append(await self._hold(key))
+            yield [copy.path for copy in held]
+        finally:
+            for copy in held:
+                copy.users -= 1
+            self._evict()
+
+    def rain(self, path: Path) -> RainFile:
+        """Return the opened file of a path that is held. Blocks.
+
+        Raises
+        ------
+        MissingObject
+            The object was deleted.
         CannotShow
             The file cannot be drawn.
         """
-        with self._lock:
-            file = self._open.get(key)
-            if file is None or not file.path.is_file():
-                self._open[key] = file = RainFile.open(self._path(key))
-            self._open.move_to_end(key)
-            while len(self._open) > MAX_OPEN:
-                oldest = self._open.popitem(last=False)[1].path
-                if oldest.parent == self._folder:  # a copy
-                    oldest.unlink(missing_ok=True)
-            return file
-
-    def path(self, key: str) -> Path:
-        """Return a local file of the object `key`, even if it cannot be drawn.
-
-        Raises
-        ------
-        MissingObject
-            There is no such object.
-        """
-        try:
-            return self.rain(key).path
-        except CannotShow:
-            return self._path(key)
+        if not path.is_file():
+            raise MissingObject("no such object", where=path.name, hint="It was deleted, or never written")
+        with self._headers_lock:
+            file = self._headers.get(path)
+            if file is not None:
+                self._headers.move_to_end(path)
+                return file
+        file = RainFile.open(path)
+        with self._headers_lock:
+            self._headers[path] = file
+            while len(self._headers) > MAX_HEADERS:
+                self._headers.popitem(last=False)
+        return file
 
     def close(self) -> None:
         """Delete the copies."""
+        self._pool.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+        if self._lock is not None:
+            self._lock.release()
 
-    def _path(self, key: str) -> Path:
-        local = self._store.local_path(key)
-        if local is not None:
-            return local
+    async def _hold(self, key: str) -> _Copy:
+        copy = self._copies.get(key)
+        if copy is None:
+            copy = self._copies[key] = _Copy(self._copies_folder() / key.replace("/", "_"))
+            copy.fetching = asyncio.create_task(self._fetch(key, copy))
+        self._copies.move_to_end(key)
+        copy.users += 1
+        try:
+            if copy.fetching is not None:
+                await asyncio.shield(copy.fetching)
+        except BaseException:
+            copy.users -= 1
+            raise
+        return copy
+
+    async def _fetch(self, key: str, copy: _Copy) -> None:
+        try:
+            await self._pool.run(self._store.fetch, key, copy.path)
+            copy.size = copy.path.stat().st_size
+            copy.fetching = None
+        except BaseException:
+            del self._copies[key]
+            copy.path.unlink(missing_ok=True)
+            raise
+
+    def _evict(self) -> None:
+        """Delete copies that nobody uses, until the others fit."""
+        size = sum(copy.size for copy in self._copies.values())
+        for key, copy in list(self._copies.items()):
+            if size <= self._max_bytes:
+                return
+            if not copy.users and copy.fetching is None:
+                size -= copy.size
+                del self._copies[key]
+                copy.path.unlink(missing_ok=True)
+
+    def _copies_folder(self) -> Path:
+        """Return the folder of the copies, made and locked at its first use."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="echocast-results-"))
-        return self._store.fetch(key, self._folder / key.replace("/", "_"))
+            sweep_copies(Path(tempfile.gettempdir()))
+            self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+            self._lock = file_lock(self._folder / LOCK_NAME, wait=False)
+            self._lock.acquire()
+        return self._folder
+
+
+def sweep_copies(folder: Path) -> Sequence[Path]:
+    """Delete the copies in `folder` whose gateway was killed; return their folders."""
+    swept = []
+    for left in folder.glob(f"{FOLDER_PREFIX}*"):
+        try:
+            if time.time() - left.stat().st_mtime < SWEEP_AFTER_SECONDS:
+                continue
+            with file_lock(left / LOCK_NAME, wait=False):
+                shutil.rmtree(left, ignore_errors=True)
+        except (OSError, TimeoutError):  # another user's, in use, or just deleted
+            continue
+        log.info("deleted copies of results that a gateway left in %s", left)
+        swept.append(left)
+    return swept

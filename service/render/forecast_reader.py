@@ -1,15 +1,13 @@
 """Reads a forecast file one frame or one pixel at a time, north up, in bounded memory.
 
-The gateway draws frames and does not compute with them: netCDF4 alone suffices, with far less memory than xarray.
-netCDF4 and HDF5 are not thread-safe, so one thread reads for all, which also keeps their large buffers in one heap.
+The gateway draws frames and does not compute with them: it needs far less memory than xarray takes. The header is read
+by netCDF4, which is not thread-safe, under a lock; frames and places by `service.render.packed_variable`, side by side.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,16 +23,14 @@ from model.core.forecast_variables import PROBABILITY, RAIN_RATE, REALIZATION, T
 from model.core.grid import Grid
 from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from service.render.packed_variable import Packed, PackedVariable, opened_variable
 
 MAX_SIDE: Final = 1200
 """Larger grids are drawn in blocks of several pixels."""
-BAND_PIXELS: Final = 1 << 20
-CHUNK_CACHE_BYTES: Final = 8 << 20
-"""Enough for one row of chunks (512 rows) of a grid 7000 pixels wide."""
 EDGE: Final = 1e-6
 """Tolerance in pixels at the outer edges of a grid, against rounding."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_READER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netcdf")
+_netcdf_lock: Final = threading.Lock()
 
 
 class CannotShow(InputError):
@@ -100,7 +96,8 @@ class RainFile:
             The grid or the times cannot be drawn.
         """
         try:
-            return _READER.submit(cls._open, path).result()
+            with _netcdf_lock:
+                return cls._open(path)
         except (InputError, ArithmeticError, LookupError, ValueError) as error:
             raise CannotShow(
                 f"the result's grid or times cannot be drawn ({error})",
@@ -162,52 +159,34 @@ class RainFile:
         return self._north_up(PROBABILITY, (index, number), max_side, float(PROBABILITY_SCALE.edges[0]))
 
     def _north_up(self, name: str, first: tuple[int, ...], max_side: int, least: float) -> FloatArray:
-        return _READER.submit(self._frame, name, first, self.block(max_side), least).result()
-
-    def _frame(self, name: str, first: tuple[int, ...], block: int, least: float) -> FloatArray:
         """Return a frame of a variable, whose indices before y and x are `first`; below `least` nothing is drawn."""
-        ny, nx = self.grid.shape
-        rows = max(1, BAND_PIXELS // (nx * block)) * block
-        with _packed(self.path, name) as variable:
+        block = self.block(max_side)
+        with opened_variable(self.path, name) as variable:
             bands = [
-                _unpacked(
-                    variable, *_reduced(variable, variable[(*first, slice(top, min(top + rows, ny)))], block, least)
-                )
-                for top in range(0, ny, rows)
+                variable.unpacked(*_reduced(variable, band, block, least)) for band in variable.bands(first, block)
             ]
         frame = np.concatenate(bands)
         return frame if self.grid.north_up else frame[::-1]
 
     def series(self, row: int, column: int) -> FloatArray:
         """Return the rain rate (mm h-1) [time] of one pixel (`row` as in the file), NaN = no data."""
-        return _READER.submit(self._series, self.variable, row, column).result()
+        return self._series(self.variable, row, column)
 
     def probability_series(self, row: int, column: int) -> FloatArray:
         """Return P(rain >= threshold) [threshold, time] of one pixel, NaN = no data; [0, time] without any."""
         if not self.thresholds_mm_h:
             return np.empty((0, len(self)), np.float32)
-        return _READER.submit(self._series, PROBABILITY, row, column).result()
+        return self._series(PROBABILITY, row, column)
 
     def member_series(self, row: int, column: int) -> FloatArray:
         """Return the rain rate (mm h-1) [realization, time] of one pixel, NaN = no data; [0, time] without members."""
         if not self.members:
             return np.empty((0, len(self)), np.float32)
-        return _READER.submit(self._series, RAIN_RATE, row, column).result()
+        return self._series(RAIN_RATE, row, column)
 
     def _series(self, name: str, row: int, column: int) -> FloatArray:
-        with _packed(self.path, name) as variable:
-            packed = variable[..., row, column]
-            return _unpacked(variable, packed, packed == variable.getncattr("_FillValue"))
-
-
-@contextmanager
-def _packed(path: Path, name: str) -> Iterator[netCDF4.Variable[Any]]:
-    """Open a variable, without unpacking its values. For the reading thread only."""
-    with netCDF4.Dataset(path) as file:
-        variable = file[name]
-        variable.set_auto_maskandscale(False)
-        variable.set_var_chunk_cache(CHUNK_CACHE_BYTES)
-        yield variable
+        with opened_variable(self.path, name) as variable:
+            return variable.series(row, column)
 
 
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
@@ -256,28 +235,20 @@ def pixel_of_fraction(grid: Grid, x: float, y: float) -> tuple[int, int]:
 
 
 def _reduced(
-    variable: netCDF4.Variable[Any], band: NDArray[Any], block: int, least: float
+    variable: PackedVariable, band: Packed, block: int, least: float
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the highest packed value of each block of a band [y, x], and whether the block counts as no data.
 
     Below `least` nothing is drawn. Blocks at the edge with fewer pixels are padded with dry ones, which change neither.
     """
-    fill = variable.getncattr("_FillValue")
     if block == 1:
-        return band, band == fill
+        return band, band == variable.fill
     ny, nx = band.shape
     shape = (-(-ny // block), block, -(-nx // block), block)
     padded = np.zeros((shape[0] * block, shape[2] * block), band.dtype)
     padded[:ny, :nx] = band
     blocks = padded.reshape(shape)
-    missing = blocks == fill
+    missing = blocks == variable.fill
     blocks[missing] = 0
     highest = blocks.max(axis=1).max(axis=2)
-    dry = highest * variable.getncattr("scale_factor") < least
-    return highest, missing.any(axis=1).any(axis=2) & dry
-
-
-def _unpacked(variable: netCDF4.Variable[Any], packed: NDArray[Any], missing: NDArray[np.bool_]) -> FloatArray:
-    rain = packed * np.float32(variable.getncattr("scale_factor"))
-    rain[missing] = np.nan
-    return rain
+    return highest, missing.any(axis=1).any(axis=2) & (highest * variable.scale < least)

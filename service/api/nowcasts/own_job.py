@@ -8,27 +8,40 @@ from fastapi import Depends, Path
 
 from service.api.access.client import Client, ClientDep
 from service.api.context import ContextDep, GatewayContext
+from service.api.work_pool import WorkPool
 from service.jobs.job import Job
 
 
-async def own_job(context: GatewayContext, client: Client, job_id: str) -> Job:
-    """Return a job that the client reaches: its own, or any, of an admin.
+async def own_job(context: GatewayContext, client: Client, job_id: str, pool: WorkPool | None = None) -> Job:
+    """Return a job that the client reaches: its own, or any, of an admin; `pool` is that of the work that follows.
 
     Raises
     ------
     UnknownJob
         There is no job of that id, or it is another client's.
     """
-    return await context.in_thread(context.ledger.get, job_id, owner=client.owner)
+    look_up = context.in_thread if pool is None else pool.look_up
+    return await look_up(context.ledger.get, job_id, owner=client.owner)
 
 
-async def _own_job(
-    job_id: Annotated[str, Path(alias="id", max_length=64, description="The nowcast's opaque id.")],
-    context: ContextDep,
-    client: ClientDep,
-) -> Job:
+JobId = Annotated[str, Path(alias="id", max_length=64, description="The nowcast's opaque id.")]
+
+
+async def _own_job(job_id: JobId, context: ContextDep, client: ClientDep) -> Job:
     return await own_job(context, client, job_id)
+
+
+async def _pictured_job(job_id: JobId, context: ContextDep, client: ClientDep) -> Job:
+    return await own_job(context, client, job_id, context.pictures)
+
+
+async def _point_job(job_id: JobId, context: ContextDep, client: ClientDep) -> Job:
+    return await own_job(context, client, job_id, context.points)
 
 
 OwnJobDep = Annotated[Job, Depends(_own_job)]
 """The job of the path's `id`; `unknown-job` where it is another client's, as where there is none."""
+PicturedJobDep = Annotated[Job, Depends(_pictured_job)]
+"""The same, for a picture, an animation or a file: a crowd of these leaves the event loop to others."""
+PointJobDep = Annotated[Job, Depends(_point_job)]
+"""The same, for a point."""

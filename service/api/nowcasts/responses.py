@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from service.api.context import GatewayContext
 from service.api.errors import AlreadyFinished, Dismissed, NotFinished, NowcastFailed
@@ -15,8 +19,12 @@ from service.api.nowcasts.negotiation import FORMATS, wait_seconds
 from service.api.nowcasts.types import NETCDF, Layer, NowcastStatus, Progress, links_of, path_of
 from service.api.nowcasts.view import NowcastView, reference_time
 from service.api.problems import problem_of_job, problem_response
+from service.api.view_cache import RenderedView
+from service.api.work_pool import WorkPool
 from service.jobs.job import Job, JobStatus
 from service.render.forecast_reader import CannotShow
+
+T = TypeVar("T")
 
 RETRY_AFTER_SECONDS: Final = 1
 IMMUTABLE: Final = "private, max-age=31536000, immutable"
@@ -109,10 +117,22 @@ async def dismissed_job(context: GatewayContext, job: Job) -> Job:
     return job
 
 
-async def view_of(context: GatewayContext, job: Job) -> NowcastView:
-    """Open the frames of a job that has a result; raises what `check_successful` does."""
-    check_successful(job)
-    return await context.in_thread(NowcastView, context, job)
+async def in_view(context: GatewayContext, pool: WorkPool, job: Job, function: Callable[[NowcastView], T]) -> T:
+    """Run a call on the frames of a successful job in a thread of `pool`.
+
+    Raises
+    ------
+    MissingObject
+        The result was deleted.
+    CannotShow
+        The result cannot be drawn.
+    Busy
+        Too many requests wait.
+    """
+    rain = context.results.rain
+    keys = [key for key in (job.result_key, job.input_key) if key]
+    async with context.results.held(*keys) as paths:
+        return await pool.run(lambda: function(NowcastView(job, *(rain(path) for path in paths))))
 
 
 def _dismissed() -> Dismissed:
@@ -123,10 +143,38 @@ def _dismissed() -> Dismissed:
     )
 
 
+def _not_modified(request: Request, headers: Mapping[str, str]) -> Response | None:
+    """Return 304 for a client that has the response of `headers`; None otherwise."""
+    known = request.headers.get("if-none-match", "")
+    if headers["ETag"] in known or known.strip() == "*":
+        return Response(status_code=304, headers=dict(headers))
+    return None
+
+
+async def frames_response(context: GatewayContext, job: Job, request: Request) -> Response:
+    """Return the list of frames, or 304; raises what `in_view` does."""
+    tag = f"{job.id}-frames"
+    headers = {"ETag": f'"{tag}"', "Cache-Control": IMMUTABLE}
+
+    if (not_modified := _not_modified(request, headers)) is not None:
+        return not_modified
+
+    def render(view: NowcastView) -> RenderedView:
+        return RenderedView(view.frame_list().model_dump_json().encode())
+
+    listed = await context.view_cache.get(tag, lambda: in_view(context, context.pictures, job, render))
+    return Response(listed.content, media_type="application/json", headers=headers)
+
+
 def immutable_response(content: BaseModel) -> Response:
     """Return JSON derived from a result; results never change."""
     headers = {"Cache-Control": IMMUTABLE}
     return Response(content.model_dump_json(), media_type="application/json", headers=headers)
+
+
+def pool_of(context: GatewayContext, file_format: str) -> WorkPool:
+    """Return the threads that make a result's format."""
+    return context.animations if file_format in ("webp", "gif") else context.pictures
 
 
 async def result_response(
@@ -152,32 +200,57 @@ async def result_response(
         The result was deleted.
     CannotShow
         The result cannot be drawn.
+    Busy
+        Too many requests wait for pictures or animations.
     """
-    asked = [file_format, frame, None if layer == "rain" else layer, threshold_mm_h]
-    etag = f'"{"-".join([job.id, *(str(part) for part in asked if part is not None)])}"'
-    headers = {"ETag": etag, "Cache-Control": IMMUTABLE, "Vary": "Accept"}
-    known = request.headers.get("if-none-match", "")
-    if etag in known or known.strip() == "*":
-        return Response(status_code=304, headers=headers)
+    threshold = None if threshold_mm_h is None else f"{threshold_mm_h:.6g}"
+    asked = [file_format, frame, None if layer == "rain" else layer, threshold]
+    tag = "-".join([job.id, *(str(part) for part in asked if part is not None)])
+    headers = {"ETag": f'"{tag}"', "Cache-Control": IMMUTABLE, "Vary": "Accept"}
+    if (not_modified := _not_modified(request, headers)) is not None:
+        return not_modified
     if file_format == "netcdf":
-        path = await context.in_thread(context.results.path, str(job.result_key))
-        name = await context.in_thread(_netcdf_name, context, job)
-        headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return FileResponse(path, media_type=NETCDF, headers=headers)
-    view = await context.in_thread(NowcastView, context, job)
-    name = file_name(view.reference_time, file_format)
-    headers["Content-Disposition"] = f'inline; filename="{name}"'
-    if file_format == "png":
-        first_forecast = len(view.frames) - len(view.forecast)
-        data = await context.draw_frame(view.png, first_forecast if frame is None else frame, layer, threshold_mm_h)
-    else:
-        data = await context.draw_animation(view.animation, "webp" if file_format == "webp" else "gif")
-    return Response(data, media_type=FORMATS[file_format][0], headers=headers)
+        return await _netcdf_response(context, job, headers)
+
+    def render(view: NowcastView) -> RenderedView:
+        if file_format == "png":
+            content = view.png(view.first_forecast if frame is None else frame, layer, threshold_mm_h)
+        else:
+            content = view.animation("webp" if file_format == "webp" else "gif")
+        return RenderedView(content, file_name(view.reference_time, file_format))
+
+    pool = pool_of(context, file_format)
+    rendered = await context.view_cache.get(tag, lambda: in_view(context, pool, job, render))
+    headers["Content-Disposition"] = f'inline; filename="{rendered.file_name}"'
+    return Response(rendered.content, media_type=FORMATS[file_format][0], headers=headers)
 
 
-def _netcdf_name(context: GatewayContext, job: Job) -> str:
+async def _netcdf_response(context: GatewayContext, job: Job, headers: Mapping[str, str]) -> Response:
+    """Return the netCDF file, which is kept until it is sent."""
+    key, held = str(job.result_key), AsyncExitStack()
+    async with context.results.held(key) as [path]:
+        name = await context.points.run(_netcdf_name, context, job, path)
+        await held.enter_async_context(context.results.held(key))
+    headers = {**headers, "Content-Disposition": f'attachment; filename="{name}"'}
+    return HeldFileResponse(held, path, media_type=NETCDF, headers=headers)
+
+
+class HeldFileResponse(FileResponse):
+    """A file that is released once it is sent, or the client is gone."""
+
+    def __init__(self, held: AsyncExitStack, path: Path, *, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(path, media_type=media_type, headers=headers)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+        async with self._held:
+            await super().__call__(scope, receive, send)
+
+
+def _netcdf_name(context: GatewayContext, job: Job, path: Path) -> str:
     try:
-        return file_name(reference_time(context.results.rain(str(job.result_key))), "nc")
+        return file_name(reference_time(context.results.rain(path)), "nc")
     except CannotShow:  # the file can be fetched nevertheless
         return f"nowcast_{job.id}.nc"
 

@@ -22,7 +22,7 @@ from service.api.nowcasts.listing import (
     page_of_nowcasts,
 )
 from service.api.nowcasts.negotiation import FORMATS, choose_format
-from service.api.nowcasts.own_job import OwnJobDep
+from service.api.nowcasts.own_job import OwnJobDep, PicturedJobDep, PointJobDep
 from service.api.nowcasts.point import point_series
 from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries, path_of
 from service.api.problems import documented_problems
@@ -165,12 +165,12 @@ async def dismiss(job: OwnJobDep, context: ContextDep) -> Response:
         200: {"description": "The forecast", "content": RESULT_CONTENT},
         304: {"description": "Not modified: results never change"},
         **documented_problems(
-            "unknown-job", "not-finished", "dismissed", "not-acceptable", "no-such-frame", "bad-input"
+            "unknown-job", "not-finished", "dismissed", "not-acceptable", "no-such-frame", "bad-input", "busy"
         ),
     },
 )
 async def result(
-    job: OwnJobDep,
+    job: PicturedJobDep,
     request: Request,
     context: ContextDep,
     file_format: Annotated[
@@ -195,12 +195,12 @@ async def result(
     dependencies=READ,
     summary="List the frames",
     response_model=FrameList,
-    responses=documented_problems("unknown-job", "not-finished", "dismissed"),
+    responses=documented_problems("unknown-job", "not-finished", "dismissed", "busy"),
 )
-async def frames(job: OwnJobDep, context: ContextDep) -> Response:
+async def frames(job: PicturedJobDep, request: Request, context: ContextDep) -> Response:
     """List observed and forecast frames with times and pictures, the legend, and where on earth the grid lies."""
-    view = await responses.view_of(context, job)
-    return responses.immutable_response(await context.in_thread(view.frame_list))
+    responses.check_successful(job)
+    return await responses.frames_response(context, job, request)
 
 
 @router.get(
@@ -211,11 +211,11 @@ async def frames(job: OwnJobDep, context: ContextDep) -> Response:
     response_class=Response,
     responses={
         200: {"description": "The frame", "content": {"image/png": {}}},
-        **documented_problems("unknown-job", "not-finished", "dismissed", "no-such-frame", "invalid-parameter"),
+        **documented_problems("unknown-job", "not-finished", "dismissed", "no-such-frame", "invalid-parameter", "busy"),
     },
 )
 async def frame_picture(
-    job: OwnJobDep,
+    job: PicturedJobDep,
     index: int,
     request: Request,
     context: ContextDep,
@@ -241,10 +241,12 @@ async def frame_picture(
     dependencies=READ,
     summary="Rain at one place",
     response_model=PointSeries,
-    responses=documented_problems("unknown-job", "not-finished", "dismissed", "outside-grid", "invalid-parameter"),
+    responses=documented_problems(
+        "unknown-job", "not-finished", "dismissed", "outside-grid", "invalid-parameter", "busy"
+    ),
 )
 async def point(
-    job: OwnJobDep,
+    job: PointJobDep,
     context: ContextDep,
     x: Annotated[float | None, Query(description="From the west edge, 0 to 1 of the picture.")] = None,
     y: Annotated[float | None, Query(description="From the north edge, 0 to 1 of the picture.")] = None,
@@ -257,6 +259,8 @@ async def point(
     of the end, the chances of the next hour, and the range of the total. `null` means "no data", which is never the
     same as dry, nor a low probability.
     """
-    view = await responses.view_of(context, job)
-    series = await context.in_thread(point_series, view, x=x, y=y, lon=lon, lat=lat)
+    responses.check_successful(job)
+    series = await responses.in_view(
+        context, context.points, job, lambda view: point_series(view, x=x, y=y, lon=lon, lat=lat)
+    )
     return responses.immutable_response(series)

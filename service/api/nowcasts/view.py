@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.rain_scale import RAIN_SCALE
 from model.core.units import FloatArray
-from service.api.context import GatewayContext
 from service.api.errors import InvalidParameter, NoSuchFrame
 from service.api.nowcasts.types import (
     FrameInfo,
@@ -30,6 +30,9 @@ from service.render.picture import frame_png
 
 MAX_OBSERVED = 12
 """How many observed frames are shown, the newest: those of a whole day would bury the forecast."""
+
+MAX_READ_PIXELS: Final = 1_000_000_000
+"""Pixels that one animation reads at most, which takes some seconds: 40 frames of 3500 x 7000."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,19 @@ def reference_time(forecast: RainFile) -> datetime:
     return forecast.times[0] - timedelta(minutes=forecast.lead_minutes[0])
 
 
-class NowcastView:
-    """The opened frames of a successful job. Every method blocks."""
+def thinned(frames: Sequence[ViewFrame], shape: tuple[int, int]) -> list[ViewFrame]:
+    """Return the frames of an animation: as many as can be read within `MAX_READ_PIXELS`, evenly, the last included."""
+    step = -(-len(frames) * math.prod(shape) // MAX_READ_PIXELS)
+    return list(frames[::-step][::-1])
 
-    def __init__(self, context: GatewayContext, job: Job) -> None:
-        if job.result_key is None:
-            raise ValueError(f"job {job.id} has no result")
+
+class NowcastView:
+    """The frames of a successful job: its forecast and, where they are kept, those observed. Every method blocks."""
+
+    def __init__(self, job: Job, forecast: RainFile, observed: RainFile | None = None) -> None:
         self.job = job
-        self.forecast = context.results.rain(job.result_key)
-        self.observed = context.results.rain(job.input_key) if job.input_key else None
+        self.forecast = forecast
+        self.observed = observed
         self.reference_time = reference_time(self.forecast)
         self.frames = self._list_frames()
 
@@ -75,6 +82,11 @@ class NowcastView:
         for number, (valid, lead) in enumerate(zip(self.forecast.times, self.forecast.lead_minutes, strict=True)):
             frames.append(ViewFrame(self.forecast, number, len(frames), "forecast", valid, lead))
         return frames
+
+    @property
+    def first_forecast(self) -> int:
+        """Index of the first frame of the forecast."""
+        return len(self.frames) - len(self.forecast)
 
     def png(self, index: int, layer: Layer = "rain", threshold_mm_h: float | None = None) -> bytes:
         """Return a frame as PNG: its rain, or the probability of at least a threshold (mm h-1; None: the lowest).
@@ -97,11 +109,10 @@ class NowcastView:
             return frame_png(frame.rain())
         threshold = self._threshold(threshold_mm_h)
         if frame.kind == "observed":
-            first = len(self.frames) - len(self.forecast)
             raise NoSuchFrame(
                 f"frame {index} is observed, and has no probability",
                 where="frame",
-                hint=f"Forecast frames are {first} to {len(self.frames) - 1}",
+                hint=f"Forecast frames are {self.first_forecast} to {len(self.frames) - 1}",
             )
         return frame_png(self.forecast.probability(frame.number, threshold), PROBABILITY_SCALE)
 
@@ -124,11 +135,12 @@ class NowcastView:
         )
 
     def animation(self, file_format: AnimationFormat) -> bytes:
-        """Return the animation of all frames."""
-        side = side_of(len(self.frames))
+        """Return the animation of all frames; of a very large grid, of every second or third one."""
+        shown = thinned(self.frames, self.forecast.grid.shape)
+        side = side_of(len(shown))
         frames = (
             LabelledFrame(item.rain(side), item.valid_time, item.lead_minutes, forecast=item.kind == "forecast")
-            for item in self.frames
+            for item in shown
         )
         title = f"{self.job.model_used or self.job.model}, from {self.reference_time:%Y-%m-%d %H:%M} UTC"
         return animate(frames, side=side, file_format=file_format, title=title)

@@ -184,7 +184,7 @@ async def dismiss(job: OwnJobDep, context: ContextDep) -> Response:
     responses={
         200: {"description": "The forecast, or a document with a link to it", "content": RESULT_CONTENT},
         304: {"description": "Not modified: results never change"},
-        **documented_problems("unknown-job", "not-finished", "dismissed", "not-acceptable"),
+        **documented_problems("unknown-job", "not-finished", "dismissed", "not-acceptable", "busy"),
     },
 )
 async def results(job: OwnJobDep, request: Request, context: ContextDep) -> Response:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
+from model.core import forecast_file
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
-from service.render import forecast_reader
 from service.render.forecast_reader import RainFile, lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
@@ -66,7 +66,7 @@ def test_a_point_of_a_large_grid_in_float32_degrees_is_its_own_pixel(south_up):
 
 
 def test_a_large_grid_keeps_its_small_heavy_cell_and_never_turns_no_data_dry(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecast_reader, "BAND_PIXELS", 256)
+    monkeypatch.setattr(forecast_file, "CHUNK", 16)
     rain = np.zeros((1, 37, 35), np.float32)
     rain[0, 9, 9] = 80.0
     rain[0, 20, 20] = np.nan
