@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 def serve(host: str | None, port: int | None, data_dir: Path | None, open_browser: bool) -> None:
     """Run the gateway and, without ECHOCAST_BROKER_URL, a private Redis, a worker and the scheduler."""
     settings = load_settings(host=host, port=port, data_dir=data_dir)
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings)
     with ExitStack() as stack:
         stack.enter_context(metrics_folder())
         register_process("gateway")

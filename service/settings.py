@@ -143,6 +143,10 @@ class Settings(EngineSettings, BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that every process logs on stderr."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Format of the log: lines for people, or one JSON object per line."
+    )
+    access_log: bool = Field(False, description="Whether the gateway logs a line for each request.")
 
     @field_validator("cors_origins")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
@@ -36,7 +37,10 @@ class Lease:
         self._done = 0
         self._lost = threading.Event()
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._renew_until_closed, name=f"lease-{job.id[:8]}", daemon=True)
+        run = contextvars.copy_context().run  # the ids of the log
+        self._thread = threading.Thread(
+            target=run, args=(self._renew_until_closed,), name=f"lease-{job.id[:8]}", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ from service.log import log_to_stderr
 from service.metrics.folder import register_process
 from service.metrics.instruments import WORKER_HEARTBEAT_TIME
 from service.settings import Settings, load_settings
+from service.tracing import start_tracing, stop_tracing
 
 EXIT_CODES: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
 """Signals by which a child process shuts its worker down, and the worker's exit code: 1, the device is lost, and a
@@ -38,7 +39,7 @@ _stopping = threading.Event()
 
 def configure_logging(settings: Settings) -> None:
     """Log one line per record to stderr; records of Celery itself from warnings on."""
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings)
     for name in ("celery", "kombu", "multiprocessing"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Celery warns of running as root because of pickle, and all messages are JSON.
@@ -61,6 +62,7 @@ def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Import what every job needs, load and warm up the model, and only then send heartbeats."""
     register_process("worker-child")
+    start_tracing("worker")
     import workers.batch
     import workers.frames
     import workers.nowcast_job  # noqa: F401
@@ -85,6 +87,7 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 @worker_process_shutdown.connect(weak=False)
 def _stop(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _stopping.set()
+    stop_tracing()
     try:
         remove_heartbeat(load_settings(), worker_name())
     except (RedisError, OSError):

@@ -10,7 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -25,9 +25,11 @@ from model.core.model_info import ModelInfo
 from service.jobs.costs import work_of
 from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
+from service.log import log_context
 from service.metrics.instruments import MODEL_NOWCASTS
 from service.store import input_key, result_key, upload_prefix
 from workers.context import WorkerContext
+from workers.job_trace import JobTrace
 from workers.lease import Lease, LeaseLost
 from workers.model_cache import SWAP_SECONDS, StillLoading, reason
 from workers.publish import CannotPublish, check_opens, put_file
@@ -83,14 +85,16 @@ class NowcastJob:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
+        with self._log_context(), ExitStack() as stack:
             folder = tempfile.TemporaryDirectory(prefix="echocast-")
             self._folder = Path(stack.enter_context(folder))
             self._lease = Lease(self._context.ledger, self.job, self._context.settings.lease_seconds)
             stack.callback(self._lease.close)
             stack.callback(self.discard_frames)
+            self._trace = JobTrace(self.job)
+            stack.callback(self._close_trace)
             self._stack = stack.pop_all()
-        log.info("job %s: attempt %d", self.job.id, self.job.attempt)
+            log.info("job %s: attempt %d", self.job.id, self.job.attempt)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -99,6 +103,14 @@ class NowcastJob:
     @contextmanager
     def recording_failures(self) -> Iterator[None]:
         """Record an error inside the block as the end of this nowcast; other nowcasts of the batch continue."""
+        with self._log_context(), self._recording_failures():
+            yield
+
+    def _log_context(self) -> AbstractContextManager[None]:
+        return log_context(job_id=self.job.id, request_id=(self.job.origin or {}).get("request_id"))
+
+    @contextmanager
+    def _recording_failures(self) -> Iterator[None]:
         try:
             yield
         except DeviceLost:
@@ -134,6 +146,7 @@ class NowcastJob:
     def fail(self, problem: Problem) -> None:
         """Record the failure."""
         self._context.ledger.fail(self.job, problem, self._timings())
+        self._trace.failed(problem["code"])
         self._context.queue.notify_completed(self.job.id)
         self._end()
 
@@ -197,7 +210,7 @@ class NowcastJob:
         is_alias = job.model in (AUTO, CHAMPION)
         catalog, uploaded = context.catalog, None
         if job.kind == "upload":
-            with self._timed("read"):
+            with self._trace.phase("read"), self._timed("read"):
                 uploaded = read_upload(job, context.store, self._folder, context.limits)
         while True:
             info = self._select(uploaded, catalog)
@@ -230,7 +243,7 @@ class NowcastJob:
         from workers.frames import read_feed
 
         job, context = self.job, self._context
-        with self._timed("read"):
+        with self._trace.phase("read"), self._timed("read"):
             if uploaded is None:
                 selection = read_feed(job, catalog, context.limits, lambda time: check_valid_time(job, time, context))
             else:
@@ -248,6 +261,7 @@ class NowcastJob:
     def add_compute_time(self, seconds: float, share: float) -> None:
         """Add time in which its batch ran; `share` of it was used by this nowcast."""
         self._seconds["compute"] += seconds
+        self._trace.computed(seconds)
         self.used_seconds += seconds * share
 
     def handle(self, event: ForecastEvent) -> None:
@@ -291,6 +305,10 @@ class NowcastJob:
             self._writer.__exit__(LeaseLost, LeaseLost(), None)
             self._writer = None
 
+    def _close_trace(self) -> None:
+        model = self.predictor.info.reference if self.prepared else None
+        self._trace.close(model, self._seconds["compute"])
+
     def _report(self, steps: int) -> None:
         self._done = max(self._done, steps)
         self._lease.progress(self._done)
@@ -306,7 +324,7 @@ class NowcastJob:
         frames = self.sequence
         shapes = {"input": frames.rain_rate.shape, "result": (job.steps, *frames.grid.shape)}
         keys = {"input": input_key(job.id), "result": result_key(job.id)}
-        with self._timed("write"):
+        with self._trace.phase("write"), self._timed("write"):
             write_netcdf(frames, self._folder / "input.nc")
             for part, key in keys.items():
                 path = self._folder / f"{part}.nc"

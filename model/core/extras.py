@@ -15,6 +15,7 @@ EXTRAS: Final = {
     "matplotlib": "verify",
     "scipy": "verify",
     "scores": "verify",
+    "opentelemetry": "otel",
     "onnxscript": "train",
     "safetensors": "train",
     "tensorboardX": "train",

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
@@ -22,7 +23,7 @@ from service.api.error_responses import ErrorResponses
 from service.api.health.router import router as health
 from service.api.inference.router import router as inference
 from service.api.memory import limit_heaps
-from service.api.metrics.middleware import RequestMetrics, RouteTemplate
+from service.api.metrics.request_monitor import RequestMonitor, RouteTemplate
 from service.api.metrics.router import router as metrics
 from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
@@ -30,6 +31,7 @@ from service.api.page.router import WEB
 from service.api.page.router import router as page
 from service.api.processes.router import router as processes
 from service.settings import Settings
+from service.tracing import start_tracing
 
 DESCRIPTION: Final = """
 Radar echo sequences in; rain for the next hours out.
@@ -51,10 +53,19 @@ TAGS: Final = [
     {"name": "page", "description": "Resources of the web page."},
 ]
 
+ONLY_TRACES: Final[TelemetryConfig] = {
+    "auto_configure": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+}
+"""Of FastAPI's telemetry the span of each request, exported where `start_tracing` has found an endpoint."""
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the gateway of these settings. Opening ledger and store here makes a wrong setting stop the start."""
     limit_heaps()
+    start_tracing("gateway")
     context = GatewayContext(settings)
     context.authenticator.check_start()
 
@@ -73,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
+        telemetry={**ONLY_TRACES, "exclude": _is_probe},
     )
     app.state.context = context
     app.add_middleware(RouteTemplate)  # the innermost
@@ -94,8 +106,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HostCheck, settings=settings)
     app.add_middleware(ErrorResponses)  # outside of all others that may refuse a request
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestMetrics)  # the outermost, so that it counts what others refuse
+    app.add_middleware(RequestMonitor, access_log=settings.access_log)  # the outermost: it sees what others refuse
     return app
+
+
+def _is_probe(scope: Scope) -> bool:
+    """Return whether a request comes from monitoring itself, which would fill the traces."""
+    return scope["path"] in ("/healthz", "/readyz", "/metrics")
 
 
 def _operation_id(route: APIRoute) -> str:

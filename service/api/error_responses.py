@@ -92,9 +92,9 @@ def problem_of_outage(outage: Outage) -> ProblemDetails:
 
 
 def _failure(request: Request, error: Exception) -> ProblemDetails:
+    log_failure(request, error)
     return problem_details(
         "internal",
         "the service failed to process the request",
         hint="Try again; if the failure persists, report the id",
-        id=log_failure(request, error),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from service.api.access.errors import AccessDenied
 from service.api.errors import PROBLEM_TYPES, Busy, JobState, NowcastFailed, problem_type
 from service.api.request_body import drain
 from service.jobs.job import Problem
+from service.log import current_ids
 
 MEDIA_TYPE: Final = "application/problem+json"
 PROBLEMS_PATH: Final = "/problems"
@@ -51,7 +51,7 @@ class ProblemDetails(BaseModel):
     where: str = Field("", description="The file or the parameter.")
     hint: str = Field("", description="What to do.")
     errors: list[FieldError] | None = Field(None, description="Every invalid parameter, where there are several.")
-    id: str | None = Field(None, description="Identifies the failure in the log of the service.")
+    id: str | None = Field(None, description="Identifies the request in the log of the service: its X-Request-ID.")
     job_status: str | None = Field(None, description="Status of the nowcast, where that is the reason.")
 
 
@@ -95,7 +95,8 @@ def problem_of_job(problem: Problem | None) -> ProblemDetails:
 
 
 def problem_response(problem: ProblemDetails, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return the response for a problem."""
+    """Return the response for a problem, with the id of the request."""
+    problem.id = current_ids().get("request_id")
     content = problem.model_dump(exclude_none=True)
     return JSONResponse(content, problem.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
@@ -131,7 +132,7 @@ def install(app: FastAPI) -> None:
 async def _input_error(request: Request, error: InputError) -> Response:
     problem = problem_details(error.code, error.what, error.where, error.hint)
     if problem.status >= 500 and not isinstance(error, Busy):
-        problem.id = log_failure(request, error)
+        log_failure(request, error)
     if isinstance(error, AccessDenied):
         await drain(request)
     if isinstance(error, JobState):
@@ -195,8 +196,7 @@ def _method_not_allowed(request: Request) -> Response:
     return problem_response(problem, {"Allow": listed})
 
 
-def log_failure(request: Request, error: Exception) -> str:
-    """Log a failure; return its id."""
-    error_id = uuid.uuid4().hex[:12]
-    log.error("failure %s at %s %s", error_id, request.method, request.url.path, exc_info=error)
-    return error_id
+def log_failure(request: Request, error: Exception) -> None:
+    """Log a failure under the id of its request."""
+    request_id = current_ids().get("request_id", "")
+    log.error("failure %s at %s %s", request_id, request.method, request.url.path, exc_info=error)

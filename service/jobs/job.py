@@ -14,6 +14,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from model.core.errors import InputError
 from model.core.forecast_output import DETERMINISTIC_OUTPUT, ForecastOutput
 from service.jobs.base import Base, ForecastOutputJson, text_enum
+from service.log import current_ids
+from service.tracing import trace_context
 
 JobKind = Literal["upload", "feed"]
 
@@ -64,6 +66,14 @@ class Timings(BaseModel):
     write_seconds: float = Field(description="Writing and publishing the result.")
 
 
+class JobOrigin(TypedDict, total=False):
+    """Where a job comes from: the id of the request, and the context of its trace (W3C)."""
+
+    request_id: str
+    traceparent: str
+    tracestate: str
+
+
 class IdempotencyConflict(InputError):
     """The Idempotency-Key was used for another request."""
 
@@ -76,6 +86,14 @@ class UnknownJob(InputError):
     code = "unknown-job"
 
 
+def current_origin() -> JobOrigin | None:
+    """Return the origin of a job that is created now; None outside of a request."""
+    origin = JobOrigin(**trace_context())  # type: ignore[typeddict-item]
+    if request_id := current_ids().get("request_id"):
+        origin["request_id"] = request_id
+    return origin or None
+
+
 def new_job_id() -> str:
     """Return an opaque id of 32 hexadecimal digits."""
     return uuid.uuid4().hex
@@ -84,7 +102,7 @@ def new_job_id() -> str:
 class Job(Base, kw_only=True):
     """A requested nowcast. Times are UTC and timezone-aware.
 
-    `client`: the id of the client that it belongs to.
+    `client`: the id of the client that it belongs to. `origin`: the request that created it.
     `forecast_output`: the field, probabilities and members that were asked for. `output`: the file to which a feed's
     nowcast is published. `attempt`: how many attempts were started. `lease`: the
     random token of the worker that runs the job. `work`, `cost_seconds`: what it is expected to cost
@@ -133,6 +151,7 @@ class Job(Base, kw_only=True):
     result_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     idempotency_key: Mapped[str | None] = mapped_column(String(256), default=None)
     request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
+    origin: Mapped[JobOrigin | None] = mapped_column(JSON(none_as_null=True), default_factory=current_origin)
 
     __table_args__ = (
         Index("ix_jobs_status_created", "status", "created"),

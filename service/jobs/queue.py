@@ -14,12 +14,14 @@ from celery import Celery
 from celery.loaders.app import AppLoader
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
+from opentelemetry.trace import SpanKind
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
 from service.jobs.ledger import Ledger
 from service.settings import Settings
+from service.tracing import tracer
 
 RUN_NOWCAST: Final = "echocast.run_nowcast"
 COMPUTE_TILE: Final = "echocast.compute_tile"
@@ -100,7 +102,9 @@ class JobQueue:
 
     def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
         """Queue an accepted job; return False while the broker is down: the reconciler queues the job later."""
-        if problem := self._send(RUN_NOWCAST, [job_id], FEEDS_QUEUE if feed else NOWCASTS_QUEUE):
+        with tracer.start_as_current_span("enqueue", kind=SpanKind.PRODUCER, attributes={"echocast.job.id": job_id}):
+            problem = self._send(RUN_NOWCAST, [job_id], FEEDS_QUEUE if feed else NOWCASTS_QUEUE)
+        if problem:
             log.warning("job %s is not queued yet, the broker is down: %s", job_id, problem)
             return False
         self._ledger.mark_queued(job_id)
