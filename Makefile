@@ -77,10 +77,10 @@ sample: $(VENV)/run
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock'
 LOCKS := deploy/requirements
-WORKER := --extra grib --extra geotiff --extra postgres
+WORKER := --extra grib --extra geotiff --extra otel --extra postgres
 lock: $(VENV)/made
 	$(PIP) install --quiet -c constraints.txt uv
-	$(LOCK) -c constraints.txt pyproject.toml --extra postgres -o $(LOCKS)/gateway.txt
+	$(LOCK) -c constraints.txt pyproject.toml --extra otel --extra postgres -o $(LOCKS)/gateway.txt
 	$(LOCK) -c constraints.txt pyproject.toml --extra cpu $(WORKER) -o $(LOCKS)/worker-cpu.txt
 	sed 's/^onnxruntime==/onnxruntime-gpu==/' constraints.txt > $(VENV)/gpu.txt
 	$(LOCK) -c $(VENV)/gpu.txt pyproject.toml --extra gpu $(WORKER) -o $(LOCKS)/worker-gpu.txt

@@ -14,9 +14,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 EXTRAS = {
-    "gateway": ("postgres",),
-    "worker-cpu": ("cpu", "grib", "geotiff", "postgres"),
-    "worker-gpu": ("gpu", "grib", "geotiff", "postgres"),
+    "gateway": ("otel", "postgres"),
+    "worker-cpu": ("cpu", "grib", "geotiff", "otel", "postgres"),
+    "worker-gpu": ("gpu", "grib", "geotiff", "otel", "postgres"),
 }
 ENVIRONMENT = default_environment() | {"python_version": "3.12", "python_full_version": "3.12.0"}
 

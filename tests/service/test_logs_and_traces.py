@@ -159,7 +159,8 @@ def test_nothing_that_could_send_traces_is_loaded_without_an_endpoint(tmp_path: 
     program = (
         "import sys; from service.api.app import create_app; from service.settings import Settings; "
         f"create_app(Settings(data_dir={str(tmp_path)!r})); import workers.lifecycle, workers.tasks, workers.batch; "
-        "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exporter'))])"
+        "senders = ('opentelemetry.sdk.trace', 'opentelemetry.exporter'); "
+        "print([name for name in sys.modules if name.startswith(senders)])"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     done = subprocess.run(
