@@ -23,9 +23,12 @@ from service.settings import Settings
 LOOPBACK_NAMES: Final = ("localhost",)
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 SAME_ORIGIN: Final = ("same-origin", "none")
-CORS_REQUEST_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "Range")
+CORS_REQUEST_HEADERS: Final = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "Range", "X-Request-ID"),
+)
 CORS_RESPONSE_HEADERS: Final = (
     *("Content-Disposition", "ETag", "Link", "Location", "Preference-Applied", "Retry-After", "WWW-Authenticate"),
+    "X-Request-ID",
 )
 """What a page of `ECHOCAST_CORS_ORIGINS` may send and read, beside what CORS always permits."""
 
