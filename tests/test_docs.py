@@ -19,7 +19,14 @@ BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_OGC_SCHEMAS", "ECHOCAST_REAL_DATA
 DOCS = Path(__file__).parents[1] / "docs"
 DATED = {"docs/lab.md"}
 """Records, which keep the names of their time."""
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md"))))
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "deploy/README.md",
+    *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md"))),
+)
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:

@@ -27,7 +27,7 @@ from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
 from service.log import log_context
 from service.metrics.instruments import MODEL_NOWCASTS
-from service.store import input_key, result_key, upload_prefix
+from service.store import MissingObject, input_key, result_key, upload_prefix
 from workers.context import WorkerContext
 from workers.job_trace import JobTrace
 from workers.lease import Lease, LeaseLost
@@ -132,6 +132,10 @@ class NowcastJob:
         except CannotPublish as error:
             log.warning("job %s: %s", self.job.id, error)
             self.retry(problem_of(error))
+        except MissingObject as error:
+            if not self._take_published():
+                log.warning("job %s: %s", self.job.id, error)
+                self.fail(problem_of(error))
         except InputError as error:
             if self.job.kind == "feed":
                 name = self.job.inputs[-1]["name"]
@@ -344,6 +348,21 @@ class NowcastJob:
         store.delete_prefix(upload_prefix(job.id))
         log.info("job %s: completed, %s", job.id, info.reference)
         self._end()
+
+    def _take_published(self) -> bool:
+        """Finish a nowcast that was published, and whose end the ledger has lost; return whether it was.
+
+        The ledger was restored from a backup that is older than the store, or its standby was behind when it took over.
+        """
+        job, store = self.job, self._context.store
+        keys = {"result_key": result_key(job.id), "input_key": input_key(job.id)}
+        if not all(map(store.exists, keys.values())):
+            return False
+        if self._context.ledger.succeed(job, timings=self._timings(), **keys):
+            log.warning("job %s: its upload is gone and its result is published: the ledger was behind", job.id)
+            self._context.queue.notify_completed(job.id)
+        self._end()
+        return True
 
     def _put_file(self, result: Path, output: Path) -> None:
         """Publish a feed's nowcast as a file, which replaces one from an earlier version of the frame."""

@@ -1,7 +1,8 @@
-"""A real PostgreSQL, as the tests of the ledger have it."""
+"""A real PostgreSQL, as the tests of the ledger have it, and the lab of the workers' tests."""
 
 from __future__ import annotations
 
 from tests.service.jobs.conftest import postgres_cluster, postgres_url
+from tests.workers.conftest import lab
 
-__all__ = ["postgres_cluster", "postgres_url"]
+__all__ = ["lab", "postgres_cluster", "postgres_url"]
