@@ -65,6 +65,14 @@ class Settings(EngineSettings, BaseSettings):
         ge=1,
         description="Maximum number of pixels (frames x rows x columns) of the frames read for one nowcast.",
     )
+    read_memory_mb: int = Field(
+        4096,
+        ge=64,
+        description="Most memory that reading the files of one nowcast may take, in MB (2^20 bytes).",
+    )
+    read_seconds: int = Field(
+        60, ge=1, description="Most processor time that reading the files of one nowcast may take, in seconds."
+    )
     max_member_pixels: int = Field(
         400_000_000,
         ge=1,
@@ -126,6 +134,12 @@ class Settings(EngineSettings, BaseSettings):
         ge=0,
         description="Most disk in the temporary folder for the gateway's copies of results from a bucket, in MB (2^20 "
         "bytes); copies in use come on top. A local store needs none.",
+    )
+    worker_max_memory_mb: int = Field(
+        8192,
+        ge=0,
+        description="A worker's process that has taken more memory than this, in MB (2^20 bytes), is replaced after "
+        "its job; 0 replaces none.",
     )
     worker_stale_seconds: float = Field(
         15.0, gt=0, description="A worker without a heartbeat for this long counts as gone (readyz)."

@@ -16,6 +16,7 @@ def worker_app(settings: Settings) -> Celery:
     app.conf.update(
         include=TASKS,
         worker_proc_alive_timeout=600,
+        worker_max_memory_per_child=settings.worker_max_memory_mb * 1024 or None,
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
             task: {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0)}}

@@ -17,10 +17,16 @@ from workers.model_cache import ModelCache
 
 
 class Limits(NamedTuple):
-    """Limits of the files of a job: pixels in all, and the reflectivity above which an echo counts as hail (dBZ)."""
+    """Limits of the files of a job.
+
+    Pixels in all, the reflectivity above which an echo counts as hail (dBZ), and what a read may take: memory (MB of
+    2^20 bytes) and processor time (s).
+    """
 
     max_pixels: int
-    max_dbz: float | None = None
+    max_dbz: float
+    memory_mb: int
+    seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,8 @@ class WorkerContext:
     @property
     def limits(self) -> Limits:
         """The limits of files in the settings."""
-        return Limits(self.settings.max_pixels, self.settings.max_dbz)
+        settings = self.settings
+        return Limits(settings.max_pixels, settings.max_dbz, settings.read_memory_mb, settings.read_seconds)
 
 
 def open_context(settings: Settings) -> WorkerContext:

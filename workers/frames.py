@@ -1,4 +1,4 @@
-"""Read the frames of a job, from the store or from a feed's folder."""
+"""Read the frames of a job, from the store or from a feed's folder, in the sandbox."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from model.core.catalog import Catalog
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
-from model.readers import read
 from model.runtime.model_selection import ModelSelection, select_model
 from service.jobs.job import Job
 from service.store import ObjectStore
 from workers.context import Limits
+from workers.sandbox import read
 from workers.stale_frames import stale_frame, utc
 
 

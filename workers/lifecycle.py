@@ -60,14 +60,17 @@ def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 
 @worker_process_init.connect(weak=False)
 def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Import what every job needs, load and warm up the model, and only then send heartbeats."""
+    """Import what every job needs, load readers and model, warm the model up, and only then send heartbeats."""
     register_process("worker-child")
     start_tracing("worker")
     import workers.batch
     import workers.frames
     import workers.nowcast_job  # noqa: F401
+    from workers import sandbox
     from workers.context import process_context
 
+    readers = threading.Thread(target=sandbox.start, daemon=True)
+    readers.start()
     context = process_context()
     try:
         model = context.models.start()
@@ -79,6 +82,7 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         log.error("the device does not respond: %s", error)
         shut_down()
         return
+    readers.join()
     for target in (_send_heartbeats, context.models.watch):
         threading.Thread(target=target, daemon=True).start()
     log.info("worker %s is ready: %s, %s", worker_name(), model.info.reference, model.variant)

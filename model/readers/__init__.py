@@ -34,6 +34,7 @@ def read(
     max_dbz: float | None = None,
     max_pixels: int | None = None,
     skip_unreadable: bool = False,
+    isolated: bool = False,
 ) -> FrameSequence:
     """Read radar files of any supported format as one sequence of rain rate (mm h-1), sorted by valid time.
 
@@ -57,6 +58,9 @@ def read(
     skip_unreadable
         Whether to skip files that cannot be read, lie on another grid than most or repeat a valid time, as long as two
         frames remain. The `notes` of the sequence name the skipped files and the reasons, the last file first.
+    isolated
+        Whether this process reads these files only, and may be lost to one that crashes a library: GRIB and GeoTIFF are
+        then decoded in it, and otherwise in child processes.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def read(
     sources = [Source(path=Path(path), name=name, upload=uploads) for path, name in zip(paths, labels, strict=True)]
     most = MAX_TOTAL_PIXELS if max_pixels is None else min(max_pixels, MAX_TOTAL_PIXELS)
     cap = DEFAULT_MAX_DBZ if max_dbz is None else check_max_dbz(max_dbz)
-    options = ReadOptions(variable=variable, zr=zr, max_dbz=cap, budget=PixelBudget(max_pixels=most))
+    budget = PixelBudget(max_pixels=most)
+    options = ReadOptions(variable=variable, zr=zr, max_dbz=cap, budget=budget, isolated=isolated)
     if zr is not None:
         zr_relation(zr)  # refuse an unknown name before any file is read
     try:

@@ -1,7 +1,7 @@
 """GeoTIFF of one band with reflectivity or rain rate, such as FMI's open data.
 
-Needs the extra `geotiff` (rasterio), which decodes in child processes only (see `geotiff_decoder`). GDAL's SCALE and
-OFFSET scale the values, or FMI's Gain and Offset. TIFF defines no tag for the valid time: see `geotiff_tags`.
+Needs the extra `geotiff` (rasterio), which never decodes in a process that must live on (see `geotiff_decoder`). GDAL's
+SCALE and OFFSET scale the values, or FMI's Gain and Offset. TIFF defines no tag for the valid time: see `geotiff_tags`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
 from model.core.zr import MARSHALL_PALMER
+from model.readers import geotiff_decoder
 from model.readers.geotiff_tags import check_observed, quantity, valid_time
 from model.readers.limits import FETCH_AGAIN
 from model.readers.rain_rate import rain_rate_of_reflectivity
 from model.readers.source import ReadOptions, Source
-from model.readers.subprocess_decoding import DecoderOutput, SubprocessDecoder, decode
+from model.readers.subprocess_decoding import Decoder, DecoderOutput, decode
 
 TITLE: Final = "GeoTIFF"
 MAGICS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -43,7 +44,14 @@ def read_frames(sources: Sequence[Source], options: ReadOptions) -> Iterator[tup
     MissingDependency
         Rasterio is not installed.
     """
-    decoder = SubprocessDecoder(title=TITLE, family=TITLE, library="rasterio", script=SCRIPT, file_frames=_file_frames)
+    decoder = Decoder(
+        title=TITLE,
+        family=TITLE,
+        library="rasterio",
+        script=SCRIPT,
+        decoded=geotiff_decoder.decoded,
+        file_frames=_file_frames,
+    )
     yield from decode(sources, options, decoder)
 
 

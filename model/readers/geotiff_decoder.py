@@ -1,8 +1,8 @@
 """GeoTIFF decoder for a process of its own: rasterio comes with its own GDAL, HDF5 and netCDF libraries.
 
-`model.readers.geotiff` runs this file as a script. It reads paths as JSON from stdin and writes for each file one JSON
-line about the image and the raw float32 pixels, NaN where there is no data, to stdout. It imports no module of
-Echocast.
+`model.readers.geotiff` runs this file as a script, or calls `decoded` where the process may be lost. The script reads
+paths as JSON from stdin and writes for each file one JSON line about the image and the raw float32 pixels, NaN where
+there is no data, to stdout. It imports no module of Echocast.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -22,23 +23,32 @@ def main() -> None:
     # Output of the library must not end up between the values.
     request = json.load(sys.stdin)
     sys.stdout = sys.stderr
-    try:
-        import rasterio
-    except Exception as error:  # the package may lack its libraries
-        _line(output, {"unavailable": f"{type(error).__name__}: {error}"})
-        request["paths"] = []
     for path in request["paths"]:
-        try:
-            # GDAL must not open files around an image: they may belong to another user.
-            with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
-                _one_file(path, request["max_pixels"], output)
-        except Exception as error:  # the parent process handles every reason alike
-            _line(output, {"error": f"{type(error).__name__}: {error}"})
+        for piece in decoded(path, request["max_pixels"]):
+            output.write(piece)
     output.flush()
     os._exit(0)  # skip the clean-up of libraries at exit, which is where they crash
 
 
-def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
+def decoded(path: str, max_pixels: int) -> Iterator[bytes | memoryview]:
+    """Yield a JSON line and the raw pixels of one file; of pixels beyond `max_pixels` the line alone."""
+    try:
+        import rasterio
+    except Exception as error:  # the package may lack its libraries
+        yield _line({"unavailable": f"{type(error).__name__}: {error}"})
+        return
+    try:
+        # GDAL must not open files around an image: they may belong to another user.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
+            pieces = _one_file(path, max_pixels)
+    except MemoryError:
+        raise
+    except Exception as error:  # the reader handles every reason alike
+        pieces = [_line({"error": f"{type(error).__name__}: {error}"})]
+    yield from pieces
+
+
+def _one_file(path: str, max_pixels: int) -> list[bytes | memoryview]:
     import rasterio
 
     with rasterio.open(Path(path), driver="GTiff") as image:
@@ -56,15 +66,13 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
             "name": image.descriptions[0],
         }
         if image.height * image.width > max_pixels or image.count != 1:
-            _line(output, description)  # without values: the parent process refuses the image
-            return
+            return [_line(description)]  # without values: the reader refuses the image
         values = image.read(1, masked=True).astype(np.float32).filled(np.nan)
-    _line(output, {**description, "values": int(values.size)})
-    output.write(np.ascontiguousarray(values).data)
+    return [_line({**description, "values": int(values.size)}), np.ascontiguousarray(values).data]
 
 
-def _line(output: BinaryIO, content: dict[str, Any]) -> None:
-    output.write(json.dumps(content).encode() + b"\n")
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
 
 
 if __name__ == "__main__":

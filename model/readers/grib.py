@@ -1,7 +1,7 @@
 """GRIB2 precipitation rate on a latitude-longitude grid: MRMS PrecipRate (NOAA), and WMO's rate parameters.
 
-Needs the extra `grib` (eccodes), which decodes in child processes only (see `grib_decoder`). The valid time comes from
-the message. MRMS codes no data as negative rates (-3 no coverage, -1 missing). Forecasts are refused.
+Needs the extra `grib` (eccodes), which never decodes in a process that must live on (see `grib_decoder`). The valid
+time comes from the message. MRMS codes no data as negative rates (-3 no coverage, -1 missing). Forecasts are refused.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from model.core.errors import DuplicateTimes, NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
+from model.readers import grib_decoder
 from model.readers.grib_message import check_observed, grid_of, mean_minutes, parameter, rain_rate, valid_time
 from model.readers.limits import FETCH_AGAIN, PixelBudget
 from model.readers.rain_rate import describe_mean
 from model.readers.source import ReadOptions, Source
-from model.readers.subprocess_decoding import DecoderOutput, SubprocessDecoder, decode
+from model.readers.subprocess_decoding import Decoder, DecoderOutput, decode
 
 TITLE: Final = "GRIB2"
 SCRIPT: Final = Path(__file__).with_name("grib_decoder.py")
@@ -40,7 +41,14 @@ def read_frames(sources: Sequence[Source], options: ReadOptions) -> Iterator[tup
     MissingDependency
         Eccodes is not installed.
     """
-    decoder = SubprocessDecoder(title=TITLE, family="GRIB", library="eccodes", script=SCRIPT, file_frames=_file_frames)
+    decoder = Decoder(
+        title=TITLE,
+        family="GRIB",
+        library="eccodes",
+        script=SCRIPT,
+        decoded=grib_decoder.decoded,
+        file_frames=_file_frames,
+    )
     yield from decode(sources, options, decoder)
 
 

@@ -1,7 +1,8 @@
 """GRIB decoder for a process of its own: eccodes next to HDF5 and OpenCV has ended processes by `double free`.
 
-`model.readers.grib` runs this file as a script. It reads paths as JSON from stdin and writes for each message one JSON
-line with its keys and the raw float32 values to stdout. It imports no module of Echocast.
+`model.readers.grib` runs this file as a script, or calls `decoded` where the process may be lost. The script reads
+paths as JSON from stdin and writes for each message one JSON line with its keys and the raw float32 values to stdout.
+It imports no module of Echocast.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,27 +43,35 @@ def main() -> None:
     # Output of the library must not end up between the values.
     request = json.load(sys.stdin)
     sys.stdout = sys.stderr
-    try:
-        import eccodes  # noqa: F401  (a trial)
-    except Exception as error:  # the package may lack its library
-        _line(output, {"unavailable": f"{type(error).__name__}: {error}"})
-        request["paths"] = []
     for path in request["paths"]:
-        try:
-            _one_file(path, request["max_pixels"], output)
-        except Exception as error:  # the parent process handles every reason alike
-            _line(output, {"error": f"{type(error).__name__}: {error}"})
+        for piece in decoded(path, request["max_pixels"]):
+            output.write(piece)
     output.flush()
     # Skip the clean-up of the library at exit, which is where it crashes.
     os._exit(0)
 
 
-def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
+def decoded(path: str, max_pixels: int) -> Iterator[bytes | memoryview]:
+    """Yield JSON lines and raw values of one file; of values beyond `max_pixels` the line alone."""
+    try:
+        import eccodes  # noqa: F401  (a trial)
+    except Exception as error:  # the package may lack its library
+        yield _line({"unavailable": f"{type(error).__name__}: {error}"})
+        return
+    try:
+        yield from _one_file(path, max_pixels)
+    except MemoryError:
+        raise
+    except Exception as error:  # the reader handles every reason alike
+        yield _line({"error": f"{type(error).__name__}: {error}"})
+
+
+def _one_file(path: str, max_pixels: int) -> Iterator[bytes | memoryview]:
     import eccodes
 
     for number, (handle, keys) in enumerate(_messages(path)):
         if int(keys.get("Ni") or 0) * int(keys.get("Nj") or 0) > max_pixels:
-            _line(output, {"message": number, **keys})  # without values: the parent process refuses the message
+            yield _line({"message": number, **keys})  # without values: the reader refuses the message
             continue
         _check_counts(handle, keys)
         values = _png_values(handle, keys)
@@ -70,9 +79,9 @@ def _one_file(path: str, max_pixels: int, output: BinaryIO) -> None:
             values = eccodes.codes_get_values(handle).astype(np.float32)
             if keys.get("bitmapPresent") or keys.get("missingValueManagementUsed"):
                 values[values == np.float32(keys["missingValue"])] = np.nan
-        _line(output, {"message": number, "values": int(values.size), **keys})
-        output.write(values.data)
-    _line(output, {"end": True})
+        yield _line({"message": number, "values": int(values.size), **keys})
+        yield values.data
+    yield _line({"end": True})
 
 
 def _check_counts(handle: int, keys: dict[str, Any]) -> None:
@@ -153,8 +162,8 @@ def _has(eccodes: Any, handle: int, key: str) -> bool:  # noqa: ANN401  (a modul
     return bool(eccodes.codes_is_defined(handle, key))
 
 
-def _line(output: BinaryIO, content: dict[str, Any]) -> None:
-    output.write(json.dumps(content).encode() + b"\n")
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
 
 
 if __name__ == "__main__":

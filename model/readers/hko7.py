@@ -156,7 +156,8 @@ def _frame(
     rain: FloatArray = np.minimum(rain_of_pixel, most)[pixels]
     described = describe_reflectivity(HKO7, max_dbz, capped)
     no_data = np.zeros(pixels.shape, np.bool_)
-    found = mask or (None if source.upload else _find_mask(source))
+    beside = None if mask or source.upload else _find_mask(source.path)
+    found = Source(path=beside, name=beside.name) if beside else mask
     if found is not None:
         flags = _read_mask(found, pixels.shape)
         noise = (pixels > 0) & (pixels < archive.noise_below)
@@ -211,10 +212,20 @@ def _archive_of(path: Path, known: dict[Path, ArchiveDescription | None]) -> Arc
     """Return the description of the archive of an image, searched once for each folder."""
     folder = path.resolve().parent
     if folder not in known:
-        above = [folder, *folder.parents][:MAX_DEPTH]
-        file = next((parent / DESCRIPTION for parent in above if (parent / DESCRIPTION).is_file()), None)
+        file = _find_description(folder)
         known[folder] = _read_description(file) if file else None
     return known[folder]
+
+
+def companions(path: Path) -> list[Path]:
+    """Return the files around an image that are read with it, where it is no upload: `archive.json`, and its mask."""
+    found = (_find_description(path.resolve().parent), _find_mask(path))
+    return [file for file in found if file is not None]
+
+
+def _find_description(folder: Path) -> Path | None:
+    above = [folder, *folder.parents][:MAX_DEPTH]
+    return next((parent / DESCRIPTION for parent in above if (parent / DESCRIPTION).is_file()), None)
 
 
 def _read_description(file: Path) -> ArchiveDescription:
@@ -233,17 +244,16 @@ def _read_description(file: Path) -> ArchiveDescription:
     )
 
 
-def _find_mask(source: Source) -> Source | None:
+def _find_mask(image: Path) -> Path | None:
     """Return the mask of an image in the same folder or in the parallel tree."""
-    path = source.path.resolve()
+    path = image.resolve()
     candidates = [path.with_suffix(".mask")]
     parts = list(path.parts)
     if FRAMES in parts:
         at = len(parts) - 1 - parts[::-1].index(FRAMES)
         parts[at] = MASKS
         candidates.append(Path(*parts).with_suffix(".mask"))
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
-    return Source(path=found, name=found.name) if found else None
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _is_mask(head: bytes) -> bool:

@@ -43,12 +43,14 @@ class Source:
 class ReadOptions:
     """Choices of the caller.
 
-    `variable` and `zr` None leave the choice to the format; `max_dbz` is the hail cap.
+    `variable` and `zr` None leave the choice to the format; `max_dbz` is the hail cap. `isolated`: this process may be
+    lost to a file, so that no library needs a process of its own.
     """
 
     variable: str | None = None
     zr: str | None = None
     max_dbz: float = DEFAULT_MAX_DBZ
+    isolated: bool = False
     budget: PixelBudget = field(default_factory=PixelBudget)
 
     def check_single_variable(self, name: str) -> None:

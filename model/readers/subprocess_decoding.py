@@ -1,5 +1,7 @@
 """Decoding in child processes, for libraries that crash on bad files, or end a process that also uses HDF5 or OpenCV.
 
+Where the whole read runs in a process that may be lost (`ReadOptions.isolated`), they decode in that process.
+
 A decoder is a script that reads a request from stdin, `{"paths": [...], "max_pixels": n}`, and writes for each file
 JSON lines and raw float32 values to stdout, as the `file_frames` of the decoder expects. A line with `error` tells why
 a file cannot be decoded, a line with `unavailable` why the library cannot be loaded.
@@ -36,26 +38,27 @@ PIPE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubprocessDecoder:
-    """A format that is decoded in child processes.
+class Decoder:
+    """A format whose library is kept out of processes that must live on.
 
-    `family` is the group of formats that `library` decodes; `file_frames` makes frames of the output of `script` about
-    one file.
+    `family` is the group of formats that `library` decodes; `decoded` yields the output of `script` about one file, of
+    which `file_frames` makes frames.
     """
 
     title: str
     family: str
     library: str
     script: Path
+    decoded: Callable[[str, int], Iterator[bytes | memoryview]]
     file_frames: Callable[[DecoderOutput, Source, ReadOptions], FrameSequence]
 
 
 @dataclass(frozen=True)
 class DecoderOutput:
-    """The output of a child process: JSON lines and raw values."""
+    """The output of a decoder: JSON lines and raw values."""
 
-    stdout: BufferedReader
-    decoder: SubprocessDecoder
+    stdout: BufferedReader | OwnOutput
+    decoder: Decoder
 
     def line(self) -> dict[str, Any]:
         """Return the next line.
@@ -97,14 +100,31 @@ class DecoderOutput:
         return values
 
 
+class OwnOutput:
+    """The output of a decoder that runs in this process, piece by piece as it is read."""
+
+    def __init__(self, pieces: Iterator[bytes | memoryview]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readline(self) -> bytes:
+        """Return the next piece, which is a line."""
+        return bytes(next(self._pieces, b""))
+
+    def readinto(self, view: memoryview) -> int:
+        """Copy the next bytes to `view`; return how many, 0 at the end."""
+        self._rest = self._rest or memoryview(next(self._pieces, b"")).cast("B")
+        count = min(len(view), len(self._rest))
+        view[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+
 def _crashed() -> NotARadarFile:
     return NotARadarFile("decoding crashed, or took too long", hint=FETCH_AGAIN)
 
 
-def decode(
-    sources: Sequence[Source], options: ReadOptions, decoder: SubprocessDecoder
-) -> Iterator[tuple[Source, FrameSequence]]:
-    """Yield the frames of files, decoded in parallel by up to `MAX_CHILDREN` child processes.
+def decode(sources: Sequence[Source], options: ReadOptions, decoder: Decoder) -> Iterator[tuple[Source, FrameSequence]]:
+    """Yield the frames of files, decoded in parallel by up to `MAX_CHILDREN` child processes, or in this process.
 
     Raises
     ------
@@ -115,6 +135,13 @@ def decode(
         with input_errors(sources[0], decoder.title):
             problem = f"{decoder.family} needs {decoder.library}, which is not installed"
             raise missing_dependency(decoder.library, problem=problem)
+    if options.isolated:
+        for source in sources:
+            pieces = decoder.decoded(str(source.path), min(MAX_GRID_PIXELS, options.budget.max_pixels))
+            with input_errors(source, decoder.title):
+                frames = decoder.file_frames(DecoderOutput(OwnOutput(pieces), decoder), source, options)
+            yield source, frames
+        return
     count = max(1, min(len(sources), available_cores(), MAX_CHILDREN))
     shares = [sources[index::count] for index in range(count)]
     children = _Children()
@@ -143,7 +170,7 @@ class _Children:
 
 
 def _decode_share(
-    sources: Sequence[Source], options: ReadOptions, decoder: SubprocessDecoder, children: _Children
+    sources: Sequence[Source], options: ReadOptions, decoder: Decoder, children: _Children
 ) -> list[tuple[Source, FrameSequence]]:
     """Return the frames of the files of one child process; after a failure of any child read no further file."""
     decoded = []
