@@ -17,14 +17,14 @@ from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from model.core.catalog import SHIPPED_PACKAGES
 from model.core.forecast_output import ForecastOutput
-from model.readers import npz
 from service.api.errors import problem_type
 from service.jobs.job import Job, JobInput, JobStatus
 from service.store import input_key, job_prefix, result_key
-from workers import nowcast_job
+from workers import nowcast_job, sandbox
 from workers.batch import run
 from workers.context import WorkerContext
 from workers.publish import CannotPublish, put_file
+from workers.sandbox import fork_server
 
 
 def finished(context: WorkerContext, job: Job) -> Job:
@@ -228,13 +228,14 @@ def test_a_time_limit_while_a_file_is_read_is_reported_as_such(
     job = lab.upload(context.ledger, context.store, frames)
     if kind == "feed":
         job = context.ledger.create(feed_job(frames, tmp_path / "a.npz.nowcast.nc"))
-    read_member = npz.read_member
+    sandbox.start()
+    receive = fork_server._receive
 
-    def slow_read(*args: Any, **options: Any) -> Any:
+    def slow_receive(*args: Any) -> bytes:
         signal.raise_signal(SIG_SOFT_TIMEOUT)
-        return read_member(*args, **options)
+        return receive(*args)
 
-    monkeypatch.setattr(npz, "read_member", slow_read)
+    monkeypatch.setattr(fork_server, "_receive", slow_receive)
     failed = finished(context, job)
     assert failed.problem is not None
     assert failed.problem["code"] == "time-limit"

@@ -50,8 +50,11 @@ class Crashed(NotARadarFile):
 
 
 def start() -> None:
-    """Load the libraries of the readers, so that the first read need not wait for it."""
-    _server.start()
+    """Load the libraries of the readers, so that the first read need not wait for it; it tries again if that fails."""
+    try:
+        _server.start()
+    except ServerLost as error:
+        log.error("%s", error)
 
 
 def close() -> None:
