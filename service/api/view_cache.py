@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from service.metrics.instruments import VIEW_CACHE_REQUESTS
+
 
 class RenderedView(NamedTuple):
     """The body of a response, and the name of the file as which a client may save it."""
@@ -27,15 +29,13 @@ class ViewCache:
     ----------
     size : int
         Bytes of the views that are kept.
-    hits, misses : int
-        Number of requests that were served without computing, and of those that computed.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._kept: OrderedDict[str, RenderedView] = OrderedDict()
         self._computing: dict[str, asyncio.Task[RenderedView]] = {}
-        self.size = self.hits = self.misses = 0
+        self.size = 0
 
     async def get(self, key: str, compute: Callable[[], Awaitable[RenderedView]]) -> RenderedView:
         """Return the view of a key; `compute` runs if nobody has computed it or is about to.
@@ -44,15 +44,15 @@ class ViewCache:
         """
         kept = self._kept.get(key)
         if kept is not None:
-            self.hits += 1
+            VIEW_CACHE_REQUESTS.labels("hit").inc()
             self._kept.move_to_end(key)
             return kept
         task = self._computing.get(key)
         if task is None:
-            self.misses += 1
+            VIEW_CACHE_REQUESTS.labels("miss").inc()
             task = self._computing[key] = asyncio.create_task(self._compute(key, compute))
         else:
-            self.hits += 1
+            VIEW_CACHE_REQUESTS.labels("hit").inc()
         return await asyncio.shield(task)
 
     async def _compute(self, key: str, compute: Callable[[], Awaitable[RenderedView]]) -> RenderedView:

@@ -62,8 +62,8 @@ MODEL_NOWCASTS: Final = Counter(
 
 SANDBOX_KILLS: Final = Counter(
     "echocast_sandbox_kills_total",
-    "Readers of files that were killed in their sandbox, by the limit that they exceeded.",
-    ["limit"],
+    "Reads of files that were stopped in their sandbox, by reason: memory, time or crash.",
+    ["reason"],
     registry=REGISTRY,
 )
 VIEW_CACHE_REQUESTS: Final = Counter(

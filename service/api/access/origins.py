@@ -24,7 +24,8 @@ LOOPBACK_NAMES: Final = ("localhost",)
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 SAME_ORIGIN: Final = ("same-origin", "none")
 CORS_REQUEST_HEADERS: Final = (
-    *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "Range", "X-Request-ID"),
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "Range"),
+    "X-Request-ID",
 )
 CORS_RESPONSE_HEADERS: Final = (
     *("Content-Disposition", "ETag", "Link", "Location", "Preference-Applied", "Retry-After", "WWW-Authenticate"),

@@ -18,9 +18,15 @@ from service.api.nowcasts import view as view_module
 from service.api.nowcasts.view import NowcastView, ViewFrame, thinned
 from service.api.view_cache import RenderedView, ViewCache
 from service.api.work_pool import WorkPool
+from service.metrics.instruments import REGISTRY
 from tests.patience import WAIT_SECONDS
 
 CROWD = 60
+
+
+def looked_up(outcome):
+    """How often a view was asked for, with this outcome, as the metrics have it."""
+    return REGISTRY.get_sample_value("echocast_view_cache_requests_total", {"outcome": outcome}) or 0.0
 
 
 def at_once(gateway, paths):
@@ -106,10 +112,17 @@ def test_a_client_that_has_a_view_gets_304_without_computing(gateway, context, f
     url = f"/v1/nowcasts/{finished.id}/{path}"
     first = gateway.get(url)
     assert "immutable" in first.headers["cache-control"]
-    computed = context.view_cache.misses
+    computed = looked_up("miss")
     again = gateway.get(url, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    assert context.view_cache.misses == computed
+    assert looked_up("miss") == computed
+
+
+def test_views_that_are_kept_are_counted(gateway, finished):
+    url = f"/v1/nowcasts/{finished.id}/frames/1.png"
+    hits, misses = looked_up("hit"), looked_up("miss")
+    assert [gateway.get(url).status_code for _ in range(3)] == [200, 200, 200]
+    assert (looked_up("hit") - hits, looked_up("miss") - misses) == (2, 1)
 
 
 def test_an_animation_of_a_very_large_grid_has_fewer_frames_and_keeps_the_last(monkeypatch):
