@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -27,6 +28,7 @@ from service.api.metrics.request_monitor import RequestMonitor, RouteTemplate
 from service.api.metrics.router import router as metrics
 from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
+from service.api.openapi import describe
 from service.api.page.router import WEB
 from service.api.page.router import router as page
 from service.api.processes.router import router as processes
@@ -92,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (nowcasts, models, processes, inference, health, metrics, page):
         app.include_router(router)
     scopes_of_routes(app)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(CrossOriginWrites, trusted=settings.origins)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from starlette.routing import Match, Mount
 from model.core.errors import InputError
 from service.api.access.errors import AccessDenied
 from service.api.errors import PROBLEM_TYPES, Busy, JobState, NowcastFailed, problem_type
+from service.api.problem_examples import PROBLEM_EXAMPLES
 from service.api.request_body import drain
 from service.jobs.job import Problem
 from service.log import current_ids
@@ -101,15 +102,21 @@ def problem_response(problem: ProblemDetails, headers: Mapping[str, str] | None 
     return JSONResponse(content, problem.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def documented_problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses of these problems, by status."""
+def documented_problems(
+    *codes: str, standard: Callable[[str, ProblemDetails], ProblemDetails | None] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of these problems, by status, each with an example.
+
+    `standard` returns a problem as the standard of the route has it, as in `StandardRoute`.
+    """
     by_status: dict[int | str, dict[str, Any]] = {}
     for code in codes:
-        kind = problem_type(code)
-        entry = by_status.setdefault(kind.status, {"model": ProblemDetails, "description": "", "content": {}})
-        entry["description"] = f"{entry['description']}; {kind.title}" if entry["description"] else kind.title
+        problem = problem_details(code, *PROBLEM_EXAMPLES.get(code, ()))
+        problem = (standard and standard(code, problem)) or problem
+        entry = by_status.setdefault(problem.status, {"model": type(problem), "description": "", "content": {}})
+        entry["description"] = f"{entry['description']}; {problem.title}" if entry["description"] else problem.title
         examples = entry["content"].setdefault(MEDIA_TYPE, {"examples": {}})["examples"]
-        examples[code] = {"summary": kind.title, "value": describe_type(code)}
+        examples[code] = {"summary": problem.title, "value": problem.model_dump(exclude_none=True)}
     return by_status
 
 

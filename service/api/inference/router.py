@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version as version_of
+from typing import Final
 
 from fastapi import APIRouter, Response
 
@@ -32,6 +33,7 @@ class InferenceRoute(StandardRoute):
         return InferenceProblem(error=problem.detail, **problem.model_dump())
 
 
+NO_SUCH_MODEL: Final = documented_problems("no-such-model", standard=InferenceRoute.standard_problem)
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], route_class=InferenceRoute)
 
 
@@ -68,7 +70,7 @@ async def ready(response: Response, context: ContextDep) -> Ready:
     operation_id="getModelMetadata",
     dependencies=[requires(Scope.READ)],
     summary="A model",
-    responses=documented_problems("no-such-model"),
+    responses=NO_SUCH_MODEL,
 )
 def model(name: str, context: ContextDep) -> ModelMetadata:
     """Return the versions of a model, newest first, and the tensors of the newest."""
@@ -80,7 +82,7 @@ def model(name: str, context: ContextDep) -> ModelMetadata:
     operation_id="getModelVersionMetadata",
     dependencies=[requires(Scope.READ)],
     summary="A version of a model",
-    responses=documented_problems("no-such-model"),
+    responses=NO_SUCH_MODEL,
 )
 def model_version(name: str, version: str, context: ContextDep) -> ModelMetadata:
     """Return the tensors of a version of a model."""
@@ -94,7 +96,7 @@ def model_version(name: str, version: str, context: ContextDep) -> ModelMetadata
     summary="Can a model run now?",
     responses={
         503: {"model": ModelReady, "description": "It cannot; /readyz says why"},
-        **documented_problems("no-such-model"),
+        **NO_SUCH_MODEL,
     },
 )
 async def model_ready(name: str, response: Response, context: ContextDep) -> ModelReady:
@@ -109,7 +111,7 @@ async def model_ready(name: str, response: Response, context: ContextDep) -> Mod
     summary="Can a version of a model run now?",
     responses={
         503: {"model": ModelReady, "description": "It cannot; /readyz says why"},
-        **documented_problems("no-such-model"),
+        **NO_SUCH_MODEL,
     },
 )
 async def model_version_ready(name: str, version: str, response: Response, context: ContextDep) -> ModelReady:

@@ -10,6 +10,7 @@ DEFAULT_STEPS: Final = 12
 FORM_FIELDS: Final[dict[str, Any]] = {
     "files": {
         "type": "array",
+        "minItems": 1,
         "items": {"type": "string", "format": "binary"},
         "description": "Radar files: one with several times, or one for each time. ODIM HDF5, KNMI HDF5, CF netCDF, "
         "GRIB2, RADOLAN, GeoTIFF; also compressed with gzip, bzip2 or zip.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from service.api.problems import ProblemDetails
+from service.api.problems import ProblemDetails, documented_problems
 from service.api.standard_problems import StandardRoute
 
 EXCEPTIONS: Final = {
@@ -25,3 +25,8 @@ class ProcessesRoute(StandardRoute):
         if code not in EXCEPTIONS:
             return None
         return problem.model_copy(update={"type": URI + EXCEPTIONS[code], "status": 404})
+
+
+def documented_exceptions(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of these problems as the standard has them."""
+    return documented_problems(*codes, standard=ProcessesRoute.standard_problem)

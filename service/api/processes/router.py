@@ -15,9 +15,8 @@ from service.api.nowcasts import responses, upload
 from service.api.nowcasts.negotiation import DEFAULT_FORMAT, FORMATS, choose_format, wait_seconds
 from service.api.nowcasts.own_job import own_job
 from service.api.nowcasts.types import Link, path_of
-from service.api.problems import documented_problems
 from service.api.processes.description import CLASSES, JSON, process, process_summary
-from service.api.processes.exceptions import ProcessesRoute
+from service.api.processes.exceptions import ProcessesRoute, documented_exceptions
 from service.api.processes.execution import read_execution
 from service.api.processes.types import (
     PROCESS_ID,
@@ -41,7 +40,7 @@ NOWCAST: Final = [requires(Scope.NOWCAST)]
 DOCUMENT: Final = "document"
 RESULT_FORMATS: Final = {**FORMATS, DOCUMENT: (JSON,)}
 RESULT_CONTENT: Final[dict[str, Any]] = {
-    JSON: {"schema": Results.model_json_schema()},
+    JSON: {"schema": {"$ref": "#/components/schemas/Results"}},
     **{media[0]: {"schema": {"type": "string", "format": "binary"}} for media in FORMATS.values()},
 }
 
@@ -77,7 +76,7 @@ async def processes(
     operation_id="getProcessDescription",
     dependencies=[PUBLIC],
     summary="Describe a process",
-    responses=documented_problems("no-such-process"),
+    responses=documented_exceptions("no-such-process"),
 )
 async def describe(process_id: ProcessId, context: ContextDep) -> Process:
     """Return the inputs and outputs of the process, each with its schema."""
@@ -92,7 +91,9 @@ async def describe(process_id: ProcessId, context: ContextDep) -> Process:
     summary="Execute a process",
     status_code=201,
     response_model=StatusInfo,
-    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": Execute.model_json_schema()}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": "#/components/schemas/Execute"}}}}
+    },
     responses={
         200: {"description": "Finished while waiting (`Prefer: wait=N`)", "content": RESULT_CONTENT},
         201: {
@@ -100,7 +101,7 @@ async def describe(process_id: ProcessId, context: ContextDep) -> Process:
             "headers": {"Location": {"schema": {"type": "string"}, "description": "Address of the job's status"}},
         },
         204: {"description": "Finished while waiting; `Link` refers to the forecast (`transmissionMode: reference`)"},
-        **documented_problems(
+        **documented_exceptions(
             *("no-such-process", "idempotency-key-reused", "too-large", "too-many-files", "not-json", "no-files"),
             *("empty-file", "invalid-parameter", "reference-not-supported", "unknown-model", "steps-out-of-range"),
             *("not-acceptable",),
@@ -155,7 +156,7 @@ async def execute(
     dependencies=READ,
     summary="Status of a job",
     response_model=StatusInfo,
-    responses=documented_problems("unknown-job"),
+    responses=documented_exceptions("unknown-job"),
 )
 async def status(job: OwnJobDep) -> Response:
     """Return status and progress, and, once it is successful, the link to the results."""
@@ -168,7 +169,7 @@ async def status(job: OwnJobDep) -> Response:
     dependencies=NOWCAST,
     summary="Dismiss a job",
     response_model=StatusInfo,
-    responses=documented_problems("unknown-job", "already-finished"),
+    responses=documented_exceptions("unknown-job", "already-finished"),
 )
 async def dismiss(job: OwnJobDep, context: ContextDep) -> Response:
     """Cancel the job between lead steps. A finished one stays: 409."""
@@ -184,7 +185,7 @@ async def dismiss(job: OwnJobDep, context: ContextDep) -> Response:
     responses={
         200: {"description": "The forecast, or a document with a link to it", "content": RESULT_CONTENT},
         304: {"description": "Not modified: results never change"},
-        **documented_problems("unknown-job", "not-finished", "dismissed", "not-acceptable", "busy"),
+        **documented_exceptions("unknown-job", "not-finished", "dismissed", "not-acceptable", "busy"),
     },
 )
 async def results(job: OwnJobDep, request: Request, context: ContextDep) -> Response:

@@ -1,0 +1,75 @@
+"""The OpenAPI description: what FastAPI derives from the routes, with problems as they are sent, and examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from service.api.problems import MEDIA_TYPE, ProblemDetails
+from service.api.processes.types import Execute, Results
+
+EXAMPLES: Final = Path(__file__).with_name("openapi_examples.json")
+"""By operation id: an example of the request's `body`, and of the JSON `response` by status; and of path parameters."""
+COMPONENTS: Final = "#/components/schemas"
+JSON: Final = "application/json"
+ANY_PROBLEM: Final[dict[str, Any]] = {
+    "description": "Any other error",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": f"{COMPONENTS}/{ProblemDetails.__name__}"}}},
+}
+
+Json = dict[str, Any]
+
+
+def describe(app: FastAPI) -> Json:
+    """Return the OpenAPI description of the gateway, which is made once."""
+    if app.openapi_schema is None:
+        description = FastAPI.openapi(app)
+        schemas = description["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        _, extra = models_json_schema(
+            [(Execute, "validation"), (Results, "validation")], ref_template=f"{COMPONENTS}/{{model}}"
+        )
+        schemas.update(extra["$defs"])
+        examples = json.loads(EXAMPLES.read_text())
+        for operation in _operations(description):
+            _use_problems(operation)
+            _add_examples(operation, examples)
+    assert app.openapi_schema is not None  # noqa: S101 - made above
+    return app.openapi_schema
+
+
+def _operations(description: Json) -> Iterator[Json]:
+    for methods in description["paths"].values():
+        yield from methods.values()
+
+
+def _use_problems(operation: Json) -> None:
+    """Give every error the media type and the schema that it is sent with, in place of FastAPI's own error."""
+    responses = operation["responses"]
+    for response in responses.values():
+        content = response.get("content", {})
+        schema = content.get(JSON, {}).get("schema", {})
+        if schema.get("$ref", "").endswith("/HTTPValidationError"):
+            response["description"] = "A parameter cannot be used"
+            response["content"] = ANY_PROBLEM["content"]
+        elif MEDIA_TYPE in content:
+            del content[JSON]
+            content[MEDIA_TYPE]["schema"] = schema
+    responses.setdefault("default", ANY_PROBLEM)
+
+
+def _add_examples(operation: Json, examples: Json) -> None:
+    example = examples.get(operation["operationId"], {})
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in examples["parameters"]:
+            parameter["example"] = examples["parameters"][parameter["name"]]
+    if "body" in example:
+        operation["requestBody"]["content"][JSON]["example"] = example["body"]
+    for status, content in example.get("response", {}).items():
+        operation["responses"][status]["content"][JSON]["example"] = content

@@ -1,0 +1,114 @@
+"""Examples of problems for the OpenAPI description: what is wrong, where, and a hint, as they are sent."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class ProblemExample(NamedTuple):
+    """The texts of a problem."""
+
+    what: str
+    where: str
+    hint: str
+
+
+PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
+    code: ProblemExample(*texts)
+    for code, texts in {
+        "already-finished": (
+            "the nowcast is successful",
+            "nowcast",
+            "Nothing is left to cancel; the result is kept for a while",
+        ),
+        "bad-input": (
+            "the Z-R relation of HKO-7 pixels is fixed, hko7: Z = 58.53 R^1.56; fmi does not apply",
+            "radar.png (zr)",
+            "Leave zr out, or request hko7",
+        ),
+        "busy": ("too many requests wait for pictures", "service", "Try again in 2 s"),
+        "dismissed": ("the nowcast was cancelled, it has no result", "nowcast", "Request a new nowcast"),
+        "empty-file": ("the file is empty", "radar.h5", "Send the whole file"),
+        "idempotency-key-reused": (
+            "this key was used for another request",
+            "Idempotency-Key",
+            "Send a new key with each new request",
+        ),
+        "internal": (
+            "the service failed to process the request",
+            "",
+            "Try again; if the failure persists, report the id",
+        ),
+        "invalid-parameter": ("'far' is not a number, such as 5.2", "lon", "Correct the parameter"),
+        "irregular-time-step": (
+            "the frame of 12:25 is missing between 12:20 and 12:30",
+            "input",
+            "Send consecutive frames",
+        ),
+        "no-data": ("no pixel of the newest frame has data", "input", "Send a frame of a radar that works"),
+        "no-files": ("the request contains no file", "files", "Send one or more radar files as `files`"),
+        "no-nowcast": (
+            "there is no successful nowcast yet",
+            "latest",
+            "Request a nowcast with POST /v1/nowcasts, or follow one that is not finished",
+        ),
+        "no-sample": ("the sample is not part of this installation", "", "Send radar files of your own"),
+        "no-such-frame": ("there is no frame 99", "frame", "Frames are 0 to 19"),
+        "no-such-model": ("no model 'skynet'", "path", "/v1/models lists what can run here"),
+        "no-such-process": ("no process 'echo'", "processID", "/processes lists what there is"),
+        "not-a-radar-file": (
+            "this is a JPEG image, which holds colours instead of values",
+            "holiday.jpg",
+            "Send the file that the picture was drawn from",
+        ),
+        "not-acceptable": (
+            "the result is not available as 'video/mp4'",
+            "Accept",
+            "Request one of netcdf, webp, gif, png",
+        ),
+        "not-finished": (
+            "the nowcast is running, 3 of 12 lead steps are done",
+            "nowcast",
+            "Ask again later, or follow /v1/nowcasts/91b2257960b3404a8ea89dbf400ec53c",
+        ),
+        "not-found": ("nothing is at /problems/nonsense", "", "The addresses are listed in /openapi.json"),
+        "not-json": ("the body is not application/json", "Content-Type", "Send an execute request as JSON"),
+        "not-multipart": (
+            "the body is not multipart/form-data",
+            "Content-Type",
+            "Send the radar files as form files",
+        ),
+        "outside-grid": (
+            "longitude 140, latitude 35 is not on the grid",
+            "lon, lat",
+            "Give a place inside the bounds that /frames lists",
+        ),
+        "reference-not-supported": (
+            "files are not fetched from other servers",
+            "inputs.files[0]",
+            "Send the file by value, as {value: BASE64, encoding: base64, mediaType: ...}",
+        ),
+        "steps-out-of-range": ("40 lead steps of 5 min are 200 min", "steps", "The model forecasts at most 180 min"),
+        "too-few-frames": (
+            "the model needs 5 frames, the input has 2",
+            "input",
+            "Send at least 5 frames at one time step",
+        ),
+        "too-large": (
+            "the request is larger than 512 MB",
+            "files",
+            "Send at most 512 MB, the newest frames; ECHOCAST_MAX_UPLOAD_MB raises the limit",
+        ),
+        "too-many-files": (
+            "more than 256 files in one request",
+            "files",
+            "Send at most 256 files; a nowcast needs only the newest",
+        ),
+        "unknown-job": (
+            "no nowcast '91b2257960b3404a8ea89dbf400ec53c'",
+            "id",
+            "It may have been deleted after its retention",
+        ),
+        "unknown-model": ("there is no model 'skynet'", "model", "Use one that /v1/models lists, or auto"),
+    }.items()
+}
