@@ -154,6 +154,11 @@ class Settings(EngineSettings, BaseSettings):
     metrics_host: str = Field(
         "127.0.0.1", description="Address that `echocast worker` listens on for metrics, if metrics_port is set."
     )
+    max_event_streams: int = Field(
+        200,
+        ge=0,
+        description="Most event streams of nowcasts that a gateway holds open; further ones are refused.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that every process logs on stderr."
     )

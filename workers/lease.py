@@ -6,6 +6,7 @@ import contextvars
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,13 +28,14 @@ class Lease:
     """The lease of a job, which a thread renews until it is closed.
 
     The thread also writes the progress, so that a forecast never waits for the ledger's disk. If the ledger is not
-    reachable, the thread tries again.
+    reachable, the thread tries again. `on_progress` is called with the job's id after each progress.
     """
 
-    def __init__(self, ledger: Ledger, job: Job, seconds: float) -> None:
+    def __init__(self, ledger: Ledger, job: Job, seconds: float, on_progress: Callable[[str], None]) -> None:
         self._ledger = ledger
         self._job = job
         self._seconds = seconds
+        self._on_progress = on_progress
         self._done = 0
         self._lost = threading.Event()
         self._closed = threading.Event()
@@ -68,9 +70,12 @@ class Lease:
         written, renewed = 0, time.monotonic()
         while not self._closed.wait(min(PROGRESS_SECONDS, self._seconds / 4)) and not self._lost.is_set():
             done = self._done
-            if done != written or time.monotonic() - renewed >= self._seconds / 4:
+            changed = done != written
+            if changed or time.monotonic() - renewed >= self._seconds / 4:
                 written, renewed = done, time.monotonic()
                 self._renew(done)
+                if changed:
+                    self._on_progress(self._job.id)
 
     def _renew(self, done: int) -> None:
         try:

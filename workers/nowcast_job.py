@@ -88,13 +88,15 @@ class NowcastJob:
         with self._log_context(), ExitStack() as stack:
             folder = tempfile.TemporaryDirectory(prefix="echocast-")
             self._folder = Path(stack.enter_context(folder))
-            self._lease = Lease(self._context.ledger, self.job, self._context.settings.lease_seconds)
+            seconds = self._context.settings.lease_seconds
+            self._lease = Lease(self._context.ledger, self.job, seconds, self._context.queue.notify_changed)
             stack.callback(self._lease.close)
             stack.callback(self.discard_frames)
             self._trace = JobTrace(self.job)
             stack.callback(self._close_trace)
             self._stack = stack.pop_all()
             log.info("job %s: attempt %d", self.job.id, self.job.attempt)
+            self._context.queue.notify_changed(self.job.id)
         return self
 
     def __exit__(self, *exception: object) -> None:

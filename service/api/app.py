@@ -139,4 +139,4 @@ class HeadAsGet:
                 message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, send_no_body)
+        await self.app({**scope, "method": "GET", "echocast.head": True}, receive, send_no_body)

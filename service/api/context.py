@@ -11,8 +11,9 @@ from fastapi import Depends, Request
 
 from model.core.catalog import open_catalog
 from service.api.access.authentication import Authenticator
-from service.api.completion import CompletionWaiter
+from service.api.event_streams import EventStreams
 from service.api.health.checks import ReadinessProbe
+from service.api.job_watcher import JobWatcher
 from service.api.results import ResultFiles
 from service.api.view_cache import ViewCache
 from service.api.work_pool import WorkPool
@@ -55,7 +56,8 @@ class GatewayContext:
         self.points = WorkPool("points", threads=POINT_THREADS, waiting=POINTS_WAITING)
         self.pictures = WorkPool("pictures", threads=PICTURE_THREADS, waiting=PICTURES_WAITING)
         self.animations = WorkPool("animations", threads=ANIMATION_THREADS, waiting=ANIMATIONS_WAITING)
-        self.completions = CompletionWaiter(settings, lambda job_ids: self.in_thread(self.ledger.finished, job_ids))
+        self.jobs = JobWatcher(settings, lambda job_ids: self.in_thread(self.ledger.versions, job_ids))
+        self.event_streams = EventStreams(settings.max_event_streams)
         self._parser_thread = CapacityLimiter(1)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

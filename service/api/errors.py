@@ -199,6 +199,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "ledger-unavailable": ProblemType(503, "The ledger of nowcasts is not available"),
     "store-unavailable": ProblemType(503, "The store of files is not available"),
     "broker-unavailable": ProblemType(503, "The broker is not available"),
+    "too-many-streams": ProblemType(503, "Too many event streams"),
     "no-space": ProblemType(503, "No space is left for files"),
     "busy": ProblemType(503, "The service is busy"),
     "internal": ProblemType(500, "The service failed"),

@@ -64,6 +64,11 @@ class MeasuredCosts:
                 self._seconds, self._measured = self._measure(), time.monotonic()
             return max(SHORTEST_SECONDS, work * self._seconds.get(model, DEFAULT_SECONDS))
 
+    def is_measured(self, model: str) -> bool:
+        """Whether nowcasts of the model have been measured lately; without, costs are a guess."""
+        self.seconds(model, 0.0)
+        return model in self._seconds
+
     def _measure(self) -> dict[str, float]:
         query = (
             select(Job.model, Job.work, Job.read_seconds + Job.compute_seconds + Job.write_seconds)

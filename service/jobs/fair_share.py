@@ -80,6 +80,10 @@ class FairShare:
         """Return how long a worker is expected to take for so much work (s); see `service.jobs.costs`."""
         return self._costs.seconds(model, work)
 
+    def is_measured(self, model: str) -> bool:
+        """Whether costs of the model are measured ones."""
+        return self._costs.is_measured(model)
+
     def estimate(self, job: Job) -> QueueEstimate | None:
         """Return where an unfinished job stands; None once it has ended.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, NamedTuple, Self, TypedDict
 
 from pydantic import BaseModel, Field
 from sqlalchemy import JSON, BigInteger, Index, String, Text, UniqueConstraint
@@ -172,6 +172,22 @@ class Job(Base, kw_only=True):
         if None in (self.queue_seconds, self.read_seconds, self.compute_seconds, self.write_seconds):
             return None
         return Timings.model_validate(self, from_attributes=True)
+
+
+class JobVersion(NamedTuple):
+    """What changes while a job runs; two versions of a job differ where a client would notice."""
+
+    attempt: int
+    progress_done: int
+    status: JobStatus
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return the version of a job as it was read."""
+        return cls(job.attempt, job.progress_done, job.status)
+
+    def __str__(self) -> str:
+        return f"{self.attempt}.{self.progress_done}.{self.status.value}"
 
 
 def problem_of(error: InputError) -> Problem:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.jobs.database import PATIENCE_SECONDS, load, open_engine, reading, writing
-from service.jobs.job import IdempotencyConflict, Job, JobKind, JobStatus, Problem, Timings, UnknownJob
+from service.jobs.job import IdempotencyConflict, Job, JobKind, JobStatus, JobVersion, Problem, Timings, UnknownJob
 from service.metrics.instruments import JOB_PHASE_DURATION, JOBS_ACCEPTED, JOBS_FINISHED, JOBS_LOST
 
 _UNFINISHED = (JobStatus.ACCEPTED, JobStatus.RUNNING)
@@ -166,9 +166,12 @@ class Ledger:
             count_finished(kind, JobStatus.DISMISSED)
         return bool(kinds)
 
-    def finished(self, job_ids: Sequence[str]) -> list[str]:
-        """Return those of the ids whose jobs are finished."""
-        return load(self.engine, select(Job.id).where(Job.id.in_(job_ids), Job.status.not_in(_UNFINISHED)))
+    def versions(self, job_ids: Sequence[str]) -> dict[str, JobVersion]:
+        """Return the versions of jobs by id."""
+        query = select(Job.id, Job.attempt, Job.progress_done, Job.status).where(Job.id.in_(job_ids))
+        with reading(self.engine) as session:
+            rows = session.execute(query).all()
+        return {job_id: JobVersion(attempt, done, status) for job_id, attempt, done, status in rows}
 
     def count_accepted(self, kind: JobKind) -> int:
         """Count the jobs of this kind that are accepted and not running."""

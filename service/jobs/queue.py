@@ -39,6 +39,9 @@ another worker's nowcast."""
 COMPLETIONS_CHANNEL: Final = "echocast:completed"
 """The channel on which the ids of finished jobs are published."""
 
+CHANGES_CHANNEL: Final = "echocast:changed"
+"""The channel on which the ids of jobs are published that have started, or done a lead step."""
+
 CONNECT_SECONDS: Final = 2.0
 """How long the gateway waits for a broker that does not respond."""
 
@@ -131,12 +134,19 @@ class JobQueue:
 
     def notify_completed(self, job_id: str) -> None:
         """Publish that the job is finished."""
+        self._publish(COMPLETIONS_CHANNEL, job_id)
+
+    def notify_changed(self, job_id: str) -> None:
+        """Publish that the job has started, or done a lead step."""
+        self._publish(CHANGES_CHANNEL, job_id)
+
+    def _publish(self, channel: str, job_id: str) -> None:
         try:
             if self._redis is None:
                 self._redis = redis_client(self._settings)
-            self._redis.publish(COMPLETIONS_CHANNEL, job_id)
+            self._redis.publish(channel, job_id)
         except (RedisError, OSError, NoBroker) as error:
-            log.debug("job %s: the completion was not published: %s", job_id, error)
+            log.debug("job %s: not published on %s: %s", job_id, channel, error)
 
 
 def check_broker(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel
 from service.api.access.client import ClientDep
 from service.api.context import GatewayContext
 from service.api.errors import InvalidParameter, NoNowcast
-from service.api.nowcasts.responses import status_of
+from service.api.nowcasts.responses import current_status
 from service.api.nowcasts.types import Link, NowcastStatus
 from service.jobs.job import JobStatus
 from service.jobs.job_list import JobFilter, Position, list_jobs
@@ -65,7 +65,7 @@ async def page_of_nowcasts(
     links = [_link("self", request, {})]
     if len(jobs) > limit:
         links.append(_link("next", request, {"cursor": _cursor(Position(page[-1].created, page[-1].id))}))
-    return NowcastList(nowcasts=[status_of(job) for job in page], links=links)
+    return NowcastList(nowcasts=[await current_status(context, job) for job in page], links=links)
 
 
 async def latest_job_id(context: GatewayContext, owner: str | None, model: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,6 +21,7 @@ from service.api.nowcasts.view import NowcastView, reference_time
 from service.api.problems import problem_of_job, problem_response
 from service.api.view_cache import RenderedView
 from service.api.work_pool import WorkPool
+from service.jobs.fair_share import FairShare
 from service.jobs.job import Job, JobStatus
 from service.render.forecast_reader import CannotShow
 
@@ -30,8 +31,24 @@ RETRY_AFTER_SECONDS: Final = 1
 IMMUTABLE: Final = "private, max-age=31536000, immutable"
 
 
+async def current_status(context: GatewayContext, job: Job) -> NowcastStatus:
+    """Return the status of a job as clients see it, with its place in the queue and when it is expected to be done."""
+    return status_of(job) if job.status.finished else await context.in_thread(estimated_status, context.fair_share, job)
+
+
+def estimated_status(fair_share: FairShare, job: Job) -> NowcastStatus:
+    """Return the status of a job with estimates. Where no nowcast of its model was measured lately, it has no time."""
+    status = status_of(job)
+    estimate = fair_share.estimate(job)
+    if estimate is not None:
+        status.queue_position = estimate.position
+        if fair_share.is_measured(job.model):
+            status.estimated_completion = datetime.now(UTC) + timedelta(seconds=round(estimate.seconds_to_finish))
+    return status
+
+
 def status_of(job: Job) -> NowcastStatus:
-    """Return the status of a job as clients see it: columns of the job by name, and what is derived from others."""
+    """Return the status of a job as the ledger has it: columns of the job by name, and what is derived from others."""
     derived: dict[str, Any] = {
         "progress": Progress(done=job.progress_done, total=job.progress_total),
         "model_asked": job.model,
@@ -42,14 +59,18 @@ def status_of(job: Job) -> NowcastStatus:
         "files": [item["name"] for item in job.inputs],
         "problem": problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
         "links": links_of(job),
+        "queue_position": None,
+        "estimated_completion": None,
     }
     columns = {name: getattr(job, name) for name in NowcastStatus.model_fields.keys() - derived.keys()}
     return NowcastStatus(**columns, **derived)
 
 
-def status_response(job: Job, *, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+async def status_response(
+    context: GatewayContext, job: Job, *, code: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """Return the response with the status of a job."""
-    body = status_of(job).model_dump_json(exclude_none=True)
+    body = (await current_status(context, job)).model_dump_json(exclude_none=True)
     more = {"Cache-Control": "no-store", **(headers or {})}
     return Response(body, status_code=code, media_type="application/json", headers=more)
 
@@ -65,16 +86,16 @@ async def accepted_response(context: GatewayContext, job: Job, prefer: str | Non
     headers = {"Location": path_of(job.id)}
     wait = wait_seconds(prefer)
     if wait is None:
-        return status_response(job, code=202, headers=headers)
+        return await status_response(context, job, code=202, headers=headers)
     if not job.status.finished:
-        await context.completions.wait(job.id, wait)
+        await context.jobs.wait(job.id, wait)
         job = await context.in_thread(context.ledger.get, job.id)
     headers["Preference-Applied"] = f"wait={wait:g}"
     if job.status is JobStatus.FAILED:
         return problem_response(problem_of_job(job.problem), headers)
     if job.status is JobStatus.DISMISSED:
         raise _dismissed()
-    return status_response(job, code=200 if job.status.finished else 202, headers=headers)
+    return await status_response(context, job, code=200 if job.status.finished else 202, headers=headers)
 
 
 def check_successful(job: Job) -> None:
@@ -107,6 +128,7 @@ async def dismissed_job(context: GatewayContext, job: Job) -> Job:
         It is finished.
     """
     dismissed = await context.in_thread(context.ledger.dismiss, job.id)
+    await context.in_thread(context.queue.notify_completed, job.id)
     job = await context.in_thread(context.ledger.get, job.id)
     if not dismissed and job.status is not JobStatus.DISMISSED:
         raise AlreadyFinished(

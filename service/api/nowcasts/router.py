@@ -11,6 +11,8 @@ from service.api.access.client import ClientDep
 from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.nowcasts import responses, upload
+from service.api.nowcasts.events import MEDIA_TYPE as EVENT_STREAM
+from service.api.nowcasts.events import event_response
 from service.api.nowcasts.form_fields import FORM_FIELDS
 from service.api.nowcasts.listing import (
     DEFAULT_LIMIT,
@@ -135,10 +137,39 @@ async def latest(context: ContextDep, client: ClientDep, model: Model = None) ->
     response_model=NowcastStatus,
     responses=documented_problems("unknown-job"),
 )
-async def status(job: OwnJobDep) -> Response:
+async def status(context: ContextDep, job: OwnJobDep) -> Response:
     """Return the status, the lead steps that are done, the model that runs, and links to the results."""
     headers = {} if job.status.finished else {"Retry-After": str(responses.RETRY_AFTER_SECONDS)}
-    return responses.status_response(job, headers=headers)
+    return await responses.status_response(context, job, headers=headers)
+
+
+@router.get(
+    "/{id}/events",
+    operation_id="getNowcastEvents",
+    dependencies=READ,
+    summary="Follow a nowcast by events",
+    response_class=Response,
+    responses={
+        200: {"description": "Events `status`, each with the status as JSON", "content": {EVENT_STREAM: {}}},
+        204: {"description": "The nowcast has ended, and the client has the last event"},
+        **documented_problems("unknown-job", "too-many-streams"),
+    },
+)
+async def events(
+    request: Request,
+    context: ContextDep,
+    job: OwnJobDep,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", max_length=64, description="The last event that the client has.")
+    ] = None,
+) -> Response:
+    """Send the status as server-sent events: at once, at each change, and at the end, which closes the stream.
+
+    A client that comes back with `Last-Event-ID` gets what it has missed: the status, where it has changed since.
+    """
+    if "echocast.head" in request.scope:
+        return Response(media_type=EVENT_STREAM)
+    return event_response(context, job, last_event_id)
 
 
 @router.delete(
@@ -152,7 +183,7 @@ async def status(job: OwnJobDep) -> Response:
 async def dismiss(job: OwnJobDep, context: ContextDep) -> Response:
     """Cancel between lead steps; a second request has the same response. A finished nowcast stays: 409."""
     job = await responses.dismissed_job(context, job)
-    return responses.status_response(job)
+    return await responses.status_response(context, job)
 
 
 @router.get(

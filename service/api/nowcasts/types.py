@@ -57,6 +57,14 @@ class NowcastStatus(BaseModel):
     seed: int = Field(description="Seed of the members.")
     files: list[str] = Field(description="Names of the uploaded files.")
     created: datetime
+    queue_position: int | None = Field(
+        None, description="While it is not finished: 1 is the next to start, 0 runs. Others may have their turn before."
+    )
+    estimated_completion: datetime | None = Field(
+        None,
+        description="When it is expected to be finished, by the queue and by what nowcasts of the model took lately; "
+        "absent where none was made lately.",
+    )
     started: datetime | None = None
     finished: datetime | None = None
     timings: Timings | None = Field(None, description="Present once a worker has finished the nowcast.")
@@ -217,6 +225,8 @@ def links_of(job: Job) -> list[Link]:
     """Return the links of a nowcast: its status and, once there are any, its results."""
     status_path = path_of(job.id)
     links = [Link(rel="self", href=status_path, type="application/json", title="Status")]
+    if not job.status.finished:
+        links.append(Link(rel="monitor", href=f"{status_path}/events", type="text/event-stream", title="Events"))
     if job.status is JobStatus.SUCCESSFUL:
         result = f"{status_path}/result?format="
         links += [

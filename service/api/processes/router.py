@@ -140,7 +140,7 @@ async def execute(
     job = await context.in_thread(upload.create_job, context, client, files, options, key)
     wait = None if "respond-async" in (prefer or "") else wait_seconds(prefer)
     if wait is not None and not job.status.finished:
-        await context.completions.wait(job.id, wait)
+        await context.jobs.wait(job.id, wait)
         job = await context.in_thread(context.ledger.get, job.id)
     if wait is None or not job.status.finished:
         return _status_response(job, 201, {"Location": job_path(job.id)})

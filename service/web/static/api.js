@@ -44,6 +44,24 @@ const base = "v1/nowcasts";
 
 export const models = async () => (await json("v1/models")).models;
 export const status = (id, signal) => json(`${base}/${encodeURIComponent(id)}`, { signal });
+
+// Calls onStatus with each status of a nowcast until it is finished. The service sends them as server-sent events.
+export async function events(id, signal, onStatus) {
+  const response = await call(`${base}/${encodeURIComponent(id)}/events`, { signal, cache: "no-store" });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (text + value).split("\n\n");
+    text = parts.pop();
+    for (const part of parts) {
+      const data = part.split("\n").find((line) => line.startsWith("data: "));
+      if (data) onStatus(JSON.parse(data.slice(6)));
+    }
+  }
+}
+
 export const frames = (id) => json(`${base}/${encodeURIComponent(id)}/frames`);
 export const cancel = (id) => json(`${base}/${encodeURIComponent(id)}`, { method: "DELETE" });
 export const point = (id, query, signal) =>

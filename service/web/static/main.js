@@ -1,11 +1,13 @@
 // The page: upload, progress, result. The address has the id of the nowcast.
 
 import * as api from "./api.js";
+import { local } from "./format.js";
 import { uploadForm } from "./upload.js";
 import { viewer } from "./viewer.js";
 
 const byId = (id) => document.getElementById(id);
-const POLL_MS = 600;
+const POLL_MS = 600; // where events do not arrive
+const EVENTS_AGAIN_MS = 10000;
 const RETRY_MS = 3000;
 const resultViewer = viewer();
 let following = null;
@@ -38,8 +40,14 @@ const sentenceCase = (text) => (text ? text[0].toUpperCase() + text.slice(1) + (
 
 const hideProblem = () => { byId("problem").hidden = true; };
 
-function drawProgress({ status, progress: { done, total } }) {
+const isUnfinished = ({ status }) => status === "accepted" || status === "running";
+
+function drawProgress({ status, progress: { done, total }, queue_position: position, estimated_completion: expected }) {
   const running = status === "running";
+  byId("progress-expected").textContent = [
+    position > 1 ? `${position - 1} before it` : "",
+    expected ? `expected at ${local(expected)}` : "",
+  ].filter(Boolean).join(", ");
   byId("progress-title").textContent = running ? "The forecast is running" : "Waiting for a worker";
   byId("progress-text").textContent = running
     ? `Lead step ${done} of ${total} done`
@@ -61,19 +69,39 @@ const delay = (ms, signal) => new Promise((resolve, reject) => {
   signal.addEventListener("abort", () => { clearTimeout(timer); reject(new DOMException("left", "AbortError")); });
 });
 
+// Draws the progress as events tell of it. Without events (a proxy that holds them back, too many streams) the page polls.
+// Returns whether the nowcast is finished.
+async function drawEvents(id, signal) {
+  let finished = false;
+  try {
+    await api.events(id, signal, (status) => {
+      finished = !isUnfinished(status);
+      if (!finished) drawProgress(status);
+    });
+  } catch (problem) {
+    if (signal.aborted) throw problem;
+  }
+  return finished;
+}
+
 // Follows one nowcast until it is finished, and keeps trying while the service does not respond.
 async function follow(id) {
   following?.abort();
   following = new AbortController();
   const { signal } = following;
+  let eventsFrom = 0;
   try {
     for (;;) {
       try {
         const status = await api.status(id, signal);
-        if (!["accepted", "running"].includes(status.status)) return await finish(status);
+        if (!isUnfinished(status)) return await finish(status);
         hideProblem();
         setView("progress");
         drawProgress(status);
+        if (Date.now() >= eventsFrom) {
+          if (await drawEvents(id, signal)) continue;
+          eventsFrom = Date.now() + EVENTS_AGAIN_MS;
+        }
         await delay(POLL_MS, signal);
       } catch (problem) {
         if (problem.status !== 0) throw problem;

@@ -15,6 +15,7 @@ ROUTES = {
     ("GET", "/v1/nowcasts"): "listNowcasts",
     ("GET", "/v1/nowcasts/latest"): "getLatestNowcast",
     ("GET", "/v1/nowcasts/{id}"): "getNowcast",
+    ("GET", "/v1/nowcasts/{id}/events"): "getNowcastEvents",
     ("DELETE", "/v1/nowcasts/{id}"): "dismissNowcast",
     ("GET", "/v1/nowcasts/{id}/result"): "getResult",
     ("GET", "/v1/nowcasts/{id}/frames"): "getFrames",

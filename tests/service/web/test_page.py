@@ -1,14 +1,21 @@
 """The page in a real browser: what a flood-duty officer sees and does."""
 
+import json
 import re
 
 import pytest
 
 from tests.packages import SHIPPED_REFERENCE
+from tests.patience import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
+RECORD_PROGRESS = """() => {
+  window.seen = [];
+  const text = document.getElementById("progress-text");
+  new MutationObserver(() => window.seen.push(text.textContent)).observe(text, {childList: true});
+}"""
 BRISBANE = "Brisbane (2020-10-31, hail)"
 
 
@@ -157,6 +164,32 @@ def test_progress_is_shown_and_can_be_cancelled(page, stack):
     expect(page.locator("#progress-text")).to_have_text("Lead step 2 of 5 done")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("alert")).to_contain_text("This nowcast was cancelled")
+
+
+def test_progress_comes_by_events(page, stack):
+    """The status is simulated, with the events that it has: the page asks for it once before and once after them."""
+    running = {"status": "running", "progress": {"done": 1, "total": 5}, "id": "abc", "links": []}
+    waiting = {"status": "accepted", "queue_position": 3, "estimated_completion": "2026-06-01T12:05:00Z"}
+    statuses = iter([running | waiting, running | {"status": "dismissed"}])
+    sent = [running | {"progress": {"done": 4, "total": 5}}, running | {"status": "dismissed"}]
+    body = "retry: 2000\n\n" + "".join(f"event: status\ndata: {json.dumps(event)}\n\n" for event in sent)
+    page.route("**/v1/nowcasts/abc", lambda route: route.fulfill(json=next(statuses)))
+    held = []
+    page.route("**/v1/nowcasts/abc/events", lambda route: held.append(route))
+    page.goto(f"{stack.url}/?nowcast=abc")
+    expect(page.locator("#progress-expected")).to_have_text("2 before it, expected at 14:05 CEST")
+    wait_until(lambda: page.wait_for_timeout(10) or bool(held), "the request for events")
+    page.evaluate(RECORD_PROGRESS)
+    held[0].fulfill(body=body, content_type="text/event-stream")
+    expect(page.get_by_role("alert")).to_contain_text("This nowcast was cancelled")
+    assert "Lead step 4 of 5 done" in page.evaluate("window.seen")
+    assert next(statuses, None) is None
+
+
+def test_without_events_the_page_polls(page):
+    page.route("**/events", lambda route: route.abort())
+    try_sample(page)
+    expect(page.get_by_role("region", name="Nowcast", exact=True)).to_be_visible()
 
 
 def test_a_service_that_stops_responding_is_reported_and_tried_again(page, stack):
