@@ -120,6 +120,32 @@ class Settings(EngineSettings, BaseSettings):
     job_time_limit_seconds: float = Field(
         1800.0, gt=0, description="A nowcast that runs longer than this is stopped, and fails as time-limit."
     )
+    queue_time_limit_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="An upload that waits longer than this for a worker fails as queue-deadline; 0 sets no limit.",
+    )
+    max_queued_jobs: int = Field(
+        1000, ge=0, description="Maximum number of uploads that wait for a worker; more are refused. 0 sets no limit."
+    )
+    max_client_queued_jobs: int = Field(
+        200, ge=0, description="Maximum number of waiting uploads of one client, unless its key says otherwise; 0: any."
+    )
+    max_client_running_jobs: int = Field(
+        0, ge=0, description="Maximum number of running uploads of one client, unless its key says otherwise; 0: any."
+    )
+    max_client_requests_per_second: float = Field(
+        100.0,
+        ge=0,
+        description="Requests a second of one client, unless its key says otherwise; after a pause twice as many at "
+        "once. Without keys a client is an address. 0 sets no limit.",
+    )
+    max_client_mb_per_day: int = Field(
+        0, ge=0, description="Most bytes of uploads of one client within a day, in MB (10^6 bytes); 0 sets no limit."
+    )
+    max_store_mb: int = Field(
+        0, ge=0, description="Most room for uploads and results in the store, in MB (10^6 bytes); 0 sets no limit."
+    )
     retention_days: float = Field(
         30.0, ge=0, description="Finished nowcasts are deleted after this many days; 0 keeps them for ever."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 DISK_FULL: Final = tuple(f"os error {number}" for number in (errno.ENOSPC, errno.EDQUOT))
 """How obstore, which has no error of its own for it, names a full disk."""
+
+
+log = logging.getLogger(__name__)
 
 
 class MissingObject(InputError):
@@ -42,7 +46,7 @@ def job_prefix(job_id: str) -> str:
 
 
 def upload_prefix(job_id: str) -> str:
-    """Return the prefix of a job's uploaded files, which are deleted once the nowcast is published."""
+    """Return the prefix of a job's uploaded files, which are deleted once the job has ended."""
     return f"{job_prefix(job_id)}/upload"
 
 
@@ -59,6 +63,14 @@ def result_key(job_id: str) -> str:
 def input_key(job_id: str) -> str:
     """Return the key of the frames from which the forecast started."""
     return f"{job_prefix(job_id)}/input.nc"
+
+
+def delete_uploads(store: ObjectStore, job_id: str) -> None:
+    """Delete the uploaded files of a job that has ended. An error of the store is logged only: the job has ended."""
+    try:
+        store.delete_prefix(upload_prefix(job_id))
+    except StoreUnavailable as error:
+        log.warning("the uploads of job %s are left in the store: %s", job_id, error)
 
 
 class ObjectStore:

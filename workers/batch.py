@@ -62,6 +62,14 @@ def run(job_id: str, context: WorkerContext) -> None:
             for nowcast in _running(batch):
                 nowcast.retry(DEVICE_LOST, at_once=True)
             raise
+    _enqueue_held_back(job, context)
+
+
+def _enqueue_held_back(job: Job, context: WorkerContext) -> None:
+    """Enqueue a job that waited for this one to end, by the limit of running jobs of its client."""
+    waiting = context.fair_share.held_back(job.client) if job.running_limit else None
+    if waiting is not None:
+        context.queue.enqueue(waiting)
 
 
 def _claim(job_id: str, context: WorkerContext) -> Job | None:

@@ -27,7 +27,7 @@ from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
 from service.log import log_context
 from service.metrics.instruments import MODEL_NOWCASTS
-from service.store import MissingObject, input_key, result_key, upload_prefix
+from service.store import MissingObject, delete_uploads, input_key, result_key
 from workers.context import WorkerContext
 from workers.job_trace import JobTrace
 from workers.lease import Lease, LeaseLost
@@ -151,9 +151,11 @@ class NowcastJob:
 
     def fail(self, problem: Problem) -> None:
         """Record the failure."""
-        self._context.ledger.fail(self.job, problem, self._timings())
+        failed = self._context.ledger.fail(self.job, problem, self._timings())
         self._trace.failed(problem["code"])
         self._context.queue.notify_completed(self.job.id)
+        if failed:
+            delete_uploads(self._context.store, self.job.id)
         self._end()
 
     def _dismiss(self, state: RunState, note: str) -> None:
@@ -332,6 +334,7 @@ class NowcastJob:
         keys = {"input": input_key(job.id), "result": result_key(job.id)}
         with self._trace.phase("write"), self._timed("write"):
             write_netcdf(frames, self._folder / "input.nc")
+            result_bytes = sum((self._folder / f"{part}.nc").stat().st_size for part in keys)
             for part, key in keys.items():
                 path = self._folder / f"{part}.nc"
                 check_opens(path, shapes[part])
@@ -341,13 +344,13 @@ class NowcastJob:
             if job.output is not None:
                 self._put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
         stored = {"result_key": keys["result"], "input_key": keys["input"]}
-        if not self._context.ledger.succeed(job, timings=self._timings(), **stored):
+        if not self._context.ledger.succeed(job, timings=self._timings(), result_bytes=result_bytes, **stored):
             raise LeaseLost
         self.ended = True
         info = self.predictor.info
         MODEL_NOWCASTS.labels(info.name, info.version, self.predictor.variant).inc()
         self._context.queue.notify_completed(job.id)
-        store.delete_prefix(upload_prefix(job.id))
+        delete_uploads(store, job.id)
         log.info("job %s: completed, %s", job.id, info.reference)
         self._end()
 

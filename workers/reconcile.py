@@ -8,7 +8,7 @@ from typing import Final
 
 from service.jobs.job import JobKind, Problem
 from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
-from service.store import job_prefix
+from service.store import delete_uploads, job_prefix
 from workers.context import WorkerContext
 from workers.offered_tiles import delete_tiles
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 def reconcile(context: WorkerContext) -> None:
     """Make the queue agree with the ledger, and the store with the retention."""
     requeue_lost(context)
+    fail_overdue(context)
     requeue_accepted(context)
     expire(context)
 
@@ -31,11 +32,24 @@ def requeue_lost(context: WorkerContext) -> None:
             log.warning("job %s: its worker died %d times", job.id, job.attempt)
             if not context.ledger.fail_lost(job, _worker_lost(job.attempt)):
                 continue
+            delete_uploads(context.store, job.id)
         elif context.ledger.requeue_lost(job):
             log.warning("job %s: its worker is gone, attempt %d", job.id, job.attempt)
         else:
             continue
         delete_tiles(context.store, job.id)
+
+
+def fail_overdue(context: WorkerContext) -> None:
+    """Fail uploads that waited longer than `queue_time_limit_seconds`."""
+    limit = context.settings.queue_time_limit_seconds
+    if limit == 0:
+        return
+    for job in context.ledger.overdue(datetime.now(UTC) - timedelta(seconds=limit)):
+        if context.ledger.fail_overdue(job, _queue_deadline(limit)):
+            log.warning("job %s: waited longer than %g s", job.id, limit)
+            delete_uploads(context.store, job.id)
+            context.queue.notify_completed(job.id)
 
 
 def requeue_accepted(context: WorkerContext) -> None:
@@ -69,6 +83,15 @@ def expire(context: WorkerContext) -> None:
     if old:
         context.ledger.delete([job.id for job in old])
         log.info("deleted %d nowcasts older than %g days", len(old), days)
+
+
+def _queue_deadline(limit: float) -> Problem:
+    return Problem(
+        code="queue-deadline",
+        what=f"the nowcast waited longer than {limit:g} s for a worker",
+        where="queue",
+        hint="Send the newest frames; more workers or a higher ECHOCAST_QUEUE_TIME_LIMIT_SECONDS prevent this",
+    )
 
 
 def _worker_lost(attempts: int) -> Problem:

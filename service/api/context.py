@@ -14,9 +14,11 @@ from service.api.access.authentication import Authenticator
 from service.api.event_streams import EventStreams
 from service.api.health.checks import ReadinessProbe
 from service.api.job_watcher import JobWatcher
+from service.api.rate_limit import RateLimit
 from service.api.results import ResultFiles
 from service.api.view_cache import ViewCache
 from service.api.work_pool import WorkPool
+from service.jobs.admission import Admission
 from service.jobs.api_keys import ApiKeys
 from service.jobs.fair_share import FairShare
 from service.jobs.ledger import Ledger
@@ -47,6 +49,8 @@ class GatewayContext:
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
         self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))
         self.fair_share = FairShare(self.ledger)
+        self.admission = Admission(settings, self.fair_share)
+        self.rate_limit = RateLimit(settings)
         self.queue = JobQueue(settings, self.ledger)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)

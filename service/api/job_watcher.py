@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.jobs.job import JobVersion
-from service.jobs.queue import CHANGES_CHANNEL, COMPLETIONS_CHANNEL, NoBroker, subscriber_client
+from service.jobs.queue import CHANGES_CHANNEL, COMPLETIONS_CHANNEL, NoBroker, async_redis_client
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class JobWatcher:
         """Listen and poll as long as a job is watched."""
         while self._watches:
             try:
-                async with subscriber_client(self._settings) as client, client.pubsub() as channel:
+                async with async_redis_client(self._settings) as client, client.pubsub() as channel:
                     await channel.subscribe(COMPLETIONS_CHANNEL, CHANGES_CHANNEL)
                     while self._watches:
                         await self._poll()

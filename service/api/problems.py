@@ -21,6 +21,7 @@ from service.api.access.errors import AccessDenied
 from service.api.errors import PROBLEM_TYPES, Busy, JobState, NowcastFailed, problem_type
 from service.api.problem_examples import PROBLEM_EXAMPLES
 from service.api.request_body import drain
+from service.jobs.admission import LimitExceeded, TooManyRequests
 from service.jobs.job import Problem
 from service.log import current_ids
 
@@ -54,6 +55,7 @@ class ProblemDetails(BaseModel):
     errors: list[FieldError] | None = Field(None, description="Every invalid parameter, where there are several.")
     id: str | None = Field(None, description="Identifies the request in the log of the service: its X-Request-ID.")
     job_status: str | None = Field(None, description="Status of the nowcast, where that is the reason.")
+    position: int | None = Field(None, description="Position in the queue that the nowcast would have.")
 
 
 def problem_details(code: str, what: str = "", where: str = "", hint: str = "", **more: Any) -> ProblemDetails:  # noqa: ANN401 - other fields of ProblemDetails
@@ -138,10 +140,12 @@ def install(app: FastAPI) -> None:
 
 async def _input_error(request: Request, error: InputError) -> Response:
     problem = problem_details(error.code, error.what, error.where, error.hint)
-    if problem.status >= 500 and not isinstance(error, Busy):
+    if problem.status >= 500 and not isinstance(error, Busy | LimitExceeded):
         log_failure(request, error)
-    if isinstance(error, AccessDenied):
+    if isinstance(error, AccessDenied | TooManyRequests):
         await drain(request)
+    if isinstance(error, LimitExceeded):
+        problem.position = error.position
     if isinstance(error, JobState):
         problem.job_status = error.job_status
     return problem_response(problem, headers_of(error))
@@ -151,7 +155,7 @@ def headers_of(error: InputError) -> dict[str, str]:
     """Return the headers of the response to an error."""
     if isinstance(error, AccessDenied) and error.challenge is not None:
         return {"WWW-Authenticate": error.challenge}
-    if isinstance(error, JobState | Busy) and error.retry_after is not None:
+    if isinstance(error, JobState | Busy | LimitExceeded) and error.retry_after is not None:
         return {"Retry-After": str(error.retry_after)}
     return {}
 

@@ -76,6 +76,16 @@ class FairShare:
             claimed = _claim_feeds(session, limit, lease_seconds, alike)
             return [*claimed, *_claim_in_turn(session, limit - len(claimed), lease_seconds, alike)]
 
+    def held_back(self, client: str) -> str | None:
+        """Return the next job of a client that its limit of running jobs may have held back; None where none waits.
+
+        Its message may have come while as many ran as may run, and was spent.
+        """
+        query = _in_turn(_turns(Job.client == client, Job.running_limit > 0)).limit(1)
+        with reading(self._engine) as session:
+            row = session.execute(query).first()
+        return None if row is None else str(row.id)
+
     def cost_seconds(self, model: str, work: float) -> float:
         """Return how long a worker is expected to take for so much work (s); see `service.jobs.costs`."""
         return self._costs.seconds(model, work)
@@ -131,7 +141,7 @@ class FairShare:
 Turns = Select[tuple[str, float, float, datetime]]
 
 
-def _turns() -> Turns:
+def _turns(*which: ColumnElement[bool]) -> Turns:
     """Select id, cost (s), turn (s) and time of the waiting uploads that may start."""
     recent = and_(Job.finished > datetime.now(UTC) - WINDOW, Job.started.is_not(None))
     is_running = Job.status == JobStatus.RUNNING
@@ -159,7 +169,7 @@ def _turns() -> Turns:
             Job.running_limit,
         )
         .outerjoin(had, had.c.client == Job.client)
-        .where(Job.status == JobStatus.ACCEPTED, Job.kind == "upload", Job.attempt == 0)
+        .where(Job.status == JobStatus.ACCEPTED, Job.kind == "upload", Job.attempt == 0, *which)
         .subquery()
     )
     columns = (waiting.c.id, waiting.c.cost_seconds, waiting.c.turn, waiting.c.created)

@@ -8,7 +8,7 @@ another worker may claim the job, and only the holder of the lease can finish it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,8 +42,10 @@ class Ledger:
         """Raise what the database raises when it cannot be written."""
         self._update(Job.id == "", attempt=0)  # of no job
 
-    def create(self, job: Job) -> Job:
+    def create(self, job: Job, admit: Callable[[Session], None] | None = None) -> Job:
         """Record an accepted job; the same request with the same Idempotency-Key returns the job recorded first.
+
+        `admit` is called in the transaction before, and raises where the job may not be accepted.
 
         Raises
         ------
@@ -52,6 +54,8 @@ class Ledger:
         """
         try:
             with writing(self.engine) as session:
+                if admit is not None:
+                    admit(session)
                 session.add(job)
         except IntegrityError:
             key = job.idempotency_key
@@ -119,9 +123,12 @@ class Ledger:
         """
         return self._update(_held(job), model_used=model_used, note=note, work=work, cost_seconds=seconds) == 1
 
-    def succeed(self, job: Job, *, result_key: str, input_key: str, timings: Timings | None = None) -> bool:
-        """Record that the result is published. False as in `renew_lease`."""
-        values = {"result_key": result_key, "input_key": input_key, "progress_done": Job.progress_total}
+    def succeed(
+        self, job: Job, *, result_key: str, input_key: str, result_bytes: int = 0, timings: Timings | None = None
+    ) -> bool:
+        """Record that the result is published; it takes so many bytes, with its input. False as in `renew_lease`."""
+        keys = {"result_key": result_key, "input_key": input_key}
+        values = {**keys, "result_bytes": result_bytes, "progress_done": Job.progress_total}
         return self._finish(job, _held(job), JobStatus.SUCCESSFUL, timings, **values)
 
     def fail(self, job: Job, problem: Problem, timings: Timings | None = None) -> bool:
@@ -215,6 +222,14 @@ class Ledger:
         JOBS_LOST.inc(failed)
         return failed
 
+    def overdue(self, created_before: datetime, limit: int = 1000) -> list[Job]:
+        """Return uploads that were accepted before a time and never started."""
+        return load(self.engine, select(Job).where(_never_started(), Job.created < created_before).limit(limit))
+
+    def fail_overdue(self, job: Job, problem: Problem) -> bool:
+        """Fail a job that waited too long; return False where it has started or ended since `job` was read."""
+        return self._finish(job, and_(Job.id == job.id, _never_started()), JobStatus.FAILED, problem=problem)
+
     def finished_before(self, time: datetime, limit: int = 1000) -> list[Job]:
         """Return jobs that finished before a time, the oldest first."""
         return load(self.engine, select(Job).where(Job.finished < time).order_by(Job.finished).limit(limit))
@@ -282,6 +297,10 @@ def _held(job: Job) -> ColumnElement[bool]:
 def _lost() -> ColumnElement[bool]:
     """Select running jobs whose lease expired."""
     return and_(Job.status == JobStatus.RUNNING, Job.lease_until < datetime.now(UTC))
+
+
+def _never_started() -> ColumnElement[bool]:
+    return and_(Job.status == JobStatus.ACCEPTED, Job.kind == "upload", Job.started.is_(None))
 
 
 def _still_lost(job: Job) -> ColumnElement[bool]:

@@ -161,9 +161,11 @@ def redis_client(settings: Settings) -> Redis:
     return Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
 
 
-def subscriber_client(settings: Settings) -> AsyncRedis:
-    """Return a Redis client for subscriptions in an event loop."""
-    return AsyncRedis.from_url(_redis_url(settings), socket_connect_timeout=CONNECT_SECONDS)
+def async_redis_client(
+    settings: Settings, *, connect_seconds: float = CONNECT_SECONDS, seconds: float | None = None
+) -> AsyncRedis:
+    """Return a Redis client for an event loop; a command waits for `seconds`, those of a subscription for any time."""
+    return AsyncRedis.from_url(_redis_url(settings), socket_connect_timeout=connect_seconds, socket_timeout=seconds)
 
 
 def _redis_url(settings: Settings) -> str:

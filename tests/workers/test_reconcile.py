@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
@@ -85,6 +87,24 @@ def test_a_job_whose_worker_died_is_queued_until_it_died_too_often(queued: Worke
     assert failed.status is JobStatus.FAILED
     assert failed.problem is not None
     assert failed.problem["code"] == "worker-lost"
+
+
+def test_a_job_that_waits_too_long_fails_with_its_files_deleted(queued: WorkerContext, lab, tmp_path: Path) -> None:
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    waiting, tried = (lab.upload(queued.ledger, queued.store, frames) for _ in range(2))
+    taken = queued.ledger.claim(tried.id, 60)
+    assert taken is not None
+    assert queued.ledger.release(taken)
+    feed = queued.ledger.create(feed_job())
+    reconcile.reconcile(queued)
+    assert queued.ledger.get(waiting.id).status is JobStatus.ACCEPTED
+    hasty = queued.settings.model_copy(update={"queue_time_limit_seconds": 0.001})
+    reconcile.reconcile(replace(queued, settings=hasty))
+    failed = queued.ledger.get(waiting.id)
+    assert failed.problem is not None
+    assert (failed.status, failed.problem["code"]) == (JobStatus.FAILED, "queue-deadline")
+    assert not queued.store.exists(failed.inputs[0]["key"])
+    assert {queued.ledger.get(job.id).status for job in (tried, feed)} == {JobStatus.ACCEPTED}
 
 
 def test_jobs_older_than_the_retention_are_deleted(

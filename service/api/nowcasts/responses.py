@@ -24,6 +24,7 @@ from service.api.work_pool import WorkPool
 from service.jobs.fair_share import FairShare
 from service.jobs.job import Job, JobStatus
 from service.render.forecast_reader import CannotShow
+from service.store import delete_uploads
 
 T = TypeVar("T")
 
@@ -129,6 +130,8 @@ async def dismissed_job(context: GatewayContext, job: Job) -> Job:
     """
     dismissed = await context.in_thread(context.ledger.dismiss, job.id)
     await context.in_thread(context.queue.notify_completed, job.id)
+    if dismissed:
+        await context.in_thread(delete_uploads, context.store, job.id)
     job = await context.in_thread(context.ledger.get, job.id)
     if not dismissed and job.status is not JobStatus.DISMISSED:
         raise AlreadyFinished(

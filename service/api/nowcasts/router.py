@@ -11,6 +11,7 @@ from service.api.access.client import ClientDep
 from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.nowcasts import responses, upload
+from service.api.nowcasts.admission import check_admission
 from service.api.nowcasts.events import MEDIA_TYPE as EVENT_STREAM
 from service.api.nowcasts.events import event_response
 from service.api.nowcasts.form_fields import FORM_FIELDS
@@ -60,6 +61,8 @@ RESULT_CONTENT: Final[dict[str, Any]] = {
         **documented_problems(
             *("idempotency-key-reused", "too-large", "too-many-files", "not-multipart", "no-files", "empty-file"),
             *("unknown-model", "steps-out-of-range"),
+            *("queue-full", "too-many-jobs", "daily-bytes-exceeded", "too-many-requests", "store-full", "no-space"),
+            "queue-deadline",
             *("not-a-radar-file", "too-few-frames", "irregular-time-step", "no-data", "internal"),
         ),
     },
@@ -86,6 +89,7 @@ async def create(
     nowcast is finished: 200 with links to the results, or the problem where the files cannot be used.
     """
     key = upload.check_key(idempotency_key)
+    await check_admission(request, context, client, repeated=key is not None)
     form = await upload.read_form(request, context)
     try:
         files = upload.uploaded_files(form)

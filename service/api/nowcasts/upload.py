@@ -206,6 +206,8 @@ def create_job(
     ------
     IdempotencyConflict
         The key was used for another request.
+    LimitExceeded
+        A limit is reached; see `service.jobs.admission`.
     """
     digest = None
     if idempotency_key is not None:
@@ -222,12 +224,14 @@ def create_job(
                 id=job_id,
                 client=client.id,
                 work=work,
+                running_limit=context.admission.running_limit(client.quota),
                 cost_seconds=context.fair_share.cost_seconds(options.model, work),
                 inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
                 idempotency_key=idempotency_key,
                 request_digest=digest,
                 **vars(options),
-            )
+            ),
+            lambda session: context.admission.check(session, client.id, client.quota, total_bytes),
         )
     except BaseException:
         _discard(context, job_id)

@@ -12,6 +12,7 @@ from service.api.access.scopes import PUBLIC, requires
 from service.api.context import ContextDep, GatewayContext
 from service.api.errors import NoSuchProcess
 from service.api.nowcasts import responses, upload
+from service.api.nowcasts.admission import check_admission
 from service.api.nowcasts.negotiation import DEFAULT_FORMAT, FORMATS, choose_format, wait_seconds
 from service.api.nowcasts.own_job import own_job
 from service.api.nowcasts.types import Link, path_of
@@ -104,7 +105,8 @@ async def describe(process_id: ProcessId, context: ContextDep) -> Process:
         **documented_exceptions(
             *("no-such-process", "idempotency-key-reused", "too-large", "too-many-files", "not-json", "no-files"),
             *("empty-file", "invalid-parameter", "reference-not-supported", "unknown-model", "steps-out-of-range"),
-            *("not-acceptable",),
+            *("queue-full", "too-many-jobs", "daily-bytes-exceeded", "too-many-requests", "store-full", "no-space"),
+            "not-acceptable",
         ),
     },
 )
@@ -133,6 +135,7 @@ async def execute(
     """
     _check_process(process_id)
     key = upload.check_key(idempotency_key)
+    await check_admission(request, context, client, repeated=key is not None)
     wanted, form = await read_execution(request, context)
     file_format = choose_format(None, wanted.forecast.format.mediaType or _accepted_format(request))
     files = upload.uploaded_files(form)
