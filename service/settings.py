@@ -146,6 +146,12 @@ class Settings(EngineSettings, BaseSettings):
     max_store_mb: int = Field(
         0, ge=0, description="Most room for uploads and results in the store, in MB (10^6 bytes); 0 sets no limit."
     )
+    min_free_mb: int = Field(
+        500,
+        ge=0,
+        description="Free space below which no upload is accepted, on the disk of the store"
+        " and of temporary files, in MB (10^6 bytes).",
+    )
     retention_days: float = Field(
         30.0, ge=0, description="Finished nowcasts are deleted after this many days; 0 keeps them for ever."
     )

@@ -111,7 +111,7 @@ def test_a_store_that_holds_as_much_as_it_may_is_507(limited):
 
 def test_uploads_are_refused_before_the_disk_is_full(limited, tmp_path):
     free_mb = shutil.disk_usage(tmp_path).free // 1_000_000
-    client, _ = limited(max_upload_mb=free_mb)
+    client, _ = limited(min_free_mb=2 * free_mb)
     check_refused(post(client), 503, "no-space")
 
 

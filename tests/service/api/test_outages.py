@@ -16,7 +16,7 @@ from tests.service.api.conftest import NO_REDIS, served
 @contextmanager
 def gateway_of(folder, **changes):
     """A gateway with little patience and no broker: its client and its context."""
-    app = create_app(Settings(data_dir=folder, broker_url=NO_REDIS, **changes))
+    app = create_app(Settings(data_dir=folder, broker_url=NO_REDIS, min_free_mb=0, **changes))
     app.state.context.queue.enqueue = lambda job_id: False
     with served(app) as client:
         yield client, app.state.context
