@@ -363,7 +363,9 @@ class NowcastJob:
         keys = {"result_key": result_key(job.id), "input_key": input_key(job.id)}
         if not all(map(store.exists, keys.values())):
             return False
-        if self._context.ledger.succeed(job, timings=self._timings(), **keys):
+        if self._context.ledger.succeed(
+            job, timings=self._timings(), result_key=keys["result_key"], input_key=keys["input_key"]
+        ):
             log.warning("job %s: its upload is gone and its result is published: the ledger was behind", job.id)
             self._context.queue.notify_completed(job.id)
         self._end()
