@@ -74,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await context.rate_limit.close()
         context.close()
 
     app = FastAPI(

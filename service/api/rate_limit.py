@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from typing import Final
 
+from redis.asyncio import Redis as AsyncRedis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
@@ -50,6 +51,7 @@ class RateLimit:
         self._settings = settings
         self._local: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._redis_after = 0.0
+        self._redis: AsyncRedis | None = None
         self._take: AsyncScript | None = None
 
     async def check(self, client: str, requests_per_second: float | None) -> None:
@@ -75,18 +77,25 @@ class RateLimit:
                 retry_after=wait,
             )
 
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        redis, self._redis, self._take = self._redis, None, None
+        if redis is not None:
+            await redis.aclose()
+
     async def _take_from_redis(self, client: str, rate: float, burst: float) -> float | None:
         """Return the seconds until the next request is allowed, 0 for now; None without Redis."""
         if time.monotonic() < self._redis_after:
             return None
         try:
             if self._take is None:
-                redis = async_redis_client(self._settings, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS)
-                self._take = redis.register_script(TAKE)
+                self._redis = async_redis_client(self._settings, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS)
+                self._take = self._redis.register_script(TAKE)
             return float(await self._take(keys=[PREFIX + client], args=[rate, burst]))
-        except (RedisError, OSError, NoBroker, RuntimeError) as error:
+        except (RedisError, OSError, NoBroker) as error:
             log.debug("requests are counted in this process, without Redis: %s", error)
             self._redis_after = time.monotonic() + RETRY_REDIS_SECONDS
+            await self.close()
             return None
 
     def _take_locally(self, client: str, rate: float, burst: float) -> float:
