@@ -15,7 +15,7 @@ import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from model.core.errors import InputError, NotARadarFile, TooLarge
 from model.core.sequence import FrameSequence
@@ -166,6 +166,7 @@ def _ended(request: Mapping[str, object], limits: _Limits) -> tuple[int, Ended]:
 
 
 def _too_slow(limits: _Limits) -> TooLarge:
+    _count("time")
     return TooLarge(f"reading takes longer than {limits.seconds} s", where="input", hint=LESS.format("SECONDS"))
 
 
@@ -175,8 +176,17 @@ def _overrun_or_crash(ended: Ended, limits: _Limits) -> InputError:
     if number == signal.SIGXCPU:
         return _too_slow(limits)
     if number == signal.SIGKILL or ended.memory_bytes > NEARLY_ALL * limits.memory_mb * 2**20:
+        _count("memory")
         return TooLarge(
             f"reading takes more than {limits.memory_mb} MB of memory", where="input", hint=LESS.format("MEMORY_MB")
         )
+    _count("crash")
     name = signal.Signals(number).name if number else f"exit code {os.waitstatus_to_exitcode(ended.status)}"
     return Crashed(f"reading the file crashed ({name})", hint=FETCH_AGAIN)
+
+
+def _count(reason: Literal["memory", "time", "crash"]) -> None:
+    # Imported here, since the process of a read imports this module, too.
+    from service.metrics.instruments import SANDBOX_KILLS
+
+    SANDBOX_KILLS.labels(reason).inc()

@@ -25,6 +25,7 @@ from model.core.forecast_file import write_netcdf
 from model.core.interrupt import Interrupted
 from model.readers import read as read_here
 from model.readers.hko7 import hko7_grid
+from service.metrics.instruments import REGISTRY
 from workers import sandbox
 
 read = functools.partial(sandbox.read, memory_mb=1024, seconds=60)
@@ -124,6 +125,11 @@ def test_an_archive_of_the_operator_is_read_with_what_lies_around_it(lab, tmp_pa
     assert np.isnan(frames.rain_rate[0, 0]).all()
 
 
+def stopped(reason: str) -> float:
+    """How many reads were stopped for it, as the metrics have it."""
+    return REGISTRY.get_sample_value("echocast_sandbox_kills_total", {"reason": reason}) or 0.0
+
+
 def test_a_read_that_takes_too_much_memory_ends_alone(lab, tmp_path: Path) -> None:
     large, small = tmp_path / "large.npz", lab.write_frames(tmp_path / "small.npz")
     times = np.array(["2026-06-01T12:00"], "datetime64[s]")
@@ -138,16 +144,20 @@ def test_a_read_that_takes_too_much_memory_ends_alone(lab, tmp_path: Path) -> No
 def test_a_read_that_takes_too_long_ends_alone(lab, tmp_path: Path) -> None:
     bomb, small = tmp_path / "bomb.nc.bz2", lab.write_frames(tmp_path / "small.npz")
     bomb.write_bytes(bz2.compress(bytes(10_000_000)) * 500)
+    before = stopped("time")
     with pytest.raises(TooLarge, match="longer than 1 s"):
         read([bomb], seconds=1)
     assert len(read([small])) == 1
+    assert stopped("time") == before + 1
 
 
 def test_a_read_that_hangs_is_killed(endless: Path, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server()
     monkeypatch.setattr(sandbox, "WALL_FACTOR", 0.5)
+    before = stopped("time")
     with pytest.raises(TooLarge, match="longer than 1 s"):
         read([endless], seconds=1)
+    assert stopped("time") == before + 1
     assert len(read([lab.write_frames(tmp_path / "small.npz")])) == 1
 
 
@@ -250,10 +260,12 @@ def test_a_file_that_crashes_a_library_is_named(lab, tmp_path: Path, monkeypatch
     crashing, good = tmp_path / "crash.h5", lab.write_frames(tmp_path / "good.npz")
     with h5py.File(crashing, "w") as file:
         file.create_group("crash")
+    before = stopped("crash")
     try:
         with pytest.raises(NotARadarFile, match="crashed") as caught:
             read([good, crashing], names=["good.npz", "mine.h5"])
         assert caught.value.where == "mine.h5"
+        assert stopped("crash") == before + 2  # with the other file, and alone
         assert len(read([good])) == 1
     finally:
         sandbox.close()
