@@ -60,6 +60,11 @@ def result_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}/result.nc"
 
 
+def geotiff_key(job_id: str) -> str:
+    """Return the key of the GeoTIFF of a job's forecast, which is made when it is first asked for."""
+    return f"{job_prefix(job_id)}/result.tif"
+
+
 def input_key(job_id: str) -> str:
     """Return the key of the frames from which the forecast started."""
     return f"{job_prefix(job_id)}/input.nc"

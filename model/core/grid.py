@@ -88,6 +88,17 @@ class Grid:
         factor = self.crs.axis_info[0].unit_conversion_factor if self.crs.axis_info else 1.0
         return dy * factor, dx * factor
 
+    @property
+    def north_up_transform(self) -> tuple[float, float, float, float, float, float]:
+        """The affine transform of an image with north up, in GDAL's order: x0, dx, 0, y0, 0, -dy.
+
+        (x0, y0) is the outer corner of the north-western pixel, dx and dy are the size of a pixel, in units of `crs`.
+        """
+        ny, nx = self.shape
+        dx = float(self.x[-1] - self.x[0]) / (nx - 1)
+        dy = float(np.abs(self.y[-1] - self.y[0])) / (ny - 1)
+        return float(self.x[0]) - dx / 2, dx, 0.0, float(self.y.max()) + dy / 2, 0.0, -dy
+
     def matches(self, other: Grid) -> bool:
         """Whether both grids have the same shape, CRS and pixel centres, to a hundredth of a pixel."""
         if self.shape != other.shape:

@@ -185,6 +185,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "no-such-frame": ProblemType(404, "No such frame"),
     "outside-grid": ProblemType(422, "The place is outside of the radar's area"),
     "not-on-earth": ProblemType(422, "The grid has no relation to longitude and latitude"),
+    "cannot-encode": ProblemType(500, "The result cannot be written in that format"),
     "cannot-show": ProblemType(422, "The result cannot be drawn"),
     "not-acceptable": ProblemType(406, "The result is not available in that format"),
     "not-finished": ProblemType(409, "The nowcast is not finished"),

@@ -64,7 +64,7 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
         "not-acceptable": (
             "the result is not available as 'video/mp4'",
             "Accept",
-            "Request one of netcdf, webp, gif, png",
+            "Request one of netcdf, webp, gif, png, geotiff",
         ),
         "not-finished": (
             "the nowcast is running, 3 of 12 lead steps are done",
@@ -104,6 +104,7 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "files",
             "Send at most 256 files; a nowcast needs only the newest",
         ),
+        "too-many-streams": ("64 streams are open", "events", "Poll the status, or try again later"),
         "unknown-job": (
             "no nowcast '91b2257960b3404a8ea89dbf400ec53c'",
             "id",

@@ -14,6 +14,7 @@ FORMATS: Final = {
     "webp": ("image/webp",),
     "gif": ("image/gif",),
     "png": ("image/png",),
+    "geotiff": ("image/tiff; application=geotiff", "image/tiff"),
 }
 """Media types by the name in `?format=`; responses carry the first one."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.context import GatewayContext
 from service.api.errors import AlreadyFinished, Dismissed, NotFinished, NowcastFailed
+from service.api.nowcasts.geotiff import check_available, store_geotiff
 from service.api.nowcasts.negotiation import FORMATS, wait_seconds
 from service.api.nowcasts.types import NETCDF, Layer, NowcastStatus, Progress, links_of, path_of
 from service.api.nowcasts.view import NowcastView, reference_time
@@ -24,7 +26,7 @@ from service.api.work_pool import WorkPool
 from service.jobs.fair_share import FairShare
 from service.jobs.job import Job, JobStatus
 from service.render.forecast_reader import CannotShow
-from service.store import delete_uploads
+from service.store import delete_uploads, geotiff_key
 
 T = TypeVar("T")
 
@@ -199,7 +201,7 @@ def immutable_response(content: BaseModel) -> Response:
 
 def pool_of(context: GatewayContext, file_format: str) -> WorkPool:
     """Return the threads that make a result's format."""
-    return context.animations if file_format in ("webp", "gif") else context.pictures
+    return context.animations if file_format in ("webp", "gif", "geotiff") else context.pictures
 
 
 async def result_response(
@@ -225,6 +227,8 @@ async def result_response(
         The result was deleted.
     CannotShow
         The result cannot be drawn.
+    NotAcceptable, CannotEncode
+        This gateway makes no GeoTIFF, or none of this result.
     Busy
         Too many requests wait for pictures or animations.
     """
@@ -236,6 +240,8 @@ async def result_response(
         return not_modified
     if file_format == "netcdf":
         return await _netcdf_response(context, job, headers)
+    if file_format == "geotiff":
+        return await _geotiff_response(context, job, headers)
 
     def render(view: NowcastView) -> RenderedView:
         if file_format == "png":
@@ -258,6 +264,23 @@ async def _netcdf_response(context: GatewayContext, job: Job, headers: Mapping[s
         await held.enter_async_context(context.results.held(key))
     headers = {**headers, "Content-Disposition": f'attachment; filename="{name}"'}
     return HeldFileResponse(held, path, media_type=NETCDF, headers=headers)
+
+
+async def _geotiff_response(context: GatewayContext, job: Job, headers: Mapping[str, str]) -> Response:
+    """Return the GeoTIFF file, made at the first request, and kept until it is sent."""
+    check_available()
+    key, held = geotiff_key(job.id), AsyncExitStack()
+
+    def name_of(view: NowcastView) -> str:
+        return file_name(view.reference_time, "tif")
+
+    name = await in_view(context, context.points, job, name_of)
+    if not await context.pictures.look_up(context.store.exists, key):
+        make = partial(store_geotiff, context.store, key)
+        await in_view(context, context.animations, job, lambda view: make(view.forecast))
+    [path] = await held.enter_async_context(context.results.held(key))
+    headers = {**headers, "Content-Disposition": f'attachment; filename="{name}"'}
+    return HeldFileResponse(held, path, media_type=FORMATS["geotiff"][0], headers=headers)
 
 
 class HeldFileResponse(FileResponse):

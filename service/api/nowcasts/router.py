@@ -209,15 +209,16 @@ async def result(
     request: Request,
     context: ContextDep,
     file_format: Annotated[
-        str | None, Query(alias="format", description="netcdf, webp, gif or png; overrides Accept.")
+        str | None, Query(alias="format", description="netcdf, webp, gif, png or geotiff; overrides Accept.")
     ] = None,
     frame: Annotated[
         int | None, Query(ge=0, description="Index of the frame, for PNG; by default the first forecast.")
     ] = None,
 ) -> Response:
-    """Return CF-netCDF (default; supports byte ranges), an animation as WebP or GIF, or one frame as PNG.
+    """Return CF-netCDF (default), an animation as WebP or GIF, one frame as PNG, or GeoTIFF with a band per lead time.
 
-    The netCDF file contains the forecast; the animations start with the observed frames.
+    The netCDF and GeoTIFF files contain the forecast, and support byte ranges; the animations start with the observed
+    frames.
     """
     responses.check_successful(job)
     chosen = choose_format(file_format, request.headers.get("accept"))

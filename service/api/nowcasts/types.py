@@ -115,7 +115,13 @@ class GridInfo(BaseModel):
     pixel_km: tuple[float, float] = Field(description="Width and height of a pixel.")
     extent_km: tuple[float, float] = Field(description="Width and height of the picture.")
     pixels_per_block: int = Field(description="Large grids are drawn in blocks of this many pixels a side.")
-    crs: str
+    crs: str = Field(description="Name of the coordinate reference system.")
+    crs_wkt: str = Field(description="The coordinate reference system as WKT 2 (ISO 19162:2019).")
+    epsg: int | None = Field(description="Its EPSG code; null: none is known.")
+    transform: tuple[float, float, float, float, float, float] = Field(
+        description="Affine transform of the pixels with north up, in GDAL's order x0, dx, 0, y0, 0, -dy: (x0, y0) "
+        "is the outer corner of the north-western pixel, in units of the coordinate reference system."
+    )
     bounds: tuple[float, float, float, float] | None
 
 

@@ -1,0 +1,42 @@
+"""The GeoTIFF of a result: made when it is first asked for, then an object of the store beside the netCDF file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from model.core.errors import MissingDependency
+from service.api.errors import NotAcceptable
+from service.render.forecast_reader import RainFile
+from service.render.geotiff import check_geotiff, write_geotiff
+from service.store import ObjectStore
+
+
+def check_available() -> None:
+    """Check that this gateway can make GeoTIFF files.
+
+    Raises
+    ------
+    NotAcceptable
+        rasterio is not installed.
+    """
+    try:
+        check_geotiff()
+    except MissingDependency as error:
+        raise NotAcceptable(error.what, where="format", hint=f"{error.hint}; or request netcdf") from error
+
+
+def store_geotiff(store: ObjectStore, key: str, forecast: RainFile) -> None:
+    """Make the GeoTIFF of a forecast and put it into the store, unless it is there. Blocks.
+
+    Raises
+    ------
+    CannotEncode
+        It cannot be made.
+    """
+    if store.exists(key):
+        return
+    with tempfile.TemporaryDirectory(prefix="echocast-geotiff-") as folder:
+        path = Path(folder) / "result.tif"
+        write_geotiff(forecast, path)
+        store.put(key, path)
