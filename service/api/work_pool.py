@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 RETRY_AFTER_SECONDS: Final = 2
+SWITCH_SECONDS: Final = 0.0005
+"""A thread that computes gives Python's lock after this long to one that waits, the event loop: by default 5 ms."""
 
 
 class WorkPool:
@@ -35,6 +38,7 @@ class WorkPool:
 
     def __init__(self, name: str, *, threads: int, waiting: int) -> None:
         self.name = name
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._places = threading.BoundedSemaphore(threads + waiting)
         self._looking_up = CapacityLimiter(threads)
