@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -86,6 +87,17 @@ def test_every_problem_is_in_the_docs(project: Path) -> None:
     text = (project / "docs" / "http.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", text, flags=re.MULTILINE))
     assert rows == {code: str(kind.status) for code, kind in PROBLEM_TYPES.items()}
+
+
+def test_every_response_and_problem_of_the_openapi_has_an_example(openapi: dict[str, dict[str, Any]]) -> None:
+    """Texts of problems are in service/api/problem_examples.py, responses in service/api/openapi_examples.json."""
+    for operation in (operation for methods in openapi.values() for operation in methods.values()):
+        for status, response in operation["responses"].items():
+            content = response.get("content", {})
+            problems = content.get("application/problem+json", {}).get("examples", {})
+            missing = [code for code, example in problems.items() if not example["value"]["what"]]
+            assert missing == [], f"{operation['operationId']}: no text in PROBLEM_EXAMPLES"
+            assert "example" in content.get("application/json", {"example": None}), (operation["operationId"], status)
 
 
 def test_every_command_and_option_is_in_the_docs(project: Path) -> None:

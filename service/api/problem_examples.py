@@ -104,6 +104,17 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "files",
             "Send at most 256 files; a nowcast needs only the newest",
         ),
+        "daily-bytes-exceeded": ("the uploads of this key reach 10000 MB today", "files", "Continue tomorrow (UTC)"),
+        "no-space": ("the disk of the service is full", "service", "Try again later"),
+        "queue-deadline": (
+            "the nowcast waited longer than 600 s",
+            "nowcast",
+            "Request it again with the newest frames",
+        ),
+        "queue-full": ("100 nowcasts wait already", "service", "Try again in 10 s"),
+        "store-full": ("uploads and results fill the store of the service", "service", "Try again later"),
+        "too-many-jobs": ("8 nowcasts of this client wait or run", "client", "Follow them, and request this one then"),
+        "too-many-requests": ("more than 60 requests in a minute", "client", "Try again in 5 s"),
         "too-many-streams": ("64 streams are open", "events", "Poll the status, or try again later"),
         "unknown-job": (
             "no nowcast '91b2257960b3404a8ea89dbf400ec53c'",

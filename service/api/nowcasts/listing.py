@@ -15,7 +15,7 @@ from service.api.context import GatewayContext
 from service.api.errors import InvalidParameter, NoNowcast
 from service.api.nowcasts.responses import current_status
 from service.api.nowcasts.types import Link, NowcastStatus
-from service.jobs.job import JobStatus
+from service.jobs.job import Job, JobStatus
 from service.jobs.job_list import JobFilter, Position, list_jobs
 
 DEFAULT_LIMIT: Final = 20
@@ -49,10 +49,10 @@ JobFilterDep = Annotated[JobFilter, Depends(_job_filter)]
 """The client's own jobs (of an admin, those of all), as far as the query asks for them."""
 
 
-async def page_of_nowcasts(
+async def page_of_jobs(
     context: GatewayContext, request: Request, which: JobFilter, limit: int, cursor: str | None
-) -> NowcastList:
-    """Return a page.
+) -> tuple[list[Job], list[Link]]:
+    """Return the jobs of a page, and its links.
 
     Raises
     ------
@@ -65,7 +65,15 @@ async def page_of_nowcasts(
     links = [_link("self", request, {})]
     if len(jobs) > limit:
         links.append(_link("next", request, {"cursor": _cursor(Position(page[-1].created, page[-1].id))}))
-    return NowcastList(nowcasts=[await current_status(context, job) for job in page], links=links)
+    return page, links
+
+
+async def page_of_nowcasts(
+    context: GatewayContext, request: Request, which: JobFilter, limit: int, cursor: str | None
+) -> NowcastList:
+    """Return a page; raises what `page_of_jobs` does."""
+    jobs, links = await page_of_jobs(context, request, which, limit, cursor)
+    return NowcastList(nowcasts=[await current_status(context, job) for job in jobs], links=links)
 
 
 async def latest_job_id(context: GatewayContext, owner: str | None, model: str | None) -> str:

@@ -64,6 +64,7 @@ def landing_page(description: str) -> LandingPage:
             Link(rel="status", href="/readyz", type=JSON, title="Whether nowcasts can be made now"),
             Link(rel=f"{OGC_REL}/conformance", href="/conformance", type=JSON, title="Conformance classes"),
             Link(rel=f"{OGC_REL}/processes", href="/processes", type=JSON, title="Processes"),
+            Link(rel=f"{OGC_REL}/job-list", href="/jobs", type=JSON, title="Jobs"),
         ],
     )
 

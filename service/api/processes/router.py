@@ -13,16 +13,19 @@ from service.api.context import ContextDep, GatewayContext
 from service.api.errors import NoSuchProcess
 from service.api.nowcasts import responses, upload
 from service.api.nowcasts.admission import check_admission
+from service.api.nowcasts.listing import MAX_LIMIT, page_of_jobs
 from service.api.nowcasts.negotiation import DEFAULT_FORMAT, FORMATS, choose_format, wait_seconds
 from service.api.nowcasts.own_job import own_job
 from service.api.nowcasts.types import Link, path_of
 from service.api.processes.description import CLASSES, JSON, process, process_summary
 from service.api.processes.exceptions import ProcessesRoute, documented_exceptions
 from service.api.processes.execution import read_execution
+from service.api.processes.job_filter import JobListFilterDep
 from service.api.processes.types import (
     PROCESS_ID,
     Conformance,
     Execute,
+    JobList,
     Process,
     ProcessList,
     Results,
@@ -151,6 +154,26 @@ async def execute(
     response.headers.append("Link", f'<{job_path(job.id)}>; rel="monitor"')
     response.headers["Preference-Applied"] = f"wait={wait:g}"
     return response
+
+
+@router.get(
+    "/jobs",
+    operation_id="getJobs",
+    dependencies=READ,
+    summary="List jobs",
+    response_model_exclude_none=True,
+    responses=documented_exceptions("invalid-parameter"),
+)
+async def jobs(
+    request: Request,
+    context: ContextDep,
+    which: JobListFilterDep,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most jobs of a page.")] = 10,
+    cursor: Annotated[str | None, Query(max_length=200, description="Of the link `next` of the page before.")] = None,
+) -> JobList:
+    """Return the client's own jobs, the newest first, in pages, as `GET /v1/nowcasts` does."""
+    page, links = await page_of_jobs(context, request, which, limit, cursor)
+    return JobList(jobs=[status_info(job) for job in page], links=links)
 
 
 @router.get(

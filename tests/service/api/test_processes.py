@@ -127,6 +127,24 @@ def test_errors_have_the_types_of_the_standard(gateway, running):
     assert gateway.delete("/jobs/nonsense").json()["type"] == f"{EXCEPTION}no-such-job"
 
 
+def test_jobs_are_listed_as_statuses_and_filtered_by_status_and_time_in_pages(gateway, finished):
+    execute(gateway, {"files": RADAR})
+    jobs = gateway.get("/jobs", params={"status": "successful"}).json()["jobs"]
+    assert gateway.get(f"/jobs/{finished.id}").json() in jobs
+    assert {job["status"] for job in jobs} == {"successful"}
+    created = jobs[0]["created"]
+    intervals = {created: True, f"{created}/..": True, f"../{created}": True, "../2020-01-01T00:00:00Z": False}
+    for interval, listed in intervals.items():
+        found = gateway.get("/jobs", params={"datetime": interval, "limit": 200}).json()["jobs"]
+        assert (jobs[0]["jobID"] in {job["jobID"] for job in found}) is listed, interval
+    page = gateway.get("/jobs", params={"limit": 1}).json()
+    following = gateway.get(rels(page)["next"]).json()
+    assert page["jobs"][0]["jobID"] != following["jobs"][0]["jobID"]
+    for wrong in ({"datetime": "today"}, {"limit": 0}, {"processID": "echo"}, {"status": "lost"}):
+        response = gateway.get("/jobs", params=wrong)
+        assert (response.status_code, response.json()["type"]) == (422, "/problems/invalid-parameter"), wrong
+
+
 def test_a_running_job_reports_progress_and_can_be_dismissed(gateway, running):
     path = f"/jobs/{running.id}"
     assert (gateway.get(path).json()["status"], gateway.get(path).json()["progress"]) == ("running", 50)
@@ -196,6 +214,7 @@ def test_every_document_is_valid_by_the_schemas_of_the_standard(gateway, finishe
     accepted = execute(gateway, {"files": [RADAR], "steps": 6}).json()
     valid(accepted, "statusInfo")
     valid(gateway.get(f"/jobs/{finished.id}").json(), "statusInfo")
+    valid(gateway.get("/jobs").json(), "jobList")
     accept = {"Accept": "application/json"}
     valid(gateway.get(f"/jobs/{finished.id}/results", headers=accept).json(), "results")
     for path in ("/processes/echo", "/jobs/nonsense", f"/jobs/{accepted['jobID']}/results"):

@@ -29,6 +29,7 @@ ROUTES = {
     ("GET", "/processes"): "getProcesses",
     ("GET", "/processes/{processID}"): "getProcessDescription",
     ("POST", "/processes/{processID}/execution"): "execute",
+    ("GET", "/jobs"): "getJobs",
     ("GET", "/jobs/{jobID}"): "getStatus",
     ("DELETE", "/jobs/{jobID}"): "dismiss",
     ("GET", "/jobs/{jobID}/results"): "getJobResults",

@@ -1,0 +1,59 @@
+"""Which jobs the list of OGC API - Processes shows."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from fastapi import Depends, Query
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from service.api.access.client import ClientDep
+from service.api.errors import InvalidParameter
+from service.jobs.job import JobStatus
+from service.jobs.job_list import JobFilter
+
+TIME: Final = TypeAdapter(AwareDatetime)
+RESOLUTION: Final = timedelta(microseconds=1)
+OPEN: Final = ("", "..")
+
+
+def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
+    """Return the ends (None: open) of a time or an interval of the standard, such as `2026-06-01T00:00:00Z/..`.
+
+    Raises
+    ------
+    InvalidParameter
+        It is neither.
+    """
+    start, separator, end = text.partition("/")
+    try:
+        times = [None if separator and part in OPEN else TIME.validate_python(part) for part in (start, end or start)]
+    except ValidationError:
+        raise InvalidParameter(
+            f"{text[:100]!r} is neither a time nor an interval",
+            where="datetime",
+            hint="Give RFC 3339, such as 2026-06-01T12:00:00Z or 2026-06-01T12:00:00Z/..",
+        ) from None
+    return times[0], None if separator and end in OPEN else times[1]
+
+
+def _job_filter(
+    client: ClientDep,
+    status: Annotated[list[JobStatus] | None, Query(description="One or several statuses.")] = None,
+    process_id: Annotated[
+        list[Literal["nowcast"]] | None, Query(alias="processID", description="`nowcast`, the only process.")
+    ] = None,
+    kind: Annotated[list[Literal["process"]] | None, Query(alias="type", description="`process`.")] = None,
+    interval: Annotated[
+        str | None,
+        Query(alias="datetime", max_length=100, description="Time of creation: a time, or an interval `FROM/TO`."),
+    ] = None,
+) -> JobFilter:
+    start, end = (None, None) if interval is None else parse_interval(interval)
+    before = None if end is None else end + RESOLUTION  # the end belongs to the interval
+    return JobFilter(client.owner, tuple(status or ()), created_after=start, created_before=before)
+
+
+JobListFilterDep = Annotated[JobFilter, Depends(_job_filter)]
+"""The client's own jobs (of an admin, those of all), as far as the query asks for them."""
