@@ -129,7 +129,7 @@ def _send_heartbeats() -> None:
         devices.report()
         try:
             send_heartbeat(settings, worker_name())
-            WORKER_HEARTBEAT_TIME.set_to_current_time()
+            WORKER_HEARTBEAT_TIME.labels("worker-child").set_to_current_time()
         except (RedisError, OSError) as error:
             log.warning("heartbeat: %s", error)
         _stopping.wait(settings.worker_stale_seconds / 3)

@@ -75,7 +75,8 @@ VIEW_CACHE_REQUESTS: Final = Counter(
 
 WORKER_HEARTBEAT_TIME: Final = Gauge(
     "echocast_worker_heartbeat_timestamp_seconds",
-    "When the process that runs jobs last sent a heartbeat, as Unix time; the oldest of several processes.",
+    "When a process that runs jobs last sent a heartbeat, as Unix time; the oldest of several processes.",
+    ["process"],  # a gauge without labels is 0 in every process that imports it, and the minimum would be 0
     multiprocess_mode="livemin",
     registry=REGISTRY,
 )

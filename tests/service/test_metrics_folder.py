@@ -37,6 +37,7 @@ class Process:
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROCESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
+        self.pid = self._process.pid
         self.folder = Path(self._process.stdout.readline().strip())
 
     def tell(self, word: str) -> None:
@@ -107,10 +108,12 @@ def test_counts_of_killed_processes_stay_and_their_files_do_not_pile_up(processe
         assert scraped["echocast_sandbox_kills_total"] == 1 + number
         assert scraped["echocast_job_phase_duration_seconds_bucket0.25"] == 1 + number
         assert scraped["echocast_job_phase_duration_seconds_bucket0.1"] == 0
+        assert scraped["echocast_job_phase_duration_seconds_bucket+Inf"] == 1 + number
+        assert scraped["echocast_job_phase_duration_seconds_count"] == 1 + number
         assert scraped["echocast_job_phase_duration_seconds_sum"] == pytest.approx(0.2 * (1 + number))
         assert scraped["echocast_http_requests_in_progress"] == 1
         assert scraped["echocast_processes"] == 1
-    assert len(list(parent.folder.glob("*.db"))) == 5  # three of the parent, two of all that have ended
+    assert {path.stem.rpartition("_")[2] for path in parent.folder.glob("*.db")} == {str(parent.pid), "ended"}
 
 
 def test_a_folder_is_private_and_ends_with_its_process(processes):

@@ -75,6 +75,7 @@ def test_prometheus_scrapes_a_service_and_evaluates_the_alerts(prometheus: httpx
     wait_until(lambda: (value('sum(echocast_jobs_finished_total{status="successful"})') or 0) >= 1, "a nowcast")
     wait_until(lambda: value('max(echocast_schedule_last_run_timestamp_seconds{task="reconcile"})'), "the schedule")
     assert value("max(echocast_workers_alive)") == 1
+    assert value("max(time() - echocast_worker_heartbeat_timestamp_seconds)") < 3600
     assert value('count(echocast_process_resident_memory_bytes{job="echocast"} > 1e6)') == 4
     metadata = get("/metadata")
     scraped = {
