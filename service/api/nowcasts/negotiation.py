@@ -29,7 +29,7 @@ def wait_seconds(prefer: str | None) -> float | None:
 
 
 def choose_format(name: str | None, accept: str | None, formats: Mapping[str, tuple[str, ...]] = FORMATS) -> str:
-    """Return the format that `?format=` names, else the best match for Accept (RFC 9110), else netCDF.
+    """Return the format that `?format=` names, else the best match for Accept (RFC 9110), else the first.
 
     `formats` are media types by name.
 
@@ -43,7 +43,7 @@ def choose_format(name: str | None, accept: str | None, formats: Mapping[str, tu
             return name
         raise _not_acceptable(name, "format", formats)
     if not accept:
-        return DEFAULT_FORMAT
+        return next(iter(formats))
     for media in _by_preference(accept):
         for known, types in formats.items():
             if media in types or media in ("*/*", f"{types[0].partition('/')[0]}/*"):

@@ -27,6 +27,8 @@ from service.api.nowcasts.listing import (
 from service.api.nowcasts.negotiation import FORMATS, choose_format
 from service.api.nowcasts.own_job import OwnJobDep, PicturedJobDep, PointJobDep
 from service.api.nowcasts.point import point_series
+from service.api.nowcasts.point_csv import MEDIA_TYPE as CSV
+from service.api.nowcasts.point_csv import csv_of
 from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries, path_of
 from service.api.problems import documented_problems
 from service.jobs.api_keys import Scope
@@ -42,6 +44,8 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
 RESULT_CONTENT: Final[dict[str, Any]] = {
     media[0]: {"schema": {"type": "string", "format": "binary"}} for media in FORMATS.values()
 }
+
+POINT_FORMATS: Final = {"json": ("application/json",), "csv": ("text/csv",)}
 
 
 @router.post(
@@ -277,26 +281,39 @@ async def frame_picture(
     dependencies=READ,
     summary="Rain at one place",
     response_model=PointSeries,
-    responses=documented_problems(
-        "unknown-job", "not-finished", "dismissed", "outside-grid", "invalid-parameter", "busy"
-    ),
+    responses={
+        200: {
+            "description": "The series, with a summary as JSON",
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+        },
+        **documented_problems(
+            "unknown-job", "not-finished", "dismissed", "not-acceptable", "outside-grid", "invalid-parameter", "busy"
+        ),
+    },
 )
 async def point(
     job: PointJobDep,
+    request: Request,
     context: ContextDep,
     x: Annotated[float | None, Query(description="From the west edge, 0 to 1 of the picture.")] = None,
     y: Annotated[float | None, Query(description="From the north edge, 0 to 1 of the picture.")] = None,
     lon: Annotated[float | None, Query(description="Degrees east, WGS 84.")] = None,
     lat: Annotated[float | None, Query(description="Degrees north, WGS 84.")] = None,
+    file_format: Annotated[str | None, Query(alias="format", description="json or csv; overrides Accept.")] = None,
 ) -> Response:
     """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak.
 
     With probabilities: how likely rain, and each threshold, is at each time. With members: the range of the start and
     of the end, the chances of the next hour, and the range of the total. `null` means "no data", which is never the
-    same as dry, nor a low probability.
+    same as dry, nor a low probability. As CSV: the series without the summary; an empty field means "no data".
     """
+    chosen = choose_format(file_format, request.headers.get("accept"), POINT_FORMATS)
     responses.check_successful(job)
     series = await responses.in_view(
         context, context.points, job, lambda view: point_series(view, x=x, y=y, lon=lon, lat=lat)
     )
+    if chosen == "csv":
+        return Response(
+            csv_of(series), headers={"Cache-Control": responses.IMMUTABLE, "Vary": "Accept"}, media_type=CSV
+        )
     return responses.immutable_response(series)

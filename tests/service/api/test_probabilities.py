@@ -164,3 +164,19 @@ def test_members_alone_give_the_probability_of_rain(gateway, finish):
     body = point(gateway, finish(grid, output=ForecastOutput(members=5), members=members), 0.9)
     assert [value["probability_of_rain"] for value in body["series"][3:]] == [0, 0.6, 0.6, None]
     assert body["members"]["start"]["probability"] is None
+
+
+def test_a_place_is_fetched_as_csv_in_which_missing_data_is_empty(gateway, uncertain):
+    path = f"/v1/nowcasts/{uncertain.id}/point"
+    place = {"x": 0.1, "y": 0.5}
+    response = gateway.get(path, params=place, headers={"Accept": "text/csv"})
+    assert response.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    header, *rows = (line.split(",") for line in response.text.splitlines())
+    assert header[:4] == ["valid_time", "kind", "lead_minutes", "rain_rate_mm_h"]
+    assert header[4:] == ["probability_of_rain", "probability_of_0.1_mm_h", "probability_of_2_mm_h"]
+    assert rows[0] == ["2026-06-01T11:50:00Z", "observed", "-10", "0.0", "", "", ""]
+    assert rows[4] == ["2026-06-01T12:10:00Z", "forecast", "10", "3.0", "0.8", "0.8", "0.2"]
+    assert len(rows) == len(gateway.get(path, params=place).json()["series"])
+    off = gateway.get(path, params={"x": 0.9, "y": 0.5, "format": "csv"}).text.splitlines()
+    assert off[-1].split(",")[3:] == ["", "", "", ""]
+    assert gateway.get(path, params={**place, "format": "xml"}).status_code == 406
