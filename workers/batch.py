@@ -10,14 +10,16 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from model.core.errors import DeviceLost
 from model.core.interrupt import Interrupted
 from service.jobs.job import Job, Problem
 from workers.context import WorkerContext
+from workers.give_way import GiveWay
 from workers.nowcast_job import NowcastJob, unclaim
-from workers.time_limit import time_limit_interrupts
+from workers.time_limit import interrupted_after, time_limit_interrupts
 
 if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
@@ -54,8 +56,10 @@ def run(job_id: str, context: WorkerContext) -> None:
         try:
             with time_limit_interrupts():
                 _gather(batch, stack, context)
+                gives_way = all(nowcast.job.attempt == 1 for nowcast in batch) and context.settings.max_attempts > 1
+                give_way = GiveWay(context, partial(_run_in_place, context=context)) if gives_way else None
                 for predictor, nowcasts in _by_predictor(batch).items():
-                    _forecast(predictor, nowcasts, context)
+                    _forecast(predictor, nowcasts, context, give_way)
         except Interrupted:
             _out_of_time(batch, context.settings.job_time_limit_seconds)
         except DeviceLost:
@@ -63,6 +67,23 @@ def run(job_id: str, context: WorkerContext) -> None:
                 nowcast.retry(DEVICE_LOST, at_once=True)
             raise
     _enqueue_held_back(job, context)
+
+
+def _run_in_place(job: Job, small_seconds: float, limit: float, context: WorkerContext) -> None:
+    """Run a claimed job in the place of a batch that waits; leave it to its turn if it turns out to be larger."""
+    with NowcastJob(job, context) as nowcast:
+        try:
+            with interrupted_after(limit):
+                _prepare(nowcast)
+                if not nowcast.ended and nowcast.job.cost_seconds > small_seconds:
+                    nowcast.unclaim()
+                elif not nowcast.ended:
+                    _forecast(nowcast.predictor, [nowcast], context)
+        except Interrupted:
+            nowcast.retry(_time_limit(limit), at_once=True)
+        except DeviceLost:
+            nowcast.retry(DEVICE_LOST, at_once=True)
+            raise
 
 
 def _enqueue_held_back(job: Job, context: WorkerContext) -> None:
@@ -164,10 +185,12 @@ def _by_predictor(batch: Sequence[NowcastJob]) -> dict[Predictor, list[NowcastJo
     return groups
 
 
-def _forecast(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: WorkerContext) -> None:
+def _forecast(
+    predictor: Predictor, nowcasts: Sequence[NowcastJob], context: WorkerContext, give_way: GiveWay | None = None
+) -> None:
     """Run nowcasts as one batch. If that fails as a whole, run each by itself, so that the one at fault fails alone."""
     try:
-        _run_batch(predictor, nowcasts, context)
+        _run_batch(predictor, nowcasts, context, give_way)
     except DeviceLost:
         raise
     except Exception as error:
@@ -179,11 +202,16 @@ def _forecast(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wor
                 if len(nowcasts) == 1:
                     raise
                 nowcast.discard_frames()
-                _run_batch(predictor, [nowcast], context)
+                _run_batch(predictor, [nowcast], context, give_way)
 
 
-def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: WorkerContext) -> None:
-    """Run nowcasts until each has ended; a nowcast that runs alone offers its tiles to other workers."""
+def _run_batch(
+    predictor: Predictor, nowcasts: Sequence[NowcastJob], context: WorkerContext, give_way: GiveWay | None
+) -> None:
+    """Run nowcasts until each has ended, and small ones between their steps where they give way.
+
+    A nowcast that runs alone offers its tiles to other workers.
+    """
     from model.runtime.request import ForecastRequest
     from workers.offered_tiles import OfferedTiles
 
@@ -213,6 +241,8 @@ def _run_batch(predictor: Predictor, nowcasts: Sequence[NowcastJob], context: Wo
             if nowcast.ended:
                 event.request.cancellation.cancel()
                 del running[event.request]
+            if running and give_way is not None:
+                give_way.between_steps(running.values())
 
 
 @contextmanager
@@ -229,18 +259,22 @@ def _computing(nowcasts: Collection[NowcastJob]) -> Iterator[None]:
 
 def _out_of_time(batch: Sequence[NowcastJob], limit: float) -> None:
     """Fail the nowcast that used up the time limit; release those that only ran with it, which will run alone."""
-    problem = Problem(
-        code="time-limit",
-        what=f"the nowcast took longer than {limit:g} s",
-        where="worker",
-        hint="Request fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
-    )
+    problem = _time_limit(limit)
     for nowcast in _running(batch):
         if len(batch) == 1 or nowcast.used_seconds >= OUT_OF_TIME * limit:
             log.warning("job %s: time limit", nowcast.job.id)
             nowcast.fail(problem)
         else:
             nowcast.retry(problem, at_once=True)
+
+
+def _time_limit(limit: float) -> Problem:
+    return Problem(
+        code="time-limit",
+        what=f"the nowcast took longer than {limit:g} s",
+        where="worker",
+        hint="Request fewer steps or a part of the grid, or raise ECHOCAST_JOB_TIME_LIMIT_SECONDS",
+    )
 
 
 def _running(batch: Sequence[NowcastJob]) -> list[NowcastJob]:

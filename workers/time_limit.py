@@ -27,5 +27,17 @@ def time_limit_interrupts() -> Iterator[None]:
         signal.signal(TIME_LIMIT_SIGNAL, before)
 
 
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """Raise Interrupted inside the block after so many seconds, whatever time limit is left. Main thread only."""
+    before = signal.signal(signal.SIGALRM, _interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted

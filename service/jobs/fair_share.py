@@ -76,6 +76,17 @@ class FairShare:
             claimed = _claim_feeds(session, limit, lease_seconds, alike)
             return [*claimed, *_claim_in_turn(session, limit - len(claimed), lease_seconds, alike)]
 
+    def claim_small(self, seconds: float, lease_seconds: float) -> Job | None:
+        """Claim a waiting job that costs at most so many seconds: the newest of feeds, then an upload in turn."""
+        small = Job.cost_seconds <= seconds
+        waits = select(Job.id).where(Job.status == JobStatus.ACCEPTED, Job.attempt == 0, small).limit(1)
+        with reading(self._engine) as session:  # without the lock of a writer, as mostly none waits
+            if session.scalar(waits) is None:
+                return None
+        with writing(self._engine) as session:
+            claimed = _claim_feeds(session, 1, lease_seconds, small)
+            return next(iter(claimed or _claim_in_turn(session, 1, lease_seconds, small)), None)
+
     def held_back(self, client: str) -> str | None:
         """Return the next job of a client that its limit of running jobs may have held back; None where none waits.
 

@@ -59,7 +59,7 @@ class Timings(BaseModel):
     """Where the seconds between `created` and `finished` went; the four add up to all of them."""
 
     queue_seconds: float = Field(
-        description="Waiting: in the queue, for other jobs of the batch, in attempts that failed."
+        description="Waiting: in the queue, for others of the batch, for small ones in its place, in failed attempts."
     )
     read_seconds: float = Field(description="Reading the files.")
     compute_seconds: float = Field(description="The forecast; of the whole batch, where several jobs ran as one.")

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from model.core.forecast_output import DETERMINISTIC_OUTPUT, ForecastOutput
 from service.embedded import Supervisor
-from service.jobs.job import Job, JobInput, JobStatus, new_job_id
+from service.jobs.job import ANONYMOUS_ID, Job, JobInput, JobStatus, new_job_id
 from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore, upload_key
@@ -51,6 +51,7 @@ class Lab:
         steps: int = 3,
         model: str = "extrapolation",
         output: ForecastOutput = DETERMINISTIC_OUTPUT,
+        client: str = ANONYMOUS_ID,
     ) -> Job:
         """Store an upload and create its job as the gateway does, without the queue."""
         job_id = new_job_id()
@@ -59,7 +60,9 @@ class Lab:
             key = upload_key(job_id, index)
             store.put(key, path)
             inputs.append(JobInput(name=path.name, key=key, size=path.stat().st_size))
-        return ledger.create(Job(id=job_id, model=model, steps=steps, inputs=inputs, forecast_output=output))
+        return ledger.create(
+            Job(id=job_id, client=client, model=model, steps=steps, inputs=inputs, forecast_output=output)
+        )
 
     @staticmethod
     def jobs(ledger: Ledger, status: JobStatus | None = None) -> list[Job]:

@@ -157,6 +157,17 @@ def test_concurrent_workers_never_claim_the_same_job(ledger: Ledger, fair_share:
     assert sorted(job.id for job in [first, *taken]) == sorted(made)
 
 
+def test_only_small_jobs_are_claimed_in_place_of_a_running_one_feeds_first(
+    ledger: Ledger, fair_share: FairShare
+) -> None:
+    assert fair_share.claim_small(5, 60) is None
+    ledger.create(upload("a", 100))
+    small = ledger.create(upload("b", 4))
+    feed = ledger.create(feed_job(cost_seconds=3.0))
+    claimed = [fair_share.claim_small(5, 60) for _ in range(3)]
+    assert [job and job.id for job in claimed] == [feed.id, small.id, None]
+
+
 def test_position_and_wait_follow_from_what_is_ahead(ledger: Ledger, fair_share: FairShare) -> None:
     ledger.create(upload("a", 100))
     running = claim(fair_share)
