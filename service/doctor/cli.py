@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from service.doctor.access import check_access
 from service.doctor.connections import check_broker, check_ledger, check_store, embedded_broker
 from service.doctor.environment import check_feeds, current_environment, read_settings
 from service.doctor.finding import Check, Finding, State, run_check, worst
@@ -21,6 +22,7 @@ CHECKS: Final[Sequence[Check]] = (
     Check("feeds", check_feeds),
     Check("versions", check_versions),
     Check("ledger", check_ledger),
+    Check("access", check_access),
     Check("store", check_store),
     Check("packages", check_packages, seconds=300.0),
     Check("device", check_device, seconds=PROBE_SECONDS + 30),

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from redis import Redis
 
 from service.embedded import find_redis_server
+from service.jobs.api_keys import ApiKeys, Scope
 from service.jobs.ledger import Ledger
 from tests.packages import copied, crown, damage
 from tests.patience import WAIT_SECONDS, wait_until
@@ -214,6 +216,22 @@ def test_a_data_folder_below_a_file_and_few_open_files(tmp_path: Path, doctor: D
     assert code == 1
     assert "cannot be made" in found(findings, "disk", "bad")
     assert "up to 256 open files" in found(findings, "limits", "warning")
+
+
+def test_a_gateway_that_others_reach_needs_a_key(tmp_path: Path, doctor: Doctor) -> None:
+    code, findings = doctor(ECHOCAST_HOST="0.0.0.0")
+    assert code == 1
+    assert "echocast keys create" in found(findings, "access", "bad")
+    _, findings = doctor(ECHOCAST_HOST="0.0.0.0", ECHOCAST_ACCESS="open")
+    assert "a proxy that authenticates" in found(findings, "access", "warning")
+    ledger = Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")
+    soon = datetime.now(UTC) + timedelta(days=3)
+    ApiKeys(ledger.engine).create("flood-duty", [Scope.READ], expires=soon)
+    ledger.close()
+    code, findings = doctor(ECHOCAST_HOST="0.0.0.0")
+    assert code == 0
+    assert "1 valid" in found(findings, "access", "ok")
+    assert "flood-duty expires on" in found(findings, "access", "warning")
 
 
 def test_a_feed_without_its_folder_is_named(tmp_path: Path, doctor: Doctor) -> None:
