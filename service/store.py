@@ -159,6 +159,20 @@ class ObjectStore:
                 file.write(chunk)
         return target
 
+    def copy(self, key: str, target: str) -> None:
+        """Copy an object within the store; in a local folder that takes no room.
+
+        Raises
+        ------
+        MissingObject
+            There is no such object.
+        """
+        try:
+            with _outages():
+                self._backend.copy(key, target)
+        except FileNotFoundError:
+            raise _missing(key) from None
+
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         try:

@@ -25,6 +25,7 @@ from model.core.model_info import ModelInfo
 from service.jobs.costs import work_of
 from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
+from service.jobs.reuse import models_digest
 from service.log import log_context
 from service.metrics.instruments import MODEL_NOWCASTS
 from service.store import MissingObject, delete_uploads, input_key, result_key
@@ -217,6 +218,7 @@ class NowcastJob:
         job, context = self.job, self._context
         is_alias = job.model in (AUTO, CHAMPION)
         catalog, uploaded = context.catalog, None
+        digest: str | None = models_digest(catalog, job.model, context.settings)
         if job.kind == "upload":
             with self._trace.phase("read"), self._timed("read"):
                 uploaded = read_upload(job, context.store, self._folder, context.limits)
@@ -242,8 +244,11 @@ class NowcastJob:
         self._lease.check()
         work = work_of(math.prod(self.sequence.grid.shape), job.steps, self.output)
         job.cost_seconds = context.fair_share.cost_seconds(job.model, work)
-        costs = {"work": work, "seconds": job.cost_seconds}
-        context.ledger.record_model(job, model_used=info.reference, note=self.note, **costs)
+        costs: dict[str, float] = {"work": work, "seconds": job.cost_seconds}
+        # A result of a model that only ran because another one was not ready answers no later request.
+        if catalog is not context.catalog or models_digest(catalog, job.model, context.settings) != digest:
+            digest = None
+        context.ledger.record_model(job, model_used=info.reference, note=self.note, models_digest=digest, **costs)
         self.prepared = True
 
     def _select(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:

@@ -77,7 +77,7 @@ class UploadClient:
         ServiceError
             The nowcast failed, or took too long.
         """
-        headers = {"Content-Type": self.content_type, "Prefer": "wait=60"}
+        headers = {"Content-Type": self.content_type, "Prefer": "wait=60", "Cache-Control": "no-cache"}
         status = json.loads(self._call("/v1/nowcasts", headers, self.body))
         until = time.monotonic() + RESULT_SECONDS
         while status["status"] in ("accepted", "running"):

@@ -108,6 +108,7 @@ class Job(Base, kw_only=True):
     random token of the worker that runs the job. `work`, `cost_seconds`: what it is expected to cost
     (`service.jobs.costs`), estimated from its files until they are read. `running_limit`: how many jobs of its client
     may run at a time, 0 any number. `upload_bytes`, `result_bytes`: what its files and its result take in the store.
+    `models_digest`: of what its result depends on beside the request (`service.jobs.reuse`), None where not known.
     """
 
     __tablename__ = "jobs"
@@ -151,6 +152,7 @@ class Job(Base, kw_only=True):
     result_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     idempotency_key: Mapped[str | None] = mapped_column(String(256), default=None)
     request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
+    models_digest: Mapped[str | None] = mapped_column(String(64), default=None)
     origin: Mapped[JobOrigin | None] = mapped_column(JSON(none_as_null=True), default_factory=current_origin)
 
     __table_args__ = (
@@ -158,6 +160,7 @@ class Job(Base, kw_only=True):
         Index("ix_jobs_client_created", "client", "created", "id"),
         Index("ix_jobs_created", "created", "id"),
         Index("ix_jobs_finished", "finished"),
+        Index("ix_jobs_request", "client", "request_digest"),
         UniqueConstraint("client", "idempotency_key", name="uq_jobs_client_idempotency_key"),
     )
 

@@ -64,7 +64,20 @@ class Ledger:
                 raise
             return earlier
         JOBS_ACCEPTED.labels(job.kind).inc()
+        if job.status.finished:
+            count_finished(job.kind, job.status)
         return job
+
+    def find_result(self, client: str, request_digest: str, models_digest: str) -> Job | None:
+        """Return the client's newest successful job of the same request that ran with the same models."""
+        query = (
+            select(Job)
+            .where(Job.client == client, Job.request_digest == request_digest, Job.models_digest == models_digest)
+            .where(Job.status == JobStatus.SUCCESSFUL)
+            .order_by(Job.created.desc())
+            .limit(1)
+        )
+        return next(iter(load(self.engine, query)), None)
 
     def find_by_idempotency_key(self, client: str, idempotency_key: str, request_digest: str | None) -> Job | None:
         """Return the job that the client created with this key, if there is one.
@@ -116,12 +129,22 @@ class Ledger:
             values["progress_done"] = progress_done
         return self._update(_held(job), **values) == 1
 
-    def record_model(self, job: Job, *, model_used: str, note: str, work: float = 0.0, seconds: float = 0.0) -> bool:
+    def record_model(
+        self,
+        job: Job,
+        *,
+        model_used: str,
+        note: str,
+        work: float = 0.0,
+        seconds: float = 0.0,
+        models_digest: str | None = None,
+    ) -> bool:
         """Record which model runs, why where it is not the requested one, and what the nowcast costs (work, s).
 
-        False as in `renew_lease`.
+        `models_digest` is None where another attempt might run another model. False as in `renew_lease`.
         """
-        return self._update(_held(job), model_used=model_used, note=note, work=work, cost_seconds=seconds) == 1
+        values = {"model_used": model_used, "note": note, "work": work, "cost_seconds": seconds}
+        return self._update(_held(job), models_digest=models_digest, **values) == 1
 
     def succeed(
         self, job: Job, *, result_key: str, input_key: str, result_bytes: int = 0, timings: Timings | None = None

@@ -79,7 +79,7 @@ async def status_response(
 
 
 async def accepted_response(context: GatewayContext, job: Job, prefer: str | None) -> Response:
-    """Return 202, or the outcome of the job where the client prefers to wait for it.
+    """Return 202; or the outcome of the job where the client prefers to wait for it, or it is known.
 
     Raises
     ------
@@ -89,7 +89,7 @@ async def accepted_response(context: GatewayContext, job: Job, prefer: str | Non
     headers = {"Location": path_of(job.id)}
     wait = wait_seconds(prefer)
     if wait is None:
-        return await status_response(context, job, code=202, headers=headers)
+        return await status_response(context, job, code=200 if job.status.finished else 202, headers=headers)
     if not job.status.finished:
         await context.jobs.wait(job.id, wait)
         job = await context.in_thread(context.ledger.get, job.id)

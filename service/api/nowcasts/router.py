@@ -57,7 +57,7 @@ POINT_FORMATS: Final = {"json": ("application/json",), "csv": ("text/csv",)}
     response_model=NowcastStatus,
     openapi_extra=UPLOAD_BODY,
     responses={
-        200: {"model": NowcastStatus, "description": "Finished while waiting (`Prefer: wait=N`)"},
+        200: {"model": NowcastStatus, "description": "Finished while waiting (`Prefer: wait=N`), or stored before"},
         202: {
             "description": "Accepted: the nowcast is recorded, and survives a restart",
             "headers": {"Location": {"schema": {"type": "string"}, "description": "Address of the nowcast's status"}},
@@ -86,19 +86,26 @@ async def create(
         str | None,
         Header(alias="Idempotency-Key", description="The same key with the same request returns the same nowcast."),
     ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(alias="Cache-Control", description="`no-cache`: make the nowcast, though its result may be stored."),
+    ] = None,
 ) -> Response:
     """Send the newest radar frames; a worker makes the forecast.
 
     The response comes at once, with the address of the status in `Location`. With `Prefer: wait=30` it comes when the
     nowcast is finished: 200 with links to the results, or the problem where the files cannot be used.
+
+    A request whose result is stored, of the same client and by the same model, is answered with it at once (200).
     """
+    fresh = "no-cache" in (cache_control or "").lower()
     key = upload.check_key(idempotency_key)
     await check_admission(request, context, client, repeated=key is not None)
     form = await upload.read_form(request, context)
     try:
         files = upload.uploaded_files(form)
         options = await context.in_thread(upload.parse_options, form, context)
-        job = await context.in_thread(upload.create_job, context, client, files, options, key)
+        job = await context.in_thread(upload.create_job, context, client, files, options, key, fresh)
     finally:
         await form.close()
     return await responses.accepted_response(context, job, prefer)

@@ -25,7 +25,8 @@ from service.api.nowcasts.form_fields import DEFAULT_STEPS, FORM_FIELDS
 from service.api.request_body import drain
 from service.jobs.costs import work_of_files
 from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
-from service.store import job_prefix, upload_key
+from service.jobs.reuse import answered_job, models_digest
+from service.store import MissingObject, input_key, job_prefix, result_key, upload_key
 
 MAX_FIELDS: Final = 16
 MAX_NAME: Final = 200
@@ -199,8 +200,12 @@ def create_job(
     files: list[UploadFile],
     options: NowcastOptions,
     idempotency_key: str | None,
+    fresh: bool = False,
 ) -> Job:
     """Put the files into the store, record the job in the ledger, and queue it. Blocks.
+
+    A request whose result is stored, from an earlier one of the same client, is answered with it at once, unless a
+    `fresh` nowcast is wanted.
 
     Raises
     ------
@@ -209,12 +214,14 @@ def create_job(
     LimitExceeded
         A limit is reached; see `service.jobs.admission`.
     """
-    digest = None
+    digest = _digest(files, options)
     if idempotency_key is not None:
-        digest = _digest(files, options)
         earlier = context.ledger.find_by_idempotency_key(client.id, idempotency_key, digest)
         if earlier is not None:
             return earlier
+    answered = None if fresh else _answer(context, client, files, digest, options.model, idempotency_key)
+    if answered is not None:
+        return answered
     job_id = new_job_id()
     total_bytes = sum(upload.size or 0 for upload in files)
     work = work_of_files(total_bytes, len(files), options.steps, options.forecast_output)
@@ -245,6 +252,42 @@ def create_job(
     except Exception:  # of any kind: the job is in the ledger, from which the reconciler queues it
         log.exception("job %s is recorded, but may not be queued yet", job.id)
         return job
+
+
+def _answer(
+    context: GatewayContext,
+    client: Client,
+    files: list[UploadFile],
+    digest: str,
+    model: str,
+    idempotency_key: str | None,
+) -> Job | None:
+    """Return a new job with the stored result of the same request; None where there is no such result."""
+    models = models_digest(context.catalog, model, context.settings)
+    earlier = context.ledger.find_result(client.id, digest, models)
+    if earlier is None or earlier.result_key is None or earlier.input_key is None:
+        return None
+    job_id = new_job_id()
+    try:
+        context.store.copy(earlier.input_key, input_key(job_id))
+        context.store.copy(earlier.result_key, result_key(job_id))
+    except MissingObject:
+        context.store.delete_prefix(job_prefix(job_id))
+        return None
+    inputs = [
+        JobInput(name=_name(upload), key=upload_key(job_id, index), size=upload.size or 0)
+        for index, upload in enumerate(files)
+    ]
+    answered = answered_job(earlier, job_id, inputs)
+    answered.idempotency_key = idempotency_key
+    try:
+        job = context.ledger.create(answered)
+    except BaseException:
+        _discard(context, job_id)
+        raise
+    if job.id != job_id:
+        context.store.delete_prefix(job_prefix(job_id))
+    return job
 
 
 def _discard(context: GatewayContext, job_id: str) -> None:
