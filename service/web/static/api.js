@@ -1,5 +1,7 @@
 // HTTP client of the service. Every failure becomes a Problem with title, detail, where and hint.
 
+import { askForKey, key } from "./key.js";
+
 export class Problem extends Error {
   constructor({ title, detail = "", where = "", hint = "", status = 0, type = "" }) {
     super(detail || title);
@@ -26,16 +28,26 @@ async function problemOf(response) {
   });
 }
 
+// Sends a request, with the key of this tab. Where the service needs a key, it is asked for, and the request sent again.
 export async function call(path, options = {}) {
-  let response;
+  for (;;) {
+    const used = key();
+    const response = await send(path, used, options);
+    if (response.ok) return response;
+    const problem = await problemOf(response);
+    if (response.status !== 401) throw problem;
+    if (used === key()) await askForKey(problem);
+  }
+}
+
+async function send(path, used, options) {
+  const headers = used ? { ...options.headers, Authorization: `Bearer ${used}` } : options.headers;
   try {
-    response = await fetch(path, options);
+    return await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw unreachable();
   }
-  if (!response.ok) throw await problemOf(response);
-  return response;
 }
 
 export const json = async (path, options) => (await call(path, options)).json();

@@ -9,7 +9,7 @@ const byId = (id) => document.getElementById(id);
 const POLL_MS = 600; // where events do not arrive
 const EVENTS_AGAIN_MS = 10000;
 const RETRY_MS = 3000;
-const resultViewer = viewer();
+const resultViewer = viewer({ onProblem: showProblem });
 let following = null;
 
 const idInAddress = () => new URLSearchParams(location.search).get("nowcast");

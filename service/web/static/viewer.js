@@ -1,9 +1,10 @@
 // The frames of a finished nowcast: the map, the time slider, the legend.
 
-import { clockUtc, isBeyond, lead, local, pixelSize, relative, utc } from "./format.js";
+import { clockUtc, isBeyond, lead, local, pixelSize, utc } from "./format.js";
 import { drawChooser, layersOf, legendOf } from "./layers.js";
 import { drawLegend } from "./legend.js";
 import { drawGraticule } from "./graticule.js";
+import { downloadLink, pictureAddress } from "./pictures.js";
 import { pointPanel } from "./point.js";
 import { drawSkill } from "./skill.js";
 
@@ -16,18 +17,29 @@ const cached = new Map();
 // A model without a distribution has a single field, which needs no name.
 const FIELDS = { expected: "expected (mean)", median: "median", sharp: "sharp" };
 
-export function viewer() {
+export function viewer({ onProblem }) {
   let manifest = null;
   let layers = [];
   let layer = null;
   let drawn = null; // the layer whose legend is drawn
   let pictures = [];
+  let picture = ""; // the address of the one that is shown, or on its way
   let scored = null; // longest lead time (minutes) that the model's scores cover
   let index = 0;
   let timer = null;
   let place = [0.5, 0.5];
 
   const panel = pointPanel({ onPick: (frame) => { stop(); show(frame); }, onPlace: pin });
+
+  async function draw(address) {
+    picture = address;
+    try {
+      const source = await pictureAddress(address);
+      if (picture === address) byId("picture").src = source;
+    } catch (problem) {
+      onProblem(problem);
+    }
+  }
 
   function show(next) {
     const { frames } = manifest;
@@ -38,7 +50,7 @@ export function viewer() {
     byId("viewer").dataset.kind = frame.kind;
     byId("viewer").classList.toggle("beyond", beyond);
     byId("unscored").hidden = !beyond;
-    byId("picture").src = pictures[index];
+    draw(pictures[index]);
     byId("picture").alt = `${forecast ? layer.words.title : "Rain rate"}, ${frame.kind}, valid ${utc(frame.valid_time)}`;
     byId("kind").textContent = kindOf(frame) + (beyond ? ", not scored" : "");
     const shown = legendOf(layer, layers, frame);
@@ -152,7 +164,7 @@ export function viewer() {
       layers = layersOf(frames);
       choose(layers[0]);
       drawChooser(byId("layers"), layers, { chosen: layer, onChoose: (next) => { choose(next); showForecast(); } });
-      describe(status, frames);
+      describe(status, frames, onProblem);
       drawSkill(frames.model).then((model) => { if (manifest === frames) setScored(model?.scored_lead_minutes ?? null); });
       panel.open(status.id, frames);
       byId("viewer").hidden = false;
@@ -169,8 +181,12 @@ export function viewer() {
 async function preload(addresses) {
   for (const address of addresses) {
     const image = new Image();
-    image.src = address;
-    await image.decode().catch(() => {});
+    try {
+      image.src = await pictureAddress(address);
+      await image.decode();
+    } catch {
+      continue; // the frame's problem is told when it is shown
+    }
     cached.set(address, image);
     if (cached.size > MAX_CACHED) cached.delete(cached.keys().next().value);
   }
@@ -183,7 +199,7 @@ function kindOf({ kind, lead_minutes: minutes }) {
   return minutes === 0 ? "Observed, newest frame" : `Observed, ${lead(minutes)}`;
 }
 
-function describe(status, manifest) {
+function describe(status, manifest, onProblem) {
   const { frames, grid } = manifest;
   byId("reference").textContent = utc(manifest.reference_time);
   byId("used").textContent = (manifest.model || status.model_asked).replace("@", " ");
@@ -213,12 +229,5 @@ function describe(status, manifest) {
   byId("stage").title = `${grid.crs}, ${Math.round(width)} × ${Math.round(height)} km, pixels of ${pixelSize(grid.pixel_km[0])}`;
   byId("downloads").replaceChildren(...status.links
     .filter((link) => link.rel === "results" || link.rel === "alternate")
-    .map((link) => {
-      const item = document.createElement("a");
-      item.className = "button quiet";
-      item.href = relative(link.href);
-      item.download = "";
-      item.textContent = link.title;
-      return item;
-    }));
+    .map((link) => downloadLink(link, { onProblem })));
 }
