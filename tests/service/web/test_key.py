@@ -63,7 +63,7 @@ def test_with_the_key_everything_is_shown_and_can_be_fetched(closed_page, closed
     expect(page.locator("#picture")).to_have_js_property("naturalWidth", 720)
     expect(page.get_by_role("combobox", name="Model").locator("option").nth(1)).to_be_attached()
     page.locator("#stage").click(position={"x": 20, "y": 20})
-    expect(page.locator("#point-details")).to_be_visible()
+    expect(page.locator("#point-table-box")).to_be_visible()
     with page.expect_download() as download:
         page.locator("#downloads a").first.click()
     assert re.fullmatch(r"nowcast_\d{8}T\d{4}Z\.nc", download.value.suggested_filename)
