@@ -76,11 +76,11 @@ def _run(settings: Settings, listener: socket.socket, on_started: Callable[[], N
     import uvicorn
 
     from service.api.app import create_app
-    from service.server import GatewayServer, ProblemProtocol
+    from service.server import GatewayServer, gateway_protocol
 
     config = uvicorn.Config(
         create_app(settings),
-        http=ProblemProtocol,
+        http=gateway_protocol(settings),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,

@@ -125,6 +125,16 @@ class Settings(EngineSettings, BaseSettings):
         ge=0,
         description="An upload that waits longer than this for a worker fails as queue-deadline; 0 sets no limit.",
     )
+    max_connections: int = Field(
+        500,
+        ge=0,
+        description="Maximum number of open connections of the gateway; more are answered with 503. 0 sets no limit.",
+    )
+    request_timeout_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="Time within which the head of a request arrives, its body begins, and a client reads a response.",
+    )
     max_queued_jobs: int = Field(
         1000, ge=0, description="Maximum number of uploads that wait for a worker; more are refused. 0 sets no limit."
     )

@@ -204,6 +204,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "queue-full": ProblemType(429, "As many nowcasts wait as may wait"),
     "too-many-jobs": ProblemType(429, "As many nowcasts of the client wait as may wait"),
     "daily-bytes-exceeded": ProblemType(429, "The client has sent as much as it may send within a day"),
+    "request-timeout": ProblemType(408, "The request did not arrive in time"),
     "too-many-requests": ProblemType(429, "Too many requests a second"),
     "store-full": ProblemType(507, "Uploads and results take as much room as they may take"),
     "queue-deadline": ProblemType(503, "The nowcast waited too long for a worker"),

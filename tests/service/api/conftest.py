@@ -21,7 +21,7 @@ from model.core.sequence import FrameSequence
 from service.api.app import create_app
 from service.embedded import find_redis_server
 from service.jobs.job import Job
-from service.server import ProblemProtocol
+from service.server import GatewayProtocol
 from service.settings import Settings
 from service.store import input_key, result_key
 from tests.patience import WAIT_SECONDS, wait_until
@@ -39,7 +39,7 @@ def settings(tmp_path_factory):
 def served(app):
     """A client of `app`, which a thread serves on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, http=ProblemProtocol, log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, http=GatewayProtocol, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
