@@ -125,6 +125,7 @@ def test_with_the_scope_of_the_route(ask):
 def test_another_clients_job_is_as_unknown_as_none(ask, gateway, secrets, finished):
     expect(ask("other"), SERVED, of_jobs="unknown-job")
     headers = {"Authorization": f"Bearer {secrets['other']}"}
+    headers["X-Request-ID"] = "the-same"
     foreign, none = (gateway.get(f"/v1/nowcasts/{job}", headers=headers).text for job in (finished.id, "f" * 32))
     assert foreign.replace(finished.id, "f" * 32) == none
 
