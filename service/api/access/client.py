@@ -13,7 +13,7 @@ from service.jobs.job import ANONYMOUS_ID
 
 @dataclass(frozen=True)
 class Client:
-    """Who sends a request. `id` is what the ledger records with a job: of an API key, or of a token's subject."""
+    """Who sends a request. `id` is what the ledger records with a job: the client of an API key."""
 
     id: str
     scopes: frozenset[Scope]
