@@ -119,6 +119,8 @@ def crs_of(
 
 
 ELLIPSOID: Final = frozenset(("semi_major_axis", "semi_minor_axis", "inverse_flattening", "earth_radius"))
+MAX_CRS_TEXT: Final = 50_000
+"""PROJ takes seconds for longer ones. WKT of compound systems has a few thousand."""
 PRIME_MERIDIAN: Final = frozenset(("prime_meridian_name", "longitude_of_prime_meridian"))
 
 
@@ -139,11 +141,15 @@ def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
     if ELLIPSOID.intersection(given) and not PRIME_MERIDIAN.intersection(given):
         # The default of from_cf too, which it searches in the database of PROJ for 0.16 s.
         given["prime_meridian_name"] = "Greenwich"
+    if any(isinstance(value, str) and len(value) > MAX_CRS_TEXT for value in given.values()):
+        raise InputError(
+            f"the grid mapping holds a text of more than {MAX_CRS_TEXT:,} characters", where="grid mapping"
+        )
     try:
         return CRS.from_cf(given)
     except (CRSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"the grid mapping cannot be read ({error})",
+            f"the grid mapping cannot be read ({str(error)[:300]})",
             where="grid mapping",
             hint="Write CF grid mapping attributes, or crs_wkt",
         ) from None

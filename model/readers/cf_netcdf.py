@@ -72,6 +72,7 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
         axes = axes_of(dataset, variable)
         frames = variable.shape[axes["time"]] if "time" in axes else 1
         options.budget.take(frames, variable.shape[axes["y"]], variable.shape[axes["x"]])
+        _check_storage(source.path, variable)
         times = valid_times(dataset, variable, variable.dimensions[axes["time"]] if "time" in axes else None)
         periods = periods_of(dataset, variable, times) if quantity.kind == "accumulation" else None
         ends, mean_of = ends_of(dataset, variable, times) if periods is None else (periods.ends, None)
@@ -153,6 +154,19 @@ def _is_lead_time(variable: Variable[Any]) -> bool:
         valid_time = variable.name in END_NAMES or variable.dimensions == (variable.name,)
         return valid_time and bool(LEAD_TIME.search(long_name))
     return standard_name == "forecast_period" or bool(LEAD_NAME.fullmatch(variable.name) or LEAD_TIME.search(long_name))
+
+
+def _check_storage(path: Path, variable: Variable[Any]) -> None:
+    """Check chunks and storage of a variable in HDF5 (`hdf5.check_storage`); classic netCDF has neither."""
+    if not variable.group().data_model.startswith("NETCDF4"):
+        return
+    import h5py
+
+    with hdf5.open_hdf5(path) as file:
+        for name in (variable.name, f"_nc4_non_coord_{variable.name}"):
+            stored = file.get(name)
+            if isinstance(stored, h5py.Dataset):
+                hdf5.check_storage(stored)
 
 
 def _values(variable: Variable[Any], axes: Mapping[str, int]) -> FloatArray:

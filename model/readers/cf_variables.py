@@ -33,6 +33,7 @@ STANDARD_NAMES: Final = (
     *("lwe_thickness_of_precipitation_amount",),
     *("equivalent_reflectivity_factor", "radar_equivalent_reflectivity_factor"),
 )
+MAX_NAMED: Final = 30
 RAINY_WORDS: Final = ("rain", "precip", "accumul", "reflectivity")
 
 
@@ -92,7 +93,7 @@ def select_variable(variables: Mapping[str, Any], requested: str | None) -> tupl
             quantities[name] = quantity
     for kind in RANK:
         if len(found[kind]) > 1:
-            names = ", ".join(variable.name for variable in found[kind])
+            names = ", ".join(variable.name for variable in found[kind][:MAX_NAMED])
             raise UnknownVariable(f"there is more than one {kind}: {names}", hint="Name one as variable")
         if found[kind]:
             return found[kind][0], quantities[found[kind][0].name]
@@ -112,7 +113,7 @@ def list_fields(variables: Mapping[str, Any]) -> str:
     """Return the hint `It holds temperature (K), wind (m s-1)`."""
     fields = [f"{name} ({units_of(v)[:MAX_UNIT] or 'no units'})" for name, v in variables.items() if _is_field(v)]
     others = [name for name, v in variables.items() if not _is_field(v)]
-    return f"It holds {', '.join((fields or others)[:30]) or 'no variable'}"
+    return f"It holds {', '.join((fields or others)[:MAX_NAMED]) or 'no variable'}"
 
 
 def _quantity(variable: Variable[Any]) -> Quantity | None:

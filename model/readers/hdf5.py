@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.errors import NotARadarFile
-from model.readers.limits import PixelBudget
+from model.core.errors import NotARadarFile, TooLarge
+from model.readers.limits import MAX_CHUNKS, MAX_UNSTORED_BYTES, MIN_STORED, PixelBudget
 
 if TYPE_CHECKING:
-    from h5py import File
+    from h5py import Dataset, File
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 SELF_CONTAINED: Final = "Give a file that contains all data"
@@ -43,7 +44,35 @@ def read_array(file: File, name: str, budget: PixelBudget) -> NDArray[Any]:
     if dataset.ndim != 2 or dataset.dtype.kind not in "iuf":
         raise NotARadarFile(f"{name} is not a two-dimensional array of numbers", hint="Give a radar image")
     budget.take(1, *dataset.shape)
+    check_storage(dataset)
     return np.asarray(dataset[()])
+
+
+def check_storage(dataset: Dataset) -> None:
+    """Check how an array is stored, before it is read; its shape has been checked.
+
+    A file of some kB may declare an array of any size: in chunks of one pixel, or without any value but the fill value.
+
+    Raises
+    ------
+    TooLarge
+        It has more than `MAX_CHUNKS` chunks.
+    NotARadarFile
+        Its values were never written.
+    """
+    if dataset.chunks is not None:
+        chunks = math.prod(-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+        if chunks > MAX_CHUNKS:
+            raise TooLarge(
+                f"{dataset.name} is stored in {chunks:,} chunks, the limit is {MAX_CHUNKS:,}",
+                hint="Store it in larger chunks (h5repack, nccopy -c)",
+            )
+    size, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if size > MAX_UNSTORED_BYTES and stored < size * MIN_STORED:
+        raise NotARadarFile(
+            f"{dataset.name} declares {size:,} bytes, of which the file stores {stored:,}",
+            hint="Give a file whose values were written",
+        )
 
 
 def attribute(file: File, group: str, name: str) -> Any:  # noqa: ANN401  (a str or a number)

@@ -17,6 +17,12 @@ MAX_TOTAL_PIXELS: Final = 1_500_000_000
 MAX_FRAMES: Final = 100_000
 MIN_PIXEL_M: Final = 10.0
 """The finest rain radars resolve some tens of metres: smaller pixels are in another unit than metres."""
+MAX_CHUNKS: Final = 200_000
+"""Of one array in HDF5, whose library takes about 1 kB for each chunk of a read; products have up to hundreds."""
+MIN_STORED: Final = 1 / 1100
+"""Share of an array that its file holds at least: deflate packs zeros 1032 to 1. What is missing was never written."""
+MAX_UNSTORED_BYTES: Final = 128 << 20
+"""Smaller arrays may be declared only: one frame of the largest known composite fits."""
 FETCH_AGAIN: Final = "Give a whole file: fetch or copy it again"
 
 

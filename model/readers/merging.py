@@ -26,6 +26,9 @@ SAMPLE: Final = 16
 OVERLAP: Final = 1.5
 """Periods of more time steps than this overlap; below, a frame only came late."""
 MAX_VALUES_NAMED: Final = 5
+MAX_ATTRIBUTE: Final = 2000
+"""Characters of one attribute that are kept."""
+MAX_ATTRIBUTES: Final = 100
 
 
 def plausible_frames(parts: Iterator[Part]) -> Iterator[Part]:
@@ -187,8 +190,11 @@ def _sorted_times(read: list[Part]) -> tuple[NDArray[np.datetime64], NDArray[np.
 
 def _common_attributes(read: list[Part]) -> dict[str, str]:
     """Return the attributes of all files; where the values differ, the first few."""
-    names = dict.fromkeys(name for _, frames in read for name in frames.attributes)
-    values = {n: dict.fromkeys(f.attributes[n] for _, f in read if n in f.attributes) for n in names}
+    names = dict.fromkeys(name[:MAX_ATTRIBUTE] for _, frames in read for name in frames.attributes)
+    values = {
+        name: dict.fromkeys(frames.attributes[name][:MAX_ATTRIBUTE] for _, frames in read if name in frames.attributes)
+        for name in list(names)[:MAX_ATTRIBUTES]
+    }
     return {
         name: "; ".join(list(found)[:MAX_VALUES_NAMED]) + ("; ..." if len(found) > MAX_VALUES_NAMED else "")
         for name, found in values.items()

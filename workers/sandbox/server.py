@@ -98,18 +98,19 @@ def _die_with_parent() -> None:
 
 def _answer(descriptor: int, missing: list[str]) -> int:
     """Read the files of the request under its limits, and write the answer; return the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print what they find in files of strangers
     request, _ = layout.read_text(descriptor)
     options: dict[str, Any] = request["options"]
     paths = [Path(path) for path in request["paths"]]
     tempfile.tempdir = request["scratch"]
-    Confinement(
-        memory_bytes=request["memory_mb"] * MEBIBYTE,
-        seconds=request["seconds"],
-        file_bytes=request["file_bytes"],
-        read=[*paths, *map(Path, request["companions"])],
-        write=Path(request["scratch"]),
-    ).apply(missing)
     try:
+        Confinement(
+            memory_bytes=request["memory_mb"] * MEBIBYTE,
+            seconds=request["seconds"],
+            file_bytes=request["file_bytes"],
+            read=[*paths, *map(Path, request["companions"])],
+            write=Path(request["scratch"]),
+        ).apply(missing)
         layout.write_frames(descriptor, read(paths, isolated=True, **options))
     except InputError as error:
         layout.write_problem(descriptor, error)

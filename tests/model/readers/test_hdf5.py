@@ -1,4 +1,4 @@
-"""An uploaded HDF5 file must not reach other files of the machine that reads it."""
+"""An uploaded HDF5 file must not reach other files of the machine that reads it, nor take its memory."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import netCDF4
 import numpy as np
 import pytest
 
-from model.core.errors import NotARadarFile
+from model.core.errors import InputError, NotARadarFile, TooLarge
 from model.core.interrupt import Interrupted
 from model.readers import read
 
@@ -114,4 +115,35 @@ def test_an_image_that_is_no_array_is_refused(write_knmi: Write) -> None:
     with h5py.File(path, "a") as file:
         del file[IMAGE]
     with pytest.raises(NotARadarFile, match="no array image1/image_data"):
+        read([path])
+
+
+@pytest.mark.parametrize("reader", ["odim", "netcdf"])
+@pytest.mark.parametrize(
+    ("shape", "chunks", "kind", "words"),
+    [((1000, 1000), (1, 1), TooLarge, "chunks"), ((12_000, 12_000), (6000, 6000), NotARadarFile, "stores 0")],
+    ids=["chunks of one pixel", "never written"],
+)
+def test_what_a_small_file_only_declares_is_refused_before_it_is_read(
+    tmp_path: Path, reader: str, shape: tuple[int, int], chunks: tuple[int, int], kind: type[InputError], words: str
+) -> None:
+    path = tmp_path / "small.h5"
+    if reader == "odim":
+        with h5py.File(path, "w") as file:
+            file.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_2")
+            file.create_group("what").attrs["object"] = np.bytes_("COMP")
+            file.create_dataset("dataset1/data1/data", shape, np.uint8, chunks=chunks, compression="gzip")
+            file.create_group("dataset1/data1/what").attrs["quantity"] = np.bytes_("RATE")
+    else:
+        with netCDF4.Dataset(path, "w") as file:
+            for name, length in zip("yx", shape, strict=True):
+                file.createDimension(name, length)
+                coordinate = file.createVariable(name, "f8", (name,))
+                coordinate.units = "m"
+                coordinate.standard_name = f"projection_{name}_coordinate"
+                coordinate[:] = np.arange(length) * 1000.0
+            rain = file.createVariable("rain_rate", "f4", ("y", "x"), chunksizes=chunks, zlib=True)
+            rain.units = "mm h-1"
+    assert path.stat().st_size < 300_000
+    with pytest.raises(kind, match=words):
         read([path])
