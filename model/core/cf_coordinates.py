@@ -143,7 +143,9 @@ def crs_from_cf(attributes: Mapping[str, object]) -> CRS:
         given["prime_meridian_name"] = "Greenwich"
     if any(isinstance(value, str) and len(value) > MAX_CRS_TEXT for value in given.values()):
         raise InputError(
-            f"the grid mapping holds a text of more than {MAX_CRS_TEXT:,} characters", where="grid mapping"
+            f"the grid mapping has a text of more than {MAX_CRS_TEXT:,} characters",
+            where="grid mapping",
+            hint="Write CF grid mapping attributes, or crs_wkt",
         )
     try:
         return CRS.from_cf(given)
@@ -204,7 +206,7 @@ def _tells_crs(attributes: Mapping[str, Any]) -> bool:
 def _proj_text(attributes: Mapping[str, Any]) -> str | None:
     for name in PROJ_NAMES:
         text = str(attributes.get(name, "")).strip()
-        if CRS_TEXT.match(text):
+        if len(text) <= MAX_CRS_TEXT and CRS_TEXT.match(text):
             return text
         if name.startswith("epsg") and text.isdecimal():
             return f"EPSG:{text}"

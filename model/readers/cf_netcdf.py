@@ -51,6 +51,7 @@ FORECAST_TITLE: Final = re.compile(
 )
 OBSERVED_TITLE: Final = re.compile(r"observ|analys", re.IGNORECASE)
 MAX_TITLE: Final = 1000
+MAX_FILL_VALUES: Final = 100
 VALID_RANGE: Final = ("valid_range", "valid_min", "valid_max")
 COPIED_ATTRIBUTES: Final = ("title", "institution", "source", "references", "licence", "license")
 
@@ -73,6 +74,7 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
         frames = variable.shape[axes["time"]] if "time" in axes else 1
         options.budget.take(frames, variable.shape[axes["y"]], variable.shape[axes["x"]])
         _check_storage(source.path, variable)
+        _check_fill_values(variable)
         times = valid_times(dataset, variable, variable.dimensions[axes["time"]] if "time" in axes else None)
         periods = periods_of(dataset, variable, times) if quantity.kind == "accumulation" else None
         ends, mean_of = ends_of(dataset, variable, times) if periods is None else (periods.ends, None)
@@ -167,6 +169,21 @@ def _check_storage(path: Path, variable: Variable[Any]) -> None:
             stored = file.get(name)
             if isinstance(stored, h5py.Dataset):
                 hdf5.check_storage(stored)
+
+
+def _check_fill_values(variable: Variable[Any]) -> None:
+    """Check the number of fill values: the library compares every pixel with each of them.
+
+    Raises
+    ------
+    NotARadarFile
+        There are more than `MAX_FILL_VALUES`.
+    """
+    count = sum(np.size(attributes_of(variable).get(name, ())) for name in ("_FillValue", "missing_value"))
+    if count > MAX_FILL_VALUES:
+        raise NotARadarFile(
+            f"{variable.name} has {count:,} fill values, the limit is {MAX_FILL_VALUES}", hint="Give one _FillValue"
+        )
 
 
 def _values(variable: Variable[Any], axes: Mapping[str, int]) -> FloatArray:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from model.core.cf_coordinates import MAX_CRS_TEXT
 from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
@@ -209,7 +210,7 @@ def _grid(archive: zipfile.ZipFile, held: list[str], shape: tuple[int, int]) -> 
         raise NotARadarFile(
             f"the grid is incomplete: only {', '.join(given)}", hint="Give x, y and crs, or none of them"
         )
-    text = str(read_member(archive, "crs").reshape(-1)[0])
+    text = str(read_member(archive, "crs").reshape(-1)[0])[:MAX_CRS_TEXT]
     try:
         crs = CRS.from_user_input(text)
     except CRSError:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from model.core.cf_coordinates import MAX_CRS_TEXT
 from model.core.errors import NotARadarFile, UnknownVariable
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
@@ -46,6 +47,8 @@ RATES: Final = ("RATE",)
 ACCUMULATIONS: Final = ("ACRR",)
 REFLECTIVITIES: Final = ("DBZH", "DBZ", "TH")
 PREFERENCE: Final = (*RATES, *ACCUMULATIONS, *REFLECTIVITIES)
+MAX_IMAGES: Final = 200
+MAX_NAMED: Final = 30
 NO_ECHO: Final = np.float32(-np.inf)
 
 
@@ -122,11 +125,13 @@ def _images(file: File) -> list[DataGroup]:
             quantity = _optional_inherited(file, group, "what", "quantity")
             if quantity is not None:
                 images.append(DataGroup(group=group, quantity=str(quantity).upper()))
+            if len(images) > MAX_IMAGES:
+                raise NotARadarFile(f"the file holds more than {MAX_IMAGES} images", hint="Give one composite per file")
     return images
 
 
 def _choose(images: list[DataGroup], variable: str | None) -> DataGroup:
-    held = ", ".join(f"{image.quantity} ({image.group})" for image in images) or "no image"
+    held = ", ".join(f"{image.quantity} ({image.group})" for image in images[:MAX_NAMED]) or "no image"
     if variable is not None:
         found = [image for image in images if variable in (image.group, image.quantity)]
         if not found or found[0].quantity not in PREFERENCE:
@@ -203,7 +208,7 @@ def _grid(file: File, image: DataGroup, shape: tuple[int, ...]) -> Grid:
 
 def _crs(projdef: str) -> CRS:
     """Return the projection in metres, the unit of `xscale` and `UL_x`, whatever the unit of `projdef`."""
-    text = re.sub(r"\+init=(\w+:\d+)", r"\1", projdef.strip(), flags=re.IGNORECASE)
+    text = re.sub(r"\+init=(\w+:\d+)", r"\1", projdef.strip()[:MAX_CRS_TEXT], flags=re.IGNORECASE)
     return CRS.from_user_input(re.sub(r"\+(units=km|to_meter=1000(\.0*)?)\b", "+units=m", radii_in_metres(text)))
 
 
