@@ -159,7 +159,7 @@ def _chunks_of_one_pixel_compressed(file: netCDF4.Dataset) -> None:
 
 
 def _fill_value_alone(file: netCDF4.Dataset) -> None:
-    _replace_rain(file, (19_000, 20_000), chunksizes=(1000, 1000), zlib=True)
+    _replace_rain(file, (13_000, 14_000), chunksizes=(1000, 1000), zlib=True)
 
 
 def _fill_value_of_doubles(file: netCDF4.Dataset) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.faults.hostile_files import hostile_files
 from tests.faults.run_hostile_files import run
 
-EVERY = 11
+EVERY = 16
 KINDS_ALWAYS = ("chunks_of_one_pixel", "fill_value", "10^9", "billion", "attribute_of_20_mb", "external", "vertical")
 
 
