@@ -16,6 +16,7 @@ import socket
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,13 +44,15 @@ def main() -> None:
     missing = missing_parts()
     gc.collect()
     gc.freeze()  # the collector of a forked process leaves these pages shared
-    connection.sendall((",".join(missing) + "\n").encode())
-    while True:
-        byte, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-        if not byte or not descriptors:
-            os._exit(0)
-        connection.sendall(layout.REPLY.pack(*_read_in_child(connection, descriptors[0], missing)))
-        os.close(descriptors[0])
+    with suppress(ConnectionError):
+        connection.sendall((",".join(missing) + "\n").encode())
+        while True:
+            byte, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+            if not byte or not descriptors:
+                break
+            connection.sendall(layout.REPLY.pack(*_read_in_child(connection, descriptors[0], missing)))
+            os.close(descriptors[0])
+    os._exit(0)  # skips the clean-up of libraries at exit, which is where they crash
 
 
 def _load_libraries() -> None:
