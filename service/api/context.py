@@ -49,7 +49,7 @@ class GatewayContext:
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
         self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))
         self.fair_share = FairShare(self.ledger)
-        self.admission = Admission(settings, self.fair_share)
+        self.admission = Admission(settings, self.ledger, self.fair_share)
         self.rate_limit = RateLimit(settings)
         self.queue = JobQueue(settings, self.ledger)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,8 +13,10 @@ from sqlalchemy.orm import Session
 
 from model.core.errors import InputError
 from service.jobs.api_keys import Quota
+from service.jobs.database import reading
 from service.jobs.fair_share import FairShare
 from service.jobs.job import Job, JobStatus
+from service.jobs.ledger import Ledger
 from service.settings import Settings
 
 LOCK_ID: Final = 0x61646D69
@@ -25,9 +29,11 @@ DAY: Final = timedelta(days=1)
 class LimitExceeded(InputError):
     """A limit is reached. `retry_after`: when it may not be (s). `position`: the one that the job would have."""
 
-    def __init__(self, what: str, *, where: str, hint: str, retry_after: float, position: int | None = None) -> None:
+    def __init__(
+        self, what: str, *, where: str, hint: str, retry_after: float = 0.0, position: int | None = None
+    ) -> None:
         super().__init__(what, where=where, hint=hint)
-        self.retry_after = min(LONGEST_RETRY_SECONDS, max(1, math.ceil(retry_after)))
+        self.retry_after = _whole_seconds(retry_after)
         self.position = position
 
 
@@ -64,24 +70,69 @@ class StoreFull(LimitExceeded):
 class Admission:
     """Decides whether a job is accepted. Its transaction adds the job, so that requests at the same time count."""
 
-    def __init__(self, settings: Settings, fair_share: FairShare) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, fair_share: FairShare) -> None:
         self._settings = settings
+        self._ledger = ledger
         self._fair_share = fair_share
 
     def running_limit(self, quota: Quota) -> int:
         """Return how many jobs of a client may run at a time; 0: any number."""
         return _limit(quota.max_running_jobs, self._settings.max_client_running_jobs)
 
-    def check(self, session: Session, client: str, quota: Quota, new_bytes: int) -> None:
-        """Check the limits for one more job of a client, with so many bytes, in the session's transaction.
+    def check(self, client: str, quota: Quota, new_bytes: int) -> None:
+        """Check the limits for one more upload of a client, with so many bytes, without adding it.
 
         Raises
         ------
         QueueFull, TooManyJobs, DailyBytesExceeded, StoreFull
             A limit is reached.
         """
-        if session.get_bind().dialect.name == "postgresql":
-            session.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
+        with self._estimated(), reading(self._ledger.engine) as session:
+            self._check_upload(session, client, quota, new_bytes)
+
+    def create(self, job: Job, quota: Quota) -> Job:
+        """Check the limits for an upload, and record it as `Ledger.create` does; raises what both do."""
+
+        def admit(session: Session) -> None:
+            _lock(session)
+            self._check_upload(session, job.client, quota, job.upload_bytes)
+
+        with self._estimated():
+            return self._ledger.create(job, admit)
+
+    def create_answered(self, job: Job, quota: Quota) -> Job:
+        """Record an upload that a stored result answers: it waits for nobody, but what was sent and is stored counts.
+
+        Raises
+        ------
+        DailyBytesExceeded, StoreFull
+            A limit is reached.
+        IdempotencyConflict
+            The key was used for another request.
+        """
+
+        def admit(session: Session) -> None:
+            _lock(session)
+            self._check_daily_bytes(session, job.client, quota, job.upload_bytes)
+            if job.result_bytes:
+                self._check_store(session, job.result_bytes)
+
+        return self._ledger.create(job, admit)
+
+    @contextmanager
+    def _estimated(self) -> Iterator[None]:
+        """Give a refusal of the queue its Retry-After once the transaction is over.
+
+        The estimate needs a connection of its own: within the transaction, requests at the same time would hold all
+        connections of the pool and wait for one more.
+        """
+        try:
+            yield
+        except (QueueFull, TooManyJobs) as refusal:
+            refusal.retry_after = _whole_seconds(self._fair_share.seconds_to_place())
+            raise
+
+    def _check_upload(self, session: Session, client: str, quota: Quota, new_bytes: int) -> None:
         self._check_queue(session, client, quota)
         self._check_daily_bytes(session, client, quota, new_bytes)
         self._check_store(session, new_bytes)
@@ -98,7 +149,6 @@ class Admission:
                 f"{in_all} nowcasts wait, as many as may wait",
                 where="queue",
                 hint="Try again after Retry-After",
-                retry_after=self._fair_share.seconds_to_place(),
                 position=in_all + 1,
             )
         of_client = session.scalar(waiting.where(Job.client == client)) or 0
@@ -107,7 +157,6 @@ class Admission:
                 f"{of_client} of your nowcasts wait, as many as may wait",
                 where="queue",
                 hint="Try again when one of them has started",
-                retry_after=self._fair_share.seconds_to_place(),
                 position=in_all + 1,
             )
 
@@ -143,6 +192,16 @@ class Admission:
                 hint="Try again later; raise ECHOCAST_MAX_STORE_MB, or lower ECHOCAST_RETENTION_DAYS",
                 retry_after=LONGEST_RETRY_SECONDS,
             )
+
+
+def _lock(session: Session) -> None:
+    """Let no other transaction count jobs until this one has ended."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
+
+
+def _whole_seconds(retry_after: float) -> int:
+    return min(LONGEST_RETRY_SECONDS, max(1, math.ceil(retry_after)))
 
 
 def _limit(of_client: int | None, default: int) -> int:

@@ -40,8 +40,11 @@ def models_digest(catalog: Catalog, reference: str, settings: Settings) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def answered_job(earlier: Job, job_id: str, inputs: list[JobInput]) -> Job:
-    """Return a successful job, not recorded yet, with the result of an earlier one and a note that says so."""
+def answered_job(earlier: Job, job_id: str, inputs: list[JobInput], *, result_bytes: int) -> Job:
+    """Return a successful job, not recorded yet, with the result of an earlier one and a note that says so.
+
+    `result_bytes`: the room that the copy of the result takes.
+    """
     reason = f"the result of the same request of {earlier.created:%Y-%m-%d %H:%M:%S} UTC, which was stored"
     job = Job(
         id=job_id,
@@ -59,7 +62,7 @@ def answered_job(earlier: Job, job_id: str, inputs: list[JobInput]) -> Job:
         result_key=result_key(job_id),
         input_key=input_key(job_id),
         request_digest=earlier.request_digest,
+        result_bytes=result_bytes,
     )
-    job.result_bytes = earlier.result_bytes
     job.started = job.finished = job.created
     return job

@@ -13,7 +13,6 @@ from service.api.access.client import Client
 from service.api.context import GatewayContext
 from service.api.request_body import drain
 from service.jobs.admission import LimitExceeded
-from service.jobs.database import reading
 
 
 async def check_admission(request: Request, context: GatewayContext, client: Client, *, repeated: bool) -> None:
@@ -42,5 +41,4 @@ def _check(context: GatewayContext, client: Client, content_length: int, repeate
         if shutil.disk_usage(folder).free < needed:
             raise OSError(errno.ENOSPC, "too little space is left for another nowcast")
     if not repeated:
-        with reading(context.ledger.engine) as session:
-            context.admission.check(session, client.id, client.quota, content_length)
+        context.admission.check(client.id, client.quota, content_length)

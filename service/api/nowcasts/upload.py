@@ -226,7 +226,7 @@ def create_job(
     total_bytes = sum(upload.size or 0 for upload in files)
     work = work_of_files(total_bytes, len(files), options.steps, options.forecast_output)
     try:
-        job = context.ledger.create(
+        job = context.admission.create(
             Job(
                 id=job_id,
                 client=client.id,
@@ -238,7 +238,7 @@ def create_job(
                 request_digest=digest,
                 **vars(options),
             ),
-            lambda session: context.admission.check(session, client.id, client.quota, total_bytes),
+            client.quota,
         )
     except BaseException:
         _discard(context, job_id)
@@ -278,10 +278,11 @@ def _answer(
         JobInput(name=_name(upload), key=upload_key(job_id, index), size=upload.size or 0)
         for index, upload in enumerate(files)
     ]
-    answered = answered_job(earlier, job_id, inputs)
+    taken = earlier.result_bytes if context.store.folder is None else 0  # copies in a local folder are hard links
+    answered = answered_job(earlier, job_id, inputs, result_bytes=taken)
     answered.idempotency_key = idempotency_key
     try:
-        job = context.ledger.create(answered)
+        job = context.admission.create_answered(answered, client.quota)
     except BaseException:
         _discard(context, job_id)
         raise

@@ -70,6 +70,17 @@ def test_retry_after_is_what_the_waiting_nowcasts_are_expected_to_take(limited):
     assert post(client).headers["Retry-After"] == "500"
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}], ids=["before the body", "after the body"])
+def test_a_refusal_needs_one_connection_to_the_ledger_at_a_time(limited, headers):
+    client, context = limited(max_queued_jobs=1)
+    context.ledger.create(Job(client="a", model="auto", steps=1, inputs=[]))
+    engine = context.ledger.engine
+    with ExitStack() as stack:
+        for _ in range(engine.pool.size() + engine.pool._max_overflow - 1):
+            stack.enter_context(engine.connect())
+        check_refused(post(client, **headers), 429, "queue-full")
+
+
 def test_one_client_cannot_fill_the_queue(limited):
     client, context = limited(max_client_queued_jobs=2)
     context.ledger.create(Job(client="another", model="auto", steps=1, inputs=[]))

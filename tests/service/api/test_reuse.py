@@ -98,6 +98,23 @@ def test_an_idempotency_key_names_the_answered_nowcast(service):
     assert one.json() == two.json()
 
 
+def test_a_stored_result_counts_what_was_sent_and_takes_no_room(service):
+    service.make()
+    with service.gateway.ledger.engine.connect() as connection:
+        query = "SELECT sum(result_bytes) FROM jobs"
+        stored = connection.exec_driver_sql(query).scalar()
+        assert service.post().status_code == 200
+        assert connection.exec_driver_sql(query).scalar() == stored > 0
+    assert 3 * SAMPLE.stat().st_size < 1_000_000 < 4 * SAMPLE.stat().st_size
+    with served(create_app(service.gateway.settings.model_copy(update={"max_client_mb_per_day": 1}))) as client:
+        service.client = client
+        assert service.post(headers={"Idempotency-Key": "k"}).status_code == 200
+        for headers in (None, {"Idempotency-Key": "new"}):
+            refused = service.post(headers=headers)
+            assert (refused.status_code, refused.json()["type"]) == (429, "/problems/daily-bytes-exceeded")
+        assert service.post(headers={"Idempotency-Key": "k"}).status_code == 200, "it was accepted before"
+
+
 def test_a_result_that_is_gone_from_the_store_is_made_again(service):
     first = service.make()
     service.gateway.store.delete_prefix(job_prefix(first["id"]))
