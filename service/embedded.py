@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import SecretStr
+
 from model.core.errors import InputError, MissingDependency
 from model.core.locks import file_lock
 from service.settings import Settings
@@ -228,9 +230,11 @@ class Supervisor:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Return the settings as environment variables for a child process."""
-    return {
-        f"ECHOCAST_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None
+    values = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in settings.model_dump().items()
     }
+    return {f"ECHOCAST_{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 
 def _warnings() -> str:

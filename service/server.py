@@ -14,7 +14,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.api.problems import MEDIA_TYPE, problem_details
+from service.api.problems import MEDIA_TYPE
+from service.problem_details import problem_details
 from service.settings import Settings
 
 LEAST_BYTES_PER_SECOND: Final = 1000

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 from model.core.folders import default_data_dir
 from model.core.settings import ENVIRONMENT, EngineSettings, read_environment
 from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ
+
+MIN_SECRET: Final = 32
+"""Fewest characters of the secret of webhooks."""
 
 
 class Settings(EngineSettings, BaseSettings):
@@ -201,6 +204,23 @@ class Settings(EngineSettings, BaseSettings):
         ge=0,
         description="Most event streams of nowcasts that a gateway holds open; further ones are refused.",
     )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="Secret, of at least 32 characters, with which webhooks are signed; needed where webhook_hosts or "
+        "webhook_private_hosts is set.",
+    )
+    webhook_hosts: str | None = Field(
+        None,
+        description="Hosts that clients may have called when a nowcast has ended, by https, separated by commas; "
+        "*.example.org is every name directly below example.org, :PORT permits that port in place of 443. Not set: no "
+        "webhooks.",
+    )
+    webhook_private_hosts: str | None = Field(
+        None,
+        description="Hosts of the own network that may be called as well: by http too, and at private and loopback "
+        "addresses. As in webhook_hosts, but whole names.",
+    )
+    webhook_attempts: int = Field(12, ge=1, description="How many times a webhook is tried before it is given up.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that every process logs on stderr."
     )
@@ -217,6 +237,34 @@ class Settings(EngineSettings, BaseSettings):
             if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
                 raise ValueError(f"{origin} is not an origin, such as https://map.example.org")
         return origins
+
+    @field_validator("webhook_hosts", "webhook_private_hosts")
+    @classmethod
+    def _hosts_are_signed_for(cls, hosts: str | None, info: ValidationInfo) -> str | None:
+        """Refuse what is no host, and hosts without a secret."""
+        star = r"(\*\.)?" if info.field_name == "webhook_hosts" else ""
+        for host in _items(hosts):
+            if not re.fullmatch(rf"({star}[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[1-9]\d{{0,4}})?", host):
+                raise ValueError(f"{host} is not a host, such as hooks.example.org or hooks.example.org:8443")
+        secret: SecretStr | None = info.data.get("webhook_secret")
+        if _items(hosts) and (secret is None or len(secret.get_secret_value()) < MIN_SECRET):
+            raise ValueError(f"webhooks need ECHOCAST_WEBHOOK_SECRET, of at least {MIN_SECRET} characters")
+        return hosts
+
+    @property
+    def webhook_host_list(self) -> list[str]:
+        """The hosts of `webhook_hosts`, in lower case."""
+        return [host.lower() for host in _items(self.webhook_hosts)]
+
+    @property
+    def private_webhook_host_list(self) -> list[str]:
+        """The hosts of `webhook_private_hosts`, in lower case."""
+        return [host.lower() for host in _items(self.webhook_private_hosts)]
+
+    @property
+    def webhooks(self) -> bool:
+        """Whether nowcasts may have webhooks."""
+        return bool(self.webhook_host_list or self.private_webhook_host_list)
 
     @property
     def host_names(self) -> list[str]:

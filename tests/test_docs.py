@@ -82,7 +82,7 @@ def test_every_metric_is_in_the_docs(project: Path) -> None:
 
 
 def test_every_problem_is_in_the_docs(project: Path) -> None:
-    from service.api.errors import PROBLEM_TYPES
+    from service.problem_details import PROBLEM_TYPES
 
     text = (project / "docs" / "http.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", text, flags=re.MULTILINE))

@@ -68,6 +68,7 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     import workers.nowcast_job  # noqa: F401
     from workers import sandbox
     from workers.context import process_context
+    from workers.webhooks import WebhookSender
 
     readers = threading.Thread(target=sandbox.start, daemon=True)
     readers.start()
@@ -85,6 +86,9 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     readers.join()
     for target in (_send_heartbeats, context.models.watch):
         threading.Thread(target=target, daemon=True).start()
+    if context.settings.webhooks:
+        sender = WebhookSender(context.settings, context.ledger)
+        threading.Thread(target=sender.run, args=(_stopping,), daemon=True).start()
     log.info("worker %s is ready: %s, %s", worker_name(), model.info.reference, model.variant)
 
 

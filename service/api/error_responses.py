@@ -10,7 +10,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.outages import Outage, outage_of
-from service.api.problems import ProblemDetails, log_failure, problem_details, problem_response
+from service.api.problems import log_failure, problem_response
+from service.problem_details import ProblemDetails, problem_details
 
 CODES: Final = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 416: "range-not-satisfiable"}
 """Codes of the errors that the framework answers by itself, as plain text; of all others `http-error`."""

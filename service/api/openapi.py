@@ -10,8 +10,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from service.api.problems import MEDIA_TYPE, ProblemDetails
+from service.api.problems import MEDIA_TYPE
 from service.api.processes.types import Execute, Results
+from service.problem_details import ProblemDetails
 
 EXAMPLES: Final = Path(__file__).with_name("openapi_examples.json")
 """By operation id: an example of the request's `body`, and of the JSON `response` by status; and of path parameters."""

@@ -27,6 +27,11 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "Leave zr out, or request hko7",
         ),
         "busy": ("too many requests wait for pictures", "service", "Try again in 2 s"),
+        "callback-refused": (
+            "host 'hooks.example.net' with port 443 is not on the list of this service",
+            "callback_url",
+            "The operator lists hosts in ECHOCAST_WEBHOOK_HOSTS, with the port where it is not 443",
+        ),
         "dismissed": ("the nowcast was cancelled, it has no result", "nowcast", "Request a new nowcast"),
         "empty-file": ("the file is empty", "radar.h5", "Send the whole file"),
         "idempotency-key-reused": (

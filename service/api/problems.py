@@ -3,98 +3,36 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from model.core.errors import InputError
 from service.api.access.errors import AccessDenied
-from service.api.errors import PROBLEM_TYPES, Busy, JobState, NowcastFailed, problem_type
+from service.api.errors import Busy, JobState, NowcastFailed
 from service.api.problem_examples import PROBLEM_EXAMPLES
 from service.api.request_body import drain
 from service.jobs.admission import LimitExceeded, TooManyRequests
-from service.jobs.job import Problem
 from service.log import current_ids
+from service.problem_details import (
+    PROBLEM_TYPES,
+    PROBLEMS_PATH,
+    FieldError,
+    ProblemDetails,
+    problem_details,
+    problem_of_job,
+    public,
+)
 
 MEDIA_TYPE: Final = "application/problem+json"
-PROBLEMS_PATH: Final = "/problems"
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-OBJECT_ADDRESS: Final = re.compile(r"<(?:\S*\.)?(\w+)\b[^<>]* at 0x[0-9a-fA-F]+>")
 
 log = logging.getLogger(__name__)
-
-
-class FieldError(BaseModel):
-    """One parameter that cannot be used."""
-
-    where: str
-    what: str
-
-
-class ProblemDetails(BaseModel):
-    """RFC 9457 problem details. `type` is stable: programs compare the type, never the texts."""
-
-    type: str = Field(examples=["/problems/too-few-frames"])
-    title: str = Field(examples=["Too few frames"])
-    status: int = Field(examples=[422])
-    detail: str = Field(
-        "", examples=["input: the model needs 4 frames, the input has 2. Give at least 4 frames at one time step"]
-    )
-    what: str = Field("", description="What is wrong.")
-    where: str = Field("", description="The file or the parameter.")
-    hint: str = Field("", description="What to do.")
-    errors: list[FieldError] | None = Field(None, description="Every invalid parameter, where there are several.")
-    id: str | None = Field(None, description="Identifies the request in the log of the service: its X-Request-ID.")
-    job_status: str | None = Field(None, description="Status of the nowcast, where that is the reason.")
-    position: int | None = Field(None, description="Position in the queue that the nowcast would have.")
-
-
-def problem_details(code: str, what: str = "", where: str = "", hint: str = "", **more: Any) -> ProblemDetails:  # noqa: ANN401 - other fields of ProblemDetails
-    """Return the problem details of an error's code; `more` are other fields of `ProblemDetails`."""
-    kind = problem_type(code)
-    fields = {"status": kind.status, "title": kind.title, **more}
-    what, where, hint = public(what), public(where), public(hint)
-    detail = str(InputError(what, where=where, hint=hint)) if what else kind.title
-    return ProblemDetails(type=f"{PROBLEMS_PATH}/{code}", detail=detail, what=what, where=where, hint=hint, **fields)
-
-
-def public(text: str) -> str:
-    """Return a text without what is the server's own: of absolute paths the last part is left, of objects the class."""
-    return _server_paths().sub(r"\1", OBJECT_ADDRESS.sub(r"\1", text))
-
-
-@lru_cache(maxsize=1)
-def _server_paths() -> re.Pattern[str]:
-    """Return the pattern of paths below any folder of this machine's root, or of a usual one of a worker's machine."""
-    roots = {path.name for path in Path("/").iterdir()} | {
-        "app",
-        "data",
-        "etc",
-        "home",
-        "mnt",
-        "opt",
-        "srv",
-        "tmp",
-        "var",
-    }
-    names = "|".join(sorted(map(re.escape, roots)))
-    return re.compile(rf"(?<![\w/.:])/(?:{names})/(?:[^\s'\"/,;:()]+/)*([^\s'\"/,;:()]*)")
-
-
-def problem_of_job(problem: Problem | None) -> ProblemDetails:
-    """Return the problem details of a failed job."""
-    if problem is None:
-        return problem_details("internal", "the nowcast failed, and no reason was recorded")
-    return problem_details(**problem)
 
 
 def problem_response(problem: ProblemDetails, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -10,7 +10,8 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from model.core.errors import InputError
-from service.api.problems import ProblemDetails, headers_of, problem_details, problem_response
+from service.api.problems import headers_of, problem_response
+from service.problem_details import ProblemDetails, problem_details
 
 
 class StandardRoute(APIRoute):

@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from model.core.locks import file_lock
 
-HEAD: Final = "0011"
+HEAD: Final = "0012"
 """The newest migration, so that a start without migrations need not load Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

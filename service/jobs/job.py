@@ -109,6 +109,7 @@ class Job(Base, kw_only=True):
     (`service.jobs.costs`), estimated from its files until they are read. `running_limit`: how many jobs of its client
     may run at a time, 0 any number. `upload_bytes`, `result_bytes`: what its files and its result take in the store.
     `models_digest`: of what its result depends on beside the request (`service.jobs.reuse`), None where not known.
+    `callback_url`: where its end is reported to (`service.jobs.outbox`).
     """
 
     __tablename__ = "jobs"
@@ -153,6 +154,7 @@ class Job(Base, kw_only=True):
     idempotency_key: Mapped[str | None] = mapped_column(String(256), default=None)
     request_digest: Mapped[str | None] = mapped_column(String(128), default=None)
     models_digest: Mapped[str | None] = mapped_column(String(64), default=None)
+    callback_url: Mapped[str | None] = mapped_column(Text, default=None)
     origin: Mapped[JobOrigin | None] = mapped_column(JSON(none_as_null=True), default_factory=current_origin)
 
     __table_args__ = (

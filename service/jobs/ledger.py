@@ -2,7 +2,8 @@
 
 Each change of a job is one UPDATE that names the state that it starts from. A running job is held by a lease: a random
 token that only its worker knows, and the time until which it is valid. A worker that stops renewing the lease loses it,
-another worker may claim the job, and only the holder of the lease can finish it.
+another worker may claim the job, and only the holder of the lease can finish it. The end of a job that has a webhook
+puts it into the outbox, in the same transaction.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from service.jobs import outbox
 from service.jobs.database import PATIENCE_SECONDS, load, open_engine, reading, writing
 from service.jobs.job import IdempotencyConflict, Job, JobKind, JobStatus, JobVersion, Problem, Timings, UnknownJob
 from service.metrics.instruments import JOB_PHASE_DURATION, JOBS_ACCEPTED, JOBS_FINISHED, JOBS_LOST
@@ -57,9 +59,13 @@ class Ledger:
                 if admit is not None:
                     admit(session)
                 session.add(job)
+                if job.status.finished:
+                    outbox.post(session, job.id, job.callback_url)
         except IntegrityError:
             key = job.idempotency_key
-            earlier = self.find_by_idempotency_key(job.client, key, job.request_digest) if key else None
+            earlier = (
+                self.find_by_idempotency_key(job.client, key, job.request_digest, job.callback_url) if key else None
+            )
             if earlier is None:
                 raise
             return earlier
@@ -79,7 +85,9 @@ class Ledger:
         )
         return next(iter(load(self.engine, query)), None)
 
-    def find_by_idempotency_key(self, client: str, idempotency_key: str, request_digest: str | None) -> Job | None:
+    def find_by_idempotency_key(
+        self, client: str, idempotency_key: str, request_digest: str | None, callback_url: str | None = None
+    ) -> Job | None:
         """Return the job that the client created with this key, if there is one.
 
         Raises
@@ -89,7 +97,7 @@ class Ledger:
         """
         query = select(Job).where(Job.client == client, Job.idempotency_key == idempotency_key)
         job = next(iter(load(self.engine, query)), None)
-        if job is not None and job.request_digest != request_digest:
+        if job is not None and (job.request_digest, job.callback_url) != (request_digest, callback_url):
             raise IdempotencyConflict(
                 "this key was used for another request",
                 where="Idempotency-Key",
@@ -190,8 +198,11 @@ class Ledger:
         """Cancel an unfinished job; return False where it is finished."""
         unfinished = and_(Job.id == job_id, Job.status.in_(_UNFINISHED))
         with writing(self.engine) as session:
-            dismissed = session.execute(update(Job).where(unfinished).values(**dismissal()).returning(Job.kind))
-            kinds = list(dismissed.scalars())
+            columns = (Job.kind, Job.callback_url)
+            dismissed = session.execute(update(Job).where(unfinished).values(**dismissal()).returning(*columns)).all()
+            for _, url in dismissed:
+                outbox.post(session, job_id, url)
+            kinds = [kind for kind, _ in dismissed]
         for kind in kinds:
             count_finished(kind, JobStatus.DISMISSED)
         return bool(kinds)
@@ -261,6 +272,7 @@ class Ledger:
         """Delete finished jobs."""
         with writing(self.engine) as session:
             session.connection().execute(delete(Job).where(Job.id.in_(job_ids), Job.finished.is_not(None)))
+            session.connection().execute(delete(outbox.Webhook).where(outbox.Webhook.job_id.in_(job_ids)))
 
     def _finish(
         self,
@@ -271,7 +283,11 @@ class Ledger:
         **values: Any,  # noqa: ANN401 - column values
     ) -> bool:
         """Finish a job, if it is in the state `which`, and count it; return False where it is not."""
-        finished = self._update(which, **_finished_as(status, timings), **values) == 1
+        change = update(Job).where(which).values(**_finished_as(status, timings), **values)
+        with writing(self.engine) as session:
+            finished = session.connection().execute(change).rowcount == 1
+            if finished:
+                outbox.post(session, job.id, job.callback_url)
         if finished:
             count_finished(job.kind, status, values.get("problem"), timings)
         return finished

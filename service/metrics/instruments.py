@@ -46,6 +46,12 @@ JOBS_FINISHED: Final = Counter(
 JOBS_LOST: Final = Counter(
     "echocast_jobs_lost_total", "Attempts at jobs that ended with the death of their worker.", registry=REGISTRY
 )
+WEBHOOK_CALLS: Final = Counter(
+    "echocast_webhook_calls_total",
+    "Calls of webhooks by outcome: delivered, failed (and tried again), given-up.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 JOB_PHASE_DURATION: Final = Histogram(
     "echocast_job_phase_duration_seconds",
     "Time that a finished job spent in each phase: queue, read, compute, write.",

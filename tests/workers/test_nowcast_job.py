@@ -17,8 +17,8 @@ from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from model.core.catalog import SHIPPED_PACKAGES
 from model.core.forecast_output import ForecastOutput
-from service.api.errors import problem_type
 from service.jobs.job import Job, JobInput, JobStatus
+from service.problem_details import problem_type
 from service.store import input_key, job_prefix, result_key
 from workers import nowcast_job, sandbox
 from workers.batch import run

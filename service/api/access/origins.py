@@ -16,8 +16,9 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.problems import problem_details, problem_response
+from service.api.problems import problem_response
 from service.api.request_body import drain
+from service.problem_details import problem_details
 from service.settings import Settings
 
 LOOPBACK_NAMES: Final = ("localhost",)

@@ -19,9 +19,10 @@ from service.api.inference.types import (
     model_metadata,
 )
 from service.api.models.listing import find_models
-from service.api.problems import ProblemDetails, documented_problems
+from service.api.problems import documented_problems
 from service.api.standard_problems import StandardRoute
 from service.jobs.api_keys import Scope
+from service.problem_details import ProblemDetails
 
 
 class InferenceRoute(StandardRoute):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from model.core.forecast_variables import RAIN_RATE
 from service.api.models.types import Model
-from service.api.problems import ProblemDetails
+from service.problem_details import ProblemDetails
 
 MODEL_EXAMPLE: Final[dict[str, JsonValue]] = {
     "name": "rain-ms-predrnn",

@@ -64,4 +64,9 @@ FORM_FIELDS: Final[dict[str, Any]] = {
         "description": "Z-R relation that converts reflectivity to rain rate.",
         "enum": ["marshall-palmer", "fmi", "hko7", "wsr-88d"],
     },
+    "callback_url": {
+        "type": "string",
+        "description": "Where the status is sent when the nowcast has ended, signed: an https address whose host is on "
+        "the list of the service. By default nowhere; a service without such a list refuses it.",
+    },
 }

@@ -14,9 +14,9 @@ from service.api.access.client import ClientDep
 from service.api.context import GatewayContext
 from service.api.errors import InvalidParameter, NoNowcast
 from service.api.nowcasts.responses import current_status
-from service.api.nowcasts.types import Link, NowcastStatus
 from service.jobs.job import Job, JobStatus
 from service.jobs.job_list import JobFilter, Position, list_jobs
+from service.status import Link, NowcastStatus
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 200

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from service.api.errors import NotAcceptable
-from service.api.nowcasts.types import NETCDF
+from service.status import NETCDF
 
 FORMATS: Final = {
     "netcdf": (NETCDF, "application/netcdf", "application/octet-stream"),

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from fastapi import Request
 from fastapi.responses import FileResponse, Response
@@ -18,14 +18,16 @@ from service.api.context import GatewayContext
 from service.api.errors import AlreadyFinished, Dismissed, NotFinished, NowcastFailed
 from service.api.nowcasts.geotiff import check_available, store_geotiff
 from service.api.nowcasts.negotiation import FORMATS, wait_seconds
-from service.api.nowcasts.types import NETCDF, Layer, NowcastStatus, Progress, links_of, path_of
+from service.api.nowcasts.types import Layer
 from service.api.nowcasts.view import NowcastView, reference_time
-from service.api.problems import problem_of_job, problem_response
+from service.api.problems import problem_response
 from service.api.view_cache import RenderedView
 from service.api.work_pool import WorkPool
 from service.jobs.fair_share import FairShare
 from service.jobs.job import Job, JobStatus
+from service.problem_details import problem_of_job
 from service.render.forecast_reader import CannotShow
+from service.status import NETCDF, NowcastStatus, path_of, status_of
 from service.store import delete_uploads, geotiff_key
 
 T = TypeVar("T")
@@ -48,25 +50,6 @@ def estimated_status(fair_share: FairShare, job: Job) -> NowcastStatus:
         if fair_share.is_measured(job.model):
             status.estimated_completion = datetime.now(UTC) + timedelta(seconds=round(estimate.seconds_to_finish))
     return status
-
-
-def status_of(job: Job) -> NowcastStatus:
-    """Return the status of a job as the ledger has it: columns of the job by name, and what is derived from others."""
-    derived: dict[str, Any] = {
-        "progress": Progress(done=job.progress_done, total=job.progress_total),
-        "model_asked": job.model,
-        "field": job.forecast_output.field,
-        "probabilities": job.forecast_output.thresholds_mm_h,
-        "members": job.forecast_output.members,
-        "seed": job.forecast_output.seed,
-        "files": [item["name"] for item in job.inputs],
-        "problem": problem_of_job(job.problem) if job.status is JobStatus.FAILED else None,
-        "links": links_of(job),
-        "queue_position": None,
-        "estimated_completion": None,
-    }
-    columns = {name: getattr(job, name) for name in NowcastStatus.model_fields.keys() - derived.keys()}
-    return NowcastStatus(**columns, **derived)
 
 
 async def status_response(

@@ -29,9 +29,10 @@ from service.api.nowcasts.own_job import OwnJobDep, PicturedJobDep, PointJobDep
 from service.api.nowcasts.point import point_series
 from service.api.nowcasts.point_csv import MEDIA_TYPE as CSV
 from service.api.nowcasts.point_csv import csv_of
-from service.api.nowcasts.types import FrameList, Layer, NowcastStatus, PointSeries, path_of
+from service.api.nowcasts.types import FrameList, Layer, PointSeries
 from service.api.problems import documented_problems
 from service.jobs.api_keys import Scope
+from service.status import NowcastStatus, path_of
 
 router = APIRouter(prefix="/v1/nowcasts", tags=["nowcasts"])
 READ: Final = [requires(Scope.READ)]
@@ -64,7 +65,7 @@ POINT_FORMATS: Final = {"json": ("application/json",), "csv": ("text/csv",)}
         },
         **documented_problems(
             *("idempotency-key-reused", "too-large", "too-many-files", "not-multipart", "no-files", "empty-file"),
-            *("unknown-model", "steps-out-of-range"),
+            *("unknown-model", "steps-out-of-range", "callback-refused"),
             *("queue-full", "too-many-jobs", "daily-bytes-exceeded", "too-many-requests", "store-full", "no-space"),
             "queue-deadline",
             *("not-a-radar-file", "too-few-frames", "irregular-time-step", "no-data", "internal"),

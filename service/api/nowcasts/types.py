@@ -8,68 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from model.core.colour_scale import GROUND, NO_DATA, ColourScale, hex_of
-from model.core.forecast_output import ForecastField
 from model.core.members_summary import MembersSummary
 from model.core.point_summary import PointSummary
 from model.core.rain_scale import UNIT
-from service.api.problems import ProblemDetails
-from service.jobs.job import Job, JobStatus, Timings
-
-NETCDF = "application/x-netcdf"
 
 Layer = Literal["rain", "probability"]
 """What a picture shows."""
-
-
-class Link(BaseModel):
-    """A link as in OGC API - Processes."""
-
-    rel: str
-    href: str
-    type: str
-    title: str = ""
-
-
-class Progress(BaseModel):
-    """Lead steps that are done, and those requested."""
-
-    done: int
-    total: int
-
-
-class NowcastStatus(BaseModel):
-    """A nowcast: its progress, and links to its results."""
-
-    id: str = Field(examples=["5f0c6c0e3f5b4b7d9a7e0f1c2d3e4f50"])
-    status: JobStatus = Field(examples=["running"])
-    progress: Progress
-    model_asked: str = Field(examples=["auto"])
-    model_used: str | None = Field(None, examples=["extrapolation@1"])
-    note: str = Field(
-        "",
-        description="What a user of the forecast must know: why another model ran than the requested one, and findings "
-        "about the frames (missing ones, repairs, assumptions). Empty where there is nothing to note.",
-    )
-    steps: int
-    field: ForecastField | None = Field(None, description="The field that was asked for; absent: the model's own.")
-    probabilities: list[float] = Field(description="Thresholds (mm/h) of the probabilities that were asked for.")
-    members: int = Field(description="Number of members that were asked for.")
-    seed: int = Field(description="Seed of the members.")
-    files: list[str] = Field(description="Names of the uploaded files.")
-    created: datetime
-    queue_position: int | None = Field(
-        None, description="While it is not finished: 1 is the next to start, 0 runs. Others may have their turn before."
-    )
-    estimated_completion: datetime | None = Field(
-        None,
-        description="When it is expected to be finished, by the queue and by what nowcasts of the model took lately; "
-        "absent where none was made lately.",
-    )
-    started: datetime | None = None
-    finished: datetime | None = None
-    timings: Timings | None = Field(None, description="Present once a worker has finished the nowcast.")
-    problem: ProblemDetails | None = Field(None, description="Why the nowcast failed.")
-    links: list[Link]
 
 
 class LegendClass(BaseModel):
@@ -220,25 +164,3 @@ def legend(scale: ColourScale) -> Legend:
         dry=DryKey(below=scale.classes[0].lower, colour=hex_of(GROUND)),
         no_data=NoDataKey(colours=[hex_of(colour) for colour in NO_DATA]),
     )
-
-
-def path_of(job_id: str) -> str:
-    """Return the address of a nowcast's status."""
-    return f"/v1/nowcasts/{job_id}"
-
-
-def links_of(job: Job) -> list[Link]:
-    """Return the links of a nowcast: its status and, once there are any, its results."""
-    status_path = path_of(job.id)
-    links = [Link(rel="self", href=status_path, type="application/json", title="Status")]
-    if not job.status.finished:
-        links.append(Link(rel="monitor", href=f"{status_path}/events", type="text/event-stream", title="Events"))
-    if job.status is JobStatus.SUCCESSFUL:
-        result = f"{status_path}/result?format="
-        links += [
-            Link(rel="results", href=f"{result}netcdf", type=NETCDF, title="Forecast, CF-netCDF"),
-            Link(rel="alternate", href=f"{result}webp", type="image/webp", title="Animation, WebP"),
-            Link(rel="alternate", href=f"{result}gif", type="image/gif", title="Animation, GIF"),
-            Link(rel="items", href=f"{status_path}/frames", type="application/json", title="Frames"),
-        ]
-    return links

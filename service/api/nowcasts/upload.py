@@ -27,6 +27,9 @@ from service.jobs.costs import work_of_files
 from service.jobs.job import Job, JobInput, UnknownJob, new_job_id
 from service.jobs.reuse import answered_job, models_digest
 from service.store import MissingObject, input_key, job_prefix, result_key, upload_key
+from service.webhooks.callback_url import FIELD as CALLBACK_URL
+from service.webhooks.callback_url import MAX_CHARACTERS as MAX_CALLBACK
+from service.webhooks.callback_url import parse_callback
 
 MAX_FIELDS: Final = 16
 MAX_NAME: Final = 200
@@ -45,6 +48,7 @@ class NowcastOptions:
     variable: str | None
     zr: str | None
     forecast_output: ForecastOutput
+    callback_url: str | None
 
 
 async def read_form(request: Request, context: GatewayContext) -> FormData:
@@ -112,7 +116,7 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
 
     Raises
     ------
-    UnknownModel, StepsOutOfRange, InvalidParameter, InputError
+    UnknownModel, StepsOutOfRange, InvalidParameter, CallbackRefused, InputError
         A field cannot be used.
     """
     for name in form:
@@ -132,7 +136,17 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
     zr = _text(form, "zr")
     if zr is not None:
         zr_relation(zr)
-    return NowcastOptions(model=model, steps=steps, variable=_text(form, "variable"), zr=zr, forecast_output=output)
+    callback_url = _text(form, CALLBACK_URL, MAX_CALLBACK)
+    if callback_url is not None:
+        parse_callback(callback_url, context.settings)
+    return NowcastOptions(
+        model=model,
+        steps=steps,
+        variable=_text(form, "variable"),
+        zr=zr,
+        forecast_output=output,
+        callback_url=callback_url,
+    )
 
 
 def _parse_output(form: FormData) -> ForecastOutput:
@@ -164,13 +178,13 @@ def _whole_number(form: FormData, name: str, default: int, *, hint: str) -> int:
         raise InvalidParameter(f"{text!r} is not a whole number", where=name, hint=hint) from None
 
 
-def _text(form: FormData, name: str) -> str | None:
+def _text(form: FormData, name: str, max_characters: int = MAX_NAME) -> str | None:
     value = form.get(name)
     if isinstance(value, UploadFile):
         raise InvalidParameter("this field is text, not a file", where=name, hint="Send it as a plain field")
     text = (value or "").strip()
-    if len(text) > MAX_NAME:
-        raise InvalidParameter(f"longer than {MAX_NAME} characters", where=name, hint="Shorten it")
+    if len(text) > max_characters:
+        raise InvalidParameter(f"longer than {max_characters} characters", where=name, hint="Shorten it")
     return text or None
 
 
@@ -216,10 +230,10 @@ def create_job(
     """
     digest = _digest(files, options)
     if idempotency_key is not None:
-        earlier = context.ledger.find_by_idempotency_key(client.id, idempotency_key, digest)
+        earlier = context.ledger.find_by_idempotency_key(client.id, idempotency_key, digest, options.callback_url)
         if earlier is not None:
             return earlier
-    answered = None if fresh else _answer(context, client, files, digest, options.model, idempotency_key)
+    answered = None if fresh else _answer(context, client, files, digest, options, idempotency_key)
     if answered is not None:
         return answered
     job_id = new_job_id()
@@ -259,11 +273,11 @@ def _answer(
     client: Client,
     files: list[UploadFile],
     digest: str,
-    model: str,
+    options: NowcastOptions,
     idempotency_key: str | None,
 ) -> Job | None:
     """Return a new job with the stored result of the same request; None where there is no such result."""
-    models = models_digest(context.catalog, model, context.settings)
+    models = models_digest(context.catalog, options.model, context.settings)
     earlier = context.ledger.find_result(client.id, digest, models)
     if earlier is None or earlier.result_key is None or earlier.input_key is None:
         return None
@@ -281,6 +295,7 @@ def _answer(
     taken = earlier.result_bytes if context.store.folder is None else 0  # copies in a local folder are hard links
     answered = answered_job(earlier, job_id, inputs, result_bytes=taken)
     answered.idempotency_key = idempotency_key
+    answered.callback_url = options.callback_url
     try:
         job = context.admission.create_answered(answered, client.quota)
     except BaseException:

@@ -20,13 +20,13 @@ from service.api.nowcasts.types import (
     Layer,
     ProbabilityLayer,
     legend,
-    path_of,
 )
 from service.jobs.job import Job
 from service.render.animation import AnimationFormat, LabelledFrame, animate, side_of
 from service.render.forecast_reader import MAX_SIDE, RainFile
 from service.render.graticule import bounds_lon_lat, graticule
 from service.render.picture import frame_png
+from service.status import path_of
 
 MAX_OBSERVED = 12
 """How many observed frames are shown, the newest: those of a whole day would bury the forecast."""

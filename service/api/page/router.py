@@ -11,10 +11,11 @@ from starlette.exceptions import HTTPException
 
 from service.api.access.scopes import PUBLIC
 from service.api.errors import NoSample
-from service.api.nowcasts.types import NETCDF
-from service.api.problems import PROBLEMS_PATH, describe_type, documented_problems
+from service.api.problems import describe_type, documented_problems
 from service.api.processes.description import landing_page
 from service.api.processes.types import LandingPage
+from service.problem_details import PROBLEMS_PATH
+from service.status import NETCDF
 
 WEB: Final = Path(__file__).resolve().parents[2] / "web"
 SAMPLE: Final = WEB / "sample" / "sample.nc"

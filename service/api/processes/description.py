@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from service.api.nowcasts.form_fields import FORM_FIELDS
 from service.api.nowcasts.negotiation import FORMATS
-from service.api.nowcasts.types import Link
 from service.api.processes.types import (
     PROCESS_ID,
     InputDescription,
@@ -16,6 +15,7 @@ from service.api.processes.types import (
     Process,
     ProcessSummary,
 )
+from service.status import Link
 
 JSON: Final = "application/json"
 OGC_REL: Final = "http://www.opengis.net/def/rel/ogc/1.0"
@@ -41,6 +41,7 @@ INPUT_TITLES: Final = {
     "seed": "Seed of the members",
     "variable": "Variable",
     "zr": "Z-R relation",
+    "callback_url": "Address to call at the end",
 }
 SCHEMA_KEYWORDS: Final = ("type", "enum", "default", "minimum", "maximum")
 """The keywords of the form's schemas that the standard's `schema.yaml` knows as well."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from service.api.problems import ProblemDetails, documented_problems
+from service.api.problems import documented_problems
 from service.api.standard_problems import StandardRoute
+from service.problem_details import ProblemDetails
 
 EXCEPTIONS: Final = {
     "no-such-process": "no-such-process",

@@ -16,7 +16,6 @@ from service.api.nowcasts.admission import check_admission
 from service.api.nowcasts.listing import MAX_LIMIT, page_of_jobs
 from service.api.nowcasts.negotiation import DEFAULT_FORMAT, FORMATS, choose_format, wait_seconds
 from service.api.nowcasts.own_job import own_job
-from service.api.nowcasts.types import Link, path_of
 from service.api.processes.description import CLASSES, JSON, process, process_summary
 from service.api.processes.exceptions import ProcessesRoute, documented_exceptions
 from service.api.processes.execution import read_execution
@@ -35,6 +34,7 @@ from service.api.processes.types import (
 )
 from service.jobs.api_keys import Scope
 from service.jobs.job import Job
+from service.status import Link, path_of
 
 router = APIRouter(tags=["OGC API - Processes"], route_class=ProcessesRoute)
 

@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field, JsonValue, RootModel
 
-from service.api.nowcasts.types import Link
-from service.api.problems import problem_of_job
 from service.jobs.job import Job, JobStatus
+from service.problem_details import problem_of_job
+from service.status import Link
 
 PROCESS_ID: Final = "nowcast"
 RESULTS_REL: Final = "http://www.opengis.net/def/rel/ogc/1.0/results"
@@ -102,7 +102,7 @@ class Execute(BaseModel):
         default="raw",
         description="Of a response that waits: the forecast itself, or a JSON document with a link to it.",
     )
-    subscriber: None = Field(default=None, description="Callbacks are not supported.")
+    subscriber: None = Field(default=None, description="Not supported: use the input `callback_url`.")
 
     @property
     def forecast(self) -> OutputSelection:

@@ -24,6 +24,12 @@ def expire_lease(ledger: Ledger, job: Job) -> None:
     assert ledger.renew_lease(job, -1)
 
 
+def finished(ledger: Ledger, jobs: list[Job]) -> list[str]:
+    """The ids of those that have ended."""
+    versions = ledger.versions([job.id for job in jobs])
+    return sorted(job_id for job_id, version in versions.items() if version.status.finished)
+
+
 def test_a_job_is_accepted_then_runs_then_is_successful(ledger: Ledger) -> None:
     made = ledger.create(new_job())
     assert (made.status, made.inputs, made.zr, made.progress_total) == (JobStatus.ACCEPTED, INPUTS, "hko7", 12)
@@ -179,12 +185,12 @@ def test_timings_are_stored_and_finished_jobs_are_found(ledger: Ledger) -> None:
     done, failed = (ledger.claim(job.id, 60) for job in made[:2])
     assert done is not None
     assert failed is not None
-    assert ledger.finished([job.id for job in made]) == []
+    assert finished(ledger, made) == []
     ledger.succeed(done, result_key="r", input_key="i", timings=timings)
     ledger.fail(failed, PROBLEM, timings)
     for job in map(ledger.get, (done.id, failed.id)):
         assert (job.queue_seconds, job.read_seconds, job.compute_seconds, job.write_seconds) == (0.5, 1.0, 2.0, 0.25)
-    assert sorted(ledger.finished([job.id for job in made])) == sorted([done.id, failed.id])
+    assert finished(ledger, made) == sorted([done.id, failed.id])
 
 
 def test_only_finished_jobs_are_deleted(ledger: Ledger, all_jobs) -> None:
