@@ -10,22 +10,23 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from model.core.errors import DeviceLost
+from model.core.errors import DeviceLost, TooLarge
 from model.core.interrupt import Interrupted
 from service.jobs.job import Job, Problem
 from workers.context import WorkerContext
 from workers.give_way import GiveWay
 from workers.nowcast_job import NowcastJob, unclaim
-from workers.time_limit import interrupted_after, time_limit_interrupts
+from workers.time_limit import AllottedTimeUsed, interrupted_after, time_limit_interrupts
 
 if TYPE_CHECKING:
     from model.runtime.predictor import Predictor
 
 OUT_OF_TIME: Final = 0.9
-"""A nowcast of a batch fails if it used this share of the time limit by itself."""
+"""A nowcast that did not have the worker for itself fails if it used this share of the time limit."""
 
 DEVICE_LOST: Final = Problem(
     code="device-lost",
@@ -53,15 +54,15 @@ def run(job_id: str, context: WorkerContext) -> None:
         return
     with ExitStack() as stack:
         batch = [stack.enter_context(NowcastJob(job, context))]
+        give_way = GiveWay(context, partial(_run_in_place, batch=batch, context=context))
         try:
             with time_limit_interrupts():
                 _gather(batch, stack, context)
                 gives_way = all(nowcast.job.attempt == 1 for nowcast in batch) and context.settings.max_attempts > 1
-                give_way = GiveWay(context, partial(_run_in_place, context=context)) if gives_way else None
                 for predictor, nowcasts in _by_predictor(batch).items():
-                    _forecast(predictor, nowcasts, context, give_way)
+                    _forecast(predictor, nowcasts, context, give_way if gives_way else None)
         except Interrupted:
-            _out_of_time(batch, context.settings.job_time_limit_seconds)
+            _out_of_time(batch, context.settings.job_time_limit_seconds, shared=len(batch) > 1 or give_way.gave_way)
         except DeviceLost:
             for nowcast in _running(batch):
                 nowcast.retry(DEVICE_LOST, at_once=True)
@@ -69,18 +70,39 @@ def run(job_id: str, context: WorkerContext) -> None:
     _enqueue_held_back(job, context)
 
 
-def _run_in_place(job: Job, small_seconds: float, limit: float, context: WorkerContext) -> None:
-    """Run a claimed job in the place of a batch that waits; leave it to its turn if it turns out to be larger."""
+def _run_in_place(
+    job: Job, small_seconds: float, limit: float, batch: Sequence[NowcastJob], context: WorkerContext
+) -> None:
+    """Run a claimed job in the place of a batch that waits; leave it to its turn if it turns out to be larger.
+
+    The frames of the batch stay in memory, and count: with those of the job they are at most `max_pixels`.
+
+    Raises
+    ------
+    DeviceLost
+        The device stopped responding.
+    Interrupted
+        The time limit of the batch is over.
+    """
+    left = context.settings.max_pixels - sum(map(_pixels, batch))
+    context = replace(context, settings=context.settings.model_copy(update={"max_pixels": left}))
     with NowcastJob(job, context) as nowcast:
         try:
             with interrupted_after(limit):
-                _prepare(nowcast)
+                with nowcast.recording_failures():
+                    try:
+                        nowcast.prepare()
+                    except TooLarge:
+                        nowcast.unclaim()
                 if not nowcast.ended and nowcast.job.cost_seconds > small_seconds:
                     nowcast.unclaim()
                 elif not nowcast.ended:
                     _forecast(nowcast.predictor, [nowcast], context)
-        except Interrupted:
+        except AllottedTimeUsed:
             nowcast.retry(_time_limit(limit), at_once=True)
+        except Interrupted:
+            nowcast.unclaim()
+            raise
         except DeviceLost:
             nowcast.retry(DEVICE_LOST, at_once=True)
             raise
@@ -257,11 +279,11 @@ def _computing(nowcasts: Collection[NowcastJob]) -> Iterator[None]:
             nowcast.add_compute_time(seconds, 1 / len(nowcasts))
 
 
-def _out_of_time(batch: Sequence[NowcastJob], limit: float) -> None:
-    """Fail the nowcast that used up the time limit; release those that only ran with it, which will run alone."""
+def _out_of_time(batch: Sequence[NowcastJob], limit: float, *, shared: bool) -> None:
+    """Fail the nowcast that used up the time limit; release those that `shared` it with others, to run alone."""
     problem = _time_limit(limit)
     for nowcast in _running(batch):
-        if len(batch) == 1 or nowcast.used_seconds >= OUT_OF_TIME * limit:
+        if not shared or nowcast.used_seconds >= OUT_OF_TIME * limit:
             log.warning("job %s: time limit", nowcast.job.id)
             nowcast.fail(problem)
         else:

@@ -45,6 +45,12 @@ class GiveWay:
         self._run = run
         self._started = self._checked = time.monotonic()
         self._given = 0.0
+        self._tried: list[str] = []
+
+    @property
+    def gave_way(self) -> bool:
+        """Whether others had some of the batch's time."""
+        return bool(self._tried)
 
     def between_steps(self, running: Collection[NowcastJob]) -> None:
         """Run a small nowcast if one waits and its turn has come; an error of it leaves the batch as it is.
@@ -53,6 +59,8 @@ class GiveWay:
         ------
         DeviceLost
             The device stopped responding.
+        Interrupted
+            The time limit of the batch is over.
         """
         now, limit = time.monotonic(), self._context.settings.job_time_limit_seconds
         ran = now - self._started - self._given
@@ -61,8 +69,10 @@ class GiveWay:
         self._checked = now
         seconds = SMALL_SHARE * max((nowcast.job.cost_seconds for nowcast in running), default=0.0)
         try:
-            job = self._context.fair_share.claim_small(seconds, self._context.settings.lease_seconds)
+            lease_seconds = self._context.settings.lease_seconds
+            job = self._context.fair_share.claim_small(seconds, lease_seconds, besides=self._tried)
             if job is not None:
+                self._tried.append(job.id)
                 log.info("job %s: runs in the place of %s", job.id, ", ".join(each.job.id for each in running))
                 self._run(job, seconds, min(IN_PLACE_SECONDS, limit * (1 - GIVE_WAY_SHARE) / 2))
         except DeviceLost:

@@ -14,6 +14,10 @@ TIME_LIMIT_SIGNAL: Final = signal.SIGUSR1
 """Signal of Celery's pool for the soft time limit of a task."""
 
 
+class AllottedTimeUsed(Interrupted):
+    """Raised by `interrupted_after`; the time limit of the whole task raises a plain Interrupted."""
+
+
 @contextmanager
 def time_limit_interrupts() -> Iterator[None]:
     """Make the time limit raise Interrupted inside the block. Main thread only.
@@ -29,8 +33,8 @@ def time_limit_interrupts() -> Iterator[None]:
 
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
-    """Raise Interrupted inside the block after so many seconds, whatever time limit is left. Main thread only."""
-    before = signal.signal(signal.SIGALRM, _interrupt)
+    """Raise AllottedTimeUsed inside the block after so many seconds, whatever time limit is left. Main thread only."""
+    before = signal.signal(signal.SIGALRM, _end_allotted_time)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -41,3 +45,7 @@ def interrupted_after(seconds: float) -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted
+
+
+def _end_allotted_time(number: int, frame: FrameType | None) -> None:
+    raise AllottedTimeUsed

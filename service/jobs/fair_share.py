@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -76,9 +77,12 @@ class FairShare:
             claimed = _claim_feeds(session, limit, lease_seconds, alike)
             return [*claimed, *_claim_in_turn(session, limit - len(claimed), lease_seconds, alike)]
 
-    def claim_small(self, seconds: float, lease_seconds: float) -> Job | None:
-        """Claim a waiting job that costs at most so many seconds: the newest of feeds, then an upload in turn."""
-        small = Job.cost_seconds <= seconds
+    def claim_small(self, seconds: float, lease_seconds: float, besides: Collection[str] = ()) -> Job | None:
+        """Claim a waiting job that costs at most so many seconds: the newest of feeds, then an upload in turn.
+
+        Jobs with the ids `besides` are left.
+        """
+        small = and_(Job.cost_seconds <= seconds, Job.id.not_in(besides))
         waits = select(Job.id).where(Job.status == JobStatus.ACCEPTED, Job.attempt == 0, small).limit(1)
         with reading(self._engine) as session:  # without the lock of a writer, as mostly none waits
             if session.scalar(waits) is None:

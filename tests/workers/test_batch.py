@@ -20,7 +20,6 @@ from sqlalchemy.exc import OperationalError
 
 from model.core.errors import DeviceLost
 from model.core.forecast_output import ForecastOutput
-from model.readers import npz
 from model.runtime.predictor import BasePredictor
 from model.runtime.request import ForecastEvent, ForecastRequest
 from service.jobs.fair_share import FairShare
@@ -28,9 +27,10 @@ from service.jobs.job import Job, JobInput, JobStatus
 from service.store import result_key
 from tests.packages import copied
 from tests.predictors import FailingPredictor
-from workers import nowcast_job
+from workers import nowcast_job, sandbox
 from workers.batch import run
 from workers.context import WorkerContext, open_context
+from workers.sandbox import fork_server
 from workers.time_limit import TIME_LIMIT_SIGNAL
 
 EIGHT = range(8)
@@ -321,17 +321,18 @@ def test_the_time_limit_fails_who_used_it_up_and_the_others_run_again_alone(
     hasty = replace(batching, settings=batching.settings.model_copy(update={"job_time_limit_seconds": limit}))
     frames = frames_of(lab, tmp_path, count=3)
     jobs = [lab.upload(hasty.ledger, hasty.store, path) for path in frames[:3]]
-    read_member, stuck_seconds = npz.read_member, 0.0
+    sandbox.start()
+    receive, stuck_seconds = fork_server._receive, 0.0
 
-    def stuck(*args: Any, **options: Any) -> Any:
+    def stuck(*args: Any) -> bytes:
         nonlocal stuck_seconds
         if hasty.ledger.get(jobs[1].id).model_used is None and hasty.ledger.get(jobs[0].id).model_used is not None:
             stuck_seconds = limit
             signal.raise_signal(TIME_LIMIT_SIGNAL)
-        return read_member(*args, **options)
+        return receive(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(npz, "read_member", stuck)
+        patch.setattr(fork_server, "_receive", stuck)
         patch.setattr(nowcast_job, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + stuck_seconds))
         run(jobs[0].id, hasty)
     first, second, third = after(hasty, jobs)

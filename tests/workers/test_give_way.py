@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,10 +15,14 @@ import pytest
 import xarray as xr
 
 from model.runtime.graph_session import OneStepSession
+from model.runtime.predictor import BasePredictor
+from model.runtime.request import ForecastEvent, ForecastRequest
 from service.jobs.job import Job, JobStatus
 from service.store import result_key
+from workers import give_way
 from workers.batch import run
 from workers.context import WorkerContext, open_context
+from workers.time_limit import TIME_LIMIT_SIGNAL
 
 SIDE = 560
 MEMORY_MB = 40
@@ -111,3 +117,101 @@ def test_what_turns_out_to_be_large_or_broken_leaves_the_running_nowcast_as_it_i
     assert small.ledger.get(large.id).status is JobStatus.SUCCESSFUL
     assert (as_large.status, as_large.attempt, as_large.lease) == (JobStatus.ACCEPTED, 0, None)
     assert failed.status is JobStatus.FAILED
+
+
+@pytest.fixture
+def generous(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> WorkerContext:
+    """A worker that gives way after every step, to nowcasts that are as large as its own."""
+    monkeypatch.setattr(give_way, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(give_way, "SMALL_SHARE", 100.0)
+    return context
+
+
+def signal_after(monkeypatch: pytest.MonkeyPatch, model: str, number: signal.Signals, steps: int) -> None:
+    """Send a signal to this process, once, after so many events of a forecast by that model."""
+    forecast, sent = BasePredictor.forecast, False
+
+    def interrupted(predictor: BasePredictor, requests: list[ForecastRequest]) -> Iterator[ForecastEvent]:
+        nonlocal sent
+        for count, event in enumerate(forecast(predictor, requests)):
+            if not sent and predictor.info.name == model and count == steps:
+                sent = True
+                signal.raise_signal(number)
+            yield event
+
+    monkeypatch.setattr(BasePredictor, "forecast", interrupted)
+
+
+def pair(context: WorkerContext, lab: Any, folder: Path, size: int = 48) -> tuple[Job, Job]:
+    """A nowcast, and one of another model and client that runs in its place."""
+    ours, other = (lab.write_frames(folder / f"{side}.npz", count=3, size=side) for side in (48, size + 1))
+    running = lab.upload(context.ledger, context.store, ours, steps=24)
+    return running, lab.upload(context.ledger, context.store, other, model="persistence", client="b")
+
+
+def test_a_nowcast_that_gave_way_until_its_time_limit_runs_once_more(
+    generous: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not used up the time by itself."""
+    ledger = generous.ledger
+    running, other = pair(generous, lab, tmp_path)
+    signal_after(monkeypatch, "extrapolation", TIME_LIMIT_SIGNAL, 20)
+    run(running.id, generous)
+    assert ledger.get(other.id).status is JobStatus.SUCCESSFUL
+    again = ledger.get(running.id)
+    assert (again.status, again.attempt, again.problem) == (JobStatus.ACCEPTED, 1, None)
+    run(running.id, generous)
+    assert ledger.get(running.id).status is JobStatus.SUCCESSFUL
+
+
+def test_a_nowcast_that_gave_way_to_none_fails_at_its_time_limit(
+    generous: WorkerContext, lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = lab.upload(generous.ledger, generous.store, lab.write_frames(tmp_path / "a.npz", count=3), steps=24)
+    signal_after(monkeypatch, "extrapolation", TIME_LIMIT_SIGNAL, 20)
+    run(running.id, generous)
+    problem = generous.ledger.get(running.id).problem
+    assert problem is not None
+    assert problem["code"] == "time-limit"
+
+
+@pytest.mark.parametrize(
+    ("number", "running_ends", "attempt"),
+    [(TIME_LIMIT_SIGNAL, JobStatus.ACCEPTED, 0), (signal.SIGALRM, JobStatus.SUCCESSFUL, 1)],
+    ids=["of-the-batch", "its-own"],
+)
+def test_each_time_limit_ends_what_it_is_for(
+    generous: WorkerContext,
+    lab: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    running_ends: JobStatus,
+    attempt: int,
+) -> None:
+    """A nowcast that runs in the place of another ends either way; its attempt counts where it took too long."""
+    running, other = pair(generous, lab, tmp_path)
+    signal_after(monkeypatch, "persistence", number, 1)
+    run(running.id, generous)
+    assert generous.ledger.get(running.id).status is running_ends
+    stopped = generous.ledger.get(other.id)
+    assert (stopped.status, stopped.attempt, stopped.lease) == (JobStatus.ACCEPTED, attempt, None)
+    for job in (running, other):
+        run(job.id, generous)
+        assert generous.ledger.get(job.id).status is JobStatus.SUCCESSFUL
+
+
+def test_frames_that_do_not_fit_beside_those_of_the_running_nowcast_wait_for_their_turn(
+    generous: WorkerContext, lab: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = generous.settings.model_copy(update={"max_pixels": 3 * 96**2})
+    tight = WorkerContext(**{**generous.__dict__, "settings": settings})
+    running, other = pair(tight, lab, tmp_path, size=90)
+    with caplog.at_level(logging.INFO):
+        run(running.id, tight)
+    assert tight.ledger.get(running.id).status is JobStatus.SUCCESSFUL
+    left = tight.ledger.get(other.id)
+    assert (left.status, left.attempt, left.lease) == (JobStatus.ACCEPTED, 0, None)
+    assert caplog.text.count("runs in the place") == 1
+    run(other.id, tight)
+    assert tight.ledger.get(other.id).status is JobStatus.SUCCESSFUL
