@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from service.settings import Settings
 
@@ -45,12 +45,12 @@ def log_to_stderr(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _message(record: logging.LogRecord) -> str:
-    return PASSWORD_IN_URL.sub(r"\1:***@", record.getMessage())
+def _masked(text: str) -> str:
+    return PASSWORD_IN_URL.sub(r"\1:***@", text)
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for people; ids that the message does not name are at its end."""
+    """Lines for people; ids that the message does not name are at its end. Lines of a traceback are indented."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(text)s", "%Y-%m-%dT%H:%M:%S")
@@ -58,10 +58,15 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, followed by the traceback of an exception."""
-        message = _message(record).translate(CONTROL)
+        message = _masked(record.getMessage()).translate(CONTROL)
         named = [f"{name}={value}" for name, value in _ids.get().items() if value not in message]
         record.text = f"{message} [{' '.join(named)}]" if named else message
         return super().format(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401 - the standard library's name and type
+        """Return a traceback without passwords, none of whose lines looks like a record."""
+        lines = _masked(super().formatException(ei)).splitlines()
+        return "\n".join(f"  {line.translate(CONTROL)}" for line in lines)
 
 
 class JsonFormatter(logging.Formatter):
@@ -73,11 +78,11 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": _message(record),
+            "message": _masked(record.getMessage()),
             "process": record.process,
             **_ids.get(),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            entry["exception"] = PASSWORD_IN_URL.sub(r"\1:***@", self.formatException(record.exc_info))
+            entry["exception"] = _masked(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False, default=str)

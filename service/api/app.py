@@ -99,7 +99,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(CrossOriginWrites, trusted=settings.origins)
-    if settings.origins:
+    app.add_middleware(HostCheck, settings=settings)
+    app.add_middleware(ErrorResponses)  # outside of all others that may refuse a request
+    if settings.origins:  # outside of the errors, which pages may read, too
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
@@ -107,8 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=CORS_REQUEST_HEADERS,
             expose_headers=CORS_RESPONSE_HEADERS,
         )
-    app.add_middleware(HostCheck, settings=settings)
-    app.add_middleware(ErrorResponses)  # outside of all others that may refuse a request
+        app.add_middleware(ErrorResponses)  # once more: CORSMiddleware refuses in plain text
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMonitor, access_log=settings.access_log)  # the outermost: it sees what others refuse
     return app

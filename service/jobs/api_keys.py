@@ -172,12 +172,6 @@ class ApiKeys:
             raise InvalidKey(f"no key {key_id!r}", where="ID", hint="`echocast keys list` has the ids")
         return key
 
-    def quota_of(self, client: str) -> Quota:
-        """Return the quota of a client: that of its newest key that was not revoked."""
-        newest = select(ApiKey).where(ApiKey.client == client, ApiKey.revoked.is_(None))
-        key = next(iter(load(self._engine, newest.order_by(ApiKey.created.desc()).limit(1))), None)
-        return NO_QUOTA if key is None else key.quota
-
 
 def is_key(credentials: str) -> bool:
     """Whether credentials look like an API key, and not like a token."""

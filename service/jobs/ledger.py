@@ -114,7 +114,7 @@ class Ledger:
             There is no job of that id, or it belongs to another client.
         """
         with reading(self.engine) as session:
-            job = session.get(Job, job_id)
+            job = None if "\0" in job_id else session.get(Job, job_id)  # PostgreSQL refuses to look for a NUL
         if job is None or owner not in (None, job.client):
             raise UnknownJob(f"no nowcast {job_id!r}", where="id", hint="It may have been deleted after its retention")
         return job

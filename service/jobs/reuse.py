@@ -13,8 +13,8 @@ from service.jobs.job import Job, JobInput, JobStatus
 from service.settings import Settings
 from service.store import input_key, result_key
 
-SETTINGS: Final = ("max_dbz", "device", "variant", "memory_mb", "gpu_memory_mb", "calibration", "fields")
-"""Settings that change results, or may do so."""
+SETTINGS: Final = ("max_dbz", "variant", "memory_mb", "gpu_memory_mb", "calibration", "fields")
+"""Settings that change results, or may do so. A device only rounds differently, and often workers alone have it set."""
 
 
 def models_digest(catalog: Catalog, reference: str, settings: Settings) -> str:

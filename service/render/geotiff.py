@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from model.core.child_environment import without_credentials
 from model.core.errors import InputError
 from model.core.extras import missing_dependency
 from service.render.forecast_reader import RainFile
@@ -54,9 +55,10 @@ def write_geotiff(forecast: RainFile, target: Path) -> None:
     check_geotiff()
     # -P keeps the folder of the script, whose modules have names of libraries, off the import path of the child.
     command = [sys.executable, "-P", str(ENCODER)]
+    environment = without_credentials()  # it reads the CRS of an upload
     request = json.dumps(_request(forecast, target)).encode()
     try:
-        subprocess.run(command, input=request, capture_output=True, check=True, timeout=MAX_SECONDS)
+        subprocess.run(command, input=request, capture_output=True, check=True, timeout=MAX_SECONDS, env=environment)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         target.unlink(missing_ok=True)
         raise CannotEncode(

@@ -32,6 +32,16 @@ def test_a_name_of_an_upload_cannot_begin_a_line_of_its_own(line):
     assert "\x1b" not in written
 
 
+def test_a_traceback_in_text_is_no_record_and_has_no_password():
+    try:
+        raise ValueError("at redis://:s3cret@redis\n2026-01-01T00:00:00.000Z INFO all is well")
+    except ValueError as error:
+        record = logging.LogRecord("a.b", logging.ERROR, __file__, 1, "failed", (), (type(error), error, None))
+    first, *others = TextFormatter().format(record).splitlines()
+    assert first.endswith("ERROR a.b: failed")
+    assert others == ["  ValueError: at redis://:***@redis", "  2026-01-01T00:00:00.000Z INFO all is well"]
+
+
 def test_ids_of_the_context_are_in_every_record(line):
     with log_context(request_id="request-1"), log_context(job_id="job-1", tile=None):
         written = line("something happened")

@@ -14,13 +14,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from model.core.child_environment import without_credentials
 from workers.sandbox import layout
 
-PASSED_ON: Final = (
-    *("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "TZDIR"),
-    *("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "ECCODES_DEFINITION_PATH", "ECCODES_SAMPLES_PATH", "HDF5_USE_FILE_LOCKING"),
-)
-"""The variables of the environment that the fork server gets: none of them is a credential."""
 OWN: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GDAL_NUM_THREADS": "1", "PROJ_NETWORK": "OFF"}
 """One thread, because a process with several cannot be forked safely."""
 START_SECONDS: Final = 120.0
@@ -105,7 +101,7 @@ class ForkServer:
             log.warning("the fork server of the readers ended (%s), and is started again", self._process.returncode)
             self._kill()
         if self._connection is None:
-            environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | OWN
+            environment = without_credentials() | OWN
             own, its = socket.socketpair()
             with its:
                 self._connection = own

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.api.access.client import ClientDep
 from service.api.context import GatewayContext
 from service.api.errors import InvalidParameter, NoNowcast
 from service.api.nowcasts.responses import current_status
+from service.api.utc_time import UtcTime
 from service.jobs.job import Job, JobStatus
 from service.jobs.job_list import JobFilter, Position, list_jobs
 from service.status import Link, NowcastStatus
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 200
+NO_NUL: Final = r"^[^\x00]*$"
+"""PostgreSQL stores no NUL, and refuses to look for one."""
+TIME: Final = TypeAdapter(UtcTime)
 
 
 class NowcastList(BaseModel):
@@ -30,9 +33,12 @@ class NowcastList(BaseModel):
 
 
 Status = Annotated[list[JobStatus] | None, Query(description="One or several statuses.")]
-Model = Annotated[str | None, Query(max_length=128, description="`NAME` or `NAME@VERSION`, that ran or was asked for.")]
-CreatedAfter = Annotated[AwareDatetime | None, Query(description="Requested at this time or later (RFC 3339).")]
-CreatedBefore = Annotated[AwareDatetime | None, Query(description="Requested before this time (RFC 3339).")]
+Model = Annotated[
+    str | None,
+    Query(max_length=128, pattern=NO_NUL, description="`NAME` or `NAME@VERSION`, that ran or was asked for."),
+]
+CreatedAfter = Annotated[UtcTime | None, Query(description="Requested at this time or later (RFC 3339).")]
+CreatedBefore = Annotated[UtcTime | None, Query(description="Requested before this time (RFC 3339).")]
 
 
 def _job_filter(
@@ -106,11 +112,8 @@ def _cursor(position: Position) -> str:
 def _position(cursor: str) -> Position:
     try:
         created, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        position = Position(datetime.fromisoformat(created), str(job_id))
-        if position.created.tzinfo is None:
-            raise ValueError(created)
-    except (ValueError, TypeError):
+        return Position(TIME.validate_python(created), str(job_id))
+    except (ValueError, TypeError, ValidationError):
         raise InvalidParameter(
             "this is no cursor of a list of nowcasts", where="cursor", hint="Follow the link `next` of a page"
         ) from None
-    return position

@@ -177,8 +177,8 @@ async def frames_response(context: GatewayContext, job: Job, request: Request) -
 
 
 def immutable_response(content: BaseModel) -> Response:
-    """Return JSON derived from a result; results never change."""
-    headers = {"Cache-Control": IMMUTABLE}
+    """Return JSON derived from a result; results never change, and some have other formats at the same address."""
+    headers = {"Cache-Control": IMMUTABLE, "Vary": "Accept"}
     return Response(content.model_dump_json(), media_type="application/json", headers=headers)
 
 

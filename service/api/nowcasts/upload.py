@@ -185,6 +185,8 @@ def _text(form: FormData, name: str, max_characters: int = MAX_NAME) -> str | No
     text = (value or "").strip()
     if len(text) > max_characters:
         raise InvalidParameter(f"longer than {max_characters} characters", where=name, hint="Shorten it")
+    if "\0" in text:  # PostgreSQL stores none
+        raise InvalidParameter("the text contains a NUL character", where=name, hint="Leave it out")
     return text or None
 
 

@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from service.api.access.client import ClientDep
 from service.api.errors import InvalidParameter
+from service.api.utc_time import UtcTime
 from service.jobs.job import JobStatus
 from service.jobs.job_list import JobFilter
 
-TIME: Final = TypeAdapter(AwareDatetime)
+TIME: Final = TypeAdapter(UtcTime)
 RESOLUTION: Final = timedelta(microseconds=1)
 OPEN: Final = ("", "..")
 
@@ -33,7 +34,7 @@ def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
         raise InvalidParameter(
             f"{text[:100]!r} is neither a time nor an interval",
             where="datetime",
-            hint="Give RFC 3339, such as 2026-06-01T12:00:00Z or 2026-06-01T12:00:00Z/..",
+            hint="Give RFC 3339, of the years 2 to 9998, such as 2026-06-01T12:00:00Z or 2026-06-01T12:00:00Z/..",
         ) from None
     return times[0], None if separator and end in OPEN else times[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from model.core.settings import BadSetting
 from service.api.app import create_app
@@ -73,6 +74,16 @@ def test_a_listed_origin_may_read_and_write(gateway):
     preflight = gateway.options("/v1/nowcasts", headers={**headers, **asked})
     assert preflight.status_code == 200
     assert "Authorization" in preflight.headers["access-control-allow-headers"]
+
+
+def test_a_listed_origin_reads_failures_of_the_service(gateway, context, monkeypatch):
+    def locked(*args, **kwargs):
+        raise OperationalError("SELECT", {}, Exception("locked"))
+
+    monkeypatch.setattr(context.ledger, "get", locked)
+    failed = gateway.get("/v1/nowcasts/x", headers={"Origin": MAP})
+    assert (failed.status_code, failed.json()["type"]) == (503, "/problems/ledger-unavailable")
+    assert failed.headers["access-control-allow-origin"] == MAP
 
 
 def test_other_origins_get_no_permission(gateway):

@@ -67,6 +67,14 @@ def test_while_postgresql_is_stopped(tmp_path):
         assert before[0].is_dir()
 
 
+def test_nul_characters_are_no_failure_of_postgresql(tmp_path):
+    with postgres_server() as server, gateway_of(tmp_path, database_url=server.url) as (client, _):
+        assert client.get("/v1/nowcasts/%00").status_code == 404
+        assert client.get("/v1/nowcasts?model=%00").status_code == 422
+        files = {"files": ("a.nc", b"x")}
+        assert client.post("/v1/nowcasts", files=files, data={"variable": "a\0b"}).json()["where"] == "variable"
+
+
 def test_while_another_session_locks_the_table_in_postgresql(tmp_path):
     with postgres_server() as server, gateway_of(tmp_path, database_url=server.url) as (client, _):
         other = create_engine(server.url)

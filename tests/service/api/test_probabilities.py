@@ -176,7 +176,9 @@ def test_a_place_is_fetched_as_csv_in_which_missing_data_is_empty(gateway, uncer
     assert header[4:] == ["probability_of_rain", "probability_of_0.1_mm_h", "probability_of_2_mm_h"]
     assert rows[0] == ["2026-06-01T11:50:00Z", "observed", "-10", "0.0", "", "", ""]
     assert rows[4] == ["2026-06-01T12:10:00Z", "forecast", "10", "3.0", "0.8", "0.8", "0.2"]
-    assert len(rows) == len(gateway.get(path, params=place).json()["series"])
+    in_json = gateway.get(path, params=place)
+    assert len(rows) == len(in_json.json()["series"])
+    assert in_json.headers["vary"] == response.headers["vary"] == "Accept"
     off = gateway.get(path, params={"x": 0.9, "y": 0.5, "format": "csv"}).text.splitlines()
     assert off[-1].split(",")[3:] == ["", "", "", ""]
     assert gateway.get(path, params={**place, "format": "xml"}).status_code == 406
