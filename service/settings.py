@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 from model.core.folders import default_data_dir
 from model.core.settings import ENVIRONMENT, EngineSettings, read_environment
 from model.core.units import DEFAULT_MAX_DBZ, MAX_VALID_DBZ
+from service.addresses import is_protected
 
 MIN_SECRET: Final = 32
 """Fewest characters of the secret of webhooks."""
@@ -29,8 +30,22 @@ class Settings(EngineSettings, BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     access: Literal["auto", "keys", "open"] = Field(
         "auto",
-        description="Who may use the gateway: keys, clients with an API key; open, everybody, for where a reverse "
-        "proxy authenticates; auto, as keys, but open on a loopback address as long as no key was created.",
+        description="Who may use the gateway: keys, clients with an API key, or with a token of oidc_issuer; open, "
+        "everybody, for where a reverse proxy authenticates; auto, as keys, but open on a loopback address as long as "
+        "no key was created and no oidc_issuer is set.",
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        description="OpenID Connect issuer whose access tokens the gateway accepts beside API keys, as in their claim "
+        "iss; https, or http on a loopback address. Not set: none.",
+    )
+    oidc_audience: str | None = Field(
+        None, description="The service's name at the issuer: tokens without it in their claim aud are refused."
+    )
+    oidc_scope_claim: str = Field(
+        "scope",
+        min_length=1,
+        description="Claim of a token that has its scopes, as echocast:read echocast:nowcast: a text or a list.",
     )
     allowed_hosts: str | None = Field(
         None,
@@ -237,6 +252,14 @@ class Settings(EngineSettings, BaseSettings):
             if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
                 raise ValueError(f"{origin} is not an origin, such as https://map.example.org")
         return origins
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer_is_protected(cls, issuer: str | None) -> str | None:
+        """Refuse an issuer whose keys somebody could change on their way."""
+        if issuer is not None and (not is_protected(issuer) or re.search(r"[?#@\s]", issuer)):
+            raise ValueError("it is no issuer, such as https://login.example.org/realms/weather")
+        return issuer
 
     @field_validator("webhook_hosts", "webhook_private_hosts")
     @classmethod

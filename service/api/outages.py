@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from service.api.access.errors import IssuerUnavailable
 from service.api.event_streams import TooManyStreams
 from service.jobs.queue import NoBroker
 from service.store import StoreUnavailable
@@ -33,6 +34,7 @@ class Outage(NamedTuple):
 LEDGER_DOWN: Final = Outage("ledger-unavailable", "the ledger of nowcasts does not respond", 5)
 LEDGER_BUSY: Final = Outage("ledger-unavailable", "the ledger of nowcasts is locked by another process", 5)
 STORE_DOWN: Final = Outage("store-unavailable", "the object store does not respond", 10)
+ISSUER_DOWN: Final = Outage("issuer-unavailable", "the issuer of tokens does not respond", 10)
 BROKER_DOWN: Final = Outage("broker-unavailable", "the broker does not respond", 5)
 MANY_STREAMS: Final = Outage("too-many-streams", "as many event streams are open as the gateway allows", 10)
 NO_SPACE: Final = Outage("no-space", "no space is left for uploads and results", 60)
@@ -43,6 +45,8 @@ def outage_of(error: BaseException) -> Outage | None:
     match error:
         case StoreUnavailable():
             return NO_SPACE if error.full else STORE_DOWN
+        case IssuerUnavailable():
+            return ISSUER_DOWN
         case TooManyStreams():
             return MANY_STREAMS
         case DBAPIError():

@@ -1,4 +1,4 @@
-"""Who may use the gateway: whether it starts, for whom it is open, and which API keys are valid."""
+"""Who may use the gateway: whether it starts, for whom it is open, valid API keys, and the issuer of tokens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from service.addresses import is_loopback
 from service.doctor.finding import Finding
 from service.settings import Settings
 
@@ -18,9 +19,11 @@ CREATE: Final = "Create a key: echocast keys create CLIENT"
 
 
 def check_access(settings: Settings) -> Iterator[Finding]:
-    """Check access by the address that the gateway listens on, and by the keys of the ledger."""
-    from service.api.access.authentication import is_loopback
-
+    """Check access by the address that the gateway listens on, by the keys of the ledger, and by the issuer's."""
+    if settings.oidc_issuer is not None or settings.oidc_audience is not None:
+        yield _issuer(settings)
+        yield from _expiries(_keys(settings) or [])
+        return
     local = is_loopback(settings.host)
     if settings.access == "open":
         what = f"everybody who reaches {settings.host} may do everything"
@@ -43,8 +46,33 @@ def check_access(settings: Settings) -> Iterator[Finding]:
         yield Finding("access", "bad", f"nobody can use the gateway: all {len(keys)} API keys are invalid", CREATE)
         return
     yield Finding("access", "ok", f"{len(valid)} valid API keys")
-    for key in valid:
-        if key.expires is not None and key.expires - datetime.now(UTC) < SOON:
+    yield from _expiries(valid)
+
+
+def _issuer(settings: Settings) -> Finding:
+    """Return whether the gateway starts with these settings of tokens, and the keys of the issuer can be fetched."""
+    from model.core.errors import InputError
+    from service.api.access.authentication import access_tokens
+    from service.api.access.errors import IssuerUnavailable
+
+    try:
+        access_tokens(settings)
+    except InputError as error:
+        return Finding("access", "bad", f"the gateway does not start: {error.where}: {error.what}", error.hint)
+    from service.api.access.issuer import fetch_keys
+
+    try:
+        keys = fetch_keys(str(settings.oidc_issuer))
+    except IssuerUnavailable as error:
+        hint = "Set ECHOCAST_OIDC_ISSUER to the issuer as its discovery document has it, and let the gateway reach it"
+        return Finding("access", "bad", f"no token can be verified: {error}", hint)
+    return Finding("access", "ok", f"public keys of {settings.oidc_issuer}: {len(keys)}")
+
+
+def _expiries(keys: list[ApiKey]) -> Iterator[Finding]:
+    """Yield a finding for each valid key that expires soon."""
+    for key in keys:
+        if key.state == "valid" and key.expires is not None and key.expires - datetime.now(UTC) < SOON:
             what = f"the API key {key.id} of {key.client} expires on {key.expires:%Y-%m-%d}"
             yield Finding("access", "warning", what, f"Create the next one: echocast keys create {key.client}")
 

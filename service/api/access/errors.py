@@ -22,7 +22,9 @@ class NotAuthenticated(AccessDenied):
 
     def __init__(self) -> None:
         super().__init__(
-            "the request has no API key", where="Authorization", hint="Send `Authorization: Bearer KEY` with your key"
+            "the request has no credentials",
+            where="Authorization",
+            hint="Send `Authorization: Bearer KEY` with your API key, or with a token where the service accepts tokens",
         )
 
 
@@ -32,8 +34,8 @@ class InvalidCredentials(AccessDenied):
     code = "invalid-credentials"
     challenge = 'Bearer realm="echocast", error="invalid_token"'
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what, where="Authorization", hint="Ask the operator of the service for a key")
+    def __init__(self, what: str, hint: str = "Ask the operator of the service for a key") -> None:
+        super().__init__(what, where="Authorization", hint=hint)
 
 
 class InsufficientScope(AccessDenied):
@@ -45,6 +47,10 @@ class InsufficientScope(AccessDenied):
         super().__init__(
             f"this needs the scope {needed.value}",
             where="Authorization",
-            hint="Ask the operator of the service for a key with this scope",
+            hint="Ask the operator of the service for this scope",
         )
         self.challenge = f'Bearer realm="echocast", error="insufficient_scope", scope="{needed.value}"'  # type: ignore[misc]
+
+
+class IssuerUnavailable(Exception):
+    """The issuer of tokens does not respond: whether a token is valid, is not known."""

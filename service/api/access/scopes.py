@@ -14,7 +14,11 @@ from service.api.context import ContextDep
 from service.jobs.api_keys import Scope
 
 _bearer: Final = HTTPBearer(
-    scheme_name="key", description="An API key: `Authorization: Bearer echocast_...`", auto_error=False
+    scheme_name="key",
+    description="An API key, `Authorization: Bearer echocast_...`; where the operator has set an issuer (OpenID "
+    "Connect), also a JWT access token of it, whose scopes are called `echocast:read`, `echocast:nowcast` and "
+    "`echocast:admin`",
+    auto_error=False,
 )
 
 

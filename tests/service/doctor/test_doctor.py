@@ -21,6 +21,7 @@ from service.jobs.api_keys import ApiKeys, Scope
 from service.jobs.ledger import Ledger
 from tests.packages import copied, crown, damage
 from tests.patience import WAIT_SECONDS, wait_until
+from tests.service.api.issuer import served_issuer
 
 Doctor = Callable[..., tuple[int, list[dict[str, str]]]]
 
@@ -232,6 +233,20 @@ def test_a_gateway_that_others_reach_needs_a_key(tmp_path: Path, doctor: Doctor)
     assert code == 0
     assert "1 valid" in found(findings, "access", "ok")
     assert "flood-duty expires on" in found(findings, "access", "warning")
+
+
+def test_an_issuer_of_tokens_is_asked_for_its_keys(doctor: Doctor) -> None:
+    with served_issuer() as issuer:
+        tokens = {"ECHOCAST_HOST": "0.0.0.0", "ECHOCAST_OIDC_ISSUER": issuer.url}
+        code, findings = doctor(**tokens, ECHOCAST_OIDC_AUDIENCE="echocast")
+        assert code == 0
+        assert f"public keys of {issuer.url}: 1" in found(findings, "access", "ok")
+        _, findings = doctor(**tokens)
+        assert "ECHOCAST_OIDC_AUDIENCE" in found(findings, "access", "bad")
+        issuer.documents.clear()
+        code, findings = doctor(**tokens, ECHOCAST_OIDC_AUDIENCE="echocast")
+        assert code == 1
+        assert "no token can be verified" in found(findings, "access", "bad")
 
 
 def test_a_feed_without_its_folder_is_named(tmp_path: Path, doctor: Doctor) -> None:
