@@ -25,9 +25,9 @@ LEAST_BYTES_PER_SECOND: Final = 1000
 class GatewayProtocol(H11Protocol):
     """Uvicorn's HTTP/1.1 with a limit of connections and time-outs, of which it has that of idle connections alone.
 
-    A client has `timeout_seconds` for the head of a request and for the beginning of its body, whose bytes then arrive
-    at `LEAST_BYTES_PER_SECOND` at least (as with `RequestReadTimeout` of Apache's mod_reqtimeout), and for reading
-    what is left of a response. Bytes that are no request get a problem.
+    A client has `timeout_seconds` for the head of a request, for the beginning of its body and for each further piece,
+    whose bytes arrive at `LEAST_BYTES_PER_SECOND` at least (as with `RequestReadTimeout` of Apache's mod_reqtimeout),
+    and for reading what is left of a response. Bytes that are no request get a problem.
     """
 
     max_connections = 0
@@ -59,9 +59,9 @@ class GatewayProtocol(H11Protocol):
             if self._body_began is None:
                 self._body_began, self._body_bytes = self.loop.time(), 0
             self._body_bytes += len(data)
-            due = self._body_began + self.timeout_seconds + self._body_bytes / LEAST_BYTES_PER_SECOND
+            left = self._body_began + self._body_bytes / LEAST_BYTES_PER_SECOND - self.loop.time()
             self._cancel_reading()
-            self._expect_bytes(due - self.loop.time())
+            self._expect_bytes(self.timeout_seconds + min(0.0, left))  # bytes that came early are no credit
             return
         self._body_began = None
         if state is not h11.IDLE:

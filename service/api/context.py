@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Annotated, Final, ParamSpec, TypeVar
 
 import anyio.to_thread
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from model.core.catalog import open_catalog
@@ -36,9 +35,12 @@ MB: Final = 1 << 20
 POINT_THREADS, POINTS_WAITING = 2, 256
 PICTURE_THREADS, PICTURES_WAITING = 2, 128
 ANIMATION_THREADS, ANIMATIONS_WAITING = 1, 16
-"""Points, pictures and animations computed at a time, and those that may wait: this bounds the gateway's memory, and
-how long one waits. Each kind has threads of its own, apart from those of `GatewayContext.in_thread`, so that neither
-places nor statuses wait for pictures."""
+UPLOAD_THREADS, UPLOADS_WAITING = 4, 128
+EXECUTION_THREADS, EXECUTIONS_WAITING = 1, 32
+"""Points, pictures and animations computed, and nowcasts recorded, at a time, and those that may wait: this bounds the
+gateway's memory, and how long one waits. Each kind has threads of its own, apart from those of
+`GatewayContext.in_thread`, so that neither places nor statuses wait for pictures or uploads. Uploads wait on disk; an
+execute request is in memory while it is recorded."""
 
 
 class GatewayContext:
@@ -60,21 +62,18 @@ class GatewayContext:
         self.points = WorkPool("points", threads=POINT_THREADS, waiting=POINTS_WAITING)
         self.pictures = WorkPool("pictures", threads=PICTURE_THREADS, waiting=PICTURES_WAITING)
         self.animations = WorkPool("animations", threads=ANIMATION_THREADS, waiting=ANIMATIONS_WAITING)
+        self.uploads = WorkPool("uploads", threads=UPLOAD_THREADS, waiting=UPLOADS_WAITING)
+        self.executions = WorkPool("execute requests", threads=EXECUTION_THREADS, waiting=EXECUTIONS_WAITING)
         self.jobs = JobWatcher(settings, lambda job_ids: self.in_thread(self.ledger.versions, job_ids))
         self.event_streams = EventStreams(settings.max_event_streams)
-        self._parser_thread = CapacityLimiter(1)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call (ledger, store) beside the event loop."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
 
-    async def parse(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call that parses a large body in memory, one at a time."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._parser_thread)
-
     def close(self) -> None:
         """Wait for the calls that run, delete local copies and close the ledger."""
-        for pool in (self.points, self.pictures, self.animations):
+        for pool in (self.points, self.pictures, self.animations, self.uploads, self.executions):
             pool.close()
         self.results.close()
         self.ledger.close()

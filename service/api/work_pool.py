@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -44,7 +45,7 @@ class WorkPool:
         self._looking_up = CapacityLimiter(threads)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in one of the threads.
+        """Run a call in one of the threads, with the context variables of the caller.
 
         Raises
         ------
@@ -57,7 +58,7 @@ class WorkPool:
                 hint=f"Try again in {RETRY_AFTER_SECONDS} s",
                 retry_after=RETRY_AFTER_SECONDS,
             )
-        future = self._executor.submit(function, *args, **kwargs)
+        future = self._executor.submit(copy_context().run, partial(function, *args, **kwargs))
         future.add_done_callback(lambda _: self._places.release())
         return await asyncio.wrap_future(future)
 

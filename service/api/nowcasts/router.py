@@ -67,7 +67,7 @@ POINT_FORMATS: Final = {"json": ("application/json",), "csv": ("text/csv",)}
             *("idempotency-key-reused", "too-large", "too-many-files", "not-multipart", "no-files", "empty-file"),
             *("unknown-model", "steps-out-of-range", "callback-refused"),
             *("queue-full", "too-many-jobs", "daily-bytes-exceeded", "too-many-requests", "store-full", "no-space"),
-            "queue-deadline",
+            *("queue-deadline", "busy"),
             *("not-a-radar-file", "too-few-frames", "irregular-time-step", "no-data", "internal"),
         ),
     },
@@ -99,14 +99,14 @@ async def create(
 
     A request whose result is stored, of the same client and by the same model, is answered with it at once (200).
     """
-    fresh = "no-cache" in (cache_control or "").lower()
+    fresh = upload.wants_fresh(cache_control)
     key = upload.check_key(idempotency_key)
     await check_admission(request, context, client, repeated=key is not None)
     form = await upload.read_form(request, context)
     try:
         files = upload.uploaded_files(form)
         options = await context.in_thread(upload.parse_options, form, context)
-        job = await context.in_thread(upload.create_job, context, client, files, options, key, fresh)
+        job = await context.uploads.run(upload.create_job, context, client, files, options, key, fresh)
     finally:
         await form.close()
     return await responses.accepted_response(context, job, prefer)

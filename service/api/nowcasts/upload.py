@@ -333,6 +333,11 @@ def check_key(key: str | None) -> str | None:
     return key
 
 
+def wants_fresh(cache_control: str | None) -> bool:
+    """Whether the Cache-Control of a request rules a stored result out."""
+    return "no-cache" in (cache_control or "").lower()
+
+
 def _name(upload: UploadFile) -> str:
     """Return the file's name, short and printable, without the folders that some clients send."""
     name = (upload.filename or "").replace("\\", "/").rpartition("/")[2]

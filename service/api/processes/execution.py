@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterator
 from io import BytesIO
+from tempfile import SpooledTemporaryFile
 from typing import Final
 
 from fastapi import Request
@@ -26,33 +27,49 @@ from service.api.processes.types import Execute
 
 MAX_BODY_MB: Final = 64
 """Largest execute request: JSON is parsed in memory. Larger files are for POST /v1/nowcasts, which streams them."""
+MEMORY_BYTES: Final = 1 << 20
+"""A larger body waits on disk until it is parsed, as the files of a form do."""
 ENCODINGS: Final = (None, "base64")
 JSON_TYPES: Final[dict[str, type]] = {"string": str, "integer": int}
 
 
-async def read_execution(request: Request, context: GatewayContext) -> tuple[Execute, FormData]:
-    """Read an execute request; return it without its files, and its inputs as the fields and files of a form.
+async def read_body(request: Request, context: GatewayContext) -> UploadFile:
+    """Read an execute request as it arrives into a temporary file, which the caller closes.
 
     Raises
     ------
     NotJson, TooLarge
         The body is not JSON, or too large.
-    InvalidParameter, EmptyFile, TooManyFiles, ReferenceNotSupported
-        An input or another member of the body cannot be used.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in ("application/json", ""):
         raise NotJson("the body is not application/json", where="Content-Type", hint="Send an execute request as JSON")
     limit_mb = min(MAX_BODY_MB, context.settings.max_upload_mb)
-    body = bytearray()
-    async for piece in limited_body(request, limit_mb):
-        body += piece
-    return await context.parse(_parse, bytes(body), context.settings.max_files)
-
-
-def _parse(body: bytes, max_files: int) -> tuple[Execute, FormData]:
+    body = UploadFile(SpooledTemporaryFile(max_size=MEMORY_BYTES))  # type: ignore[arg-type]  # noqa: SIM115 - the caller closes it
     try:
-        execute = Execute.model_validate_json(body)
+        async for piece in limited_body(request, limit_mb):
+            await body.write(piece)
+    except BaseException:
+        await body.close()
+        raise
+    return body
+
+
+def parse_execution(body: UploadFile, max_files: int) -> tuple[Execute, FormData]:
+    """Parse an execute request; return it without its files, and its inputs as the fields and files of a form.
+
+    It is in memory from here on: its callers are few at a time (`GatewayContext.executions`).
+
+    Raises
+    ------
+    NotJson
+        The body is not JSON.
+    InvalidParameter, EmptyFile, TooManyFiles, ReferenceNotSupported
+        An input or another member of the body cannot be used.
+    """
+    body.file.seek(0)
+    try:
+        execute = Execute.model_validate_json(body.file.read())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
+from starlette.datastructures import UploadFile
 
-from service.api.access.client import ClientDep
+from service.api.access.client import Client, ClientDep
 from service.api.access.scopes import PUBLIC, requires
 from service.api.context import ContextDep, GatewayContext
 from service.api.errors import NoSuchProcess
@@ -18,7 +19,7 @@ from service.api.nowcasts.negotiation import DEFAULT_FORMAT, FORMATS, choose_for
 from service.api.nowcasts.own_job import own_job
 from service.api.processes.description import CLASSES, JSON, process, process_summary
 from service.api.processes.exceptions import ProcessesRoute, documented_exceptions
-from service.api.processes.execution import read_execution
+from service.api.processes.execution import parse_execution, read_body
 from service.api.processes.job_filter import JobListFilterDep
 from service.api.processes.types import (
     PROCESS_ID,
@@ -109,7 +110,7 @@ async def describe(process_id: ProcessId, context: ContextDep) -> Process:
             *("no-such-process", "idempotency-key-reused", "too-large", "too-many-files", "not-json", "no-files"),
             *("empty-file", "invalid-parameter", "reference-not-supported", "unknown-model", "steps-out-of-range"),
             *("queue-full", "too-many-jobs", "daily-bytes-exceeded", "too-many-requests", "store-full", "no-space"),
-            "not-acceptable",
+            *("not-acceptable", "busy"),
         ),
     },
 )
@@ -130,6 +131,10 @@ async def execute(
         str | None,
         Header(alias="Idempotency-Key", description="The same key with the same request returns the same job."),
     ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(alias="Cache-Control", description="`no-cache`: make the nowcast, though its result may be stored."),
+    ] = None,
 ) -> Response:
     """Request a nowcast as `POST /v1/nowcasts` does, with the files in base64.
 
@@ -139,11 +144,14 @@ async def execute(
     _check_process(process_id)
     key = upload.check_key(idempotency_key)
     await check_admission(request, context, client, repeated=key is not None)
-    wanted, form = await read_execution(request, context)
-    file_format = choose_format(None, wanted.forecast.format.mediaType or _accepted_format(request))
-    files = upload.uploaded_files(form)
-    options = await context.in_thread(upload.parse_options, form, context)
-    job = await context.in_thread(upload.create_job, context, client, files, options, key)
+    accepted, fresh = _accepted_format(request), upload.wants_fresh(cache_control)
+    body = await read_body(request, context)
+    try:
+        job, wanted, file_format = await context.executions.run(
+            _create_job, context, client, body, accepted, key, fresh
+        )
+    finally:
+        await body.close()
     wait = None if "respond-async" in (prefer or "") else wait_seconds(prefer)
     if wait is not None and not job.status.finished:
         await context.jobs.wait(job.id, wait)
@@ -229,6 +237,17 @@ async def results(job: OwnJobDep, request: Request, context: ContextDep) -> Resp
 def _check_process(process_id: str) -> None:
     if process_id != PROCESS_ID:
         raise NoSuchProcess(f"no process {process_id!r}", where="processID", hint="/processes lists what there is")
+
+
+def _create_job(
+    context: GatewayContext, client: Client, body: UploadFile, accepted: str | None, key: str | None, fresh: bool
+) -> tuple[Job, Execute, str]:
+    """Record the nowcast of an execute request; return also the request without its files, and the result's format."""
+    wanted, form = parse_execution(body, context.settings.max_files)
+    file_format = choose_format(None, wanted.forecast.format.mediaType or accepted)
+    files = upload.uploaded_files(form)
+    options = upload.parse_options(form, context)
+    return upload.create_job(context, client, files, options, key, fresh), wanted, file_format
 
 
 def _accepted_format(request: Request) -> str | None:

@@ -76,6 +76,15 @@ def test_a_body_that_trickles_is_not_waited_for(address):
         assert b" 200 " not in everything_of(connection)
 
 
+def test_what_of_a_body_came_fast_does_not_earn_patience(address):
+    head = b"POST /v1/nowcasts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9000000\r\n"
+    with connect(address) as connection:
+        connection.sendall(head + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n")
+        connection.sendall(b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n')
+        connection.sendall(b"x" * 4_000_000)
+        assert b" 200 " not in everything_of(connection)
+
+
 def test_connections_above_the_limit_are_refused_and_others_go_on(address):
     with ExitStack() as stack:
         idle = [stack.enter_context(connect(address)) for _ in range(8)]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
+import service.api.context
 from service.api.app import create_app
 from service.embedded import Supervisor
 from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
 from service.settings import Settings
-from tests.patience import wait_until
+from tests.patience import WAIT_SECONDS, wait_until
 from tests.service.api.conftest import NO_REDIS, served
 
 
@@ -118,6 +123,38 @@ def test_a_store_that_holds_as_much_as_it_may_is_507(limited):
     client.delete(f"/v1/nowcasts/{accepted.json()['id']}")
     assert post(client, 700_000).status_code == 202, "the files of the cancelled one are gone"
     assert len(list((context.store.folder / "nowcasts").rglob("0000"))) == 1
+
+
+@pytest.mark.parametrize("kind", ["UPLOAD", "EXECUTION"])
+def test_uploads_wait_in_a_line_of_their_own_that_ends(limited, monkeypatch, kind):
+    monkeypatch.setattr(service.api.context, f"{kind}_THREADS", 1)
+    monkeypatch.setattr(service.api.context, f"{kind}S_WAITING", 0)
+    client, context = limited()
+    body = json.dumps({"inputs": {"files": base64.b64encode(b"x").decode()}})
+    put, began, goes_on = context.store.put, threading.Event(), threading.Event()
+
+    def slow_put(*args, **kwargs):
+        began.set()
+        assert goes_on.wait(WAIT_SECONDS)
+        return put(*args, **kwargs)
+
+    def send():
+        if kind == "UPLOAD":
+            return post(client)
+        headers = {"Content-Type": "application/json"}
+        return client.post("/processes/nowcast/execution", content=body, headers=headers)
+
+    monkeypatch.setattr(context.store, "put", slow_put)
+    with ThreadPoolExecutor(1) as first:
+        sent = first.submit(send)
+        try:
+            assert began.wait(WAIT_SECONDS)
+            check_refused(send(), 503, "busy")
+            assert client.get("/v1/nowcasts").status_code == 200
+        finally:
+            goes_on.set()
+        assert sent.result().status_code in (201, 202)
+    assert send().status_code in (201, 202)
 
 
 def test_uploads_are_refused_before_the_disk_is_full(limited, tmp_path):

@@ -1,5 +1,6 @@
 """The same request twice: what is answered from the stored result, and what must not be."""
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -151,3 +152,14 @@ def test_a_model_that_ran_in_the_place_of_another_answers_nothing(service, monke
         made = service.make(model="auto")
     assert made["model_used"] == "extrapolation@1"
     assert service.post(model="auto").status_code == 202
+
+
+def test_an_execute_request_asks_for_a_fresh_nowcast_too(service):
+    def execute(**headers):
+        files = {"value": base64.b64encode(SAMPLE.read_bytes()).decode(), "encoding": "base64"}
+        inputs = {"files": files, "model": "extrapolation", "steps": 2}
+        return service.client.post("/processes/nowcast/execution", json={"inputs": inputs}, headers=headers).json()
+
+    run(execute()["jobID"], service.worker)
+    assert execute()["status"] == "successful"
+    assert execute(**{"Cache-Control": "no-cache"})["status"] == "accepted"
