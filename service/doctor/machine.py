@@ -17,6 +17,9 @@ MIN_OPEN_FILES: Final = 1024
 WORKER_MB: Final = 512
 """Memory of a worker beside that of a forecast (`memory_mb`), in MB (2^20 bytes)."""
 
+FORK_SERVER_MB: Final = 256
+"""Memory of the process from which a worker's reads are forked, in MB."""
+
 CGROUP_MEMORY: Final = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -60,11 +63,21 @@ def check_limits(settings: Settings) -> Iterator[Finding]:
     hint = f"Each connection takes one: LimitNOFILE={MIN_OPEN_FILES * 16} in the unit, or ulimit -n" if few else ""
     yield Finding("limits", "warning" if few else "ok", what, hint)
     memory = _memory_mb()
-    needed = settings.memory_mb + WORKER_MB
+    needed = WORKER_MB + settings.memory_mb + readers_mb(settings)
     if memory:
         small = memory < needed
-        hint = f"A worker takes up to {needed} MB: lower ECHOCAST_MEMORY_MB, or give it more" if small else ""
+        ask = "lower ECHOCAST_READ_MEMORY_MB or ECHOCAST_MEMORY_MB, or give it more"
+        hint = f"A worker takes up to {needed} MB: {ask}" if small else ""
         yield Finding("limits", "warning" if small else "ok", f"{memory} MB of memory", hint)
+
+
+def readers_mb(settings: Settings) -> int:
+    """Return the memory that a worker's readers take at most, in MB: fork server, a read, and the frames it returns.
+
+    While a read copies the frames to its answer, they are in memory twice.
+    """
+    frames = min(settings.read_memory_mb, 4 * settings.max_pixels // 2**20)
+    return FORK_SERVER_MB + settings.read_memory_mb + frames
 
 
 def _memory_mb() -> int:

@@ -219,6 +219,11 @@ def test_a_data_folder_below_a_file_and_few_open_files(tmp_path: Path, doctor: D
     assert "up to 256 open files" in found(findings, "limits", "warning")
 
 
+def test_a_worker_whose_reads_may_take_more_than_the_memory_is_warned_of(doctor: Doctor) -> None:
+    _, findings = doctor(ECHOCAST_READ_MEMORY_MB=str(10**7))
+    assert "MB of memory" in found(findings, "limits", "warning")
+
+
 def test_a_gateway_that_others_reach_needs_a_key(tmp_path: Path, doctor: Doctor) -> None:
     code, findings = doctor(ECHOCAST_HOST="0.0.0.0")
     assert code == 1
