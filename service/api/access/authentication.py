@@ -85,9 +85,13 @@ class Authenticator:
                 raise NotAuthenticated
             self._open_until = time.monotonic() + OPEN_SECONDS
             return ANONYMOUS
-        if self._tokens is not None and not is_key(credentials):
+        if is_key(credentials):
+            return self._client_of_key(credentials)
+        if self._tokens is not None:
             return self._tokens.client_of(credentials)
-        return self._client_of_key(credentials)
+        if self._settings.access == "open":  # of the proxy that authenticates, which passes them on
+            return ANONYMOUS
+        raise InvalidCredentials("this is no API key of this service")
 
     def _is_open(self) -> bool:
         if self._tokens is not None:
@@ -97,7 +101,7 @@ class Authenticator:
         return self._settings.access == "open"
 
     def _client_of_key(self, secret: str) -> Client:
-        key = self._keys.find(secret) if is_key(secret) else None
+        key = self._keys.find(secret)
         if key is None:
             raise InvalidCredentials("this is no API key of this service")
         if key.state != "valid":

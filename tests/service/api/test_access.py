@@ -17,6 +17,7 @@ from service.jobs.job import Job
 from service.jobs.ledger import Ledger
 from service.settings import Settings
 from tests.patience import wait_until
+from tests.service.api.conftest import NO_REDIS, served
 
 PARAMETERS = {"index": "4", "processID": "nowcast", "name": "persistence", "version": "1", "code": "unknown-job"}
 REFUSALS = {
@@ -237,3 +238,11 @@ def test_an_address_that_others_reach_needs_a_key_or_the_word_open(tmp_path, hos
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
 def test_a_loopback_address_is_open_as_it_is(tmp_path, host):
     create_app(Settings(data_dir=tmp_path, host=host)).state.context.close()
+
+
+def test_an_open_service_ignores_the_tokens_of_its_proxy_and_no_wrong_key(tmp_path):
+    app = create_app(Settings(data_dir=tmp_path, broker_url=NO_REDIS, access="open"))
+    with served(app) as client:
+        token = client.get("/v1/models", headers={"Authorization": "Bearer eyJhbGciOiJSUzI1NiJ9.e30.x"})
+        key = client.get("/v1/models", headers={"Authorization": f"Bearer echocast_{'0' * 48}"})
+    assert (token.status_code, key.status_code) == (200, 401)
