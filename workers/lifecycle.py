@@ -28,6 +28,7 @@ from service.metrics.folder import register_process
 from service.metrics.instruments import WORKER_HEARTBEAT_TIME
 from service.settings import Settings, load_settings
 from service.tracing import start_tracing, stop_tracing
+from workers.temporary_files import delete_own_folder, use_own_folder
 
 EXIT_CODES: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
 """Signals by which a child process shuts its worker down, and the worker's exit code: 1, the device is lost, and a
@@ -62,6 +63,7 @@ def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Import what every job needs, load readers and model, warm the model up, and only then send heartbeats."""
     register_process("worker-child")
+    use_own_folder()
     start_tracing("worker")
     import workers.batch
     import workers.frames
@@ -93,7 +95,12 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 
 
 @worker_process_shutdown.connect(weak=False)
-def _stop(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+def _end(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    _stop()
+    delete_own_folder()
+
+
+def _stop() -> None:
     _stopping.set()
     stop_tracing()
     try:

@@ -8,24 +8,17 @@ to its child processes, which find it in the environment.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from model.core.locks import file_lock
+from service.locked_folder import locked_folder
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX: Final = "echocast-metrics-"
-LOCK: Final = "owner.lock"
-MIN_LEFTOVER_SECONDS: Final = 60.0
-"""A folder that is younger may not be locked yet by the process that made it."""
-
 ENDED: Final = "ended"
 """Stands for the process id in the name of the file of all processes that have ended."""
 
@@ -46,15 +39,12 @@ def metrics_folder() -> Iterator[None]:
         return
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client was imported before the folder of the metrics was named")
-    _remove_leftovers()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with file_lock(folder / LOCK, wait=False):
+    with locked_folder(PREFIX) as folder:
         os.environ[VARIABLE] = str(folder)
         try:
             yield
         finally:
             del os.environ[VARIABLE]
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def current_folder() -> Path | None:
@@ -63,7 +53,7 @@ def current_folder() -> Path | None:
 
 
 def register_process(role: str) -> None:
-    """Record the role of this process (gateway, worker, job-process, beat), so that a scrape reports its memory."""
+    """Record the role of this process (gateway, worker, worker-child, beat), so that a scrape reports its memory."""
     folder = current_folder()
     if folder is not None:
         (folder / f"{os.getpid()}.{role}").touch()
@@ -110,19 +100,6 @@ def merge_ended(folder: Path) -> None:
             part.replace(target)
         for file in files:
             file.unlink()
-
-
-def _remove_leftovers() -> None:
-    """Delete the folders of processes that were killed: the kernel has released their locks."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        lock = folder / LOCK
-        try:
-            stat = lock.stat()
-            if stat.st_uid == os.getuid() and time.time() - stat.st_mtime > MIN_LEFTOVER_SECONDS:
-                with file_lock(lock, wait=False):
-                    shutil.rmtree(folder, ignore_errors=True)
-        except (OSError, TimeoutError):  # another user's, or in use, or deleted meanwhile
-            continue
 
 
 def _alive(process_id: int) -> bool:

@@ -39,6 +39,12 @@ def _alive(context: WorkerContext) -> list[str]:
         return []
 
 
+def temporary_lock(pid: int) -> list[Path]:
+    """The lock in the folder of temporary files of a worker's process."""
+    opened = [link.resolve() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return [file for file in opened if file.name == "owner.lock" and file.parent.name.startswith("echocast-worker-")]
+
+
 def check_published_once(context: WorkerContext, job: Job, folder: Path) -> None:
     assert job.status is JobStatus.SUCCESSFUL
     folder_of_job = context.settings.data_dir / "store" / job_prefix(job.id)
@@ -58,8 +64,11 @@ def test_a_job_survives_the_death_of_its_worker(
     first = lab.wait_running(running.ledger, job)
     parent = supervisor.children["worker"]
     [child] = lab.pool_children(parent)
+    [lock] = temporary_lock(child)
     os.kill(child, signal.SIGKILL)
     lab.wait_dead(child)
+    if lock.exists():
+        os.utime(lock, (0, 0))  # old enough to be deleted
     assert running.ledger.renew_lease(first, -1), "its lease runs out, at once"
     second = lab.wait_running(running.ledger, job, attempt=2)
     [child] = lab.pool_children(parent)
@@ -71,6 +80,7 @@ def test_a_job_survives_the_death_of_its_worker(
     assert done.attempt == 3
     assert supervisor.children["worker"] != parent
     check_published_once(running, done, tmp_path)
+    assert not lock.parent.exists(), "files of the first attempt are left"
 
 
 def test_a_dismissed_job_stops_and_the_next_one_runs(running: WorkerContext, lab, gate, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class ForkServer:
             log.warning("the fork server of the readers ended (%s), and is started again", self._process.returncode)
             self._kill()
         if self._connection is None:
-            environment = without_credentials() | OWN
+            environment = without_credentials() | OWN | {"TMPDIR": tempfile.gettempdir()}
             own, its = socket.socketpair()
             with its:
                 self._connection = own
