@@ -13,6 +13,7 @@ import click
 from model.core.settings import BadSetting
 from service.metrics.folder import metrics_folder, register_process
 from service.settings import Settings, load_settings
+from workers.process_privacy import close_process_without_landlock
 
 
 @click.command()
@@ -30,6 +31,7 @@ def _consume(settings: Settings, concurrency: int) -> int | None:
     from workers.lifecycle import configure_logging, exit_on_signal
 
     configure_logging(settings)
+    close_process_without_landlock()
     register_process("worker")
     _serve_metrics(settings)
     app = worker_app(settings)
@@ -74,6 +76,7 @@ def _send_schedule(settings: Settings) -> None:
     from workers.scheduler import HeartbeatScheduler
 
     configure_logging(settings)
+    close_process_without_landlock()
     register_process("beat")
     service = Service(worker_app(settings), scheduler_cls=HeartbeatScheduler)
 

@@ -28,6 +28,7 @@ from service.metrics.folder import register_process
 from service.metrics.instruments import WORKER_HEARTBEAT_TIME
 from service.settings import Settings, load_settings
 from service.tracing import start_tracing, stop_tracing
+from workers.process_privacy import close_process_without_landlock
 from workers.temporary_files import delete_own_folder, use_own_folder
 
 EXIT_CODES: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
@@ -62,6 +63,7 @@ def _log(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 @worker_process_init.connect(weak=False)
 def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Import what every job needs, load readers and model, warm the model up, and only then send heartbeats."""
+    close_process_without_landlock()
     register_process("worker-child")
     use_own_folder()
     start_tracing("worker")

@@ -28,6 +28,7 @@ from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.readers import read
+from workers.process_privacy import close_process
 from workers.sandbox import layout
 from workers.sandbox.confinement import Confinement, missing_parts
 
@@ -42,6 +43,8 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     _load_libraries()
     missing = missing_parts()
+    if "Landlock" in missing:
+        close_process()  # its reads belong to different clients, and could change it
     gc.collect()
     gc.freeze()  # the collector of a forked process leaves these pages shared
     with suppress(ConnectionError):
