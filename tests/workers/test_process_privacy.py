@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,23 @@ process_privacy.close_process_without_landlock()
 print("ready", flush=True)
 input()
 """
+STARTED = """
+import ctypes, os, sys
+from service.settings import Settings
+from workers import cli, lifecycle, process_privacy
+from workers.sandbox import server
+
+def report(*_):
+    print(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), flush=True)
+    os._exit(0)
+
+process_privacy._has_landlock = lambda: False
+server.missing_parts = lambda: ["Landlock"]
+server._load_libraries = lambda: None
+server.gc.freeze = cli.register_process = lifecycle.register_process = report
+sys.argv = ["server", str(os.dup(0))]
+{start}
+""".replace("PR_GET_DUMPABLE", "3")
 READ = "import sys; print(open(f'/proc/{sys.argv[1]}/environ').read())"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc of Linux")
@@ -61,3 +79,16 @@ def test_the_environment_of_a_worker_cannot_be_read_where_landlock_does_not_prev
         read = subprocess.run([python, "-c", READ, str(pid)], capture_output=True, text=True, check=False, **user)
     assert ("secret" in read.stdout) == seen
     assert ("PermissionError" in read.stderr) != seen
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["cli._consume(Settings(), 1)", "cli._send_schedule(Settings())", "lifecycle._start()", "server.main()"],
+    ids=["worker", "beat", "worker-child", "fork-server"],
+)
+def test_each_process_of_a_worker_closes_itself_before_it_does_anything_else(start: str) -> None:
+    ours, its = socket.socketpair()
+    with ours, its:
+        program = STARTED.format(start=start)
+        done = subprocess.run([sys.executable, "-c", program], stdin=its, capture_output=True, text=True, check=False)
+    assert done.stdout == "0\n", done.stderr
