@@ -174,11 +174,11 @@ class Settings(EngineSettings, BaseSettings):
     max_store_mb: int = Field(
         0, ge=0, description="Most room for uploads and results in the store, in MB (10^6 bytes); 0 sets no limit."
     )
-    min_free_mb: int = Field(
-        500,
+    min_free_mb: int | None = Field(
+        None,
         ge=0,
-        description="Free space below which no upload is accepted, on the disk of the store"
-        " and of temporary files, in MB (10^6 bytes).",
+        description="Free space below which no upload is accepted and the service is not ready, on the disk of the "
+        "store and of temporary files, in MB (10^6 bytes). Not set: twice `max_upload_mb`, an upload and its result.",
     )
     retention_days: float = Field(
         30.0, ge=0, description="Finished nowcasts are deleted after this many days; 0 keeps them for ever."
@@ -306,8 +306,8 @@ class Settings(EngineSettings, BaseSettings):
 
     @property
     def room_mb(self) -> int:
-        """Free space (MB, 10^6 bytes) that a nowcast may take: an upload as large as allowed, and its result."""
-        return 2 * self.max_upload_mb
+        """Free space (MB, 10^6 bytes) that a disk must have: for an upload as large as allowed, and its result."""
+        return 2 * self.max_upload_mb if self.min_free_mb is None else self.min_free_mb
 
     @property
     def database(self) -> str:

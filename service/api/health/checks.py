@@ -102,7 +102,7 @@ class ReadinessProbe:
     def _check_room(self, folder: Path) -> None:
         free_mb, needed_mb = shutil.disk_usage(folder).free // 1_000_000, self._settings.room_mb
         if free_mb < needed_mb:
-            raise NotReady(f"{free_mb} MB are free, one nowcast may take {needed_mb} MB")
+            raise NotReady(f"{free_mb} MB are free, {needed_mb} MB are needed")
 
     def _check_broker(self) -> None:
         check_broker(self._settings)

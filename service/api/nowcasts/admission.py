@@ -36,7 +36,7 @@ async def check_admission(request: Request, context: GatewayContext, client: Cli
 
 
 def _check(context: GatewayContext, client: Client, content_length: int, repeated: bool) -> None:
-    needed = context.settings.min_free_mb * 1_000_000
+    needed = context.settings.room_mb * 1_000_000
     for folder in filter(None, (context.store.folder, Path(tempfile.gettempdir()))):
         if shutil.disk_usage(folder).free < needed:
             raise OSError(errno.ENOSPC, "too little space is left for another nowcast")

@@ -71,7 +71,13 @@ def test_with_too_little_room(settings, small_disk, monkeypatch):
     monkeypatch.setattr(checks, "CACHE_SECONDS", 0.0)
     with served(create_app(settings.model_copy(update={"store_url": small_disk.as_uri()}))) as client:
         [detail] = missing(client).values()
-        assert detail == "1 MB are free, one nowcast may take 2 MB"
+        assert detail == "1 MB are free, 2 MB are needed"
+        refused = client.post("/v1/nowcasts", files={"files": ("a.h5", b"x")})
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/no-space")
+    enough = settings.model_copy(update={"store_url": small_disk.as_uri(), "min_free_mb": 1})
+    with served(create_app(enough)) as client:
+        assert missing(client) == {}
+        assert client.post("/v1/nowcasts", files={"files": ("a.h5", b"x")}).status_code == 202
 
 
 def test_many_requests_share_one_check(settings, monkeypatch):
