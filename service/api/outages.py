@@ -36,7 +36,7 @@ LEDGER_BUSY: Final = Outage("ledger-unavailable", "the ledger of nowcasts is loc
 STORE_DOWN: Final = Outage("store-unavailable", "the object store does not respond", 10)
 ISSUER_DOWN: Final = Outage("issuer-unavailable", "the issuer of tokens does not respond", 10)
 BROKER_DOWN: Final = Outage("broker-unavailable", "the broker does not respond", 5)
-MANY_STREAMS: Final = Outage("too-many-streams", "as many event streams are open as the gateway allows", 10)
+MANY_STREAMS: Final = Outage("too-many-streams", "as many event streams are open as the gateway allows a client", 10)
 NO_SPACE: Final = Outage("no-space", "no space is left for uploads and results", 60)
 
 

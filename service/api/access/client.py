@@ -33,6 +33,11 @@ ANONYMOUS: Final = Client(ANONYMOUS_ID, frozenset(Scope))
 """Everybody, where the service is open: on a loopback address without API keys."""
 
 
+def sender_of(request: Request, client: Client) -> str:
+    """Return whose requests are counted together: a client's; of everybody, those from one address."""
+    return f"{client.id}@{request.client.host}" if client is ANONYMOUS and request.client else client.id
+
+
 def _client(request: Request) -> Client:
     client: Client = request.state.client
     return client

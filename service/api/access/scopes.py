@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Request, Security, params
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from service.api.access.client import ANONYMOUS, Client
+from service.api.access.client import sender_of
 from service.api.access.errors import InsufficientScope
 from service.api.context import ContextDep
 from service.jobs.api_keys import Scope
@@ -30,15 +30,10 @@ async def _authorize(
 ) -> None:
     client = await context.authenticator.authenticate(None if credentials is None else credentials.credentials)
     request.state.client = client
-    await context.rate_limit.check(_bucket(request, client), client.quota.requests_per_second)
+    await context.rate_limit.check(sender_of(request, client), client.quota.requests_per_second)
     for scope in map(Scope, needed.scopes):
         if not client.may(scope):
             raise InsufficientScope(scope)
-
-
-def _bucket(request: Request, client: Client) -> str:
-    """Return whose requests are counted together: a client's; of everybody, those from one address."""
-    return f"{client.id}@{request.client.host}" if client is ANONYMOUS and request.client else client.id
 
 
 async def _anybody() -> None:

@@ -29,21 +29,25 @@ log = logging.getLogger(__name__)
 class EventStream(StreamingResponse):
     """One stream, which counts as open until it ends."""
 
-    def __init__(self, context: GatewayContext, job: Job, last_event_id: str | None) -> None:
+    def __init__(self, context: GatewayContext, sender: str, job: Job, last_event_id: str | None) -> None:
         super().__init__(_events(context, job, last_event_id), media_type=MEDIA_TYPE, headers=HEADERS)
         self._streams = context.event_streams
+        self._sender = sender
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events; raises TooManyStreams before the first one where no further stream may be open."""
-        with self._streams.open():
+        with self._streams.open(self._sender):
             await super().__call__(scope, receive, send)
 
 
-def event_response(context: GatewayContext, job: Job, last_event_id: str | None) -> Response:
-    """Return the events of a job from now on, or 204 where the client has the last one: it need not come again."""
+def event_response(context: GatewayContext, sender: str, job: Job, last_event_id: str | None) -> Response:
+    """Return the events of a job from now on, or 204 where the client has the last one: it need not come again.
+
+    `sender`: whose streams are counted together (`service.api.access.client.sender_of`).
+    """
     if job.status.finished and last_event_id == _event_id(job):
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return EventStream(context, job, last_event_id)
+    return EventStream(context, sender, job, last_event_id)
 
 
 async def _events(context: GatewayContext, job: Job, last_event_id: str | None) -> AsyncGenerator[bytes, None]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from service.api.access.client import ClientDep
+from service.api.access.client import ClientDep, sender_of
 from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.nowcasts import responses, upload
@@ -174,6 +174,7 @@ async def status(context: ContextDep, job: OwnJobDep) -> Response:
 async def events(
     request: Request,
     context: ContextDep,
+    client: ClientDep,
     job: OwnJobDep,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", max_length=64, description="The last event that the client has.")
@@ -185,7 +186,7 @@ async def events(
     """
     if "echocast.head" in request.scope:
         return Response(media_type=EVENT_STREAM)
-    return event_response(context, job, last_event_id)
+    return event_response(context, sender_of(request, client), job, last_event_id)
 
 
 @router.delete(

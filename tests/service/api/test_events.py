@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from service.api.app import create_app
@@ -12,7 +13,7 @@ from service.api.nowcasts import events as events_module
 from service.jobs.job import Job, Timings
 from service.jobs.queue import redis_client
 from service.settings import Settings
-from tests.patience import wait_until
+from tests.patience import WAIT_SECONDS, wait_until
 from tests.service.api.conftest import served
 
 
@@ -88,8 +89,8 @@ def test_a_comment_comes_while_nothing_changes(gateway, running, monkeypatch):
 
 @pytest.fixture
 def redis_gateway(tmp_path, redis_url):
-    """A gateway with a real Redis, whose poll of the ledger never comes, and two streams at most."""
-    app = create_app(Settings(data_dir=tmp_path / "data", broker_url=redis_url, max_event_streams=2))
+    """A gateway with a real Redis, whose poll of the ledger never comes, and two streams of a client at most."""
+    app = create_app(Settings(data_dir=tmp_path / "data", broker_url=redis_url, max_event_streams=8))
     with served(app) as client:
         yield client, app.state.context
 
@@ -120,6 +121,10 @@ def test_further_streams_are_refused_and_places_become_free(redis_gateway):
         refused = gateway.get(f"/v1/nowcasts/{job.id}/events")
         assert (refused.status_code, refused.json()["type"]) == (503, "/problems/too-many-streams")
         assert int(refused.headers["retry-after"]) > 0
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        another = httpx.Client(base_url=gateway.base_url, timeout=WAIT_SECONDS, transport=transport)
+        with another, stream(another, job.id) as events:
+            assert status(next(events)) == ("accepted", 0)
         assert gateway.get(f"/v1/nowcasts/{job.id}").status_code == 200
 
     def free():
