@@ -60,7 +60,8 @@ def client(tmp_path: Path, log: list[str]) -> Iterator[httpx.Client]:
 
 def nowcast_of(client: httpx.Client, frames: Path) -> dict[str, Any]:
     """Ask for a nowcast by the default, `auto`, and return its status when it is done."""
-    response = client.post("/v1/nowcasts", files={"files": (frames.name, frames.read_bytes())}, data={"steps": "3"})
+    files, headers = {"files": (frames.name, frames.read_bytes())}, {"Cache-Control": "no-cache"}
+    response = client.post("/v1/nowcasts", files=files, data={"steps": "3"}, headers=headers)
     assert response.status_code == 202, response.text
     where = response.headers["location"]
     wait_until(lambda: client.get(where).json()["status"] not in ("accepted", "running"), f"{where} to finish")

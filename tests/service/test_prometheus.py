@@ -20,8 +20,9 @@ ONLY_AT_TIMES = {
     "echocast_device_memory_used_bytes",
     "echocast_sandbox_kills_total",
     "echocast_view_cache_requests_total",
+    "echocast_webhook_calls_total",
 }
-"""Metrics that a service without a GPU, hostile files and views does not have."""
+"""Metrics that a service without a GPU, hostile files, views and webhooks does not have."""
 
 
 @pytest.fixture

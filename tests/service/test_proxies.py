@@ -28,10 +28,12 @@ def needs(program: str) -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports() -> tuple[int, int]:
+    """Two ports, probed at the same time: one after the other, the second may be the first."""
+    with socket.socket() as first, socket.socket() as second:
+        for probe in (first, second):
+            probe.bind(("127.0.0.1", 0))
+        return int(first.getsockname()[1]), int(second.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def started(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
 def nginx(project: Path, tmp_path: Path, certificate: Path, stack) -> Iterator[httpx.Client]:
     """A client of nginx in front of the running service: the example, with other ports and this certificate."""
     text = (project / "deploy" / "nginx" / "echocast.conf").read_text()
-    plain, secure = free_port(), free_port()
+    plain, secure = free_ports()
     for old, new in (
         ("127.0.0.1:8000", stack.url.removeprefix("http://")),
         ("/etc/ssl/echocast", str(certificate)),
@@ -149,7 +151,7 @@ def test_both_examples_let_the_largest_upload_pass(project: Path) -> None:
 def test_a_nowcast_through_caddy_with_tls(project: Path, tmp_path: Path, certificate: Path, stack) -> None:
     program = needs("caddy")
     text = (project / "deploy" / "caddy" / "Caddyfile").read_text()
-    port = free_port()
+    port, _ = free_ports()
     for old, new in (
         ("127.0.0.1:8000", stack.url.removeprefix("http://")),
         ("{\n\tservers {", "{\n\tadmin off\n\tauto_https disable_redirects\n\tservers {"),
