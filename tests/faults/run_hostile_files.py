@@ -21,12 +21,15 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from service.locked_folder import LOCK
 from tests.faults.hostile_files import HostileFile, good_files, hostile_files
 from tests.patience import WAIT_SECONDS
 
 KEPT_MB: Final = 200
 """Memory that the worker may hold beyond what it held before the first hostile file."""
 FAULTS: Final = ("internal", "worker-lost", "time-limit", "missing-dependency")
+OF_PROCESSES: Final = ("echocast-metrics-", "echocast-worker-")
+"""Folders that live as long as a process."""
 
 
 class Ending(NamedTuple):
@@ -92,9 +95,10 @@ class Service:
         return memory
 
     def leftovers(self) -> list[str]:
-        """Return files of jobs and reads in the temporary folder; that of the metrics lives as long as the service."""
-        found = {path.name for path in self.temporary.glob("echocast-*")}
-        return sorted(name for name in found if not name.startswith("echocast-metrics-"))
+        """Return what jobs and reads left in the temporary folder, and in the folder of each process of the worker."""
+        found = [path for path in self.temporary.glob("echocast-*") if not path.name.startswith(OF_PROCESSES)]
+        found += [path for path in self.temporary.glob("echocast-worker-*/*") if path.name != LOCK]
+        return sorted(str(path.relative_to(self.temporary)) for path in found)
 
     def _wait(self, condition, what: str):
         deadline = time.monotonic() + WAIT_SECONDS
