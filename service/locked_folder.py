@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -16,6 +17,8 @@ from model.core.locks import file_lock
 LOCK: Final = "owner.lock"
 MIN_LEFTOVER_SECONDS: Final = 60.0
 """A folder that is younger may not be locked yet by the process that made it."""
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -41,5 +44,6 @@ def _remove_leftovers(prefix: str) -> None:
             if stat.st_uid == os.getuid() and time.time() - stat.st_mtime > MIN_LEFTOVER_SECONDS:
                 with file_lock(lock, wait=False):
                     shutil.rmtree(folder, ignore_errors=True)
+                log.info("deleted %s, which a process that was killed had left", folder)
         except (OSError, TimeoutError):  # another user's, or in use, or deleted meanwhile
             continue

@@ -135,11 +135,8 @@ class ObjectStore:
         MissingObject
             There is no such object.
         """
-        try:
-            with _outages():
-                return bytes(self._backend.get(key).bytes())
-        except FileNotFoundError:
-            raise _missing(key) from None
+        with _reading(key):
+            return bytes(self._backend.get(key).bytes())
 
     def fetch(self, key: str, target: Path) -> Path:
         """Copy the object to the file `target` in chunks, and return `target`.
@@ -149,11 +146,8 @@ class ObjectStore:
         MissingObject
             There is no such object.
         """
-        try:
-            with _outages():
-                result = self._backend.get(key)
-        except FileNotFoundError:
-            raise _missing(key) from None
+        with _reading(key):
+            result = self._backend.get(key)
         with target.open("wb") as file, _outages():
             for chunk in result.stream(min_chunk_size=4 << 20):
                 file.write(chunk)
@@ -167,11 +161,8 @@ class ObjectStore:
         MissingObject
             There is no such object.
         """
-        try:
-            with _outages():
-                self._backend.copy(key, target)
-        except FileNotFoundError:
-            raise _missing(key) from None
+        with _reading(key):
+            self._backend.copy(key, target)
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
@@ -217,5 +208,11 @@ def _outages() -> Iterator[None]:
         raise StoreUnavailable(reason, full=any(text in reason for text in DISK_FULL)) from error
 
 
-def _missing(key: str) -> MissingObject:
-    return MissingObject("no such object", where=key, hint="It was deleted, or never written")
+@contextmanager
+def _reading(key: str) -> Iterator[None]:
+    """Turn obstore's errors into those of the store; an object that does not exist into MissingObject."""
+    try:
+        with _outages():
+            yield
+    except FileNotFoundError:
+        raise MissingObject("no such object", where=key, hint="It was deleted, or never written") from None

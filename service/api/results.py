@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import shutil
-import tempfile
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from model.core.locks import file_lock
 from service.api.work_pool import WorkPool
+from service.locked_folder import locked_folder
 from service.render.forecast_reader import RainFile
 from service.store import MissingObject, ObjectStore
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 MAX_HEADERS: Final = 128
 COPY_THREADS, COPIES_WAITING = 4, 60
 FOLDER_PREFIX: Final = "echocast-results-"
-LOCK_NAME: Final = "gateway.lock"
-SWEEP_AFTER_SECONDS: Final = 60.0
-"""A younger folder may be one that its gateway is about to lock."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -62,7 +50,7 @@ class ResultFiles:
         self._max_bytes = max_bytes
         self._pool = WorkPool("copies of results", threads=COPY_THREADS, waiting=COPIES_WAITING)
         self._folder: Path | None = None
-        self._lock: FileLock | None = None
+        self._stack = ExitStack()
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
         self._headers: OrderedDict[Path, RainFile] = OrderedDict()
         self._headers_lock = threading.Lock()
@@ -118,11 +106,8 @@ class ResultFiles:
     def close(self) -> None:
         """Delete the copies."""
         self._pool.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-        if self._lock is not None:
-            self._lock.release()
+        self._folder = None
+        self._stack.close()
 
     async def _hold(self, key: str) -> _Copy:
         copy = self._copies.get(key)
@@ -161,26 +146,7 @@ class ResultFiles:
                 copy.path.unlink(missing_ok=True)
 
     def _copies_folder(self) -> Path:
-        """Return the folder of the copies, made and locked at its first use."""
+        """Return the folder of the copies, made at its first use, when those of killed gateways are deleted."""
         if self._folder is None:
-            sweep_copies(Path(tempfile.gettempdir()))
-            self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
-            self._lock = file_lock(self._folder / LOCK_NAME, wait=False)
-            self._lock.acquire()
+            self._folder = self._stack.enter_context(locked_folder(FOLDER_PREFIX))
         return self._folder
-
-
-def sweep_copies(folder: Path) -> Sequence[Path]:
-    """Delete the copies in `folder` whose gateway was killed; return their folders."""
-    swept = []
-    for left in folder.glob(f"{FOLDER_PREFIX}*"):
-        try:
-            if time.time() - left.stat().st_mtime < SWEEP_AFTER_SECONDS:
-                continue
-            with file_lock(left / LOCK_NAME, wait=False):
-                shutil.rmtree(left, ignore_errors=True)
-        except (OSError, TimeoutError):  # another user's, in use, or just deleted
-            continue
-        log.info("deleted copies of results that a gateway left in %s", left)
-        swept.append(left)
-    return swept

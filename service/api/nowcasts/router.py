@@ -83,14 +83,8 @@ async def create(
             description="`wait=N`: respond when the nowcast is finished, after N (at most 60) s at the latest.",
         ),
     ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        Header(alias="Idempotency-Key", description="The same key with the same request returns the same nowcast."),
-    ] = None,
-    cache_control: Annotated[
-        str | None,
-        Header(alias="Cache-Control", description="`no-cache`: make the nowcast, though its result may be stored."),
-    ] = None,
+    idempotency_key: upload.IdempotencyKey = None,
+    cache_control: upload.CacheControl = None,
 ) -> Response:
     """Send the newest radar frames; a worker makes the forecast.
 

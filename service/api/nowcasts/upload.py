@@ -7,9 +7,9 @@ import json
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import Request
+from fastapi import Header, Request
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -35,6 +35,15 @@ MAX_FIELDS: Final = 16
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
 """Most characters of file names, field values and Idempotency-Keys."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="The same key with the same request returns the same nowcast."),
+]
+CacheControl = Annotated[
+    str | None,
+    Header(alias="Cache-Control", description="`no-cache`: make the nowcast, though its result may be stored."),
+]
 
 log = logging.getLogger(__name__)
 

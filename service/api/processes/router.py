@@ -127,14 +127,8 @@ async def execute(
             "with `respond-async`, the response comes at once.",
         ),
     ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        Header(alias="Idempotency-Key", description="The same key with the same request returns the same job."),
-    ] = None,
-    cache_control: Annotated[
-        str | None,
-        Header(alias="Cache-Control", description="`no-cache`: make the nowcast, though its result may be stored."),
-    ] = None,
+    idempotency_key: upload.IdempotencyKey = None,
+    cache_control: upload.CacheControl = None,
 ) -> Response:
     """Request a nowcast as `POST /v1/nowcasts` does, with the files in base64.
 

@@ -8,8 +8,8 @@ import tempfile
 
 import pytest
 
-from service.api import results as results_module
-from service.api.results import FOLDER_PREFIX, LOCK_NAME, ResultFiles, sweep_copies
+from service.api.results import FOLDER_PREFIX, ResultFiles
+from service.locked_folder import LOCK, MIN_LEFTOVER_SECONDS
 from service.store import MissingObject, ObjectStore
 
 
@@ -82,19 +82,21 @@ def test_a_missing_object_is_asked_for_again(bucket):
 def test_folders_of_killed_gateways_are_swept_and_those_in_use_are_not(bucket, temporary):
     left = temporary / f"{FOLDER_PREFIX}left"
     left.mkdir()
-    for name in (LOCK_NAME, "nowcasts_x"):
+    for name in (LOCK, "nowcasts_x"):
         (left / name).write_bytes(b"x")
 
     async def run():
-        files = ResultFiles(bucket, max_bytes=1000)
+        files, others = (ResultFiles(bucket, max_bytes=1000) for _ in range(2))
         async with files.held("nowcasts/a") as [path]:
             assert left.exists()  # it may be about to be locked
             for folder in (left, path.parent):
-                os.utime(folder, (0, 0))
-            assert sweep_copies(temporary) == [left]
+                os.utime(folder / LOCK, (0, 0))
+            async with others.held("nowcasts/a"):
+                assert not left.exists()
             assert path.read_bytes() == b"a" * 40
         files.close()
+        others.close()
 
     asyncio.run(run())
     assert not left.exists()
-    assert results_module.SWEEP_AFTER_SECONDS >= 60
+    assert MIN_LEFTOVER_SECONDS >= 60
