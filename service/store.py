@@ -173,6 +173,20 @@ class ObjectStore:
             return False
         return True
 
+    def size(self, *keys: str) -> int:
+        """Return the bytes of all these objects.
+
+        Raises
+        ------
+        MissingObject
+            One of them does not exist.
+        """
+        total = 0
+        for key in keys:
+            with _reading(key):
+                total += self._backend.head(key)["size"]
+        return total
+
     def delete(self, key: str) -> None:
         """Delete one object."""
         with _outages():

@@ -339,13 +339,13 @@ class NowcastJob:
         keys = {"input": input_key(job.id), "result": result_key(job.id)}
         with self._trace.phase("write"), self._timed("write"):
             write_netcdf(frames, self._folder / "input.nc")
-            result_bytes = sum((self._folder / f"{part}.nc").stat().st_size for part in keys)
             for part, key in keys.items():
                 path = self._folder / f"{part}.nc"
                 check_opens(path, shapes[part])
                 self._lease.check()
                 if not store.put(key, path, if_absent=True):
                     log.info("job %s: the %s is already published", job.id, part)
+            result_bytes = store.size(*keys.values())
             if job.output is not None:
                 self._put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
         stored = {"result_key": keys["result"], "input_key": keys["input"]}
@@ -366,11 +366,11 @@ class NowcastJob:
         """
         job, store = self.job, self._context.store
         keys = {"result_key": result_key(job.id), "input_key": input_key(job.id)}
-        if not all(map(store.exists, keys.values())):
+        try:
+            result_bytes = store.size(*keys.values())
+        except MissingObject:
             return False
-        if self._context.ledger.succeed(
-            job, timings=self._timings(), result_key=keys["result_key"], input_key=keys["input_key"]
-        ):
+        if self._context.ledger.succeed(job, timings=self._timings(), result_bytes=result_bytes, **keys):
             log.warning("job %s: its upload is gone and its result is published: the ledger was behind", job.id)
             self._context.queue.notify_completed(job.id)
         self._end()

@@ -114,8 +114,7 @@ class Admission:
         def admit(session: Session) -> None:
             _lock(session)
             self._check_daily_bytes(session, job.client, quota, job.upload_bytes)
-            if job.result_bytes:
-                self._check_store(session, job.result_bytes)
+            self._check_store(session, job.result_bytes)
 
         return self._ledger.create(job, admit)
 

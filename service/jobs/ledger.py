@@ -162,6 +162,10 @@ class Ledger:
         values = {**keys, "result_bytes": result_bytes, "progress_done": Job.progress_total}
         return self._finish(job, _held(job), JobStatus.SUCCESSFUL, timings, **values)
 
+    def add_result_bytes(self, job_id: str, number: int) -> None:
+        """Record that the results of a job take so many bytes more in the store; fewer, where `number` is negative."""
+        self._update(Job.id == job_id, result_bytes=Job.result_bytes + number)
+
     def fail(self, job: Job, problem: Problem, timings: Timings | None = None) -> bool:
         """Record that a claimed job has failed. False as in `renew_lease`."""
         return self._finish(job, _held(job), JobStatus.FAILED, timings, problem=problem)

@@ -43,7 +43,8 @@ def models_digest(catalog: Catalog, reference: str, settings: Settings) -> str:
 def answered_job(earlier: Job, job_id: str, inputs: list[JobInput], *, result_bytes: int) -> Job:
     """Return a successful job, not recorded yet, with the result of an earlier one and a note that says so.
 
-    `result_bytes`: the room that the copy of the result takes.
+    `result_bytes`: what the copies of the result and of its input take in the store. In a local folder they are hard
+    links, which take room once the earlier job is deleted: each job counts its own.
     """
     reason = f"the result of the same request of {earlier.created:%Y-%m-%d %H:%M:%S} UTC, which was stored"
     job = Job(

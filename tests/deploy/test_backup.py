@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 
 from service.jobs.job import JobStatus, UnknownJob
 from service.settings import Settings
-from service.store import result_key
+from service.store import input_key, result_key
 from tests.patience import WAIT_SECONDS
 from workers.batch import run
 from workers.context import WorkerContext, open_context
@@ -110,6 +110,7 @@ def test_nowcasts_of_before_during_and_after_a_backup(installation: Installation
         run(job.id, context)
         assert context.ledger.get(job.id).status is JobStatus.SUCCESSFUL
         assert context.ledger.get(job.id).result_key == result_key(job.id)
+        assert context.ledger.get(job.id).result_bytes == context.store.size(result_key(job.id), input_key(job.id))
     assert {job.id: context.store.get(result_key(job.id)) for job in (before, during)} == results
     with pytest.raises(UnknownJob):
         context.ledger.get(after.id)

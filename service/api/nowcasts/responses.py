@@ -259,7 +259,7 @@ async def _geotiff_response(context: GatewayContext, job: Job, headers: Mapping[
 
     name = await in_view(context, context.points, job, name_of)
     if not await context.pictures.look_up(context.store.exists, key):
-        make = partial(store_geotiff, context.store, key)
+        make = partial(store_geotiff, context.store, context.ledger, job.id)
         await in_view(context, context.animations, job, lambda view: make(view.forecast))
     [path] = await held.enter_async_context(context.results.held(key))
     headers = {**headers, "Content-Disposition": f'attachment; filename="{name}"'}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Final
 
@@ -250,26 +250,23 @@ def create_job(
     job_id = new_job_id()
     total_bytes = sum(upload.size or 0 for upload in files)
     work = work_of_files(total_bytes, len(files), options.steps, options.forecast_output)
-    try:
-        job = context.admission.create(
-            Job(
-                id=job_id,
-                client=client.id,
-                work=work,
-                running_limit=context.admission.running_limit(client.quota),
-                cost_seconds=context.fair_share.cost_seconds(options.model, work),
-                inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
-                idempotency_key=idempotency_key,
-                request_digest=digest,
-                **vars(options),
-            ),
-            client.quota,
+
+    def record() -> Job:
+        uploaded = Job(
+            id=job_id,
+            client=client.id,
+            work=work,
+            running_limit=context.admission.running_limit(client.quota),
+            cost_seconds=context.fair_share.cost_seconds(options.model, work),
+            inputs=[_store(context, job_id, index, upload) for index, upload in enumerate(files)],
+            idempotency_key=idempotency_key,
+            request_digest=digest,
+            **vars(options),
         )
-    except BaseException:
-        _discard(context, job_id)
-        raise
+        return context.admission.create(uploaded, client.quota)
+
+    job = _recorded(context, job_id, record)
     if job.id != job_id:
-        context.store.delete_prefix(job_prefix(job_id))
         return job
     try:
         context.queue.enqueue(job.id)
@@ -293,22 +290,33 @@ def _answer(
     if earlier is None or earlier.result_key is None or earlier.input_key is None:
         return None
     job_id = new_job_id()
-    try:
-        context.store.copy(earlier.input_key, input_key(job_id))
-        context.store.copy(earlier.result_key, result_key(job_id))
-    except MissingObject:
-        context.store.delete_prefix(job_prefix(job_id))
-        return None
+    copies = {earlier.input_key: input_key(job_id), earlier.result_key: result_key(job_id)}
     inputs = [
         JobInput(name=_name(upload), key=upload_key(job_id, index), size=upload.size or 0)
         for index, upload in enumerate(files)
     ]
-    taken = earlier.result_bytes if context.store.folder is None else 0  # copies in a local folder are hard links
-    answered = answered_job(earlier, job_id, inputs, result_bytes=taken)
-    answered.idempotency_key = idempotency_key
-    answered.callback_url = options.callback_url
+
+    def record() -> Job:
+        for key, copied in copies.items():
+            context.store.copy(key, copied)
+        answered = answered_job(earlier, job_id, inputs, result_bytes=context.store.size(*copies.values()))
+        answered.idempotency_key = idempotency_key
+        answered.callback_url = options.callback_url
+        return context.admission.create_answered(answered, client.quota)
+
     try:
-        job = context.admission.create_answered(answered, client.quota)
+        return _recorded(context, job_id, record)
+    except MissingObject:
+        return None
+
+
+def _recorded(context: GatewayContext, job_id: str, record: Callable[[], Job]) -> Job:
+    """Return the job that `record` puts into the store and the ledger; what it stored is deleted if that fails.
+
+    So it is where an earlier job of the same Idempotency-Key is returned in its place.
+    """
+    try:
+        job = record()
     except BaseException:
         _discard(context, job_id)
         raise
@@ -318,13 +326,13 @@ def _answer(
 
 
 def _discard(context: GatewayContext, job_id: str) -> None:
-    """Delete the uploads of a request without a job. The failure may have come after the job was recorded."""
+    """Delete the objects of a request without a job. The failure may have come after the job was recorded."""
     try:
         context.ledger.get(job_id)
     except UnknownJob:
         context.store.delete_prefix(job_prefix(job_id))
     except SQLAlchemyError as error:
-        log.warning("the uploads of job %s are left in the store, the ledger does not respond: %s", job_id, error)
+        log.warning("the objects of job %s are left in the store, the ledger does not respond: %s", job_id, error)
 
 
 def check_key(key: str | None) -> str | None:

@@ -10,7 +10,7 @@ from model.core.errors import BadPackage
 from service.api.app import create_app
 from service.api.page.router import SAMPLE
 from service.settings import Settings
-from service.store import job_prefix
+from service.store import StoreUnavailable, job_prefix
 from tests.packages import copied, crown
 from tests.service.api.conftest import NO_REDIS, served
 from workers.batch import run
@@ -56,6 +56,17 @@ def service(tmp_path):
     worker.ledger.close()
 
 
+def counted(service):
+    """The bytes of results in the ledger."""
+    with service.gateway.ledger.engine.connect() as connection:
+        return connection.exec_driver_sql("SELECT sum(result_bytes) FROM jobs").scalar()
+
+
+def stored(service):
+    """The bytes of all objects of the store."""
+    return sum(path.stat().st_size for path in service.gateway.store.folder.rglob("*") if path.is_file())
+
+
 def test_the_same_request_is_answered_at_once_as_a_nowcast_of_its_own(service):
     first = service.make()
     again = service.post()
@@ -99,13 +110,33 @@ def test_an_idempotency_key_names_the_answered_nowcast(service):
     assert one.json() == two.json()
 
 
-def test_a_stored_result_counts_what_was_sent_and_takes_no_room(service):
+def test_every_object_counts_for_the_limit_of_the_store(service):
+    first = service.make()
+    again = service.post().json()
+    for _ in range(2):
+        assert service.client.get(f"/v1/nowcasts/{again['id']}/result?format=geotiff").status_code == 200
+    assert counted(service) == stored(service) > 0
+    service.gateway.store.delete_prefix(job_prefix(first["id"]))
+    service.gateway.ledger.delete([first["id"]])
+    assert counted(service) == stored(service) > 0, "the answer outlives the nowcast that it was copied from"
+
+
+def test_a_geotiff_that_the_store_does_not_take_does_not_count(service, monkeypatch):
+    made = service.make()
+    before = counted(service)
+
+    def full(*args, **kwargs):
+        raise StoreUnavailable("no space", full=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.gateway.store, "put", full)
+        assert service.client.get(f"/v1/nowcasts/{made['id']}/result?format=geotiff").status_code == 503
+    assert counted(service) == before
+
+
+def test_what_was_sent_counts_though_a_stored_result_answers(service):
     service.make()
-    with service.gateway.ledger.engine.connect() as connection:
-        query = "SELECT sum(result_bytes) FROM jobs"
-        stored = connection.exec_driver_sql(query).scalar()
-        assert service.post().status_code == 200
-        assert connection.exec_driver_sql(query).scalar() == stored > 0
+    assert service.post().status_code == 200
     assert 3 * SAMPLE.stat().st_size < 1_000_000 < 4 * SAMPLE.stat().st_size
     with served(create_app(service.gateway.settings.model_copy(update={"max_client_mb_per_day": 1}))) as client:
         service.client = client
