@@ -81,6 +81,7 @@ def _run(settings: Settings, listener: socket.socket, on_started: Callable[[], N
     config = uvicorn.Config(
         create_app(settings),
         http=gateway_protocol(settings),
+        ws="none",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,

@@ -106,7 +106,10 @@ class GatewayProtocol(H11Protocol):
             self.transport.close()
 
     def _refuse(self, code: str, what: str, hint: str, headers: Mapping[str, str] | None = None) -> None:
-        """Respond with a problem before a request was read, and close the connection."""
+        """Respond with a problem, unless a response has begun or is sent, and close the connection."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
         problem = problem_details(code, what, hint=hint)
         body = problem.model_dump_json(exclude_none=True).encode()
         given = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close", **(headers or {})}

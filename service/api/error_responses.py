@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
 from fastapi import Request
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.outages import Outage, outage_of
@@ -15,6 +17,11 @@ from service.problem_details import ProblemDetails, problem_details
 
 CODES: Final = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 416: "range-not-satisfiable"}
 """Codes of the errors that the framework answers by itself, as plain text; of all others `http-error`."""
+
+STOPPING: Final = problem_details(
+    "busy", "the gateway stops", hint="Try again in 5 s; an accepted nowcast is not lost: follow it by its address"
+)
+"""The answer to requests that the end of the gateway interrupts."""
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +44,12 @@ class ErrorResponses:
         response = _Response(scope, receive, send)
         try:
             await self.app(scope, receive, response.send)
+        except ClientDisconnect:  # nobody reads the response, which counts as the client's error
+            await problem_response(problem_details("http-error", "the request is not complete"))(scope, receive, send)
+        except asyncio.CancelledError:
+            if response.started:
+                raise
+            await problem_response(STOPPING, {"Retry-After": "5"})(scope, receive, send)
         except Exception as error:
             if response.started:
                 raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import anyio.to_thread
+from fastapi import Response
 from pydantic import BaseModel, Field
 from sqlalchemy import make_url
 
@@ -123,6 +124,13 @@ class ReadinessProbe:
         if models[0] is EXTRAPOLATION:
             raise NotReady(note)
         return f"{models[0].reference}; {note}" if note else models[0].reference
+
+
+def describe_readiness(response: Response, *, ready: bool) -> None:
+    """Set what a response about readiness has beside its body: 503 where something is not ready; nobody stores it."""
+    response.headers["Cache-Control"] = "no-store"
+    if not ready:
+        response.status_code = 503
 
 
 def _component(name: str, check: Callable[[], str | None]) -> ComponentState:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from service.api.access.scopes import PUBLIC
 from service.api.context import ContextDep
-from service.api.health.checks import Readiness
+from service.api.health.checks import Readiness, describe_readiness
 
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
@@ -36,8 +36,6 @@ async def readyz(response: Response, context: ContextDep) -> Readiness:
     These are: a ledger that can be written, a store and a folder of temporary files with room, a broker, a schedule and
     a worker that are alive (a worker is once a model is loaded), and the default model.
     """
-    response.headers["Cache-Control"] = "no-store"
     result = await context.readiness.current()
-    if not result.ready:
-        response.status_code = 503
+    describe_readiness(response, ready=result.ready)
     return result

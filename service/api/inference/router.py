@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from service.api.access.scopes import PUBLIC, requires
 from service.api.context import ContextDep, GatewayContext
+from service.api.health.checks import describe_readiness
 from service.api.inference.types import (
     InferenceProblem,
     Live,
@@ -59,10 +60,8 @@ async def live() -> Live:
 )
 async def ready(response: Response, context: ContextDep) -> Ready:
     """Tell whether a nowcast could be made now, as `GET /readyz` does."""
-    response.headers["Cache-Control"] = "no-store"
     result = Ready(ready=(await context.readiness.current()).ready)
-    if not result.ready:
-        response.status_code = 503
+    describe_readiness(response, ready=result.ready)
     return result
 
 
@@ -126,7 +125,5 @@ async def _model_ready(name: str, version: str | None, response: Response, conte
     readiness = await context.readiness.current()
     parts = [part.state == "ok" for part in readiness.parts if part.name != "model"]
     result = ModelReady(name=name, ready=found.data == "rain" and all(parts))
-    response.headers["Cache-Control"] = "no-store"
-    if not result.ready:
-        response.status_code = 503
+    describe_readiness(response, ready=result.ready)
     return result
