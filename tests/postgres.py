@@ -58,6 +58,22 @@ class PostgresServer:
             self._process.wait(WAIT_SECONDS)
             self._process = None
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all processes of the server inside the block: connections are accepted by the kernel, and stay open."""
+        assert self._process is not None
+        parent = self._process.pid
+        os.kill(parent, signal.SIGSTOP)  # first: it would start others
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        processes = [*map(int, children), parent]
+        try:
+            for process in processes:
+                os.kill(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
     def _responds(self) -> bool:
         import psycopg
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Dialect, Engine, Select, create_engine, event, inspect, make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -28,6 +28,8 @@ PATIENCE_SECONDS: Final = 15.0
 """How long a process waits for another one's lock, by default."""
 
 CONNECT_SECONDS: Final = 5
+MARGIN_SECONDS: Final = 2.0
+"""How much longer a statement may take than it may wait for a lock, and its answer than the statement (PostgreSQL)."""
 
 T = TypeVar("T")
 
@@ -42,7 +44,8 @@ def open_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engi
 def make_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engine:
     """Return an engine for SQLite (WAL; a writer locks at the start of its transaction) or PostgreSQL.
 
-    A lock of another process, and a connection of the pool, are waited for at most `patience_seconds`.
+    A lock of another process, and a connection of the pool, are waited for at most `patience_seconds`; a PostgreSQL that
+    does not answer, a little longer.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -52,7 +55,7 @@ def make_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engi
         event.listen(engine, "connect", partial(_sqlite_connect, patience_seconds))
         event.listen(engine, "begin", _sqlite_begin)
     else:
-        # A server that vanishes without closing its connections is noticed by TCP.
+        # A machine that vanishes without closing its connections is noticed by TCP.
         tcp = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
         engine = create_engine(
             parsed,
@@ -60,7 +63,8 @@ def make_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engi
             pool_timeout=patience_seconds,
             connect_args={"connect_timeout": CONNECT_SECONDS, **tcp},
         )
-        event.listen(engine, "connect", partial(_postgres_connect, patience_seconds))
+        event.listen(engine, "do_connect", _bounded_connect)
+        event.listen(engine, "connect", partial(_limit_time, patience_seconds))
     return engine
 
 
@@ -95,7 +99,9 @@ def upgrade(engine: Engine) -> None:
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        with engine.execution_options(echocast_write=True).begin() as connection:
+        with engine.execution_options(echocast_write=True).connect() as connection, connection.begin():
+            if engine.dialect.name == "postgresql":
+                allow_time(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -133,9 +139,29 @@ def _sqlite_connect(patience_seconds: float, connection: Any, record: Connection
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _postgres_connect(patience_seconds: float, connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a DBAPI connection
+def _bounded_connect(
+    dialect: Dialect, record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+) -> Any:  # noqa: ANN401 - a DBAPI connection
+    from service.jobs.bounded_connection import BoundedConnection
+
+    return BoundedConnection.connect(*arguments, **options)
+
+
+def _limit_time(patience_seconds: float, connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - a DBAPI connection
+    """Limit how long a statement waits for a lock, how long it takes, and how long its answer is waited for."""
+    statement_seconds = patience_seconds + MARGIN_SECONDS
+    connection.answer_seconds = statement_seconds + MARGIN_SECONDS
     connection.execute(f"SET lock_timeout = {round(1000 * patience_seconds)}")
+    connection.execute(f"SET statement_timeout = {round(1000 * statement_seconds)}")
     connection.commit()
+
+
+def allow_time(connection: Connection) -> None:
+    """Let a connection take any time: a migration may rewrite a table."""
+    driver: Any = connection.connection.driver_connection
+    driver.answer_seconds = None
+    connection.execute(text("SET statement_timeout = 0"))
+    connection.detach()  # closed after its use: it is no longer one of the pool
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -1,13 +1,16 @@
 """What a client is told while the ledger, the store or the disk fails: 503, when to try again, and then it works."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from service.api import context as context_module
 from service.api.app import create_app
+from service.api.health import checks
 from service.settings import Settings
 from tests.postgres import postgres_server
 from tests.service.api.conftest import NO_REDIS, served
@@ -65,6 +68,22 @@ def test_while_postgresql_is_stopped(tmp_path):
         assert client.get(f"/v1/nowcasts/{job}").json()["status"] == "accepted"
         assert post(client).status_code == 202
         assert before[0].is_dir()
+
+
+def test_while_postgresql_accepts_statements_and_answers_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "CACHE_SECONDS", 0.0)
+    with postgres_server() as server, gateway_of(tmp_path, database_url=server.url) as (client, _):
+        job = post(client).json()["id"]
+        with server.frozen(), ThreadPoolExecutor(3) as pool:
+            requests = (partial(client.get, f"/v1/nowcasts/{job}"), partial(post, client))
+            readiness, *answers = [pool.submit(call) for call in (partial(client.get, "/readyz"), *requests)]
+            assert client.get("/healthz").status_code == 200
+            for answer in answers:
+                assert_outage(answer.result(), "ledger-unavailable")
+            parts = {part["name"]: part["detail"] for part in readiness.result().json()["parts"]}
+            assert parts["ledger"] == "the ledger of nowcasts does not respond"
+        assert client.get(f"/v1/nowcasts/{job}").json()["status"] == "accepted"
+        assert post(client).status_code == 202
 
 
 def test_nul_characters_are_no_failure_of_postgresql(tmp_path):

@@ -5,20 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 import service.jobs.api_keys  # noqa: F401 - its table
 from model.core.forecast_output import DETERMINISTIC_OUTPUT
-from service.jobs.database import HEAD, MIGRATIONS, open_engine
+from service.jobs.database import HEAD, MIGRATIONS, allow_time, make_engine, open_engine, reading
 from service.jobs.feed_run import FeedRun
-from service.jobs.job import JobStatus
+from service.jobs.job import Job, JobStatus
 from service.jobs.ledger import Ledger
 from tests.patience import WAIT_SECONDS
+from tests.postgres import postgres_server
 
 NOON = "'2026-06-01 12:00:00'"
 
@@ -77,3 +80,30 @@ def test_processes_that_start_together_make_the_tables_once(database_url: str) -
     for process in started:
         _, errors = process.communicate(timeout=WAIT_SECONDS)
         assert process.returncode == 0, errors
+
+
+def test_a_postgresql_that_does_not_answer_is_an_outage_and_not_waited_for() -> None:
+    with postgres_server() as server:
+        ledger = Ledger(server.url, patience_seconds=0.1)
+        job = ledger.create(Job(model="auto", steps=1, inputs=[]))
+        with reading(ledger.engine) as session:  # a statement that is under way
+            session.execute(text("SELECT 1"))
+            with server.frozen():
+                with pytest.raises(OperationalError):
+                    session.execute(text("SELECT 1"))
+                with pytest.raises(OperationalError):  # a connection of the pool, then a new one
+                    ledger.claim(job.id, 60)
+        assert ledger.claim(job.id, 60) is not None
+        ledger.close()
+
+
+def test_a_statement_that_takes_too_long_is_ended_and_a_migration_is_not() -> None:
+    with postgres_server() as server:
+        engine = make_engine(server.url, patience_seconds=0.1)
+        slow = text("SELECT pg_sleep(3)")
+        with engine.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
+            connection.execute(slow)
+        with engine.connect() as connection:
+            allow_time(connection)
+            connection.execute(slow)
+        engine.dispose()
