@@ -47,6 +47,11 @@ class Settings(EngineSettings, BaseSettings):
         min_length=1,
         description="Claim of a token that has its scopes, as echocast:read echocast:nowcast: a text or a list.",
     )
+    oidc_limits_claim: str | None = Field(
+        None,
+        description="Claim of a token that has limits of its client, an object with any of max_queued_jobs, "
+        "max_running_jobs, requests_per_second and bytes_per_day. Not set, or without the claim: the limits below.",
+    )
     allowed_hosts: str | None = Field(
         None,
         description="Names under which clients reach the gateway, separated by commas, beside localhost, the address "
@@ -157,16 +162,20 @@ class Settings(EngineSettings, BaseSettings):
         1000, ge=0, description="Maximum number of uploads that wait for a worker; more are refused. 0 sets no limit."
     )
     max_client_queued_jobs: int = Field(
-        200, ge=0, description="Maximum number of waiting uploads of one client, unless its key says otherwise; 0: any."
+        200,
+        ge=0,
+        description="Maximum number of waiting uploads of one client, unless its key or token says otherwise; 0: any.",
     )
     max_client_running_jobs: int = Field(
-        0, ge=0, description="Maximum number of running uploads of one client, unless its key says otherwise; 0: any."
+        0,
+        ge=0,
+        description="Maximum number of running uploads of one client, unless its key or token says otherwise; 0: any.",
     )
     max_client_requests_per_second: float = Field(
         100.0,
         ge=0,
-        description="Requests a second of one client, unless its key says otherwise; after a pause twice as many at "
-        "once. Without keys a client is an address. 0 sets no limit.",
+        description="Requests a second of one client, unless its key or token says otherwise; after a pause twice as "
+        "many at once. Without keys a client is an address. 0 sets no limit.",
     )
     max_client_mb_per_day: int = Field(
         0, ge=0, description="Most bytes of uploads of one client within a day, in MB (10^6 bytes); 0 sets no limit."

@@ -1,7 +1,7 @@
 """A connection to PostgreSQL that does not wait for ever for a server that accepts statements and answers none.
 
-TCP does not notice a server whose processes are stopped, or whose disk hangs: its kernel still acknowledges what arrives.
-The server's own `statement_timeout` does not pass there either.
+TCP does not notice a server whose processes are stopped, or whose disk hangs: its kernel still acknowledges what
+arrives. Nor does the server's own `statement_timeout` end anything there.
 """
 
 from __future__ import annotations

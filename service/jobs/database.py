@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, Select, create_engine, event, inspect, make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from model.core.locks import file_lock
+
+if TYPE_CHECKING:
+    from service.jobs.bounded_connection import BoundedConnection
 
 HEAD: Final = "0012"
 """The newest migration, so that a start without migrations need not load Alembic."""
@@ -44,8 +47,8 @@ def open_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engi
 def make_engine(url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Engine:
     """Return an engine for SQLite (WAL; a writer locks at the start of its transaction) or PostgreSQL.
 
-    A lock of another process, and a connection of the pool, are waited for at most `patience_seconds`; a PostgreSQL that
-    does not answer, a little longer.
+    A lock of another process, and a connection of the pool, are waited for at most `patience_seconds`; a PostgreSQL
+    that does not answer, a little longer.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -141,7 +144,7 @@ def _sqlite_connect(patience_seconds: float, connection: Any, record: Connection
 
 def _bounded_connect(
     dialect: Dialect, record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
-) -> Any:  # noqa: ANN401 - a DBAPI connection
+) -> BoundedConnection:
     from service.jobs.bounded_connection import BoundedConnection
 
     return BoundedConnection.connect(*arguments, **options)

@@ -139,4 +139,4 @@ def access_tokens(settings: Settings) -> AccessTokens | None:
         )
     from service.api.access.tokens import AccessTokens
 
-    return AccessTokens(issuer, audience, settings.oidc_scope_claim)
+    return AccessTokens(issuer, audience, settings.oidc_scope_claim, settings.oidc_limits_claim)

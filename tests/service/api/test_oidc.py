@@ -316,3 +316,45 @@ def test_an_issuer_must_be_https(url):
     with pytest.raises(BadSetting, match="it is no issuer") as caught:
         load_settings(oidc_issuer=url)
     assert caught.value.where == "ECHOCAST_OIDC_ISSUER"
+
+
+@pytest.fixture
+def limited(tmp_path, the_issuer):
+    """Statuses of uploads with a token, at a gateway on which one nowcast of each client may wait."""
+    the_issuer.reset()
+    oidc = {"oidc_issuer": the_issuer.url, "oidc_audience": AUDIENCE, "oidc_limits_claim": "echocast_limits"}
+    app = create_app(Settings(data_dir=tmp_path, broker_url=NO_REDIS, max_client_queued_jobs=1, **oidc))
+    app.state.context.queue.enqueue = lambda job_id: False
+
+    def posted(client, **claims):
+        headers = {"Authorization": f"Bearer {the_issuer.token(**claims)}"}
+        return client.post("/v1/nowcasts", files={"files": ("radar.nc", bytes(600))}, headers=headers)
+
+    with served(app) as client:
+        yield lambda **claims: posted(client, **claims), app.state.context
+
+
+def test_every_subject_has_the_limits_of_a_client(limited):
+    post, _ = limited
+    assert [post(sub=name).status_code for name in ("anna", "anna", "bert", "bert")] == [202, 429, 202, 429]
+
+
+def test_a_token_may_bring_the_limits_of_its_subject(limited):
+    post, context = limited
+    own = {"max_queued_jobs": 3, "max_running_jobs": 2}
+    accepted = post(sub="anna", echocast_limits=own)
+    assert context.ledger.get(accepted.json()["id"]).running_limit == 2
+    assert [post(sub="anna", echocast_limits=own).status_code for _ in range(3)] == [202, 202, 429]
+    assert [post(sub="bert", echocast_limits={"requests_per_second": 0.01}).status_code for _ in range(2)] == [202, 429]
+    assert post(sub="chris", echocast_limits={"bytes_per_day": 0.5}).status_code == 401
+    assert post(sub="dora", echocast_limits={"bytes_per_day": 1000}).status_code == 202
+    refused = post(sub="dora", echocast_limits={"bytes_per_day": 1000, "max_queued_jobs": 0})
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/daily-bytes-exceeded")
+
+
+@pytest.mark.parametrize("value", [5, "5", [], {"max_queued_jobs": -1}, {"max_jobs": 1}, {"max_running_jobs": "1"}])
+def test_limits_that_are_none_are_refused_and_not_ignored(limited, value):
+    post, _ = limited
+    refused = post(echocast_limits=value)
+    assert (refused.status_code, refused.json()["type"]) == (401, "/problems/invalid-credentials")
+    assert "echocast_limits" in refused.json()["what"]
