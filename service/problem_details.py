@@ -49,6 +49,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "cross-origin": ProblemType(403, "A page of another origin may not do this"),
     "unknown-job": ProblemType(404, "No such nowcast"),
     "no-nowcast": ProblemType(404, "No successful nowcast yet"),
+    "no-webhook": ProblemType(404, "The nowcast has no webhook"),
     "idempotency-key-reused": ProblemType(409, "The Idempotency-Key was used for another request"),
     "invalid-parameter": ProblemType(422, "A parameter cannot be used"),
     "callback-refused": ProblemType(422, "The service does not call this address"),

@@ -76,6 +76,8 @@ def links_of(job: Job) -> list[Link]:
     links = [Link(rel="self", href=status_path, type="application/json", title="Status")]
     if not job.status.finished:
         links.append(Link(rel="monitor", href=f"{status_path}/events", type="text/event-stream", title="Events"))
+    if job.callback_url is not None:
+        links.append(Link(rel="related", href=f"{status_path}/webhook", type="application/json", title="Webhook"))
     if job.status is JobStatus.SUCCESSFUL:
         result = f"{status_path}/result?format="
         links += [

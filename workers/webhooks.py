@@ -65,22 +65,26 @@ class WebhookSender:
             if secret is None:
                 raise NotDelivered("ECHOCAST_WEBHOOK_SECRET is not set")
             now = str(int(time.time()))
-            call(callback, webhook.job_id, now, body, secret.get_secret_value(), resolver=self._resolver)
+            response_status = call(
+                callback, webhook.job_id, now, body, secret.get_secret_value(), resolver=self._resolver
+            )
         except UnknownJob:
             return  # deleted, and its webhook with it
-        except (NotDelivered, InputError) as error:
+        except NotDelivered as error:
+            self._record_failure(webhook, str(error), error.response_status)
+        except InputError as error:
             self._record_failure(webhook, str(error))
         except Exception as error:  # of any kind: a webhook that cannot be sent is given up some time
             log.exception("job %s: its webhook", webhook.job_id)
             self._record_failure(webhook, type(error).__name__)
         else:
-            self._outbox.record_delivered(webhook)
+            self._outbox.record_delivered(webhook, response_status)
             WEBHOOK_CALLS.labels("delivered").inc()
             log.info("job %s: its webhook is delivered, try %d", webhook.job_id, webhook.attempts)
 
-    def _record_failure(self, webhook: Webhook, error: str) -> None:
+    def _record_failure(self, webhook: Webhook, error: str, response_status: int | None = None) -> None:
         last = webhook.attempts >= self._settings.webhook_attempts
-        self._outbox.record_failed(webhook, error, None if last else pause_seconds(webhook.attempts))
+        self._outbox.record_failed(webhook, error, None if last else pause_seconds(webhook.attempts), response_status)
         WEBHOOK_CALLS.labels("given-up" if last else "failed").inc()
         what = "given up" if last else "tried again later"
         log.warning("job %s: its webhook is %s after try %d: %s", webhook.job_id, what, webhook.attempts, error)

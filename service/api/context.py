@@ -21,6 +21,7 @@ from service.jobs.admission import Admission
 from service.jobs.api_keys import ApiKeys
 from service.jobs.fair_share import FairShare
 from service.jobs.ledger import Ledger
+from service.jobs.outbox import Outbox
 from service.jobs.queue import JobQueue
 from service.settings import Settings
 from service.store import ObjectStore
@@ -54,6 +55,7 @@ class GatewayContext:
         self.admission = Admission(settings, self.ledger, self.fair_share)
         self.rate_limit = RateLimit(settings)
         self.queue = JobQueue(settings, self.ledger)
+        self.outbox = Outbox(self.ledger.engine)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)
         self.readiness = ReadinessProbe(settings, self.ledger, self.store, self.catalog)

@@ -101,6 +101,12 @@ class NotFinished(JobState):
     code = "not-finished"
 
 
+class NoWebhook(InputError):
+    """The nowcast has no webhook."""
+
+    code = "no-webhook"
+
+
 class AlreadyFinished(JobState):
     """The nowcast is finished and cannot be cancelled."""
 

@@ -52,6 +52,7 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
         ),
         "no-data": ("no pixel of the newest frame has data", "input", "Send a frame of a radar that works"),
         "no-files": ("the request contains no file", "files", "Send one or more radar files as `files`"),
+        "no-webhook": ("the nowcast was requested without callback_url", "id", "Follow the status, or its events"),
         "no-nowcast": (
             "there is no successful nowcast yet",
             "latest",

@@ -16,6 +16,7 @@ from service.doctor.finding import Check, Finding, State, run_check, worst
 from service.doctor.machine import check_disk, check_limits, check_temporary_folder
 from service.doctor.processes import check_processes
 from service.doctor.software import PROBE_SECONDS, check_device, check_packages, check_versions
+from service.doctor.webhooks import check_webhooks
 from service.settings import Settings
 
 CHECKS: Final[Sequence[Check]] = (
@@ -23,6 +24,7 @@ CHECKS: Final[Sequence[Check]] = (
     Check("versions", check_versions),
     Check("ledger", check_ledger),
     Check("access", check_access),
+    Check("webhooks", check_webhooks),
     Check("store", check_store),
     Check("packages", check_packages, seconds=300.0),
     Check("device", check_device, seconds=PROBE_SECONDS + 30),

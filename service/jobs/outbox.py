@@ -16,6 +16,7 @@ class Webhook(Base, kw_only=True):
 
     `due`: when it is to be tried, None once nothing is left to do. A try moves it on by a lease, so that another worker
     repeats the call if this one dies. `attempts`: how many tries were begun. `error`: why the last one failed.
+    `response_status`: the HTTP status of its response, None where there was none.
     """
 
     __tablename__ = "webhooks"
@@ -27,6 +28,7 @@ class Webhook(Base, kw_only=True):
     delivered: Mapped[datetime | None] = mapped_column(default=None)
     given_up: Mapped[datetime | None] = mapped_column(default=None)
     error: Mapped[str] = mapped_column(Text, default="")
+    response_status: Mapped[int | None] = mapped_column(default=None)
 
     __table_args__ = (Index("ix_webhooks_due", "due"),)
 
@@ -63,19 +65,21 @@ class Outbox:
         with writing(self._engine) as session:
             return list(session.scalars(claimed, execution_options={"synchronize_session": False}))
 
-    def record_delivered(self, webhook: Webhook) -> None:
+    def record_delivered(self, webhook: Webhook, response_status: int) -> None:
         """Record that the receiver has accepted the call."""
-        self._end_try(webhook, due=None, delivered=datetime.now(UTC), error="")
+        now = datetime.now(UTC)
+        self._end_try(webhook, due=None, delivered=now, error="", response_status=response_status)
 
-    def record_failed(self, webhook: Webhook, error: str, retry_seconds: float | None) -> None:
+    def record_failed(
+        self, webhook: Webhook, error: str, retry_seconds: float | None, response_status: int | None = None
+    ) -> None:
         """Record a failed try: the next one comes after that time, or none where it is None."""
         now = datetime.now(UTC)
-        if retry_seconds is None:
-            self._end_try(webhook, due=None, given_up=now, error=error)
-        else:
-            self._end_try(webhook, due=now + timedelta(seconds=retry_seconds), error=error)
+        due = None if retry_seconds is None else now + timedelta(seconds=retry_seconds)
+        given_up = now if due is None else None
+        self._end_try(webhook, due=due, given_up=given_up, error=error, response_status=response_status)
 
-    def _end_try(self, webhook: Webhook, **values: datetime | str | None) -> None:
+    def _end_try(self, webhook: Webhook, **values: datetime | str | int | None) -> None:
         """Change a webhook, unless its lease expired and another worker tries it again."""
         mine = and_(Webhook.job_id == webhook.job_id, Webhook.attempts == webhook.attempts, Webhook.due.is_not(None))
         with writing(self._engine) as session:

@@ -27,7 +27,14 @@ Resolver = Callable[[str, int], list[str]]
 
 
 class NotDelivered(Exception):
-    """The receiver has not accepted the call; the text says why, and holds neither secrets nor the address's path."""
+    """The receiver has not accepted the call; the text says why, and holds neither secrets nor the address's path.
+
+    `response_status`: the HTTP status that it responded with, if it did.
+    """
+
+    def __init__(self, what: str, *, response_status: int | None = None) -> None:
+        super().__init__(what)
+        self.response_status = response_status
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -44,8 +51,10 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 def call(
     callback: Callback, delivery_id: str, timestamp: str, body: bytes, secret: str, *, resolver: Resolver = resolve
-) -> None:
-    """Send the body once. Redirects are not followed, and proxies of the environment not used.
+) -> int:
+    """Send the body once, and return the HTTP status of the response, which is one of success.
+
+    Redirects are not followed, and proxies of the environment not used.
 
     Raises
     ------
@@ -76,7 +85,8 @@ def call(
         alarm.cancel()
         connection.close()
     if not 200 <= response.status < 300:
-        raise NotDelivered(f"the receiver responded with {response.status}")
+        raise NotDelivered(f"the receiver responded with {response.status}", response_status=response.status)
+    return response.status
 
 
 def _checked_addresses(callback: Callback, resolver: Resolver) -> list[str]:

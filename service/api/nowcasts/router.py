@@ -30,6 +30,7 @@ from service.api.nowcasts.point import point_series
 from service.api.nowcasts.point_csv import MEDIA_TYPE as CSV
 from service.api.nowcasts.point_csv import csv_of
 from service.api.nowcasts.types import FrameList, Layer, PointSeries
+from service.api.nowcasts.webhook import WebhookDelivery, webhook_delivery
 from service.api.problems import documented_problems
 from service.jobs.api_keys import Scope
 from service.status import NowcastStatus, path_of
@@ -181,6 +182,19 @@ async def events(
     if "echocast.head" in request.scope:
         return Response(media_type=EVENT_STREAM)
     return event_response(context, sender_of(request, client), job, last_event_id)
+
+
+@router.get(
+    "/{id}/webhook",
+    operation_id="getNowcastWebhook",
+    dependencies=READ,
+    summary="Whether a nowcast's webhook was delivered",
+    responses=documented_problems("unknown-job", "no-webhook"),
+)
+async def webhook(context: ContextDep, job: OwnJobDep, response: Response) -> WebhookDelivery:
+    """Return whether `callback_url` was called, how many times it was tried, and when it is tried again."""
+    response.headers["Cache-Control"] = "no-store"
+    return await context.in_thread(webhook_delivery, context, job)
 
 
 @router.delete(

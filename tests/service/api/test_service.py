@@ -16,6 +16,7 @@ ROUTES = {
     ("GET", "/v1/nowcasts/latest"): "getLatestNowcast",
     ("GET", "/v1/nowcasts/{id}"): "getNowcast",
     ("GET", "/v1/nowcasts/{id}/events"): "getNowcastEvents",
+    ("GET", "/v1/nowcasts/{id}/webhook"): "getNowcastWebhook",
     ("DELETE", "/v1/nowcasts/{id}"): "dismissNowcast",
     ("GET", "/v1/nowcasts/{id}/result"): "getResult",
     ("GET", "/v1/nowcasts/{id}/frames"): "getFrames",

@@ -286,3 +286,17 @@ def test_a_device_that_ends_the_process_is_a_finding(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "a small forecast ended with signal 6" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_webhooks_that_could_never_be_delivered(doctor: Doctor) -> None:
+    assert "off" in found(doctor()[1], "webhooks", "ok")
+    secret = {"ECHOCAST_WEBHOOK_SECRET": "0123456789abcdef0123456789abcdef"}
+    code, findings = doctor(ECHOCAST_WEBHOOK_HOSTS="nowhere.invalid,localhost,*.example.org", **secret)
+    assert code == 1
+    assert "nowhere.invalid" in found(findings, "webhooks", "warning")
+    assert "ECHOCAST_WEBHOOK_PRIVATE_HOSTS" in found(findings, "webhooks", "bad")
+    assert "1 of 3 listed hosts" in found(findings, "webhooks", "ok")
+    _, findings = doctor(ECHOCAST_WEBHOOK_PRIVATE_HOSTS="localhost:9000", **secret)
+    assert "1 of 1 listed hosts" in found(findings, "webhooks", "ok")
+    _, findings = doctor(ECHOCAST_WEBHOOK_HOSTS="hooks.example.org")
+    assert "ECHOCAST_WEBHOOK_SECRET" in found(findings, "settings", "bad")

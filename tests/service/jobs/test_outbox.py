@@ -78,7 +78,7 @@ def test_a_try_whose_worker_is_gone_is_repeated_and_its_end_counts_no_more(ledge
     assert second.attempts == 2
     outbox.record_failed(first, "late", None)
     assert outbox.get(job.id) == second
-    outbox.record_delivered(second)
+    outbox.record_delivered(second, 200)
     done = outbox.get(job.id)
     assert done is not None
     assert done.delivered is not None
