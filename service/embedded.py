@@ -38,6 +38,9 @@ MAX_BACKOFF_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 60.0
 """A child process that ran this long is restarted without delay."""
 
+WORKER_NICENESS: Final = 10
+"""The worker leaves the processor to the gateway when both need it: requests take milliseconds, nowcasts seconds."""
+
 PARENT_DEATH: Final = Path(__file__).with_name("parent_death.py")
 
 log = logging.getLogger(__name__)
@@ -115,6 +118,7 @@ class ChildProcess:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    niceness: int = 0
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     failures: int = 0
@@ -124,7 +128,7 @@ class ChildProcess:
         """Start the process; the kernel kills it when this process ends."""
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), *self.command],
+            [sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), str(self.niceness), *self.command],
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -169,7 +173,7 @@ class Supervisor:
         echocast = [sys.executable, "-P", "-m", "service.cli"]  # -P: no module of the current folder is imported
         self._redis = ChildProcess("redis", self._redis_command(), os.environ)
         self._others = [
-            ChildProcess("worker", [*echocast, "worker"], environment),
+            ChildProcess("worker", [*echocast, "worker"], environment, WORKER_NICENESS),
             ChildProcess("beat", [*echocast, "beat"], environment),
         ]
         self._stopping = threading.Event()

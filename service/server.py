@@ -14,6 +14,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from service.api.memory import freeze_loaded
 from service.api.problems import MEDIA_TYPE
 from service.problem_details import problem_details
 from service.settings import Settings
@@ -143,6 +144,7 @@ class GatewayServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the server, then call `on_started`."""
+        freeze_loaded()
         await super().startup(sockets)
         if self.started:
             self._on_started()

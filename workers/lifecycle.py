@@ -6,6 +6,7 @@ heartbeats once its model is loaded and warm.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -88,6 +89,8 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         shut_down()
         return
     readers.join()
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: a full collection during a nowcast need not visit it
     for target in (_send_heartbeats, context.models.watch):
         threading.Thread(target=target, daemon=True).start()
     if context.settings.webhooks:

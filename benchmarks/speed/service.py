@@ -61,13 +61,14 @@ class ServiceError(Exception):
     """The service rejected a request, or a nowcast failed."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class UploadClient:
-    """A client of the service with a request that is ready to be sent."""
+    """A client of the service with a request that is ready, which keeps its connections. Threads may share it."""
 
-    base: str
-    body: bytes
-    content_type: str
+    def __init__(self, base: str, body: bytes, content_type: str) -> None:
+        self._body = body
+        self._content_type = content_type
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        self._http = httpx.Client(base_url=base, timeout=120, limits=limits)
 
     def fetch_result(self) -> dict[str, Any]:
         """Upload, wait, and fetch the netCDF file; return the last status of the nowcast.
@@ -77,8 +78,8 @@ class UploadClient:
         ServiceError
             The nowcast failed, or took too long.
         """
-        headers = {"Content-Type": self.content_type, "Prefer": "wait=60", "Cache-Control": "no-cache"}
-        status = json.loads(self._call("/v1/nowcasts", headers, self.body))
+        headers = {"Content-Type": self._content_type, "Prefer": "wait=60", "Cache-Control": "no-cache"}
+        status = json.loads(self._call("/v1/nowcasts", headers, self._body))
         until = time.monotonic() + RESULT_SECONDS
         while status["status"] in ("accepted", "running"):
             if time.monotonic() > until:
@@ -101,7 +102,7 @@ class UploadClient:
     def _call(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
         method = "GET" if body is None else "POST"
         try:
-            response = httpx.request(method, self.base + path, content=body, headers=headers, timeout=120)
+            response = self._http.request(method, path, content=body, headers=headers)
         except httpx.HTTPError as error:
             raise ServiceError(f"{path}: {error}") from None
         if response.is_error:

@@ -81,7 +81,7 @@ class GatewayContext:
         self.ledger.close()
 
 
-def _context(request: Request) -> GatewayContext:
+async def _context(request: Request) -> GatewayContext:
     context: GatewayContext = request.app.state.context
     return context
 

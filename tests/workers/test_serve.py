@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,25 @@ def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: WorkerCo
     process.send_signal(signal.SIGKILL)
     process.wait(WAIT_SECONDS)
     lab.wait_dead(*children)
+
+
+def test_the_worker_and_its_processes_leave_the_processor_to_the_gateway(serve: Serve, lab) -> None:
+    process = serve()
+    address(process)
+    own = os.getpriority(os.PRIO_PROCESS, process.pid)
+
+    def lower() -> dict[bool, set[bool]]:
+        """Whether processes have a lower priority than the gateway: those of the worker (True), and the others."""
+        found: dict[bool, set[bool]] = {True: set(), False: set()}
+        for pid in descendants(process.pid):
+            with suppress(OSError):  # it has just ended
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+                others = "redis" in command or "\0beat" in command
+                found[not others].add(os.getpriority(os.PRIO_PROCESS, pid) > own)
+        return found
+
+    lab.wait_until(lambda: len(descendants(process.pid)) >= 5, "Redis, worker, its process, the fork server and beat")
+    lab.wait_until(lambda: lower() == {True: {True}, False: {False}}, "a lower priority of the worker alone")
 
 
 def test_ctrl_c_stops_everything_without_a_traceback(serve: Serve, lab) -> None:

@@ -38,7 +38,7 @@ def sender_of(request: Request, client: Client) -> str:
     return f"{client.id}@{request.client.host}" if client is ANONYMOUS and request.client else client.id
 
 
-def _client(request: Request) -> Client:
+async def _client(request: Request) -> Client:
     client: Client = request.state.client
     return client
 

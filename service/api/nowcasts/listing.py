@@ -41,7 +41,7 @@ CreatedAfter = Annotated[UtcTime | None, Query(description="Requested at this ti
 CreatedBefore = Annotated[UtcTime | None, Query(description="Requested before this time (RFC 3339).")]
 
 
-def _job_filter(
+async def _job_filter(
     client: ClientDep,
     status: Status = None,
     model: Model = None,

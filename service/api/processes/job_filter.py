@@ -39,7 +39,7 @@ def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
     return times[0], None if separator and end in OPEN else times[1]
 
 
-def _job_filter(
+async def _job_filter(
     client: ClientDep,
     status: Annotated[list[JobStatus] | None, Query(description="One or several statuses.")] = None,
     process_id: Annotated[
