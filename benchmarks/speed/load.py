@@ -31,7 +31,7 @@ FRAMES = 4
 LARGE_JOBS, LARGE_STEPS, SMALL_STEPS = 8, 12, 6
 SMALL_SIDE, UPLOAD_SIDE = 128, 320
 READERS_OF_A_KEY = 20
-IDLE_REQUESTS = 100
+IDLE_REQUESTS, IDLE_PAUSE_SECONDS = 500, 0.02
 POLL_SECONDS = 0.2
 SEEDS = itertools.count()
 
@@ -55,14 +55,14 @@ class Client:
         found: dict[str, Any] = (await self.http.get(f"/v1/nowcasts/{job_id}")).json()
         return found
 
-    async def wait(self, job_id: str, *, running: bool = False) -> dict[str, Any]:
+    async def wait(self, job_id: str, *, running: bool = False, pause: float = POLL_SECONDS) -> dict[str, Any]:
         """Return the status once the nowcast runs and has made progress, or once it has ended."""
         while True:
             now = await self.status(job_id)
             begun = now["status"] == "running" and now["progress"]["done"] > 0
             if now["status"] not in ("accepted", "running") or (running and begun):
                 return now
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
 
 
 async def fair_turns(large: Client, small: Client, folder: Path, side: int) -> dict[str, float]:
@@ -90,45 +90,79 @@ async def fair_turns(large: Client, small: Client, folder: Path, side: int) -> d
     }
 
 
-async def ask(client: Client, job_id: str, seconds: list[float], answers: Counter[int]) -> None:
-    """Ask for a status once."""
-    started = time.monotonic()
-    response = await client.http.get(f"/v1/nowcasts/{job_id}")
-    seconds.append(time.monotonic() - started)
-    answers[response.status_code] += 1
+class Reader:
+    """A reader on a connection of its own, with a request of fixed text: HTTP libraries take as long as the gateway.
+
+    Raises
+    ------
+    OSError, EOFError
+        The connection is lost.
+    """
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        url = client.http.base_url
+        self._address = url.host, url.port
+        head = {"Host": url.netloc.decode(), "Authorization": client.http.headers["Authorization"]}
+        lines = [f"GET /v1/nowcasts/{job_id} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+        self._request = "\r\n".join([*lines, "", ""]).encode()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, seconds: list[float], answers: Counter[int]) -> None:
+        """Ask for the status once."""
+        started = time.monotonic()
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(*self._address)
+        reader, writer = self._streams
+        writer.write(self._request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
+        seconds.append(time.monotonic() - started)
+        answers[int(head.split(b" ", 2)[1])] += 1
+        if b"connection: close" in head:
+            writer.close()
+            self._streams = None
 
 
 async def readers_and_uploaders(
     base: str, keys: ApiKeys, folder: Path, readers: int, uploaders: int, duration: float
 ) -> dict[str, Any]:
-    """Return latencies of the status, idle and loaded (s), answers by HTTP status, and nowcasts that were made."""
+    """Return latencies of the status, idle and loaded (s), answers by HTTP status, and nowcasts that were made.
+
+    `generator_cores` is what readers and uploaders themselves took of the processor.
+    """
     files = write_day(DAYS["rain"], folder / "upload", frames=FRAMES, shape=(UPLOAD_SIDE, UPLOAD_SIDE))
     uploading = [Client(base, keys, f"uploader-{number}") for number in range(uploaders)]
     made = (await uploading[0].upload(files, SMALL_STEPS)).json()["id"]
     await uploading[0].wait(made)
-    owner, idle, loaded = uploading[0], [], []
+    idle: list[float] = []
+    loaded: list[float] = []
     answers: Counter[int] = Counter()
+    alone = Reader(uploading[0], made)
     for _ in range(IDLE_REQUESTS):
-        await ask(owner, made, idle, answers)
+        await alone.ask(idle, answers)
+        await asyncio.sleep(IDLE_PAUSE_SECONDS)
     reading = [Client(base, keys, f"reader-{number}") for number in range(-(-readers // READERS_OF_A_KEY))]
-    end, finished = time.monotonic() + duration, Counter[str]()
+    finished = Counter[str]()
 
     async def read(number: int) -> None:
-        client = reading[number // READERS_OF_A_KEY]
+        reader = Reader(reading[number // READERS_OF_A_KEY], own[number // READERS_OF_A_KEY])
         await asyncio.sleep(number / readers)
         while time.monotonic() < end:
-            await asyncio.gather(ask(client, own[number // READERS_OF_A_KEY], loaded, answers), asyncio.sleep(1))
+            await asyncio.gather(reader.ask(loaded, answers), asyncio.sleep(1))
 
     async def upload(client: Client) -> None:
         while time.monotonic() < end:
             response = await client.upload(files, SMALL_STEPS)
             answers[response.status_code] += 1
             if response.status_code == 202:
-                finished[(await client.wait(response.json()["id"]))["status"]] += 1
+                finished[(await client.wait(response.json()["id"], pause=1))["status"]] += 1  # as Retry-After says
 
     own = [(await client.upload(files, SMALL_STEPS)).json()["id"] for client in reading]
+    began, used = time.monotonic(), time.process_time()
+    end = began + duration
     await asyncio.gather(*map(read, range(readers)), *map(upload, uploading))
     return {
+        "generator_cores": (time.process_time() - used) / (time.monotonic() - began),
         "idle": percentiles(idle),
         "loaded": percentiles(loaded),
         "answers": dict(answers),
