@@ -80,7 +80,7 @@ LOCKS := deploy/requirements
 WORKER := --extra grib --extra geotiff --extra otel --extra postgres
 lock: $(VENV)/made
 	$(PIP) install --quiet -c constraints.txt uv
-	$(LOCK) -c constraints.txt pyproject.toml --extra oidc --extra otel --extra postgres -o $(LOCKS)/gateway.txt
+	$(LOCK) -c constraints.txt pyproject.toml --extra geotiff --extra oidc --extra otel --extra postgres -o $(LOCKS)/gateway.txt
 	$(LOCK) -c constraints.txt pyproject.toml --extra cpu $(WORKER) -o $(LOCKS)/worker-cpu.txt
 	sed 's/^onnxruntime==/onnxruntime-gpu==/' constraints.txt > $(VENV)/gpu.txt
 	$(LOCK) -c $(VENV)/gpu.txt pyproject.toml --extra gpu $(WORKER) -o $(LOCKS)/worker-gpu.txt

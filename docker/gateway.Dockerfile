@@ -4,7 +4,13 @@
 # PYTHON_IMAGE may name a digest: python:3.12-slim@sha256:... (deploy/README.md, "Images by digest").
 ARG PYTHON_IMAGE=python:3.12-slim
 
-FROM ${PYTHON_IMAGE} AS build
+# GDAL, in the wheel of rasterio, needs libexpat of the system.
+FROM ${PYTHON_IMAGE} AS base
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libexpat1 \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM base AS build
 WORKDIR /src
 RUN python -m venv /opt/echocast && python -m venv /opt/build
 ENV PATH=/opt/echocast/bin:$PATH
@@ -19,7 +25,7 @@ COPY workers workers
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && pip install --no-deps --no-index /wheels/*.whl
 
-FROM ${PYTHON_IMAGE}
+FROM base
 RUN useradd --uid 10001 --create-home --home-dir /data echocast
 COPY --from=build /opt/echocast /opt/echocast
 ENV PATH=/opt/echocast/bin:$PATH \

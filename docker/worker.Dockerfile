@@ -7,12 +7,16 @@ ARG DEVICE=cpu
 ARG PYTHON_IMAGE=python:3.12-slim
 ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 
+# GDAL, in the wheel of rasterio, needs libexpat of the system.
 FROM ${PYTHON_IMAGE} AS base-cpu
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libexpat1 \
+    && rm -rf /var/lib/apt/lists/*
 
 # onnxruntime-gpu 1.31 is built for CUDA 13 and cuDNN 9. Ubuntu 24.04 brings Python 3.12.
 FROM ${CUDA_IMAGE} AS base-gpu
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 python3-venv \
+    && apt-get install -y --no-install-recommends libexpat1 python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 FROM base-${DEVICE} AS build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -21,6 +22,24 @@ from service.settings import Settings
 from tests.patience import WAIT_SECONDS, wait_until
 
 FILES = ("docker/gateway.Dockerfile", "docker/worker.Dockerfile")
+FIXED = {
+    "ECHOCAST_DATA_DIR": "where the volume is mounted",
+    "ECHOCAST_FEEDS_FILE": "in the folder that FEEDS names",
+    "ECHOCAST_BROKER_URL": "the Redis of compose, with REDIS_PASSWORD",
+    "ECHOCAST_DATABASE_URL": "the PostgreSQL of compose, with POSTGRES_PASSWORD",
+    "ECHOCAST_HOST": "reached from outside of the container",
+    "ECHOCAST_PORT": "the port of the host is published to it",
+    "ECHOCAST_METRICS_HOST": "reached from outside of the container",
+    "ECHOCAST_METRICS_PORT": "where Prometheus looks",
+}
+"""Settings that are not the operator's in compose, and why."""
+SYSTEM_PACKAGES = {"libexpat.so.1": "libexpat1"}
+"""What rasterio needs beside `IN_EVERY_IMAGE`, by the package that has it."""
+IN_EVERY_IMAGE = {
+    *("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"),
+    *("libz.so.1", "libstdc++.so.6", "libgcc_s.so.1"),
+}
+"""Of Debian's essential packages and of apt."""
 SETTINGS = {f"ECHOCAST_{name}".upper() for name in Settings.model_fields}
 
 
@@ -75,6 +94,24 @@ def test_images_install_nothing_without_a_hash(dockerfile: Path) -> None:
     assert len(installs) == 4
     for install in installs:
         assert "--require-hashes" in install or ("--no-deps" in install and "--no-" in install.replace("--no-deps", ""))
+
+
+def test_images_make_geotiff_files(dockerfile: Path, project: Path) -> None:
+    """rasterio is installed, and what its libraries need of the system is in the image."""
+    lists = re.findall(r"requirements/((?:gateway|worker)[\w{}$-]*\.txt)", dockerfile.read_text())
+    for name in (each.replace("${DEVICE}", device) for each in lists for device in ("cpu", "gpu")):
+        assert "\nrasterio==" in (project / "deploy" / "requirements" / name).read_text(), name
+    found = importlib.util.find_spec("rasterio")
+    assert found is not None
+    assert found.origin is not None
+    folder = Path(found.origin).parent
+    programs = [*folder.glob("*.so"), *folder.with_name("rasterio.libs").iterdir()]
+    needed = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
+    names = set(re.findall(r"(\S+) => /(?:usr/)?lib", needed)) - IN_EVERY_IMAGE
+    assert names == set(SYSTEM_PACKAGES)
+    for stage in (rest for name, rest in instructions(dockerfile) if name == "RUN" and "apt-get" in rest):
+        assert set(SYSTEM_PACKAGES.values()) <= set(stage.split())
+    assert "apt-get" in dockerfile.read_text()
 
 
 def test_base_images_can_be_pinned_by_digest(dockerfile: Path, compose: dict[str, Any]) -> None:
@@ -144,6 +181,18 @@ def test_every_service_has_a_health_check_and_waits_for_its_dependencies(compose
             assert service["command"][0] in COMMANDS
             assert {need["condition"] for need in service["depends_on"].values()} == {"service_healthy"}
             assert set(service["depends_on"]) == {"redis", "postgres"}
+
+
+def test_every_setting_reaches_the_containers_of_compose(compose: dict[str, Any]) -> None:
+    """By .env: as it is, or as the variable that compose puts in its place; but for what the containers fix."""
+    passed = 0
+    for name in ("gateway", "worker", "beat"):
+        service = compose["services"][name]
+        assert service["env_file"] == [{"path": ".env", "required": False}], name
+        replaced = {key for key, value in service["environment"].items() if f"${{{key}:-" not in str(value)}
+        assert replaced & SETTINGS <= set(FIXED), f"{name}: .env cannot set {replaced & SETTINGS - set(FIXED)}"
+        passed += len(SETTINGS - replaced)
+    assert passed > 2 * len(SETTINGS)
 
 
 def test_every_volume_and_file_that_compose_names_exists(compose: dict[str, Any], project: Path) -> None:

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 EXTRAS = {
-    "gateway": ("oidc", "otel", "postgres"),
+    "gateway": ("geotiff", "oidc", "otel", "postgres"),
     "worker-cpu": ("cpu", "grib", "geotiff", "otel", "postgres"),
     "worker-gpu": ("gpu", "grib", "geotiff", "otel", "postgres"),
 }

@@ -28,6 +28,11 @@ def test_they_start_existing_commands_and_not_as_root(unit: Path) -> None:
     assert {path.name for path in unit.parent.glob("*.service")} == set(UNITS)
 
 
+def test_every_setting_reaches_them(unit: Path) -> None:
+    """systemd lets variables of a file replace those of the unit."""
+    assert re.search(r"^EnvironmentFile=-?/etc/echocast.env$", unit.read_text(), flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("name", ["echocast.service", "echocast-worker@.service"])
 def test_units_that_publish_feeds_may_write_beside_the_frames(project: Path, name: str) -> None:
     text = (project / "deploy" / name).read_text()
