@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
+from model.core.extras import is_installed
 from model.core.forecast_output import ForecastField
 from service.jobs.job import Job, JobStatus, Timings
 from service.problem_details import ProblemDetails, problem_of_job
 
 NETCDF: Final = "application/x-netcdf"
+GEOTIFF: Final = "image/tiff; application=geotiff"
 
 
 class Link(BaseModel):
@@ -86,6 +88,8 @@ def links_of(job: Job) -> list[Link]:
             Link(rel="alternate", href=f"{result}gif", type="image/gif", title="Animation, GIF"),
             Link(rel="items", href=f"{status_path}/frames", type="application/json", title="Frames"),
         ]
+        if is_installed("rasterio"):
+            links.append(Link(rel="alternate", href=f"{result}geotiff", type=GEOTIFF, title="Forecast, GeoTIFF"))
     return links
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from typing import Final
 
 from model.core.errors import MissingDependency
@@ -23,6 +25,12 @@ EXTRAS: Final = {
 }
 """The extra of Echocast that installs a package. Any other package is installed by its own name, and so
 is onnx, which `echocast bench` needs on machines where the rest of `train` (2 GB) does not belong."""
+
+
+@cache
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, by the name under which it is."""
+    return find_spec(package) is not None
 
 
 def missing_dependency(package: str, where: str = "", problem: str = "") -> MissingDependency:

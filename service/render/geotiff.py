@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 from model.core.child_environment import without_credentials
 from model.core.errors import InputError
-from model.core.extras import missing_dependency
+from model.core.extras import is_installed, missing_dependency
 from service.render.forecast_reader import RainFile
 
 ENCODER: Final = Path(__file__).with_name("geotiff_encoder.py")
@@ -33,7 +32,7 @@ def check_geotiff() -> None:
     MissingDependency
         rasterio is not installed.
     """
-    if importlib.util.find_spec("rasterio") is None:
+    if not is_installed("rasterio"):
         problem = "GeoTIFF needs rasterio, which is not installed"
         raise missing_dependency("rasterio", where="format", problem=problem)
 

@@ -56,9 +56,9 @@ JobFilterDep = Annotated[JobFilter, Depends(_job_filter)]
 
 
 async def page_of_jobs(
-    context: GatewayContext, request: Request, which: JobFilter, limit: int, cursor: str | None
+    context: GatewayContext, request: Request, which: JobFilter | None, limit: int, cursor: str | None
 ) -> tuple[list[Job], list[Link]]:
-    """Return the jobs of a page, and its links.
+    """Return the jobs of a page, and its links; none where `which` is None.
 
     Raises
     ------
@@ -66,7 +66,7 @@ async def page_of_jobs(
         The cursor is not one of a `next` link.
     """
     after = None if cursor is None else _position(cursor)
-    jobs = await context.in_thread(list_jobs, context.ledger, which, limit + 1, after)
+    jobs = [] if which is None else await context.in_thread(list_jobs, context.ledger, which, limit + 1, after)
     page = jobs[:limit]
     links = [_link("self", request, {})]
     if len(jobs) > limit:

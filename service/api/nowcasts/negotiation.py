@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from service.api.errors import NotAcceptable
-from service.status import NETCDF
+from service.status import GEOTIFF, NETCDF
 
 FORMATS: Final = {
     "netcdf": (NETCDF, "application/netcdf", "application/octet-stream"),
     "webp": ("image/webp",),
     "gif": ("image/gif",),
     "png": ("image/png",),
-    "geotiff": ("image/tiff; application=geotiff", "image/tiff"),
+    "geotiff": (GEOTIFF, "image/tiff"),
 }
 """Media types by the name in `?format=`; responses carry the first one."""
 

@@ -21,7 +21,7 @@ JSON: Final = "application/json"
 OGC_REL: Final = "http://www.opengis.net/def/rel/ogc/1.0"
 CLASSES: Final = [
     f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{name}"
-    for name in ("core", "ogc-process-description", "json", "dismiss")
+    for name in ("core", "ogc-process-description", "json", "job-list", "dismiss")
 ]
 SUMMARY: Final[dict[str, Any]] = {
     "id": PROCESS_ID,

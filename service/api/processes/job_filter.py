@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Query
-from pydantic import TypeAdapter, ValidationError
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from service.api.access.client import ClientDep
 from service.api.errors import InvalidParameter
+from service.api.processes.types import PROCESS_ID
 from service.api.utc_time import UtcTime
 from service.jobs.job import JobStatus
 from service.jobs.job_list import JobFilter
@@ -17,6 +18,8 @@ from service.jobs.job_list import JobFilter
 TIME: Final = TypeAdapter(UtcTime)
 RESOLUTION: Final = timedelta(microseconds=1)
 OPEN: Final = ("", "..")
+MAX_SECONDS: Final = 2**31 - 1
+ProcessName = Annotated[str, StringConstraints(max_length=64)]
 
 
 def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
@@ -43,18 +46,33 @@ async def _job_filter(
     client: ClientDep,
     status: Annotated[list[JobStatus] | None, Query(description="One or several statuses.")] = None,
     process_id: Annotated[
-        list[Literal["nowcast"]] | None, Query(alias="processID", description="`nowcast`, the only process.")
+        list[ProcessName] | None, Query(alias="processID", description="`nowcast`, the only process.")
     ] = None,
     kind: Annotated[list[Literal["process"]] | None, Query(alias="type", description="`process`.")] = None,
     interval: Annotated[
         str | None,
         Query(alias="datetime", max_length=100, description="Time of creation: a time, or an interval `FROM/TO`."),
     ] = None,
-) -> JobFilter:
+    min_duration: Annotated[
+        int | None, Query(alias="minDuration", ge=0, le=MAX_SECONDS, description="Ran for at least so many seconds.")
+    ] = None,
+    max_duration: Annotated[
+        int | None, Query(alias="maxDuration", ge=0, le=MAX_SECONDS, description="Ran for at most so many seconds.")
+    ] = None,
+) -> JobFilter | None:
+    if process_id and PROCESS_ID not in process_id:
+        return None
     start, end = (None, None) if interval is None else parse_interval(interval)
     before = None if end is None else end + RESOLUTION  # the end belongs to the interval
-    return JobFilter(client.owner, tuple(status or ()), created_after=start, created_before=before)
+    return JobFilter(
+        client.owner,
+        tuple(status or ()),
+        created_after=start,
+        created_before=before,
+        min_seconds=min_duration,
+        max_seconds=max_duration,
+    )
 
 
-JobListFilterDep = Annotated[JobFilter, Depends(_job_filter)]
-"""The client's own jobs (of an admin, those of all), as far as the query asks for them."""
+JobListFilterDep = Annotated[JobFilter | None, Depends(_job_filter)]
+"""The client's own jobs (of an admin, those of all), as far as the query asks for them; None: of another process."""

@@ -170,11 +170,11 @@ async def jobs(
     request: Request,
     context: ContextDep,
     which: JobListFilterDep,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most jobs of a page.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=10_000, description=f"Most jobs of a page, at most {MAX_LIMIT}.")] = 10,
     cursor: Annotated[str | None, Query(max_length=200, description="Of the link `next` of the page before.")] = None,
 ) -> JobList:
     """Return the client's own jobs, the newest first, in pages, as `GET /v1/nowcasts` does."""
-    page, links = await page_of_jobs(context, request, which, limit, cursor)
+    page, links = await page_of_jobs(context, request, which, min(limit, MAX_LIMIT), cursor)
     return JobList(jobs=[status_info(job) for job in page], links=links)
 
 

@@ -58,6 +58,15 @@ def test_without_rasterio_the_answer_names_the_extra(gateway, finished, monkeypa
     assert "echocast[geotiff]" in response.json()["hint"]
 
 
+def test_the_status_leads_to_it_where_it_can_be_made(gateway, finished, monkeypatch):
+    def links():
+        return {link["type"]: link["href"] for link in gateway.get(f"/v1/nowcasts/{finished.id}").json()["links"]}
+
+    assert gateway.get(links()["image/tiff; application=geotiff"]).status_code == 200
+    monkeypatch.setattr("service.status.is_installed", lambda package: False)
+    assert "image/tiff; application=geotiff" not in links()
+
+
 def test_jobs_of_ogc_have_it_too(gateway, finished):
     result = gateway.get(f"/jobs/{finished.id}/results", headers={"Accept": "image/tiff"})
     assert result.headers["content-type"] == "image/tiff; application=geotiff"

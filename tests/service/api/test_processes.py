@@ -2,11 +2,17 @@
 
 import base64
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from service.jobs.job import Problem
+from service.api.app import create_app
+from service.jobs.job import Job, JobStatus, Problem
+from service.settings import Settings
+from tests.postgres import postgres_server
+from tests.service.api.conftest import NO_REDIS, served
 
 EXCEPTION = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 EXECUTION = "/processes/nowcast/execution"
@@ -140,9 +146,53 @@ def test_jobs_are_listed_as_statuses_and_filtered_by_status_and_time_in_pages(ga
     page = gateway.get("/jobs", params={"limit": 1}).json()
     following = gateway.get(rels(page)["next"]).json()
     assert page["jobs"][0]["jobID"] != following["jobs"][0]["jobID"]
-    for wrong in ({"datetime": "today"}, {"limit": 0}, {"processID": "echo"}, {"status": "lost"}):
+    for wrong in ({"datetime": "today"}, {"limit": 0}, {"minDuration": -1}, {"status": "lost"}):
         response = gateway.get("/jobs", params=wrong)
         assert (response.status_code, response.json()["type"]) == (422, "/problems/invalid-parameter"), wrong
+
+
+@pytest.fixture
+def on_postgresql(tmp_path):
+    with postgres_server() as server:
+        app = create_app(Settings(data_dir=tmp_path, broker_url=NO_REDIS, database_url=server.url))
+        with served(app) as client:
+            yield client, app.state.context
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_jobs_are_listed_by_how_long_they_ran(request, database):
+    if database == "sqlite":
+        gateway, context = request.getfixturevalue("gateway"), request.getfixturevalue("context")
+    else:
+        gateway, context = request.getfixturevalue("on_postgresql")
+    now = datetime.now(UTC)
+    times = {
+        "waits": (None, None),
+        "began": (now - timedelta(seconds=100), None),
+        "short": (now - timedelta(seconds=500), now - timedelta(seconds=490)),
+        "long": (now - timedelta(seconds=500), now - timedelta(seconds=300)),
+    }
+    names = {}
+    for name, (started, finished) in times.items():
+        job = context.ledger.create(Job(model="auto", steps=1, inputs=[]))
+        names[job.id] = name
+        status = JobStatus.ACCEPTED if started is None else JobStatus.RUNNING if finished is None else JobStatus.FAILED
+        with context.ledger.engine.begin() as connection:
+            row = update(Job).where(Job.id == job.id)
+            connection.execute(row.values(status=status, started=started, finished=finished))
+
+    def listed(**which):
+        jobs = gateway.get("/jobs", params={"limit": 10_000, **which}).json()["jobs"]
+        return {names[job["jobID"]] for job in jobs if job["jobID"] in names}
+
+    assert listed() == set(times)
+    assert listed(minDuration=10) == {"began", "short", "long"}
+    assert listed(minDuration=11) == {"began", "long"}
+    assert listed(maxDuration=10) == {"short"}
+    assert listed(minDuration=50, maxDuration=199) == {"began"}
+    assert listed(minDuration=50, maxDuration=200, status="failed") == {"long"}
+    assert listed(processID="echo") == set()
+    assert listed(processID=["echo", "nowcast"]) == set(times)
 
 
 def test_a_running_job_reports_progress_and_can_be_dismissed(gateway, running):
