@@ -12,12 +12,16 @@ import click
 
 from service.embedded import CannotStart, FolderLock, Supervisor
 from service.jobs.feeds import read_feeds
+from service.locked_folder import own_temporary_folder
 from service.log import log_to_stderr
 from service.metrics.folder import metrics_folder, register_process
 from service.settings import Settings, load_settings
 
 STOP_SECONDS = 2
 """How long open requests may take to end when the gateway stops."""
+
+TEMPORARY = "echocast-gateway-"
+"""Prefix of the folder of the gateway's temporary files."""
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
@@ -36,6 +40,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None, open_browse
     log_to_stderr(settings)
     with ExitStack() as stack:
         stack.enter_context(metrics_folder())
+        stack.enter_context(own_temporary_folder(TEMPORARY))
         register_process("gateway")
         listener = stack.enter_context(_listen(settings))
         supervisor = _embed(settings, stack) if settings.embedded else None

@@ -36,6 +36,17 @@ def locked_folder(prefix: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def own_temporary_folder(prefix: str) -> Iterator[None]:
+    """Keep all temporary files of this process in a locked folder of its own, and delete it at the end."""
+    with locked_folder(prefix) as folder:
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = None
+
+
 def _remove_leftovers(prefix: str) -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         lock = folder / LOCK

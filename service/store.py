@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from model.core.errors import InputError
@@ -23,7 +25,21 @@ DISK_FULL: Final = tuple(f"os error {number}" for number in (errno.ENOSPC, errno
 """How obstore, which has no error of its own for it, names a full disk."""
 
 
+NOWCASTS: Final = "nowcasts"
+CHECKS: Final = "health"
+"""Prefixes of all objects: those of jobs, below the job's id, and those of `ObjectStore.check`."""
+
+UNFINISHED_WRITE: Final = re.compile(r".*#\d+")
+"""Names under which obstore writes the files of a local folder before it renames them; it lists none of them."""
+
 log = logging.getLogger(__name__)
+
+
+class StoredObject(NamedTuple):
+    """An object of the store, and when it was written."""
+
+    key: str
+    modified: datetime
 
 
 class MissingObject(InputError):
@@ -42,7 +58,7 @@ class StoreUnavailable(Exception):
 
 def job_prefix(job_id: str) -> str:
     """Return the prefix of all objects of a job."""
-    return f"nowcasts/{job_id}"
+    return f"{NOWCASTS}/{job_id}"
 
 
 def upload_prefix(job_id: str) -> str:
@@ -188,19 +204,44 @@ class ObjectStore:
         return total
 
     def delete(self, key: str) -> None:
-        """Delete one object."""
-        with _outages():
+        """Delete one object; another process may have done so before."""
+        with suppress(FileNotFoundError), _outages():
             self._backend.delete(key)
 
     def delete_prefix(self, prefix: str) -> None:
-        """Delete every object below the folder `prefix`."""
+        """Delete every object below the folder `prefix`; another process may delete the same."""
+        for objects in self.list(prefix):
+            keys = [each.key for each in objects]
+            try:
+                with _outages():
+                    self._backend.delete(keys)
+            except FileNotFoundError:  # in a local folder; the keys after it are not deleted then
+                for key in keys:
+                    self.delete(key)
+
+    def list(self, prefix: str) -> Iterator[list[StoredObject]]:
+        """Yield every object below the folder `prefix`, some at a time."""
         with _outages():
             for batch in self._backend.list(prefix=prefix):
-                self._backend.delete([entry["path"] for entry in batch])
+                yield [StoredObject(entry["path"], entry["last_modified"]) for entry in batch]
+
+    def delete_unfinished_writes(self, before: datetime) -> int:
+        """Delete files of a local folder that a process was writing when it was killed, before a time; return how many.
+
+        What a bucket keeps of such writes, its own lifecycle rules delete.
+        """
+        deleted = 0
+        for folder, _, names in () if self.folder is None else os.walk(self.folder):
+            for path in (Path(folder, name) for name in names if UNFINISHED_WRITE.fullmatch(name)):
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < before.timestamp():
+                        path.unlink()
+                        deleted += 1
+        return deleted
 
     def check(self) -> None:
         """Write, read and delete a small object, and raise the errors of the store."""
-        key = f"health/{uuid.uuid4().hex}"
+        key = f"{CHECKS}/{uuid.uuid4().hex}"
         self.put(key, b"ok")
         try:
             self.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from model.core.settings import BadSetting
 from service.metrics.folder import metrics_folder, register_process
 from service.settings import Settings, load_settings
 from workers.process_privacy import close_process_without_landlock
+from workers.temporary_files import CONSUMER, delete_own_folder, use_own_folder
 
 
 @click.command()
@@ -21,6 +23,8 @@ from workers.process_privacy import close_process_without_landlock
 def worker(concurrency: int) -> None:
     """Take jobs from the queue and run them. One process per GPU: start one worker for each."""
     settings = _with_broker()
+    use_own_folder(CONSUMER)
+    atexit.register(delete_own_folder)  # runs after billiard's own function, which deletes its folder in there
     with metrics_folder():
         sys.exit(_consume(settings, concurrency))
 

@@ -220,8 +220,6 @@ def _delete(store: ObjectStore, key: str, *, one: bool = False) -> None:
             store.delete(key)
         else:
             store.delete_prefix(key)
-    except FileNotFoundError:
-        return
     except Exception as error:
         log.warning("%s remains in the store: %s", key, error)
 

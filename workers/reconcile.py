@@ -1,4 +1,4 @@
-"""The reconciler: requeues lost jobs, fails jobs that kill their workers, and deletes expired ones."""
+"""The reconciler: requeues lost jobs, fails jobs that kill their workers, and deletes expired ones and leftovers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import delete_uploads, job_prefix
 from workers.context import WorkerContext
 from workers.offered_tiles import delete_tiles
+from workers.sweep import sweep_when_due
 
 BATCH: Final = 500
 
@@ -23,6 +24,7 @@ def reconcile(context: WorkerContext) -> None:
     fail_overdue(context)
     requeue_accepted(context)
     expire(context)
+    sweep_when_due(context)
 
 
 def requeue_lost(context: WorkerContext) -> None:

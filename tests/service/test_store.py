@@ -57,6 +57,15 @@ def test_a_jobs_objects_are_deleted_together(store: ObjectStore) -> None:
     store.delete_prefix(job_prefix("1"))
 
 
+def test_processes_may_delete_the_same_objects(store: ObjectStore) -> None:
+    for number in range(200):
+        store.put(upload_key("1", number), b"x")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(store.delete_prefix, [job_prefix("1")] * 4))
+    assert [*store.list(job_prefix("1"))] == []
+    store.delete(upload_key("1", 0))
+
+
 def test_health_leaves_nothing_behind(store: ObjectStore, tmp_path: Path) -> None:
     store.check()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -20,6 +20,7 @@ from service import embedded
 from service.embedded import DataFolderInUse, FolderLock, find_redis_server
 from service.jobs.job import JobStatus
 from service.jobs.ledger import Ledger
+from service.locked_folder import LOCK
 from service.settings import Settings
 from service.store import ObjectStore
 from tests.patience import WAIT_SECONDS
@@ -32,13 +33,15 @@ Serve = Callable[..., subprocess.Popen[str]]
 def serve(tmp_path: Path, gate) -> Iterator[Serve]:
     """Starts `echocast serve` on the test's data folder and a free port."""
     started = []
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
 
     def start(*options: str) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
         command = [sys.executable, "-m", "service.cli", "serve", "--data-dir", str(tmp_path / "data")]
         process = subprocess.Popen(
             [*command, *(options or ("--port", "0"))],
-            env={**environment, "ECHOCAST_RECONCILE_SECONDS": "0.5"},
+            env={**environment, "ECHOCAST_RECONCILE_SECONDS": "0.5", "TMPDIR": str(temporary)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -142,7 +145,7 @@ def test_a_job_that_ends_the_whole_service_each_time_fails_after_its_attempts(
     assert lab.wait_finished(data.ledger, after).status is JobStatus.SUCCESSFUL
 
 
-def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: WorkerContext, lab) -> None:
+def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: WorkerContext, lab, tmp_path: Path) -> None:
     process = serve()
     address(process)
     lab.wait_until(lambda: len(descendants(process.pid)) >= 4, "Redis, worker, its process and beat")
@@ -150,6 +153,9 @@ def test_children_die_with_a_gateway_that_is_killed(serve: Serve, data: WorkerCo
     process.send_signal(signal.SIGKILL)
     process.wait(WAIT_SECONDS)
     lab.wait_dead(*children)
+    left = [*(tmp_path / "tmp").iterdir()]
+    assert left
+    assert all((folder / LOCK).is_file() for folder in left), "by the lock the next start knows what to delete"
 
 
 def test_the_worker_and_its_processes_leave_the_processor_to_the_gateway(serve: Serve, lab) -> None:

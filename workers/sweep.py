@@ -1,0 +1,67 @@
+"""Delete what processes that were killed left in the store. The ledger says which objects belong to a job."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from service.jobs.queue import redis_client
+from service.store import CHECKS, NOWCASTS, StoredObject
+from workers.context import WorkerContext
+
+SWEEP_SECONDS: Final = 3600
+"""How often the store is listed."""
+
+MIN_AGE: Final = timedelta(days=1)
+"""What is younger may be in use: the files of an upload are stored before its job is recorded."""
+
+WHILE_UNFINISHED: Final = ("upload", "tiles")
+"""Folders of a job that are needed until it has ended."""
+
+log = logging.getLogger(__name__)
+
+
+def sweep_when_due(context: WorkerContext) -> None:
+    """Delete leftovers if no process has done so within `SWEEP_SECONDS`."""
+    with redis_client(context.settings) as redis:
+        due = redis.set("echocast:swept", "1", nx=True, ex=SWEEP_SECONDS)
+    if due:
+        sweep(context)
+
+
+def sweep(context: WorkerContext) -> None:
+    """Delete leftovers that are older than `MIN_AGE`.
+
+    These are files that were being written, uploads and tiles of jobs that have ended or are not in the ledger, and
+    results of the latter once they are older than the retention.
+    """
+    store, before = context.store, datetime.now(UTC) - MIN_AGE
+    deleted = store.delete_unfinished_writes(before)
+    for prefix in (CHECKS, NOWCASTS):
+        for objects in store.list(prefix):
+            leftovers = _leftovers([each for each in objects if each.modified < before], context)
+            for key in leftovers:
+                store.delete(key)
+            deleted += len(leftovers)
+    if deleted:
+        log.info("deleted %d objects that belong to no job, or to one that has ended", deleted)
+
+
+def _leftovers(objects: list[StoredObject], context: WorkerContext) -> list[str]:
+    """Return the keys of objects that nobody needs. The ledger is read after the objects were listed."""
+    days = context.settings.retention_days
+    expired = datetime.now(UTC) - timedelta(days=days) if days else None
+    job_ids = {each.key.split("/")[1] for each in objects}
+    versions = context.ledger.versions(sorted(job_ids))
+
+    def needed(stored: StoredObject) -> bool:
+        prefix, job_id, part = (*stored.key.split("/"), "")[:3]
+        version = versions.get(job_id)
+        if prefix == CHECKS:
+            return False
+        if part in WHILE_UNFINISHED:
+            return version is not None and not version.status.finished
+        return version is not None or expired is None or stored.modified > expired
+
+    return [each.key for each in objects if not needed(each)]
