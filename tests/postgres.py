@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -58,21 +58,34 @@ class PostgresServer:
             self._process.wait(WAIT_SECONDS)
             self._process = None
 
+    def kill(self) -> None:
+        """Kill all processes of the server at once."""
+        assert self._process is not None
+        for process in self._processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait(WAIT_SECONDS)
+        self._process = None
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop all processes of the server inside the block: connections are accepted by the kernel, and stay open."""
         assert self._process is not None
-        parent = self._process.pid
-        os.kill(parent, signal.SIGSTOP)  # first: it would start others
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        processes = [*map(int, children), parent]
+        os.kill(self._process.pid, signal.SIGSTOP)  # first: it would start others
+        processes = self._processes()
         try:
             for process in processes:
                 os.kill(process, signal.SIGSTOP)
             yield
         finally:
-            for process in processes:
+            for process in reversed(processes):
                 os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """Return the process ids of the server: the one that starts the others comes first."""
+        assert self._process is not None
+        parent = self._process.pid
+        return [parent, *map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
 
     def _responds(self) -> bool:
         import psycopg

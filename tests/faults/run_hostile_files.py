@@ -28,7 +28,7 @@ from tests.patience import WAIT_SECONDS
 KEPT_MB: Final = 200
 """Memory that the worker may hold beyond what it held before the first hostile file."""
 FAULTS: Final = ("internal", "worker-lost", "time-limit", "missing-dependency")
-OF_PROCESSES: Final = ("echocast-metrics-", "echocast-worker-")
+OF_PROCESSES: Final = ("echocast-metrics-", "echocast-gateway-", "echocast-consumer-", "echocast-worker-")
 """Folders that live as long as a process."""
 
 
@@ -86,7 +86,7 @@ class Service:
     def workers(self) -> dict[int, int]:
         """Return the resident memory (MB) of the processes that run jobs and of their fork servers, by process id."""
         memory = {}
-        for pid in _descendants(self.process.pid):
+        for pid in descendants(self.process.pid):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_text()
                 if "spawn_main" in words or "workers.sandbox.server" in words:
@@ -111,12 +111,13 @@ class Service:
         raise AssertionError(f"waited {WAIT_SECONDS} s for {what}: {self.log.read_text()}")
 
 
-def _descendants(parent: int) -> Iterator[int]:
+def descendants(parent: int) -> Iterator[int]:
+    """Yield the processes below a process."""
     for task in Path(f"/proc/{parent}/task").iterdir():
         for child in (task / "children").read_text().split():
             yield int(child)
             with contextlib.suppress(FileNotFoundError):
-                yield from _descendants(int(child))
+                yield from descendants(int(child))
 
 
 class Report(NamedTuple):
@@ -148,6 +149,9 @@ def run(files: list[HostileFile], folder: Path) -> Report:
             faults.append(f"processes of the worker: {sorted(before)} before, {sorted(after)} after")
         if sum(after.values()) > sum(before.values()) + KEPT_MB:
             faults.append(f"memory of the worker: {before} before, {after} after (MB)")
+        patience = time.monotonic() + 10  # a nowcast has ended for its client before its folder is deleted
+        while service.leftovers() and time.monotonic() < patience:
+            time.sleep(0.1)
         faults += [f"left behind: {left}" for left in service.leftovers()]
         faults += [f"in the log: {line}" for line in service.log.read_text().splitlines() if "Traceback" in line]
     finally:
