@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 from service.api import context as context_module
 from service.api.app import create_app
 from service.api.health import checks
+from service.jobs import database
 from service.settings import Settings
 from tests.postgres import postgres_server
 from tests.service.api.conftest import NO_REDIS, served
@@ -72,6 +73,7 @@ def test_while_postgresql_is_stopped(tmp_path):
 
 def test_while_postgresql_accepts_statements_and_answers_none(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 2)
     with postgres_server() as server, gateway_of(tmp_path, database_url=server.url) as (client, _):
         job = post(client).json()["id"]
         with server.frozen(), ThreadPoolExecutor(3) as pool:

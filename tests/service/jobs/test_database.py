@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 import service.jobs.api_keys  # noqa: F401 - its table
 from model.core.forecast_output import DETERMINISTIC_OUTPUT
+from service.jobs import database
 from service.jobs.database import HEAD, MIGRATIONS, allow_time, make_engine, open_engine, reading
 from service.jobs.feed_run import FeedRun
 from service.jobs.job import Job, JobStatus
@@ -82,7 +83,8 @@ def test_processes_that_start_together_make_the_tables_once(database_url: str) -
         assert process.returncode == 0, errors
 
 
-def test_a_postgresql_that_does_not_answer_is_an_outage_and_not_waited_for() -> None:
+def test_a_postgresql_that_does_not_answer_is_an_outage_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 2)
     with postgres_server() as server:
         ledger = Ledger(server.url, patience_seconds=0.1)
         job = ledger.create(Job(model="auto", steps=1, inputs=[]))
