@@ -189,6 +189,7 @@ async def events(
     operation_id="getNowcastWebhook",
     dependencies=READ,
     summary="Whether a nowcast's webhook was delivered",
+    response_model_exclude_none=True,
     responses=documented_problems("unknown-job", "no-webhook"),
 )
 async def webhook(context: ContextDep, job: OwnJobDep, response: Response) -> WebhookDelivery:
