@@ -270,6 +270,7 @@ class HeldFileResponse(FileResponse):
     """A file that is released once it is sent, or the client is gone."""
 
     chunk_size = 1 << 18  # each chunk waits for a thread
+
     def __init__(self, held: AsyncExitStack, path: Path, *, media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(path, media_type=media_type, headers=headers)
         self._held = held
