@@ -163,7 +163,7 @@ def test_the_scope_of_every_route_is_in_the_docs(project: Path, tmp_path: Path) 
 
     app = create_app(Settings(data_dir=tmp_path))
     routes = {
-        f"{method} {route.path}": scope or ""
+        f"{method} {route.path_format}": scope or ""
         for route, scope in scopes_of_routes(app)
         for method in route.methods or ()
         if route.include_in_schema

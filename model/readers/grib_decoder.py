@@ -26,11 +26,15 @@ KEYS = (
     *("iDirectionIncrementInDegrees", "jDirectionIncrementInDegrees"),
     *("iDirectionIncrementGiven", "jDirectionIncrementGiven"),
     *("iScansNegatively", "jScansPositively", "jPointsAreConsecutive", "alternativeRowScanning"),
-    *("significanceOfReferenceTime", "typeOfGeneratingProcess", "forecastTime", "dataDate", "dataTime"),
-    *("indicatorOfUnitForTimeRange", "lengthOfTimeRange", "validityDate", "validityTime", "second"),
+    *("significanceOfReferenceTime", "typeOfGeneratingProcess", "dataDate", "dataTime"),
+    *("forecastTime", "indicatorOfUnitOfTimeRange"),
+    *("indicatorOfUnitForTimeRange", "lengthOfTimeRange", "second"),
     *("bitmapPresent", "packingType", "missingValue", "missingValueManagementUsed"),
     *("binaryScaleFactor", "decimalScaleFactor"),
 )
+VALIDITY_KEYS = ("validityDate", "validityTime")
+LONG_UNITS = (3, 4, 5, 6, 7)
+"""Code table 4.4: months to centuries. The library adds them year by year, which takes minutes for 10^9 of them."""
 
 PIECE_BYTES = 1 << 20
 PADDING = b"\0 \r\n\x03"
@@ -141,6 +145,8 @@ def _messages(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 _check_padding(path, end, start)
                 end = start + int(eccodes.codes_get(handle, "totalLength"))
                 keys = {key: eccodes.codes_get(handle, key) for key in KEYS if _has(eccodes, handle, key)}
+                if not keys.get("forecastTime") or keys.get("indicatorOfUnitOfTimeRange") not in LONG_UNITS:
+                    keys |= {key: eccodes.codes_get(handle, key) for key in VALIDITY_KEYS if _has(eccodes, handle, key)}
                 if _has(eccodes, handle, "typeOfProcessedData"):  # text by default
                     keys["typeOfProcessedData"] = eccodes.codes_get_long(handle, "typeOfProcessedData")
                 yield handle, keys

@@ -148,6 +148,8 @@ def _centres(axis: str, first: float, last: float, keys: dict[str, Any]) -> NDAr
 
 
 def _date_and_clock(keys: dict[str, Any], name: str) -> tuple[int, int]:
+    if f"{name}Date" not in keys:
+        raise NotARadarFile("the forecast time is in months or years", hint=GIVE_OBSERVATIONS)
     return int(keys[f"{name}Date"]), int(keys[f"{name}Time"])
 
 

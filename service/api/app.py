@@ -83,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Precipitation nowcasting",
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        openapi_url=None,  # the route is in service/api/page
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

@@ -1,4 +1,4 @@
-"""The OpenAPI description: what FastAPI derives from the routes, with problems as they are sent, and examples."""
+"""The OpenAPI description: what FastAPI derives from the routes, with problems as they are sent, examples and links."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ ANY_PROBLEM: Final[dict[str, Any]] = {
     "content": {MEDIA_TYPE: {"schema": {"$ref": f"{COMPONENTS}/{ProblemDetails.__name__}"}}},
 }
 
+JOB_IDS: Final = {
+    "createNowcast": (("200", "202"), "id"),
+    "listNowcasts": (("200",), "nowcasts/0/id"),
+    "execute": (("201",), "jobID"),
+    "getJobs": (("200",), "jobs/0/jobID"),
+}
+"""By operation id: the responses that name a nowcast, and where its id is in them."""
+JOB_PARAMETERS: Final = ("id", "jobID")
+
 Json = dict[str, Any]
 
 
@@ -41,8 +50,21 @@ def describe(app: FastAPI) -> Json:
         for operation in _operations(description):
             _use_problems(operation)
             _add_examples(operation, examples)
+        _add_links(description)
     assert app.openapi_schema is not None  # noqa: S101 - made above
     return app.openapi_schema
+
+
+def of_open_service(description: Json) -> Json:
+    """Return the description of a service that serves requests without credentials, too: they are optional."""
+    paths = {
+        path: {
+            method: operation | {"security": [{}, *operation["security"]]} if "security" in operation else operation
+            for method, operation in methods.items()
+        }
+        for path, methods in description["paths"].items()
+    }
+    return description | {"paths": paths}
 
 
 def _operations(description: Json) -> Iterator[Json]:
@@ -74,3 +96,29 @@ def _add_examples(operation: Json, examples: Json) -> None:
         operation["requestBody"]["content"][JSON]["example"] = example["body"]
     for status, content in example.get("response", {}).items():
         operation["responses"][status]["content"][JSON]["example"] = content
+
+
+def _add_links(description: Json) -> None:
+    """Link the responses that name a nowcast to every operation on it."""
+    operations = {operation["operationId"]: operation for operation in _operations(description)}
+    targets = {
+        name: parameter
+        for name, operation in operations.items()
+        for parameter in _path_parameters(operation)
+        if parameter in JOB_PARAMETERS
+    }
+    for name, (statuses, pointer) in JOB_IDS.items():
+        links = {
+            target: {
+                "operationId": target,
+                "parameters": {parameter: f"$response.body#/{pointer}"},
+                "description": operations[target]["summary"],
+            }
+            for target, parameter in targets.items()
+        }
+        for status in statuses:
+            operations[name]["responses"][status]["links"] = links
+
+
+def _path_parameters(operation: Json) -> Iterator[str]:
+    return (parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path")

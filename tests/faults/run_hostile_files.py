@@ -43,19 +43,20 @@ class Ending(NamedTuple):
 
 
 class Service:
-    """A running `echocast serve`, whose worker is ready."""
+    """A running `echocast serve`, whose worker is ready; `key` is that of its client."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: str | None = None) -> None:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}
         environment = {**inherited, "ECHOCAST_THREADS": "1", "TMPDIR": str(self.temporary)}
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(folder / "data")]
         self.log = folder / "log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=log)
         found = self._wait(lambda: re.search(r"Echocast serves (http://\S+)", self.log.read_text()), "the gateway")
-        self.client = httpx.Client(base_url=found[1], timeout=WAIT_SECONDS)
+        self.client = httpx.Client(base_url=found[1], headers=headers, timeout=WAIT_SECONDS)
         self._wait(lambda: self.client.get("/readyz").status_code == 200, "the worker")
 
     def close(self) -> None:

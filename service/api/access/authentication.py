@@ -66,6 +66,14 @@ class Authenticator:
             "everybody, for where a reverse proxy authenticates",
         )
 
+    async def is_open(self) -> bool:
+        """Whether requests without credentials are served."""
+        try:
+            await self.authenticate(None)
+        except NotAuthenticated:
+            return False
+        return True
+
     async def authenticate(self, credentials: str | None) -> Client:
         """Return the client of bearer credentials; without any, everybody, where the service is open.
 

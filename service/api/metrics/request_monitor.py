@@ -40,7 +40,7 @@ class RouteTemplate:
             await self.app(scope, receive, send)
         finally:
             if "route" in scope:
-                scope.setdefault("state", {})["route"] = scope["route"].path
+                scope.setdefault("state", {})["route"] = scope["route"].path_format
             elif "endpoint" in scope:  # a mounted application: its prefix
                 prefix = scope["root_path"].removeprefix(scope.get("app_root_path", ""))
                 scope.setdefault("state", {})["route"] = prefix

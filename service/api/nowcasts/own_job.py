@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Path
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.api.access.client import Client, ClientDep
 from service.api.context import ContextDep, GatewayContext
 from service.api.work_pool import WorkPool
 from service.jobs.job import Job
+
+
+class JobIdConvertor(StringConvertor):
+    """The part of a path that is a nowcast's id: `/v1/nowcasts/latest` has methods of its own."""
+
+    regex = "(?!latest/?$)[^/]+"
+
+
+register_url_convertor("job", JobIdConvertor())
 
 
 async def own_job(context: GatewayContext, client: Client, job_id: str, pool: WorkPool | None = None) -> Job:

@@ -141,7 +141,7 @@ async def latest(context: ContextDep, client: ClientDep, model: Model = None) ->
 
 
 @router.get(
-    "/{id}",
+    "/{id:job}",
     operation_id="getNowcast",
     dependencies=READ,
     summary="Follow a nowcast",
@@ -199,7 +199,7 @@ async def webhook(context: ContextDep, job: OwnJobDep, response: Response) -> We
 
 
 @router.delete(
-    "/{id}",
+    "/{id:job}",
     operation_id="dismissNowcast",
     dependencies=NOWCAST,
     summary="Cancel a nowcast",
@@ -231,7 +231,8 @@ async def result(
     request: Request,
     context: ContextDep,
     file_format: Annotated[
-        str | None, Query(alias="format", description="netcdf, webp, gif, png or geotiff; overrides Accept.")
+        str | None,
+        Query(alias="format", description="Overrides Accept.", json_schema_extra={"enum": [*FORMATS]}),
     ] = None,
     frame: Annotated[
         int | None, Query(ge=0, description="Index of the frame, for PNG; by default the first forecast.")
@@ -317,7 +318,9 @@ async def point(
     y: Annotated[float | None, Query(description="From the north edge, 0 to 1 of the picture.")] = None,
     lon: Annotated[float | None, Query(description="Degrees east, WGS 84.")] = None,
     lat: Annotated[float | None, Query(description="Degrees north, WGS 84.")] = None,
-    file_format: Annotated[str | None, Query(alias="format", description="json or csv; overrides Accept.")] = None,
+    file_format: Annotated[
+        str | None, Query(alias="format", description="Overrides Accept.", json_schema_extra={"enum": [*POINT_FORMATS]})
+    ] = None,
 ) -> Response:
     """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak.
 

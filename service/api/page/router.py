@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from service.api.access.scopes import PUBLIC
+from service.api.context import ContextDep
 from service.api.errors import NoSample
+from service.api.openapi import of_open_service
 from service.api.problems import describe_type, documented_problems
 from service.api.processes.description import landing_page
 from service.api.processes.types import LandingPage
@@ -48,6 +50,13 @@ async def landing(request: Request) -> Response:
 async def docs() -> FileResponse:
     """Return the API documentation."""
     return FileResponse(WEB / "docs.html", headers=PAGE_HEADERS)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request, context: ContextDep) -> JSONResponse:
+    """Return the OpenAPI description, in which credentials are optional while the service is open."""
+    description = request.app.openapi()
+    return JSONResponse(of_open_service(description) if await context.authenticator.is_open() else description)
 
 
 @router.get(

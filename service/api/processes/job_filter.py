@@ -20,6 +20,10 @@ RESOLUTION: Final = timedelta(microseconds=1)
 OPEN: Final = ("", "..")
 MAX_SECONDS: Final = 2**31 - 1
 ProcessName = Annotated[str, StringConstraints(max_length=64)]
+_DATE: Final = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
+_TIME: Final = f"{_DATE}[Tt ]{_CLOCK}"
+INTERVAL: Final = rf"^({_TIME}|({_TIME}|(\.\.)?)/({_TIME}|(\.\.)?))$"
 
 
 def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
@@ -51,7 +55,12 @@ async def _job_filter(
     kind: Annotated[list[Literal["process"]] | None, Query(alias="type", description="`process`.")] = None,
     interval: Annotated[
         str | None,
-        Query(alias="datetime", max_length=100, description="Time of creation: a time, or an interval `FROM/TO`."),
+        Query(
+            alias="datetime",
+            max_length=100,
+            description="Time of creation: a time, or an interval `FROM/TO`.",
+            json_schema_extra={"pattern": INTERVAL},
+        ),
     ] = None,
     min_duration: Annotated[
         int | None, Query(alias="minDuration", ge=0, le=MAX_SECONDS, description="Ran for at least so many seconds.")

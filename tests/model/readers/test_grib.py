@@ -80,6 +80,14 @@ def write_grib(tmp_path: Path) -> Callable[..., Path]:
 
 
 @needs_eccodes
+@pytest.mark.parametrize("count", [2_000_000_000, -2_000_000_000])
+def test_the_library_does_not_count_billions_of_centuries(write_grib: Callable[..., Path], count: int) -> None:
+    path = write_grib("far.grib2", {"indicatorOfUnitOfTimeRange": 7, "forecastTime": count})
+    with pytest.raises(NotARadarFile, match=r"this is a forecast|in months or years"):
+        read([path])
+
+
+@needs_eccodes
 def test_real_files_agree_with_eccodes_itself(real_data: Path) -> None:
     paths = sorted((real_data / "mrms").glob("*.grib2"))[:2]
     sequence = read(paths)

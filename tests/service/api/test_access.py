@@ -67,13 +67,13 @@ def ask(gateway, app, finished, secrets):
             path = re.sub(
                 r"{(\w+)[^}]*}",
                 lambda part: {**PARAMETERS, "id": finished.id, "jobID": finished.id}[part[1]],
-                route.path,
+                route.path_format,
             )
             sender = who(scope) if callable(who) else who
             credentials = {} if sender is None else {"Authorization": f"Bearer {secrets[sender]}"}
             for method in sorted(route.methods):
                 response = gateway.request(method, path, headers={**credentials, **(headers or {})})
-                table[method, route.path] = (scope, answer(response))
+                table[method, route.path_format] = (scope, answer(response))
         return table
 
     return asked
@@ -219,7 +219,7 @@ def test_the_openapi_description_has_the_scopes(gateway, app):
     assert api["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     for route, scope in scopes_of_routes(app):
         for method in route.methods if route.include_in_schema else ():
-            security = api["paths"][route.path][method.lower()].get("security")
+            security = api["paths"][route.path_format][method.lower()].get("security")
             assert security == (None if scope is None else [{"key": [scope]}])
 
 
