@@ -20,6 +20,7 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready
 from celery.worker import state
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.errors import DeviceLost, InputError
 from service.jobs.heartbeat import remove_heartbeat, send_heartbeat
@@ -28,13 +29,14 @@ from service.log import log_to_stderr
 from service.metrics.folder import register_process
 from service.metrics.instruments import WORKER_HEARTBEAT_TIME
 from service.settings import Settings, load_settings
+from service.store import StoreUnavailable
 from service.tracing import start_tracing, stop_tracing
 from workers.process_privacy import close_process_without_landlock
 from workers.temporary_files import delete_own_folder, use_own_folder
 
 EXIT_CODES: Final = {signal.SIGUSR2: 1, signal.SIGURG: 2}
-"""Signals by which a child process shuts its worker down, and the worker's exit code: 1, the device is lost, and a
-restart may help; 2, a setting must be changed."""
+"""Signals by which a child process shuts its worker down, and the worker's exit code: 1, the device is lost or the
+ledger does not respond, and a restart may help; 2, a setting must be changed."""
 
 log = logging.getLogger(__name__)
 _stopping = threading.Event()
@@ -77,8 +79,8 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 
     readers = threading.Thread(target=sandbox.start, daemon=True)
     readers.start()
-    context = process_context()
     try:
+        context = process_context()
         model = context.models.start()
     except InputError as error:
         log.error("%s", error)
@@ -86,6 +88,10 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         return
     except DeviceLost as error:
         log.error("the device does not respond: %s", error)
+        shut_down()
+        return
+    except (SQLAlchemyError, StoreUnavailable, OSError) as error:
+        log.error("the worker cannot start now: %s", error)  # it would run jobs, without heartbeats and webhooks
         shut_down()
         return
     readers.join()

@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -86,6 +86,8 @@ class Log:
     answers: Counter[tuple[str, int, str]]
     outcomes: dict[int, Outcome]
     complaints: list[str]
+    uploading: threading.Event = field(default_factory=threading.Event)
+    """Set while a client sends an upload."""
 
 
 class Client:
@@ -136,12 +138,14 @@ class Client:
 
     def _post(self, nowcast: Requested, key: str) -> str:
         content = nowcast.file.read_bytes()
+        self._log.uploading.set()
         answer = self._ask(
             *("POST", "/v1/nowcasts"),
             data=nowcast.fields,
             files={"files": (nowcast.file.name, content)},
             headers={"Idempotency-Key": key},
         )
+        self._log.uploading.clear()
         return str(answer.json()["id"])
 
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:

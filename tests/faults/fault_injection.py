@@ -16,6 +16,9 @@ from tests.faults.clients import Log
 from tests.faults.stacks import KINDS, Kind, Stack
 
 LAST_PLACE: Final = 0.95
+DURING_UPLOADS: Final = ("gateway", "database")
+"""What is killed while an upload is under way, if one comes in time."""
+UPLOAD_SECONDS: Final = 5.0
 FULL_SECONDS: Final = 4.0
 LONGEST_FULL_SECONDS: Final = 20.0
 DISK: Final = "disk full"
@@ -99,6 +102,8 @@ class Faults:
             self._stack.flush_broker()
         else:
             kind: Kind = next(kind for kind in KINDS if kind == fault)
+            if kind in DURING_UPLOADS and self._log.uploading.wait(UPLOAD_SECONDS):
+                time.sleep(self._random.uniform(0, 0.1))
             self._stack.kill(kind, self._random)
 
     def _refused(self) -> int:

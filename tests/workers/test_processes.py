@@ -15,6 +15,7 @@ from service.embedded import Supervisor
 from service.jobs.heartbeat import live_workers
 from service.jobs.job import Job, JobStatus
 from service.store import job_prefix, result_key
+from tests.postgres import postgres_server
 from workers.context import WorkerContext, open_context
 
 
@@ -167,6 +168,32 @@ def test_a_worker_outlives_its_broker(running: WorkerContext, supervisor: Superv
     later = lab.upload(running.ledger, running.store, frames)
     lab.enqueue(running, later)
     assert lab.wait_finished(running.ledger, later).status is JobStatus.SUCCESSFUL
+
+
+def test_a_worker_whose_process_starts_while_the_ledger_is_down_is_alive_again_later(
+    supervisor: Supervisor, lab, tmp_path: Path
+) -> None:
+    with postgres_server() as server:
+        settings = {"broker_url": None, "database_url": server.url, "worker_stale_seconds": 1.0}
+        ours = Supervisor(supervisor.settings.model_copy(update=settings))
+        context = open_context(ours.settings)
+        ours.start()
+        ours.start_workers()
+        try:
+            wait_alive(context, lab)
+            worker = ours.children["worker"]
+            [child] = lab.pool_children(worker)
+            server.stop()
+            os.kill(child, signal.SIGKILL)
+            lab.wait_until(lambda: ours.children.get("worker", worker) != worker, "another worker")
+            assert _alive(context) == []
+            server.start()
+            wait_alive(context, lab)
+            job = lab.upload(context.ledger, context.store, lab.write_frames(tmp_path / "a.npz", count=3))
+            assert lab.wait_finished(context.ledger, job).status is JobStatus.SUCCESSFUL
+        finally:
+            ours.stop()
+            context.ledger.close()
 
 
 def test_a_job_that_takes_too_long_is_stopped(supervisor: Supervisor, lab, gate, tmp_path: Path) -> None:
