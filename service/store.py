@@ -86,6 +86,11 @@ def input_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}/input.nc"
 
 
+def frame_prefix(feed: str, valid_time: datetime) -> str:
+    """Return the prefix of the objects of a feed's frame: one for each content that was issued for that time."""
+    return f"feeds/{feed}/frames/{valid_time:%Y%m%dT%H%M%SZ}"
+
+
 def delete_uploads(store: ObjectStore, job_id: str) -> None:
     """Delete the uploaded files of a job that has ended. An error of the store is logged only: the job has ended."""
     try:

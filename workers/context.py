@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from model.core.catalog import Catalog, open_catalog
+from service.feeds.ledger import FeedLedger
 from service.jobs.fair_share import FairShare
-from service.jobs.feed_ledger import FeedLedger
 from service.jobs.ledger import Ledger
 from service.jobs.queue import JobQueue
 from service.settings import Settings, load_settings

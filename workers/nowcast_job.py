@@ -19,11 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.aliases import CHAMPION
 from model.core.catalog import AUTO, Catalog
-from model.core.errors import BadPackage, DeviceLost, FutureFrame, InputError, TooFewFrames, TooLarge
+from model.core.errors import BadPackage, DeviceLost, InputError, TooFewFrames, TooLarge
 from model.core.forecast_output import ForecastOutput
-from model.core.model_info import ModelInfo
+from model.core.model_info import EXTRAPOLATION, ModelInfo
+from service.feeds.config import Feed, read_feeds
+from service.feeds.tables import RunState
 from service.jobs.costs import work_of
-from service.jobs.feed_run import RunState
 from service.jobs.job import Job, Problem, Timings, problem_of
 from service.jobs.reuse import models_digest
 from service.log import log_context
@@ -34,7 +35,6 @@ from workers.job_trace import JobTrace
 from workers.lease import Lease, LeaseLost
 from workers.model_cache import SWAP_SECONDS, StillLoading, reason
 from workers.publish import CannotPublish, check_opens, put_file
-from workers.stale_frames import OutOfDate, StaleFrame, check_valid_time, utc
 
 if TYPE_CHECKING:
     from model.core.forecast_file import ForecastHeader, ForecastWriter
@@ -50,6 +50,10 @@ INTERNAL: Final = Problem(
 )
 
 log = logging.getLogger(__name__)
+
+
+class OutOfDate(Exception):
+    """A frame is valid, but too old for its nowcast to be of use."""
 
 
 class NowcastJob:
@@ -80,6 +84,7 @@ class NowcastJob:
         self.prepared = False
         self.used_seconds = 0.0
         self._done = 0
+        self._fell_back = False
         self._context = context
         self._seconds = {"read": 0.0, "compute": 0.0, "write": 0.0}
         self._writer: ForecastWriter | None = None
@@ -128,10 +133,6 @@ class NowcastJob:
                 self.fail(problem_of(error))
         except OutOfDate as error:
             self._dismiss(RunState.SKIPPED, str(error))
-        except (StaleFrame, FutureFrame) as error:
-            log.warning("job %s, feed %s: %s", self.job.id, self.job.feed, error)
-            self._context.feed_ledger.record_outcome(self.job.id, RunState.REFUSED, error.what)
-            self.fail(problem_of(error))
         except CannotPublish as error:
             log.warning("job %s: %s", self.job.id, error)
             self.retry(problem_of(error))
@@ -162,7 +163,7 @@ class NowcastJob:
     def _dismiss(self, state: RunState, note: str) -> None:
         """Record that a feed's frame gets no nowcast, and why; that is no failure."""
         log.info("job %s, feed %s: %s: %s", self.job.id, self.job.feed, self.job.inputs[-1]["name"], note)
-        self._context.feed_ledger.record_outcome(self.job.id, state, note)
+        self._context.feed_ledger.record_run(self.job.id, state, note)
         self._context.ledger.dismiss_claimed(self.job, note)
         self._end()
 
@@ -213,17 +214,18 @@ class NowcastJob:
         TooLarge
             There are more members than `max_member_pixels` allows.
         """
-        from workers.frames import read_upload
+        from workers.frames import read_frames
 
         job, context = self.job, self._context
         is_alias = job.model in (AUTO, CHAMPION)
-        catalog, uploaded = context.catalog, None
+        catalog = context.catalog
         digest: str | None = models_digest(catalog, job.model, context.settings)
-        if job.kind == "upload":
-            with self._trace.phase("read"), self._timed("read"):
-                uploaded = read_upload(job, context.store, self._folder, context.limits)
+        if job.kind == "feed":
+            check_age(job, context)
+        with self._trace.phase("read"), self._timed("read"):
+            frames = read_frames(job, context.store, self._folder, context.limits)
         while True:
-            info = self._select(uploaded, catalog)
+            info = self._select(frames, catalog)
             try:
                 patience = SWAP_SECONDS if is_alias and self._fallback_is_loaded(catalog, info) else None
                 self.predictor = context.models.get(info, patience)
@@ -237,7 +239,7 @@ class NowcastJob:
         if problem := catalog.resolve(job.model).note:
             log.warning("job %s: %s runs: %s", job.id, info.reference, problem)
         self.output = job.forecast_output
-        if is_alias:
+        if is_alias or self._fell_back:
             self.output, missing = info.closest_output(self.output)
             self.note = "; ".join(filter(None, [self.note, missing]))
         check_members(self.output, job.steps, self.sequence.grid.shape, context.settings.max_member_pixels)
@@ -251,17 +253,25 @@ class NowcastJob:
         context.ledger.record_model(job, model_used=info.reference, note=self.note, models_digest=digest, **costs)
         self.prepared = True
 
-    def _select(self, uploaded: FrameSequence | None, catalog: Catalog) -> ModelInfo:
+    def _select(self, frames: FrameSequence, catalog: Catalog) -> ModelInfo:
+        """Select model and context; for a feed, extrapolation where the model that was named does not fit."""
         from model.runtime.model_selection import select_model
-        from workers.frames import read_feed
 
-        job, context = self.job, self._context
+        job, why = self.job, ""
+        if job.kind == "feed":
+            run = self._context.feed_ledger.run_of_job(job.id)
+            why = run.reason if run is not None else ""
         with self._trace.phase("read"), self._timed("read"):
-            if uploaded is None:
-                selection = read_feed(job, catalog, context.limits, lambda time: check_valid_time(job, time, context))
-            else:
-                selection = select_model(uploaded, job.model, catalog)
-        info, self.sequence, self.note = selection
+            try:
+                selection = select_model(frames, job.model, catalog)
+            except InputError as error:
+                if job.kind != "feed":
+                    raise
+                selection = select_model(frames, EXTRAPOLATION.reference, catalog)
+                why = f"{job.model} does not fit the frames: {error.what}; extrapolation runs in its place"
+                self._fell_back = True
+        info, self.sequence, note = selection
+        self.note = "; ".join(filter(None, [why, note]))
         return info
 
     def _fallback_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
@@ -346,8 +356,8 @@ class NowcastJob:
                 if not store.put(key, path, if_absent=True):
                     log.info("job %s: the %s is already published", job.id, part)
             result_bytes = store.size(*keys.values())
-            if job.output is not None:
-                self._put_file(store.fetch(keys["result"], self._folder / "published.nc"), Path(job.output))
+            if job.kind == "feed":
+                self._publish_run(keys["result"])
         stored = {"result_key": keys["result"], "input_key": keys["input"]}
         if not self._context.ledger.succeed(job, timings=self._timings(), result_bytes=result_bytes, **stored):
             raise LeaseLost
@@ -376,13 +386,15 @@ class NowcastJob:
         self._end()
         return True
 
-    def _put_file(self, result: Path, output: Path) -> None:
-        """Publish a feed's nowcast as a file, which replaces one from an earlier version of the frame."""
-        ledger = self._context.feed_ledger
-        run = ledger.run_of_job(self.job.id)
-        self._lease.check()
-        put_file(result, output, replace=run is not None and run.replaces)
-        ledger.record_published(self.job.id, utc(self.sequence.reference_time))
+    def _publish_run(self, key: str) -> None:
+        """Publish a feed's nowcast: as a file where the feed has a folder for it, replacing that of an earlier run."""
+        job, ledger = self.job, self._context.feed_ledger
+        run = ledger.run_of_job(job.id)
+        if job.output is not None:
+            result = self._context.store.fetch(key, self._folder / "published.nc")
+            self._lease.check()
+            put_file(result, Path(job.output), replace=run is not None and run.published is not None)
+        ledger.record_published(job.id)
 
     @contextmanager
     def _timed(self, part: Literal["read", "write"]) -> Iterator[None]:
@@ -402,6 +414,25 @@ class NowcastJob:
             compute_seconds=self._seconds["compute"],
             write_seconds=self._seconds["write"],
         )
+
+
+def check_age(job: Job, context: WorkerContext) -> None:
+    """Check that the reference time of a feed's job is not too old by now.
+
+    Raises
+    ------
+    OutOfDate
+        There is a frame that is newer by more than the feed's `max_age`.
+    """
+    ledger = context.feed_ledger
+    run, newest = ledger.run_of_job(job.id), ledger.newest_time(job.feed or "")
+    feed = read_feeds(context.settings.feeds_path).find(job.feed or "")
+    if run is None or newest is None:
+        return
+    limit = Feed.model_fields["max_age"].default if feed is None else feed.max_age
+    behind = (newest - run.reference_time).total_seconds() / 60
+    if behind > limit:
+        raise OutOfDate(f"its frame is {behind:g} min older than the newest; max_age is {limit:g} min")
 
 
 def check_members(output: ForecastOutput, steps: int, shape: tuple[int, int], max_pixels: int) -> None:

@@ -51,7 +51,7 @@ def reconcile() -> None:
 @shared_task(name=SCAN_FEEDS)
 def scan_feeds() -> None:
     """Submit jobs for new frames of all feeds."""
-    from workers.feeds import scan
+    from workers.feeds.scan import scan
 
     scan(process_context())
     SCHEDULE_RUN_TIME.labels("scan-feeds").set_to_current_time()

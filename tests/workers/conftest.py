@@ -52,8 +52,10 @@ class Lab:
         model: str = "extrapolation",
         output: ForecastOutput = DETERMINISTIC_OUTPUT,
         client: str = ANONYMOUS_ID,
+        feed: str | None = None,
+        file: Path | None = None,
     ) -> Job:
-        """Store an upload and create its job as the gateway does, without the queue."""
+        """Store files and create their job, without the queue: as the gateway does; of a feed, as its scan does."""
         job_id = new_job_id()
         inputs = []
         for index, path in enumerate(paths):
@@ -61,7 +63,17 @@ class Lab:
             store.put(key, path)
             inputs.append(JobInput(name=path.name, key=key, size=path.stat().st_size))
         return ledger.create(
-            Job(id=job_id, client=client, model=model, steps=steps, inputs=inputs, forecast_output=output)
+            Job(
+                id=job_id,
+                kind="upload" if feed is None else "feed",
+                client=client,
+                model=model,
+                steps=steps,
+                inputs=inputs,
+                forecast_output=output,
+                feed=feed,
+                output=None if file is None else str(file),
+            )
         )
 
     @staticmethod
@@ -166,7 +178,7 @@ def supervisor(tmp_path: Path, gate: Gate) -> Iterator[Supervisor]:
     (tmp_path / "data").mkdir()
     (tmp_path / "frames").mkdir()
     (tmp_path / "data" / "feeds.toml").write_text(
-        f'[[feed]]\nname = "north"\nfolder = "{tmp_path / "frames"}"\nmodel = "extrapolation"\nsteps = 3\n'
+        f'[[feed]]\nname = "north"\nfolder = "{tmp_path / "frames"}"\nout = "{tmp_path / "frames"}"\nmodel = "extrapolation"\nsteps = 3\n'
     )
     made = Supervisor(
         Settings(

@@ -23,7 +23,7 @@ from model.core.forecast_output import ForecastOutput
 from model.runtime.predictor import BasePredictor
 from model.runtime.request import ForecastEvent, ForecastRequest
 from service.jobs.fair_share import FairShare
-from service.jobs.job import Job, JobInput, JobStatus
+from service.jobs.job import Job, JobStatus
 from service.store import result_key
 from tests.packages import copied
 from tests.predictors import FailingPredictor
@@ -201,9 +201,7 @@ def test_a_cancelled_or_refused_nowcast_stops_no_other(batching: WorkerContext, 
 def test_feeds_come_before_uploads_and_the_rest_waits(batching: WorkerContext, lab, tmp_path: Path) -> None:
     frames = frames_of(lab, tmp_path, count=3)
     jobs = [lab.upload(batching.ledger, batching.store, path) for path in frames]
-    inputs = [JobInput(name="a", key=str(frames[0]), size=1)]
-    new = Job(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="n", output=str(tmp_path / "out.nc"))
-    feed = batching.ledger.create(new)
+    feed = lab.upload(batching.ledger, batching.store, frames[0], feed="n")
     other = lab.upload(batching.ledger, batching.store, frames[0], model="persistence")
     run(jobs[0].id, batching)
     assert states(batching, [feed, *jobs]) == [JobStatus.SUCCESSFUL] * 8 + [JobStatus.ACCEPTED]

@@ -12,7 +12,7 @@ import xarray as xr
 
 from model.core.aliases import ALIASES
 from model.registry.promotion import rollback
-from service.jobs.job import Job, JobInput, JobStatus
+from service.jobs.job import Job, JobStatus
 from tests.packages import GRAPH, SHIPPED_REFERENCE, SHIPPED_VERSION, copied, crown, damage, rewrite_manifest
 from workers.batch import run
 from workers.context import WorkerContext
@@ -36,12 +36,7 @@ def ran(context: WorkerContext, lab, tmp_path: Path):
 
     def of(model: str, feed: bool = False) -> Job:
         frames = lab.write_frames(tmp_path / "a.npz", count=4)
-        if feed:
-            inputs = [JobInput(name=frames.name, key=str(frames), size=1)]
-            new = Job(kind="feed", model=model, steps=2, inputs=inputs, feed="n", output=str(tmp_path / "out.nc"))
-            job = context.ledger.create(new)
-        else:
-            job = lab.upload(context.ledger, context.store, frames, model=model)
+        job = lab.upload(context.ledger, context.store, frames, model=model, feed="n" if feed else None)
         run(job.id, context)
         return context.ledger.get(job.id)
 

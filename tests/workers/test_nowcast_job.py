@@ -17,7 +17,7 @@ from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from model.core.catalog import SHIPPED_PACKAGES
 from model.core.forecast_output import ForecastOutput
-from service.jobs.job import Job, JobInput, JobStatus
+from service.jobs.job import Job, JobStatus
 from service.problem_details import problem_type
 from service.store import input_key, job_prefix, result_key
 from workers import nowcast_job, sandbox
@@ -119,9 +119,7 @@ def test_too_many_pixels_are_refused_unread(context: WorkerContext, lab, tmp_pat
         **{**context.__dict__, "settings": context.settings.model_copy(update={"max_pixels": 10_000})}
     )
     declared = write_declared(tmp_path / "a.npz", 3, 100, 100)
-    job = lab.upload(context.ledger, context.store, declared)
-    if kind == "feed":
-        job = context.ledger.create(feed_job(declared, tmp_path / "a.nc"))
+    job = lab.upload(context.ledger, context.store, declared, feed="north" if kind == "feed" else None)
     failed = finished(small, job)
     assert failed.problem is not None
     assert failed.problem["code"] == "too-large"
@@ -225,9 +223,7 @@ def test_a_time_limit_while_a_file_is_read_is_reported_as_such(
     context: WorkerContext, lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     frames = lab.write_frames(tmp_path / "a.npz", count=3)
-    job = lab.upload(context.ledger, context.store, frames)
-    if kind == "feed":
-        job = context.ledger.create(feed_job(frames, tmp_path / "a.npz.nowcast.nc"))
+    job = lab.upload(context.ledger, context.store, frames, feed="north" if kind == "feed" else None)
     sandbox.start()
     receive = fork_server._receive
 
@@ -265,15 +261,10 @@ def test_a_dismissed_job_does_not_start(context: WorkerContext, lab, tmp_path: P
     assert not context.store.exists(result_key(job.id))
 
 
-def feed_job(frame: Path, output: Path) -> Job:
-    inputs = [JobInput(name=frame.name, key=str(frame), size=1)]
-    return Job(kind="feed", model="extrapolation", steps=2, inputs=inputs, feed="north", output=str(output))
-
-
 def test_a_feeds_nowcast_is_written_to_its_output(context: WorkerContext, lab, tmp_path: Path) -> None:
     output = tmp_path / "a.npz.nowcast.nc"
-    new = feed_job(lab.write_frames(tmp_path / "a.npz", count=3), output)
-    done = finished(context, context.ledger.create(new))
+    frames = lab.write_frames(tmp_path / "a.npz", count=3)
+    done = finished(context, lab.upload(context.ledger, context.store, frames, feed="north", file=output))
     assert done.status is JobStatus.SUCCESSFUL
     assert output.read_bytes() == context.store.get(str(done.result_key))
 
@@ -283,12 +274,12 @@ def test_a_feeds_nowcast_is_tried_again_after_its_folder_was_missing(
 ) -> None:
     folder = tmp_path / "out"
     frame = lab.write_frames(tmp_path / "a.npz", count=3)
-    job = context.ledger.create(feed_job(frame, folder / "a.nc"))
+    job = lab.upload(context.ledger, context.store, frame, feed="north", file=folder / "a.nc")
     assert finished(context, job).status is JobStatus.ACCEPTED
     folder.mkdir()
     assert finished(context, job).status is JobStatus.SUCCESSFUL
     assert (folder / "a.nc").is_file()
-    job = context.ledger.create(feed_job(frame, tmp_path / "nowhere" / "a.nc"))
+    job = lab.upload(context.ledger, context.store, frame, feed="north", file=tmp_path / "nowhere" / "a.nc")
     for _ in range(context.settings.max_attempts):
         failed = finished(context, job)
     assert failed.problem is not None

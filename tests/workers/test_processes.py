@@ -132,7 +132,7 @@ def test_a_feed_publishes_each_frame_once_even_after_a_restart(supervisor: Super
     context = open_context(supervisor.settings)
     supervisor.start()
     supervisor.start_workers()
-    lab.wait_until(lambda: context.feed_ledger.is_registered("north"), "the feed to be seen")
+    lab.wait_until(lambda: context.feed_ledger.registered("north"), "the feed to be seen")
     lab.write_frames(folder / "f0.npz", first=0)  # of one frame alone, nothing can be forecast
     for n in range(2, 5):
         lab.write_frames(folder / f"f{n}.npz", first=n)

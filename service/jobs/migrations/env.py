@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from service.jobs.feed_run import FeedRun
+from service.jobs.base import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=FeedRun.metadata,
+    target_metadata=Base.metadata,
     render_as_batch=True,
     transaction_per_migration=False,
 )

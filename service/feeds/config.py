@@ -1,17 +1,21 @@
-"""Feeds: folders where radar frames arrive, named in a TOML file.
+"""Feeds: live radars, each a table of a TOML file.
 
 [[feed]]
 name = "helsinki"
-folder = "/data/radar/helsinki"
-pattern = "*.h5"        # which files are frames; their names sort in order of time
+folder = "/data/radar/helsinki"  # where the frames arrive
+pattern = "*.h5"        # which files are frames
+interval = 5            # minutes between frames; by default that of the newest frames
+delay = 4               # minutes that a frame may take from its valid time to its arrival
 model = "auto"
-steps = 12
-out = "/data/nowcasts"  # folder of the nowcasts; by default the folder of the frames
+lead_time = 60          # minutes of forecast from now on; or `steps`, of the frames' interval from the newest frame on
+out = "/data/nowcasts"  # folder of the nowcasts as files; by default they are in the store only
 probabilities = [0.5, 2, 10]  # thresholds (mm/h); by default 0.1, 0.5, 2, 5 and 10; [] for none
 field = "expected"      # which field of a model with a distribution is published; by default the model's own
 members = 20            # by default none
-frames = 8              # how many files are read for one nowcast; by default as many as the model needs
+frames = 8              # how many frames a nowcast may read; by default three times as many as its model needs
 max_age = 30            # minutes that a frame may be behind the newest one and still be forecast
+retention = 7           # days for which frames are kept
+clock = "frames"        # what is now: by default the time, else the newest frame, for an archive that is replayed
 """
 
 from __future__ import annotations
@@ -20,10 +24,11 @@ import math
 import tomllib
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.core.catalog import AUTO
 from model.core.errors import InputError
@@ -31,6 +36,8 @@ from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H, FIELDS, Forecast
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
 from service.jobs.job import Problem, problem_of
+
+DEFAULT_STEPS: Final = 12
 
 NOWCAST_SUFFIX: Final = ".nowcast.nc"
 """Appended to the name of the newest frame to name its nowcast. Files with this suffix are never frames."""
@@ -50,8 +57,11 @@ class Feed(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
     folder: Path
     pattern: str = Field("*", min_length=1)
+    interval: float | None = Field(None, gt=0, le=24 * 60, allow_inf_nan=False)
+    delay: float = Field(5.0, ge=0, le=24 * 60, allow_inf_nan=False)
     model: str = AUTO
-    steps: int = Field(12, ge=1, le=MAX_LEAD_STEPS)
+    steps: int | None = Field(None, ge=1, le=MAX_LEAD_STEPS)
+    lead_time: float | None = Field(None, gt=0, le=24 * 60, allow_inf_nan=False)
     out: Path | None = None
     frames: int | None = Field(None, ge=1, le=1000)
     variable: str | None = None
@@ -60,6 +70,8 @@ class Feed(BaseModel):
     probabilities: tuple[float, ...] = DEFAULT_THRESHOLDS_MM_H
     members: int = 0
     max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
+    retention: float = Field(7.0, gt=0, le=36500, allow_inf_nan=False)
+    clock: Literal["system", "frames"] = "system"
 
     @field_validator("probabilities", mode="before")
     @classmethod
@@ -67,24 +79,41 @@ class Feed(BaseModel):
         """Parse a list that is written as in the form of an upload, such as "0.5,2" or "default"."""
         return parse_thresholds(value) if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _check_lead(self) -> Self:
+        """Refuse a lead that is given twice."""
+        if self.steps is not None and self.lead_time is not None:
+            raise ValueError("steps and lead_time are two ways to say how far a nowcast reaches")
+        return self
+
     @property
     def forecast_output(self) -> ForecastOutput:
         """What its nowcasts hold. The members of each start time differ from those of the others."""
         return ForecastOutput(field=self.field, thresholds_mm_h=self.probabilities, members=self.members)
 
     @property
-    def output_folder(self) -> Path:
-        """The folder of the nowcasts."""
-        return self.folder if self.out is None else self.out
-
-    @property
     def max_behind(self) -> int:
         """Number of newer frames that make a frame older than `max_age`, even at the shortest time step."""
         return math.floor(self.max_age / ANY_TIME_STEP.min_minutes)
 
-    def output(self, frame: str) -> Path:
-        """Return the file of the nowcast that starts from the frame of that name."""
-        return self.output_folder / f"{frame}{NOWCAST_SUFFIX}"
+    def now(self, newest: datetime) -> datetime:
+        """Return the time from which leads count, by the feed's `clock`; `newest` is the time of its newest frame."""
+        return newest if self.clock == "frames" else datetime.now(UTC)
+
+    def lead_steps(self, interval_minutes: float, reference_time: datetime) -> int:
+        """Return the lead steps of a run: those that are asked for, or as many as `lead_time` takes from now on.
+
+        Frames are minutes old when they arrive, so the age of the newest one is added, up to `max_age`.
+        """
+        if self.lead_time is None:
+            return self.steps or DEFAULT_STEPS
+        age = (self.now(reference_time) - reference_time).total_seconds() / 60
+        minutes = self.lead_time + min(max(age, 0.0), self.max_age)
+        return min(MAX_LEAD_STEPS, math.ceil(round(minutes / interval_minutes, 6)))
+
+    def output(self, file: str) -> Path | None:
+        """Return the path of the nowcast that starts from a file's newest frame; None where only the store has it."""
+        return None if self.out is None else self.out / f"{file}{NOWCAST_SUFFIX}"
 
 
 @dataclass
@@ -148,8 +177,8 @@ def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed
             "out": None if feed.out is None else base / feed.out.expanduser(),
         }
     )
-    for key, folder in (("folder", feed.folder), ("out", feed.output_folder)):
-        if not folder.is_dir():
+    for key, folder in (("folder", feed.folder), ("out", feed.out)):
+        if folder is not None and not folder.is_dir():
             raise BadFeed(
                 f"{folder} is not a folder", where=f"{where}, {key}", hint="Make the folder, or correct its path"
             )
@@ -161,6 +190,8 @@ def _bad_value(kind: str, message: str, where: str) -> BadFeed:
         return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(Feed.model_fields)}")
     if kind == "missing":
         return BadFeed("this key is missing", where=where, hint="Each feed needs a name and a folder")
+    if kind == "value_error" and "lead_time" in message:
+        return BadFeed(message.removeprefix("Value error, "), where=where, hint="Give one of them")
     if where.endswith(", field"):
         return BadFeed(message, where=where, hint=f"Choose one of {', '.join(FIELDS)}, or leave it out")
     return BadFeed(message, where=where, hint="Correct the value")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from model.core.forecast_output import ForecastOutput
-from service.jobs.feeds import read_feeds
+from service.feeds.config import read_feeds
 
 GOOD = '[[feed]]\nname = "north"\nfolder = "frames"\n'
 
@@ -32,9 +33,26 @@ def test_folders_are_relative_to_the_file(feeds_file: Path) -> None:
     assert (feed.pattern, feed.steps, feed.frames, feed.model) == ("*.h5", 6, 4, "persistence")
 
 
-def test_nowcasts_go_to_the_folder_of_the_frames_by_default(feeds_file: Path) -> None:
+def test_nowcasts_are_in_the_store_only_by_default(feeds_file: Path) -> None:
     feeds_file.write_text(GOOD)
-    assert read_feeds(feeds_file).feeds[0].output("a.h5") == feeds_file.parent / "frames" / "a.h5.nowcast.nc"
+    assert read_feeds(feeds_file).feeds[0].output("a.h5") is None
+
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def test_leads_count_from_now(feeds_file: Path) -> None:
+    feeds_file.write_text(GOOD + "lead_time = 60\nmax_age = 30\n")
+    [feed] = read_feeds(feeds_file).feeds
+    now = datetime.now(UTC)
+    assert feed.lead_steps(5, now - timedelta(minutes=6)) == 14
+    assert feed.lead_steps(10, now - timedelta(minutes=6)) == 7
+    assert feed.lead_steps(5, NOON) == 18, "an old frame counts as max_age old"
+    feeds_file.write_text(GOOD + 'lead_time = 60\nclock = "frames"\n')
+    [replayed] = read_feeds(feeds_file).feeds
+    assert replayed.lead_steps(5, now - timedelta(minutes=6)) == 12
+    feeds_file.write_text(GOOD)
+    assert read_feeds(feeds_file).feeds[0].lead_steps(5, NOON) == 12
 
 
 def test_feeds_publish_probabilities_by_default_and_members_where_asked(feeds_file: Path) -> None:
@@ -57,6 +75,8 @@ OTHER = "[[feed]]\nname = 'b'\nfolder = 'frames'\n"
         ("[feed]\nname = 'x'\n", "feeds.toml", "[feed]"),
         ("feeds = 3\n" + GOOD, "feeds.toml", "'feeds'"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\ncolour = 3\n", "feed 'b', colour", "unknown key"),
+        (OTHER + "steps = 3\nlead_time = 60\n", "feed 'b'", "two ways"),
+        (OTHER + "clock = 'wall'\n", "feed 'b', clock", "'system'"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'nowhere'\n", "feed 'b', folder", "nowhere is not a folder"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nout = 'no'\n", "feed 'b', out", "is not a folder"),
         (GOOD + "[[feed]]\nfolder = 'frames'\n", "feed 2, name", "missing"),

@@ -1,4 +1,4 @@
-"""Feeds: one nowcast per new frame, in spite of any other file in the folder."""
+"""Feeds: one nowcast per new frame, by the valid time in the file, in spite of any other file in the folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,15 +17,16 @@ import pytest
 import xarray as xr
 from sqlalchemy import select
 
+from service.feeds.tables import FeedFile, FeedRun, FileState, RegisteredFeed, RunState
 from service.jobs.database import load
-from service.jobs.feed_run import FeedRun, RegisteredFeed, RunState
 from service.jobs.job import JobStatus
 from service.settings import Settings
+from tests.packages import GRAPH, copied, damage
 from tests.patience import WAIT_SECONDS
-from workers import feeds
 from workers.batch import run
 from workers.context import WorkerContext, open_context
-from workers.feeds import scan
+from workers.feeds import scan as scanning
+from workers.feeds.scan import scan
 
 
 @pytest.fixture
@@ -34,19 +35,38 @@ def folder(tmp_path: Path, settings: Settings) -> Path:
     made = tmp_path / "frames"
     made.mkdir()
     settings.data_dir.mkdir(exist_ok=True)
-    settings.feeds_path.write_text(f'[[feed]]\nname = "north"\nfolder = "{made}"\nmodel = "extrapolation"\nsteps = 2\n')
+    settings.feeds_path.write_text(
+        f'[[feed]]\nname = "north"\nfolder = "{made}"\nout = "{made}"\nmodel = "extrapolation"\nsteps = 2\n'
+    )
     return made
 
 
-@pytest.fixture
-def look(context: WorkerContext, lab) -> Callable[[], dict[str, FeedRun]]:
-    """Scan the feeds, run all jobs, and return the state of each frame."""
+@dataclass
+class Seen:
+    """What a feed's ledger says: of the files by their names without suffix, and of the runs by their times."""
 
-    def do() -> dict[str, FeedRun]:
+    files: dict[str, FeedFile]
+    runs: dict[str, FeedRun]
+
+    def states(self, *names: str) -> list[FileState]:
+        return [self.files[name].state for name in names]
+
+
+def seen(context: WorkerContext) -> Seen:
+    ledger = context.feed_ledger
+    files = {name.removesuffix(".npz"): file for name, file in ledger.files("north").items()}
+    return Seen(files, {f"{run.reference_time:%H:%M}": run for run in ledger.runs("north")})
+
+
+@pytest.fixture
+def look(context: WorkerContext, lab) -> Callable[[], Seen]:
+    """Scan the feeds, run all jobs, and return what the ledger says."""
+
+    def do() -> Seen:
         scan(context)
         for job in reversed(lab.jobs(context.ledger, JobStatus.ACCEPTED)):
             run(job.id, context)
-        return {run.frame: run for run in context.feed_ledger.runs("north")}
+        return seen(context)
 
     return do
 
@@ -61,7 +81,7 @@ def _no_queue(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nowcasts_of_feeds_hold_probabilities_and_what_a_named_model_lacks_is_a_problem(
-    folder: Path, settings: Settings, context: WorkerContext, look: Callable[[], dict[str, FeedRun]], lab
+    folder: Path, settings: Settings, context: WorkerContext, look: Callable[[], Seen], lab
 ) -> None:
     for number in range(2):
         lab.write_frames(folder / f"{number}.npz", first=number)
@@ -86,12 +106,13 @@ def test_each_new_frame_gets_its_own_nowcast_once(look, lab, folder: Path) -> No
         look()
         look()
     assert nowcasts(folder) == ["f1", "f2", "f3", "f4"]
-    runs = look()
-    assert [runs[f"f{n}.npz"].state for n in range(5)] == [RunState.WAITING] + [RunState.SUBMITTED] * 4
+    found = look()
+    assert [found.runs[f"12:{5 * n:02d}"].state for n in range(5)] == [RunState.WAITING] + [RunState.SUBMITTED] * 4
+    assert all(found.runs[f"12:{5 * n:02d}"].published for n in range(1, 5))
     with xr.open_dataset(folder / "f4.npz.nowcast.nc") as forecast:
         assert forecast.attrs["model"] == "extrapolation"
         assert str(forecast.forecast_reference_time.values).startswith("2026-06-01T12:20")
-    assert all("nowcast" not in frame for frame in runs)
+    assert all("nowcast" not in name for name in found.files)
 
 
 def test_frames_that_came_together_each_get_theirs(look, lab, folder: Path) -> None:
@@ -105,9 +126,8 @@ def test_frames_that_came_together_each_get_theirs(look, lab, folder: Path) -> N
 def test_of_a_backlog_only_the_newest_frame_is_forecast(look, lab, folder: Path) -> None:
     for n in range(5):
         lab.write_frames(folder / f"f{n}.npz", first=n)
-    runs = look()
+    assert list(look().runs) == ["12:20"]
     assert nowcasts(folder) == ["f4"]
-    assert runs["f3.npz"].state is RunState.SKIPPED
     lab.write_frames(folder / "f5.npz", first=5)
     look()
     assert nowcasts(folder) == ["f4", "f5"]
@@ -120,16 +140,15 @@ def test_a_frame_that_cannot_be_read_fails_alone(look, lab, folder: Path) -> Non
             (folder / "f4.npz").write_bytes(b"half a frame")
         else:
             lab.write_frames(folder / f"f{n}.npz", first=n)
-        runs = look()
+        found = look()
     assert nowcasts(folder) == ["f1", "f2", "f3", "f5", "f6", "f7"]
-    assert runs["f4.npz"].status is JobStatus.FAILED
-    assert runs["f4.npz"].problem is not None
-    assert "f4.npz" in runs["f4.npz"].problem["where"]
+    assert found.states("f4") == [FileState.UNREADABLE]
+    assert "format is not supported" in found.files["f4"].reason
     with xr.open_dataset(folder / "f5.npz.nowcast.nc") as forecast:
-        assert "f4.npz" in forecast.attrs["comment"]
+        assert "12:20" in forecast.attrs["comment"]
 
 
-def test_a_failed_frame_that_is_sent_again_is_tried_again(look, lab, folder: Path) -> None:
+def test_a_file_that_was_unreadable_and_is_sent_again_is_read_again(look, lab, folder: Path) -> None:
     look()
     for n in range(3):
         lab.write_frames(folder / f"f{n}.npz", first=n)
@@ -137,9 +156,9 @@ def test_a_failed_frame_that_is_sent_again_is_tried_again(look, lab, folder: Pat
     look()
     assert nowcasts(folder) == ["f1", "f2"]
     lab.write_frames(folder / "f3.npz", first=3)
-    runs = look()
+    found = look()
     assert nowcasts(folder) == ["f1", "f2", "f3"]
-    assert runs["f3.npz"].status is JobStatus.SUCCESSFUL
+    assert found.states("f3") == [FileState.ACCEPTED]
 
 
 def test_a_frame_that_is_being_written_waits(
@@ -159,12 +178,12 @@ def test_a_frame_that_is_being_written_waits(
             growing.write_bytes(growing.read_bytes() + b"more")
             os.utime(growing, (now, now))
 
-    monkeypatch.setattr(feeds, "time", SimpleNamespace(time=lambda: now, sleep=sleep))
+    monkeypatch.setattr(scanning, "time", SimpleNamespace(time=lambda: now, sleep=sleep))
     scan(patient)
-    assert {run.frame for run in context.feed_ledger.runs("north")} == {"f0.npz"}
+    assert set(seen(context).files) == {"f0"}
     whole = True
     scan(patient)
-    assert {run.frame for run in context.feed_ledger.runs("north")} == {"f0.npz", "f1.npz"}
+    assert set(seen(context).files) == {"f0", "f1"}
 
 
 def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, context: WorkerContext) -> None:
@@ -192,7 +211,7 @@ def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, c
 def test_an_existing_nowcast_is_left_alone(look, lab, folder: Path) -> None:
     lab.write_frames(folder / "f0.npz", count=3)
     (folder / "f0.npz.nowcast.nc").write_bytes(b"made before the ledger was lost")
-    assert look()["f0.npz"].state is RunState.SKIPPED
+    look()
     assert (folder / "f0.npz.nowcast.nc").read_bytes() == b"made before the ledger was lost"
 
 
@@ -205,10 +224,6 @@ def test_a_bad_feed_does_not_stop_a_good_one(look, lab, folder: Path, context: W
     assert nowcasts(folder) == ["f0"]
 
 
-def by_name(context: WorkerContext) -> dict[str, FeedRun]:
-    return {run.frame: run for run in context.feed_ledger.runs("north")}
-
-
 def reference(folder: Path, name: str) -> str:
     with xr.open_dataset(folder / f"{name}.npz.nowcast.nc") as forecast:
         return str(forecast.forecast_reference_time.values)[11:16]
@@ -216,19 +231,19 @@ def reference(folder: Path, name: str) -> str:
 
 @pytest.mark.parametrize("copied", [3, 1], ids=["the last frame again", "an earlier frame again"])
 @pytest.mark.parametrize("together", [False, True])
-def test_a_stale_frame_under_a_newer_name_is_not_forecast(look, lab, folder: Path, copied: int, together: bool) -> None:
+def test_a_frame_that_comes_again_under_a_newer_name_is_a_duplicate(
+    look, lab, folder: Path, copied: int, together: bool
+) -> None:
     look()
     for n in range(4):
         lab.write_frames(folder / f"f{n}.npz", first=n)
     if not together:
         look()
     lab.write_frames(folder / "f4.npz", first=copied)
-    refused = look()["f4.npz"]
+    found = look()
     assert nowcasts(folder) == ["f1", "f2", "f3"]
-    assert (refused.state, refused.status) == (RunState.REFUSED, JobStatus.FAILED)
-    assert refused.problem is not None
-    assert refused.problem["code"] == "stale-frame"
-    assert "is not later than that of" in refused.reason
+    assert found.states("f4") == [FileState.DUPLICATE]
+    assert found.files["f4"].reason == f"f{copied}.npz has the same frame"
     for n in (5, 6):
         lab.write_frames(folder / f"f{n}.npz", first=n)
         look()
@@ -239,33 +254,22 @@ def test_a_stale_frame_under_a_newer_name_is_not_forecast(look, lab, folder: Pat
     assert reference(folder, "f4") == "12:20"
 
 
-def test_a_stale_frame_spoils_none_of_those_that_come_with_it(look, lab, folder: Path) -> None:
+def test_files_are_known_by_their_times_not_by_their_names(look, lab, folder: Path) -> None:
     look()
-    for n in (0, 1, 2, 3, 5, 6):
+    for n, name in enumerate(["z", "m", "a", "k"]):
+        lab.write_frames(folder / f"{name}.npz", first=n)
+        look()
+    assert nowcasts(folder) == ["a", "k", "m"]
+    assert [reference(folder, name) for name in ("m", "a", "k")] == ["12:05", "12:10", "12:15"]
+
+
+def test_frames_outlive_their_files(look, lab, folder: Path) -> None:
+    look()
+    for n in range(4):
         lab.write_frames(folder / f"f{n}.npz", first=n)
-    lab.write_frames(folder / "f4.npz", first=3)
-    look()
-    assert nowcasts(folder) == ["f1", "f2", "f3", "f5", "f6"]
-    assert [reference(folder, name) for name in ("f5", "f6")] == ["12:25", "12:30"]
-
-
-def test_a_stale_frame_is_known_after_the_frames_before_it_have_left(look, lab, folder: Path) -> None:
-    look()
-    lab.write_frames(folder / "f0.npz", first=10, count=3)
-    look()
-    (folder / "f0.npz").unlink()
-    lab.write_frames(folder / "f1.npz", first=9, count=3)
-    run = look()["f1.npz"]
-    assert run.state is RunState.REFUSED
-    assert nowcasts(folder) == ["f0"]
-
-
-def test_a_stale_first_frame_of_a_feed_is_not_forecast(look, lab, folder: Path) -> None:
-    for n in range(3):
-        lab.write_frames(folder / f"f{n}.npz", first=n)
-    lab.write_frames(folder / "f3.npz", first=0, count=2)
-    assert look()["f3.npz"].state is RunState.REFUSED
-    assert nowcasts(folder) == []
+        look()
+        (folder / f"f{n}.npz").unlink()
+    assert nowcasts(folder) == ["f1", "f2", "f3"]
 
 
 @pytest.mark.parametrize("ahead", [3, 24 * 365 * 30])
@@ -275,32 +279,33 @@ def test_a_frame_ahead_of_the_clock_is_refused_and_spoils_no_other(look, lab, fo
         lab.write_frames(folder / f"f{n}.npz", first=n)
     hours = (datetime.now(UTC) - datetime(2026, 6, 1, 12, tzinfo=UTC)) / timedelta(hours=1) + ahead
     lab.write_frames(folder / "f3.npz", first=round(hours * 12))
-    refused = look()["f3.npz"]
-    assert (refused.state, refused.status) == (RunState.REFUSED, JobStatus.FAILED)
-    assert refused.problem is not None
-    assert refused.problem["code"] == "future-frame"
-    assert "ahead of this machine's clock" in refused.problem["what"]
+    refused = look().files["f3"]
+    assert refused.state is FileState.REFUSED
+    assert "ahead of this machine's clock" in refused.reason
     for n in (4, 5, 6):
         lab.write_frames(folder / f"f{n}.npz", first=n)
-    runs = look()
+    found = look()
     assert nowcasts(folder)[-1] == "f6"
     assert reference(folder, "f6") == "12:30"
-    assert runs["f6.npz"].state is RunState.SUBMITTED
+    assert found.states("f4", "f5", "f6") == [FileState.ACCEPTED] * 3
 
 
-def test_a_frame_that_is_issued_again_replaces_its_nowcast(look, lab, folder: Path, context: WorkerContext) -> None:
+@pytest.mark.parametrize("name", ["f3", "f3-corrected"])
+def test_a_frame_that_is_issued_again_replaces_its_nowcast(look, lab, folder: Path, name: str) -> None:
     look()
     for n in range(4):
         lab.write_frames(folder / f"f{n}.npz", first=n)
-    first = look()["f3.npz"]
+    first = look().runs["12:15"]
     published = (folder / "f3.npz.nowcast.nc").read_bytes()
-    lab.write_frames(folder / "f3.npz", first=3, rain=20)
-    again = look()["f3.npz"]
+    lab.write_frames(folder / f"{name}.npz", first=3, rain=20)
+    found = look()
+    again = found.runs["12:15"]
+    assert found.states(name) == [FileState.REISSUED]
     assert again.job_id != first.job_id
-    assert again.status is JobStatus.SUCCESSFUL
-    assert (folder / "f3.npz.nowcast.nc").read_bytes() != published
-    assert reference(folder, "f3") == "12:15"
-    assert look()["f3.npz"] == again
+    assert (again.status, again.revision) == (JobStatus.SUCCESSFUL, 1)
+    assert (folder / f"{name}.npz.nowcast.nc").read_bytes() != published
+    assert reference(folder, name) == "12:15"
+    assert look().runs["12:15"] == again
 
 
 def test_of_frames_that_wait_the_newest_is_forecast_first_and_old_ones_not_at_all(
@@ -315,9 +320,9 @@ def test_of_frames_that_wait_the_newest_is_forecast_first_and_old_ones_not_at_al
         run(job.id, context)
         order += [name for name in nowcasts(folder) if name not in order]
     assert order == ["f11", "f10", "f09", "f08", "f07", "f06", "f05"]
-    skipped = by_name(context)["f04.npz"]
+    skipped = seen(context).runs["12:20"]
     assert (skipped.state, skipped.status) == (RunState.SKIPPED, JobStatus.DISMISSED)
-    assert skipped.reason == "it is 35 min older than f11.npz, which has a nowcast; max_age is 30 min"
+    assert skipped.reason == "its frame is 35 min older than the newest; max_age is 30 min"
     assert context.ledger.get(str(skipped.job_id)).note == skipped.reason
 
 
@@ -325,44 +330,112 @@ def test_a_long_backlog_is_skipped_unread(
     lab, folder: Path, context: WorkerContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     with context.settings.feeds_path.open("a") as file:
-        file.write("max_age = 2\n")
+        file.write("max_age = 2\nframes = 3\n")
+    lab.write_frames(folder / "f00.npz", first=0)
     scan(context)
-    for n in range(3):
+    for n in range(1, 9):
         lab.write_frames(folder / f"f{n:02d}.npz", first=n)
     scan(context)
-    waited = by_name(context)["f00.npz"]
-    for n in range(3, 9):
-        lab.write_frames(folder / f"f{n:02d}.npz", first=n)
-    scan(context)
-    runs = by_name(context)
-    assert [name for name, run in sorted(runs.items()) if run.state is RunState.SUBMITTED] == [
-        f"f{n:02d}.npz" for n in range(4, 9)
-    ]
-    assert "max_age is 2 min" in runs["f03.npz"].reason
-    assert runs["f00.npz"].state is RunState.SKIPPED
-    assert context.ledger.get(str(waited.job_id)).status is JobStatus.DISMISSED
-    assert "frame f03.npz is skipped: there are more than 4 newer frames" in caplog.text
+    found = seen(context)
+    skipped = [name for name, file in sorted(found.files.items()) if file.state is FileState.SKIPPED]
+    assert skipped == ["f01", "f02", "f03"]
+    assert found.files["f03"].reason == "there are more than 5 newer files"
+    assert {time: run.state for time, run in found.runs.items()} == {
+        "12:40": RunState.SUBMITTED,
+        **dict.fromkeys(("12:35", "12:30", "12:25", "12:20"), RunState.SKIPPED),
+        "12:00": RunState.SUBMITTED,
+    }
 
 
-def test_a_frame_that_comes_late_is_forecast_under_its_own_name(look, lab, folder: Path) -> None:
+def test_a_frame_that_comes_late_is_forecast_under_its_own_time(look, lab, folder: Path) -> None:
     look()
     for n in (0, 1, 2, 4, 5, 6):
         lab.write_frames(folder / f"f{n}.npz", first=n)
     look()
-    lab.write_frames(folder / "f3.npz", first=3)
-    look()
-    assert reference(folder, "f3") == "12:15"
+    lab.write_frames(folder / "zz.npz", first=3)
+    assert look().states("zz") == [FileState.LATE]
+    assert reference(folder, "zz") == "12:15"
     assert reference(folder, "f6") == "12:30"
 
 
-def test_two_frames_with_one_valid_time_make_one_nowcast(look, lab, folder: Path) -> None:
+def test_a_frame_that_comes_later_than_max_age_is_skipped_and_said(look, lab, folder: Path) -> None:
+    lab.write_frames(folder / "f0.npz", first=0)
+    look()
+    for n in (2, 3, 12):
+        lab.write_frames(folder / f"f{n:02d}.npz", first=n)
+        look()
+    lab.write_frames(folder / "f01.npz", first=1)
+    found = look()
+    assert found.states("f01") == [FileState.LATE]
+    assert found.runs["12:05"].state is RunState.SKIPPED
+    assert "newer by more than 30 min" in found.runs["12:05"].reason
+    assert "f01" not in nowcasts(folder)
+
+
+def test_two_files_with_one_frame_make_one_nowcast(look, lab, folder: Path) -> None:
     look()
     for n in range(3):
         lab.write_frames(folder / f"f{n}.npz", first=n)
     lab.write_frames(folder / "f2b.npz", first=2)
-    runs = look()
-    assert sorted(name for name, run in runs.items() if run.status is JobStatus.SUCCESSFUL) == ["f1.npz", "f2.npz"]
-    assert runs["f2b.npz"].state is RunState.REFUSED
+    found = look()
+    assert nowcasts(folder) == ["f1", "f2"]
+    assert found.states("f2", "f2b") == [FileState.ACCEPTED, FileState.DUPLICATE]
+
+
+def test_a_frame_of_another_grid_is_context_of_none_but_its_own(look, lab, folder: Path) -> None:
+    look()
+    for n in range(3):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    lab.write_frames(folder / "f3.npz", first=3, size=32)
+    look()
+    lab.write_frames(folder / "f4.npz", first=4)
+    found = look()
+    assert nowcasts(folder) == ["f1", "f2", "f4"]
+    assert found.runs["12:15"].state is RunState.WAITING
+
+
+@pytest.mark.parametrize(("model", "why"), [("no-such-model", "no model"), ("rain-ms-predrnn", "does not fit")])
+def test_extrapolation_runs_where_the_model_is_missing_or_does_not_fit(
+    look, lab, folder: Path, settings: Settings, model: str, why: str
+) -> None:
+    settings.feeds_path.write_text(settings.feeds_path.read_text().replace('"extrapolation"', f'"{model}"'))
+    look()
+    for n in range(2):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    assert look().runs["12:05"].published
+    with xr.open_dataset(folder / "f1.npz.nowcast.nc") as forecast:
+        assert forecast.attrs["model"] == "extrapolation"
+        assert why in forecast.attrs["comment"]
+        assert "extrapolation runs in its place" in forecast.attrs["comment"]
+
+
+def test_extrapolation_runs_where_the_model_fails(
+    look, lab, folder: Path, settings: Settings, context: WorkerContext
+) -> None:
+    packages = settings.packages_folder
+    broken = copied(packages, "mine@1")
+    settings.feeds_path.write_text(settings.feeds_path.read_text().replace('"extrapolation"', '"mine"'))
+    damage(broken / GRAPH)
+    look()
+    for n in range(5):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    look()
+    look()
+    with xr.open_dataset(folder / "f4.npz.nowcast.nc") as forecast:
+        assert forecast.attrs["model"] == "extrapolation"
+        assert "mine failed: " in forecast.attrs["comment"]
+
+
+def test_frames_are_deleted_after_their_retention(look, lab, folder: Path, context: WorkerContext) -> None:
+    with context.settings.feeds_path.open("a") as file:
+        file.write(f"retention = {10 / 1440}\n")
+    for n in range(5):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+        look()
+    kept = [f"{frame.valid_time:%H:%M}" for frame in context.feed_ledger.frames("north")]
+    assert kept == ["12:20", "12:15", "12:10"]
+    stored = sorted(path.parent.name for path in (context.settings.data_dir / "store").glob("feeds/north/frames/*/*"))
+    assert stored == ["20260601T121000Z", "20260601T121500Z", "20260601T122000Z"]
 
 
 def test_frames_every_minute_are_thinned_for_a_network(look, folder: Path, settings: Settings) -> None:
@@ -383,4 +456,4 @@ def test_the_log_warns_of_a_frame_that_cannot_be_read(look, folder: Path, caplog
     (folder / "broken.nc").write_bytes(b"not a radar file")
     look()
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert any("feed " in warning and ": broken.nc: " in warning for warning in warnings)
+    assert any("feed north: broken.nc: " in warning for warning in warnings)

@@ -1,0 +1,381 @@
+"""The feeds' part of the ledger: which files arrived, the frames in them, and the runs that start from the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from service.feeds.tables import ArrivedFile, FeedFile, FeedFrame, FeedRun, FileState, RegisteredFeed, RunState
+from service.jobs.database import load, reading, writing
+from service.jobs.job import Job, JobStatus, Problem
+from service.jobs.ledger import Ledger, count_finished, dismissal
+from service.metrics.instruments import JOBS_ACCEPTED
+
+T = TypeVar("T")
+
+BACKLOG: Final = "it was there when the feed was scanned for the first time"
+
+
+class _Overtaken(Exception):
+    """Rolls a transaction back: another scan was first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedFrame:
+    """A frame of a file that was read, before it is recorded; the attributes are those of `FeedFrame`."""
+
+    valid_time: datetime
+    key: str
+    digest: str
+    grid: str
+    pixels: int
+    size: int
+    coverage: float
+
+
+class FeedLedger:
+    """Files, frames and runs of feeds, in the same database as the jobs."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.engine = ledger.engine
+
+    # Feeds
+
+    def register(self, feed: str, folder: str) -> bool:
+        """Record a new feed; return False where it was registered before."""
+        try:
+            with writing(self.engine) as session:
+                session.add(RegisteredFeed(name=feed, folder=folder))
+        except IntegrityError:
+            return False
+        return True
+
+    def registered(self, feed: str) -> RegisteredFeed | None:
+        """Return the record of a feed; None where it was never scanned."""
+        with reading(self.engine) as session:
+            return session.get(RegisteredFeed, feed)
+
+    def record_first_reference_time(self, feed: str, valid_time: datetime) -> None:
+        """Record the first time from which there are runs, unless it is recorded."""
+        same = and_(RegisteredFeed.name == feed, RegisteredFeed.first_reference_time.is_(None))
+        with writing(self.engine) as session:
+            session.connection().execute(update(RegisteredFeed).where(same).values(first_reference_time=valid_time))
+
+    def record_scan(self, feed: str, problem: Problem | None = None) -> None:
+        """Record that the folder was scanned, or the `problem` that prevented the scan."""
+        values = {"last_scan": datetime.now(UTC), "problem": problem}
+        with writing(self.engine) as session:
+            session.connection().execute(update(RegisteredFeed).where(RegisteredFeed.name == feed).values(values))
+
+    # Files
+
+    def files(self, feed: str, names: Collection[str] | None = None) -> dict[str, FeedFile]:
+        """Return the files of a feed by name: all, or those of `names` that are recorded."""
+        if names is None:
+            return {file.name: file for file in load(self.engine, select(FeedFile).where(FeedFile.feed == feed))}
+        found: list[FeedFile] = []
+        for chunk in _chunks(sorted(names)):
+            found += load(self.engine, select(FeedFile).where(FeedFile.feed == feed, FeedFile.name.in_(chunk)))
+        return {file.name: file for file in found}
+
+    def newest_files(self, feed: str, limit: int) -> list[FeedFile]:
+        """Return the files that arrived last, the newest first."""
+        query = select(FeedFile).where(FeedFile.feed == feed).order_by(FeedFile.arrived.desc(), FeedFile.name.desc())
+        return load(self.engine, query.limit(limit))
+
+    def record_outcome(
+        self, feed: str, file: ArrivedFile, state: FileState, reason: str, valid_time: datetime | None = None
+    ) -> None:
+        """Record what became of a file that gives the feed no frame."""
+        with writing(self.engine) as session:
+            session.merge(_feed_file(feed, file, state, reason, valid_time))
+
+    def skip_files(self, feed: str, files: Iterable[ArrivedFile], reason: str) -> None:
+        """Record that files are not read."""
+        with writing(self.engine) as session:
+            for file in files:
+                session.merge(_feed_file(feed, file, FileState.SKIPPED, reason))
+
+    def record_frames(
+        self, feed: str, file: ArrivedFile, frames: Sequence[DecodedFrame], *, newest_before: datetime | None
+    ) -> FileState:
+        """Record the frames of a file, and what became of the file.
+
+        A frame that is known by its valid time and content stays as it is; one of other content replaces it, with the
+        next `revision`.
+
+        Parameters
+        ----------
+        feed, file
+            The feed, and the file as it was read.
+        frames
+            Its frames, the oldest first.
+        newest_before
+            The newest frame of the feed before the scan; a file whose frames are all older is late.
+
+        Returns
+        -------
+        FileState
+            accepted, late, reissued or duplicate.
+
+        Raises
+        ------
+        IntegrityError
+            Another process records the same frame at the same moment: to be tried again.
+        """
+        newest = frames[-1].valid_time
+        with writing(self.engine) as session:
+            known = _frames_at(session, feed, [frame.valid_time for frame in frames])
+            others = {f"{other.file} has the same frame" for other in known.values() if other.file != file.name}
+            is_new = [frame for frame in frames if frame.valid_time not in known]
+            changed = [frame for frame in frames if _differs(frame, known)]
+            for frame in is_new:
+                session.add(_feed_frame(feed, file.name, frame, revision=0))
+            for frame in changed:
+                earlier = known[frame.valid_time]
+                session.merge(_feed_frame(feed, file.name, frame, earlier.revision + 1, earlier.arrived))
+            if changed:
+                state = FileState.REISSUED
+            elif not is_new:
+                state = FileState.DUPLICATE
+            elif newest_before is not None and newest < newest_before:
+                state = FileState.LATE
+            else:
+                state = FileState.ACCEPTED
+            reason = "; ".join(sorted(others)) if state is FileState.DUPLICATE else ""
+            earlier_file = session.get(FeedFile, (feed, file.name))
+            if state is FileState.DUPLICATE and earlier_file is not None and not others:
+                state, reason = earlier_file.state, earlier_file.reason  # the same file, touched or read twice at once
+            session.merge(_feed_file(feed, file, state, reason, newest))
+        return state
+
+    def delete_files(self, feed: str, names: Sequence[str]) -> None:
+        """Delete the records of files that left the folder long ago."""
+        with writing(self.engine) as session:
+            for chunk in _chunks(names):
+                session.connection().execute(delete(FeedFile).where(FeedFile.feed == feed, FeedFile.name.in_(chunk)))
+
+    # Frames
+
+    def newest_time(self, feed: str) -> datetime | None:
+        """Return the valid time of the newest frame."""
+        with reading(self.engine) as session:
+            return session.scalar(select(func.max(FeedFrame.valid_time)).where(FeedFrame.feed == feed))
+
+    def frames(self, feed: str, *, limit: int | None = None, since: datetime | None = None) -> list[FeedFrame]:
+        """Return the frames of a feed, the newest first: at most `limit`, none from before `since`."""
+        query = select(FeedFrame).where(FeedFrame.feed == feed).order_by(FeedFrame.valid_time.desc())
+        if since is not None:
+            query = query.where(FeedFrame.valid_time >= since)
+        return load(self.engine, query.limit(limit))
+
+    def frames_before(self, feed: str, time: datetime, limit: int) -> list[FeedFrame]:
+        """Return the newest frames that are older than `time`, the oldest first."""
+        query = select(FeedFrame).where(FeedFrame.feed == feed, FeedFrame.valid_time < time)
+        return load(self.engine, query.order_by(FeedFrame.valid_time.desc()).limit(limit))[::-1]
+
+    def delete_frames(self, feed: str, before: datetime) -> list[datetime]:
+        """Delete the frames and runs from before a time; return the valid times of the frames."""
+        old = and_(FeedFrame.feed == feed, FeedFrame.valid_time < before)
+        with writing(self.engine) as session:
+            times = list(session.scalars(select(FeedFrame.valid_time).where(old)))
+            if times:
+                session.connection().execute(delete(FeedFrame).where(old))
+            old_runs = and_(FeedRun.feed == feed, FeedRun.reference_time < before)
+            session.connection().execute(delete(FeedRun).where(old_runs))
+        return times
+
+    # Runs
+
+    def runs(self, feed: str, *, limit: int | None = None, since: datetime | None = None) -> list[FeedRun]:
+        """Return the runs of a feed, the newest reference time first: at most `limit`, none from before `since`."""
+        query = select(FeedRun).where(FeedRun.feed == feed).order_by(FeedRun.reference_time.desc(), FeedRun.model)
+        if since is not None:
+            query = query.where(FeedRun.reference_time >= since)
+        return load(self.engine, query.limit(limit))
+
+    def find_run(self, feed: str, model: str, reference_time: datetime | None = None) -> FeedRun | None:
+        """Return the run from a reference time; without one, the newest that is published."""
+        query = select(FeedRun).where(FeedRun.feed == feed, FeedRun.model == model)
+        if reference_time is None:
+            query = query.where(FeedRun.published.is_not(None)).order_by(FeedRun.reference_time.desc())
+        else:
+            query = query.where(FeedRun.reference_time == reference_time)
+        return next(iter(load(self.engine, query.limit(1))), None)
+
+    def run_of_job(self, job_id: str) -> FeedRun | None:
+        """Return the run of a job; None where it is no feed's job, or not the run's newest."""
+        return next(iter(load(self.engine, select(FeedRun).where(FeedRun.job_id == job_id))), None)
+
+    def newest_waiting_job(self, job_id: str) -> str | None:
+        """Return the job of the feed's newest reference time among this job and those without an attempt.
+
+        A worker takes that job, whichever job's message came first. None: the job is no feed's.
+        """
+        feed = select(FeedRun.feed).where(FeedRun.job_id == job_id).scalar_subquery()
+        query = (
+            select(FeedRun.job_id)
+            .join(Job, FeedRun.job_id == Job.id)
+            .where(FeedRun.feed == feed, Job.status == JobStatus.ACCEPTED)
+            .where(or_(Job.attempt == 0, Job.id == job_id))
+            .order_by(FeedRun.reference_time.desc())
+            .limit(1)
+        )
+        with reading(self.engine) as session:
+            return session.scalar(query)
+
+    def submit(
+        self,
+        job: Job,
+        frame: FeedFrame,
+        earlier: FeedRun | None = None,
+        *,
+        model: str,
+        fallback: bool = False,
+        reason: str = "",
+    ) -> str | None:
+        """Record the job of a run, and return its id; None where another process was first.
+
+        Parameters
+        ----------
+        job
+            The job, of a feed; it names the model that is to run.
+        frame
+            The frame at the reference time.
+        earlier
+            The run as it was read, where there is one: its job has ended.
+        model
+            The feed's model, by which the run is known.
+        fallback, reason
+            Whether and why another model is to run in its place.
+        """
+        values: dict[str, Any] = {
+            "state": RunState.SUBMITTED,
+            "job_id": job.id,
+            "frames": len(job.inputs),
+            "revision": frame.revision,
+            "fallback": fallback,
+            "reason": reason,
+        }
+        try:
+            with writing(self.engine) as session:
+                session.add(job)
+                session.flush()
+                if earlier is None:
+                    session.add(FeedRun(feed=frame.feed, reference_time=frame.valid_time, model=model, **values))
+                else:
+                    changed = session.connection().execute(update(FeedRun).where(_same(earlier)).values(values))
+                    if changed.rowcount != 1:
+                        raise _Overtaken
+        except (IntegrityError, _Overtaken):
+            return None
+        JOBS_ACCEPTED.labels(job.kind).inc()
+        return job.id
+
+    def skip(self, frame: FeedFrame, model: str, reason: str) -> None:
+        """Record that there is no run from a frame."""
+        run = FeedRun(
+            feed=frame.feed,
+            reference_time=frame.valid_time,
+            model=model,
+            state=RunState.SKIPPED,
+            revision=frame.revision,
+            reason=reason,
+        )
+        try:
+            with writing(self.engine) as session:
+                session.add(run)
+        except IntegrityError:  # another process was first; the next scan sees what is left
+            return
+
+    def skip_waiting(self, run: FeedRun, reason: str) -> None:
+        """Record that a run whose job waits will not be made, and dismiss the job."""
+        dismissed = 0
+        with writing(self.engine) as session:
+            connection = session.connection()
+            values = {"state": RunState.SKIPPED, "reason": reason}
+            if connection.execute(update(FeedRun).where(_same(run)).values(values)).rowcount == 1:
+                waiting = and_(Job.id == run.job_id, Job.status == JobStatus.ACCEPTED)
+                dismissed = connection.execute(update(Job).where(waiting).values(note=reason, **dismissal())).rowcount
+        if dismissed:
+            count_finished("feed", JobStatus.DISMISSED)
+
+    def record_run(self, job_id: str, state: RunState, reason: str) -> None:
+        """Record why the run of this job makes no nowcast: it waits for more frames, or is skipped."""
+        with writing(self.engine) as session:
+            session.connection().execute(
+                update(FeedRun).where(FeedRun.job_id == job_id).values(state=state, reason=reason)
+            )
+
+    def record_published(self, job_id: str) -> None:
+        """Record that the nowcast of this job is published."""
+        first = and_(FeedRun.job_id == job_id, FeedRun.published.is_(None))
+        with writing(self.engine) as session:
+            session.connection().execute(update(FeedRun).where(first).values(published=datetime.now(UTC)))
+
+
+def _frames_at(session: Session, feed: str, times: Sequence[datetime]) -> dict[datetime, FeedFrame]:
+    found: dict[datetime, FeedFrame] = {}
+    for chunk in _chunks(times):
+        query = select(FeedFrame).where(FeedFrame.feed == feed, FeedFrame.valid_time.in_(chunk))
+        found |= {frame.valid_time: frame for frame in session.scalars(query)}
+    return found
+
+
+def _differs(frame: DecodedFrame, known: Mapping[datetime, FeedFrame]) -> bool:
+    return frame.valid_time in known and known[frame.valid_time].digest != frame.digest
+
+
+def _feed_frame(feed: str, file: str, frame: DecodedFrame, revision: int, arrived: datetime | None = None) -> FeedFrame:
+    made = FeedFrame(
+        feed=feed,
+        valid_time=frame.valid_time,
+        file=file,
+        key=frame.key,
+        digest=frame.digest,
+        grid=frame.grid,
+        pixels=frame.pixels,
+        size=frame.size,
+        coverage=frame.coverage,
+        revision=revision,
+    )
+    if arrived is not None:
+        made.arrived = arrived
+    return made
+
+
+def _feed_file(
+    feed: str, file: ArrivedFile, state: FileState, reason: str, valid_time: datetime | None = None
+) -> FeedFile:
+    return FeedFile(
+        feed=feed,
+        name=file.name,
+        state=state,
+        size=file.size,
+        modified_ns=file.modified_ns,
+        valid_time=valid_time,
+        reason=reason,
+    )
+
+
+def _same(run: FeedRun) -> ColumnElement[bool]:
+    """Select a run, if no other process has changed it since it was read."""
+    return and_(
+        FeedRun.feed == run.feed,
+        FeedRun.reference_time == run.reference_time,
+        FeedRun.model == run.model,
+        FeedRun.state == run.state,
+        FeedRun.job_id.is_not_distinct_from(run.job_id),
+    )
+
+
+def _chunks(items: Sequence[T], size: int = 500) -> Iterable[Sequence[T]]:
+    """Yield the items in parts: databases bound the number of parameters."""
+    return (items[first : first + size] for first in range(0, len(items), size))

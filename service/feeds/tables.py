@@ -1,0 +1,147 @@
+"""The ledger's tables of feeds: their files, the frames in them, and the runs that start from the frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, false, select
+from sqlalchemy.orm import Mapped, column_property, mapped_column
+
+from service.jobs.base import Base, text_enum
+from service.jobs.job import Job, JobStatus, Problem
+
+
+class FileState(StrEnum):
+    """What became of a file that arrived.
+
+    `accepted`: it holds the newest frame. `late`: its frames are older than the newest of before. `reissued`: it
+    replaces a frame by one of other content. `duplicate`: all its frames were known. `skipped`: it was not read.
+    `refused`: it could be read, and is no frame of this feed now, such as one ahead of the clock. `unreadable`: it
+    could not be read.
+    """
+
+    ACCEPTED = "accepted"
+    LATE = "late"
+    REISSUED = "reissued"
+    DUPLICATE = "duplicate"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    UNREADABLE = "unreadable"
+
+
+class RunState(StrEnum):
+    """What became of a run.
+
+    `submitted`: its job has the outcome. `waiting`: there are too few frames before its reference time. `skipped`: the
+    reference time is too old.
+    """
+
+    SUBMITTED = "submitted"
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrivedFile:
+    """A file in a feed's folder, as a scan found it."""
+
+    name: str
+    size: int
+    modified_ns: int
+
+
+class RegisteredFeed(Base, kw_only=True):
+    """A feed that was scanned before.
+
+    `first_reference_time`: the time of the newest frame of the first scan, as frames from before it are context only;
+    where the folder was empty, 1970.
+    `problem`: why the last scan, or the submission of runs, failed.
+    """
+
+    __tablename__ = "feeds"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    folder: Mapped[str] = mapped_column(Text)
+    first_seen: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
+    last_scan: Mapped[datetime | None] = mapped_column(default=None)
+    first_reference_time: Mapped[datetime | None] = mapped_column(default=None)
+    problem: Mapped[Problem | None] = mapped_column(JSON(none_as_null=True), default=None)
+
+
+class FeedFile(Base, kw_only=True):
+    """A file of a feed, by its name. A file whose size or time changes is read again.
+
+    `valid_time`: of its newest frame, where it could be read. `reason`: why it has this state, for people.
+    """
+
+    __tablename__ = "feed_files"
+
+    feed: Mapped[str] = mapped_column(String(128), primary_key=True)
+    name: Mapped[str] = mapped_column(String(512), primary_key=True)
+    state: Mapped[FileState] = mapped_column(text_enum(FileState))
+    size: Mapped[int] = mapped_column(BigInteger)
+    modified_ns: Mapped[int] = mapped_column(BigInteger)
+    valid_time: Mapped[datetime | None] = mapped_column(default=None)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    arrived: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
+
+    __table_args__ = (Index("ix_feed_files_arrived", "feed", "arrived"),)
+
+    def matches(self, file: ArrivedFile) -> bool:
+        """Whether the file has not changed since it was read."""
+        return (self.size, self.modified_ns) == (file.size, file.modified_ns)
+
+
+class FeedFrame(Base, kw_only=True):
+    """A frame of a feed, by its valid time. Its rain rate lies in the store, as CF-netCDF under `key`.
+
+    `file`: the file that it came in. `digest`: of its content, SHA-256. `grid`: the digest of its grid. `revision`: how
+    often it was issued again. `coverage`: the share of its pixels with data. `arrived`: when it was first there.
+    """
+
+    __tablename__ = "feed_frames"
+
+    feed: Mapped[str] = mapped_column(String(128), primary_key=True)
+    valid_time: Mapped[datetime] = mapped_column(primary_key=True)
+    file: Mapped[str] = mapped_column(String(512))
+    key: Mapped[str] = mapped_column(String(256))
+    digest: Mapped[str] = mapped_column(String(64))
+    grid: Mapped[str] = mapped_column(String(64))
+    pixels: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    coverage: Mapped[float]
+    revision: Mapped[int] = mapped_column(default=0)
+    arrived: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
+
+
+class FeedRun(Base, kw_only=True):
+    """A run: one nowcast of one model from one reference time. The primary key is what makes it happen once.
+
+    `frames`: how many frames there were for it. `revision`: of the frame at the reference time. `reason`: why it
+    waits, was skipped, or why another model runs in the place of the feed's. `published`: when its nowcast was first
+    published. `status`, `problem`: those of its newest job.
+    """
+
+    __tablename__ = "feed_runs"
+
+    feed: Mapped[str] = mapped_column(String(128), primary_key=True)
+    reference_time: Mapped[datetime] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(String(128), primary_key=True)
+    state: Mapped[RunState] = mapped_column(text_enum(RunState))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
+    frames: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[int] = mapped_column(default=0)
+    fallback: Mapped[bool] = mapped_column(server_default=false(), default=False)
+    reason: Mapped[str] = mapped_column(Text, server_default="", default="")
+    created: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
+    published: Mapped[datetime | None] = mapped_column(default=None)
+    status: Mapped[JobStatus | None] = column_property(
+        select(Job.status).where(Job.id == job_id).correlate_except(Job).scalar_subquery()
+    )
+    problem: Mapped[Problem | None] = column_property(
+        select(Job.problem).where(Job.id == job_id).correlate_except(Job).scalar_subquery()
+    )
+
+    __table_args__ = (Index("ix_feed_runs_job", "job_id"),)

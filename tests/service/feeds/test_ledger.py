@@ -1,0 +1,189 @@
+"""Files, frames and runs of feeds, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from service.feeds.ledger import BACKLOG, DecodedFrame, FeedLedger
+from service.feeds.tables import ArrivedFile, FeedFrame, FeedRun, FileState, RunState
+from service.jobs.job import Job, JobStatus, Problem
+from service.jobs.ledger import Ledger
+
+PROBLEM = Problem(code="x", what="w", where="h", hint="m")
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def new_job(feed: str = "north") -> Job:
+    return Job(kind="feed", model="auto", steps=1, inputs=[], feed=feed)
+
+
+def arrived(name: str, size: int = 1) -> ArrivedFile:
+    return ArrivedFile(name=name, size=size, modified_ns=1_780_000_000_123_456_789)
+
+
+def decoded(minutes: float, content: str = "a") -> DecodedFrame:
+    return DecodedFrame(
+        valid_time=NOON + timedelta(minutes=minutes),
+        key=f"{minutes}-{content}",
+        digest=content,
+        grid="g",
+        pixels=4,
+        size=1,
+        coverage=1.0,
+    )
+
+
+@pytest.fixture
+def feeds(ledger: Ledger) -> FeedLedger:
+    return FeedLedger(ledger)
+
+
+def frame(feeds: FeedLedger, minutes: float, feed: str = "north", content: str = "a") -> FeedFrame:
+    """Record a frame that has arrived in a file of its own."""
+    feeds.record_frames(feed, arrived(f"{minutes}-{content}"), [decoded(minutes, content)], newest_before=None)
+    return next(one for one in feeds.frames(feed) if one.valid_time == NOON + timedelta(minutes=minutes))
+
+
+def submit(feeds: FeedLedger, of: FeedFrame, earlier: FeedRun | None = None) -> str | None:
+    return feeds.submit(new_job(of.feed), of, earlier, model="auto")
+
+
+def test_a_feed_is_registered_once(feeds: FeedLedger) -> None:
+    assert feeds.registered("north") is None
+    with ThreadPoolExecutor(4) as pool:
+        began = list(pool.map(lambda _: feeds.register("north", "/f"), range(6)))
+    assert sum(began) == 1
+    for minutes in (5, 0):
+        feeds.record_first_reference_time("north", NOON + timedelta(minutes=minutes))
+    feeds.record_scan("north", PROBLEM)
+    feed = feeds.registered("north")
+    assert feed is not None
+    assert (feed.first_reference_time, feed.problem) == (NOON + timedelta(minutes=5), PROBLEM)
+
+
+def test_frames_are_known_by_time_and_content(feeds: FeedLedger) -> None:
+    def record(name: str, *frames: DecodedFrame, newest: float | None = None) -> FileState:
+        before = None if newest is None else NOON + timedelta(minutes=newest)
+        return feeds.record_frames("north", arrived(name), frames, newest_before=before)
+
+    assert record("a", decoded(0), decoded(5)) is FileState.ACCEPTED
+    assert record("b", decoded(5)) is FileState.DUPLICATE
+    assert record("c", decoded(10), newest=5) is FileState.ACCEPTED
+    assert record("d", decoded(-5), newest=10) is FileState.LATE
+    assert record("e", decoded(5, "other"), newest=10) is FileState.REISSUED
+    assert record("a", decoded(0), decoded(5, "other")) is FileState.DUPLICATE
+    assert record("c", decoded(10)) is FileState.ACCEPTED, "the same file, read twice"
+    files = feeds.files("north")
+    assert (files["b"].reason, files["a"].reason) == ("a has the same frame", "e has the same frame")
+    assert files["e"].valid_time == NOON + timedelta(minutes=5)
+    assert [(one.digest, one.revision, one.file) for one in feeds.frames("north")] == [
+        ("a", 0, "c"),
+        ("other", 1, "e"),
+        ("a", 0, "a"),
+        ("a", 0, "d"),
+    ]
+    assert feeds.newest_time("north") == NOON + timedelta(minutes=10)
+    assert [one.file for one in feeds.frames_before("north", NOON + timedelta(minutes=5), 5)] == ["d", "a"]
+    assert feeds.frames("south") == []
+
+
+def test_one_frame_that_is_recorded_by_many_at_once_is_one(feeds: FeedLedger) -> None:
+    def record(number: int) -> FileState | None:
+        with suppress(IntegrityError):  # the caller tries again
+            return feeds.record_frames("north", arrived(f"f{number}"), [decoded(0)], newest_before=None)
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(record, range(8)))
+    assert states.count(FileState.ACCEPTED) == 1
+    assert len(feeds.frames("north")) == 1
+
+
+def test_outcomes_of_files_without_frames_are_kept(feeds: FeedLedger) -> None:
+    feeds.skip_files("north", [arrived("a"), arrived("b")], BACKLOG)
+    feeds.record_outcome("north", arrived("c"), FileState.UNREADABLE, "half a file")
+    feeds.record_outcome("north", arrived("a", size=2), FileState.REFUSED, "ahead of the clock")
+    files = feeds.files("north", ["a", "b", "c", "nowhere"])
+    assert {name: (file.state, file.reason) for name, file in files.items()} == {
+        "a": (FileState.REFUSED, "ahead of the clock"),
+        "b": (FileState.SKIPPED, BACKLOG),
+        "c": (FileState.UNREADABLE, "half a file"),
+    }
+    assert files["a"].matches(arrived("a", size=2))
+    assert not files["a"].matches(arrived("a"))
+    feeds.delete_files("north", ["a", "c"])
+    assert [file.name for file in feeds.newest_files("north", 5)] == ["b"]
+
+
+def test_concurrent_scans_make_one_job_of_a_run(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
+    of = frame(feeds, 0)
+    with ThreadPoolExecutor(4) as pool:
+        made = [job for job in pool.map(lambda _: submit(feeds, of), range(8)) if job]
+    assert len(made) == 1
+    assert [job.id for job in all_jobs(ledger)] == made
+    [run] = feeds.runs("north")
+    assert (run.job_id, run.status, run.state) == (made[0], JobStatus.ACCEPTED, RunState.SUBMITTED)
+
+
+def test_a_run_that_waited_is_tried_again_once(feeds: FeedLedger, ledger: Ledger, all_jobs) -> None:
+    of = frame(feeds, 0)
+    first = submit(feeds, of)
+    assert first is not None
+    feeds.record_run(first, RunState.WAITING, "two frames more")
+    [waiting] = feeds.runs("north")
+    second = submit(feeds, of, waiting)
+    assert second is not None
+    assert submit(feeds, of, waiting) is None
+    assert [run.job_id for run in feeds.runs("north")] == [second]
+    assert {job.id for job in all_jobs(ledger)} == {first, second}
+
+
+def test_a_run_outlives_its_job_and_goes_with_its_frame(feeds: FeedLedger, ledger: Ledger) -> None:
+    job_id = submit(feeds, frame(feeds, 0))
+    assert job_id is not None
+    later = frame(feeds, 5)
+    feeds.skip(later, "auto", "no need")
+    feeds.skip(later, "auto", "no need")
+    ledger.dismiss(job_id)
+    ledger.delete([job_id])
+    assert [(run.job_id, run.reason) for run in feeds.runs("north")] == [(None, "no need"), (None, "")]
+    assert feeds.delete_frames("north", NOON + timedelta(minutes=5)) == [NOON]
+    assert [run.reference_time for run in feeds.runs("north")] == [NOON + timedelta(minutes=5)]
+
+
+def test_the_newest_reference_time_that_waits_comes_first(feeds: FeedLedger, ledger: Ledger) -> None:
+    made = {minutes: submit(feeds, frame(feeds, minutes)) for minutes in (5, 10, 0, 7)}
+    other = submit(feeds, frame(feeds, 60, "south"))
+    assert None not in made.values()
+    assert other is not None
+    assert {feeds.newest_waiting_job(str(job)) for job in made.values()} == {made[10]}
+    assert feeds.newest_waiting_job(other) == other
+    newest = ledger.claim(str(made[10]), 60)
+    assert newest is not None
+    assert feeds.newest_waiting_job(str(made[0])) == made[7]
+    assert ledger.release(newest)  # it failed once: only its own message claims it before the reconciler queues it
+    assert feeds.newest_waiting_job(str(made[0])) == made[7]
+    assert feeds.newest_waiting_job(newest.id) == newest.id
+    assert feeds.newest_waiting_job(ledger.create(Job(model="auto", steps=1, inputs=[])).id) is None
+
+
+def test_the_newest_published_run_is_found(feeds: FeedLedger) -> None:
+    jobs = {minutes: str(submit(feeds, frame(feeds, minutes))) for minutes in (0, 5, 10)}
+    assert feeds.find_run("north", "auto") is None
+    for minutes in (5, 0):
+        feeds.record_published(jobs[minutes])
+    newest = feeds.find_run("north", "auto")
+    assert newest is not None
+    assert (newest.job_id, newest.reference_time) == (jobs[5], NOON + timedelta(minutes=5))
+    published = newest.published
+    feeds.record_published(jobs[5])
+    again = feeds.find_run("north", "auto", NOON + timedelta(minutes=5))
+    assert again is not None
+    assert again.published == published, "when it was first published"
+    assert feeds.find_run("north", "other") is None
+    assert feeds.find_run("north", "auto", NOON + timedelta(minutes=1)) is None

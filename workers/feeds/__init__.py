@@ -1,0 +1,1 @@
+"""Feeds: the frames that arrive, and the runs that forecast from them."""

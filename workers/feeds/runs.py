@@ -1,0 +1,171 @@
+"""Submit the runs of a feed: one nowcast from each frame, the newest first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from model.core.aliases import CHAMPION
+from model.core.catalog import AUTO, Catalog
+from model.core.errors import BadPackage, UnknownModel
+from model.core.forecast_output import ForecastOutput
+from model.core.model_info import EXTRAPOLATION
+from service.feeds.config import Feed
+from service.feeds.intervals import common_interval_minutes
+from service.feeds.tables import FeedFrame, FeedRun, RunState
+from service.jobs.costs import work_of
+from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
+from workers.context import WorkerContext
+from workers.frames import frames_read_by
+
+SPARE_FACTOR: Final = 3
+"""A run may read this many times the frames that its model reads, because some may be missing or too close together."""
+
+DEFAULT_INTERVAL_MINUTES: Final = 5.0
+
+FAILURES_OF_A_MODEL: Final = ("internal", "worker-lost", "device-lost", "time-limit", "bad-package")
+"""Problems of a job after which extrapolation may still make the nowcast."""
+
+log = logging.getLogger(__name__)
+
+
+class _Plan(NamedTuple):
+    """Which model a run asks for, for what output; and why it is another one than the feed's."""
+
+    model: str
+    output: ForecastOutput
+    reason: str = ""
+
+
+def frame_count(feed: Feed, catalog: Catalog) -> int:
+    """Return how many frames a run may read."""
+    if feed.frames is not None:
+        return feed.frames
+    try:
+        return SPARE_FACTOR * frames_read_by(feed.model, catalog)
+    except (UnknownModel, BadPackage):
+        return SPARE_FACTOR * EXTRAPOLATION.input_frames
+
+
+def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime]) -> Problem | None:
+    """Submit a run for each frame of the last `max_age` that has none, or whose frame was issued again since.
+
+    Parameters
+    ----------
+    feed
+        The feed; frames from before its first scan's newest one have no runs.
+    context
+        Where frames and runs are recorded.
+    arrived
+        Valid times of frames that have just arrived: too old ones are recorded as skipped.
+
+    Returns
+    -------
+    Problem or None
+        Why extrapolation runs in the place of the feed's model.
+
+    Raises
+    ------
+    InputError
+        The model of the feed cannot give the field or members that the feed names.
+    """
+    ledger = context.feed_ledger
+    plan, problem = _plan(feed, context.catalog)
+    registered, newest = ledger.registered(feed.name), ledger.newest_time(feed.name)
+    if registered is None or registered.first_reference_time is None or newest is None:
+        return problem
+    first, oldest = registered.first_reference_time, newest - timedelta(minutes=feed.max_age)
+    window = ledger.frames(feed.name, since=max(first, oldest))[::-1]
+    most = frame_count(feed, context.catalog)
+    frames = [*ledger.frames_before(feed.name, window[0].valid_time, most), *window] if window else []
+    runs = {run.reference_time: run for run in ledger.runs(feed.name, since=oldest) if run.model == feed.model}
+    submitted = []
+    for frame in window:
+        read = [one for one in frames if one.valid_time <= frame.valid_time and one.grid == frame.grid][-most:]
+        run = runs.get(frame.valid_time)
+        own = plan
+        if run is not None and run.status is JobStatus.FAILED and _may_fall_back(run, feed):
+            what = run.problem["what"] if run.problem else "it failed"
+            own = _fallback(feed, f"{feed.model} failed: {what}")
+        elif run is not None and not _may_retry(run, frame, len(read)):
+            continue
+        job = _job(feed, read, own, context)
+        if ledger.submit(job, frame, run, model=feed.model, fallback=bool(own.reason), reason=own.reason):
+            log.info("feed %s: the run from %s is job %s", feed.name, frame.valid_time, job.id)
+            submitted.append(job.id)
+    _skip_old(feed, [time for time in arrived if first <= time < oldest], context)
+    for job_id in submitted:  # after all submissions: the worker starts with the newest
+        context.queue.enqueue(job_id, feed=True)
+    return problem
+
+
+def _plan(feed: Feed, catalog: Catalog) -> tuple[_Plan, Problem | None]:
+    """Return the feed's model; extrapolation, and the problem, where it is not there.
+
+    Raises
+    ------
+    InputError
+        The model cannot give the field or members that the feed names.
+    """
+    output = feed.forecast_output
+    try:
+        if feed.model not in (AUTO, CHAMPION):
+            catalog.find(feed.model).check_output(output)
+        else:
+            catalog.resolve(feed.model)
+    except (UnknownModel, BadPackage) as error:
+        return _fallback(feed, error.what), problem_of(error)
+    return _Plan(feed.model, output), None
+
+
+def _fallback(feed: Feed, why: str) -> _Plan:
+    output, missing = EXTRAPOLATION.closest_output(feed.forecast_output)
+    reason = "; ".join(filter(None, [f"{why}; extrapolation runs in its place", missing]))
+    return _Plan(EXTRAPOLATION.reference, output, reason)
+
+
+def _may_fall_back(run: FeedRun, feed: Feed) -> bool:
+    """Return whether extrapolation may make the nowcast that the feed's model failed to make."""
+    if run.fallback or feed.model.partition("@")[0] == EXTRAPOLATION.name:
+        return False
+    return run.problem is not None and run.problem["code"] in FAILURES_OF_A_MODEL
+
+
+def _may_retry(run: FeedRun, frame: FeedFrame, frames: int) -> bool:
+    """Return whether to run again: more frames have arrived for one that waited, or its frame was issued again."""
+    if run.state is RunState.WAITING and frames > run.frames:
+        return True
+    return frame.revision > run.revision and run.status not in (JobStatus.ACCEPTED, JobStatus.RUNNING)
+
+
+def _skip_old(feed: Feed, times: Collection[datetime], context: WorkerContext) -> None:
+    """Record that there are no runs from frames that arrived later than `max_age`."""
+    if not times:
+        return
+    reason = f"it arrived when there were frames newer by more than {feed.max_age:g} min, the feed's max_age"
+    for frame in context.feed_ledger.frames(feed.name, since=min(times)):
+        if frame.valid_time in times:
+            context.feed_ledger.skip(frame, feed.model, reason)
+            log.warning("feed %s: no run from %s: %s", feed.name, frame.file, reason)
+
+
+def _job(feed: Feed, frames: Sequence[FeedFrame], plan: _Plan, context: WorkerContext) -> Job:
+    newest = frames[-1]
+    interval = feed.interval or common_interval_minutes([frame.valid_time for frame in frames])
+    interval = interval or DEFAULT_INTERVAL_MINUTES
+    steps = feed.lead_steps(interval, newest.valid_time)
+    work = work_of(newest.pixels, steps, plan.output)
+    output = feed.output(newest.file)
+    return Job(
+        kind="feed",
+        work=work,
+        cost_seconds=context.fair_share.cost_seconds(plan.model, work),
+        model=plan.model,
+        steps=steps,
+        inputs=[JobInput(name=frame.file, key=frame.key, size=frame.size) for frame in frames],
+        forecast_output=plan.output,
+        feed=feed.name,
+        output=None if output is None else str(output),
+    )
