@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Final, ParamSpec, TypeVar
 
 import anyio.to_thread
 from fastapi import Depends, Request
 
+from model.core.caching import FileCache
 from model.core.catalog import open_catalog
 from service.api.access.authentication import Authenticator
 from service.api.event_streams import EventStreams
@@ -17,6 +19,8 @@ from service.api.rate_limit import RateLimit
 from service.api.results import ResultFiles
 from service.api.view_cache import ViewCache
 from service.api.work_pool import WorkPool
+from service.feeds.config import Feeds, read_feeds
+from service.feeds.ledger import FeedLedger
 from service.jobs.admission import Admission
 from service.jobs.api_keys import ApiKeys
 from service.jobs.fair_share import FairShare
@@ -50,6 +54,8 @@ class GatewayContext:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
+        self.feed_ledger = FeedLedger(self.ledger)
+        self._feeds = FileCache(partial(read_feeds, check_folders=False))
         self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))
         self.fair_share = FairShare(self.ledger)
         self.admission = Admission(settings, self.ledger, self.fair_share)
@@ -72,6 +78,10 @@ class GatewayContext:
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call (ledger, store) beside the event loop."""
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
+
+    def feeds(self) -> Feeds:
+        """Return the feeds as their file has them now."""
+        return self._feeds(self.settings.feeds_path)
 
     def close(self) -> None:
         """Wait for the calls that run, delete local copies and close the ledger."""

@@ -60,8 +60,20 @@ class NoSuchModel(InputError):
     code = "no-such-model"
 
 
+class NoSuchFeed(InputError):
+    """There is no feed of that name."""
+
+    code = "no-such-feed"
+
+
+class NoSuchRun(InputError):
+    """A feed has no run from that reference time."""
+
+    code = "no-such-run"
+
+
 class NoNowcast(InputError):
-    """The client has no successful nowcast."""
+    """The client, or a feed, has no successful nowcast."""
 
     code = "no-nowcast"
 

@@ -60,6 +60,12 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
         ),
         "no-sample": ("the sample is not part of this installation", "", "Send radar files of your own"),
         "no-such-frame": ("there is no frame 99", "frame", "Frames are 0 to 19"),
+        "no-such-feed": ("there is no feed 'atlantis'", "feed", "GET /v1/feeds lists the feeds"),
+        "no-such-run": (
+            "there is no run from 2026-06-01T12:05:00Z",
+            "reference_time",
+            "/v1/feeds/helsinki lists the newest runs",
+        ),
         "no-such-model": ("no model 'skynet'", "path", "/v1/models lists what can run here"),
         "no-such-process": ("no process 'echo'", "processID", "/processes lists what there is"),
         "not-a-radar-file": (

@@ -128,8 +128,11 @@ class Feeds:
         return next((feed for feed in self.feeds if feed.name == name), None)
 
 
-def read_feeds(path: Path) -> Feeds:
-    """Read the feeds of a TOML file, if it exists. A bad feed becomes a problem and does not stop the others."""
+def read_feeds(path: Path, *, check_folders: bool = True) -> Feeds:
+    """Read the feeds of a TOML file, if it exists. A bad feed becomes a problem and does not stop the others.
+
+    `check_folders`: whether this process needs the feeds' folders, so that one that is missing is a problem.
+    """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -146,7 +149,7 @@ def read_feeds(path: Path) -> Feeds:
         return _only(BadFeed("feed is not a list of tables", where=str(path), hint="Write [[feed]], not [feed]"))
     for number, table in enumerate(tables, start=1):
         try:
-            feed = _feed(table, number, path)
+            feed = _feed(table, number, path, check_folders=check_folders)
             if any(feed.name == other.name for other in found.feeds):
                 raise BadFeed(
                     f"two feeds are called {feed.name!r}", where=f"{path}: feed.name", hint="Give each its own name"
@@ -158,7 +161,7 @@ def read_feeds(path: Path) -> Feeds:
     return found
 
 
-def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed TOML
+def _feed(table: Any, number: int, path: Path, *, check_folders: bool) -> Feed:  # noqa: ANN401 - parsed TOML
     label = repr(table["name"]) if isinstance(table, dict) and "name" in table else str(number)
     where = f"{path}: feed {label}"
     try:
@@ -178,7 +181,7 @@ def _feed(table: Any, number: int, path: Path) -> Feed:  # noqa: ANN401 - parsed
         }
     )
     for key, folder in (("folder", feed.folder), ("out", feed.out)):
-        if folder is not None and not folder.is_dir():
+        if check_folders and folder is not None and not folder.is_dir():
             raise BadFeed(
                 f"{folder} is not a folder", where=f"{where}, {key}", hint="Make the folder, or correct its path"
             )

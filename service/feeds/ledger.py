@@ -202,10 +202,11 @@ class FeedLedger:
         return load(self.engine, query.limit(limit))
 
     def find_run(self, feed: str, model: str, reference_time: datetime | None = None) -> FeedRun | None:
-        """Return the run from a reference time; without one, the newest that is published."""
+        """Return the run from a reference time; without one, the newest that has a nowcast."""
         query = select(FeedRun).where(FeedRun.feed == feed, FeedRun.model == model)
         if reference_time is None:
-            query = query.where(FeedRun.published.is_not(None)).order_by(FeedRun.reference_time.desc())
+            query = query.join(Job, FeedRun.job_id == Job.id).where(Job.status == JobStatus.SUCCESSFUL)
+            query = query.order_by(FeedRun.reference_time.desc())
         else:
             query = query.where(FeedRun.reference_time == reference_time)
         return next(iter(load(self.engine, query.limit(1))), None)

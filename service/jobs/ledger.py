@@ -105,8 +105,8 @@ class Ledger:
             )
         return job
 
-    def get(self, job_id: str, *, owner: str | None = None) -> Job:
-        """Return a job; where `owner` is given, only a job of that client.
+    def get(self, job_id: str, *, owner: str | None = None, or_of_feeds: bool = False) -> Job:
+        """Return a job; where `owner` is given, only a job of that client, or one of feeds where those are wanted, too.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Ledger:
         """
         with reading(self.engine) as session:
             job = None if "\0" in job_id else session.get(Job, job_id)  # PostgreSQL refuses to look for a NUL
-        if job is None or owner not in (None, job.client):
+        if job is None or (owner not in (None, job.client) and not (or_of_feeds and job.kind == "feed")):
             raise UnknownJob(f"no nowcast {job_id!r}", where="id", hint="It may have been deleted after its retention")
         return job
 

@@ -178,7 +178,8 @@ def supervisor(tmp_path: Path, gate: Gate) -> Iterator[Supervisor]:
     (tmp_path / "data").mkdir()
     (tmp_path / "frames").mkdir()
     (tmp_path / "data" / "feeds.toml").write_text(
-        f'[[feed]]\nname = "north"\nfolder = "{tmp_path / "frames"}"\nout = "{tmp_path / "frames"}"\nmodel = "extrapolation"\nsteps = 3\n'
+        f'[[feed]]\nname = "north"\nfolder = "{tmp_path / "frames"}"\nout = "{tmp_path / "frames"}"\n'
+        'model = "extrapolation"\nsteps = 3\n'
     )
     made = Supervisor(
         Settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime
 
 import numpy as np
 
@@ -18,7 +19,13 @@ from service.render.forecast_reader import lon_lat_of_pixel, pixel_of_fraction, 
 
 
 def point_series(
-    view: NowcastView, *, x: float | None, y: float | None, lon: float | None, lat: float | None
+    view: NowcastView,
+    *,
+    x: float | None = None,
+    y: float | None = None,
+    lon: float | None = None,
+    lat: float | None = None,
+    now: datetime | None = None,
 ) -> PointSeries:
     """Return rain rates and probabilities of one pixel over time, and the summaries of the field and of the members.
 
@@ -30,6 +37,9 @@ def point_series(
         The place as fractions of the picture, from its west and north edge.
     lon, lat
         The place in degrees (WGS 84), instead of `x` and `y`.
+    now
+        The time from which the summaries count; lead steps that have passed by then are left out. By default the
+        reference time.
 
     Raises
     ------
@@ -56,13 +66,18 @@ def point_series(
         else _value(item, observed[item.number])
         for item in view.frames
     ]
-    rates = [np.nan if value.rain_rate is None else value.rain_rate for value in values]
     first = len(values) - len(view.forecast)
-    times, now = view.forecast.times, rates[first - 1] if first else np.nan
-    summary = summarize_point(rates[first:], times, now_mm_h=now)
+    times, start = view.forecast.times, view.reference_time if now is None else max(now, view.reference_time)
+    passed = sum(time <= start for time in times)
+    rates = [np.nan if value.rain_rate is None else value.rain_rate for value in values]
+    ahead = first + passed
+    now_mm_h = rates[ahead - 1] if ahead else np.nan
+    times = times[passed:]
+    summary = summarize_point(rates[ahead:], times, now_mm_h=now_mm_h)
     of_members = None
     if view.forecast.members:
-        of_members = summarize_members(members, times, view.forecast.lead_minutes, now_mm_h=now)
+        leads = [(time - start).total_seconds() / 60 for time in times]
+        of_members = summarize_members(members[:, passed:], times, leads, now_mm_h=now_mm_h)
     ny, nx = grid.shape
     from_north = row if grid.north_up else ny - 1 - row
     return PointSeries(
@@ -77,7 +92,7 @@ def point_series(
         thresholds_mm_h=view.forecast.thresholds_mm_h,
         summary=summary,
         members=of_members,
-        series=values,
+        series=[*values[:first], *values[ahead:]],
     )
 
 

@@ -25,7 +25,7 @@ from service.api.nowcasts.listing import (
     page_of_nowcasts,
 )
 from service.api.nowcasts.negotiation import FORMATS, choose_format
-from service.api.nowcasts.own_job import OwnJobDep, PicturedJobDep, PointJobDep
+from service.api.nowcasts.own_job import OwnJobDep, PicturedJobDep, PointJobDep, ReadableJobDep
 from service.api.nowcasts.point import point_series
 from service.api.nowcasts.point_csv import MEDIA_TYPE as CSV
 from service.api.nowcasts.point_csv import csv_of
@@ -148,7 +148,7 @@ async def latest(context: ContextDep, client: ClientDep, model: Model = None) ->
     response_model=NowcastStatus,
     responses=documented_problems("unknown-job"),
 )
-async def status(context: ContextDep, job: OwnJobDep) -> Response:
+async def status(context: ContextDep, job: ReadableJobDep) -> Response:
     """Return the status, the lead steps that are done, the model that runs, and links to the results."""
     headers = {} if job.status.finished else {"Retry-After": str(responses.RETRY_AFTER_SECONDS)}
     return await responses.status_response(context, job, headers=headers)
@@ -170,7 +170,7 @@ async def events(
     request: Request,
     context: ContextDep,
     client: ClientDep,
-    job: OwnJobDep,
+    job: ReadableJobDep,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", max_length=64, description="The last event that the client has.")
     ] = None,

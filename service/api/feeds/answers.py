@@ -1,0 +1,136 @@
+"""What the ledger knows of feeds, as the routes respond with it. The functions block."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from service.api.context import GatewayContext
+from service.api.errors import NoNowcast, NoSuchFeed, NoSuchRun
+from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedRunInfo, RunStatus
+from service.feeds.config import Feed
+from service.feeds.health import WINDOW, FeedHealth, feed_health
+from service.feeds.tables import FeedRun, RunState
+from service.jobs.job import Job
+from service.status import Link, links_of
+
+NEWEST = 20
+"""How many files and runs a feed is described with."""
+
+
+def path_of_feed(name: str) -> str:
+    """Return the address of a feed."""
+    return f"/v1/feeds/{name}"
+
+
+def find_feed(context: GatewayContext, name: str) -> Feed:
+    """Return the feed of that name.
+
+    Raises
+    ------
+    NoSuchFeed
+        There is none.
+    """
+    feed = context.feeds().find(name)
+    if feed is None:
+        raise NoSuchFeed(f"there is no feed {name!r}", where="feed", hint="GET /v1/feeds lists the feeds")
+    return feed
+
+
+def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
+    """Return the status of a feed and its newest run with a nowcast."""
+    health, newest = health_of(context, feed)
+    run = context.feed_ledger.find_run(feed.name, feed.model)
+    path = path_of_feed(feed.name)
+    links = [Link(rel="self", href=path, type="application/json", title="Feed")]
+    if run is not None:
+        links += [
+            Link(rel="latest", href=f"{path}/latest", type="application/json", title="Newest run"),
+            Link(rel="related", href=f"{path}/point", type="application/json", title="Rain at a place: lon, lat"),
+        ]
+    return FeedInfo(
+        name=feed.name,
+        model=feed.model,
+        status=health.status,
+        reason=health.reason,
+        interval_minutes=health.interval_minutes,
+        newest_frame=newest,
+        age_minutes=health.age_minutes,
+        latest=None if run is None else run_info(context, run),
+        links=links,
+    )
+
+
+def health_of(context: GatewayContext, feed: Feed) -> tuple[FeedHealth, datetime | None]:
+    """Return the health of a feed, and the valid time of its newest frame."""
+    ledger = context.feed_ledger
+    newest = ledger.newest_time(feed.name)
+    frames = [] if newest is None else ledger.frames(feed.name, since=newest - WINDOW)
+    now = datetime.now(UTC) if newest is None else feed.now(newest)
+    return feed_health(feed, ledger.registered(feed.name), frames, now), newest
+
+
+def feed_details(context: GatewayContext, feed: Feed) -> FeedDetails:
+    """Return a feed with its newest files and runs."""
+    ledger = context.feed_ledger
+    files = [
+        FeedFileInfo(
+            name=file.name, state=file.state, valid_time=file.valid_time, reason=file.reason, arrived=file.arrived
+        )
+        for file in ledger.newest_files(feed.name, NEWEST)
+    ]
+    runs = [run_info(context, run) for run in ledger.runs(feed.name, limit=NEWEST)]
+    return FeedDetails(**feed_info(context, feed).model_dump(), files=files, runs=runs)
+
+
+def find_run(context: GatewayContext, feed: Feed, reference_time: datetime | None = None) -> FeedRun:
+    """Return the run from a reference time; without one, the newest that has a nowcast.
+
+    Raises
+    ------
+    NoSuchRun
+        There is no run from that time.
+    NoNowcast
+        None is published yet.
+    """
+    run = context.feed_ledger.find_run(feed.name, feed.model, reference_time)
+    if run is not None:
+        return run
+    if reference_time is None:
+        raise NoNowcast("this feed has no nowcast yet", where="feed", hint="Its status tells what it waits for")
+    raise NoSuchRun(
+        f"there is no run from {reference_time:%Y-%m-%dT%H:%M:%SZ}",
+        where="reference_time",
+        hint=f"{path_of_feed(feed.name)} lists the newest runs",
+    )
+
+
+def run_info(context: GatewayContext, run: FeedRun) -> FeedRunInfo:
+    """Return a run as the ledger has it."""
+    job = _job(context, run)
+    path = f"{path_of_feed(run.feed)}/runs/{run.reference_time:%Y-%m-%dT%H:%M:%SZ}"
+    links = [Link(rel="self", href=path, type="application/json", title="Run")]
+    if job is not None:
+        [own, *others] = links_of(job)
+        links += [own.model_copy(update={"rel": "item", "title": "Nowcast"}), *others]
+    note = "" if job is None else job.note
+    return FeedRunInfo(
+        feed=run.feed,
+        reference_time=run.reference_time,
+        model=run.model,
+        model_used=None if job is None else job.model_used,
+        status=_status(run, job),
+        note=note if run.reason in note else "; ".join(filter(None, [run.reason, note])),
+        revision=run.revision,
+        published=run.published,
+        links=links,
+    )
+
+
+def _job(context: GatewayContext, run: FeedRun) -> Job | None:
+    return None if run.job_id is None else context.ledger.get(run.job_id)
+
+
+def _status(run: FeedRun, job: Job | None) -> RunStatus:
+    if run.state is not RunState.SUBMITTED:
+        return RunStatus(run.state.value)
+    return RunStatus.EXPIRED if job is None else RunStatus(job.status.value)

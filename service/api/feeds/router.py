@@ -1,0 +1,114 @@
+"""Routes of feeds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response
+
+from service.api.access.scopes import requires
+from service.api.context import ContextDep
+from service.api.feeds import answers
+from service.api.feeds.point import feed_point
+from service.api.feeds.types import FeedDetails, FeedList, FeedPoint, FeedRunInfo
+from service.api.nowcasts import responses
+from service.api.problems import documented_problems
+from service.api.utc_time import UtcTime
+from service.feeds.config import Feed
+from service.jobs.api_keys import Scope
+
+router = APIRouter(prefix="/v1/feeds", tags=["feeds"])
+READ: Final = [requires(Scope.READ)]
+
+
+async def _feed(
+    context: ContextDep, feed: Annotated[str, Path(max_length=64, description="Name of the feed.")]
+) -> Feed:
+    return await context.in_thread(answers.find_feed, context, feed)
+
+
+FeedDep = Annotated[Feed, Depends(_feed)]
+
+
+@router.get("", operation_id="listFeeds", dependencies=READ, summary="List feeds")
+async def list_feeds(context: ContextDep, response: Response) -> FeedList:
+    """Return every feed with its status, the age of its newest frame, and its newest nowcast."""
+    response.headers["Cache-Control"] = "no-store"
+    feeds = (await context.in_thread(context.feeds)).feeds
+    return FeedList(feeds=[await context.in_thread(answers.feed_info, context, feed) for feed in feeds])
+
+
+@router.get(
+    "/{feed}",
+    operation_id="getFeed",
+    dependencies=READ,
+    summary="One feed",
+    responses=documented_problems("no-such-feed"),
+)
+async def get_feed(context: ContextDep, feed: FeedDep, response: Response) -> FeedDetails:
+    """Return a feed with the files that arrived last, what became of each, and its newest runs."""
+    response.headers["Cache-Control"] = "no-store"
+    return await context.in_thread(answers.feed_details, context, feed)
+
+
+@router.get(
+    "/{feed}/latest",
+    operation_id="getLatestRun",
+    dependencies=READ,
+    summary="The newest published run",
+    responses=documented_problems("no-such-feed", "no-nowcast"),
+)
+async def latest(context: ContextDep, feed: FeedDep, response: Response) -> FeedRunInfo:
+    """Return the newest run whose nowcast is published, with links to the nowcast and its results."""
+    response.headers["Cache-Control"] = "no-store"
+    run = await context.in_thread(answers.find_run, context, feed)
+    return await context.in_thread(answers.run_info, context, run)
+
+
+@router.get(
+    "/{feed}/runs/{reference_time}",
+    operation_id="getRun",
+    dependencies=READ,
+    summary="The run from a reference time",
+    responses=documented_problems("no-such-feed", "no-such-run", "invalid-parameter"),
+)
+async def get_run(
+    context: ContextDep,
+    feed: FeedDep,
+    reference_time: Annotated[UtcTime, Path(description="Valid time of its newest frame (RFC 3339).")],
+    response: Response,
+) -> FeedRunInfo:
+    """Return the run from the frame of that valid time, whatever became of it."""
+    response.headers["Cache-Control"] = "no-store"
+    run = await context.in_thread(answers.find_run, context, feed, reference_time)
+    return await context.in_thread(answers.run_info, context, run)
+
+
+@router.get(
+    "/{feed}/point",
+    operation_id="getFeedPoint",
+    dependencies=READ,
+    summary="Rain at a place, from now on",
+    responses=documented_problems("no-such-feed", "no-nowcast", "not-on-earth", "invalid-parameter", "busy"),
+)
+async def point(
+    context: ContextDep,
+    feed: FeedDep,
+    response: Response,
+    lon: Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False, description="Degrees east, WGS 84.")],
+    lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False, description="Degrees north, WGS 84.")],
+) -> FeedPoint:
+    """Return rain by lead time, when it starts and ends, with probabilities, and as a sentence.
+
+    Lead steps that have passed are left out: `past` has what was observed, `forecast` what is to come. `null` means
+    "no data", which is never the same as dry.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    run = await context.points.look_up(answers.find_run, context, feed)
+    job = await context.points.look_up(context.ledger.get, run.job_id or "")
+    health, _ = await context.points.look_up(answers.health_of, context, feed)
+    now = feed.now(run.reference_time)
+    return await responses.in_view(
+        context, context.points, job, lambda view: feed_point(view, feed.name, health.status, now, lon=lon, lat=lat)
+    )

@@ -1,0 +1,118 @@
+"""What the routes of feeds respond with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from model.core.members_summary import MembersSummary
+from model.core.point_summary import PointSummary
+from model.core.rain_scale import UNIT
+from service.api.nowcasts.types import PointValue
+from service.feeds.health import FeedStatus
+from service.feeds.tables import FileState
+from service.status import Link
+
+
+class RunStatus(StrEnum):
+    """The status of a run: that of its nowcast, or why it has none."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    SUCCESSFUL = "successful"
+    FAILED = "failed"
+    DISMISSED = "dismissed"
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+
+
+class FeedRunInfo(BaseModel):
+    """A run of a feed: the nowcast of one model from one reference time."""
+
+    feed: str = Field(examples=["helsinki"])
+    reference_time: datetime
+    model: str = Field(description="The model of the feed.", examples=["auto"])
+    model_used: str | None = Field(None, description="The model that ran.", examples=["rain-ms-predrnn@2"])
+    status: RunStatus = Field(
+        description="That of its nowcast; `waiting`: for more frames; `skipped`: its frame came too late; `expired`: "
+        "the nowcast was deleted after its retention."
+    )
+    note: str = Field(description="What a user of the forecast must know, and why a run waits or was skipped.")
+    revision: int = Field(description="How often the frame at the reference time was issued again.")
+    published: datetime | None = Field(None, description="When its nowcast was first published.")
+    links: list[Link]
+
+
+class FeedInfo(BaseModel):
+    """A feed: whether it delivers, and its newest nowcast."""
+
+    name: str = Field(examples=["helsinki"])
+    model: str = Field(examples=["auto"])
+    status: FeedStatus = Field(
+        description="`delayed`: the next frame is overdue; `partial`: frames, or parts of the newest one, are missing; "
+        "`unavailable`: no frame is recent enough to forecast from."
+    )
+    reason: str = Field(description="Why it is not `ok`.")
+    interval_minutes: float | None = Field(description="Minutes between frames; null: not known yet.")
+    newest_frame: datetime | None = Field(description="Valid time of the newest frame.")
+    age_minutes: float | None = Field(description="Its age.")
+    latest: FeedRunInfo | None = Field(description="The newest run that is published; null: none yet.")
+    links: list[Link]
+
+
+class FeedList(BaseModel):
+    """All feeds."""
+
+    feeds: list[FeedInfo]
+
+
+class FeedFileInfo(BaseModel):
+    """A file that arrived."""
+
+    name: str
+    state: FileState = Field(
+        description="`accepted`; `late`: its frames are older than the newest of before; `reissued`: it replaces a "
+        "frame; `duplicate`: its frames were known; `skipped`: not read; `refused`: no frame of this feed now; "
+        "`unreadable`."
+    )
+    valid_time: datetime | None = Field(description="Of its newest frame; null: not read.")
+    reason: str
+    arrived: datetime
+
+
+class FeedDetails(FeedInfo):
+    """A feed with its newest files and runs."""
+
+    files: list[FeedFileInfo] = Field(description="The files that arrived last, the newest first.")
+    runs: list[FeedRunInfo] = Field(description="The newest reference times first.")
+
+
+class FeedPoint(BaseModel):
+    """Rain at one place by a feed's newest nowcast, from now on."""
+
+    feed: str = Field(examples=["helsinki"])
+    status: FeedStatus
+    coverage: Literal["ok", "no_data", "no_coverage"] = Field(
+        description="`no_coverage`: the place is outside of the radar's area; `no_data`: inside, without any data."
+    )
+    sentence: str = Field(examples=["light rain in 10 to 15 min, for about 25 min"])
+    reference_time: datetime
+    now: datetime = Field(description="From which the sentence and the summaries count.")
+    age_minutes: float = Field(description="Age of the newest frame of the nowcast.")
+    unit: str = UNIT
+    lon: float | None = Field(None, description="Centre of the pixel, degrees, WGS 84.")
+    lat: float | None = None
+    field: str | None = Field(None, description="Which field the rain rates of the forecast are.")
+    probability_method: str | None = Field(None, description="Where probabilities come from; null: none.")
+    thresholds_mm_h: tuple[float, ...] = Field((), description="Rain rates (mm/h) of `probability` in the series.")
+    summary: PointSummary | None = Field(None, description="Of the forecast from now on; null: no coverage.")
+    members: MembersSummary | None = Field(None, description="Counted in the members; null: there are none.")
+    past: list[PointValue] = Field([], description="Observed frames.")
+    forecast: list[PointValue] = Field(
+        [], description="Lead steps that are still to come; `lead_minutes` count from the reference time."
+    )
+    links: list[Link]

@@ -1,0 +1,93 @@
+"""Whether a feed delivers: its status, the age of its newest frame, and what is missing."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from service.feeds.config import Feed
+from service.feeds.intervals import common_interval_minutes
+from service.feeds.tables import FeedFrame, RegisteredFeed
+
+WINDOW: Final = timedelta(hours=1)
+"""Frames of this time before the newest one are looked at."""
+
+PARTIAL_COVERAGE: Final = 0.8
+"""A frame with data on less than this share of the usual area is partial: a radar of the composite is missing."""
+
+
+class FeedStatus(StrEnum):
+    """Whether a feed delivers.
+
+    `ok`. `delayed`: the next frame is overdue. `partial`: frames, or parts of the newest one, are missing.
+    `unavailable`: no frame is recent enough to forecast from.
+    """
+
+    OK = "ok"
+    DELAYED = "delayed"
+    PARTIAL = "partial"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedHealth:
+    """The status of a feed and why, the interval of its frames (minutes), and the age of the newest (minutes)."""
+
+    status: FeedStatus
+    reason: str = ""
+    interval_minutes: float | None = None
+    age_minutes: float | None = None
+
+
+def feed_health(
+    feed: Feed, registered: RegisteredFeed | None, frames: Sequence[FeedFrame], now: datetime
+) -> FeedHealth:
+    """Return the health of a feed.
+
+    Parameters
+    ----------
+    feed
+        Its configuration.
+    registered
+        What the ledger has of it; None where it was never scanned.
+    frames
+        Its frames of the last `WINDOW`, the newest first.
+    now
+        The time, by the feed's clock.
+    """
+    if not frames:
+        scanned = registered is not None and registered.last_scan is not None
+        return FeedHealth(
+            status=FeedStatus.UNAVAILABLE, reason="no frame has arrived" if scanned else "it was not scanned yet"
+        )
+    newest = frames[0]
+    age = max(0.0, (now - newest.valid_time).total_seconds() / 60)
+    interval = feed.interval or common_interval_minutes([frame.valid_time for frame in reversed(frames)])
+    due = (interval or 0.0) + feed.delay
+    status, reason = FeedStatus.OK, ""
+    if age > max(feed.max_age, due):
+        status, reason = FeedStatus.UNAVAILABLE, f"the newest frame is {age:.0f} min old"
+    elif interval is not None and age > due:
+        status = FeedStatus.DELAYED
+        reason = f"the newest frame is {age:.0f} min old; the next one was due after {due:g} min"
+    elif reason := "; ".join(_missing(frames, interval)):
+        status = FeedStatus.PARTIAL
+    return FeedHealth(status=status, reason=reason, interval_minutes=interval, age_minutes=round(age, 1))
+
+
+def _missing(frames: Sequence[FeedFrame], interval: float | None) -> list[str]:
+    """Return what is missing among the frames, and in the newest one."""
+    missing = []
+    if interval is not None:
+        span = (frames[0].valid_time - frames[-1].valid_time).total_seconds() / 60
+        expected = round(span / interval) + 1
+        if expected > len(frames):
+            missing.append(f"{expected - len(frames)} of {expected} frames of the last {span:.0f} min are missing")
+    usual = statistics.median(frame.coverage for frame in frames)
+    if frames[0].coverage < PARTIAL_COVERAGE * usual:
+        missing.append(f"the newest frame has data on {frames[0].coverage:.0%} of its area, before on {usual:.0%}")
+    return missing
