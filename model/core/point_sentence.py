@@ -49,7 +49,9 @@ def sentence(summary: PointSummary, valid_times: Sequence[datetime], now: dateti
     starts = _minutes(summary.starts, now)
     when = f"in {earliest} to {starts} min" if earliest < starts else f"in {starts} min"
     if summary.ends is None:
-        return f"{rain} {when}, until the end of the forecast or for a time that is not known"
+        return f"{rain} {when}" + (
+            "; its end is not known" if summary.frames_without_data else ", to the end of the forecast"
+        )
     return f"{rain} {when}, for about {_minutes(summary.ends, summary.starts)} min"
 
 
@@ -58,7 +60,9 @@ def _raining(summary: PointSummary, now: datetime, last: int) -> str:
     ends = None if summary.ends is None else _minutes(summary.ends, now)
     peak = f", up to {intensity(summary.peak)}" if summary.peak is not None else ""
     if ends is None:
-        return f"rain now{peak}; when it ends is not known within the next {last} min"
+        return f"rain now{peak}" + (
+            "; its end is not known" if summary.frames_without_data else f", for at least {last} min"
+        )
     return f"rain now{peak}, ending in about {ends} min"
 
 

@@ -59,6 +59,11 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "Request a nowcast with POST /v1/nowcasts, or follow one that is not finished",
         ),
         "no-sample": ("the sample is not part of this installation", "", "Send radar files of your own"),
+        "not-on-earth": (
+            "the grid's coordinates (unknown) have no relation to longitude and latitude",
+            "lon, lat",
+            "Give x and y, fractions of the picture",
+        ),
         "no-such-frame": ("there is no frame 99", "frame", "Frames are 0 to 19"),
         "no-such-feed": ("there is no feed 'atlantis'", "feed", "GET /v1/feeds lists the feeds"),
         "no-such-run": (

@@ -198,6 +198,7 @@ def test_leads_that_have_passed_are_left_out(gateway, published, context, passed
 
 def test_missing_data_is_never_dry(gateway, published):
     point = get(gateway, "/v1/feeds/north/point", **EAST)[1]
+    assert point["coverage"] == "no_data"
     assert (point["summary"]["state"], point["sentence"]) == (
         "no-data",
         "no data at this place: whether it will rain is not known",
