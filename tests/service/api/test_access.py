@@ -19,7 +19,15 @@ from service.settings import Settings
 from tests.patience import wait_until
 from tests.service.api.conftest import NO_REDIS, served
 
-PARAMETERS = {"feed": "north", "reference_time": "2026-06-01T12:00:00Z", "index": "4", "processID": "nowcast", "name": "persistence", "version": "1", "code": "unknown-job"}
+PARAMETERS = {
+    "feed": "north",
+    "reference_time": "2026-06-01T12:00:00Z",
+    "index": "4",
+    "processID": "nowcast",
+    "name": "persistence",
+    "version": "1",
+    "code": "unknown-job",
+}
 REFUSALS = {
     "not-authenticated",
     "invalid-credentials",
