@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "model.export.cli:export",
     "analyze": "model.analyze.cli:analyze",
     "models": "model.registry.cli:models",
+    "feeds": "workers.feeds.cli:feeds",
     "keys": "service.key_commands:keys",
     "bench": "model.bench.cli:bench",
     "doctor": "service.doctor.cli:doctor",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from service.feeds.config import Feed
 from service.feeds.intervals import common_interval_minutes
+from service.feeds.ledger import FeedLedger
 from service.feeds.tables import FeedFrame, RegisteredFeed
 
 WINDOW: Final = timedelta(hours=1)
@@ -35,12 +36,21 @@ class FeedStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FeedHealth:
-    """The status of a feed and why, the interval of its frames (minutes), and the age of the newest (minutes)."""
+    """The status of a feed and why, the interval of its frames (minutes), and the newest one with its age (minutes)."""
 
     status: FeedStatus
     reason: str = ""
     interval_minutes: float | None = None
+    newest_frame: datetime | None = None
     age_minutes: float | None = None
+
+
+def health_now(feed: Feed, ledger: FeedLedger) -> FeedHealth:
+    """Return the health of a feed as the ledger has it now."""
+    newest = ledger.newest_time(feed.name)
+    frames = [] if newest is None else ledger.frames(feed.name, since=newest - WINDOW)
+    now = datetime.now(UTC) if newest is None else feed.now(newest)
+    return feed_health(feed, ledger.registered(feed.name), frames, now)
 
 
 def feed_health(
@@ -76,7 +86,13 @@ def feed_health(
         reason = f"the newest frame is {age:.0f} min old; the next one was due after {due:g} min"
     elif reason := "; ".join(_missing(frames, interval)):
         status = FeedStatus.PARTIAL
-    return FeedHealth(status=status, reason=reason, interval_minutes=interval, age_minutes=round(age, 1))
+    return FeedHealth(
+        status=status,
+        reason=reason,
+        interval_minutes=interval,
+        newest_frame=newest.valid_time,
+        age_minutes=round(age, 1),
+    )
 
 
 def _missing(frames: Sequence[FeedFrame], interval: float | None) -> list[str]:

@@ -101,6 +101,18 @@ def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime
     return problem
 
 
+def planned(feed: Feed, catalog: Catalog) -> tuple[str, Problem | None]:
+    """Return the model that a feed's runs ask for, and why it is another one than the feed's.
+
+    Raises
+    ------
+    InputError
+        The model cannot give the field or members that the feed names.
+    """
+    plan, problem = _plan(feed, catalog)
+    return catalog.find(plan.model).reference, problem
+
+
 def _plan(feed: Feed, catalog: Catalog) -> tuple[_Plan, Problem | None]:
     """Return the feed's model; extrapolation, and the problem, where it is not there.
 

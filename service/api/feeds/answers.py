@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from service.api.context import GatewayContext
 from service.api.errors import NoNowcast, NoSuchFeed, NoSuchRun
 from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedRunInfo, RunStatus
 from service.feeds.config import Feed
-from service.feeds.health import WINDOW, FeedHealth, feed_health
+from service.feeds.health import health_now
 from service.feeds.tables import FeedRun, RunState
 from service.jobs.job import Job
 from service.status import Link, links_of
@@ -38,7 +38,7 @@ def find_feed(context: GatewayContext, name: str) -> Feed:
 
 def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
     """Return the status of a feed and its newest run with a nowcast."""
-    health, newest = health_of(context, feed)
+    health = health_now(feed, context.feed_ledger)
     run = context.feed_ledger.find_run(feed.name, feed.model)
     path = path_of_feed(feed.name)
     links = [Link(rel="self", href=path, type="application/json", title="Feed")]
@@ -53,20 +53,11 @@ def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
         status=health.status,
         reason=health.reason,
         interval_minutes=health.interval_minutes,
-        newest_frame=newest,
+        newest_frame=health.newest_frame,
         age_minutes=health.age_minutes,
         latest=None if run is None else run_info(context, run),
         links=links,
     )
-
-
-def health_of(context: GatewayContext, feed: Feed) -> tuple[FeedHealth, datetime | None]:
-    """Return the health of a feed, and the valid time of its newest frame."""
-    ledger = context.feed_ledger
-    newest = ledger.newest_time(feed.name)
-    frames = [] if newest is None else ledger.frames(feed.name, since=newest - WINDOW)
-    now = datetime.now(UTC) if newest is None else feed.now(newest)
-    return feed_health(feed, ledger.registered(feed.name), frames, now), newest
 
 
 def feed_details(context: GatewayContext, feed: Feed) -> FeedDetails:

@@ -16,6 +16,7 @@ from service.api.nowcasts import responses
 from service.api.problems import documented_problems
 from service.api.utc_time import UtcTime
 from service.feeds.config import Feed
+from service.feeds.health import health_now
 from service.jobs.api_keys import Scope
 
 router = APIRouter(prefix="/v1/feeds", tags=["feeds"])
@@ -107,7 +108,7 @@ async def point(
     response.headers["Cache-Control"] = "no-store"
     run = await context.points.look_up(answers.find_run, context, feed)
     job = await context.points.look_up(context.ledger.get, run.job_id or "")
-    health, _ = await context.points.look_up(answers.health_of, context, feed)
+    health = await context.points.look_up(health_now, feed, context.feed_ledger)
     now = feed.now(run.reference_time)
     return await responses.in_view(
         context, context.points, job, lambda view: feed_point(view, feed.name, health.status, now, lon=lon, lat=lat)

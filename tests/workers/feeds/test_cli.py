@@ -1,0 +1,95 @@
+"""`echocast feeds`: how the feeds do, and what is wrong with them before they are used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from model.core.errors import InputError
+from service.settings import Settings
+from workers.batch import run
+from workers.context import WorkerContext
+from workers.feeds.cli import feeds
+from workers.feeds.scan import scan
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Settings) -> Path:
+    """The folder of the feed `north`."""
+    made = tmp_path / "frames"
+    made.mkdir()
+    settings.data_dir.mkdir(exist_ok=True)
+    settings.feeds_path.write_text(
+        f'[[feed]]\nname = "north"\nfolder = "{made}"\nmodel = "extrapolation"\nclock = "frames"\n'
+    )
+    return made
+
+
+def echocast(settings: Settings, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(feeds, [*arguments, "--data-dir", str(settings.data_dir)])
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def checked(settings: Settings, *names: str) -> tuple[int, list[dict[str, Any]]]:
+    code, output = echocast(settings, "check", *names, "--json")
+    return code, json.loads(output)["feeds"]
+
+
+def test_no_feeds_are_told(settings: Settings) -> None:
+    assert echocast(settings, "list") == (0, f"There is no feed in {settings.feeds_path}.\n")
+    assert echocast(settings, "check")[0] == 0
+
+
+def test_feeds_are_listed_before_and_after_their_first_nowcast(
+    folder: Path, settings: Settings, context: WorkerContext, lab
+) -> None:
+    code, output = echocast(settings, "list", "--json")
+    [before] = json.loads(output)["feeds"]
+    assert (code, before["status"], before["reason"]) == (0, "unavailable", "it was not scanned yet")
+    for n in range(3):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    scan(context)
+    run(lab.jobs(context.ledger)[0].id, context)
+    [after] = json.loads(echocast(settings, "list", "--json")[1])["feeds"]
+    assert (after["status"], after["latest_reference_time"]) == ("ok", "2026-06-01T12:10:00Z")
+    assert (after["interval_minutes"], after["age_minutes"]) == (5, 0)
+    assert "north" in echocast(settings, "list")[1]
+
+
+def test_a_feed_that_works_is_told_what_will_run(folder: Path, settings: Settings, lab) -> None:
+    lab.write_frames(folder / "f0.npz", size=32)
+    assert echocast(settings, "check") == (
+        0,
+        "ok   north: 1 files; f0.npz is valid at 2026-06-01T12:00Z, 32 x 32 pixels; extrapolation@1 runs\n",
+    )
+
+
+def test_what_is_wrong_is_told_with_what_to_do(folder: Path, settings: Settings, lab) -> None:
+    code, [empty] = checked(settings)
+    assert (code, empty["ok"], empty["what"]) == (2, False, f"no file in {folder} matches '*'")
+    (folder / "f0.npz").write_bytes(b"half a frame")
+    [unreadable] = checked(settings)[1]
+    assert "f0.npz: this is text" in unreadable["what"]
+    lab.write_frames(folder / "f1.npz")
+    with settings.feeds_path.open("a") as file:
+        file.write(f'[[feed]]\nname = "south"\nfolder = "{folder}"\nmodel = "no-such"\n')
+        file.write('[[feed]]\nname = "west"\nfolder = "/no/such/folder"\n')
+    code, found = checked(settings)
+    assert code == 2
+    by_name = {each["feed"].rpartition(": ")[2]: each for each in found}
+    assert by_name["north"]["ok"]
+    assert by_name["south"]["what"] == "no model 'no-such': extrapolation will run"
+    assert by_name["south"]["hint"].startswith("Choose one of persistence")
+    assert "is not a folder" in by_name["feed 'west', folder"]["what"]
+    assert all(each["ok"] or each["hint"] for each in found)
+
+
+def test_an_unknown_name_is_told(folder: Path, settings: Settings) -> None:
+    with pytest.raises(InputError, match=r"there is no valid feed 'south'.*Valid feeds: north"):
+        echocast(settings, "check", "south")

@@ -1,0 +1,197 @@
+"""`echocast feeds`: list the feeds with their status, and check their configuration before it is used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from model.core.errors import InputError
+
+if TYPE_CHECKING:
+    from service.feeds.config import Feed, Feeds
+    from service.feeds.health import FeedHealth
+    from service.feeds.tables import FeedRun
+    from service.settings import Settings
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Folder of all state (ECHOCAST_DATA_DIR)."
+)
+
+
+class Checked(NamedTuple):
+    """What was found of a feed: what is wrong with a hint, or what will run."""
+
+    feed: str
+    ok: bool
+    what: str
+    hint: str = ""
+
+
+@click.group()
+def feeds() -> None:
+    """List the feeds, and check their configuration."""
+
+
+@feeds.command("list")
+@_json_option
+@_data_dir_option
+def list_feeds(as_json: bool, data_dir: Path | None) -> None:
+    """List the feeds with their status, the age of their newest frame, and their newest nowcast."""
+    from service.feeds.config import read_feeds
+    from service.feeds.health import health_now
+    from service.feeds.ledger import FeedLedger
+    from service.jobs.ledger import Ledger
+    from service.settings import load_settings
+
+    settings = load_settings(data_dir=data_dir)
+    found = read_feeds(settings.feeds_path)
+    ledger = Ledger(settings.database)
+    try:
+        of_feeds = FeedLedger(ledger)
+        rows = [
+            _described(feed, health_now(feed, of_feeds), of_feeds.find_run(feed.name, feed.model))
+            for feed in found.feeds
+        ]
+    finally:
+        ledger.close()
+    for problem in found.problems:
+        click.echo(f"{problem['where']}: {problem['what']}. {problem['hint']}", err=True)
+    if as_json:
+        click.echo(json.dumps({"feeds": rows}))
+    elif rows:
+        _print_table(rows)
+    else:
+        click.echo(f"There is no feed in {settings.feeds_path}.")
+
+
+@feeds.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_json_option
+@_data_dir_option
+def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
+    """Check the file of feeds, read the newest frame of each feed, and tell which model will run.
+
+    All feeds, or those that are named. Nothing is recorded. The exit code is 2 where something is wrong.
+    """
+    from service.feeds.config import read_feeds
+    from service.settings import load_settings
+
+    settings = load_settings(data_dir=data_dir)
+    found = read_feeds(settings.feeds_path)
+    checked = [Checked(problem["where"], False, problem["what"], problem["hint"]) for problem in found.problems]
+    checked += [_check(feed, settings) for feed in _named(found, names, settings.feeds_path)]
+    if as_json:
+        click.echo(json.dumps({"feeds": [each._asdict() for each in checked]}))
+    else:
+        for each in checked:
+            mark = "ok" if each.ok else "bad"
+            click.echo(f"{mark:4} {each.feed}: {each.what}" + (f". {each.hint}" if each.hint else ""))
+    if not checked:
+        click.echo(f"There is no feed in {settings.feeds_path}.", err=True)
+    sys.exit(0 if all(each.ok for each in checked) else 2)
+
+
+def _named(found: Feeds, names: Sequence[str], path: Path) -> Sequence[Feed]:
+    """Return the feeds of those names, or all.
+
+    Raises
+    ------
+    BadFeed
+        There is no valid feed of a name.
+    """
+    from service.feeds.config import BadFeed
+
+    for name in names:
+        if found.find(name) is None:
+            known = ", ".join(feed.name for feed in found.feeds) or "none"
+            raise BadFeed(f"there is no valid feed {name!r}", where=str(path), hint=f"Valid feeds: {known}")
+    return [feed for feed in found.feeds if not names or feed.name in names]
+
+
+def _check(feed: Feed, settings: Settings) -> Checked:
+    """Read the newest file of a feed by name, and find the model that would run."""
+    from model.core.catalog import open_catalog
+    from workers.feeds.runs import planned
+    from workers.feeds.scan import settled_files
+
+    try:
+        files = settled_files(feed, settings.feed_settle_seconds)
+        model, problem = planned(feed, open_catalog(settings.packages_folder))
+        if problem is not None:
+            return Checked(feed.name, False, f"{problem['what']}: extrapolation will run", problem["hint"])
+        if not files:
+            hint = "Correct the pattern or the folder, or wait for the first frame"
+            return Checked(feed.name, False, f"no file in {feed.folder} matches {feed.pattern!r}", hint)
+        newest = _newest_frame(feed, files[-1].name, settings)
+        return Checked(feed.name, True, f"{len(files)} files; {newest}; {model} runs")
+    except InputError as error:
+        return Checked(feed.name, False, f"{error.where}: {error.what}", error.hint)
+
+
+def _newest_frame(feed: Feed, name: str, settings: Settings) -> str:
+    """Read a file, and say what is in it.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    from model.core.times import utc_text
+    from workers import sandbox
+
+    frames = sandbox.read(
+        [feed.folder / name],
+        variable=feed.variable,
+        zr=feed.zr,
+        max_dbz=settings.max_dbz,
+        memory_mb=settings.read_memory_mb,
+        seconds=settings.read_seconds,
+    )
+    ny, nx = frames.grid.shape
+    return f"{name} is valid at {utc_text(frames.reference_time)}, {nx} x {ny} pixels"
+
+
+def _described(feed: Feed, health: FeedHealth, run: FeedRun | None) -> dict[str, Any]:
+    return {
+        "name": feed.name,
+        "status": health.status.value,
+        "reason": health.reason,
+        "model": feed.model,
+        "interval_minutes": health.interval_minutes,
+        "newest_frame": _text(health.newest_frame),
+        "age_minutes": health.age_minutes,
+        "latest_reference_time": _text(None if run is None else run.reference_time),
+        "folder": str(feed.folder),
+    }
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("feed", "status", "newest frame", "age, min", "newest nowcast", "model", "why"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        age = "" if row["age_minutes"] is None else f"{row['age_minutes']:.0f}"
+        table.add_row(
+            row["name"],
+            row["status"],
+            row["newest_frame"] or "none",
+            age,
+            row["latest_reference_time"] or "none",
+            row["model"],
+            row["reason"],
+        )
+    Console().print(table)
