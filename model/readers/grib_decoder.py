@@ -33,8 +33,8 @@ KEYS = (
     *("binaryScaleFactor", "decimalScaleFactor"),
 )
 VALIDITY_KEYS = ("validityDate", "validityTime")
-LONG_UNITS = (3, 4, 5, 6, 7)
-"""Code table 4.4: months to centuries. The library adds them year by year, which takes minutes for 10^9 of them."""
+SHORT_UNITS = (0, 1, 2, 10, 11, 12, 13)
+"""Code table 4.4: seconds to days. The library adds others year by year, for minutes, and no unit without end."""
 
 PIECE_BYTES = 1 << 20
 PADDING = b"\0 \r\n\x03"
@@ -145,7 +145,7 @@ def _messages(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 _check_padding(path, end, start)
                 end = start + int(eccodes.codes_get(handle, "totalLength"))
                 keys = {key: eccodes.codes_get(handle, key) for key in KEYS if _has(eccodes, handle, key)}
-                if not keys.get("forecastTime") or keys.get("indicatorOfUnitOfTimeRange") not in LONG_UNITS:
+                if keys.get("indicatorOfUnitOfTimeRange") in (None, *SHORT_UNITS):
                     keys |= {key: eccodes.codes_get(handle, key) for key in VALIDITY_KEYS if _has(eccodes, handle, key)}
                 if _has(eccodes, handle, "typeOfProcessedData"):  # text by default
                     keys["typeOfProcessedData"] = eccodes.codes_get_long(handle, "typeOfProcessedData")

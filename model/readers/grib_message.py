@@ -148,8 +148,10 @@ def _centres(axis: str, first: float, last: float, keys: dict[str, Any]) -> NDAr
 
 
 def _date_and_clock(keys: dict[str, Any], name: str) -> tuple[int, int]:
-    if f"{name}Date" not in keys:
-        raise NotARadarFile("the forecast time is in months or years", hint=GIVE_OBSERVATIONS)
+    if f"{name}Date" not in keys:  # see SHORT_UNITS in grib_decoder
+        if keys.get("forecastTime"):
+            raise NotARadarFile("the forecast time is in months or years, or has no unit", hint=GIVE_OBSERVATIONS)
+        name = "data"
     return int(keys[f"{name}Date"]), int(keys[f"{name}Time"])
 
 

@@ -171,8 +171,11 @@ class _Array:
         self.objects = state[-1] if isinstance(state[-1], list) else []
 
 
-class _Datetimes(pickle.Unpickler):
-    """Unpickler that makes datetimes and `_Array`, and refuses everything else."""
+class _Datetimes(pickle._Unpickler):
+    """Unpickler that makes datetimes and `_Array`, and refuses everything else.
+
+    It is the one in Python: that in C allocates as much memory as a number in the pickle says.
+    """
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  (any callable)
         if (module, name) == ("datetime", "datetime"):

@@ -107,7 +107,7 @@ def replayed(fuzzed: list[Fuzzed], folder: Path) -> list[str]:
     ]
     if not files:
         return []
-    report = run(files, folder)
+    report = run(files, folder, hangs=True)
     for (status, code), count in sorted(Counter((e.status, e.code) for e in report.endings).items()):
         print(f"{count:5} uploads of findings ended as {status} {code}")
     print(f"memory of the worker and its fork server: {report.before} MB before, {report.after} MB after")

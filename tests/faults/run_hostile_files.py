@@ -32,6 +32,10 @@ OF_PROCESSES: Final = ("echocast-metrics-", "echocast-gateway-", "echocast-consu
 """Folders that live as long as a process."""
 
 
+WORKER, FORK_SERVER = "spawn_main", "workers.sandbox.server"
+"""In the command lines of the processes that run jobs, and of those that their reads are forked from."""
+
+
 class Ending(NamedTuple):
     """How an upload ended: status and code of the problem, `successful` where there is none."""
 
@@ -84,13 +88,13 @@ class Service:
         what = str(problem.get("detail", ""))
         return Ending(kind, status, code, what, time.monotonic() - started)
 
-    def workers(self) -> dict[int, int]:
+    def workers(self, kinds: tuple[str, ...] = (WORKER, FORK_SERVER)) -> dict[int, int]:
         """Return the resident memory (MB) of the processes that run jobs and of their fork servers, by process id."""
         memory = {}
         for pid in descendants(self.process.pid):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_text()
-                if "spawn_main" in words or "workers.sandbox.server" in words:
+                if any(kind in words for kind in kinds):
                     status = Path(f"/proc/{pid}/status").read_text()
                     memory[pid] = int(status.split("VmRSS:")[1].split()[0]) // 1024
         return memory
@@ -100,6 +104,12 @@ class Service:
         found = [path for path in self.temporary.glob("echocast-*") if not path.name.startswith(OF_PROCESSES)]
         found += [path for path in self.temporary.glob("echocast-worker-*/*") if path.name != LOCK]
         return sorted(str(path.relative_to(self.temporary)) for path in found)
+
+    def lasting_leftovers(self) -> list[str]:
+        """Return the leftovers that do not go away: a job ends for its client before its folder is deleted."""
+        with contextlib.suppress(AssertionError):
+            self._wait(lambda: not self.leftovers(), "the end of the last job")
+        return self.leftovers()
 
     def _wait(self, condition, what: str):
         deadline = time.monotonic() + WAIT_SECONDS
@@ -130,13 +140,17 @@ class Report(NamedTuple):
     after: int
 
 
-def run(files: list[HostileFile], folder: Path) -> Report:
-    """Send files to a service of its own, and check what it does."""
+def run(files: list[HostileFile], folder: Path, *, hangs: bool = False) -> Report:
+    """Send files to a service of its own, and check what it does.
+
+    `hangs`: a read that waits, for the disk or the processor, ends with the fork server, and may be among the files.
+    """
     name, content = "classic.nc", good_files()["classic.nc"]
     service = Service(folder)
     try:
         service.upload(name, content)
-        before, endings, faults = service.workers(), [], []
+        kept = (WORKER,) if hangs else (WORKER, FORK_SERVER)
+        processes, before, endings, faults = service.workers(kept), service.workers(), [], []
         for file in files:
             ending = service.upload(file.name, file.make(), file.kind)
             endings.append(ending)
@@ -146,14 +160,14 @@ def run(files: list[HostileFile], folder: Path) -> Report:
         if good.code != "too-few-frames":
             faults.append(f"a good frame after them: {good}")
         after = service.workers()
-        if sorted(after) != sorted(before):
+        if sorted(service.workers(kept)) != sorted(processes):
             faults.append(f"processes of the worker: {sorted(before)} before, {sorted(after)} after")
         if sum(after.values()) > sum(before.values()) + KEPT_MB:
             faults.append(f"memory of the worker: {before} before, {after} after (MB)")
         patience = time.monotonic() + 10  # a nowcast has ended for its client before its folder is deleted
         while service.leftovers() and time.monotonic() < patience:
             time.sleep(0.1)
-        faults += [f"left behind: {left}" for left in service.leftovers()]
+        faults += [f"left behind: {left}" for left in service.lasting_leftovers()]
         faults += [f"in the log: {line}" for line in service.log.read_text().splitlines() if "Traceback" in line]
     finally:
         service.close()

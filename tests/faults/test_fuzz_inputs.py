@@ -12,10 +12,14 @@ import pytest
 
 from model.core.errors import InputError
 from model.core.sequence import FrameSequence
+from model.readers.formats import READERS, detect_reader
+from model.readers.source import Source
 from tests.faults.fuzz_inputs import TARGETS, Target, mutated
 from workers import sandbox
 
 CHANGES = 8
+WRITERS = {"GRIB2": "grib", "GeoTIFF": "geotiff"}
+"""Formats that only an extra writes, and their targets."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +42,17 @@ def flip(content: bytes, most: int, *, chance: random.Random) -> bytes:
     for _ in range(3):
         data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     return bytes(data[:most])
+
+
+def test_every_reader_has_seeds(tmp_path: Path) -> None:
+    path, found = tmp_path / "file", set()
+    for target in TARGETS.values():
+        for content in target.seeds():
+            path.write_bytes(content)
+            with suppress(InputError):
+                found.add(detect_reader(Source(path=path, name=target.name)).title)
+    without_writer = {title for title, name in WRITERS.items() if not list(TARGETS[name].seeds())}
+    assert found == {reader.title for reader in READERS} - without_writer
 
 
 @pytest.mark.parametrize("reader", TARGETS)

@@ -88,6 +88,12 @@ def test_the_library_does_not_count_billions_of_centuries(write_grib: Callable[.
 
 
 @needs_eccodes
+def test_a_time_range_without_a_unit_is_none(write_grib: Callable[..., Path]) -> None:
+    path = write_grib("no_unit.grib2", {"indicatorOfUnitOfTimeRange": 255, "forecastTime": 0})
+    assert str(read([path]).times[0])[:16] == "2019-06-10T00:30"
+
+
+@needs_eccodes
 def test_real_files_agree_with_eccodes_itself(real_data: Path) -> None:
     paths = sorted((real_data / "mrms").glob("*.grib2"))[:2]
     sequence = read(paths)

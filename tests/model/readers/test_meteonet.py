@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import tracemalloc
 import zipfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.core.errors import NotARadarFile, TooLarge, UnknownVariable
+from model.core.errors import InputError, NotARadarFile, TooLarge, UnknownVariable
 from model.readers import read
 
 NY, NX = 4, 6
@@ -149,3 +150,20 @@ def test_limits_and_variables(tmp_path: Path) -> None:
         read([path], max_pixels=71)
     with pytest.raises(UnknownVariable, match="no variable 'rain'"):
         read([path], variable="rain")
+
+
+def test_a_number_in_the_pickle_takes_no_memory(tmp_path: Path) -> None:
+    header = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117).encode() + b"\n"
+    put_at = b"\x80\x04K\x00r" + (1 << 26).to_bytes(4, "little") + b"."
+    coords, path = coordinates(tmp_path), rainfall(tmp_path)
+    with zipfile.ZipFile(path, "w") as archive, io.BytesIO() as data:
+        np.save(data, COUNTS)
+        archive.writestr("data.npy", data.getvalue())
+        archive.writestr("dates.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + put_at)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read([path, coords])
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
