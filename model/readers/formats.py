@@ -46,6 +46,7 @@ def detect_reader(source: Source) -> Reader:
     head = read_head(source)
     if head.startswith(hdf5.MAGIC):
         with input_errors(source, "HDF5"):
+            hdf5.check_global_heaps(source.path)
             hdf5.check_self_contained(source.path)
     for reader in READERS:
         with input_errors(source, reader.title):

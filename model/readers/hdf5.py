@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.errors import NotARadarFile, TooLarge
-from model.readers.limits import MAX_CHUNKS, MAX_UNSTORED_BYTES, MIN_STORED, PixelBudget
+from model.readers.limits import FETCH_AGAIN, MAX_CHUNKS, MAX_UNSTORED_BYTES, MIN_STORED, PixelBudget
 
 if TYPE_CHECKING:
     from h5py import Dataset, File
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+MAX_SUPERBLOCK_BYTES: Final = 96
+GLOBAL_HEAP: Final = b"GCOL\x01\0\0\0"
+HEAP_OBJECT: Final = struct.Struct("<HHIQ")
+"""Index (0: the free space, which is the last), references, reserved, size."""
 SELF_CONTAINED: Final = "Give a file that contains all data"
 
 
@@ -108,6 +114,32 @@ def attribute_values(file: File, group: str, name: str) -> NDArray[Any]:
     return np.asarray(node.attrs[name]).reshape(-1)
 
 
+def check_global_heaps(path: Path) -> None:
+    """Check the heaps of a file, which hold texts and lists of any length; every HDF5 file passes this check first.
+
+    The library goes on by the size of each object, without end where it is nothing. HDF5 File Format Specification
+    3.0, III.E, with lengths of 8 bytes.
+
+    Raises
+    ------
+    NotARadarFile
+        An object has no size, or one beyond all files.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        heap = content.find(GLOBAL_HEAP)
+        while heap >= 0:
+            end = min(heap + int.from_bytes(content[heap + 8 : heap + 16], "little"), len(content))
+            offset = heap + 16
+            while offset + HEAP_OBJECT.size <= end:
+                index, _, _, size = HEAP_OBJECT.unpack_from(content, offset)
+                if size > len(content) or (index == 0 and size == 0):
+                    raise NotARadarFile("a heap of the file is damaged", hint=FETCH_AGAIN)
+                if index == 0:
+                    break
+                offset += HEAP_OBJECT.size + -(-size // 8) * 8
+            heap = content.find(GLOBAL_HEAP, heap + 1)
+
+
 def check_self_contained(path: Path) -> None:
     """Check that a file does not refer to other files; every HDF5 file passes this check before any reader.
 
@@ -117,10 +149,13 @@ def check_self_contained(path: Path) -> None:
     Raises
     ------
     NotARadarFile
-        A link or an array leads out of the file.
+        A link or an array leads out of the file, or its driver is another than the one for single files.
     """
     import h5py
 
+    with path.open("rb") as start:
+        if _names_driver(start.read(MAX_SUPERBLOCK_BYTES)):
+            raise NotARadarFile("the file is written with a driver of its own", hint=SELF_CONTAINED)
     # Not h5py's visititems: an exception that a signal handler raises inside of its callback becomes SystemError.
     with open_hdf5(path) as file:
         groups = [file["/"]]
@@ -138,3 +173,15 @@ def check_self_contained(path: Path) -> None:
                 if isinstance(node, h5py.Group) and address not in visited:  # hard links may form cycles
                     visited.add(address)
                     groups.append(node)
+
+
+def _names_driver(superblock: bytes) -> bool:
+    """Whether a superblock of version 0 or 1 refers to a driver information block, as of a file in several parts.
+
+    The library allocates as many bytes as such a block says, up to 4 GB. HDF5 File Format Specification 3.0, II.A.
+    """
+    if len(superblock) < MAX_SUPERBLOCK_BYTES or superblock[8] > 1:
+        return False
+    version, size = superblock[8], superblock[13]
+    address = 24 + 4 * version + 3 * size
+    return superblock[address : address + size] != b"\xff" * size

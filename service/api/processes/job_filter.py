@@ -19,7 +19,7 @@ TIME: Final = TypeAdapter(UtcTime)
 RESOLUTION: Final = timedelta(microseconds=1)
 OPEN: Final = ("", "..")
 MAX_SECONDS: Final = 2**31 - 1
-ProcessName = Annotated[str, StringConstraints(max_length=64)]
+ProcessName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _DATE: Final = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
 _TIME: Final = f"{_DATE}[Tt ]{_CLOCK}"
@@ -49,9 +49,7 @@ def parse_interval(text: str) -> tuple[datetime | None, datetime | None]:
 async def _job_filter(
     client: ClientDep,
     status: Annotated[list[JobStatus] | None, Query(description="One or several statuses.")] = None,
-    process_id: Annotated[
-        list[ProcessName] | None, Query(alias="processID", description="`nowcast`, the only process.")
-    ] = None,
+    process_id: Annotated[list[ProcessName], Query(alias="processID", description="`nowcast`, the only process.")] = [],  # noqa: B006
     kind: Annotated[list[Literal["process"]] | None, Query(alias="type", description="`process`.")] = None,
     interval: Annotated[
         str | None,
@@ -69,9 +67,9 @@ async def _job_filter(
         int | None, Query(alias="maxDuration", ge=0, le=MAX_SECONDS, description="Ran for at most so many seconds.")
     ] = None,
 ) -> JobFilter | None:
+    start, end = (None, None) if interval is None else parse_interval(interval)
     if process_id and PROCESS_ID not in process_id:
         return None
-    start, end = (None, None) if interval is None else parse_interval(interval)
     before = None if end is None else end + RESOLUTION  # the end belongs to the interval
     return JobFilter(
         client.owner,

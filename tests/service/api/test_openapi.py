@@ -122,4 +122,4 @@ def test_the_newest_nowcast_has_no_methods_of_others(gateway):
 def test_a_number_is_no_time(gateway, time):
     answer = gateway.get("/v1/nowcasts", params={"created_before": time})
     assert (answer.status_code, answer.json()["errors"][0]["where"]) == (422, "created_before")
-    assert gateway.get("/jobs", params={"datetime": time}).status_code == 422
+    assert gateway.get("/jobs", params={"datetime": time, "processID": "another"}).status_code == 422
