@@ -21,7 +21,7 @@ MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 MAX_SUPERBLOCK_BYTES: Final = 96
 GLOBAL_HEAP: Final = b"GCOL\x01\0\0\0"
 HEAP_OBJECT: Final = struct.Struct("<HHIQ")
-"""Index (0: the free space, which is the last), references, reserved, size."""
+"""Index (0: free space), references, reserved, size (of free space with this head)."""
 SELF_CONTAINED: Final = "Give a file that contains all data"
 
 
@@ -134,9 +134,7 @@ def check_global_heaps(path: Path) -> None:
                 index, _, _, size = HEAP_OBJECT.unpack_from(content, offset)
                 if size > len(content) or (index == 0 and size == 0):
                     raise NotARadarFile("a heap of the file is damaged", hint=FETCH_AGAIN)
-                if index == 0:
-                    break
-                offset += HEAP_OBJECT.size + -(-size // 8) * 8
+                offset += size if index == 0 else HEAP_OBJECT.size + -(-size // 8) * 8
             heap = content.find(GLOBAL_HEAP, heap + 1)
 
 

@@ -161,14 +161,15 @@ def test_a_driver_of_its_own_is_refused_before_the_library_allocates_what_its_bl
         read([path])
 
 
-def test_a_heap_in_which_the_library_would_turn_for_ever_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, 8], ids=["nothing", "less than there is"])
+def test_a_heap_in_which_the_library_would_turn_for_ever_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "heap.h5"
     with h5py.File(path, "w") as file:
         file.attrs["Conventions"] = "ODIM_H5/V2_2"  # of variable length: in a global heap
     content = bytearray(path.read_bytes())
     free_space = content.index(b"GCOL") + 16 + 16 + 16  # after the heap's head, and the object with the 12 bytes
     assert content[free_space : free_space + 2] == b"\0\0"
-    content[free_space + 8 : free_space + 16] = bytes(8)
+    content[free_space + 8 : free_space + 16] = size.to_bytes(8, "little")
     path.write_bytes(content)
     with pytest.raises(NotARadarFile, match="heap of the file is damaged"):
         read([path])
