@@ -50,7 +50,7 @@ class NowcastStatus(BaseModel):
     probabilities: list[float] = Field(description="Thresholds (mm/h) of the probabilities that were asked for.")
     members: int = Field(description="Number of members that were asked for.")
     seed: int = Field(description="Seed of the members.")
-    files: list[str] = Field(description="Names of the uploaded files.")
+    files: list[str] = Field(description="Names of its files.")
     created: datetime
     queue_position: int | None = Field(
         None, description="While it is not finished: 1 is the next to start, 0 runs. Others may have their turn before."

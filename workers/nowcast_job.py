@@ -387,13 +387,18 @@ class NowcastJob:
         return True
 
     def _publish_run(self, key: str) -> None:
-        """Publish a feed's nowcast: as a file where the feed has a folder for it, replacing that of an earlier run."""
+        """Publish a feed's nowcast: as a file, too, where the feed has a folder for it.
+
+        The file replaces that of an earlier run, as that of the same frame that was issued again, or of the frame that
+        a file of the same name had before; not that of a newer frame.
+        """
         job, ledger = self.job, self._context.feed_ledger
-        run = ledger.run_of_job(job.id)
         if job.output is not None:
-            result = self._context.store.fetch(key, self._folder / "published.nc")
-            self._lease.check()
-            put_file(result, Path(job.output), replace=run is not None and run.published is not None)
+            run, newest = ledger.run_of_job(job.id), ledger.newest_published_to(job.output)
+            if run is None or newest is None or newest <= run.reference_time:
+                result = self._context.store.fetch(key, self._folder / "published.nc")
+                self._lease.check()
+                put_file(result, Path(job.output))
         ledger.record_published(job.id)
 
     @contextmanager
@@ -426,7 +431,7 @@ def check_age(job: Job, context: WorkerContext) -> None:
     """
     ledger = context.feed_ledger
     run, newest = ledger.run_of_job(job.id), ledger.newest_time(job.feed or "")
-    feed = read_feeds(context.settings.feeds_path).find(job.feed or "")
+    feed = read_feeds(context.settings.feeds_path, check_folders=False).find(job.feed or "")
     if run is None or newest is None:
         return
     limit = Feed.model_fields["max_age"].default if feed is None else feed.max_age

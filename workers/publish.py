@@ -28,8 +28,8 @@ def check_opens(path: Path, shape: tuple[int, ...]) -> None:
         raise RuntimeError(f"{path.name} was written with shape {found}, not {shape}")
 
 
-def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
-    """Copy a file under a temporary name and rename it; return False if the target exists and is not to be replaced.
+def put_file(source: Path, target: Path) -> None:
+    """Copy a file under a temporary name, and rename it; a file that is there is replaced.
 
     Raises
     ------
@@ -37,15 +37,12 @@ def put_file(source: Path, target: Path, *, replace: bool = False) -> bool:
         The folder of `target` cannot be written.
     """
     try:
-        with source.open("rb") as reader, atomic_file(target, overwrite=replace) as writer:
+        with source.open("rb") as reader, atomic_file(target, overwrite=True) as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
         remove_leftovers(target)
-    except FileExistsError:
-        return False
     except OSError as error:
         raise CannotPublish(
             f"the nowcast cannot be written ({error.strerror})",
             where=str(target),
             hint="Make its folder writable for the worker, or name another folder as out",
         ) from error
-    return True

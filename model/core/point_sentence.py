@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from model.core.point_summary import PointSummary
+
+FloatArray = NDArray[np.float64]
 
 INTENSITIES: Final = ((2.5, "light"), (10.0, "moderate"), (50.0, "heavy"), (float("inf"), "violent"))
 """Upper ends (mm h-1) of the classes of rain intensity of WMO-No. 8 (which calls the first one slight)."""
@@ -17,13 +22,17 @@ def intensity(rain_rate_mm_h: float) -> str:
     return next(word for limit, word in INTENSITIES if rain_rate_mm_h < limit)
 
 
-def sentence(summary: PointSummary, valid_times: Sequence[datetime], now: datetime) -> str:
+def sentence(
+    summary: PointSummary, rain_rate_mm_h: Sequence[float], valid_times: Sequence[datetime], now: datetime
+) -> str:
     """Return the summary of a place as a sentence, such as "light rain in 10 to 15 min, for about 25 min".
 
     Parameters
     ----------
     summary
         The summary of the lead steps that are to come.
+    rain_rate_mm_h
+        Their rain rates (mm h-1), NaN where there is no data.
     valid_times
         Their valid times.
     now
@@ -39,31 +48,50 @@ def sentence(summary: PointSummary, valid_times: Sequence[datetime], now: dateti
     if summary.state == "dry-where-known":
         known = len(valid_times) - summary.frames_without_data
         return f"no rain in the {known} of {len(valid_times)} frames with data; the others are not known"
-    if summary.state == "raining":
-        return _raining(summary, now, last)
-    rain = f"{intensity(summary.peak or 0.0)} rain"
-    if summary.starts is None:
-        return f"{rain} within {last} min"
-    number = list(valid_times).index(summary.starts)
-    earliest = _minutes(valid_times[number - 1], now) if number else 0
-    starts = _minutes(summary.starts, now)
-    when = f"in {earliest} to {starts} min" if earliest < starts else f"in {starts} min"
-    if summary.ends is None:
-        return f"{rain} {when}" + (
-            "; its end is not known" if summary.frames_without_data else ", to the end of the forecast"
-        )
-    return f"{rain} {when}, for about {_minutes(summary.ends, summary.starts)} min"
+    rain, times = np.asarray(rain_rate_mm_h, np.float64), list(valid_times)
+    raining = summary.state == "raining"
+    first = 0 if raining or summary.starts is None else times.index(summary.starts)
+    end = len(times) if summary.ends is None else times.index(summary.ends)
+    spell = rain[first:end]
+    peak = float(np.nanmax(spell, initial=0.0)) if spell.size else 0.0
+    what = f"{intensity(peak)} rain" if peak > 0 else "rain"
+    if raining:
+        text = f"{what} now{_end_of_rain_now(summary, spell, now, last)}"
+    else:
+        text = f"{what} {_start(rain, times, first, now)}{_end_of_rain(summary, spell)}"
+    return text + _heavier_later(rain, times, end, peak, now)
 
 
-def _raining(summary: PointSummary, now: datetime, last: int) -> str:
-    """Return the sentence for a place where it rains now."""
-    ends = None if summary.ends is None else _minutes(summary.ends, now)
-    peak = f", up to {intensity(summary.peak)}" if summary.peak is not None else ""
-    if ends is None:
-        return f"rain now{peak}" + (
-            "; its end is not known" if summary.frames_without_data else f", for at least {last} min"
-        )
-    return f"rain now{peak}, ending in about {ends} min"
+def _start(rain: FloatArray, times: Sequence[datetime], first: int, now: datetime) -> str:
+    """Return when rain starts: between two frames, of which the earlier one is dry or has passed."""
+    starts = max(1, _minutes(times[first], now))
+    if np.isnan(rain[:first]).any():
+        return f"by {starts} min from now, before which there are no data"
+    earliest = _minutes(times[first - 1], now) if first else 0
+    return f"in {earliest} to {starts} min" if 0 < earliest < starts else f"within {starts} min"
+
+
+def _end_of_rain(summary: PointSummary, spell: FloatArray) -> str:
+    if summary.ends is not None and summary.starts is not None:
+        return f", for about {_minutes(summary.ends, summary.starts)} min"
+    return "; its end is not known" if np.isnan(spell).any() else ", to the end of the forecast"
+
+
+def _end_of_rain_now(summary: PointSummary, spell: FloatArray, now: datetime, last: int) -> str:
+    if summary.ends is not None:
+        return f", ending in about {max(1, _minutes(summary.ends, now))} min"
+    return "; its end is not known" if np.isnan(spell).any() else f", for at least {last} min"
+
+
+def _heavier_later(rain: FloatArray, times: Sequence[datetime], end: int, peak: float, now: datetime) -> str:
+    """Return that a later spell is of a higher class than the first one, where there is such a spell."""
+    rest = rain[end:]
+    highest = float(np.nanmax(rest, initial=0.0)) if rest.size else 0.0
+    words = [word for _, word in INTENSITIES]
+    if highest <= 0 or words.index(intensity(highest)) <= words.index(intensity(peak)):
+        return ""
+    at = end + int(np.nanargmax(rest))
+    return f"; later {intensity(highest)} rain, in about {_minutes(times[at], now)} min"
 
 
 def _minutes(time: datetime, since: datetime) -> int:

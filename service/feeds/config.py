@@ -84,6 +84,8 @@ class Feed(BaseModel):
         """Refuse a lead that is given twice."""
         if self.steps is not None and self.lead_time is not None:
             raise ValueError("steps and lead_time are two ways to say how far a nowcast reaches")
+        if self.retention * 24 * 60 < self.max_age:
+            raise ValueError("retention is shorter than max_age, and frames would go before their nowcasts")
         return self
 
     @property
@@ -193,8 +195,11 @@ def _bad_value(kind: str, message: str, where: str) -> BadFeed:
         return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(Feed.model_fields)}")
     if kind == "missing":
         return BadFeed("this key is missing", where=where, hint="Each feed needs a name and a folder")
-    if kind == "value_error" and "lead_time" in message:
+    if kind == "value_error" and "two ways" in message:
         return BadFeed(message.removeprefix("Value error, "), where=where, hint="Give one of them")
+    if kind == "value_error" and "retention" in message:
+        hint = "retention is in days, max_age in minutes"
+        return BadFeed(message.removeprefix("Value error, "), where=where, hint=hint)
     if where.endswith(", field"):
         return BadFeed(message, where=where, hint=f"Choose one of {', '.join(FIELDS)}, or leave it out")
     return BadFeed(message, where=where, hint="Correct the value")

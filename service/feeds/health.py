@@ -14,8 +14,11 @@ from service.feeds.intervals import common_interval_minutes
 from service.feeds.ledger import FeedLedger
 from service.feeds.tables import FeedFrame, RegisteredFeed
 
-WINDOW: Final = timedelta(hours=1)
-"""Frames of this time before the newest one are looked at."""
+WINDOW: Final = 13
+"""As many of the newest frames are looked at: those of an hour, where one comes every 5 minutes."""
+
+FALLBACK_CODES: Final = ("unknown-model", "bad-package")
+"""Problems of a feed with which extrapolation makes its nowcasts."""
 
 PARTIAL_COVERAGE: Final = 0.8
 """A frame with data on less than this share of the usual area is partial: a radar of the composite is missing."""
@@ -47,9 +50,8 @@ class FeedHealth:
 
 def health_now(feed: Feed, ledger: FeedLedger) -> FeedHealth:
     """Return the health of a feed as the ledger has it now."""
-    newest = ledger.newest_time(feed.name)
-    frames = [] if newest is None else ledger.frames(feed.name, since=newest - WINDOW)
-    now = datetime.now(UTC) if newest is None else feed.now(newest)
+    frames = ledger.frames(feed.name, limit=WINDOW)
+    now = feed.now(frames[0].valid_time) if frames else datetime.now(UTC)
     return feed_health(feed, ledger.registered(feed.name), frames, now)
 
 
@@ -65,7 +67,7 @@ def feed_health(
     registered
         What the ledger has of it; None where it was never scanned.
     frames
-        Its frames of the last `WINDOW`, the newest first.
+        Its newest frames, at most `WINDOW`, the newest first.
     now
         The time, by the feed's clock.
     """
@@ -79,7 +81,10 @@ def feed_health(
     interval = feed.interval or common_interval_minutes([frame.valid_time for frame in reversed(frames)])
     due = (interval or 0.0) + feed.delay
     status, reason = FeedStatus.OK, ""
-    if age > max(feed.max_age, due):
+    problem = registered.problem if registered is not None else None
+    if problem is not None and problem["code"] not in FALLBACK_CODES:
+        status, reason = FeedStatus.UNAVAILABLE, f"no nowcasts are made: {problem['what']}"
+    elif age > max(feed.max_age, due):
         status, reason = FeedStatus.UNAVAILABLE, f"the newest frame is {age:.0f} min old"
     elif interval is not None and age > due:
         status = FeedStatus.DELAYED
@@ -99,10 +104,13 @@ def _missing(frames: Sequence[FeedFrame], interval: float | None) -> list[str]:
     """Return what is missing among the frames, and in the newest one."""
     missing = []
     if interval is not None:
-        span = (frames[0].valid_time - frames[-1].valid_time).total_seconds() / 60
+        # The oldest of fewer frames than the window has is the feed's first one: before it nothing was due.
+        span = min((frames[0].valid_time - frames[-1].valid_time).total_seconds() / 60, (WINDOW - 1) * interval)
         expected = round(span / interval) + 1
-        if expected > len(frames):
-            missing.append(f"{expected - len(frames)} of {expected} frames of the last {span:.0f} min are missing")
+        since = frames[0].valid_time - timedelta(minutes=span + interval / 2)
+        there = sum(frame.valid_time > since for frame in frames)
+        if expected > there:
+            missing.append(f"{expected - there} of {expected} frames of the last {span:.0f} min are missing")
     usual = statistics.median(frame.coverage for frame in frames)
     if frames[0].coverage < PARTIAL_COVERAGE * usual:
         missing.append(f"the newest frame has data on {frames[0].coverage:.0%} of its area, before on {usual:.0%}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from service.feeds.tables import ArrivedFile, FeedFile, FeedFrame, FeedRun, FileState, RegisteredFeed, RunState
 from service.jobs.database import load, reading, writing
 from service.jobs.job import Job, JobStatus, Problem
-from service.jobs.ledger import Ledger, count_finished, dismissal
+from service.jobs.ledger import Ledger
 from service.metrics.instruments import JOBS_ACCEPTED
 
 T = TypeVar("T")
@@ -23,7 +23,20 @@ T = TypeVar("T")
 BACKLOG: Final = "it was there when the feed was scanned for the first time"
 
 
-class _Overtaken(Exception):
+class KnownFile(NamedTuple):
+    """A file that was recorded: size, modification time, what became of it, and when it arrived."""
+
+    size: int
+    modified_ns: int
+    state: FileState
+    arrived: datetime
+
+    def matches(self, file: ArrivedFile) -> bool:
+        """Whether the file has not changed since it was read."""
+        return (self.size, self.modified_ns) == (file.size, file.modified_ns)
+
+
+class _AnotherWasFirst(Exception):
     """Rolls a transaction back: another scan was first."""
 
 
@@ -76,14 +89,12 @@ class FeedLedger:
 
     # Files
 
-    def files(self, feed: str, names: Collection[str] | None = None) -> dict[str, FeedFile]:
-        """Return the files of a feed by name: all, or those of `names` that are recorded."""
-        if names is None:
-            return {file.name: file for file in load(self.engine, select(FeedFile).where(FeedFile.feed == feed))}
-        found: list[FeedFile] = []
-        for chunk in _chunks(sorted(names)):
-            found += load(self.engine, select(FeedFile).where(FeedFile.feed == feed, FeedFile.name.in_(chunk)))
-        return {file.name: file for file in found}
+    def known_files(self, feed: str) -> dict[str, KnownFile]:
+        """Return what a scan needs of every file of a feed, by name. A folder may have very many."""
+        query = select(FeedFile.name, FeedFile.size, FeedFile.modified_ns, FeedFile.state, FeedFile.arrived)
+        with reading(self.engine) as session:
+            rows = session.execute(query.where(FeedFile.feed == feed))
+            return {name: KnownFile(size, modified, state, arrived) for name, size, modified, state, arrived in rows}
 
     def newest_files(self, feed: str, limit: int) -> list[FeedFile]:
         """Return the files that arrived last, the newest first."""
@@ -94,14 +105,23 @@ class FeedLedger:
         self, feed: str, file: ArrivedFile, state: FileState, reason: str, valid_time: datetime | None = None
     ) -> None:
         """Record what became of a file that gives the feed no frame."""
+        made = _feed_file(feed, file, state, reason, valid_time)
         with writing(self.engine) as session:
-            session.merge(_feed_file(feed, file, state, reason, valid_time))
+            earlier = session.get(FeedFile, (feed, file.name))
+            if earlier is not None and earlier.matches(file):
+                made.arrived = earlier.arrived  # it is read again, as it may have become readable
+            session.merge(made)
 
-    def skip_files(self, feed: str, files: Iterable[ArrivedFile], reason: str) -> None:
+    def skip_files(self, feed: str, files: Sequence[ArrivedFile], reason: str) -> None:
         """Record that files are not read."""
-        with writing(self.engine) as session:
-            for file in files:
-                session.merge(_feed_file(feed, file, FileState.SKIPPED, reason))
+        for chunk in _chunks(files):
+            same = and_(FeedFile.feed == feed, FeedFile.name.in_([file.name for file in chunk]))
+            try:
+                with writing(self.engine) as session:
+                    session.connection().execute(delete(FeedFile).where(same))
+                    session.add_all([_feed_file(feed, file, FileState.SKIPPED, reason) for file in chunk])
+            except IntegrityError:  # another scan was first
+                continue
 
     def record_frames(
         self, feed: str, file: ArrivedFile, frames: Sequence[DecodedFrame], *, newest_before: datetime | None
@@ -181,16 +201,19 @@ class FeedLedger:
         query = select(FeedFrame).where(FeedFrame.feed == feed, FeedFrame.valid_time < time)
         return load(self.engine, query.order_by(FeedFrame.valid_time.desc()).limit(limit))[::-1]
 
-    def delete_frames(self, feed: str, before: datetime) -> list[datetime]:
-        """Delete the frames and runs from before a time; return the valid times of the frames."""
+    def times_before(self, feed: str, time: datetime) -> list[datetime]:
+        """Return the valid times of the frames that are older than `time`."""
+        return load(
+            self.engine, select(FeedFrame.valid_time).where(FeedFrame.feed == feed, FeedFrame.valid_time < time)
+        )
+
+    def delete_frames(self, feed: str, before: datetime) -> None:
+        """Delete the frames and runs from before a time."""
         old = and_(FeedFrame.feed == feed, FeedFrame.valid_time < before)
+        old_runs = and_(FeedRun.feed == feed, FeedRun.reference_time < before)
         with writing(self.engine) as session:
-            times = list(session.scalars(select(FeedFrame.valid_time).where(old)))
-            if times:
-                session.connection().execute(delete(FeedFrame).where(old))
-            old_runs = and_(FeedRun.feed == feed, FeedRun.reference_time < before)
+            session.connection().execute(delete(FeedFrame).where(old))
             session.connection().execute(delete(FeedRun).where(old_runs))
-        return times
 
     # Runs
 
@@ -202,14 +225,24 @@ class FeedLedger:
         return load(self.engine, query.limit(limit))
 
     def find_run(self, feed: str, model: str, reference_time: datetime | None = None) -> FeedRun | None:
-        """Return the run from a reference time; without one, the newest that has a nowcast."""
-        query = select(FeedRun).where(FeedRun.feed == feed, FeedRun.model == model)
+        """Return the run from a reference time; without one, the newest that has a nowcast.
+
+        Of several models, `model` comes first: the feed may have had another one before.
+        """
+        query = select(FeedRun).where(FeedRun.feed == feed)
         if reference_time is None:
-            query = query.join(Job, FeedRun.job_id == Job.id).where(Job.status == JobStatus.SUCCESSFUL)
-            query = query.order_by(FeedRun.reference_time.desc())
+            query = query.outerjoin(Job, FeedRun.job_id == Job.id)
+            query = query.where(or_(Job.status == JobStatus.SUCCESSFUL, FeedRun.previous_job_id.is_not(None)))
         else:
             query = query.where(FeedRun.reference_time == reference_time)
+        query = query.order_by(FeedRun.reference_time.desc(), case((FeedRun.model == model, 0), else_=1))
         return next(iter(load(self.engine, query.limit(1))), None)
+
+    def newest_published_to(self, output: str) -> datetime | None:
+        """Return the newest reference time whose nowcast was published to the file `output`."""
+        query = select(func.max(FeedRun.reference_time)).join(Job, FeedRun.job_id == Job.id)
+        with reading(self.engine) as session:
+            return session.scalar(query.where(Job.output == output, FeedRun.published.is_not(None)))
 
     def run_of_job(self, job_id: str) -> FeedRun | None:
         """Return the run of a job; None where it is no feed's job, or not the run's newest."""
@@ -272,10 +305,11 @@ class FeedLedger:
                 if earlier is None:
                     session.add(FeedRun(feed=frame.feed, reference_time=frame.valid_time, model=model, **values))
                 else:
+                    values["previous_job_id"] = earlier.served_job_id
                     changed = session.connection().execute(update(FeedRun).where(_same(earlier)).values(values))
                     if changed.rowcount != 1:
-                        raise _Overtaken
-        except (IntegrityError, _Overtaken):
+                        raise _AnotherWasFirst
+        except (IntegrityError, _AnotherWasFirst):
             return None
         JOBS_ACCEPTED.labels(job.kind).inc()
         return job.id
@@ -296,18 +330,6 @@ class FeedLedger:
         except IntegrityError:  # another process was first; the next scan sees what is left
             return
 
-    def skip_waiting(self, run: FeedRun, reason: str) -> None:
-        """Record that a run whose job waits will not be made, and dismiss the job."""
-        dismissed = 0
-        with writing(self.engine) as session:
-            connection = session.connection()
-            values = {"state": RunState.SKIPPED, "reason": reason}
-            if connection.execute(update(FeedRun).where(_same(run)).values(values)).rowcount == 1:
-                waiting = and_(Job.id == run.job_id, Job.status == JobStatus.ACCEPTED)
-                dismissed = connection.execute(update(Job).where(waiting).values(note=reason, **dismissal())).rowcount
-        if dismissed:
-            count_finished("feed", JobStatus.DISMISSED)
-
     def record_run(self, job_id: str, state: RunState, reason: str) -> None:
         """Record why the run of this job makes no nowcast: it waits for more frames, or is skipped."""
         with writing(self.engine) as session:
@@ -325,7 +347,8 @@ class FeedLedger:
 def _frames_at(session: Session, feed: str, times: Sequence[datetime]) -> dict[datetime, FeedFrame]:
     found: dict[datetime, FeedFrame] = {}
     for chunk in _chunks(times):
-        query = select(FeedFrame).where(FeedFrame.feed == feed, FeedFrame.valid_time.in_(chunk))
+        # Locked, where the database has locks of rows: two contents for one time get two revisions.
+        query = select(FeedFrame).where(FeedFrame.feed == feed, FeedFrame.valid_time.in_(chunk)).with_for_update()
         found |= {frame.valid_time: frame for frame in session.scalars(query)}
     return found
 

@@ -73,7 +73,7 @@ class RegisteredFeed(Base, kw_only=True):
 class FeedFile(Base, kw_only=True):
     """A file of a feed, by its name. A file whose size or time changes is read again.
 
-    `valid_time`: of its newest frame, where it could be read. `reason`: why it has this state, for people.
+    `valid_time`: of its newest frame, where it could be read. `reason`: why it has this state.
     """
 
     __tablename__ = "feed_files"
@@ -119,9 +119,10 @@ class FeedFrame(Base, kw_only=True):
 class FeedRun(Base, kw_only=True):
     """A run: one nowcast of one model from one reference time. The primary key is what makes it happen once.
 
-    `frames`: how many frames there were for it. `revision`: of the frame at the reference time. `reason`: why it
-    waits, was skipped, or why another model runs in the place of the feed's. `published`: when its nowcast was first
-    published. `status`, `problem`: those of its newest job.
+    `previous_job_id`: the job of before, where it has a nowcast and the frame was issued again: its nowcast is served
+    until the newest job has one. `frames`: how many frames there were for it. `revision`: of the frame at the reference
+    time. `reason`: why it waits, was skipped, or why another model runs in the place of the feed's. `published`: when
+    its nowcast was first published. `status`, `problem`: those of its newest job.
     """
 
     __tablename__ = "feed_runs"
@@ -131,6 +132,7 @@ class FeedRun(Base, kw_only=True):
     model: Mapped[str] = mapped_column(String(128), primary_key=True)
     state: Mapped[RunState] = mapped_column(text_enum(RunState))
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
+    previous_job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), default=None)
     frames: Mapped[int] = mapped_column(default=0)
     revision: Mapped[int] = mapped_column(default=0)
     fallback: Mapped[bool] = mapped_column(server_default=false(), default=False)
@@ -145,3 +147,8 @@ class FeedRun(Base, kw_only=True):
     )
 
     __table_args__ = (Index("ix_feed_runs_job", "job_id"),)
+
+    @property
+    def served_job_id(self) -> str | None:
+        """The job whose nowcast is served for this reference time; None where there is none."""
+        return self.job_id if self.status is JobStatus.SUCCESSFUL else self.previous_job_id

@@ -286,15 +286,14 @@ def test_a_feeds_nowcast_is_tried_again_after_its_folder_was_missing(
     assert failed.problem["code"] == "cannot-publish"
 
 
-def test_a_file_is_put_once_and_leaves_no_part_behind(tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(b"first")
+def test_a_file_is_put_whole_and_leaves_no_part_behind(tmp_path: Path) -> None:
     target = tmp_path / "out" / "x.nc"
     target.parent.mkdir()
     (target.parent / ".x.nc.0123.part").write_bytes(b"of a worker that was killed")
-    assert put_file(tmp_path / "source", target)
-    (tmp_path / "source").write_bytes(b"second")
-    assert not put_file(tmp_path / "source", target)
-    assert target.read_bytes() == b"first"
+    for content in (b"first", b"second"):
+        (tmp_path / "source").write_bytes(content)
+        put_file(tmp_path / "source", target)
+        assert target.read_bytes() == content
     assert [path.name for path in target.parent.iterdir()] == ["x.nc"]
 
 

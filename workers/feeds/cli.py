@@ -51,7 +51,7 @@ def list_feeds(as_json: bool, data_dir: Path | None) -> None:
     from service.settings import load_settings
 
     settings = load_settings(data_dir=data_dir)
-    found = read_feeds(settings.feeds_path)
+    found = read_feeds(settings.feeds_path, check_folders=False)
     ledger = Ledger(settings.database)
     try:
         of_feeds = FeedLedger(ledger)
@@ -130,7 +130,7 @@ def _check(feed: Feed, settings: Settings) -> Checked:
             hint = "Correct the pattern or the folder, or wait for the first frame"
             return Checked(feed.name, False, f"no file in {feed.folder} matches {feed.pattern!r}", hint)
         newest = _newest_frame(feed, files[-1].name, settings)
-        return Checked(feed.name, True, f"{len(files)} files; {newest}; {model} runs")
+        return Checked(feed.name, True, f"files: {len(files)}; {newest}; {model} runs")
     except InputError as error:
         return Checked(feed.name, False, f"{error.where}: {error.what}", error.hint)
 

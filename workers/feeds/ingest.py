@@ -115,8 +115,9 @@ def utc(time: np.datetime64) -> datetime:
 
 
 def _record(feed: Feed, file: ArrivedFile, state: FileState, error: InputError, context: WorkerContext) -> None:
-    log.warning("feed %s: %s: %s", feed.name, file.name, error.what)
-    context.feed_ledger.record_outcome(feed.name, file, state, f"{error.what}. {error.hint}".strip(". "))
+    reason = f"{error.what}. {error.hint}".strip(". ").replace(str(feed.folder / file.name), file.name)
+    log.warning("feed %s: %s: %s", feed.name, file.name, reason)
+    context.feed_ledger.record_outcome(feed.name, file, state, reason)
 
 
 def _grid_digest(feed: Feed, grid: Grid, context: WorkerContext) -> str:

@@ -19,13 +19,14 @@ from service.jobs.costs import work_of
 from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
 from workers.context import WorkerContext
 from workers.frames import frames_read_by
+from workers.publish import CannotPublish
 
 SPARE_FACTOR: Final = 3
 """A run may read this many times the frames that its model reads, because some may be missing or too close together."""
 
 DEFAULT_INTERVAL_MINUTES: Final = 5.0
 
-FAILURES_OF_A_MODEL: Final = ("internal", "worker-lost", "device-lost", "time-limit", "bad-package")
+FAILURES_OF_A_MODEL: Final = ("internal", "worker-lost", "device-lost", "time-limit", "out-of-memory", "bad-package")
 """Problems of a job after which extrapolation may still make the nowcast."""
 
 log = logging.getLogger(__name__)
@@ -80,19 +81,24 @@ def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime
     window = ledger.frames(feed.name, since=max(first, oldest))[::-1]
     most = frame_count(feed, context.catalog)
     frames = [*ledger.frames_before(feed.name, window[0].valid_time, most), *window] if window else []
-    runs = {run.reference_time: run for run in ledger.runs(feed.name, since=oldest) if run.model == feed.model}
+    of_window = ledger.runs(feed.name, since=oldest)
+    runs = {run.reference_time: run for run in of_window if run.model == feed.model}
+    of_other_models = {run.reference_time for run in of_window} - runs.keys() - {newest}
     submitted = []
     for frame in window:
         read = [one for one in frames if one.valid_time <= frame.valid_time and one.grid == frame.grid][-most:]
         run = runs.get(frame.valid_time)
-        own = plan
-        if run is not None and run.status is JobStatus.FAILED and _may_fall_back(run, feed):
-            what = run.problem["what"] if run.problem else "it failed"
-            own = _fallback(feed, f"{feed.model} failed: {what}")
-        elif run is not None and not _may_retry(run, frame, len(read)):
+        plan_of_run = plan
+        if frame.valid_time in of_other_models:  # the feed had another model then
             continue
-        job = _job(feed, read, own, context)
-        if ledger.submit(job, frame, run, model=feed.model, fallback=bool(own.reason), reason=own.reason):
+        if run is not None and not _may_retry(run, frame, len(read)):
+            if not _may_fall_back(run, feed):
+                continue
+            what = run.problem["what"] if run.problem else "it failed"
+            plan_of_run = _fallback(feed, f"{feed.model} failed: {what}")
+        job = _job(feed, read, plan_of_run, context)
+        reason = plan_of_run.reason
+        if ledger.submit(job, frame, run, model=feed.model, fallback=bool(reason), reason=reason):
             log.info("feed %s: the run from %s is job %s", feed.name, frame.valid_time, job.id)
             submitted.append(job.id)
     _skip_old(feed, [time for time in arrived if first <= time < oldest], context)
@@ -140,14 +146,20 @@ def _fallback(feed: Feed, why: str) -> _Plan:
 
 def _may_fall_back(run: FeedRun, feed: Feed) -> bool:
     """Return whether extrapolation may make the nowcast that the feed's model failed to make."""
-    if run.fallback or feed.model.partition("@")[0] == EXTRAPOLATION.name:
+    if run.status is not JobStatus.FAILED or run.fallback or feed.model.partition("@")[0] == EXTRAPOLATION.name:
         return False
     return run.problem is not None and run.problem["code"] in FAILURES_OF_A_MODEL
 
 
 def _may_retry(run: FeedRun, frame: FeedFrame, frames: int) -> bool:
-    """Return whether to run again: more frames have arrived for one that waited, or its frame was issued again."""
+    """Return whether to run again.
+
+    More frames have arrived for a run that waited; its frame was issued again; or the folder of nowcasts could not be
+    written.
+    """
     if run.state is RunState.WAITING and frames > run.frames:
+        return True
+    if run.status is JobStatus.FAILED and run.problem is not None and run.problem["code"] == CannotPublish.code:
         return True
     return frame.revision > run.revision and run.status not in (JobStatus.ACCEPTED, JobStatus.RUNNING)
 

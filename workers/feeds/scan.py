@@ -6,15 +6,15 @@ import fnmatch
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 from model.core.errors import InputError
 from service.feeds.config import NOWCAST_SUFFIX, Feed, read_feeds
-from service.feeds.ledger import BACKLOG
-from service.feeds.tables import ArrivedFile, FeedFile
+from service.feeds.ledger import BACKLOG, KnownFile
+from service.feeds.tables import ArrivedFile, FileState
 from service.jobs.job import Problem, problem_of
 from service.store import StoreUnavailable, frame_prefix
 from workers.context import WorkerContext
@@ -68,37 +68,50 @@ def scan_feed(feed: Feed, context: WorkerContext) -> Problem | None:
         Frames cannot be stored; their files are read again at the next scan.
     """
     ledger = context.feed_ledger
-    ledger.register(feed.name, str(feed.folder))
-    files = settled_files(feed, context.settings.feed_settle_seconds)
-    known = ledger.files(feed.name)
-    changed = [file for file in files if file.name not in known or not known[file.name].matches(file)]
     registered = ledger.registered(feed.name)
-    is_first = registered is not None and registered.first_reference_time is None
+    if registered is None:
+        ledger.register(feed.name, str(feed.folder))
+    is_first = registered is None or registered.first_reference_time is None
+    files = settled_files(feed, context.settings.feed_settle_seconds)
+    known = ledger.known_files(feed.name)
+    changed = [file for file in files if _is_to_be_read(file, known.get(file.name), feed)]
     new = _skip_old(feed, changed, context, is_first=is_first)
     newest_before = ledger.newest_time(feed.name)
     arrived = [time for file in new for time in ingest(feed, file, context, newest_before)]
     newest = ledger.newest_time(feed.name)
     if is_first:
         ledger.record_first_reference_time(feed.name, newest or EPOCH)
-    problem = submit_runs(feed, context, arrived) if newest is not None else None
-    _expire(feed, files, known, newest, context)
-    return problem
+    try:
+        return submit_runs(feed, context, arrived) if newest is not None else None
+    finally:
+        _expire(feed, files, known, newest, context)
+
+
+def _is_to_be_read(file: ArrivedFile, known: KnownFile | None, feed: Feed) -> bool:
+    """Return whether a file is new or has changed, or could not be used, and may be readable by now."""
+    if known is None or not known.matches(file):
+        return True
+    is_recent = datetime.now(UTC) - known.arrived < timedelta(minutes=feed.max_age)
+    return is_recent and known.state in (FileState.UNREADABLE, FileState.REFUSED)
 
 
 def settled_files(feed: Feed, settle_seconds: float) -> list[ArrivedFile]:
-    """Return the feed's files that are complete, by name; scan twice if one has just changed."""
+    """Return the feed's files that are complete, in the order in which they were written.
+
+    The folder is scanned twice if one of them has just changed.
+    """
     found = _scan_folder(feed)
     if any(_changed_within(times, settle_seconds) for _, times in found):
         time.sleep(settle_seconds)
         found = _scan_folder(feed)
     settled = (file for file, times in found if not _changed_within(times, settle_seconds))
-    return sorted(settled, key=lambda file: file.name)
+    return sorted(settled, key=lambda file: (file.modified_ns, file.name))
 
 
 def _skip_old(
     feed: Feed, new: Sequence[ArrivedFile], context: WorkerContext, *, is_first: bool
 ) -> Sequence[ArrivedFile]:
-    """Skip all but the last files by name: a backlog does not delay the newest frame. Return those to be read."""
+    """Skip all but the files that were written last: a backlog delays no frame for long. Return those to be read."""
     most = frame_count(feed, context.catalog)
     reason = BACKLOG
     if not is_first:
@@ -114,15 +127,17 @@ def _skip_old(
 def _expire(
     feed: Feed,
     files: Sequence[ArrivedFile],
-    known: dict[str, FeedFile],
+    known: Mapping[str, KnownFile],
     newest: datetime | None,
     context: WorkerContext,
 ) -> None:
     """Delete frames that are older than the feed's retention, and records of files that left the folder long ago."""
     ledger = context.feed_ledger
-    if newest is not None:
-        for valid_time in ledger.delete_frames(feed.name, newest - timedelta(days=feed.retention)):
+    before = None if newest is None else newest - timedelta(days=feed.retention)
+    if before is not None and (times := ledger.times_before(feed.name, before)):
+        for valid_time in times:  # before the ledger forgets them
             context.store.delete_prefix(frame_prefix(feed.name, valid_time))
+        ledger.delete_frames(feed.name, before)
     old = datetime.now(UTC) - timedelta(days=FILE_RETENTION_DAYS)
     present = {file.name for file in files}
     gone = [name for name, file in known.items() if name not in present and file.arrived < old]

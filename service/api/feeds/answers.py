@@ -10,8 +10,9 @@ from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedRun
 from service.feeds.config import Feed
 from service.feeds.health import health_now
 from service.feeds.tables import FeedRun, RunState
-from service.jobs.job import Job
-from service.status import Link, links_of
+from service.jobs.job import Job, UnknownJob
+from service.problem_details import public
+from service.status import Link, links_of, path_of
 
 NEWEST = 20
 """How many files and runs a feed is described with."""
@@ -51,7 +52,7 @@ def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
         name=feed.name,
         model=feed.model,
         status=health.status,
-        reason=health.reason,
+        reason=public(health.reason),
         interval_minutes=health.interval_minutes,
         newest_frame=health.newest_frame,
         age_minutes=health.age_minutes,
@@ -65,7 +66,11 @@ def feed_details(context: GatewayContext, feed: Feed) -> FeedDetails:
     ledger = context.feed_ledger
     files = [
         FeedFileInfo(
-            name=file.name, state=file.state, valid_time=file.valid_time, reason=file.reason, arrived=file.arrived
+            name=file.name,
+            state=file.state,
+            valid_time=file.valid_time,
+            reason=public(file.reason),
+            arrived=file.arrived,
         )
         for file in ledger.newest_files(feed.name, NEWEST)
     ]
@@ -87,7 +92,7 @@ def find_run(context: GatewayContext, feed: Feed, reference_time: datetime | Non
     if run is not None:
         return run
     if reference_time is None:
-        raise NoNowcast("this feed has no nowcast yet", where="feed", hint="Its status tells what it waits for")
+        raise _no_nowcast()
     raise NoSuchRun(
         f"there is no run from {reference_time:%Y-%m-%dT%H:%M:%SZ}",
         where="reference_time",
@@ -102,6 +107,8 @@ def run_info(context: GatewayContext, run: FeedRun) -> FeedRunInfo:
     links = [Link(rel="self", href=path, type="application/json", title="Run")]
     if job is not None:
         [own, *others] = links_of(job)
+        if run.served_job_id not in (None, job.id):  # its frame was issued again: the nowcast of before is served
+            own = own.model_copy(update={"href": path_of(str(run.served_job_id))})
         links += [own.model_copy(update={"rel": "item", "title": "Nowcast"}), *others]
     note = "" if job is None else job.note
     return FeedRunInfo(
@@ -118,7 +125,30 @@ def run_info(context: GatewayContext, run: FeedRun) -> FeedRunInfo:
 
 
 def _job(context: GatewayContext, run: FeedRun) -> Job | None:
-    return None if run.job_id is None else context.ledger.get(run.job_id)
+    """Return the newest job of a run; None where its retention is over."""
+    try:
+        return None if run.job_id is None else context.ledger.get(run.job_id)
+    except UnknownJob:
+        return None
+
+
+def served_job(context: GatewayContext, feed: Feed) -> tuple[FeedRun, Job]:
+    """Return the newest run that has a nowcast, and the job of the nowcast.
+
+    Raises
+    ------
+    NoNowcast
+        There is none.
+    """
+    run = find_run(context, feed)
+    try:
+        return run, context.ledger.get(run.served_job_id or "")
+    except UnknownJob:
+        raise _no_nowcast() from None
+
+
+def _no_nowcast() -> NoNowcast:
+    return NoNowcast("this feed has no nowcast yet", where="feed", hint="Its status tells what it waits for")
 
 
 def _status(run: FeedRun, job: Job | None) -> RunStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -37,10 +38,11 @@ def feed_point(view: NowcastView, feed: str, status: FeedStatus, now: datetime, 
         return FeedPoint(coverage="no_coverage", sentence="this place is outside of the radar's area", **about)
     past = [value for value in point.series if value.kind == "observed"]
     forecast = [value for value in point.series if value.kind == "forecast"]
-    has_data = any(value.rain_rate is not None for value in forecast or past)
+    has_data = any(value.rain_rate is not None for value in forecast)
+    rates = [math.nan if value.rain_rate is None else value.rain_rate for value in forecast]
     return FeedPoint(
         coverage="ok" if has_data else "no_data",
-        sentence=sentence(point.summary, [value.valid_time for value in forecast], now),
+        sentence=sentence(point.summary, rates, [value.valid_time for value in forecast], now),
         past=past,
         forecast=forecast,
         **about,

@@ -106,10 +106,9 @@ async def point(
     "no data", which is never the same as dry.
     """
     response.headers["Cache-Control"] = "no-store"
-    run = await context.points.look_up(answers.find_run, context, feed)
-    job = await context.points.look_up(context.ledger.get, run.job_id or "")
+    run, job = await context.points.look_up(answers.served_job, context, feed)
     health = await context.points.look_up(health_now, feed, context.feed_ledger)
-    now = feed.now(run.reference_time)
+    now = feed.now(health.newest_frame or run.reference_time)
     return await responses.in_view(
         context, context.points, job, lambda view: feed_point(view, feed.name, health.status, now, lon=lon, lat=lat)
     )

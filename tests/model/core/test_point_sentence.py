@@ -17,23 +17,26 @@ NO_DATA = np.nan
 def of(*rain_mm_h: float, now_mm_h: float = 0.0) -> str:
     """The sentence for rain rates every 5 minutes from now on."""
     times = [NOW + timedelta(minutes=5 * (step + 1)) for step in range(len(rain_mm_h))]
-    return sentence(summarize_point(np.array(rain_mm_h), times, now_mm_h=now_mm_h), times, NOW)
+    return sentence(summarize_point(np.array(rain_mm_h), times, now_mm_h=now_mm_h), rain_mm_h, times, NOW)
 
 
 @pytest.mark.parametrize(
     ("rain", "now_mm_h", "text"),
     [
         ((0, 0, 1, 1, 0), 0, "light rain in 10 to 15 min, for about 10 min"),
-        ((4, 0), 0, "moderate rain in 0 to 5 min, for about 5 min"),
+        ((4, 0), 0, "moderate rain within 5 min, for about 5 min"),
         ((0, 0, 20), 0, "heavy rain in 10 to 15 min, to the end of the forecast"),
         ((0, 1, NO_DATA), 0, "light rain in 5 to 10 min; its end is not known"),
         ((0, 0, 0), 0, "no rain in the next 15 min"),
         ((0, NO_DATA, 0), 0, "no rain in the 2 of 3 frames with data; the others are not known"),
         ((NO_DATA, NO_DATA), NO_DATA, "no data at this place: whether it will rain is not known"),
-        ((1, 0), 1, "rain now, up to light, ending in about 10 min"),
-        ((1, 60), 1, "rain now, up to violent, for at least 10 min"),
-        ((1, NO_DATA), 1, "rain now, up to light; its end is not known"),
+        ((NO_DATA, NO_DATA, 1, 0), 0, "light rain by 15 min from now, before which there are no data, for about 5 min"),
+        ((1, 0), 1, "light rain now, ending in about 10 min"),
+        ((1, 60), 1, "violent rain now, for at least 10 min"),
+        ((1, NO_DATA), 1, "light rain now; its end is not known"),
         ((0, 0), 1, "rain now, ending in about 5 min"),
+        ((0.5, 0, 0, 0, 20), 0, "light rain within 5 min, for about 5 min; later heavy rain, in about 25 min"),
+        ((0, 0, 0, 30), 1, "rain now, ending in about 5 min; later heavy rain, in about 20 min"),
         ((), 0, "no forecast reaches beyond now"),
     ],
 )

@@ -31,7 +31,7 @@ def feed(settings, context, tmp_path):
     write()
     yield write
     context.feed_ledger.delete_frames("north", datetime(2100, 1, 1, tzinfo=UTC))
-    context.feed_ledger.delete_files("north", list(context.feed_ledger.files("north")))
+    context.feed_ledger.delete_files("north", list(context.feed_ledger.known_files("north")))
     settings.feeds_path.unlink()
 
 
@@ -114,6 +114,38 @@ def test_a_run_that_does_not_exist_and_a_time_that_is_none(gateway, published):
     assert get(gateway, "/v1/feeds/north/runs/noon")[1]["type"] == "/problems/invalid-parameter"
 
 
+def test_a_nowcast_is_served_until_that_of_the_frame_issued_again_is_there(gateway, context, published, arrive):
+    run = context.feed_ledger.find_run("north", "auto")
+    again = Job(kind="feed", model="auto", steps=4, inputs=[], feed="north")
+    assert context.feed_ledger.submit(again, arrive(0, content="b"), run, model="auto")
+    latest = get(gateway, "/v1/feeds/north/latest")[1]
+    assert (latest["status"], latest["revision"]) == ("accepted", 1)
+    assert f"/v1/nowcasts/{published.id}" in {link["href"] for link in latest["links"]}
+    assert get(gateway, "/v1/feeds/north/point", **WEST)[0] == 200
+
+
+def test_a_feed_that_can_make_no_nowcasts_is_unavailable_and_says_why(gateway, context, published):
+    context.feed_ledger.register("north", "/radar")
+    problem = {"code": "bad-input", "what": "extrapolation has no field sharp", "where": "field", "hint": "h"}
+    context.feed_ledger.record_scan("north", problem)
+    info = get(gateway, "/v1/feeds/north")[1]
+    context.feed_ledger.record_scan("north", None)
+    assert info["status"] == "unavailable"
+    assert info["reason"] == "no nowcasts are made: extrapolation has no field sharp"
+
+
+def test_reasons_tell_no_path(gateway, context, feed):
+    file = ArrivedFile(name="j.tif", size=1, modified_ns=1)
+    context.feed_ledger.record_outcome("north", file, FileState.UNREADABLE, "RasterioIOError: '/home/secret/j.tif'")
+    assert get(gateway, "/v1/feeds/north")[1]["files"][0]["reason"] == "RasterioIOError: 'j.tif'"
+
+
+def test_a_gap_counts_as_missing_until_it_is_an_hour_old(gateway, feed, arrive):
+    for after in (0, 5, 10, 60, 65):
+        arrive(after)
+    assert get(gateway, "/v1/feeds/north")[1]["reason"] == "9 of 13 frames of the last 60 min are missing"
+
+
 def test_files_and_runs_tell_what_became_of_them(gateway, context, published, arrive):
     ledger = context.feed_ledger
     ledger.record_outcome("north", ArrivedFile(name="x.h5", size=1, modified_ns=1), FileState.UNREADABLE, "half a file")
@@ -181,8 +213,8 @@ def test_rain_at_a_place_counts_from_now(gateway, published):
 @pytest.mark.parametrize(
     ("passed", "sentence", "left"),
     [
-        (6, "moderate rain in 0 to 4 min, for about 10 min", 3),
-        (11, "rain now, up to moderate, ending in about 9 min", 2),
+        (6, "moderate rain within 4 min, for about 10 min", 3),
+        (11, "moderate rain now, ending in about 9 min", 2),
         (16, "rain now, ending in about 4 min", 1),
         (30, "no forecast reaches beyond now", 0),
     ],

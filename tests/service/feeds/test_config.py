@@ -76,6 +76,7 @@ OTHER = "[[feed]]\nname = 'b'\nfolder = 'frames'\n"
         ("feeds = 3\n" + GOOD, "feeds.toml", "'feeds'"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\ncolour = 3\n", "feed 'b', colour", "unknown key"),
         (OTHER + "steps = 3\nlead_time = 60\n", "feed 'b'", "two ways"),
+        (OTHER + "retention = 1\nmax_age = 1500\n", "feed 'b'", "shorter than max_age"),
         (OTHER + "clock = 'wall'\n", "feed 'b', clock", "'system'"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'nowhere'\n", "feed 'b', folder", "nowhere is not a folder"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\nout = 'no'\n", "feed 'b', out", "is not a folder"),

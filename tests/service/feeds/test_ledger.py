@@ -78,7 +78,7 @@ def test_frames_are_known_by_time_and_content(feeds: FeedLedger) -> None:
     assert record("e", decoded(5, "other"), newest=10) is FileState.REISSUED
     assert record("a", decoded(0), decoded(5, "other")) is FileState.DUPLICATE
     assert record("c", decoded(10)) is FileState.ACCEPTED, "the same file, read twice"
-    files = feeds.files("north")
+    files = {file.name: file for file in feeds.newest_files("north", 10)}
     assert (files["b"].reason, files["a"].reason) == ("a has the same frame", "e has the same frame")
     assert files["e"].valid_time == NOON + timedelta(minutes=5)
     assert [(one.digest, one.revision, one.file) for one in feeds.frames("north")] == [
@@ -108,14 +108,17 @@ def test_outcomes_of_files_without_frames_are_kept(feeds: FeedLedger) -> None:
     feeds.skip_files("north", [arrived("a"), arrived("b")], BACKLOG)
     feeds.record_outcome("north", arrived("c"), FileState.UNREADABLE, "half a file")
     feeds.record_outcome("north", arrived("a", size=2), FileState.REFUSED, "ahead of the clock")
-    files = feeds.files("north", ["a", "b", "c", "nowhere"])
+    files = {file.name: file for file in feeds.newest_files("north", 10)}
     assert {name: (file.state, file.reason) for name, file in files.items()} == {
         "a": (FileState.REFUSED, "ahead of the clock"),
         "b": (FileState.SKIPPED, BACKLOG),
         "c": (FileState.UNREADABLE, "half a file"),
     }
-    assert files["a"].matches(arrived("a", size=2))
-    assert not files["a"].matches(arrived("a"))
+    known = feeds.known_files("north")
+    assert known["a"].matches(arrived("a", size=2))
+    assert not known["a"].matches(arrived("a"))
+    feeds.record_outcome("north", arrived("a", size=2), FileState.REFUSED, "still")
+    assert feeds.known_files("north")["a"].arrived == known["a"].arrived, "it was read again"
     feeds.delete_files("north", ["a", "c"])
     assert [file.name for file in feeds.newest_files("north", 5)] == ["b"]
 
@@ -152,7 +155,8 @@ def test_a_run_outlives_its_job_and_goes_with_its_frame(feeds: FeedLedger, ledge
     ledger.dismiss(job_id)
     ledger.delete([job_id])
     assert [(run.job_id, run.reason) for run in feeds.runs("north")] == [(None, "no need"), (None, "")]
-    assert feeds.delete_frames("north", NOON + timedelta(minutes=5)) == [NOON]
+    assert feeds.times_before("north", NOON + timedelta(minutes=5)) == [NOON]
+    feeds.delete_frames("north", NOON + timedelta(minutes=5))
     assert [run.reference_time for run in feeds.runs("north")] == [NOON + timedelta(minutes=5)]
 
 
@@ -172,18 +176,48 @@ def test_the_newest_reference_time_that_waits_comes_first(feeds: FeedLedger, led
     assert feeds.newest_waiting_job(ledger.create(Job(model="auto", steps=1, inputs=[])).id) is None
 
 
-def test_the_newest_published_run_is_found(feeds: FeedLedger) -> None:
+def succeed(ledger: Ledger, job_id: str) -> None:
+    job = ledger.claim(job_id, 60)
+    assert job is not None
+    assert ledger.succeed(job, result_key="r", input_key="i")
+
+
+def test_the_newest_run_with_a_nowcast_is_found(feeds: FeedLedger, ledger: Ledger) -> None:
     jobs = {minutes: str(submit(feeds, frame(feeds, minutes))) for minutes in (0, 5, 10)}
     assert feeds.find_run("north", "auto") is None
     for minutes in (5, 0):
-        feeds.record_published(jobs[minutes])
+        succeed(ledger, jobs[minutes])
     newest = feeds.find_run("north", "auto")
     assert newest is not None
-    assert (newest.job_id, newest.reference_time) == (jobs[5], NOON + timedelta(minutes=5))
-    published = newest.published
-    feeds.record_published(jobs[5])
-    again = feeds.find_run("north", "auto", NOON + timedelta(minutes=5))
-    assert again is not None
-    assert again.published == published, "when it was first published"
-    assert feeds.find_run("north", "other") is None
+    assert (newest.served_job_id, newest.reference_time) == (jobs[5], NOON + timedelta(minutes=5))
     assert feeds.find_run("north", "auto", NOON + timedelta(minutes=1)) is None
+    assert feeds.find_run("north", "another model than before") == newest
+    assert feeds.find_run("south", "auto") is None
+
+
+def test_a_nowcast_is_served_until_that_of_the_frame_issued_again_is_there(feeds: FeedLedger, ledger: Ledger) -> None:
+    first = str(submit(feeds, frame(feeds, 0)))
+    succeed(ledger, first)
+    run = feeds.find_run("north", "auto")
+    second = str(submit(feeds, frame(feeds, 0, content="b"), run))
+    waiting = feeds.find_run("north", "auto")
+    assert waiting is not None
+    assert (waiting.job_id, waiting.served_job_id) == (second, first)
+    succeed(ledger, second)
+    again = feeds.find_run("north", "auto")
+    assert again is not None
+    assert again.served_job_id == second
+
+
+def test_when_a_run_was_first_published_is_kept(feeds: FeedLedger, ledger: Ledger) -> None:
+    job = new_job()
+    job.output = "/out/latest.h5.nowcast.nc"
+    assert feeds.newest_published_to(job.output) is None
+    assert feeds.submit(job, frame(feeds, 5), model="auto")
+    feeds.record_published(job.id)
+    [first] = feeds.runs("north")
+    feeds.record_published(job.id)
+    [again] = feeds.runs("north")
+    assert first.published is not None
+    assert again.published == first.published
+    assert feeds.newest_published_to(job.output) == NOON + timedelta(minutes=5)

@@ -66,7 +66,7 @@ def test_a_feed_that_works_is_told_what_will_run(folder: Path, settings: Setting
     lab.write_frames(folder / "f0.npz", size=32)
     assert echocast(settings, "check") == (
         0,
-        "ok   north: 1 files; f0.npz is valid at 2026-06-01T12:00Z, 32 x 32 pixels; extrapolation@1 runs\n",
+        "ok   north: files: 1; f0.npz is valid at 2026-06-01T12:00Z, 32 x 32 pixels; extrapolation@1 runs\n",
     )
 
 

@@ -54,7 +54,7 @@ class Seen:
 
 def seen(context: WorkerContext) -> Seen:
     ledger = context.feed_ledger
-    files = {name.removesuffix(".npz"): file for name, file in ledger.files("north").items()}
+    files = {file.name.removesuffix(".npz"): file for file in ledger.newest_files("north", 100)}
     return Seen(files, {f"{run.reference_time:%H:%M}": run for run in ledger.runs("north")})
 
 
@@ -144,6 +144,7 @@ def test_a_frame_that_cannot_be_read_fails_alone(look, lab, folder: Path) -> Non
     assert nowcasts(folder) == ["f1", "f2", "f3", "f5", "f6", "f7"]
     assert found.states("f4") == [FileState.UNREADABLE]
     assert "format is not supported" in found.files["f4"].reason
+    assert str(folder) not in found.files["f4"].reason
     with xr.open_dataset(folder / "f5.npz.nowcast.nc") as forecast:
         assert "12:20" in forecast.attrs["comment"]
 
@@ -208,11 +209,24 @@ def test_two_scans_at_once_and_a_restart_make_nothing_twice(lab, folder: Path, c
     assert len(lab.jobs(context.ledger)) == len(jobs)
 
 
-def test_an_existing_nowcast_is_left_alone(look, lab, folder: Path) -> None:
-    lab.write_frames(folder / "f0.npz", count=3)
-    (folder / "f0.npz.nowcast.nc").write_bytes(b"made before the ledger was lost")
+def test_a_file_that_each_frame_overwrites_has_the_nowcast_of_its_newest_frame(look, lab, folder: Path) -> None:
+    lab.write_frames(folder / "latest.npz", count=2)
     look()
-    assert (folder / "f0.npz.nowcast.nc").read_bytes() == b"made before the ledger was lost"
+    for n in range(2, 5):
+        lab.write_frames(folder / "latest.npz", first=n)
+        look()
+        assert reference(folder, "latest") == f"12:{5 * n:02d}"
+    lab.write_frames(folder / "latest.npz", first=3, rain=20)
+    assert look().runs["12:15"].revision == 1
+    assert reference(folder, "latest") == "12:20", "an older frame that is issued again leaves the newer nowcast"
+
+
+def test_a_correction_counts_after_the_original_whatever_their_names(look, lab, folder: Path) -> None:
+    look()
+    lab.write_frames(folder / "f0.npz", first=0)
+    lab.write_frames(folder / "f1.npz", first=1)
+    lab.write_frames(folder / "f1-corrected.npz", first=1, rain=20)
+    assert look().states("f1", "f1-corrected") == [FileState.ACCEPTED, FileState.REISSUED]
 
 
 def test_a_bad_feed_does_not_stop_a_good_one(look, lab, folder: Path, context: WorkerContext) -> None:
@@ -428,7 +442,7 @@ def test_extrapolation_runs_where_the_model_fails(
 
 def test_frames_are_deleted_after_their_retention(look, lab, folder: Path, context: WorkerContext) -> None:
     with context.settings.feeds_path.open("a") as file:
-        file.write(f"retention = {10 / 1440}\n")
+        file.write(f"retention = {10 / 1440}\nmax_age = 5\n")
     for n in range(5):
         lab.write_frames(folder / f"f{n}.npz", first=n)
         look()

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("model", sa.String(128), primary_key=True),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("job_id", sa.String(32), sa.ForeignKey("jobs.id", ondelete="SET NULL")),
+        sa.Column("previous_job_id", sa.String(32), sa.ForeignKey("jobs.id", ondelete="SET NULL")),
         sa.Column("frames", sa.Integer(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("fallback", sa.Boolean(), nullable=False, server_default=sa.false()),
