@@ -169,6 +169,7 @@ class Supervisor:
         if len(os.fsencode(self._socket)) > MAX_SOCKET_PATH:
             self._short = Path(tempfile.mkdtemp(prefix="echocast-"))
             self._socket = self._short / "redis.sock"
+            _check_length(self._socket)
         self.settings = settings.model_copy(update={"broker_url": f"redis+socket://{self._socket}"})
         environment = {**os.environ, **environment_of(self.settings), "PYTHONWARNINGS": _warnings()}
         echocast = [sys.executable, "-P", "-m", "service.cli"]  # -P: no module of the current folder is imported
@@ -231,6 +232,16 @@ class Supervisor:
             "maxmemory-policy": "noeviction",
         }
         return [str(find_redis_server()), *(word for key, value in options.items() for word in (f"--{key}", value))]
+
+
+def _check_length(socket: Path) -> None:
+    """Raise CannotStart where the path of a Unix socket is longer than a system takes."""
+    if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
+        raise CannotStart(
+            f"the path of Redis's socket, {socket}, is longer than {MAX_SOCKET_PATH} bytes",
+            where="temporary folder",
+            hint="Set TMPDIR or ECHOCAST_DATA_DIR to a folder with a shorter path",
+        )
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

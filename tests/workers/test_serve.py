@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from service import embedded
-from service.embedded import DataFolderInUse, FolderLock, find_redis_server
+from service.embedded import CannotStart, DataFolderInUse, FolderLock, Supervisor, find_redis_server
 from service.jobs.job import JobStatus
 from service.jobs.ledger import Ledger
 from service.locked_folder import LOCK
@@ -242,3 +243,11 @@ def test_a_worker_without_a_broker_names_the_setting(command: str) -> None:
     )
     assert done.returncode == 2
     assert "ECHOCAST_BROKER_URL: no broker is set" in done.stderr
+
+
+def test_a_socket_path_that_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with pytest.raises(CannotStart, match="the path of Redis's socket"):
+        Supervisor(Settings(data_dir=long, broker_url=None))
