@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal, Self
 
 import httpx
@@ -59,12 +58,11 @@ class Stack:
     """A service in a folder. Its data lie on a disk of their own where one can be mounted: `disk` is None otherwise."""
 
     def __init__(self, folder: Path, max_attempts: int, **changes: Any) -> None:
-        self._mounts = ExitStack()
-        # A short path, as it has the socket of Redis where that of the data is too long.
-        self.temporary = Path(self._mounts.enter_context(TemporaryDirectory(prefix="faults-")))
-        self.log = folder / "log"
+        self.temporary, self.log = folder / "tmp", folder / "log"
+        self.temporary.mkdir()
         data = folder / "data"
         data.mkdir()
+        self._mounts = ExitStack()
         self.disk = data if self._mounts.enter_context(small_disk(data)) else None
         self.settings = Settings(
             data_dir=data,

@@ -127,7 +127,7 @@ def test_of_a_forecast_with_members_the_field_is_written(encoded):
 
 
 def test_without_rasterio_the_error_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(geotiff.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(geotiff, "is_installed", lambda name: False)
     with pytest.raises(MissingDependency, match="rasterio") as error:
         write_geotiff(None, tmp_path / "f.tif")
     assert "echocast[geotiff]" in error.value.hint
