@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -69,6 +69,12 @@ class UploadClient:
         self._content_type = content_type
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         self._http = httpx.Client(base_url=base, timeout=120, limits=limits)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.close()
 
     def fetch_result(self) -> dict[str, Any]:
         """Upload, wait, and fetch the netCDF file; return the last status of the nowcast.
@@ -153,8 +159,11 @@ def measure(options: ServiceOptions) -> dict[str, Any]:
             "POST", "http://any", data={"model": options.model, "steps": str(options.steps)}, files=parts
         )
         body, content_type = form.read(), form.headers["Content-Type"]
-        with served(options, folder) as base, workload_process(workload, folder / "alone.nc") as engine:
-            client = UploadClient(base=base, body=body, content_type=content_type)
+        with (
+            served(options, folder) as base,
+            workload_process(workload, folder / "alone.nc") as engine,
+            UploadClient(base=base, body=body, content_type=content_type) as client,
+        ):
             until = time.monotonic() + READY_SECONDS
             while not client.is_ready() and time.monotonic() < until:
                 time.sleep(0.2)
