@@ -19,7 +19,7 @@ from service.api.nowcasts.view import NowcastView, ViewFrame, thinned
 from service.api.view_cache import RenderedView, ViewCache
 from service.api.work_pool import WorkPool
 from service.metrics.instruments import REGISTRY
-from tests.patience import WAIT_SECONDS
+from tests.patience import WAIT_SECONDS, wait_until
 
 CROWD = 60
 
@@ -42,8 +42,11 @@ def blocked(context):
     with start_blocking_portal() as portal:
 
         def block(pool, calls):
+            free = pool._places._initial_value
+            wait_until(lambda: pool._places._value == free, f"the {pool.name} of before to end")
             for _ in range(calls):
                 portal.start_task_soon(pool.run, release.wait, WAIT_SECONDS)
+            wait_until(lambda: pool._places._value == free - calls, f"{calls} places of the {pool.name} to be taken")
             return release
 
         yield block
