@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from model.core.point_summary import PointSummary
 
-FloatArray = NDArray[np.float64]
-
 INTENSITIES: Final = ((2.5, "light"), (10.0, "moderate"), (50.0, "heavy"), (float("inf"), "violent"))
 """Upper ends (mm h-1) of the classes of rain intensity of WMO-No. 8 (which calls the first one slight)."""
 
@@ -62,7 +60,7 @@ def sentence(
     return text + _heavier_later(rain, times, end, peak, now)
 
 
-def _start(rain: FloatArray, times: Sequence[datetime], first: int, now: datetime) -> str:
+def _start(rain: NDArray[np.float64], times: Sequence[datetime], first: int, now: datetime) -> str:
     """Return when rain starts: between two frames, of which the earlier one is dry or has passed."""
     starts = max(1, _minutes(times[first], now))
     if np.isnan(rain[:first]).any():
@@ -71,19 +69,19 @@ def _start(rain: FloatArray, times: Sequence[datetime], first: int, now: datetim
     return f"in {earliest} to {starts} min" if 0 < earliest < starts else f"within {starts} min"
 
 
-def _end_of_rain(summary: PointSummary, spell: FloatArray) -> str:
+def _end_of_rain(summary: PointSummary, spell: NDArray[np.float64]) -> str:
     if summary.ends is not None and summary.starts is not None:
         return f", for about {_minutes(summary.ends, summary.starts)} min"
     return "; its end is not known" if np.isnan(spell).any() else ", to the end of the forecast"
 
 
-def _end_of_rain_now(summary: PointSummary, spell: FloatArray, now: datetime, last: int) -> str:
+def _end_of_rain_now(summary: PointSummary, spell: NDArray[np.float64], now: datetime, last: int) -> str:
     if summary.ends is not None:
         return f", ending in about {max(1, _minutes(summary.ends, now))} min"
     return "; its end is not known" if np.isnan(spell).any() else f", for at least {last} min"
 
 
-def _heavier_later(rain: FloatArray, times: Sequence[datetime], end: int, peak: float, now: datetime) -> str:
+def _heavier_later(rain: NDArray[np.float64], times: Sequence[datetime], end: int, peak: float, now: datetime) -> str:
     """Return that a later spell is of a higher class than the first one, where there is such a spell."""
     rest = rain[end:]
     highest = float(np.nanmax(rest, initial=0.0)) if rest.size else 0.0

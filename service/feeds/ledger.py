@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import and_, case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from service.feeds.tables import ArrivedFile, FeedFile, FeedFrame, FeedRun, FileState, RegisteredFeed, RunState
+from service.feeds.tables import (
+    ArrivedFile,
+    FeedFile,
+    FeedFrame,
+    FeedRun,
+    FileState,
+    KnownFile,
+    RegisteredFeed,
+    RunState,
+)
 from service.jobs.database import load, reading, writing
 from service.jobs.job import Job, JobStatus, Problem
 from service.jobs.ledger import Ledger
@@ -21,19 +30,6 @@ from service.metrics.instruments import JOBS_ACCEPTED
 T = TypeVar("T")
 
 BACKLOG: Final = "it was there when the feed was scanned for the first time"
-
-
-class KnownFile(NamedTuple):
-    """A file that was recorded: size, modification time, what became of it, and when it arrived."""
-
-    size: int
-    modified_ns: int
-    state: FileState
-    arrived: datetime
-
-    def matches(self, file: ArrivedFile) -> bool:
-        """Whether the file has not changed since it was read."""
-        return (self.size, self.modified_ns) == (file.size, file.modified_ns)
 
 
 class _AnotherWasFirst(Exception):
@@ -108,7 +104,7 @@ class FeedLedger:
         made = _feed_file(feed, file, state, reason, valid_time)
         with writing(self.engine) as session:
             earlier = session.get(FeedFile, (feed, file.name))
-            if earlier is not None and earlier.matches(file):
+            if earlier is not None and file.is_unchanged_since(earlier):
                 made.arrived = earlier.arrived  # it is read again, as it may have become readable
             session.merge(made)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, false, select
 from sqlalchemy.orm import Mapped, column_property, mapped_column
@@ -51,6 +52,19 @@ class ArrivedFile:
     size: int
     modified_ns: int
 
+    def is_unchanged_since(self, recorded: FeedFile | KnownFile) -> bool:
+        """Whether it is still what was recorded under its name."""
+        return (self.size, self.modified_ns) == (recorded.size, recorded.modified_ns)
+
+
+class KnownFile(NamedTuple):
+    """What a scan needs of a recorded file: size, modification time, what became of it, and when it arrived."""
+
+    size: int
+    modified_ns: int
+    state: FileState
+    arrived: datetime
+
 
 class RegisteredFeed(Base, kw_only=True):
     """A feed that was scanned before.
@@ -88,10 +102,6 @@ class FeedFile(Base, kw_only=True):
     arrived: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
 
     __table_args__ = (Index("ix_feed_files_arrived", "feed", "arrived"),)
-
-    def matches(self, file: ArrivedFile) -> bool:
-        """Whether the file has not changed since it was read."""
-        return (self.size, self.modified_ns) == (file.size, file.modified_ns)
 
 
 class FeedFrame(Base, kw_only=True):

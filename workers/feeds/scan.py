@@ -13,8 +13,8 @@ from typing import Final
 
 from model.core.errors import InputError
 from service.feeds.config import NOWCAST_SUFFIX, Feed, read_feeds
-from service.feeds.ledger import BACKLOG, KnownFile
-from service.feeds.tables import ArrivedFile, FileState
+from service.feeds.ledger import BACKLOG
+from service.feeds.tables import ArrivedFile, FileState, KnownFile
 from service.jobs.job import Problem, problem_of
 from service.store import StoreUnavailable, frame_prefix
 from workers.context import WorkerContext
@@ -89,7 +89,7 @@ def scan_feed(feed: Feed, context: WorkerContext) -> Problem | None:
 
 def _is_to_be_read(file: ArrivedFile, known: KnownFile | None, feed: Feed) -> bool:
     """Return whether a file is new or has changed, or could not be used, and may be readable by now."""
-    if known is None or not known.matches(file):
+    if known is None or not file.is_unchanged_since(known):
         return True
     is_recent = datetime.now(UTC) - known.arrived < timedelta(minutes=feed.max_age)
     return is_recent and known.state in (FileState.UNREADABLE, FileState.REFUSED)

@@ -19,7 +19,13 @@ from service.feeds.config import Feed
 from service.feeds.health import health_now
 from service.jobs.api_keys import Scope
 
-router = APIRouter(prefix="/v1/feeds", tags=["feeds"])
+
+async def _no_store(response: Response) -> None:
+    """Tell that no answer is to be stored: the next frame changes it."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+router = APIRouter(prefix="/v1/feeds", tags=["feeds"], dependencies=[Depends(_no_store)])
 READ: Final = [requires(Scope.READ)]
 
 
@@ -33,9 +39,8 @@ FeedDep = Annotated[Feed, Depends(_feed)]
 
 
 @router.get("", operation_id="listFeeds", dependencies=READ, summary="List feeds")
-async def list_feeds(context: ContextDep, response: Response) -> FeedList:
+async def list_feeds(context: ContextDep) -> FeedList:
     """Return every feed with its status, the age of its newest frame, and its newest nowcast."""
-    response.headers["Cache-Control"] = "no-store"
     feeds = (await context.in_thread(context.feeds)).feeds
     return FeedList(feeds=[await context.in_thread(answers.feed_info, context, feed) for feed in feeds])
 
@@ -47,9 +52,8 @@ async def list_feeds(context: ContextDep, response: Response) -> FeedList:
     summary="One feed",
     responses=documented_problems("no-such-feed"),
 )
-async def get_feed(context: ContextDep, feed: FeedDep, response: Response) -> FeedDetails:
+async def get_feed(context: ContextDep, feed: FeedDep) -> FeedDetails:
     """Return a feed with the files that arrived last, what became of each, and its newest runs."""
-    response.headers["Cache-Control"] = "no-store"
     return await context.in_thread(answers.feed_details, context, feed)
 
 
@@ -60,9 +64,8 @@ async def get_feed(context: ContextDep, feed: FeedDep, response: Response) -> Fe
     summary="The newest published run",
     responses=documented_problems("no-such-feed", "no-nowcast"),
 )
-async def latest(context: ContextDep, feed: FeedDep, response: Response) -> FeedRunInfo:
+async def latest(context: ContextDep, feed: FeedDep) -> FeedRunInfo:
     """Return the newest run whose nowcast is published, with links to the nowcast and its results."""
-    response.headers["Cache-Control"] = "no-store"
     run = await context.in_thread(answers.find_run, context, feed)
     return await context.in_thread(answers.run_info, context, run)
 
@@ -78,10 +81,8 @@ async def get_run(
     context: ContextDep,
     feed: FeedDep,
     reference_time: Annotated[UtcTime, Path(description="Valid time of its newest frame (RFC 3339).")],
-    response: Response,
 ) -> FeedRunInfo:
     """Return the run from the frame of that valid time, whatever became of it."""
-    response.headers["Cache-Control"] = "no-store"
     run = await context.in_thread(answers.find_run, context, feed, reference_time)
     return await context.in_thread(answers.run_info, context, run)
 
@@ -96,7 +97,6 @@ async def get_run(
 async def point(
     context: ContextDep,
     feed: FeedDep,
-    response: Response,
     lon: Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False, description="Degrees east, WGS 84.")],
     lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False, description="Degrees north, WGS 84.")],
 ) -> FeedPoint:
@@ -105,7 +105,6 @@ async def point(
     Lead steps that have passed are left out: `past` has what was observed, `forecast` what is to come. `null` means
     "no data", which is never the same as dry.
     """
-    response.headers["Cache-Control"] = "no-store"
     run, job = await context.points.look_up(answers.served_job, context, feed)
     health = await context.points.look_up(health_now, feed, context.feed_ledger)
     now = feed.now(health.newest_frame or run.reference_time)

@@ -66,6 +66,8 @@ def published(context, feed, arrive, finished):
 
 def get(gateway, path, **params):
     response = gateway.get(path, params=params or None)
+    if response.is_success and path.startswith("/v1/feeds"):
+        assert response.headers["cache-control"] == "no-store"
     return response.status_code, response.json()
 
 

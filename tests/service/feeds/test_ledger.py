@@ -115,8 +115,8 @@ def test_outcomes_of_files_without_frames_are_kept(feeds: FeedLedger) -> None:
         "c": (FileState.UNREADABLE, "half a file"),
     }
     known = feeds.known_files("north")
-    assert known["a"].matches(arrived("a", size=2))
-    assert not known["a"].matches(arrived("a"))
+    assert arrived("a", size=2).is_unchanged_since(known["a"])
+    assert not arrived("a").is_unchanged_since(known["a"])
     feeds.record_outcome("north", arrived("a", size=2), FileState.REFUSED, "still")
     assert feeds.known_files("north")["a"].arrived == known["a"].arrived, "it was read again"
     feeds.delete_files("north", ["a", "c"])
