@@ -42,7 +42,7 @@ $(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/test: $(VENV)/made pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt -e '.[cpu,train,grib,geotiff,postgres,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[cpu,train,grib,geotiff,zarr,postgres,dev]'
 	@touch $@ $(VENV)/run
 
 # Checked before anything is downloaded.

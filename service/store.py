@@ -230,6 +230,12 @@ class ObjectStore:
             for batch in self._backend.list(prefix=prefix):
                 yield [StoredObject(entry["path"], entry["last_modified"]) for entry in batch]
 
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """Return the names of the folders right below a folder."""
+        with _outages():
+            listed = self._backend.list_with_delimiter(prefix)
+        return tuple(folder.rstrip("/").rpartition("/")[2] for folder in listed["common_prefixes"])
+
     def delete_unfinished_writes(self, before: datetime) -> int:
         """Delete files of a local folder that a process was writing when it was killed, before a time; return how many.
 

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 from service.cli import cli
 from service.settings import Settings
 
-BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_OGC_SCHEMAS", "ECHOCAST_REAL_DATA"}
+BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_OGC_SCHEMAS", "ECHOCAST_STAC_SCHEMAS", "ECHOCAST_REAL_DATA"}
 """Variables of a single program, which are not among the service's settings."""
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -6,8 +6,9 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from service.feeds.follow_up import FollowUps
 from service.jobs.job import JobKind, Problem
-from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
+from service.jobs.queue import FEEDS_QUEUE, FOLLOW_UPS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import delete_uploads, job_prefix
 from workers.context import WorkerContext
 from workers.offered_tiles import delete_tiles
@@ -23,6 +24,7 @@ def reconcile(context: WorkerContext) -> None:
     requeue_lost(context)
     fail_overdue(context)
     requeue_accepted(context)
+    requeue_follow_ups(context)
     expire(context)
     sweep_when_due(context)
 
@@ -72,6 +74,15 @@ def requeue_accepted(context: WorkerContext) -> None:
             log.info("job %s is enqueued again", job.id)
             if not context.queue.enqueue(job.id, feed=kind == "feed"):
                 return
+
+
+def requeue_follow_ups(context: WorkerContext) -> None:
+    """Enqueue what follows publications, where the message was lost or the process that did it."""
+    with redis_client(context.settings) as redis:
+        if redis.llen(FOLLOW_UPS_QUEUE):
+            return
+    for feed in FollowUps(context.ledger.engine).feeds():
+        context.queue.enqueue_follow_up(feed)
 
 
 def expire(context: WorkerContext) -> None:

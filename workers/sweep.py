@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from service.feeds.products import MANIFEST, products_of_feed
 from service.jobs.queue import redis_client
 from service.store import CHECKS, NOWCASTS, StoredObject
 from workers.context import WorkerContext
@@ -33,11 +34,11 @@ def sweep_when_due(context: WorkerContext) -> None:
 def sweep(context: WorkerContext) -> None:
     """Delete leftovers that are older than `MIN_AGE`.
 
-    These are files that were being written, uploads and tiles of jobs that have ended or are not in the ledger, and
-    results of the latter once they are older than the retention.
+    These are files that were being written, products that no run has, uploads and tiles of jobs that have ended or are
+    not in the ledger, and results of the latter once they are older than the retention.
     """
     store, before = context.store, datetime.now(UTC) - MIN_AGE
-    deleted = store.delete_unfinished_writes(before)
+    deleted = store.delete_unfinished_writes(before) + _sweep_products(before, context)
     for prefix in (CHECKS, NOWCASTS):
         for objects in store.list(prefix):
             leftovers = _leftovers([each for each in objects if each.modified < before], context)
@@ -46,6 +47,22 @@ def sweep(context: WorkerContext) -> None:
             deleted += len(leftovers)
     if deleted:
         log.info("deleted %d objects that belong to no job, or to one that has ended", deleted)
+
+
+def _sweep_products(before: datetime, context: WorkerContext) -> int:
+    """Delete products that no run has: those that were being made; return how many files."""
+    deleted = 0
+    for feed in context.feed_ledger.names():
+        prefix = products_of_feed(feed)
+        for objects in context.store.list(prefix):
+            old = [each.key for each in objects if each.modified < before]
+            runs = context.feed_ledger.runs(feed) if old else []
+            needed = {file["key"] for run in runs for file in run.products or []}
+            needed |= {f"{key.rpartition('/')[0]}/{MANIFEST}" for key in needed}
+            for key in set(old) - needed:
+                context.store.delete(key)
+                deleted += 1
+    return deleted
 
 
 def _leftovers(objects: list[StoredObject], context: WorkerContext) -> list[str]:

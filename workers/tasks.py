@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from model.core.errors import DeviceLost
-from service.jobs.queue import COMPUTE_TILE, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from service.jobs.queue import COMPUTE_TILE, FOLLOW_UP, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
 from service.metrics.instruments import SCHEDULE_RUN_TIME
 from workers.context import process_context
 from workers.lifecycle import shut_down
@@ -55,3 +55,11 @@ def scan_feeds() -> None:
 
     scan(process_context())
     SCHEDULE_RUN_TIME.labels("scan-feeds").set_to_current_time()
+
+
+@shared_task(name=FOLLOW_UP)
+def follow_up(feed: str) -> None:
+    """Make the products of a feed's newest run, and whatever else follows its publication."""
+    from workers.feeds.published import follow_up as follow
+
+    follow(feed, process_context())

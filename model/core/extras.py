@@ -14,6 +14,7 @@ EXTRAS: Final = {
     "onnxruntime": "cpu",
     "eccodes": "grib",
     "rasterio": "geotiff",
+    "zarr": "zarr",
     "matplotlib": "verify",
     "scipy": "verify",
     "scores": "verify",

@@ -1,4 +1,4 @@
-"""The forecast file: self-describing CF-1.11 netCDF4 with packed and compressed rain rate, probabilities and members.
+"""The forecast file: self-describing CF-1.13 netCDF4 with packed and compressed rain rate, probabilities and members.
 
 A file is written in two passes. First xarray encodes and netCDF4 writes everything but the frames, whose variables
 stay empty. Then the file is opened again with h5py, and every frame goes in as chunks that are packed, shuffled and
@@ -118,7 +118,7 @@ class ForecastHeader:
         return name_of_field(self.field, self.output.members)
 
     def to_dataset(self) -> xr.Dataset:
-        """Return a CF-1.11 dataset with NaN in every frame, which takes no memory."""
+        """Return a CF-1.13 dataset with NaN in every frame, which takes no memory."""
         thresholds, members = len(self.output.thresholds_mm_h), self.output.members
         return self._dataset(self._no_data(), self._no_data(thresholds), self._no_data(members))
 
@@ -182,7 +182,7 @@ class Forecast(ForecastHeader):
     members: FloatArray | None = None
 
     def to_dataset(self) -> xr.Dataset:
-        """Return a CF-1.11 dataset with the variables and coordinates of the file."""
+        """Return a CF-1.13 dataset with the variables and coordinates of the file."""
         probability = self._no_data(0) if self.probability is None else self.probability
         members = self._no_data(0) if self.members is None else self.members
         return self._dataset(self.rain_rate, probability, members)

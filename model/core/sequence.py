@@ -1,4 +1,4 @@
-"""FrameSequence: rain rate on one grid at several times, and its CF-1.11 form."""
+"""FrameSequence: rain rate on one grid at several times, and its CF-1.13 form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model.core.grid import Grid
 from model.core.times import most_common_step
 from model.core.units import FloatArray
 
-CF_VERSION = "CF-1.11"
+CF_VERSION = "CF-1.13"
 TIME_ENCODING = {"units": "seconds since 1970-01-01T00:00:00Z", "dtype": "int64"}
 RAIN_RATE_ATTRIBUTES = {
     "standard_name": "rainfall_rate",
@@ -120,7 +120,7 @@ class FrameSequence:
         return sha.hexdigest()
 
     def to_dataset(self) -> xr.Dataset:
-        """Return a CF-1.11 dataset with `rainfall_rate(time, y, x)`, a grid mapping `crs` and the mask, if any."""
+        """Return a CF-1.13 dataset with `rainfall_rate(time, y, x)`, a grid mapping `crs` and the mask, if any."""
         attributes = {**RAIN_RATE_ATTRIBUTES, "cell_methods": self._cell_methods()}
         dataset = xr.Dataset(
             {

@@ -241,9 +241,13 @@ def _mask(dataset: Dataset, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     return np.asarray(np.ma.filled(mask[...], 0)).astype(np.bool_)
 
 
+EARLIER_CF_VERSION: Final = "CF-1.11"
+"""Of sequences that earlier versions wrote."""
+
+
 def _attributes(dataset: Dataset, variable: Variable[Any]) -> dict[str, str]:
     """Return the attributes to copy: all of a sequence that Echocast wrote, a few of other files."""
     attributes = attributes_of(dataset)
-    if attributes.get("Conventions") == CF_VERSION and variable.name == "rainfall_rate":
+    if attributes.get("Conventions") in (CF_VERSION, EARLIER_CF_VERSION) and variable.name == "rainfall_rate":
         return {name: str(value) for name, value in attributes.items() if name not in ("Conventions", "_NCProperties")}
     return {name: str(attributes[name]) for name in COPIED_ATTRIBUTES if name in attributes}

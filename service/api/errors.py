@@ -72,6 +72,12 @@ class NoSuchRun(InputError):
     code = "no-such-run"
 
 
+class NoSuchProduct(InputError):
+    """A run has no product of that name, or none yet."""
+
+    code = "no-such-product"
+
+
 class NoNowcast(InputError):
     """The client, or a feed, has no successful nowcast."""
 

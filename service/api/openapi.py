@@ -77,12 +77,13 @@ def _use_problems(operation: Json) -> None:
     responses = operation["responses"]
     for response in responses.values():
         content = response.get("content", {})
-        schema = content.get(JSON, {}).get("schema", {})
+        derived = next((media_type for media_type in content if media_type != MEDIA_TYPE), JSON)
+        schema = content.get(derived, {}).get("schema", {})
         if schema.get("$ref", "").endswith("/HTTPValidationError"):
             response["description"] = "A parameter cannot be used"
             response["content"] = ANY_PROBLEM["content"]
         elif MEDIA_TYPE in content:
-            del content[JSON]
+            del content[derived]
             content[MEDIA_TYPE]["schema"] = schema
     responses.setdefault("default", ANY_PROBLEM)
 

@@ -14,7 +14,8 @@ field = "expected"      # which field of a model with a distribution is publishe
 members = 20            # by default none
 frames = 8              # how many frames a nowcast may read; by default three times as many as its model needs
 max_age = 30            # minutes that a frame may be behind the newest one and still be forecast
-retention = 7           # days for which frames are kept
+products = ["cog", "accumulations", "png", "zarr"]  # what is made of each nowcast; by default nothing
+retention = 7           # days for which frames and products are kept
 clock = "frames"        # what is now: by default the time, else the newest frame, for an archive that is replayed
 """
 
@@ -35,6 +36,7 @@ from model.core.errors import InputError
 from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H, FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
+from service.feeds.products import PRODUCTS, Product
 from service.jobs.job import Problem, problem_of
 
 DEFAULT_STEPS: Final = 12
@@ -69,6 +71,7 @@ class Feed(BaseModel):
     field: ForecastField | None = None
     probabilities: tuple[float, ...] = DEFAULT_THRESHOLDS_MM_H
     members: int = 0
+    products: tuple[Product, ...] = ()
     max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
     retention: float = Field(7.0, gt=0, le=36500, allow_inf_nan=False)
     clock: Literal["system", "frames"] = "system"
@@ -200,6 +203,8 @@ def _bad_value(kind: str, message: str, where: str) -> BadFeed:
     if kind == "value_error" and "retention" in message:
         hint = "retention is in days, max_age in minutes"
         return BadFeed(message.removeprefix("Value error, "), where=where, hint=hint)
+    if ", products" in where:
+        return BadFeed(message, where=where, hint=f"Choose from {', '.join(PRODUCTS)}")
     if where.endswith(", field"):
         return BadFeed(message, where=where, hint=f"Choose one of {', '.join(FIELDS)}, or leave it out")
     return BadFeed(message, where=where, hint="Correct the value")

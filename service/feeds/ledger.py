@@ -71,6 +71,10 @@ class FeedLedger:
         with reading(self.engine) as session:
             return session.get(RegisteredFeed, feed)
 
+    def names(self) -> list[str]:
+        """Return the names of all feeds that were ever scanned."""
+        return load(self.engine, select(RegisteredFeed.name))
+
     def record_first_reference_time(self, feed: str, valid_time: datetime) -> None:
         """Record the first time from which there are runs, unless it is recorded."""
         same = and_(RegisteredFeed.name == feed, RegisteredFeed.first_reference_time.is_(None))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, false, select
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
+from service.feeds.products import ProductFile
 from service.jobs.base import Base, text_enum
 from service.jobs.job import Job, JobStatus, Problem
 
@@ -71,7 +72,8 @@ class RegisteredFeed(Base, kw_only=True):
 
     `first_reference_time`: the time of the newest frame of the first scan, as frames from before it are context only;
     where the folder was empty, 1970.
-    `problem`: why the last scan, or the submission of runs, failed.
+    `problem`: why the last scan, or the submission of runs, failed. `follow_up_until`: until when a process has the
+    lease of what follows publications.
     """
 
     __tablename__ = "feeds"
@@ -82,6 +84,7 @@ class RegisteredFeed(Base, kw_only=True):
     last_scan: Mapped[datetime | None] = mapped_column(default=None)
     first_reference_time: Mapped[datetime | None] = mapped_column(default=None)
     problem: Mapped[Problem | None] = mapped_column(JSON(none_as_null=True), default=None)
+    follow_up_until: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class FeedFile(Base, kw_only=True):
@@ -132,7 +135,9 @@ class FeedRun(Base, kw_only=True):
     `previous_job_id`: the job of before, where it has a nowcast and the frame was issued again: its nowcast is served
     until the newest job has one. `frames`: how many frames there were for it. `revision`: of the frame at the reference
     time. `reason`: why it waits, was skipped, or why another model runs in the place of the feed's. `published`: when
-    its nowcast was first published. `status`, `problem`: those of its newest job.
+    its nowcast was first published. `followed_up_job_id`: the job after whose publication everything that follows was
+    done. `products`: what was made of its nowcast. `follow_up_problems`: what failed after the publication. `status`,
+    `problem`: those of its newest job.
     """
 
     __tablename__ = "feed_runs"
@@ -149,6 +154,9 @@ class FeedRun(Base, kw_only=True):
     reason: Mapped[str] = mapped_column(Text, server_default="", default="")
     created: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
     published: Mapped[datetime | None] = mapped_column(default=None)
+    followed_up_job_id: Mapped[str | None] = mapped_column(String(64), default=None)
+    products: Mapped[list[ProductFile] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    follow_up_problems: Mapped[list[Problem] | None] = mapped_column(JSON(none_as_null=True), default=None)
     status: Mapped[JobStatus | None] = column_property(
         select(Job.status).where(Job.id == job_id).correlate_except(Job).scalar_subquery()
     )

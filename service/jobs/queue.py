@@ -27,14 +27,16 @@ RUN_NOWCAST: Final = "echocast.run_nowcast"
 COMPUTE_TILE: Final = "echocast.compute_tile"
 RECONCILE: Final = "echocast.reconcile"
 SCAN_FEEDS: Final = "echocast.scan_feeds"
+FOLLOW_UP: Final = "echocast.follow_up"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
+FOLLOW_UPS_QUEUE: Final = "echocast.follow_ups"
 FEEDS_QUEUE: Final = "echocast.feeds"
 NOWCASTS_QUEUE: Final = "echocast.nowcasts"
 TILES_QUEUE: Final = "echocast.tiles"
-QUEUES: Final = (SCHEDULE_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE, TILES_QUEUE)
-"""In the order in which a worker empties them: uploads do not delay feeds, and only an idle worker computes tiles of
-another worker's nowcast."""
+QUEUES: Final = (SCHEDULE_QUEUE, FOLLOW_UPS_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE, TILES_QUEUE)
+"""In the order in which a worker empties them: products follow at once, uploads do not delay feeds, and only an idle
+worker computes tiles of another worker's nowcast."""
 
 COMPLETIONS_CHANNEL: Final = "echocast:completed"
 """The channel on which the ids of finished jobs are published."""
@@ -112,6 +114,13 @@ class JobQueue:
             return False
         self._ledger.mark_queued(job_id)
         return True
+
+    def enqueue_follow_up(self, feed: str) -> bool:
+        """Queue what follows a publication of a feed; return False while the broker is down: the reconciler does it."""
+        problem = self._send(FOLLOW_UP, [feed], FOLLOW_UPS_QUEUE)
+        if problem:
+            log.warning("feed %s: its products are not queued yet, the broker is down: %s", feed, problem)
+        return not problem
 
     def offer_tile(self, job_id: str, attempt: int, tile: str, reference: str, variant: str) -> bool:
         """Queue a tile of a running job for an idle worker; return False while the broker is down."""

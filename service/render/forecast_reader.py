@@ -127,6 +127,11 @@ class RainFile:
                 members=len(file.dimensions[REALIZATION]) if REALIZATION in file.dimensions else 0,
             )
 
+    @property
+    def reference_time(self) -> datetime:
+        """Reference time of a forecast."""
+        return self.times[0] - timedelta(minutes=self.lead_minutes[0])
+
     def __len__(self) -> int:
         return len(self.times)
 

@@ -28,6 +28,25 @@ def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float] | None:
     return (round(float(west) - turn, 4), round(float(south), 4), round(float(east) - turn, 4), round(float(north), 4))
 
 
+def outer_bounds(grid: Grid) -> tuple[float, float, float, float]:
+    """Return west, south, east, north of the outer edges of the pixels, in units of the CRS."""
+    west, dx, _, north, _, dy = grid.north_up_transform
+    ny, nx = grid.shape
+    return west, north + ny * dy, west + nx * dx, north
+
+
+def corners_lon_lat(grid: Grid) -> list[tuple[float, float]] | None:
+    """Return longitude and latitude (degrees) of the outer corners, clockwise from north-west; None off the earth.
+
+    These are what a web map takes to lay a picture over it, where the grid is parallel to the map.
+    """
+    west, south, east, north = outer_bounds(grid)
+    lon, lat = grid.lon_lat(np.array([west, east, east, west]), np.array([north, north, south, south]))
+    if not (np.isfinite(lon) & np.isfinite(lat)).all():
+        return None
+    return [(round(float(x), 6), round(float(y), 6)) for x, y in zip(lon, lat, strict=True)]
+
+
 def graticule(grid: Grid) -> list[Line]:
     """Return (label, points) of each line; points are fractions of the picture, x from west, y from north."""
     bounds = bounds_lon_lat(grid)

@@ -12,10 +12,19 @@ from PIL import Image
 from model.core.colour_scale import DRY_INDEX, ColourScale
 from model.core.rain_scale import RAIN_SCALE
 from model.core.units import FloatArray
+from service.render.forecast_reader import MAX_SIDE
 
 PICTURE_SIDE: Final = 720
 """Small grids are enlarged by an integer factor up to this side (pixels), so that each pixel stays a square."""
 _HATCH_PERIOD: Final = 10
+
+
+def picture_size(shape: tuple[int, int], side: int = PICTURE_SIDE, max_side: int = MAX_SIDE) -> tuple[int, int]:
+    """Return height and width of the picture of a grid of that shape (ny, nx)."""
+    block = -(-max(shape) // max_side)
+    ny, nx = (-(-pixels // block) for pixels in shape)
+    factor = max(1, side // max(ny, nx))
+    return ny * factor, nx * factor
 
 
 def palette_indices(frame: FloatArray, side: int = PICTURE_SIDE, scale: ColourScale = RAIN_SCALE) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from typing import Final
 from model.core.errors import InputError
 from service.feeds.config import NOWCAST_SUFFIX, Feed, read_feeds
 from service.feeds.ledger import BACKLOG
+from service.feeds.products import products_prefix
 from service.feeds.tables import ArrivedFile, FileState, KnownFile
 from service.jobs.job import Problem, problem_of
 from service.store import StoreUnavailable, frame_prefix
@@ -131,12 +132,13 @@ def _expire(
     newest: datetime | None,
     context: WorkerContext,
 ) -> None:
-    """Delete frames that are older than the feed's retention, and records of files that left the folder long ago."""
+    """Delete frames and products older than the feed's retention, and records of files that left long ago."""
     ledger = context.feed_ledger
     before = None if newest is None else newest - timedelta(days=feed.retention)
     if before is not None and (times := ledger.times_before(feed.name, before)):
         for valid_time in times:  # before the ledger forgets them
             context.store.delete_prefix(frame_prefix(feed.name, valid_time))
+            context.store.delete_prefix(products_prefix(feed.name, valid_time))
         ledger.delete_frames(feed.name, before)
     old = datetime.now(UTC) - timedelta(days=FILE_RETENTION_DAYS)
     present = {file.name for file in files}

@@ -9,6 +9,7 @@ from service.api.errors import NoNowcast, NoSuchFeed, NoSuchRun
 from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedRunInfo, RunStatus
 from service.feeds.config import Feed
 from service.feeds.health import health_now
+from service.feeds.products import main_files
 from service.feeds.tables import FeedRun, RunState
 from service.jobs.job import Job, UnknownJob
 from service.problem_details import public
@@ -21,6 +22,11 @@ NEWEST = 20
 def path_of_feed(name: str) -> str:
     """Return the address of a feed."""
     return f"/v1/feeds/{name}"
+
+
+def path_of_run(run: FeedRun) -> str:
+    """Return the address of a run."""
+    return f"{path_of_feed(run.feed)}/runs/{run.reference_time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def find_feed(context: GatewayContext, name: str) -> Feed:
@@ -103,13 +109,19 @@ def find_run(context: GatewayContext, feed: Feed, reference_time: datetime | Non
 def run_info(context: GatewayContext, run: FeedRun) -> FeedRunInfo:
     """Return a run as the ledger has it."""
     job = _job(context, run)
-    path = f"{path_of_feed(run.feed)}/runs/{run.reference_time:%Y-%m-%dT%H:%M:%SZ}"
+    path = path_of_run(run)
     links = [Link(rel="self", href=path, type="application/json", title="Run")]
     if job is not None:
         [own, *others] = links_of(job)
         if run.served_job_id not in (None, job.id):  # its frame was issued again: the nowcast of before is served
             own = own.model_copy(update={"href": path_of(str(run.served_job_id))})
         links += [own.model_copy(update={"rel": "item", "title": "Nowcast"}), *others]
+    if run.products:
+        links.append(Link(rel="related", href=f"{path}/products", type="application/json", title="Products"))
+    links += [
+        Link(rel="enclosure", href=f"{path}/products/{file['name']}", type=file["media_type"], title=file["title"])
+        for file in main_files(run.products)
+    ]
     note = "" if job is None else job.note
     return FeedRunInfo(
         feed=run.feed,
@@ -120,6 +132,7 @@ def run_info(context: GatewayContext, run: FeedRun) -> FeedRunInfo:
         note=note if run.reason in note else "; ".join(filter(None, [run.reason, note])),
         revision=run.revision,
         published=run.published,
+        problems=[public(problem["what"]) for problem in run.follow_up_problems or []],
         links=links,
     )
 
@@ -132,15 +145,17 @@ def _job(context: GatewayContext, run: FeedRun) -> Job | None:
         return None
 
 
-def served_job(context: GatewayContext, feed: Feed) -> tuple[FeedRun, Job]:
-    """Return the newest run that has a nowcast, and the job of the nowcast.
+def served_job(context: GatewayContext, feed: Feed, reference_time: datetime | None = None) -> tuple[FeedRun, Job]:
+    """Return the run from a reference time, else the newest that has a nowcast, and the job of the nowcast.
 
     Raises
     ------
+    NoSuchRun
+        There is no run from that time.
     NoNowcast
-        There is none.
+        It has none.
     """
-    run = find_run(context, feed)
+    run = find_run(context, feed, reference_time)
     try:
         return run, context.ledger.get(run.served_job_id or "")
     except UnknownJob:

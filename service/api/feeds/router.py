@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
-from service.api.access.scopes import requires
 from service.api.context import ContextDep
-from service.api.feeds import answers
+from service.api.feeds import answers, products, stac
+from service.api.feeds.dependencies import READ, FeedDep, ReferenceTime
 from service.api.feeds.point import feed_point
 from service.api.feeds.types import FeedDetails, FeedList, FeedPoint, FeedRunInfo
 from service.api.nowcasts import responses
 from service.api.problems import documented_problems
-from service.api.utc_time import UtcTime
-from service.feeds.config import Feed
 from service.feeds.health import health_now
-from service.jobs.api_keys import Scope
 
 
 async def _no_store(response: Response) -> None:
@@ -26,16 +23,8 @@ async def _no_store(response: Response) -> None:
 
 
 router = APIRouter(prefix="/v1/feeds", tags=["feeds"], dependencies=[Depends(_no_store)])
-READ: Final = [requires(Scope.READ)]
-
-
-async def _feed(
-    context: ContextDep, feed: Annotated[str, Path(max_length=64, description="Name of the feed.")]
-) -> Feed:
-    return await context.in_thread(answers.find_feed, context, feed)
-
-
-FeedDep = Annotated[Feed, Depends(_feed)]
+router.include_router(products.router)
+router.include_router(stac.router)
 
 
 @router.get("", operation_id="listFeeds", dependencies=READ, summary="List feeds")
@@ -80,7 +69,7 @@ async def latest(context: ContextDep, feed: FeedDep) -> FeedRunInfo:
 async def get_run(
     context: ContextDep,
     feed: FeedDep,
-    reference_time: Annotated[UtcTime, Path(description="Valid time of its newest frame (RFC 3339).")],
+    reference_time: ReferenceTime,
 ) -> FeedRunInfo:
     """Return the run from the frame of that valid time, whatever became of it."""
     run = await context.in_thread(answers.find_run, context, feed, reference_time)

@@ -13,6 +13,7 @@ from model.core.point_summary import PointSummary
 from model.core.rain_scale import UNIT
 from service.api.nowcasts.types import PointValue
 from service.feeds.health import FeedStatus
+from service.feeds.products import Product
 from service.feeds.tables import FileState
 from service.status import Link
 
@@ -44,6 +45,28 @@ class FeedRunInfo(BaseModel):
     note: str = Field(description="What a user of the forecast must know, and why a run waits or was skipped.")
     revision: int = Field(description="How often the frame at the reference time was issued again.")
     published: datetime | None = Field(None, description="When its nowcast was first published.")
+    problems: list[str] = Field([], description="What failed after the publication, such as a product.")
+    links: list[Link]
+
+
+class ProductInfo(BaseModel):
+    """A file of a product; of each product the first file is the main one."""
+
+    product: Product = Field(description="By this name in place of `name` the address is that of the newest file.")
+    name: str = Field(description="With the first digits of the digest: what it names never changes.")
+    title: str
+    media_type: str
+    size: int = Field(description="Bytes.")
+    digest: str = Field(description="SHA-256 of the content.")
+    href: str
+
+
+class ProductList(BaseModel):
+    """The products of a run."""
+
+    feed: str = Field(examples=["helsinki"])
+    reference_time: datetime
+    files: list[ProductInfo]
     links: list[Link]
 
 

@@ -19,7 +19,7 @@ from service.api.errors import AlreadyFinished, Dismissed, NotFinished, NowcastF
 from service.api.nowcasts.geotiff import check_available, store_geotiff
 from service.api.nowcasts.negotiation import FORMATS, wait_seconds
 from service.api.nowcasts.types import Layer
-from service.api.nowcasts.view import NowcastView, reference_time
+from service.api.nowcasts.view import NowcastView
 from service.api.problems import problem_response
 from service.api.view_cache import RenderedView
 from service.api.work_pool import WorkPool
@@ -153,7 +153,7 @@ def _dismissed() -> Dismissed:
     )
 
 
-def _not_modified(request: Request, headers: Mapping[str, str]) -> Response | None:
+def not_modified(request: Request, headers: Mapping[str, str]) -> Response | None:
     """Return 304 for a client that has the response of `headers`; None otherwise."""
     known = request.headers.get("if-none-match", "")
     if headers["ETag"] in known or known.strip() == "*":
@@ -166,8 +166,8 @@ async def frames_response(context: GatewayContext, job: Job, request: Request) -
     tag = f"{job.id}-frames"
     headers = {"ETag": f'"{tag}"', "Cache-Control": IMMUTABLE}
 
-    if (not_modified := _not_modified(request, headers)) is not None:
-        return not_modified
+    if (unchanged := not_modified(request, headers)) is not None:
+        return unchanged
 
     def render(view: NowcastView) -> RenderedView:
         return RenderedView(view.frame_list().model_dump_json().encode())
@@ -219,8 +219,8 @@ async def result_response(
     asked = [file_format, frame, None if layer == "rain" else layer, threshold]
     tag = "-".join([job.id, *(str(part) for part in asked if part is not None)])
     headers = {"ETag": f'"{tag}"', "Cache-Control": IMMUTABLE, "Vary": "Accept"}
-    if (not_modified := _not_modified(request, headers)) is not None:
-        return not_modified
+    if (unchanged := not_modified(request, headers)) is not None:
+        return unchanged
     if file_format == "netcdf":
         return await _netcdf_response(context, job, headers)
     if file_format == "geotiff":
@@ -283,7 +283,7 @@ class HeldFileResponse(FileResponse):
 
 def _netcdf_name(context: GatewayContext, job: Job, path: Path) -> str:
     try:
-        return file_name(reference_time(context.results.rain(path)), "nc")
+        return file_name(context.results.rain(path).reference_time, "nc")
     except CannotShow:  # the file can be fetched nevertheless
         return f"nowcast_{job.id}.nc"
 

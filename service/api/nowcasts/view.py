@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal
 
 from model.core.probability_scale import PROBABILITY_SCALE
@@ -51,11 +51,6 @@ class ViewFrame:
         return self.file.frame(self.number, max_side)
 
 
-def reference_time(forecast: RainFile) -> datetime:
-    """Return the reference time of a forecast."""
-    return forecast.times[0] - timedelta(minutes=forecast.lead_minutes[0])
-
-
 def thinned(frames: Sequence[ViewFrame], shape: tuple[int, int]) -> list[ViewFrame]:
     """Return the frames of an animation: as many as can be read within `MAX_READ_PIXELS`, evenly, the last included."""
     step = -(-len(frames) * math.prod(shape) // MAX_READ_PIXELS)
@@ -69,7 +64,7 @@ class NowcastView:
         self.job = job
         self.forecast = forecast
         self.observed = observed
-        self.reference_time = reference_time(self.forecast)
+        self.reference_time = self.forecast.reference_time
         self.frames = self._list_frames()
 
     def _list_frames(self) -> list[ViewFrame]:

@@ -1,0 +1,1 @@
+"""The products of feeds: files that are made of each published nowcast."""

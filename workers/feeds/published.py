@@ -1,0 +1,105 @@
+"""What follows once a run's nowcast is published."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from model.core.errors import InputError
+from service.feeds.config import read_feeds
+from service.feeds.follow_up import FollowUpLost, FollowUps
+from service.feeds.tables import FeedRun
+from service.jobs.job import Problem, problem_of
+from service.store import MissingObject, StoreUnavailable, result_key
+from workers.context import WorkerContext
+from workers.feeds.products.make import make_products
+from workers.feeds.published_run import PublishedRun
+
+STEPS: Final[tuple[tuple[str, Callable[[PublishedRun, WorkerContext], None]], ...]] = (("products", make_products),)
+"""What is done after a publication, in this order. A step that fails stops no other."""
+
+log = logging.getLogger(__name__)
+
+
+def follow_up(feed: str, context: WorkerContext) -> None:
+    """Do what follows the publication of the feed's newest run that waits for it, unless another process is at it.
+
+    Where more runs wait, a message for the next one is sent.
+    """
+    follow_ups = FollowUps(context.ledger.engine)
+    with follow_ups.leased(feed) as renew:
+        run = None if renew is None else follow_ups.newest(feed)
+        if renew is None or run is None:
+            return
+        try:
+            after_publication(run, context, renew)
+        except FollowUpLost:
+            log.warning("feed %s: another process follows the run from %s up", feed, run.reference_time)
+        except StoreUnavailable as error:  # the reconciler sends a message again
+            log.warning("feed %s: the store does not respond: %s", feed, error)
+            return
+    if follow_ups.newest(feed) is not None:
+        context.queue.enqueue_follow_up(feed)
+
+
+def after_publication(run: FeedRun, context: WorkerContext, renew: Callable[[], None] = lambda: None) -> None:
+    """Make the products of a published run, and do whatever else follows; record what of it failed.
+
+    Parameters
+    ----------
+    run
+        The run; its newest job has succeeded.
+    context
+        Where everything is kept.
+    renew
+        As in `PublishedRun`.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not respond; it is to be done again.
+    FollowUpLost
+        Another process does it.
+    """
+    problems: list[Problem] = []
+    feed = read_feeds(context.settings.feeds_path, check_folders=False).find(run.feed)
+    if feed is not None and run.job_id is not None:
+        with tempfile.TemporaryDirectory(prefix="echocast-") as name:
+            folder = Path(name)
+            try:
+                nowcast = context.store.fetch(result_key(run.job_id), folder / "nowcast.nc")
+            except MissingObject as error:  # its retention is over
+                problems.append(problem_of(error))
+            else:
+                job_id = run.job_id
+                published = PublishedRun(feed=feed, run=run, job_id=job_id, nowcast=nowcast, folder=folder, renew=renew)
+                problems += _do_steps(published, context)
+    FollowUps(context.ledger.engine).record_done(run, problems)
+
+
+def _do_steps(published: PublishedRun, context: WorkerContext) -> list[Problem]:
+    """Do every step, and return what failed."""
+    problems = []
+    for name, step in STEPS:
+        published.renew()
+        try:
+            step(published, context)
+        except (StoreUnavailable, SQLAlchemyError, FollowUpLost):
+            raise
+        except InputError as error:
+            log.warning("job %s, feed %s: %s: %s", published.job_id, published.feed.name, name, error)
+            problems.append(problem_of(error))
+        except Exception:
+            log.exception("job %s, feed %s: %s", published.job_id, published.feed.name, name)
+            problems.append(internal_problem(name))
+    return problems
+
+
+def internal_problem(where: str) -> Problem:
+    """Return the problem of a step or product that failed in the service."""
+    return Problem(code="internal", what=f"{where} failed in the service", where=where, hint="See the worker's log")
