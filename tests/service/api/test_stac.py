@@ -91,15 +91,12 @@ def validator(folder):
     from referencing import Registry, Resource
     from referencing.jsonschema import DRAFT7
 
-    anything = Resource({}, DRAFT7)  # of GeoJSON and PROJJSON, whose schemas are elsewhere
+    anything = Resource({}, DRAFT7)  # of PROJJSON, whose schema is elsewhere
     schemas = [Resource(json.loads(path.read_text()), DRAFT7) for path in folder.rglob("*.json")]
     known = {schema.id().rstrip("#"): schema for schema in schemas if schema.id()}
     # What its authors call item-spec/json-schema/commonjson is referred to as common.json.
-    known |= {
-        f"https://schemas.stacspec.org/v1.1.0/item-spec/json-schema/{path.name}": schema
-        for path, schema in zip(folder.rglob("*.json"), schemas, strict=True)
-        if path.parent.parent.name == "item-spec"
-    }
+    item_spec = "https://schemas.stacspec.org/v1.1.0/item-spec/json-schema"
+    known |= {f"{item_spec}/{path.name}": schema for path, schema in zip(folder.rglob("*.json"), schemas, strict=True)}
     registry = Registry(retrieve=lambda uri: known.get(uri.rstrip("#"), anything))
 
     def valid(document, address):
