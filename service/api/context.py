@@ -40,10 +40,11 @@ MB: Final = 1 << 20
 POINT_THREADS, POINTS_WAITING = 2, 256
 PICTURE_THREADS, PICTURES_WAITING = 2, 128
 ANIMATION_THREADS, ANIMATIONS_WAITING = 1, 16
+TILE_THREADS, TILES_WAITING = 2, 512
 UPLOAD_THREADS, UPLOADS_WAITING = 4, 128
 EXECUTION_THREADS, EXECUTIONS_WAITING = 1, 32
-"""Points, pictures and animations computed, and nowcasts recorded, at a time, and those that may wait: this bounds the
-gateway's memory, and how long one waits. Each kind has threads of its own, apart from those of
+"""Points, pictures, animations and map tiles computed, and nowcasts recorded, at a time, and those that may wait: this
+bounds the gateway's memory, and how long one waits. Each kind has threads of its own, apart from those of
 `GatewayContext.in_thread`, so that neither places nor statuses wait for pictures or uploads. Uploads wait on disk; an
 execute request is in memory while it is recorded."""
 
@@ -70,6 +71,7 @@ class GatewayContext:
         self.points = WorkPool("points", threads=POINT_THREADS, waiting=POINTS_WAITING)
         self.pictures = WorkPool("pictures", threads=PICTURE_THREADS, waiting=PICTURES_WAITING)
         self.animations = WorkPool("animations", threads=ANIMATION_THREADS, waiting=ANIMATIONS_WAITING)
+        self.tiles = WorkPool("map tiles", threads=TILE_THREADS, waiting=TILES_WAITING)
         self.uploads = WorkPool("uploads", threads=UPLOAD_THREADS, waiting=UPLOADS_WAITING)
         self.executions = WorkPool("execute requests", threads=EXECUTION_THREADS, waiting=EXECUTIONS_WAITING)
         self.jobs = JobWatcher(settings, lambda job_ids: self.in_thread(self.ledger.versions, job_ids))
@@ -85,7 +87,7 @@ class GatewayContext:
 
     def close(self) -> None:
         """Wait for the calls that run, delete local copies and close the ledger."""
-        for pool in (self.points, self.pictures, self.animations, self.uploads, self.executions):
+        for pool in (self.points, self.pictures, self.animations, self.tiles, self.uploads, self.executions):
             pool.close()
         self.results.close()
         self.ledger.close()

@@ -31,11 +31,11 @@ MAX_LOCAL_CLIENTS: Final = 10_000
 TAKE: Final = """
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
-local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local rate, burst, weight = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'time')
 local tokens = math.min(burst, (tonumber(bucket[1]) or burst) + math.max(0, now - (tonumber(bucket[2]) or now)) * rate)
 local wait = 0
-if tokens >= 1 then tokens = tokens - 1 else wait = (1 - tokens) / rate end
+if tokens >= weight then tokens = tokens - weight else wait = (weight - tokens) / rate end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'time', string.format('%.6f', now))
 redis.call('PEXPIRE', KEYS[1], math.ceil(1000 * burst / rate) + 1000)
 return tostring(wait)
@@ -54,8 +54,8 @@ class RateLimit:
         self._redis: AsyncRedis | None = None
         self._take: AsyncScript | None = None
 
-    async def check(self, client: str, requests_per_second: float | None) -> None:
-        """Count a request of a client, whose limit is its own or the settings'.
+    async def check(self, client: str, requests_per_second: float | None, weight: float = 1.0) -> None:
+        """Count a request of a client, whose limit is its own or the settings', as `weight` requests.
 
         Raises
         ------
@@ -66,9 +66,9 @@ class RateLimit:
         if not rate:
             return
         burst = max(1.0, BURST_SECONDS * rate)
-        wait = await self._take_from_redis(client, rate, burst)
+        wait = await self._take_from_redis(client, rate, burst, weight)
         if wait is None:
-            wait = self._take_locally(client, rate, burst)
+            wait = self._take_locally(client, rate, burst, weight)
         if wait > 0:
             raise TooManyRequests(
                 f"more than {rate:g} requests a second",
@@ -83,7 +83,7 @@ class RateLimit:
         if redis is not None:
             await redis.aclose()
 
-    async def _take_from_redis(self, client: str, rate: float, burst: float) -> float | None:
+    async def _take_from_redis(self, client: str, rate: float, burst: float, weight: float) -> float | None:
         """Return the seconds until the next request is allowed, 0 for now; None without Redis."""
         if time.monotonic() < self._redis_after:
             return None
@@ -91,20 +91,20 @@ class RateLimit:
             if self._take is None:
                 self._redis = async_redis_client(self._settings, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS)
                 self._take = self._redis.register_script(TAKE)
-            return float(await self._take(keys=[PREFIX + client], args=[rate, burst]))
+            return float(await self._take(keys=[PREFIX + client], args=[rate, burst, weight]))
         except (RedisError, OSError, NoBroker) as error:
             log.debug("requests are counted in this process, without Redis: %s", error)
             self._redis_after = time.monotonic() + RETRY_REDIS_SECONDS
             await self.close()
             return None
 
-    def _take_locally(self, client: str, rate: float, burst: float) -> float:
+    def _take_locally(self, client: str, rate: float, burst: float, weight: float) -> float:
         """Return the seconds until the next request is allowed; 0: now."""
         now = time.monotonic()
         tokens, then = self._local.pop(client, (burst, now))
         tokens = min(burst, tokens + (now - then) * rate)
-        wait = 0.0 if tokens >= 1 else (1 - tokens) / rate
-        self._local[client] = (tokens if wait else tokens - 1, now)
+        wait = 0.0 if tokens >= weight else (weight - tokens) / rate
+        self._local[client] = (tokens if wait else tokens - weight, now)
         if len(self._local) > MAX_LOCAL_CLIENTS:
             self._local.popitem(last=False)
         return wait

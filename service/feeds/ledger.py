@@ -196,6 +196,13 @@ class FeedLedger:
             query = query.where(FeedFrame.valid_time >= since)
         return load(self.engine, query.limit(limit))
 
+    def find_frame(self, feed: str, valid_time: datetime | None = None) -> FeedFrame | None:
+        """Return the frame of a valid time; without one, the newest."""
+        query = select(FeedFrame).where(FeedFrame.feed == feed)
+        if valid_time is not None:
+            query = query.where(FeedFrame.valid_time == valid_time)
+        return next(iter(load(self.engine, query.order_by(FeedFrame.valid_time.desc()).limit(1))), None)
+
     def frames_before(self, feed: str, time: datetime, limit: int) -> list[FeedFrame]:
         """Return the newest frames that are older than `time`, the oldest first."""
         query = select(FeedFrame).where(FeedFrame.feed == feed, FeedFrame.valid_time < time)

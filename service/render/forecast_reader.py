@@ -10,6 +10,7 @@ import math
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.cf_coordinates import crs_from_cf
+from model.core.colour_scale import ColourScale
 from model.core.errors import InputError
 from model.core.forecast_variables import PROBABILITY, RAIN_RATE, REALIZATION, THRESHOLD, field_variable
 from model.core.grid import Grid
 from model.core.probability_scale import PROBABILITY_SCALE
-from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
+from model.core.rain_scale import RAIN_SCALE
+from model.core.units import FloatArray
+from service.render.footprint import Bounds, footprint
 from service.render.packed_variable import Packed, PackedVariable, opened_variable
 
 MAX_SIDE: Final = 1200
@@ -43,6 +47,20 @@ class NotOnEarth(InputError):
     """The grid has no relation to longitude and latitude."""
 
     code = "not-on-earth"
+
+
+@dataclass(frozen=True)
+class StoredFrame:
+    """One frame [y, x] of a variable: its indices before y and x, and the scale in whose colours it is drawn."""
+
+    variable: str
+    first: tuple[int, ...]
+    scale: ColourScale
+
+    @property
+    def least(self) -> float:
+        """The lowest value that is drawn."""
+        return float(self.scale.edges[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +157,18 @@ class RainFile:
         """Return the side (pixels) of the blocks that a picture of at most `max_side` pixels draws as one pixel."""
         return -(-max(self.grid.shape) // max_side)
 
+    @cached_property
+    def footprint(self) -> Bounds | None:
+        """West, south, east, north around the grid, as `service.render.footprint` returns them."""
+        return footprint(self.grid)
+
     def frame(self, number: int, max_side: int = MAX_SIDE) -> FloatArray:
         """Return the rain rate (mm h-1) [y, x] of frame `number`, north up, NaN = no data, at most `max_side` wide.
 
         A block has the highest rain rate of its pixels, so that no small heavy cell is lost. Where that rate is dry and
         one pixel has no data, the block has no data: it is dry only if all its pixels are known to be dry.
         """
-        return self._north_up(self.variable, (number,), max_side, DRY_RAIN_RATE_MM_H)
+        return self._north_up(self.rain_frame(number), max_side)
 
     def probability(self, number: int, threshold_mm_h: float, max_side: int = MAX_SIDE) -> FloatArray:
         """Return P(rain >= threshold) [y, x] (0 to 1) at lead step `number`, north up, NaN = no data.
@@ -158,20 +181,48 @@ class RainFile:
         LookupError
             The file has no probability at that threshold.
         """
+        return self._north_up(self.probability_frame(number, threshold_mm_h), max_side)
+
+    def rain_frame(self, number: int) -> StoredFrame:
+        """Return where the rain rate of frame `number` is stored."""
+        return StoredFrame(self.variable, (number,), RAIN_SCALE)
+
+    def probability_frame(self, number: int, threshold_mm_h: float) -> StoredFrame:
+        """Return where P(rain >= threshold) at lead step `number` is stored.
+
+        Raises
+        ------
+        LookupError
+            The file has no probability at that threshold.
+        """
         index = self.thresholds_mm_h.index(threshold_mm_h) if threshold_mm_h in self.thresholds_mm_h else None
         if index is None:
             raise LookupError(f"{self.path.name} has no probability at {threshold_mm_h:g} mm/h")
-        return self._north_up(PROBABILITY, (index, number), max_side, float(PROBABILITY_SCALE.edges[0]))
+        return StoredFrame(PROBABILITY, (index, number), PROBABILITY_SCALE)
 
-    def _north_up(self, name: str, first: tuple[int, ...], max_side: int, least: float) -> FloatArray:
-        """Return a frame of a variable, whose indices before y and x are `first`; below `least` nothing is drawn."""
-        block = self.block(max_side)
-        with opened_variable(self.path, name) as variable:
+    def blocks(self, frame: StoredFrame, rows: slice, columns: slice, block: int) -> FloatArray:
+        """Return the values [y, x] of blocks of `block` x `block` pixels, rows as in the file, NaN = no data.
+
+        `rows` and `columns` count blocks from the first row and column of the file. A block has the highest value of
+        its pixels, or no data, as in `frame`.
+        """
+        ny, nx = self.grid.shape
+        rows, columns = (
+            slice(part.start * block, min(size, part.stop * block)) for part, size in ((rows, ny), (columns, nx))
+        )
+        with opened_variable(self.path, frame.variable) as variable:
             bands = [
-                variable.unpacked(*_reduced(variable, band, block, least)) for band in variable.bands(first, block)
+                variable.unpacked(*_reduced(variable, band, block, frame.least))
+                for band in variable.bands(frame.first, rows, columns, block)
             ]
-        frame = np.concatenate(bands)
-        return frame if self.grid.north_up else frame[::-1]
+        return np.concatenate(bands)
+
+    def _north_up(self, frame: StoredFrame, max_side: int) -> FloatArray:
+        """Return a whole frame, at most `max_side` wide."""
+        block = self.block(max_side)
+        ny, nx = (-(-size // block) for size in self.grid.shape)
+        values = self.blocks(frame, slice(0, ny), slice(0, nx), block)
+        return values if self.grid.north_up else values[::-1]
 
     def series(self, row: int, column: int) -> FloatArray:
         """Return the rain rate (mm h-1) [time] of one pixel (`row` as in the file), NaN = no data."""

@@ -54,24 +54,29 @@ class PackedVariable:
         packed[..., 0], packed[..., 1] = low, high
         return packed.view("<u2")[..., 0]
 
-    def band(self, first: tuple[int, ...], top: int) -> Packed:
-        """Return the packed values [y, x] of the row of chunks from `top`; `first` are the indices before y and x."""
-        ny, nx = self.shape[-2:]
-        rows, columns = self.chunks[-2:]
+    def window(self, first: tuple[int, ...], rows: slice, columns: slice) -> Packed:
+        """Return the packed values [y, x] of rows and columns; `first` are the indices before y and x."""
+        high, wide = self.chunks[-2:]
         within = tuple(index % size for index, size in zip(first, self.chunks, strict=False))
         start = tuple(index - part for index, part in zip(first, within, strict=True))
-        band = np.empty((min(rows, ny - top), nx), self.fill.dtype)
-        for left in range(0, nx, columns):
-            band[:, left : left + columns] = self.chunk((*start, top, left))[within][: len(band), : nx - left]
-        return band
+        values = np.empty((rows.stop - rows.start, columns.stop - columns.start), self.fill.dtype)
+        for top in range(rows.start - rows.start % high, rows.stop, high):
+            for left in range(columns.start - columns.start % wide, columns.stop, wide):
+                y, x = _shared(rows, top, high), _shared(columns, left, wide)
+                chunk = self.chunk((*start, top, left))[within]
+                part = chunk[y.start - top : y.stop - top, x.start - left : x.stop - left]
+                values[y.start - rows.start : y.stop - rows.start, x.start - columns.start : x.stop - columns.start] = (
+                    part
+                )
+        return values
 
-    def bands(self, first: tuple[int, ...], block: int) -> Iterator[Packed]:
+    def bands(self, first: tuple[int, ...], rows: slice, columns: slice, block: int) -> Iterator[Packed]:
         """Yield the packed values [y, x] from top to bottom, in bands of a multiple of `block` rows but the last."""
-        ny, rows = self.shape[-2], self.chunks[-2]
-        rest = np.empty((0, self.shape[-1]), self.fill.dtype)
-        for top in range(0, ny, rows):
-            band = np.concatenate([rest, self.band(first, top)])
-            whole = len(band) if top + rows >= ny else len(band) - len(band) % block
+        high = self.chunks[-2]
+        rest = np.empty((0, columns.stop - columns.start), self.fill.dtype)
+        for top in range(rows.start - rows.start % high, rows.stop, high):
+            band = np.concatenate([rest, self.window(first, _shared(rows, top, high), columns)])
+            whole = len(band) if top + high >= rows.stop else len(band) - len(band) % block
             rest = band[whole:]
             if whole:
                 yield band[:whole]
@@ -94,6 +99,11 @@ class PackedVariable:
         values: FloatArray = packed * self.scale
         values[missing] = np.nan
         return values
+
+
+def _shared(part: slice, start: int, size: int) -> slice:
+    """Return what a part of an axis shares with a chunk of `size` from `start`."""
+    return slice(max(part.start, start), min(part.stop, start + size))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 
 from service.api.access.client import sender_of
 from service.api.access.errors import InsufficientScope
-from service.api.context import ContextDep
+from service.api.context import ContextDep, GatewayContext
 from service.jobs.api_keys import Scope
 
 _bearer: Final = HTTPBearer(
@@ -22,15 +22,32 @@ _bearer: Final = HTTPBearer(
 )
 
 
-async def _authorize(
+TILE_WEIGHT: Final = 0.05
+"""Of a request: a map shows dozens of tiles at once, and hundreds when it plays, each of which takes milliseconds."""
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def _authorize(request: Request, needed: SecurityScopes, context: ContextDep, credentials: Credentials) -> None:
+    await _admit(request, needed, context, credentials)
+
+
+async def _authorize_tile(
+    request: Request, needed: SecurityScopes, context: ContextDep, credentials: Credentials
+) -> None:
+    await _admit(request, needed, context, credentials, TILE_WEIGHT)
+
+
+async def _admit(
     request: Request,
     needed: SecurityScopes,
-    context: ContextDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    context: GatewayContext,
+    credentials: HTTPAuthorizationCredentials | None,
+    weight: float = 1.0,
 ) -> None:
     client = await context.authenticator.authenticate(None if credentials is None else credentials.credentials)
     request.state.client = client
-    await context.rate_limit.check(sender_of(request, client), client.quota.requests_per_second)
+    await context.rate_limit.check(sender_of(request, client), client.quota.requests_per_second, weight)
     for scope in map(Scope, needed.scopes):
         if not client.may(scope):
             raise InsufficientScope(scope)
@@ -43,6 +60,11 @@ async def _anybody() -> None:
 def requires(scope: Scope) -> Any:  # noqa: ANN401 - as FastAPI's Security
     """Return the dependency of a route, or of a router, that only clients with the scope may use."""
     return Security(_authorize, scopes=[scope.value])
+
+
+def requires_for_tile(scope: Scope) -> Any:  # noqa: ANN401 - as FastAPI's Security
+    """Return the same for a map tile, which counts less where requests are counted."""
+    return Security(_authorize_tile, scopes=[scope.value])
 
 
 PUBLIC: Final[Any] = Depends(_anybody)
@@ -63,7 +85,7 @@ def scopes_of_routes(app: FastAPI) -> list[tuple[RouteContext, Scope | None]]:
 
 def _declared(route: RouteContext) -> Scope | None:
     dependencies: list[params.Depends] = route.dependencies
-    declared = [item for item in dependencies if item.dependency in (_authorize, _anybody)]
+    declared = [item for item in dependencies if item.dependency in (_authorize, _authorize_tile, _anybody)]
     if len(declared) != 1:
         found = len(declared)
         raise TypeError(f"{route.path} must declare one scope by `requires`, or PUBLIC; it declares {found}")

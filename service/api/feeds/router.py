@@ -11,6 +11,8 @@ from service.api.context import ContextDep
 from service.api.feeds import answers, products, stac
 from service.api.feeds.dependencies import READ, FeedDep, ReferenceTime
 from service.api.feeds.point import feed_point
+from service.api.feeds.tiles.rain_viewer import router as rain_viewer
+from service.api.feeds.tiles.router import router as tiles
 from service.api.feeds.types import FeedDetails, FeedList, FeedPoint, FeedRunInfo
 from service.api.nowcasts import responses
 from service.api.problems import documented_problems
@@ -25,6 +27,8 @@ async def _no_store(response: Response) -> None:
 router = APIRouter(prefix="/v1/feeds", tags=["feeds"], dependencies=[Depends(_no_store)])
 router.include_router(products.router)
 router.include_router(stac.router)
+router.include_router(tiles)
+router.include_router(rain_viewer)
 
 
 @router.get("", operation_id="listFeeds", dependencies=READ, summary="List feeds")

@@ -57,6 +57,32 @@ def thinned(frames: Sequence[ViewFrame], shape: tuple[int, int]) -> list[ViewFra
     return list(frames[::-step][::-1])
 
 
+def known_threshold(forecast: RainFile, threshold_mm_h: float | None) -> float:
+    """Return the threshold (mm h-1) of the forecast's probabilities that was asked for; None: the lowest.
+
+    Raises
+    ------
+    InvalidParameter
+        The nowcast has no probabilities, or none at that threshold.
+    """
+    known = forecast.thresholds_mm_h
+    if not known:
+        raise InvalidParameter(
+            "this nowcast has no probabilities",
+            where="layer",
+            hint="Request a nowcast with probabilities, such as probabilities=0.5,2,5",
+        )
+    if threshold_mm_h is None:
+        return known[0]
+    for threshold in known:
+        if math.isclose(threshold, threshold_mm_h, rel_tol=1e-6):
+            return threshold
+    listed = ", ".join(f"{threshold:g}" for threshold in known)
+    raise InvalidParameter(
+        f"this nowcast has no probability of {threshold_mm_h:g} mm/h", where="threshold", hint=f"It has {listed}"
+    )
+
+
 class NowcastView:
     """The frames of a successful job: its forecast and, where they are kept, those observed. Every method blocks."""
 
@@ -102,7 +128,7 @@ class NowcastView:
             if threshold_mm_h is not None:
                 raise InvalidParameter("rain has no threshold", where="threshold", hint="Add layer=probability")
             return frame_png(frame.rain())
-        threshold = self._threshold(threshold_mm_h)
+        threshold = known_threshold(self.forecast, threshold_mm_h)
         if frame.kind == "observed":
             raise NoSuchFrame(
                 f"frame {index} is observed, and has no probability",
@@ -110,24 +136,6 @@ class NowcastView:
                 hint=f"Forecast frames are {self.first_forecast} to {len(self.frames) - 1}",
             )
         return frame_png(self.forecast.probability(frame.number, threshold), PROBABILITY_SCALE)
-
-    def _threshold(self, threshold_mm_h: float | None) -> float:
-        known = self.forecast.thresholds_mm_h
-        if not known:
-            raise InvalidParameter(
-                "this nowcast has no probabilities",
-                where="layer",
-                hint="Request a nowcast with probabilities, such as probabilities=0.5,2,5",
-            )
-        if threshold_mm_h is None:
-            return known[0]
-        for threshold in known:
-            if math.isclose(threshold, threshold_mm_h, rel_tol=1e-6):
-                return threshold
-        listed = ", ".join(f"{threshold:g}" for threshold in known)
-        raise InvalidParameter(
-            f"this nowcast has no probability of {threshold_mm_h:g} mm/h", where="threshold", hint=f"It has {listed}"
-        )
 
     def animation(self, file_format: AnimationFormat) -> bytes:
         """Return the animation of all frames; of a very large grid, of every second or third one."""

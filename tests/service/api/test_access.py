@@ -27,6 +27,14 @@ PARAMETERS = {
     "name": "persistence",
     "version": "1",
     "code": "unknown-job",
+    "frame": "latest",
+    "size": "256",
+    "z": "0",
+    "x": "0",
+    "y": "0",
+    "color": "2",
+    "options": "1_1",
+    "file_format": "png",
 }
 REFUSALS = {
     "not-authenticated",
