@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from service.api.access.scopes import requires, requires_for_tile
+from service.api.access.scopes import requires_for_tile
 from service.api.context import ContextDep
 from service.api.errors import InvalidParameter
 from service.api.feeds.answers import path_of_feed
-from service.api.feeds.dependencies import FeedDep
+from service.api.feeds.dependencies import READ, FeedDep
 from service.api.feeds.tiles import places
 from service.api.feeds.tiles.frame_id import FrameId, FrameText, parse_frame_id
 from service.api.feeds.tiles.frames import frame_lists
@@ -61,7 +61,7 @@ TILE: Final[dict[int | str, dict[str, Any]]] = {
 @router.get(
     "/weather-maps.json",
     operation_id="getWeatherMaps",
-    dependencies=[requires(Scope.READ)],
+    dependencies=READ,
     summary="The frames, as RainViewer lists them",
     responses=documented_problems("no-such-feed", "no-such-frame", "missing-object", "busy"),
 )

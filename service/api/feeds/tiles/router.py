@@ -7,9 +7,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from service.api.access.scopes import requires, requires_for_tile
+from service.api.access.scopes import requires_for_tile
 from service.api.context import ContextDep
-from service.api.feeds.dependencies import FeedDep
+from service.api.feeds.dependencies import READ, FeedDep
 from service.api.feeds.tiles import places
 from service.api.feeds.tiles.frame_id import LATEST, FrameText, parse_frame_id
 from service.api.feeds.tiles.frames import frame_lists
@@ -43,7 +43,7 @@ ThresholdQuery = Annotated[
 @router.get(
     "/tiles.json",
     operation_id="getTileJson",
-    dependencies=[requires(Scope.READ)],
+    dependencies=READ,
     summary="TileJSON of a frame, and the list of frames",
     responses=documented_problems("no-such-feed", "no-such-frame", "missing-object", "invalid-parameter", "busy"),
 )
