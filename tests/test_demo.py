@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import email
 import os
+import re
+import signal
 import subprocess
 import sys
 from email.policy import HTTP
@@ -13,16 +15,23 @@ import httpx
 import pytest
 
 from model.core.catalog import DEFAULT_MODEL, Catalog
-from service.demo import DemoFailed, file_list, nowcast
+from service.demo import DemoFailed, demo_feed, file_list, nowcast
+from service.settings import Settings
 from tests.patience import WAIT_SECONDS
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A data folder and a port of its own."""
+    others = {k: v for k, v in os.environ.items() if not k.startswith("ECHOCAST_")}
+    return others | {"ECHOCAST_DATA_DIR": str(tmp_path / "data"), "ECHOCAST_PORT": "0", "COLUMNS": "120"}
 
 
 def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m service.demo --once` with a data folder and a port of its own."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ECHOCAST_")}
-    environment |= {"ECHOCAST_DATA_DIR": str(tmp_path / "data"), "ECHOCAST_PORT": "0", "COLUMNS": "120"}
     command = [sys.executable, "-m", "service.demo", "--once", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+    return subprocess.run(
+        command, env=environment(tmp_path), capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
+    )
 
 
 @pytest.fixture
@@ -33,12 +42,35 @@ def shipped() -> None:
 
 
 @pytest.mark.usefixtures("shipped")
-def test_the_sample_is_forecast_over_http_and_the_service_ends(tmp_path: Path) -> None:
-    done = demo(tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert f"Nowcast by {DEFAULT_MODEL}" in done.stdout
-    assert "heaviest" in done.stdout
-    assert "/?nowcast=" in done.stdout
+def test_the_sample_is_forecast_over_http_then_a_synthetic_feed_comes_and_all_ends_with_ctrl_c(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.demo"], env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+    )
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if "52 N 5 E" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_SECONDS) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+    shown = "".join(lines)
+    assert f"Nowcast by {DEFAULT_MODEL}" in shown
+    assert "heaviest" in shown
+    assert "/?nowcast=" in shown
+    assert "The feed 'synthetic-storms' is synthetic" in shown
+    assert re.search(rf"feed ok, nowcast of 1[23]:\d\d by {DEFAULT_MODEL}@\d+; 52 N 5 E: \w+", lines[-1])
+    assert not (tmp_path / "data" / "feeds.toml").exists(), "a service that is started later would have the feed"
+
+
+def test_feeds_of_the_user_take_the_place_of_the_demo_s(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert demo_feed(settings) is not None
+    settings.feeds_path.write_text("")
+    assert demo_feed(settings) is None
 
 
 @pytest.mark.usefixtures("shipped")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from celery import Celery
 
-from service.jobs.queue import RECONCILE, SCAN_FEEDS, celery_app
+from service.jobs.queue import ARCHIVE_FEEDS, RECONCILE, SCAN_FEEDS, celery_app
 from service.settings import Settings
 
 TASKS = ("workers.lifecycle", "workers.tasks")
+
+ARCHIVE_SECONDS = 600.0
+"""How often some frames of complete days are archived: a day of 5-minute frames is done in two hours."""
 
 
 def worker_app(settings: Settings) -> Celery:
@@ -20,7 +23,11 @@ def worker_app(settings: Settings) -> Celery:
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
             task: {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0)}}
-            for task, seconds in ((RECONCILE, settings.reconcile_seconds), (SCAN_FEEDS, settings.feed_scan_seconds))
+            for task, seconds in (
+                (RECONCILE, settings.reconcile_seconds),
+                (SCAN_FEEDS, settings.feed_scan_seconds),
+                (ARCHIVE_FEEDS, ARCHIVE_SECONDS),
+            )
         },
     )
     return app

@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from model.core.errors import DeviceLost
-from service.jobs.queue import COMPUTE_TILE, FOLLOW_UP, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from service.jobs.queue import ARCHIVE_FEEDS, COMPUTE_TILE, FOLLOW_UP, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
 from service.metrics.instruments import SCHEDULE_RUN_TIME
 from workers.context import process_context
 from workers.lifecycle import shut_down
@@ -63,3 +63,11 @@ def follow_up(feed: str) -> None:
     from workers.feeds.published import follow_up as follow
 
     follow(feed, process_context())
+
+
+@shared_task(name=ARCHIVE_FEEDS)
+def archive_feeds() -> None:
+    """Archive frames of days that are complete."""
+    from workers.feeds import archive
+
+    archive.archive_feeds(process_context())

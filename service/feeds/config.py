@@ -16,7 +16,9 @@ frames = 8              # how many frames a nowcast may read; by default three t
 max_age = 30            # minutes that a frame may be behind the newest one and still be forecast
 products = ["cog", "accumulations", "png", "zarr"]  # what is made of each nowcast; by default nothing
 retention = 7           # days for which frames and products are kept
-clock = "frames"        # what is now: by default the time, else the newest frame, for an archive that is replayed
+archive = "/data/archives/helsinki"  # folder of an archive for training, to which each day is added once it is complete
+clock = "replay"        # what is now: by default the time; "replay": the time that `echocast feeds replay` replays;
+                        # "frames": that of the newest frame
 """
 
 from __future__ import annotations
@@ -36,10 +38,14 @@ from model.core.errors import InputError
 from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H, FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
+from service.feeds.clock import read_clock
 from service.feeds.products import PRODUCTS, Product
 from service.jobs.job import Problem, problem_of
 
 DEFAULT_STEPS: Final = 12
+
+ARCHIVE_RETENTION_DAYS: Final = 2
+"""A day is archived once it is over, in the course of the next one."""
 
 NOWCAST_SUFFIX: Final = ".nowcast.nc"
 """Appended to the name of the newest frame to name its nowcast. Files with this suffix are never frames."""
@@ -74,7 +80,8 @@ class Feed(BaseModel):
     products: tuple[Product, ...] = ()
     max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
     retention: float = Field(7.0, gt=0, le=36500, allow_inf_nan=False)
-    clock: Literal["system", "frames"] = "system"
+    archive: Path | None = None
+    clock: Literal["system", "frames", "replay"] = "system"
 
     @field_validator("probabilities", mode="before")
     @classmethod
@@ -89,6 +96,8 @@ class Feed(BaseModel):
             raise ValueError("steps and lead_time are two ways to say how far a nowcast reaches")
         if self.retention * 24 * 60 < self.max_age:
             raise ValueError("retention is shorter than max_age, and frames would go before their nowcasts")
+        if self.archive is not None and self.retention < ARCHIVE_RETENTION_DAYS:
+            raise ValueError("retention is shorter than 2 days, and frames would go before they are archived")
         return self
 
     @property
@@ -103,7 +112,10 @@ class Feed(BaseModel):
 
     def now(self, newest: datetime) -> datetime:
         """Return the time from which leads count, by the feed's `clock`; `newest` is the time of its newest frame."""
-        return newest if self.clock == "frames" else datetime.now(UTC)
+        if self.clock == "system":
+            return datetime.now(UTC)
+        clock = read_clock(self.folder) if self.clock == "replay" else None
+        return newest if clock is None else clock.now()
 
     def lead_steps(self, interval_minutes: float, reference_time: datetime) -> int:
         """Return the lead steps of a run: those that are asked for, or as many as `lead_time` takes from now on.
@@ -183,6 +195,7 @@ def _feed(table: Any, number: int, path: Path, *, check_folders: bool) -> Feed: 
         update={
             "folder": base / feed.folder.expanduser(),
             "out": None if feed.out is None else base / feed.out.expanduser(),
+            "archive": None if feed.archive is None else base / feed.archive.expanduser(),
         }
     )
     for key, folder in (("folder", feed.folder), ("out", feed.out)):

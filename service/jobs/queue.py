@@ -28,6 +28,7 @@ COMPUTE_TILE: Final = "echocast.compute_tile"
 RECONCILE: Final = "echocast.reconcile"
 SCAN_FEEDS: Final = "echocast.scan_feeds"
 FOLLOW_UP: Final = "echocast.follow_up"
+ARCHIVE_FEEDS: Final = "echocast.archive_feeds"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
 FOLLOW_UPS_QUEUE: Final = "echocast.follow_ups"
@@ -83,7 +84,11 @@ def celery_app(settings: Settings, *, client: bool = False) -> Celery:
         task_soft_time_limit=settings.job_time_limit_seconds,
         task_default_queue=NOWCASTS_QUEUE,
         task_queues=[Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]  # kombu has no types
-        task_routes={RECONCILE: {"queue": SCHEDULE_QUEUE}, SCAN_FEEDS: {"queue": SCHEDULE_QUEUE}},
+        task_routes={
+            RECONCILE: {"queue": SCHEDULE_QUEUE},
+            SCAN_FEEDS: {"queue": SCHEDULE_QUEUE},
+            ARCHIVE_FEEDS: {"queue": TILES_QUEUE},
+        },
         worker_prefetch_multiplier=1,
         worker_pool_start_method="spawn",
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -55,28 +55,32 @@ time.sleep(3600)
 
 
 class Stack:
-    """A service in a folder. Its data lie on a disk of their own where one can be mounted: `disk` is None otherwise."""
+    """A service in a folder, with settings that are changed from those of the run of faults.
 
-    def __init__(self, folder: Path, max_attempts: int, **changes: Any) -> None:
+    Its data lie on a small disk of their own where one can be mounted, unless `own_disk` is False: `disk` is None
+    otherwise.
+    """
+
+    def __init__(self, folder: Path, max_attempts: int, *, own_disk: bool = True, **changes: Any) -> None:
         self.temporary, self.log = folder / "tmp", folder / "log"
         self.temporary.mkdir()
         data = folder / "data"
         data.mkdir()
         self._mounts = ExitStack()
-        self.disk = data if self._mounts.enter_context(small_disk(data)) else None
-        self.settings = Settings(
-            data_dir=data,
-            port=free_port(),
-            lease_seconds=3.0,
-            reconcile_seconds=1.0,
-            requeue_seconds=2.0,
-            max_attempts=max_attempts,
-            min_free_mb=1,
-            memory_mb=40,
-            variant="fp32",
-            threads=1,
-            **changes,
-        )
+        self.disk = data if own_disk and self._mounts.enter_context(small_disk(data)) else None
+        of_faults: dict[str, Any] = {
+            "data_dir": data,
+            "port": free_port(),
+            "lease_seconds": 3.0,
+            "reconcile_seconds": 1.0,
+            "requeue_seconds": 2.0,
+            "max_attempts": max_attempts,
+            "min_free_mb": 1,
+            "memory_mb": 40,
+            "variant": "fp32",
+            "threads": 1,
+        }
+        self.settings = Settings(**of_faults | changes)
         self._gate = folder / "gate"
         customization = Path(lab.__file__).with_name("gate")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ECHOCAST_")}

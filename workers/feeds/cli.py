@@ -1,4 +1,4 @@
-"""`echocast feeds`: list the feeds with their status, and check their configuration before it is used."""
+"""`echocast feeds`: list the feeds with their status, check their configuration, replay frames and archive them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from model.core.errors import InputError
+from workers.feeds.archive_cli import archive
+from workers.feeds.replay_cli import replay
 
 if TYPE_CHECKING:
     from service.feeds.config import Feed, Feeds
@@ -36,7 +38,11 @@ class Checked(NamedTuple):
 
 @click.group()
 def feeds() -> None:
-    """List the feeds, and check their configuration."""
+    """List the feeds, check their configuration, replay frames, and archive them."""
+
+
+feeds.add_command(replay)
+feeds.add_command(archive)
 
 
 @feeds.command("list")
@@ -86,7 +92,7 @@ def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
     settings = load_settings(data_dir=data_dir)
     found = read_feeds(settings.feeds_path)
     checked = [Checked(problem["where"], False, problem["what"], problem["hint"]) for problem in found.problems]
-    checked += [_check(feed, settings) for feed in _named(found, names, settings.feeds_path)]
+    checked += [_check(feed, settings) for feed in named(found, names, settings.feeds_path)]
     if as_json:
         click.echo(json.dumps({"feeds": [each._asdict() for each in checked]}))
     else:
@@ -98,7 +104,7 @@ def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
     sys.exit(0 if all(each.ok for each in checked) else 2)
 
 
-def _named(found: Feeds, names: Sequence[str], path: Path) -> Sequence[Feed]:
+def named(found: Feeds, names: Sequence[str], path: Path) -> Sequence[Feed]:
     """Return the feeds of those names, or all.
 
     Raises

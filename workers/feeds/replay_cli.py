@@ -1,0 +1,167 @@
+"""`echocast feeds replay`: radar files of the past arrive in a feed again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from model.core.errors import InputError
+
+if TYPE_CHECKING:
+    from service.feeds.clock import ReplayClock
+    from service.settings import Settings
+    from workers.feeds.replay import Arrival
+
+SYNTHETIC_START: Final = datetime(2020, 6, 15, 12, tzinfo=UTC)
+"""Valid time of the first frame of synthetic storms in a feed without frames: in the past, as frames must be."""
+PAUSE: Final = timedelta(hours=2)
+"""Between the newest frame of a feed and the first synthetic one."""
+
+
+class Speed(click.ParamType):
+    """How many times as fast as time passes: `60`, or `60x`."""
+
+    name = "speed"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        try:
+            speed = float(str(value).removesuffix("x"))
+        except ValueError:
+            self.fail(f"{value!r} is no speed such as 60x", param, ctx)
+        if not 0 < speed <= 10_000:
+            self.fail(f"{value!r} is not between 0 and 10000x", param, ctx)
+        return speed
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path, exists=True))
+@click.option("--into", required=True, metavar="FEED", help="Feed, or folder, in which the frames arrive.")
+@click.option("--speed", type=Speed(), default="1x", show_default=True, help="How many times as fast as they came.")
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 1440),
+    default=2.0,
+    show_default=True,
+    help="Minutes from the valid time of a frame to its arrival.",
+)
+@click.option(
+    "--history",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Minutes at the beginning whose frames are there when the replay starts.",
+)
+@click.option("--synthetic", "hours", type=click.FloatRange(0, min_open=True), help="Hours of synthetic storms.")
+@click.option("--variable", help="The variable to read from files with several.")
+@click.option("--zr", help="Z-R relation for reflectivity; by default the format's own.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of all state (ECHOCAST_DATA_DIR).")
+def replay(
+    paths: tuple[Path, ...],
+    into: str,
+    speed: float,
+    delay: float,
+    history: float,
+    hours: float | None,
+    variable: str | None,
+    zr: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Let radar files of the past arrive in a feed again, as they once came, or faster.
+
+    PATHs are files, or folders of them. Their order and spacing are those of the valid times inside.
+    """
+    from model.core.progress import ProgressBar
+    from service.settings import load_settings
+    from workers.feeds.replay import SYNTHETIC_STEP_MINUTES, arrivals_of, radar_files, synthetic_arrivals
+    from workers.feeds.replay import replay as run
+
+    if bool(paths) == (hours is not None):
+        raise click.UsageError("Give the files or folders to replay, or --synthetic HOURS")
+    settings = load_settings(data_dir=data_dir)
+    folder, newest = _target(into, settings)
+    with ExitStack() as stack:
+        spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="echocast-replay-")))
+        arrivals: Iterable[Arrival]
+        if hours is None:
+            files = [file for path in paths for file in (radar_files(path) if path.is_dir() else [path])]
+            with ProgressBar("reading", len(files)) as bar:
+                arrivals = arrivals_of(
+                    files, spool, variable=variable, zr=zr, on_file=bar.advance, on_skipped=_tell_skipped
+                )
+            _check(arrivals, into, newest)
+            total = len(arrivals)
+        else:
+            start = SYNTHETIC_START if newest is None else newest + PAUSE
+            total = max(1, round(60 * hours / SYNTHETIC_STEP_MINUTES))
+            arrivals = synthetic_arrivals(start, total, spool)
+        done = 0
+
+        def tell(arrival: Arrival, clock: ReplayClock) -> None:
+            nonlocal done
+            done += 1
+            click.echo(f"{clock.now():%Y-%m-%dT%H:%M:%SZ}  {done} of {total}  {arrival.name}")
+
+        times = {"delay": timedelta(minutes=delay), "history": timedelta(minutes=history)}
+        run(arrivals, folder, speed=speed, on_arrival=tell, **times)
+
+
+def _target(into: str, settings: Settings) -> tuple[Path, datetime | None]:
+    """Return the folder of a feed with the valid time of its newest frame, or the folder of that path.
+
+    Raises
+    ------
+    InputError
+        There is no such feed or folder, or the feed's clock is that of the system.
+    """
+    from service.feeds.config import read_feeds
+    from service.feeds.ledger import FeedLedger
+    from service.jobs.ledger import Ledger
+
+    found = read_feeds(settings.feeds_path)
+    feed = found.find(into)
+    if feed is None:
+        if Path(into).is_dir():
+            return Path(into), None
+        known = ", ".join(each.name for each in found.feeds) or "none"
+        raise InputError(f"there is no feed or folder {into!r}", where="--into", hint=f"Valid feeds: {known}")
+    if feed.clock == "system":
+        raise InputError(
+            f"the feed {into!r} takes these frames for old ones, as its clock is that of the system",
+            where=str(settings.feeds_path),
+            hint='Give the feed clock = "replay"',
+        )
+    ledger = Ledger(settings.database)
+    try:
+        return feed.folder, FeedLedger(ledger).newest_time(into)
+    finally:
+        ledger.close()
+
+
+def _check(arrivals: list[Arrival], into: str, newest: datetime | None) -> None:
+    """Check that there is something to replay, and that it is newer than what the feed has.
+
+    Raises
+    ------
+    InputError
+        It is not.
+    """
+    if not arrivals:
+        raise InputError("no file could be read", where="PATH", hint="Name radar files, or folders of them")
+    first = arrivals[0].valid_time
+    if newest is not None and first <= newest:
+        raise InputError(
+            f"the feed {into!r} has frames up to {newest:%Y-%m-%dT%H:%MZ}, and these begin at {first:%Y-%m-%dT%H:%MZ}",
+            where="--into",
+            hint="Frames count once: replay them into a feed of another name",
+        )
+
+
+def _tell_skipped(error: InputError) -> None:
+    click.echo(f"skipped: {error}", err=True)
