@@ -24,7 +24,7 @@ PAUSE: Final = timedelta(hours=2)
 """Between the newest frame of a feed and the first synthetic one."""
 
 
-class Speed(click.ParamType):
+class Speed(click.ParamType[float]):
     """How many times as fast as time passes: `60`, or `60x`."""
 
     name = "speed"
