@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.jobs.job import Job
 from service.jobs.ledger import Ledger
 
-PROGRESS_SECONDS: Final = 0.25
-"""Shortest interval at which progress is written."""
+PROGRESS_SECONDS: Final = 1.0
+"""Shortest interval at which progress is written: a write, and the gateway that hears of it, delay a lead step."""
 
 log = logging.getLogger(__name__)
 
