@@ -18,6 +18,9 @@ from model.core.errors import InputError
 METRES_PER_DEGREE = 111_195.0
 WGS84: Final = "EPSG:4326"
 MAX_TRANSFORMERS: Final = 64
+EARTH_RADIUS_M: Final = 6_378_137.0
+RADIUS_TOLERANCE: Final = 0.005
+"""An ellipsoid of nearly this radius is one of the earth. PROJ, too, tells celestial bodies apart by it."""
 MAX_OFFSET_PX: Final = 0.5
 """Tolerance of even spacing, in pixels: float32 rounds longitudes, and text rounds spacings."""
 
@@ -112,6 +115,17 @@ class Grid:
     def is_georeferenced(self) -> bool:
         """Whether the CRS can be transformed to longitude and latitude on earth: one of Mars cannot."""
         return self._to_lon_lat is not None
+
+    def is_on_earth(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which points in grid coordinates lie on earth.
+
+        To the longitude and latitude of its own CRS each projection has one way, which PROJ need not search for.
+        """
+        ellipsoid = self.crs.ellipsoid
+        if ellipsoid is None or abs(ellipsoid.semi_major_metre / EARTH_RADIUS_M - 1) > RADIUS_TOLERANCE:
+            return np.zeros(np.shape(x), np.bool_)
+        own = Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
+        return np.isfinite(_transformed(own, x, y)).all(axis=0)
 
     @cached_property
     def _to_lon_lat(self) -> Transformer | None:

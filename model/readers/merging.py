@@ -127,7 +127,7 @@ def describe_gaps(times: NDArray[np.datetime64]) -> str:
 def _check_on_earth(source: Source, grid: Grid) -> None:
     """Refuse a grid without any pixel on earth: a forecast on this grid could be neither shown nor queried."""
     x, y = (centres[[0, centres.size // 2, -1]] for centres in (grid.x, grid.y))
-    if not np.isfinite(grid.lon_lat(*np.meshgrid(x, y))).all(axis=0).any():
+    if not grid.is_on_earth(*np.meshgrid(x, y)).any():
         raise NotARadarFile(
             f"the grid does not lie on earth: {_describe(grid)}",
             where=source.name,
