@@ -1,8 +1,8 @@
 """`python -m benchmarks.speed.load`: fair turns and readers of a service that is busy, through HTTP, with API keys.
 
 First one client's eight large nowcasts, and the small one of another that comes while the first of them runs. Then
-readers who ask for the status of a nowcast once a second while others upload one nowcast after the other, against the
-same question to the idle service before.
+readers who ask for the status of a nowcast once a second, each at its own moment, while others upload one nowcast after
+the other, against the same question to the idle service before.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -146,9 +148,11 @@ async def readers_and_uploaders(
 
     async def read(number: int) -> None:
         reader = Reader(reading[number // READERS_OF_A_KEY], own[number // READERS_OF_A_KEY])
-        await asyncio.sleep(number / readers)
-        while time.monotonic() < end:
-            await asyncio.gather(reader.ask(loaded, answers), asyncio.sleep(1))
+        due = began + number / readers
+        while due < end:  # each keeps to its own times: those who wait a second after an answer drift into one crowd
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await reader.ask(loaded, answers)
+            due += max(1, math.ceil(time.monotonic() - due))
 
     async def upload(client: Client) -> None:
         while time.monotonic() < end:
@@ -207,7 +211,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="How long they ask and upload (s).")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="echocast-") as name, served(ServiceOptions(), Path(name)) as base:
-        print(json.dumps(asyncio.run(measure(base, Path(name), args)), indent=1))
+        figures = asyncio.run(measure(base, Path(name), args))
+        print(json.dumps(figures, indent=1))
+        if any(status >= 500 for status in figures["answers"]):
+            print((Path(name) / "serve.log").read_text(), file=sys.stderr)
 
 
 if __name__ == "__main__":
