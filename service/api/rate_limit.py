@@ -95,8 +95,7 @@ class RateLimit:
         except (RedisError, OSError, NoBroker) as error:
             log.debug("requests are counted in this process, without Redis: %s", error)
             self._redis_after = time.monotonic() + RETRY_REDIS_SECONDS
-            await self.close()
-            return None
+            return None  # the client stays open: other requests are using its connections
 
     def _take_locally(self, client: str, rate: float, burst: float, weight: float) -> float:
         """Return the seconds until the next request is allowed; 0: now."""
