@@ -125,7 +125,8 @@ class Grid:
         if ellipsoid is None or abs(ellipsoid.semi_major_metre / EARTH_RADIUS_M - 1) > RADIUS_TOLERANCE:
             return np.zeros(np.shape(x), np.bool_)
         own = Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
-        return np.isfinite(_transformed(own, x, y)).all(axis=0)
+        lon, lat = _transformed(own, x, y)
+        return np.isfinite(lon) & np.isfinite(lat)
 
     @cached_property
     def _to_lon_lat(self) -> Transformer | None:
