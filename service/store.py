@@ -76,6 +76,11 @@ def result_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}/result.nc"
 
 
+def uncalibrated_key(job_id: str) -> str:
+    """Return the key of what probabilities of a job's forecast were before their recalibration."""
+    return f"{job_prefix(job_id)}/uncalibrated.npz"
+
+
 def geotiff_key(job_id: str) -> str:
     """Return the key of the GeoTIFF of a job's forecast, which is made when it is first asked for."""
     return f"{job_prefix(job_id)}/result.tif"
@@ -173,6 +178,21 @@ class ObjectStore:
             for chunk in result.stream(min_chunk_size=4 << 20):
                 file.write(chunk)
         return target
+
+    def local_file(self, key: str, target: Path) -> Path:
+        """Return a file with the object, for reading: a local store's own, else the copy `target` of a bucket's.
+
+        Raises
+        ------
+        MissingObject
+            There is no such object.
+        """
+        if self.folder is None:
+            return self.fetch(key, target)
+        path = self.folder / key
+        if not path.exists():
+            raise MissingObject("no such object", where=key, hint="It was deleted, or never written")
+        return path
 
     def copy(self, key: str, target: str) -> None:
         """Copy an object within the store; in a local folder that takes no room.

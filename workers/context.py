@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from model.core.catalog import Catalog, open_catalog
 from service.feeds.ledger import FeedLedger
+from service.feeds.skill.ledger import SkillLedger
 from service.jobs.fair_share import FairShare
 from service.jobs.ledger import Ledger
 from service.jobs.queue import JobQueue
@@ -36,6 +37,7 @@ class WorkerContext:
     settings: Settings
     ledger: Ledger
     feed_ledger: FeedLedger
+    skill_ledger: SkillLedger
     fair_share: FairShare
     store: ObjectStore
     queue: JobQueue
@@ -57,6 +59,7 @@ def open_context(settings: Settings) -> WorkerContext:
         settings=settings,
         ledger=ledger,
         feed_ledger=FeedLedger(ledger),
+        skill_ledger=SkillLedger(ledger),
         fair_share=FairShare(ledger),
         store=ObjectStore(settings.store),
         queue=JobQueue(settings, ledger),

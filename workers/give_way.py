@@ -7,6 +7,7 @@ is as fair to small nowcasts as several are, and none is reserved for them.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection
 from typing import Final
@@ -67,7 +68,10 @@ class GiveWay:
         if now - self._checked < CHECK_SECONDS or self._given > ran or now - self._started > GIVE_WAY_SHARE * limit:
             return
         self._checked = now
-        seconds = SMALL_SHARE * max((nowcast.job.cost_seconds for nowcast in running), default=0.0)
+        jobs = [nowcast.job for nowcast in running]
+        seconds = SMALL_SHARE * max((job.cost_seconds for job in jobs), default=0.0)
+        if all(job.kind == "challenger" for job in jobs):  # gives way to every other nowcast
+            seconds = math.inf
         try:
             lease_seconds = self._context.settings.lease_seconds
             job = self._context.fair_share.claim_small(seconds, lease_seconds, besides=self._tried)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from model.core.sequence import FrameSequence
     from model.runtime.predictor import Predictor
     from model.runtime.request import ForecastEvent
+    from workers.feeds.skill.recalibrated import Recalibration
 
 INTERNAL: Final = Problem(
     code="internal",
@@ -88,6 +89,7 @@ class NowcastJob:
         self._context = context
         self._seconds = {"read": 0.0, "compute": 0.0, "write": 0.0}
         self._writer: ForecastWriter | None = None
+        self._recalibration: Recalibration | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -164,6 +166,7 @@ class NowcastJob:
         """Record that a feed's frame gets no nowcast, and why; that is no failure."""
         log.info("job %s, feed %s: %s: %s", self.job.id, self.job.feed, self.job.inputs[-1]["name"], note)
         self._context.feed_ledger.record_run(self.job.id, state, note)
+        self._context.skill_ledger.record_challenger(self.job.id, note)
         self._context.ledger.dismiss_claimed(self.job, note)
         self._end()
 
@@ -178,7 +181,7 @@ class NowcastJob:
         if self._context.ledger.release(self.job):
             if at_once:
                 log.warning("job %s: released: %s", self.job.id, problem["what"])
-                self._context.queue.enqueue(self.job.id, feed=self.job.kind == "feed")
+                self._context.queue.enqueue(self.job.id, self.job.kind)
             else:
                 log.info("job %s: next attempt in %g s", self.job.id, self._context.settings.requeue_seconds)
         self._end()
@@ -220,7 +223,7 @@ class NowcastJob:
         is_alias = job.model in (AUTO, CHAMPION)
         catalog = context.catalog
         digest: str | None = models_digest(catalog, job.model, context.settings)
-        if job.kind == "feed":
+        if job.kind != "upload":
             check_age(job, context)
         with self._trace.phase("read"), self._timed("read"):
             frames = read_frames(job, context.store, self._folder, context.limits)
@@ -311,14 +314,19 @@ class NowcastJob:
     def _write(self, event: ForecastEvent, header: ForecastHeader | None) -> None:
         """Append a lead step to the result file, which the first one creates and the last one completes."""
         from model.core.forecast_file import ForecastWriter
+        from workers.feeds.skill.recalibrated import with_skill
 
         if header is not None:
+            header, self._recalibration = with_skill(header, self.job, self.predictor.info.reference, self._context)
             self._writer = ForecastWriter(self._folder / "result.nc", header)
         if self._writer is None or event.frame is None:
             raise RuntimeError(f"job {self.job.id}: lead step {event.step} came before the first one")
+        probability = event.probability
+        if self._recalibration is not None and probability is not None:
+            probability = self._recalibration.probability(event.step, probability)
         is_last = event.step == self.job.steps
         with self._writer if is_last else nullcontext():
-            self._writer.append(event.frame, event.probability, event.members)
+            self._writer.append(event.frame, probability, event.members)
         if is_last:
             self._writer = None
 
@@ -349,6 +357,8 @@ class NowcastJob:
         keys = {"input": input_key(job.id), "result": result_key(job.id)}
         with self._trace.phase("write"), self._timed("write"):
             write_netcdf(frames, self._folder / "input.nc")
+            if self._recalibration is not None:
+                self._recalibration.save(store, job.id)
             for part, key in keys.items():
                 path = self._folder / f"{part}.nc"
                 check_opens(path, shapes[part])
@@ -432,7 +442,8 @@ def check_age(job: Job, context: WorkerContext) -> None:
         There is a frame that is newer by more than the feed's `max_age`.
     """
     ledger = context.feed_ledger
-    run, newest = ledger.run_of_job(job.id), ledger.newest_time(job.feed or "")
+    run = ledger.run_of_job(job.id) or context.skill_ledger.challenger_of_job(job.id)
+    newest = ledger.newest_time(job.feed or "")
     feed = read_feeds(context.settings.feeds_path, check_folders=False).find(job.feed or "")
     if run is None or newest is None:
         return
@@ -471,6 +482,6 @@ def unclaim(job: Job, context: WorkerContext) -> None:
     try:
         if context.ledger.unclaim(job):
             log.info("job %s: left to other workers", job.id)
-            context.queue.enqueue(job.id, feed=job.kind == "feed")
+            context.queue.enqueue(job.id, job.kind)
     except SQLAlchemyError as error:
         log.warning("job %s: cannot be released: %s", job.id, error)

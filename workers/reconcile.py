@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.feeds.follow_up import FollowUps
-from service.jobs.job import JobKind, Problem
-from service.jobs.queue import FEEDS_QUEUE, FOLLOW_UPS_QUEUE, NOWCASTS_QUEUE, redis_client
+from service.jobs.job import Problem
+from service.jobs.queue import FOLLOW_UPS_QUEUE, QUEUE_OF_KIND, redis_client
 from service.store import delete_uploads, job_prefix
 from workers.context import WorkerContext
 from workers.offered_tiles import delete_tiles
@@ -62,17 +62,16 @@ def requeue_accepted(context: WorkerContext) -> None:
     The queue is first in, first out. So if it holds fewer messages than there are accepted jobs, the lost messages are
     those of the jobs that were enqueued first. A job that is enqueued twice runs once: the second message is ignored.
     """
-    kinds: tuple[tuple[JobKind, str], ...] = (("feed", FEEDS_QUEUE), ("upload", NOWCASTS_QUEUE))
     before = datetime.now(UTC) - timedelta(seconds=context.settings.requeue_seconds)
     with redis_client(context.settings) as redis:
-        queued = {kind: int(redis.llen(queue)) for kind, queue in kinds}
-    for kind, _ in kinds:
+        queued = {kind: int(redis.llen(queue)) for kind, queue in QUEUE_OF_KIND.items()}
+    for kind in QUEUE_OF_KIND:
         missing = min(context.ledger.count_accepted(kind) - queued[kind], BATCH)
         if missing <= 0:
             continue
         for job in context.ledger.unqueued(kind, before, missing):
             log.info("job %s is enqueued again", job.id)
-            if not context.queue.enqueue(job.id, feed=kind == "feed"):
+            if not context.queue.enqueue(job.id, kind):
                 return
 
 

@@ -7,7 +7,15 @@ import logging
 from celery import shared_task
 
 from model.core.errors import DeviceLost
-from service.jobs.queue import ARCHIVE_FEEDS, COMPUTE_TILE, FOLLOW_UP, RECONCILE, RUN_NOWCAST, SCAN_FEEDS
+from service.jobs.queue import (
+    ARCHIVE_FEEDS,
+    COMPUTE_TILE,
+    FOLLOW_UP,
+    RECONCILE,
+    RUN_NOWCAST,
+    SCAN_FEEDS,
+    SCORE_FEED,
+)
 from service.metrics.instruments import SCHEDULE_RUN_TIME
 from workers.context import process_context
 from workers.lifecycle import shut_down
@@ -71,3 +79,11 @@ def archive_feeds() -> None:
     from workers.feeds import archive
 
     archive.archive_feeds(process_context())
+
+
+@shared_task(name=SCORE_FEED)
+def score_feed(feed: str) -> None:
+    """Score the forecasts of a feed by one of the frames that have arrived since."""
+    from workers.feeds.skill.score import score_next
+
+    score_next(feed, process_context())

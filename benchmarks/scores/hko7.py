@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command_line import argument_parser
+from model.core.contingency import contingency_score, ratio
 from model.core.units import FloatArray
 from model.verify.accumulators import ERRORS
 from model.verify.frames import FramePair, MaskedFrame
 from model.verify.protocols import HKO7_FIXED, Protocol
-from model.verify.scores import contingency_score, contingency_tables, ratio
+from model.verify.scores import contingency_tables
 
 LEADS, SEQUENCES, SHAPE = 20, 3, (48, 40)
 SEED = 7

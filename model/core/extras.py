@@ -16,8 +16,6 @@ EXTRAS: Final = {
     "rasterio": "geotiff",
     "zarr": "zarr",
     "matplotlib": "verify",
-    "scipy": "verify",
-    "scores": "verify",
     "opentelemetry": "otel",
     "onnxscript": "train",
     "safetensors": "train",

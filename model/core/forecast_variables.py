@@ -15,6 +15,11 @@ PROBABILITY: Final = "probability_of_exceedance"
 THRESHOLD: Final = "threshold"
 REALIZATION: Final = "realization"
 
+LIVE_SKILL: Final = "live_skill"
+"""Global attribute that tells what the newest forecasts of this model on this feed were worth."""
+RECALIBRATION: Final = "probability_recalibration"
+"""Global attribute of a file whose probabilities were recalibrated on the past of the feed."""
+
 
 def name_of_field(field: FieldName, members: int) -> str:
     """Return the name of the variable that holds the field, in a file with that many members."""

@@ -15,7 +15,7 @@ from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check
 from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
 from model.core.progress import ProgressBar
-from model.options import evaluation_archives_option, fields_option, packages_option
+from model.options import fields_option, packages_option
 from model.registry.promotion import check_gates, set_alias
 from model.registry.promotion import promote as promote_model
 from model.registry.promotion import rollback as roll_back
@@ -29,7 +29,21 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "inconclusive"}
 
 @click.command()
 @click.argument("reference")
-@evaluation_archives_option
+@click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An archive to evaluate it on, with frames that it was not trained on; may be given several times.",
+)
+@click.option("--feed", help="Instead of an archive: a feed whose live skill, as a challenger, decides.")
+@click.option(
+    "--service", default="http://127.0.0.1:8000", show_default=True, help="Address of the service with the feed."
+)
+@click.option("--key-file", type=click.Path(path_type=Path), help="File with an API key of the service.")
+@click.option(
+    "--window", default=168.0, show_default=True, type=click.FloatRange(min=1, max=744), help="Hours of live skill."
+)
 @click.option(
     "--split", default="", help="Days of this part of the archives' split, or all; default: test, where there is one."
 )
@@ -50,6 +64,10 @@ RESULTS: Final = {True: "pass", False: "FAIL", None: "inconclusive"}
 def promote(
     reference: str,
     archives: tuple[Path, ...],
+    feed: str | None,
+    service: str,
+    key_file: Path | None,
+    window: float,
     split: str,
     protocol_name: str,
     max_seconds: float | None,
@@ -63,8 +81,11 @@ def promote(
     """Make NAME@VERSION the champion, which `auto` runs, where it passes the gates."""
     from model.data.archive import Archive
     from model.registry.evaluation import check_parity_tools, evaluate, load_candidate, load_champion
+    from model.registry.live_skill import Service, evaluate_live
     from model.verify.protocols import PROTOCOLS
 
+    if bool(archives) == bool(feed):
+        raise click.UsageError("give either --archive, once or several times, or --feed")
     if force and not reason.strip():
         raise click.UsageError("--force needs a --reason for the history")
     if protocol_name not in PROTOCOLS:
@@ -79,21 +100,24 @@ def promote(
         output = {"model": info.reference, "promoted": False, "forced": False, "gates": []}
         click.echo(json.dumps(output) if as_json else f"{info.reference} is already the champion")
         return
-    if not force:
+    if not force and feed is None:
         check_parity_tools()
     opened = [_days(Archive(path), split) for path in archives]
     champion, note = load_champion(catalog, fields)
     if note:
         click.echo(f"echocast: {note}", err=True)
-    with ProgressBar("gates") as progress:
-        evaluation = evaluate(
-            candidate,
-            champion,
-            opened,
-            PROTOCOLS[protocol_name],
-            max_seconds=max_seconds,
-            report=lambda what, done, total: progress.update(done, total, what),
-        )
+    if feed is not None:
+        evaluation = evaluate_live(info, champion.info, feed, Service(service, key_file), window)
+    else:
+        with ProgressBar("gates") as progress:
+            evaluation = evaluate(
+                candidate,
+                champion,
+                opened,
+                PROTOCOLS[protocol_name],
+                max_seconds=max_seconds,
+                report=lambda what, done, total: progress.update(done, total, what),
+            )
     if not as_json:
         _print_gates(evaluation.gates, f"{info.reference} beside {evaluation.champion}, {evaluation.protocol}")
     for problem in evaluation.damaged:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.aliases import Gate
-from model.verify.bootstrap import MIN_BLOCKS
-from model.verify.scores import paired_means
+from model.core.bootstrap import MIN_BLOCKS
+from model.core.contingency import paired_means
 
 if TYPE_CHECKING:
-    from model.verify.bootstrap import Interval
+    from model.core.bootstrap import Interval
     from model.verify.probabilistic.verification import ProbabilisticVerification
     from model.verify.verification import Verification
 

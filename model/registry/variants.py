@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.core.catalog import open_catalog
+from model.core.contingency import paired_means
 from model.core.errors import InputError
 from model.core.extras import optional_imports
 from model.core.manifest import VariantGate
@@ -24,7 +25,6 @@ from model.options import evaluation_archives_option, fields_option, packages_op
 from model.registry.alias_commands import RESULTS
 from model.registry.gates import HEAVY_MM_H, insufficient_rain
 from model.registry.show import find_model
-from model.verify.scores import paired_means
 
 if TYPE_CHECKING:
     from model.data.archive import Archive

@@ -1,7 +1,7 @@
 """Sums over the start times of a verification. Every score is a function of these sums.
 
 So memory does not grow with the number of start times. All arrays end in [.., lead]; their first axis is blocks of
-time, which the intervals resample (`model.verify.bootstrap`). Sums without an interval have a single row there.
+time, which the intervals resample (`model.core.bootstrap`). Sums without an interval have a single row there.
 """
 
 from __future__ import annotations

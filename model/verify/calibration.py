@@ -13,9 +13,9 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from model.core.errors import InputError
+from model.core.isotonic import isotonic_regression
 from model.core.probability_calibration import KNOTS, CalibrationArchive, ProbabilityCalibration
 from model.core.rain_distribution import THRESHOLDS_MM_H
 from model.core.units import FloatArray
@@ -101,7 +101,7 @@ def isotonic_curve(events: NDArray[np.float64], weight: NDArray[np.float64]) -> 
     """Return the isotonic regression of event rates at `KNOTS`; between knots with pixels it is interpolated."""
     seen = weight > 0
     rates = np.clip(events[seen] / weight[seen], 0, 1)
-    fitted = isotonic_regression(rates, weights=weight[seen]).x
+    fitted = isotonic_regression(rates, weight[seen])
     return np.asarray(np.interp(KNOTS, np.asarray(KNOTS)[seen], fitted))
 
 

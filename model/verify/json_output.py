@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.bootstrap import IntervalArrays
+from model.core.contingency import CONTINGENCY_SCORES, mean_over_leads, ratio
 from model.core.errors import InputError
 from model.core.model_info import EXTRAPOLATION
-from model.verify.bootstrap import IntervalArrays
 from model.verify.lucas_kanade import PYSTEPS
-from model.verify.scores import CONTINGENCY_SCORES, mean_over_leads, ratio
 from model.verify.spectrum import average_half_octaves, half_octaves
 from model.verify.verification import Verification
 

@@ -26,7 +26,6 @@ from model.verify.cases import ForecastCase
 from model.verify.frames import FramePair
 from model.verify.protocols import Protocol
 from model.verify.schedule import ProgressCallback, Schedule
-from model.verify.scores import contingency_manager
 from model.verify.verification import Verification
 
 
@@ -57,10 +56,7 @@ def verify(
         The archive has no start time with all of its frames.
     InputError
         A model does not fit the archive, or the archive does not fit the protocol.
-    MissingDependency
-        The package `scores` is not installed.
     """
-    contingency_manager()  # a missing package must show before hours of forecasts, not after them
     predictors = with_baselines(predictors)
     if protocol.online_fine_tuning:
         predictors = list(map(_fine_tunable, predictors))

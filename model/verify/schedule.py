@@ -8,9 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from model.core.bootstrap import MIN_DAYS, time_block
 from model.core.errors import TooFewFrames
 from model.data.archive import Archive, DamagedFrame
-from model.verify.bootstrap import MIN_DAYS, time_block
 from model.verify.cases import CaseSelection, ForecastCase
 
 ProgressCallback = Callable[[int, int], None]

@@ -9,13 +9,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core import bootstrap
+from model.core.bootstrap import Interval, IntervalArrays, block_weights, confidence_intervals
+from model.core.contingency import contingency_score, fss, mean_over_leads, paired_means, ratio
 from model.data.archive import Archive
-from model.verify import bootstrap
 from model.verify.accumulators import ERRORS, Accumulators, Sums
-from model.verify.bootstrap import Interval, IntervalArrays, block_weights, confidence_intervals
 from model.verify.case_study import CaseStudy
 from model.verify.protocols import Protocol
-from model.verify.scores import contingency_score, contingency_tables, fss, mean_over_leads, paired_means, ratio
+from model.verify.scores import contingency_tables
 
 Array = NDArray[np.float64]
 
@@ -75,7 +76,7 @@ class Verification:
         return self.score(model, "csi")
 
     def score(self, model: str, name: str) -> Array:
-        """Return a score of `model.verify.scores.CONTINGENCY_SCORES` [threshold, lead]."""
+        """Return a score of `model.core.contingency.CONTINGENCY_SCORES` [threshold, lead]."""
         return np.asarray(self._score_samples(model, name)[0])
 
     def intervals(self, model: str, name: str) -> IntervalArrays:

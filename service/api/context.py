@@ -21,6 +21,7 @@ from service.api.view_cache import ViewCache
 from service.api.work_pool import WorkPool
 from service.feeds.config import Feeds, read_feeds
 from service.feeds.ledger import FeedLedger
+from service.feeds.skill.ledger import SkillLedger
 from service.jobs.admission import Admission
 from service.jobs.api_keys import ApiKeys
 from service.jobs.fair_share import FairShare
@@ -56,6 +57,7 @@ class GatewayContext:
         self.settings = settings
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
         self.feed_ledger = FeedLedger(self.ledger)
+        self.skill_ledger = SkillLedger(self.ledger)
         self._feeds = FileCache(partial(read_feeds, check_folders=False))
         self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))
         self.fair_share = FairShare(self.ledger)

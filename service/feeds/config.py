@@ -17,6 +17,9 @@ max_age = 30            # minutes that a frame may be behind the newest one and 
 products = ["cog", "accumulations", "png", "zarr"]  # what is made of each nowcast; by default nothing
 retention = 7           # days for which frames and products are kept
 archive = "/data/archives/helsinki"  # folder of an archive for training, to which each day is added once it is complete
+challengers = ["extrapolation", "persistence"]  # models that run in shadow, to compare their skill; by default none
+recalibrate = true      # whether probabilities are recalibrated on the feed's own past, once there is enough of it
+fall_back = "skill"     # run the best challenger by live skill in the place of the model; by default never
 clock = "replay"        # what is now: by default the time; "replay": the time that `echocast feeds replay` replays;
                         # "frames": that of the newest frame
 """
@@ -81,6 +84,9 @@ class Feed(BaseModel):
     max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
     retention: float = Field(7.0, gt=0, le=36500, allow_inf_nan=False)
     archive: Path | None = None
+    challengers: tuple[str, ...] = ()
+    recalibrate: bool = False
+    fall_back: Literal["skill"] | None = None
     clock: Literal["system", "frames", "replay"] = "system"
 
     @field_validator("probabilities", mode="before")

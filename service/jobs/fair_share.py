@@ -60,9 +60,9 @@ class FairShare:
         """Claim the upload whose turn it is, for the message of a job; None where none waits.
 
         A message is the permission to claim one job. A job that was started before is claimed by its own message alone,
-        which comes when it may be tried again; so is a job of a feed of which the ledger has no run.
+        which comes when it may be tried again; so is a challenger's, and that of a feed of which the ledger has no run.
         """
-        own = and_(Job.id == job_id, or_(Job.attempt > 0, Job.kind == "feed"), claimable(max_attempts))
+        own = and_(Job.id == job_id, or_(Job.attempt > 0, Job.kind != "upload"), claimable(max_attempts))
         with writing(self._engine) as session:
             retried = claim_where(session, own, lease_seconds)
             return next(iter(retried or _claim_in_turn(session, 1, lease_seconds)), None)

@@ -17,7 +17,8 @@ from service.jobs.base import Base, ForecastOutputJson, text_enum
 from service.log import current_ids
 from service.tracing import trace_context
 
-JobKind = Literal["upload", "feed"]
+JobKind = Literal["upload", "feed", "challenger"]
+"""Who asked for it: a client; a feed; a feed for the sake of its verification (`service.feeds.skill`)."""
 
 ANONYMOUS_ID: Final = "anonymous"
 """The client of jobs of feeds, and of requests to a service that is open to everybody."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 from typing import Final
 
 # Imported here and not where they are needed: celery and kombu replace their own modules while they are imported, and
@@ -19,6 +20,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 
+from service.jobs.job import JobKind
 from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.tracing import tracer
@@ -29,15 +31,25 @@ RECONCILE: Final = "echocast.reconcile"
 SCAN_FEEDS: Final = "echocast.scan_feeds"
 FOLLOW_UP: Final = "echocast.follow_up"
 ARCHIVE_FEEDS: Final = "echocast.archive_feeds"
+SCORE_FEED: Final = "echocast.score_feed"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
 FOLLOW_UPS_QUEUE: Final = "echocast.follow_ups"
 FEEDS_QUEUE: Final = "echocast.feeds"
 NOWCASTS_QUEUE: Final = "echocast.nowcasts"
 TILES_QUEUE: Final = "echocast.tiles"
-QUEUES: Final = (SCHEDULE_QUEUE, FOLLOW_UPS_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE, TILES_QUEUE)
-"""In the order in which a worker empties them: products follow at once, uploads do not delay feeds, and only an idle
-worker computes tiles of another worker's nowcast."""
+CHALLENGERS_QUEUE: Final = "echocast.challengers"
+LOW_QUEUE: Final = "echocast.low"
+QUEUES: Final = (
+    *(SCHEDULE_QUEUE, FOLLOW_UPS_QUEUE, FEEDS_QUEUE, NOWCASTS_QUEUE),
+    *(TILES_QUEUE, CHALLENGERS_QUEUE, LOW_QUEUE),
+)
+"""In the order in which a worker empties them: products follow at once, uploads do not delay feeds, only an idle worker
+computes tiles of another worker's nowcast, and the verification of feeds delays nothing."""
+
+QUEUE_OF_KIND: Final[Mapping[JobKind, str]] = MappingProxyType(
+    {"feed": FEEDS_QUEUE, "upload": NOWCASTS_QUEUE, "challenger": CHALLENGERS_QUEUE}
+)
 
 COMPLETIONS_CHANNEL: Final = "echocast:completed"
 """The channel on which the ids of finished jobs are published."""
@@ -110,10 +122,10 @@ class JobQueue:
         self._redis: Redis | None = None
         self._lock = threading.Lock()
 
-    def enqueue(self, job_id: str, *, feed: bool = False) -> bool:
+    def enqueue(self, job_id: str, kind: JobKind = "upload") -> bool:
         """Queue an accepted job; return False while the broker is down: the reconciler queues the job later."""
         with tracer.start_as_current_span("enqueue", kind=SpanKind.PRODUCER, attributes={"echocast.job.id": job_id}):
-            problem = self._send(RUN_NOWCAST, [job_id], FEEDS_QUEUE if feed else NOWCASTS_QUEUE)
+            problem = self._send(RUN_NOWCAST, [job_id], QUEUE_OF_KIND[kind])
         if problem:
             log.warning("job %s is not queued yet, the broker is down: %s", job_id, problem)
             return False
@@ -131,6 +143,10 @@ class JobQueue:
         """Queue a tile of a running job for an idle worker; return False while the broker is down."""
         expires = self._settings.job_time_limit_seconds
         return not self._send(COMPUTE_TILE, [job_id, attempt, tile, reference, variant], TILES_QUEUE, expires)
+
+    def enqueue_scoring(self, feed: str) -> bool:
+        """Queue the scoring of a feed's forecasts; return False while the broker is down: the next frame does so."""
+        return not self._send(SCORE_FEED, [feed], LOW_QUEUE)
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
         """Send a task; return the error while the broker is down."""

@@ -66,6 +66,12 @@ MODEL_NOWCASTS: Final = Counter(
     registry=REGISTRY,
 )
 
+FEED_FRAMES_SCORED: Final = Counter(
+    "echocast_feed_frames_scored_total",
+    "Frames of feeds by which the forecasts that were valid then were scored; again after a change.",
+    registry=REGISTRY,
+)
+
 SANDBOX_KILLS: Final = Counter(
     "echocast_sandbox_kills_total",
     "Reads of files that were stopped in their sandbox, by reason: memory, time or crash.",
@@ -109,7 +115,7 @@ DEVICE_MEMORY_SIZE: Final = Gauge(
 )
 
 # Prometheus computes a rate from the second sample on: a series that begins with the first failure hides it.
-for _kind in ("upload", "feed"):
+for _kind in ("upload", "feed", "challenger"):
     for _status, _reasons in (
         ("successful", ("",)),
         ("dismissed", ("",)),

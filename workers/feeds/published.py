@@ -19,8 +19,12 @@ from service.store import MissingObject, StoreUnavailable, result_key
 from workers.context import WorkerContext
 from workers.feeds.products.make import make_products
 from workers.feeds.published_run import PublishedRun
+from workers.feeds.skill.challengers import submit_challengers
 
-STEPS: Final[tuple[tuple[str, Callable[[PublishedRun, WorkerContext], None]], ...]] = (("products", make_products),)
+STEPS: Final[tuple[tuple[str, Callable[[PublishedRun, WorkerContext], None]], ...]] = (
+    ("challengers", submit_challengers),
+    ("products", make_products),
+)
 """What is done after a publication, in this order. A step that fails stops no other."""
 
 log = logging.getLogger(__name__)

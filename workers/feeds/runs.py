@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from service.feeds.tables import FeedFrame, FeedRun, RunState
 from service.jobs.costs import work_of
 from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
 from workers.context import WorkerContext
+from workers.feeds.skill.challengers import challengers_of
 from workers.frames import frames_read_by
 from workers.publish import CannotPublish
 
@@ -33,21 +35,26 @@ log = logging.getLogger(__name__)
 
 
 class _Plan(NamedTuple):
-    """Which model a run asks for, for what output; and why it is another one than the feed's."""
+    """Which model a run asks for, for what output; why it is another one than the feed's, and whether the last resort.
+
+    A run of a challenger that is better may still fall back to extrapolation.
+    """
 
     model: str
     output: ForecastOutput
     reason: str = ""
+    last_resort: bool = False
 
 
 def frame_count(feed: Feed, catalog: Catalog) -> int:
-    """Return how many frames a run may read."""
+    """Return how many frames a run, or one of a challenger, may read."""
     if feed.frames is not None:
         return feed.frames
-    try:
-        return SPARE_FACTOR * frames_read_by(feed.model, catalog)
-    except (UnknownModel, BadPackage):
-        return SPARE_FACTOR * EXTRAPOLATION.input_frames
+    read = [EXTRAPOLATION.input_frames]
+    for model in (feed.model, *feed.challengers):
+        with suppress(UnknownModel, BadPackage):
+            read.append(frames_read_by(model, catalog))
+    return SPARE_FACTOR * max(read)
 
 
 def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime]) -> Problem | None:
@@ -74,6 +81,7 @@ def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime
     """
     ledger = context.feed_ledger
     plan, problem = _plan(feed, context.catalog)
+    plan = _by_skill(feed, context) or plan
     registered, newest = ledger.registered(feed.name), ledger.newest_time(feed.name)
     if registered is None or registered.first_reference_time is None or newest is None:
         return problem
@@ -97,13 +105,14 @@ def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime
             what = run.problem["what"] if run.problem else "it failed"
             plan_of_run = _fallback(feed, f"{feed.model} failed: {what}")
         job = _job(feed, read, plan_of_run, context)
-        reason = plan_of_run.reason
-        if ledger.submit(job, frame, run, model=feed.model, fallback=bool(reason), reason=reason):
+        if ledger.submit(
+            job, frame, run, model=feed.model, fallback=plan_of_run.last_resort, reason=plan_of_run.reason
+        ):
             log.info("feed %s: the run from %s is job %s", feed.name, frame.valid_time, job.id)
             submitted.append(job.id)
     _skip_old(feed, [time for time in arrived if first <= time < oldest], context)
     for job_id in submitted:  # after all submissions: the worker starts with the newest
-        context.queue.enqueue(job_id, feed=True)
+        context.queue.enqueue(job_id, "feed")
     return problem
 
 
@@ -141,7 +150,20 @@ def _plan(feed: Feed, catalog: Catalog) -> tuple[_Plan, Problem | None]:
 def _fallback(feed: Feed, why: str) -> _Plan:
     output, missing = EXTRAPOLATION.closest_output(feed.forecast_output)
     reason = "; ".join(filter(None, [f"{why}; extrapolation runs in its place", missing]))
-    return _Plan(EXTRAPOLATION.reference, output, reason)
+    return _Plan(EXTRAPOLATION.reference, output, reason, last_resort=True)
+
+
+def _by_skill(feed: Feed, context: WorkerContext) -> _Plan | None:
+    """Return the challenger that runs in the place of the feed's model by its live skill; None where none does."""
+    if feed.fall_back is None:
+        return None
+    preferred = [each for each in context.skill_ledger.skill(feed.name).values() if each.preferred]
+    for model, info in challengers_of(feed, context.catalog).items():
+        for skill in preferred:
+            if skill.model == info.reference and model != feed.model:
+                output, missing = info.closest_output(feed.forecast_output)
+                return _Plan(info.reference, output, "; ".join(filter(None, [skill.reason, missing])))
+    return None
 
 
 def _may_fall_back(run: FeedRun, feed: Feed) -> bool:

@@ -27,6 +27,9 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FILE_RETENTION_DAYS: Final = 30
 """Records of files that have left the folder are deleted after this time."""
 
+KEEP_SCORES: Final = timedelta(days=90)
+"""The counts of live verification are kept for this time."""
+
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +86,10 @@ def scan_feed(feed: Feed, context: WorkerContext) -> Problem | None:
     if is_first:
         ledger.record_first_reference_time(feed.name, newest or EPOCH)
     try:
-        return submit_runs(feed, context, arrived) if newest is not None else None
+        problem = submit_runs(feed, context, arrived) if newest is not None else None
+        if arrived:
+            context.queue.enqueue_scoring(feed.name)
+        return problem
     finally:
         _expire(feed, files, known, newest, context)
 
@@ -140,6 +146,7 @@ def _expire(
             context.store.delete_prefix(frame_prefix(feed.name, valid_time))
             context.store.delete_prefix(products_prefix(feed.name, valid_time))
         ledger.delete_frames(feed.name, before)
+        context.skill_ledger.delete_scores(feed.name, before + timedelta(days=feed.retention) - KEEP_SCORES)
     old = datetime.now(UTC) - timedelta(days=FILE_RETENTION_DAYS)
     present = {file.name for file in files}
     gone = [name for name, file in known.items() if name not in present and file.arrived < old]

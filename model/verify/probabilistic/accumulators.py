@@ -1,6 +1,6 @@
 """Sums over the start times of a probabilistic verification, from which all scores follow; so memory stays flat.
 
-The first axis of every sum is blocks of time, which the intervals resample (`model.verify.bootstrap`); sums without an
+The first axis of every sum is blocks of time, which the intervals resample (`model.core.bootstrap`); sums without an
 interval have a single row there.
 """
 
@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.probability_scores import BIN_SUMS, bin_sums, members_crps
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from model.verify.frames import MaskedFrame
-from model.verify.probabilistic.crps import distribution_crps, fair_energy_score, members_crps
+from model.verify.probabilistic.crps import distribution_crps, fair_energy_score
 from model.verify.probabilistic.forecast import LeadForecast, Mask
 from model.verify.probabilistic.protocol import ProbabilisticProtocol
 from model.verify.spectrum import rapsd, wavenumbers
@@ -27,13 +28,8 @@ PROBABILITIES: Final = "probabilities"
 MEMBERS: Final = "members"
 """The two sources of probabilities: a distribution or a neighbourhood; and the shares of members."""
 
-BIN_SUMS: Final = ("pixels", "p", "pp", "o", "po")
-"""Sums over the pixels of a bin: number, forecast probability, its square, events, and probability times event."""
 PIXELS_AT_ONCE: Final = 2**18
 """Scores of members take some hundred bytes for each pixel: of a large domain, more pixels follow."""
-
-ROUNDING: Final = 1e-6
-"""A share of members that is a bin's lower edge belongs to that bin, however it is rounded."""
 
 
 @dataclass(kw_only=True)
@@ -111,20 +107,12 @@ class Accumulators:
         for source, (shares, errors) in sources.items():
             bins = self._sum(f"{source}_bins", (len(thresholds), *self._bin_shape, len(self.lead_minutes)))
             for row, threshold in enumerate(thresholds):
-                bins[block, row, ..., lead] += self._bin_sums(shares[row], rain >= threshold)
+                bins[block, row, ..., lead] += bin_sums(shares[row], rain >= threshold, self.protocol.probability_edges)
             self._sum(f"{source}_crps", (len(self.lead_minutes),))[block, lead] += errors.sum()
 
     @property
     def _bin_shape(self) -> tuple[int, int]:
         return len(self.protocol.probability_edges), len(BIN_SUMS)
-
-    def _bin_sums(self, probability: FloatArray, event: Mask) -> Array:
-        """Return the sums of BIN_SUMS [bin, sum] of pixels."""
-        p = np.asarray(probability, np.float64)
-        edges = np.asarray(self.protocol.probability_edges)
-        index = np.searchsorted(edges, p + ROUNDING, side="right") - 1
-        columns = (np.ones_like(p), p, p * p, event, p * event)
-        return np.stack([np.bincount(index, weights=column, minlength=edges.size) for column in columns], axis=-1)
 
     def _add_fields(self, block: int, lead: int, forecast: LeadForecast, rain: FloatArray) -> None:
         """Add hits, misses and false alarms, and the absolute and squared error, of each field."""

@@ -1,4 +1,4 @@
-"""The continuous ranked probability score (CRPS, mm h-1), of a distribution and of members.
+"""The continuous ranked probability score (CRPS, mm h-1) of a distribution, and the energy score of members.
 
 CRPS = integral of (P(r) - 1[r < y])^2 dr over r >= 0, with the exceedance probability P and the truth y (Matheson and
 Winkler 1976, doi 10.1287/mnsc.22.10.1087). For a single forecast it is the absolute error.
@@ -84,27 +84,6 @@ def distribution_crps(distribution: RainDistribution, truth: FloatArray) -> Arra
     squares += probability[-1] ** 2 * tail / 2
     below += probability[-1] * tail * -np.expm1(-np.maximum(rain - edges[-1], 0) / tail)
     return np.asarray(rain + squares - 2 * below)
-
-
-def members_crps(members: FloatArray, truth: FloatArray) -> Array:
-    """Return the CRPS of members without the penalty for their number (Ferro 2014, doi 10.1002/qj.2270), by `scores`.
-
-    mean |x - y| - sum over pairs |x - x'| / (2 m (m - 1))
-
-    Parameters
-    ----------
-    members : array [realization, N]
-        Rain rate (mm h-1), at least 2 members, without NaN.
-    truth : array [N]
-        Rain rate (mm h-1), without NaN.
-    """
-    import xarray as xr
-    from scores.probability import crps_for_ensemble
-
-    forecast = xr.DataArray(np.asarray(members, np.float64), dims=("realization", "pixel"))
-    observed = xr.DataArray(np.asarray(truth, np.float64), dims=("pixel",))
-    crps = crps_for_ensemble(forecast, observed, "realization", method="fair", preserve_dims="pixel")
-    return np.asarray(crps.values, np.float64)
 
 
 def fair_energy_score(members: FloatArray, truth: FloatArray) -> float:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
+from model.core.probability_scores import DECOMPOSITION
 from model.verify.html_report import archive_facts, html_table, page_head, threshold_names, with_intervals, write_page
 from model.verify.json_output import Output
 from model.verify.probabilistic import plots
 from model.verify.probabilistic.accumulators import MEMBERS
 from model.verify.probabilistic.json_output import ALIKE
-from model.verify.probabilistic.scores import DECOMPOSITION
 from model.verify.probabilistic.terminal_tables import label, sources_of
 from model.verify.terminal_tables import format_score, lead_range
 

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from model.verify.bootstrap import Interval
+from model.core.bootstrap import Interval
+from model.core.contingency import ratio
+from model.core.probability_scores import DECOMPOSITION, rank_share
 from model.verify.json_output import interval_output, output_header, rounded
 from model.verify.probabilistic.accumulators import MEMBERS, area_side_px
-from model.verify.probabilistic.scores import DECOMPOSITION, rank_share
 from model.verify.probabilistic.verification import ProbabilisticVerification
 from model.verify.probabilistic.window import window_shape
-from model.verify.scores import ratio
 from model.verify.spectrum import average_half_octaves, half_octaves
 
 ALIKE: Final = "cannot be told apart"

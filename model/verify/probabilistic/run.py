@@ -26,7 +26,6 @@ from model.verify.probabilistic.verification import ProbabilisticVerification
 from model.verify.probabilistic.window import Window, cropped_around, wettest_window, window_shape
 from model.verify.run import weights_digests, with_baselines
 from model.verify.schedule import ProgressCallback, Schedule, no_start_time
-from model.verify.scores import contingency_manager
 from model.verify.steps import MembersInfo, Steps
 
 
@@ -57,10 +56,7 @@ def verify_probabilities(
         The archive has no start time with all of its frames.
     InputError
         A model does not fit the archive, or lacks probabilities that are scored.
-    MissingDependency
-        The package `scores` is not installed.
     """
-    contingency_manager()  # a missing package must show before hours of forecasts, not after them
     predictors = with_baselines(predictors)
     for each in predictors:
         _check_model(each.info, protocol)

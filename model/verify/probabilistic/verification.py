@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core import probability_scores as scores
+from model.core.bootstrap import Interval, IntervalArrays, block_weights, confidence_intervals
+from model.core.contingency import contingency_score, mean_over_leads, ratio
 from model.data.archive import Archive
-from model.verify.bootstrap import Interval, IntervalArrays, block_weights, confidence_intervals
-from model.verify.probabilistic import scores
 from model.verify.probabilistic.accumulators import MEMBERS, PROBABILITIES, Accumulators
 from model.verify.probabilistic.protocol import ProbabilisticProtocol
-from model.verify.scores import contingency_score, mean_over_leads, ratio
 from model.verify.verification import interval_note
 
 Array = NDArray[np.float64]

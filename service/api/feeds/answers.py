@@ -162,6 +162,15 @@ def served_job(context: GatewayContext, feed: Feed, reference_time: datetime | N
         raise _no_nowcast() from None
 
 
+def model_of(context: GatewayContext, feed: Feed) -> str | None:
+    """Return the version that made the newest nowcast of a feed; None before the first one."""
+    try:
+        _, job = served_job(context, feed)
+    except NoNowcast:
+        return None
+    return job.model_used
+
+
 def _no_nowcast() -> NoNowcast:
     return NoNowcast("this feed has no nowcast yet", where="feed", hint="Its status tells what it waits for")
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from service.api.context import ContextDep
-from service.api.feeds import answers, products, stac
+from service.api.feeds import answers, products, skill, stac
 from service.api.feeds.dependencies import READ, FeedDep, ReferenceTime
 from service.api.feeds.point import feed_point
 from service.api.feeds.tiles.rain_viewer import router as rain_viewer
@@ -26,6 +26,7 @@ async def _no_store(response: Response) -> None:
 
 router = APIRouter(prefix="/v1/feeds", tags=["feeds"], dependencies=[Depends(_no_store)])
 router.include_router(products.router)
+router.include_router(skill.router)
 router.include_router(stac.router)
 router.include_router(tiles)
 router.include_router(rain_viewer)

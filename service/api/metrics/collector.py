@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import get_args
+from typing import Final, get_args
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.feeds.skill.ledger import SkillLedger
 from service.jobs.heartbeat import live_beats, live_workers
 from service.jobs.job import JobKind, JobStatus
 from service.jobs.ledger import Ledger
 from service.jobs.queue import QUEUES, redis_client
 from service.settings import Settings
+
+SKILL_AGE: Final = timedelta(hours=6)
+"""Skill that was not updated for so long is not told any more."""
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,7 @@ class StateMetrics(Collector):
             ("jobs", "Unfinished jobs by kind and status: accepted (waiting) or running.", ["kind", "status"]),
             ("queue_oldest_job_age_seconds", "Age of the oldest job that waits; 0 where none waits.", ["kind"]),
             ("queue_messages", "Messages in each queue of the broker.", ["queue"]),
+            ("feed_csi", "CSI of a model's newest forecasts of a feed, of the last 24 hours.", ["feed", "model"]),
             ("workers_alive", "Processes that run jobs and have sent a heartbeat.", []),
             ("beats_alive", "Schedulers that have sent a heartbeat.", []),
         )
@@ -77,6 +82,10 @@ class StateMetrics(Collector):
             if status is JobStatus.ACCEPTED:
                 age = max(0.0, (now - oldest).total_seconds())
                 families["echocast_queue_oldest_job_age_seconds"].add_metric([kind], age)
+
+        for skill in SkillLedger(self._ledger).newest(now - SKILL_AGE):
+            if skill.csi is not None:
+                families["echocast_feed_csi"].add_metric([skill.feed, skill.model], skill.csi)
 
     def _read_queue(self, families: dict[str, GaugeMetricFamily]) -> None:
         with redis_client(self._settings) as redis:

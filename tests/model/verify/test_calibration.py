@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy")
-
 from benchmarks.scores.neighbourhood import brier_scores
 from model.core.errors import InputError
 from model.core.probability_calibration import KNOTS

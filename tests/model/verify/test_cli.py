@@ -16,7 +16,6 @@ from model.data.archive_paths import frame_path
 from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
 from model.export.card import _means
-from model.runtime.baselines import Persistence
 from model.verify.cli import verify as command
 from model.verify.json_output import common_protocol, json_output
 from model.verify.protocols import NOWCAST_60
@@ -211,18 +210,6 @@ def test_missing_pysteps_is_an_error(monkeypatch):
         lucas_kanade.LucasKanade()
     with pytest.raises(MissingDependency, match="pip install pysteps"):
         steps.Steps()
-
-
-def test_missing_scores_is_an_error_before_anything_is_forecast(archive, monkeypatch):
-    def frames(self, sequence, steps):
-        raise AssertionError
-
-    monkeypatch.setattr(Persistence, "frames", frames)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "scores"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "scores", None)
-    with pytest.raises(MissingDependency, match=r"scores is not installed.*pip install 'echocast\[verify\]'"):
-        verify(Archive(archive), [], NOWCAST_60)
 
 
 def test_verification_needs_no_torch():

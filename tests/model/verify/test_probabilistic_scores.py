@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 from scores.probability import brier_score_for_ensemble, roc_curve_data
 
-from model.core.rain_distribution import RainDistribution
-from model.verify.probabilistic.accumulators import Accumulators, HourTotals, truth_ranks
-from model.verify.probabilistic.crps import distribution_crps, fair_energy_score, members_crps
-from model.verify.probabilistic.forecast import LeadForecast
-from model.verify.probabilistic.protocol import NOWCAST_60_PROB
-from model.verify.probabilistic.scores import (
+from model.core.probability_scores import (
+    bin_sums,
     brier,
     decomposition,
     largest_deviation,
+    members_crps,
     merged_bins,
     roc_area,
     spread_error_ratio,
 )
+from model.core.rain_distribution import RainDistribution
+from model.verify.probabilistic.accumulators import HourTotals, truth_ranks
+from model.verify.probabilistic.crps import distribution_crps, fair_energy_score
+from model.verify.probabilistic.forecast import LeadForecast
+from model.verify.probabilistic.protocol import NOWCAST_60_PROB
 from model.verify.probabilistic.window import wettest_window, window_shape
 
 START = np.datetime64("2026-06-01T00:00", "s")
@@ -24,8 +26,8 @@ START = np.datetime64("2026-06-01T00:00", "s")
 
 def bins_of(probability, events):
     """Return the sums of bins [bin, sum, lead] of one lead, as the accumulators make them."""
-    accumulators = Accumulators(protocol=NOWCAST_60_PROB, lead_minutes=(10.0,), blocks=1, shape=(1, len(events)))
-    return accumulators._bin_sums(np.asarray(probability, np.float32), np.asarray(events, bool))[..., None]
+    edges = NOWCAST_60_PROB.probability_edges
+    return bin_sums(np.asarray(probability, np.float32), np.asarray(events, bool), edges)[..., None]
 
 
 def test_crps_of_a_distribution_by_hand():

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from model.core.bootstrap import block_weights, confidence_intervals, time_block
+from model.core.contingency import contingency_score, fss
 from model.core.errors import TooFewFrames
 from model.runtime.baselines import Persistence
-from model.verify.bootstrap import block_weights, confidence_intervals, time_block
 from model.verify.frames import FramePair, MaskedFrame
 from model.verify.protocols import NOWCAST_60
 from model.verify.run import verify
-from model.verify.scores import contingency_score, contingency_tables, fss
+from model.verify.scores import contingency_tables
 from model.verify.spectrum import rapsd, wavenumbers
 
 THRESHOLDS = NOWCAST_60.thresholds_mm_h

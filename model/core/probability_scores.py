@@ -1,4 +1,4 @@
-"""Scores of the sums in `model.verify.probabilistic.accumulators`. Leading axes, such as resamples, pass through.
+"""Scores of probabilities and members, from sums over pixels. Leading axes, such as resamples, pass through.
 
 Bins hold n pixels with mean probability p and observed share o; N, m and c are the number of pixels, the mean
 probability and the observed share of all.
@@ -6,19 +6,62 @@ probability and the observed share of all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.verify.probabilistic.accumulators import BIN_SUMS
-from model.verify.scores import ratio
+from model.core.contingency import ratio
+from model.core.units import FloatArray
 
 Array = NDArray[np.float64]
+
+BIN_SUMS: Final = ("pixels", "p", "pp", "o", "po")
+"""Sums over the pixels of a bin: number, forecast probability, its square, events, and probability times event."""
+
+ROUNDING: Final = 1e-6
+"""A share of members that is a bin's lower edge belongs to that bin, however it is rounded."""
 
 PIXELS, FORECAST, FORECAST_SQUARED, EVENTS, JOINT = (BIN_SUMS.index(name) for name in ("pixels", "p", "pp", "o", "po"))
 
 DECOMPOSITION: Final = ("reliability", "resolution", "uncertainty", "within_bins")
+
+
+def bin_sums(probability: FloatArray, event: NDArray[np.bool_], edges: Sequence[float]) -> Array:
+    """Return the sums of BIN_SUMS [bin, sum] of pixels.
+
+    Parameters
+    ----------
+    probability : array [N]
+        Forecast probabilities, without NaN.
+    event : array of bool [N]
+        Where the event was observed.
+    edges : sequence of float
+        Lower edges of the bins, ascending from 0.
+    """
+    p = np.asarray(probability, np.float64)
+    index = np.searchsorted(np.asarray(edges), p + ROUNDING, side="right") - 1
+    columns = (np.ones_like(p), p, p * p, event, p * event)
+    return np.stack([np.bincount(index, weights=column, minlength=len(edges)) for column in columns], axis=-1)
+
+
+def members_crps(members: FloatArray, truth: FloatArray) -> Array:
+    """Return the CRPS (mm h-1) of members without the penalty for their number (Ferro 2014, doi 10.1002/qj.2270).
+
+    mean |x - y| - sum over pairs |x - x'| / (2 m (m - 1)); of sorted members the sum is 2 sum (2 i - m - 1) x_i.
+
+    Parameters
+    ----------
+    members : array [realization, N]
+        Rain rate (mm h-1), at least 2 members, without NaN.
+    truth : array [N]
+        Rain rate (mm h-1), without NaN.
+    """
+    values = np.sort(np.asarray(members, np.float64), axis=0)
+    m = len(values)
+    weights = 2 * np.arange(1, m + 1) - m - 1
+    return np.asarray(np.abs(values - truth).mean(axis=0) - np.tensordot(weights, values, axes=1) / (m * (m - 1)))
 
 
 def brier(bins: Array, members: int | None = None) -> Array:

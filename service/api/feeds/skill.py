@@ -1,0 +1,58 @@
+"""The route of live skill: what the forecasts of a feed were worth."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from service.api.context import ContextDep
+from service.api.feeds import answers
+from service.api.feeds.dependencies import READ, FeedDep
+from service.api.feeds.skill_answer import MAX_WINDOW_HOURS, feed_skill
+from service.api.feeds.skill_types import FeedSkill
+from service.api.problems import documented_problems
+from service.feeds.skill.window import LeadOrigin
+
+router = APIRouter()
+
+
+@router.get(
+    "/{feed}/skill",
+    operation_id="getFeedSkill",
+    dependencies=READ,
+    summary="Live skill of a feed's model beside baselines",
+    responses=documented_problems("no-such-feed", "invalid-parameter"),
+)
+async def get_skill(
+    context: ContextDep,
+    feed: FeedDep,
+    window: Annotated[float, Query(gt=0, le=MAX_WINDOW_HOURS, description="Hours up to the newest frame.")] = 24.0,
+    lead_from: Annotated[
+        LeadOrigin, Query(description="From when leads count: the newest frame, or the publication of the nowcast.")
+    ] = "reference",
+    model: Annotated[
+        list[str] | None,
+        Query(
+            max_length=8, description="Versions to compare, as NAME@VERSION; default: the feed's, and the baselines."
+        ),
+    ] = None,
+    threshold: Annotated[list[float] | None, Query(description="Only these thresholds (mm/h).")] = None,
+    lead: Annotated[list[float] | None, Query(description="Only these lead times (min).")] = None,
+) -> FeedSkill:
+    """Return scores of forecasts by the frames that arrived since, of all compared models on the same cases.
+
+    With 95 % intervals by block bootstrap over hours, of windows from 5 days on over days. `enough` tells whether there
+    are enough cases for a conclusion, and `comment` what is missing.
+    """
+    return await context.in_thread(
+        feed_skill,
+        context.skill_ledger,
+        feed,
+        await context.in_thread(answers.model_of, context, feed),
+        hours=window,
+        origin=lead_from,
+        models=tuple(model or ()),
+        thresholds=threshold,
+        leads=lead,
+    )

@@ -1,0 +1,107 @@
+"""Live skill over HTTP: scores of counts that are known, on common cases, and plain words where there are too few."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from service.feeds.skill.counts import columns, pack, part
+from service.feeds.skill.tables import FrameScore
+from service.jobs.database import writing
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+NET, EXTRAPOLATION, PERSISTENCE = "north-net@1", "extrapolation@1", "persistence@1"
+THRESHOLDS = [0.5, 5.0]
+
+
+@pytest.fixture
+def feed(settings, context):
+    """The feed `north`, without scores; returns what adds those of a frame."""
+    settings.feeds_path.write_text('[[feed]]\nname = "north"\nfolder = "/radar"\n')
+
+    def add(number, model, *, hits, misses, alarms, leads=(5.0, 10.0)):
+        counts = np.zeros((len(leads), columns(2)))
+        part(counts, "cases", 2)[...] = 1
+        part(counts, "pixels", 2)[...] = 1000
+        part(counts, "errors", 2)[...] = (-10, 50, 400)
+        part(counts, "contingency", 2)[:, 0] = (hits, misses, alarms)
+        part(counts, "brier", 2)[:, 0, 0] = (1000, 20)
+        row = FrameScore(
+            feed="north",
+            valid_time=NOON + timedelta(minutes=5 * number),
+            model=model,
+            thresholds_mm_h=THRESHOLDS,
+            lead_minutes=list(leads),
+            served_minutes=[lead - 4 for lead in leads],
+            counts=pack(counts),
+        )
+        with writing(context.ledger.engine) as session:
+            session.add(row)
+
+    yield add
+    context.skill_ledger.delete_scores("north", NOON + timedelta(days=100))
+    settings.feeds_path.unlink()
+
+
+@pytest.fixture
+def scored(feed):
+    """Four hours, in which the network is better than extrapolation; persistence lacks one frame, with misses."""
+    for number in range(48):
+        feed(number, NET, hits=60 + number, misses=20, alarms=20)
+        feed(number, EXTRAPOLATION, hits=50 + number, misses=30, alarms=20)
+        if number != 7:
+            feed(number, PERSISTENCE, hits=40 + number, misses=40, alarms=60)
+
+
+def get(gateway, **params):
+    response = gateway.get("/v1/feeds/north/skill", params=params)
+    return response.status_code, response.json()
+
+
+def test_a_feed_without_scores_says_so(gateway, feed):
+    status, skill = get(gateway)
+    assert (status, skill["enough"], skill["comment"]) == (200, False, "no forecast was scored yet")
+    assert (skill["models"], skill["lead_minutes"]) == ([], [])
+
+
+def test_models_are_compared_on_the_cases_that_all_have(gateway, scored):
+    status, skill = get(gateway)
+    assert (status, skill["enough"], skill["comment"]) == (200, True, "")
+    assert [each["model"] for each in skill["models"]] == [NET, EXTRAPOLATION, PERSISTENCE]
+    assert (skill["frames"], skill["cases"], skill["lead_minutes"]) == (47, [47, 47], [5.0, 10.0])
+    assert (skill["blocks"], skill["block"]) == (4, "hour")
+    numbers = [number for number in range(48) if number != 7]
+    hits = {NET: 60, EXTRAPOLATION: 50, PERSISTENCE: 40}
+    others = {NET: 40, EXTRAPOLATION: 50, PERSISTENCE: 100}
+    for model in skill["models"]:
+        total = sum(hits[model["model"]] + number for number in numbers)
+        csi = model["events"][0]["csi"]
+        assert csi["value"][0] == pytest.approx(total / (total + 47 * others[model["model"]]), abs=1e-4)
+        assert csi["low"][0] < csi["value"][0] < csi["high"][0]
+        assert (model["mae"]["value"][0], model["me"]["value"][0]) == (0.05, -0.01)
+        assert model["events"][0]["brier"]["value"][0] == 0.02
+        assert model["events"][1]["csi"]["value"] == [None, None]  # no rain that heavy: no score, and not a bad one
+    beside = {each["other"]: each["csi"] for each in skill["differences"] if each["threshold_mm_h"] == 0.5}
+    assert beside[EXTRAPOLATION]["low"][0] > 0
+    assert beside[PERSISTENCE]["value"][0] > beside[EXTRAPOLATION]["value"][0]
+
+
+def test_leads_from_publication_are_shorter_by_the_age_of_the_data(gateway, scored):
+    _, skill = get(gateway, lead_from="publication")
+    assert skill["lead_minutes"] == [0.0, 5.0]
+
+
+def test_a_short_window_says_what_is_missing(gateway, scored):
+    _, skill = get(gateway, window=1)
+    assert (skill["enough"], skill["frames"]) == (False, 12)
+    assert skill["comment"] == "too few cases: 12 frames in 1 hour, 24 frames in 3 hours are needed"
+    assert skill["models"][0]["events"][0]["csi"]["low"] == [None, None]
+
+
+def test_what_is_asked_for_is_chosen_and_what_is_not_there_is_told(gateway, scored):
+    _, skill = get(gateway, model=[NET, EXTRAPOLATION], threshold=0.5, lead=10)
+    assert (skill["frames"], skill["lead_minutes"]) == (48, [10.0])
+    assert [event["threshold_mm_h"] for event in skill["models"][0]["events"]] == [0.5]
+    for params in ({"threshold": 7}, {"lead": 60}, {"model": "other@1"}, {"window": 0}, {"lead_from": "now"}):
+        status, problem = get(gateway, **params)
+        assert (status, problem["type"]) == (422, "/problems/invalid-parameter"), params

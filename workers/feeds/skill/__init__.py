@@ -1,0 +1,1 @@
+"""Live verification of feeds: runs of challengers, and the scoring of forecasts by the frames that arrive."""
