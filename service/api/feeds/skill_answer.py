@@ -22,7 +22,7 @@ from service.api.feeds.skill_types import (
     ScoreByLead,
 )
 from service.feeds.config import Feed
-from service.feeds.skill.comparison import baselines_beside, scores_of
+from service.feeds.skill.comparison import baselines_beside, most_scored, scores_of
 from service.feeds.skill.counts import FSS_KM, UNCALIBRATED
 from service.feeds.skill.ledger import SkillLedger
 from service.feeds.skill.scores import WindowScores
@@ -75,8 +75,7 @@ def feed_skill(
             hint=f"Scored are {', '.join(sorted(scored)) or 'none'}",
         )
     if not models and scored:
-        first = model if model in scored else max(scored, key=lambda each: scored[each])
-        models = baselines_beside(first, scored)
+        models = baselines_beside(model if model in scored else most_scored(scored), scored)
     found = scores_of(ledger, feed.name, models, length, origin=origin) if models else None
     about: dict[str, Any] = {
         "feed": feed.name,
