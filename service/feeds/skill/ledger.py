@@ -298,7 +298,7 @@ class SkillLedger:
 def _age_minutes(feed: Feed, reference_time: datetime, arrived: datetime, published: datetime | None) -> float:
     """Return how old the newest frame was when the nowcast was published, by the feed's clock (minutes).
 
-    By a clock of frames, time passes between arrival and publication only.
+    By any other clock than the system's, it is the time between arrival and publication.
     """
-    since = arrived if feed.clock == "frames" else reference_time
+    since = reference_time if feed.clock == "system" else arrived
     return 0.0 if published is None else max(0.0, (published - since).total_seconds() / 60)
