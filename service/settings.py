@@ -137,6 +137,11 @@ class Settings(EngineSettings, BaseSettings):
     feed_settle_seconds: float = Field(
         2.0, ge=0, description="A frame whose file changed within this time counts as still being written, and waits."
     )
+    alert_check_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="How often rules of alerts are judged that no nowcast judges, such as those on feeds.",
+    )
     max_attempts: int = Field(
         3, ge=1, description="How many attempts a job has whose worker dies, or that fails in the service."
     )
@@ -244,7 +249,9 @@ class Settings(EngineSettings, BaseSettings):
         description="Hosts of the own network that may be called as well: by http too, and at private and loopback "
         "addresses. As in webhook_hosts, but whole names.",
     )
-    webhook_attempts: int = Field(12, ge=1, description="How many times a webhook is tried before it is given up.")
+    webhook_attempts: int = Field(
+        12, ge=1, description="How many times a webhook, or a message of an alert, is tried before it is given up."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that every process logs on stderr."
     )

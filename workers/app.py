@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from service.jobs.queue import ARCHIVE_FEEDS, RECONCILE, SCAN_FEEDS, celery_app
+from service.jobs.queue import ARCHIVE_FEEDS, CHECK_ALERTS, RECONCILE, SCAN_FEEDS, celery_app
 from service.settings import Settings
 
 TASKS = ("workers.lifecycle", "workers.tasks")
@@ -27,6 +27,7 @@ def worker_app(settings: Settings) -> Celery:
                 (RECONCILE, settings.reconcile_seconds),
                 (SCAN_FEEDS, settings.feed_scan_seconds),
                 (ARCHIVE_FEEDS, ARCHIVE_SECONDS),
+                (CHECK_ALERTS, settings.alert_check_seconds),
             )
         },
     )

@@ -74,7 +74,9 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     import workers.frames
     import workers.nowcast_job  # noqa: F401
     from workers import sandbox
+    from workers.alert_sender import AlertSender
     from workers.context import process_context
+    from workers.outbox_sender import OutboxSender
     from workers.webhooks import WebhookSender
 
     readers = threading.Thread(target=sandbox.start, daemon=True)
@@ -99,8 +101,10 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     gc.freeze()  # what is loaded now stays: a full collection during a nowcast need not visit it
     for target in (_send_heartbeats, context.models.watch):
         threading.Thread(target=target, daemon=True).start()
+    senders: list[OutboxSender[Any]] = [AlertSender(context.settings, context.ledger)]
     if context.settings.webhooks:
-        sender = WebhookSender(context.settings, context.ledger)
+        senders.append(WebhookSender(context.settings, context.ledger))
+    for sender in senders:
         threading.Thread(target=sender.run, args=(_stopping,), daemon=True).start()
     log.info("worker %s is ready: %s, %s", worker_name(), model.info.reference, model.variant)
 

@@ -9,6 +9,7 @@ from celery import shared_task
 from model.core.errors import DeviceLost
 from service.jobs.queue import (
     ARCHIVE_FEEDS,
+    CHECK_ALERTS,
     COMPUTE_TILE,
     FOLLOW_UP,
     RECONCILE,
@@ -67,7 +68,7 @@ def scan_feeds() -> None:
 
 @shared_task(name=FOLLOW_UP)
 def follow_up(feed: str) -> None:
-    """Make the products of a feed's newest run, and whatever else follows its publication."""
+    """Judge the alerts by a feed's newest run, make its products, and do whatever else follows its publication."""
     from workers.feeds.published import follow_up as follow
 
     follow(feed, process_context())
@@ -87,3 +88,12 @@ def score_feed(feed: str) -> None:
     from workers.feeds.skill.score import score_next
 
     score_next(feed, process_context())
+
+
+@shared_task(name=CHECK_ALERTS)
+def check_alerts() -> None:
+    """Judge the rules of alerts that no nowcast has judged."""
+    from workers.feeds import alerts
+
+    alerts.check_alerts(process_context())
+    SCHEDULE_RUN_TIME.labels("check-alerts").set_to_current_time()

@@ -11,6 +11,7 @@ from typing import Final
 from model.core.errors import MissingDependency
 
 EXTRAS: Final = {
+    "apprise": "notify",
     "onnxruntime": "cpu",
     "eccodes": "grib",
     "rasterio": "geotiff",

@@ -21,6 +21,7 @@ from service.api.access.origins import CORS_REQUEST_HEADERS, CORS_RESPONSE_HEADE
 from service.api.access.scopes import scopes_of_routes
 from service.api.context import GatewayContext
 from service.api.error_responses import ErrorResponses
+from service.api.feeds.alerts import events_router as alert_events
 from service.api.feeds.router import router as feeds
 from service.api.health.router import router as health
 from service.api.inference.router import router as inference
@@ -95,7 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = context
     app.add_middleware(RouteTemplate)  # the innermost
     problems.install(app)
-    for router in (nowcasts, feeds, models, processes, inference, health, metrics, page):
+    for router in (nowcasts, feeds, alert_events, models, processes, inference, health, metrics, page):
         app.include_router(router)
     scopes_of_routes(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it

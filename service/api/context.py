@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from model.core.caching import FileCache
 from model.core.catalog import open_catalog
 from service.api.access.authentication import Authenticator
+from service.api.alert_watcher import AlertWatcher
 from service.api.event_streams import EventStreams
 from service.api.health.checks import ReadinessProbe
 from service.api.job_watcher import JobWatcher
@@ -19,6 +20,7 @@ from service.api.rate_limit import RateLimit
 from service.api.results import ResultFiles
 from service.api.view_cache import ViewCache
 from service.api.work_pool import WorkPool
+from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.config import Feeds, read_feeds
 from service.feeds.ledger import FeedLedger
 from service.feeds.skill.ledger import SkillLedger
@@ -26,7 +28,7 @@ from service.jobs.admission import Admission
 from service.jobs.api_keys import ApiKeys
 from service.jobs.fair_share import FairShare
 from service.jobs.ledger import Ledger
-from service.jobs.outbox import Outbox
+from service.jobs.outbox import Outbox, Webhook
 from service.jobs.queue import JobQueue
 from service.settings import Settings
 from service.store import ObjectStore
@@ -58,13 +60,14 @@ class GatewayContext:
         self.ledger = Ledger(settings.database, patience_seconds=PATIENCE_SECONDS)
         self.feed_ledger = FeedLedger(self.ledger)
         self.skill_ledger = SkillLedger(self.ledger)
+        self.alerts = AlertLedger(self.ledger)
         self._feeds = FileCache(partial(read_feeds, check_folders=False))
         self.authenticator = Authenticator(settings, ApiKeys(self.ledger.engine))
         self.fair_share = FairShare(self.ledger)
         self.admission = Admission(settings, self.ledger, self.fair_share)
         self.rate_limit = RateLimit(settings)
         self.queue = JobQueue(settings, self.ledger)
-        self.outbox = Outbox(self.ledger.engine)
+        self.outbox = Outbox(self.ledger.engine, Webhook)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)
         self.readiness = ReadinessProbe(settings, self.ledger, self.store, self.catalog)
@@ -77,6 +80,7 @@ class GatewayContext:
         self.uploads = WorkPool("uploads", threads=UPLOAD_THREADS, waiting=UPLOADS_WAITING)
         self.executions = WorkPool("execute requests", threads=EXECUTION_THREADS, waiting=EXECUTIONS_WAITING)
         self.jobs = JobWatcher(settings, lambda job_ids: self.in_thread(self.ledger.versions, job_ids))
+        self.alert_watcher = AlertWatcher(lambda: self.in_thread(self.alerts.newest_number))
         self.event_streams = EventStreams(settings.max_event_streams)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -22,12 +22,15 @@ recalibrate = true      # whether probabilities are recalibrated on the feed's o
 fall_back = "skill"     # run the best challenger by live skill in the place of the model; by default never
 clock = "replay"        # what is now: by default the time; "replay": the time that `echocast feeds replay` replays;
                         # "frames": that of the newest frame
+[[feed.alert]]          # a rule of an alert: service/feeds/alerts/rule.py
 """
 
 from __future__ import annotations
 
 import math
+import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
@@ -41,8 +44,10 @@ from model.core.errors import InputError
 from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H, FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
+from service.feeds.alerts.rule import AlertRule
 from service.feeds.clock import read_clock
 from service.feeds.products import PRODUCTS, Product
+from service.feeds.toml_lines import line_of
 from service.jobs.job import Problem, problem_of
 
 DEFAULT_STEPS: Final = 12
@@ -88,6 +93,7 @@ class Feed(BaseModel):
     recalibrate: bool = False
     fall_back: Literal["skill"] | None = None
     clock: Literal["system", "frames", "replay"] = "system"
+    alert: tuple[AlertRule, ...] = ()
 
     @field_validator("probabilities", mode="before")
     @classmethod
@@ -105,6 +111,23 @@ class Feed(BaseModel):
         if self.archive is not None and self.retention < ARCHIVE_RETENTION_DAYS:
             raise ValueError("retention is shorter than 2 days, and frames would go before they are archived")
         return self
+
+    @model_validator(mode="after")
+    def _check_alerts(self) -> Self:
+        """Refuse rules of one name, and those that the feed's nowcasts cannot answer."""
+        names = [rule.name for rule in self.alert]
+        for rule in self.alert:
+            if names.count(rule.name) > 1:
+                raise rule.bad("", f"two rules are called {rule.name!r}", "Give each its own name")
+            rule.check_feed_gives(self.probabilities, reach_minutes=self._reach_minutes())
+        return self
+
+    def _reach_minutes(self) -> float | None:
+        """Return how far nowcasts reach from now on, if their frames are in time; None where that is not known."""
+        if self.lead_time is not None:
+            return self.lead_time
+        late = 0.0 if self.clock == "frames" else self.delay
+        return None if self.interval is None else (self.steps or DEFAULT_STEPS) * self.interval - late
 
     @property
     def forecast_output(self) -> ForecastOutput:
@@ -157,7 +180,8 @@ def read_feeds(path: Path, *, check_folders: bool = True) -> Feeds:
     `check_folders`: whether this process needs the feeds' folders, so that one that is missing is a problem.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
     except FileNotFoundError:
         return Feeds()
     except (OSError, UnicodeDecodeError) as error:
@@ -170,9 +194,9 @@ def read_feeds(path: Path, *, check_folders: bool = True) -> Feeds:
     tables = document.get("feed", [])
     if not isinstance(tables, list):
         return _only(BadFeed("feed is not a list of tables", where=str(path), hint="Write [[feed]], not [feed]"))
-    for number, table in enumerate(tables, start=1):
+    for number, table in enumerate(tables):
         try:
-            feed = _feed(table, number, path, check_folders=check_folders)
+            feed = _feed(_Table(path, text, number, table), check_folders=check_folders)
             if any(feed.name == other.name for other in found.feeds):
                 raise BadFeed(
                     f"two feeds are called {feed.name!r}", where=f"{path}: feed.name", hint="Give each its own name"
@@ -184,19 +208,50 @@ def read_feeds(path: Path, *, check_folders: bool = True) -> Feeds:
     return found
 
 
-def _feed(table: Any, number: int, path: Path, *, check_folders: bool) -> Feed:  # noqa: ANN401 - parsed TOML
-    label = repr(table["name"]) if isinstance(table, dict) and "name" in table else str(number)
-    where = f"{path}: feed {label}"
+@dataclass(frozen=True)
+class _Table:
+    """The table of one feed, with its position among those of the file."""
+
+    path: Path
+    text: str
+    number: int
+    values: Any
+
+    def where(self, *keys: str | int) -> str:
+        """Return the place of a key, such as "feeds.toml:12: feed 'north', alert 'town', within"."""
+        line = line_of(self.text, ("feed", self.number, *keys))
+        parts, values = [f"feed {_label(self.values, self.number)}"], self.values
+        if keys[:1] == ("alert",) and len(keys) > 1 and isinstance(keys[1], int):
+            parts.append(f"alert {_label(values['alert'][keys[1]], keys[1])}")
+            keys = keys[2:]
+        parts += [str(key) for key in keys[:1]]
+        return f"{self.path}{'' if line is None else f':{line}'}: {', '.join(parts)}"
+
+    def keys_of(self, where: str) -> Sequence[str | int]:
+        """Return the keys of a place that an error names: a key, or "alert 'town', within"."""
+        rule = re.fullmatch(r"alert '([^']+)'(?:, (\w+))?", where)
+        if rule is None:
+            return [where] if where else []
+        names = [values.get("name") if isinstance(values, dict) else None for values in self.values["alert"]]
+        last = len(names) - 1 - names[::-1].index(rule[1])
+        return ["alert", last, *([rule[2]] if rule[2] else [])]
+
+
+def _label(values: object, number: int) -> str:
+    return repr(values["name"]) if isinstance(values, dict) and "name" in values else str(number + 1)
+
+
+def _feed(table: _Table, *, check_folders: bool) -> Feed:
     try:
-        feed = Feed.model_validate(table)
+        feed = Feed.model_validate(table.values)
         _ = feed.forecast_output
     except InputError as error:
-        raise BadFeed(error.what, where=f"{where}, {error.where}", hint=error.hint) from None
+        where = table.where(*table.keys_of(error.where))
+        raise BadFeed(error.what, where=where, hint=error.hint) from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise _bad_value(first["type"], first["msg"], f"{where}, {key}" if key else where) from None
-    base = path.absolute().parent
+        raise _bad_value(first["type"], first["msg"], first["loc"], table.where(*first["loc"])) from None
+    base = table.path.absolute().parent
     feed = feed.model_copy(
         update={
             "folder": base / feed.folder.expanduser(),
@@ -207,24 +262,27 @@ def _feed(table: Any, number: int, path: Path, *, check_folders: bool) -> Feed: 
     for key, folder in (("folder", feed.folder), ("out", feed.out)):
         if check_folders and folder is not None and not folder.is_dir():
             raise BadFeed(
-                f"{folder} is not a folder", where=f"{where}, {key}", hint="Make the folder, or correct its path"
+                f"{folder} is not a folder", where=table.where(key), hint="Make the folder, or correct its path"
             )
     return feed
 
 
-def _bad_value(kind: str, message: str, where: str) -> BadFeed:
+def _bad_value(kind: str, message: str, keys: tuple[str | int, ...], where: str) -> BadFeed:
+    of_alert = keys[:1] == ("alert",)
     if kind == "extra_forbidden":
-        return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(Feed.model_fields)}")
+        known = AlertRule.model_fields if of_alert else Feed.model_fields
+        return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(known)}")
     if kind == "missing":
-        return BadFeed("this key is missing", where=where, hint="Each feed needs a name and a folder")
+        hint = "Each rule needs a name, and what it watches" if of_alert else "Each feed needs a name and a folder"
+        return BadFeed("this key is missing", where=where, hint=hint)
     if kind == "value_error" and "two ways" in message:
         return BadFeed(message.removeprefix("Value error, "), where=where, hint="Give one of them")
     if kind == "value_error" and "retention" in message:
         hint = "retention is in days, max_age in minutes"
         return BadFeed(message.removeprefix("Value error, "), where=where, hint=hint)
-    if ", products" in where:
+    if keys[:1] == ("products",):
         return BadFeed(message, where=where, hint=f"Choose from {', '.join(PRODUCTS)}")
-    if where.endswith(", field"):
+    if keys == ("field",):
         return BadFeed(message, where=where, hint=f"Choose one of {', '.join(FIELDS)}, or leave it out")
     return BadFeed(message, where=where, hint="Correct the value")
 

@@ -100,6 +100,13 @@ def feed_health(
     )
 
 
+def nowcast_too_old(feed: Feed, health: FeedHealth, reference_time: datetime) -> str:
+    """Return why a feed's nowcast from that time says nothing of the time from now on; empty where it does."""
+    age = (feed.now(health.newest_frame or reference_time) - reference_time).total_seconds() / 60
+    limit = max(feed.max_age, (health.interval_minutes or 0.0) + feed.delay)
+    return f"the newest nowcast is {age:.0f} min old" if age > limit else ""
+
+
 def _missing(frames: Sequence[FeedFrame], interval: float | None) -> list[str]:
     """Return what is missing among the frames, and in the newest one."""
     missing = []

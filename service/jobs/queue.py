@@ -32,6 +32,7 @@ SCAN_FEEDS: Final = "echocast.scan_feeds"
 FOLLOW_UP: Final = "echocast.follow_up"
 ARCHIVE_FEEDS: Final = "echocast.archive_feeds"
 SCORE_FEED: Final = "echocast.score_feed"
+CHECK_ALERTS: Final = "echocast.check_alerts"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
 FOLLOW_UPS_QUEUE: Final = "echocast.follow_ups"
@@ -97,8 +98,7 @@ def celery_app(settings: Settings, *, client: bool = False) -> Celery:
         task_default_queue=NOWCASTS_QUEUE,
         task_queues=[Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]  # kombu has no types
         task_routes={
-            RECONCILE: {"queue": SCHEDULE_QUEUE},
-            SCAN_FEEDS: {"queue": SCHEDULE_QUEUE},
+            **{task: {"queue": SCHEDULE_QUEUE} for task in (RECONCILE, SCAN_FEEDS, CHECK_ALERTS)},
             ARCHIVE_FEEDS: {"queue": TILES_QUEUE},
         },
         worker_prefetch_multiplier=1,

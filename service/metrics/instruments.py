@@ -52,6 +52,19 @@ WEBHOOK_CALLS: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+ALERT_EVENTS: Final = Counter(
+    "echocast_alert_events_total",
+    "Events of alerts by change: raised, cleared, unknown, known.",
+    ["change"],
+    registry=REGISTRY,
+)
+ALERT_MESSAGES: Final = Counter(
+    "echocast_alert_messages_total",
+    "Tries to send messages of alerts by channel (webhook, apprise) and outcome: delivered, failed (and tried again), "
+    "given-up.",
+    ["channel", "outcome"],
+    registry=REGISTRY,
+)
 JOB_PHASE_DURATION: Final = Histogram(
     "echocast_job_phase_duration_seconds",
     "Time that a finished job spent in each phase: queue, read, compute, write.",
@@ -94,7 +107,7 @@ WORKER_HEARTBEAT_TIME: Final = Gauge(
 )
 SCHEDULE_RUN_TIME: Final = Gauge(
     "echocast_schedule_last_run_timestamp_seconds",
-    "When a task of the schedule (reconcile, scan-feeds) last ended here without an error, as Unix time.",
+    "When a task of the schedule (reconcile, scan-feeds, check-alerts) last ended here without an error, as Unix time.",
     ["task"],
     multiprocess_mode="max",
     registry=REGISTRY,

@@ -21,7 +21,8 @@ from service.settings import Settings
 from service.status import status_of
 from tests.patience import WAIT_SECONDS
 from tests.receiver import Receiver, receiver, verified
-from workers.webhooks import WebhookSender, pause_seconds
+from workers.outbox_sender import pause_seconds
+from workers.webhooks import WebhookSender
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -54,7 +55,7 @@ def ended_job(ledger: Ledger, server: Receiver) -> Job:
 
 
 def webhook_of(ledger: Ledger, job: Job) -> Webhook:
-    webhook = Outbox(ledger.engine).get(job.id)
+    webhook = Outbox(ledger.engine, Webhook).get(job.id)
     assert webhook is not None
     return webhook
 
@@ -127,9 +128,10 @@ def test_a_call_whose_worker_is_killed_is_repeated(settings, ledger, server, lab
     job = ended_job(ledger, server)
     server.gate.clear()
     program = (
-        "import workers.webhooks as w\nfrom service.jobs.ledger import Ledger\n"
+        "import workers.outbox_sender as w\nfrom workers.webhooks import WebhookSender\n"
+        "from service.jobs.ledger import Ledger\n"
         "from service.settings import load_settings\nw.LEASE_SECONDS = 1.0\ns = load_settings()\n"
-        "w.WebhookSender(s, Ledger(s.database)).send_due()"
+        "WebhookSender(s, Ledger(s.database)).send_due()"
     )
     environment = {**os.environ, **environment_of(settings)}
     worker = subprocess.Popen([sys.executable, "-c", program], env=environment)

@@ -1,4 +1,4 @@
-"""`echocast feeds`: list the feeds with their status, check their configuration, replay frames and archive them."""
+"""`echocast feeds`: list the feeds with their status, check, replay and archive them, and test their alerts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from model.core.errors import InputError
+from workers.feeds.alerts_cli import alerts, problems_of_rules
 from workers.feeds.archive_cli import archive
 from workers.feeds.replay_cli import replay
 
 if TYPE_CHECKING:
+    from model.core.sequence import FrameSequence
     from service.feeds.config import Feed, Feeds
     from service.feeds.health import FeedHealth
     from service.feeds.tables import FeedRun
@@ -38,11 +40,11 @@ class Checked(NamedTuple):
 
 @click.group()
 def feeds() -> None:
-    """List the feeds, check their configuration, replay frames, and archive them."""
+    """List the feeds, check their configuration, replay and archive frames, and test the channels of alerts."""
 
 
-feeds.add_command(replay)
-feeds.add_command(archive)
+for command in (replay, archive, alerts):
+    feeds.add_command(command)
 
 
 @feeds.command("list")
@@ -84,7 +86,8 @@ def list_feeds(as_json: bool, data_dir: Path | None) -> None:
 def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
     """Check the file of feeds, read the newest frame of each feed, and tell which model will run.
 
-    All feeds, or those that are named. Nothing is recorded. The exit code is 2 where something is wrong.
+    All feeds, or those that are named, with the rules of their alerts. Nothing is recorded, and no message sent. The
+    exit code is 2 where something is wrong.
     """
     from service.feeds.config import read_feeds
     from service.settings import load_settings
@@ -92,7 +95,8 @@ def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
     settings = load_settings(data_dir=data_dir)
     found = read_feeds(settings.feeds_path)
     checked = [Checked(problem["where"], False, problem["what"], problem["hint"]) for problem in found.problems]
-    checked += [_check(feed, settings) for feed in named(found, names, settings.feeds_path)]
+    for feed in named(found, names, settings.feeds_path):
+        checked += _check(feed, settings)
     if as_json:
         click.echo(json.dumps({"feeds": [each._asdict() for each in checked]}))
     else:
@@ -121,9 +125,17 @@ def named(found: Feeds, names: Sequence[str], path: Path) -> Sequence[Feed]:
     return [feed for feed in found.feeds if not names or feed.name in names]
 
 
-def _check(feed: Feed, settings: Settings) -> Checked:
-    """Read the newest file of a feed by name, and find the model that would run."""
+def _check(feed: Feed, settings: Settings) -> list[Checked]:
+    """Read the newest file of a feed by name, find the model that would run, and check its rules."""
+    checked, frames = _check_frames(feed, settings)
+    problems = problems_of_rules(feed, None if frames is None else frames.grid, settings)
+    of_rules = [Checked(f"{feed.name}, {error.where}", False, error.what, error.hint) for error in problems]
+    return [checked, *of_rules]
+
+
+def _check_frames(feed: Feed, settings: Settings) -> tuple[Checked, FrameSequence | None]:
     from model.core.catalog import open_catalog
+    from model.core.times import utc_text
     from workers.feeds.runs import planned
     from workers.feeds.scan import settled_files
 
@@ -131,28 +143,31 @@ def _check(feed: Feed, settings: Settings) -> Checked:
         files = settled_files(feed, settings.feed_settle_seconds)
         model, problem = planned(feed, open_catalog(settings.packages_folder))
         if problem is not None:
-            return Checked(feed.name, False, f"{problem['what']}: extrapolation will run", problem["hint"])
+            return Checked(feed.name, False, f"{problem['what']}: extrapolation will run", problem["hint"]), None
         if not files:
             hint = "Correct the pattern or the folder, or wait for the first frame"
-            return Checked(feed.name, False, f"no file in {feed.folder} matches {feed.pattern!r}", hint)
-        newest = _newest_frame(feed, files[-1].name, settings)
-        return Checked(feed.name, True, f"files: {len(files)}; {newest}; {model} runs")
+            return Checked(feed.name, False, f"no file in {feed.folder} matches {feed.pattern!r}", hint), None
+        name = files[-1].name
+        frames = _read(feed, name, settings)
     except InputError as error:
-        return Checked(feed.name, False, f"{error.where}: {error.what}", error.hint)
+        return Checked(feed.name, False, f"{error.where}: {error.what}", error.hint), None
+    ny, nx = frames.grid.shape
+    newest = f"{name} is valid at {utc_text(frames.reference_time)}, {nx} x {ny} pixels"
+    alerts = f"; alerts: {len(feed.alert)}" if feed.alert else ""
+    return Checked(feed.name, True, f"files: {len(files)}; {newest}; {model} runs{alerts}"), frames
 
 
-def _newest_frame(feed: Feed, name: str, settings: Settings) -> str:
-    """Read a file, and say what is in it.
+def _read(feed: Feed, name: str, settings: Settings) -> FrameSequence:
+    """Read a file.
 
     Raises
     ------
     InputError
         It cannot be read.
     """
-    from model.core.times import utc_text
     from workers import sandbox
 
-    frames = sandbox.read(
+    return sandbox.read(
         [feed.folder / name],
         variable=feed.variable,
         zr=feed.zr,
@@ -160,8 +175,6 @@ def _newest_frame(feed: Feed, name: str, settings: Settings) -> str:
         memory_mb=settings.read_memory_mb,
         seconds=settings.read_seconds,
     )
-    ny, nx = frames.grid.shape
-    return f"{name} is valid at {utc_text(frames.reference_time)}, {nx} x {ny} pixels"
 
 
 def _described(feed: Feed, health: FeedHealth, run: FeedRun | None) -> dict[str, Any]:

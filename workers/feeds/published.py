@@ -17,15 +17,17 @@ from service.feeds.tables import FeedRun
 from service.jobs.job import Problem, problem_of
 from service.store import MissingObject, StoreUnavailable, result_key
 from workers.context import WorkerContext
+from workers.feeds.alerts import judge_published
 from workers.feeds.products.make import make_products
 from workers.feeds.published_run import PublishedRun
 from workers.feeds.skill.challengers import submit_challengers
 
 STEPS: Final[tuple[tuple[str, Callable[[PublishedRun, WorkerContext], None]], ...]] = (
+    ("alerts", judge_published),
     ("challengers", submit_challengers),
     ("products", make_products),
 )
-"""What is done after a publication, in this order. A step that fails stops no other."""
+"""What is done after a publication, in this order: alerts do not wait for products. A failed step stops no other."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def follow_up(feed: str, context: WorkerContext) -> None:
 
 
 def after_publication(run: FeedRun, context: WorkerContext, renew: Callable[[], None] = lambda: None) -> None:
-    """Make the products of a published run, and do whatever else follows; record what of it failed.
+    """Judge the alerts by a published run, make its products, and do whatever else follows; record what of it failed.
 
     Parameters
     ----------

@@ -11,6 +11,8 @@ from typing import Final, get_args
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.feeds.alerts.ledger import AlertLedger
+from service.feeds.alerts.transition import AlertState
 from service.feeds.skill.ledger import SkillLedger
 from service.jobs.heartbeat import live_beats, live_workers
 from service.jobs.job import JobKind, JobStatus
@@ -61,6 +63,7 @@ class StateMetrics(Collector):
             ("component_up", "Whether the metrics of a component could be read.", ["component"]),
             ("jobs", "Unfinished jobs by kind and status: accepted (waiting) or running.", ["kind", "status"]),
             ("queue_oldest_job_age_seconds", "Age of the oldest job that waits; 0 where none waits.", ["kind"]),
+            ("alerts", "Alerts by state: raised, cleared, unknown.", ["state"]),
             ("queue_messages", "Messages in each queue of the broker.", ["queue"]),
             ("feed_csi", "CSI of a model's newest forecasts of a feed, of the last 24 hours.", ["feed", "model"]),
             ("workers_alive", "Processes that run jobs and have sent a heartbeat.", []),
@@ -86,6 +89,9 @@ class StateMetrics(Collector):
         for skill in SkillLedger(self._ledger).newest(now - SKILL_AGE):
             if skill.csi is not None:
                 families["echocast_feed_csi"].add_metric([skill.feed, skill.model], skill.csi)
+        states = AlertLedger(self._ledger).count_states()
+        for state in AlertState:
+            families["echocast_alerts"].add_metric([state.value], states.get(state.value, 0))
 
     def _read_queue(self, families: dict[str, GaugeMetricFamily]) -> None:
         with redis_client(self._settings) as redis:

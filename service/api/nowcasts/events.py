@@ -7,37 +7,18 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 import anyio
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.types import Receive, Scope, Send
 
 from service.api.context import GatewayContext
+from service.api.event_streams import HEARTBEAT_SECONDS, EventStream
 from service.api.nowcasts.responses import current_status
 from service.jobs.job import Job, JobStatus, JobVersion, UnknownJob
 
-MEDIA_TYPE: Final = "text/event-stream"
-HEARTBEAT_SECONDS: Final = 15.0
-"""A comment is sent after this time without an event, so that proxies keep the connection."""
-
 SHORTEST_INTERVAL_SECONDS: Final = 0.2
-HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx must not buffer events
 
 log = logging.getLogger(__name__)
-
-
-class EventStream(StreamingResponse):
-    """One stream, which counts as open until it ends."""
-
-    def __init__(self, context: GatewayContext, sender: str, job: Job, last_event_id: str | None) -> None:
-        super().__init__(_events(context, job, last_event_id), media_type=MEDIA_TYPE, headers=HEADERS)
-        self._streams = context.event_streams
-        self._sender = sender
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events; raises TooManyStreams before the first one where no further stream may be open."""
-        with self._streams.open(self._sender):
-            await super().__call__(scope, receive, send)
 
 
 def event_response(context: GatewayContext, sender: str, job: Job, last_event_id: str | None) -> Response:
@@ -47,7 +28,7 @@ def event_response(context: GatewayContext, sender: str, job: Job, last_event_id
     """
     if job.status.finished and last_event_id == _event_id(job):
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return EventStream(context, sender, job, last_event_id)
+    return EventStream(context.event_streams, sender, _events(context, job, last_event_id))
 
 
 async def _events(context: GatewayContext, job: Job, last_event_id: str | None) -> AsyncGenerator[bytes, None]:

@@ -10,9 +10,9 @@ from fastapi.responses import RedirectResponse, Response
 from service.api.access.client import ClientDep, sender_of
 from service.api.access.scopes import requires
 from service.api.context import ContextDep
+from service.api.event_streams import MEDIA_TYPE as EVENT_STREAM
 from service.api.nowcasts import responses, upload
 from service.api.nowcasts.admission import check_admission
-from service.api.nowcasts.events import MEDIA_TYPE as EVENT_STREAM
 from service.api.nowcasts.events import event_response
 from service.api.nowcasts.form_fields import FORM_FIELDS
 from service.api.nowcasts.listing import (

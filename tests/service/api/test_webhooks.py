@@ -44,7 +44,7 @@ def test_a_listed_address_is_kept_until_the_end_of_every_nowcast(settings_with_w
     app = create_app(settings_with_webhooks)
     app.state.context.queue.enqueue = lambda job_id: False
     worker = open_context(settings_with_webhooks)
-    outbox = Outbox(worker.ledger.engine)
+    outbox = Outbox(worker.ledger.engine, Webhook)
     with served(app) as client:
         refused = post(client, callback_url="https://evil.example.org/")
         assert (refused.status_code, refused.json()["where"]) == (422, "callback_url")

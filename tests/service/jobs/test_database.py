@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+import service.feeds.alerts.tables
 import service.feeds.skill.tables
 import service.feeds.tables
 import service.jobs.api_keys  # noqa: F401 - its table

@@ -10,7 +10,7 @@ import pytest
 
 from service.jobs.job import IdempotencyConflict, Job, JobInput, JobStatus, Problem
 from service.jobs.ledger import Ledger
-from service.jobs.outbox import Outbox
+from service.jobs.outbox import Outbox, Webhook
 
 URL = "https://hooks.example.org/rain"
 PROBLEM = Problem(code="internal", what="w", where="", hint="")
@@ -40,7 +40,7 @@ ENDS: dict[str, Callable[[Ledger, Job], bool]] = {
 @pytest.mark.parametrize("end", ENDS)
 def test_every_end_posts_the_webhook_once(ledger: Ledger, end: str) -> None:
     job = ledger.create(new_job())
-    outbox = Outbox(ledger.engine)
+    outbox = Outbox(ledger.engine, Webhook)
     assert outbox.get(job.id) is None
     assert ENDS[end](ledger, job)
     [webhook] = outbox.claim(10, 60)
@@ -51,7 +51,7 @@ def test_every_end_posts_the_webhook_once(ledger: Ledger, end: str) -> None:
 
 def test_a_job_that_is_successful_from_the_start_posts_it_too(ledger: Ledger) -> None:
     job = ledger.create(new_job(status=JobStatus.SUCCESSFUL))
-    assert [webhook.job_id for webhook in Outbox(ledger.engine).claim(10, 60)] == [job.id]
+    assert [webhook.job_id for webhook in Outbox(ledger.engine, Webhook).claim(10, 60)] == [job.id]
 
 
 def test_an_end_that_does_not_happen_and_a_job_without_webhook_post_nothing(ledger: Ledger) -> None:
@@ -59,20 +59,20 @@ def test_an_end_that_does_not_happen_and_a_job_without_webhook_post_nothing(ledg
     claimed(ledger, job)
     assert not ledger.succeed(job, result_key="r", input_key="i"), "its lease is another one's"
     assert ledger.dismiss(ledger.create(new_job(None)).id)
-    assert Outbox(ledger.engine).claim(10, 60) == []
+    assert Outbox(ledger.engine, Webhook).claim(10, 60) == []
 
 
 def test_one_of_many_claims_gets_a_webhook(ledger: Ledger) -> None:
     ledger.dismiss(ledger.create(new_job()).id)
     with ThreadPoolExecutor(8) as pool:
-        claims = list(pool.map(lambda _: Outbox(ledger.engine).claim(10, 60), range(16)))
+        claims = list(pool.map(lambda _: Outbox(ledger.engine, Webhook).claim(10, 60), range(16)))
     assert sum(map(len, claims)) == 1
 
 
 def test_a_try_whose_worker_is_gone_is_repeated_and_its_end_counts_no_more(ledger: Ledger) -> None:
     job = ledger.create(new_job())
     ledger.dismiss(job.id)
-    outbox = Outbox(ledger.engine)
+    outbox = Outbox(ledger.engine, Webhook)
     [first] = outbox.claim(10, -1)
     [second] = outbox.claim(10, 60)
     assert second.attempts == 2
@@ -91,7 +91,7 @@ def test_a_webhook_goes_with_its_job(ledger: Ledger) -> None:
     job = ledger.create(new_job())
     ledger.dismiss(job.id)
     ledger.delete([job.id])
-    assert Outbox(ledger.engine).get(job.id) is None
+    assert Outbox(ledger.engine, Webhook).get(job.id) is None
 
 
 def test_the_same_key_with_another_address_is_a_conflict(ledger: Ledger) -> None:
