@@ -138,12 +138,15 @@ def _check_frames(feed: Feed, settings: Settings) -> tuple[Checked, FrameSequenc
     from model.core.times import utc_text
     from workers.feeds.runs import planned
     from workers.feeds.scan import settled_files
+    from workers.feeds.skill.challengers import check_challengers
 
     try:
         files = settled_files(feed, settings.feed_settle_seconds)
-        model, problem = planned(feed, open_catalog(settings.packages_folder))
+        catalog = open_catalog(settings.packages_folder)
+        model, problem = planned(feed, catalog)
         if problem is not None:
             return Checked(feed.name, False, f"{problem['what']}: extrapolation will run", problem["hint"]), None
+        check_challengers(feed, catalog)
         if not files:
             hint = "Correct the pattern or the folder, or wait for the first frame"
             return Checked(feed.name, False, f"no file in {feed.folder} matches {feed.pattern!r}", hint), None
