@@ -30,6 +30,7 @@ from service.render.web_mercator import MAX_LATITUDE, MapPicture
 TILE: Final = 256
 SIDE_TILES: Final = 2
 ZOOMS: Final = (5, 6, 7, 9)
+COLOURS: Final = 48
 SEA, COAST = (243, 245, 244), (90, 60, 40)
 
 
@@ -85,7 +86,7 @@ def main() -> None:
             lon, lat = map(float, place.split(","))
             for column, z in enumerate(ZOOMS):
                 sheet.paste(draw_map(file, z, lon, lat, coasts), (column * size, number * size))
-    sheet.save(args.out)
+    sheet.quantize(COLOURS).save(args.out)
 
 
 if __name__ == "__main__":

@@ -47,5 +47,5 @@ def _encoded(image: Image.Image, opacity: bytes, file_format: TileFormat) -> byt
         image.save(file, "PNG", transparency=opacity, compress_level=6)
     else:
         image.info["transparency"] = opacity
-        image.convert("RGBA").save(file, "WEBP", lossless=True, method=0, quality=20)
+        image.convert("RGBA").save(file, "WEBP", lossless=True, method=4, quality=20)
     return file.getvalue()

@@ -27,6 +27,7 @@ PARAMETERS = {
     "name": "persistence",
     "version": "1",
     "code": "unknown-job",
+    "product": "cog",
     "frame": "latest",
     "size": "256",
     "z": "0",

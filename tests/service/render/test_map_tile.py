@@ -12,8 +12,9 @@ from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
 from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.rain_scale import RAIN_SCALE
+from service.render.footprint import footprint
 from service.render.forecast_reader import NotOnEarth, RainFile
-from service.render.map_tile import on_map
+from service.render.map_tile import _places, on_map
 from service.render.tile_picture import coverage_picture, tile_picture
 from service.render.web_mercator import MapPicture
 
@@ -107,22 +108,50 @@ def test_a_core_of_one_pixel_is_lost_at_no_zoom(tmp_path, name):
             assert np.abs(away).max() <= 0.5 * np.ptp(expected) + 1.5, z
 
 
-def test_between_lattice_points_no_place_is_off(tmp_path):
-    """A ramp of values tells for every pixel of a tile which pixel of the grid it shows."""
-    for name in GRIDS:
-        grid = grid_of(*GRIDS[name], shape=(300, 300))
-        rows, columns = np.indices(grid.shape)
-        for ramp in (rows, columns):
-            file = opened(tmp_path, grid, 1.0 + ramp)
-            x, y = corners(grid, 10)
-            picture = MapPicture.of_tile(10, int(x.mean()) // 256, int(y.mean()) // 256, 256)
-            shown = on_map(file, file.rain_frame(0), picture)
-            centres = np.arange(256) + 0.5
-            exact = grid.row_column(*grid.x_y(*np.meshgrid(picture.lon(centres), picture.lat(centres))))
-            inside = shown > 0
-            assert inside.sum() > 10_000, name
-            expected = exact[0 if ramp is rows else 1][inside]
-            assert np.abs(shown[inside] - 1.0 - expected).max() < 0.61, name
+@pytest.mark.parametrize(
+    ("name", "z", "size"), [*((name, 10, None) for name in GRIDS), ("polar stereographic", 2, 1e4)]
+)
+def test_between_lattice_points_no_place_is_off(name, z, size):
+    crs, own_size, centre = GRIDS[name]
+    grid = grid_of(crs, size or own_size, centre, shape=(300, 300))
+    x, y = corners(grid, z)
+    picture = MapPicture(int(x.mean()) - 64, int(y.mean()) - 64, 256, 256 << z)
+    rows, columns = picture.box(footprint(grid))
+    places = _places(grid, picture, rows, columns)
+    down, across = (
+        part.start + (np.arange(places.samples * (part.stop - part.start)) + 0.5) / places.samples
+        for part in (rows, columns)
+    )
+    exact = grid.row_column(*grid.x_y(*np.meshgrid(picture.lon(across), picture.lat(down))))
+    for found, expected in zip((places.rows, places.columns), exact, strict=True):
+        assert np.abs(found - expected).max() < 0.1 * max(1.0, places.scale)
+
+
+@pytest.mark.parametrize("name", list(GRIDS)[:3])
+def test_gdal_warps_to_the_same_picture(tmp_path, name):
+    warp = pytest.importorskip("rasterio.warp")
+    from rasterio import Affine
+
+    grid = grid_of(*GRIDS[name], shape=(300, 300))
+    rain = np.random.default_rng(0).gamma(0.5, 4.0, grid.shape).astype(np.float32)
+    file = opened(tmp_path, grid, rain)
+    picture = MapPicture(*(int(side.mean()) - 128 for side in corners(grid, 10)), 256, 256 << 10)
+    scale = 2 * HALF_WORLD / picture.world
+    corner = (picture.left * scale - HALF_WORLD, HALF_WORLD - picture.top * scale)
+    warped = np.zeros((256, 256), np.float32)
+    warp.reproject(
+        file.frame(0),
+        warped,
+        src_transform=Affine.from_gdal(*grid.north_up_transform),
+        src_crs=grid.crs.to_wkt(),
+        dst_transform=Affine(scale, 0, corner[0], 0, -scale, corner[1]),
+        dst_crs="EPSG:3857",
+        resampling=warp.Resampling.nearest,
+    )
+    shown = on_map(file, file.rain_frame(0), picture)
+    assert (shown > 0).sum() > 10_000
+
+    assert (shown != warped).mean() < 0.02  # GDAL interpolates its transformation more coarsely
 
 
 def test_tiles_meet_without_a_seam(tmp_path):
