@@ -61,6 +61,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "no-such-process": ProblemType(404, "No such process"),
     "no-such-model": ProblemType(404, "No such model"),
     "no-such-feed": ProblemType(404, "No such feed"),
+    "feed-not-pushed": ProblemType(409, "The frames of this feed are not sent over HTTP"),
     "no-such-run": ProblemType(404, "No run of the feed from that time"),
     "no-such-product": ProblemType(404, "The run has no such product"),
     "no-such-frame": ProblemType(404, "No such frame"),

@@ -36,10 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class StoredObject(NamedTuple):
-    """An object of the store, and when it was written."""
+    """An object of the store, when it was written, and its bytes."""
 
     key: str
     modified: datetime
+    size: int
 
 
 class MissingObject(InputError):
@@ -91,9 +92,19 @@ def input_key(job_id: str) -> str:
     return f"{job_prefix(job_id)}/input.nc"
 
 
+def frames_prefix(feed: str) -> str:
+    """Return the prefix of the frames of a feed."""
+    return f"feeds/{feed}/frames"
+
+
+def pushed_prefix(feed: str) -> str:
+    """Return the prefix of the files that were sent to a feed and wait to be read."""
+    return f"feeds/{feed}/pushed"
+
+
 def frame_prefix(feed: str, valid_time: datetime) -> str:
     """Return the prefix of the objects of a feed's frame: one for each content that was issued for that time."""
-    return f"feeds/{feed}/frames/{valid_time:%Y%m%dT%H%M%SZ}"
+    return f"{frames_prefix(feed)}/{valid_time:%Y%m%dT%H%M%SZ}"
 
 
 def delete_uploads(store: ObjectStore, job_id: str) -> None:
@@ -248,7 +259,7 @@ class ObjectStore:
         """Yield every object below the folder `prefix`, some at a time."""
         with _outages():
             for batch in self._backend.list(prefix=prefix):
-                yield [StoredObject(entry["path"], entry["last_modified"]) for entry in batch]
+                yield [StoredObject(entry["path"], entry["last_modified"], entry["size"]) for entry in batch]
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """Return the names of the folders right below a folder."""

@@ -14,5 +14,5 @@ def metric_labels() -> dict[str, set[str]]:
         metric._name + ("_total" if metric._type == "counter" else ""): set(metric._labelnames)
         for metric in REGISTRY._collector_to_names
     }
-    read = [*ProcessMetrics().describe(), *StateMetrics(None, None).describe(), *DiskMetrics({}).describe()]
+    read = [*ProcessMetrics().describe(), *StateMetrics(None, None, None).describe(), *DiskMetrics({}).describe()]
     return instruments | {family.name: set(family._labelnames) for family in read}

@@ -23,7 +23,7 @@ def read_frames(job: Job, store: ObjectStore, folder: Path, limits: Limits) -> F
         the name that the user gave the file.
     """
     names = [item["name"] for item in job.inputs]
-    targets = [folder / f"{number:04d}-{_safe(name)}" for number, name in enumerate(names)]
+    targets = [folder / f"{number:04d}-{safe_name(name)}" for number, name in enumerate(names)]
     paths = [store.fetch(item["key"], target) for item, target in zip(job.inputs, targets, strict=True)]
     return read(paths, names=names, variable=job.variable, zr=job.zr, skip_unreadable=True, **limits._asdict())
 
@@ -39,6 +39,6 @@ def frames_read_by(reference: str, catalog: Catalog) -> int:
     return max(info.input_frames for info in catalog.resolve(reference).models)
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """Return a user's file name as one that is safe to create; the suffixes stay, since some formats depend on them."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(name).name)[-80:]

@@ -245,6 +245,7 @@ class NowcastJob:
         if is_alias or self._fell_back:
             self.output, missing = info.closest_output(self.output)
             self.note = "; ".join(filter(None, [self.note, missing]))
+        self._end_at_lead_time()
         check_members(self.output, job.steps, self.sequence.grid.shape, context.settings.max_member_pixels)
         self._lease.check()
         work = work_of(math.prod(self.sequence.grid.shape), job.steps, self.output)
@@ -276,6 +277,13 @@ class NowcastJob:
         info, self.sequence, note = selection
         self.note = "; ".join(filter(None, [why, note]))
         return info
+
+    def _end_at_lead_time(self) -> None:
+        """Count the lead steps of a feed's `lead_time` at the time step of the frames that the model reads."""
+        feed = _feed_of(self.job, self._context)
+        if feed is not None and feed.lead_time is not None:
+            reference_time = self.sequence.reference_time.astype("datetime64[s]").item().replace(tzinfo=UTC)
+            self.job.steps = feed.lead_steps(self.sequence.time_step_minutes(), reference_time)
 
     def _fallback_is_loaded(self, catalog: Catalog, info: ModelInfo) -> bool:
         """Return whether the network that would run in its place is loaded, so that the job need not wait long."""
@@ -442,15 +450,22 @@ def check_age(job: Job, context: WorkerContext) -> None:
         There is a frame that is newer by more than the feed's `max_age`.
     """
     ledger = context.feed_ledger
-    run = ledger.run_of_job(job.id) or context.skill_ledger.challenger_of_job(job.id)
-    newest = ledger.newest_time(job.feed or "")
-    feed = read_feeds(context.settings.feeds_path, check_folders=False).find(job.feed or "")
-    if run is None or newest is None:
+    own = ledger.run_of_job(job.id)
+    run, newest = own or context.skill_ledger.challenger_of_job(job.id), ledger.newest_time(job.feed or "")
+    feed = _feed_of(job, context)
+    if run is None or newest is None or (own is not None and own.backfill):
         return
     limit = Feed.model_fields["max_age"].default if feed is None else feed.max_age
     behind = (newest - run.reference_time).total_seconds() / 60
     if behind > limit:
         raise OutOfDate(f"its frame is {behind:g} min older than the newest; max_age is {limit:g} min")
+
+
+def _feed_of(job: Job, context: WorkerContext) -> Feed | None:
+    """Return the configuration of a job's feed; None where the job is no feed's, or the feed is no longer there."""
+    if job.feed is None:
+        return None
+    return read_feeds(context.settings.feeds_path, check_folders=False).find(job.feed)
 
 
 def check_members(output: ForecastOutput, steps: int, shape: tuple[int, int], max_pixels: int) -> None:

@@ -6,9 +6,10 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from service.feeds.config import read_feeds
 from service.feeds.products import MANIFEST, products_of_feed
 from service.jobs.queue import redis_client
-from service.store import CHECKS, NOWCASTS, StoredObject
+from service.store import CHECKS, NOWCASTS, StoredObject, frames_prefix, pushed_prefix
 from workers.context import WorkerContext
 
 SWEEP_SECONDS: Final = 3600
@@ -20,6 +21,9 @@ MIN_AGE: Final = timedelta(days=1)
 WHILE_UNFINISHED: Final = ("upload", "tiles")
 """Folders of a job that are needed until it has ended."""
 
+REMOVED_FEED_KEPT: Final = timedelta(days=7)
+"""How long a feed that left the file of feeds is kept: it may have been taken out for a while, or by mistake."""
+
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +33,7 @@ def sweep_when_due(context: WorkerContext) -> None:
         due = redis.set("echocast:swept", "1", nx=True, ex=SWEEP_SECONDS)
     if due:
         sweep(context)
+        sweep_feeds(context)
 
 
 def sweep(context: WorkerContext) -> None:
@@ -63,6 +68,23 @@ def _sweep_products(before: datetime, context: WorkerContext) -> int:
                 context.store.delete(key)
                 deleted += 1
     return deleted
+
+
+def sweep_feeds(context: WorkerContext) -> None:
+    """Delete the frames and records of feeds that left the file of feeds `REMOVED_FEED_KEPT` ago.
+
+    As long as something is wrong in the file, it may be a feed that is there: nothing is deleted.
+    """
+    config = read_feeds(context.settings.feeds_path, check_folders=False)
+    if config.problems:
+        return
+    for feed in context.feed_ledger.unused_since(datetime.now(UTC) - REMOVED_FEED_KEPT):
+        if config.find(feed) is None:
+            for prefix in (frames_prefix(feed), pushed_prefix(feed), products_of_feed(feed)):
+                context.store.delete_prefix(prefix)
+            context.skill_ledger.forget(feed)
+            context.feed_ledger.forget(feed)
+            log.info("feed %s: it left the file of feeds, and what was stored of it is deleted", feed)
 
 
 def _leftovers(objects: list[StoredObject], context: WorkerContext) -> list[str]:

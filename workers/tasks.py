@@ -14,6 +14,7 @@ from service.jobs.queue import (
     FOLLOW_UP,
     RECONCILE,
     RUN_NOWCAST,
+    SCAN_FEED,
     SCAN_FEEDS,
     SCORE_FEED,
 )
@@ -97,3 +98,11 @@ def check_alerts() -> None:
 
     alerts.check_alerts(process_context())
     SCHEDULE_RUN_TIME.labels("check-alerts").set_to_current_time()
+
+
+@shared_task(name=SCAN_FEED)
+def scan_feed(feed: str) -> None:
+    """Submit jobs for new frames of one feed, which have just been sent."""
+    from workers.feeds.scan import scan
+
+    scan(process_context(), [feed])

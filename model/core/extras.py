@@ -22,6 +22,7 @@ EXTRAS: Final = {
     "safetensors": "train",
     "tensorboardX": "train",
     "torch": "train",
+    "paho": "mqtt",
 }
 """The extra of Echocast that installs a package. Any other package is installed by its own name, and so
 is onnx, which `echocast bench` needs on machines where the rest of `train` (2 GB) does not belong."""

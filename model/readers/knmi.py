@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 TITLE: Final = "KNMI HDF5"
 FORMULA: Final = re.compile(r"GEO\s*=\s*([-+\d.eE]+)\s*\*\s*PV\s*\+?\s*([-+]\s*[\d.eE][-+\d.eE]*)\s*$", re.IGNORECASE)
 CORNERS: Final = ("LL", "UL", "UR", "LR")
+HEIGHT: Final = re.compile(r"_H(\d\.\d)(?:_|$)")
+"""Height (km) of a pseudo-CAPPI in the name of a product: RAD_NL25_RAU_H1.5_5mi."""
 MONTHS: Final = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
 
@@ -62,6 +64,8 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
         name = str(optional_attribute(file, image, "image_product_name") or "")
 
     attributes = {"radar_format": TITLE, "source_product": name}
+    if height := HEIGHT.search(name):
+        attributes["radar_product"] = f"pseudo-CAPPI at {1000 * float(height[1]):g} m"
     if "REFLECTIVITY" in parameter.upper() and "DBZ" in parameter.upper():
         rain, described = rain_rate_of_reflectivity(values, options, MARSHALL_PALMER)
         attributes |= described

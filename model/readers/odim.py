@@ -46,6 +46,9 @@ POLAR: Final = ("PVOL", "SCAN", "RAY", "AZIM", "ELEV", "ID")
 RATES: Final = ("RATE",)
 ACCUMULATIONS: Final = ("ACRR",)
 REFLECTIVITIES: Final = ("DBZH", "DBZ", "TH")
+RADAR_PRODUCTS: Final = {"PPI": ("PPI", "degrees"), "CAPPI": ("CAPPI", "m"), "PCAPPI": ("pseudo-CAPPI", "m")}
+"""Products at an elevation or a height, `prodpar`, and its unit."""
+OPERA: Final = "ORG:247"
 PREFERENCE: Final = (*RATES, *ACCUMULATIONS, *REFLECTIVITIES)
 MAX_IMAGES: Final = 200
 MAX_NAMED: Final = 30
@@ -89,8 +92,11 @@ def read_file(source: Source, options: ReadOptions) -> FrameSequence:
                 hint=GIVE_OBSERVATIONS,
             )
         producer = str(optional_attribute(file, "what", "source") or "")
+        radar_product = _radar_product(file, image, producer)
 
     attributes = {"radar_format": TITLE, "source_product": f"{image.quantity} {producer}".strip()}
+    if radar_product:
+        attributes["radar_product"] = radar_product
     time = nominal
     if image.quantity in REFLECTIVITIES:
         rain, described = rain_rate_of_reflectivity(values, options, MARSHALL_PALMER)
@@ -128,6 +134,22 @@ def _images(file: File) -> list[DataGroup]:
             if len(images) > MAX_IMAGES:
                 raise NotARadarFile(f"the file holds more than {MAX_IMAGES} images", hint="Give one composite per file")
     return images
+
+
+def _radar_product(file: File, image: DataGroup, producer: str) -> str:
+    """Return what the image was made of; empty where the file does not tell, as composites of unknown scans do not.
+
+    OPERA's composite of DBZH is the maximum reflectivity of each column, which its attributes do not tell.
+    """
+    product = str(_optional_inherited(file, image.group, "what", "product") or "").upper()
+    if product == "MAX" or (producer.split(",")[0] == OPERA and image.quantity == "DBZH"):
+        return "column maximum"
+    if product not in RADAR_PRODUCTS:
+        return ""
+    name, unit = RADAR_PRODUCTS[product]
+    at = _optional_inherited(file, image.group, "what", "prodpar")
+    at = str(at).partition(",")[0].strip()
+    return f"{name} at {float(at):g} {unit}" if re.fullmatch(r"\d{1,6}(\.\d*)?", at) else name
 
 
 def _choose(images: list[DataGroup], variable: str | None) -> DataGroup:

@@ -66,6 +66,12 @@ class NoSuchFeed(InputError):
     code = "no-such-feed"
 
 
+class NotPushed(InputError):
+    """The frames of a feed are not sent over HTTP."""
+
+    code = "feed-not-pushed"
+
+
 class NoSuchRun(InputError):
     """A feed has no run from that reference time."""
 

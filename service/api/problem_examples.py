@@ -34,6 +34,11 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
         ),
         "dismissed": ("the nowcast was cancelled, it has no result", "nowcast", "Request a new nowcast"),
         "empty-file": ("the file is empty", "radar.h5", "Send the whole file"),
+        "feed-not-pushed": (
+            "the frames of this feed come from elsewhere",
+            "feed",
+            "The operator sets push = true in its table",
+        ),
         "idempotency-key-reused": (
             "this key was used for another request",
             "Idempotency-Key",

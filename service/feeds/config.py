@@ -2,8 +2,12 @@
 
 [[feed]]
 name = "helsinki"
-folder = "/data/radar/helsinki"  # where the frames arrive
-pattern = "*.h5"        # which files are frames
+folder = "/data/radar/helsinki"  # where the frames arrive; or one of:
+url = "s3://radar/helsinki/%Y/%m/%d"  # prefix in an object store, with the time (UTC) by which objects are filed
+push = true             # files are sent to POST /v1/feeds/helsinki/frames
+pattern = "*.h5"        # which files of a folder or an object store are frames
+crop = [24, 59.5, 26, 61]  # west, south, east, north (degrees): the part of the frames that is kept and forecast
+radar_product = "column maximum"  # what the radar makes its frames of, where the files do not tell
 interval = 5            # minutes between frames; by default that of the newest frames
 delay = 4               # minutes that a frame may take from its valid time to its arrival
 model = "auto"
@@ -23,6 +27,8 @@ fall_back = "skill"     # run the best challenger by live skill in the place of 
 clock = "replay"        # what is now: by default the time; "replay": the time that `echocast feeds replay` replays;
                         # "frames": that of the newest frame
 [[feed.alert]]          # a rule of an alert: service/feeds/alerts/rule.py
+[feed.mqtt]             # in place of folder, url and push: notifications that announce files (see mqtt_config.py)
+[feed.wis2]             # where published nowcasts are announced
 """
 
 from __future__ import annotations
@@ -34,18 +40,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.core.catalog import AUTO
+from model.core.cropping import Box
 from model.core.errors import InputError
 from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H, FIELDS, ForecastField, ForecastOutput, parse_thresholds
 from model.core.manifest import MAX_LEAD_STEPS
 from model.core.model_info import ANY_TIME_STEP
 from service.feeds.alerts.rule import AlertRule
 from service.feeds.clock import read_clock
+from service.feeds.mqtt_config import MqttSource, Wis2Topic
 from service.feeds.products import PRODUCTS, Product
 from service.feeds.toml_lines import line_of
 from service.jobs.job import Problem, problem_of
@@ -54,6 +63,10 @@ DEFAULT_STEPS: Final = 12
 
 ARCHIVE_RETENTION_DAYS: Final = 2
 """A day is archived once it is over, in the course of the next one."""
+
+STORE_SCHEMES: Final = ("s3", "gs", "az", "file")
+TIME_DIRECTIVES: Final = ("Y", "m", "d", "j", "H")
+"""Of `time.strftime`: those that may stand in the prefix of an object store."""
 
 NOWCAST_SUFFIX: Final = ".nowcast.nc"
 """Appended to the name of the newest frame to name its nowcast. Files with this suffix are never frames."""
@@ -66,13 +79,18 @@ class BadFeed(InputError):
 
 
 class Feed(BaseModel):
-    """One folder to watch; the fields are the keys of the TOML table."""
+    """One live radar; the fields are the keys of the TOML table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
-    folder: Path
+    folder: Path | None = None
+    url: str | None = None
+    push: bool = False
+    mqtt: MqttSource | None = None
     pattern: str = Field("*", min_length=1)
+    crop: Box | None = None
+    radar_product: str = Field("", max_length=64)
     interval: float | None = Field(None, gt=0, le=24 * 60, allow_inf_nan=False)
     delay: float = Field(5.0, ge=0, le=24 * 60, allow_inf_nan=False)
     model: str = AUTO
@@ -94,12 +112,44 @@ class Feed(BaseModel):
     fall_back: Literal["skill"] | None = None
     clock: Literal["system", "frames", "replay"] = "system"
     alert: tuple[AlertRule, ...] = ()
+    wis2: Wis2Topic | None = None
 
     @field_validator("probabilities", mode="before")
     @classmethod
     def _parse_probabilities(cls, value: object) -> object:
         """Parse a list that is written as in the form of an upload, such as "0.5,2" or "default"."""
         return parse_thresholds(value) if isinstance(value, str) else value
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        """Refuse what is no address of an object store, and times that are not those of prefixes."""
+        if url is not None and urlsplit(url).scheme not in STORE_SCHEMES:
+            raise ValueError(
+                f"it is no address of an object store: {', '.join(f'{name}://' for name in STORE_SCHEMES)}"
+            )
+        if url is not None and set(re.findall(r"%(.?)", url)) - set(TIME_DIRECTIVES):
+            raise ValueError(f"of times it may have {', '.join(f'%{name}' for name in TIME_DIRECTIVES)}")
+        return url
+
+    @field_validator("crop")
+    @classmethod
+    def _check_crop(cls, box: Box | None) -> Box | None:
+        """Refuse what is no box on earth."""
+        if box is not None:
+            west, south, east, north = box
+            if not (-360 <= west < east <= 360 and east - west <= 360 and -90 <= south < north <= 90):
+                raise ValueError("it is no box of west, south, east, north in degrees")
+        return box
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        """Refuse a feed that has no source, or several."""
+        if sum([self.folder is not None, self.url is not None, self.push, self.mqtt is not None]) != 1:
+            raise ValueError("it has one source: folder, url, push or mqtt")
+        if self.clock == "replay" and self.folder is None:
+            raise ValueError("frames are replayed into a folder: the clock replay needs one as source")
+        return self
 
     @model_validator(mode="after")
     def _check_lead(self) -> Self:
@@ -130,6 +180,16 @@ class Feed(BaseModel):
         return None if self.interval is None else (self.steps or DEFAULT_STEPS) * self.interval - late
 
     @property
+    def source(self) -> str:
+        """Where its files arrive, as text: a folder, the address of an object store, `push`, or a topic."""
+        return str(self.folder or self.url or ("push" if self.mqtt is None else f"mqtt {self.mqtt.topic}"))
+
+    @property
+    def is_received(self) -> bool:
+        """Whether the service gets its files one by one, and stores them until they are read."""
+        return self.push or self.mqtt is not None
+
+    @property
     def forecast_output(self) -> ForecastOutput:
         """What its nowcasts hold. The members of each start time differ from those of the others."""
         return ForecastOutput(field=self.field, thresholds_mm_h=self.probabilities, members=self.members)
@@ -143,7 +203,7 @@ class Feed(BaseModel):
         """Return the time from which leads count, by the feed's `clock`; `newest` is the time of its newest frame."""
         if self.clock == "system":
             return datetime.now(UTC)
-        clock = read_clock(self.folder) if self.clock == "replay" else None
+        clock = read_clock(self.folder) if self.clock == "replay" and self.folder is not None else None
         return newest if clock is None else clock.now()
 
     def lead_steps(self, interval_minutes: float, reference_time: datetime) -> int:
@@ -159,7 +219,7 @@ class Feed(BaseModel):
 
     def output(self, file: str) -> Path | None:
         """Return the path of the nowcast that starts from a file's newest frame; None where only the store has it."""
-        return None if self.out is None else self.out / f"{file}{NOWCAST_SUFFIX}"
+        return None if self.out is None else self.out / f"{PurePosixPath(file).name}{NOWCAST_SUFFIX}"
 
 
 @dataclass
@@ -254,7 +314,7 @@ def _feed(table: _Table, *, check_folders: bool) -> Feed:
     base = table.path.absolute().parent
     feed = feed.model_copy(
         update={
-            "folder": base / feed.folder.expanduser(),
+            "folder": None if feed.folder is None else base / feed.folder.expanduser(),
             "out": None if feed.out is None else base / feed.out.expanduser(),
             "archive": None if feed.archive is None else base / feed.archive.expanduser(),
         }
@@ -273,10 +333,13 @@ def _bad_value(kind: str, message: str, keys: tuple[str | int, ...], where: str)
         known = AlertRule.model_fields if of_alert else Feed.model_fields
         return BadFeed("unknown key", where=where, hint=f"The keys are {', '.join(known)}")
     if kind == "missing":
-        hint = "Each rule needs a name, and what it watches" if of_alert else "Each feed needs a name and a folder"
+        hint = "Each rule needs a name, and what it watches" if of_alert else "Each feed needs a name and a source"
         return BadFeed("this key is missing", where=where, hint=hint)
     if kind == "value_error" and "two ways" in message:
         return BadFeed(message.removeprefix("Value error, "), where=where, hint="Give one of them")
+    if kind == "value_error" and "one source" in message:
+        hint = "Give folder, url, push = true, or a table [feed.mqtt]"
+        return BadFeed(message.removeprefix("Value error, "), where=where, hint=hint)
     if kind == "value_error" and "retention" in message:
         hint = "retention is in days, max_age in minutes"
         return BadFeed(message.removeprefix("Value error, "), where=where, hint=hint)
@@ -284,7 +347,7 @@ def _bad_value(kind: str, message: str, keys: tuple[str | int, ...], where: str)
         return BadFeed(message, where=where, hint=f"Choose from {', '.join(PRODUCTS)}")
     if keys == ("field",):
         return BadFeed(message, where=where, hint=f"Choose one of {', '.join(FIELDS)}, or leave it out")
-    return BadFeed(message, where=where, hint="Correct the value")
+    return BadFeed(message.removeprefix("Value error, "), where=where, hint="Correct the value")
 
 
 def _only(error: BadFeed) -> Feeds:

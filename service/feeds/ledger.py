@@ -21,11 +21,12 @@ from service.feeds.tables import (
     KnownFile,
     RegisteredFeed,
     RunState,
+    shown_name,
 )
 from service.jobs.database import load, reading, writing
 from service.jobs.job import Job, JobStatus, Problem
 from service.jobs.ledger import Ledger
-from service.metrics.instruments import JOBS_ACCEPTED
+from service.metrics.instruments import FEED_FILES, FEED_LAG, JOBS_ACCEPTED
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class DecodedFrame:
     pixels: int
     size: int
     coverage: float
+    radar_product: str = ""
 
 
 class FeedLedger:
@@ -87,6 +89,20 @@ class FeedLedger:
         with writing(self.engine) as session:
             session.connection().execute(update(RegisteredFeed).where(RegisteredFeed.name == feed).values(values))
 
+    def unused_since(self, time: datetime) -> list[str]:
+        """Return the names of the feeds that were not scanned since a time."""
+        query = select(RegisteredFeed.name).where(
+            func.coalesce(RegisteredFeed.last_scan, RegisteredFeed.first_seen) < time
+        )
+        return load(self.engine, query)
+
+    def forget(self, feed: str) -> None:
+        """Delete the records of a feed: its files, frames and runs."""
+        with writing(self.engine) as session:
+            for table in (FeedFile, FeedFrame, FeedRun):
+                session.connection().execute(delete(table).where(table.feed == feed))
+            session.connection().execute(delete(RegisteredFeed).where(RegisteredFeed.name == feed))
+
     # Files
 
     def known_files(self, feed: str) -> dict[str, KnownFile]:
@@ -108,9 +124,13 @@ class FeedLedger:
         made = _feed_file(feed, file, state, reason, valid_time)
         with writing(self.engine) as session:
             earlier = session.get(FeedFile, (feed, file.name))
-            if earlier is not None and file.is_unchanged_since(earlier):
+            is_known = earlier is not None and file.is_unchanged_since(earlier)
+            if earlier is not None and is_known:
                 made.arrived = earlier.arrived  # it is read again, as it may have become readable
+            is_known &= earlier is not None and earlier.state is state
             session.merge(made)
+        if not is_known:
+            FEED_FILES.labels(feed, state.value).inc()
 
     def skip_files(self, feed: str, files: Sequence[ArrivedFile], reason: str) -> None:
         """Record that files are not read."""
@@ -122,14 +142,15 @@ class FeedLedger:
                     session.add_all([_feed_file(feed, file, FileState.SKIPPED, reason) for file in chunk])
             except IntegrityError:  # another scan was first
                 continue
+            FEED_FILES.labels(feed, FileState.SKIPPED.value).inc(len(chunk))
 
-    def record_frames(
-        self, feed: str, file: ArrivedFile, frames: Sequence[DecodedFrame], *, newest_before: datetime | None
-    ) -> FileState:
+    def record_frames(self, feed: str, file: ArrivedFile, frames: Sequence[DecodedFrame]) -> FileState:
         """Record the frames of a file, and what became of the file.
 
         A frame that is known by its valid time and content stays as it is; one of other content replaces it, with the
-        next `revision`.
+        next `revision`, unless it is in a file that was written later. A file is late where one that was written before
+        it has a newer frame. So files may be read in any order; of two with one frame, the second one that is read is
+        the duplicate.
 
         Parameters
         ----------
@@ -137,8 +158,6 @@ class FeedLedger:
             The feed, and the file as it was read.
         frames
             Its frames, the oldest first.
-        newest_before
-            The newest frame of the feed before the scan; a file whose frames are all older is late.
 
         Returns
         -------
@@ -153,9 +172,16 @@ class FeedLedger:
         newest = frames[-1].valid_time
         with writing(self.engine) as session:
             known = _frames_at(session, feed, [frame.valid_time for frame in frames])
-            others = {f"{other.file} has the same frame" for other in known.values() if other.file != file.name}
             is_new = [frame for frame in frames if frame.valid_time not in known]
             changed = [frame for frame in frames if _differs(frame, known)]
+            newer = _written_after(session, feed, file, {known[frame.valid_time].file for frame in changed})
+            superseded = [frame for frame in changed if known[frame.valid_time].file in newer]
+            changed = [frame for frame in changed if frame not in superseded]
+            others = {
+                f"{shown_name(other.file)} has the same frame" + (" in a later issue" if other.file in newer else "")
+                for other in known.values()
+                if other.file != file.name
+            }
             for frame in is_new:
                 session.add(_feed_frame(feed, file.name, frame, revision=0))
             for frame in changed:
@@ -165,16 +191,38 @@ class FeedLedger:
                 state = FileState.REISSUED
             elif not is_new:
                 state = FileState.DUPLICATE
-            elif newest_before is not None and newest < newest_before:
+            elif _has_newer_frame(session, feed, file, newest):
                 state = FileState.LATE
             else:
                 state = FileState.ACCEPTED
             reason = "; ".join(sorted(others)) if state is FileState.DUPLICATE else ""
             earlier_file = session.get(FeedFile, (feed, file.name))
-            if state is FileState.DUPLICATE and earlier_file is not None and not others:
+            is_same = earlier_file is not None and earlier_file.state is not FileState.RECEIVED and not others
+            if state is FileState.DUPLICATE and earlier_file is not None and is_same:
                 state, reason = earlier_file.state, earlier_file.reason  # the same file, touched or read twice at once
             session.merge(_feed_file(feed, file, state, reason, newest))
+        FEED_FILES.labels(feed, state.value).inc()
         return state
+
+    def is_received(self, feed: str, name: str) -> bool:
+        """Whether a file that is sent over HTTP was read, or waits. One that could not be used may be usable now."""
+        with reading(self.engine) as session:
+            known = session.get(FeedFile, (feed, name))
+        return known is not None and known.state not in (FileState.UNREADABLE, FileState.REFUSED)
+
+    def receive(self, feed: str, file: ArrivedFile) -> None:
+        """Record a file that was sent over HTTP and is stored, to be read."""
+        with writing(self.engine) as session:
+            session.merge(_feed_file(feed, file, FileState.RECEIVED, ""))
+
+    def received_files(self, feed: str) -> list[FeedFile]:
+        """Return the files that were sent over HTTP and wait to be read."""
+        return load(self.engine, select(FeedFile).where(FeedFile.feed == feed, FeedFile.state == FileState.RECEIVED))
+
+    def find_files(self, feed: str, names: Sequence[str]) -> list[FeedFile]:
+        """Return the files of those names, in their order."""
+        found = load(self.engine, select(FeedFile).where(FeedFile.feed == feed, FeedFile.name.in_(names)))
+        return sorted(found, key=lambda file: names.index(file.name))
 
     def delete_files(self, feed: str, names: Sequence[str]) -> None:
         """Delete the records of files that left the folder long ago."""
@@ -281,6 +329,7 @@ class FeedLedger:
         model: str,
         fallback: bool = False,
         reason: str = "",
+        backfill: bool = False,
     ) -> str | None:
         """Record the job of a run, and return its id; None where another process was first.
 
@@ -296,6 +345,8 @@ class FeedLedger:
             The feed's model, by which the run is known.
         fallback, reason
             Whether and why another model is to run in its place.
+        backfill
+            Whether an operator asked for it, however old the frame is.
         """
         values: dict[str, Any] = {
             "state": RunState.SUBMITTED,
@@ -304,6 +355,7 @@ class FeedLedger:
             "revision": frame.revision,
             "fallback": fallback,
             "reason": reason,
+            "backfill": backfill,
         }
         try:
             with writing(self.engine) as session:
@@ -346,9 +398,15 @@ class FeedLedger:
 
     def record_published(self, job_id: str) -> None:
         """Record that the nowcast of this job is published."""
+        now = datetime.now(UTC)
         first = and_(FeedRun.job_id == job_id, FeedRun.published.is_(None))
+        same = and_(FeedFrame.feed == FeedRun.feed, FeedFrame.valid_time == FeedRun.reference_time)
+        live = select(FeedFrame.feed, FeedFrame.arrived).join(FeedRun, same).where(first, FeedRun.backfill.is_(False))
         with writing(self.engine) as session:
-            session.connection().execute(update(FeedRun).where(first).values(published=datetime.now(UTC)))
+            frames = session.execute(live).all()
+            session.connection().execute(update(FeedRun).where(first).values(published=now))
+        for feed, arrived in frames:
+            FEED_LAG.labels(feed).observe(max(0.0, (now - arrived).total_seconds()))
 
 
 def _frames_at(session: Session, feed: str, times: Sequence[datetime]) -> dict[datetime, FeedFrame]:
@@ -358,6 +416,20 @@ def _frames_at(session: Session, feed: str, times: Sequence[datetime]) -> dict[d
         query = select(FeedFrame).where(FeedFrame.feed == feed, FeedFrame.valid_time.in_(chunk)).with_for_update()
         found |= {frame.valid_time: frame for frame in session.scalars(query)}
     return found
+
+
+def _written_after(session: Session, feed: str, file: ArrivedFile, names: Iterable[str]) -> set[str]:
+    """Return those of the names whose files were written after `file`."""
+    later = and_(FeedFile.feed == feed, FeedFile.name.in_(sorted(names)), FeedFile.modified_ns > file.modified_ns)
+    return set(session.scalars(select(FeedFile.name).where(later))) - {file.name}
+
+
+def _has_newer_frame(session: Session, feed: str, file: ArrivedFile, newest: datetime) -> bool:
+    """Return whether a file that was written before `file` has a newer frame than `newest`."""
+    same = and_(FeedFile.feed == FeedFrame.feed, FeedFile.name == FeedFrame.file)
+    query = select(FeedFrame.valid_time).join(FeedFile, same).limit(1)
+    query = query.where(FeedFrame.feed == feed, FeedFrame.valid_time > newest, FeedFile.modified_ns < file.modified_ns)
+    return session.scalar(query) is not None
 
 
 def _differs(frame: DecodedFrame, known: Mapping[datetime, FeedFrame]) -> bool:
@@ -375,6 +447,7 @@ def _feed_frame(feed: str, file: str, frame: DecodedFrame, revision: int, arrive
         pixels=frame.pixels,
         size=frame.size,
         coverage=frame.coverage,
+        radar_product=frame.radar_product,
         revision=revision,
     )
     if arrived is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, false, select
 from sqlalchemy.orm import Mapped, column_property, mapped_column
@@ -18,12 +19,14 @@ from service.jobs.job import Job, JobStatus, Problem
 class FileState(StrEnum):
     """What became of a file that arrived.
 
-    `accepted`: it holds the newest frame. `late`: its frames are older than the newest of before. `reissued`: it
-    replaces a frame by one of other content. `duplicate`: all its frames were known. `skipped`: it was not read.
-    `refused`: it could be read, and is no frame of this feed now, such as one ahead of the clock. `unreadable`: it
-    could not be read.
+    `received`: it was sent over HTTP, and waits to be read. `accepted`: it holds the newest frame. `late`: its frames
+    are older than one of a file that was written before. `reissued`: it replaces a frame by one of other content.
+    `duplicate`: all its frames were known, or a file that was written later has them with other content. `skipped`: it
+    was not read. `refused`: it could be read, and is no frame of this feed now, such as one ahead of the clock.
+    `unreadable`: it could not be read.
     """
 
+    RECEIVED = "received"
     ACCEPTED = "accepted"
     LATE = "late"
     REISSUED = "reissued"
@@ -58,6 +61,15 @@ class ArrivedFile:
         return (self.size, self.modified_ns) == (recorded.size, recorded.modified_ns)
 
 
+PUSHED: Final = re.compile(r"[0-9a-f]{32}/")
+"""Before the name of a file that was sent over HTTP: the beginning of the digest (SHA-256) of its content."""
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a file as its sender gave it."""
+    return PUSHED.sub("", name, count=1) if PUSHED.match(name) else name
+
+
 class KnownFile(NamedTuple):
     """What a scan needs of a recorded file: size, modification time, what became of it, and when it arrived."""
 
@@ -72,8 +84,8 @@ class RegisteredFeed(Base, kw_only=True):
 
     `first_reference_time`: the time of the newest frame of the first scan, as frames from before it are context only;
     where the folder was empty, 1970.
-    `problem`: why the last scan, or the submission of runs, failed. `follow_up_until`: until when a process has the
-    lease of what follows publications.
+    `problem`: why the last scan, or the submission of runs, failed. `scan_lease`, `scan_lease_until`: which scan reads
+    its files, and until when. `follow_up_until`: until when a process has the lease of what follows publications.
     """
 
     __tablename__ = "feeds"
@@ -83,6 +95,8 @@ class RegisteredFeed(Base, kw_only=True):
     first_seen: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
     last_scan: Mapped[datetime | None] = mapped_column(default=None)
     first_reference_time: Mapped[datetime | None] = mapped_column(default=None)
+    scan_lease: Mapped[str | None] = mapped_column(String(32), default=None)
+    scan_lease_until: Mapped[datetime | None] = mapped_column(default=None)
     problem: Mapped[Problem | None] = mapped_column(JSON(none_as_null=True), default=None)
     follow_up_until: Mapped[datetime | None] = mapped_column(default=None)
 
@@ -111,7 +125,9 @@ class FeedFrame(Base, kw_only=True):
     """A frame of a feed, by its valid time. Its rain rate lies in the store, as CF-netCDF under `key`.
 
     `file`: the file that it came in. `digest`: of its content, SHA-256. `grid`: the digest of its grid. `revision`: how
-    often it was issued again. `coverage`: the share of its pixels with data. `arrived`: when it was first there.
+    often it was issued again. `coverage`: the share of its pixels with data. `radar_product`: what the radar made it
+    of, as the lowest elevation or the maximum of each column; empty where nobody tells. `arrived`: when it was first
+    there.
     """
 
     __tablename__ = "feed_frames"
@@ -125,6 +141,7 @@ class FeedFrame(Base, kw_only=True):
     pixels: Mapped[int]
     size: Mapped[int] = mapped_column(BigInteger)
     coverage: Mapped[float]
+    radar_product: Mapped[str] = mapped_column(String(64), server_default="", default="")
     revision: Mapped[int] = mapped_column(default=0)
     arrived: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
 
@@ -135,9 +152,9 @@ class FeedRun(Base, kw_only=True):
     `previous_job_id`: the job of before, where it has a nowcast and the frame was issued again: its nowcast is served
     until the newest job has one. `frames`: how many frames there were for it. `revision`: of the frame at the reference
     time. `reason`: why it waits, was skipped, or why another model runs in the place of the feed's. `published`: when
-    its nowcast was first published. `followed_up_job_id`: the job after whose publication everything that follows was
-    done. `products`: what was made of its nowcast. `follow_up_problems`: what failed after the publication. `status`,
-    `problem`: those of its newest job.
+    its nowcast was first published. `backfill`: whether an operator asked for it, however old it is.
+    `followed_up_job_id`: the job after whose publication everything that follows was done. `products`: what was made of
+    its nowcast. `follow_up_problems`: what failed after the publication. `status`, `problem`: those of its newest job.
     """
 
     __tablename__ = "feed_runs"
@@ -152,6 +169,7 @@ class FeedRun(Base, kw_only=True):
     revision: Mapped[int] = mapped_column(default=0)
     fallback: Mapped[bool] = mapped_column(server_default=false(), default=False)
     reason: Mapped[str] = mapped_column(Text, server_default="", default="")
+    backfill: Mapped[bool] = mapped_column(server_default=false(), default=False)
     created: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
     published: Mapped[datetime | None] = mapped_column(default=None)
     followed_up_job_id: Mapped[str | None] = mapped_column(String(64), default=None)

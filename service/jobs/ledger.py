@@ -147,12 +147,13 @@ class Ledger:
         seconds: float = 0.0,
         models_digest: str | None = None,
     ) -> bool:
-        """Record which model runs, why where it is not the requested one, and what the nowcast costs (work, s).
+        """Record which model runs, why where it is not the requested one, its steps, and what they cost (work, s).
 
         `models_digest` is None where another attempt might run another model. False as in `renew_lease`.
         """
         values = {"model_used": model_used, "note": note, "work": work, "cost_seconds": seconds}
-        return self._update(_held(job), models_digest=models_digest, **values) == 1
+        steps = {"steps": job.steps, "progress_total": job.steps}
+        return self._update(_held(job), models_digest=models_digest, **values, **steps) == 1
 
     def succeed(
         self, job: Job, *, result_key: str, input_key: str, result_bytes: int = 0, timings: Timings | None = None

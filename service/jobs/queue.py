@@ -33,6 +33,7 @@ FOLLOW_UP: Final = "echocast.follow_up"
 ARCHIVE_FEEDS: Final = "echocast.archive_feeds"
 SCORE_FEED: Final = "echocast.score_feed"
 CHECK_ALERTS: Final = "echocast.check_alerts"
+SCAN_FEED: Final = "echocast.scan_feed"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
 FOLLOW_UPS_QUEUE: Final = "echocast.follow_ups"
@@ -147,6 +148,10 @@ class JobQueue:
     def enqueue_scoring(self, feed: str) -> bool:
         """Queue the scoring of a feed's forecasts; return False while the broker is down: the next frame does so."""
         return not self._send(SCORE_FEED, [feed], LOW_QUEUE)
+
+    def scan_feed(self, feed: str) -> bool:
+        """Have a feed scanned at once; return False while the broker is down: the schedule does so later."""
+        return not self._send(SCAN_FEED, [feed], SCHEDULE_QUEUE, self._settings.feed_scan_seconds)
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
         """Send a task; return the error while the broker is down."""

@@ -1,6 +1,7 @@
 """Every counter, gauge and histogram that processes of the service write; `docs/monitoring.md` lists them.
 
-Labels have few values, which the code knows in advance: no ids, addresses, paths, names of files or of clients. A gauge
+Labels have few values, which the code or the operator's files know in advance, as the names of feeds: no ids,
+addresses, paths, names of files or of clients. A gauge
 has the mode `livesum`, `livemin` or `livemax` (of the processes that are alive) or `max` (of all): other modes do not
 survive the merging of ended processes in `service.metrics.folder`.
 """
@@ -82,6 +83,19 @@ MODEL_NOWCASTS: Final = Counter(
 FEED_FRAMES_SCORED: Final = Counter(
     "echocast_feed_frames_scored_total",
     "Frames of feeds by which the forecasts that were valid then were scored; again after a change.",
+    registry=REGISTRY,
+)
+FEED_FILES: Final = Counter(
+    "echocast_feed_files_total",
+    "Files of a feed by what became of them, such as accepted or unreadable.",
+    ["feed", "state"],
+    registry=REGISTRY,
+)
+FEED_LAG: Final = Histogram(
+    "echocast_feed_lag_seconds",
+    "Time from the arrival of a feed's frame to the publication of its nowcast.",
+    ["feed"],
+    buckets=(1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
     registry=REGISTRY,
 )
 

@@ -48,7 +48,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def context(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerContext]:
     opened = open_context(settings)
-    monkeypatch.setattr(opened.queue, "enqueue", lambda job_id, **_: False)
+    monkeypatch.setattr(opened.queue, "enqueue", lambda *_: False)
     yield opened
     opened.ledger.close()
 

@@ -18,11 +18,13 @@ from tests.patience import WAIT_SECONDS, wait_until
 ONLY_AT_TIMES = {
     "echocast_device_memory_size_bytes",
     "echocast_device_memory_used_bytes",
+    "echocast_feed_files_total",
+    "echocast_feed_lag_seconds",
     "echocast_sandbox_kills_total",
     "echocast_view_cache_requests_total",
     "echocast_webhook_calls_total",
 }
-"""Metrics that a service without a GPU, hostile files, views and webhooks does not have."""
+"""Metrics that a service without a GPU, feeds, hostile files, views and webhooks does not have."""
 
 
 @pytest.fixture

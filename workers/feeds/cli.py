@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +16,15 @@ from model.core.errors import InputError
 from workers.feeds.alerts_cli import alerts, problems_of_rules
 from workers.feeds.archive_cli import archive
 from workers.feeds.replay_cli import replay
+from workers.feeds.run_cli import backfill, run, subscribe, worker_context
 
 if TYPE_CHECKING:
     from model.core.sequence import FrameSequence
     from service.feeds.config import Feed, Feeds
     from service.feeds.health import FeedHealth
-    from service.feeds.tables import FeedRun
-    from service.settings import Settings
+    from service.feeds.tables import ArrivedFile, FeedRun
+    from workers.context import WorkerContext
+    from workers.feeds.sources import Source
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _data_dir_option = click.option(
@@ -40,10 +43,10 @@ class Checked(NamedTuple):
 
 @click.group()
 def feeds() -> None:
-    """List the feeds, check their configuration, replay and archive frames, and test the channels of alerts."""
+    """List the feeds, check their configuration, run them, replay and archive frames, test the channels of alerts."""
 
 
-for command in (replay, archive, alerts):
+for command in (run, backfill, subscribe, replay, archive, alerts):
     feeds.add_command(command)
 
 
@@ -90,13 +93,13 @@ def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
     exit code is 2 where something is wrong.
     """
     from service.feeds.config import read_feeds
-    from service.settings import load_settings
 
-    settings = load_settings(data_dir=data_dir)
-    found = read_feeds(settings.feeds_path)
-    checked = [Checked(problem["where"], False, problem["what"], problem["hint"]) for problem in found.problems]
-    for feed in named(found, names, settings.feeds_path):
-        checked += _check(feed, settings)
+    with worker_context(data_dir) as context:
+        path = context.settings.feeds_path
+        found = read_feeds(path)
+        checked = [Checked(problem["where"], False, problem["what"], problem["hint"]) for problem in found.problems]
+        for feed in named(found, names, path):
+            checked += _check(feed, context)
     if as_json:
         click.echo(json.dumps({"feeds": [each._asdict() for each in checked]}))
     else:
@@ -104,7 +107,7 @@ def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
             mark = "ok" if each.ok else "bad"
             click.echo(f"{mark:4} {each.feed}: {each.what}" + (f". {each.hint}" if each.hint else ""))
     if not checked:
-        click.echo(f"There is no feed in {settings.feeds_path}.", err=True)
+        click.echo(f"There is no feed in {path}.", err=True)
     sys.exit(0 if all(each.ok for each in checked) else 2)
 
 
@@ -125,59 +128,57 @@ def named(found: Feeds, names: Sequence[str], path: Path) -> Sequence[Feed]:
     return [feed for feed in found.feeds if not names or feed.name in names]
 
 
-def _check(feed: Feed, settings: Settings) -> list[Checked]:
-    """Read the newest file of a feed by name, find the model that would run, and check its rules."""
-    checked, frames = _check_frames(feed, settings)
-    problems = problems_of_rules(feed, None if frames is None else frames.grid, settings)
+def _check(feed: Feed, context: WorkerContext) -> list[Checked]:
+    """Read the newest file of a feed, find the model that would run, and check its rules."""
+    checked, frames = _check_frames(feed, context)
+    problems = problems_of_rules(feed, None if frames is None else frames.grid, context.settings)
     of_rules = [Checked(f"{feed.name}, {error.where}", False, error.what, error.hint) for error in problems]
     return [checked, *of_rules]
 
 
-def _check_frames(feed: Feed, settings: Settings) -> tuple[Checked, FrameSequence | None]:
-    from model.core.catalog import open_catalog
+def _check_frames(feed: Feed, context: WorkerContext) -> tuple[Checked, FrameSequence | None]:
     from model.core.times import utc_text
     from workers.feeds.runs import planned
-    from workers.feeds.scan import settled_files
-    from workers.feeds.skill.challengers import check_challengers
+    from workers.feeds.sources import list_settled, open_source
 
     try:
-        files = settled_files(feed, settings.feed_settle_seconds)
-        catalog = open_catalog(settings.packages_folder)
-        model, problem = planned(feed, catalog)
+        source = open_source(feed, context)
+        files = list_settled(source, context.settings.feed_settle_seconds)
+        model, problem = planned(feed, context.catalog)
         if problem is not None:
             return Checked(feed.name, False, f"{problem['what']}: extrapolation will run", problem["hint"]), None
-        check_challengers(feed, catalog)
+        alerts = f"; alerts: {len(feed.alert)}" if feed.alert else ""
+        if feed.is_received:
+            how = f"sent to /v1/feeds/{feed.name}/frames" if feed.push else "announced: `echocast feeds subscribe`"
+            return Checked(feed.name, True, f"frames are {how}; {model} runs{alerts}"), None
         if not files:
-            hint = "Correct the pattern or the folder, or wait for the first frame"
-            return Checked(feed.name, False, f"no file in {feed.folder} matches {feed.pattern!r}", hint), None
-        name = files[-1].name
-        frames = _read(feed, name, settings)
+            hint = "Correct the pattern or the source, or wait for the first frame"
+            return Checked(feed.name, False, f"no file in {feed.source} matches {feed.pattern!r}", hint), None
+        frames = _read(feed, files[-1], source, context)
     except InputError as error:
         return Checked(feed.name, False, f"{error.where}: {error.what}", error.hint), None
     ny, nx = frames.grid.shape
-    newest = f"{name} is valid at {utc_text(frames.reference_time)}, {nx} x {ny} pixels"
-    alerts = f"; alerts: {len(feed.alert)}" if feed.alert else ""
+    product = frames.attributes.get("radar_product")
+    newest = f"{files[-1].name} is valid at {utc_text(frames.reference_time)}, {nx} x {ny} pixels"
+    newest += f", {product}" if product else ""
     return Checked(feed.name, True, f"files: {len(files)}; {newest}; {model} runs{alerts}"), frames
 
 
-def _read(feed: Feed, name: str, settings: Settings) -> FrameSequence:
+def _read(feed: Feed, file: ArrivedFile, source: Source, context: WorkerContext) -> FrameSequence:
     """Read a file.
 
     Raises
     ------
     InputError
-        It cannot be read.
+        It cannot be read, or has gone.
     """
-    from workers import sandbox
+    from workers.feeds.ingest import read_file
 
-    return sandbox.read(
-        [feed.folder / name],
-        variable=feed.variable,
-        zr=feed.zr,
-        max_dbz=settings.max_dbz,
-        memory_mb=settings.read_memory_mb,
-        seconds=settings.read_seconds,
-    )
+    with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
+        path = source.fetch(file, Path(folder))
+        if path is None:
+            raise InputError("it has gone", where=file.name, hint="Check again")
+        return read_file(feed, path, context)
 
 
 def _described(feed: Feed, health: FeedHealth, run: FeedRun | None) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def _described(feed: Feed, health: FeedHealth, run: FeedRun | None) -> dict[str,
         "newest_frame": _text(health.newest_frame),
         "age_minutes": health.age_minutes,
         "latest_reference_time": _text(None if run is None else run.reference_time),
-        "folder": str(feed.folder),
+        "source": feed.source,
     }
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import numpy as np
 from sqlalchemy.exc import IntegrityError
 
+from model.core.cropping import crop
 from model.core.errors import FutureFrame, InputError
 from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
@@ -24,6 +26,8 @@ from service.feeds.tables import ArrivedFile, FileState
 from service.store import ObjectStore, frame_prefix
 from workers import sandbox
 from workers.context import WorkerContext
+from workers.feeds.arrival import TooSoon, check_arrival
+from workers.feeds.sources import Source
 
 TRIES: Final = 3
 """Two processes may record the same frame at the same moment; the second one then finds it recorded."""
@@ -31,17 +35,17 @@ TRIES: Final = 3
 log = logging.getLogger(__name__)
 
 
-def ingest(feed: Feed, file: ArrivedFile, context: WorkerContext, newest_before: datetime | None) -> list[datetime]:
+def ingest(feed: Feed, file: ArrivedFile, source: Source, context: WorkerContext) -> list[datetime]:
     """Read a file, store its frames, and record what became of it.
 
     Parameters
     ----------
     feed, file
-        The feed, and the file in its folder.
+        The feed, and the file.
+    source
+        Where the file lies.
     context
         Where frames are stored and recorded.
-    newest_before
-        The valid time of the feed's newest frame before the scan.
 
     Returns
     -------
@@ -54,28 +58,48 @@ def ingest(feed: Feed, file: ArrivedFile, context: WorkerContext, newest_before:
         The frames cannot be stored; nothing is recorded.
     """
     ledger = context.feed_ledger
-    try:
-        sequence = sandbox.read(
-            [feed.folder / file.name], variable=feed.variable, zr=feed.zr, **context.limits._asdict()
-        )
-    except FutureFrame as error:
-        _record(feed, file, FileState.REFUSED, error, context)
-        return []
-    except InputError as error:
-        if (feed.folder / file.name).exists():
-            _record(feed, file, FileState.UNREADABLE, error, context)
-        return []
-    with tempfile.TemporaryDirectory(prefix="echocast-") as folder:
-        frames = store_frames(feed, sequence, context, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="echocast-") as name:
+        folder = Path(name)
+        path = source.fetch(file, folder)
+        if path is None:
+            return []
+        try:
+            sequence = read_file(feed, path, context)
+            check_arrival(feed, file, utc(sequence.reference_time), context)
+        except FutureFrame as error:
+            _record(feed, file, FileState.REFUSED, error, context)
+            return []
+        except TooSoon as error:
+            _record(feed, file, FileState.REFUSED, error, context, utc(sequence.reference_time))
+            return []
+        except InputError as error:
+            if path.exists():
+                _record(feed, file, FileState.UNREADABLE, error, context)
+            return []
+        frames = store_frames(feed, sequence, context, folder)
     for left in reversed(range(TRIES)):
         try:
-            state = ledger.record_frames(feed.name, file, frames, newest_before=newest_before)
+            state = ledger.record_frames(feed.name, file, frames)
             break
         except IntegrityError:
             if not left:
                 raise
     log.info("feed %s: %s: %s, %s", feed.name, file.name, state, utc_text(sequence.reference_time))
     return [frame.valid_time for frame in frames] if state is not FileState.DUPLICATE else []
+
+
+def read_file(feed: Feed, path: Path, context: WorkerContext) -> FrameSequence:
+    """Read a file of a feed: the part of its frames that the feed keeps, with what the operator says about them.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or its frames have no pixels in the feed's `crop`.
+    """
+    sequence = sandbox.read([path], variable=feed.variable, zr=feed.zr, **context.limits._asdict())
+    if feed.radar_product:
+        sequence = replace(sequence, attributes={**sequence.attributes, "radar_product": feed.radar_product})
+    return sequence if feed.crop is None else crop(sequence, feed.crop)
 
 
 def store_frames(feed: Feed, sequence: FrameSequence, context: WorkerContext, folder: Path) -> list[DecodedFrame]:
@@ -89,7 +113,7 @@ def store_frames(feed: Feed, sequence: FrameSequence, context: WorkerContext, fo
             times=sequence.times[number : number + 1],
         )
         valid_time, digest = utc(frame.reference_time), frame.digest()
-        path = folder / f"{number}.nc"
+        path = folder / f"frame-{number}.nc"
         write_netcdf(frame, path)
         key = f"{frame_prefix(feed.name, valid_time)}/{digest}.nc"
         context.store.put(key, path, if_absent=True)
@@ -102,6 +126,7 @@ def store_frames(feed: Feed, sequence: FrameSequence, context: WorkerContext, fo
                 pixels=frame.rain_rate.size,
                 size=path.stat().st_size,
                 coverage=float(np.isfinite(frame.rain_rate).mean()),
+                radar_product=frame.attributes.get("radar_product", ""),
             )
         )
         path.unlink()
@@ -114,10 +139,18 @@ def utc(time: np.datetime64) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
-def _record(feed: Feed, file: ArrivedFile, state: FileState, error: InputError, context: WorkerContext) -> None:
-    reason = f"{error.what}. {error.hint}".strip(". ").replace(str(feed.folder / file.name), file.name)
+def _record(
+    feed: Feed,
+    file: ArrivedFile,
+    state: FileState,
+    error: InputError,
+    context: WorkerContext,
+    valid_time: datetime | None = None,
+) -> None:
+    reason = f"{error.what}. {error.hint}".strip(". ")
+    reason = re.sub(rf"\S*/{re.escape(PurePath(file.name).name)}", file.name, reason)
     log.warning("feed %s: %s: %s", feed.name, file.name, reason)
-    context.feed_ledger.record_outcome(feed.name, file, state, reason)
+    context.feed_ledger.record_outcome(feed.name, file, state, reason, valid_time)
 
 
 def _grid_digest(feed: Feed, grid: Grid, context: WorkerContext) -> str:

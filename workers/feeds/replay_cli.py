@@ -137,6 +137,10 @@ def _target(into: str, settings: Settings) -> tuple[Path, datetime | None]:
             where=str(settings.feeds_path),
             hint='Give the feed clock = "replay"',
         )
+    if feed.folder is None:
+        raise InputError(
+            f"the feed {into!r} has no folder", where=str(settings.feeds_path), hint="Give it one as source"
+        )
     ledger = Ledger(settings.database)
     try:
         return feed.folder, FeedLedger(ledger).newest_time(into)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from model.core.forecast_output import ForecastOutput
 from model.core.model_info import EXTRAPOLATION
 from service.feeds.config import Feed
 from service.feeds.intervals import common_interval_minutes
-from service.feeds.tables import FeedFrame, FeedRun, RunState
+from service.feeds.tables import FeedFrame, FeedRun, RunState, shown_name
 from service.jobs.costs import work_of
 from service.jobs.job import Job, JobInput, JobStatus, Problem, problem_of
 from workers.context import WorkerContext
@@ -57,7 +58,26 @@ def frame_count(feed: Feed, catalog: Catalog) -> int:
     return SPARE_FACTOR * max(read)
 
 
-def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime]) -> Problem | None:
+def files_to_read_first(feed: Feed, context: WorkerContext) -> int:
+    """Return how many files of one frame hold the newest frame and what its run needs of those before it.
+
+    Those are more than the model reads where frames come more often than at its shortest time step.
+    """
+    newest = context.feed_ledger.frames(feed.name, limit=SPARE_FACTOR + 1)
+    interval = feed.interval or common_interval_minutes([frame.valid_time for frame in reversed(newest)])
+    interval = interval or DEFAULT_INTERVAL_MINUTES
+    try:
+        models = context.catalog.resolve(feed.model).models
+    except (UnknownModel, BadPackage):
+        models = (EXTRAPOLATION,)
+    return max(
+        1 + math.ceil((info.input_frames - 1) * max(1.0, info.time_step.min_minutes / interval)) for info in models
+    )
+
+
+def submit_runs(
+    feed: Feed, context: WorkerContext, arrived: Collection[datetime], *, newest_only: bool = False
+) -> Problem | None:
     """Submit a run for each frame of the last `max_age` that has none, or whose frame was issued again since.
 
     Parameters
@@ -68,6 +88,8 @@ def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime
         Where frames and runs are recorded.
     arrived
         Valid times of frames that have just arrived: too old ones are recorded as skipped.
+    newest_only
+        Whether to submit the run of the newest frame only, as older files are still to be read.
 
     Returns
     -------
@@ -86,7 +108,7 @@ def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime
     if registered is None or registered.first_reference_time is None or newest is None:
         return problem
     first, oldest = registered.first_reference_time, newest - timedelta(minutes=feed.max_age)
-    window = ledger.frames(feed.name, since=max(first, oldest))[::-1]
+    window = ledger.frames(feed.name, since=max(first, newest if newest_only else oldest))[::-1]
     most = frame_count(feed, context.catalog)
     frames = [*ledger.frames_before(feed.name, window[0].valid_time, most), *window] if window else []
     of_window = ledger.runs(feed.name, since=oldest)
@@ -114,6 +136,31 @@ def submit_runs(feed: Feed, context: WorkerContext, arrived: Collection[datetime
     for job_id in submitted:  # after all submissions: the worker starts with the newest
         context.queue.enqueue(job_id, "feed")
     return problem
+
+
+def submit_backfill(feed: Feed, frame: FeedFrame, earlier: FeedRun | None, context: WorkerContext) -> str | None:
+    """Submit a run from a frame, however old it is; return the id of its job, None where another process was first.
+
+    `earlier` is the run that there is, which has no nowcast.
+
+    Raises
+    ------
+    InputError
+        The model of the feed cannot give the field or members that the feed names.
+    """
+    plan, _ = _plan(feed, context.catalog)
+    most = frame_count(feed, context.catalog)
+    before = context.feed_ledger.frames_before(feed.name, frame.valid_time, most)
+    read = [one for one in (*before, frame) if one.grid == frame.grid][-most:]
+    return context.feed_ledger.submit(
+        _job(feed, read, plan, context),
+        frame,
+        earlier,
+        model=feed.model,
+        fallback=bool(plan.reason),
+        reason=plan.reason,
+        backfill=True,
+    )
 
 
 def planned(feed: Feed, catalog: Catalog) -> tuple[str, Problem | None]:
@@ -210,7 +257,7 @@ def _job(feed: Feed, frames: Sequence[FeedFrame], plan: _Plan, context: WorkerCo
         cost_seconds=context.fair_share.cost_seconds(plan.model, work),
         model=plan.model,
         steps=steps,
-        inputs=[JobInput(name=frame.file, key=frame.key, size=frame.size) for frame in frames],
+        inputs=[JobInput(name=shown_name(frame.file), key=frame.key, size=frame.size) for frame in frames],
         forecast_output=plan.output,
         feed=feed.name,
         output=None if output is None else str(output),

@@ -10,7 +10,7 @@ from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedRun
 from service.feeds.config import Feed
 from service.feeds.health import health_now
 from service.feeds.products import main_files
-from service.feeds.tables import FeedRun, RunState
+from service.feeds.tables import FeedFile, FeedRun, RunState, shown_name
 from service.jobs.job import Job, UnknownJob
 from service.problem_details import public
 from service.status import Link, links_of, path_of
@@ -47,6 +47,7 @@ def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
     """Return the status of a feed and its newest run with a nowcast."""
     health = health_now(feed, context.feed_ledger)
     run = context.feed_ledger.find_run(feed.name, feed.model)
+    newest = next(iter(context.feed_ledger.frames(feed.name, limit=1)), None)
     path = path_of_feed(feed.name)
     links = [Link(rel="self", href=path, type="application/json", title="Feed")]
     if run is not None:
@@ -62,6 +63,7 @@ def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
         interval_minutes=health.interval_minutes,
         newest_frame=health.newest_frame,
         age_minutes=health.age_minutes,
+        radar_product="" if newest is None else newest.radar_product,
         latest=None if run is None else run_info(context, run),
         links=links,
     )
@@ -70,18 +72,20 @@ def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
 def feed_details(context: GatewayContext, feed: Feed) -> FeedDetails:
     """Return a feed with its newest files and runs."""
     ledger = context.feed_ledger
-    files = [
-        FeedFileInfo(
-            name=file.name,
-            state=file.state,
-            valid_time=file.valid_time,
-            reason=public(file.reason),
-            arrived=file.arrived,
-        )
-        for file in ledger.newest_files(feed.name, NEWEST)
-    ]
+    files = [file_info(file) for file in ledger.newest_files(feed.name, NEWEST)]
     runs = [run_info(context, run) for run in ledger.runs(feed.name, limit=NEWEST)]
     return FeedDetails(**feed_info(context, feed).model_dump(), files=files, runs=runs)
+
+
+def file_info(file: FeedFile) -> FeedFileInfo:
+    """Return what became of a file."""
+    return FeedFileInfo(
+        name=shown_name(file.name),
+        state=file.state,
+        valid_time=file.valid_time,
+        reason=public(file.reason),
+        arrived=file.arrived,
+    )
 
 
 def find_run(context: GatewayContext, feed: Feed, reference_time: datetime | None = None) -> FeedRun:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from service.api.context import ContextDep
-from service.api.feeds import alerts, answers, products, skill, stac
+from service.api.feeds import alerts, answers, products, push, skill, stac
 from service.api.feeds.dependencies import READ, FeedDep, ReferenceTime
 from service.api.feeds.point import feed_point
 from service.api.feeds.tiles.rain_viewer import router as rain_viewer
@@ -31,6 +31,7 @@ router.include_router(stac.router)
 router.include_router(tiles)
 router.include_router(rain_viewer)
 router.include_router(alerts.router)
+router.include_router(push.router)
 
 
 @router.get("", operation_id="listFeeds", dependencies=READ, summary="List feeds")

@@ -42,7 +42,7 @@ async def get_skill(
 ) -> FeedSkill:
     """Return scores of forecasts by the frames that arrived since, of all compared models on the same cases.
 
-    With 95 % intervals by block bootstrap over hours, from 5 days with cases on over days. `enough` tells whether there
+    With 95 % intervals by block bootstrap over hours, of windows from 5 days on over days. `enough` tells whether there
     are enough cases for a conclusion, and `comment` what is missing.
     """
     return await context.in_thread(

@@ -83,6 +83,9 @@ class FeedInfo(BaseModel):
     interval_minutes: float | None = Field(description="Minutes between frames; null: not known yet.")
     newest_frame: datetime | None = Field(description="Valid time of the newest frame.")
     age_minutes: float | None = Field(description="Its age.")
+    radar_product: str = Field(
+        description="What the radar made the newest frame of; empty: not known.", examples=["pseudo-CAPPI at 1500 m"]
+    )
     latest: FeedRunInfo | None = Field(description="The newest run that is published; null: none yet.")
     links: list[Link]
 
@@ -98,13 +101,21 @@ class FeedFileInfo(BaseModel):
 
     name: str
     state: FileState = Field(
-        description="`accepted`; `late`: its frames are older than the newest of before; `reissued`: it replaces a "
-        "frame; `duplicate`: its frames were known; `skipped`: not read; `refused`: no frame of this feed now; "
-        "`unreadable`."
+        description="`received`: it waits to be read; `accepted`; `late`: its frames are older than the newest of "
+        "before; `reissued`: it replaces a frame; `duplicate`: its frames were known; `skipped`: not read; "
+        "`refused`: no frame of this feed now; `unreadable`."
     )
     valid_time: datetime | None = Field(description="Of its newest frame; null: not read.")
     reason: str
     arrived: datetime
+
+
+class ReceivedFiles(BaseModel):
+    """Files that were sent to a feed, and what became of each."""
+
+    feed: str = Field(examples=["helsinki"])
+    files: list[FeedFileInfo] = Field(description="In the order in which they were sent.")
+    links: list[Link]
 
 
 class FeedDetails(FeedInfo):

@@ -1,4 +1,4 @@
-"""What the gateway reads at each scrape, where the truth is: unfinished jobs, the queue, live workers."""
+"""What the gateway reads at each scrape, where the truth is: unfinished jobs, the queue, live workers, feeds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from prometheus_client.registry import Collector
 
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.transition import AlertState
+from service.feeds.config import Feeds
+from service.feeds.health import FeedStatus, health_now
+from service.feeds.ledger import FeedLedger
 from service.feeds.skill.ledger import SkillLedger
 from service.jobs.heartbeat import live_beats, live_workers
 from service.jobs.job import JobKind, JobStatus
@@ -32,9 +35,10 @@ class StateMetrics(Collector):
     A part that cannot be read lacks its metrics, and `echocast_component_up` is 0 for it.
     """
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, feeds: Callable[[], Feeds]) -> None:
         self._settings = settings
         self._ledger = ledger
+        self._feeds = feeds
 
     def describe(self) -> list[GaugeMetricFamily]:
         """Return the metrics without values."""
@@ -46,6 +50,7 @@ class StateMetrics(Collector):
         parts: dict[str, Callable[[dict[str, GaugeMetricFamily]], None]] = {
             "ledger": self._read_jobs,
             "broker": self._read_queue,
+            "feeds": self._read_feeds,
         }
         for name, read in parts.items():
             try:
@@ -66,6 +71,10 @@ class StateMetrics(Collector):
             ("alerts", "Alerts by state: raised, cleared, unknown.", ["state"]),
             ("queue_messages", "Messages in each queue of the broker.", ["queue"]),
             ("feed_csi", "CSI of a model's newest forecasts of a feed, of the last 24 hours.", ["feed", "model"]),
+            ("feed_status", "1 for the status that a feed has, 0 for the others.", ["feed", "status"]),
+            ("feed_newest_frame_timestamp_seconds", "Valid time of a feed's newest frame, as Unix time.", ["feed"]),
+            ("feed_frame_age_seconds", "Age of a feed's newest frame.", ["feed"]),
+            ("feed_newest_nowcast_timestamp_seconds", "Reference time of its newest nowcast, as Unix time.", ["feed"]),
             ("workers_alive", "Processes that run jobs and have sent a heartbeat.", []),
             ("beats_alive", "Schedulers that have sent a heartbeat.", []),
         )
@@ -92,6 +101,21 @@ class StateMetrics(Collector):
         states = AlertLedger(self._ledger).count_states()
         for state in AlertState:
             families["echocast_alerts"].add_metric([state.value], states.get(state.value, 0))
+
+    def _read_feeds(self, families: dict[str, GaugeMetricFamily]) -> None:
+        ledger = FeedLedger(self._ledger)
+        for feed in self._feeds().feeds:
+            health = health_now(feed, ledger)
+            for status in FeedStatus:
+                families["echocast_feed_status"].add_metric([feed.name, status.value], status is health.status)
+            if health.newest_frame is not None and health.age_minutes is not None:
+                newest = health.newest_frame.timestamp()
+                families["echocast_feed_newest_frame_timestamp_seconds"].add_metric([feed.name], newest)
+                families["echocast_feed_frame_age_seconds"].add_metric([feed.name], 60 * health.age_minutes)
+            run = ledger.find_run(feed.name, feed.model)
+            if run is not None:
+                forecast = run.reference_time.timestamp()
+                families["echocast_feed_newest_nowcast_timestamp_seconds"].add_metric([feed.name], forecast)
 
     def _read_queue(self, families: dict[str, GaugeMetricFamily]) -> None:
         with redis_client(self._settings) as redis:

@@ -39,7 +39,7 @@ async def metrics(request: Request, context: ContextDep) -> Response:
     folders = {"data": context.settings.data_dir, "temporary": Path(tempfile.gettempdir())}
     if context.store.folder is not None:
         folders["store"] = context.store.folder
-    collectors = (StateMetrics(context.settings, context.ledger), DiskMetrics(folders))
+    collectors = (StateMetrics(context.settings, context.ledger, context.feeds), DiskMetrics(folders))
     scrape = partial(exposition, request.headers.get("accept", ""), *collectors)
     body, media_type = await anyio.to_thread.run_sync(scrape, limiter=_one_at_a_time)
     return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

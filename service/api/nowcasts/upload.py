@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Final
 
@@ -128,11 +128,7 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
     UnknownModel, StepsOutOfRange, InvalidParameter, CallbackRefused, InputError
         A field cannot be used.
     """
-    for name in form:
-        if name not in FORM_FIELDS:
-            raise InvalidParameter(
-                "there is no such field", where=name[:MAX_NAME], hint=f"Use {', '.join(FORM_FIELDS)}"
-            )
+    check_fields(form, tuple(FORM_FIELDS))
     model = _text(form, "model") or AUTO
     steps = _whole_number(form, "steps", DEFAULT_STEPS, hint="Give the number of lead steps")
     output = _parse_output(form)
@@ -156,6 +152,19 @@ def parse_options(form: FormData, context: GatewayContext) -> NowcastOptions:
         forecast_output=output,
         callback_url=callback_url,
     )
+
+
+def check_fields(form: FormData, names: Sequence[str]) -> None:
+    """Check that a form has no fields but those of the names.
+
+    Raises
+    ------
+    InvalidParameter
+        There is another one.
+    """
+    for name in form:
+        if name not in names:
+            raise InvalidParameter("there is no such field", where=name[:MAX_NAME], hint=f"Use {', '.join(names)}")
 
 
 def _parse_output(form: FormData) -> ForecastOutput:
@@ -215,7 +224,7 @@ def uploaded_files(form: FormData) -> list[UploadFile]:
         raise NoFiles("the request contains no file", where="files", hint="Send one or more radar files as `files`")
     for upload in uploads:
         if not upload.size:
-            raise EmptyFile("the file is empty", where=_name(upload), hint="Send the whole file")
+            raise EmptyFile("the file is empty", where=file_name(upload), hint="Send the whole file")
     return uploads
 
 
@@ -292,7 +301,7 @@ def _answer(
     job_id = new_job_id()
     copies = {earlier.input_key: input_key(job_id), earlier.result_key: result_key(job_id)}
     inputs = [
-        JobInput(name=_name(upload), key=upload_key(job_id, index), size=upload.size or 0)
+        JobInput(name=file_name(upload), key=upload_key(job_id, index), size=upload.size or 0)
         for index, upload in enumerate(files)
     ]
 
@@ -355,7 +364,7 @@ def wants_fresh(cache_control: str | None) -> bool:
     return "no-cache" in (cache_control or "").lower()
 
 
-def _name(upload: UploadFile) -> str:
+def file_name(upload: UploadFile) -> str:
     """Return the file's name, short and printable, without the folders that some clients send."""
     name = (upload.filename or "").replace("\\", "/").rpartition("/")[2]
     return "".join(letter if letter.isprintable() else "?" for letter in name)[-MAX_NAME:] or "upload"
@@ -365,7 +374,7 @@ def _store(context: GatewayContext, job_id: str, index: int, upload: UploadFile)
     key = upload_key(job_id, index)
     upload.file.seek(0)
     context.store.put(key, upload.file)
-    return JobInput(name=_name(upload), key=key, size=upload.size or 0)
+    return JobInput(name=file_name(upload), key=key, size=upload.size or 0)
 
 
 def _digest(files: list[UploadFile], options: NowcastOptions) -> str:
@@ -379,5 +388,5 @@ def _digest(files: list[UploadFile], options: NowcastOptions) -> str:
         content = hashlib.sha256()
         while piece := upload.file.read(1 << 20):
             content.update(piece)
-        sha.update(json.dumps([_name(upload), content.hexdigest()]).encode())
+        sha.update(json.dumps([file_name(upload), content.hexdigest()]).encode())
     return sha.hexdigest()

@@ -233,6 +233,12 @@ class SkillLedger:
             for table in (FrameScore, ScoredFrame):
                 session.connection().execute(delete(table).where(table.feed == feed, table.valid_time < before))
 
+    def forget(self, feed: str) -> None:
+        """Delete everything about a feed."""
+        with writing(self.engine) as session:
+            for table in (FrameScore, ScoredFrame, ModelSkill, ChallengerRun):
+                session.connection().execute(delete(table).where(table.feed == feed))
+
     # Counts
 
     def scores(

@@ -33,6 +33,11 @@ def test_a_real_file_has_the_rain_of_its_formula(real_data: Path) -> None:
     assert sequence.attributes["quantity"] == "accumulation over 5 min"
 
 
+def test_a_real_file_tells_its_pseudo_cappi(real_data: Path) -> None:
+    sequence = read([real_data / "knmi" / "RAD_NL25_RAP_5min_201008260000.h5"])
+    assert sequence.attributes["radar_product"] == "pseudo-CAPPI at 1500 m"
+
+
 def test_a_real_file_has_its_own_corners(real_data: Path) -> None:
     path = real_data / "knmi" / "RAD_NL25_RAP_5min_201008260000.h5"
     grid = read([path]).grid

@@ -70,6 +70,28 @@ def test_reflectivity_becomes_rain(write_odim: Write, quantity: str) -> None:
     assert sequence.attributes["zr_relation"] == "marshall-palmer: Z = 200 R^1.6"
 
 
+@pytest.mark.parametrize(
+    ("what", "quantity", "told"),
+    [
+        ({"product": "PPI", "prodpar": 0.5}, "DBZH", "PPI at 0.5 degrees"),
+        ({"product": "CAPPI", "prodpar": 1000.0}, "DBZH", "CAPPI at 1000 m"),
+        ({"product": "PCAPPI", "prodpar": "500,?"}, "RATE", "pseudo-CAPPI at 500 m"),
+        ({"product": "MAX"}, "DBZH", "column maximum"),
+        ({"product": "COMP", "source": "ORG:247"}, "DBZH", "column maximum"),
+        ({"product": "COMP", "source": "ORG:247"}, "RATE", None),
+        ({"product": "COMP", "source": "ORG:82"}, "DBZH", None),
+    ],
+)
+def test_what_the_radar_made_the_image_of_is_told(
+    write_odim: Write, what: dict[str, Any], quantity: str, told: str | None
+) -> None:
+    path = write_odim("p.h5", (quantity, [[1, 1], [1, 1]]))
+    with h5py.File(path, "r+") as file:
+        for name, value in what.items():
+            file["what" if name == "source" else "dataset1/what"].attrs[name] = value
+    assert read([path]).attributes.get("radar_product") == told
+
+
 def test_rain_is_preferred_over_quality(write_odim: Write) -> None:
     path = write_odim("q.h5", ("QIND", [[9, 9], [9, 9]]), ("DBZH", [[1, 1], [1, 1]]), ("RATE", [[5, 5], [5, 5]]))
     assert read([path]).rain_rate.max() == 5

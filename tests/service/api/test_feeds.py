@@ -39,11 +39,19 @@ def feed(settings, context, tmp_path):
 def arrive(context):
     """Record that a frame of so many minutes after noon has arrived."""
 
-    def record(after, *, content="a", coverage=1.0, newest_before=None):
-        time = NOON + minutes(after)
-        frame = DecodedFrame(valid_time=time, key="k", digest=content, grid="g", pixels=4, size=1, coverage=coverage)
-        file = ArrivedFile(name=f"{after}-{content}.h5", size=1, modified_ns=1)
-        context.feed_ledger.record_frames("north", file, [frame], newest_before=newest_before)
+    def record(after, *, content="a", coverage=1.0, written=1):
+        frame = DecodedFrame(
+            valid_time=(time := NOON + minutes(after)),
+            key="k",
+            digest=content,
+            grid="g",
+            pixels=4,
+            size=1,
+            coverage=coverage,
+            radar_product="column maximum",
+        )
+        file = ArrivedFile(name=f"{after}-{content}.h5", size=1, modified_ns=written)
+        context.feed_ledger.record_frames("north", file, [frame])
         return context.feed_ledger.frames("north", since=time)[-1]
 
     return record
@@ -151,7 +159,7 @@ def test_a_gap_counts_as_missing_until_it_is_an_hour_old(gateway, feed, arrive):
 def test_files_and_runs_tell_what_became_of_them(gateway, context, published, arrive):
     ledger = context.feed_ledger
     ledger.record_outcome("north", ArrivedFile(name="x.h5", size=1, modified_ns=1), FileState.UNREADABLE, "half a file")
-    late = arrive(-120, newest_before=NOON)
+    late = arrive(-120, written=2)
     ledger.skip(late, "auto", "too late")
     waits = Job(kind="feed", model="auto", steps=4, inputs=[], feed="north")
     ledger.submit(waits, arrive(5), model="auto")
@@ -175,9 +183,23 @@ def test_a_run_outlives_its_nowcast(gateway, context, published):
     assert get(gateway, "/v1/feeds/north/latest")[1]["type"] == "/problems/no-nowcast"
 
 
+def test_metrics_tell_status_watermark_age_and_newest_nowcast(gateway, published):
+    lines = gateway.get("/metrics").text.splitlines()
+    noon = f"{NOON.timestamp():.8e}"
+    assert 'echocast_feed_status{feed="north",status="ok"} 1.0' in lines
+    assert 'echocast_feed_status{feed="north",status="delayed"} 0.0' in lines
+    assert 'echocast_feed_frame_age_seconds{feed="north"} 0.0' in lines
+    values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("echocast_feed_newest"))
+    assert {f"{float(value):.8e}" for value in values.values()} == {noon}
+    assert 'echocast_component_up{component="feeds"} 1.0' in lines
+    assert any(line.startswith('echocast_feed_files_total{feed="north",state="accepted"}') for line in lines)
+    assert any(line.startswith('echocast_feed_lag_seconds_count{feed="north"}') for line in lines)
+
+
 def test_a_feed_that_delivers_is_ok(gateway, published):
     info = get(gateway, "/v1/feeds/north")[1]
     assert (info["status"], info["reason"], info["interval_minutes"], info["age_minutes"]) == ("ok", "", 5, 0)
+    assert info["radar_product"] == "column maximum"
 
 
 def test_missing_frames_and_areas_make_it_partial(gateway, feed, arrive):

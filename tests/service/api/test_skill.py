@@ -1,17 +1,13 @@
 """Live skill over HTTP: scores of counts that are known, on common cases, and plain words where there are too few."""
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from service.cli import cli
 from service.feeds.skill.counts import columns, pack, part
 from service.feeds.skill.tables import FrameScore
 from service.jobs.database import writing
-from tests.packages import SHIPPED_REFERENCE, copied
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NET, EXTRAPOLATION, PERSISTENCE = "north-net@1", "extrapolation@1", "persistence@1"
@@ -109,32 +105,3 @@ def test_what_is_asked_for_is_chosen_and_what_is_not_there_is_told(gateway, scor
     for params in ({"threshold": 7}, {"lead": 60}, {"model": "other@1"}, {"window": 0}, {"lead_from": "now"}):
         status, problem = get(gateway, **params)
         assert (status, problem["type"]) == (422, "/problems/invalid-parameter"), params
-
-
-def test_a_challenger_is_promoted_by_its_live_skill_and_a_worse_one_is_refused(gateway, feed, tmp_path):
-    def promoted(reference):
-        words = ["models", "promote", reference, "--feed", "north", "--service", str(gateway.base_url), "--json"]
-        result = CliRunner().invoke(cli, [*words, "--packages", str(tmp_path)])
-        refusal = str(result.exception) if result.exception else ""
-        return json.loads(result.stdout) if result.stdout else {}, refusal
-
-    for name in ("better@1", "worse@1", "new@1"):
-        copied(tmp_path, name)
-    hits = {SHIPPED_REFERENCE: 50, EXTRAPOLATION: 40, "better@1": 60, "worse@1": 45}
-    for number in range(48):
-        for model, base in hits.items():
-            feed(number, model, hits=base + number % 7, misses=40, alarms=20)
-    _, refusal = promoted("new@1")
-    assert "no forecast of 'new@1' was scored in this window" in refusal
-    output, refusal = promoted("worse@1")
-    assert not output["promoted"]
-    assert "live CSI at 0.5 mm/h beside rain-ms-predrnn@2" in refusal
-    output, refusal = promoted("better@1")
-    assert refusal == ""
-    assert (output["promoted"], output["compared_with"]) == (True, SHIPPED_REFERENCE)
-    assert output["protocol"] == "live skill of the feed north"
-    assert {gate["what"]: gate["passed"] for gate in output["gates"]} == {
-        "live CSI at 0.5 mm/h beside rain-ms-predrnn@2": True,
-        "live Brier score at 0.5 mm/h beside rain-ms-predrnn@2": True,
-        "live CSI at 0.5 mm/h beside extrapolation": True,
-    }

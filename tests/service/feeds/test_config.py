@@ -20,6 +20,16 @@ def feeds_file(tmp_path: Path) -> Path:
     return tmp_path / "feeds.toml"
 
 
+def test_the_line_is_named(feeds_file: Path) -> None:
+    feeds_file.write_text(GOOD + "\n# the second one\n" + OTHER + "model = 'auto'\nsteps = 0\n")
+    [problem] = read_feeds(feeds_file).problems
+    assert problem["where"] == f"{feeds_file}:10: feed 'b', steps"
+    table = "\n[feed.mqtt]\nurl = 'https://b'\ntopic = 't'\nhosts = ['h']\n"
+    feeds_file.write_text(GOOD + "[[feed]]\nname = 'b'\n" + table)
+    [problem] = read_feeds(feeds_file).problems
+    assert problem["where"] == f"{feeds_file}:8: feed 'b', mqtt"
+
+
 def test_without_a_file_there_are_no_feeds(feeds_file: Path) -> None:
     assert read_feeds(feeds_file).feeds == []
     assert read_feeds(feeds_file).problems == []
@@ -39,6 +49,7 @@ def test_nowcasts_are_in_the_store_only_by_default(feeds_file: Path) -> None:
 
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+OTHER = "[[feed]]\nname = 'b'\nfolder = 'frames'\n"
 
 
 def test_leads_count_from_now(feeds_file: Path) -> None:
@@ -65,9 +76,6 @@ def test_feeds_publish_probabilities_by_default_and_members_where_asked(feeds_fi
         assert feed.forecast_output == ForecastOutput(field="expected", thresholds_mm_h=thresholds, members=20)
 
 
-OTHER = "[[feed]]\nname = 'b'\nfolder = 'frames'\n"
-
-
 @pytest.mark.parametrize(
     ("bad", "where", "what"),
     [
@@ -76,6 +84,17 @@ OTHER = "[[feed]]\nname = 'b'\nfolder = 'frames'\n"
         ("feeds = 3\n" + GOOD, "feeds.toml", "'feeds'"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'frames'\ncolour = 3\n", "feed 'b', colour", "unknown key"),
         (OTHER + "steps = 3\nlead_time = 60\n", "feed 'b'", "two ways"),
+        (OTHER + "push = true\n", "feed 'b'", "one source"),
+        ("[[feed]]\nname = 'b'\n", "feed 'b'", "Give folder, url, push = true"),
+        ("[[feed]]\nname = 'b'\nurl = 'ftp://radar'\n", "feed 'b', url", "s3://"),
+        ("[[feed]]\nname = 'b'\nurl = 's3://radar/%Y/%M'\n", "feed 'b', url", "%Y, %m, %d, %j, %H"),
+        ("[[feed]]\nname = 'b'\n[feed.mqtt]\nurl = 'mqtt://b'\ntopic = 't'\n", "feed 'b', mqtt", "missing"),
+        (
+            "[[feed]]\nname = 'b'\n[feed.mqtt]\nurl = 'https://b'\ntopic = 't'\nhosts = ['h']\n",
+            "feed 'b', mqtt",
+            "mqtt://, mqtts://",
+        ),
+        (OTHER + "crop = [26, 59, 24, 61]\n", "feed 'b', crop", "west, south, east, north"),
         (OTHER + "retention = 1\nmax_age = 1500\n", "feed 'b'", "shorter than max_age"),
         (OTHER + "clock = 'wall'\n", "feed 'b', clock", "'system'"),
         (GOOD + "[[feed]]\nname = 'b'\nfolder = 'nowhere'\n", "feed 'b', folder", "nowhere is not a folder"),

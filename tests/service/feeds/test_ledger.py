@@ -22,8 +22,8 @@ def new_job(feed: str = "north") -> Job:
     return Job(kind="feed", model="auto", steps=1, inputs=[], feed=feed)
 
 
-def arrived(name: str, size: int = 1) -> ArrivedFile:
-    return ArrivedFile(name=name, size=size, modified_ns=1_780_000_000_123_456_789)
+def arrived(name: str, size: int = 1, written: int = 0) -> ArrivedFile:
+    return ArrivedFile(name=name, size=size, modified_ns=1_780_000_000_123_456_789 + written)
 
 
 def decoded(minutes: float, content: str = "a") -> DecodedFrame:
@@ -45,7 +45,7 @@ def feeds(ledger: Ledger) -> FeedLedger:
 
 def frame(feeds: FeedLedger, minutes: float, feed: str = "north", content: str = "a") -> FeedFrame:
     """Record a frame that has arrived in a file of its own."""
-    feeds.record_frames(feed, arrived(f"{minutes}-{content}"), [decoded(minutes, content)], newest_before=None)
+    feeds.record_frames(feed, arrived(f"{minutes}-{content}"), [decoded(minutes, content)])
     return next(one for one in feeds.frames(feed) if one.valid_time == NOON + timedelta(minutes=minutes))
 
 
@@ -67,15 +67,14 @@ def test_a_feed_is_registered_once(feeds: FeedLedger) -> None:
 
 
 def test_frames_are_known_by_time_and_content(feeds: FeedLedger) -> None:
-    def record(name: str, *frames: DecodedFrame, newest: float | None = None) -> FileState:
-        before = None if newest is None else NOON + timedelta(minutes=newest)
-        return feeds.record_frames("north", arrived(name), frames, newest_before=before)
+    def record(name: str, *frames: DecodedFrame) -> FileState:
+        return feeds.record_frames("north", arrived(name, written=ord(name)), frames)
 
     assert record("a", decoded(0), decoded(5)) is FileState.ACCEPTED
     assert record("b", decoded(5)) is FileState.DUPLICATE
-    assert record("c", decoded(10), newest=5) is FileState.ACCEPTED
-    assert record("d", decoded(-5), newest=10) is FileState.LATE
-    assert record("e", decoded(5, "other"), newest=10) is FileState.REISSUED
+    assert record("c", decoded(10)) is FileState.ACCEPTED
+    assert record("d", decoded(-5)) is FileState.LATE
+    assert record("e", decoded(5, "other")) is FileState.REISSUED
     assert record("a", decoded(0), decoded(5, "other")) is FileState.DUPLICATE
     assert record("c", decoded(10)) is FileState.ACCEPTED, "the same file, read twice"
     files = {file.name: file for file in feeds.newest_files("north", 10)}
@@ -92,10 +91,23 @@ def test_frames_are_known_by_time_and_content(feeds: FeedLedger) -> None:
     assert feeds.frames("south") == []
 
 
+def test_what_a_file_is_does_not_depend_on_when_it_is_read(feeds: FeedLedger) -> None:
+    def record(name: str, written: int, frame: DecodedFrame) -> FileState:
+        return feeds.record_frames("north", arrived(name, written=written), [frame])
+
+    assert record("correction", 4, decoded(5, "other")) is FileState.ACCEPTED
+    assert record("original", 2, decoded(5)) is FileState.DUPLICATE
+    assert record("earlier", 1, decoded(0)) is FileState.ACCEPTED
+    assert record("late", 3, decoded(-5)) is FileState.LATE
+    assert [one.digest for one in feeds.frames("north")] == ["other", "a", "a"]
+    files = {file.name: file for file in feeds.newest_files("north", 10)}
+    assert files["original"].reason == "correction has the same frame in a later issue"
+
+
 def test_one_frame_that_is_recorded_by_many_at_once_is_one(feeds: FeedLedger) -> None:
     def record(number: int) -> FileState | None:
         with suppress(IntegrityError):  # the caller tries again
-            return feeds.record_frames("north", arrived(f"f{number}"), [decoded(0)], newest_before=None)
+            return feeds.record_frames("north", arrived(f"f{number}"), [decoded(0)])
         return None
 
     with ThreadPoolExecutor(4) as pool:

@@ -24,7 +24,7 @@ MIDNIGHT = 144
 @pytest.fixture
 def folder(tmp_path: Path, settings: Settings, context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the feed `north`, which has an archive."""
-    monkeypatch.setattr(context.queue, "enqueue", lambda job_id, **_: False)
+    monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
     made = tmp_path / "frames"
     made.mkdir()
     settings.data_dir.mkdir(exist_ok=True)

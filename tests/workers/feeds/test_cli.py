@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,17 @@ import pytest
 from click.testing import CliRunner
 
 from model.core.errors import InputError
+from service.jobs.job import JobStatus
 from service.settings import Settings
 from workers.batch import run
 from workers.context import WorkerContext
 from workers.feeds.cli import feeds
 from workers.feeds.scan import scan
+
+
+@pytest.fixture(autouse=True)
+def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHOCAST_FEED_SETTLE_SECONDS", "0")
 
 
 @pytest.fixture
@@ -79,7 +87,6 @@ def test_what_is_wrong_is_told_with_what_to_do(folder: Path, settings: Settings,
     lab.write_frames(folder / "f1.npz")
     with settings.feeds_path.open("a") as file:
         file.write(f'[[feed]]\nname = "south"\nfolder = "{folder}"\nmodel = "no-such"\n')
-        file.write(f'[[feed]]\nname = "east"\nfolder = "{folder}"\nchallengers = ["no-such"]\n')
         file.write('[[feed]]\nname = "west"\nfolder = "/no/such/folder"\n')
     code, found = checked(settings)
     assert code == 2
@@ -87,7 +94,6 @@ def test_what_is_wrong_is_told_with_what_to_do(folder: Path, settings: Settings,
     assert by_name["north"]["ok"]
     assert by_name["south"]["what"] == "no model 'no-such': extrapolation will run"
     assert by_name["south"]["hint"].startswith("Choose one of persistence")
-    assert by_name["east"]["what"] == "feed east, challengers: no model 'no-such'"
     assert "is not a folder" in by_name["feed 'west', folder"]["what"]
     assert all(each["ok"] or each["hint"] for each in found)
 
@@ -95,3 +101,49 @@ def test_what_is_wrong_is_told_with_what_to_do(folder: Path, settings: Settings,
 def test_an_unknown_name_is_told(folder: Path, settings: Settings) -> None:
     with pytest.raises(InputError, match=r"there is no valid feed 'south'.*Valid feeds: north"):
         echocast(settings, "check", "south")
+
+
+def test_a_scan_that_is_asked_for_submits_the_newest_run(
+    folder: Path, settings: Settings, context: WorkerContext, lab
+) -> None:
+    for n in range(3):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    assert echocast(settings, "run", "north") == (0, "north: the run from 2026-06-01T12:10:00Z is submitted\n")
+    assert len(lab.jobs(context.ledger)) == 1
+
+
+def backfilled(settings: Settings) -> list[tuple[str, str]]:
+    period = ("--since", "2026-06-01T12:05Z", "--until", "2026-06-01T12:15")
+    code, output = echocast(settings, "backfill", "north", *period, "--json")
+    assert code == 0
+    return [(run["reference_time"][11:16], run["status"]) for run in json.loads(output.splitlines()[-1])["runs"]]
+
+
+def test_nowcasts_of_the_past_are_made_where_they_are_missing(
+    folder: Path, settings: Settings, context: WorkerContext, lab
+) -> None:
+    for n in range(14):
+        lab.write_frames(folder / f"f{n:02d}.npz", first=n)
+    scan(context)
+    run(lab.jobs(context.ledger)[0].id, context)
+    assert len(context.feed_ledger.runs("north")) == 1, "of the first scan only the newest frame is forecast"
+
+    made = []
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(backfilled, settings)
+            while not asked.done():
+                for job in lab.jobs(context.ledger, JobStatus.ACCEPTED):
+                    run(job.id, context)
+                time.sleep(0.05)
+            made.append(asked.result())
+    assert made == [[("12:05", "successful"), ("12:10", "successful"), ("12:15", "successful")], []]
+
+
+def test_what_cannot_be_backfilled_is_told(folder: Path, settings: Settings, context: WorkerContext, lab) -> None:
+    lab.write_frames(folder / "f0.npz", count=3)
+    with pytest.raises(InputError, match="--since: 'noon' is no time"):
+        echocast(settings, "backfill", "north", "--since", "noon")
+    scan(context)
+    with pytest.raises(InputError, match="frames are kept for 7 days"):
+        echocast(settings, "backfill", "north", "--since", "2026-05-01T12:00Z")

@@ -72,7 +72,7 @@ def test_files_come_whole_in_the_order_of_their_valid_times_whatever_they_are_ca
 def test_age_status_and_leads_are_those_of_the_time_that_is_replayed(
     feed: Callable[..., Feed], settings: Settings, context: WorkerContext, lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context.queue, "enqueue", lambda job_id, **_: False)
+    monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
     north = feed('clock = "replay"', "lead_time = 60")
     for number in range(3):
         lab.write_frames(north.folder / f"{number}.npz", first=number)
@@ -123,7 +123,7 @@ def test_what_cannot_be_replayed_is_told_before_anything_arrives(
 def test_synthetic_storms_say_so_and_go_on_after_the_frames_of_the_feed(
     feed: Callable[..., Feed], settings: Settings, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context.queue, "enqueue", lambda job_id, **_: False)
+    monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
     there = feed('clock = "replay"', "retention = 1").folder
     first = replay(settings, "--synthetic", 0.25, "--into", "north", "--speed", "6000x", "--history", 60)
     assert "3 of 3  synthetic-20200615T121000Z.nc" in first.output

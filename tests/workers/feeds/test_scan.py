@@ -15,8 +15,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from service.feeds.scan_lease import ScanLease
 from service.feeds.tables import FeedFile, FeedRun, FileState, RegisteredFeed, RunState
 from service.jobs.database import load
 from service.jobs.job import JobStatus
@@ -27,6 +28,8 @@ from workers.batch import run
 from workers.context import WorkerContext, open_context
 from workers.feeds import scan as scanning
 from workers.feeds.scan import scan
+from workers.feeds.sources import folder as folders
+from workers.sweep import REMOVED_FEED_KEPT, sweep_feeds
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def nowcasts(folder: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _no_queue(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context.queue, "enqueue", lambda job_id, **_: False)
+    monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
 
 
 def test_nowcasts_of_feeds_hold_probabilities_and_what_a_named_model_lacks_is_a_problem(
@@ -179,7 +182,8 @@ def test_a_frame_that_is_being_written_waits(
             growing.write_bytes(growing.read_bytes() + b"more")
             os.utime(growing, (now, now))
 
-    monkeypatch.setattr(scanning, "time", SimpleNamespace(time=lambda: now, sleep=sleep))
+    monkeypatch.setattr(folders, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(scanning, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=sleep))
     scan(patient)
     assert set(seen(context).files) == {"f0"}
     whole = True
@@ -229,6 +233,13 @@ def test_a_correction_counts_after_the_original_whatever_their_names(look, lab, 
     assert look().states("f1", "f1-corrected") == [FileState.ACCEPTED, FileState.REISSUED]
 
 
+def write_every_minute(folder: Path) -> None:
+    rain = np.full((1, 48, 48), 2.0, np.float32)
+    for minute in range(9):
+        valid = np.datetime64("2026-06-01T12:00") + np.timedelta64(minute, "m")
+        np.savez(folder / f"f{minute}.npz", rain_rate=rain, times=np.array([valid]))
+
+
 def test_a_bad_feed_does_not_stop_a_good_one(look, lab, folder: Path, context: WorkerContext) -> None:
     with context.settings.feeds_path.open("a") as file:
         file.write('[[feed]]\nname = "bad"\nfolder = "/no/such/folder"\n')
@@ -255,13 +266,15 @@ def test_a_frame_that_comes_again_under_a_newer_name_is_a_duplicate(
         look()
     lab.write_frames(folder / "f4.npz", first=copied)
     found = look()
-    assert nowcasts(folder) == ["f1", "f2", "f3"]
-    assert found.states("f4") == [FileState.DUPLICATE]
-    assert found.files["f4"].reason == f"f{copied}.npz has the same frame"
+    # Of a backlog the files that were written last are read first: of two with one frame the other is the duplicate.
+    again, once = ("f1", "f4") if together and copied == 1 else ("f4", f"f{copied}")
+    assert [time for time, run in sorted(found.runs.items()) if run.published] == ["12:05", "12:10", "12:15"]
+    assert found.states(again) == [FileState.DUPLICATE]
+    assert found.files[again].reason == f"{once}.npz has the same frame"
     for n in (5, 6):
         lab.write_frames(folder / f"f{n}.npz", first=n)
         look()
-    assert nowcasts(folder) == ["f1", "f2", "f3", "f5", "f6"]
+    assert len(nowcasts(folder)) == 5
     assert reference(folder, "f6") == "12:30"
     lab.write_frames(folder / "f4.npz", first=4)
     look()
@@ -302,6 +315,23 @@ def test_a_frame_ahead_of_the_clock_is_refused_and_spoils_no_other(look, lab, fo
     assert nowcasts(folder)[-1] == "f6"
     assert reference(folder, "f6") == "12:30"
     assert found.states("f4", "f5", "f6") == [FileState.ACCEPTED] * 3
+
+
+def test_a_frame_that_is_too_late_but_not_ahead_of_the_clock_is_refused_once(look, lab, folder: Path) -> None:
+    now = (datetime.now(UTC) - datetime(2026, 6, 1, 12, tzinfo=UTC)) // timedelta(minutes=5)
+    for n in range(-6, -1):
+        lab.write_frames(folder / f"f{n}.npz", first=now + n)
+    look()
+    lab.write_frames(folder / "wrong.npz", first=now)
+    found = look()
+    assert found.states("wrong") == [FileState.REFUSED]
+    assert "is too late: it arrived" in found.files["wrong"].reason
+    lab.write_frames(folder / "f-1.npz", first=now - 1)
+    assert look().states("f-1", "wrong") == [FileState.ACCEPTED, FileState.REFUSED]
+    lab.write_frames(folder / "again.npz", first=now + 1)
+    look()
+    lab.write_frames(folder / "faster.npz", first=now + 2)
+    assert look().states("faster") == [FileState.ACCEPTED], "the radar has become faster"
 
 
 @pytest.mark.parametrize("name", ["f3", "f3-corrected"])
@@ -359,6 +389,73 @@ def test_a_long_backlog_is_skipped_unread(
         **dict.fromkeys(("12:35", "12:30", "12:25", "12:20"), RunState.SKIPPED),
         "12:00": RunState.SUBMITTED,
     }
+
+
+def test_a_backlog_does_not_delay_the_newest_frame(
+    lab, folder: Path, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(context)
+    lab.write_frames(folder / "f00.npz", first=0)
+    scan(context)
+    for n in range(1, 8):
+        lab.write_frames(folder / f"f{n:02d}.npz", first=n)
+    read_before: list[tuple[str, int]] = []
+
+    def enqueue(job_id: str, *_: object) -> bool:
+        name = context.ledger.get(job_id).inputs[-1]["name"]
+        read_before.append((name, len(context.feed_ledger.known_files("north"))))
+        return False
+
+    monkeypatch.setattr(context.queue, "enqueue", enqueue)
+    scan(context)
+    assert read_before[0] == ("f07.npz", 1 + 3), "extrapolation reads three frames"
+    assert sorted(name for name, _ in read_before) == [f"f{n:02d}.npz" for n in range(1, 8)]
+    assert seen(context).states("f01", "f04", "f07") == [FileState.ACCEPTED] * 3
+
+
+def test_what_cannot_be_read_within_a_scan_is_left_to_the_next_one(lab, folder: Path, context: WorkerContext) -> None:
+    hurried = replace(context, settings=context.settings.model_copy(update={"feed_scan_seconds": 1e-9}))
+    lab.write_frames(folder / "f0.npz", first=0)
+    scan(context)
+    for n in range(1, 6):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    for expected in (["f3", "f4", "f5"], ["f1", "f2", "f3", "f4", "f5"]):
+        scan(hurried)
+        assert sorted(set(seen(context).files) - {"f0"}) == expected
+    assert sorted(job.inputs[-1]["name"] for job in lab.jobs(context.ledger)) == [f"f{n}.npz" for n in range(6)]
+
+
+def test_a_feed_is_scanned_by_one_process_at_a_time(lab, folder: Path, context: WorkerContext) -> None:
+    scan(context)
+    lab.write_frames(folder / "f0.npz", first=0)
+    with ScanLease(context.ledger.engine, "north", 60) as other:
+        assert other.held
+        scan(context)
+        assert seen(context).files == {}
+    scan(context)
+    assert list(seen(context).files) == ["f0"]
+    killed = ScanLease(context.ledger.engine, "north", -1)
+    killed._until = lambda: datetime.now(UTC) - timedelta(seconds=1)  # its process was killed some time ago
+    with killed, ScanLease(context.ledger.engine, "north", 60) as next_one:
+        assert next_one.held
+
+
+def test_feeds_whose_files_are_being_written_wait_together(
+    lab, folder: Path, tmp_path: Path, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with context.settings.feeds_path.open("a") as file:
+        for name in ("south", "west"):
+            (tmp_path / name).mkdir()
+            file.write(f'[[feed]]\nname = "{name}"\nfolder = "{tmp_path / name}"\n')
+    patient = replace(context, settings=context.settings.model_copy(update={"feed_settle_seconds": 60.0}))
+    for where in (folder, tmp_path / "south", tmp_path / "west"):
+        lab.write_frames(where / "f0.npz")
+    slept, now = [], time.time()
+    monkeypatch.setattr(folders, "time", SimpleNamespace(time=lambda: now + sum(slept)))
+    monkeypatch.setattr(scanning, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=slept.append))
+    scan(patient)
+    assert slept == [60]
+    assert all(context.feed_ledger.newest_time(feed) for feed in ("north", "south", "west"))
 
 
 def test_a_frame_that_comes_late_is_forecast_under_its_own_time(look, lab, folder: Path) -> None:
@@ -452,12 +549,55 @@ def test_frames_are_deleted_after_their_retention(look, lab, folder: Path, conte
     assert stored == ["20260601T121000Z", "20260601T121500Z", "20260601T122000Z"]
 
 
+def test_a_feed_that_leaves_the_file_is_forgotten_after_a_while(
+    lab, folder: Path, context: WorkerContext, settings: Settings
+) -> None:
+    lab.write_frames(folder / "f0.npz", count=3)
+    scan(context)
+    configured = settings.feeds_path.read_text()
+    stored = settings.data_dir / "store" / "feeds" / "north"
+
+    def swept(text: str, *, after: timedelta) -> bool:
+        settings.feeds_path.write_text(text)
+        with context.ledger.engine.begin() as connection:
+            connection.execute(update(RegisteredFeed).values(last_scan=datetime.now(UTC) - after))
+        sweep_feeds(context)
+        return not list(stored.rglob("*.nc"))
+
+    assert not swept(configured, after=2 * REMOVED_FEED_KEPT)
+    assert not swept(configured + "colour = 3\n", after=2 * REMOVED_FEED_KEPT), "it may be this feed that is wrong"
+    assert not swept("", after=REMOVED_FEED_KEPT / 2)
+    assert swept("", after=2 * REMOVED_FEED_KEPT)
+    assert context.feed_ledger.registered("north") is None
+    assert (seen(context).files, seen(context).runs) == ({}, {})
+
+
+def test_the_file_of_feeds_is_read_again_at_each_scan(
+    lab, folder: Path, tmp_path: Path, context: WorkerContext, settings: Settings
+) -> None:
+    scan(context)
+    other = tmp_path / "other"
+    other.mkdir()
+    lab.write_frames(other / "f0.npz", count=3)
+    settings.feeds_path.write_text(f'[[feed]]\nname = "south"\nfolder = "{other}"\n')
+    lab.write_frames(folder / "f0.npz", count=3)
+    scan(context)
+    assert context.feed_ledger.newest_time("south") is not None
+    assert context.feed_ledger.newest_time("north") is None
+
+
+def test_lead_time_ends_there_where_a_network_thins_its_frames(look, folder: Path, settings: Settings) -> None:
+    text = settings.feeds_path.read_text().replace("extrapolation", "auto")
+    settings.feeds_path.write_text(text.replace("steps = 2", 'lead_time = 4\nclock = "frames"'))
+    write_every_minute(folder)
+    look()
+    with xr.open_dataset(folder / "f8.npz.nowcast.nc") as forecast:
+        assert list(forecast.forecast_period.values / 60) == [2, 4]
+
+
 def test_frames_every_minute_are_thinned_for_a_network(look, folder: Path, settings: Settings) -> None:
     settings.feeds_path.write_text(settings.feeds_path.read_text().replace("extrapolation", "auto"))
-    rain = np.full((1, 48, 48), 2.0, np.float32)
-    for minute in range(9):
-        time = np.datetime64("2026-06-01T12:00") + np.timedelta64(minute, "m")
-        np.savez(folder / f"f{minute}.npz", rain_rate=rain, times=np.array([time]))
+    write_every_minute(folder)
     look()
     with xr.open_dataset(folder / "f8.npz.nowcast.nc") as forecast:
         assert forecast.attrs["model"] == "rain-ms-predrnn"
