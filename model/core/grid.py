@@ -158,7 +158,11 @@ class Grid:
 
     def cf_grid_mapping(self) -> dict[str, Any]:
         """Return the CF grid mapping attributes, `crs_wkt` included."""
-        return {key: value for key, value in self.crs.to_cf().items() if value is not None}
+        attributes = {key: value for key, value in self.crs.to_cf().items() if value is not None}
+        if attributes.get("grid_mapping_name") == "polar_stereographic" and "standard_parallel" in attributes:
+            # CF requires which pole it is, which PROJ tells by the sign of the standard parallel alone.
+            attributes.setdefault("latitude_of_projection_origin", np.copysign(90.0, attributes["standard_parallel"]))
+        return attributes
 
     @classmethod
     def regular(cls, crs: CRS, *, shape: tuple[int, int], pixel_size: float, centre: tuple[float, float]) -> Grid:

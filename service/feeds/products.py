@@ -8,11 +8,17 @@ leftover.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, Literal, TypedDict, get_args
 
+from model.core.extras import is_installed, missing_dependency
+
 Product = Literal["cog", "accumulations", "png", "zarr"]
 PRODUCTS: Final[tuple[Product, ...]] = get_args(Product)
+
+PACKAGES: Final[Mapping[Product, str]] = {"cog": "rasterio", "zarr": "zarr"}
+"""Optional packages without which a product cannot be made."""
 
 MANIFEST: Final = "manifest.json"
 FEEDS: Final = "feeds"
@@ -66,3 +72,18 @@ def main_files(files: list[ProductFile] | None) -> list[ProductFile]:
 def find_file(files: list[ProductFile] | None, name: str) -> ProductFile | None:
     """Return the file of that name, or the main file of the product of that name."""
     return next((file for file in files or [] if name in (file["name"], file["product"])), None)
+
+
+def check_packages(products: Iterable[Product]) -> None:
+    """Check that what products need is installed.
+
+    Raises
+    ------
+    MissingDependency
+        A package is not.
+    """
+    for product in products:
+        package = PACKAGES.get(product)
+        if package is not None and not is_installed(package):
+            problem = f"the product {product} needs {package}, which is not installed"
+            raise missing_dependency(package, where="products", problem=problem)

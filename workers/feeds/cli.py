@@ -138,10 +138,12 @@ def _check(feed: Feed, context: WorkerContext) -> list[Checked]:
 
 def _check_frames(feed: Feed, context: WorkerContext) -> tuple[Checked, FrameSequence | None]:
     from model.core.times import utc_text
+    from service.feeds.products import check_packages
     from workers.feeds.runs import planned
     from workers.feeds.sources import list_settled, open_source
 
     try:
+        check_packages(feed.products)
         source = open_source(feed, context)
         files = list_settled(source, context.settings.feed_settle_seconds)
         model, problem = planned(feed, context.catalog)

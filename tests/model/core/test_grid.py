@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
+from model.core.cf_coordinates import crs_from_cf
 from model.core.errors import InputError
 from model.core.grid import Grid
 
@@ -43,3 +44,12 @@ def test_latitudes_of_a_mercator_grid_are_refused():
 def test_axes_without_a_spacing_are_refused(y):
     with pytest.raises(InputError, match="along y are not evenly spaced"):
         Grid(crs=DEGREES, x=X, y=np.array(y))
+
+
+@pytest.mark.parametrize(("parallel", "pole"), [(60, 90), (-71, -90)])
+def test_the_grid_mapping_of_a_polar_projection_names_its_pole_as_cf_requires(parallel, pole):
+    crs = CRS.from_proj4(f"+proj=stere +lat_0={pole} +lon_0=0 +lat_ts={parallel} +a=6378137 +b=6356752")
+    grid = Grid.regular(crs, shape=(4, 4), pixel_size=1000.0, centre=(0, -3e6))
+    mapping = grid.cf_grid_mapping()
+    assert (mapping["latitude_of_projection_origin"], mapping["standard_parallel"]) == (pole, parallel)
+    assert crs_from_cf(mapping) == grid.crs

@@ -147,3 +147,14 @@ def test_what_cannot_be_backfilled_is_told(folder: Path, settings: Settings, con
     scan(context)
     with pytest.raises(InputError, match="frames are kept for 7 days"):
         echocast(settings, "backfill", "north", "--since", "2026-05-01T12:00Z")
+
+
+def test_a_product_whose_package_is_not_installed_is_told(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with settings.feeds_path.open("a") as file:
+        file.write('products = ["accumulations", "zarr"]\n')
+    monkeypatch.setattr("service.feeds.products.is_installed", lambda package: package != "zarr")
+    code, [found] = checked(settings)
+    assert (code, found["what"]) == (2, "products: the product zarr needs zarr, which is not installed")
+    assert "echocast[zarr]" in found["hint"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr.storage
 from pyproj import CRS
 
 from model.core.forecast_file import Forecast, write_netcdf
@@ -183,3 +185,15 @@ def test_runs_of_other_leads_lie_in_one_group_where_leads_count_from_now(made: A
     assert dataset.sizes["lead_time"] == 6
     assert np.isnan(dataset.rainfall_rate[0, 4:]).all()
     assert np.isfinite(dataset.rainfall_rate[1, :, :, :20]).all()
+
+
+def test_in_a_bucket_it_is_the_same(made: Archive) -> None:
+    bucket = ObjectStore("memory:///")
+    made.context = replace(made.context, store=bucket)
+    forecasts = [made.add(number) for number in (0, 1)]
+    [day] = bucket.folders("feeds/north/forecasts")
+    [group] = bucket.folders(f"feeds/north/forecasts/{day}")
+    objects = zarr.storage.ObjectStore(bucket._backend, read_only=True)
+    place = zarr.storage.StorePath(objects, f"feeds/north/forecasts/{day}/{group}")
+    with xr.open_zarr(place, chunks=None) as dataset:
+        check(dataset.load(), forecasts)

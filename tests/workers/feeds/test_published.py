@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from service.render.forecast_reader import RainFile
 from service.settings import Settings
 from service.store import StoreUnavailable, result_key
 from workers.batch import run as run_job
-from workers.context import WorkerContext
+from workers.context import WorkerContext, open_context
 from workers.feeds.products import make
 from workers.feeds.products.accumulations import write_accumulations
 from workers.feeds.published import follow_up
@@ -281,3 +282,29 @@ def test_a_forecast_too_short_for_any_period_is_told(tmp_path: Path) -> None:
     short = forecast(tmp_path / "f.nc", np.zeros((2, *GRID.shape), np.float32))
     with pytest.raises(InputError, match="10 min covers no period"):
         write_accumulations(short, tmp_path / "a.nc", now=NOON)
+
+
+def test_two_workers_at_once_add_each_run_to_the_archive_once(
+    context: WorkerContext, settings: Settings, folder: Path, publish: Callable[..., FeedRun]
+) -> None:
+    write_feed(settings, folder=str(folder), products=["zarr"])
+    for number in (1, 2, 3):
+        publish(number)
+    waiting = FollowUps(context.ledger.engine)
+
+    def work() -> None:
+        other = open_context(settings)
+        other.queue.enqueue_follow_up = lambda feed: False
+        while waiting.newest("north") is not None:
+            follow_up("north", other)
+        other.ledger.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(work) for _ in range(2)]:
+            done.result()
+    assert context.store.folder is not None
+    [group] = (context.store.folder / "feeds/north/forecasts").glob("*/*.zarr")
+    with xr.open_zarr(group, chunks=None) as archive:
+        times = [str(time)[11:16] for time in sorted(archive.reference_time.values)]
+        assert times == ["12:05", "12:10", "12:15"]
+        assert np.isfinite(archive.rainfall_rate).any(("lead_time", "y", "x")).all()
