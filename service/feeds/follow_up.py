@@ -6,12 +6,15 @@ twice. A process that is killed loses its lease with the time, and what it had b
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from sqlalchemy import Engine, Select, and_, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.feeds.products import ProductFile
@@ -21,11 +24,13 @@ from service.jobs.job import Job, JobStatus, Problem
 
 T = TypeVar("T")
 
-LEASE: Final = timedelta(seconds=120)
+LEASE: Final = timedelta(seconds=60)
+
+log = logging.getLogger(__name__)
 
 
 class FollowUpLost(Exception):
-    """Another process follows the feed's runs up: this one took longer than its lease."""
+    """Another process follows the feed's runs up: this one has lost its lease."""
 
 
 class FollowUps:
@@ -50,39 +55,15 @@ class FollowUps:
 
     @contextmanager
     def leased(self, feed: str) -> Iterator[Callable[[], None] | None]:
-        """Hold the lease of a feed for the block, which gets a call that renews it; None: another process has it.
-
-        The call raises FollowUpLost where another process has taken the lease over.
-        """
-        until = self._take(feed, None)
-        if until is None:
+        """Hold the lease of a feed for the block, which gets the lease's `check`; None: another process has it."""
+        lease = _Lease(self.engine, feed)
+        if not lease.take():
             yield None
             return
-
-        def renew() -> None:
-            nonlocal until
-            until = self._take(feed, until)
-            if until is None:
-                raise FollowUpLost(feed)
-
         try:
-            yield renew
+            yield lease.check
         finally:
-            if until is not None:
-                with writing(self.engine) as session:
-                    held = and_(RegisteredFeed.name == feed, RegisteredFeed.follow_up_until == until)
-                    session.connection().execute(update(RegisteredFeed).where(held).values(follow_up_until=None))
-
-    def _take(self, feed: str, held: datetime | None) -> datetime | None:
-        """Take the lease, or renew the one that is held until a time; return until when, None where another has it."""
-        now = datetime.now(UTC)
-        lease = RegisteredFeed.follow_up_until
-        mine = or_(lease.is_(None), lease < now) if held is None else lease == held
-        with writing(self.engine) as session:
-            taken = session.connection().execute(
-                update(RegisteredFeed).where(RegisteredFeed.name == feed, mine).values(follow_up_until=now + LEASE)
-            )
-        return now + LEASE if taken.rowcount == 1 else None
+            lease.close()
 
     def record_products(self, run: FeedRun, files: list[ProductFile]) -> None:
         """Record the products of a run; they replace those of an earlier job."""
@@ -104,3 +85,58 @@ def _waiting(query: Select[T]) -> Select[T]:
 
 def _same(run: FeedRun) -> ColumnElement[bool]:
     return and_(FeedRun.feed == run.feed, FeedRun.reference_time == run.reference_time, FeedRun.model == run.model)
+
+
+class _Lease:
+    """The lease of a feed, which a thread renews until it is closed. Until when it is held is what it is known by."""
+
+    def __init__(self, engine: Engine, feed: str) -> None:
+        self._engine = engine
+        self._feed = feed
+        self._until: datetime | None = None
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_closed, name=f"follow-up-{feed[:8]}", daemon=True)
+
+    def take(self) -> bool:
+        """Take the lease; return False where another process has it."""
+        lease = RegisteredFeed.follow_up_until
+        if not self._set(or_(lease.is_(None), lease < datetime.now(UTC)), datetime.now(UTC) + LEASE):
+            return False
+        self._thread.start()
+        return True
+
+    def check(self) -> None:
+        """Renew the lease.
+
+        Raises
+        ------
+        FollowUpLost
+            Another process has taken it over.
+        """
+        with self._lock:
+            if not self._set(RegisteredFeed.follow_up_until == self._until, datetime.now(UTC) + LEASE):
+                raise FollowUpLost(self._feed)
+
+    def close(self) -> None:
+        """Give the lease back."""
+        self._closed.set()
+        self._thread.join()
+        self._set(RegisteredFeed.follow_up_until == self._until, None)
+
+    def _renew_until_closed(self) -> None:
+        while not self._closed.wait(LEASE.total_seconds() / 4):
+            try:
+                self.check()
+            except FollowUpLost:
+                return
+            except SQLAlchemyError as error:
+                log.warning("feed %s: the lease cannot be renewed: %s", self._feed, error)
+
+    def _set(self, where: ColumnElement[bool], until: datetime | None) -> bool:
+        query = update(RegisteredFeed).where(RegisteredFeed.name == self._feed, where)
+        with writing(self._engine) as session:
+            changed = session.connection().execute(query.values(follow_up_until=until)).rowcount == 1
+        if changed:
+            self._until = until
+        return changed
