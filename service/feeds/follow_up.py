@@ -55,13 +55,13 @@ class FollowUps:
 
     @contextmanager
     def leased(self, feed: str) -> Iterator[Callable[[], None] | None]:
-        """Hold the lease of a feed for the block, which gets the lease's `check`; None: another process has it."""
+        """Hold the lease of a feed for the block, which gets a call that renews it; None: another process has it."""
         lease = _Lease(self.engine, feed)
         if not lease.take():
             yield None
             return
         try:
-            yield lease.check
+            yield lease.renew
         finally:
             lease.close()
 
@@ -106,7 +106,7 @@ class _Lease:
         self._thread.start()
         return True
 
-    def check(self) -> None:
+    def renew(self) -> None:
         """Renew the lease.
 
         Raises
@@ -127,7 +127,7 @@ class _Lease:
     def _renew_until_closed(self) -> None:
         while not self._closed.wait(LEASE.total_seconds() / 4):
             try:
-                self.check()
+                self.renew()
             except FollowUpLost:
                 return
             except SQLAlchemyError as error:
