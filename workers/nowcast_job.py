@@ -383,7 +383,7 @@ class NowcastJob:
         info = self.predictor.info
         MODEL_NOWCASTS.labels(info.name, info.version, self.predictor.variant).inc()
         self._context.queue.notify_completed(job.id)
-        if job.feed is not None:
+        if job.feed is not None and job.kind == "feed":
             self._context.queue.enqueue_follow_up(job.feed)
         delete_uploads(store, job.id)
         log.info("job %s: completed, %s", job.id, info.reference)

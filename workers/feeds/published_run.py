@@ -19,7 +19,7 @@ class PublishedRun:
     feed : Feed
         The feed, as its file has it now.
     run : FeedRun
-        The run; it may be one of a challenger.
+        The run, as it was when its job had succeeded.
     job_id : str
         The job that made the nowcast.
     nowcast : Path
@@ -37,8 +37,3 @@ class PublishedRun:
     nowcast: Path
     folder: Path
     renew: Callable[[], None]
-
-    @property
-    def is_served(self) -> bool:
-        """Whether it is the nowcast that the feed serves, and not that of a challenger."""
-        return self.run.model == self.feed.model
