@@ -37,3 +37,8 @@ class PublishedRun:
     nowcast: Path
     folder: Path
     renew: Callable[[], None]
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the feed still has the model that the run is known by."""
+        return self.run.model == self.feed.model

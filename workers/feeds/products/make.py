@@ -49,6 +49,8 @@ def make_products(published: PublishedRun, context: WorkerContext) -> None:
     StoreUnavailable
         Nothing is published.
     """
+    if not published.is_served:
+        return
     failed: list[str] = []
     made: list[tuple[Product, MadeFile]] = []
     for product in published.feed.products:
