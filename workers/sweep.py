@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.feeds.config import read_feeds
-from service.feeds.products import MANIFEST, products_of_feed
+from service.feeds.products import MANIFEST, forecasts_prefix, products_of_feed
 from service.jobs.queue import redis_client
 from service.store import CHECKS, NOWCASTS, StoredObject, frames_prefix, pushed_prefix
 from workers.context import WorkerContext
@@ -80,7 +80,8 @@ def sweep_feeds(context: WorkerContext) -> None:
         return
     for feed in context.feed_ledger.unused_since(datetime.now(UTC) - REMOVED_FEED_KEPT):
         if config.find(feed) is None:
-            for prefix in (frames_prefix(feed), pushed_prefix(feed), products_of_feed(feed)):
+            prefixes = (frames_prefix(feed), pushed_prefix(feed), products_of_feed(feed), forecasts_prefix(feed))
+            for prefix in prefixes:
                 context.store.delete_prefix(prefix)
             context.skill_ledger.forget(feed)
             context.feed_ledger.forget(feed)
