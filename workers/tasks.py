@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from celery import shared_task
 
@@ -23,6 +24,9 @@ from workers.context import process_context
 from workers.lifecycle import shut_down
 
 log = logging.getLogger(__name__)
+
+_scan_ended = float("-inf")
+"""When this process last ended a scan (s, monotonic)."""
 
 
 @shared_task(name=RUN_NOWCAST)
@@ -60,10 +64,20 @@ def reconcile() -> None:
 
 @shared_task(name=SCAN_FEEDS)
 def scan_feeds() -> None:
-    """Submit jobs for new frames of all feeds."""
+    """Submit jobs for new frames of all feeds, unless a scan has just ended.
+
+    While a scan takes longer than `feed_scan_seconds`, further messages queue up, and they come before nowcasts.
+    """
     from workers.feeds.scan import scan
 
-    scan(process_context())
+    global _scan_ended
+    context = process_context()
+    if time.monotonic() - _scan_ended < context.settings.feed_scan_seconds / 2:
+        return
+    try:
+        scan(context)
+    finally:
+        _scan_ended = time.monotonic()
     SCHEDULE_RUN_TIME.labels("scan-feeds").set_to_current_time()
 
 
