@@ -31,6 +31,7 @@ name = "{name}"
 folder = "frames"
 interval = 5
 lead_time = 60
+challengers = ["extrapolation", "persistence"]
 retention = 1
 clock = "replay"
 """

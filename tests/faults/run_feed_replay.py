@@ -38,7 +38,7 @@ from workers.feeds.replay import Arrival, arrivals_of, radar_files
 
 DATA: Final = Path(os.environ.get("ECHOCAST_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 DELAY: Final = timedelta(minutes=2)
-KILL_SECONDS: Final = 45.0
+KILL_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 1.0
 PLACES: Final = 5
 

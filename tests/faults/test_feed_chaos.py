@@ -56,7 +56,7 @@ def context(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
 def test_every_frame_that_arrives_has_one_nowcast_and_no_answer_is_wrong(
     settings: Settings, context: WorkerContext, tmp_path: Path
 ) -> None:
-    storms = synthesise(frames=20, shape=(32, 32), step_minutes=5, seed=3, no_data_sectors=1)
+    storms = synthesise(frames=16, shape=(32, 32), step_minutes=5, seed=3, no_data_sectors=1)
     arrivals = list(split_frames(storms, "radar", tmp_path / "spool"))
     chaos = plan(arrivals, timedelta(minutes=5), timedelta(minutes=2), CHAOS, 5, tmp_path / "spool")
     [feed] = read_feeds(settings.feeds_path).feeds
