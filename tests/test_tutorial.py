@@ -51,7 +51,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "feeds.toml").write_text(feed)
     context = open_context(load_settings())
-    monkeypatch.setattr(context.queue, "enqueue", lambda job_id, **_: False)
+    monkeypatch.setattr(context.queue, "enqueue", lambda *_: False)
     put = replay.put
 
     def put_and_scan(arrival: replay.Arrival, folder: Path) -> None:
