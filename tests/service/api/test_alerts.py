@@ -67,7 +67,7 @@ def newest_frame(context):
         time = NOON + timedelta(minutes=minutes)
         frame = DecodedFrame(valid_time=time, key="k", digest="d", grid="g", pixels=4, size=1, coverage=1.0)
         file = ArrivedFile(name=f"{minutes}.h5", size=1, modified_ns=1)
-        context.feed_ledger.record_frames("north", file, [frame], newest_before=None)
+        context.feed_ledger.record_frames("north", file, [frame])
 
     yield record
     context.feed_ledger.delete_frames("north", datetime(2100, 1, 1, tzinfo=UTC))

@@ -21,9 +21,7 @@ def run(settings, context):
     """A run of the feed `north` from noon that has no products yet."""
     settings.feeds_path.write_text('[[feed]]\nname = "north"\nfolder = "/radar"\nproducts = ["cog"]\n')
     frame = DecodedFrame(valid_time=NOON, key="k", digest="a", grid="g", pixels=4, size=1, coverage=1.0)
-    context.feed_ledger.record_frames(
-        "north", ArrivedFile(name="a", size=1, modified_ns=1), [frame], newest_before=None
-    )
+    context.feed_ledger.record_frames("north", ArrivedFile(name="a", size=1, modified_ns=1), [frame])
     job = Job(kind="feed", model="auto", steps=4, inputs=[], feed="north")
     [stored] = context.feed_ledger.frames("north")
     assert context.feed_ledger.submit(job, stored, model="auto")

@@ -22,9 +22,7 @@ def published(settings, context, finished):
     """A run of the feed `north` from noon, whose nowcast is that of `finished`, with a product."""
     settings.feeds_path.write_text('[[feed]]\nname = "north"\nfolder = "/radar"\nclock = "frames"\n')
     frame = DecodedFrame(valid_time=NOON, key="k", digest="a", grid="g", pixels=4, size=1, coverage=1.0)
-    context.feed_ledger.record_frames(
-        "north", ArrivedFile(name="a", size=1, modified_ns=1), [frame], newest_before=None
-    )
+    context.feed_ledger.record_frames("north", ArrivedFile(name="a", size=1, modified_ns=1), [frame])
     job = Job(kind="feed", model="auto", steps=4, inputs=[], feed="north")
     [stored] = context.feed_ledger.frames("north")
     assert context.feed_ledger.submit(job, stored, model="auto")

@@ -60,7 +60,7 @@ class North:
         self._store(sequence, key)
         frame = DecodedFrame(valid_time=time, key=key, digest=digest, grid="g", pixels=1600, size=1, coverage=0.7)
         file = ArrivedFile(name=f"{after}-{rate}.h5", size=1, modified_ns=1)
-        self.context.feed_ledger.record_frames("north", file, [frame], newest_before=None)
+        self.context.feed_ledger.record_frames("north", file, [frame])
         return self.context.feed_ledger.find_frame("north", time)
 
     def publish(self, run=None):

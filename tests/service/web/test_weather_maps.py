@@ -91,7 +91,7 @@ def gateway(tmp_path_factory, pages):
             valid_time=time, key=f"frames/{step}.nc", digest=sequence.digest(), grid="g", pixels=1, size=1, coverage=1.0
         )
         file = ArrivedFile(name=f"{step}.h5", size=1, modified_ns=1)
-        context.feed_ledger.record_frames("north", file, [frame], newest_before=None)
+        context.feed_ledger.record_frames("north", file, [frame])
     forecast = Forecast(
         rain_rate=np.stack([band(3), band(4)]),
         reference_time=np.datetime64("2026-06-01T12:00", "ns"),
