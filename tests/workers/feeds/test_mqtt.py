@@ -19,11 +19,15 @@ import pytest
 
 from service.feeds.config import Feed, read_feeds
 from service.feeds.tables import FileState, shown_name
+from service.jobs.job import JobStatus
 from service.settings import Settings
+from service.store import result_key
 from tests.patience import WAIT_SECONDS, wait_until
+from workers.batch import run
 from workers.context import WorkerContext
 from workers.feeds.mqtt.notification import BadNotification, parse_notification
 from workers.feeds.mqtt.subscriber import receive, subscribe
+from workers.feeds.published import follow_up
 from workers.feeds.scan import scan
 
 
@@ -185,3 +189,60 @@ def test_small_files_stand_in_the_notification() -> None:
 def test_what_is_no_notification_is_refused(payload: bytes) -> None:
     with pytest.raises(BadNotification):
         parse_notification(payload)
+
+
+def test_a_published_nowcast_is_announced_as_wis2_does(
+    lab, broker: str, tmp_path: Path, settings: Settings, context: WorkerContext
+) -> None:
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    settings.data_dir.mkdir(exist_ok=True)
+    settings.feeds_path.write_text(
+        f'[[feed]]\nname = "north"\nfolder = "{folder}"\nmodel = "extrapolation"\nclock = "frames"\nsteps = 2\n'
+        f'[feed.wis2]\nurl = "{broker}"\ntopic = "origin/a/wis2/nowcast"\n'
+        'metadata_id = "urn:wmo:md:fi-example:nowcast"\npublic_url = "https://nowcasts.example.org/"\n'
+    )
+    messages: list[dict[str, Any]] = []
+    subscribed = threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.on_message = lambda _, __, message: messages.append(json.loads(message.payload))
+    host, port = broker.removeprefix("mqtt://").split(":")
+    client.connect(host, int(port))
+    client.subscribe("origin/#", qos=1)
+    client.loop_start()
+    try:
+        assert subscribed.wait(WAIT_SECONDS)
+        lab.write_frames(folder / "f0.npz", count=3)
+        for rain in (8, 20):  # the frame is issued again
+            if rain == 20:
+                lab.write_frames(folder / "f1.npz", first=2, rain=rain)
+            scan(context)
+            [job] = lab.jobs(context.ledger, JobStatus.ACCEPTED)
+            run(job.id, context)
+            follow_up("north", context)
+        wait_until(lambda: len(messages) == 2, "two messages")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    first, again = messages
+    assert first["conformsTo"] == ["http://wis.wmo.int/spec/wnm/1/conf/core"]
+    assert first["properties"]["data_id"] == again["properties"]["data_id"] == "north/nowcast/20260601T121000Z.nc"
+    assert [first["properties"][name] for name in ("start_datetime", "end_datetime", "metadata_id", "cache")] == [
+        "2026-06-01T12:10:00Z",
+        "2026-06-01T12:20:00Z",
+        "urn:wmo:md:fi-example:nowcast",
+        False,
+    ]
+    [link] = again["links"]
+    assert ([each["rel"] for each in first["links"]], link["rel"]) == (["canonical"], "update")
+    assert link["href"] == f"https://nowcasts.example.org/v1/nowcasts/{job.id}/result?format=netcdf"
+    data = context.store.get(result_key(job.id))
+    assert link["length"] == len(data)
+    assert base64.b64decode(again["properties"]["integrity"]["value"]) == hashlib.sha512(data).digest()
+    [ring] = first["geometry"]["coordinates"]
+    assert ring[0] == ring[-1]
+    assert {round(abs(degrees), 1) for place in ring for degrees in place} == {0.2}, "48 km around 0 N 0 E"

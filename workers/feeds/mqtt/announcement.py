@@ -21,7 +21,9 @@ from model.core.errors import InputError
 from model.core.grid import Grid
 from service.feeds.mqtt_config import Wis2Topic, parse_broker
 from service.status import NETCDF, path_of
+from workers.context import WorkerContext
 from workers.feeds.mqtt.connection import KEEPALIVE_SECONDS, new_client
+from workers.feeds.published_run import PublishedRun
 
 CONFORMS_TO: Final = "http://wis.wmo.int/spec/wnm/1/conf/core"
 SECONDS: Final = 10.0
@@ -32,6 +34,30 @@ class NotAnnounced(InputError):
     """The broker has not taken a message."""
 
     code = "not-announced"
+
+
+def announce_published(published: PublishedRun, context: WorkerContext) -> None:
+    """Announce the nowcast that a feed serves, where the feed names a topic for it; not those of the past.
+
+    Raises
+    ------
+    NotAnnounced
+        The broker does not respond, or refuses it.
+    MissingDependency
+        The extra `mqtt` is not installed.
+    """
+    topic, run = published.feed.wis2, published.run
+    if topic is None or not published.is_served or run.backfill:
+        return
+    message = wis2_message(
+        topic,
+        published.nowcast,
+        feed=run.feed,
+        reference_time=run.reference_time,
+        job_id=published.job_id,
+        revision=run.revision,
+    )
+    announce(topic, message)
 
 
 def wis2_message(
