@@ -78,7 +78,7 @@ sample: $(VENV)/run
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock'
 LOCKS := deploy/requirements
-WORKER := --extra grib --extra geotiff --extra notify --extra zarr --extra otel --extra postgres
+WORKER := --extra grib --extra geotiff --extra mqtt --extra notify --extra zarr --extra otel --extra postgres
 lock: $(VENV)/made
 	$(PIP) install --quiet -c constraints.txt uv
 	$(LOCK) -c constraints.txt pyproject.toml --extra geotiff --extra oidc --extra otel --extra postgres -o $(LOCKS)/gateway.txt

@@ -15,8 +15,8 @@ from packaging.version import Version
 
 EXTRAS = {
     "gateway": ("geotiff", "oidc", "otel", "postgres"),
-    "worker-cpu": ("cpu", "grib", "geotiff", "notify", "zarr", "otel", "postgres"),
-    "worker-gpu": ("gpu", "grib", "geotiff", "notify", "zarr", "otel", "postgres"),
+    "worker-cpu": ("cpu", "grib", "geotiff", "mqtt", "notify", "zarr", "otel", "postgres"),
+    "worker-gpu": ("gpu", "grib", "geotiff", "mqtt", "notify", "zarr", "otel", "postgres"),
 }
 ENVIRONMENT = default_environment() | {"python_version": "3.12", "python_full_version": "3.12.0"}
 
