@@ -17,7 +17,7 @@ RESAMPLES: Final = 1000
 SEED: Final = 7
 PERCENTILES: Final = (2.5, 97.5)
 MIN_DAYS: Final = 5
-"""With fewer days, blocks are three hours long."""
+"""With fewer days, blocks are shorter than a day."""
 MIN_BLOCKS: Final = 3
 """With fewer blocks there is no interval: one block gives one resample, and two give only three different ones."""
 

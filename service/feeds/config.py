@@ -24,6 +24,7 @@ archive = "/data/archives/helsinki"  # folder of an archive for training, to whi
 challengers = ["extrapolation", "persistence"]  # models that run in shadow, to compare their skill; by default none
 recalibrate = true      # whether probabilities are recalibrated on the feed's own past, once there is enough of it
 fall_back = "skill"     # run the best challenger by live skill in the place of the model; by default never
+gauges = "/data/gauges.csv"  # rain gauges, which are the truth of alerts near them; by default the radar is
 clock = "replay"        # what is now: by default the time; "replay": the time that `echocast feeds replay` replays;
                         # "frames": that of the newest frame
 [[feed.alert]]          # a rule of an alert: service/feeds/alerts/rule.py
@@ -110,6 +111,7 @@ class Feed(BaseModel):
     challengers: tuple[str, ...] = ()
     recalibrate: bool = False
     fall_back: Literal["skill"] | None = None
+    gauges: Path | None = None
     clock: Literal["system", "frames", "replay"] = "system"
     alert: tuple[AlertRule, ...] = ()
     wis2: Wis2Topic | None = None
@@ -317,6 +319,7 @@ def _feed(table: _Table, *, check_folders: bool) -> Feed:
             "folder": None if feed.folder is None else base / feed.folder.expanduser(),
             "out": None if feed.out is None else base / feed.out.expanduser(),
             "archive": None if feed.archive is None else base / feed.archive.expanduser(),
+            "gauges": None if feed.gauges is None else base / feed.gauges.expanduser(),
         }
     )
     for key, folder in (("folder", feed.folder), ("out", feed.out)):

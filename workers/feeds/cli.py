@@ -140,6 +140,8 @@ def _check_frames(feed: Feed, context: WorkerContext) -> tuple[Checked, FrameSeq
     from model.core.times import utc_text
     from service.feeds.products import check_packages
     from workers.feeds.runs import planned
+    from workers.feeds.skill.challengers import check_challengers
+    from workers.feeds.skill.gauges import read_gauges
     from workers.feeds.sources import list_settled, open_source
 
     try:
@@ -149,6 +151,9 @@ def _check_frames(feed: Feed, context: WorkerContext) -> tuple[Checked, FrameSeq
         model, problem = planned(feed, context.catalog)
         if problem is not None:
             return Checked(feed.name, False, f"{problem['what']}: extrapolation will run", problem["hint"]), None
+        check_challengers(feed, context.catalog)
+        if feed.gauges is not None:
+            read_gauges(feed.gauges)
         alerts = f"; alerts: {len(feed.alert)}" if feed.alert else ""
         if feed.is_received:
             how = f"sent to /v1/feeds/{feed.name}/frames" if feed.push else "announced: `echocast feeds subscribe`"

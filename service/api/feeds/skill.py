@@ -10,7 +10,8 @@ from service.api.context import ContextDep
 from service.api.feeds import answers
 from service.api.feeds.dependencies import READ, FeedDep
 from service.api.feeds.skill_answer import MAX_WINDOW_HOURS, feed_skill
-from service.api.feeds.skill_types import FeedSkill
+from service.api.feeds.skill_types import FeedSkill, FeedWarningSkill
+from service.api.feeds.warning_answer import warning_skill
 from service.api.problems import documented_problems
 from service.feeds.skill.window import LeadOrigin
 
@@ -42,7 +43,7 @@ async def get_skill(
 ) -> FeedSkill:
     """Return scores of forecasts by the frames that arrived since, of all compared models on the same cases.
 
-    With 95 % intervals by block bootstrap over hours, of windows from 5 days on over days. `enough` tells whether there
+    With 95 % intervals by block bootstrap over hours, from 5 days with cases on over days. `enough` tells whether there
     are enough cases for a conclusion, and `comment` what is missing.
     """
     return await context.in_thread(
@@ -56,3 +57,22 @@ async def get_skill(
         thresholds=threshold,
         leads=lead,
     )
+
+
+@router.get(
+    "/{feed}/skill/alerts",
+    operation_id="getFeedWarningSkill",
+    dependencies=READ,
+    summary="What the warnings of a feed were worth",
+    responses=documented_problems("no-such-feed", "invalid-parameter"),
+)
+async def get_warning_skill(
+    context: ContextDep,
+    feed: FeedDep,
+    window: Annotated[float, Query(gt=0, le=MAX_WINDOW_HOURS, description="Hours up to the newest frame.")] = 168.0,
+) -> FeedWarningSkill:
+    """Return detections, false alarms, late warnings and errors of the start of rain, of each rule on a place.
+
+    A warning that is raised while it rains is counted apart. What missing observations leave open is not counted.
+    """
+    return await context.in_thread(warning_skill, context, feed, window)

@@ -75,6 +75,40 @@ class ObservedEvents(BaseModel):
     pixels: list[int]
 
 
+class RuleSkill(BaseModel):
+    """What the warnings of one rule were worth, by what was observed at its place."""
+
+    rule: str = Field(examples=["underpass"])
+    enough: bool = Field(description="Whether there are enough starts of rain for a conclusion.")
+    comment: str = Field(description="What is missing; empty where nothing is.")
+    truth: Literal["radar", "gauge"]
+    threshold_mm_h: float = Field(description="Rain is at least so much.")
+    within_minutes: float = Field(description="How far ahead a warning looks.")
+    observed_since: datetime | None
+    observed_until: datetime | None
+    starts: int = Field(description="Observed starts of rain, after 30 dry minutes.")
+    hits: int = Field(description="Starts before which the alert was raised.")
+    late: int = Field(description="Starts after which it was raised, while it rained.")
+    misses: int
+    warnings: int = Field(description="Warnings raised while it did not rain, of which it is known what followed.")
+    false_alarms: int = Field(description="Those that no rain followed.")
+    while_raining: int = Field(description="Warnings raised while it rained: they forecast no start.")
+    open: int = Field(description="Warnings of which it is not known what followed.")
+    pod: float | None = Field(description="Probability of detection: hits over starts; null: no start.")
+    false_alarm_ratio: float | None = Field(description="False alarms over warnings; null: no warning.")
+    late_share: float | None = Field(description="Late over starts; null: no start.")
+    onset_error_minutes: float | None = Field(description="Mean of expected less observed start; null: none.")
+    onset_absolute_error_minutes: float | None
+
+
+class FeedWarningSkill(BaseModel):
+    """The warnings of a feed against observations."""
+
+    feed: str = Field(examples=["helsinki"])
+    window_hours: float
+    rules: list[RuleSkill]
+
+
 class FeedSkill(BaseModel):
     """Live skill: scores of several models on the same cases."""
 

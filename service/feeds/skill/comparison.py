@@ -37,4 +37,4 @@ def scores_of(
     """Return the scores of models on their common cases, of a window that ends with the newest scored frame."""
     newest = ledger.newest_scored(feed)
     frames = () if newest is None else ledger.scores(feed, newest - length, newest, models, bins=bins)
-    return WindowScores(collect(frames, models, length, origin=origin, bins=bins))
+    return WindowScores(collect(frames, models, origin=origin, bins=bins))

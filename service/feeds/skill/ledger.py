@@ -12,7 +12,7 @@ from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.feeds.config import Feed
-from service.feeds.skill.tables import ChallengerRun, FrameScore, ModelSkill, ScoredFrame
+from service.feeds.skill.tables import ChallengerRun, FrameScore, ModelSkill, PlaceObservation, ScoredFrame
 from service.feeds.tables import FeedFrame, FeedRun, RegisteredFeed
 from service.jobs.database import load, reading, writing
 from service.jobs.job import Job, JobStatus
@@ -198,8 +198,11 @@ class SkillLedger:
             found.setdefault((time, forecast.model), forecast)
         return sorted(found.values(), key=lambda each: each.reference_time)
 
-    def record(self, due: DueFrame, scores: Sequence[FrameScore]) -> bool:
-        """Replace the counts of a frame; return False where another process did, or the frame was issued again."""
+    def record(self, due: DueFrame, scores: Sequence[FrameScore], observed: Sequence[PlaceObservation] = ()) -> bool:
+        """Replace the counts of a frame, and what it has at places of alerts.
+
+        Return False where another process did, or the frame was issued again.
+        """
         feed, time = due.frame.feed, due.frame.valid_time
         made = ScoredFrame(feed=feed, valid_time=time, revision=due.frame.revision, forecasts=due.digest)
         try:
@@ -223,6 +226,10 @@ class SkillLedger:
                 old = and_(FrameScore.feed == feed, FrameScore.valid_time == time)
                 session.connection().execute(delete(FrameScore).where(old))
                 session.add_all(scores)
+                of_frame = and_(PlaceObservation.feed == feed, PlaceObservation.valid_time == time)
+                radar = PlaceObservation.source == "radar"
+                session.connection().execute(delete(PlaceObservation).where(of_frame, radar))
+                session.add_all(observed)
         except (IntegrityError, _AnotherWasFirst):
             return False
         return True
@@ -230,13 +237,13 @@ class SkillLedger:
     def delete_scores(self, feed: str, before: datetime) -> None:
         """Delete the counts from before a time."""
         with writing(self.engine) as session:
-            for table in (FrameScore, ScoredFrame):
+            for table in (FrameScore, ScoredFrame, PlaceObservation):
                 session.connection().execute(delete(table).where(table.feed == feed, table.valid_time < before))
 
     def forget(self, feed: str) -> None:
         """Delete everything about a feed."""
         with writing(self.engine) as session:
-            for table in (FrameScore, ScoredFrame, ModelSkill, ChallengerRun):
+            for table in (FrameScore, ScoredFrame, PlaceObservation, ModelSkill, ChallengerRun):
                 session.connection().execute(delete(table).where(table.feed == feed))
 
     # Counts

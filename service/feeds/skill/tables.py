@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, false, select
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from service.jobs.base import Base
 from service.jobs.job import Job, JobStatus
+
+Source = Literal["radar", "gauge"]
+
+
+def place_of(lon: float, lat: float) -> str:
+    """Return the name of a place (degrees, WGS 84) in the ledger; places within a metre share it."""
+    return f"{lon:.5f},{lat:.5f}"
 
 
 class ChallengerRun(Base, kw_only=True):
@@ -69,6 +76,21 @@ class FrameScore(Base, kw_only=True):
     served_minutes: Mapped[list[float]] = mapped_column(JSON)
     counts: Mapped[bytes] = mapped_column(LargeBinary)
     bins: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
+
+
+class PlaceObservation(Base, kw_only=True):
+    """What was observed at a place that a rule of an alert watches.
+
+    `place`: see `place_of`. `source`: radar, or gauge. `rain_rate`: mm h-1, None where it is not known.
+    """
+
+    __tablename__ = "feed_place_observations"
+
+    feed: Mapped[str] = mapped_column(String(128), primary_key=True)
+    place: Mapped[str] = mapped_column(String(32), primary_key=True)
+    source: Mapped[Source] = mapped_column(String(16), primary_key=True)
+    valid_time: Mapped[datetime] = mapped_column(primary_key=True)
+    rain_rate: Mapped[float | None] = mapped_column(default=None)
 
 
 class ModelSkill(Base, kw_only=True):

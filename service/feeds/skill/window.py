@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, Literal
+from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
+from model.core.bootstrap import MIN_DAYS
 from service.feeds.skill.counts import Array, bins_shape, columns, part, unpack
 from service.feeds.skill.tables import FrameScore
 
 LeadOrigin = Literal["reference", "publication"]
 """From when lead times count: the newest frame of the input, or the moment at which users had the nowcast."""
-
-DAYS_FROM: Final = timedelta(days=5)
-"""From this length of a window on, its blocks are days and not hours."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +59,6 @@ class Window:
 def collect(
     frames: Iterable[Sequence[FrameScore]],
     models: Sequence[str],
-    length: timedelta,
     *,
     origin: LeadOrigin = "reference",
     bins: bool = False,
@@ -74,14 +71,11 @@ def collect(
         The scores of each frame, the oldest first.
     models
         Versions that are compared.
-    length
-        Of the window: the blocks of a long one are days.
     origin
         From when leads count. From the publication, they are rounded to the time step of the leads.
     bins
         Whether to add up the bins of probability, too.
     """
-    by_day = length >= DAYS_FROM
     blocks: dict[datetime, dict[float, Array]] = {}
     of_bins: dict[float, Array] = {}
     thresholds: tuple[float, ...] = ()
@@ -100,13 +94,16 @@ def collect(
         if not found:
             continue
         used, newest = used + 1, compared[0].valid_time
-        block = blocks.setdefault(_block(newest, by_day=by_day), {})
+        block = blocks.setdefault(newest.replace(minute=0, second=0, microsecond=0), {})
         read = [unpack(score.counts, (len(score.lead_minutes), columns(len(own)))) for score in compared]
         for lead, rows in found:
             added = np.stack([counts[row] for counts, row in zip(read, rows, strict=True)])
             block[lead] = block[lead] + added if lead in block else added
         if bins:
             _add_bins(of_bins, compared, found, len(own))
+    by_day = len({hour.date() for hour in blocks}) >= MIN_DAYS
+    if by_day:
+        blocks = _merged(blocks)
     leads = tuple(sorted({lead for block in blocks.values() for lead in block}))
     counts = np.zeros((len(blocks), len(models), len(leads), columns(len(thresholds))))
     for number, block in enumerate(blocks.values()):
@@ -156,6 +153,11 @@ def _add_bins(
         sums[lead] = sums[lead] + added if lead in sums else added
 
 
-def _block(time: datetime, *, by_day: bool) -> datetime:
-    hour = time.replace(minute=0, second=0, microsecond=0)
-    return hour.replace(hour=0) if by_day else hour
+def _merged(hours: Mapping[datetime, Mapping[float, Array]]) -> dict[datetime, dict[float, Array]]:
+    """Add up the counts of hours to those of days."""
+    days: dict[datetime, dict[float, Array]] = {}
+    for hour, leads in hours.items():
+        day = days.setdefault(hour.replace(hour=0), {})
+        for lead, counts in leads.items():
+            day[lead] = day[lead] + counts if lead in day else counts
+    return days

@@ -87,6 +87,7 @@ def test_what_is_wrong_is_told_with_what_to_do(folder: Path, settings: Settings,
     lab.write_frames(folder / "f1.npz")
     with settings.feeds_path.open("a") as file:
         file.write(f'[[feed]]\nname = "south"\nfolder = "{folder}"\nmodel = "no-such"\n')
+        file.write(f'[[feed]]\nname = "east"\nfolder = "{folder}"\nchallengers = ["no-such"]\n')
         file.write('[[feed]]\nname = "west"\nfolder = "/no/such/folder"\n')
     code, found = checked(settings)
     assert code == 2
@@ -94,6 +95,7 @@ def test_what_is_wrong_is_told_with_what_to_do(folder: Path, settings: Settings,
     assert by_name["north"]["ok"]
     assert by_name["south"]["what"] == "no model 'no-such': extrapolation will run"
     assert by_name["south"]["hint"].startswith("Choose one of persistence")
+    assert by_name["east"]["what"] == "feed east, challengers: no model 'no-such'"
     assert "is not a folder" in by_name["feed 'west', folder"]["what"]
     assert all(each["ok"] or each["hint"] for each in found)
 

@@ -10,8 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from pyproj import CRS
 
+from model.core.errors import InputError
+from model.core.forecast_file import write_netcdf
+from model.core.grid import Grid
 from model.core.probability_calibration import ProbabilityCalibration
+from model.core.sequence import FrameSequence
 from service.feeds.config import read_feeds
 from service.feeds.skill.comparison import scores_of
 from service.feeds.skill.counts import (
@@ -24,15 +29,19 @@ from service.feeds.skill.counts import (
     part,
     unpack,
 )
-from service.feeds.skill.tables import FrameScore
+from service.feeds.skill.observations import Observations
+from service.feeds.skill.tables import FrameScore, place_of
+from service.feeds.tables import FeedFrame
 from service.jobs.database import writing
 from service.jobs.job import JobStatus
 from service.settings import Settings
 from workers.batch import run
 from workers.context import WorkerContext, open_context
+from workers.feeds.place_series import pixel_of
 from workers.feeds.published import follow_up
 from workers.feeds.scan import scan
-from workers.feeds.skill.score import score_frame, score_next
+from workers.feeds.skill.gauges import read_gauges, record_gauges
+from workers.feeds.skill.score import observed_at_places, score_frame, score_next
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 MODELS = ("extrapolation@1", "persistence@1")
@@ -266,3 +275,39 @@ def test_the_best_challenger_runs_in_the_place_of_the_model_while_it_is_better(
     context.skill_ledger.delete_scores("north", NOON)
     arrive(5, 6)
     assert products(context, lab, tmp_path)[0].attrs["model"] == "extrapolation"
+
+
+def test_places_of_alerts_are_observed_by_the_frames_and_by_the_nearest_gauge(
+    context: WorkerContext, folder: Path, tmp_path: Path
+) -> None:
+    places = [(4.9, 52.4), (5.0, 52.5), (20.0, 52.0)]
+    with context.settings.feeds_path.open("a") as file:
+        file.write('gauges = "gauges.csv"\n')
+        for number, (lon, lat) in enumerate(places):
+            rule = f'name = "{number}"\nlon = {lon}\nlat = {lat}\nrain_rate = 2\nwithin = 5\n'
+            file.write(f"[[feed.alert]]\n{rule}")
+    gauges = context.settings.feeds_path.parent / "gauges.csv"
+    gauges.write_text(
+        "time,lon,lat,rain_rate_mm_h\n2026-06-01T12:00:00Z,4.91,52.4,3.5\n2026-06-01T12:05:00Z,4.91,52.4,\n"
+    )
+    [feed] = read_feeds(context.settings.feeds_path).feeds
+    grid = Grid.regular(CRS.from_epsg(4326), shape=(20, 20), pixel_size=0.1, centre=(5.0, 52.5))
+    rain = np.full((1, 20, 20), 7, np.float32)
+    rain[0, *pixel_of(grid, *places[1])] = np.nan
+    path = tmp_path / "frame.nc"
+    write_netcdf(FrameSequence(rain, np.array(["2026-06-01T12:00"], "datetime64[ns]"), grid), path)
+    context.store.put("frame", path)
+    frame = FeedFrame(
+        feed="north", valid_time=NOON, file="f", key="frame", digest="", grid="", pixels=400, size=1, coverage=1.0
+    )
+    assert [(each.place, each.rain_rate) for each in observed_at_places(frame, feed, context)] == [
+        (place_of(*places[0]), 7.0),
+        (place_of(*places[1]), None),
+    ]
+    record_gauges(feed, context)
+    source, rows = Observations(context.ledger).at("north", place_of(*places[0]), NOON - DAY)
+    assert (source, [row.rain_rate for row in rows]) == ("gauge", [3.5, None])
+    assert Observations(context.ledger).at("north", place_of(*places[1]), NOON - DAY) == ("radar", [])
+    gauges.write_text("time,lon,lat,rain_rate_mm_h\nnoon,4.91,52.4,3.5\n")
+    with pytest.raises(InputError, match=r"gauges.csv, line 2: this is no value of a gauge"):
+        read_gauges(gauges)

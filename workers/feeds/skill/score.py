@@ -7,6 +7,7 @@ published or the frame was issued again. So a worker that dies, or two that scor
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,13 +22,16 @@ from model.core.grid import Grid
 from service.feeds.config import DEFAULT_STEPS, Feed, read_feeds
 from service.feeds.skill.counts import Array, bins_shape, columns, pack, stride_of
 from service.feeds.skill.ledger import DueFrame, StoredForecast
-from service.feeds.skill.tables import FrameScore
+from service.feeds.skill.observations import places_of
+from service.feeds.skill.tables import FrameScore, PlaceObservation
 from service.feeds.tables import FeedFrame
 from service.metrics.instruments import FEED_FRAMES_SCORED
 from service.store import MissingObject, job_prefix
 from workers.context import WorkerContext
+from workers.feeds.place_series import OutsideForecast, pixel_of
 from workers.feeds.skill.conclusions import conclude
 from workers.feeds.skill.counting import LeadCounts, count_lead
+from workers.feeds.skill.gauges import record_gauges
 from workers.feeds.skill.recalibrated import read_uncalibrated
 from workers.feeds.skill.stored_nowcast import LeadForecast, Levels, StoredNowcast, read_frame
 
@@ -54,14 +58,15 @@ def score_next(name: str, context: WorkerContext) -> None:
     due = context.skill_ledger.due(feed, horizon=horizon_of(feed), recheck=recheck)
     if not due:
         return
-    scores = score_frame(due[0], feed, context)
-    if context.skill_ledger.record(due[0], scores):
+    scores, observed = score_frame(due[0], feed, context), observed_at_places(due[0].frame, feed, context)
+    if context.skill_ledger.record(due[0], scores, observed):
         FEED_FRAMES_SCORED.inc()
         log.info("feed %s: %d models scored at %s", name, len(scores), due[0].frame.valid_time)
     if len(due) > 1:
         context.queue.enqueue_scoring(name)
     else:
         conclude(feed, context)
+        record_gauges(feed, context)
         delete_challengers(feed, context)
 
 
@@ -96,6 +101,29 @@ def score_frame(due: DueFrame, feed: Feed, context: WorkerContext) -> list[Frame
                 lead = leads[model].lead_minutes
                 counted[model].append((lead, round(lead - age, 1), counts))
     return [_frame_score(due.frame, model, thresholds, leads) for model, leads in counted.items()]
+
+
+def observed_at_places(frame: FeedFrame, feed: Feed, context: WorkerContext) -> list[PlaceObservation]:
+    """Return what a frame has at the places that rules of alerts watch."""
+    places = places_of(feed)
+    if not places:
+        return []
+    with tempfile.TemporaryDirectory(prefix="echocast-") as name:
+        try:
+            rain, grid = read_frame(context.store.local_file(frame.key, Path(name) / "frame.nc"))
+        except MissingObject:
+            return []
+    found = []
+    for place, (lon, lat) in places.items():
+        try:
+            value = float(rain[pixel_of(grid, lon, lat)])
+        except OutsideForecast:
+            continue
+        rate = round(value, 2) if math.isfinite(value) else None
+        found.append(
+            PlaceObservation(feed=feed.name, place=place, source="radar", valid_time=frame.valid_time, rain_rate=rate)
+        )
+    return found
 
 
 def _cases(due: DueFrame, context: WorkerContext, feed: Feed) -> Iterator[list[StoredForecast]]:

@@ -1,0 +1,49 @@
+"""What the warnings of a feed were worth, as the route responds with it. The functions block."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from service.api.context import GatewayContext
+from service.api.feeds.skill_types import FeedWarningSkill, RuleSkill
+from service.feeds.config import Feed
+from service.feeds.skill import warnings
+
+
+def warning_skill(context: GatewayContext, feed: Feed, hours: float) -> FeedWarningSkill:
+    """Return the verification of each rule on a place, of a window up to the newest frame."""
+    newest = context.feed_ledger.newest_time(feed.name) or datetime.now(UTC)
+    found = warnings.verify_rules(context.ledger, feed, newest - timedelta(hours=hours))
+    return FeedWarningSkill(feed=feed.name, window_hours=hours, rules=[_rule(skill) for skill in found])
+
+
+def _rule(skill: warnings.RuleSkill) -> RuleSkill:
+    counts = skill.counts
+    errors = counts.onset_errors_minutes
+    return RuleSkill(
+        rule=skill.rule.name,
+        enough=not skill.shortage,
+        comment=skill.shortage,
+        truth=skill.truth,
+        threshold_mm_h=skill.threshold_mm_h,
+        within_minutes=skill.rule.within or 0.0,
+        observed_since=skill.since,
+        observed_until=skill.until,
+        starts=counts.starts,
+        hits=counts.hits,
+        late=counts.late,
+        misses=counts.misses,
+        warnings=counts.warnings,
+        false_alarms=counts.false_alarms,
+        while_raining=counts.while_raining,
+        open=counts.open,
+        pod=_share(counts.hits, counts.starts),
+        false_alarm_ratio=_share(counts.false_alarms, counts.warnings),
+        late_share=_share(counts.late, counts.starts),
+        onset_error_minutes=round(sum(errors) / len(errors), 1) if errors else None,
+        onset_absolute_error_minutes=round(sum(map(abs, errors)) / len(errors), 1) if errors else None,
+    )
+
+
+def _share(number: int, total: int) -> float | None:
+    return round(number / total, 3) if total else None

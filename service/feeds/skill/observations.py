@@ -1,0 +1,48 @@
+"""What was observed at the places of alerts, by radar and by rain gauges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, delete, select
+from sqlalchemy.exc import IntegrityError
+
+from service.feeds.config import Feed
+from service.feeds.skill.tables import PlaceObservation, Source, place_of
+from service.jobs.database import load, writing
+from service.jobs.ledger import Ledger
+
+
+def places_of(feed: Feed) -> dict[str, tuple[float, float]]:
+    """Return the places that the rules of a feed watch, by name: longitude and latitude (degrees)."""
+    return {
+        place_of(rule.lon, rule.lat): (rule.lon, rule.lat)
+        for rule in feed.alert
+        if rule.lon is not None and rule.lat is not None
+    }
+
+
+class Observations:
+    """The observations in the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.engine = ledger.engine
+
+    def replace_gauge(self, feed: str, place: str, observed: Sequence[PlaceObservation]) -> None:
+        """Replace what a gauge has observed at a place."""
+        same = and_(PlaceObservation.feed == feed, PlaceObservation.place == place, PlaceObservation.source == "gauge")
+        try:
+            with writing(self.engine) as session:
+                session.connection().execute(delete(PlaceObservation).where(same))
+                session.add_all(observed)
+        except IntegrityError:  # another process has just done the same
+            return
+
+    def at(self, feed: str, place: str, since: datetime) -> tuple[Source, list[PlaceObservation]]:
+        """Return what was observed at a place since a time, in order: by a gauge, where there is one."""
+        query = select(PlaceObservation).where(PlaceObservation.feed == feed, PlaceObservation.place == place)
+        query = query.where(PlaceObservation.valid_time >= since).order_by(PlaceObservation.valid_time)
+        rows = load(self.engine, query)
+        source: Source = "gauge" if any(row.source == "gauge" for row in rows) else "radar"
+        return source, [row for row in rows if row.source == source]
