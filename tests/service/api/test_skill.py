@@ -175,9 +175,7 @@ def test_warnings_are_verified_by_what_was_observed_at_their_place(gateway, cont
     ]
     alert = Alert(feed="north", rule="town", digest="d", severity="moderate", channels=[], taken_up=NOON - DAY)
     frame = DecodedFrame(valid_time=times[-1], key="k", digest="d", grid="g", pixels=4, size=1, coverage=1.0)
-    context.feed_ledger.record_frames(
-        "north", ArrivedFile(name="f", size=1, modified_ns=1), [frame], newest_before=None
-    )
+    context.feed_ledger.record_frames("north", ArrivedFile(name="f", size=1, modified_ns=1), [frame])
     with writing(radar.engine) as session:
         session.add_all([*rows, *events, alert])
     try:
