@@ -50,6 +50,8 @@ def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
     newest = next(iter(context.feed_ledger.frames(feed.name, limit=1)), None)
     path = path_of_feed(feed.name)
     links = [Link(rel="self", href=path, type="application/json", title="Feed")]
+    if health.newest_frame is not None:
+        links.append(Link(rel="related", href=f"{path}/tiles.json", type="application/json", title="Map tiles"))
     if run is not None:
         links += [
             Link(rel="latest", href=f"{path}/latest", type="application/json", title="Newest run"),

@@ -12,7 +12,7 @@ from service.api.feeds import answers
 from service.api.feeds.tiles.frame_id import VERSION_LENGTH, FrameId, no_such_frame
 from service.feeds.config import Feed
 from service.feeds.tables import FeedFrame
-from service.jobs.job import Job, UnknownJob
+from service.jobs.job import Job
 from service.render.footprint import Bounds
 from service.render.forecast_reader import RainFile
 from service.store import MissingObject
@@ -62,7 +62,7 @@ def find_object(context: GatewayContext, feed: Feed, frame: FrameId) -> FrameObj
         found = _observed(stored)
         key = stored.key
     else:
-        job = _served_job(context, feed, frame.reference_time)
+        _, job = answers.served_job(context, feed, frame.reference_time)
         found, key = FrameId(frame.reference_time, frame.valid_time, job.id[:VERSION_LENGTH]), str(job.result_key)
     if frame.version not in (None, found.version):
         raise no_such_frame("this frame was issued again since")
@@ -115,17 +115,6 @@ def _newest(context: GatewayContext, feed: Feed) -> tuple[list[FeedFrame], Job |
     except NoNowcast:
         return past, None, None
     return past, job, run.published
-
-
-def _served_job(context: GatewayContext, feed: Feed, reference_time: datetime | None) -> Job:
-    """Return the job whose nowcast is served for a reference time."""
-    run = answers.find_run(context, feed, reference_time)
-    try:
-        return context.ledger.get(run.served_job_id or "")
-    except UnknownJob:
-        raise NoNowcast(
-            "the run has no nowcast", where="frame", hint=f"{answers.path_of_feed(feed.name)} lists the newest runs"
-        ) from None
 
 
 def _observed(frame: FeedFrame) -> FrameId:
