@@ -79,7 +79,7 @@ class Settings(EngineSettings, BaseSettings):
     )
     fields: Path | None = Field(None, description="Folder of exogenous fields, NAME.nc, for networks that read them.")
     feeds_file: Path | None = Field(
-        None, description="TOML file of feeds: folders to watch. Not set: feeds.toml in the data folder."
+        None, description="TOML file of feeds: live radars. Not set: feeds.toml in the data folder."
     )
     max_upload_mb: int = Field(512, ge=1, description="Largest request body of one nowcast, in MB (10^6 bytes).")
     max_files: int = Field(256, ge=1, description="Maximum number of files in one request.")
@@ -133,7 +133,7 @@ class Settings(EngineSettings, BaseSettings):
         description="An accepted job that was not started this long after it was queued is queued again; so is a job "
         "this long after it failed in the service.",
     )
-    feed_scan_seconds: float = Field(60.0, gt=0, description="How often the folders of the feeds are scanned.")
+    feed_scan_seconds: float = Field(60.0, gt=0, description="How often the sources of the feeds are scanned.")
     feed_settle_seconds: float = Field(
         2.0, ge=0, description="A frame whose file changed within this time counts as still being written, and waits."
     )

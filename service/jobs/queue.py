@@ -149,9 +149,13 @@ class JobQueue:
         """Queue the scoring of a feed's forecasts; return False while the broker is down: the next frame does so."""
         return not self._send(SCORE_FEED, [feed], LOW_QUEUE)
 
-    def scan_feed(self, feed: str) -> bool:
-        """Have a feed scanned at once; return False while the broker is down: the schedule does so later."""
-        return not self._send(SCAN_FEED, [feed], SCHEDULE_QUEUE, self._settings.feed_scan_seconds)
+    def scan_feed(self, feed: str, *, rest: bool = False) -> bool:
+        """Have a feed scanned at once; return False while the broker is down: the schedule does so later.
+
+        `rest`: for what is left of its files, when no nowcast waits.
+        """
+        queue = LOW_QUEUE if rest else SCHEDULE_QUEUE
+        return not self._send(SCAN_FEED, [feed], queue, self._settings.feed_scan_seconds)
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
         """Send a task; return the error while the broker is down."""

@@ -70,15 +70,17 @@ def scan_feed(feed: Feed, context: WorkerContext, tried: set[ArrivedFile]) -> tu
     is_first = registered is None or registered.first_reference_time is None
     listing = source.list()
     known = ledger.known_files(feed.name)
-    changed = [file for file in listing.files if _is_to_be_read(file, known.get(file.name), feed)]
-    kept = _skip_old(feed, changed, context, is_first=is_first)
-    source.done(changed[: -len(kept) or None])
-    useful = [file for file in kept if file not in tried]
-    first = useful if is_first else useful[-files_to_read_first(feed, context) :]
-    arrived = [time for file in first for time in ingest(feed, file, source, context)]
-    source.done(first)
-    tried.update(first)
-    files_are_left = len(useful) > len(first)
+    new = [file for file in listing.files if _is_new(file, known.get(file.name))]
+    kept = _skip_old(feed, new, context, is_first=is_first)
+    source.done(new[: len(new) - len(kept)])
+    batch = set(kept if is_first else kept[-files_to_read_first(feed, context) :])
+    files_are_left = len(kept) > len(batch)
+    if not files_are_left:
+        batch |= {file for file in listing.files if _may_be_readable(file, known, feed)} - tried
+    in_order = [file for file in listing.files if file in batch]
+    arrived = [time for file in in_order for time in ingest(feed, file, source, context)]
+    source.done(in_order)
+    tried.update(batch)
     newest = ledger.newest_time(feed.name)
     if is_first:
         ledger.record_first_reference_time(feed.name, newest or EPOCH)
@@ -95,14 +97,18 @@ def scan_feed(feed: Feed, context: WorkerContext, tried: set[ArrivedFile]) -> tu
             _expire(feed, listing.files, known, newest, context)
 
 
-def _is_to_be_read(file: ArrivedFile, known: KnownFile | None, feed: Feed) -> bool:
-    """Return whether a file is new or has changed, or could not be used, and may be readable by now."""
-    if known is None or not file.is_unchanged_since(known):
-        return True
-    if known.state is FileState.RECEIVED:
-        return True
-    is_recent = datetime.now(UTC) - known.arrived < timedelta(minutes=feed.max_age)
-    return is_recent and known.state in (FileState.UNREADABLE, FileState.REFUSED)
+def _is_new(file: ArrivedFile, known: KnownFile | None) -> bool:
+    """Return whether a file is new, has changed, or was received and waits to be read."""
+    return known is None or known.state is FileState.RECEIVED or not file.is_unchanged_since(known)
+
+
+def _may_be_readable(file: ArrivedFile, known: Mapping[str, KnownFile], feed: Feed) -> bool:
+    """Return whether a file could not be used a short time ago, and may be usable by now."""
+    recorded = known.get(file.name)
+    if recorded is None or recorded.state not in (FileState.UNREADABLE, FileState.REFUSED):
+        return False
+    is_recent = datetime.now(UTC) - recorded.arrived < timedelta(minutes=feed.max_age)
+    return is_recent and file.is_unchanged_since(recorded)
 
 
 def _skip_old(

@@ -1,7 +1,8 @@
 """Scan the feeds: of each, read the newest file with its context first, and submit its run; then what is behind it.
 
-A scan goes over the feeds again and again, and reads a few files of each at a time, those that were written last. So
-neither a backlog nor another feed delays the run from the newest frame, and a frame that arrives meanwhile is next.
+A scan goes over the feeds, and reads a few files of each, those that were written last. What is left waits for another
+scan, which comes after the nowcasts that were submitted. So neither a backlog nor another feed delays the run from the
+newest frame, and a frame that arrives meanwhile is next.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ log = logging.getLogger(__name__)
 
 
 def scan(context: WorkerContext, names: Collection[str] | None = None) -> None:
-    """Scan every feed, or those of the names, for about half of `feed_scan_seconds`; the rest is for the next scan.
+    """Scan every feed, or those of the names.
 
-    An error of one feed does not stop the others. A feed that another process scans is left to it.
+    An error of one feed does not stop the others. A feed that another process scans is left to it. Without a broker the
+    rest is read at once, for about half of `feed_scan_seconds`.
     """
     config = read_feeds(context.settings.feeds_path)
     for problem in config.problems:
@@ -42,6 +44,9 @@ def scan(context: WorkerContext, names: Collection[str] | None = None) -> None:
         if not waited and Left.UNSETTLED in left.values():
             time.sleep(context.settings.feed_settle_seconds)  # once for all feeds
             waited = True
+        waiting = [feed.name for feed in feeds if left[feed.name] is Left.FILES]
+        asked = {name for name in waiting if context.queue.scan_feed(name, rest=True)}
+        feeds = [feed for feed in feeds if feed.name not in asked]
         if feeds and time.monotonic() > until:
             log.warning("left to the next scan: files of %s", ", ".join(feed.name for feed in feeds))
             return

@@ -413,6 +413,29 @@ def test_a_backlog_does_not_delay_the_newest_frame(
     assert seen(context).states("f01", "f04", "f07") == [FileState.ACCEPTED] * 3
 
 
+def test_the_rest_of_a_backlog_is_read_after_the_nowcasts(
+    lab, folder: Path, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.write_frames(folder / "f0.npz", first=0)
+    scan(context)
+    for n in range(1, 6):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    asked: list[tuple[str, bool]] = []
+
+    def scan_feed(feed: str, *, rest: bool = False) -> bool:
+        asked.append((feed, rest))
+        return True
+
+    monkeypatch.setattr(context.queue, "scan_feed", scan_feed)
+    scan(context)
+    assert asked == [("north", True)]
+    assert set(seen(context).files) == {"f0", "f3", "f4", "f5"}
+    assert {job.inputs[-1]["name"] for job in lab.jobs(context.ledger)} == {"f0.npz", "f5.npz"}
+    scan(context, ["north"])
+    assert len(asked) == 1, "nothing is left"
+    assert len(lab.jobs(context.ledger)) == 6
+
+
 def test_what_cannot_be_read_within_a_scan_is_left_to_the_next_one(lab, folder: Path, context: WorkerContext) -> None:
     hurried = replace(context, settings=context.settings.model_copy(update={"feed_scan_seconds": 1e-9}))
     lab.write_frames(folder / "f0.npz", first=0)
@@ -434,7 +457,7 @@ def test_a_feed_is_scanned_by_one_process_at_a_time(lab, folder: Path, context: 
         assert seen(context).files == {}
     scan(context)
     assert list(seen(context).files) == ["f0"]
-    killed = ScanLease(context.ledger.engine, "north", -1)
+    killed = ScanLease(context.ledger.engine, "north", 3600)
     killed._until = lambda: datetime.now(UTC) - timedelta(seconds=1)  # its process was killed some time ago
     with killed, ScanLease(context.ledger.engine, "north", 60) as next_one:
         assert next_one.held
