@@ -212,7 +212,8 @@ def main(once: bool, with_feed: bool, files: tuple[Path, ...]) -> None:
         settings = load_settings()
         port = _free_port(settings.host, settings.port)
         feed = demo_feed(settings) if with_feed and not once else None
-        environment = {**os.environ, **(feed.environment if feed else {}), "ECHOCAST_PORT": str(port)}
+        quiet = {"ECHOCAST_LOG_LEVEL": "WARNING"} if feed else {}  # lines of its own tell of the feed
+        environment = {**quiet, **os.environ, **(feed.environment if feed else {}), "ECHOCAST_PORT": str(port)}
         reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
         # The service runs on this machine: no proxy of the environment is between it and the client.
         client = httpx.Client(base_url=f"http://{reachable}:{port}", timeout=60, trust_env=False)
