@@ -89,8 +89,10 @@ def ask(gateway, app, finished, secrets):
             sender = who(scope) if callable(who) else who
             credentials = {} if sender is None else {"Authorization": f"Bearer {secrets[sender]}"}
             for method in sorted(route.methods):
-                response = gateway.request(method, path, headers={**credentials, **(headers or {})})
-                table[method, route.path_format] = (scope, answer(response))
+                with gateway.stream(method, path, headers={**credentials, **(headers or {})}) as response:
+                    if not response.headers.get("content-type", "").startswith("text/event-stream"):  # may never end
+                        response.read()
+                    table[method, route.path_format] = (scope, answer(response))
         return table
 
     return asked
