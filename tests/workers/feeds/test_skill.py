@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,8 +34,9 @@ from service.feeds.skill.observations import Observations
 from service.feeds.skill.tables import FrameScore, place_of
 from service.feeds.tables import FeedFrame
 from service.jobs.database import writing
-from service.jobs.job import JobStatus
+from service.jobs.job import Job, JobKind, JobStatus
 from service.settings import Settings
+from workers import give_way
 from workers.batch import run
 from workers.context import WorkerContext, open_context
 from workers.feeds.place_series import pixel_of
@@ -42,6 +44,7 @@ from workers.feeds.published import follow_up
 from workers.feeds.scan import scan
 from workers.feeds.skill.gauges import read_gauges, record_gauges
 from workers.feeds.skill.score import observed_at_places, score_frame, score_next
+from workers.give_way import GiveWay
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 MODELS = ("extrapolation@1", "persistence@1")
@@ -151,6 +154,22 @@ def test_a_challenger_runs_from_the_same_frames_after_the_feed_and_is_never_serv
     assert by_kind["challenger"].created > by_kind["feed"].started
     assert [run.model for run in context.feed_ledger.runs("north")] == ["extrapolation"] * 3
     assert context.feed_ledger.find_run("north", "persistence").job_id == by_kind["feed"].id
+
+
+def test_a_challenger_that_runs_gives_way_to_any_other_nowcast(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(give_way, "CHECK_SECONDS", 0.0)
+    kinds: dict[JobKind, float] = {"challenger": 1.0, "feed": 10.0}
+    shadow, live = (
+        context.ledger.create(Job(kind=kind, model="auto", steps=1, inputs=[], cost_seconds=seconds))
+        for kind, seconds in kinds.items()
+    )
+    ran: list[str] = []
+    for running, expected in ((live, []), (shadow, [live.id])):
+        waits = GiveWay(context, lambda job, seconds, limit: ran.append(job.id))
+        waits.between_steps([SimpleNamespace(job=running)])
+        assert ran == expected
 
 
 def test_two_workers_a_restart_and_a_frame_issued_again_count_nothing_twice(
