@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.service.jobs.conftest import postgres_cluster, postgres_url
+from tests.databases import postgres_cluster, postgres_url
 from tests.workers.conftest import lab
 
 __all__ = ["lab", "postgres_cluster", "postgres_url"]

@@ -16,7 +16,11 @@ import pytest
 from sqlalchemy import select
 
 from service.jobs.job import Job
+from tests.databases import database_url, ledger, postgres_cluster, postgres_template, postgres_url
 from tests.patience import WAIT_SECONDS, wait_until
+
+__all__ = ["database_url", "ledger", "postgres_cluster", "postgres_template", "postgres_url"]
+"""Fixtures of another module: one PostgreSQL serves all tests of the service."""
 
 
 @dataclass

@@ -17,6 +17,7 @@ from service.jobs.job import ANONYMOUS_ID, Job, JobInput, JobStatus, new_job_id
 from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore, upload_key
+from tests.databases import put_empty_ledger
 from tests.patience import wait_until
 from workers.context import WorkerContext, open_context
 
@@ -167,6 +168,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def context(settings: Settings) -> Iterator[WorkerContext]:
     """The context of a task, in this process."""
+    put_empty_ledger(settings.data_dir / "ledger.sqlite")
     opened = open_context(settings)
     yield opened
     opened.ledger.close()
@@ -175,7 +177,7 @@ def context(settings: Settings) -> Iterator[WorkerContext]:
 @pytest.fixture
 def supervisor(tmp_path: Path, gate: Gate) -> Iterator[Supervisor]:
     """A real Redis, worker and beat that look often; started by the test. The worker runs one job at a time."""
-    (tmp_path / "data").mkdir()
+    put_empty_ledger(tmp_path / "data" / "ledger.sqlite")
     (tmp_path / "frames").mkdir()
     (tmp_path / "data" / "feeds.toml").write_text(
         f'[[feed]]\nname = "north"\nfolder = "{tmp_path / "frames"}"\nout = "{tmp_path / "frames"}"\n'

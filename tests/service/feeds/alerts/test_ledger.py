@@ -1,9 +1,11 @@
-"""What becomes of alerts, on SQLite and PostgreSQL: each change is one event, told once."""
+"""What becomes of alerts: each change is one event, told once. What databases do differently, on both of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -16,6 +18,7 @@ from service.feeds.alerts.tables import Alert, AlertDelivery, AlertEvent
 from service.feeds.alerts.transition import AlertState
 from service.jobs.ledger import Ledger
 from service.jobs.outbox import Outbox
+from tests.databases import put_empty_ledger
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOOK = "https://duty.example.org/rain"
@@ -24,7 +27,15 @@ QUIET = f"{NOW - timedelta(hours=3):%H:%M}-{NOW + timedelta(hours=3):%H:%M}"
 
 
 @pytest.fixture
-def alerts(ledger: Ledger) -> AlertLedger:
+def alerts(tmp_path: Path) -> Iterator[AlertLedger]:
+    opened = Ledger(put_empty_ledger(tmp_path / "ledger.sqlite"))
+    yield AlertLedger(opened)
+    opened.close()
+
+
+@pytest.fixture
+def anywhere(ledger: Ledger) -> AlertLedger:
+    """On SQLite and PostgreSQL."""
     return AlertLedger(ledger)
 
 
@@ -74,20 +85,20 @@ def test_an_alert_is_raised_once_and_cleared_once(alerts: AlertLedger) -> None:
     assert state(alerts).state is AlertState.RAISED
 
 
-def test_a_nowcast_that_is_judged_again_changes_nothing(alerts: AlertLedger) -> None:
+def test_a_nowcast_that_is_judged_again_changes_nothing(anywhere: AlertLedger) -> None:
     for _ in range(2):
-        alerts.record("north", a_rule(), found(0, True))
+        anywhere.record("north", a_rule(), found(0, True))
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: alerts.record("north", a_rule(), found(5, False)), range(8)))
-    assert changes(alerts) == ["raised", "cleared"]
-    assert len(messages(alerts)) == 2
+        list(pool.map(lambda _: anywhere.record("north", a_rule(), found(5, False)), range(8)))
+    assert changes(anywhere) == ["raised", "cleared"]
+    assert len(messages(anywhere)) == 2
 
 
-def test_rules_that_are_judged_at_the_same_moment_get_numbers_without_a_gap(alerts: AlertLedger) -> None:
+def test_rules_that_are_judged_at_the_same_moment_get_numbers_without_a_gap(anywhere: AlertLedger) -> None:
     rules = [a_rule(name=f"town{number}") for number in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda rule: alerts.record("north", rule, found(0, True)), rules))
-    assert [event.number for event in alerts.events_after(0, None, 100)] == [1, 2, 3, 4, 5, 6]
+        list(pool.map(lambda rule: anywhere.record("north", rule, found(0, True)), rules))
+    assert [event.number for event in anywhere.events_after(0, None, 100)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_late_nowcast_changes_nothing(alerts: AlertLedger) -> None:
@@ -160,14 +171,14 @@ def test_a_rule_that_changes_is_judged_anew_and_stays_raised_until_then(alerts: 
     assert [event.change.value for event in alerts.record("north", a_rule(), found(5, True))] == ["raised"]
 
 
-def test_a_rule_that_is_removed_is_cleared_in_its_channels(alerts: AlertLedger) -> None:
-    alerts.record("north", a_rule(quiet_hours=QUIET), found(0, True))
-    [event] = alerts.remove(state(alerts))
+def test_a_rule_that_is_removed_is_cleared_in_its_channels(anywhere: AlertLedger) -> None:
+    anywhere.record("north", a_rule(quiet_hours=QUIET), found(0, True))
+    [event] = anywhere.remove(state(anywhere))
     assert "no longer in the file" in event.message
-    assert messages(alerts)[-1] == ("cleared", "due")
-    assert alerts.alerts() == []
-    alerts.record("north", a_rule(), found(0, False))
-    assert alerts.remove(state(alerts)) == []
+    assert messages(anywhere)[-1] == ("cleared", "due")
+    assert anywhere.alerts() == []
+    anywhere.record("north", a_rule(), found(0, False))
+    assert anywhere.remove(state(anywhere)) == []
 
 
 def test_in_quiet_hours_only_what_is_still_so_is_told_later(alerts: AlertLedger) -> None:
@@ -181,24 +192,24 @@ def test_in_quiet_hours_only_what_is_still_so_is_told_later(alerts: AlertLedger)
     assert changes(alerts) == ["raised", "cleared", "raised"], "the stream has all"
 
 
-def test_repeats_keep_a_minimum_time_and_all_clears_do_not_wait(alerts: AlertLedger) -> None:
+def test_repeats_keep_a_minimum_time_and_all_clears_do_not_wait(anywhere: AlertLedger) -> None:
     rule = a_rule(min_interval=30)
     for minutes, holds in enumerate([True, False, True]):
-        alerts.record("north", rule, found(minutes, holds))
-    assert messages(alerts) == [("raised", "due"), ("cleared", "due"), ("raised", "deferred")]
-    first, last = (alerts.deliveries([alerts.events("north", 3)[n].id])[0] for n in (2, 0))
+        anywhere.record("north", rule, found(minutes, holds))
+    assert messages(anywhere) == [("raised", "due"), ("cleared", "due"), ("raised", "deferred")]
+    first, last = (anywhere.deliveries([anywhere.events("north", 3)[n].id])[0] for n in (2, 0))
     assert last.due - first.due == timedelta(minutes=30)
-    alerts.record("north", rule, found(9, False))
-    assert messages(alerts)[2:] == [("raised", "withdrawn"), ("cleared", "withdrawn")]
+    anywhere.record("north", rule, found(9, False))
+    assert messages(anywhere)[2:] == [("raised", "withdrawn"), ("cleared", "withdrawn")]
 
 
-def test_old_events_go_with_their_messages_but_for_the_newest(alerts: AlertLedger) -> None:
+def test_old_events_go_with_their_messages_but_for_the_newest(anywhere: AlertLedger) -> None:
     for minutes, holds in enumerate([True, False, True]):
-        alerts.record("north", a_rule(), found(minutes, holds))
-    with alerts.engine.begin() as connection:
+        anywhere.record("north", a_rule(), found(minutes, holds))
+    with anywhere.engine.begin() as connection:
         connection.execute(update(AlertEvent).values(occurred=NOON))
-    alerts.delete_events(NOON + timedelta(days=1))
-    assert [event.number for event in alerts.events_after(0, None, 10)] == [3]
-    assert len(messages(alerts)) == 1
-    alerts.record("north", a_rule(), found(9, False))
-    assert alerts.newest_number() == 4
+    anywhere.delete_events(NOON + timedelta(days=1))
+    assert [event.number for event in anywhere.events_after(0, None, 10)] == [3]
+    assert len(messages(anywhere)) == 1
+    anywhere.record("north", a_rule(), found(9, False))
+    assert anywhere.newest_number() == 4
