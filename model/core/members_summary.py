@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field
 
-from model.core.point_summary import WET_MM_H, first_spell
+from model.core.point_summary import WET_MM_H, first_spell, step_hours
 from model.core.units import DRY_RAIN_RATE_MM_H
 
 HOUR_MINUTES: Final = 60.0
@@ -75,6 +75,7 @@ class MembersSummary(BaseModel):
         "already, else in those in which it starts."
     )
     next_hour: NextHour
+    peak: Percentiles = Field(description="Highest rain rate of the forecast, mm/h, members without rain included.")
     total_mm: Percentiles = Field(description="Rain of the whole forecast in mm.")
 
 
@@ -107,7 +108,7 @@ def summarize_members(
     Returns
     -------
     MembersSummary
-        Start, end, chances within the hour and total.
+        Start, end, chances within the hour, peak and total.
     """
     rain = np.asarray(members_mm_h, np.float64)
     leads = np.asarray(lead_minutes, np.float64)
@@ -116,7 +117,6 @@ def summarize_members(
     ends = [spell.end for spell in spells if spell.has_rain]
     undecided_end = any(spell.end_is_open for spell in spells)
     within = leads <= HOUR_MINUTES + 1e-6
-    hours = np.diff(leads, prepend=0.0) / 60.0
     return MembersSummary(
         count=len(rain),
         start=_time_range([spell.start for spell in spells], valid_times, any(spell.start_is_open for spell in spells)),
@@ -128,7 +128,8 @@ def summarize_members(
                 for threshold in CHANCE_THRESHOLDS_MM_H
             ],
         ),
-        total_mm=_percentiles(rain @ hours),
+        peak=percentiles(rain.max(axis=1)) if leads.size else Percentiles(),
+        total_mm=percentiles(rain @ step_hours(lead_minutes)),
     )
 
 
@@ -169,7 +170,8 @@ def _time_range(steps: Sequence[int | None], valid_times: Sequence[datetime], is
     return TimeRange(probability=probability, p10=p10, p50=p50, p90=p90)
 
 
-def _percentiles(values: NDArray[np.float64]) -> Percentiles:
+def percentiles(values: NDArray[np.float64]) -> Percentiles:
+    """Return the percentiles of one value of each member [realization]; null where one is NaN."""
     if not values.size or np.isnan(values).any():
         return Percentiles()
     p10, p50, p90 = (round(value, 3) for value in _quantiles(values))

@@ -14,6 +14,9 @@ from model.core.point_summary import PointSummary
 INTENSITIES: Final = ((2.5, "light"), (10.0, "moderate"), (50.0, "heavy"), (float("inf"), "violent"))
 """Upper ends (mm h-1) of the classes of rain intensity of WMO-No. 8 (which calls the first one slight)."""
 
+LEAST_CHANCE: Final = 0.1
+"""A lower probability of rain is not worth a word."""
+
 
 def intensity(rain_rate_mm_h: float) -> str:
     """Return the word for a rain rate: light, moderate, heavy or violent."""
@@ -21,7 +24,12 @@ def intensity(rain_rate_mm_h: float) -> str:
 
 
 def sentence(
-    summary: PointSummary, rain_rate_mm_h: Sequence[float], valid_times: Sequence[datetime], now: datetime
+    summary: PointSummary,
+    rain_rate_mm_h: Sequence[float],
+    valid_times: Sequence[datetime],
+    now: datetime,
+    *,
+    chance: float | None = None,
 ) -> str:
     """Return the summary of a place as a sentence, such as "light rain in 10 to 15 min, for about 25 min".
 
@@ -35,6 +43,8 @@ def sentence(
         Their valid times.
     now
         The time from which minutes are counted.
+    chance
+        Highest probability of rain at one of the times; None: not known.
     """
     if not valid_times:
         return "no forecast reaches beyond now"
@@ -42,7 +52,7 @@ def sentence(
     if summary.state == "no-data":
         return "no data at this place: whether it will rain is not known"
     if summary.state == "dry":
-        return f"no rain in the next {last} min"
+        return f"no rain in the next {last} min{_chance(chance)}"
     if summary.state == "dry-where-known":
         known = len(valid_times) - summary.frames_without_data
         return f"no rain in the {known} of {len(valid_times)} frames with data; the others are not known"
@@ -58,6 +68,13 @@ def sentence(
     else:
         text = f"{what} {_start(rain, times, first, now)}{_end_of_rain(summary, spell)}"
     return text + _heavier_later(rain, times, end, peak, now)
+
+
+def _chance(probability: float | None) -> str:
+    """Return that rain is possible where the field is dry: a field is not all that is known."""
+    if probability is None or probability < LEAST_CHANCE:
+        return ""
+    return f", but a chance of it of up to {100 * probability:.0f} % at a time"
 
 
 def _start(rain: NDArray[np.float64], times: Sequence[datetime], first: int, now: datetime) -> str:

@@ -33,11 +33,18 @@ class PointSummary(BaseModel):
     )
     peak: float | None = Field(None, description="Highest rain rate of the forecast, mm/h.")
     peak_time: datetime | None = None
+    total_mm: float | None = Field(
+        None, description="Rain of the whole forecast in mm; null: not known, for want of data at any time."
+    )
     frames_without_data: int = Field(description="Forecast frames without data at this place.")
 
 
 def summarize_point(
-    rain_rate_mm_h: ArrayLike, valid_times: Sequence[datetime], *, now_mm_h: float = np.nan
+    rain_rate_mm_h: ArrayLike,
+    valid_times: Sequence[datetime],
+    *,
+    now_mm_h: float = np.nan,
+    lead_minutes: Sequence[float] = (),
 ) -> PointSummary:
     """Summarize the rain rates of one pixel. Missing data is never taken as dry.
 
@@ -49,11 +56,13 @@ def summarize_point(
         Valid time of each lead step.
     now_mm_h
         Observed rain rate at the reference time, NaN where there is no data.
+    lead_minutes
+        Lead time of each step, for the total; a rain rate holds for the time since the step before.
 
     Returns
     -------
     PointSummary
-        State, start, end and peak of the rain.
+        State, start, end, peak and total of the rain.
     """
     rain = np.asarray(rain_rate_mm_h, np.float64)
     wet, known = rain >= WET_MM_H, np.isfinite(rain)
@@ -75,8 +84,17 @@ def summarize_point(
         ends=None if ends is None else valid_times[ends],
         peak=None if peak is None else float(rain[peak]),
         peak_time=None if peak is None else valid_times[peak],
+        total_mm=round(float(rain @ step_hours(lead_minutes)), 3) if len(lead_minutes) and known.all() else None,
         frames_without_data=int((~known).sum()),
     )
+
+
+def step_hours(lead_minutes: Sequence[float]) -> NDArray[np.float64]:
+    """Return for how long (h) the rain rate of each lead step holds: since the step before."""
+    leads = np.asarray(lead_minutes, np.float64)
+    hours = leads / 60.0
+    hours[1:] -= leads[:-1] / 60.0
+    return hours
 
 
 def first_spell(wet: NDArray[np.bool_], known: NDArray[np.bool_], raining: bool) -> tuple[int | None, int | None]:

@@ -131,3 +131,9 @@ def test_the_total_is_in_mm(step, leads):
     members = np.repeat(np.arange(19.0)[:, None], leads, axis=1)
     total = summarize(members, step=step).total_mm
     assert (total.p10, total.p50, total.p90) == pytest.approx((1, 9, 17))
+
+
+def test_the_peak_is_that_of_each_member():
+    peak = summarize([[0, 0], [1, 5], [2, 0]]).peak
+    assert (peak.p10, peak.p50, peak.p90) == (0, 2, 5)
+    assert summarize([[0, np.nan], [1, 5], [2, 0]]).peak.p50 is None

@@ -51,3 +51,16 @@ def test_intensities_have_the_limits_of_the_wmo() -> None:
         *["heavy"] * 2,
         *["violent"] * 2,
     ]
+
+
+@pytest.mark.parametrize(
+    ("chance", "text"),
+    [
+        (None, "no rain in the next 10 min"),
+        (0.04, "no rain in the next 10 min"),
+        (0.4, "no rain in the next 10 min, but a chance of it of up to 40 % at a time"),
+    ],
+)
+def test_a_dry_field_hides_no_chance_of_rain(chance, text):
+    times = [NOW + timedelta(minutes=5), NOW + timedelta(minutes=10)]
+    assert sentence(summarize_point([0, 0], times), [0, 0], times, NOW, chance=chance) == text

@@ -43,3 +43,10 @@ def test_peak_and_frames_without_data():
     summary = summarize_point([NONE, 2, 5, 5], times(4))
     assert (summary.peak, summary.peak_time, summary.frames_without_data) == (5, times(3)[-1], 1)
     assert summarize_point([0.05, NONE], times(2)).peak is None
+
+
+def test_the_total_counts_each_rate_since_the_step_before():
+    leads = [4, 9, 14]
+    assert summarize_point([6, 0, 12], times(3), lead_minutes=leads).total_mm == pytest.approx((6 * 4 + 12 * 5) / 60)
+    assert summarize_point([6, NONE, 12], times(3), lead_minutes=leads).total_mm is None
+    assert summarize_point([], [], lead_minutes=[]).total_mm is None
