@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.api.memory import freeze_loaded
 from service.api.problems import MEDIA_TYPE
+from service.joined_writes import JoinedWrites
 from service.problem_details import problem_details
 from service.settings import Settings
 
@@ -36,7 +37,7 @@ class GatewayProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or refuse it where there are as many as there may be."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
         self._body_began: float | None = None

@@ -14,7 +14,8 @@ from pydantic_core import PydanticUndefined
 from service.cli import cli
 from service.settings import Settings
 
-BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_OGC_SCHEMAS", "ECHOCAST_STAC_SCHEMAS", "ECHOCAST_REAL_DATA"}
+SCHEMAS = {f"ECHOCAST_{name}" for name in ("OGC_SCHEMAS", "STAC_SCHEMAS", "EDR_SCHEMAS", "COVJSON_SCHEMA")}
+BESIDE_SETTINGS = {"ECHOCAST_DEBUG", "ECHOCAST_REAL_DATA", *SCHEMAS}
 """Variables of a single program, which are not among the service's settings."""
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -14,6 +14,7 @@ from model.core.catalog import open_catalog
 from service.api.access.authentication import Authenticator
 from service.api.alert_watcher import AlertWatcher
 from service.api.event_streams import EventStreams
+from service.api.feeds.served import ServedFeeds
 from service.api.health.checks import ReadinessProbe
 from service.api.job_watcher import JobWatcher
 from service.api.rate_limit import RateLimit
@@ -30,6 +31,7 @@ from service.jobs.fair_share import FairShare
 from service.jobs.ledger import Ledger
 from service.jobs.outbox import Outbox, Webhook
 from service.jobs.queue import JobQueue
+from service.render.block_cache import BlockCache
 from service.settings import Settings
 from service.store import ObjectStore
 
@@ -41,13 +43,14 @@ PATIENCE_SECONDS: Final = 5.0
 
 MB: Final = 1 << 20
 POINT_THREADS, POINTS_WAITING = 2, 256
+AREA_THREADS, AREAS_WAITING = 1, 64
 PICTURE_THREADS, PICTURES_WAITING = 2, 128
 ANIMATION_THREADS, ANIMATIONS_WAITING = 1, 16
 TILE_THREADS, TILES_WAITING = 2, 512
 UPLOAD_THREADS, UPLOADS_WAITING = 4, 128
 EXECUTION_THREADS, EXECUTIONS_WAITING = 1, 32
-"""Points, pictures, animations and map tiles computed, and nowcasts recorded, at a time, and those that may wait: this
-bounds the gateway's memory, and how long one waits. Each kind has threads of its own, apart from those of
+"""Points, areas, pictures, animations and map tiles computed, and nowcasts recorded, at a time, and those that may
+wait: this bounds the gateway's memory, and how long one waits. Each kind has threads of its own, apart from those of
 `GatewayContext.in_thread`, so that neither places nor statuses wait for pictures or uploads. Uploads wait on disk; an
 execute request is in memory while it is recorded."""
 
@@ -71,9 +74,10 @@ class GatewayContext:
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)
         self.readiness = ReadinessProbe(settings, self.ledger, self.store, self.catalog)
-        self.results = ResultFiles(self.store, settings.result_copies_mb * MB)
+        self.results = ResultFiles(self.store, settings.result_copies_mb * MB, BlockCache(settings.place_cache_mb * MB))
         self.view_cache = ViewCache(settings.view_cache_mb * MB)
         self.points = WorkPool("points", threads=POINT_THREADS, waiting=POINTS_WAITING)
+        self.areas = WorkPool("areas", threads=AREA_THREADS, waiting=AREAS_WAITING)
         self.pictures = WorkPool("pictures", threads=PICTURE_THREADS, waiting=PICTURES_WAITING)
         self.animations = WorkPool("animations", threads=ANIMATION_THREADS, waiting=ANIMATIONS_WAITING)
         self.tiles = WorkPool("map tiles", threads=TILE_THREADS, waiting=TILES_WAITING)
@@ -82,6 +86,7 @@ class GatewayContext:
         self.jobs = JobWatcher(settings, lambda job_ids: self.in_thread(self.ledger.versions, job_ids))
         self.alert_watcher = AlertWatcher(lambda: self.in_thread(self.alerts.newest_number))
         self.event_streams = EventStreams(settings.max_event_streams)
+        self.served_feeds = ServedFeeds(self)
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call (ledger, store) beside the event loop."""
@@ -93,7 +98,8 @@ class GatewayContext:
 
     def close(self) -> None:
         """Wait for the calls that run, delete local copies and close the ledger."""
-        for pool in (self.points, self.pictures, self.animations, self.tiles, self.uploads, self.executions):
+        pools = (self.points, self.areas, self.pictures, self.animations, self.tiles, self.uploads, self.executions)
+        for pool in pools:
             pool.close()
         self.results.close()
         self.ledger.close()

@@ -84,6 +84,12 @@ class NoSuchProduct(InputError):
     code = "no-such-product"
 
 
+class NoSuchLocation(InputError):
+    """A feed names no place of that name."""
+
+    code = "no-such-location"
+
+
 class NoNowcast(InputError):
     """The client, or a feed, has no successful nowcast."""
 
@@ -100,6 +106,18 @@ class OutsideGrid(InputError):
     """The place is outside of the grid."""
 
     code = "outside-grid"
+
+
+class BadGeometry(InputError):
+    """What is sent as an area, or as a place, is none."""
+
+    code = "bad-geometry"
+
+
+class WrongCrs(InputError):
+    """Coordinates are not longitude and latitude."""
+
+    code = "wrong-crs"
 
 
 class NotAcceptable(InputError):

@@ -21,6 +21,11 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "nowcast",
             "Nothing is left to cancel; the result is kept for a while",
         ),
+        "bad-geometry": (
+            "the area is not valid: Self-intersection[5.2 52.1]",
+            "coordinates",
+            "Correct it, such as with make_valid of GEOS, or ST_MakeValid of PostGIS",
+        ),
         "bad-input": (
             "the Z-R relation of HKO-7 pixels is fixed, hko7: Z = 58.53 R^1.56; fmi does not apply",
             "radar.png (zr)",
@@ -72,6 +77,11 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
         ),
         "no-such-frame": ("there is no frame 99", "frame", "Frames are 0 to 19"),
         "no-such-feed": ("there is no feed 'atlantis'", "feed", "GET /v1/feeds lists the feeds"),
+        "no-such-location": (
+            "the feed names no place 'atlantis'",
+            "locationId",
+            "/edr/collections/helsinki/locations lists the places",
+        ),
         "no-such-run": (
             "there is no run from 2026-06-01T12:05:00Z",
             "reference_time",
@@ -144,6 +154,11 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
         "too-many-jobs": ("8 nowcasts of this client wait or run", "client", "Follow them, and request this one then"),
         "too-many-requests": ("more than 60 requests in a minute", "client", "Try again in 5 s"),
         "too-many-streams": ("64 streams are open", "events", "Poll the status, or try again later"),
+        "wrong-crs": (
+            "the coordinates reach 385000, 6672000: they are not longitude and latitude",
+            "coordinates",
+            "Transform the area to WGS 84, longitude first (EPSG:4326, -180 to 180), and cut it at 180 degrees",
+        ),
         "unknown-job": (
             "no nowcast '91b2257960b3404a8ea89dbf400ec53c'",
             "id",

@@ -13,6 +13,7 @@ from typing import Final
 
 from service.api.work_pool import WorkPool
 from service.locked_folder import locked_folder
+from service.render.block_cache import BlockCache
 from service.render.forecast_reader import RainFile
 from service.store import MissingObject, ObjectStore
 
@@ -43,9 +44,12 @@ class ResultFiles:
         The store of the objects.
     max_bytes
         Most bytes of all copies that are not in use.
+    blocks
+        Where blocks of the results are kept that were read for places and areas; None keeps none.
     """
 
-    def __init__(self, store: ObjectStore, max_bytes: int) -> None:
+    def __init__(self, store: ObjectStore, max_bytes: int, blocks: BlockCache | None = None) -> None:
+        self.blocks = blocks or BlockCache(0)
         self._store = store
         self._max_bytes = max_bytes
         self._pool = WorkPool("copies of results", threads=COPY_THREADS, waiting=COPIES_WAITING)
@@ -96,7 +100,7 @@ class ResultFiles:
             if file is not None:
                 self._headers.move_to_end(path)
                 return file
-        file = RainFile.open(path)
+        file = RainFile.open(path, self.blocks)
         with self._headers_lock:
             self._headers[path] = file
             while len(self._headers) > MAX_HEADERS:

@@ -20,6 +20,7 @@ frames = 8              # how many frames a nowcast may read; by default three t
 max_age = 30            # minutes that a frame may be behind the newest one and still be forecast
 products = ["cog", "accumulations", "png", "zarr"]  # what is made of each nowcast; by default nothing
 retention = 7           # days for which frames and products are kept
+locations = { town = [24.9, 60.2] }  # places by name, longitude and latitude, for OGC API - EDR
 archive = "/data/archives/helsinki"  # folder of an archive for training, to which each day is added once it is complete
 challengers = ["extrapolation", "persistence"]  # models that run in shadow, to compare their skill; by default none
 recalibrate = true      # whether probabilities are recalibrated on the feed's own past, once there is enough of it
@@ -107,6 +108,7 @@ class Feed(BaseModel):
     products: tuple[Product, ...] = ()
     max_age: float = Field(30.0, ge=0, allow_inf_nan=False)
     retention: float = Field(7.0, gt=0, le=36500, allow_inf_nan=False)
+    locations: dict[str, tuple[float, float]] = {}
     archive: Path | None = None
     challengers: tuple[str, ...] = ()
     recalibrate: bool = False
@@ -115,6 +117,17 @@ class Feed(BaseModel):
     clock: Literal["system", "frames", "replay"] = "system"
     alert: tuple[AlertRule, ...] = ()
     wis2: Wis2Topic | None = None
+
+    @field_validator("locations")
+    @classmethod
+    def _check_locations(cls, locations: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        """Refuse names that are no part of an address, and places that are not on earth."""
+        for name, (lon, lat) in locations.items():
+            if re.fullmatch(r"[\w.-]{1,64}", name) is None:
+                raise ValueError(f"{name[:64]!r} is no name of letters, digits, '_', '.' and '-', at most 64")
+            if not (-180 <= lon <= 180 and -90 <= lat <= 90):
+                raise ValueError(f"{name} is not a longitude and a latitude in degrees")
+        return locations
 
     @field_validator("probabilities", mode="before")
     @classmethod

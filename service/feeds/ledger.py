@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import and_, case, delete, func, or_, select, update
+from sqlalchemy import Select, and_, case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -284,13 +284,11 @@ class FeedLedger:
 
         Of several models, `model` comes first: the feed may have had another one before.
         """
-        query = select(FeedRun).where(FeedRun.feed == feed)
         if reference_time is None:
-            query = query.outerjoin(Job, FeedRun.job_id == Job.id)
-            query = query.where(or_(Job.status == JobStatus.SUCCESSFUL, FeedRun.previous_job_id.is_not(None)))
+            query = newest_with_nowcast(feed, model)
         else:
+            query = _own_model_first(select(FeedRun).where(FeedRun.feed == feed), model)
             query = query.where(FeedRun.reference_time == reference_time)
-        query = query.order_by(FeedRun.reference_time.desc(), case((FeedRun.model == model, 0), else_=1))
         return next(iter(load(self.engine, query.limit(1))), None)
 
     def newest_published_to(self, output: str) -> datetime | None:
@@ -407,6 +405,17 @@ class FeedLedger:
             session.connection().execute(update(FeedRun).where(first).values(published=now))
         for feed, arrived in frames:
             FEED_LAG.labels(feed).observe(max(0.0, (now - arrived).total_seconds()))
+
+
+def newest_with_nowcast(feed: str, model: str) -> Select[FeedRun]:
+    """Return the query of the runs of a feed that have a nowcast, as `FeedLedger.find_run` orders them."""
+    query = select(FeedRun).outerjoin(Job, FeedRun.job_id == Job.id).where(FeedRun.feed == feed)
+    served = or_(Job.status == JobStatus.SUCCESSFUL, FeedRun.previous_job_id.is_not(None))
+    return _own_model_first(query.where(served), model)
+
+
+def _own_model_first(query: Select[FeedRun], model: str) -> Select[FeedRun]:
+    return query.order_by(FeedRun.reference_time.desc(), case((FeedRun.model == model, 0), else_=1))
 
 
 def _frames_at(session: Session, feed: str, times: Sequence[datetime]) -> dict[datetime, FeedFrame]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +28,7 @@ from model.core.grid import Grid
 from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.rain_scale import RAIN_SCALE
 from model.core.units import FloatArray
+from service.render.block_cache import Block, BlockCache, BlockKey
 from service.render.footprint import Bounds, footprint
 from service.render.packed_variable import Packed, PackedVariable, opened_variable
 
@@ -87,6 +90,10 @@ class RainFile:
         Thresholds of the probabilities; empty without any.
     members : int
         Number of members; 0 without any.
+    sides : dict
+        Rows and columns of the blocks in which each variable is stored.
+    block_cache : BlockCache
+        Where blocks are kept that were read for places and areas.
     """
 
     path: Path
@@ -98,6 +105,8 @@ class RainFile:
     field: str = ""
     thresholds_mm_h: tuple[float, ...] = ()
     members: int = 0
+    sides: dict[str, tuple[int, int]] = dataclass_field(default_factory=dict)
+    block_cache: BlockCache = dataclass_field(default_factory=lambda: BlockCache(0))
 
     @property
     def probability_method(self) -> str | None:
@@ -105,8 +114,8 @@ class RainFile:
         return self.attributes.get("probability_method") if self.thresholds_mm_h else None
 
     @classmethod
-    def open(cls, path: Path) -> RainFile:
-        """Read the header of `path`, and no frame.
+    def open(cls, path: Path, block_cache: BlockCache | None = None) -> RainFile:
+        """Read the header of `path`, and no frame; blocks that are read later are kept in `block_cache`.
 
         Raises
         ------
@@ -115,7 +124,7 @@ class RainFile:
         """
         try:
             with _netcdf_lock:
-                return cls._open(path)
+                return cls._open(path, block_cache or BlockCache(0))
         except (InputError, ArithmeticError, LookupError, ValueError) as error:
             raise CannotShow(
                 f"the result's grid or times cannot be drawn ({error})",
@@ -124,7 +133,7 @@ class RainFile:
             ) from error
 
     @classmethod
-    def _open(cls, path: Path) -> RainFile:
+    def _open(cls, path: Path, block_cache: BlockCache) -> RainFile:
         with netCDF4.Dataset(path) as file:
             name = field_variable({name: variable.dimensions for name, variable in file.variables.items()})
             field = file[name]
@@ -143,6 +152,8 @@ class RainFile:
                 field=str(field.getncattr("field")) if "field" in field.ncattrs() else "",
                 thresholds_mm_h=tuple(map(float, file[THRESHOLD][:])) if PROBABILITY in file.variables else (),
                 members=len(file.dimensions[REALIZATION]) if REALIZATION in file.dimensions else 0,
+                sides={each: _sides(file[each]) for each in (name, RAIN_RATE, PROBABILITY) if each in file.variables},
+                block_cache=block_cache,
             )
 
     @property
@@ -241,12 +252,100 @@ class RainFile:
         return self._series(RAIN_RATE, row, column)
 
     def _series(self, name: str, row: int, column: int) -> FloatArray:
-        with opened_variable(self.path, name) as variable:
-            return variable.series(row, column)
+        rows, columns = self.sides[name]
+        top, left = row - row % rows, column - column % columns
+        block = self._block_at(name, top, left)
+        return block.unpacked(block.packed[row - top, column - left])
+
+    def parts(
+        self, name: str, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.bool_], FloatArray]]:
+        """Yield the values [pixel, ...] of some pixels of a variable, block by block, and which pixels they are.
+
+        What comes before y and x in the file comes last here.
+        """
+        block_rows, block_columns = self.sides[name]
+        across = -(-self.grid.shape[1] // block_columns)
+        block_of = rows // block_rows * across + columns // block_columns
+        for number in np.unique(block_of).tolist():
+            top, left = number // across * block_rows, number % across * block_columns
+            here = block_of == number
+            block = self._block_at(name, top, left)
+            yield here, block.unpacked(block.packed[rows[here] - top, columns[here] - left])
+
+    def values_at(self, name: str, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatArray:
+        """Return the values [pixel, ...] of some pixels of a variable, at least one, NaN = no data."""
+        values: FloatArray | None = None
+        for here, part in self.parts(name, rows, columns):
+            if values is None:
+                values = np.empty((rows.size, *part.shape[1:]), np.float32)
+            values[here] = part
+        assert values is not None  # noqa: S101 - there is a pixel
+        return values
+
+    def _block_at(self, name: str, top: int, left: int) -> Block:
+        """Return the block of a variable that starts at a row and a column (multiples of its `sides`)."""
+
+        def read() -> Block:
+            with opened_variable(self.path, name) as variable:
+                return Block(variable.block(top, left), variable.scale, int(variable.fill))
+
+        return self.block_cache.get(BlockKey(self.path, name, top, left), read)
+
+    def is_in_memory(self, row: int, column: int) -> bool:
+        """Whether the series of a pixel can be read without the file."""
+        return all(
+            BlockKey(self.path, name, row - row % rows, column - column % columns) in self.block_cache
+            for name, (rows, columns) in self.sides.items()
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blocks of the file in memory."""
+        values = {self.variable: 2}
+        if self.members:
+            values[RAIN_RATE] = 2 * self.members
+        if self.thresholds_mm_h:
+            values[PROBABILITY] = len(self.thresholds_mm_h)
+        return math.prod(self.grid.shape) * len(self) * sum(values.values())
+
+    def load(self) -> None:
+        """Read all blocks into memory."""
+        ny, nx = self.grid.shape
+        for name, (rows, columns) in self.sides.items():
+            for top in range(0, ny, rows):
+                for left in range(0, nx, columns):
+                    self._block_at(name, top, left)
+
+
+def _sides(variable: Any) -> tuple[int, int]:  # noqa: ANN401 - a variable of netCDF4
+    """Return rows and columns of the chunks of a variable [..., y, x]."""
+    chunks = variable.chunking()
+    if not isinstance(chunks, list):
+        raise ValueError(f"{variable.name} is not stored in chunks")
+    return chunks[-2], chunks[-1]
 
 
 def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
     """Return (row, column) of the pixel that contains a point (degrees, WGS 84), None outside of the grid.
+
+    Raises
+    ------
+    NotOnEarth
+        The grid's coordinates have no relation to longitude and latitude.
+    """
+    check_on_earth(grid)
+    x, y = grid.x_y(lon, lat)
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return None
+    row, column = (
+        _nearest(float(position), size) for position, size in zip(grid.row_column(x, y), grid.shape, strict=True)
+    )
+    return None if row is None or column is None else (row, column)
+
+
+def check_on_earth(grid: Grid) -> None:
+    """Raise where places in degrees mean nothing on a grid.
 
     Raises
     ------
@@ -259,13 +358,6 @@ def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | No
             where="lon, lat",
             hint="Give x and y, fractions of the picture",
         )
-    x, y = grid.x_y(lon, lat)
-    if not (np.isfinite(x) and np.isfinite(y)):
-        return None
-    row, column = (
-        _nearest(float(position), size) for position, size in zip(grid.row_column(x, y), grid.shape, strict=True)
-    )
-    return None if row is None or column is None else (row, column)
 
 
 def _nearest(position: float, size: int) -> int | None:

@@ -81,18 +81,23 @@ class PackedVariable:
             if whole:
                 yield band[:whole]
 
-    def series(self, row: int, column: int) -> FloatArray:
-        """Return the values [...] of one pixel at all indices before y and x, NaN = no data."""
-        rows, columns = self.chunks[-2:]
-        place = (row - row % rows, column - column % columns)
-        packed = np.empty(self.shape[:-2], self.fill.dtype)
+    def block(self, top: int, left: int) -> Packed:
+        """Return the packed values [y, x, ...] of the block of chunks that starts at a row and a column.
+
+        What comes before y and x in the file comes last here.
+        """
+        rows, columns = (
+            min(size, n - start) for size, n, start in zip(self.chunks[-2:], self.shape[-2:], (top, left), strict=True)
+        )
+        block = np.empty((rows, columns, *self.shape[:-2]), self.fill.dtype)
         for first in itertools.product(
-            *(range(0, n, step) for n, step in zip(packed.shape, self.chunks, strict=False))
+            *(range(0, n, step) for n, step in zip(self.shape[:-2], self.chunks[:-2], strict=True))
         ):
-            part = tuple(slice(index, index + step) for index, step in zip(first, self.chunks, strict=False))
-            values = self.chunk((*first, *place))[..., row - place[0], column - place[1]]
-            packed[part] = values[tuple(slice(n) for n in packed[part].shape)]
-        return self.unpacked(packed, packed == self.fill)
+            part = tuple(slice(index, index + step) for index, step in zip(first, self.chunks[:-2], strict=True))
+            into = block[(slice(None), slice(None), *part)]
+            chunk = np.moveaxis(self.chunk((*first, top, left)), (-2, -1), (0, 1))
+            into[...] = chunk[tuple(slice(n) for n in into.shape)]
+        return block
 
     def unpacked(self, packed: NDArray[Any], missing: NDArray[np.bool_]) -> FloatArray:
         """Return the values of packed ones, NaN where `missing`."""

@@ -56,8 +56,8 @@ for command in (run, backfill, subscribe, replay, archive, alerts):
 def list_feeds(as_json: bool, data_dir: Path | None) -> None:
     """List the feeds with their status, the age of their newest frame, and their newest nowcast."""
     from service.feeds.config import read_feeds
-    from service.feeds.health import health_now
     from service.feeds.ledger import FeedLedger
+    from service.feeds.overview import feed_states
     from service.jobs.ledger import Ledger
     from service.settings import load_settings
 
@@ -65,11 +65,8 @@ def list_feeds(as_json: bool, data_dir: Path | None) -> None:
     found = read_feeds(settings.feeds_path, check_folders=False)
     ledger = Ledger(settings.database)
     try:
-        of_feeds = FeedLedger(ledger)
-        rows = [
-            _described(feed, health_now(feed, of_feeds), of_feeds.find_run(feed.name, feed.model))
-            for feed in found.feeds
-        ]
+        states = feed_states(found.feeds, FeedLedger(ledger))
+        rows = [_described(state.feed, state.health, state.run) for state in states]
     finally:
         ledger.close()
     for problem in found.problems:

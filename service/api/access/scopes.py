@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Request, Security, params
@@ -29,18 +30,29 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def _authorize(request: Request, needed: SecurityScopes, context: ContextDep, credentials: Credentials) -> None:
-    await _admit(request, needed, context, credentials)
+    await _admit(request, map(Scope, needed.scopes), context, credentials)
 
 
 async def _authorize_tile(
     request: Request, needed: SecurityScopes, context: ContextDep, credentials: Credentials
 ) -> None:
-    await _admit(request, needed, context, credentials, TILE_WEIGHT)
+    await _admit(request, map(Scope, needed.scopes), context, credentials, TILE_WEIGHT)
+
+
+async def authorize(request: Request, context: GatewayContext, scope: Scope) -> None:
+    """Do for a request what the dependency `requires(scope)` does, where no dependencies are resolved.
+
+    Raises
+    ------
+    AccessDenied, TooManyRequests
+        The client may not do this, or sends too many requests.
+    """
+    await _admit(request, (scope,), context, await _bearer(request))
 
 
 async def _admit(
     request: Request,
-    needed: SecurityScopes,
+    scopes: Iterable[Scope],
     context: GatewayContext,
     credentials: HTTPAuthorizationCredentials | None,
     weight: float = 1.0,
@@ -48,7 +60,7 @@ async def _admit(
     client = await context.authenticator.authenticate(None if credentials is None else credentials.credentials)
     request.state.client = client
     await context.rate_limit.check(sender_of(request, client), client.quota.requests_per_second, weight)
-    for scope in map(Scope, needed.scopes):
+    for scope in scopes:
         if not client.may(scope):
             raise InsufficientScope(scope)
 

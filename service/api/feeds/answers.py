@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from service.api.context import GatewayContext
-from service.api.errors import NoNowcast, NoSuchFeed, NoSuchRun
-from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedRunInfo, RunStatus
+from service.api.errors import NoNowcast, NoSuchRun
+from service.api.feeds.served import no_nowcast
+from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedList, FeedRunInfo, RunStatus
 from service.feeds.config import Feed
-from service.feeds.health import health_now
+from service.feeds.overview import FeedState, feed_states, jobs_by_id
 from service.feeds.products import main_files
 from service.feeds.tables import FeedFile, FeedRun, RunState, shown_name
+from service.jobs.database import reading
 from service.jobs.job import Job, UnknownJob
 from service.problem_details import public
 from service.status import Link, links_of, path_of
@@ -29,54 +32,18 @@ def path_of_run(run: FeedRun) -> str:
     return f"{path_of_feed(run.feed)}/runs/{run.reference_time:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def find_feed(context: GatewayContext, name: str) -> Feed:
-    """Return the feed of that name.
-
-    Raises
-    ------
-    NoSuchFeed
-        There is none.
-    """
-    feed = context.feeds().find(name)
-    if feed is None:
-        raise NoSuchFeed(f"there is no feed {name!r}", where="feed", hint="GET /v1/feeds lists the feeds")
-    return feed
-
-
-def feed_info(context: GatewayContext, feed: Feed) -> FeedInfo:
-    """Return the status of a feed and its newest run with a nowcast."""
-    health = health_now(feed, context.feed_ledger)
-    run = context.feed_ledger.find_run(feed.name, feed.model)
-    newest = next(iter(context.feed_ledger.frames(feed.name, limit=1)), None)
-    path = path_of_feed(feed.name)
-    links = [Link(rel="self", href=path, type="application/json", title="Feed")]
-    if health.newest_frame is not None:
-        links.append(Link(rel="related", href=f"{path}/tiles.json", type="application/json", title="Map tiles"))
-    if run is not None:
-        links += [
-            Link(rel="latest", href=f"{path}/latest", type="application/json", title="Newest run"),
-            Link(rel="related", href=f"{path}/point", type="application/json", title="Rain at a place: lon, lat"),
-        ]
-    return FeedInfo(
-        name=feed.name,
-        model=feed.model,
-        status=health.status,
-        reason=public(health.reason),
-        interval_minutes=health.interval_minutes,
-        newest_frame=health.newest_frame,
-        age_minutes=health.age_minutes,
-        radar_product="" if newest is None else newest.radar_product,
-        latest=None if run is None else run_info(context, run),
-        links=links,
-    )
+def feed_list(context: GatewayContext) -> FeedList:
+    """Return every feed with its status and its newest run with a nowcast."""
+    return FeedList(feeds=[_feed_info(state) for state in feed_states(context.feeds().feeds, context.feed_ledger)])
 
 
 def feed_details(context: GatewayContext, feed: Feed) -> FeedDetails:
     """Return a feed with its newest files and runs."""
     ledger = context.feed_ledger
+    [state] = feed_states([feed], ledger)
     files = [file_info(file) for file in ledger.newest_files(feed.name, NEWEST)]
-    runs = [run_info(context, run) for run in ledger.runs(feed.name, limit=NEWEST)]
-    return FeedDetails(**feed_info(context, feed).model_dump(), files=files, runs=runs)
+    runs = _run_infos(context, ledger.runs(feed.name, limit=NEWEST))
+    return FeedDetails(**_feed_info(state).model_dump(), files=files, runs=runs)
 
 
 def file_info(file: FeedFile) -> FeedFileInfo:
@@ -104,7 +71,7 @@ def find_run(context: GatewayContext, feed: Feed, reference_time: datetime | Non
     if run is not None:
         return run
     if reference_time is None:
-        raise _no_nowcast()
+        raise no_nowcast()
     raise NoSuchRun(
         f"there is no run from {reference_time:%Y-%m-%dT%H:%M:%SZ}",
         where="reference_time",
@@ -112,9 +79,61 @@ def find_run(context: GatewayContext, feed: Feed, reference_time: datetime | Non
     )
 
 
-def run_info(context: GatewayContext, run: FeedRun) -> FeedRunInfo:
-    """Return a run as the ledger has it."""
-    job = _job(context, run)
+def run_info(context: GatewayContext, feed: Feed, reference_time: datetime | None = None) -> FeedRunInfo:
+    """Return the run that `find_run` returns as clients see it; raises what that does."""
+    return _run_infos(context, [find_run(context, feed, reference_time)])[0]
+
+
+def served_job(context: GatewayContext, feed: Feed, reference_time: datetime | None = None) -> tuple[FeedRun, Job]:
+    """Return the run from a reference time, else the newest that has a nowcast, and the job of the nowcast.
+
+    Raises
+    ------
+    NoSuchRun
+        There is no run from that time.
+    NoNowcast
+        It has none.
+    """
+    run = find_run(context, feed, reference_time)
+    try:
+        return run, context.ledger.get(run.served_job_id or "")
+    except UnknownJob:
+        raise no_nowcast() from None
+
+
+def _feed_info(state: FeedState) -> FeedInfo:
+    feed, health, run = state.feed, state.health, state.run
+    path = path_of_feed(feed.name)
+    links = [Link(rel="self", href=path, type="application/json", title="Feed")]
+    if health.newest_frame is not None:
+        links.append(Link(rel="related", href=f"{path}/tiles.json", type="application/json", title="Map tiles"))
+    if run is not None:
+        links += [
+            Link(rel="latest", href=f"{path}/latest", type="application/json", title="Newest run"),
+            Link(rel="related", href=f"{path}/point", type="application/json", title="Rain at a place: lon, lat"),
+        ]
+    return FeedInfo(
+        name=feed.name,
+        model=feed.model,
+        status=health.status,
+        reason=public(health.reason),
+        interval_minutes=health.interval_minutes,
+        newest_frame=health.newest_frame,
+        age_minutes=health.age_minutes,
+        radar_product="" if state.newest_frame is None else state.newest_frame.radar_product,
+        latest=None if run is None else _run_info(run, state.job),
+        links=links,
+    )
+
+
+def _run_infos(context: GatewayContext, runs: Sequence[FeedRun]) -> list[FeedRunInfo]:
+    """Return runs with their newest jobs, where these are not deleted."""
+    with reading(context.feed_ledger.engine) as session:
+        jobs = jobs_by_id(session, [run.job_id for run in runs])
+    return [_run_info(run, jobs.get(run.job_id or "")) for run in runs]
+
+
+def _run_info(run: FeedRun, job: Job | None) -> FeedRunInfo:
     path = path_of_run(run)
     links = [Link(rel="self", href=path, type="application/json", title="Run")]
     if job is not None:
@@ -143,31 +162,6 @@ def run_info(context: GatewayContext, run: FeedRun) -> FeedRunInfo:
     )
 
 
-def _job(context: GatewayContext, run: FeedRun) -> Job | None:
-    """Return the newest job of a run; None where its retention is over."""
-    try:
-        return None if run.job_id is None else context.ledger.get(run.job_id)
-    except UnknownJob:
-        return None
-
-
-def served_job(context: GatewayContext, feed: Feed, reference_time: datetime | None = None) -> tuple[FeedRun, Job]:
-    """Return the run from a reference time, else the newest that has a nowcast, and the job of the nowcast.
-
-    Raises
-    ------
-    NoSuchRun
-        There is no run from that time.
-    NoNowcast
-        It has none.
-    """
-    run = find_run(context, feed, reference_time)
-    try:
-        return run, context.ledger.get(run.served_job_id or "")
-    except UnknownJob:
-        raise _no_nowcast() from None
-
-
 def model_of(context: GatewayContext, feed: Feed) -> str | None:
     """Return the version that made the newest nowcast of a feed; None before the first one."""
     try:
@@ -175,10 +169,6 @@ def model_of(context: GatewayContext, feed: Feed) -> str | None:
     except NoNowcast:
         return None
     return job.model_used
-
-
-def _no_nowcast() -> NoNowcast:
-    return NoNowcast("this feed has no nowcast yet", where="feed", hint="Its status tells what it waits for")
 
 
 def _status(run: FeedRun, job: Job | None) -> RunStatus:

@@ -61,11 +61,9 @@ router = APIRouter()
 )
 async def collection(context: ContextDep, feed: FeedDep) -> StacCollection:
     """Return the feed as a STAC 1.1 collection, with links to the items of its newest runs."""
-    _, job = await context.points.look_up(answers.served_job, context, feed)
+    served = await context.served_feeds.get(feed.name)
     runs, since = await context.points.look_up(_runs, context, feed)
-    return await responses.in_view(
-        context, context.points, job, lambda view: stac_collection(feed, runs, since, view.forecast.grid)
-    )
+    return await context.points.run(stac_collection, feed, runs, since, served.view.forecast.grid)
 
 
 @router.get(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from model.core.members_summary import MembersSummary
 from model.core.point_summary import PointSummary
+from model.core.probability_summary import ProbabilitySummary
 from model.core.rain_scale import UNIT
 from service.api.nowcasts.types import PointValue
 from service.feeds.health import FeedStatus
@@ -144,7 +145,12 @@ class FeedPoint(BaseModel):
     probability_method: str | None = Field(None, description="Where probabilities come from; null: none.")
     thresholds_mm_h: tuple[float, ...] = Field((), description="Rain rates (mm/h) of `probability` in the series.")
     summary: PointSummary | None = Field(None, description="Of the forecast from now on; null: no coverage.")
-    members: MembersSummary | None = Field(None, description="Counted in the members; null: there are none.")
+    probabilities: ProbabilitySummary | None = Field(
+        None, description="When rain is possible or likely, by the probabilities of single times; null: there are none."
+    )
+    members: MembersSummary | None = Field(
+        None, description="Ranges of start, end, peak and total, counted in the members; null: there are none."
+    )
     past: list[PointValue] = Field([], description="Observed frames.")
     forecast: list[PointValue] = Field(
         [], description="Lead steps that are still to come; `lead_minutes` count from the reference time."

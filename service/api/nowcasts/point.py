@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from model.core.grid import Grid
 from model.core.members_summary import share_of_members, summarize_members
 from model.core.point_summary import summarize_point
+from model.core.probability_summary import summarize_probability
 from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from service.api.errors import InvalidParameter, OutsideGrid
 from service.api.nowcasts.types import PointSeries, PointValue
@@ -18,50 +19,43 @@ from service.api.nowcasts.view import NowcastView, ViewFrame
 from service.render.forecast_reader import lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
 
 
-def point_series(
-    view: NowcastView,
-    *,
-    x: float | None = None,
-    y: float | None = None,
-    lon: float | None = None,
-    lat: float | None = None,
-    now: datetime | None = None,
-) -> PointSeries:
+def point_series(view: NowcastView, pixel: tuple[int, int], now: datetime | None = None) -> PointSeries:
     """Return rain rates and probabilities of one pixel over time, and the summaries of the field and of the members.
 
     Parameters
     ----------
     view
         The frames of a nowcast.
-    x, y
-        The place as fractions of the picture, from its west and north edge.
-    lon, lat
-        The place in degrees (WGS 84), instead of `x` and `y`.
+    pixel
+        Row and column in the file, as `pixel_at` returns them.
     now
         The time from which the summaries count; lead steps that have passed by then are left out. By default the
         reference time.
 
     Raises
     ------
-    InvalidParameter
-        Neither pair is complete, or both are given.
     OutsideGrid
-        The place is not on the grid.
-    NotOnEarth
-        The grid has no relation to longitude and latitude.
+        The pixel does not lie on the earth.
     """
     grid = view.forecast.grid
-    row, column = _pixel(grid, x, y, lon, lat)
+    row, column = pixel
     at = lon_lat_of_pixel(grid, row, column)
     if at is None and grid.is_georeferenced:
         raise OutsideGrid("that pixel does not lie on the earth", where="x, y", hint="Give a place on the map")
-    forecast = view.forecast.series(row, column)
-    observed = view.observed.series(row, column) if view.observed else ()
+    forecast = _known(view.forecast.series(row, column))
+    observed = [] if view.observed is None else _known(view.observed.series(row, column))
     probability = view.forecast.probability_series(row, column)
     members = view.forecast.member_series(row, column)
-    probability_of_rain = _probability_of_rain(view.forecast.thresholds_mm_h, probability, members)
+    thresholds = view.forecast.thresholds_mm_h
+    by_threshold = [_known(of_threshold) for of_threshold in probability]
+    probability_of_rain = _probability_of_rain(thresholds, by_threshold, members)
     values = [
-        _value(item, forecast[item.number], probability[:, item.number], probability_of_rain[item.number])
+        _value(
+            item,
+            forecast[item.number],
+            [of_threshold[item.number] for of_threshold in by_threshold],
+            probability_of_rain[item.number],
+        )
         if item.kind == "forecast"
         else _value(item, observed[item.number])
         for item in view.frames
@@ -73,11 +67,7 @@ def point_series(
     ahead = first + passed
     now_mm_h = rates[ahead - 1] if ahead else np.nan
     times = times[passed:]
-    summary = summarize_point(rates[ahead:], times, now_mm_h=now_mm_h)
-    of_members = None
-    if view.forecast.members:
-        leads = [(time - start).total_seconds() / 60 for time in times]
-        of_members = summarize_members(members[:, passed:], times, leads, now_mm_h=now_mm_h)
+    leads = [(time - start).total_seconds() / 60 for time in times]
     ny, nx = grid.shape
     from_north = row if grid.north_up else ny - 1 - row
     return PointSeries(
@@ -89,17 +79,18 @@ def point_series(
         reference_time=view.reference_time,
         field=view.forecast.field or None,
         probability_method=view.forecast.probability_method,
-        thresholds_mm_h=view.forecast.thresholds_mm_h,
-        summary=summary,
-        members=of_members,
+        thresholds_mm_h=thresholds,
+        summary=summarize_point(rates[ahead:], times, now_mm_h=now_mm_h, lead_minutes=leads),
+        probabilities=summarize_probability(probability[:, passed:], thresholds, times),
+        members=summarize_members(members[:, passed:], times, leads, now_mm_h=now_mm_h) if len(members) else None,
         series=[*values[:first], *values[ahead:]],
     )
 
 
 def _value(
     item: ViewFrame,
-    rain_rate: np.float32,
-    probability: Iterable[np.float32] = (),
+    rain_rate: float | None,
+    probability: Sequence[float | None] = (),
     probability_of_rain: float | None = None,
 ) -> PointValue:
     return PointValue(
@@ -107,23 +98,45 @@ def _value(
         kind=item.kind,
         valid_time=item.valid_time,
         lead_minutes=item.lead_minutes,
-        rain_rate=_known(rain_rate),
+        rain_rate=rain_rate,
         probability_of_rain=probability_of_rain,
-        probability=[_known(value) for value in probability],
+        probability=list(probability),
     )
 
 
 def _probability_of_rain(
-    thresholds_mm_h: tuple[float, ...], probability: FloatArray, members: FloatArray
+    thresholds_mm_h: tuple[float, ...], by_threshold: Sequence[list[float | None]], members: FloatArray
 ) -> list[float | None]:
     """Return the probability of rain [lead]: the stored one, else the share of the members; None where not known."""
     if DRY_RAIN_RATE_MM_H in thresholds_mm_h:
-        return [_known(value) for value in probability[thresholds_mm_h.index(DRY_RAIN_RATE_MM_H)]]
+        return by_threshold[thresholds_mm_h.index(DRY_RAIN_RATE_MM_H)]
     at_each_lead = np.asarray(members, np.float64).T[:, :, None]
     return [share_of_members(of_lead, DRY_RAIN_RATE_MM_H) for of_lead in at_each_lead]
 
 
-def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat: float | None) -> tuple[int, int]:
+def pixel_at(
+    grid: Grid, *, x: float | None = None, y: float | None = None, lon: float | None = None, lat: float | None = None
+) -> tuple[int, int]:
+    """Return (row, column) in the file of the pixel at a place.
+
+    Parameters
+    ----------
+    grid
+        The grid of the file.
+    x, y
+        The place as fractions of the picture, from its west and north edge.
+    lon, lat
+        The place in degrees (WGS 84), instead of `x` and `y`.
+
+    Raises
+    ------
+    InvalidParameter
+        Neither pair is complete, or both are given.
+    OutsideGrid
+        The place is not on the grid.
+    NotOnEarth
+        The grid has no relation to longitude and latitude.
+    """
     if x is not None and y is not None and lon is None and lat is None:
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise OutsideGrid(f"x {x:g}, y {y:g} are not fractions of the picture", where="x, y", hint="Give 0 to 1")
@@ -140,5 +153,7 @@ def _pixel(grid: Grid, x: float | None, y: float | None, lon: float | None, lat:
     raise InvalidParameter("a place is a pair: x and y, or lon and lat", where="query", hint="Give one whole pair")
 
 
-def _known(value: np.float32) -> float | None:
-    return round(float(value), 3) if math.isfinite(value) else None
+def _known(values: FloatArray) -> list[float | None]:
+    """Return a series as numbers; None where there are no data."""
+    rounded: list[float] = np.round(values.astype(np.float64), 3).tolist()
+    return [None if math.isnan(value) else value for value in rounded]

@@ -26,10 +26,11 @@ from service.api.nowcasts.listing import (
 )
 from service.api.nowcasts.negotiation import FORMATS, choose_format
 from service.api.nowcasts.own_job import OwnJobDep, PicturedJobDep, PointJobDep, ReadableJobDep
-from service.api.nowcasts.point import point_series
+from service.api.nowcasts.point import pixel_at, point_series
 from service.api.nowcasts.point_csv import MEDIA_TYPE as CSV
 from service.api.nowcasts.point_csv import csv_of
 from service.api.nowcasts.types import FrameList, Layer, PointSeries
+from service.api.nowcasts.view import NowcastView
 from service.api.nowcasts.webhook import WebhookDelivery, webhook_delivery
 from service.api.problems import documented_problems
 from service.jobs.api_keys import Scope
@@ -330,9 +331,11 @@ async def point(
     """
     chosen = choose_format(file_format, request.headers.get("accept"), POINT_FORMATS)
     responses.check_successful(job)
-    series = await responses.in_view(
-        context, context.points, job, lambda view: point_series(view, x=x, y=y, lon=lon, lat=lat)
-    )
+
+    def at_place(view: NowcastView) -> PointSeries:
+        return point_series(view, pixel_at(view.forecast.grid, x=x, y=y, lon=lon, lat=lat))
+
+    series = await responses.in_view(context, context.points, job, at_place)
     if chosen == "csv":
         return Response(
             csv_of(series), headers={"Cache-Control": responses.IMMUTABLE, "Vary": "Accept"}, media_type=CSV

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from model.core.colour_scale import GROUND, NO_DATA, ColourScale, hex_of
 from model.core.members_summary import MembersSummary
 from model.core.point_summary import PointSummary
+from model.core.probability_summary import ProbabilitySummary
 from model.core.rain_scale import UNIT
 
 Layer = Literal["rain", "probability"]
@@ -150,6 +151,9 @@ class PointSeries(BaseModel):
     probability_method: str | None = Field(description="Where probabilities come from, as in /frames; null: none.")
     thresholds_mm_h: tuple[float, ...] = Field(description="Rain rates (mm/h) of `probability` in the series.")
     summary: PointSummary = Field(description="Of the field.")
+    probabilities: ProbabilitySummary | None = Field(
+        None, description="When rain is possible or likely, by the probabilities of single times; null: there are none."
+    )
     members: MembersSummary | None = Field(
         description="What concerns several times together, counted in the members; null: the nowcast has none."
     )

@@ -109,6 +109,11 @@ class NowcastView:
         """Index of the first frame of the forecast."""
         return len(self.frames) - len(self.forecast)
 
+    @property
+    def files(self) -> tuple[RainFile, ...]:
+        """The files of the frames."""
+        return (self.forecast,) if self.observed is None else (self.forecast, self.observed)
+
     def png(self, index: int, layer: Layer = "rain", threshold_mm_h: float | None = None) -> bytes:
         """Return a frame as PNG: its rain, or the probability of at least a threshold (mm h-1; None: the lowest).
 

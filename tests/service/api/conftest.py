@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
@@ -20,6 +21,8 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app
 from service.embedded import find_redis_server
+from service.feeds.ledger import DecodedFrame
+from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job
 from service.server import GatewayProtocol
 from service.settings import Settings
@@ -28,6 +31,7 @@ from tests.patience import WAIT_SECONDS, wait_until
 
 REFERENCE = np.datetime64("2026-06-01T12:00", "ns")
 NO_REDIS = "redis://127.0.0.1:1/0"
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +177,73 @@ def _finished(context, accepted, tmp_path, grid, parts):
         context.store.put(key, path)
     context.ledger.succeed(job, result_key=result_key(job.id), input_key=input_key(job.id))
     return context.ledger.get(job.id)
+
+
+@pytest.fixture
+def feed(settings, context, tmp_path):
+    """The feed `north`, whose clock is that of its frames; returns what appends to its configuration."""
+    settings.feeds_path.write_text("")
+    context.served_feeds.fresh_seconds = context.served_feeds.latest_seconds = 0.0  # each request looks up anew
+
+    def toml(value):
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{key} = {item!r}" for key, item in value.items()) + " }"
+        return repr(value)
+
+    def write(**keys):
+        values = {"name": "north", "folder": "/radar/of/the/worker", "clock": "frames", **keys}
+        lines = (f"{key} = {toml(value)}\n" for key, value in values.items())
+        settings.feeds_path.write_text("[[feed]]\n" + "".join(lines))
+
+    write()
+    yield write
+    context.feed_ledger.delete_frames("north", datetime(2100, 1, 1, tzinfo=UTC))
+    context.feed_ledger.delete_files("north", list(context.feed_ledger.known_files("north")))
+    settings.feeds_path.unlink()
+
+
+@pytest.fixture
+def arrive(context):
+    """Record that a frame of so many minutes after noon has arrived."""
+
+    def record(after, *, content="a", coverage=1.0, written=1):
+        frame = DecodedFrame(
+            valid_time=(time := NOON + timedelta(minutes=after)),
+            key="k",
+            digest=content,
+            grid="g",
+            pixels=4,
+            size=1,
+            coverage=coverage,
+            radar_product="column maximum",
+        )
+        file = ArrivedFile(name=f"{after}-{content}.h5", size=1, modified_ns=written)
+        context.feed_ledger.record_frames("north", file, [frame])
+        return context.feed_ledger.frames("north", since=time)[-1]
+
+    return record
+
+
+@pytest.fixture
+def publish(context, feed, arrive):
+    """Publishes a run of the feed from noon, whose nowcast is that of a job; there are frames of the hour before."""
+
+    def published_with(nowcast):
+        for after in range(-60, 0, 5):
+            arrive(after)
+        job = Job(kind="feed", model="auto", steps=4, inputs=[], feed="north")
+        assert context.feed_ledger.submit(job, arrive(0), model="auto")
+        claimed = context.ledger.claim(job.id, 60)
+        keys = {"result_key": nowcast.result_key, "input_key": nowcast.input_key}
+        context.ledger.record_model(claimed, model_used="persistence@1", note="one frame is missing")
+        context.ledger.succeed(claimed, **keys)
+        context.feed_ledger.record_published(job.id)
+        return job
+
+    return published_with
+
+
+@pytest.fixture
+def published(publish, finished):
+    """A run of the feed from noon, whose nowcast is that of `finished`."""
+    return publish(finished)

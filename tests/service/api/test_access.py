@@ -36,6 +36,10 @@ PARAMETERS = {
     "color": "2",
     "options": "1_1",
     "file_format": "png",
+    "collectionId": "north",
+    "instanceId": "2026-06-01T12:00:00Z",
+    "locationId": "town",
+    "product": "cog",
 }
 REFUSALS = {
     "not-authenticated",

@@ -1,75 +1,28 @@
 """Feeds over HTTP: their status, their runs, and rain at a place from now on. Missing data is never dry."""
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import netCDF4
+import numpy as np
 import pytest
+from pyproj import CRS
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
-from service.feeds.ledger import DecodedFrame
+from model.core.grid import Grid
 from service.feeds.tables import ArrivedFile, FileState, RunState
 from service.jobs.api_keys import ApiKeys, Scope
 from service.jobs.job import Job
+from tests.patience import wait_until
+from tests.service.api.conftest import NOON
 
-NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 WEST, EAST = {"lon": 5.378, "lat": 50.018}, {"lon": 5.727, "lat": 50.032}
 """Places on the grid of `finished`: with data, and where the east has none."""
 
 
 def minutes(number):
     return timedelta(minutes=number)
-
-
-@pytest.fixture
-def feed(settings, context, tmp_path):
-    """The feed `north`, whose clock is that of its frames; returns what appends to its configuration."""
-    settings.feeds_path.write_text("")
-
-    def write(**keys):
-        values = {"name": "north", "folder": "/radar/of/the/worker", "clock": "frames", **keys}
-        lines = (f"{key} = {value!r}\n" for key, value in values.items())
-        settings.feeds_path.write_text("[[feed]]\n" + "".join(lines))
-
-    write()
-    yield write
-    context.feed_ledger.delete_frames("north", datetime(2100, 1, 1, tzinfo=UTC))
-    context.feed_ledger.delete_files("north", list(context.feed_ledger.known_files("north")))
-    settings.feeds_path.unlink()
-
-
-@pytest.fixture
-def arrive(context):
-    """Record that a frame of so many minutes after noon has arrived."""
-
-    def record(after, *, content="a", coverage=1.0, written=1):
-        frame = DecodedFrame(
-            valid_time=(time := NOON + minutes(after)),
-            key="k",
-            digest=content,
-            grid="g",
-            pixels=4,
-            size=1,
-            coverage=coverage,
-            radar_product="column maximum",
-        )
-        file = ArrivedFile(name=f"{after}-{content}.h5", size=1, modified_ns=written)
-        context.feed_ledger.record_frames("north", file, [frame])
-        return context.feed_ledger.frames("north", since=time)[-1]
-
-    return record
-
-
-@pytest.fixture
-def published(context, feed, arrive, finished):
-    """A run of the feed from noon, whose nowcast is that of `finished`; frames of the hour before."""
-    for after in range(-60, 0, 5):
-        arrive(after)
-    job = Job(kind="feed", model="auto", steps=4, inputs=[], feed="north")
-    assert context.feed_ledger.submit(job, arrive(0), model="auto")
-    claimed = context.ledger.claim(job.id, 60)
-    keys = {"result_key": finished.result_key, "input_key": finished.input_key}
-    context.ledger.record_model(claimed, model_used="persistence@1", note="one frame is missing")
-    context.ledger.succeed(claimed, **keys)
-    context.feed_ledger.record_published(job.id)
-    return job
 
 
 def get(gateway, path, **params):
@@ -264,7 +217,134 @@ def test_missing_data_is_never_dry(gateway, published):
     assert "outside" in outside["sentence"]
 
 
+def test_the_numbers_at_a_place_are_those_of_the_netcdf(gateway, context, publish, uncertain):
+    publish(uncertain)
+    with netCDF4.Dataset(context.store.folder / uncertain.result_key) as file:
+        row, column = 9, 12
+        grid = Grid(crs=CRS.from_epsg(3035), x=file["x"][:].data, y=file["y"][:].data)
+        rain = file["rainfall_rate_sharp"][:, row, column].filled(np.nan)
+        probability = file["probability_of_exceedance"][:, :, row, column].filled(np.nan)
+        members = file["rainfall_rate"][:, :, row, column].filled(np.nan)
+    lon, lat = (float(degrees) for degrees in grid.lon_lat(grid.x[column] + 300, grid.y[row] - 300))
+    point = get(gateway, "/v1/feeds/north/point", lon=lon, lat=lat)[1]
+    assert [value["rain_rate"] for value in point["forecast"]] == pytest.approx(rain.tolist())
+    assert [value["probability"] for value in point["forecast"]] == [
+        pytest.approx(each, abs=6e-4) for each in probability.T
+    ]
+    assert point["summary"]["total_mm"] == pytest.approx(rain.sum() * 5 / 60, abs=1e-3)
+    assert (point["summary"]["peak"], point["summary"]["starts"]) == (pytest.approx(3), "2026-06-01T12:10:00Z")
+    of_probability = point["probabilities"]
+    assert of_probability["likely_from"] == "2026-06-01T12:10:00Z"
+    assert of_probability["peak"] == {"p10": 0, "p50": 0.1, "p90": 2}
+    assert point["members"]["peak"]["p90"] == pytest.approx(members.max())
+    assert point["members"]["total_mm"]["p90"] == pytest.approx(members.sum(axis=1).max() * 5 / 60, abs=1e-3)
+    assert point["members"]["start"]["p10"] is not None
+
+
+@pytest.mark.parametrize("place_cache_mb", [0, 256])
+def test_places_are_the_same_whether_they_are_in_memory_or_not(gateway, context, published, place_cache_mb):
+    before = context.results.blocks.size
+    context.results.blocks.max_bytes = place_cache_mb << 20
+    try:
+        assert get(gateway, "/v1/feeds/north/point", **WEST)[1]["summary"]["peak"] == pytest.approx(3)
+        assert get(gateway, "/v1/feeds/north/point", **EAST)[1]["coverage"] == "no_data"
+        assert (context.results.blocks.size > before) == bool(place_cache_mb)
+    finally:
+        context.results.blocks.max_bytes = 256 << 20
+
+
+def test_for_a_second_places_are_answered_without_the_ledger(gateway, context, published, monkeypatch):
+    context.served_feeds.fresh_seconds = 60.0
+    assert get(gateway, "/v1/feeds/north/point", **WEST)[0] == 200
+    with statements(context.ledger.engine) as sent:
+        for _ in range(3):
+            assert get(gateway, "/v1/feeds/north/point", **WEST)[0] == 200
+    assert sent == []
+
+
+def test_a_new_nowcast_is_served_soon(gateway, context, published, finished, arrive):
+    assert get(gateway, "/v1/feeds/north/point", **WEST)[1]["reference_time"] == "2026-06-01T12:00:00Z"
+    feeds = context.served_feeds
+    feeds.fresh_seconds, feeds.latest_seconds = 0.0, 60.0
+    job = Job(kind="feed", model="auto", steps=4, inputs=[], feed="north")
+    context.feed_ledger.submit(job, arrive(5), model="auto")
+    claimed = context.ledger.claim(job.id, 60)
+    context.ledger.succeed(claimed, result_key=finished.result_key, input_key=finished.input_key)
+
+    def is_served():
+        point = get(gateway, "/v1/feeds/north/point", **WEST)[1]
+        return point["links"][0]["href"] == f"/v1/nowcasts/{job.id}"
+
+    wait_until(is_served, "the new nowcast")
+
+
+def test_while_the_ledger_fails_what_is_known_is_served_for_a_while(gateway, context, published, monkeypatch):
+    assert get(gateway, "/v1/feeds/north/point", **WEST)[0] == 200
+    context.served_feeds.latest_seconds = 60.0
+
+    def fails(*args):
+        raise OperationalError("SELECT", {}, Exception("database is locked"))
+
+    monkeypatch.setattr("service.api.feeds.served.feed_states", fails)
+    assert get(gateway, "/v1/feeds/north/point", **WEST)[0] == 200
+    context.served_feeds.latest_seconds = 0.0
+    status, problem = get(gateway, "/v1/feeds/north/point", **WEST)
+    assert (status, problem["type"]) == (503, "/problems/ledger-unavailable")
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("", "lon"),
+        ("?lon=5", "lat"),
+        ("?lon=5&lat=far", "lat"),
+        ("?lon=5&lat=nan", "lat"),
+        ("?lon=181&lat=5", "lon"),
+        ("?lon=5&lat=inf", "lat"),
+    ],
+)
+def test_a_place_that_is_none_is_told(gateway, published, query, where):
+    status, problem = get(gateway, f"/v1/feeds/north/point{query}")
+    assert (status, problem["type"], problem["where"]) == (422, "/problems/invalid-parameter", where)
+
+
+def test_more_parameters_than_a_place_do_no_harm(gateway, published):
+    assert get(gateway, "/v1/feeds/north/point?lon=5.378&lat=50.018&colour=red")[1]["coverage"] == "ok"
+
+
+def test_the_list_costs_as_many_queries_for_many_feeds_as_for_one(gateway, context, settings, published):
+    def listed():
+        with statements(context.ledger.engine) as sent:
+            feeds = get(gateway, "/v1/feeds")[1]["feeds"]
+        return [feed["name"] for feed in feeds], len(sent)
+
+    names, number = listed()
+    for other in range(7):
+        settings.feeds_path.write_text(
+            f'{settings.feeds_path.read_text()}\n[[feed]]\nname = "other{other}"\nfolder = "/radar"\n'
+        )
+    many = listed()
+    assert many == ([*names, *(f"other{number}" for number in range(7))], number)
+
+
+@contextmanager
+def statements(engine):
+    """The statements that are sent to the database meanwhile, but those of API keys."""
+    sent = []
+
+    def record(connection, cursor, statement, *more):
+        if statement.startswith("SELECT") and "api_keys" not in statement:
+            sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", record)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", record)
+
+
 def test_nowcasts_of_feeds_are_read_by_every_client_and_cancelled_by_none(gateway, context, published):
+    # the last test: with its key the gateway is open no longer
     keys = ApiKeys(context.ledger.engine)
     key, secret = keys.create("somebody", [Scope.READ, Scope.NOWCAST])
     headers = {"Authorization": f"Bearer {secret}"}
