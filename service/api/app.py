@@ -22,6 +22,7 @@ from service.api.access.scopes import scopes_of_routes
 from service.api.context import GatewayContext
 from service.api.error_responses import ErrorResponses
 from service.api.feeds.alerts import events_router as alert_events
+from service.api.feeds.edr.router import router as edr
 from service.api.feeds.router import router as feeds
 from service.api.health.router import router as health
 from service.api.inference.router import router as inference
@@ -50,6 +51,7 @@ TAGS: Final = [
     {"name": "feeds", "description": "Live radars: their status, their newest nowcast, rain at a place from now on."},
     {"name": "models", "description": "Models that can run here, with their measured scores."},
     {"name": "OGC API - Processes", "description": "The same nowcasts as OGC API - Processes - Part 1 (1.0) has them."},
+    {"name": "OGC API - EDR", "description": "Feeds as OGC API - Environmental Data Retrieval (1.1) has them."},
     {
         "name": "Open Inference Protocol",
         "description": "Health and models as KServe, Triton and their clients have them.",
@@ -96,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = context
     app.add_middleware(RouteTemplate)  # the innermost
     problems.install(app)
-    for router in (nowcasts, feeds, alert_events, models, processes, inference, health, metrics, page):
+    for router in (feeds, alert_events, nowcasts, models, processes, edr, inference, health, metrics, page):
         app.include_router(router)
     scopes_of_routes(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it

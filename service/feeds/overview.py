@@ -28,8 +28,8 @@ KEY: Final = (FeedRun.feed, FeedRun.reference_time, FeedRun.model)
 class FeedState:
     """How a feed does, its newest frame, and its newest run with a nowcast.
 
-    Frame and run are None where there is none. `job`: the run's newest job; `served`: the one whose nowcast is served. Both are
-    None where their retention is over.
+    Frame and run are None where there is none. `job`: the run's newest job; `served`: the one whose nowcast is served.
+    Both are None where their retention is over.
     """
 
     feed: Feed

@@ -14,6 +14,7 @@ from service.api.feeds import answers
 from service.api.feeds.alert_events import alert_events
 from service.api.feeds.alert_types import AlertEventDetails, AlertInfo, AlertMessage, FeedAlerts, MessageState
 from service.api.feeds.dependencies import READ, FeedDep
+from service.api.feeds.served import find_feed
 from service.api.problems import documented_problems
 from service.feeds.alerts.event_info import event_info
 from service.feeds.alerts.rule import AlertRule
@@ -72,7 +73,7 @@ async def get_alert_events(
     are kept.
     """
     if feed is not None:
-        await context.in_thread(answers.find_feed, context, feed)
+        find_feed(await context.in_thread(context.feeds), feed)
     if "echocast.head" in request.scope:
         return Response(media_type=MEDIA_TYPE)
     events = alert_events(context, feed, last_event_id)

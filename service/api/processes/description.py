@@ -66,6 +66,7 @@ def landing_page(description: str) -> LandingPage:
             Link(rel=f"{OGC_REL}/conformance", href="/conformance", type=JSON, title="Conformance classes"),
             Link(rel=f"{OGC_REL}/processes", href="/processes", type=JSON, title="Processes"),
             Link(rel=f"{OGC_REL}/job-list", href="/jobs", type=JSON, title="Jobs"),
+            Link(rel="related", href="/edr", type=JSON, title="OGC API - EDR: nowcasts of feeds"),
         ],
     )
 
