@@ -39,7 +39,6 @@ PARAMETERS = {
     "collectionId": "north",
     "instanceId": "2026-06-01T12:00:00Z",
     "locationId": "town",
-    "product": "cog",
 }
 REFUSALS = {
     "not-authenticated",
