@@ -16,6 +16,8 @@ from tests.metrics import metric_labels
 from tests.patience import WAIT_SECONDS, wait_until
 
 ONLY_AT_TIMES = {
+    "echocast_alert_events_total",
+    "echocast_alert_messages_total",
     "echocast_device_memory_size_bytes",
     "echocast_device_memory_used_bytes",
     "echocast_feed_files_total",
@@ -24,7 +26,7 @@ ONLY_AT_TIMES = {
     "echocast_view_cache_requests_total",
     "echocast_webhook_calls_total",
 }
-"""Metrics that a service without a GPU, feeds, hostile files, views and webhooks does not have."""
+"""Metrics that a service without a GPU, alerts, feeds, hostile files, views and webhooks does not have."""
 
 
 @pytest.fixture

@@ -317,21 +317,26 @@ def test_a_frame_ahead_of_the_clock_is_refused_and_spoils_no_other(look, lab, fo
     assert found.states("f4", "f5", "f6") == [FileState.ACCEPTED] * 3
 
 
-def test_a_frame_that_is_too_late_but_not_ahead_of_the_clock_is_refused_once(look, lab, folder: Path) -> None:
+def test_a_frame_that_is_too_late_but_not_ahead_of_the_clock_is_refused_once(
+    lab, folder: Path, context: WorkerContext
+) -> None:
     now = (datetime.now(UTC) - datetime(2026, 6, 1, 12, tzinfo=UTC)) // timedelta(minutes=5)
     for n in range(-6, -1):
         lab.write_frames(folder / f"f{n}.npz", first=now + n)
-    look()
+    scan(context)
     lab.write_frames(folder / "wrong.npz", first=now)
-    found = look()
+    scan(context)
+    found = seen(context)
     assert found.states("wrong") == [FileState.REFUSED]
     assert "is too late: it arrived" in found.files["wrong"].reason
     lab.write_frames(folder / "f-1.npz", first=now - 1)
-    assert look().states("f-1", "wrong") == [FileState.ACCEPTED, FileState.REFUSED]
+    scan(context)
+    assert seen(context).states("f-1", "wrong") == [FileState.ACCEPTED, FileState.REFUSED]
     lab.write_frames(folder / "again.npz", first=now + 1)
-    look()
+    scan(context)
     lab.write_frames(folder / "faster.npz", first=now + 2)
-    assert look().states("faster") == [FileState.ACCEPTED], "the radar has become faster"
+    scan(context)
+    assert seen(context).states("faster") == [FileState.ACCEPTED], "the radar has become faster"
 
 
 @pytest.mark.parametrize("name", ["f3", "f3-corrected"])
