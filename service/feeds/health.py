@@ -20,6 +20,9 @@ WINDOW: Final = 13
 FALLBACK_CODES: Final = ("unknown-model", "bad-package")
 """Problems of a feed with which extrapolation makes its nowcasts."""
 
+SOURCE_UNAVAILABLE: Final = "source-unavailable"
+"""The problem of a feed whose source does not respond: what is there is forecast, until the next frame is overdue."""
+
 PARTIAL_COVERAGE: Final = 0.8
 """A frame with data on less than this share of the usual area is partial: a radar of the composite is missing."""
 
@@ -82,7 +85,8 @@ def feed_health(
     due = (interval or 0.0) + feed.delay
     status, reason = FeedStatus.OK, ""
     problem = registered.problem if registered is not None else None
-    if problem is not None and problem["code"] not in FALLBACK_CODES:
+    is_cut_off = problem is not None and problem["code"] == SOURCE_UNAVAILABLE
+    if problem is not None and problem["code"] not in FALLBACK_CODES and not is_cut_off:
         status, reason = FeedStatus.UNAVAILABLE, f"no nowcasts are made: {problem['what']}"
     elif age > max(feed.max_age, due):
         status, reason = FeedStatus.UNAVAILABLE, f"the newest frame is {age:.0f} min old"
@@ -91,6 +95,8 @@ def feed_health(
         reason = f"the newest frame is {age:.0f} min old; the next one was due after {due:g} min"
     elif reason := "; ".join(_missing(frames, interval)):
         status = FeedStatus.PARTIAL
+    if problem is not None and is_cut_off and status is not FeedStatus.OK:
+        reason += f"; {problem['what']}"
     return FeedHealth(
         status=status,
         reason=reason,

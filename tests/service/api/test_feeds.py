@@ -97,6 +97,20 @@ def test_a_feed_that_can_make_no_nowcasts_is_unavailable_and_says_why(gateway, c
     assert info["reason"] == "no nowcasts are made: extrapolation has no field sharp"
 
 
+def test_a_source_that_does_not_respond_counts_once_the_next_frame_is_overdue(gateway, context, feed, arrive):
+    context.feed_ledger.register("north", "s3://radar")
+    problem = {"code": "source-unavailable", "what": "the store does not respond", "where": "s3://radar", "hint": "h"}
+    context.feed_ledger.record_scan("north", problem)
+    for after in (0, 5, 10):
+        arrive(after)
+    status = gateway.get("/v1/feeds/north").json()["status"]
+    feed(clock="system")
+    info = gateway.get("/v1/feeds/north").json()
+    context.feed_ledger.record_scan("north", None)
+    assert (status, info["status"]) == ("ok", "unavailable")
+    assert info["reason"].endswith("min old; the store does not respond")
+
+
 def test_reasons_tell_no_path(gateway, context, feed):
     file = ArrivedFile(name="j.tif", size=1, modified_ns=1)
     context.feed_ledger.record_outcome("north", file, FileState.UNREADABLE, "RasterioIOError: '/home/secret/j.tif'")

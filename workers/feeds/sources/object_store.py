@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,14 @@ from urllib.parse import urlsplit
 
 from model.core.errors import InputError
 from service.feeds.config import Feed
+from service.feeds.health import SOURCE_UNAVAILABLE
 from service.feeds.tables import ArrivedFile
 from service.store import MissingObject, ObjectStore, StoreUnavailable
 from workers.feeds.sources.folder import may_be_frame
 from workers.feeds.sources.listing import Listing
 from workers.frames import safe_name
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a store that does not respond is tried again, at each scan."""
@@ -29,7 +33,7 @@ LEAST_SPAN: Final = timedelta(hours=3)
 class SourceUnavailable(InputError):
     """The object store of a feed does not respond, or refuses access."""
 
-    code = "source-unavailable"
+    code = SOURCE_UNAVAILABLE
 
 
 class ListedTimes(NamedTuple):
@@ -149,8 +153,6 @@ def _open(root: str) -> ObjectStore:
 
 
 def _unavailable(error: StoreUnavailable, url: str) -> SourceUnavailable:
-    return SourceUnavailable(
-        f"the store does not respond: {error}",
-        where=url,
-        hint="Check the address and the credentials in the environment",
-    )
+    log.warning("%s: %s", url, error)
+    hint = "Check the address, and the credentials in the environment; the worker's log has the reason"
+    return SourceUnavailable("the object store of the frames does not respond", where=url, hint=hint)
