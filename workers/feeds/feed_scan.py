@@ -24,9 +24,6 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FILE_RETENTION_DAYS: Final = 30
 """Records of files that have left the source are deleted after this time."""
 
-KEEP_SCORES: Final = timedelta(days=90)
-"""The counts of live verification are kept for this time."""
-
 log = logging.getLogger(__name__)
 
 
@@ -142,7 +139,6 @@ def _expire(
             context.store.delete_prefix(frame_prefix(feed.name, valid_time))
             context.store.delete_prefix(products_prefix(feed.name, valid_time))
         ledger.delete_frames(feed.name, before)
-        context.skill_ledger.delete_scores(feed.name, newest - KEEP_SCORES)
     old = datetime.now(UTC) - timedelta(days=FILE_RETENTION_DAYS)
     present = {file.name for file in files}
     gone = [name for name, file in known.items() if name not in present and file.arrived < old]

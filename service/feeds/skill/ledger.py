@@ -19,6 +19,10 @@ from service.jobs.job import Job, JobStatus
 from service.jobs.ledger import Ledger
 from service.metrics.instruments import JOBS_ACCEPTED
 
+KEEP_SCORES: Final = timedelta(days=90)
+KEEP_BINS: Final = timedelta(days=8)
+"""Counts are kept for this time; bins of probability, which take most room, as long as the recalibration reads them."""
+
 DUE_AT_ONCE: Final = 500
 """At most so many frames are looked at in one pass; the rest is due in the next one."""
 
@@ -148,7 +152,7 @@ class SkillLedger:
                 FeedFrame.valid_time >= last - recheck,
             )
             rows = session.execute(
-                query.where(changed, FeedFrame.valid_time > since)
+                query.where(changed, FeedFrame.valid_time > max(since, last - KEEP_SCORES))
                 .order_by(FeedFrame.valid_time.desc())
                 .limit(DUE_AT_ONCE)
             ).all()
@@ -233,6 +237,13 @@ class SkillLedger:
         except (IntegrityError, _AnotherWasFirst):
             return False
         return True
+
+    def expire(self, feed: str, newest: datetime) -> None:
+        """Delete what is too old to be kept, given the time of the newest frame."""
+        old = and_(FrameScore.feed == feed, FrameScore.valid_time < newest - KEEP_BINS, FrameScore.bins.is_not(None))
+        with writing(self.engine) as session:
+            session.connection().execute(update(FrameScore).where(old).values(bins=None))
+        self.delete_scores(feed, newest - KEEP_SCORES)
 
     def delete_scores(self, feed: str, before: datetime) -> None:
         """Delete the counts from before a time."""

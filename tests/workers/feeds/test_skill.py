@@ -34,8 +34,9 @@ from service.feeds.skill.observations import Observations
 from service.feeds.skill.tables import FrameScore, place_of
 from service.feeds.tables import FeedFrame
 from service.jobs.database import writing
-from service.jobs.job import Job, JobKind, JobStatus
+from service.jobs.job import Job, JobKind, JobStatus, UnknownJob
 from service.settings import Settings
+from service.store import MissingObject
 from workers import give_way
 from workers.batch import run
 from workers.context import WorkerContext, open_context
@@ -154,6 +155,13 @@ def test_a_challenger_runs_from_the_same_frames_after_the_feed_and_is_never_serv
     assert by_kind["challenger"].created > by_kind["feed"].started
     assert [run.model for run in context.feed_ledger.runs("north")] == ["extrapolation"] * 3
     assert context.feed_ledger.find_run("north", "persistence").job_id == by_kind["feed"].id
+    arrive(200)  # hours later
+    assert context.skill_ledger.newest_challengers("north", NOON) == []
+    with pytest.raises(UnknownJob):
+        context.ledger.get(by_kind["challenger"].id)
+    assert context.ledger.get(by_kind["feed"].id).result_key is not None
+    with pytest.raises(MissingObject):
+        context.store.size(by_kind["challenger"].result_key)
 
 
 def test_a_challenger_that_runs_gives_way_to_any_other_nowcast(

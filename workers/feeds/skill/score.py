@@ -67,7 +67,7 @@ def score_next(name: str, context: WorkerContext) -> None:
     else:
         conclude(feed, context)
         record_gauges(feed, context)
-        delete_challengers(feed, context)
+        expire(feed, context)
 
 
 def horizon_of(feed: Feed) -> timedelta:
@@ -186,11 +186,12 @@ def _frame_score(
     )
 
 
-def delete_challengers(feed: Feed, context: WorkerContext) -> None:
-    """Delete the nowcasts of challengers that are scored: nobody else reads them."""
+def expire(feed: Feed, context: WorkerContext) -> None:
+    """Delete old counts, and the nowcasts of challengers that are scored: nobody else reads them."""
     newest = context.feed_ledger.newest_time(feed.name)
     if newest is None:
         return
+    context.skill_ledger.expire(feed.name, newest)
     jobs = context.skill_ledger.delete_challengers(feed.name, newest - horizon_of(feed) - KEEP_CHALLENGERS)
     for job_id in jobs:
         context.store.delete_prefix(job_prefix(job_id))
