@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -22,6 +23,16 @@ SYNTHETIC_START: Final = datetime(2020, 6, 15, 12, tzinfo=UTC)
 """Valid time of the first frame of synthetic storms in a feed without frames: in the past, as frames must be."""
 PAUSE: Final = timedelta(hours=2)
 """Between the newest frame of a feed and the first synthetic one."""
+
+
+class Target(NamedTuple):
+    """Where frames arrive; of a feed also its pattern, how its files are read, and the time of its newest frame."""
+
+    folder: Path
+    pattern: str = "*"
+    variable: str | None = None
+    zr: str | None = None
+    newest: datetime | None = None
 
 
 class Speed(click.ParamType[float]):
@@ -59,8 +70,8 @@ class Speed(click.ParamType[float]):
     help="Minutes at the beginning whose frames are there when the replay starts.",
 )
 @click.option("--synthetic", "hours", type=click.FloatRange(0, min_open=True), help="Hours of synthetic storms.")
-@click.option("--variable", help="The variable to read from files with several.")
-@click.option("--zr", help="Z-R relation for reflectivity; by default the format's own.")
+@click.option("--variable", help="The variable to read from files with several; by default the feed's.")
+@click.option("--zr", help="Z-R relation for reflectivity; by default the feed's, or the format's own.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of all state (ECHOCAST_DATA_DIR).")
 def replay(
     paths: tuple[Path, ...],
@@ -85,7 +96,7 @@ def replay(
     if bool(paths) == (hours is not None):
         raise click.UsageError("Give the files or folders to replay, or --synthetic HOURS")
     settings = load_settings(data_dir=data_dir)
-    folder, newest = _target(into, settings)
+    target = _target(into, settings)
     with ExitStack() as stack:
         spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="echocast-replay-")))
         arrivals: Iterable[Arrival]
@@ -93,12 +104,16 @@ def replay(
             files = [file for path in paths for file in (radar_files(path) if path.is_dir() else [path])]
             with ProgressBar("reading", len(files)) as bar:
                 arrivals = arrivals_of(
-                    files, spool, variable=variable, zr=zr, on_file=bar.advance, on_skipped=_tell_skipped
+                    *(files, spool),
+                    variable=variable or target.variable,
+                    zr=zr or target.zr,
+                    on_file=bar.advance,
+                    on_skipped=_tell_skipped,
                 )
-            _check(arrivals, into, newest)
+            _check(arrivals, into, target)
             total = len(arrivals)
         else:
-            start = SYNTHETIC_START if newest is None else newest + PAUSE
+            start = SYNTHETIC_START if target.newest is None else target.newest + PAUSE
             total = max(1, round(60 * hours / SYNTHETIC_STEP_MINUTES))
             arrivals = synthetic_arrivals(start, total, spool)
         done = 0
@@ -109,11 +124,11 @@ def replay(
             click.echo(f"{clock.now():%Y-%m-%dT%H:%M:%SZ}  {done} of {total}  {arrival.name}")
 
         times = {"delay": timedelta(minutes=delay), "history": timedelta(minutes=history)}
-        run(arrivals, folder, speed=speed, on_arrival=tell, **times)
+        run(arrivals, target.folder, speed=speed, on_arrival=tell, **times)
 
 
-def _target(into: str, settings: Settings) -> tuple[Path, datetime | None]:
-    """Return the folder of a feed with the valid time of its newest frame, or the folder of that path.
+def _target(into: str, settings: Settings) -> Target:
+    """Return the feed of that name, or the folder of that path.
 
     Raises
     ------
@@ -128,7 +143,7 @@ def _target(into: str, settings: Settings) -> tuple[Path, datetime | None]:
     feed = found.find(into)
     if feed is None:
         if Path(into).is_dir():
-            return Path(into), None
+            return Target(Path(into))
         known = ", ".join(each.name for each in found.feeds) or "none"
         raise InputError(f"there is no feed or folder {into!r}", where="--into", hint=f"Valid feeds: {known}")
     if feed.clock == "system":
@@ -143,13 +158,14 @@ def _target(into: str, settings: Settings) -> tuple[Path, datetime | None]:
         )
     ledger = Ledger(settings.database)
     try:
-        return feed.folder, FeedLedger(ledger).newest_time(into)
+        newest = FeedLedger(ledger).newest_time(into)
+        return Target(feed.folder, feed.pattern, feed.variable, feed.zr, newest)
     finally:
         ledger.close()
 
 
-def _check(arrivals: list[Arrival], into: str, newest: datetime | None) -> None:
-    """Check that there is something to replay, and that it is newer than what the feed has.
+def _check(arrivals: list[Arrival], into: str, target: Target) -> None:
+    """Check that there is something to replay, that the feed takes it, and that it is newer than what the feed has.
 
     Raises
     ------
@@ -158,7 +174,14 @@ def _check(arrivals: list[Arrival], into: str, newest: datetime | None) -> None:
     """
     if not arrivals:
         raise InputError("no file could be read", where="PATH", hint="Name radar files, or folders of them")
-    first = arrivals[0].valid_time
+    others = [arrival.name for arrival in arrivals if not fnmatch.fnmatch(arrival.name, target.pattern)]
+    if others:
+        raise InputError(
+            f"the feed {into!r} takes files like {target.pattern!r}, and {len(others)} are not, such as {others[0]}",
+            where="--into",
+            hint="Change the feed's pattern; frames of a file with several arrive as NAME-TIME.nc",
+        )
+    first, newest = arrivals[0].valid_time, target.newest
     if newest is not None and first <= newest:
         raise InputError(
             f"the feed {into!r} has frames up to {newest:%Y-%m-%dT%H:%MZ}, and these begin at {first:%Y-%m-%dT%H:%MZ}",

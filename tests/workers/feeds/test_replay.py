@@ -107,6 +107,9 @@ def test_what_cannot_be_replayed_is_told_before_anything_arrives(
         replay(settings, past, "--into", "south")
     with pytest.raises(InputError, match=r'clock = "replay"'):
         replay(settings, past, "--into", "north")
+    feed('clock = "replay"', 'pattern = "*.h5"')
+    with pytest.raises(InputError, match=r"takes files like '\*\.h5', and 1 are not, such as 0\.npz"):
+        replay(settings, past, "--into", "north")
     feed('clock = "replay"')
     (tmp_path / "notes.txt").write_text("no radar")
     with pytest.raises(InputError, match="no file could be read"):
