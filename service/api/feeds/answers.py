@@ -112,6 +112,9 @@ def _feed_info(state: FeedState) -> FeedInfo:
             Link(rel="latest", href=f"{path}/latest", type="application/json", title="Newest run"),
             Link(rel="related", href=f"{path}/point", type="application/json", title="Rain at a place: lon, lat"),
         ]
+    if "zarr" in feed.products:
+        href = f"{path}/forecasts"
+        links.append(Link(rel="related", href=href, type="application/json", title="Past forecasts, Zarr"))
     return FeedInfo(
         name=feed.name,
         model=feed.model,

@@ -28,6 +28,7 @@ PARAMETERS = {
     "version": "1",
     "code": "unknown-job",
     "product": "cog",
+    "object": "20260601/0123456789ab.zarr/zarr.json",
     "frame": "latest",
     "size": "256",
     "z": "0",
