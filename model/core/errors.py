@@ -123,3 +123,15 @@ class OutOfMemory(InputError):
 
 class DeviceLost(Exception):
     """The device of a graph stopped responding: this process cannot make nowcasts any more. Not an error of input."""
+
+
+class BadGeometry(InputError):
+    """What is sent as an area, or as a place, is none."""
+
+    code = "bad-geometry"
+
+
+class WrongCrs(InputError):
+    """Coordinates are not longitude and latitude."""
+
+    code = "wrong-crs"

@@ -78,6 +78,7 @@ def judge_condition(
     *,
     rain_rate_mm_h: ArrayLike,
     probability: ArrayLike | None = None,
+    complete: ArrayLike = True,
 ) -> Judgement:
     """Return whether a condition holds from now on, by a forecast for a place or an area.
 
@@ -93,12 +94,16 @@ def judge_condition(
         Rain rate [lead] (mm h-1), NaN where it is not known.
     probability
         Probability [lead] (0 to 1) of the condition's threshold, NaN where it is not known; None: there is none.
+    complete
+        Whether the values are known [lead] and no lower bounds, as those of an area of which a part has no data: by a
+        lower bound a condition may hold, and is not known not to.
     """
     end = now + timedelta(minutes=condition.within_minutes)
     counts = [number for number, time in enumerate(valid_times) if now < time <= end]
     rates = np.asarray(rain_rate_mm_h, np.float64)[counts]
     chances = np.full(rates.shape, np.nan) if probability is None else np.asarray(probability, np.float64)[counts]
-    met, known = _met(condition, rates, chances)
+    whole = np.broadcast_to(np.asarray(complete, bool), len(valid_times))[counts]
+    met, known = _met(condition, rates, chances, whole)
     onset = valid_times[counts[int(met.argmax())]] if met.any() else None
     reason = "" if onset else _unknown(condition, valid_times, now, known)
     return Judgement(
@@ -112,14 +117,17 @@ def judge_condition(
 
 
 def _met(
-    condition: WarningCondition, rates: NDArray[np.float64], chances: NDArray[np.float64]
+    condition: WarningCondition,
+    rates: NDArray[np.float64],
+    chances: NDArray[np.float64],
+    complete: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which lead steps are known to fulfil the condition, and of which it is known whether they do."""
-    of_limits = [
-        (values >= limit - TOLERANCE, np.isfinite(values))
-        for values, limit in ((rates, condition.rain_rate_mm_h), (chances, condition.probability))
-        if limit is not None
-    ]
+    of_limits = []
+    for values, limit in ((rates, condition.rain_rate_mm_h), (chances, condition.probability)):
+        if limit is not None:
+            met = values >= limit - TOLERANCE
+            of_limits.append((met, met | (np.isfinite(values) & complete)))
     met, known = of_limits[0]
     if len(of_limits) == 1:
         return met, known
@@ -137,7 +145,7 @@ def _unknown(
         return f"no lead step of the forecast lies within {condition.within_minutes:g} min from now"
     missing = int((~known).sum())
     if missing:
-        return f"{missing} of {known.size} lead steps within {condition.within_minutes:g} min have no data"
+        return f"{missing} of {known.size} lead steps within {condition.within_minutes:g} min lack data"
     steps = [later - earlier for earlier, later in pairwise(valid_times)]
     step = max(steps, default=timedelta())
     if valid_times[-1] + step <= now + timedelta(minutes=condition.within_minutes):

@@ -108,18 +108,6 @@ class OutsideGrid(InputError):
     code = "outside-grid"
 
 
-class BadGeometry(InputError):
-    """What is sent as an area, or as a place, is none."""
-
-    code = "bad-geometry"
-
-
-class WrongCrs(InputError):
-    """Coordinates are not longitude and latitude."""
-
-    code = "wrong-crs"
-
-
 class NotAcceptable(InputError):
     """The result is not available in the requested format."""
 

@@ -333,6 +333,7 @@ def _feed(table: _Table, *, check_folders: bool) -> Feed:
             "out": None if feed.out is None else base / feed.out.expanduser(),
             "archive": None if feed.archive is None else base / feed.archive.expanduser(),
             "gauges": None if feed.gauges is None else base / feed.gauges.expanduser(),
+            "alert": tuple(rule.relative_to(base) for rule in feed.alert),
         }
     )
     for key, folder in (("folder", feed.folder), ("out", feed.out)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.render.area_pixels import AreaPixels
+from model.core.area_pixels import AreaPixels
 from service.render.forecast_reader import RainFile
 
 Values = NDArray[np.float64]

@@ -34,8 +34,6 @@ from service.render.packed_variable import Packed, PackedVariable, opened_variab
 
 MAX_SIDE: Final = 1200
 """Larger grids are drawn in blocks of several pixels."""
-EDGE: Final = 1e-6
-"""Tolerance in pixels at the outer edges of a grid, against rounding."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _netcdf_lock: Final = threading.Lock()
 
@@ -44,12 +42,6 @@ class CannotShow(InputError):
     """The grid or the times of a file cannot be drawn."""
 
     code = "cannot-show"
-
-
-class NotOnEarth(InputError):
-    """The grid has no relation to longitude and latitude."""
-
-    code = "not-on-earth"
 
 
 @dataclass(frozen=True)
@@ -324,55 +316,6 @@ def _sides(variable: Any) -> tuple[int, int]:  # noqa: ANN401 - a variable of ne
     if not isinstance(chunks, list):
         raise ValueError(f"{variable.name} is not stored in chunks")
     return chunks[-2], chunks[-1]
-
-
-def pixel_of_lon_lat(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
-    """Return (row, column) of the pixel that contains a point (degrees, WGS 84), None outside of the grid.
-
-    Raises
-    ------
-    NotOnEarth
-        The grid's coordinates have no relation to longitude and latitude.
-    """
-    check_on_earth(grid)
-    x, y = grid.x_y(lon, lat)
-    if not (np.isfinite(x) and np.isfinite(y)):
-        return None
-    row, column = (
-        _nearest(float(position), size) for position, size in zip(grid.row_column(x, y), grid.shape, strict=True)
-    )
-    return None if row is None or column is None else (row, column)
-
-
-def check_on_earth(grid: Grid) -> None:
-    """Raise where places in degrees mean nothing on a grid.
-
-    Raises
-    ------
-    NotOnEarth
-        The grid's coordinates have no relation to longitude and latitude.
-    """
-    if not grid.is_georeferenced:
-        raise NotOnEarth(
-            f"the grid's coordinates ({grid.crs.name}) have no relation to longitude and latitude",
-            where="lon, lat",
-            hint="Give x and y, fractions of the picture",
-        )
-
-
-def _nearest(position: float, size: int) -> int | None:
-    """Return the pixel that contains a position on an axis of `size` pixels, outer edges included; None outside."""
-    if not -0.5 - EDGE <= position <= size - 0.5 + EDGE:
-        return None
-    return min(max(round(position), 0), size - 1)
-
-
-def lon_lat_of_pixel(grid: Grid, row: int, column: int) -> tuple[float, float] | None:
-    """Return longitude (-180 to 180) and latitude (degrees, WGS 84) of a pixel's centre; None off the earth."""
-    lon, lat = (float(degrees) for degrees in grid.lon_lat(grid.x[column], grid.y[row]))
-    if not (math.isfinite(lon) and math.isfinite(lat)):
-        return None
-    return (lon + 180.0) % 360.0 - 180.0, lat
 
 
 def pixel_of_fraction(grid: Grid, x: float, y: float) -> tuple[int, int]:

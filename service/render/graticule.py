@@ -9,23 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.grid import Grid
+from model.core.grid_places import bounds_lon_lat
 
 STEPS_DEGREES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 MAX_LINES: Final = 6
 POINTS: Final = 40
 
 Line = tuple[str, list[tuple[float, float]]]
-
-
-def bounds_lon_lat(grid: Grid) -> tuple[float, float, float, float] | None:
-    """Return west, south, east, north (degrees) of the pixel centres; None where no pixel lies on the earth."""
-    mesh = _mesh_lon_lat(grid)
-    if mesh is None:
-        return None
-    lon, lat = mesh
-    west, south, east, north = np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat)
-    turn = 360.0 if west >= 180 else 0.0
-    return (round(float(west) - turn, 4), round(float(south), 4), round(float(east) - turn, 4), round(float(north), 4))
 
 
 def outer_bounds(grid: Grid) -> tuple[float, float, float, float]:
@@ -75,19 +65,6 @@ def _step(span: float) -> float:
 
 def _multiples(low: float, high: float, step: float) -> list[float]:
     return [round(number * step, 6) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _mesh_lon_lat(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return longitudes and latitudes of pixels all over the grid, NaN off the earth; None where all are off it."""
-    x = np.linspace(grid.x[0], grid.x[-1], POINTS)
-    y = np.linspace(grid.y[0], grid.y[-1], POINTS)
-    lon, lat = grid.lon_lat(*np.meshgrid(x, y))
-    if not (np.isfinite(lon) & np.isfinite(lat)).any():
-        return None
-    middle = lon[POINTS // 2, POINTS // 2]
-    if math.isfinite(middle):  # relative to the middle: a grid across 180 degrees would seem to span the earth
-        lon = middle + (lon - middle + 180.0) % 360.0 - 180.0
-    return lon, lat
 
 
 def _fractions(grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[tuple[float, float]]:

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.core.grid import Grid
+from model.core.grid_places import NotOnEarth
 from model.core.units import FloatArray
-from service.render.forecast_reader import NotOnEarth, RainFile, StoredFrame
+from service.render.forecast_reader import RainFile, StoredFrame
 from service.render.web_mercator import MapPicture
 
 MAX_ERROR_PX: Final = 0.1

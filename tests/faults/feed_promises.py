@@ -12,11 +12,11 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+from model.core.grid_places import lon_lat_of_pixel, pixel_of_lon_lat
 from model.core.sequence import FrameSequence
 from service.feeds.config import Feed
 from service.feeds.tables import RunState
 from service.jobs.job import JobStatus
-from service.render.forecast_reader import lon_lat_of_pixel, pixel_of_lon_lat
 from service.store import result_key
 from tests.faults.feed_chaos import Plan
 from tests.workers.conftest import Lab

@@ -19,7 +19,7 @@ from service.feeds.health import FeedHealth, health_now, nowcast_too_old
 from service.feeds.tables import FeedRun
 from service.store import result_key
 from workers.context import WorkerContext
-from workers.feeds.place_series import ForecastPlaces, PlaceSeries
+from workers.feeds.place_series import ForecastPlaces, PlaceSeries, read_area
 from workers.feeds.published_run import PublishedRun
 
 log = logging.getLogger(__name__)
@@ -92,12 +92,25 @@ def _is_behind(rule: AlertRule, alert: Alert, run: FeedRun) -> bool:
 def _found(rule: AlertRule, run: FeedRun, forecast: ForecastPlaces, now: datetime) -> Found:
     """Return what a rule says by a forecast."""
     try:
-        series = forecast.point(rule.lon or 0.0, rule.lat or 0.0)
+        series = _series(rule, forecast)
     except InputError as error:
         to_raise = to_stay = Judgement(holds=None, reason=error.what)
     else:
         to_raise, to_stay = (judge_series(rule, series, now, raised=raised) for raised in (False, True))
     return Found(reference_time=run.reference_time, revision=run.revision, to_raise=to_raise, to_stay=to_stay)
+
+
+def _series(rule: AlertRule, forecast: ForecastPlaces) -> PlaceSeries:
+    """Return what a forecast says for what a rule watches.
+
+    Raises
+    ------
+    InputError
+        That is outside of the grid, or its file has no area.
+    """
+    if rule.area is not None:
+        return forecast.area(read_area(rule.area), rule.statistic, rule.min_coverage)
+    return forecast.point(rule.lon or 0.0, rule.lat or 0.0)
 
 
 def judge_series(rule: AlertRule, series: PlaceSeries, now: datetime, *, raised: bool) -> Judgement:
@@ -108,6 +121,7 @@ def judge_series(rule: AlertRule, series: PlaceSeries, now: datetime, *, raised:
         now,
         rain_rate_mm_h=series.rain_rate_mm_h,
         probability=series.probability_of(rule.threshold),
+        complete=series.complete,
     )
 
 

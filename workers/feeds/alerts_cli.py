@@ -63,15 +63,19 @@ def send_test(rule: str, as_json: bool, data_dir: Path | None) -> None:
 
 
 def problems_of_rules(feed: Feed, grid: Grid | None, settings: Settings) -> Iterator[InputError]:
-    """Yield what is wrong with a feed's rules beyond their keys: a place that is not on the grid, and channels."""
-    from workers.feeds.place_series import OutsideForecast, pixel_of
+    """Yield what is wrong with a feed's rules beyond their keys: places and areas off the grid, and channels."""
+    from workers.feeds.place_series import pixel_of, pixels_of, read_area
 
     for rule in feed.alert:
-        if grid is not None and rule.lon is not None and rule.lat is not None:
-            try:
+        try:
+            area = None if rule.area is None else read_area(rule.area)
+            if grid is not None and area is not None:
+                pixels_of(grid, area)
+            elif grid is not None and rule.lon is not None and rule.lat is not None:
                 pixel_of(grid, rule.lon, rule.lat)
-            except OutsideForecast as error:
-                yield rule.bad("lon, lat", error.what, "Give a place inside of the radar's area")
+        except InputError as error:
+            key = "lon, lat" if rule.area is None else "area"
+            yield rule.bad(key, error.what, error.hint or "Choose what is inside of the radar's area")
         yield from _problems_of_channels(rule, settings)
 
 

@@ -1,7 +1,8 @@
-"""What a published nowcast says for a place, by lead step, read from its file."""
+"""What a published nowcast says for a place or an area, by lead step, read from its file."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,25 +14,33 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from model.core.area_pixels import Area, AreaPixels, pixels_of_area
 from model.core.cf_coordinates import crs_from_cf
-from model.core.errors import InputError
+from model.core.errors import BadGeometry, InputError
 from model.core.forecast_variables import PROBABILITY, THRESHOLD, field_variable
+from model.core.geometry import area_of_geojson
 from model.core.grid import Grid
+from model.core.grid_places import pixel_of_lon_lat
+from service.feeds.alerts.rule import Statistic
 
 
 class OutsideForecast(InputError):
-    """A place is outside of the forecast's grid, or the grid has no relation to longitude and latitude."""
+    """A place or an area is outside of the forecast's grid."""
 
     code = "outside-grid"
 
 
 @dataclass(frozen=True, eq=False)
 class PlaceSeries:
-    """Rain rate (mm h-1) and, by threshold (mm h-1), its probabilities (0 to 1) at the valid times; NaN: no data."""
+    """Rain rate (mm h-1) and, by threshold (mm h-1), its probabilities (0 to 1) at the valid times; NaN: no data.
+
+    `complete`: whether the values are known, and no lower bounds [time].
+    """
 
     valid_times: list[datetime]
     rain_rate_mm_h: NDArray[np.float64]
     probability: dict[float, NDArray[np.float64]]
+    complete: NDArray[np.bool_]
 
     def probability_of(self, threshold_mm_h: float | None) -> NDArray[np.float64] | None:
         """Return the probability of at least a threshold; None where the forecast has none."""
@@ -67,13 +76,45 @@ class ForecastPlaces:
 
         Raises
         ------
-        OutsideForecast
+        OutsideForecast, NotOnEarth
             There is none.
         """
         row, column = pixel_of(self.grid, lon, lat)
         at = {"y": row, "x": column}
         rates = self._field.isel(at).values.astype(np.float64)
-        return PlaceSeries(self.valid_times, rates, self._probabilities(at))
+        return PlaceSeries(self.valid_times, rates, self._probabilities(at), np.isfinite(rates))
+
+    def area(self, area: Area, statistic: Statistic, min_coverage: float) -> PlaceSeries:
+        """Return the mean or the highest value of the pixels of an area (degrees, WGS 84), at each lead step.
+
+        Where less than `min_coverage` of the area has data, values are lower bounds: what is missing counts as dry, and
+        they are not complete.
+
+        Raises
+        ------
+        OutsideForecast, NotOnEarth, TooLarge
+            It is outside of the grid, or has too many pixels.
+        """
+        pixels = pixels_of(self.grid, area)
+        rates = self._of_pixels(self._field, pixels)
+        share = (pixels.weight * np.isfinite(rates)).sum(axis=1) / pixels.weight.sum() * pixels.inside
+        complete = share >= min_coverage
+        probability = {}
+        if PROBABILITY in self._dataset:
+            of_thresholds = self._dataset[PROBABILITY].transpose(THRESHOLD, ...)
+            for threshold, values in zip(map(float, self._dataset[THRESHOLD].values), of_thresholds, strict=True):
+                probability[threshold] = _over_area(self._of_pixels(values, pixels), pixels, statistic, complete)
+        return PlaceSeries(self.valid_times, _over_area(rates, pixels, statistic, complete), probability, complete)
+
+    @staticmethod
+    def _of_pixels(variable: xr.DataArray, pixels: AreaPixels) -> NDArray[np.float64]:
+        """Return the values [time, pixel] of the pixels of an area."""
+        rows, columns = pixels.rows, pixels.columns
+        window = variable.isel(
+            y=slice(int(rows.min()), int(rows.max()) + 1), x=slice(int(columns.min()), int(columns.max()) + 1)
+        )
+        values = window.transpose("time", "y", "x").values.astype(np.float64)
+        return np.asarray(values[:, rows - rows.min(), columns - columns.min()])
 
     def _probabilities(self, at: dict[str, int]) -> dict[float, NDArray[np.float64]]:
         if PROBABILITY not in self._dataset:
@@ -87,13 +128,56 @@ def pixel_of(grid: Grid, lon: float, lat: float) -> tuple[int, int]:
 
     Raises
     ------
-    OutsideForecast
+    OutsideForecast, NotOnEarth
         There is none.
     """
-    if not grid.is_georeferenced:
-        raise OutsideForecast("the grid has no relation to longitude and latitude", where="lon, lat")
-    row, column = (float(position) for position in grid.row_column(*grid.x_y(lon, lat)))
-    ny, nx = grid.shape
-    if not (-0.5 <= row <= ny - 0.5 and -0.5 <= column <= nx - 0.5):
+    pixel = pixel_of_lon_lat(grid, lon, lat)
+    if pixel is None:
         raise OutsideForecast(f"longitude {lon:g}, latitude {lat:g} is outside of the grid", where="lon, lat")
-    return min(max(round(row), 0), ny - 1), min(max(round(column), 0), nx - 1)
+    return pixel
+
+
+def pixels_of(grid: Grid, area: Area) -> AreaPixels:
+    """Return the pixels of an area.
+
+    Raises
+    ------
+    OutsideForecast, NotOnEarth, TooLarge
+        It has none, or too many.
+    """
+    pixels = pixels_of_area(grid, area)
+    if not len(pixels.rows):
+        raise OutsideForecast("the area is outside of the grid", where="area")
+    return pixels
+
+
+def read_area(path: Path) -> Area:
+    """Return the area of a GeoJSON file.
+
+    Raises
+    ------
+    BadGeometry, WrongCrs, TooLarge
+        It has none that is valid, or cannot be read.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadGeometry(f"it cannot be read ({error.strerror})", where=path.name, hint="Correct its path") from None
+    except (ValueError, RecursionError) as error:
+        raise BadGeometry(f"it is no JSON: {error}", where=path.name, hint="Make it a GeoJSON file") from None
+    return area_of_geojson(document)
+
+
+def _over_area(
+    values: NDArray[np.float64], pixels: AreaPixels, statistic: Statistic, complete: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return a statistic [time] of values [time, pixel]; a lower bound where not `complete`, NaN without any data."""
+    known = np.isfinite(values)
+    dry_elsewhere = np.where(known, values, 0.0)
+    if statistic == "highest":
+        series = dry_elsewhere.max(axis=1)
+    else:
+        whole = pixels.weight.sum() / pixels.inside
+        of_known = (pixels.weight * known).sum(axis=1)
+        series = (pixels.weight * dry_elsewhere).sum(axis=1) / np.where(complete, of_known, whole)
+    return np.where(known.any(axis=1), series, np.nan)

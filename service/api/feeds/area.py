@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from model.core.area_pixels import Area, AreaPixels, pixels_of_area
 from model.core.forecast_variables import PROBABILITY, RAIN_RATE
 from model.core.members_summary import Percentiles, percentiles
 from model.core.point_summary import PointSummary, step_hours, summarize_point
@@ -21,7 +22,6 @@ from service.api.feeds.geometry import MEDIA_TYPES, read_geojson
 from service.api.nowcasts.view import MAX_OBSERVED, NowcastView
 from service.api.problems import documented_problems
 from service.feeds.health import FeedStatus
-from service.render.area_pixels import Area, AreaPixels, pixels_of_area
 from service.render.area_series import AreaStatistics, area_statistics
 from service.render.forecast_reader import RainFile
 from service.status import Link, path_of

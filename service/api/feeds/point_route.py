@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+from model.core.grid_places import pixel_of_lon_lat
 from service.api.access.scopes import authorize, requires
 from service.api.context import ContextDep, GatewayContext
 from service.api.feeds.dependencies import NO_STORE, FeedName
@@ -17,7 +18,6 @@ from service.api.feeds.types import FeedPoint
 from service.api.nowcasts.view import NowcastView
 from service.api.problems import documented_problems
 from service.jobs.api_keys import Scope
-from service.render.forecast_reader import pixel_of_lon_lat
 
 SCOPE: Final = Scope.READ
 LON_LAT: Final = ("lon", "lat")

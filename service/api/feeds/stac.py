@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from model.core.grid import Grid
+from model.core.grid_places import NotOnEarth
 from service.api.context import ContextDep, GatewayContext
 from service.api.feeds import answers
 from service.api.feeds.dependencies import READ, FeedDep, ReferenceTime
@@ -26,7 +27,6 @@ from service.api.problems import documented_problems
 from service.feeds.config import Feed
 from service.feeds.products import main_files
 from service.feeds.tables import FeedRun
-from service.render.forecast_reader import NotOnEarth
 from service.render.graticule import outer_bounds
 from service.status import NETCDF, Link, path_of
 

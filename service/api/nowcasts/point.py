@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from model.core.grid import Grid
+from model.core.grid_places import lon_lat_of_pixel, pixel_of_lon_lat
 from model.core.members_summary import share_of_members, summarize_members
 from model.core.point_summary import summarize_point
 from model.core.probability_summary import summarize_probability
@@ -16,7 +17,7 @@ from model.core.units import DRY_RAIN_RATE_MM_H, FloatArray
 from service.api.errors import InvalidParameter, OutsideGrid
 from service.api.nowcasts.types import PointSeries, PointValue
 from service.api.nowcasts.view import NowcastView, ViewFrame
-from service.render.forecast_reader import lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
+from service.render.forecast_reader import pixel_of_fraction
 
 
 def point_series(view: NowcastView, pixel: tuple[int, int], now: datetime | None = None) -> PointSeries:

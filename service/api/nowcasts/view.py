@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from model.core.grid_places import bounds_lon_lat
 from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.rain_scale import RAIN_SCALE
 from model.core.units import FloatArray
@@ -24,7 +25,7 @@ from service.api.nowcasts.types import (
 from service.jobs.job import Job
 from service.render.animation import AnimationFormat, LabelledFrame, animate, side_of
 from service.render.forecast_reader import MAX_SIDE, RainFile
-from service.render.graticule import bounds_lon_lat, graticule
+from service.render.graticule import graticule
 from service.render.picture import frame_png
 from service.status import path_of
 

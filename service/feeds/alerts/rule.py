@@ -2,8 +2,11 @@
 
 [[feed.alert]]
 name = "underpass"
-lon = 4.90              # a place; or the feed itself: `max_data_age`, `status`
+lon = 4.90              # a place; or an `area`; or the feed itself: `max_data_age`, `status`
 lat = 52.37
+area = "catchment.geojson"  # a file with a polygon, in longitude and latitude
+statistic = "highest"   # of the area's pixels: mean (default) or highest, of rain rate and probability
+min_coverage = 0.9      # share of the area with data from which on it may count as dry. Default: 0.9
 rain_rate = 10          # mm/h that the forecast reaches; and, or instead:
 probability = 0.4       # that a probability reaches, of at least
 threshold = 10          # mm/h, one of the feed's `probabilities`
@@ -26,8 +29,10 @@ min_interval = 30       # minutes between two messages that say that it is raise
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
+from pathlib import Path
 from typing import Final, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -37,12 +42,14 @@ from model.core.errors import InputError
 from model.core.warning_condition import WarningCondition
 from service.feeds.alerts.quiet_hours import QuietHours
 
-Watched = Literal["point", "feed"]
+Watched = Literal["point", "area", "feed"]
+Statistic = Literal["mean", "highest"]
 Severity = Literal["minor", "moderate", "severe", "extreme"]
 """As in the Common Alerting Protocol 1.2."""
 
 MAX_CHANNELS: Final = 10
 MAX_MINUTES: Final = 24 * 60
+OF_AREAS: Final = ("statistic", "min_coverage")
 OF_PLACES: Final = ("rain_rate", "probability", "threshold", "within", "clear_rain_rate", "clear_probability")
 OF_FEEDS: Final = ("max_data_age", "status")
 DELIVERY: Final = frozenset({"severity", "channels", "quiet_hours", "time_zone", "min_interval", "unknown_after"})
@@ -63,6 +70,9 @@ class AlertRule(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
     lon: float | None = Field(None, ge=-180, le=180, allow_inf_nan=False)
     lat: float | None = Field(None, ge=-90, le=90, allow_inf_nan=False)
+    area: Path | None = None
+    statistic: Statistic = "mean"
+    min_coverage: float = Field(0.9, gt=0, le=1)
     rain_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     probability: float | None = Field(None, gt=0, le=1)
     threshold: float | None = Field(None, gt=0, allow_inf_nan=False)
@@ -104,18 +114,21 @@ class AlertRule(BaseModel):
         return self
 
     def _check_watched(self) -> None:
-        place = self.lon is not None or self.lat is not None
+        place, area = self.lon is not None or self.lat is not None, self.area is not None
         feed = self.max_data_age is not None or bool(self.status)
         if (self.lon is None) != (self.lat is None):
             raise self.bad("lat" if self.lat is None else "lon", "this key is missing", "A place is lon and lat")
-        if place == feed:
-            what = "it watches a place and the feed" if place else "it watches nothing"
-            raise self.bad("", what, "Give lon and lat, or max_data_age and status, in a rule of its own")
+        if place + area + feed != 1:
+            what = "it watches several things" if place + area + feed else "it watches nothing"
+            raise self.bad("", what, "Give lon and lat, or area, or max_data_age and status, in a rule of its own")
+        for key in OF_AREAS:
+            if key in self.model_fields_set and not area:
+                raise self.bad(key, "this key belongs to rules on areas", "Give area, or leave it out")
 
     def _check_feed(self) -> None:
         for key in (*OF_PLACES, "either", "raise_after", "clear_after", "unknown_after"):
             if key in self.model_fields_set:
-                raise self.bad(key, "this key belongs to rules on places", "Make it a rule of its own")
+                raise self.bad(key, "this key belongs to rules on places and areas", "Make it a rule of its own")
 
     def _check_rain(self) -> None:
         if self.rain_rate is None and self.probability is None:
@@ -164,10 +177,16 @@ class AlertRule(BaseModel):
     @property
     def watches(self) -> Watched:
         """What the rule is about."""
-        return "feed" if self.lon is None else "point"
+        return "area" if self.area is not None else "feed" if self.lon is None else "point"
+
+    def relative_to(self, folder: Path) -> Self:
+        """Return the rule with the path of its area from a folder on."""
+        if self.area is None:
+            return self
+        return self.model_copy(update={"area": folder / self.area.expanduser()})
 
     def condition(self, *, raised: bool) -> WarningCondition:
-        """Return the condition that raises the alert of a place; if `raised`, that by which it stays so."""
+        """Return the condition that raises the alert of a place or an area; if `raised`, that by which it stays so."""
         rate, probability = self.rain_rate, self.probability
         if raised:
             rate = rate if self.clear_rain_rate is None else self.clear_rain_rate
@@ -188,4 +207,6 @@ class AlertRule(BaseModel):
 
     def digest(self) -> str:
         """Return the digest of what decides when the alert is raised: a rule of another digest begins anew."""
-        return hashlib.sha256(self.model_dump_json(exclude=set(DELIVERY)).encode()).hexdigest()
+        decisive = self.model_dump(mode="json", exclude={*DELIVERY, "area"})
+        decisive["area"] = None if self.area is None else self.area.name  # the folder may differ from worker to worker
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

@@ -17,11 +17,13 @@ def after(minutes: float) -> datetime:
     return NOW + timedelta(minutes=minutes)
 
 
-def judged(rates, chances=None, *, first: float = -2, step: float = 5, **condition) -> Judgement:
+def judged(rates, chances=None, *, first: float = -2, step: float = 5, complete=True, **condition) -> Judgement:
     """Judge series whose lead steps begin `first` minutes after now."""
     times = [after(first + step * number) for number in range(len(rates))]
     values = {"within_minutes": 20, "rain_rate_mm_h": 5, **condition}
-    return judge_condition(WarningCondition(**values), times, NOW, rain_rate_mm_h=rates, probability=chances)
+    return judge_condition(
+        WarningCondition(**values), times, NOW, rain_rate_mm_h=rates, probability=chances, complete=complete
+    )
 
 
 def test_the_first_lead_step_that_reaches_the_rate_is_the_onset() -> None:
@@ -74,6 +76,13 @@ def test_both_or_either(rate: float, chance: float, both: bool | None, either: b
     for either_suffices, holds in ((False, both), (True, either)):
         found = judged([rate] * 6, [chance] * 6, probability=0.5, either=either_suffices)
         assert found.holds is holds
+
+
+def test_lower_bounds_may_hold_and_are_never_dry() -> None:
+    complete = [True, True, False, True, True, True]
+    assert judged([0, 0, 6, 0, 0, 0], complete=complete).holds is True
+    assert judged([0, 0, 4, 0, 0, 0], complete=complete).holds is None
+    assert judged([0, 0, 4, 0, 0, 0]).holds is False
 
 
 def test_one_lead_step_reaches_both() -> None:

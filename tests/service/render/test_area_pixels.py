@@ -6,14 +6,15 @@ import shapely
 from pyproj import CRS
 from shapely import MultiPolygon, Polygon
 
+from model.core.area_pixels import pixels_of_area
 from model.core.errors import TooLarge
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.forecast_variables import PROBABILITY
 from model.core.grid import Grid
-from service.render.area_pixels import pixels_of_area
+from model.core.grid_places import NotOnEarth
 from service.render.area_series import area_statistics
-from service.render.forecast_reader import NotOnEarth, RainFile
+from service.render.forecast_reader import RainFile
 
 SUPERSAMPLING = 16
 GRIDS = {

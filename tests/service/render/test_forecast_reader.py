@@ -11,7 +11,8 @@ from model.core import forecast_file
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
-from service.render.forecast_reader import RainFile, lon_lat_of_pixel, pixel_of_fraction, pixel_of_lon_lat
+from model.core.grid_places import lon_lat_of_pixel, pixel_of_lon_lat
+from service.render.forecast_reader import RainFile, pixel_of_fraction
 
 
 def write(path, rain, *, south_up=False, crs="EPSG:3035", size=1000.0, centre=(4_000_000.0, 3_000_000.0), **parts):

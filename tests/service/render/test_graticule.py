@@ -5,7 +5,8 @@ import pytest
 from pyproj import CRS
 
 from model.core.grid import Grid
-from service.render.graticule import bounds_lon_lat, graticule
+from model.core.grid_places import bounds_lon_lat
+from service.render.graticule import graticule
 
 
 def lines_of(grid):

@@ -10,10 +10,11 @@ from pyproj import CRS, Transformer
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
+from model.core.grid_places import NotOnEarth
 from model.core.probability_scale import PROBABILITY_SCALE
 from model.core.rain_scale import RAIN_SCALE
 from service.render.footprint import footprint
-from service.render.forecast_reader import NotOnEarth, RainFile
+from service.render.forecast_reader import RainFile
 from service.render.map_tile import _places, on_map
 from service.render.tile_picture import coverage_picture, tile_picture
 from service.render.web_mercator import MapPicture

@@ -144,10 +144,44 @@ def test_missing_data_is_unknown_and_a_place_outside_too(radar: Radar) -> None:
     radar.configure(place(DRY_LON, DRY_LAT) + place(-70, 10, "far", "unknown_after = 0\n"))
     radar.frame(-5, 0, missing=True)
     assert radar.frame(0, 8, missing=True) == ["far unknown"]
-    assert (radar.state().state, radar.state().reason) == ("unknown", "3 of 3 lead steps within 15 min have no data")
+    assert (radar.state().state, radar.state().reason) == ("unknown", "3 of 3 lead steps within 15 min lack data")
     assert "outside of the grid" in radar.state("far").reason
     radar.frame(5, 8)
     assert radar.state().state == "cleared"
+
+
+def area_file(folder: Path, first: int, last: int) -> str:
+    """A rule on the mean over the columns from `first` to `last`, all of their pixels whole, and its file."""
+    half = 500.0
+    west, east = GRID.x[first] - half, GRID.x[last] + half
+    south, north = GRID.y.min() + 10 * half, GRID.y.min() + 20 * half
+    corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
+    ring = [[float(value) for value in GRID.lon_lat(x, y)] for x, y in corners]
+    (folder / "area.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    return '[[feed.alert]]\nname = "town"\narea = "area.geojson"\nrain_rate = 3.9\nwithin = 15\n'
+
+
+def test_the_mean_over_an_area_counts_and_the_highest_pixel_where_asked(radar: Radar, settings: Settings) -> None:
+    rule = area_file(settings.data_dir, 10, 29)
+    radar.configure(rule + rule.replace("town", "highest") + 'statistic = "highest"\n')
+    radar.frame(0, 1)
+    assert radar.frame(5, 7) == ["highest raised"], "half of the area is dry: its mean is 3.5"
+    assert radar.state().evidence["rain_rate"] == pytest.approx(3.5, abs=0.05)
+    assert radar.frame(10, 8) == ["town raised"]
+
+
+def test_an_area_with_too_little_data_is_never_dry_and_may_be_wet(radar: Radar, settings: Settings) -> None:
+    radar.configure(area_file(settings.data_dir, 10, 29))
+    radar.frame(0, 1, missing=True)
+    assert radar.frame(5, 7, missing=True) == []
+    assert (radar.state().state, radar.state().reason) == ("unknown", "3 of 3 lead steps within 15 min lack data")
+    assert radar.frame(10, 8, missing=True) == ["town raised"], "the mean is at least 4, whatever falls elsewhere"
+    assert radar.frame(15, 0, missing=True) == []
+    radar.configure(area_file(settings.data_dir, 10, 29) + "min_coverage = 0.4\n")
+    assert radar.check() == ["town cleared"]
+    (settings.data_dir / "area.geojson").write_text("{}")
+    radar.frame(20, 0)
+    assert (radar.state().state, "not an area" in radar.state().reason) == ("unknown", True)
 
 
 def test_a_feed_without_frames_is_judged_by_the_schedule(radar: Radar) -> None:

@@ -17,12 +17,12 @@ from edr_pydantic.unit import Symbol, Unit
 from edr_pydantic.variables import Variables
 from pyproj import CRS
 
+from model.core.grid_places import bounds_lon_lat
 from service.api.feeds.edr.parameters import STANDARD_NAME, UCUM, UCUM_UNITS, EdrParameter, parameters_of
 from service.api.feeds.edr.query import COVERAGE_JSON, CRS84, NATIVE
 from service.api.nowcasts.view import NowcastView
 from service.feeds.config import Feed
 from service.render.forecast_reader import RainFile
-from service.render.graticule import bounds_lon_lat
 
 ROOT: Final = "/edr"
 JSON: Final = "application/json"

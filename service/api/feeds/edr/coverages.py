@@ -17,14 +17,14 @@ from covjson_pydantic.unit import Symbol, Unit
 from numpy.typing import NDArray
 from pydantic import AwareDatetime
 
+from model.core.area_pixels import Area, pixels_of_area
 from model.core.errors import TooLarge
 from model.core.grid import METRES_PER_DEGREE, Grid
+from model.core.grid_places import pixel_of_lon_lat
 from model.core.units import FloatArray
 from service.api.errors import OutsideGrid
 from service.api.feeds.edr.parameters import STANDARD_NAME, UCUM, UCUM_UNITS, EdrParameter
 from service.api.feeds.edr.query import Wanted
-from service.render.area_pixels import Area, pixels_of_area
-from service.render.forecast_reader import pixel_of_lon_lat
 
 MAX_VALUES: Final = 2_000_000
 GREGORIAN: Final = ReferenceSystem(type="TemporalRS", calendar="Gregorian")

@@ -14,12 +14,13 @@ from fastapi import Query
 from pydantic import TypeAdapter, ValidationError
 from shapely import MultiPoint, Point
 
-from service.api.errors import BadGeometry, InvalidParameter
+from model.core.area_pixels import Area
+from model.core.errors import BadGeometry
+from model.core.geometry import area_of_wkt, geometry_of_wkt
+from service.api.errors import InvalidParameter
 from service.api.feeds.edr.parameters import EdrParameter, chosen_parameters
-from service.api.feeds.geometry import area_of_wkt, geometry_of_wkt
 from service.api.nowcasts.view import NowcastView
 from service.api.utc_time import UtcTime
-from service.render.area_pixels import Area
 
 CRS84: Final = "CRS84"
 NATIVE: Final = "native"

@@ -17,8 +17,7 @@ from shapely import MultiPolygon, Polygon
 
 from model.core.errors import TooLarge
 from model.core.grid import Grid
-from service.render.forecast_reader import check_on_earth
-from service.render.graticule import bounds_lon_lat
+from model.core.grid_places import bounds_lon_lat, check_on_earth
 
 MAX_SEGMENT_DEGREES: Final = 0.05
 """Edges are straight in longitude and latitude (RFC 7946): longer ones bend by up to a metre in a projection."""
