@@ -76,7 +76,7 @@ class ForecastPlaces:
 
         Raises
         ------
-        OutsideForecast, NotOnEarth
+        OutsideForecast
             There is none.
         """
         row, column = pixel_of(self.grid, lon, lat)
@@ -128,10 +128,10 @@ def pixel_of(grid: Grid, lon: float, lat: float) -> tuple[int, int]:
 
     Raises
     ------
-    OutsideForecast, NotOnEarth
+    OutsideForecast
         There is none.
     """
-    pixel = pixel_of_lon_lat(grid, lon, lat)
+    pixel = pixel_of_lon_lat(grid, lon, lat) if grid.is_georeferenced else None
     if pixel is None:
         raise OutsideForecast(f"longitude {lon:g}, latitude {lat:g} is outside of the grid", where="lon, lat")
     return pixel
