@@ -12,7 +12,12 @@ import pytest
 from service.cli import COMMANDS
 from tests.patience import WAIT_SECONDS
 
-UNITS = {"echocast.service": 2.0, "echocast-worker@.service": 2.0, "echocast-beat.service": 2.0}
+UNITS = {
+    "echocast.service": 2.0,
+    "echocast-worker@.service": 2.0,
+    "echocast-beat.service": 2.0,
+    "echocast-subscribe.service": 2.0,
+}
 """The exposure that `systemd-analyze security` may find: 0 is none, 10 is a service without any protection."""
 
 
@@ -23,7 +28,7 @@ def unit(request: pytest.FixtureRequest, project: Path) -> Path:
 
 def test_they_start_existing_commands_and_not_as_root(unit: Path) -> None:
     text = unit.read_text()
-    assert re.findall(r"^ExecStart=/opt/echocast/bin/echocast (\w+)$", text, flags=re.MULTILINE)[0] in COMMANDS
+    assert re.findall(r"^ExecStart=/opt/echocast/bin/echocast (\w+)(?: \w+)?$", text, flags=re.MULTILINE)[0] in COMMANDS
     assert "User=echocast\n" in text
     assert {path.name for path in unit.parent.glob("*.service")} == set(UNITS)
 
