@@ -87,7 +87,7 @@ def write_feed(folder: Path, grid: Grid) -> str:
         valid_time=REFERENCE, key="frames/bench.nc", digest=digest, grid="g", pixels=rain[0].size, size=1, coverage=1.0
     )
     file = ArrivedFile(name="bench.h5", size=1, modified_ns=1)
-    context.feed_ledger.record_frames("bench", file, [frame], newest_before=None)
+    context.feed_ledger.record_frames("bench", file, [frame])
     job = Job(kind="feed", model="auto", steps=STEPS, inputs=[], feed="bench")
     context.feed_ledger.submit(job, context.feed_ledger.find_frame("bench"), model="auto")
     job = context.ledger.claim(job.id, 60)

@@ -24,5 +24,11 @@ async def _feed(context: ContextDep, name: FeedName) -> Feed:
     return find_feed(await context.in_thread(context.feeds), name)
 
 
+async def _tiled_feed(context: ContextDep, name: FeedName) -> Feed:
+    return find_feed(await context.tiles.look_up(context.feeds), name)
+
+
 FeedDep = Annotated[Feed, Depends(_feed)]
+TiledFeedDep = Annotated[Feed, Depends(_tiled_feed)]
+"""The same, for a map tile: a crowd of these leaves the threads of others alone."""
 ReferenceTime = Annotated[UtcTime, Path(description="Valid time of its newest frame (RFC 3339).")]

@@ -265,6 +265,8 @@ def test_tilejson_describes_the_layer_that_is_asked_for(gateway, north):
     assert document["maxzoom"] == 8  # a pixel of 2 km is 1.3 of a tile's at zoom 6
     assert document["tiles"][0].startswith("http://127.0.0.1:")
     assert pixel(gateway, document["tiles"][0], WET) == BLUE
+    behind_a_proxy = gateway.get(f"{FEED}/tiles.json", headers={"X-Forwarded-Proto": "https"}).json()
+    assert behind_a_proxy["tiles"][0] == document["tiles"][0].replace("http:", "https:")
     frame = document["frames"][-1]["id"]
     asked = {"frame": frame, "layer": "probability", "threshold": 2}
     document = gateway.get(f"{FEED}/tiles.json", params=asked).json()

@@ -16,7 +16,7 @@ from service.api.access.scopes import requires_for_tile
 from service.api.context import ContextDep
 from service.api.errors import InvalidParameter
 from service.api.feeds.answers import path_of_feed
-from service.api.feeds.dependencies import READ, FeedDep
+from service.api.feeds.dependencies import READ, FeedDep, TiledFeedDep
 from service.api.feeds.tiles import places
 from service.api.feeds.tiles.frame_id import FrameId, FrameText, parse_frame_id
 from service.api.feeds.tiles.frames import frame_lists
@@ -94,7 +94,7 @@ def _listed(frames: list[FrameId]) -> list[WeatherMap]:
 async def radar_tile(
     request: Request,
     context: ContextDep,
-    feed: FeedDep,
+    feed: TiledFeedDep,
     frame: FrameText,
     size: Size,
     z: places.Zoom,
@@ -129,7 +129,7 @@ async def radar_tile(
 async def coverage_tile(
     request: Request,
     context: ContextDep,
-    feed: FeedDep,
+    feed: TiledFeedDep,
     size: Size,
     z: places.Zoom,
     x: XOrLatitude,
@@ -152,7 +152,7 @@ async def coverage_tile(
 async def coverage_tile_by_short_address(
     request: Request,
     context: ContextDep,
-    feed: FeedDep,
+    feed: TiledFeedDep,
     size: Size,
     z: places.Zoom,
     x: XOrLatitude,

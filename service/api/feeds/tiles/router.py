@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from service.api.access.scopes import requires_for_tile
 from service.api.context import ContextDep
-from service.api.feeds.dependencies import READ, FeedDep
+from service.api.feeds.dependencies import READ, FeedDep, TiledFeedDep
 from service.api.feeds.tiles import places
 from service.api.feeds.tiles.frame_id import LATEST, FrameText, parse_frame_id
 from service.api.feeds.tiles.frames import frame_lists
@@ -82,7 +82,7 @@ async def tiles_json(
 async def tile(
     request: Request,
     context: ContextDep,
-    feed: FeedDep,
+    feed: TiledFeedDep,
     frame: FrameText,
     z: places.Zoom,
     x: places.Column,
