@@ -23,29 +23,33 @@ THRESHOLDS = [0.5, 5.0]
 DAY = timedelta(days=1)
 
 
+def of_frame(number, model, *, hits, misses, alarms, leads=(5.0, 10.0)):
+    """Scores of a model by the frame of so many times 5 min after noon: 1000 pixels, events of 0.5 mm/h."""
+    counts = np.zeros((len(leads), columns(2)))
+    part(counts, "cases", 2)[...] = 1
+    part(counts, "pixels", 2)[...] = 1000
+    part(counts, "errors", 2)[...] = (-10, 50, 400)
+    part(counts, "contingency", 2)[:, 0] = (hits, misses, alarms)
+    part(counts, "brier", 2)[:, 0, 0] = (1000, 20)
+    return FrameScore(
+        feed="north",
+        valid_time=NOON + timedelta(minutes=5 * number),
+        model=model,
+        thresholds_mm_h=THRESHOLDS,
+        lead_minutes=list(leads),
+        served_minutes=[lead - 4 for lead in leads],
+        counts=pack(counts),
+    )
+
+
 @pytest.fixture
 def feed(settings, context):
-    """The feed `north`, without scores; returns what adds those of a frame."""
+    """The feed `north`, without scores; returns what adds some, each made by `of_frame`."""
     settings.feeds_path.write_text('[[feed]]\nname = "north"\nfolder = "/radar"\n')
 
-    def add(number, model, *, hits, misses, alarms, leads=(5.0, 10.0)):
-        counts = np.zeros((len(leads), columns(2)))
-        part(counts, "cases", 2)[...] = 1
-        part(counts, "pixels", 2)[...] = 1000
-        part(counts, "errors", 2)[...] = (-10, 50, 400)
-        part(counts, "contingency", 2)[:, 0] = (hits, misses, alarms)
-        part(counts, "brier", 2)[:, 0, 0] = (1000, 20)
-        row = FrameScore(
-            feed="north",
-            valid_time=NOON + timedelta(minutes=5 * number),
-            model=model,
-            thresholds_mm_h=THRESHOLDS,
-            lead_minutes=list(leads),
-            served_minutes=[lead - 4 for lead in leads],
-            counts=pack(counts),
-        )
+    def add(*scores):
         with writing(context.ledger.engine) as session:
-            session.add(row)
+            session.add_all(scores)
 
     yield add
     context.skill_ledger.delete_scores("north", NOON + timedelta(days=100))
@@ -55,11 +59,11 @@ def feed(settings, context):
 @pytest.fixture
 def scored(feed):
     """Four hours, in which the network is better than extrapolation; persistence lacks one frame, with misses."""
-    for number in range(48):
-        feed(number, NET, hits=60 + number, misses=20, alarms=20)
-        feed(number, EXTRAPOLATION, hits=50 + number, misses=30, alarms=20)
-        if number != 7:
-            feed(number, PERSISTENCE, hits=40 + number, misses=40, alarms=60)
+    feed(
+        *(of_frame(number, NET, hits=60 + number, misses=20, alarms=20) for number in range(48)),
+        *(of_frame(number, EXTRAPOLATION, hits=50 + number, misses=30, alarms=20) for number in range(48)),
+        *(of_frame(number, PERSISTENCE, hits=40 + number, misses=40, alarms=60) for number in range(48) if number != 7),
+    )
 
 
 def get(gateway, **params):
@@ -126,9 +130,8 @@ def test_a_challenger_is_promoted_by_its_live_skill_and_a_worse_one_is_refused(g
     for name in ("better@1", "worse@1", "new@1"):
         copied(tmp_path, name)
     hits = {SHIPPED_REFERENCE: 50, EXTRAPOLATION: 40, "better@1": 60, "worse@1": 45}
-    for number in range(48):
-        for model, base in hits.items():
-            feed(number, model, hits=base + number % 7, misses=40, alarms=20)
+    for model, base in hits.items():
+        feed(*(of_frame(number, model, hits=base + number % 7, misses=40, alarms=20) for number in range(48)))
     _, refusal = promoted("new@1")
     assert "no forecast of 'new@1' was scored in this window" in refusal
     output, refusal = promoted("worse@1")
