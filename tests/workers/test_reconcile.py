@@ -11,12 +11,17 @@ import pytest
 from redis.exceptions import RedisError
 
 from service.embedded import Supervisor
+from service.feeds.follow_up import FollowUps
+from service.feeds.tables import FeedRun, RegisteredFeed, RunState
+from service.jobs.database import writing
 from service.jobs.heartbeat import live_workers, remove_heartbeat, send_heartbeat
 from service.jobs.job import Job, JobInput, JobStatus
-from service.jobs.queue import FEEDS_QUEUE, NOWCASTS_QUEUE, redis_client
+from service.jobs.queue import FEEDS_QUEUE, FOLLOW_UPS_QUEUE, NOWCASTS_QUEUE, redis_client
 from service.store import job_prefix, result_key
 from workers import reconcile
 from workers.context import WorkerContext, open_context
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def upload() -> Job:
@@ -132,3 +137,33 @@ def test_a_worker_is_alive_until_it_stops_or_its_heartbeat_expires(queued: Worke
     lab.wait_until(lambda: live_workers(queued.settings) == ["host:1"], "the second worker to be forgotten")
     remove_heartbeat(queued.settings, "host:1")
     assert live_workers(queued.settings) == []
+
+
+def test_what_follows_a_publication_is_queued_again_unless_a_process_is_at_it(queued: WorkerContext) -> None:
+    job = queued.ledger.create(feed_job())
+    claimed = queued.ledger.claim(job.id, 60)
+    assert claimed is not None
+    assert queued.ledger.succeed(claimed, result_key=result_key(job.id), input_key="i")
+    run = FeedRun(feed="north", reference_time=NOON, model="auto", state=RunState.SUBMITTED, job_id=job.id)
+    with writing(queued.ledger.engine) as session:
+        session.merge(RegisteredFeed(name="north", folder="/radar"))
+        session.add(run)
+
+    def waiting() -> int:
+        reconcile.requeue_follow_ups(queued)
+        with redis_client(queued.settings) as redis:
+            messages = redis.llen(FOLLOW_UPS_QUEUE)
+            redis.delete(FOLLOW_UPS_QUEUE)
+        return messages
+
+    follow_ups = FollowUps(queued.ledger.engine)
+    with follow_ups.leased("north") as renew:
+        assert renew is not None
+        assert waiting() == 0
+    assert waiting() == 1, "the message was lost"
+    with writing(queued.ledger.engine) as session:
+        feed = session.get_one(RegisteredFeed, "north")
+        feed.follow_up_until = datetime.now(UTC) - timedelta(seconds=1)
+    assert waiting() == 1, "the process was killed, and its lease is over"
+    follow_ups.record_done(run, [])
+    assert waiting() == 0
