@@ -24,6 +24,7 @@ from service.jobs.job import Job, JobStatus, Problem
 
 T = TypeVar("T")
 
+WORKER_LOST: Final = "worker-lost"
 LEASE: Final = timedelta(seconds=60)
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,21 @@ class FollowUps:
         """Record the products of a run; they replace those of an earlier job."""
         with writing(self.engine) as session:
             session.connection().execute(update(FeedRun).where(_same(run)).values(products=files))
+
+    def begin(self, run: FeedRun) -> int:
+        """Record that a process begins, and return how many have begun before and did not end: they were killed."""
+        before = [problem for problem in run.follow_up_problems or [] if problem["where"] == run.job_id]
+        begun = Problem(code=WORKER_LOST, what="the worker died", where=str(run.job_id), hint="See the worker's log")
+        self._record_problems(run, [*before, begun])
+        return len(before)
+
+    def give_back(self, run: FeedRun) -> None:
+        """Record that a process has ended, and that all is still to be done."""
+        self._record_problems(run, None)
+
+    def _record_problems(self, run: FeedRun, problems: list[Problem] | None) -> None:
+        with writing(self.engine) as session:
+            session.connection().execute(update(FeedRun).where(_same(run)).values(follow_up_problems=problems))
 
     def record_done(self, run: FeedRun, problems: list[Problem]) -> None:
         """Record that everything which follows the publication by the run's job was done, and what of it failed."""

@@ -154,7 +154,8 @@ class FeedRun(Base, kw_only=True):
     time. `reason`: why it waits, was skipped, or why another model runs in the place of the feed's. `published`: when
     its nowcast was first published. `backfill`: whether an operator asked for it, however old it is.
     `followed_up_job_id`: the job after whose publication everything that follows was done. `products`: what was made of
-    its nowcast. `follow_up_problems`: what failed after the publication. `status`, `problem`: those of its newest job.
+    its nowcast. `follow_up_problems`: what failed after the publication; while it is not
+    followed up, the attempts that were begun. `status`, `problem`: those of its newest job.
     """
 
     __tablename__ = "feed_runs"

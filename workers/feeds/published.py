@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.errors import InputError
 from service.feeds.config import read_feeds
-from service.feeds.follow_up import FollowUpLost, FollowUps
+from service.feeds.follow_up import WORKER_LOST, FollowUpLost, FollowUps
 from service.feeds.tables import FeedRun
 from service.jobs.job import Problem, problem_of
 from service.store import MissingObject, StoreUnavailable, result_key
@@ -45,7 +45,7 @@ def follow_up(feed: str, context: WorkerContext) -> None:
         if renew is None or run is None:
             return
         try:
-            after_publication(run, context, renew)
+            _attempt(run, context, renew)
         except FollowUpLost:
             log.warning("feed %s: another process follows the run from %s up", feed, run.reference_time)
         except StoreUnavailable as error:  # the reconciler sends a message again
@@ -53,6 +53,29 @@ def follow_up(feed: str, context: WorkerContext) -> None:
             return
     if follow_ups.newest(feed) is not None:
         context.queue.enqueue_follow_up(feed)
+
+
+def _attempt(run: FeedRun, context: WorkerContext, renew: Callable[[], None]) -> None:
+    """Do what follows a publication, unless as many processes as may try were killed by it: then that is recorded.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not respond; the attempt does not count.
+    FollowUpLost
+        Another process does it.
+    """
+    follow_ups = FollowUps(context.ledger.engine)
+    lost = follow_ups.begin(run)
+    if lost >= context.settings.max_attempts:
+        log.error("feed %s: the worker died %d times after the run from %s", run.feed, lost, run.reference_time)
+        follow_ups.record_done(run, [_worker_lost(lost)])
+        return
+    try:
+        after_publication(run, context, renew)
+    except StoreUnavailable:
+        follow_ups.give_back(run)
+        raise
 
 
 def after_publication(run: FeedRun, context: WorkerContext, renew: Callable[[], None] = lambda: None) -> None:
@@ -106,6 +129,15 @@ def _do_steps(published: PublishedRun, context: WorkerContext) -> list[Problem]:
             log.exception("job %s, feed %s: %s", published.job_id, published.feed.name, name)
             problems.append(internal_problem(name))
     return problems
+
+
+def _worker_lost(times: int) -> Problem:
+    return Problem(
+        code=WORKER_LOST,
+        what=f"the worker died {times} times while it made products of this nowcast",
+        where="products",
+        hint="Give the worker more memory, or ask for fewer products",
+    )
 
 
 def internal_problem(where: str) -> Problem:

@@ -14,7 +14,7 @@ from service.feeds.overview import FeedState, feed_states, jobs_by_id
 from service.feeds.products import main_files
 from service.feeds.tables import FeedFile, FeedRun, RunState, shown_name
 from service.jobs.database import reading
-from service.jobs.job import Job, UnknownJob
+from service.jobs.job import Job, Problem, UnknownJob
 from service.problem_details import public
 from service.status import Link, links_of, path_of
 
@@ -136,6 +136,11 @@ def _run_infos(context: GatewayContext, runs: Sequence[FeedRun]) -> list[FeedRun
     return [_run_info(run, jobs.get(run.job_id or "")) for run in runs]
 
 
+def _problems(run: FeedRun) -> list[Problem]:
+    """Return what failed after the publication; nothing as long as that is not over."""
+    return run.follow_up_problems or [] if run.followed_up_job_id == run.job_id else []
+
+
 def _run_info(run: FeedRun, job: Job | None) -> FeedRunInfo:
     path = path_of_run(run)
     links = [Link(rel="self", href=path, type="application/json", title="Run")]
@@ -160,7 +165,7 @@ def _run_info(run: FeedRun, job: Job | None) -> FeedRunInfo:
         note=note if run.reason in note else "; ".join(filter(None, [run.reason, note])),
         revision=run.revision,
         published=run.published,
-        problems=[public(problem["what"]) for problem in run.follow_up_problems or []],
+        problems=[public(problem["what"]) for problem in _problems(run)],
         links=links,
     )
 

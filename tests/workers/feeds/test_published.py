@@ -308,3 +308,40 @@ def test_two_workers_at_once_add_each_run_to_the_archive_once(
         times = [str(time)[11:16] for time in sorted(archive.reference_time.values)]
         assert times == ["12:05", "12:10", "12:15"]
         assert np.isfinite(archive.rainfall_rate).any(("lead_time", "y", "x")).all()
+
+
+def test_a_nowcast_whose_products_kill_the_worker_is_given_up_and_says_so(
+    context: WorkerContext, publish: Callable[..., FeedRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As if the process were gone: nothing that it would do at its end is done."""
+
+    def dies(*_: object) -> None:
+        raise Killed
+
+    publish(1)
+    monkeypatch.setattr("workers.feeds.published.after_publication", dies)
+    for _ in range(context.settings.max_attempts):
+        with pytest.raises(Killed):
+            follow_up("north", context)
+        assert newest(context).followed_up_job_id is None
+    follow_up("north", context)
+    run = newest(context)
+    assert run.followed_up_job_id == run.job_id
+    assert [problem["what"][:20] for problem in run.follow_up_problems] == ["the worker died 3 ti"]
+    assert FollowUps(context.ledger.engine).feeds() == []
+
+
+def test_a_store_that_is_down_counts_no_attempt(
+    context: WorkerContext, publish: Callable[..., FeedRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise StoreUnavailable("down", full=False)
+
+    publish(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.feeds.published.after_publication", down)
+        for _ in range(context.settings.max_attempts + 1):
+            follow_up("north", context)
+    follow_up("north", context)
+    assert newest(context).products
