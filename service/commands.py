@@ -83,15 +83,16 @@ def _run(settings: Settings, listener: socket.socket, on_started: Callable[[], N
     from service.api.app import create_app
     from service.server import GatewayServer, gateway_protocol
 
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         http=gateway_protocol(settings),
         ws="none",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = GatewayServer(config, on_started)
+    server = GatewayServer(config, on_started, app.state.context.alert_watcher.stop)
     server.run(sockets=[listener])
     if not server.started:
         raise CannotStart("the gateway did not start", where="echocast serve", hint="The log above has the reason")

@@ -137,11 +137,20 @@ def gateway_protocol(settings: Settings) -> type[GatewayProtocol]:
 
 
 class GatewayServer(uvicorn.Server):
-    """Uvicorn with a callback when it accepts requests, and without raising SIGTERM or SIGINT again after the end."""
+    """Uvicorn with callbacks when it accepts requests and when it stops, and without raising signals again at the end.
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    `on_stopping` is called in the event loop, before open responses are waited for.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_started: Callable[[], None],
+        on_stopping: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._on_stopping = on_stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the server, then call `on_started`."""
@@ -149,6 +158,11 @@ class GatewayServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Call `on_stopping`, then stop the server."""
+        self._on_stopping()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

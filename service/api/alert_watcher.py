@@ -29,7 +29,13 @@ class AlertWatcher:
         self._newest = 0
         self._changed = asyncio.Event()
         self._open = 0
+        self.stopped = False
         self._poller: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Let all streams end, as the gateway stops."""
+        self.stopped = True
+        self._changed.set()
 
     @contextmanager
     def watching(self) -> Iterator[AlertWatcher]:
@@ -43,14 +49,14 @@ class AlertWatcher:
             self._open -= 1
 
     async def newer_than(self, number: int, seconds: float) -> int | None:
-        """Return the number of the newest event once it is above `number`; None where it is not within this time."""
+        """Return the number of the newest event once it is above `number`; None where it is not in time, or never."""
         try:
             async with asyncio.timeout(seconds):
-                while self._newest <= number:
+                while self._newest <= number and not self.stopped:
                     await self._changed.wait()
         except TimeoutError:
             return None
-        return self._newest
+        return self._newest if self._newest > number else None
 
     async def _poll(self) -> None:
         """Poll as long as somebody watches."""

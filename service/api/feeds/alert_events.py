@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 async def alert_events(context: GatewayContext, feed: str | None, after: int | None) -> AsyncGenerator[bytes, None]:
-    """Yield the events after a number (None: from now on), and those to come, of all feeds or of one, for ever."""
+    """Yield the events after a number (None: from now on), and those to come, until the gateway stops."""
     yield b"retry: 2000\n\n"
     ledger, watcher = context.alerts, context.alert_watcher
     sent = await context.in_thread(ledger.newest_number) if after is None else after
     with watcher.watching() as watch:
-        while True:
+        while not watch.stopped:
             newest = await watch.newer_than(sent, HEARTBEAT_SECONDS)
             if newest is None:
                 yield KEEPALIVE_COMMENT

@@ -103,10 +103,11 @@ def test_a_postgresql_that_does_not_answer_is_an_outage_and_not_waited_for(monke
         ledger.close()
 
 
-def test_a_statement_that_takes_too_long_is_ended_and_a_migration_is_not() -> None:
+def test_a_statement_that_takes_too_long_is_ended_and_a_migration_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MARGIN_SECONDS", 0.5)
     with postgres_server() as server:
         engine = make_engine(server.url, patience_seconds=0.1)
-        slow = text("SELECT pg_sleep(3)")
+        slow = text("SELECT pg_sleep(1.2)")
         with engine.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
             connection.execute(slow)
         with engine.connect() as connection:
