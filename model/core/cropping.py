@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from model.core.errors import InputError
 from model.core.grid import Grid
-from model.core.sequence import FrameSequence
+
+if TYPE_CHECKING:  # the gateway reads the configuration of feeds, and has no xarray
+    from model.core.sequence import FrameSequence
 
 POINTS_OF_AN_EDGE: Final = 51
 """Points of each edge of the box that are projected: straight edges become bent ones."""
