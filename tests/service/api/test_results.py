@@ -144,6 +144,7 @@ def test_a_point_has_the_times_when_rain_starts_and_ends(gateway, finished):
         "ends": "2026-06-01T12:20:00Z",
         "peak": 3.0,
         "peak_time": "2026-06-01T12:10:00Z",
+        "total_mm": 0.5,
         "frames_without_data": 0,
     }
     there = gateway.get(f"/v1/nowcasts/{finished.id}/point", params={"lon": body["lon"], "lat": body["lat"]}).json()
