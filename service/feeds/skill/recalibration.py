@@ -2,11 +2,12 @@
 
 What was forecast is compared with how often it happened (Zadrozny and Elkan 2002, doi:10.1145/775047.775151), in the
 bins of `service.feeds.skill.counts`, as it was before any recalibration. Hours of rain depend on each other: with few
-of them the curve is mixed with the forecast itself.
+of them the curve is mixed with the forecast itself, and no threshold is touched that would not have gained.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -16,7 +17,7 @@ from model.core.isotonic import isotonic_regression
 from model.core.model_info import ANY_TIME_STEP
 from model.core.probability_calibration import KNOTS, CalibrationArchive, ProbabilityCalibration
 from model.core.probability_scores import EVENTS, FORECAST, PIXELS
-from service.feeds.skill.counts import PUBLISHED, UNCALIBRATED, Array, bins_shape, columns, part, unpack
+from service.feeds.skill.counts import PUBLISHED, UNCALIBRATED, Array, bins_shape, unpack
 from service.feeds.skill.ledger import SkillLedger
 from service.feeds.skill.tables import FrameScore
 
@@ -26,6 +27,7 @@ WINDOW: Final = timedelta(days=7)
 FEWEST_FRAMES: Final = 72
 """Frames that must have been scored: six hours at 5 min."""
 
+SHORTEST_LEAD: Final = ANY_TIME_STEP.min_minutes
 FEWEST_EVENTS: Final = 1000
 FEWEST_HOURS: Final = 3
 """Pixels with an observed event, and hours that have such pixels, for a threshold to be recalibrated."""
@@ -37,55 +39,59 @@ PROTOCOL: Final = "frames of the feed, forecasts of its own; a pixel counts wher
 
 
 class PastBins:
-    """Bins of one model's probabilities [lead, threshold, bin, sum] over the past of a feed."""
+    """Bins of one model's probabilities over the past of a feed, by hour."""
 
     def __init__(self, thresholds_mm_h: tuple[float, ...]) -> None:
         self.thresholds_mm_h = thresholds_mm_h
         self.frames = 0
-        self.days: set[str] = set()
-        self._bins: dict[float, Array] = {}
-        self._hours: dict[str, Array] = {}
+        self._hours: dict[str, dict[float, Array]] = {}
 
     def add(self, score: FrameScore) -> None:
         """Add the forecasts that were scored by one frame."""
         number = len(self.thresholds_mm_h)
         if tuple(score.thresholds_mm_h) != self.thresholds_mm_h or score.bins is None:
             return
-        leads = len(score.lead_minutes)
-        bins = unpack(score.bins, (leads, *bins_shape(number)))
+        bins = unpack(score.bins, (len(score.lead_minutes), *bins_shape(number)))
         was_recalibrated = bins[:, UNCALIBRATED, ..., PIXELS].sum(axis=-1) > 0
         raw = np.where(was_recalibrated[..., None, None], bins[:, UNCALIBRATED], bins[:, PUBLISHED])
+        hour = self._hours.setdefault(f"{score.valid_time:%Y-%m-%dT%H}", {})
         for lead, values in zip(score.lead_minutes, raw, strict=True):
-            self._bins[lead] = self._bins.get(lead, 0) + values
-        table = part(unpack(score.counts, (leads, columns(number))), "contingency", number)
-        hour = f"{score.valid_time:%Y-%m-%dT%H}"
-        self._hours[hour] = self._hours.get(hour, 0) + table[..., :2].sum(axis=(0, 2))
-        self.days.add(hour[:10])
+            hour[lead] = hour[lead] + values if lead in hour else values
         self.frames += 1
 
     def calibration(self, feed: str) -> ProbabilityCalibration | None:
-        """Return the calibration; None where no threshold has enough of the past."""
-        leads = tuple(sorted(lead for lead in self._bins if lead >= ANY_TIME_STEP.min_minutes))
+        """Return the calibration; None where no threshold gains by it.
+
+        A threshold is recalibrated where there is enough of the past, and where the newest third of the hours would
+        have had a lower Brier score with what the hours before it tell.
+        """
+        hours = sorted(self._hours)
+        leads = tuple(sorted({lead for of_hour in self._hours.values() for lead in of_hour if lead >= SHORTEST_LEAD}))
         if self.frames < FEWEST_FRAMES or not leads:
             return None
-        events = np.stack(list(self._hours.values()))
-        hours = np.count_nonzero(events, axis=0)
-        enough = (hours >= FEWEST_HOURS) & (events.sum(axis=0) >= FEWEST_EVENTS)
-        if not enough.any():
-            return None
-        trust = np.where(enough, hours / (hours + PRIOR_HOURS), 0.0)
-        table = [
-            [_curve(self._bins[lead][row], trust[row]) for lead in leads] for row in range(len(self.thresholds_mm_h))
+        by_hour = np.stack([self._at(hour, leads) for hour in hours])
+        early, late = np.split(by_hour, [len(hours) * 2 // 3])
+        curves, before = _curves(by_hour), _curves(early)
+        gains = [
+            _brier_sum(late, before, row) < _brier_sum(late, None, row) for row in range(len(self.thresholds_mm_h))
         ]
-        past = CalibrationArchive(name=feed, digest="", days=tuple(sorted(self.days)), starts=self.frames)
+        if not any(gains):
+            return None
+        curves[~np.asarray(gains)] = KNOTS
+        days = tuple(sorted({hour[:10] for hour in hours}))
         return ProbabilityCalibration(
             protocol=PROTOCOL,
-            archives=(past,),
+            archives=(CalibrationArchive(name=feed, digest="", days=days, starts=self.frames),),
             thresholds_mm_h=self.thresholds_mm_h,
             lead_minutes=leads,
             shares=KNOTS,
-            probabilities=np.round(table, 5).tolist(),
+            probabilities=np.round(curves, 5).tolist(),
         )
+
+    def _at(self, hour: str, leads: Sequence[float]) -> Array:
+        """Return the bins of an hour [threshold, lead, bin, sum]."""
+        none = np.zeros(bins_shape(len(self.thresholds_mm_h))[1:])
+        return np.stack([self._hours[hour].get(lead, none) for lead in leads], axis=1)
 
 
 def fit(ledger: SkillLedger, feed: str, model: str) -> ProbabilityCalibration | None:
@@ -109,6 +115,23 @@ def described(calibration: ProbabilityCalibration) -> str:
     return f"isotonic by threshold and lead time, on {past.starts} frames of this feed of {days}"
 
 
+def _curves(by_hour: Array) -> Array:
+    """Return the probability at each of KNOTS [threshold, lead, knot], given bins [hour, threshold, lead, bin, sum].
+
+    A threshold without enough of the past keeps the forecast.
+    """
+    events = by_hour[..., EVENTS].sum(axis=(2, 3))
+    hours = np.count_nonzero(events, axis=0)
+    enough = (hours >= FEWEST_HOURS) & (events.sum(axis=0) >= FEWEST_EVENTS)
+    trust = np.where(enough, hours / (hours + PRIOR_HOURS), 0.0)
+    return np.stack(
+        [
+            np.stack([_curve(bins, share) for bins in leads])
+            for leads, share in zip(by_hour.sum(axis=0), trust, strict=True)
+        ]
+    )
+
+
 def _curve(bins: Array, trust: float) -> Array:
     """Return the probability at each of KNOTS, given the bins of a threshold and lead [bin, sum].
 
@@ -120,3 +143,15 @@ def _curve(bins: Array, trust: float) -> Array:
     forecast, observed = seen[:, FORECAST] / seen[:, PIXELS], seen[:, EVENTS] / seen[:, PIXELS]
     fitted = np.interp(KNOTS, forecast, isotonic_regression(observed, seen[:, PIXELS]))
     return np.asarray(np.clip(trust * fitted + (1 - trust) * np.asarray(KNOTS), 0, 1))
+
+
+def _brier_sum(by_hour: Array, curves: Array | None, row: int) -> float:
+    """Return the sum of (p - o)^2 - o of a threshold over all leads, of the mean p of each bin, as calibrated."""
+    total = 0.0
+    for lead, bins in enumerate(by_hour[:, row].sum(axis=0)):
+        seen = bins[bins[:, PIXELS] > 0]
+        p = seen[:, FORECAST] / seen[:, PIXELS]
+        if curves is not None:
+            p = np.interp(p, KNOTS, curves[row, lead])
+        total += float((seen[:, PIXELS] * p**2 - 2 * p * seen[:, EVENTS]).sum())
+    return total

@@ -43,8 +43,7 @@ def conclude(feed: Feed, context: WorkerContext) -> None:
             values |= {"calibration": None, "calibrated": None}
         elif fitted is None or newest - fitted >= REFIT:
             found = recalibration.fit(ledger, feed.name, model)
-            if found is not None:
-                values |= {"calibration": found.model_dump(mode="json"), "calibrated": newest}
+            values |= {"calibration": None if found is None else found.model_dump(mode="json"), "calibrated": newest}
         ledger.record_skill(feed.name, model, values)
     prefer(feed, context)
 
