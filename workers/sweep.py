@@ -8,6 +8,7 @@ from typing import Final
 
 from service.feeds.config import read_feeds
 from service.feeds.products import MANIFEST, forecasts_prefix, products_of_feed
+from service.feeds.pushed import pushed_key
 from service.jobs.queue import redis_client
 from service.store import CHECKS, NOWCASTS, StoredObject, frames_prefix, pushed_prefix
 from workers.context import WorkerContext
@@ -43,7 +44,8 @@ def sweep(context: WorkerContext) -> None:
     not in the ledger, and results of the latter once they are older than the retention.
     """
     store, before = context.store, datetime.now(UTC) - MIN_AGE
-    deleted = store.delete_unfinished_writes(before) + _sweep_products(before, context)
+    deleted = store.delete_unfinished_writes(before)
+    deleted += _sweep_products(before, context) + _sweep_received(before, context)
     for prefix in (CHECKS, NOWCASTS):
         for objects in store.list(prefix):
             leftovers = _leftovers([each for each in objects if each.modified < before], context)
@@ -65,6 +67,21 @@ def _sweep_products(before: datetime, context: WorkerContext) -> int:
             needed = {file["key"] for run in runs for file in run.products or []}
             needed |= {f"{key.rpartition('/')[0]}/{MANIFEST}" for key in needed}
             for key in set(old) - needed:
+                context.store.delete(key)
+                deleted += 1
+    return deleted
+
+
+def _sweep_received(before: datetime, context: WorkerContext) -> int:
+    """Delete files that were sent to feeds and wait for nobody: they were stored and not recorded; return how many."""
+    deleted = 0
+    for feed in context.feed_ledger.names():
+        for objects in context.store.list(pushed_prefix(feed)):
+            old = {each.key for each in objects if each.modified < before}
+            waiting = (
+                {pushed_key(feed, file.name) for file in context.feed_ledger.received_files(feed)} if old else set()
+            )
+            for key in old - waiting:
                 context.store.delete(key)
                 deleted += 1
     return deleted

@@ -11,6 +11,8 @@ import pytest
 from redis.exceptions import RedisError
 
 from service.embedded import Supervisor
+from service.feeds.pushed import pushed_key
+from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job, JobInput, new_job_id
 from service.jobs.queue import check_broker
 from service.store import input_key, job_prefix, result_key, upload_key
@@ -53,6 +55,14 @@ def swept(context: WorkerContext, needed: dict[str, timedelta], left: dict[str, 
         put(context, key, age)
     sweep(context)
     assert stored(context) == needed.keys()
+
+
+def test_files_that_were_sent_to_a_feed_and_never_recorded_are_deleted(context: WorkerContext) -> None:
+    context.feed_ledger.register("north", "push")
+    waits, lost = f"{'a' * 32}/f.h5", f"{'b' * 32}/f.h5"
+    context.feed_ledger.receive("north", ArrivedFile(name=waits, size=1, modified_ns=1))
+    needed = {pushed_key("north", waits): WEEK, pushed_key("north", f"{'c' * 32}/f.h5"): HOUR}
+    swept(context, needed, {pushed_key("north", lost): WEEK})
 
 
 def test_uploads_and_tiles_are_deleted_once_their_job_has_ended_or_was_never_recorded(context: WorkerContext) -> None:
