@@ -7,17 +7,17 @@ others have arrived since. They are scanned in this process, without a broker, s
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.command_line import argument_parser
 from service.settings import Settings
 from workers.context import open_context
 from workers.feeds.scan import scan
 
 
-def main(folder: Path, most: int = 25) -> None:
+def measure(folder: Path, most: int) -> None:
     """Print when the newest frame's run was submitted, and when the last file was read (s)."""
     files = sorted(path for path in folder.iterdir() if path.is_file())[:most]
     with tempfile.TemporaryDirectory() as name:
@@ -42,5 +42,14 @@ def main(folder: Path, most: int = 25) -> None:
     print(f"{len(submitted)} runs; the newest frame's after {submitted[0] - began:.2f} s, all after {whole:.2f} s")
 
 
+def main() -> None:
+    """Measure the backlog of a folder."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("folder", type=Path, help="Radar frames whose names sort by time.")
+    parser.add_argument("--most", type=int, default=25, help="The most files, from the first one on.")
+    args = parser.parse_args()
+    measure(args.folder, args.most)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

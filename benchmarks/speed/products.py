@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from benchmarks.command_line import argument_parser
 from service.feeds.config import Feed
 from service.feeds.products import PRODUCTS, Product
 from service.feeds.tables import FeedRun, RunState
@@ -59,9 +60,13 @@ def _seconds() -> float:
 
 def main() -> None:
     """Measure every product of the file that is named, or the one that is named after it."""
-    nowcast = Path(sys.argv[1])
-    if len(sys.argv) > 2:
-        print(measure(nowcast, cast(Product, sys.argv[2])), flush=True)
+    parser = argument_parser(__doc__)
+    parser.add_argument("nowcast", type=Path, help="A forecast file.")
+    parser.add_argument("product", nargs="?", choices=PRODUCTS, help="Of this product alone, in this process.")
+    args = parser.parse_args()
+    nowcast: Path = args.nowcast
+    if args.product is not None:
+        print(measure(nowcast, cast(Product, args.product)), flush=True)
         return
     forecast = RainFile.open(nowcast)
     ny, nx = forecast.grid.shape

@@ -75,7 +75,7 @@ def test_a_champion_whose_graph_is_damaged_gives_way_and_the_job_and_the_log_say
         done = ran(model, feed)
     why = f"the champion mine@2 cannot be used: file {GRAPH} does not match its digest"
     assert (done.status, done.model_used, done.note) == (JobStatus.SUCCESSFUL, "mine@1", why)
-    (line,) = (record.getMessage() for record in caplog.records)
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "workers.nowcast_job")
     assert line == f"job {done.id}: mine@1 runs: {why}"
     named = ran("mine@2", feed)
     assert named.status is JobStatus.FAILED
