@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from edr_pydantic.base_model import EdrBaseModel
 from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
@@ -31,6 +31,8 @@ from service.feeds.config import Feed
 from service.feeds.overview import jobs_by_id
 from service.jobs.database import reading
 from service.jobs.job import Job
+
+Handler = TypeVar("Handler", bound=Callable[..., Coroutine[Any, Any, Response]])
 
 NEWEST: Final = 20
 """How many instances a collection has: its newest nowcasts."""
@@ -201,33 +203,33 @@ async def list_instances(context: ContextDep, source: SourceDep) -> Response:
     return _json(Instances(links=[collections.link_to(f"{source.path}/instances", "This document")], instances=found))
 
 
-@router.get(
-    COLLECTION + "/position",
-    operation_id="getPosition",
-    dependencies=READ,
-    summary="Rain at places",
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-nowcast", "invalid-parameter", "bad-geometry", "outside-grid", "too-large", "busy")
-        ),
-    },
-)
-@router.get(
-    INSTANCE + "/position",
-    operation_id="getInstancePosition",
-    dependencies=READ,
-    summary="Rain at places, of a nowcast",
-    openapi_extra=INSTANCE_ID,
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-such-run", "invalid-parameter", "bad-geometry", "outside-grid", "too-large", "busy")
-        ),
-    },
-)
+def _query(path: str, name: str, summary: str, *problems: str) -> Callable[[Handler], Handler]:
+    """Make a function the route of a query, of a feed's newest nowcast and of every instance.
+
+    `problems`: those of the query, beside those of all.
+    """
+
+    def register(function: Handler) -> Handler:
+        for prefix, of, missing, extra in (
+            (INSTANCE, "Instance", "no-such-run", INSTANCE_ID),
+            (COLLECTION, "", "no-nowcast", None),
+        ):
+            codes = ("no-such-feed", missing, "invalid-parameter", *problems, "busy")
+            router.get(
+                prefix + path,
+                operation_id=f"get{of}{name}",
+                dependencies=READ,
+                summary=f"{summary}, of a nowcast" if of else summary,
+                openapi_extra=extra,
+                response_class=CoverageJson,
+                responses={200: COVERAGES, **documented_exceptions(*codes)},
+            )(function)
+        return function
+
+    return register
+
+
+@_query("/position", "Position", "Rain at places", "bad-geometry", "outside-grid", "too-large")
 async def position(
     context: ContextDep,
     source: SourceDep,
@@ -242,35 +244,7 @@ async def position(
     )
 
 
-@router.get(
-    COLLECTION + "/area",
-    operation_id="getArea",
-    dependencies=READ,
-    summary="Rain in an area",
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-nowcast", "invalid-parameter", "bad-geometry", "wrong-crs", "outside-grid"),
-            *("too-large", "busy"),
-        ),
-    },
-)
-@router.get(
-    INSTANCE + "/area",
-    operation_id="getInstanceArea",
-    dependencies=READ,
-    summary="Rain in an area, of a nowcast",
-    openapi_extra=INSTANCE_ID,
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-such-run", "invalid-parameter", "bad-geometry", "wrong-crs", "outside-grid"),
-            *("too-large", "busy"),
-        ),
-    },
-)
+@_query("/area", "Area", "Rain in an area", "bad-geometry", "wrong-crs", "outside-grid", "too-large")
 async def area(
     context: ContextDep,
     source: SourceDep,
@@ -285,33 +259,7 @@ async def area(
     )
 
 
-@router.get(
-    COLLECTION + "/cube",
-    operation_id="getCube",
-    dependencies=READ,
-    summary="Rain on a grid",
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-nowcast", "invalid-parameter", "outside-grid", "too-large", "busy")
-        ),
-    },
-)
-@router.get(
-    INSTANCE + "/cube",
-    operation_id="getInstanceCube",
-    dependencies=READ,
-    summary="Rain on a grid, of a nowcast",
-    openapi_extra=INSTANCE_ID,
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-such-run", "invalid-parameter", "outside-grid", "too-large", "busy")
-        ),
-    },
-)
+@_query("/cube", "Cube", "Rain on a grid", "outside-grid", "too-large")
 async def cube(
     context: ContextDep,
     source: SourceDep,
@@ -347,33 +295,7 @@ async def locations(source: SourceDep) -> Response:
     return GeoJson(document, headers=NO_STORE)
 
 
-@router.get(
-    COLLECTION + "/locations/{locationId}",
-    operation_id="getLocation",
-    dependencies=READ,
-    summary="Rain at a place that a feed names",
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-nowcast", "no-such-location", "invalid-parameter", "outside-grid", "busy")
-        ),
-    },
-)
-@router.get(
-    INSTANCE + "/locations/{locationId}",
-    operation_id="getInstanceLocation",
-    dependencies=READ,
-    summary="Rain at a place that a feed names, of a nowcast",
-    openapi_extra=INSTANCE_ID,
-    response_class=CoverageJson,
-    responses={
-        200: COVERAGES,
-        **documented_exceptions(
-            *("no-such-feed", "no-such-run", "no-such-location", "invalid-parameter", "outside-grid", "busy")
-        ),
-    },
-)
+@_query("/locations/{locationId}", "Location", "Rain at a place that a feed names", "no-such-location", "outside-grid")
 async def location(
     context: ContextDep,
     source: SourceDep,
