@@ -102,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     scopes_of_routes(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
+    app.mount("/static/messages", StaticFiles(directory=WEB / "messages"), name="messages")
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(CrossOriginWrites, trusted=settings.origins)
