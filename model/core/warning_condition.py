@@ -7,7 +7,7 @@ Missing data is never dry: a condition is known not to hold only where every lea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
@@ -71,6 +71,17 @@ class Judgement:
     reason: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReachedProbability:
+    """The highest limit of a probability at which a condition holds.
+
+    `certain`: whether it is known not to hold at higher limits; otherwise data is missing.
+    """
+
+    probability: float
+    certain: bool
+
+
 def judge_condition(
     condition: WarningCondition,
     valid_times: Sequence[datetime],
@@ -114,6 +125,37 @@ def judge_condition(
         probability=_highest(chances),
         reason=reason,
     )
+
+
+def reached_probability(
+    condition: WarningCondition,
+    valid_times: Sequence[datetime],
+    now: datetime,
+    *,
+    rain_rate_mm_h: ArrayLike,
+    probability: ArrayLike,
+    complete: ArrayLike = True,
+) -> ReachedProbability:
+    """Return up to which limit of its probability a condition holds; the others of its limits stay as they are.
+
+    The parameters are those of `judge_condition`. Where no probability suffices, as the rain rate is too low, it is 0;
+    where none is needed, it is 1.
+    """
+
+    def holds(limit: float) -> bool | None:
+        return judge_condition(
+            replace(condition, probability=limit),
+            valid_times,
+            now,
+            rain_rate_mm_h=rain_rate_mm_h,
+            probability=probability,
+            complete=complete,
+        ).holds
+
+    chances = np.asarray(probability, np.float64)
+    levels = np.unique([1.0, *chances[np.isfinite(chances)]])[::-1].tolist()
+    reached = next((level for level in levels if holds(level)), 0.0)
+    return ReachedProbability(probability=reached, certain=holds(reached + 2 * TOLERANCE) is False)
 
 
 def _met(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 DRY: Final = timedelta(minutes=30)
 """Rain that comes back within this time is the same spell."""
@@ -122,6 +122,35 @@ def spells_of(times: Sequence[datetime], rain: np.ndarray, threshold_mm_h: float
                 spells.append(Spell(start=time, end=time, start_known=known))
             dry_since = None
     return spells
+
+
+def starts_within(
+    at: Sequence[datetime],
+    times: Sequence[datetime],
+    rain_rate_mm_h: ArrayLike,
+    threshold_mm_h: float,
+    within: timedelta,
+) -> NDArray[np.float64]:
+    """Return whether it starts to rain within a time after each of `at` [at]: 1 or 0.
+
+    NaN: it is raining already, in a break of less than `DRY`, too; or it is not known. The other parameters are those
+    of `verify_warnings`.
+    """
+    if not times:
+        return np.full(len(at), np.nan)
+    rain = np.asarray(rain_rate_mm_h, np.float64)
+    seconds, now = (np.array([time.timestamp() for time in each]) for each in (times, at))
+    first, end = (np.searchsorted(seconds, each, side="right") for each in (now, now + within.total_seconds()))
+    wet, missing = (
+        np.concatenate([[0], np.cumsum(each)]) for each in (np.nan_to_num(rain) >= threshold_mm_h, np.isnan(rain))
+    )
+    is_known = (missing[end] == missing[first]) & (end > first) & (now + within.total_seconds() <= seconds[-1])
+    found = np.where(wet[end] > wet[first], 1.0, np.where(is_known, 0.0, np.nan))
+    newest = np.where(first > 0, rain[first - 1], np.nan)
+    raining = newest >= threshold_mm_h
+    for spell in spells_of(times, rain, threshold_mm_h):
+        raining |= (now >= spell.start.timestamp()) & (now <= spell.end.timestamp())
+    return np.where(raining | np.isnan(newest), np.nan, found)
 
 
 def _count_warning(

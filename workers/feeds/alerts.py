@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from model.core.errors import InputError
-from model.core.warning_condition import Judgement, judge_condition
+from model.core.warning_condition import Judgement, judge_condition, reached_probability
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.recording import Found
 from service.feeds.alerts.rule import AlertRule
 from service.feeds.alerts.tables import Alert, AlertEvent
 from service.feeds.config import Feed, read_feeds
 from service.feeds.health import FeedHealth, health_now, nowcast_too_old
+from service.feeds.skill.rule_forecasts import RuleForecasts
+from service.feeds.skill.tables import RuleForecast
 from service.feeds.tables import FeedRun
 from service.store import result_key
 from workers.context import WorkerContext
@@ -40,7 +42,10 @@ def _judge_rain(feed: Feed, run: FeedRun, nowcast: Path, context: WorkerContext)
     now = feed.now(context.feed_ledger.newest_time(feed.name) or run.reference_time)
     with ForecastPlaces.open(nowcast) as forecast:
         for rule in rules:
-            _log(ledger.record(feed.name, rule, _found(rule, run, forecast, now)))
+            series = _series(rule, forecast)
+            _log(ledger.record(feed.name, rule, _found(rule, run, series, now)))
+            if not isinstance(series, InputError) and (said := _rule_forecast(rule, run, series, now)):
+                RuleForecasts(context.ledger).record(said)
 
 
 def check_alerts(context: WorkerContext) -> None:
@@ -89,28 +94,51 @@ def _is_behind(rule: AlertRule, alert: Alert, run: FeedRun) -> bool:
     return (alert.reference_time, alert.revision) < (run.reference_time, run.revision)
 
 
-def _found(rule: AlertRule, run: FeedRun, forecast: ForecastPlaces, now: datetime) -> Found:
-    """Return what a rule says by a forecast."""
-    try:
-        series = _series(rule, forecast)
-    except InputError as error:
-        to_raise = to_stay = Judgement(holds=None, reason=error.what)
+def _found(rule: AlertRule, run: FeedRun, series: PlaceSeries | InputError, now: datetime) -> Found:
+    """Return what a rule says by the series of what it watches, or why there is none."""
+    if isinstance(series, InputError):
+        to_raise = to_stay = Judgement(holds=None, reason=series.what)
     else:
         to_raise, to_stay = (judge_series(rule, series, now, raised=raised) for raised in (False, True))
     return Found(reference_time=run.reference_time, revision=run.revision, to_raise=to_raise, to_stay=to_stay)
 
 
-def _series(rule: AlertRule, forecast: ForecastPlaces) -> PlaceSeries:
-    """Return what a forecast says for what a rule watches.
+def _rule_forecast(rule: AlertRule, run: FeedRun, series: PlaceSeries, now: datetime) -> RuleForecast | None:
+    """Return up to which limit a rule's probability suffices; None where the forecast has no such probability."""
+    probability = series.probability_of(rule.threshold)
+    if probability is None:
+        return None
+    to_raise, to_stay = (
+        reached_probability(
+            rule.condition(raised=raised),
+            series.valid_times,
+            now,
+            rain_rate_mm_h=series.rain_rate_mm_h,
+            probability=probability,
+            complete=series.complete,
+        )
+        for raised in (False, True)
+    )
+    return RuleForecast(
+        feed=run.feed,
+        watched=rule.watched(),
+        reference_time=run.reference_time,
+        revision=run.revision,
+        judged=now,
+        to_raise=round(to_raise.probability, 4),
+        to_stay=round(to_stay.probability, 4),
+        certain=to_raise.certain and to_stay.certain,
+    )
 
-    Raises
-    ------
-    InputError
-        That is outside of the grid, or its file has no area.
-    """
-    if rule.area is not None:
-        return forecast.area(read_area(rule.area), rule.statistic, rule.min_coverage)
-    return forecast.point(rule.lon or 0.0, rule.lat or 0.0)
+
+def _series(rule: AlertRule, forecast: ForecastPlaces) -> PlaceSeries | InputError:
+    """Return what a forecast says for what a rule watches; why not, where that is outside, or its file has no area."""
+    try:
+        if rule.area is not None:
+            return forecast.area(read_area(rule.area), rule.statistic, rule.min_coverage)
+        return forecast.point(rule.lon or 0.0, rule.lat or 0.0)
+    except InputError as error:
+        return error
 
 
 def judge_series(rule: AlertRule, series: PlaceSeries, now: datetime, *, raised: bool) -> Judgement:

@@ -97,14 +97,13 @@ class ForecastPlaces:
         """
         pixels = pixels_of(self.grid, area)
         rates = self._of_pixels(self._field, pixels)
-        share = (pixels.weight * np.isfinite(rates)).sum(axis=1) / pixels.weight.sum() * pixels.inside
-        complete = share >= min_coverage
+        complete = covered(rates, pixels, min_coverage)
         probability = {}
         if PROBABILITY in self._dataset:
             of_thresholds = self._dataset[PROBABILITY].transpose(THRESHOLD, ...)
             for threshold, values in zip(map(float, self._dataset[THRESHOLD].values), of_thresholds, strict=True):
-                probability[threshold] = _over_area(self._of_pixels(values, pixels), pixels, statistic, complete)
-        return PlaceSeries(self.valid_times, _over_area(rates, pixels, statistic, complete), probability, complete)
+                probability[threshold] = over_area(self._of_pixels(values, pixels), pixels, statistic, complete)
+        return PlaceSeries(self.valid_times, over_area(rates, pixels, statistic, complete), probability, complete)
 
     @staticmethod
     def _of_pixels(variable: xr.DataArray, pixels: AreaPixels) -> NDArray[np.float64]:
@@ -168,7 +167,13 @@ def read_area(path: Path) -> Area:
     return area_of_geojson(document)
 
 
-def _over_area(
+def covered(values: NDArray[np.float64], pixels: AreaPixels, min_coverage: float) -> NDArray[np.bool_]:
+    """Return whether at least a share of an area has data [time], by its values [time, pixel]."""
+    share = (pixels.weight * np.isfinite(values)).sum(axis=1) / pixels.weight.sum() * pixels.inside
+    return np.asarray(share >= min_coverage)
+
+
+def over_area(
     values: NDArray[np.float64], pixels: AreaPixels, statistic: Statistic, complete: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return a statistic [time] of values [time, pixel]; a lower bound where not `complete`, NaN without any data."""

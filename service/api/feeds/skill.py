@@ -9,13 +9,24 @@ from fastapi import APIRouter, Query
 from service.api.context import ContextDep
 from service.api.feeds import answers
 from service.api.feeds.dependencies import READ, FeedDep
+from service.api.feeds.reliability_answer import MAX_RELIABILITY_HOURS, feed_reliability
 from service.api.feeds.skill_answer import MAX_WINDOW_HOURS, feed_skill
-from service.api.feeds.skill_types import FeedSkill, FeedWarningSkill
+from service.api.feeds.skill_types import FeedReliability, FeedSkill, FeedWarningSkill
 from service.api.feeds.warning_answer import warning_skill
 from service.api.problems import documented_problems
 from service.feeds.skill.window import LeadOrigin
 
 router = APIRouter()
+
+LeadFrom = Annotated[
+    LeadOrigin, Query(description="From when leads count: the newest frame, or the publication of the nowcast.")
+]
+Models = Annotated[
+    list[str] | None,
+    Query(max_length=8, description="Versions to compare, as NAME@VERSION; default: the feed's, and the baselines."),
+]
+Thresholds = Annotated[list[float] | None, Query(description="Only these thresholds (mm/h).")]
+Leads = Annotated[list[float] | None, Query(description="Only these lead times (min).")]
 
 
 @router.get(
@@ -29,17 +40,10 @@ async def get_skill(
     context: ContextDep,
     feed: FeedDep,
     window: Annotated[float, Query(gt=0, le=MAX_WINDOW_HOURS, description="Hours up to the newest frame.")] = 24.0,
-    lead_from: Annotated[
-        LeadOrigin, Query(description="From when leads count: the newest frame, or the publication of the nowcast.")
-    ] = "reference",
-    model: Annotated[
-        list[str] | None,
-        Query(
-            max_length=8, description="Versions to compare, as NAME@VERSION; default: the feed's, and the baselines."
-        ),
-    ] = None,
-    threshold: Annotated[list[float] | None, Query(description="Only these thresholds (mm/h).")] = None,
-    lead: Annotated[list[float] | None, Query(description="Only these lead times (min).")] = None,
+    lead_from: LeadFrom = "reference",
+    model: Models = None,
+    threshold: Thresholds = None,
+    lead: Leads = None,
 ) -> FeedSkill:
     """Return scores of forecasts by the frames that arrived since, of all compared models on the same cases.
 
@@ -48,6 +52,36 @@ async def get_skill(
     """
     return await context.in_thread(
         feed_skill,
+        context.skill_ledger,
+        feed,
+        await context.in_thread(answers.model_of, context, feed),
+        hours=window,
+        origin=lead_from,
+        models=tuple(model or ()),
+        thresholds=threshold,
+        leads=lead,
+    )
+
+
+@router.get(
+    "/{feed}/skill/reliability",
+    operation_id="getFeedReliability",
+    dependencies=READ,
+    summary="Reliability of a feed's probabilities",
+    responses=documented_problems("no-such-feed", "invalid-parameter"),
+)
+async def get_reliability(
+    context: ContextDep,
+    feed: FeedDep,
+    window: Annotated[float, Query(gt=0, le=MAX_RELIABILITY_HOURS, description="Hours up to the newest frame.")] = 24.0,
+    lead_from: LeadFrom = "reference",
+    model: Models = None,
+    threshold: Thresholds = None,
+    lead: Leads = None,
+) -> FeedReliability:
+    """Return how often it rained where a probability was forecast, of all chosen leads together, with counts."""
+    return await context.in_thread(
+        feed_reliability,
         context.skill_ledger,
         feed,
         await context.in_thread(answers.model_of, context, feed),
@@ -71,8 +105,10 @@ async def get_warning_skill(
     feed: FeedDep,
     window: Annotated[float, Query(gt=0, le=MAX_WINDOW_HOURS, description="Hours up to the newest frame.")] = 168.0,
 ) -> FeedWarningSkill:
-    """Return detections, false alarms, late warnings and errors of the start of rain, of each rule on a place.
+    """Return detections, false alarms, late warnings and errors of the start of rain, of rules on places and areas.
 
-    A warning that is raised while it rains is counted apart. What missing observations leave open is not counted.
+    A warning that is raised while it rains is counted apart. What missing observations leave open is not counted. Of a
+    rule with a probability, `suggested_probability` is the limit that would have been best on all that is kept of the
+    feed's past.
     """
     return await context.in_thread(warning_skill, context, feed, window)

@@ -65,7 +65,35 @@ def feed_skill(
     InvalidParameter
         There is no such threshold or lead, or no score of such a model.
     """
-    length, newest = timedelta(hours=hours), ledger.newest_scored(feed.name)
+    length = timedelta(hours=hours)
+    scored, models = compared_models(ledger, feed, model, models, length)
+    found = scores_of(ledger, feed.name, models, length, origin=origin) if models else None
+    about: dict[str, Any] = {
+        "feed": feed.name,
+        "window_hours": hours,
+        "lead_from": origin,
+        "scored_models": dict(sorted(scored.items())),
+    }
+    if found is None:
+        return FeedSkill(**about, **_NOTHING)
+    rows = chosen("threshold", thresholds, found.window.thresholds_mm_h)
+    columns = chosen("lead", leads, found.window.lead_minutes)
+    return _skill(found, rows, columns, about)
+
+
+def compared_models(
+    ledger: SkillLedger, feed: Feed, model: str | None, models: tuple[str, ...], length: timedelta
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return the versions with scores in a window, each with its number of frames, and those that are compared.
+
+    The parameters are those of `feed_skill`.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no score of a model that was asked for.
+    """
+    newest = ledger.newest_scored(feed.name)
     scored = {} if newest is None else ledger.models(feed.name, newest - length)
     missing = [each for each in models if each not in scored]
     if missing:
@@ -76,18 +104,7 @@ def feed_skill(
         )
     if not models and scored:
         models = baselines_beside(model if model in scored else most_scored(scored), scored)
-    found = scores_of(ledger, feed.name, models, length, origin=origin) if models else None
-    about: dict[str, Any] = {
-        "feed": feed.name,
-        "window_hours": hours,
-        "lead_from": origin,
-        "scored_models": dict(sorted(scored.items())),
-    }
-    if found is None:
-        return FeedSkill(**about, **_NOTHING)
-    rows = _chosen("threshold", thresholds, found.window.thresholds_mm_h)
-    columns = _chosen("lead", leads, found.window.lead_minutes)
-    return _skill(found, rows, columns, about)
+    return scored, models
 
 
 _NOTHING: Final[dict[str, Any]] = {
@@ -181,7 +198,7 @@ def _rounded(values: NDArray[np.float64]) -> list[float | None]:
     return [round(float(value), DIGITS) if np.isfinite(value) else None for value in values]
 
 
-def _chosen(name: str, asked: Sequence[float] | None, known: Sequence[float]) -> list[int]:
+def chosen(name: str, asked: Sequence[float] | None, known: Sequence[float]) -> list[int]:
     """Return the indices of what was asked for; of all, where nothing was.
 
     Raises

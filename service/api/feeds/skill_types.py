@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 
 from service.feeds.skill.window import LeadOrigin
 
+Calibration = Literal["published", "uncalibrated"]
+
 
 class ScoreByLead(BaseModel):
     """A score at each of `lead_minutes`, with the bounds of its 95 % interval; null: nothing to count, or too few."""
@@ -75,12 +77,70 @@ class ObservedEvents(BaseModel):
     pixels: list[int]
 
 
+class ReliabilityPoint(BaseModel):
+    """Pixels with about the same forecast probability."""
+
+    forecast: float = Field(description="Mean forecast probability.")
+    observed: float = Field(description="Share of them with rain.")
+    pixels: int
+
+
+class ReliabilityCurve(BaseModel):
+    """How often it rained where a probability was forecast."""
+
+    model: str = Field(examples=["rain-ms-predrnn@2"])
+    threshold_mm_h: float
+    calibration: Calibration = Field(
+        description="The probabilities as they were published, or as they were before the recalibration on the feed."
+    )
+    points: list[ReliabilityPoint]
+
+
+class FeedReliability(BaseModel):
+    """Reliability of the probabilities of several models on the same cases, all of `lead_minutes` together."""
+
+    feed: str = Field(examples=["helsinki"])
+    window_hours: float
+    newest_frame: datetime | None = Field(description="The newest frame that was counted; null: none.")
+    frames: int
+    lead_from: LeadOrigin
+    lead_minutes: list[float]
+    curves: list[ReliabilityCurve] = Field(description="Of models with probabilities.")
+
+
+class SuggestedProbability(BaseModel):
+    """The limit of a rule's probability that would have been best on all that is kept of the feed's past."""
+
+    probability: Score = Field(
+        description="The limit, and where it lies in 95 % of the resamples of the days; null: too few cases."
+    )
+    comment: str = Field(description="Why there is none, or what speaks against it; empty where nothing does.")
+    best_for: Literal["csi", "value"] = Field(
+        description="`csi`: hits over hits, misses and false alarms. `value`: the economic value at the rule's "
+        "`cost_loss`: 1 of a perfect forecast, 0 of the better one of warning always and never."
+    )
+    suggested: Score = Field(description="That score, each day with the limit that the other days suggest.")
+    present: Score = Field(description="That score with the rule's own limit, on the same cases.")
+    gain: Score = Field(description="`suggested` less `present`.")
+    nowcasts: int = Field(
+        description="Cases: nowcasts that were judged while it did not rain, of which it is known what followed."
+    )
+    hits: int = Field(description="Those, of the suggestion, after which the alert is raised, and rain starts in time.")
+    misses: int
+    false_alarms: int
+    starts: int = Field(description="Observed starts of rain, which neighbouring nowcasts share.")
+    days: int = Field(description="Days (UTC) with any.")
+    since: datetime | None = Field(description="Reference time of the first nowcast; null: there is none.")
+    until: datetime | None
+
+
 class RuleSkill(BaseModel):
-    """What the warnings of one rule were worth, by what was observed at its place."""
+    """What the warnings of one rule were worth, by what was observed at its place or in its area."""
 
     rule: str = Field(examples=["underpass"])
     enough: bool = Field(description="Whether there are enough starts of rain for a conclusion.")
     comment: str = Field(description="What is missing; empty where nothing is.")
+    watches: Literal["point", "area"]
     truth: Literal["radar", "gauge"]
     threshold_mm_h: float = Field(description="Rain is at least so much.")
     within_minutes: float = Field(description="How far ahead a warning looks.")
@@ -99,6 +159,9 @@ class RuleSkill(BaseModel):
     late_share: float | None = Field(description="Late over starts; null: no start.")
     onset_error_minutes: float | None = Field(description="Mean of expected less observed start; null: none.")
     onset_absolute_error_minutes: float | None
+    suggested_probability: SuggestedProbability | None = Field(
+        description="Never used by itself; null: the rule has no probability."
+    )
 
 
 class FeedWarningSkill(BaseModel):

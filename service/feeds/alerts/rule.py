@@ -11,6 +11,7 @@ rain_rate = 10          # mm/h that the forecast reaches; and, or instead:
 probability = 0.4       # that a probability reaches, of at least
 threshold = 10          # mm/h, one of the feed's `probabilities`
 either = true           # whether rain_rate or probability suffices; by default both are needed
+cost_loss = 0.2         # cost of acting on a warning over the loss that it prevents, for a suggested limit
 within = 60             # minutes from now
 clear_rain_rate = 5     # a raised alert clears below this; by default below rain_rate
 clear_probability = 0.2 # ... and below this
@@ -50,10 +51,22 @@ Severity = Literal["minor", "moderate", "severe", "extreme"]
 MAX_CHANNELS: Final = 10
 MAX_MINUTES: Final = 24 * 60
 OF_AREAS: Final = ("statistic", "min_coverage")
-OF_PLACES: Final = ("rain_rate", "probability", "threshold", "within", "clear_rain_rate", "clear_probability")
+OF_PLACES: Final = (
+    "rain_rate",
+    "probability",
+    "threshold",
+    "within",
+    "clear_rain_rate",
+    "clear_probability",
+    "cost_loss",
+)
 OF_FEEDS: Final = ("max_data_age", "status")
-DELIVERY: Final = frozenset({"severity", "channels", "quiet_hours", "time_zone", "min_interval", "unknown_after"})
+NOT_DECISIVE: Final = frozenset(
+    {"severity", "channels", "quiet_hours", "time_zone", "min_interval", "unknown_after", "cost_loss"}
+)
 """Keys that change nothing of when an alert is raised."""
+LIMITS_OF_PROBABILITY: Final = frozenset({"name", "probability", "clear_probability", "raise_after", "clear_after"})
+"""Keys that change nothing of what a nowcast says of a rule."""
 
 
 class BadRule(InputError):
@@ -77,6 +90,7 @@ class AlertRule(BaseModel):
     probability: float | None = Field(None, gt=0, le=1)
     threshold: float | None = Field(None, gt=0, allow_inf_nan=False)
     either: bool = False
+    cost_loss: float | None = Field(None, gt=0, lt=1)
     within: float | None = Field(None, gt=0, le=MAX_MINUTES, allow_inf_nan=False)
     clear_rain_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     clear_probability: float | None = Field(None, gt=0, le=1)
@@ -139,6 +153,9 @@ class AlertRule(BaseModel):
             key = "threshold" if self.threshold is None else "probability"
             hint = "A probability is that of at least a threshold, in mm/h"
             raise self.bad(key, "this key is missing", hint)
+        if self.cost_loss is not None and self.probability is None:
+            hint = "It is what a suggested limit of probability is best for: give probability and threshold, too"
+            raise self.bad("cost_loss", "the rule has no probability", hint)
         for key, clear, limit in (
             ("clear_rain_rate", self.clear_rain_rate, self.rain_rate),
             ("clear_probability", self.clear_probability, self.probability),
@@ -207,6 +224,13 @@ class AlertRule(BaseModel):
 
     def digest(self) -> str:
         """Return the digest of what decides when the alert is raised: a rule of another digest begins anew."""
-        decisive = self.model_dump(mode="json", exclude={*DELIVERY, "area"})
+        return self._digest(NOT_DECISIVE)
+
+    def watched(self) -> str:
+        """Return the digest of what a nowcast says of the rule: place or area, and condition but for probabilities."""
+        return self._digest(NOT_DECISIVE | LIMITS_OF_PROBABILITY)
+
+    def _digest(self, without: frozenset[str]) -> str:
+        decisive = self.model_dump(mode="json", exclude={*without, "area"})
         decisive["area"] = None if self.area is None else self.area.name  # the folder may differ from worker to worker
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

@@ -9,7 +9,7 @@ from typing import Final
 from model.core.model_info import BASELINES
 from service.feeds.skill.ledger import SkillLedger
 from service.feeds.skill.scores import WindowScores
-from service.feeds.skill.window import LeadOrigin, collect
+from service.feeds.skill.window import LeadOrigin, Window, collect
 
 BASELINE_VERSIONS: Final = tuple(info.reference for info in reversed(BASELINES))
 """The better one first."""
@@ -25,7 +25,7 @@ def baselines_beside(model: str, scored: Mapping[str, int]) -> tuple[str, ...]:
     return model, *(each for each in BASELINE_VERSIONS if each in scored and each != model)
 
 
-def scores_of(
+def window_of(
     ledger: SkillLedger,
     feed: str,
     models: Sequence[str],
@@ -33,8 +33,17 @@ def scores_of(
     *,
     origin: LeadOrigin = "reference",
     bins: bool = False,
+) -> Window:
+    """Return the counts of models on their common cases, of a window that ends with the newest scored frame."""
+    newest = ledger.newest_scored(feed)
+    if newest is None or not models:
+        return collect((), models, origin=origin, bins=bins)
+    frames = ledger.scores(feed, newest - length, newest, models, bins=bins)
+    return collect(frames, models, origin=origin, bins=bins)
+
+
+def scores_of(
+    ledger: SkillLedger, feed: str, models: Sequence[str], length: timedelta, *, origin: LeadOrigin = "reference"
 ) -> WindowScores:
     """Return the scores of models on their common cases, of a window that ends with the newest scored frame."""
-    newest = ledger.newest_scored(feed)
-    frames = () if newest is None else ledger.scores(feed, newest - length, newest, models, bins=bins)
-    return WindowScores(collect(frames, models, origin=origin, bins=bins))
+    return WindowScores(window_of(ledger, feed, models, length, origin=origin))

@@ -12,7 +12,14 @@ from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.feeds.config import Feed
-from service.feeds.skill.tables import ChallengerRun, FrameScore, ModelSkill, PlaceObservation, ScoredFrame
+from service.feeds.skill.tables import (
+    ChallengerRun,
+    FrameScore,
+    ModelSkill,
+    PlaceObservation,
+    RuleForecast,
+    ScoredFrame,
+)
 from service.feeds.tables import FeedFrame, FeedRun, RegisteredFeed
 from service.jobs.database import load, reading, writing
 from service.jobs.job import Job, JobStatus
@@ -250,11 +257,13 @@ class SkillLedger:
         with writing(self.engine) as session:
             for table in (FrameScore, ScoredFrame, PlaceObservation):
                 session.connection().execute(delete(table).where(table.feed == feed, table.valid_time < before))
+            old = and_(RuleForecast.feed == feed, RuleForecast.reference_time < before)
+            session.connection().execute(delete(RuleForecast).where(old))
 
     def forget(self, feed: str) -> None:
         """Delete everything about a feed."""
         with writing(self.engine) as session:
-            for table in (FrameScore, ScoredFrame, PlaceObservation, ModelSkill, ChallengerRun):
+            for table in (FrameScore, ScoredFrame, PlaceObservation, RuleForecast, ModelSkill, ChallengerRun):
                 session.connection().execute(delete(table).where(table.feed == feed))
 
     # Counts

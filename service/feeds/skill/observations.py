@@ -1,26 +1,50 @@
-"""What was observed at the places of alerts, by radar and by rain gauges."""
+"""What was observed at the places and in the areas of alerts, by radar and by rain gauges."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, delete, select
 from sqlalchemy.exc import IntegrityError
 
+from service.feeds.alerts.rule import AlertRule
 from service.feeds.config import Feed
-from service.feeds.skill.tables import PlaceObservation, Source, place_of
+from service.feeds.skill.tables import PlaceObservation, Source
 from service.jobs.database import load, writing
 from service.jobs.ledger import Ledger
 
 
-def places_of(feed: Feed) -> dict[str, tuple[float, float]]:
+def place_of(lon: float, lat: float) -> str:
+    """Return the name of a place (degrees, WGS 84) in the ledger; places within a metre share it."""
+    return f"{lon:.5f},{lat:.5f}"
+
+
+def place_of_rule(rule: AlertRule) -> str:
+    """Return the name in the ledger of the place or the area that a rule watches.
+
+    An area is known by the name of its file, whose folder may differ from machine to machine, and by what is asked of
+    its pixels.
+    """
+    if rule.area is None:
+        return place_of(rule.lon or 0.0, rule.lat or 0.0)
+    area = f"{rule.area.name}\n{rule.statistic}\n{rule.min_coverage:g}"
+    return f"area {hashlib.sha256(area.encode()).hexdigest()[:24]}"
+
+
+def points_of(feed: Feed) -> dict[str, tuple[float, float]]:
     """Return the places that the rules of a feed watch, by name: longitude and latitude (degrees)."""
     return {
-        place_of(rule.lon, rule.lat): (rule.lon, rule.lat)
+        place_of_rule(rule): (rule.lon, rule.lat)
         for rule in feed.alert
         if rule.lon is not None and rule.lat is not None
     }
+
+
+def areas_of(feed: Feed) -> dict[str, AlertRule]:
+    """Return a rule for each area that the rules of a feed watch, by name."""
+    return {place_of_rule(rule): rule for rule in feed.alert if rule.area is not None}
 
 
 class Observations:

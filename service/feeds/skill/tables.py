@@ -14,11 +14,6 @@ from service.jobs.job import Job, JobStatus
 Source = Literal["radar", "gauge"]
 
 
-def place_of(lon: float, lat: float) -> str:
-    """Return the name of a place (degrees, WGS 84) in the ledger; places within a metre share it."""
-    return f"{lon:.5f},{lat:.5f}"
-
-
 class ChallengerRun(Base, kw_only=True):
     """A run of another model than the feed's from the same frames. Its nowcast is scored, and never served.
 
@@ -79,9 +74,10 @@ class FrameScore(Base, kw_only=True):
 
 
 class PlaceObservation(Base, kw_only=True):
-    """What was observed at a place that a rule of an alert watches.
+    """What was observed at a place or in an area that a rule of an alert watches.
 
-    `place`: see `place_of`. `source`: radar, or gauge. `rain_rate`: mm h-1, None where it is not known.
+    `place`: see `service.feeds.skill.observations`. `source`: radar, or gauge. `rain_rate`: mm h-1, None where it is
+    not known.
     """
 
     __tablename__ = "feed_place_observations"
@@ -91,6 +87,26 @@ class PlaceObservation(Base, kw_only=True):
     source: Mapped[Source] = mapped_column(String(16), primary_key=True)
     valid_time: Mapped[datetime] = mapped_column(primary_key=True)
     rain_rate: Mapped[float | None] = mapped_column(default=None)
+
+
+class RuleForecast(Base, kw_only=True):
+    """What a nowcast said of a rule with a probability, whatever its limit: by it other limits are compared.
+
+    `watched`: see `AlertRule.watched`. `revision`: of the frame at the reference time. `judged`: from when leads count.
+    `to_raise`, `to_stay`: up to which probability limit the rule would have raised its alert, and a raised one would
+    have stayed (0 to 1). `certain`: whether it is known that it would not at higher limits.
+    """
+
+    __tablename__ = "feed_rule_forecasts"
+
+    feed: Mapped[str] = mapped_column(String(128), primary_key=True)
+    watched: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reference_time: Mapped[datetime] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    judged: Mapped[datetime]
+    to_raise: Mapped[float]
+    to_stay: Mapped[float]
+    certain: Mapped[bool]
 
 
 class ModelSkill(Base, kw_only=True):

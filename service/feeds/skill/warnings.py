@@ -1,4 +1,4 @@
-"""How well the alerts of a feed warned: each rule on a place, by what was observed there."""
+"""How well the alerts of a feed warned: each rule on a place or an area, by what was observed there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from service.feeds.alerts.rule import AlertRule
 from service.feeds.alerts.tables import AlertEvent
 from service.feeds.alerts.transition import Change
 from service.feeds.config import Feed
-from service.feeds.skill.observations import Observations
-from service.feeds.skill.tables import Source, place_of
+from service.feeds.skill.observations import Observations, place_of_rule
+from service.feeds.skill.rule_forecasts import RuleForecasts
+from service.feeds.skill.tables import Source
+from service.feeds.skill.warning_limit import SuggestedLimit, suggest_limit
 from service.jobs.database import load
 from service.jobs.ledger import Ledger
 
@@ -31,7 +33,8 @@ class RuleSkill:
     """What a rule's warnings were worth.
 
     `truth`: what they are compared with. `threshold_mm_h`: of the rain that the rule is about. `since`, `until`: of the
-    observations, None without any.
+    observations, None without any. `suggestion`: the limit of its probability that would have been best on all that is
+    kept of the past; None of a rule without a probability.
     """
 
     rule: AlertRule
@@ -40,6 +43,7 @@ class RuleSkill:
     counts: WarningCounts
     since: datetime | None
     until: datetime | None
+    suggestion: SuggestedLimit | None
 
     @property
     def shortage(self) -> str:
@@ -50,26 +54,49 @@ class RuleSkill:
 
 
 def verify_rules(ledger: Ledger, feed: Feed, since: datetime) -> list[RuleSkill]:
-    """Verify the rules on places by what was observed since a time.
+    """Verify the rules on places and areas by what was observed since a time.
 
     Events from before a rule was changed do not count.
     """
     alerts = {alert.rule: alert for alert in AlertLedger(ledger).alerts(feed.name)}
     found = []
     for rule in feed.alert:
-        if rule.lon is None or rule.lat is None:
+        if rule.watches == "feed":
             continue
-        truth, observed = Observations(ledger).at(feed.name, place_of(rule.lon, rule.lat), since)
-        times = [row.valid_time for row in observed]
-        rates = [float("nan") if row.rain_rate is None else row.rain_rate for row in observed]
+        threshold = min(limit for limit in (rule.rain_rate, rule.threshold) if limit is not None)
+        suggestion = None if rule.probability is None else _suggestion(ledger, feed.name, rule, threshold)
+        truth, times, rates = _observed(ledger, feed.name, rule, since)
         alert = alerts.get(rule.name)
         warnings = [] if alert is None else _warned(ledger, feed.name, rule.name, since, alert.taken_up)
-        threshold = min(limit for limit in (rule.rain_rate, rule.threshold) if limit is not None)
         counts = verify_warnings(warnings, times, rates, threshold, timedelta(minutes=rule.within or 0.0))
         first, last = (times[0], times[-1]) if times else (None, None)
-        skill = RuleSkill(rule=rule, truth=truth, threshold_mm_h=threshold, counts=counts, since=first, until=last)
-        found.append(skill)
+        found.append(
+            RuleSkill(
+                rule=rule,
+                truth=truth,
+                threshold_mm_h=threshold,
+                counts=counts,
+                since=first,
+                until=last,
+                suggestion=suggestion,
+            )
+        )
     return found
+
+
+def _observed(
+    ledger: Ledger, feed: str, rule: AlertRule, since: datetime
+) -> tuple[Source, list[datetime], list[float]]:
+    """Return what was observed where a rule looks since a time: by what, times, and rates (mm h-1, NaN: not known)."""
+    truth, rows = Observations(ledger).at(feed, place_of_rule(rule), since)
+    rates = [float("nan") if row.rain_rate is None else row.rain_rate for row in rows]
+    return truth, [row.valid_time for row in rows], rates
+
+
+def _suggestion(ledger: Ledger, feed: str, rule: AlertRule, threshold_mm_h: float) -> SuggestedLimit:
+    said = RuleForecasts(ledger).of(feed, rule.watched())
+    _, times, rates = _observed(ledger, feed, rule, said[0].reference_time) if said else ("radar", [], [])
+    return suggest_limit(rule, said, times, rates, threshold_mm_h)
 
 
 def _warned(ledger: Ledger, feed: str, rule: str, since: datetime, taken_up: datetime) -> list[Warned]:

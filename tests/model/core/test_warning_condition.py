@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from model.core.warning_condition import Judgement, WarningCondition, judge_condition
+from model.core.warning_condition import Judgement, WarningCondition, judge_condition, reached_probability
 
 NOW = datetime(2026, 6, 1, 12, 7, tzinfo=UTC)
 NO = np.nan
@@ -92,3 +92,20 @@ def test_one_lead_step_reaches_both() -> None:
 def test_a_condition_asks_for_something() -> None:
     with pytest.raises(ValueError, match="needs"):
         WarningCondition(within_minutes=20)
+
+
+@pytest.mark.parametrize(
+    ("rates", "chances", "condition", "expected"),
+    [
+        ([0] * 6, [1, 0.1, 0.4, 0.2, 0.1, 0.1], {"rain_rate_mm_h": None}, (0.4, True)),
+        ([0, 0, 0, 6, 0, 0], [1, 0.1, 0.4, 0.2, 0.1, 0.1], {}, (0.2, True)),  # one lead step reaches both
+        ([0] * 6, [1, 0.1, 0.4, 0.2, 0.1, 0.1], {}, (0, True)),
+        ([0, 0, 0, 6, 0, 0], [0] * 6, {"either": True}, (1, False)),  # at any limit
+        ([0] * 6, [1, 0.1, NO, 0.2, 0.1, 0.1], {"rain_rate_mm_h": None}, (0.2, False)),
+    ],
+)
+def test_up_to_which_limit_a_probability_suffices(rates, chances, condition, expected) -> None:
+    times = [after(-2 + 5 * number) for number in range(6)]
+    of_rule = WarningCondition(**{"within_minutes": 20, "rain_rate_mm_h": 5, "probability": 0.7, **condition})
+    found = reached_probability(of_rule, times, NOW, rain_rate_mm_h=rates, probability=chances)
+    assert (found.probability, found.certain) == (pytest.approx(expected[0]), expected[1])

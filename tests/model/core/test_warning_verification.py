@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model.core.warning_verification import Warned, WarningCounts, verify_warnings
+from model.core.warning_verification import Warned, WarningCounts, starts_within, verify_warnings
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(minutes=60)
@@ -62,3 +62,25 @@ def test_a_raised_warning_covers_rain_that_comes_again_and_short_breaks_are_one_
 )
 def test_what_is_not_known_is_neither_a_miss_nor_a_false_alarm(warnings, rain, known):
     counted(warnings, rain, **known)
+
+
+def test_whether_rain_starts_is_asked_while_it_is_known_to_be_dry():
+    rain = [0, 0, 0, 0, 2, 0, 2, 0, 0, NAN, 0, 0, 0, 0]
+    times = [at(10 * number) for number in range(len(rain))]
+    asked = [at(minutes) for minutes in range(3, 123, 10)]
+    found = starts_within(asked, times, rain, 1.0, timedelta(minutes=25))
+    expected = [
+        0,
+        0,
+        1,
+        1,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        0,
+        NAN,
+    ]  # it rains from 40 to 60; 90, and after 130: not known
+    assert found.tolist() == pytest.approx(expected, nan_ok=True)

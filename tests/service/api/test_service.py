@@ -58,6 +58,7 @@ ROUTES = {
     ("GET", "/v1/feeds/{feed}/forecasts/{object}"): "getForecastObject",
     ("GET", "/v1/feeds/{feed}/skill"): "getFeedSkill",
     ("GET", "/v1/feeds/{feed}/skill/alerts"): "getFeedWarningSkill",
+    ("GET", "/v1/feeds/{feed}/skill/reliability"): "getFeedReliability",
     ("GET", "/v1/feeds/{feed}/stac"): "getStacCollection",
     ("GET", "/v1/feeds/{feed}/runs/{reference_time}/stac"): "getStacItem",
     ("GET", "/v1/feeds/{feed}/tiles.json"): "getTileJson",

@@ -1,6 +1,7 @@
 """Live skill over HTTP: scores of counts that are known, on common cases, and plain words where there are too few."""
 
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,9 +11,11 @@ from click.testing import CliRunner
 from service.cli import cli
 from service.feeds.alerts.tables import Alert, AlertEvent
 from service.feeds.alerts.transition import Change
+from service.feeds.config import read_feeds
 from service.feeds.ledger import DecodedFrame
-from service.feeds.skill.counts import columns, pack, part
-from service.feeds.skill.tables import FrameScore, PlaceObservation, place_of
+from service.feeds.skill.counts import PROBABILITY_EDGES, PUBLISHED, bins_shape, columns, pack, part
+from service.feeds.skill.observations import place_of_rule
+from service.feeds.skill.tables import FrameScore, PlaceObservation, RuleForecast
 from service.feeds.tables import ArrivedFile
 from service.jobs.database import writing
 from tests.packages import SHIPPED_REFERENCE, copied
@@ -120,6 +123,35 @@ def test_what_is_asked_for_is_chosen_and_what_is_not_there_is_told(gateway, scor
         assert (status, problem["type"]) == (422, "/problems/invalid-parameter"), params
 
 
+def test_reliability_is_how_often_it_rained_where_a_probability_was_forecast(gateway, feed):
+    for number in range(3):
+        score = of_frame(number, NET, hits=60, misses=20, alarms=20)
+        bins = np.zeros((2, *bins_shape(2)))
+        wet = PROBABILITY_EDGES.index(0.8)
+        bins[:, PUBLISHED, 0, 0] = (900, 9, 0.1, 0, 0)
+        bins[:, PUBLISHED, 0, wet] = (100, 85, 72.5, 60, 51)
+        bins[1, PUBLISHED, 0, wet] = (100, 85, 72.5, 20, 17)
+        score.bins = pack(bins)
+        feed(score)
+    url = "/v1/feeds/north/skill/reliability"
+    found = gateway.get(url, params={"lead": 5}).json()
+    [curve] = found["curves"]
+    assert (curve["model"], curve["threshold_mm_h"], curve["calibration"]) == (NET, 0.5, "published")
+    assert curve["points"] == [
+        {"forecast": 0.01, "observed": 0, "pixels": 2700},
+        {"forecast": 0.85, "observed": 0.6, "pixels": 300},
+    ]
+    whole = gateway.get(url).json()
+    assert (whole["frames"], whole["lead_minutes"]) == (3, [5.0, 10.0])
+    assert whole["curves"][0]["points"][1] == {"forecast": 0.85, "observed": 0.4, "pixels": 600}
+    assert gateway.get(url, params={"window": 200}).status_code == 422
+    assert gateway.get(url, params={"threshold": 5}).json()["curves"] == []
+
+
+def test_a_feed_without_scores_has_no_reliability(gateway, feed):
+    assert gateway.get("/v1/feeds/north/skill/reliability").json()["curves"] == []
+
+
 def test_a_challenger_is_promoted_by_its_live_skill_and_a_worse_one_is_refused(gateway, feed, tmp_path):
     def promoted(reference):
         words = ["models", "promote", reference, "--feed", "north", "--service", str(gateway.base_url), "--json"]
@@ -148,48 +180,122 @@ def test_a_challenger_is_promoted_by_its_live_skill_and_a_worse_one_is_refused(g
     }
 
 
-def test_warnings_are_verified_by_what_was_observed_at_their_place(gateway, context, settings, feed):
+def test_warnings_are_verified_by_what_was_observed_where_they_look(gateway, context, settings, feed):
     settings.feeds_path.write_text(
         '[[feed]]\nname = "north"\nfolder = "/radar"\n'
         '[[feed.alert]]\nname = "town"\nlon = 0\nlat = 52.1\nrain_rate = 2\nwithin = 60\n'
+        '[[feed.alert]]\nname = "catchment"\narea = "amstel.geojson"\nrain_rate = 2\nwithin = 60\n'
     )
     rates = [0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 4, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     times = [NOON + timedelta(minutes=10 * number) for number in range(len(rates))]
-    place, radar = place_of(0, 52.1), context.skill_ledger
+    rules = {rule.name: rule for rule in read_feeds(settings.feeds_path, check_folders=False).feeds[0].alert}
     rows = [
-        PlaceObservation(feed="north", place=place, source="radar", valid_time=time, rain_rate=rate)
+        PlaceObservation(feed="north", place=place_of_rule(rule), source="radar", valid_time=time, rain_rate=rate)
+        for rule in rules.values()
         for time, rate in zip(times, rates, strict=True)
     ]
+    changes = ((35, Change.RAISED), (85, Change.CLEARED), (155, Change.RAISED))
     events = [
         AlertEvent(
-            id=str(number),
-            number=number,
+            id=f"{rule}{minutes}",
+            number=3 * row + number,
             feed="north",
-            rule="town",
+            rule=rule,
             change=change,
             severity="moderate",
-            reference_time=NOON + timedelta(minutes=raised),
+            reference_time=NOON + timedelta(minutes=minutes),
             revision=0,
             title="",
             message="",
-            evidence={"onset": (NOON + timedelta(minutes=raised + 20)).isoformat(), "lead_minutes": 20.0},
+            evidence={"onset": (NOON + timedelta(minutes=minutes + 20)).isoformat(), "lead_minutes": 20.0},
         )
-        for number, (raised, change) in enumerate(((35, Change.RAISED), (85, Change.CLEARED), (155, Change.RAISED)), 1)
+        for row, rule in enumerate(rules)
+        for number, (minutes, change) in enumerate(changes, 1)
     ]
-    alert = Alert(feed="north", rule="town", digest="d", severity="moderate", channels=[], taken_up=NOON - DAY)
-    frame = DecodedFrame(valid_time=times[-1], key="k", digest="d", grid="g", pixels=4, size=1, coverage=1.0)
+    alerts = [
+        Alert(feed="north", rule=rule, digest="d", severity="moderate", channels=[], taken_up=NOON - DAY)
+        for rule in rules
+    ]
+    with known(context, times[-1], *rows, *events, *alerts):
+        found = gateway.get("/v1/feeds/north/skill/alerts").json()["rules"]
+    assert [(rule["rule"], rule["watches"]) for rule in found] == [("town", "point"), ("catchment", "area")]
+    for rule in found:
+        assert (rule["truth"], rule["starts"], rule["suggested_probability"]) == ("radar", 2, None)
+        assert (rule["hits"], rule["late"], rule["misses"]) == (1, 0, 1)  # the second start came before its warning
+        assert (rule["warnings"], rule["false_alarms"], rule["open"]) == (1, 0, 1)  # what followed it is not known
+        assert (rule["pod"], rule["onset_error_minutes"]) == (0.5, -5.0)
+        assert (rule["enough"], rule["comment"]) == (False, "too few cases: 2 starts of rain, 10 are needed")
+
+
+@contextmanager
+def known(context, newest, *rows):
+    """Rows of the ledger, and a frame of the feed at the time `newest`."""
+    frame = DecodedFrame(valid_time=newest, key="k", digest="d", grid="g", pixels=4, size=1, coverage=1.0)
     context.feed_ledger.record_frames("north", ArrivedFile(name="f", size=1, modified_ns=1), [frame])
-    with writing(radar.engine) as session:
-        session.add_all([*rows, *events, alert])
-    try:
-        [rule] = gateway.get("/v1/feeds/north/skill/alerts").json()["rules"]
-    finally:
-        with writing(radar.engine) as session:
-            for row in (*events, alert):
-                session.delete(session.merge(row))
-        context.feed_ledger.delete_frames("north", NOON + DAY)
-    assert (rule["rule"], rule["truth"], rule["starts"]) == ("town", "radar", 2)
-    assert (rule["hits"], rule["late"], rule["misses"]) == (1, 0, 1)  # the second start came before its warning
-    assert (rule["warnings"], rule["false_alarms"], rule["open"]) == (1, 0, 1)  # what followed it is not known
-    assert (rule["pod"], rule["onset_error_minutes"]) == (0.5, -5.0)
-    assert (rule["enough"], rule["comment"]) == (False, "too few cases: 2 starts of rain, 10 are needed")
+    with writing(context.ledger.engine) as session:
+        session.add_all(rows)
+    yield
+    with writing(context.ledger.engine) as session:
+        for row in rows:
+            session.delete(session.merge(row))
+    context.feed_ledger.delete_frames("north", NOON + timedelta(days=365))
+
+
+def past_of(rule, days):
+    """Days on which it rains three times, with a probability of 0.55 from an hour before on, and else of 0.1.
+
+    Once a day it is 0.35 for 20 min, and no rain follows.
+    """
+    rows = []
+    for day in range(days):
+        for step in range(144):
+            time = NOON + timedelta(days=day, minutes=10 * step)
+            since_warning = (step - 20) % 40 if 20 <= step < 140 else 40
+            chance = 0.55 if since_warning < 9 else 0.35 if step < 2 else 0.1
+            shared = {"feed": "north", "watched": rule.watched(), "revision": 0, "certain": True}
+            rows.append(RuleForecast(**shared, reference_time=time, judged=time, to_raise=chance, to_stay=chance))
+            place = {"place": place_of_rule(rule), "source": "radar", "valid_time": time}
+            rows.append(PlaceObservation(feed="north", **place, rain_rate=6.0 if 6 <= since_warning < 9 else 0.0))
+    return rows
+
+
+def suggested(gateway, context, settings, days, *, probability, more=""):
+    settings.feeds_path.write_text(
+        '[[feed]]\nname = "north"\nfolder = "/radar"\nprobabilities = [5]\n[[feed.alert]]\nname = "town"\nlon = 0\n'
+        f"lat = 52.1\nthreshold = 5\nwithin = 60\nprobability = {probability}\n{more}"
+    )
+    [rule] = read_feeds(settings.feeds_path, check_folders=False).feeds[0].alert
+    with known(context, NOON + timedelta(days=days), *past_of(rule, days)):
+        [found] = gateway.get("/v1/feeds/north/skill/alerts").json()["rules"]
+    return found["suggested_probability"]
+
+
+def test_the_limit_that_would_have_been_best_is_suggested_with_its_scores(gateway, context, settings, feed):
+    found = suggested(gateway, context, settings, 8, probability=0.2)
+    assert found["probability"] == {"value": 0.45, "low": 0.45, "high": 0.45}  # the middle of 0.4 to 0.55
+    assert (found["best_for"], found["comment"]) == ("csi", "")
+    assert (found["starts"], found["days"]) == (24, 9)
+    assert (found["hits"], found["misses"], found["false_alarms"]) == (24 * 6, 0, 0)
+    assert found["suggested"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert found["present"]["value"] == 0.9  # two of its nowcasts are false alarms each day
+    assert 0 < found["gain"]["low"] <= found["gain"]["value"] == 0.1
+    found = suggested(gateway, context, settings, 8, probability=0.5)
+    assert found["comment"] == "these cases do not tell whether it is better than the limit of the rule"
+    assert (found["probability"]["value"], found["gain"]["value"]) == (0.45, 0)
+
+
+def test_a_limit_may_be_best_for_a_ratio_of_cost_to_loss(gateway, context, settings, feed):
+    found = suggested(gateway, context, settings, 8, probability=0.9, more="cost_loss = 0.2\n")
+    assert (found["best_for"], found["probability"]["value"]) == ("value", 0.45)
+    assert (found["suggested"]["value"], found["present"]["value"]) == (1, 0)  # 0.9 never warns
+
+
+def test_no_limit_is_suggested_by_too_few_cases(gateway, context, settings, feed):
+    found = suggested(gateway, context, settings, 4, probability=0.2)
+    assert found["probability"] == found["gain"] == {"value": None, "low": None, "high": None}
+    assert found["comment"] == (
+        "too few cases: 12 starts of rain on 5 days while nowcasts were judged, 20 on 5 days are needed"
+    )
+    settings.feeds_path.write_text(settings.feeds_path.read_text().replace("within = 60", "within = 30"))
+    [rule] = gateway.get("/v1/feeds/north/skill/alerts").json()["rules"]
+    assert rule["suggested_probability"]["comment"].startswith("too few cases: 0 starts of rain on 0 days")

@@ -18,6 +18,8 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.tables import Alert, AlertEvent
+from service.feeds.config import read_feeds
+from service.feeds.skill.rule_forecasts import RuleForecasts
 from service.jobs.job import JobStatus
 from service.settings import Settings
 from tests.receiver import Receiver, receiver, verified
@@ -137,7 +139,17 @@ def test_probabilities_of_the_feed_count(radar: Radar) -> None:
     radar.configure(rule)
     radar.frame(-5, 0)
     assert radar.frame(0, 8) == ["town raised"]
-    assert radar.newest_event().evidence["probability"] >= 0.6
+    reached = radar.newest_event().evidence["probability"]
+    assert reached >= 0.6
+    # What it said is kept for the comparison of limits, whatever the limit is.
+    radar.configure(rule.replace("0.6", "0.3"))
+    radar.check()
+    assert radar.frame(5, 0) == ["town cleared"]
+    [town] = read_feeds(radar.context.settings.feeds_path).feeds[0].alert
+    said = RuleForecasts(radar.context.ledger).of("north", town.watched())
+    assert [f"{each.reference_time:%H:%M}" for each in said] == ["12:00", "12:05"]
+    assert [each.to_raise for each in said] == [pytest.approx(reached, abs=1e-3), 0]
+    assert [each.certain for each in said] == [True, True]
 
 
 def test_missing_data_is_unknown_and_a_place_outside_too(radar: Radar) -> None:

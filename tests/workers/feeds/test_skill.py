@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -30,8 +31,8 @@ from service.feeds.skill.counts import (
     part,
     unpack,
 )
-from service.feeds.skill.observations import Observations
-from service.feeds.skill.tables import FrameScore, place_of
+from service.feeds.skill.observations import Observations, place_of, place_of_rule
+from service.feeds.skill.tables import FrameScore
 from service.feeds.tables import FeedFrame
 from service.jobs.database import writing
 from service.jobs.job import Job, JobKind, JobStatus, UnknownJob
@@ -306,7 +307,7 @@ def test_the_best_challenger_runs_in_the_place_of_the_model_while_it_is_better(
     assert products(context, lab, tmp_path)[0].attrs["model"] == "extrapolation"
 
 
-def test_places_of_alerts_are_observed_by_the_frames_and_by_the_nearest_gauge(
+def test_places_and_areas_of_alerts_are_observed_by_the_frames_and_places_by_the_nearest_gauge(
     context: WorkerContext, folder: Path, tmp_path: Path
 ) -> None:
     places = [(4.9, 52.4), (5.0, 52.5), (20.0, 52.0)]
@@ -319,9 +320,18 @@ def test_places_of_alerts_are_observed_by_the_frames_and_by_the_nearest_gauge(
     gauges.write_text(
         "time,lon,lat,rain_rate_mm_h\n2026-06-01T12:00:00Z,4.91,52.4,3.5\n2026-06-01T12:05:00Z,4.91,52.4,\n"
     )
+    west_sides = (5.5, 5.4, 4.95)  # of the last area a part has no data
+    with context.settings.feeds_path.open("a") as file:
+        for number, west in enumerate(west_sides):
+            corners = [[west, 52.2], [west + 0.2, 52.2], [west + 0.2, 52.6], [west, 52.6], [west, 52.2]]
+            area = {"type": "Polygon", "coordinates": [corners]}
+            (context.settings.feeds_path.parent / f"area{number}.geojson").write_text(json.dumps(area))
+            rule = f'name = "a{number}"\narea = "area{number}.geojson"\nrain_rate = 2\nwithin = 5\n'
+            file.write(f"[[feed.alert]]\n{rule}")
     [feed] = read_feeds(context.settings.feeds_path).feeds
     grid = Grid.regular(CRS.from_epsg(4326), shape=(20, 20), pixel_size=0.1, centre=(5.0, 52.5))
     rain = np.full((1, 20, 20), 7, np.float32)
+    rain[0, :, grid.x > 5.5] = 1
     rain[0, *pixel_of(grid, *places[1])] = np.nan
     path = tmp_path / "frame.nc"
     write_netcdf(FrameSequence(rain, np.array(["2026-06-01T12:00"], "datetime64[ns]"), grid), path)
@@ -332,6 +342,9 @@ def test_places_of_alerts_are_observed_by_the_frames_and_by_the_nearest_gauge(
     assert [(each.place, each.rain_rate) for each in observed_at_places(frame, feed, context)] == [
         (place_of(*places[0]), 7.0),
         (place_of(*places[1]), None),
+        (place_of_rule(feed.alert[3]), 1.0),
+        (place_of_rule(feed.alert[4]), 4.0),
+        (place_of_rule(feed.alert[5]), None),
     ]
     record_gauges(feed, context)
     source, rows = Observations(context.ledger).at("north", place_of(*places[0]), NOON - DAY)

@@ -15,7 +15,7 @@ from pyproj import Geod
 
 from model.core.errors import InputError
 from service.feeds.config import Feed
-from service.feeds.skill.observations import Observations, places_of
+from service.feeds.skill.observations import Observations, points_of
 from service.feeds.skill.tables import PlaceObservation
 from workers.context import WorkerContext
 
@@ -68,7 +68,7 @@ def read_gauges(path: Path) -> Gauges:
 
 def record_gauges(feed: Feed, context: WorkerContext) -> None:
     """Record what the nearest gauge has observed at each place of the feed's alerts, if the file has changed."""
-    places = places_of(feed)
+    places = points_of(feed)
     if feed.gauges is None or not places:
         return
     try:

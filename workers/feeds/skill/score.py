@@ -11,24 +11,28 @@ import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from model.core.errors import InputError
 from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H
 from model.core.grid import Grid
+from model.core.units import FloatArray
+from service.feeds.alerts.rule import AlertRule
 from service.feeds.config import DEFAULT_STEPS, Feed, read_feeds
 from service.feeds.skill.counts import Array, bins_shape, columns, pack, stride_of
 from service.feeds.skill.ledger import DueFrame, StoredForecast
-from service.feeds.skill.observations import places_of
+from service.feeds.skill.observations import areas_of, points_of
 from service.feeds.skill.tables import FrameScore, PlaceObservation
 from service.feeds.tables import FeedFrame
 from service.metrics.instruments import FEED_FRAMES_SCORED
 from service.store import MissingObject, job_prefix
 from workers.context import WorkerContext
-from workers.feeds.place_series import OutsideForecast, pixel_of
+from workers.feeds.place_series import OutsideForecast, covered, over_area, pixel_of, pixels_of, read_area
 from workers.feeds.skill.conclusions import conclude
 from workers.feeds.skill.counting import LeadCounts, count_lead
 from workers.feeds.skill.gauges import record_gauges
@@ -104,26 +108,48 @@ def score_frame(due: DueFrame, feed: Feed, context: WorkerContext) -> list[Frame
 
 
 def observed_at_places(frame: FeedFrame, feed: Feed, context: WorkerContext) -> list[PlaceObservation]:
-    """Return what a frame has at the places that rules of alerts watch."""
-    places = places_of(feed)
-    if not places:
+    """Return what a frame has at the places and in the areas that rules of alerts watch."""
+    points, areas = points_of(feed), areas_of(feed)
+    if not points and not areas:
         return []
     with tempfile.TemporaryDirectory(prefix="echocast-") as name:
         try:
             rain, grid = read_frame(context.store.local_file(frame.key, Path(name) / "frame.nc"))
         except MissingObject:
             return []
-    found = []
-    for place, (lon, lat) in places.items():
+    values: dict[str, float] = {}
+    for place, (lon, lat) in points.items():
+        with suppress(OutsideForecast):
+            values[place] = float(rain[pixel_of(grid, lon, lat)])
+    for place, rule in areas.items():
         try:
-            value = float(rain[pixel_of(grid, lon, lat)])
-        except OutsideForecast:
-            continue
-        rate = round(value, 2) if math.isfinite(value) else None
-        found.append(
-            PlaceObservation(feed=feed.name, place=place, source="radar", valid_time=frame.valid_time, rain_rate=rate)
+            values[place] = _of_area(rain, grid, rule)
+        except InputError as error:
+            log.warning("feed %s: the area of alert %s: %s", feed.name, rule.name, error)
+    return [
+        PlaceObservation(
+            feed=feed.name,
+            place=place,
+            source="radar",
+            valid_time=frame.valid_time,
+            rain_rate=round(value, 2) if math.isfinite(value) else None,
         )
-    return found
+        for place, value in values.items()
+    ]
+
+
+def _of_area(rain: FloatArray, grid: Grid, rule: AlertRule) -> float:
+    """Return what a rule asks of an area's pixels (mm h-1), as it is computed of a forecast; NaN: too little is known.
+
+    Raises
+    ------
+    InputError
+        The area is outside of the grid, or its file has none.
+    """
+    pixels = pixels_of(grid, read_area(rule.area or Path()))
+    rates = rain[pixels.rows, pixels.columns].astype(np.float64)[None]
+    complete = covered(rates, pixels, rule.min_coverage)
+    return float(over_area(rates, pixels, rule.statistic, complete)[0]) if complete[0] else math.nan
 
 
 def _cases(due: DueFrame, context: WorkerContext, feed: Feed) -> Iterator[list[StoredForecast]]:

@@ -54,6 +54,7 @@ def test_rules_belong_to_the_feed_above_them(feeds_file: Path) -> None:
             "alert 'town', statistic",
             "'highest'",
         ),
+        (PLACE + "rain_rate = 1\ncost_loss = 0.2\n", "alert 'town', cost_loss", "no probability"),
         (HEALTH + HEALTH, "feed 'north', alert 'town'", "two rules"),
         ("\n[[feed.alert]]\nmax_data_age = 5\n", "feed 'north', alert 1, name", "missing"),
     ],
