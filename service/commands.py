@@ -92,7 +92,7 @@ def _run(settings: Settings, listener: socket.socket, on_started: Callable[[], N
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = GatewayServer(config, on_started, app.state.context.alert_watcher.stop)
+    server = GatewayServer(config, on_started, app.state.context.end_streams)
     server.run(sockets=[listener])
     if not server.started:
         raise CannotStart("the gateway did not start", where="echocast serve", hint="The log above has the reason")

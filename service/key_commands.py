@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from service.jobs.api_keys import ApiKey, ApiKeys
+    from service.jobs.api_keys import ApiKeys
 
 SCOPES = ("read", "nowcast", "admin")
 """`service.jobs.api_keys.Scope`, without importing SQLAlchemy for `--help`."""
@@ -67,13 +67,14 @@ def create(
 ) -> None:
     """Create a key for a CLIENT, and print it: nobody can read it again."""
     from service.jobs.api_keys import Quota, Scope
+    from service.key_info import KeyInfo
 
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
     quota = Quota(max_queued_jobs, max_running_jobs, requests_per_second, bytes_per_day)
     with _opened(data_dir) as api_keys:
         key, secret = api_keys.create(client, map(Scope, scopes), expires=expires, quota=quota)
     if as_json:
-        click.echo(json.dumps({"key": secret, **_described(key)}))
+        click.echo(json.dumps({"key": secret, **KeyInfo.of(key).model_dump(mode="json")}))
         return
     until = f"until {expires:%Y-%m-%d}" if expires is not None else "without an end"
     click.echo(f"Key {key.id} of {client}: {', '.join(key.scopes)}, {until}. Keep it, it is not shown again:", err=True)
@@ -85,10 +86,12 @@ def create(
 @_data_dir_option
 def list_keys(as_json: bool, data_dir: Path | None) -> None:
     """List the keys, the newest first; the keys themselves are not kept."""
+    from service.key_info import KeyInfo
+
     with _opened(data_dir) as api_keys:
         found = api_keys.all()
     if as_json:
-        click.echo(json.dumps({"keys": [_described(key) for key in found]}))
+        click.echo(json.dumps({"keys": [KeyInfo.of(key).model_dump(mode="json") for key in found]}))
         return
     if not found:
         click.echo("There is no key: on a loopback address the service is open (`echocast keys create CLIENT`).")
@@ -112,9 +115,11 @@ def list_keys(as_json: bool, data_dir: Path | None) -> None:
 @_data_dir_option
 def revoke(key_id: str, as_json: bool, data_dir: Path | None) -> None:
     """Refuse the key of an ID from now on."""
+    from service.key_info import KeyInfo
+
     with _opened(data_dir) as api_keys:
         key = api_keys.revoke(key_id)
-    click.echo(json.dumps(_described(key)) if as_json else f"Key {key.id} of {key.client} is revoked.")
+    click.echo(KeyInfo.of(key).model_dump_json() if as_json else f"Key {key.id} of {key.client} is revoked.")
 
 
 @contextmanager
@@ -128,19 +133,6 @@ def _opened(data_dir: Path | None) -> Iterator[ApiKeys]:
         yield ApiKeys(engine)
     finally:
         engine.dispose()
-
-
-def _described(key: ApiKey) -> dict[str, Any]:
-    """Return a key as JSON has it; without its digest, which is of no use to anybody."""
-    times = {name: getattr(key, name) for name in ("created", "expires", "revoked", "last_used")}
-    return {
-        "id": key.id,
-        "client": key.client,
-        "scopes": key.scopes,
-        "state": key.state,
-        **{name: None if time is None else time.isoformat(timespec="seconds") for name, time in times.items()},
-        "quota": vars(key.quota),
-    }
 
 
 def _date(time: datetime | None) -> str:

@@ -237,7 +237,7 @@ class Settings(EngineSettings, BaseSettings):
     max_event_streams: int = Field(
         200,
         ge=0,
-        description="Most event streams of nowcasts that a gateway holds open, a quarter of them for one client.",
+        description="Most event streams that a gateway holds open, a quarter of them for one client.",
     )
     webhook_secret: SecretStr | None = Field(
         None,

@@ -51,6 +51,8 @@ class NowcastStatus(BaseModel):
     members: int = Field(description="Number of members that were asked for.")
     seed: int = Field(description="Seed of the members.")
     files: list[str] = Field(description="Names of its files.")
+    feed: str | None = Field(None, description="The feed that it is of; absent: an upload.", examples=["helsinki"])
+    client: str | None = Field(None, description="Whose it is; `anonymous`: of a feed, or nobody's.")
     created: datetime
     queue_position: int | None = Field(
         None, description="While it is not finished: 1 is the next to start, 0 runs. Others may have their turn before."

@@ -13,6 +13,7 @@ from service.jobs.queue import (
     CHECK_ALERTS,
     COMPUTE_TILE,
     FOLLOW_UP,
+    LOAD_MODEL,
     RECONCILE,
     RUN_NOWCAST,
     SCAN_FEED,
@@ -120,3 +121,11 @@ def scan_feed(feed: str) -> None:
     from workers.feeds.scan import scan
 
     scan(process_context(), [feed])
+
+
+@shared_task(name=LOAD_MODEL)
+def load_model(reference: str, digest: str, answer_key: str) -> None:
+    """Load a model for a gateway that is to promote it."""
+    from workers import model_load
+
+    model_load.load_model(reference, digest, answer_key, process_context())

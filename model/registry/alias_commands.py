@@ -15,14 +15,13 @@ from model.core.aliases import CHAMPION, AliasChange, Gate, PinnedVersion, check
 from model.core.catalog import DEFAULT_MODEL, open_catalog, pinned_version
 from model.core.folders import packages_folder
 from model.core.progress import ProgressBar
+from model.core.promotion import Evaluation, check_gates, set_alias
+from model.core.promotion import promote as promote_model
+from model.core.promotion import rollback as roll_back
 from model.options import fields_option, packages_option
-from model.registry.promotion import check_gates, set_alias
-from model.registry.promotion import promote as promote_model
-from model.registry.promotion import rollback as roll_back
 
 if TYPE_CHECKING:
     from model.data.archive import Archive
-    from model.registry.evaluation import Evaluation
 
 RESULTS: Final = {True: "pass", False: "FAIL", None: "inconclusive"}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from model.core.errors import BadPackage, InputError, MissingDependency
 from model.core.extras import optional_imports
 from model.core.model_info import EXTRAPOLATION, ModelInfo
 from model.core.package_digest import verify_package
+from model.core.promotion import Evaluation, check_promotable
 from model.core.sequence import FrameSequence
 from model.core.units import DRY_RAIN_RATE_MM_H
 from model.data.archive import Archive, DamagedFrame
@@ -59,16 +60,7 @@ def load_candidate(info: ModelInfo, fields: Path | None) -> Predictor:
     BadPackage
         The package cannot be loaded, which `--force` does not change.
     """
-    if info.folder is None:
-        raise InputError(
-            "a baseline needs no promotion: it is always available", where=info.reference, hint="Promote a package"
-        )
-    if info.data != "rain":
-        raise InputError(
-            f"it was trained on {info.data} that are not rain, and makes no nowcast",
-            where=info.reference,
-            hint="Promote a model of rain",
-        )
+    check_promotable(info)
     return load_predictor(info, fields)
 
 
@@ -80,22 +72,6 @@ def load_champion(catalog: Catalog, fields: Path | None) -> tuple[Predictor, str
             return load_predictor(models[0], fields), note
         except BadPackage as error:
             catalog = catalog.excluding(models[0], error.what)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Results of the gates, with the champion, the protocol and the archives (path -> digest) of the comparison.
-
-    `damaged`: reasons for start times that were left out. `seen`: for archives with days that the candidate was
-    trained on or chosen by, a clause about these days.
-    """
-
-    gates: tuple[Gate, ...]
-    champion: str
-    protocol: str
-    archives: Mapping[str, str]
-    damaged: tuple[str, ...] = ()
-    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model.core.aliases import Gate
 from model.core.bootstrap import MIN_BLOCKS
 from model.core.contingency import paired_means
+from model.core.promotion import FEWEST_EVENTS
 
 if TYPE_CHECKING:
     from model.core.bootstrap import Interval
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 BEAT_AT_MINUTES: Final = (30.0, 60.0)
 HEAVY_MM_H: Final = 10.0
-FEWEST_EVENTS: Final = 1000
-"""Pixels, over all leads, that rain at a threshold must cover for a conclusion, in at least MIN_BLOCKS blocks."""
-
 BESIDE_CHAMPION: Final = ("csi", "brier", "crps")
 """Gates that compare a model with the champion."""
 
@@ -162,22 +160,6 @@ def latency_gate(seconds: Sequence[float], limit: float, archive: str, about: st
         return gate(passed=None, note="the archive holds no rain to time nowcasts on")
     median = float(np.median(seconds))
     return gate(passed=median <= limit, value=median, note=about)
-
-
-def refusals(gates: Sequence[Gate]) -> list[str]:
-    """Return the comparisons that refuse a model: one that fails on any archive, or passes on none."""
-    several = len({gate.archive for gate in gates if gate.archive}) > 1
-    by_what: dict[str, list[Gate]] = {}
-    for gate in gates:
-        by_what.setdefault(gate.what, []).append(gate)
-    refused = []
-    for what, found in by_what.items():
-        failed = [gate for gate in found if gate.passed is False]
-        if failed or not any(gate.passed for gate in found):
-            first = (failed or found)[0]
-            where = f" on {first.archive}" if several and first.archive else ""
-            refused.append(f"{what}{where}{'' if failed else ' is inconclusive'}")
-    return refused
 
 
 def _lead_near(lead_minutes: Sequence[float], minutes: float) -> int | None:

@@ -26,12 +26,15 @@ from service.api.feeds.edr.router import router as edr
 from service.api.feeds.router import router as feeds
 from service.api.health.router import router as health
 from service.api.inference.router import router as inference
+from service.api.keys.router import router as keys
 from service.api.memory import limit_heaps
 from service.api.metrics.request_monitor import RequestMonitor, RouteTemplate
 from service.api.metrics.router import router as metrics
+from service.api.models.router import operator_router as champion
 from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
 from service.api.openapi import describe
+from service.api.operator.router import router as operator
 from service.api.page.router import WEB
 from service.api.page.router import router as page
 from service.api.processes.router import router as processes
@@ -56,6 +59,7 @@ TAGS: Final = [
         "name": "Open Inference Protocol",
         "description": "Health and models as KServe, Triton and their clients have them.",
     },
+    {"name": "operator", "description": "How the service does; the champion, and API keys: for the scope `admin`."},
     {"name": "health", "description": "For monitoring."},
     {"name": "page", "description": "Resources of the web page."},
 ]
@@ -98,7 +102,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = context
     app.add_middleware(RouteTemplate)  # the innermost
     problems.install(app)
-    for router in (feeds, alert_events, nowcasts, models, processes, edr, inference, health, metrics, page):
+    for router in (
+        *(feeds, alert_events, nowcasts, models, processes, edr, inference),
+        *(champion, keys, operator, health, metrics, page),
+    ):
         app.include_router(router)
     scopes_of_routes(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it

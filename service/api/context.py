@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Final, ParamSpec, TypeVar
 
@@ -12,14 +12,15 @@ from fastapi import Depends, Request
 from model.core.caching import FileCache
 from model.core.catalog import open_catalog
 from service.api.access.authentication import Authenticator
-from service.api.alert_watcher import AlertWatcher
 from service.api.event_streams import EventStreams
+from service.api.feeds.feed_snapshot import FeedSnapshot, feed_snapshots
 from service.api.feeds.served import ServedFeeds
 from service.api.health.checks import ReadinessProbe
 from service.api.job_watcher import JobWatcher
 from service.api.rate_limit import RateLimit
 from service.api.results import ResultFiles
 from service.api.view_cache import ViewCache
+from service.api.watcher import Watcher
 from service.api.work_pool import WorkPool
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.config import Feeds, read_feeds
@@ -84,7 +85,10 @@ class GatewayContext:
         self.uploads = WorkPool("uploads", threads=UPLOAD_THREADS, waiting=UPLOADS_WAITING)
         self.executions = WorkPool("execute requests", threads=EXECUTION_THREADS, waiting=EXECUTIONS_WAITING)
         self.jobs = JobWatcher(settings, lambda job_ids: self.in_thread(self.ledger.versions, job_ids))
-        self.alert_watcher = AlertWatcher(lambda: self.in_thread(self.alerts.newest_number))
+        self.alert_watcher = Watcher[int]("events of alerts", lambda: self.in_thread(self.alerts.newest_number))
+        self.feed_watcher = Watcher[Mapping[str, FeedSnapshot]](
+            "events of feeds", lambda: self.in_thread(feed_snapshots, self)
+        )
         self.event_streams = EventStreams(settings.max_event_streams)
         self.served_feeds = ServedFeeds(self)
 
@@ -95,6 +99,11 @@ class GatewayContext:
     def feeds(self) -> Feeds:
         """Return the feeds as their file has them now."""
         return self._feeds(self.settings.feeds_path)
+
+    def end_streams(self) -> None:
+        """Let the event streams without an end of their own end, as the gateway stops."""
+        self.alert_watcher.stop()
+        self.feed_watcher.stop()
 
     def close(self) -> None:
         """Wait for the calls that run, delete local copies and close the ledger."""

@@ -92,6 +92,22 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "product",
             "It has accumulations; the feed's key products tells what is made",
         ),
+        "invalid-key": (
+            "a client cannot be named 'Flood Duty'",
+            "client",
+            "Use 1 to 63 lower-case letters, digits, dots, hyphens and underscores, such as flood-duty",
+        ),
+        "no-such-key": ("no key '4d7f1451'", "id", "`echocast keys list` has the ids"),
+        "not-promoted": (
+            "not promoted, 1 of the gates' comparisons refuse it: live CSI at 2 mm/h beside rain-ms-predrnn@2",
+            "my-radar@1",
+            "Train it further; force with a reason promotes it anyway",
+        ),
+        "open-service": (
+            "the service is open to everybody, and this needs an API key with the scope admin",
+            "Authorization",
+            "Create a key on the machine of the service: echocast keys create NAME --scope admin",
+        ),
         "no-such-model": ("no model 'skynet'", "path", "/v1/models lists what can run here"),
         "no-such-process": ("no process 'echo'", "processID", "/processes lists what there is"),
         "not-a-radar-file": (

@@ -71,6 +71,9 @@ STORE_SCHEMES: Final = ("s3", "gs", "az", "file")
 TIME_DIRECTIVES: Final = ("Y", "m", "d", "j", "H")
 """Of `time.strftime`: those that may stand in the prefix of an object store."""
 
+EVENTS_NAME: Final = "events"
+"""The name that no feed may have."""
+
 NOWCAST_SUFFIX: Final = ".nowcast.nc"
 """Appended to the name of the newest frame to name its nowcast. Files with this suffix are never frames."""
 
@@ -119,6 +122,14 @@ class Feed(BaseModel):
     clock: Literal["system", "frames", "replay"] = "system"
     alert: tuple[AlertRule, ...] = ()
     wis2: Wis2Topic | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        """Refuse a name whose address is that of something else."""
+        if name == EVENTS_NAME:
+            raise ValueError("/v1/feeds/events is the address of the events of all feeds")
+        return name
 
     @field_validator("locations")
     @classmethod

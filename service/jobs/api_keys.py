@@ -43,7 +43,7 @@ class Scope(StrEnum):
     NOWCAST = "nowcast"
     """Request nowcasts, and cancel them."""
     ADMIN = "admin"
-    """All of it, for the nowcasts of every client."""
+    """All of it, for the nowcasts of every client; promote and roll back models, create and revoke keys."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,15 @@ NO_QUOTA: Final = Quota()
 
 
 class InvalidKey(InputError):
-    """A key cannot be created as it was asked for, or there is no such key."""
+    """A key cannot be created as it was asked for."""
 
     code = "invalid-key"
+
+
+class NoSuchKey(InputError):
+    """There is no such key."""
+
+    code = "no-such-key"
 
 
 class ApiKey(Base, kw_only=True):
@@ -121,7 +127,7 @@ class ApiKeys:
         if not CLIENT_NAME.fullmatch(client) or client == ANONYMOUS_ID:
             raise InvalidKey(
                 f"a client cannot be named {client!r}",
-                where="CLIENT",
+                where="client",
                 hint="Use 1 to 63 lower-case letters, digits, dots, hyphens and underscores, such as flood-duty",
             )
         secret = KEY_PREFIX + secrets.token_hex(KEY_BYTES)
@@ -161,7 +167,7 @@ class ApiKeys:
 
         Raises
         ------
-        InvalidKey
+        NoSuchKey
             There is no key of that id.
         """
         with writing(self._engine) as session:
@@ -169,7 +175,7 @@ class ApiKeys:
             session.connection().execute(update(ApiKey).where(valid).values(revoked=datetime.now(UTC)))
             key = session.get(ApiKey, key_id)
         if key is None:
-            raise InvalidKey(f"no key {key_id!r}", where="ID", hint="`echocast keys list` has the ids")
+            raise NoSuchKey(f"no key {key_id!r}", where="id", hint="`echocast keys list` has the ids")
         return key
 
 

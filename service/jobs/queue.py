@@ -34,6 +34,7 @@ ARCHIVE_FEEDS: Final = "echocast.archive_feeds"
 SCORE_FEED: Final = "echocast.score_feed"
 CHECK_ALERTS: Final = "echocast.check_alerts"
 SCAN_FEED: Final = "echocast.scan_feed"
+LOAD_MODEL: Final = "echocast.load_model"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
 FOLLOW_UPS_QUEUE: Final = "echocast.follow_ups"
@@ -156,6 +157,18 @@ class JobQueue:
         """
         queue = LOW_QUEUE if rest else SCHEDULE_QUEUE
         return not self._send(SCAN_FEED, [feed], queue, self._settings.feed_scan_seconds)
+
+    def load_model(self, reference: str, digest: str, answer_key: str, seconds: float) -> None:
+        """Have a worker load a model, and put why it cannot into a list in Redis, unless `seconds` have passed.
+
+        Raises
+        ------
+        OperationalError, RedisError, OSError, NoBroker
+            The broker is down.
+        """
+        problem = self._send(LOAD_MODEL, [reference, digest, answer_key], SCHEDULE_QUEUE, seconds)
+        if problem:
+            raise problem
 
     def _send(self, task: str, args: list[str | int], queue: str, expires: float | None = None) -> Exception | None:
         """Send a task; return the error while the broker is down."""

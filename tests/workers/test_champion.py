@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from model.core.aliases import ALIASES
-from model.registry.promotion import rollback
+from model.core.promotion import rollback
 from service.jobs.job import Job, JobStatus
 from tests.packages import GRAPH, SHIPPED_REFERENCE, SHIPPED_VERSION, copied, crown, damage, rewrite_manifest
 from workers.batch import run

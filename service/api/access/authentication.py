@@ -120,7 +120,7 @@ class Authenticator:
             self._keys.record_use(key)
         except SQLAlchemyError as error:  # the request does not depend on it
             log.warning("the use of key %s was not recorded: %s", key.id, type(error).__name__)
-        return Client(key.client, frozenset(map(Scope, key.scopes)), key.quota)
+        return Client(key.client, frozenset(map(Scope, key.scopes)), key.quota, key.id)
 
 
 def access_tokens(settings: Settings) -> AccessTokens | None:

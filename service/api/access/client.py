@@ -7,17 +7,23 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from service.api.access.errors import OpenService
 from service.jobs.api_keys import NO_QUOTA, Quota, Scope
 from service.jobs.job import ANONYMOUS_ID
 
 
 @dataclass(frozen=True)
 class Client:
-    """Who sends a request. `id` is what the ledger records with a job: the client of an API key."""
+    """Who sends a request.
+
+    `id` is what the ledger records with a job: the client of an API key. `key_id` is that of the key; None: there is
+    none.
+    """
 
     id: str
     scopes: frozenset[Scope]
     quota: Quota = NO_QUOTA
+    key_id: str | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether the client has the scope; admin includes the others."""
@@ -45,3 +51,13 @@ async def _client(request: Request) -> Client:
 
 ClientDep = Annotated[Client, Depends(_client)]
 """The client, on a route that requires a scope."""
+
+
+async def _named_client(client: ClientDep) -> Client:
+    if client is ANONYMOUS:
+        raise OpenService
+    return client
+
+
+NamedClientDep = Annotated[Client, Depends(_named_client)]
+"""The same; nobody without a key or a token, even where the service is open."""

@@ -28,6 +28,19 @@ class NotAuthenticated(AccessDenied):
         )
 
 
+class OpenService(AccessDenied):
+    """The service is open, and this is not for everybody."""
+
+    code = "open-service"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the service is open to everybody, and this needs an API key with the scope admin",
+            where="Authorization",
+            hint="Create a key on the machine of the service: echocast keys create NAME --scope admin",
+        )
+
+
 class InvalidCredentials(AccessDenied):
     """The credentials are unknown, have expired, or were revoked."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from functools import partial
+from operator import lt
 from typing import Final
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -25,7 +27,7 @@ async def alert_events(context: GatewayContext, feed: str | None, after: int | N
     sent = await context.in_thread(ledger.newest_number) if after is None else after
     with watcher.watching() as watch:
         while not watch.stopped:
-            newest = await watch.newer_than(sent, HEARTBEAT_SECONDS)
+            newest = await watch.until(partial(lt, sent), HEARTBEAT_SECONDS)
             if newest is None:
                 yield KEEPALIVE_COMMENT
                 continue

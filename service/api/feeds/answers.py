@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from service.api.context import GatewayContext
 from service.api.errors import NoNowcast, NoSuchRun
 from service.api.feeds.served import no_nowcast
 from service.api.feeds.types import FeedDetails, FeedFileInfo, FeedInfo, FeedList, FeedRunInfo, RunStatus
@@ -17,6 +17,9 @@ from service.jobs.database import reading
 from service.jobs.job import Job, Problem, UnknownJob
 from service.problem_details import public
 from service.status import Link, links_of, path_of
+
+if TYPE_CHECKING:
+    from service.api.context import GatewayContext
 
 NEWEST = 20
 """How many files and runs a feed is described with."""
@@ -34,7 +37,7 @@ def path_of_run(run: FeedRun) -> str:
 
 def feed_list(context: GatewayContext) -> FeedList:
     """Return every feed with its status and its newest run with a nowcast."""
-    return FeedList(feeds=[_feed_info(state) for state in feed_states(context.feeds().feeds, context.feed_ledger)])
+    return FeedList(feeds=[feed_info(state) for state in feed_states(context.feeds().feeds, context.feed_ledger)])
 
 
 def feed_details(context: GatewayContext, feed: Feed) -> FeedDetails:
@@ -43,7 +46,7 @@ def feed_details(context: GatewayContext, feed: Feed) -> FeedDetails:
     [state] = feed_states([feed], ledger)
     files = [file_info(file) for file in ledger.newest_files(feed.name, NEWEST)]
     runs = _run_infos(context, ledger.runs(feed.name, limit=NEWEST))
-    return FeedDetails(**_feed_info(state).model_dump(), files=files, runs=runs)
+    return FeedDetails(**feed_info(state).model_dump(), files=files, runs=runs)
 
 
 def file_info(file: FeedFile) -> FeedFileInfo:
@@ -101,7 +104,8 @@ def served_job(context: GatewayContext, feed: Feed, reference_time: datetime | N
         raise no_nowcast() from None
 
 
-def _feed_info(state: FeedState) -> FeedInfo:
+def feed_info(state: FeedState) -> FeedInfo:
+    """Return a feed as clients see it."""
     feed, health, run = state.feed, state.health, state.run
     path = path_of_feed(feed.name)
     links = [Link(rel="self", href=path, type="application/json", title="Feed")]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from service.api.context import ContextDep
-from service.api.feeds import alerts, answers, area, forecasts, point_route, products, push, skill, stac
+from service.api.feeds import alerts, answers, area, events, forecasts, point_route, products, push, skill, stac
 from service.api.feeds.dependencies import NO_STORE, READ, FeedDep, ReferenceTime
 from service.api.feeds.tiles.rain_viewer import router as rain_viewer
 from service.api.feeds.tiles.router import router as tiles
@@ -20,6 +20,7 @@ async def _no_store(response: Response) -> None:
 
 router = APIRouter(prefix="/v1/feeds", tags=["feeds"], dependencies=[Depends(_no_store)])
 router.include_router(point_route.router)  # the one that is asked most often is found first
+router.include_router(events.router)  # before the feed of that address
 router.include_router(area.router)
 router.include_router(products.router)
 router.include_router(forecasts.router)

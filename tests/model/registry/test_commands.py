@@ -16,12 +16,12 @@ from onnx import numpy_helper
 from model.core.aliases import ALIASES, LOCK, read_aliases
 from model.core.catalog import Catalog
 from model.core.errors import BadPackage
+from model.core.promotion import Evaluation, NotPromoted, promote
 from model.data.archive import Archive
 from model.data.archive_paths import frame_path
 from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
-from model.registry.evaluation import Evaluation, parity_gate
-from model.registry.promotion import NotPromoted, promote
+from model.registry.evaluation import parity_gate
 from tests.archives import HEAVY_FRONTS
 from tests.packages import DISTRIBUTION, GRAPH, SHIPPED_REFERENCE, copied, crown, rewrite_manifest
 

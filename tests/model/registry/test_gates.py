@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from model.core.aliases import Gate
+from model.core.promotion import refusals
 from model.data.archive import Archive
 from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
@@ -17,7 +18,6 @@ from model.registry.gates import (
     extrapolation_gates,
     insufficient_rain,
     latency_gate,
-    refusals,
 )
 from model.verify.protocols import NOWCAST_60
 from model.verify.verification import Verification

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from model.core.model_info import EXTRAPOLATION
+from model.core.promotion import refusals
 from model.data.archive import Archive
 from model.data.archive_writer import ArchiveWriter
 from model.data.synthetic_storms import synthesise
 from model.registry.alias_commands import _limit
 from model.registry.evaluation import _probability_gates
-from model.registry.gates import discount_seen_days, probability_gates, refusals
+from model.registry.gates import discount_seen_days, probability_gates
 from model.registry.variants import VariantRefused, brier_gates, check_variant_gates
 from model.runtime.baselines import Extrapolation
 from model.verify.probabilistic.protocol import NOWCAST_60_PROB

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from service.jobs.api_keys import USE_RECORDED_EVERY, ApiKeys, InvalidKey, Quota, Scope
+from service.jobs.api_keys import USE_RECORDED_EVERY, ApiKeys, InvalidKey, NoSuchKey, Quota, Scope
 from service.jobs.job import IdempotencyConflict, Job, UnknownJob
 from service.jobs.ledger import Ledger
 
@@ -42,7 +42,7 @@ def test_a_key_expires_and_can_be_revoked(api_keys: ApiKeys) -> None:
     assert [key.state for key in (expired, valid)] == ["expired", "valid"]
     first = api_keys.revoke(valid.id)
     assert (first.state, api_keys.revoke(valid.id).revoked) == ("revoked", first.revoked)
-    with pytest.raises(InvalidKey, match="no key"):
+    with pytest.raises(NoSuchKey, match="no key"):
         api_keys.revoke("nope")
     assert {key.id: key.state for key in api_keys.all()} == {expired.id: "expired", valid.id: "revoked"}
 

@@ -3,25 +3,88 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
-from model.core.aliases import CHAMPION, Action, AliasChange, Aliases, PinnedVersion, change_alias, now_utc, user_name
+from model.core.aliases import (
+    CHAMPION,
+    Action,
+    AliasChange,
+    Aliases,
+    Gate,
+    PinnedVersion,
+    change_alias,
+    now_utc,
+    user_name,
+)
 from model.core.catalog import AUTO, Catalog, pinned_version
 from model.core.errors import InputError
 from model.core.manifest import NAME_PATTERN
 from model.core.model_info import ModelInfo
 from model.core.package_digest import package_digest
-from model.registry.gates import refusals
 
-if TYPE_CHECKING:
-    from model.registry.evaluation import Evaluation
+FEWEST_EVENTS: Final = 1000
+"""Pixels, over all leads, that rain at a threshold must cover for a gate to be conclusive."""
 
 
 class NotPromoted(InputError):
     """A gate refuses the model, or the champion or the package changed during the evaluation."""
 
     code = "not-promoted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Results of the gates, with the champion, the protocol and the archives (path -> digest) of the comparison.
+
+    `damaged`: reasons for start times that were left out. `seen`: for archives with days that the candidate was
+    trained on or chosen by, a clause about these days.
+    """
+
+    gates: tuple[Gate, ...]
+    champion: str
+    protocol: str
+    archives: Mapping[str, str]
+    damaged: tuple[str, ...] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_promotable(info: ModelInfo) -> None:
+    """Raise where a model cannot be the champion, whatever its scores are.
+
+    Raises
+    ------
+    InputError
+        The model is a baseline, or not a model of rain.
+    """
+    if info.folder is None:
+        raise InputError(
+            "a baseline needs no promotion: it is always available", where=info.reference, hint="Promote a package"
+        )
+    if info.data != "rain":
+        raise InputError(
+            f"it was trained on {info.data} that are not rain, and makes no nowcast",
+            where=info.reference,
+            hint="Promote a model of rain",
+        )
+
+
+def refusals(gates: Sequence[Gate]) -> list[str]:
+    """Return the comparisons that refuse a model: one that fails on any archive, or passes on none."""
+    several = len({gate.archive for gate in gates if gate.archive}) > 1
+    by_what: dict[str, list[Gate]] = {}
+    for gate in gates:
+        by_what.setdefault(gate.what, []).append(gate)
+    refused = []
+    for what, found in by_what.items():
+        failed = [gate for gate in found if gate.passed is False]
+        if failed or not any(gate.passed for gate in found):
+            first = (failed or found)[0]
+            where = f" on {first.archive}" if several and first.archive else ""
+            refused.append(f"{what}{where}{'' if failed else ' is inconclusive'}")
+    return refused
 
 
 def check_gates(info: ModelInfo, evaluation: Evaluation) -> None:
@@ -34,7 +97,7 @@ def check_gates(info: ModelInfo, evaluation: Evaluation) -> None:
         raise NotPromoted(
             f"not promoted, {len(refused)} of the gates' comparisons refuse it: {'; '.join(refused)}{why}",
             where=info.reference,
-            hint=f"{hint}; --force --reason TEXT promotes it anyway",
+            hint=f"{hint}; force with a reason (--force --reason TEXT) promotes it anyway",
         )
 
 
@@ -46,6 +109,7 @@ def promote(
     pinned: PinnedVersion | None,
     forced: bool = False,
     reason: str = "",
+    by: str | None = None,
 ) -> AliasChange:
     """Make an evaluated model the champion of a folder of packages.
 
@@ -61,6 +125,8 @@ def promote(
         The champion when the evaluation started.
     forced, reason
         Promote the model although gates refuse it, and why.
+    by
+        Who promotes it; None: the user of this process.
 
     Raises
     ------
@@ -86,7 +152,7 @@ def promote(
                 where=info.reference,
                 hint="Versions never change: restore the package, or give the new one another version",
             )
-        change = _change(CHAMPION, "promote", now, pinned_version(info), reason)
+        change = _change(CHAMPION, "promote", now, pinned_version(info), reason, by)
         forced_through = forced and bool(refusals(evaluation.gates))
         results = {"gates": evaluation.gates, "protocol": evaluation.protocol, "archives": dict(evaluation.archives)}
         return change.model_copy(update={"forced": forced_through, **results})
@@ -94,11 +160,24 @@ def promote(
     return change_alias(folder, decide)
 
 
-def rollback(folder: Path, reason: str = "") -> AliasChange:
+def rollback(folder: Path, reason: str = "", *, champion: str | None = None, by: str | None = None) -> AliasChange:
     """Return `champion` to the version before the last promotion; before the first promotion there is none.
+
+    Parameters
+    ----------
+    folder
+        Folder of packages, with the aliases.
+    reason
+        Why, for the history.
+    champion
+        Name of the model that is to be rolled back, in case that another one is the champion by now; None: any.
+    by
+        Who does it; None: the user of this process.
 
     Raises
     ------
+    NotPromoted
+        Another model is the champion.
     InputError
         No model was promoted.
     """
@@ -111,7 +190,13 @@ def rollback(folder: Path, reason: str = "") -> AliasChange:
                 where=str(folder),
                 hint="Promote one with: echocast models promote",
             )
-        return _change(CHAMPION, "rollback", champions[0], champions[1] if len(champions) > 1 else None, reason)
+        if champion is not None and champions[0].model.partition("@")[0] != champion:
+            raise NotPromoted(
+                f"not rolled back: the champion is {champions[0].model}",
+                where=champion,
+                hint="Look at the champion again, and roll that one back",
+            )
+        return _change(CHAMPION, "rollback", champions[0], champions[1] if len(champions) > 1 else None, reason, by)
 
     return change_alias(folder, decide)
 
@@ -141,8 +226,12 @@ def set_alias(alias: str, info: ModelInfo | None, folder: Path, catalog: Catalog
 
 
 def _change(
-    alias: str, action: Action, before: PinnedVersion | None, after: PinnedVersion | None, reason: str = ""
+    alias: str,
+    action: Action,
+    before: PinnedVersion | None,
+    after: PinnedVersion | None,
+    reason: str = "",
+    by: str | None = None,
 ) -> AliasChange:
-    return AliasChange(
-        alias=alias, action=action, when=now_utc(), by=user_name(), before=before, after=after, reason=reason
-    )
+    who = user_name() if by is None else by
+    return AliasChange(alias=alias, action=action, when=now_utc(), by=who, before=before, after=after, reason=reason)
