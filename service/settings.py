@@ -209,6 +209,12 @@ class Settings(EngineSettings, BaseSettings):
         description="Most memory of the gateway for parts of results that were read for places and areas, in MB (2^20 "
         "bytes): 12 lead steps of 640 x 710 pixels with five probabilities take 37.",
     )
+    tile_cache_mb: int = Field(
+        64,
+        ge=0,
+        description="Most memory of the gateway for frames that it has drawn on the map, in MB (2^20 bytes): one of "
+        "765 x 700 pixels takes 0.7, one of 3500 x 7000 zoomed out 2, and close up what is on the map.",
+    )
     result_copies_mb: int = Field(
         2048,
         ge=0,

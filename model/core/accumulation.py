@@ -7,11 +7,15 @@ interval. A period that begins or ends within a step takes that share of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.core.units import FloatArray
+
+PERIODS_MINUTES: Final = (15.0, 30.0, 60.0)
+"""Periods over which rainfall is given."""
 
 
 def step_hours(lead_minutes: Sequence[float], start_minutes: float, end_minutes: float) -> NDArray[np.float32] | None:

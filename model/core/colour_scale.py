@@ -17,6 +17,8 @@ GROUND: Final[Colour] = (243, 245, 244)
 NO_DATA: Final[tuple[Colour, Colour]] = ((138, 143, 150), (184, 189, 194))
 """The two greys of the hatching."""
 DRY_INDEX: Final = 0
+DRY_RANK, NO_DATA_RANK = 0, 1
+"""Ranks of what is not drawn and of what has no data; those of the classes follow."""
 
 
 def hex_of(colour: Colour) -> str:
@@ -81,6 +83,24 @@ class ColourScale:
             index += values >= edge
         index[np.isnan(values)] = self.no_data_index
         return index
+
+    def ranks(self, values: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Return ranks, of any shape: 0 below the classes, 1 for NaN, then the classes.
+
+        Of several pixels in the place of one the highest rank counts: no core is lost, and what is not known to be dry
+        is not drawn as dry.
+        """
+        rank = np.zeros(values.shape, np.uint8)
+        for edge in self.edges:
+            rank += values >= edge
+        rank += rank > 0
+        rank[np.isnan(values)] = NO_DATA_RANK
+        return rank
+
+    @cached_property
+    def index_of_rank(self) -> NDArray[np.uint8]:
+        """Index into `palette` of each rank."""
+        return np.array([DRY_INDEX, self.no_data_index, *range(1, self.no_data_index)], np.uint8)
 
 
 def colour_classes(table: tuple[tuple[float, str], ...]) -> tuple[ColourClass, ...]:

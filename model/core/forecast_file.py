@@ -37,6 +37,7 @@ from model.core.packing import (
     ProbabilityPacker,
     RainPacker,
 )
+from model.core.rain_motion import EASTWARD, MOTION_ATTRIBUTES, MOTION_X, MOTION_Y, NORTHWARD, RainMotion
 from model.core.sequence import TIME_ENCODING, FrameSequence
 from model.core.units import FloatArray
 
@@ -92,6 +93,8 @@ class ForecastHeader:
         Which field the forecast holds.
     probability_method : ProbabilityMethod, optional
         Where the probabilities come from; required with thresholds.
+    motion : RainMotion, optional
+        How the rain moves at the reference time.
     """
 
     reference_time: np.datetime64
@@ -101,6 +104,7 @@ class ForecastHeader:
     output: ForecastOutput = DETERMINISTIC_OUTPUT
     field: FieldName = DETERMINISTIC
     probability_method: ProbabilityMethod | None = None
+    motion: RainMotion | None = None
 
     def __post_init__(self) -> None:
         if self.output.thresholds_mm_h and self.probability_method is None:
@@ -141,7 +145,7 @@ class ForecastHeader:
         dataset[self.field_variable].attrs["field"] = self.field
         if self.output.thresholds_mm_h:
             dataset = self._with_probability(dataset, probability)
-        return dataset
+        return dataset if self.motion is None else _with_motion(dataset, self.motion)
 
     def _with_members(self, dataset: xr.Dataset, members: FloatArray) -> xr.Dataset:
         """Move the field to `rainfall_rate_FIELD`, and put the members into `rainfall_rate`."""
@@ -161,6 +165,16 @@ class ForecastHeader:
         attributes = {**PROBABILITY_ATTRIBUTES, "cell_methods": dataset[self.field_variable].attrs["cell_methods"]}
         dataset[PROBABILITY] = ((THRESHOLD, "time", "y", "x"), probability, attributes)
         return dataset.assign_attrs(probability_method=str(self.probability_method))
+
+
+def _with_motion(dataset: xr.Dataset, motion: RainMotion) -> xr.Dataset:
+    for name, axis, nodes in ((MOTION_X, "x", motion.x), (MOTION_Y, "y", motion.y)):
+        attributes = {key: dataset[axis].attrs[key] for key in ("standard_name", "units")}
+        dataset = dataset.assign_coords({name: (name, nodes, attributes)})
+    for name, values in ((EASTWARD, motion.eastward), (NORTHWARD, motion.northward)):
+        attributes = {"long_name": name.replace("_", " "), **MOTION_ATTRIBUTES}
+        dataset[name] = ((MOTION_Y, MOTION_X), values, attributes)
+    return dataset
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -355,7 +369,7 @@ def _write_header(path: Path, header: ForecastHeader | FrameSequence, chunks: Ma
     dataset = ForecastHeader.to_dataset(header) if isinstance(header, ForecastHeader) else header.to_dataset()
     for frames in chunks:
         dataset[frames].encoding = dict(PACKED_PROBABILITY if frames == PROBABILITY else PACKED_RAIN)
-    for coordinate in (name for name in ("x", "y", THRESHOLD) if name in dataset.coords):
+    for coordinate in (name for name in ("x", "y", THRESHOLD, MOTION_X, MOTION_Y) if name in dataset.coords):
         dataset[coordinate].encoding = {"_FillValue": None}
     variables, attributes = encode_dataset_coordinates(dataset)
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:

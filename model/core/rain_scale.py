@@ -8,6 +8,7 @@ rain".
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -35,6 +36,8 @@ RAIN_SCALE: Final = ColourScale(
     ),
     unit="mm/h",
 )
+RAINFALL_SCALE: Final = replace(RAIN_SCALE, unit="mm")
+"""Of rainfall over a period: the colours of as many mm/h."""
 RAIN_CLASSES: Final = RAIN_SCALE.classes
 UNIT: Final = RAIN_SCALE.unit
 NO_DATA_INDEX: Final = RAIN_SCALE.no_data_index

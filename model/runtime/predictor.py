@@ -17,12 +17,13 @@ from model.core.model_info import ModelInfo
 from model.core.probability_calibration import ProbabilityCalibration
 from model.core.sequence import FrameSequence
 from model.core.units import FloatArray
+from model.runtime.motion_lattice import rain_motion
 from model.runtime.neighbourhood import neighbourhood_probability
 from model.runtime.request import ForecastEvent, ForecastRequest, LeadFields
 
 PROVENANCE: Final = (
-    "radar_format", "radar_product", "source_product", "phase", "quantity", "zr_relation", "max_dbz", "capped_pixels",
-    "source", "licence", "institution", "gaps",
+    "radar_format", "radar_product", "source_product", "quantity", "zr_relation", "max_dbz", "capped_pixels", "source",
+    "licence", "institution", "gaps",
 )  # fmt: skip
 """Attributes of the input that a forecast file repeats as `input_...`."""
 
@@ -155,6 +156,7 @@ class BasePredictor:
             output=request.output,
             field=request.output.field or default_field,
             probability_method=self.probability_method if request.output.thresholds_mm_h else None,
+            motion=rain_motion(sequence),
         )
 
     def rollout(self, sequence: FrameSequence, steps: int) -> Iterator[FloatArray]:

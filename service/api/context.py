@@ -33,6 +33,7 @@ from service.jobs.ledger import Ledger
 from service.jobs.outbox import Outbox, Webhook
 from service.jobs.queue import JobQueue
 from service.render.block_cache import BlockCache
+from service.render.forecast_reader import RankCache
 from service.settings import Settings
 from service.store import ObjectStore
 
@@ -75,7 +76,8 @@ class GatewayContext:
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)
         self.readiness = ReadinessProbe(settings, self.ledger, self.store, self.catalog)
-        self.results = ResultFiles(self.store, settings.result_copies_mb * MB, BlockCache(settings.place_cache_mb * MB))
+        blocks, ranks = BlockCache(settings.place_cache_mb * MB), RankCache(settings.tile_cache_mb * MB)
+        self.results = ResultFiles(self.store, settings.result_copies_mb * MB, blocks, ranks)
         self.view_cache = ViewCache(settings.view_cache_mb * MB)
         self.points = WorkPool("points", threads=POINT_THREADS, waiting=POINTS_WAITING)
         self.areas = WorkPool("areas", threads=AREA_THREADS, waiting=AREAS_WAITING)

@@ -14,7 +14,7 @@ from typing import Final
 from service.api.work_pool import WorkPool
 from service.locked_folder import locked_folder
 from service.render.block_cache import BlockCache
-from service.render.forecast_reader import RainFile
+from service.render.forecast_reader import RainFile, RankCache
 from service.store import MissingObject, ObjectStore
 
 MAX_HEADERS: Final = 128
@@ -46,10 +46,19 @@ class ResultFiles:
         Most bytes of all copies that are not in use.
     blocks
         Where blocks of the results are kept that were read for places and areas; None keeps none.
+    ranks
+        Where ranks of frames are kept that were drawn on a map; None keeps none.
     """
 
-    def __init__(self, store: ObjectStore, max_bytes: int, blocks: BlockCache | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        max_bytes: int,
+        blocks: BlockCache | None = None,
+        ranks: RankCache | None = None,
+    ) -> None:
         self.blocks = blocks or BlockCache(0)
+        self._ranks = ranks
         self._store = store
         self._max_bytes = max_bytes
         self._pool = WorkPool("copies of results", threads=COPY_THREADS, waiting=COPIES_WAITING)
@@ -100,7 +109,7 @@ class ResultFiles:
             if file is not None:
                 self._headers.move_to_end(path)
                 return file
-        file = RainFile.open(path, self.blocks)
+        file = RainFile.open(path, self.blocks, self._ranks)
         with self._headers_lock:
             self._headers[path] = file
             while len(self._headers) > MAX_HEADERS:

@@ -115,7 +115,7 @@ class Ledger:
         """
         with reading(self.engine) as session:
             job = None if "\0" in job_id else session.get(Job, job_id)  # PostgreSQL refuses to look for a NUL
-        if job is None or (owner not in (None, job.client) and not (or_of_feeds and job.kind == "feed")):
+        if job is None or (owner not in (None, job.client) and not (or_of_feeds and job.feed is not None)):
             raise UnknownJob(f"no nowcast {job_id!r}", where="id", hint="It may have been deleted after its retention")
         return job
 

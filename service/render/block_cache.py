@@ -6,10 +6,6 @@ values of one place lie side by side.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +15,7 @@ from numpy.typing import NDArray
 
 from model.core.units import FloatArray
 from service.render.packed_variable import Packed
+from service.render.shared_cache import SharedCache
 
 
 class BlockKey(NamedTuple):
@@ -44,65 +41,11 @@ class Block:
         values[packed == self.fill] = np.nan
         return values
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self.packed.nbytes
 
-class BlockCache:
-    """Blocks by key, within a budget of bytes; the least recently used is dropped first. Safe to share between threads.
 
-    Parameters
-    ----------
-    max_bytes
-        Most bytes of all blocks; 0 keeps none.
-
-    Attributes
-    ----------
-    size : int
-        Bytes of the blocks that are kept.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.size = 0
-        self._kept: OrderedDict[BlockKey, Block] = OrderedDict()
-        self._reading: dict[BlockKey, Future[Block]] = {}
-        self._lock = threading.Lock()
-
-    def __contains__(self, key: BlockKey) -> bool:
-        return key in self._kept
-
-    def get(self, key: BlockKey, read: Callable[[], Block]) -> Block:
-        """Return the block of a key; `read` makes it, unless it is here or another thread is about to.
-
-        Errors of `read` reach all that wait for it, and are not kept.
-        """
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None:
-                self._kept.move_to_end(key)
-                return kept
-            reading = self._reading.get(key)
-            if reading is None:
-                mine = self._reading[key] = Future()
-        if reading is not None:
-            return reading.result()
-        try:
-            block = read()
-        except BaseException as error:
-            mine.set_exception(error)
-            raise
-        else:
-            mine.set_result(block)
-            self._keep(key, block)
-        finally:
-            with self._lock:
-                del self._reading[key]
-        return block
-
-    def _keep(self, key: BlockKey, block: Block) -> None:
-        size = block.packed.nbytes
-        if size > self.max_bytes:
-            return
-        with self._lock:
-            self._kept[key] = block
-            self.size += size
-            while self.size > self.max_bytes:
-                self.size -= self._kept.popitem(last=False)[1].packed.nbytes
+BlockCache = SharedCache[BlockKey, Block]
+"""Blocks by key."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, datetime, timedelta
@@ -16,26 +16,33 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import h5py
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.accumulation import step_hours
 from model.core.cf_coordinates import crs_from_cf
 from model.core.colour_scale import ColourScale
 from model.core.errors import InputError
 from model.core.forecast_variables import PROBABILITY, RAIN_RATE, REALIZATION, THRESHOLD, field_variable
 from model.core.grid import Grid
 from model.core.probability_scale import PROBABILITY_SCALE
-from model.core.rain_scale import RAIN_SCALE
+from model.core.rain_motion import EASTWARD, MOTION_X, MOTION_Y, NORTHWARD, RainMotion
+from model.core.rain_scale import RAIN_SCALE, RAINFALL_SCALE
 from model.core.units import FloatArray
 from service.render.block_cache import Block, BlockCache, BlockKey
 from service.render.footprint import Bounds, footprint
 from service.render.packed_variable import Packed, PackedVariable, opened_variable
+from service.render.shared_cache import SharedCache
 
 MAX_SIDE: Final = 1200
 """Larger grids are drawn in blocks of several pixels."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _netcdf_lock: Final = threading.Lock()
+
+RankCache = SharedCache[Hashable, NDArray[np.uint8]]
+"""Parts and overviews of frames that were drawn on a map, as `service.render.frame_ranks` makes them."""
 
 
 class CannotShow(InputError):
@@ -56,6 +63,15 @@ class StoredFrame:
     def least(self) -> float:
         """The lowest value that is drawn."""
         return float(self.scale.edges[0])
+
+
+@dataclass(frozen=True)
+class SummedFrame:
+    """Rainfall over a period: a variable of rain rate, for how many hours each of its lead steps counts, the scale."""
+
+    variable: str
+    hours: tuple[float, ...]
+    scale: ColourScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +102,8 @@ class RainFile:
         Rows and columns of the blocks in which each variable is stored.
     block_cache : BlockCache
         Where blocks are kept that were read for places and areas.
+    rank_cache : RankCache
+        Where ranks of frames are kept that were drawn on a map.
     """
 
     path: Path
@@ -99,6 +117,7 @@ class RainFile:
     members: int = 0
     sides: dict[str, tuple[int, int]] = dataclass_field(default_factory=dict)
     block_cache: BlockCache = dataclass_field(default_factory=lambda: BlockCache(0))
+    rank_cache: RankCache = dataclass_field(default_factory=lambda: RankCache(0))
 
     @property
     def probability_method(self) -> str | None:
@@ -106,8 +125,8 @@ class RainFile:
         return self.attributes.get("probability_method") if self.thresholds_mm_h else None
 
     @classmethod
-    def open(cls, path: Path, block_cache: BlockCache | None = None) -> RainFile:
-        """Read the header of `path`, and no frame; blocks that are read later are kept in `block_cache`.
+    def open(cls, path: Path, block_cache: BlockCache | None = None, rank_cache: RankCache | None = None) -> RainFile:
+        """Read the header of `path`, and no frame; what is read later is kept in `block_cache` and `rank_cache`.
 
         Raises
         ------
@@ -116,7 +135,7 @@ class RainFile:
         """
         try:
             with _netcdf_lock:
-                return cls._open(path, block_cache or BlockCache(0))
+                return cls._open(path, block_cache or BlockCache(0), rank_cache or RankCache(0))
         except (InputError, ArithmeticError, LookupError, ValueError) as error:
             raise CannotShow(
                 f"the result's grid or times cannot be drawn ({error})",
@@ -125,7 +144,7 @@ class RainFile:
             ) from error
 
     @classmethod
-    def _open(cls, path: Path, block_cache: BlockCache) -> RainFile:
+    def _open(cls, path: Path, block_cache: BlockCache, rank_cache: RankCache) -> RainFile:
         with netCDF4.Dataset(path) as file:
             name = field_variable({name: variable.dimensions for name, variable in file.variables.items()})
             field = file[name]
@@ -146,6 +165,7 @@ class RainFile:
                 members=len(file.dimensions[REALIZATION]) if REALIZATION in file.dimensions else 0,
                 sides={each: _sides(file[each]) for each in (name, RAIN_RATE, PROBABILITY) if each in file.variables},
                 block_cache=block_cache,
+                rank_cache=rank_cache,
             )
 
     @property
@@ -202,6 +222,23 @@ class RainFile:
         if index is None:
             raise LookupError(f"{self.path.name} has no probability at {threshold_mm_h:g} mm/h")
         return StoredFrame(PROBABILITY, (index, number), PROBABILITY_SCALE)
+
+    def rainfall(self, start_minutes: float, end_minutes: float) -> SummedFrame | None:
+        """Return where the rainfall of a period is stored (minutes after the reference time).
+
+        None where the forecast does not cover it.
+        """
+        hours = step_hours(self.lead_minutes, start_minutes, end_minutes)
+        return None if hours is None else SummedFrame(self.variable, tuple(hours.tolist()), RAINFALL_SCALE)
+
+    @cached_property
+    def motion(self) -> RainMotion | None:
+        """How the rain moves at the reference time; None where the file does not tell."""
+        with h5py.File(self.path, "r") as file:
+            if EASTWARD not in file:
+                return None
+            x, y, eastward, northward = (file[name][...] for name in (MOTION_X, MOTION_Y, EASTWARD, NORTHWARD))
+        return RainMotion(x, y, eastward, northward)
 
     def blocks(self, frame: StoredFrame, rows: slice, columns: slice, block: int) -> FloatArray:
         """Return the values [y, x] of blocks of `block` x `block` pixels, rows as in the file, NaN = no data.

@@ -18,19 +18,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from model.core.colour_scale import DRY_RANK
 from model.core.grid import Grid
 from model.core.grid_places import NotOnEarth
-from model.core.units import FloatArray
-from service.render.forecast_reader import RainFile, StoredFrame
+from service.render.footprint import Bounds
+from service.render.forecast_reader import RainFile, StoredFrame, SummedFrame
+from service.render.frame_ranks import FrameRanks, Ranks, highest
 from service.render.web_mercator import MapPicture
 
 MAX_ERROR_PX: Final = 0.1
 """Of the position between lattice points, in pixels of the grid, or of the picture where those are larger."""
 LATTICE_STEPS_PX: Final = (32, 16, 8, 4)
 """Distances of lattice points that are tried; with half of the last one, each pixel is as well computed exactly."""
-OUTSIDE: Final = 0.0
-"""Value outside of the grid: nothing is drawn there, as over dry ground."""
-
 Positions = NDArray[np.float64]
 
 
@@ -48,9 +47,14 @@ class _Places:
 
 
 def on_map(
-    file: RainFile, frame: StoredFrame, picture: MapPicture, *, smooth: bool = False, outside: float = OUTSIDE
-) -> FloatArray:
-    """Return the values of a frame on a picture of the map [y, x], NaN = no data.
+    file: RainFile,
+    frame: StoredFrame | SummedFrame,
+    picture: MapPicture,
+    *,
+    smooth: bool = False,
+    outside: int = DRY_RANK,
+) -> Ranks:
+    """Return the ranks of a frame (`model.core.colour_scale`) on a picture of the map [y, x].
 
     Parameters
     ----------
@@ -60,28 +64,41 @@ def on_map(
         The part of the map.
     smooth
         Whether pixels of the grid that are larger than those of the picture are interpolated between their centres
-        (bilinear). Where one of the four has no data, the nearest counts.
+        (bilinear). Where one of the four has no data, the nearest counts. Sums are not.
     outside
-        The value outside of the grid.
+        The rank outside of the grid; by default nothing is drawn there, as over dry ground.
 
     Raises
     ------
     NotOnEarth
         The grid has no relation to longitude and latitude.
     """
-    values = np.full((picture.size, picture.size), outside, np.float32)
+    ranks = np.full((picture.size, picture.size), outside, np.uint8)
+    box = picture.box(map_bounds(file))
+    if box is not None:
+        places = _places(file.grid, picture, *box)
+        found = None
+        if smooth and places.samples == 1 and isinstance(frame, StoredFrame):
+            found = _interpolated(file, frame, places, outside)
+        ranks[box] = _highest(FrameRanks(file, frame), file.grid.shape, places, outside) if found is None else found
+    return ranks
+
+
+def map_bounds(file: RainFile) -> Bounds:
+    """Return bounds around the grid of a file.
+
+    Raises
+    ------
+    NotOnEarth
+        The grid has no relation to longitude and latitude.
+    """
     if file.footprint is None:
         raise NotOnEarth(
             f"the grid's coordinates ({file.grid.crs.name}) have no relation to longitude and latitude",
-            where="feed",
-            hint="There are no map tiles of it: fetch its pictures, or the netCDF file",
+            where="tiles",
+            hint="There are no map tiles of it: fetch its pictures (/frames of the nowcast), or the netCDF file",
         )
-    box = picture.box(file.footprint)
-    if box is not None:
-        places = _places(file.grid, picture, *box)
-        found = _interpolated(file, frame, places, outside) if smooth and places.samples == 1 else None
-        values[box] = _highest(file, frame, places, outside) if found is None else found
-    return values
+    return file.footprint
 
 
 def _places(grid: Grid, picture: MapPicture, rows: slice, columns: slice) -> _Places:
@@ -152,37 +169,28 @@ def _weights(part: slice, edges: NDArray[np.float64], samples: int) -> NDArray[n
     return weights
 
 
-def _highest(file: RainFile, frame: StoredFrame, places: _Places, outside: float) -> FloatArray:
-    """Return the highest value of the places of each pixel; no data where that is not drawn and one has no data."""
+def _highest(ranks: FrameRanks, shape: tuple[int, int], places: _Places, outside: int) -> Ranks:
+    """Return the highest rank of the places of each pixel."""
     block = 1 << max(0, math.ceil(math.log2(places.scale / places.samples))) if places.scale > 1 else 1
-    indices = [np.floor(positions + 0.5) for positions in (places.rows, places.columns)]
-    inside = np.logical_and(
-        *((index >= 0) & (index < size) for index, size in zip(indices, file.grid.shape, strict=True))
-    )
-    values = np.full(inside.shape, outside, np.float32)
+    rows, columns = (np.floor(positions + 0.5) for positions in (places.rows, places.columns))
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    found = np.full(inside.shape, outside, np.uint8)
     if inside.any():
-        rows, columns = (index[inside].astype(np.int64) // block for index in indices)
+        rows, columns = (index[inside].astype(np.int64) // block for index in (rows, columns))
         top, left = int(rows.min()), int(columns.min())
-        window = slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1)
-        values[inside] = file.blocks(frame, *window, block)[rows - top, columns - left]
-    if places.samples == 1:
-        return values
-    side = places.samples
-    parts = values.reshape(-1, side, values.size // (len(values) * side), side)
-    highest: FloatArray = np.fmax.reduce(np.fmax.reduce(parts, axis=3), axis=1)
-    missing = np.isnan(parts).any(axis=(1, 3))
-    highest[missing & ~(highest >= frame.least)] = np.nan
-    return highest
+        window = ranks.blocks(slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1), block)
+        found[inside] = window[rows - top, columns - left]
+    return highest(found, places.samples)
 
 
-def _interpolated(file: RainFile, frame: StoredFrame, places: _Places, outside: float) -> FloatArray:
-    """Return values that are interpolated between the centres of pixels of the grid."""
+def _interpolated(file: RainFile, frame: StoredFrame, places: _Places, outside: int) -> Ranks:
+    """Return ranks of values that are interpolated between the centres of pixels of the grid."""
     ny, nx = file.grid.shape
     rows, columns = places.rows, places.columns
     inside = (rows >= -0.5) & (rows < ny - 0.5) & (columns >= -0.5) & (columns < nx - 0.5)
-    values = np.full(inside.shape, outside, np.float32)
+    ranks = np.full(inside.shape, outside, np.uint8)
     if not inside.any():
-        return values
+        return ranks
     rows, columns = np.clip(rows[inside], 0, ny - 1), np.clip(columns[inside], 0, nx - 1)
     upper, first = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
     top, left = int(upper.min()), int(first.min())
@@ -194,5 +202,5 @@ def _interpolated(file: RainFile, frame: StoredFrame, places: _Places, outside: 
     below = part[upper + 1, first] * (1 - across) + part[upper + 1, first + 1] * across
     found = above * (1 - down) + below * down
     nearest = part[np.rint(rows).astype(np.int64) - top, np.rint(columns).astype(np.int64) - left]
-    values[inside] = np.where(np.isnan(found), nearest, found)
-    return values
+    ranks[inside] = frame.scale.ranks(np.where(np.isnan(found), nearest, found))
+    return ranks

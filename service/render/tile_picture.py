@@ -6,11 +6,10 @@ import io
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from model.core.colour_scale import ColourScale
-from model.core.units import FloatArray
+from model.core.colour_scale import DRY_RANK, NO_DATA_RANK, ColourScale
+from service.render.frame_ranks import Ranks
 from service.render.picture import palette_image
 
 TileFormat = Literal["png", "webp"]
@@ -23,20 +22,25 @@ COVERED, NOT_COVERED = 0, 255
 """Opacity of the black of coverage tiles."""
 
 
-def tile_picture(values: FloatArray, scale: ColourScale, file_format: TileFormat) -> bytes:
-    """Return a picture of values [y, x]; what is below the first class is transparent, no data is hatched grey."""
-    index = scale.class_index(values)
-    rows, columns = np.ogrid[: index.shape[0], : index.shape[1]]
-    stripe = (rows + columns) % HATCH_PERIOD < HATCH_PERIOD // 2
-    index[(index == scale.no_data_index) & stripe] = scale.no_data_index + 1
+def tile_picture(ranks: Ranks, scale: ColourScale, file_format: TileFormat) -> bytes:
+    """Return a picture of ranks [y, x]; what is below the first class is transparent, no data is hatched grey."""
+    index = scale.index_of_rank[ranks]
+    no_data = ranks == NO_DATA_RANK
+    if no_data.any():
+        rows, columns = np.ogrid[: index.shape[0], : index.shape[1]]
+        index[no_data & ((rows + columns) % HATCH_PERIOD < HATCH_PERIOD // 2)] = scale.no_data_index + 1
     opacity = bytes([0, *[255] * len(scale.classes), *NO_DATA_OPACITY])
     return _encoded(palette_image(index, scale), opacity, file_format)
 
 
-def coverage_picture(values: FloatArray) -> bytes:
-    """Return a PNG of values [y, x] that is transparent where there is data, and black where there is none."""
-    no_data: NDArray[np.uint8] = np.isnan(values).astype(np.uint8)
-    image = Image.fromarray(no_data)
+def coverage_picture(ranks: Ranks, scale: ColourScale, file_format: TileFormat) -> bytes:
+    """Return a picture of ranks [y, x] that is transparent where there is data, and hatched grey where not."""
+    return tile_picture(np.where(ranks == NO_DATA_RANK, ranks, DRY_RANK), scale, file_format)
+
+
+def black_picture(ranks: Ranks) -> bytes:
+    """Return a PNG of ranks [y, x] that is transparent where there is data, and black where there is none."""
+    image = Image.fromarray((ranks == NO_DATA_RANK).astype(np.uint8))
     image.putpalette([0] * 6)
     return _encoded(image, bytes([COVERED, NOT_COVERED]), "png")
 

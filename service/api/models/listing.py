@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from model.core.catalog import AUTO
+from model.core.errors import InputError
 from service.api.context import GatewayContext
 from service.api.errors import NoSuchModel
 from service.api.models.types import Model, model_of
@@ -28,3 +29,11 @@ def find_models(context: GatewayContext, name: str, version: str | None = None) 
         reference = name if version is None else f"{name}@{version}"
         raise NoSuchModel(f"no model {reference!r}", where="path", hint="/v1/models lists what can run here")
     return found
+
+
+def lead_of_scores(context: GatewayContext, reference: str | None) -> float | None:
+    """Return the longest lead time (minutes) that the scores of a version cover; None: none, or it is not installed."""
+    try:
+        return None if reference is None else context.catalog.find(reference).scored_lead_minutes
+    except InputError:
+        return None

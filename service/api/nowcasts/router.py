@@ -11,7 +11,7 @@ from service.api.access.client import ClientDep, sender_of
 from service.api.access.scopes import requires
 from service.api.context import ContextDep
 from service.api.event_streams import MEDIA_TYPE as EVENT_STREAM
-from service.api.nowcasts import responses, upload
+from service.api.nowcasts import responses, tiles, upload
 from service.api.nowcasts.admission import check_admission
 from service.api.nowcasts.events import event_response
 from service.api.nowcasts.form_fields import FORM_FIELDS
@@ -33,11 +33,11 @@ from service.api.nowcasts.types import FrameList, Layer, PointSeries
 from service.api.nowcasts.view import NowcastView
 from service.api.nowcasts.webhook import WebhookDelivery, webhook_delivery
 from service.api.problems import documented_problems
-from service.api.sentence_style import Language, TimeZone, style_of
 from service.jobs.api_keys import Scope
 from service.status import NowcastStatus, path_of
 
 router = APIRouter(prefix="/v1/nowcasts", tags=["nowcasts"])
+router.include_router(tiles.router)
 READ: Final = [requires(Scope.READ)]
 NOWCAST: Final = [requires(Scope.NOWCAST)]
 
@@ -323,10 +323,8 @@ async def point(
     file_format: Annotated[
         str | None, Query(alias="format", description="Overrides Accept.", json_schema_extra={"enum": [*POINT_FORMATS]})
     ] = None,
-    language: Language = None,
-    time_zone: TimeZone = None,
 ) -> Response:
-    """Return the pixel's rain rate over time, and when rain starts and ends, and the peak, also as a sentence.
+    """Return the pixel's rain rate over time, and a summary: when rain starts and ends, and the peak.
 
     With probabilities: how likely rain, and each threshold, is at each time. With members: the range of the start and
     of the end, the chances of the next hour, and the range of the total. `null` means "no data", which is never the
@@ -334,16 +332,13 @@ async def point(
     """
     chosen = choose_format(file_format, request.headers.get("accept"), POINT_FORMATS)
     responses.check_successful(job)
-    style = style_of(language, time_zone, request.headers.get("accept-language"), start_in_minutes=False)
 
     def at_place(view: NowcastView) -> PointSeries:
-        return point_series(view, pixel_at(view.forecast.grid, x=x, y=y, lon=lon, lat=lat), style=style)
+        return point_series(view, pixel_at(view.forecast.grid, x=x, y=y, lon=lon, lat=lat))
 
     series = await responses.in_view(context, context.points, job, at_place)
     if chosen == "csv":
         return Response(
             csv_of(series), headers={"Cache-Control": responses.IMMUTABLE, "Vary": "Accept"}, media_type=CSV
         )
-    response = responses.immutable_response(series, vary="Accept, Accept-Language")
-    response.headers["Content-Language"] = style.language
-    return response
+    return responses.immutable_response(series)

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from model.core.colour_scale import GROUND, NO_DATA, ColourScale, hex_of
-from model.core.members_summary import MembersSummary, Percentiles
-from model.core.point_outlook import PointOutlook
+from model.core.colour_scale import GROUND, NO_DATA, ColourClass, ColourScale, hex_of
+from model.core.members_summary import MembersSummary
+from model.core.point_sentence import intensity
 from model.core.point_summary import PointSummary
 from model.core.probability_summary import ProbabilitySummary
 from model.core.rain_scale import UNIT
@@ -24,6 +24,9 @@ class LegendClass(BaseModel):
     lower: float
     upper: float | None
     colour: str = Field(examples=["#2f99e8"])
+    word: str | None = Field(
+        None, description="Of rain rate: `light`, `moderate`, `heavy` or `violent` (WMO-No. 8).", examples=["moderate"]
+    )
 
 
 class DryKey(BaseModel):
@@ -41,7 +44,7 @@ class NoDataKey(BaseModel):
 
 
 class Legend(BaseModel):
-    """The colour scale of the pictures of a layer, in mm/h or %."""
+    """The colour scale of the pictures of a layer, in mm/h, mm or %."""
 
     unit: str
     classes: list[LegendClass]
@@ -136,49 +139,28 @@ class PointValue(BaseModel):
         description="Probability of at least each of `thresholds_mm_h` at this time, to the nearest 0.005: 0 stands "
         "for less than 0.0025, 1 for more than 0.9975. null: no data. Empty in observed frames.",
     )
-    members: Percentiles | None = Field(
-        default=None, description="Rain rates (mm/h) of the members at this time; null: there are none."
-    )
 
 
-class PlaceForecast(BaseModel):
-    """What every answer for a place has."""
+class PointSeries(BaseModel):
+    """Rain at one pixel over time."""
 
-    coverage: Literal["ok", "no_data", "no_coverage"] = Field(
-        description="`no_coverage`: the place is outside of the radar's area; `no_data`: inside, without any data."
-    )
-    sentence: str = Field(
-        examples=["light rain in 10 to 15 min, heaviest around 14:20, likely over by 15:05; 85 % sure"]
-    )
-    language: str = Field(description="Of the sentence.", examples=["en"])
-    reference_time: datetime
-    now: datetime = Field(description="From which the sentence and the summaries count.")
+    id: str
     unit: str = UNIT
-    lon: float | None = Field(
-        None, description="Centre of the pixel, degrees, WGS 84; null: off the earth, or outside."
-    )
-    lat: float | None = None
-    field: str | None = Field(None, description="Which field the rain rates of the forecast are, as in /frames.")
-    probability_method: str | None = Field(
-        None, description="Where probabilities come from, as in /frames; null: none."
-    )
-    thresholds_mm_h: tuple[float, ...] = Field((), description="Rain rates (mm/h) of `probability` in the series.")
-    outlook: PointOutlook | None = Field(None, description="What the sentence tells; null: no coverage.")
-    summary: PointSummary | None = Field(None, description="Of the field, from `now` on; null: no coverage.")
+    x: float = Field(description="Centre of the pixel in the picture, from the west edge, 0 to 1.")
+    y: float = Field(description="Centre of the pixel, from the north edge, 0 to 1.")
+    lon: float | None = Field(description="Degrees, WGS 84; null where the pixel lies off the earth.")
+    lat: float | None
+    reference_time: datetime
+    field: str | None = Field(description="Which field the rain rates of the forecast are, as in /frames.")
+    probability_method: str | None = Field(description="Where probabilities come from, as in /frames; null: none.")
+    thresholds_mm_h: tuple[float, ...] = Field(description="Rain rates (mm/h) of `probability` in the series.")
+    summary: PointSummary = Field(description="Of the field.")
     probabilities: ProbabilitySummary | None = Field(
         None, description="When rain is possible or likely, by the probabilities of single times; null: there are none."
     )
     members: MembersSummary | None = Field(
-        None, description="What concerns several times together, counted in the members; null: there are none."
+        description="What concerns several times together, counted in the members; null: the nowcast has none."
     )
-
-
-class PointSeries(PlaceForecast):
-    """Rain at one pixel of a nowcast over time."""
-
-    id: str
-    x: float = Field(description="Centre of the pixel in the picture, from the west edge, 0 to 1.")
-    y: float = Field(description="Centre of the pixel, from the north edge, 0 to 1.")
     series: list[PointValue]
 
 
@@ -186,7 +168,17 @@ def legend(scale: ColourScale) -> Legend:
     """Return the legend of a layer."""
     return Legend(
         unit=scale.unit,
-        classes=[LegendClass(lower=item.lower, upper=item.upper, colour=item.hex) for item in scale.classes],
+        classes=[
+            LegendClass(lower=item.lower, upper=item.upper, colour=item.hex, word=_word(item, scale))
+            for item in scale.classes
+        ],
         dry=DryKey(below=scale.classes[0].lower, colour=hex_of(GROUND)),
         no_data=NoDataKey(colours=[hex_of(colour) for colour in NO_DATA]),
     )
+
+
+def _word(item: ColourClass, scale: ColourScale) -> str | None:
+    """Return the word for the middle of a class of rain rate."""
+    if scale.unit != UNIT:
+        return None
+    return intensity(item.lower if item.upper is None else (item.lower + item.upper) / 2)

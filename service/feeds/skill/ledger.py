@@ -307,6 +307,13 @@ class SkillLedger:
         with reading(self.engine) as session:
             return {row.model: row.frames for row in session.execute(query)}
 
+    def scored_lead_minutes(self, feed: str, model: str) -> float | None:
+        """Return the longest lead time (minutes) of a version that was scored by the newest frame; None: none was."""
+        query = select(FrameScore.lead_minutes).where(FrameScore.feed == feed, FrameScore.model == model)
+        with reading(self.engine) as session:
+            leads = session.scalar(query.order_by(FrameScore.valid_time.desc()).limit(1))
+        return max(leads) if leads else None
+
     # What follows for a model
 
     def skill(self, feed: str) -> dict[str, ModelSkill]:

@@ -15,7 +15,7 @@ Source = Literal["radar", "gauge"]
 
 
 class ChallengerRun(Base, kw_only=True):
-    """A run of another model than the feed's from the same frames. Its nowcast is scored, and never served.
+    """A run of another model than the feed's from the same frames. Its nowcast is scored, and shown to be compared.
 
     `revision`: of the frame at the reference time. `reason`: why it was skipped. `status`: that of its job.
     """

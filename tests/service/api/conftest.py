@@ -121,10 +121,12 @@ def finished(finish):
 
 @pytest.fixture
 def finish(context, accepted, tmp_path):
-    """Makes such a job of a grid of 20 x 40 pixels; keywords add to the forecast."""
+    """Makes such a job of a grid of 20 x 40 pixels; keywords add to the forecast. The first one is `accepted`."""
+    waiting = [accepted]
 
     def finished_on(grid, **parts):
-        return _finished(context, accepted, tmp_path, grid, parts)
+        job = waiting.pop() if waiting else context.ledger.create(Job(model="auto", steps=4, inputs=[]))
+        return _finished(context, job, tmp_path, grid, parts)
 
     return finished_on
 
@@ -161,14 +163,8 @@ def _finished(context, accepted, tmp_path, grid, parts):
     past = np.zeros((3, 20, 40), np.float32)
     times = REFERENCE + np.arange(-2, 1) * np.timedelta64(5, "m")
     sequence = FrameSequence(rain_rate=past, times=times, grid=grid)
-    forecast = Forecast(
-        rain_rate=_forecast_rain(),
-        reference_time=REFERENCE,
-        lead_minutes=np.arange(1, 5) * 5.0,
-        grid=grid,
-        attributes={},
-        **parts,
-    )
+    own = {"rain_rate": _forecast_rain(), "lead_minutes": np.arange(1, 5) * 5.0}
+    forecast = Forecast(reference_time=REFERENCE, grid=grid, attributes={}, **{**own, **parts})
     job = context.ledger.claim(accepted.id, 60)
     context.ledger.record_model(job, model_used="persistence@1", note="the frames are too few for the default model")
     for item, key in ((sequence, input_key(job.id)), (forecast, result_key(job.id))):

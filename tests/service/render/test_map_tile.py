@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from pyproj import CRS, Transformer
 
+from model.core.colour_scale import DRY_RANK, NO_DATA_RANK
 from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
@@ -16,7 +17,7 @@ from model.core.rain_scale import RAIN_SCALE
 from service.render.footprint import footprint
 from service.render.forecast_reader import RainFile
 from service.render.map_tile import _places, on_map
-from service.render.tile_picture import coverage_picture, tile_picture
+from service.render.tile_picture import black_picture, coverage_picture, tile_picture
 from service.render.web_mercator import MapPicture
 
 STEREOGRAPHIC = "+proj=stere +lat_0=90 +lon_0=0 +lat_ts=60 +a=6378137 +b=6356752 +x_0=0 +y_0=0"
@@ -74,8 +75,12 @@ def corners(grid, z, size=256):
 def drawn(file, z, at, size=256):
     """The wet pixels around a place in pixels of the world, in those pixels."""
     left, top = int(at[0]) - 256, int(at[1]) - 256
-    rows, columns = np.nonzero(on_map(file, file.rain_frame(0), MapPicture(left, top, 512, size << z)) > 1)
+    rows, columns = np.nonzero(on_map(file, file.rain_frame(0), MapPicture(left, top, 512, size << z)) > NO_DATA_RANK)
     return np.stack([columns + left, rows + top])
+
+
+def rank(rate):
+    return RAIN_SCALE.ranks(np.array([rate]))[0]
 
 
 @pytest.mark.parametrize("size", [256, 512])
@@ -150,9 +155,8 @@ def test_gdal_warps_to_the_same_picture(tmp_path, name):
         resampling=warp.Resampling.nearest,
     )
     shown = on_map(file, file.rain_frame(0), picture)
-    assert (shown > 0).sum() > 10_000
-
-    assert (shown != warped).mean() < 0.02  # GDAL interpolates its transformation more coarsely
+    assert (shown > NO_DATA_RANK).sum() > 10_000
+    assert (shown != RAIN_SCALE.ranks(warped)).mean() < 0.02  # GDAL interpolates its transformation more coarsely
 
 
 def test_tiles_meet_without_a_seam(tmp_path):
@@ -166,7 +170,7 @@ def test_tiles_meet_without_a_seam(tmp_path):
         [on_map(file, file.rain_frame(0), MapPicture.of_tile(9, 2 * column + i, 2 * row + j, 256)) for i in (0, 1)]
         for j in (0, 1)
     ]
-    assert (whole > 1).sum() > 1000
+    assert (whole > NO_DATA_RANK).sum() > 1000
     assert (np.block(quarters) != whole).mean() < 0.001  # rounding on an edge of two pixels of the grid
 
 
@@ -186,17 +190,20 @@ def test_missing_is_told_from_dry_and_from_outside(tmp_path, z):
     missing, dry = inside & (column < 29 - clear), inside & (column > 30 + clear) & (np.abs(row - WET[0]) > 2 * clear)
     assert missing.any()
     assert dry.any()
-    assert np.isnan(values[missing]).all()
-    assert (values[dry] == 0).all()
+    assert (values[missing] == NO_DATA_RANK).all()
+    assert (values[dry] == DRY_RANK).all()
     outside = (row < -0.5 - clear) | (column < -0.5 - clear) | (column > SHAPE[1] - 0.5 + clear)
-    assert (values[outside] == 0).all()
+    assert (values[outside] == DRY_RANK).all()
     picture_rgba = rgba(tile_picture(values, RAIN_SCALE, "png"))
     assert (picture_rgba[dry | outside][:, 3] == 0).all()
     assert (picture_rgba[missing][:, 3] > 0).all()
     assert len(np.unique(picture_rgba[missing], axis=0)) == 2
-    covered = rgba(coverage_picture(on_map(file, file.rain_frame(0), picture, outside=np.nan)))
-    assert (covered[dry][:, 3] == 0).all()
-    assert (covered[missing | outside] == [0, 0, 0, 255]).all()
+    coverage = on_map(file, file.rain_frame(0), picture, outside=NO_DATA_RANK)
+    black, hatched = rgba(black_picture(coverage)), rgba(coverage_picture(coverage, RAIN_SCALE, "png"))
+    assert (black[dry][:, 3] == 0).all()
+    assert (hatched[dry][:, 3] == 0).all()
+    assert (black[missing | outside] == [0, 0, 0, 255]).all()
+    assert len(np.unique(hatched[missing | outside], axis=0)) == 2
 
 
 def test_where_dry_and_missing_share_a_pixel_it_is_missing_and_rain_comes_first(tmp_path):
@@ -206,9 +213,7 @@ def test_where_dry_and_missing_share_a_pixel_it_is_missing_and_rain_comes_first(
     rain[40, 41] = 30.0
     file = opened(tmp_path, grid, rain)
     values = on_map(file, file.rain_frame(0), MapPicture(512 - 8, 512 - 8, 16, 1024))
-    assert np.nanmax(values) == pytest.approx(30, abs=0.01)
-    assert np.isnan(values).any()
-    assert not ((values > 0) & (values < 1)).any()
+    assert set(np.unique(values)) == {DRY_RANK, NO_DATA_RANK, rank(30)}  # dry only outside
 
 
 def test_smoothed_rain_has_its_values_in_the_middles_and_no_rain_out_of_missing_data(tmp_path):
@@ -219,13 +224,13 @@ def test_smoothed_rain_has_its_values_in_the_middles_and_no_rain_out_of_missing_
     file = opened(tmp_path, grid, rain)
     picture = MapPicture.around(11, grid.x[10], grid.y[10], 256)
     smooth, sharp = (on_map(file, file.rain_frame(0), picture, smooth=each) for each in (True, False))
-    assert smooth[127:129, 127:129] == pytest.approx(40, rel=0.02)
-    assert len(np.unique(sharp)) == 2
-    assert len(np.unique(smooth)) > 100
+    assert (smooth[127:129, 127:129] == rank(30)).all()
+    assert np.unique(sharp).tolist() == [rank(2), rank(30)]
+    assert np.unique(smooth).tolist() == [rank(2), rank(5), rank(10), rank(20), rank(30)]
     edge = MapPicture.around(11, (grid.x[4] + grid.x[5]) / 2, grid.y[5], 256)
     smooth, sharp = (on_map(file, file.rain_frame(0), edge, smooth=each) for each in (True, False))
-    np.testing.assert_array_equal(np.isnan(smooth), np.isnan(sharp))
-    assert np.nanmin(smooth) == pytest.approx(2, abs=0.01)
+    np.testing.assert_array_equal(smooth, sharp)
+    assert np.unique(smooth).tolist() == [NO_DATA_RANK, rank(2)]
 
 
 def test_probability_is_drawn_in_its_own_colours(tmp_path):
@@ -235,7 +240,7 @@ def test_probability_is_drawn_in_its_own_colours(tmp_path):
     file = opened(tmp_path, grid, one_wet_pixel(), probability=probability, output=output, probability_method="x")
     x, y = corners(grid, 8)
     values = on_map(file, file.probability_frame(0, 2.0), MapPicture(x.mean() - 8, y.mean() - 8, 16, 256 << 8))
-    assert values == pytest.approx(0.55)
+    assert (values == PROBABILITY_SCALE.ranks(np.array([0.55]))).all()
     for file_format in ("png", "webp"):
         colours = np.unique(rgba(tile_picture(values, PROBABILITY_SCALE, file_format)).reshape(-1, 4), axis=0)
         assert colours.tolist() == [[0xE6, 0x6A, 0x11, 255]]
@@ -246,19 +251,19 @@ def test_a_global_grid_reaches_around_the_earth(tmp_path):
     grid = Grid(crs=CRS.from_epsg(4326), x=lon[0], y=lat[:, 0])
     file = opened(tmp_path, grid, np.where(np.abs(lat) < 60, 3.0, 0.0))
     values = on_map(file, file.rain_frame(0), MapPicture.of_tile(0, 0, 0, 256))
-    assert values[100:156] == pytest.approx(3.0, abs=0.01)
+    assert (values[100:156] == rank(3)).all()
     values = on_map(file, file.rain_frame(0), MapPicture.around(3, 180.0, 0.0, 256))
-    assert values == pytest.approx(3.0, abs=0.01)
+    assert (values == rank(3)).all()
 
 
 def test_a_grid_around_the_pole_and_a_rotated_one(tmp_path):
     polar = opened(tmp_path, grid_of(STEREOGRAPHIC, 20_000.0, (0.0, 0.0), shape=(200, 200)), np.full((200, 200), 3.0))
     ring = on_map(polar, polar.rain_frame(0), MapPicture.of_tile(3, 0, 0, 256))
-    assert ring[:200] == pytest.approx(3.0, abs=0.01)
+    assert (ring[:200] == rank(3)).all()
     rotated = opened(tmp_path, grid_of(ROTATED_POLE, 0.1, (0.0, 0.0)), np.full(SHAPE, 3.0))
     centre = rotated.grid.lon_lat(0.0, 0.0)
     picture = MapPicture.around(8, float(centre[0]), float(centre[1]), 64)
-    assert on_map(rotated, rotated.rain_frame(0), picture) == pytest.approx(3.0, abs=0.01)
+    assert (on_map(rotated, rotated.rain_frame(0), picture) == rank(3)).all()
 
 
 def test_a_grid_that_is_on_no_earth_has_no_tiles(tmp_path):

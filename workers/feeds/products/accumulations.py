@@ -18,7 +18,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from model.core.accumulation import exceedance, rainfall_mm, step_hours
+from model.core.accumulation import PERIODS_MINUTES, exceedance, rainfall_mm, step_hours
 from model.core.errors import InputError
 from model.core.forecast_file import CHUNK, PACKED_PROBABILITY, PACKED_RAIN
 from model.core.forecast_variables import RAIN_RATE, THRESHOLD
@@ -32,7 +32,6 @@ from workers.context import WorkerContext
 from workers.feeds.products.made_file import MadeFile
 from workers.feeds.published_run import PublishedRun
 
-PERIODS_MINUTES: Final = (15.0, 30.0, 60.0)
 THRESHOLDS_MM: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """Rainfall of the probabilities."""
 

@@ -7,14 +7,24 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from service.api.context import GatewayContext
-from service.api.errors import NoNowcast
 from service.api.feeds import answers
-from service.api.feeds.tiles.frame_id import VERSION_LENGTH, FrameId, no_such_frame
+from service.api.feeds.models import (
+    MadeNowcast,
+    challenger_nowcasts,
+    newest_nowcasts,
+    nowcast_of_model,
+    scored_lead_minutes,
+)
+from service.api.tiles.frame_id import VERSION_LENGTH, FrameId, no_such_frame
+from service.api.tiles.tile_set import FrameObject, TiledForecast, TileSet
+from service.api.tiles.types import MapModel
 from service.feeds.config import Feed
+from service.feeds.health import FeedHealth, health_now
 from service.feeds.tables import FeedFrame
 from service.jobs.job import Job
-from service.render.footprint import Bounds
+from service.problem_details import public
 from service.render.forecast_reader import RainFile
+from service.render.map_tile import map_bounds
 from service.store import MissingObject
 
 PAST: Final = timedelta(hours=2)
@@ -22,26 +32,14 @@ PAST: Final = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class FrameObject:
-    """Where a frame is stored: the key of the file that has it, and its id with the version."""
+class _Newest:
+    """What the ledger has of a feed now: observed frames, the oldest first, and nowcasts, that of the map first."""
 
-    key: str
-    id: FrameId
-
-
-@dataclass(frozen=True)
-class FrameLists:
-    """Observed frames, the oldest first, and lead steps after them; no time is in both.
-
-    `changed`: when the newest of them came. `bounds`: of the grid; `pixel_m`: its smaller side of a pixel.
-    """
-
-    past: list[FrameId]
-    forecast: list[FrameId]
-    changed: datetime
-    bounds: Bounds | None
-    pixel_m: float
-    thresholds_mm_h: tuple[float, ...]
+    past: list[FeedFrame]
+    health: FeedHealth
+    nowcasts: list[MadeNowcast]
+    shown: MadeNowcast | None
+    scored_lead_minutes: float | None
 
 
 def find_object(context: GatewayContext, feed: Feed, frame: FrameId) -> FrameObject:
@@ -59,62 +57,98 @@ def find_object(context: GatewayContext, feed: Feed, frame: FrameId) -> FrameObj
         if stored is None:
             at = "" if frame.valid_time is None else f" at {frame.valid_time:%Y-%m-%dT%H:%M:%SZ}"
             raise no_such_frame(f"the feed has no frame{at}")
-        found = _observed(stored)
-        key = stored.key
+        found, key = _observed(stored), stored.key
     else:
-        _, job = answers.served_job(context, feed, frame.reference_time)
+        job = _job_of(context, feed, frame)
         found, key = FrameId(frame.reference_time, frame.valid_time, job.id[:VERSION_LENGTH]), str(job.result_key)
     if frame.version not in (None, found.version):
         raise no_such_frame("this frame was issued again since")
     return FrameObject(key, found)
 
 
-async def frame_lists(context: GatewayContext, feed: Feed) -> FrameLists:
-    """Return the frames that a map shows now.
+def _job_of(context: GatewayContext, feed: Feed, frame: FrameId) -> Job:
+    """Return the job whose nowcast has a frame: the one that is served, or the challenger's that the version names."""
+    _, job = answers.served_job(context, feed, frame.reference_time)
+    if frame.version is None or frame.reference_time is None or job.id.startswith(frame.version):
+        return job
+    others = (each.job for each in challenger_nowcasts(context, feed, frame.reference_time))
+    return next((other for other in others if other.id.startswith(frame.version)), job)
+
+
+async def tile_set(context: GatewayContext, feed: Feed, model: str | None = None) -> TileSet:
+    """Return the frames that a map shows now, of the model that makes the feed's nowcasts or of another one.
 
     Raises
     ------
     NoSuchFrame
         No frame has arrived yet.
+    InvalidParameter
+        There is no nowcast of that model.
+    NotOnEarth
+        The grid has no relation to longitude and latitude.
     """
-    past, job, published = await context.tiles.look_up(_newest, context, feed)
-    newest = past[-1]
-    file = await _file(context, newest.key)
-    forecast: list[FrameId] = []
-    thresholds: tuple[float, ...] = ()
-    if job is not None:
+    newest = await context.tiles.look_up(_newest, context, feed, model)
+    last, health = newest.past[-1], newest.health
+    file = await _file(context, last.key)
+    now = feed.now(last.valid_time)
+    forecast = None
+    if newest.shown is not None:
         try:
-            nowcast = await _file(context, str(job.result_key))
+            nowcast = await _file(context, str(newest.shown.job.result_key))
         except MissingObject:
             pass
         else:
-            reference = nowcast.times[0] - timedelta(minutes=nowcast.lead_minutes[0])
-            after = max(newest.valid_time, feed.now(newest.valid_time))
-            version = job.id[:VERSION_LENGTH]
-            forecast = [FrameId(reference, time, version) for time in nowcast.times if time > after]
-            thresholds = nowcast.thresholds_mm_h
-    return FrameLists(
-        past=[_observed(frame) for frame in past],
+            forecast = _forecast(newest, nowcast, after=max(last.valid_time, now))
+    published = None if newest.shown is None else newest.shown.published
+    return TileSet(
+        kind="feed",
+        name=feed.name,
+        path=answers.path_of_feed(feed.name),
+        past=[_observed(frame) for frame in newest.past],
         forecast=forecast,
-        changed=max(newest.arrived, published or newest.arrived),
-        bounds=file.footprint,
+        now=now,
+        changed=max(last.arrived, published or last.arrived),
+        bounds=map_bounds(file),
         pixel_m=min(file.grid.pixel_size_m),
-        thresholds_mm_h=thresholds,
+        coverage={_observed(frame): frame.coverage for frame in newest.past},
+        status=health.status,
+        reason=public(health.reason),
+        age_minutes=health.age_minutes,
+        interval_minutes=health.interval_minutes,
+        radar_product=last.radar_product,
+        models=[
+            MapModel(model=each.model, reference_time=each.reference_time, own=each.own) for each in newest.nowcasts
+        ],
     )
 
 
-def _newest(context: GatewayContext, feed: Feed) -> tuple[list[FeedFrame], Job | None, datetime | None]:
-    """Return the newest observed frames, and the newest nowcast with the time at which it was published."""
+def _newest(context: GatewayContext, feed: Feed, model: str | None) -> _Newest:
     ledger = context.feed_ledger
     newest = ledger.find_frame(feed.name)
     if newest is None:
         raise no_such_frame("no frame of this feed has arrived")
     past = ledger.frames(feed.name, since=newest.valid_time - PAST)[::-1]
-    try:
-        run, job = answers.served_job(context, feed)
-    except NoNowcast:
-        return past, None, None
-    return past, job, run.published
+    nowcasts = newest_nowcasts(context, feed)
+    shown = nowcast_of_model(nowcasts, model) if nowcasts or model is not None else None
+    scored = None if shown is None else scored_lead_minutes(context, feed, shown.model)
+    return _Newest(past, health_now(feed, ledger), nowcasts, shown, scored)
+
+
+def _forecast(newest: _Newest, nowcast: RainFile, after: datetime) -> TiledForecast:
+    """Return the lead steps of a nowcast that come after a time."""
+    made = newest.shown
+    assert made is not None  # noqa: S101 - its file was read
+    version = made.job.id[:VERSION_LENGTH]
+    return TiledForecast(
+        reference_time=nowcast.reference_time,
+        end=nowcast.times[-1],
+        version=version,
+        thresholds_mm_h=nowcast.thresholds_mm_h,
+        model=made.job.model_used,
+        note=made.job.note,
+        scored_lead_minutes=newest.scored_lead_minutes,
+        frames=[FrameId(nowcast.reference_time, time, version) for time in nowcast.times if time > after],
+    )
 
 
 def _observed(frame: FeedFrame) -> FrameId:

@@ -7,23 +7,26 @@ point.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from service.api.access.scopes import requires_for_tile
-from service.api.context import ContextDep
+from service.api.context import ContextDep, GatewayContext
 from service.api.errors import InvalidParameter
 from service.api.feeds.answers import path_of_feed
 from service.api.feeds.dependencies import READ, FeedDep, TiledFeedDep
-from service.api.feeds.tiles import places
-from service.api.feeds.tiles.frame_id import FrameId, FrameText, parse_frame_id
-from service.api.feeds.tiles.frames import frame_lists
-from service.api.feeds.tiles.responses import Drawing, tile_response
-from service.api.feeds.tiles.router import TILE_PROBLEMS
+from service.api.feeds.tiles.frames import find_object, tile_set
+from service.api.feeds.tiles.router import TILE
 from service.api.feeds.tiles.types import RadarMaps, WeatherMap, WeatherMaps
 from service.api.problems import documented_problems
+from service.api.tiles import places
+from service.api.tiles.drawing import Drawing, Layered
+from service.api.tiles.frame_id import FrameId, FrameText, parse_frame_id
+from service.api.tiles.responses import tile_response
+from service.feeds.config import Feed
 from service.jobs.api_keys import Scope
 from service.render.tile_picture import TileFormat
 from service.render.web_mercator import MapPicture
@@ -51,10 +54,9 @@ Options = Annotated[
         examples=["1_1"],
     ),
 ]
-TILE: Final[dict[int | str, dict[str, Any]]] = {
+PNG: Final[dict[int | str, dict[str, Any]]] = {
+    **TILE,
     200: {"description": "The tile, in Web Mercator", "content": {"image/png": {}}},
-    304: {"description": "Not modified"},
-    **TILE_PROBLEMS,
 }
 
 
@@ -63,15 +65,15 @@ TILE: Final[dict[int | str, dict[str, Any]]] = {
     operation_id="getWeatherMaps",
     dependencies=READ,
     summary="The frames, as RainViewer lists them",
-    responses=documented_problems("no-such-feed", "no-such-frame", "missing-object", "busy"),
+    responses=documented_problems("no-such-feed", "no-such-frame", "missing-object", "not-on-earth", "busy"),
 )
 async def weather_maps(request: Request, context: ContextDep, feed: FeedDep) -> WeatherMaps:
     """Return the observed frames of two hours, and the lead steps that are to come. No time is in both."""
-    lists = await frame_lists(context, feed)
+    tiles = await tile_set(context, feed)
     return WeatherMaps(
-        generated=int(lists.changed.timestamp()),
+        generated=int(tiles.changed.timestamp()),
         host=f"{str(request.base_url).rstrip('/')}{path_of_feed(feed.name)}",
-        radar=RadarMaps(past=_listed(lists.past), nowcast=_listed(lists.forecast)),
+        radar=RadarMaps(past=_listed(tiles.past), nowcast=_listed(tiles.forecast.frames if tiles.forecast else [])),
     )
 
 
@@ -89,7 +91,7 @@ def _listed(frames: list[FrameId]) -> list[WeatherMap]:
     dependencies=[requires_for_tile(Scope.READ)],
     summary="A map tile, by RainViewer's grammar",
     response_class=Response,
-    responses={**TILE, 200: {"description": "The tile", "content": {"image/png": {}, "image/webp": {}}}},
+    responses=TILE,
 )
 async def radar_tile(
     request: Request,
@@ -115,7 +117,7 @@ async def radar_tile(
             hint="Request any of 1 to 254: all are drawn in the same colours of rain rate",
         )
     drawing = Drawing(_picture(size, z, x, y), smooth=options.startswith("1"), file_format=file_format)
-    return await tile_response(context, request, feed, parse_frame_id(frame), drawing)
+    return await _tile(context, request, feed, parse_frame_id(frame), drawing)
 
 
 @router.get(
@@ -124,7 +126,7 @@ async def radar_tile(
     dependencies=[requires_for_tile(Scope.READ)],
     summary="Where there is data, by RainViewer's grammar",
     response_class=Response,
-    responses=TILE,
+    responses=PNG,
 )
 async def coverage_tile(
     request: Request,
@@ -138,7 +140,7 @@ async def coverage_tile(
     options: Options,
 ) -> Response:
     """Return a tile that is transparent where the newest frame has data, and black where it has none."""
-    return await tile_response(context, request, feed, FrameId(), Drawing(_picture(size, z, x, y), "coverage"))
+    return await _coverage(context, request, feed, _picture(size, z, x, y))
 
 
 @router.get(
@@ -147,7 +149,7 @@ async def coverage_tile(
     dependencies=[requires_for_tile(Scope.READ)],
     summary="The same, by RainViewer's older address",
     response_class=Response,
-    responses=TILE,
+    responses=PNG,
 )
 async def coverage_tile_by_short_address(
     request: Request,
@@ -159,7 +161,15 @@ async def coverage_tile_by_short_address(
     y: YOrLongitude,
 ) -> Response:
     """Return a tile that is transparent where the newest frame has data, and black where it has none."""
-    return await tile_response(context, request, feed, FrameId(), Drawing(_picture(size, z, x, y), "coverage"))
+    return await _coverage(context, request, feed, _picture(size, z, x, y))
+
+
+async def _coverage(context: GatewayContext, request: Request, feed: Feed, picture: MapPicture) -> Response:
+    return await _tile(context, request, feed, FrameId(), Drawing(picture, Layered("coverage"), black=True))
+
+
+async def _tile(context: GatewayContext, request: Request, feed: Feed, frame: FrameId, drawing: Drawing) -> Response:
+    return await tile_response(context, request, feed.name, frame, partial(find_object, context, feed, frame), drawing)
 
 
 def _picture(size: int, z: int, x: str, y: str) -> MapPicture:

@@ -2,69 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from functools import partial
+from typing import Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.api.access.scopes import requires_for_tile
 from service.api.context import ContextDep
 from service.api.feeds.dependencies import READ, FeedDep, TiledFeedDep
-from service.api.feeds.tiles import places
-from service.api.feeds.tiles.frame_id import LATEST, FrameText, parse_frame_id
-from service.api.feeds.tiles.frames import frame_lists
-from service.api.feeds.tiles.responses import Drawing, tile_response
-from service.api.feeds.tiles.tile_json import tile_json
-from service.api.feeds.tiles.types import TileJson
-from service.api.nowcasts.types import Layer
+from service.api.feeds.models import ModelQuery, newest_of_model
+from service.api.feeds.tiles.frames import find_object, tile_set
 from service.api.problems import documented_problems
+from service.api.tiles import places
+from service.api.tiles.drawing import Drawing, Layered, LayerQuery, MinutesQuery, SizeQuery, ThresholdQuery
+from service.api.tiles.frame_id import LATEST, FrameQuery, FrameText, parse_frame_id
+from service.api.tiles.motion import Motion, motion_of
+from service.api.tiles.responses import TILE_RESPONSES, tile_response
+from service.api.tiles.tile_json import tile_json
+from service.api.tiles.types import TileJson
 from service.jobs.api_keys import Scope
 from service.render.tile_picture import TileFormat
 
 router = APIRouter(prefix="/{feed}")
 
-TILE_PROBLEMS: Final = documented_problems(
-    *("no-such-feed", "no-such-frame", "no-such-run", "no-nowcast", "missing-object"),
-    *("invalid-parameter", "not-on-earth", "busy"),
-)
-LayerQuery = Annotated[
-    Layer, Query(description="`rain`, or `probability`: of at least `threshold`, in frames of the forecast.")
-]
-ThresholdQuery = Annotated[
-    float | None,
-    Query(
-        gt=0,
-        allow_inf_nan=False,
-        description="Rain rate in mm/h, one of the `thresholds_mm_h` of tiles.json; default: the lowest.",
-    ),
-]
+TILE: Final[dict[int | str, dict[str, Any]]] = {
+    **documented_problems("no-such-feed", "no-such-run", "no-nowcast"),
+    **TILE_RESPONSES,
+}
 
 
 @router.get(
     "/tiles.json",
     operation_id="getTileJson",
     dependencies=READ,
-    summary="TileJSON of a frame, and the list of frames",
-    responses=documented_problems("no-such-feed", "no-such-frame", "missing-object", "invalid-parameter", "busy"),
+    summary="TileJSON of a frame, and the list of frames and layers",
+    responses=documented_problems(
+        "no-such-feed", "no-such-frame", "missing-object", "invalid-parameter", "not-on-earth", "busy"
+    ),
 )
 async def tiles_json(
     request: Request,
     context: ContextDep,
     feed: FeedDep,
-    frame: Annotated[
-        str, Query(max_length=64, description="A frame's id, of the list; default: the newest observed frame.")
-    ] = LATEST,
+    frame: FrameQuery = LATEST,
     layer: LayerQuery = "rain",
     threshold: ThresholdQuery = None,
+    minutes: MinutesQuery = None,
+    model: ModelQuery = None,
 ) -> TileJson:
-    """Return TileJSON 3.0.0, which map viewers read, with every frame of the last hours and of the forecast.
+    """Return TileJSON 3.0.0, which map viewers read, with every layer and frame of the last hours and of the forecast.
 
     The addresses of a frame never change, and may be kept for ever. Those of `latest`, which are the default, show the
     newest observed frame whenever they are read.
     """
-    lists = await frame_lists(context, feed)
-    base = str(request.base_url).rstrip("/")
-    return tile_json(base, feed.name, lists, parse_frame_id(frame), layer, threshold)
+    shown = parse_frame_id(frame)
+    tiles = await tile_set(context, feed, model)
+    return tile_json(str(request.base_url).rstrip("/"), tiles, shown, Layered(layer, threshold, minutes))
+
+
+@router.get(
+    "/motion.json",
+    operation_id="getMotion",
+    dependencies=READ,
+    summary="How rain moves",
+    responses=documented_problems("no-such-feed", "no-nowcast", "missing-object", "invalid-parameter", "busy"),
+)
+async def motion(context: ContextDep, feed: FeedDep, model: ModelQuery = None) -> Motion:
+    """Return arrows of the motion of rain in the newest frames, where it rains, by the newest nowcast."""
+    made = await context.tiles.look_up(newest_of_model, context, feed, model)
+    async with context.results.held(str(made.job.result_key)) as [path]:
+        return await context.tiles.run(lambda: motion_of(context.results.rain(path), made.model))
 
 
 @router.get(
@@ -73,11 +81,7 @@ async def tiles_json(
     dependencies=[requires_for_tile(Scope.READ)],
     summary="A map tile",
     response_class=Response,
-    responses={
-        200: {"description": "The tile, in Web Mercator", "content": {"image/png": {}, "image/webp": {}}},
-        304: {"description": "Not modified"},
-        **TILE_PROBLEMS,
-    },
+    responses=TILE,
 )
 async def tile(
     request: Request,
@@ -90,12 +94,14 @@ async def tile(
     file_format: TileFormat,
     layer: LayerQuery = "rain",
     threshold: ThresholdQuery = None,
-    size: Annotated[int, Query(description="Pixels a side: 256 or 512.", json_schema_extra={"enum": [256, 512]})] = 256,
+    minutes: MinutesQuery = None,
+    size: SizeQuery = 256,
 ) -> Response:
     """Return a tile of the map: dry and outside of the radar's area transparent, missing data hatched grey.
 
     Pixels of the radar that are larger than those of the tile are drawn as they are. Where they are smaller, a pixel of
     the tile has the highest value in it. A tile whose frame has a version never changes.
     """
-    drawing = Drawing(places.tile(z, x, y, size), layer, threshold, file_format=file_format)
-    return await tile_response(context, request, feed, parse_frame_id(frame), drawing)
+    drawing = Drawing(places.tile(z, x, y, size), Layered(layer, threshold, minutes), file_format=file_format)
+    shown = parse_frame_id(frame)
+    return await tile_response(context, request, feed.name, shown, partial(find_object, context, feed, shown), drawing)

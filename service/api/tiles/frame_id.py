@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import Path
+from fastapi import Path, Query
 
 from service.api.errors import NoSuchFrame
 
@@ -26,7 +26,7 @@ SECONDS: Final = re.compile(r"\d{1,11}")
 
 @dataclass(frozen=True)
 class FrameId:
-    """A frame of a feed: an observed one, whose two times are the same, or a lead step. Without times, the newest."""
+    """A frame: an observed one, whose two times are the same, or a lead step. Without times, the newest."""
 
     reference_time: datetime | None = None
     valid_time: datetime | None = None
@@ -73,7 +73,7 @@ def _time(text: str) -> datetime:
 
 def no_such_frame(what: str) -> NoSuchFrame:
     """Return the error of a frame that is not there."""
-    return NoSuchFrame(what, where="frame", hint="The feed's tiles.json lists its frames")
+    return NoSuchFrame(what, where="frame", hint="tiles.json lists the frames")
 
 
 FrameText = Annotated[
@@ -83,4 +83,7 @@ FrameText = Annotated[
         description="A frame's id, as tiles.json and weather-maps.json list it; or `latest`, the newest observed one.",
         examples=["20260601T120000Z-20260601T123000Z-91b2257960b3"],
     ),
+]
+FrameQuery = Annotated[
+    str, Query(max_length=64, description="A frame's id, of the list; default: the newest observed frame.")
 ]

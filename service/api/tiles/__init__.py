@@ -1,0 +1,1 @@
+"""Map tiles, of feeds and of nowcasts: how addresses name frames and parts of the map, TileJSON, and the drawing."""
