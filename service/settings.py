@@ -264,6 +264,30 @@ class Settings(EngineSettings, BaseSettings):
     webhook_attempts: int = Field(
         12, ge=1, description="How many times a webhook, or a message of an alert, is tried before it is given up."
     )
+    push_vapid_key: Path | None = Field(
+        None,
+        description="File with the private key (PEM, curve P-256) by which push services of browsers know this service "
+        "(VAPID). Not set: no web push.",
+    )
+    push_contact: str | None = Field(
+        None,
+        description="Where push services reach the operator, mailto:NAME@HOST or https://...; needed where "
+        "push_vapid_key is set.",
+    )
+    push_hosts: str = Field(
+        "fcm.googleapis.com,updates.push.services.mozilla.com,*.push.apple.com,*.notify.windows.com",
+        description="Hosts of push services that are called, as in webhook_hosts.",
+    )
+    push_private_hosts: str | None = Field(
+        None, description="Push services of the own network, as in webhook_private_hosts."
+    )
+    push_retention_days: float = Field(
+        60.0, gt=0, description="A push subscription is deleted this long after its page was last opened."
+    )
+    max_push_subscriptions: int = Field(10_000, ge=0, description="Most push subscriptions of places in all.")
+    max_client_push_subscriptions: int = Field(
+        20, ge=0, description="Most push subscriptions of places of one client, which without keys is an address."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that every process logs on stderr."
     )
@@ -289,14 +313,28 @@ class Settings(EngineSettings, BaseSettings):
             raise ValueError("it is no issuer, such as https://login.example.org/realms/weather")
         return issuer
 
-    @field_validator("webhook_hosts", "webhook_private_hosts")
+    @field_validator("webhook_hosts", "webhook_private_hosts", "push_hosts", "push_private_hosts")
     @classmethod
-    def _hosts_are_signed_for(cls, hosts: str | None, info: ValidationInfo) -> str | None:
-        """Refuse what is no host, and hosts without a secret."""
-        star = r"(\*\.)?" if info.field_name == "webhook_hosts" else ""
+    def _hosts_are_hosts(cls, hosts: str | None, info: ValidationInfo) -> str | None:
+        """Refuse what is no host."""
+        star = "" if str(info.field_name).endswith("private_hosts") else r"(\*\.)?"
         for host in _items(hosts):
             if not re.fullmatch(rf"({star}[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[1-9]\d{{0,4}})?", host):
                 raise ValueError(f"{host} is not a host, such as hooks.example.org or hooks.example.org:8443")
+        return hosts
+
+    @field_validator("push_contact")
+    @classmethod
+    def _contact_is_an_address(cls, contact: str | None) -> str | None:
+        """Refuse what push services refuse (RFC 8292)."""
+        if contact is not None and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://\S+", contact):
+            raise ValueError("it is neither mailto:NAME@HOST nor https://...")
+        return contact
+
+    @field_validator("webhook_hosts", "webhook_private_hosts")
+    @classmethod
+    def _hosts_are_signed_for(cls, hosts: str | None, info: ValidationInfo) -> str | None:
+        """Refuse hosts without a secret."""
         secret: SecretStr | None = info.data.get("webhook_secret")
         if _items(hosts) and (secret is None or len(secret.get_secret_value()) < MIN_SECRET):
             raise ValueError(f"webhooks need ECHOCAST_WEBHOOK_SECRET, of at least {MIN_SECRET} characters")
@@ -316,6 +354,16 @@ class Settings(EngineSettings, BaseSettings):
     def webhooks(self) -> bool:
         """Whether nowcasts may have webhooks."""
         return bool(self.webhook_host_list or self.private_webhook_host_list)
+
+    @property
+    def push_host_list(self) -> list[str]:
+        """The hosts of `push_hosts`, in lower case."""
+        return [host.lower() for host in _items(self.push_hosts)]
+
+    @property
+    def private_push_host_list(self) -> list[str]:
+        """The hosts of `push_private_hosts`, in lower case."""
+        return [host.lower() for host in _items(self.push_private_hosts)]
 
     @property
     def host_names(self) -> list[str]:

@@ -73,16 +73,19 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     import workers.batch
     import workers.frames
     import workers.nowcast_job  # noqa: F401
+    from service.web_push.vapid_key import VapidKey
     from workers import sandbox
     from workers.alert_sender import AlertSender
     from workers.context import process_context
     from workers.outbox_sender import OutboxSender
+    from workers.push_sender import PushSender
     from workers.webhooks import WebhookSender
 
     readers = threading.Thread(target=sandbox.start, daemon=True)
     readers.start()
     try:
         context = process_context()
+        push_key = VapidKey.of_settings(context.settings)
         model = context.models.start()
     except InputError as error:
         log.error("%s", error)
@@ -104,6 +107,8 @@ def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     senders: list[OutboxSender[Any]] = [AlertSender(context.settings, context.ledger)]
     if context.settings.webhooks:
         senders.append(WebhookSender(context.settings, context.ledger))
+    if push_key is not None:
+        senders.append(PushSender(context.settings, context.ledger, push_key))
     for sender in senders:
         threading.Thread(target=sender.run, args=(_stopping,), daemon=True).start()
     log.info("worker %s is ready: %s, %s", worker_name(), model.info.reference, model.variant)

@@ -23,6 +23,7 @@ EXTRAS: Final = {
     "tensorboardX": "train",
     "torch": "train",
     "paho": "mqtt",
+    "http_ece": "push",
 }
 """The extra of Echocast that installs a package. Any other package is installed by its own name, and so
 is onnx, which `echocast bench` needs on machines where the rest of `train` (2 GB) does not belong."""

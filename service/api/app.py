@@ -38,6 +38,7 @@ from service.api.operator.router import router as operator
 from service.api.page.router import WEB
 from service.api.page.router import router as page
 from service.api.processes.router import router as processes
+from service.api.web_push.router import router as web_push
 from service.settings import Settings
 from service.tracing import start_tracing
 
@@ -52,6 +53,7 @@ a hint.
 TAGS: Final = [
     {"name": "nowcasts", "description": "Request a nowcast, follow it, fetch its result, look at it."},
     {"name": "feeds", "description": "Live radars: their status, their newest nowcast, rain at a place from now on."},
+    {"name": "push", "description": "Browsers that are told before precipitation begins at a place."},
     {"name": "models", "description": "Models that can run here, with their measured scores."},
     {"name": "OGC API - Processes", "description": "The same nowcasts as OGC API - Processes - Part 1 (1.0) has them."},
     {"name": "OGC API - EDR", "description": "Feeds as OGC API - Environmental Data Retrieval (1.1) has them."},
@@ -103,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RouteTemplate)  # the innermost
     problems.install(app)
     for router in (
-        *(feeds, alert_events, nowcasts, models, processes, edr, inference),
+        *(feeds, alert_events, web_push, nowcasts, models, processes, edr, inference),
         *(champion, keys, operator, health, metrics, page),
     ):
         app.include_router(router)

@@ -36,6 +36,8 @@ from service.render.block_cache import BlockCache
 from service.render.forecast_reader import RankCache
 from service.settings import Settings
 from service.store import ObjectStore
+from service.web_push.ledger import PushLedger
+from service.web_push.vapid_key import VapidKey
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,6 +74,8 @@ class GatewayContext:
         self.admission = Admission(settings, self.ledger, self.fair_share)
         self.rate_limit = RateLimit(settings)
         self.queue = JobQueue(settings, self.ledger)
+        self.push = PushLedger(self.ledger)
+        self.push_key = VapidKey.of_settings(settings)
         self.outbox = Outbox(self.ledger.engine, Webhook)
         self.store = ObjectStore(settings.store, patience_seconds=PATIENCE_SECONDS)
         self.catalog = open_catalog(settings.packages_folder)

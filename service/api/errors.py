@@ -167,6 +167,18 @@ class NowcastFailed(Exception):
         self.problem = problem
 
 
+class NoWebPush(InputError):
+    """The service has no web push."""
+
+    code = "no-web-push"
+
+
+class NoSuchSubscription(InputError):
+    """There is no push subscription of that id."""
+
+    code = "no-such-subscription"
+
+
 class NoSample(InputError):
     """The bundled sample is not installed."""
 

@@ -75,6 +75,17 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "lon, lat",
             "Give x and y, fractions of the picture",
         ),
+        "no-web-push": ("this service has no web push", "service", "The operator sets ECHOCAST_PUSH_VAPID_KEY"),
+        "no-such-subscription": (
+            "there is no subscription '8f2a61c07d9b4e53a1c8e0f4b7d25963'",
+            "id",
+            "It was deleted, or the browser is no longer subscribed: subscribe again",
+        ),
+        "too-many-subscriptions": (
+            "20 places are subscribed to, as many as may be",
+            "subscription",
+            "Remove the bell of another place",
+        ),
         "no-such-frame": ("there is no frame 99", "frame", "Frames are 0 to 19"),
         "no-such-feed": ("there is no feed 'atlantis'", "feed", "GET /v1/feeds lists the feeds"),
         "no-such-location": (

@@ -66,6 +66,13 @@ ALERT_MESSAGES: Final = Counter(
     ["channel", "outcome"],
     registry=REGISTRY,
 )
+PUSH_MESSAGES: Final = Counter(
+    "echocast_push_messages_total",
+    "Tries to send messages to the push services of browsers by outcome: delivered, failed (and tried again), "
+    "given-up, gone (the browser is no longer subscribed).",
+    ["outcome"],
+    registry=REGISTRY,
+)
 JOB_PHASE_DURATION: Final = Histogram(
     "echocast_job_phase_duration_seconds",
     "Time that a finished job spent in each phase: queue, read, compute, write.",

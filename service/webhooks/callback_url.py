@@ -1,4 +1,4 @@
-"""The addresses that clients may have called: those whose host and port are on the operator's list."""
+"""Addresses that clients name to be called: those whose host and port are on the operator's list."""
 
 from __future__ import annotations
 
@@ -33,14 +33,32 @@ class Callback:
     private: bool
 
     @property
+    def origin(self) -> str:
+        """The origin of the address."""
+        return f"{self.scheme}://{self.host_header}"
+
+    @property
     def host_header(self) -> str:
         """The value of the header `Host`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
+@dataclass(frozen=True)
+class PermittedHosts:
+    """Hosts that may be called: by https; and those of the own network, by http and at private addresses too.
+
+    `setting`: the variable in which the operator lists them. `field`: what names the address in a request.
+    """
+
+    hosts: list[str]
+    private_hosts: list[str]
+    setting: str
+    field: str
+
+
 def parse_callback(url: str, settings: Settings) -> Callback:
-    """Return the address, parsed once: nothing reads the text again when it is called.
+    """Return the address of a webhook, parsed once: nothing reads the text again when it is called.
 
     Raises
     ------
@@ -48,9 +66,28 @@ def parse_callback(url: str, settings: Settings) -> Callback:
         Webhooks are off, or the address is not one that the settings permit.
     """
     if not settings.webhooks:
-        raise _refused("this service has no webhooks", "Leave callback_url out, and follow the status or its events")
+        hint = "Leave callback_url out, and follow the status or its events"
+        raise CallbackRefused("this service has no webhooks", where=FIELD, hint=hint)
+    permitted = PermittedHosts(
+        settings.webhook_host_list, settings.private_webhook_host_list, "ECHOCAST_WEBHOOK_HOSTS", FIELD
+    )
+    return parse_address(url, permitted)
+
+
+def parse_address(url: str, permitted: PermittedHosts) -> Callback:
+    """Return an address that may be called.
+
+    Raises
+    ------
+    CallbackRefused
+        It may not.
+    """
+
+    def refused(what: str, hint: str) -> CallbackRefused:
+        return CallbackRefused(what, where=permitted.field, hint=hint)
+
     if len(url) > MAX_CHARACTERS or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
-        raise _refused(
+        raise refused(
             f"not a URL of at most {MAX_CHARACTERS} printable ASCII characters",
             "Percent-encode other characters, and write other names of hosts in Punycode",
         )
@@ -58,19 +95,19 @@ def parse_callback(url: str, settings: Settings) -> Callback:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError as error:
-        raise _refused(f"not a URL: {error}", "Give an address such as https://example.org/rain") from None
+        raise refused(f"not a URL: {error}", "Give an address such as https://example.org/rain") from None
     host = parts.hostname or ""
     if parts.username is not None or parts.password is not None:
-        raise _refused("it holds a user name or a password", "Verify the signature to know who calls")
+        raise refused("it holds a user name or a password", "Verify the signature to know who calls")
     if parts.fragment or url.endswith("#"):
-        raise _refused("it has a fragment, which is never sent", "Leave out # and what follows")
-    private = _listed(host, port, parts.scheme, settings.private_webhook_host_list)
+        raise refused("it has a fragment, which is never sent", "Leave out # and what follows")
+    private = _listed(host, port, parts.scheme, permitted.private_hosts)
     if parts.scheme != "https" and not (parts.scheme == "http" and private):
-        raise _refused("it is not https", "Give an https address")
-    if not private and not _listed(host, port, parts.scheme, settings.webhook_host_list):
-        raise _refused(
+        raise refused("it is not https", "Give an https address")
+    if not private and not _listed(host, port, parts.scheme, permitted.hosts):
+        raise refused(
             f"host {host[:100]!r} with port {port} is not on the list of this service",
-            "The operator lists hosts in ECHOCAST_WEBHOOK_HOSTS, with the port where it is not 443",
+            f"The operator lists hosts in {permitted.setting}, with the port where it is not 443",
         )
     return Callback(parts.scheme, host, port, urlunsplit(("", "", parts.path or "/", parts.query, "")), private)
 
@@ -84,7 +121,3 @@ def _listed(host: str, port: int, scheme: str, entries: Iterable[str]) -> bool:
         if same and port == (listed.port or DEFAULT_PORTS.get(scheme)):
             return True
     return False
-
-
-def _refused(what: str, hint: str) -> CallbackRefused:
-    return CallbackRefused(what, where=FIELD, hint=hint)

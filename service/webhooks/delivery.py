@@ -1,4 +1,4 @@
-"""One call of a webhook: a signed POST over a connection to an address that was checked."""
+"""One call of an address that a client has named: a POST over a connection to an IP address that was checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
@@ -52,6 +52,17 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 def call(
     callback: Callback, delivery_id: str, timestamp: str, body: bytes, secret: str, *, resolver: Resolver = resolve
 ) -> int:
+    """Send the body of a webhook once, signed; as `post`."""
+    headers = {
+        "Content-Type": "application/json",
+        "Echocast-Id": delivery_id,
+        "Echocast-Timestamp": timestamp,
+        "Echocast-Signature": signature(secret, timestamp, body),
+    }
+    return post(callback, headers, body, resolver=resolver)
+
+
+def post(callback: Callback, headers: Mapping[str, str], body: bytes, *, resolver: Resolver = resolve) -> int:
     """Send the body once, and return the HTTP status of the response, which is one of success.
 
     Redirects are not followed, and proxies of the environment not used.
@@ -61,14 +72,10 @@ def call(
     NotDelivered
         The host has an address that is not called, does not respond, or responds with anything but 2xx.
     """
-    headers = {
+    usual = {
         "Host": callback.host_header,
-        "Content-Type": "application/json",
         "User-Agent": f"echocast/{version('echocast')}",
         "Connection": "close",
-        "Echocast-Id": delivery_id,
-        "Echocast-Timestamp": timestamp,
-        "Echocast-Signature": signature(secret, timestamp, body),
     }
     connection = _connect(callback, _checked_addresses(callback, resolver))
     alarm = threading.Timer(TOTAL_SECONDS, connection.cut)
@@ -76,7 +83,7 @@ def call(
     alarm.start()
     try:
         connection.secure()
-        connection.request("POST", callback.target, body=body, headers=headers)
+        connection.request("POST", callback.target, body=body, headers={**usual, **headers})
         response = connection.getresponse()
         response.read(MAX_RESPONSE_BYTES)
     except (OSError, HTTPException) as error:

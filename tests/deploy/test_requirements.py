@@ -14,9 +14,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 EXTRAS = {
-    "gateway": ("geotiff", "oidc", "otel", "postgres"),
-    "worker-cpu": ("cpu", "grib", "geotiff", "mqtt", "notify", "zarr", "otel", "postgres"),
-    "worker-gpu": ("gpu", "grib", "geotiff", "mqtt", "notify", "zarr", "otel", "postgres"),
+    "gateway": ("geotiff", "oidc", "otel", "postgres", "push"),
+    "worker-cpu": ("cpu", "grib", "geotiff", "mqtt", "notify", "push", "zarr", "otel", "postgres"),
+    "worker-gpu": ("gpu", "grib", "geotiff", "mqtt", "notify", "push", "zarr", "otel", "postgres"),
 }
 ENVIRONMENT = default_environment() | {"python_version": "3.12", "python_full_version": "3.12.0"}
 

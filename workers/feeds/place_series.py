@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,6 +83,36 @@ class ForecastPlaces:
         at = {"y": row, "x": column}
         rates = self._field.isel(at).values.astype(np.float64)
         return PlaceSeries(self.valid_times, rates, self._probabilities(at), np.isfinite(rates))
+
+    def points(self, places: Sequence[tuple[float, float]]) -> list[PlaceSeries | OutsideForecast]:
+        """Return the series of many points (longitude and latitude, degrees, WGS 84), or why one has none.
+
+        Each frame is read once, however many they are.
+        """
+        pixels: list[tuple[int, int] | OutsideForecast] = []
+        for lon, lat in places:
+            try:
+                pixels.append(pixel_of(self.grid, lon, lat))
+            except OutsideForecast as error:
+                pixels.append(error)
+        inside = sorted({pixel for pixel in pixels if isinstance(pixel, tuple)})
+        rows, columns = (np.array([pixel[axis] for pixel in inside], int) for axis in (0, 1))
+
+        def at_pixels(variable: xr.DataArray) -> NDArray[np.float64]:
+            frames = [frame.values[rows, columns] for frame in variable.transpose("time", "y", "x")]
+            return np.stack(frames).astype(np.float64)
+
+        rates, probability = at_pixels(self._field), {}
+        if PROBABILITY in self._dataset:
+            of_thresholds = self._dataset[PROBABILITY].transpose(THRESHOLD, ...)
+            for threshold, values in zip(map(float, self._dataset[THRESHOLD].values), of_thresholds, strict=True):
+                probability[threshold] = at_pixels(values)
+        times, series = self.valid_times, {}
+        for number, pixel in enumerate(inside):
+            of_pixel = {threshold: values[:, number] for threshold, values in probability.items()}
+            rate = rates[:, number]
+            series[pixel] = PlaceSeries(times, rate, of_pixel, np.isfinite(rate))
+        return [series[pixel] if isinstance(pixel, tuple) else pixel for pixel in pixels]
 
     def area(self, area: Area, statistic: Statistic, min_coverage: float) -> PlaceSeries:
         """Return the mean or the highest value of the pixels of an area (degrees, WGS 84), at each lead step.

@@ -22,9 +22,11 @@ from workers.feeds.mqtt.announcement import announce_published
 from workers.feeds.products.make import make_products
 from workers.feeds.published_run import PublishedRun
 from workers.feeds.skill.challengers import submit_challengers
+from workers.feeds.subscriptions import judge_subscriptions
 
 STEPS: Final[tuple[tuple[str, Callable[[PublishedRun, WorkerContext], None]], ...]] = (
     ("alerts", judge_published),
+    ("push", judge_subscriptions),
     ("challengers", submit_challengers),
     ("products", make_products),
     ("wis2", announce_published),

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from model.core.warning_condition import Judgement
 from service.feeds.alerts import messages
 from service.feeds.alerts.rule import AlertRule
-from service.feeds.alerts.tables import Alert, AlertDelivery, AlertEvent, Evidence
+from service.feeds.alerts.tables import Alert, AlertDelivery, AlertEvent, Evidence, Judged
 from service.feeds.alerts.transition import AlertState, Change, Standing, advance
 
 PAIRS: Final = ({Change.RAISED, Change.CLEARED}, {Change.UNKNOWN, Change.KNOWN})
@@ -42,21 +42,34 @@ def record_found(session: Session, feed: str, rule: AlertRule, found: Found) -> 
     """Record what a rule says; return the events that follow. Older than the newest judgement, it changes nothing."""
     now = datetime.now(UTC)
     alert = _taken_up(session, feed, rule, now)
-    newest = None if alert.reference_time is None else (alert.reference_time, alert.revision)
-    if newest is not None and (found.reference_time, found.revision) <= newest:
+    judged = judge(alert, rule, found, now)
+    if judged is None:
         return []
-    corrects = alert.reference_time == found.reference_time
-    before = alert.previous if corrects else alert.standing
-    judgement = found.to_stay if before.state is AlertState.RAISED else found.to_raise
-    after = advance(before, judgement.holds, raise_after=rule.raise_after, clear_after=rule.clear_after)
-    if alert.state is AlertState.RAISED and after.state is AlertState.UNKNOWN:
-        after = Standing(AlertState.RAISED)
-    changes = [_change_of_knowledge(alert, rule, judgement.holds, now), _change_of_state(alert.state, after.state)]
-    _set_standing(alert, after, now)
-    alert.previous_state, alert.previous_streak = before.state, before.streak
-    alert.reference_time, alert.revision = found.reference_time, found.revision
+    judgement, change_of_state = judged
+    changes = [_change_of_knowledge(alert, rule, judgement.holds, now), change_of_state]
     alert.reason, alert.evidence = judgement.reason, evidence_of(judgement)
     return _tell(session, alert, rule, [change for change in changes if change], judgement, now)
+
+
+def judge(judged: Judged, rule: AlertRule, found: Found, now: datetime) -> tuple[Judgement, Change | None] | None:
+    """Bring a state up to what a rule says; return the judgement that counts, and how the state has changed.
+
+    None: it was judged by this nowcast, or by a newer one, before.
+    """
+    newest = None if judged.reference_time is None else (judged.reference_time, judged.revision)
+    if newest is not None and (found.reference_time, found.revision) <= newest:
+        return None
+    corrects = judged.reference_time == found.reference_time
+    before = judged.previous if corrects else judged.standing
+    judgement = found.to_stay if before.state is AlertState.RAISED else found.to_raise
+    after = advance(before, judgement.holds, raise_after=rule.raise_after, clear_after=rule.clear_after)
+    if judged.state is AlertState.RAISED and after.state is AlertState.UNKNOWN:
+        after = Standing(AlertState.RAISED)
+    change = _change_of_state(judged.state, after.state)
+    _set_standing(judged, after, now)
+    judged.previous_state, judged.previous_streak = before.state, before.streak
+    judged.reference_time, judged.revision = found.reference_time, found.revision
+    return judgement, change
 
 
 def record_unknown(session: Session, feed: str, rule: AlertRule, reason: str | None) -> list[AlertEvent]:
@@ -124,10 +137,10 @@ def _taken_up(session: Session, feed: str, rule: AlertRule, now: datetime) -> Al
     return alert
 
 
-def _set_standing(alert: Alert, after: Standing, now: datetime) -> None:
-    if alert.state is not after.state:
-        alert.since = now
-    alert.state, alert.streak = after.state, after.streak
+def _set_standing(judged: Judged, after: Standing, now: datetime) -> None:
+    if judged.state is not after.state:
+        judged.since = now
+    judged.state, judged.streak = after.state, after.streak
 
 
 def _change_of_state(before: AlertState, after: AlertState) -> Change | None:

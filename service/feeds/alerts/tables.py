@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NotRequired, TypedDict
 
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, false
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
 from service.feeds.alerts.transition import AlertState, Change, Standing
 from service.jobs.base import Base, text_enum
@@ -26,24 +26,14 @@ class Evidence(TypedDict):
     probability: NotRequired[float]
 
 
-class Alert(Base, kw_only=True):
-    """The state of one rule.
+class Judged(MappedAsDataclass, kw_only=True):
+    """The columns of what is judged by one nowcast after another.
 
-    `digest`: of the rule by which it was judged, taken up at `taken_up`. `since`: when it came into its state.
-    `reference_time`, `revision`: of the newest nowcast by which it was judged, or when the feed was. `previous_state`,
-    `previous_streak`: those of before that nowcast, from which a nowcast that corrects it is judged. `unknown_since`:
-    since when the rule cannot be judged; `unknown_told`: an event has said so. `reason`: why it cannot be judged, or
-    what was found of the feed. `channels`: where to tell that the rule is removed.
+    `since`: when it came into its state. `reference_time`, `revision`: of the newest nowcast by which it was judged, or
+    when the feed was. `previous_state`, `previous_streak`: those of before that nowcast, from which a nowcast that
+    corrects it is judged.
     """
 
-    __tablename__ = "alerts"
-
-    feed: Mapped[str] = mapped_column(String(128), primary_key=True)
-    rule: Mapped[str] = mapped_column(String(128), primary_key=True)
-    digest: Mapped[str] = mapped_column(String(64))
-    severity: Mapped[str] = mapped_column(String(16))
-    channels: Mapped[list[str]] = mapped_column(JSON)
-    taken_up: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
     state: Mapped[AlertState] = mapped_column(text_enum(AlertState), default=AlertState.UNKNOWN)
     streak: Mapped[int] = mapped_column(default=0)
     since: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
@@ -51,10 +41,6 @@ class Alert(Base, kw_only=True):
     revision: Mapped[int] = mapped_column(default=0)
     previous_state: Mapped[AlertState] = mapped_column(text_enum(AlertState), default=AlertState.UNKNOWN)
     previous_streak: Mapped[int] = mapped_column(default=0)
-    unknown_since: Mapped[datetime | None] = mapped_column(default=None)
-    unknown_told: Mapped[bool] = mapped_column(server_default=false(), default=False)
-    reason: Mapped[str] = mapped_column(Text, default="")
-    evidence: Mapped[Evidence] = mapped_column(JSON, default_factory=lambda: Evidence())
 
     @property
     def standing(self) -> Standing:
@@ -65,6 +51,28 @@ class Alert(Base, kw_only=True):
     def previous(self) -> Standing:
         """Those of before the newest nowcast."""
         return Standing(self.previous_state, self.previous_streak)
+
+
+class Alert(Judged, Base, kw_only=True):
+    """The state of one rule.
+
+    `digest`: of the rule by which it was judged, taken up at `taken_up`. `unknown_since`: since when the rule cannot be
+    judged; `unknown_told`: an event has said so. `reason`: why it cannot be judged, or what was found of the feed.
+    `channels`: where to tell that the rule is removed.
+    """
+
+    __tablename__ = "alerts"
+
+    feed: Mapped[str] = mapped_column(String(128), primary_key=True)
+    rule: Mapped[str] = mapped_column(String(128), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    severity: Mapped[str] = mapped_column(String(16))
+    channels: Mapped[list[str]] = mapped_column(JSON)
+    taken_up: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
+    unknown_since: Mapped[datetime | None] = mapped_column(default=None)
+    unknown_told: Mapped[bool] = mapped_column(server_default=false(), default=False)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    evidence: Mapped[Evidence] = mapped_column(JSON, default_factory=lambda: Evidence())
 
 
 class AlertEvent(Base, kw_only=True):

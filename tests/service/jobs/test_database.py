@@ -14,10 +14,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-import service.feeds.alerts.tables
-import service.feeds.skill.tables
-import service.feeds.tables
-import service.jobs.api_keys  # noqa: F401 - its table
 from model.core.forecast_output import DETERMINISTIC_OUTPUT
 from service.jobs import database
 from service.jobs.base import Base

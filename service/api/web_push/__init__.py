@@ -1,0 +1,1 @@
+"""Web push: places that browsers subscribe to."""
