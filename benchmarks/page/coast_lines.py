@@ -51,8 +51,8 @@ def draw_map(file: RainFile, z: int, lon: float, lat: float, coasts: list[NDArra
     canvas = Image.new("RGB", (size, size), SEA)
     for x in range(int(middle.left) // TILE, int(middle.left + size) // TILE + 1):
         for y in range(int(middle.top) // TILE, int(middle.top + size) // TILE + 1):
-            values = on_map(file, file.rain_frame(len(file) - 1), MapPicture.of_tile(z, x, y, TILE))
-            shown = Image.open(io.BytesIO(tile_picture(values, RAIN_SCALE, "png"))).convert("RGBA")
+            ranks = on_map(file, file.rain_frame(len(file) - 1), MapPicture.of_tile(z, x, y, TILE))
+            shown = Image.open(io.BytesIO(tile_picture(ranks, RAIN_SCALE, "png"))).convert("RGBA")
             canvas.paste(shown, (round(x * TILE - middle.left), round(y * TILE - middle.top)), shown)
     pen = ImageDraw.Draw(canvas)
     for arc in coasts:

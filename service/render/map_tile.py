@@ -30,20 +30,54 @@ MAX_ERROR_PX: Final = 0.1
 """Of the position between lattice points, in pixels of the grid, or of the picture where those are larger."""
 LATTICE_STEPS_PX: Final = (32, 16, 8, 4)
 """Distances of lattice points that are tried; with half of the last one, each pixel is as well computed exactly."""
-Positions = NDArray[np.float64]
+SEPARABLE: Final = 1e-3
+"""Where rows of the grid are rows of the picture, and columns columns, to this share of a pixel, lines are copied."""
+OUTSIDE: Final = -10.0
+"""Row and column of places that are not on the grid's map."""
+
+Positions = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class _Places:
-    """Fractional rows and columns of the grid [y, x] for `samples` x `samples` places of each pixel, and the scale.
+    """Where the pixels of a part of a picture lie in the grid: `samples` x `samples` places of each.
 
-    `scale`: most pixels of the grid, along its rows or columns, that a pixel of the picture spans.
+    Attributes
+    ----------
+    lattice : tuple of ndarray
+        Fractional rows and columns of the grid [y, x], on a lattice.
+    down, across : ndarray or None
+        Weights that interpolate between the points of the lattice: [place, y] and [x, place]; None where the lattice
+        has every place.
+    samples : int
+        Places of each pixel, along each side.
+    scale : float
+        Most pixels of the grid, along its rows or columns, that a pixel of the picture spans.
     """
 
-    rows: Positions
-    columns: Positions
+    lattice: tuple[Positions, Positions]
+    down: Positions | None
+    across: Positions | None
     samples: int
     scale: float
+
+    def between(self, points: Positions) -> Positions:
+        """Return values of the places [y, x], given those on the lattice; of one line of it, of a line."""
+        if self.down is not None and len(points) > 1:
+            points = self.down @ points
+        if self.across is not None and points.shape[1] > 1:
+            points = points @ self.across
+        return points
+
+    @property
+    def rows(self) -> Positions:
+        """Fractional rows of the grid [y, x]."""
+        return self.between(self.lattice[0])
+
+    @property
+    def columns(self) -> Positions:
+        """Fractional columns of the grid [y, x]."""
+        return self.between(self.lattice[1])
 
 
 def on_map(
@@ -110,11 +144,12 @@ def _places(grid: Grid, picture: MapPicture, rows: slice, columns: slice) -> _Pl
         if math.isfinite(scale) and _lattice_error(lattice) <= MAX_ERROR_PX * max(1.0, scale):
             samples = 2 if scale > 1.0 else 1
             down, across = _weights(rows, edges[0], samples), _weights(columns, edges[1], samples).T
-            return _Places(down @ lattice[0] @ across, down @ lattice[1] @ across, samples, scale)
+            return _Places(lattice, down, across, samples, scale)
     centres = [np.arange(part.start + 0.25, part.stop, 0.5) for part in (rows, columns)]
     exact = _positions(grid, picture, *centres)
     scale = _scale(grid, exact, centres)
-    return _Places(*exact, samples=2, scale=scale if math.isfinite(scale) else 1.0)
+    rows_of, columns_of = (np.where(np.isfinite(values), values, OUTSIDE) for values in exact)
+    return _Places((rows_of, columns_of), None, None, samples=2, scale=scale if math.isfinite(scale) else 1.0)
 
 
 def _cells(part: slice, step: int) -> int:
@@ -161,26 +196,82 @@ def _scale(grid: Grid, positions: tuple[Positions, Positions], edges: list[NDArr
     return float(np.nanmax(found)) if np.isfinite(found).any() else math.nan
 
 
-def _weights(part: slice, edges: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
+def _weights(part: slice, edges: NDArray[np.float64], samples: int) -> Positions:
     """Return the weights [place, edge] that interpolate between edges, for the places of the pixels of `part`."""
     places = part.start + (np.arange((part.stop - part.start) * samples) + 0.5) / samples
     position = (places - edges[0]) / (edges[1] - edges[0])
-    weights: NDArray[np.float64] = np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(edges.size)))
-    return weights
+    weights = np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(edges.size)))
+    return weights.astype(np.float32)
 
 
 def _highest(ranks: FrameRanks, shape: tuple[int, int], places: _Places, outside: int) -> Ranks:
     """Return the highest rank of the places of each pixel."""
     block = 1 << max(0, math.ceil(math.log2(places.scale / places.samples))) if places.scale > 1 else 1
-    rows, columns = (np.floor(positions + 0.5) for positions in (places.rows, places.columns))
-    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-    found = np.full(inside.shape, outside, np.uint8)
-    if inside.any():
-        rows, columns = (index[inside].astype(np.int64) // block for index in (rows, columns))
-        top, left = int(rows.min()), int(columns.min())
-        window = ranks.blocks(slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1), block)
-        found[inside] = window[rows - top, columns - left]
-    return highest(found, places.samples)
+    points = [(values + 0.5) / block for values in places.lattice]  # whole numbers are edges of blocks
+    rows, columns = (_Side.around(values, size / block) for values, size in zip(points, shape, strict=True))
+    window = np.full((rows.size, columns.size), outside, np.uint8)
+    if rows.inner.start < rows.inner.stop and columns.inner.start < columns.inner.stop:
+        window[rows.within, columns.within] = ranks.blocks(rows.inner, columns.inner, block)
+    if all(np.ptp(values, axis=axis).max() < SEPARABLE for axis, values in zip((1, 0), points, strict=True)):
+        row, column = rows.indices(places, points[0][:, :1])[:, 0], columns.indices(places, points[1][:1])[0]
+        return _highest_of_lines(_highest_of_lines(window, row, places.samples).T, column, places.samples).T
+    row, column = rows.indices(places, points[0]), columns.indices(places, points[1])
+    row *= columns.size
+    row += column
+    return highest(window.ravel()[row], places.samples)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A side of the part of a grid that a picture shows, in blocks.
+
+    `first`, `last`: of the part; -1 and `count` are outside of the grid. `end`: of the grid, where its last block may be
+    incomplete. `is_open`: whether there are places outside.
+    """
+
+    first: int
+    last: int
+    count: int
+    end: float
+    is_open: bool
+
+    @classmethod
+    def around(cls, points: Positions, end: float) -> _Side:
+        """Return the part around points, one block more at its end against rounding."""
+        low, high, count = float(points.min()), float(points.max()), math.ceil(end)
+        first, last = math.floor(max(-1.0, low)), math.floor(min(float(count), high + 1.0))
+        return cls(min(first, count), max(last, -1), count, end, is_open=low < -1.0 or high >= end)
+
+    @property
+    def size(self) -> int:
+        """Number of blocks, those outside included."""
+        return self.last - self.first + 1
+
+    @property
+    def inner(self) -> slice:
+        """The blocks of the grid."""
+        return slice(max(0, self.first), min(self.last + 1, self.count))
+
+    @property
+    def within(self) -> slice:
+        """The same, counted from the first block of the part."""
+        return slice(self.inner.start - self.first, self.inner.stop - self.first)
+
+    def indices(self, places: _Places, points: Positions) -> NDArray[np.intp]:
+        """Return the block of each place, counted from the first one of the part, given those on the lattice."""
+        from_first = places.between((points - self.first).astype(np.float32))
+        if self.is_open:
+            from_first[from_first >= self.end - self.first] = self.last - self.first
+            np.maximum(from_first, 0, out=from_first)
+        return from_first.astype(np.intp)
+
+
+def _highest_of_lines(window: Ranks, lines: NDArray[np.intp], samples: int) -> Ranks:
+    """Return the lines [line, ...] of a window, of each two the highest ranks where there are two places of a pixel."""
+    found: Ranks = window[lines[::samples]]
+    for other in range(1, samples):
+        np.maximum(found, window[lines[other::samples]], out=found)
+    return found
 
 
 def _interpolated(file: RainFile, frame: StoredFrame, places: _Places, outside: int) -> Ranks:
