@@ -225,7 +225,7 @@ def _highest(ranks: FrameRanks, shape: tuple[int, int], places: _Places, outside
 class _Side:
     """A side of the part of a grid that a picture shows, in blocks.
 
-    `first`, `last`: of the part; -1 and `count` are outside of the grid. `end`: of the grid, where its last block may be
+    `first`, `last`: of the part; -1 and `count` are outside of the grid. `end`: of the grid, whose last block may be
     incomplete. `is_open`: whether there are places outside.
     """
 
