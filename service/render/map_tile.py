@@ -200,7 +200,7 @@ def _weights(part: slice, edges: NDArray[np.float64], samples: int) -> Positions
     """Return the weights [place, edge] that interpolate between edges, for the places of the pixels of `part`."""
     places = part.start + (np.arange((part.stop - part.start) * samples) + 0.5) / samples
     position = (places - edges[0]) / (edges[1] - edges[0])
-    weights = np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(edges.size)))
+    weights: Positions = np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(edges.size)))
     return weights.astype(np.float32)
 
 
