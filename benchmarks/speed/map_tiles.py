@@ -67,35 +67,42 @@ LOADS: Final = tuple(
 )
 
 
-def write_feed(folder: Path, grid: Grid) -> str:
-    """Record a feed `bench` with one frame and a nowcast; return the id of the nowcast."""
+def write_feed(folder: Path, grid: Grid, *, observed: int = 1, steps: int = STEPS) -> str:
+    """Record a feed `bench` with observed frames and the nowcast of the newest one; return the id of the nowcast."""
     app = create_app(_settings(folder))
     context = app.state.context
     context.settings.feeds_path.write_text('[[feed]]\nname = "bench"\nfolder = "/radar"\nclock = "frames"\n')
-    rain = _rain(grid.shape, 1 + STEPS)
-    time64 = np.datetime64(REFERENCE.replace(tzinfo=None), "ns")
-    observed = FrameSequence(rain_rate=rain[:1], times=np.array([time64]), grid=grid)
-    forecast = Forecast(
-        rain_rate=rain[1:],
-        reference_time=time64,
-        lead_minutes=np.arange(1, STEPS + 1) * 5.0,
-        grid=grid,
-        attributes={},
-    )
-    digest = observed.digest()
-    frame = DecodedFrame(
-        valid_time=REFERENCE, key="frames/bench.nc", digest=digest, grid="g", pixels=rain[0].size, size=1, coverage=1.0
-    )
-    file = ArrivedFile(name="bench.h5", size=1, modified_ns=1)
-    context.feed_ledger.record_frames("bench", file, [frame])
-    job = Job(kind="feed", model="auto", steps=STEPS, inputs=[], feed="bench")
-    context.feed_ledger.submit(job, context.feed_ledger.find_frame("bench"), model="auto")
-    job = context.ledger.claim(job.id, 60)
-    for item, keys in ((observed, (frame.key, input_key(job.id))), (forecast, (result_key(job.id),))):
+    rain = _rain(grid.shape, observed + steps)
+
+    def store(item: FrameSequence | Forecast, *keys: str) -> None:
         write_netcdf(item, folder / "file.nc")
         for key in keys:
             context.store.put(key, folder / "file.nc")
-    (folder / "file.nc").unlink()
+        (folder / "file.nc").unlink()
+
+    for index in range(observed):
+        time = REFERENCE - timedelta(minutes=5 * (observed - 1 - index))
+        times = np.array([np.datetime64(time.replace(tzinfo=None), "ns")])
+        sequence = FrameSequence(rain_rate=rain[index : index + 1], times=times, grid=grid)
+        key = f"frames/bench-{index}.nc"
+        store(sequence, key)
+        frame = DecodedFrame(
+            valid_time=time, key=key, digest=sequence.digest(), grid="g", pixels=rain[0].size, size=1, coverage=1.0
+        )
+        file = ArrivedFile(name=f"bench-{index}.h5", size=1, modified_ns=1 + index)
+        context.feed_ledger.record_frames("bench", file, [frame])
+    forecast = Forecast(
+        rain_rate=rain[observed:],
+        reference_time=np.datetime64(REFERENCE.replace(tzinfo=None), "ns"),
+        lead_minutes=np.arange(1, steps + 1) * 5.0,
+        grid=grid,
+        attributes={},
+    )
+    job = Job(kind="feed", model="auto", steps=steps, inputs=[], feed="bench")
+    context.feed_ledger.submit(job, context.feed_ledger.find_frame("bench"), model="auto")
+    job = context.ledger.claim(job.id, 60)
+    store(sequence, input_key(job.id))
+    store(forecast, result_key(job.id))
     context.ledger.succeed(job, result_key=result_key(job.id), input_key=input_key(job.id))
     context.close()
     return str(job.id)

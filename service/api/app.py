@@ -11,7 +11,6 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
-from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,7 +34,7 @@ from service.api.models.router import router as models
 from service.api.nowcasts.router import router as nowcasts
 from service.api.openapi import describe
 from service.api.operator.router import router as operator
-from service.api.page.router import WEB
+from service.api.page.files import PageFiles
 from service.api.page.router import router as page
 from service.api.processes.router import router as processes
 from service.api.web_push.router import router as web_push
@@ -111,8 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     scopes_of_routes(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI documents it
-    app.mount("/static/messages", StaticFiles(directory=WEB / "messages"), name="messages")
-    app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
+    app.mount("/static", PageFiles(), name="static")
     app.add_middleware(HeadAsGet)
     app.add_middleware(CrossOriginWrites, trusted=settings.origins)
     app.add_middleware(HostCheck, settings=settings)

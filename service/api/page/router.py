@@ -1,8 +1,8 @@
-"""The web page, its files, the bundled sample, and the problem types."""
+"""The pages of the web site, the bundled sample, and the problem types."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -13,19 +13,24 @@ from service.api.access.scopes import PUBLIC
 from service.api.context import ContextDep
 from service.api.errors import NoSample
 from service.api.openapi import of_open_service
+from service.api.page.files import NO_CACHE, WEB, html
 from service.api.problems import describe_type, documented_problems
 from service.api.processes.description import landing_page
 from service.api.processes.types import LandingPage
 from service.problem_details import PROBLEMS_PATH
 from service.status import NETCDF
 
-WEB: Final = Path(__file__).resolve().parents[2] / "web"
 SAMPLE: Final = WEB / "sample" / "sample.nc"
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
-    "Cache-Control": "no-cache",
+    "Cache-Control": NO_CACHE,
 }
+PAGES: Final[Mapping[str, Mapping[str, str]]] = {
+    "docs": PAGE_HEADERS,
+    "upload": PAGE_HEADERS,
+}
+"""Pages beside the map: the name in the address, which is that of the file, and the headers of the response."""
 
 router = APIRouter(dependencies=[PUBLIC])
 
@@ -41,15 +46,9 @@ router = APIRouter(dependencies=[PUBLIC])
 async def landing(request: Request) -> Response:
     """Return the map where `Accept` names `text/html`, else the landing page of the OGC APIs."""
     if "text/html" in request.headers.get("accept", "").lower():
-        return FileResponse(WEB / "index.html", headers={**PAGE_HEADERS, "Vary": "Accept"})
+        return html("index").response(request.headers, {**PAGE_HEADERS, "Vary": "Accept, Accept-Encoding"})
     content = landing_page(request.app.summary).model_dump_json(exclude_defaults=True)
     return Response(content, media_type="application/json", headers={"Vary": "Accept"})
-
-
-@router.get("/docs", include_in_schema=False)
-async def docs() -> FileResponse:
-    """Return the API documentation."""
-    return FileResponse(WEB / "docs.html", headers=PAGE_HEADERS)
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -87,3 +86,14 @@ async def problem_type(code: str) -> dict[str, Any]:
     if description is None:
         raise HTTPException(404)
     return description
+
+
+def _add_page(name: str, headers: Mapping[str, str]) -> None:
+    async def page(request: Request) -> Response:
+        return html(name).response(request.headers, headers)
+
+    router.add_api_route(f"/{name}", page, name=name, include_in_schema=False)
+
+
+for _name, _headers in PAGES.items():
+    _add_page(_name, _headers)

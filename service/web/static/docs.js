@@ -55,6 +55,7 @@ try {
   document.getElementById("docs").replaceChildren(
     node("h1", { text: `${api.info.title} ${api.info.version}` }),
     node("p", { className: "lead", text: api.info.description.trim().replace(/([^\n])\n(?!\n)/g, "$1 ") }),
+    node("p", {}, node("a", { href: "openapi.json", textContent: "openapi.json" })),
     node("pre", { textContent: example() }),
     ...api.tags.flatMap((tag) => [
       node("h2", { textContent: tag.name }),

@@ -1,38 +1,57 @@
 // The API key, where the service needs one: asked for when a request is answered with 401, kept for this tab alone.
 
+import { text } from "./messages.js";
+
 const NAME = "echocast-key";
-const byId = (id) => document.getElementById(id);
+const listeners = new Set();
 let asking = null;
 
 export const key = () => sessionStorage.getItem(NAME);
 
-// Resolves when the user has entered a key; all requests that wait share one form.
+// Calls `listener()` when there is another key.
+export const onKey = (listener) => listeners.add(listener);
+
+export function forgetKey() {
+  sessionStorage.removeItem(NAME);
+  location.reload();
+}
+
+// Resolves when the user has entered a key; all requests that wait share one form, in the page's `#key-room`.
 export function askForKey(problem) {
   asking ??= new Promise((resolve) => {
-    byId("key-problem").textContent = key() ? problem.detail : "";
-    byId("key-card").hidden = false;
-    byId("key").focus();
-    byId("key-form").onsubmit = (event) => {
-      event.preventDefault();
-      const entered = byId("key").value.trim();
-      if (!entered) return;
+    const card = makeCard(key() ? problem.detail : "", (entered) => {
       sessionStorage.setItem(NAME, entered);
-      byId("key").value = "";
-      byId("key-card").hidden = true;
-      showForget();
+      card.remove();
       asking = null;
+      listeners.forEach((listener) => listener());
       resolve();
-    };
+    });
+    document.getElementById("key-room").append(card);
+    card.querySelector("input").focus();
   });
   return asking;
 }
 
-function showForget() {
-  byId("forget-key").hidden = !key();
-  byId("forget-key").onclick = () => {
-    sessionStorage.removeItem(NAME);
-    location.reload();
-  };
+function node(name, attributes = {}, ...children) {
+  const element = Object.assign(document.createElement(name), attributes);
+  element.append(...children);
+  return element;
 }
 
-if (byId("forget-key")) showForget(); // not on the page of the API, which is public
+function makeCard(problem, onEntered) {
+  const input = node("input", { id: "key", type: "password", autocomplete: "off", spellcheck: false, required: true, placeholder: "echocast_…" });
+  const why = node("p", { id: "key-problem", lang: "en", textContent: problem });
+  why.setAttribute("role", "alert");
+  const form = node("form", { className: "keyform" },
+    node("h2", { id: "key-title", textContent: text("key.title") }), why,
+    node("p", { className: "field" }, node("label", { htmlFor: "key", textContent: text("key.label") }), input),
+    node("p", { className: "actions" }, node("button", { className: "button primary", textContent: text("key.use") })),
+    node("p", { className: "hint", textContent: text("key.hint") }));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (input.value.trim()) onEntered(input.value.trim());
+  });
+  const card = node("section", { className: "card", id: "key-card" }, form);
+  card.setAttribute("aria-labelledby", "key-title");
+  return card;
+}

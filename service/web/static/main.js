@@ -1,4 +1,4 @@
-// The page: upload, progress, result. The address has the id of the nowcast.
+// The page of uploads: form, progress, result. The address has the id of the nowcast.
 
 import * as api from "./api.js";
 import { local } from "./format.js";
@@ -163,11 +163,6 @@ byId("cancel").addEventListener("click", async () => {
   } catch (problem) {
     if (problem.status !== 409) showProblem(problem);
   }
-});
-byId("home").addEventListener("click", (event) => {
-  event.preventDefault();
-  history.pushState(null, "", location.pathname);
-  openAddress();
 });
 window.addEventListener("popstate", openAddress);
 uploadForm({ onSubmit: submit, onProblem: showProblem });

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -219,18 +220,22 @@ def test_the_openapi_description_is_complete(gateway):
     assert "too-few-frames" in refusals["examples"]
 
 
-def test_the_page_refers_to_no_other_host(gateway):
+def test_the_pages_refer_to_no_other_host(gateway):
+    """But Leaflet, in whose code are links to its home."""
     browser = {"Accept": "text/html"}
     page = gateway.get("/", headers=browser)
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    files = ["/", "/docs"]
+    files = ["/", "/upload", "/docs"]
     for name in files:
-        text = gateway.get(name, headers=browser).text
-        found = re.findall(r'(?:src|href)="(static/[^"]+)"', text)
-        found += [f"static/{path}" for path in re.findall(r'from "\./([\w.]+)"', text)]
-        files += [path for path in dict.fromkeys(f"/{path}" for path in found) if path not in files]
-        assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text), name
-    assert {"/static/main.js", "/static/chart.js", "/static/style.css"} <= set(files)
+        response = gateway.get(name, headers=browser)
+        assert response.status_code == 200, name
+        found = re.findall(r'(?:(?:src|href)="(static/[^"]+)"|(?:from|import) "(\.[\w./]+)")', response.text)
+        addresses = (urljoin(name, "".join(either)) for either in found)
+        own = dict.fromkeys(address for address in addresses if "/leaflet/" not in address)
+        files += [address for address in own if address not in files]
+        assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", response.text), name
+    named = {re.sub("/static/@[0-9a-f]{12}/", "", address) for address in files}
+    assert {"live.js", "map/frame_stack.js", "sources/feed.js", "main.js", "chart.js", "style.css"} <= named
 
 
 GATEWAY = """

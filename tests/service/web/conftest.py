@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,17 +12,27 @@ from model.core.forecast_file import Forecast, write_netcdf
 from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
+from service.api.app import create_app
 from service.jobs.job import Job
 from service.jobs.ledger import Ledger
 from service.settings import Settings
 from service.store import ObjectStore, input_key, result_key
 from tests.packages import SHIPPED_REFERENCE
 from tests.patience import WAIT_SECONDS
+from tests.service.api.conftest import NO_REDIS, served
+from tests.service.web.live_feed import LiveFeed
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 playwright.expect.set_options(timeout=1000 * WAIT_SECONDS)
 
 REFERENCE = np.datetime64("2026-06-01T12:00", "ns")
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+FEEDS = """\
+[[feed]]
+name = "north"
+folder = "/radar"
+clock = "frames"
+"""
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -60,7 +71,37 @@ def page(browser_context, stack):
         "request",
         lambda request: None if request.url.startswith((stack.url, "data:")) else failures.append(request.url),
     )
-    page.goto(stack.url)
+    page.goto(f"{stack.url}/upload")
+    yield page
+    page.close()
+    assert failures == []
+
+
+@pytest.fixture(scope="module")
+def north(tmp_path_factory):
+    """A gateway of this module with the feed "north": frames until noon and the nowcast of noon, and its `url`."""
+    folder = tmp_path_factory.mktemp("north")
+    settings = Settings(data_dir=folder, broker_url=NO_REDIS)
+    settings.feeds_path.write_text(FEEDS)
+    app = create_app(settings)
+    feed = LiveFeed(app, folder)
+    feed.history(NOON)
+    with served(app) as client:
+        feed.url = str(client.base_url).rstrip("/")
+        yield feed
+
+
+@pytest.fixture
+def live(browser_context, north):
+    """A fresh tab for the pages of `north`; the test fails where a page fails, or sends a request to another host."""
+    page = browser_context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith((north.url, "data:", "blob:")) else failures.append(request.url),
+    )
     yield page
     page.close()
     assert failures == []

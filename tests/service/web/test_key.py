@@ -40,7 +40,7 @@ def closed_page(browser_context, closed):
     page = browser_context.new_page()
     failures = []
     page.on("pageerror", lambda error: failures.append(str(error)))
-    page.goto(f"{closed[0]}/?nowcast={closed[2]}")
+    page.goto(f"{closed[0]}/upload?nowcast={closed[2]}")
     yield page
     page.close()
     assert failures == []

@@ -141,9 +141,9 @@ def test_no_file_and_too_many_steps_are_reported_at_once(page):
 
 
 def test_a_nowcast_that_is_not_there_is_explained(page, stack):
-    page.goto(f"{stack.url}/?nowcast=0123")
+    page.goto(f"{stack.url}/upload?nowcast=0123")
     expect(page.get_by_role("alert")).to_contain_text("There is no such nowcast")
-    page.get_by_role("link", name="Echocast").click()
+    page.get_by_role("link", name="Upload").click()
     expect(page.get_by_role("heading", name="When will it rain")).to_be_visible()
     expect(page.get_by_role("alert")).to_be_hidden()
 
@@ -158,7 +158,7 @@ def test_progress_is_shown_and_can_be_cancelled(page, stack):
         route.fulfill(json=state)
 
     page.route("**/v1/nowcasts/abc", respond)
-    page.goto(f"{stack.url}/?nowcast=abc")
+    page.goto(f"{stack.url}/upload?nowcast=abc")
     meter = page.get_by_role("progressbar")
     expect(meter).to_have_attribute("aria-valuenow", "2")
     expect(page.locator("#progress-text")).to_have_text("Lead step 2 of 5 done")
@@ -176,7 +176,7 @@ def test_progress_comes_by_events(page, stack):
     page.route("**/v1/nowcasts/abc", lambda route: route.fulfill(json=next(statuses)))
     held = []
     page.route("**/v1/nowcasts/abc/events", lambda route: held.append(route))
-    page.goto(f"{stack.url}/?nowcast=abc")
+    page.goto(f"{stack.url}/upload?nowcast=abc")
     expect(page.locator("#progress-expected")).to_have_text("2 before it, expected at 14:05 CEST")
     wait_until(lambda: page.wait_for_timeout(10) or bool(held), "the request for events")
     page.evaluate(RECORD_PROGRESS)
@@ -195,7 +195,7 @@ def test_without_events_the_page_polls(page):
 def test_a_service_that_stops_responding_is_reported_and_tried_again(page, stack):
     running = {"status": "running", "progress": {"done": 1, "total": 5}, "id": "abc", "links": []}
     page.route("**/v1/nowcasts/abc", lambda route: route.abort())
-    page.goto(f"{stack.url}/?nowcast=abc")
+    page.goto(f"{stack.url}/upload?nowcast=abc")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The service does not respond")
     page.route("**/v1/nowcasts/abc", lambda route: route.fulfill(json=running))

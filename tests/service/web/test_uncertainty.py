@@ -13,7 +13,7 @@ expect = playwright.expect
 @pytest.fixture
 def opened(page, stack, uncertain):
     """The page of the nowcast `uncertain`, once the skill of its model is known."""
-    page.goto(f"{stack.url}/?nowcast={uncertain}")
+    page.goto(f"{stack.url}/upload?nowcast={uncertain}")
     expect(page.get_by_role("application", name="Rain map")).to_be_visible()
     expect(page.locator("#ticks .beyond")).to_have_count(12)
     return page
@@ -196,7 +196,7 @@ def test_scores_of_probabilities_are_explained_and_the_lowest_is_the_best(page, 
         route.fulfill(response=response, json=response.json() | {"scores": scores})
 
     page.route("**/v1/models/*/versions/*", with_scores)
-    page.goto(f"{stack.url}/?nowcast={uncertain}")
+    page.goto(f"{stack.url}/upload?nowcast={uncertain}")
     page.get_by_text("How good is this model?").click()
     text = page.locator("#skill-text")
     for words in ("The Brier score is the mean squared error", "CRPS, the continuous", "lead times up to 60 minutes"):

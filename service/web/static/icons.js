@@ -1,0 +1,25 @@
+// Icons of buttons, as SVG: fonts lack them. They are ornaments; a button has its name beside, or as its label.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// Paths on a square of 24: filled, or with a line.
+const FILLED = { play: "M8 5v14l11-7z", pause: "M7 5h4v14H7zM14 5h4v14h-4z" };
+const LINES = {
+  back: "M15 5l-7 7 7 7",
+  forward: "M9 5l7 7-7 7",
+  fit: "M4 12h16M12 4v16M4 12l3-3M4 12l3 3M20 12l-3-3M20 12l-3 3M12 4l-3 3M12 4l3 3M12 20l-3-3M12 20l3-3",
+  fullScreen: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  layers: "M12 4l9 5-9 5-9-5zM3 14l9 5 9-5",
+  compare: "M12 3v18M9 8l-4 4 4 4M15 8l4 4-4 4",
+};
+
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  const path = document.createElementNS(SVG, "path");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", `symbol ${FILLED[name] ? "filled" : ""}`);
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", FILLED[name] ?? LINES[name]);
+  svg.append(path);
+  return svg;
+}

@@ -1,0 +1,95 @@
+// The page of the map: opens what the address names, or the feed with the newest nowcast, and joins the rooms of the page.
+
+import { drawFrames } from "./map/frames.js";
+import { layerChooser } from "./map/layer_chooser.js";
+import { loadingMark, makeMap } from "./map/map.js";
+import { player } from "./map/player.js";
+import { sourceBar } from "./map/source_bar.js";
+import { timeBar } from "./map/time_bar.js";
+import { text } from "./messages.js";
+import { feeds, feedSource, newestOf } from "./sources/feed.js";
+import { createState } from "./state.js";
+
+const AGAIN_MS = 5000;
+const byId = (id) => document.getElementById(id);
+
+const state = createState(location.search);
+const map = makeMap(byId("map"), state);
+const frames = drawFrames(map, state);
+const play = player(state, frames);
+const known = { feeds: [], contact: Date.now() };
+const bar = sourceBar(byId("source"), byId("notice"), state, {
+  feeds: () => known.feeds,
+  contact: () => (Date.now() - known.contact) / 60000,
+});
+loadingMark(byId("map-loading"), byId("map"), state, frames);
+layerChooser(byId("layers-room"), map, state);
+timeBar(byId("time"), state, play, frames);
+
+let opening = 0;
+let opened = null; // the name of the feed
+let stop = () => {};
+
+// A new snapshot: the time that the user chose, or that plays, is kept, else the newest observed frame follows.
+function show(source) {
+  known.contact = Date.now();
+  byId("empty").hidden = source.frames.length > 0;
+  if (!source.frames.length) showSentence(text("live.noFrames"), source.status.reason);
+  const time = play.isPlaying ? state.frame?.valid_time : state.at;
+  const frame = time ? source.frameAt(time) : source.newest();
+  state.set({ source, frame, problem: null });
+}
+
+async function open() {
+  const mine = ++opening;
+  stop();
+  state.set({ source: null, frame: null, problem: null });
+  try {
+    known.feeds = await feeds();
+    if (mine !== opening) return;
+    const name = state.feed ?? newestOf(known.feeds)?.name;
+    if (!name) {
+      showEmpty();
+      return;
+    }
+    opened = name;
+    state.set({ feed: name });
+    const source = await feedSource(name);
+    if (mine !== opening) return;
+    show(source);
+    stop = source.subscribe((next, problem) => (next ? show(next) : lose(problem)));
+  } catch (problem) {
+    if (mine === opening) fail(problem);
+  }
+  bar.draw();
+}
+
+// What is shown stays, with its age; the bar tells when there was no contact for long.
+function lose(problem) {
+  if (problem.status === 404) fail(problem);
+  bar.draw();
+}
+
+function fail(problem) {
+  state.set({ source: null, frame: null, problem });
+  showSentence(problem.title, [problem.detail, problem.hint].filter(Boolean).join(" "));
+  if (problem.status === 0 || problem.status >= 500) setTimeout(open, AGAIN_MS);
+}
+
+function showEmpty() {
+  showSentence(text("live.noFeeds"), text("live.noFeedsHint"));
+}
+
+function showSentence(title, detail) {
+  byId("empty-title").textContent = title;
+  byId("empty-detail").textContent = detail;
+  byId("empty").hidden = false;
+}
+
+state.on("feed", () => {
+  if (state.feed === opened) return;
+  state.set({ at: null, view: null });
+  open();
+});
+if (state.nowcast) location.replace(`upload?nowcast=${encodeURIComponent(state.nowcast)}`);
+else open();

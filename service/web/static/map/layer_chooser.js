@@ -1,0 +1,66 @@
+// What the map shows: rain, a probability, ...; how strongly; and the legend of it.
+
+import { icon } from "../icons.js";
+import { text } from "../messages.js";
+import { titleOf } from "./layer_title.js";
+import { drawLegend } from "./legend.js";
+
+function node(name, attributes = {}, ...children) {
+  const element = Object.assign(document.createElement(name), attributes);
+  element.append(...children);
+  return element;
+}
+
+export function layerChooser(element, map, state) {
+  const open = node("button", { type: "button", className: "button layers-open" });
+  const choices = node("fieldset", { className: "layers-choices" });
+  const opacity = node("input", { type: "range", min: 20, max: 100, value: 100 });
+  const panel = node("div", { className: "layers-panel", hidden: true }, choices, node("label", { className: "layers-opacity" }, text("layer.opacity"), opacity));
+  const legend = node("div", { className: "legend" });
+  open.setAttribute("aria-expanded", "false");
+  open.addEventListener("click", () => show(panel.hidden));
+  opacity.addEventListener("input", () => { map.getPane("radar").style.opacity = opacity.value / 100; });
+  element.append(open, panel, legend);
+
+  function show(visible) {
+    panel.hidden = !visible;
+    open.setAttribute("aria-expanded", String(visible));
+  }
+
+  function draw() {
+    const { source } = state;
+    element.hidden = !source?.layers.length;
+    if (element.hidden) return;
+    const chosen = source.layerOf(state.layer);
+    open.replaceChildren(icon("layers"), node("span", { textContent: titleOf(chosen) }));
+    choices.replaceChildren(node("legend", { className: "visually-hidden", textContent: text("layer.choose") }), ...source.layers.map((layer) => choice(layer, layer === chosen)));
+    drawDrawn();
+  }
+
+  function choice(layer, checked) {
+    const input = node("input", { type: "radio", name: "layer", value: layer.id, checked });
+    input.addEventListener("change", () => state.set({ layer: layer.id, ...forecastFor(layer) }));
+    return node("label", {}, input, node("span", { textContent: titleOf(layer) }));
+  }
+
+  // An observed frame has no probability: where one is chosen, the first forecast is shown.
+  function forecastFor(layer) {
+    const { source, frame } = state;
+    if (!frame || !layer.kinds.length || layer.kinds.includes(frame.kind)) return {};
+    const first = source.frames.find(({ kind }) => layer.kinds.includes(kind));
+    return first ? { frame: first, at: first.valid_time } : {};
+  }
+
+  function drawDrawn() {
+    const { source, frame } = state;
+    if (source && frame) drawLegend(legend, source.drawnLayer(frame, source.layerOf(state.layer)));
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !panel.hidden) { show(false); open.focus(); }
+  });
+  map.on("click", () => show(false));
+  state.on(["source", "layer"], draw);
+  state.on("frame", drawDrawn);
+  draw();
+}

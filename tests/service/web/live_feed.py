@@ -1,0 +1,85 @@
+"""A gateway in this process with a feed whose frames and nowcasts a test publishes, as a worker would."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+from pyproj import CRS
+
+from model.core.forecast_file import Forecast, write_netcdf
+from model.core.forecast_output import ForecastOutput
+from model.core.grid import Grid
+from model.core.sequence import FrameSequence
+from service.feeds.ledger import DecodedFrame
+from service.feeds.tables import ArrivedFile
+from service.jobs.job import Job
+from service.store import result_key
+from tests.packages import SHIPPED_REFERENCE
+
+LON, LAT = 5.2, 52.1
+PIXEL = 0.02
+GRID = Grid.regular(CRS.from_epsg(4326), shape=(64, 64), pixel_size=PIXEL, centre=(LON, LAT))
+
+
+def band(step):
+    """Rain of 5 mm/h that moves east, by eight pixels of the grid in each step."""
+    rain = np.zeros(GRID.shape, np.float32)
+    rain[:, 8 * step : 8 * step + 8] = 5.0
+    return rain
+
+
+class LiveFeed:
+    """A feed of `app`: what arrives, and what is published."""
+
+    def __init__(self, app, folder, name="north"):
+        self.context = app.state.context
+        self.folder = folder
+        self.name = name
+
+    def observe(self, time, rain):
+        """A frame arrives."""
+        times = np.array([time.replace(tzinfo=None)], "datetime64[ns]")
+        sequence = FrameSequence(rain_rate=rain[None], times=times, grid=GRID)
+        key = f"frames/{self.name}-{time:%H%M}.nc"
+        self._store(sequence, key)
+        frame = DecodedFrame(
+            valid_time=time, key=key, digest=sequence.digest(), grid="g", pixels=1, size=1, coverage=1.0
+        )
+        file = ArrivedFile(name=f"{time:%H%M}.h5", size=1, modified_ns=1)
+        self.context.feed_ledger.record_frames(self.name, file, [frame])
+
+    def forecast(self, rain, *, probability=None, minutes=5):
+        """The nowcast of the newest frame is published: rain [lead, y, x], probability [threshold, lead, y, x]."""
+        frame = self.context.feed_ledger.find_frame(self.name)
+        forecast = Forecast(
+            rain_rate=np.stack(rain),
+            probability=probability,
+            reference_time=np.datetime64(frame.valid_time.replace(tzinfo=None), "ns"),
+            lead_minutes=minutes * np.arange(1.0, 1 + len(rain)),
+            grid=GRID,
+            attributes={},
+            output=ForecastOutput() if probability is None else ForecastOutput(thresholds_mm_h=(0.5, 2.0)),
+            probability_method=None if probability is None else "distribution",
+        )
+        job = Job(kind="feed", model="auto", steps=len(rain), inputs=[], feed=self.name)
+        assert self.context.feed_ledger.submit(job, frame, model="auto")
+        claimed = self.context.ledger.claim(job.id, 60)
+        self.context.ledger.record_model(claimed, model_used=SHIPPED_REFERENCE, note="")
+        self._store(forecast, result_key(job.id))
+        self.context.ledger.succeed(claimed, result_key=result_key(job.id), input_key=None)
+        return job.id
+
+    def history(self, newest, steps=3, leads=2):
+        """Frames up to `newest`, five minutes apart, and the nowcast: a band of rain that moves east."""
+        for step in range(steps):
+            self.observe(newest - timedelta(minutes=5 * (steps - 1 - step)), band(step))
+        rain = [band(steps + lead) for lead in range(leads)]
+        likely = np.stack([np.stack(rain) * 0.16, np.stack(rain) * 0.06])  # 80 % and 30 % where it rains
+        return self.forecast(rain, probability=likely.astype(np.float32))
+
+    def _store(self, item, key):
+        path = self.folder / "file.nc"
+        path.unlink(missing_ok=True)
+        write_netcdf(item, path)
+        self.context.store.put(key, path)
