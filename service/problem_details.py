@@ -70,6 +70,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "no-such-subscription": ProblemType(404, "No such push subscription"),
     "too-many-subscriptions": ProblemType(429, "As many places are subscribed to as may be"),
     "no-such-run": ProblemType(404, "No run of the feed from that time"),
+    "run-not-failed": ProblemType(409, "The run has not failed"),
     "no-such-product": ProblemType(404, "The run has no such product"),
     "no-such-location": ProblemType(404, "The feed names no such place"),
     "no-such-frame": ProblemType(404, "No such frame"),

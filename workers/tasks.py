@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import datetime
 
 from celery import shared_task
 
@@ -15,6 +16,7 @@ from service.jobs.queue import (
     FOLLOW_UP,
     LOAD_MODEL,
     RECONCILE,
+    REPEAT_RUN,
     RUN_NOWCAST,
     SCAN_FEED,
     SCAN_FEEDS,
@@ -129,3 +131,11 @@ def load_model(reference: str, digest: str, answer_key: str) -> None:
     from workers import model_load
 
     model_load.load_model(reference, digest, answer_key, process_context())
+
+
+@shared_task(name=REPEAT_RUN)
+def repeat_run(feed: str, reference_time: str) -> None:
+    """Make a run of a feed again that has no nowcast."""
+    from workers.feeds import backfill
+
+    backfill.repeat_run(feed, datetime.fromisoformat(reference_time), process_context())

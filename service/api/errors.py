@@ -78,6 +78,12 @@ class NoSuchRun(InputError):
     code = "no-such-run"
 
 
+class RunNotFailed(InputError):
+    """A run of a feed has a nowcast, or is about to have one."""
+
+    code = "run-not-failed"
+
+
 class NoSuchProduct(InputError):
     """A run has no product of that name, or none yet."""
 

@@ -93,6 +93,11 @@ PROBLEM_EXAMPLES: Final[dict[str, ProblemExample]] = {
             "locationId",
             "/edr/collections/helsinki/locations lists the places",
         ),
+        "run-not-failed": (
+            "the run from 2026-06-01T12:00:00Z is successful",
+            "reference_time",
+            "Only a run without a nowcast is made again",
+        ),
         "no-such-run": (
             "there is no run from 2026-06-01T12:05:00Z",
             "reference_time",

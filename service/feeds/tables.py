@@ -189,3 +189,10 @@ class FeedRun(Base, kw_only=True):
     def served_job_id(self) -> str | None:
         """The job whose nowcast is served for this reference time; None where there is none."""
         return self.job_id if self.status is JobStatus.SUCCESSFUL else self.previous_job_id
+
+    @property
+    def lacks_nowcast(self) -> bool:
+        """Whether it has no nowcast, and is not about to have one."""
+        if self.state is RunState.SKIPPED:
+            return True
+        return self.status in (JobStatus.FAILED, None) and self.served_job_id is None

@@ -6,6 +6,7 @@ import importlib
 import logging
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType, ModuleType
 from typing import Final
 
@@ -35,6 +36,7 @@ SCORE_FEED: Final = "echocast.score_feed"
 CHECK_ALERTS: Final = "echocast.check_alerts"
 SCAN_FEED: Final = "echocast.scan_feed"
 LOAD_MODEL: Final = "echocast.load_model"
+REPEAT_RUN: Final = "echocast.repeat_run"
 
 SCHEDULE_QUEUE: Final = "echocast.schedule"
 FOLLOW_UPS_QUEUE: Final = "echocast.follow_ups"
@@ -157,6 +159,10 @@ class JobQueue:
         """
         queue = LOW_QUEUE if rest else SCHEDULE_QUEUE
         return not self._send(SCAN_FEED, [feed], queue, self._settings.feed_scan_seconds)
+
+    def repeat_run(self, feed: str, reference_time: datetime) -> bool:
+        """Have a run that has no nowcast made again; return False while the broker is down."""
+        return not self._send(REPEAT_RUN, [feed, reference_time.isoformat()], SCHEDULE_QUEUE)
 
     def load_model(self, reference: str, digest: str, answer_key: str, seconds: float) -> None:
         """Have a worker load a model, and put why it cannot into a list in Redis, unless `seconds` have passed.

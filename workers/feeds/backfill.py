@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from model.core.errors import InputError
-from service.feeds.config import Feed
-from service.feeds.tables import FeedFrame, FeedRun, FileState, RunState
+from service.feeds.config import Feed, read_feeds
+from service.feeds.tables import FeedFrame, FeedRun, FileState
 from service.jobs.job import Job, JobStatus
 from workers.context import WorkerContext
 from workers.feeds.ingest import ingest
@@ -18,6 +19,8 @@ from workers.feeds.sources import list_settled, open_source
 from workers.feeds.sources.object_store import LEAST_SPAN, ListedTimes
 
 POLL_SECONDS: Final = 0.2
+
+log = logging.getLogger(__name__)
 
 
 class Backfilled(NamedTuple):
@@ -63,14 +66,8 @@ def frames_without_nowcast(
         )
     runs = {run.reference_time: run for run in ledger.runs(feed.name, since=since) if run.model == feed.model}
     frames = [frame for frame in ledger.frames(feed.name, since=since)[::-1] if frame.valid_time <= until]
-    return [(frame, runs.get(frame.valid_time)) for frame in frames if _has_none(runs.get(frame.valid_time), frame)]
-
-
-def _has_none(run: FeedRun | None, frame: FeedFrame) -> bool:
-    """Return whether a run has no nowcast, and is not about to have one."""
-    if run is None or run.state is RunState.SKIPPED:
-        return True
-    return run.status in (JobStatus.FAILED, None) and run.served_job_id is None
+    found = [(frame, runs.get(frame.valid_time)) for frame in frames]
+    return [(frame, run) for frame, run in found if run is None or run.lacks_nowcast]
 
 
 def backfill(
@@ -91,6 +88,22 @@ def backfill(
         job = _ended(job_id, context)
         note = job.problem["what"] if job.problem else job.note
         yield Backfilled(frame.valid_time, job.status, note)
+
+
+def repeat_run(name: str, reference_time: datetime, context: WorkerContext) -> None:
+    """Submit a run from a frame again that has no nowcast, and is not about to have one."""
+    feed = read_feeds(context.settings.feeds_path, check_folders=False).find(name)
+    if feed is None:
+        return
+    try:
+        frames = frames_without_nowcast(feed, reference_time, reference_time, context)
+        submitted = [submit_backfill(feed, frame, earlier, context) for frame, earlier in frames]
+    except InputError as error:
+        log.warning("feed %s: the run from %s is not made again: %s", name, reference_time, error)
+        return
+    for job_id in filter(None, submitted):
+        log.info("feed %s: the run from %s is made again, as job %s", name, reference_time, job_id)
+        context.queue.enqueue(job_id, "feed")
 
 
 def _ended(job_id: str, context: WorkerContext) -> Job:

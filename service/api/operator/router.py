@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from service.api.access.client import ClientDep, NamedClientDep
 from service.api.access.scopes import requires
 from service.api.audit import record_change
 from service.api.context import ContextDep
-from service.api.feeds.served import find_feed
+from service.api.errors import RunNotFailed
+from service.api.feeds import answers
+from service.api.feeds.dependencies import FeedDep, ReferenceTime
+from service.api.feeds.types import FeedRunInfo
 from service.api.operator.overview import overview
 from service.api.operator.types import Overview
 from service.api.problems import documented_problems
 from service.jobs.api_keys import Scope
+from service.jobs.queue import NoBroker
 
 router = APIRouter(prefix="/v1", tags=["operator"], dependencies=[requires(Scope.ADMIN)])
 
@@ -45,10 +47,37 @@ async def get_overview(response: Response, context: ContextDep, client: ClientDe
 async def scan_feed(
     context: ContextDep,
     client: NamedClientDep,
-    name: Annotated[str, Path(alias="feed", max_length=64, description="Name of the feed.")],
+    feed: FeedDep,
 ) -> ScanAsked:
     """Have a worker look for new frames at once, and not when the schedule does."""
-    feed = find_feed(await context.in_thread(context.feeds), name)
     asked = await context.in_thread(context.queue.scan_feed, feed.name)
     record_change(client, f"asked for a scan of feed {feed.name}")
     return ScanAsked(feed=feed.name, asked=asked)
+
+
+@router.post(
+    "/feeds/{feed}/runs/{reference_time}/repeat",
+    operation_id="repeatRun",
+    summary="Make a run again that failed",
+    status_code=202,
+    responses=documented_problems("no-such-feed", "no-such-run", "run-not-failed", "open-service", "invalid-parameter"),
+)
+async def repeat_run(
+    context: ContextDep, client: NamedClientDep, feed: FeedDep, reference_time: ReferenceTime
+) -> FeedRunInfo:
+    """Have the nowcast made from the stored frames, however old they are, where there is none; return the run as it is.
+
+    A nowcast of an upload is not made again: its files are deleted, and its client sends them once more.
+    """
+    run = await context.in_thread(answers.find_run, context, feed, reference_time)
+    told = await context.in_thread(answers.run_info, context, feed, reference_time)
+    if not run.lacks_nowcast:
+        raise RunNotFailed(
+            f"the run from {reference_time:%Y-%m-%dT%H:%M:%SZ} is {told.status}",
+            where="reference_time",
+            hint="Only a run without a nowcast is made again",
+        )
+    if not await context.in_thread(context.queue.repeat_run, feed.name, reference_time):
+        raise NoBroker("the run cannot be asked for")
+    record_change(client, f"asked for the run of feed {feed.name} from {reference_time:%Y-%m-%dT%H:%M:%SZ} again")
+    return told

@@ -182,3 +182,16 @@ def test_a_scan_is_asked_for_and_the_list_tells_whose_nowcast_it_is(operated):
     nowcasts = operated.ask("GET", "/v1/nowcasts?limit=1")[1]["nowcasts"]
     assert [(nowcast["feed"], nowcast["client"]) for nowcast in nowcasts] == [("north", "anonymous")]
     assert operated.ask("GET", "/v1/overview", who=operated.reader)[1]["type"] == "/problems/insufficient-scope"
+
+
+def test_a_run_that_failed_is_made_again(operated, caplog):
+    caplog.set_level(logging.INFO)
+    operated.run(20)
+    operated.run(25, {"code": "time-limit", "what": "it took too long", "where": "worker", "hint": "h"})
+    path = "/v1/feeds/north/runs/2026-06-01T12:{}:00Z/repeat"
+    status, run = operated.ask("POST", path.format(25))
+    assert (status, run["status"]) == (202, "failed")
+    assert lines(caplog) == ["asked for the run of feed north from 2026-06-01T12:25:00Z again"]
+    status, problem = operated.ask("POST", path.format(20))
+    assert (status, problem["what"]) == (409, "the run from 2026-06-01T12:20:00Z is successful")
+    assert operated.ask("POST", path.format(22))[1]["type"] == "/problems/no-such-run"

@@ -76,6 +76,7 @@ ROUTES = {
     ("GET", "/v1/alerts/events"): "getAlertEvents",
     ("GET", "/v1/feeds/events"): "getFeedEvents",
     ("POST", "/v1/feeds/{feed}/scan"): "scanFeed",
+    ("POST", "/v1/feeds/{feed}/runs/{reference_time}/repeat"): "repeatRun",
     ("GET", "/v1/overview"): "getOverview",
     ("GET", "/v1/champion"): "getChampion",
     ("POST", "/v1/models/{name}/promote"): "promoteModel",

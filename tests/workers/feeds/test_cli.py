@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from model.core.errors import InputError
-from service.jobs.job import JobStatus
+from service.jobs.job import JobStatus, Problem
 from service.settings import Settings
 from workers.batch import run
 from workers.context import WorkerContext
+from workers.feeds.backfill import repeat_run
 from workers.feeds.cli import feeds
 from workers.feeds.scan import scan
 
@@ -142,6 +143,31 @@ def test_nowcasts_of_the_past_are_made_where_they_are_missing(
                 time.sleep(0.05)
             made.append(asked.result())
     assert made == [[("12:05", "successful"), ("12:10", "successful")], []]
+
+
+def test_a_run_that_failed_is_made_again_and_one_with_a_nowcast_is_not(
+    folder: Path, settings: Settings, context: WorkerContext, lab
+) -> None:
+    with settings.feeds_path.open("a") as file:
+        file.write("frames = 3\nsteps = 2\nprobabilities = []\n")
+    for n in range(3):
+        lab.write_frames(folder / f"f{n}.npz", first=n)
+    scan(context)
+    [job] = lab.jobs(context.ledger)
+    time_of_run = context.feed_ledger.runs("north")[0].reference_time
+    repeat_run("north", time_of_run, context)
+    assert [each.id for each in lab.jobs(context.ledger)] == [job.id], "it is about to have one"
+    problem = Problem(code="time-limit", what="it took too long", where="worker", hint="Ask for less")
+    claimed = context.ledger.claim(job.id, 60)
+    assert claimed is not None
+    context.ledger.fail(claimed, problem)
+    repeat_run("north", time_of_run, context)
+    [again] = lab.jobs(context.ledger, JobStatus.ACCEPTED)
+    run(again.id, context)
+    repeat_run("north", time_of_run, context)
+    repeat_run("atlantis", time_of_run, context)
+    assert context.feed_ledger.runs("north")[0].status is JobStatus.SUCCESSFUL
+    assert len(lab.jobs(context.ledger)) == 2
 
 
 def test_what_cannot_be_backfilled_is_told(folder: Path, settings: Settings, context: WorkerContext, lab) -> None:
