@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, aliased
 
 from service.feeds.config import Feed
 from service.feeds.health import WINDOW, FeedHealth, feed_health
-from service.feeds.ledger import FeedLedger, newest_with_nowcast
+from service.feeds.ledger import FeedLedger
+from service.feeds.runs import newest_with_nowcast
 from service.feeds.tables import FeedFrame, FeedRun, RegisteredFeed
 from service.jobs.database import reading
 from service.jobs.job import Job

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
+from service.feeds.arrivals import BACKLOG
 from service.feeds.config import Feed
-from service.feeds.ledger import BACKLOG
 from service.feeds.products import products_prefix
 from service.feeds.tables import ArrivedFile, FileState, KnownFile
 from service.jobs.job import Problem

@@ -20,8 +20,8 @@ from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from model.core.times import utc_text
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.config import Feed
-from service.feeds.ledger import DecodedFrame
 from service.feeds.tables import ArrivedFile, FileState
 from service.store import ObjectStore, frame_prefix
 from workers import sandbox

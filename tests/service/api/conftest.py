@@ -21,7 +21,7 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app
 from service.embedded import find_redis_server
-from service.feeds.ledger import DecodedFrame
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job
 from service.server import GatewayProtocol

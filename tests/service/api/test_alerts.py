@@ -8,7 +8,7 @@ import pytest
 
 from model.core.warning_condition import Judgement
 from service.feeds.alerts.recording import Found
-from service.feeds.ledger import DecodedFrame
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.tables import ArrivedFile
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.follow_up import FollowUps
-from service.feeds.ledger import DecodedFrame
 from service.feeds.products import ProductFile, job_products_prefix
 from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.follow_up import FollowUps
-from service.feeds.ledger import DecodedFrame
 from service.feeds.products import ProductFile
 from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job

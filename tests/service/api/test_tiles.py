@@ -15,7 +15,7 @@ from model.core.forecast_output import ForecastOutput
 from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.api.app import create_app
-from service.feeds.ledger import DecodedFrame
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.tables import ArrivedFile
 from service.jobs.job import Job
 from service.render.web_mercator import MapPicture

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from service.feeds.ledger import BACKLOG, DecodedFrame, FeedLedger
+from service.feeds.arrivals import BACKLOG, DecodedFrame
+from service.feeds.ledger import FeedLedger
 from service.feeds.tables import ArrivedFile, FeedFrame, FeedRun, FileState, RunState
 from service.jobs.job import Job, JobStatus, Problem
 from service.jobs.ledger import Ledger
