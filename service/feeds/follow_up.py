@@ -1,22 +1,18 @@
 """What follows the publication of a run: which runs wait for it, and which process does it.
 
 One process at a time does so for each feed, by a lease of the feed: two would append to one archive, and would alert
-twice. A process that is killed loses its lease with the time, and what it had begun is done again.
+twice. What a process that is killed had begun is done again.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from sqlalchemy import Engine, Select, and_, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
+from service.feeds.lease import FeedLease
 from service.feeds.products import ProductFile
 from service.feeds.tables import FeedRun, RegisteredFeed
 from service.jobs.database import load, reading, writing
@@ -25,13 +21,7 @@ from service.jobs.job import Job, JobStatus, Problem
 T = TypeVar("T")
 
 WORKER_LOST: Final = "worker-lost"
-LEASE: Final = timedelta(seconds=60)
-
-log = logging.getLogger(__name__)
-
-
-class FollowUpLost(Exception):
-    """Another process follows the feed's runs up: this one has lost its lease."""
+LEASE_SECONDS: Final = 60.0
 
 
 class FollowUps:
@@ -54,17 +44,9 @@ class FollowUps:
             iter(load(self.engine, query.order_by(FeedRun.reference_time.desc(), FeedRun.model).limit(1))), None
         )
 
-    @contextmanager
-    def leased(self, feed: str) -> Iterator[Callable[[], None] | None]:
-        """Hold the lease of a feed for the block, which gets a call that renews it; None: another process has it."""
-        lease = _Lease(self.engine, feed)
-        if not lease.take():
-            yield None
-            return
-        try:
-            yield lease.renew
-        finally:
-            lease.close()
+    def lease(self, feed: str) -> FeedLease:
+        """Return the lease of a feed under which one process at a time follows its runs up."""
+        return FeedLease(self.engine, feed, RegisteredFeed.follow_up_until, LEASE_SECONDS)
 
     def record_products(self, run: FeedRun, files: list[ProductFile]) -> None:
         """Record the products of a run; they replace those of an earlier job."""
@@ -101,58 +83,3 @@ def _waiting(query: Select[T]) -> Select[T]:
 
 def _same(run: FeedRun) -> ColumnElement[bool]:
     return and_(FeedRun.feed == run.feed, FeedRun.reference_time == run.reference_time, FeedRun.model == run.model)
-
-
-class _Lease:
-    """The lease of a feed, which a thread renews until it is closed. Until when it is held is what it is known by."""
-
-    def __init__(self, engine: Engine, feed: str) -> None:
-        self._engine = engine
-        self._feed = feed
-        self._until: datetime | None = None
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._renew_until_closed, name=f"follow-up-{feed[:8]}", daemon=True)
-
-    def take(self) -> bool:
-        """Take the lease; return False where another process has it."""
-        lease = RegisteredFeed.follow_up_until
-        if not self._set(or_(lease.is_(None), lease < datetime.now(UTC)), datetime.now(UTC) + LEASE):
-            return False
-        self._thread.start()
-        return True
-
-    def renew(self) -> None:
-        """Renew the lease.
-
-        Raises
-        ------
-        FollowUpLost
-            Another process has taken it over.
-        """
-        with self._lock:
-            if not self._set(RegisteredFeed.follow_up_until == self._until, datetime.now(UTC) + LEASE):
-                raise FollowUpLost(self._feed)
-
-    def close(self) -> None:
-        """Give the lease back."""
-        self._closed.set()
-        self._thread.join()
-        self._set(RegisteredFeed.follow_up_until == self._until, None)
-
-    def _renew_until_closed(self) -> None:
-        while not self._closed.wait(LEASE.total_seconds() / 4):
-            try:
-                self.renew()
-            except FollowUpLost:
-                return
-            except SQLAlchemyError as error:
-                log.warning("feed %s: the lease cannot be renewed: %s", self._feed, error)
-
-    def _set(self, where: ColumnElement[bool], until: datetime | None) -> bool:
-        query = update(RegisteredFeed).where(RegisteredFeed.name == self._feed, where)
-        with writing(self._engine) as session:
-            changed = session.connection().execute(query.values(follow_up_until=until)).rowcount == 1
-        if changed:
-            self._until = until
-        return changed

@@ -84,8 +84,8 @@ class RegisteredFeed(Base, kw_only=True):
 
     `first_reference_time`: the time of the newest frame of the first scan, as frames from before it are context only;
     where the folder was empty, 1970.
-    `problem`: why the last scan, or the submission of runs, failed. `scan_lease`, `scan_lease_until`: which scan reads
-    its files, and until when. `follow_up_until`: until when a process has the lease of what follows publications.
+    `problem`: why the last scan, or the submission of runs, failed. `scan_until`, `follow_up_until`: until when a
+    process has the lease of its scan, and that of what follows publications.
     """
 
     __tablename__ = "feeds"
@@ -95,8 +95,7 @@ class RegisteredFeed(Base, kw_only=True):
     first_seen: Mapped[datetime] = mapped_column(default_factory=lambda: datetime.now(UTC))
     last_scan: Mapped[datetime | None] = mapped_column(default=None)
     first_reference_time: Mapped[datetime | None] = mapped_column(default=None)
-    scan_lease: Mapped[str | None] = mapped_column(String(32), default=None)
-    scan_lease_until: Mapped[datetime | None] = mapped_column(default=None)
+    scan_until: Mapped[datetime | None] = mapped_column(default=None)
     problem: Mapped[Problem | None] = mapped_column(JSON(none_as_null=True), default=None)
     follow_up_until: Mapped[datetime | None] = mapped_column(default=None)
 

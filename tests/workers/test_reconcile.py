@@ -157,8 +157,8 @@ def test_what_follows_a_publication_is_queued_again_unless_a_process_is_at_it(qu
         return messages
 
     follow_ups = FollowUps(queued.ledger.engine)
-    with follow_ups.leased("north") as renew:
-        assert renew is not None
+    with follow_ups.lease("north") as lease:
+        assert lease.held
         assert waiting() == 0
     assert waiting() == 1, "the message was lost"
     with writing(queued.ledger.engine) as session:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.errors import InputError
 from service.feeds.config import read_feeds
-from service.feeds.follow_up import WORKER_LOST, FollowUpLost, FollowUps
+from service.feeds.follow_up import WORKER_LOST, FollowUps
+from service.feeds.lease import LeaseLost
 from service.feeds.tables import FeedRun
 from service.jobs.job import Problem, problem_of
 from service.store import MissingObject, StoreUnavailable, result_key
@@ -42,13 +43,13 @@ def follow_up(feed: str, context: WorkerContext) -> None:
     Where more runs wait, a message for the next one is sent.
     """
     follow_ups = FollowUps(context.ledger.engine)
-    with follow_ups.leased(feed) as renew:
-        run = None if renew is None else follow_ups.newest(feed)
-        if renew is None or run is None:
+    with follow_ups.lease(feed) as lease:
+        run = follow_ups.newest(feed) if lease.held else None
+        if run is None:
             return
         try:
-            _attempt(run, context, renew)
-        except FollowUpLost:
+            _attempt(run, context, lease.renew)
+        except LeaseLost:
             log.warning("feed %s: another process follows the run from %s up", feed, run.reference_time)
         except StoreUnavailable as error:  # the reconciler sends a message again
             log.warning("feed %s: the store does not respond: %s", feed, error)
@@ -64,7 +65,7 @@ def _attempt(run: FeedRun, context: WorkerContext, renew: Callable[[], None]) ->
     ------
     StoreUnavailable
         The store does not respond; the attempt does not count.
-    FollowUpLost
+    LeaseLost
         Another process does it.
     """
     follow_ups = FollowUps(context.ledger.engine)
@@ -96,7 +97,7 @@ def after_publication(run: FeedRun, context: WorkerContext, renew: Callable[[], 
     ------
     StoreUnavailable
         The store does not respond; it is to be done again.
-    FollowUpLost
+    LeaseLost
         Another process does it.
     """
     problems: list[Problem] = []
@@ -122,7 +123,7 @@ def _do_steps(published: PublishedRun, context: WorkerContext) -> list[Problem]:
         published.renew()
         try:
             step(published, context)
-        except (StoreUnavailable, SQLAlchemyError, FollowUpLost):
+        except (StoreUnavailable, SQLAlchemyError, LeaseLost):
             raise
         except InputError as error:
             log.warning("job %s, feed %s: %s: %s", published.job_id, published.feed.name, name, error)

@@ -28,7 +28,7 @@ class PublishedRun:
         For temporary files; it lasts until everything has followed.
     renew : callable
         Renews the lease under which this process follows the feed up; to be called before what takes long or is not to
-        happen twice. It raises FollowUpLost where the lease is lost.
+        happen twice. It raises LeaseLost where the lease is lost.
     """
 
     feed: Feed

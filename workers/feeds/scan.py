@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from model.core.errors import InputError
 from service.feeds.config import Feed, read_feeds
-from service.feeds.scan_lease import ScanLease
-from service.feeds.tables import ArrivedFile
+from service.feeds.lease import FeedLease
+from service.feeds.tables import ArrivedFile, RegisteredFeed
 from service.jobs.job import Problem, problem_of
 from service.store import StoreUnavailable
 from workers.context import WorkerContext
@@ -56,7 +56,7 @@ def _scan_alone(feed: Feed, context: WorkerContext, tried: set[ArrivedFile]) -> 
     """Read some files of a feed, unless another process scans it, and record its problem."""
     ledger, settings = context.feed_ledger, context.settings
     ledger.register(feed.name, feed.source)
-    with ScanLease(ledger.engine, feed.name, settings.lease_seconds) as lease:
+    with FeedLease(ledger.engine, feed.name, RegisteredFeed.scan_until, settings.lease_seconds) as lease:
         if not lease.held:
             return Left.NOTHING
         left = Left.NOTHING

@@ -196,11 +196,11 @@ def test_the_cloud_optimized_geotiff_has_a_band_for_each_lead_step(
 def test_another_process_at_work_is_left_to_it(context: WorkerContext, publish: Callable[..., FeedRun]) -> None:
     publish(1)
     follow_ups = FollowUps(context.ledger.engine)
-    with follow_ups.leased("north") as renew:
-        assert renew is not None
+    with follow_ups.lease("north") as lease:
+        assert lease.held
         follow_up("north", context)
         assert follow_ups.feeds() == []
-        renew()
+        lease.renew()
     assert newest(context).products is None
     assert follow_ups.feeds() == ["north"]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ import pytest
 import xarray as xr
 from sqlalchemy import select, update
 
-from service.feeds.scan_lease import ScanLease
+from service.feeds.lease import FeedLease
 from service.feeds.tables import FeedFile, FeedRun, FileState, RegisteredFeed, RunState
 from service.jobs.database import load
 from service.jobs.job import JobStatus
@@ -456,15 +457,16 @@ def test_what_cannot_be_read_within_a_scan_is_left_to_the_next_one(lab, folder: 
 def test_a_feed_is_scanned_by_one_process_at_a_time(lab, folder: Path, context: WorkerContext) -> None:
     scan(context)
     lab.write_frames(folder / "f0.npz", first=0)
-    with ScanLease(context.ledger.engine, "north", 60) as other:
+    lease = partial(FeedLease, context.ledger.engine, "north", RegisteredFeed.scan_until)
+    with lease(60) as other:
         assert other.held
         scan(context)
         assert seen(context).files == {}
     scan(context)
     assert list(seen(context).files) == ["f0"]
-    killed = ScanLease(context.ledger.engine, "north", 3600)
-    killed._until = lambda: datetime.now(UTC) - timedelta(seconds=1)  # its process was killed some time ago
-    with killed, ScanLease(context.ledger.engine, "north", 60) as next_one:
+    killed = lease(3600)
+    killed._end = lambda: datetime.now(UTC) - timedelta(seconds=1)  # its process was killed some time ago
+    with killed, lease(60) as next_one:
         assert next_one.held
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.errors import InputError
-from service.feeds.follow_up import FollowUpLost, FollowUps
+from service.feeds.follow_up import FollowUps
+from service.feeds.lease import LeaseLost
 from service.feeds.products import MANIFEST, Product, ProductFile, job_products_prefix, products_prefix
 from service.store import StoreUnavailable
 from workers.context import WorkerContext
@@ -57,7 +58,7 @@ def make_products(published: PublishedRun, context: WorkerContext) -> None:
         published.renew()
         try:
             made += [(product, file) for file in MAKERS[product](published, context)]
-        except (StoreUnavailable, SQLAlchemyError, FollowUpLost):
+        except (StoreUnavailable, SQLAlchemyError, LeaseLost):
             raise
         except InputError as error:
             log.warning("job %s, feed %s: %s: %s", published.job_id, published.feed.name, product, error)
