@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from service.embedded import CannotStart, FolderLock, Supervisor
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.locked_folder import own_temporary_folder
 from service.log import log_to_stderr
 from service.metrics.folder import metrics_folder, register_process

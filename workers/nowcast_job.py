@@ -22,7 +22,8 @@ from model.core.catalog import AUTO, Catalog
 from model.core.errors import BadPackage, DeviceLost, InputError, TooFewFrames, TooLarge
 from model.core.forecast_output import ForecastOutput
 from model.core.model_info import EXTRAPOLATION, ModelInfo
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.tables import RunState
 from service.jobs.costs import work_of
 from service.jobs.job import Job, Problem, Timings, problem_of

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.feeds.products import MANIFEST, forecasts_prefix, products_of_feed
 from service.feeds.pushed import pushed_key
 from service.jobs.queue import redis_client

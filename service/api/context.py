@@ -23,7 +23,7 @@ from service.api.view_cache import ViewCache
 from service.api.watcher import Watcher
 from service.api.work_pool import WorkPool
 from service.feeds.alerts.ledger import AlertLedger
-from service.feeds.config import Feeds, read_feeds
+from service.feeds.feeds_file import Feeds, read_feeds
 from service.feeds.ledger import FeedLedger
 from service.feeds.skill.ledger import SkillLedger
 from service.jobs.admission import Admission

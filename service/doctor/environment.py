@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from model.core.errors import first_line
 from model.core.settings import ENVIRONMENT
 from service.doctor.finding import Finding
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.settings import Settings
 
 PART: Final = "settings"

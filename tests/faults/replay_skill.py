@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from model.core.probability_scores import brier, decomposition, reliability_curve
 from service.api.feeds.skill_answer import feed_skill
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.feeds.skill.comparison import baselines_beside, most_scored
 from service.feeds.skill.counts import PUBLISHED, UNCALIBRATED, bins_shape, unpack
 from service.jobs.database import load

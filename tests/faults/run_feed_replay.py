@@ -28,7 +28,8 @@ from typing import Any, Final
 import httpx
 
 from service.feeds.clock import clock_from
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.settings import Settings
 from tests.faults.feed_chaos import CHAOS, NONE, Plan, plan
 from tests.faults.feed_promises import Looked, broken_promises, latencies, places

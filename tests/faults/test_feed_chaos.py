@@ -11,7 +11,7 @@ import pytest
 from model.data.synthetic_storms import synthesise
 from service.api.app import create_app
 from service.feeds.clock import ReplayClock
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.jobs.job import JobStatus
 from service.settings import Settings
 from tests.faults.feed_chaos import CHAOS, plan

@@ -15,7 +15,7 @@ import numpy as np
 from service.api.access.authentication import OPEN_SECONDS
 from service.api.app import create_app
 from service.api.context import GatewayContext
-from service.feeds.ledger import DecodedFrame
+from service.feeds.arrivals import DecodedFrame
 from service.feeds.skill.counts import columns, pack, part
 from service.feeds.skill.tables import FrameScore
 from service.feeds.tables import ArrivedFile, FileState

@@ -14,7 +14,8 @@ from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.recording import Found
 from service.feeds.alerts.rule import AlertRule
 from service.feeds.alerts.tables import Alert, AlertEvent
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.health import FeedHealth, health_now, nowcast_too_old
 from service.feeds.skill.rule_forecasts import RuleForecasts
 from service.feeds.skill.tables import RuleForecast

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from model.core.grid import Grid
     from service.feeds.alerts.event_info import AlertEventInfo
     from service.feeds.alerts.rule import AlertRule
-    from service.feeds.config import Feed, Feeds
+    from service.feeds.config import Feed
+    from service.feeds.feeds_file import Feeds
     from service.settings import Settings
 
 
@@ -45,7 +46,7 @@ def send_test(rule: str, as_json: bool, data_dir: Path | None) -> None:
     At once, in quiet hours too, and from this process: the variables that channels name as ${NAME} must be set in it.
     The exit code is 2 where a channel has not accepted it.
     """
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
     from service.settings import load_settings
 
     settings = load_settings(data_dir=data_dir)
@@ -101,7 +102,7 @@ def _find(feeds: Feeds, name: str, path: Path) -> tuple[Feed, AlertRule]:
     BadFeed
         There is none, or there are several.
     """
-    from service.feeds.config import BadFeed
+    from service.feeds.feeds_file import BadFeed
 
     every = [(feed, rule) for feed in feeds.feeds for rule in feed.alert]
     found = [(feed, rule) for feed, rule in every if name in (rule.name, f"{feed.name}/{rule.name}")]

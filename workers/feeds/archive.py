@@ -25,7 +25,8 @@ from model.core.sequence import FrameSequence
 from model.data.archive_import import FILE_ATTRIBUTES
 from model.data.archive_writer import ArchiveWriter, encode_frame
 from model.data.line_file import LineFile
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.intervals import common_interval_minutes
 from service.feeds.tables import FeedFrame
 from service.store import MissingObject

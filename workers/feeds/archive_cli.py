@@ -17,7 +17,7 @@ import click
 def archive(name: str, out: Path, today: bool, source: str | None, licence: str | None, data_dir: Path | None) -> None:
     """Add the frames that came in to the archive OUT, for training: the complete days that it does not have."""
     from model.core.progress import ProgressBar
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
     from service.settings import load_settings
     from workers.context import open_context
     from workers.feeds.archive import archive_frames, frames_to_archive

@@ -20,7 +20,8 @@ from workers.feeds.run_cli import backfill, run, subscribe, worker_context
 
 if TYPE_CHECKING:
     from model.core.sequence import FrameSequence
-    from service.feeds.config import Feed, Feeds
+    from service.feeds.config import Feed
+    from service.feeds.feeds_file import Feeds
     from service.feeds.health import FeedHealth
     from service.feeds.tables import ArrivedFile, FeedRun
     from workers.context import WorkerContext
@@ -55,7 +56,7 @@ for command in (run, backfill, subscribe, replay, archive, alerts):
 @_data_dir_option
 def list_feeds(as_json: bool, data_dir: Path | None) -> None:
     """List the feeds with their status, the age of their newest frame, and their newest nowcast."""
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
     from service.feeds.ledger import FeedLedger
     from service.feeds.overview import feed_states
     from service.jobs.ledger import Ledger
@@ -89,7 +90,7 @@ def check(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
     All feeds, or those that are named, with the rules of their alerts. Nothing is recorded, and no message sent. The
     exit code is 2 where something is wrong.
     """
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
 
     with worker_context(data_dir) as context:
         path = context.settings.feeds_path
@@ -116,7 +117,7 @@ def named(found: Feeds, names: Sequence[str], path: Path) -> Sequence[Feed]:
     BadFeed
         There is no valid feed of a name.
     """
-    from service.feeds.config import BadFeed
+    from service.feeds.feeds_file import BadFeed
 
     for name in names:
         if found.find(name) is None:

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.core.errors import InputError
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.feeds.follow_up import WORKER_LOST, FollowUps
 from service.feeds.lease import LeaseLost
 from service.feeds.tables import FeedRun

@@ -135,7 +135,7 @@ def _target(into: str, settings: Settings) -> Target:
     InputError
         There is no such feed or folder, or the feed's clock is that of the system.
     """
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
     from service.feeds.ledger import FeedLedger
     from service.jobs.ledger import Ledger
 

@@ -34,7 +34,7 @@ def run(names: tuple[str, ...], as_json: bool, data_dir: Path | None) -> None:
 
     All feeds, or those that are named. A feed that a worker scans at this moment is left to it.
     """
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
     from workers.feeds.cli import named
     from workers.feeds.scan import scan
 
@@ -74,7 +74,7 @@ def backfill(name: str, since: str, until: str | None, as_json: bool, data_dir: 
     Files that were not read are read. The workers make the nowcasts one after the other, and live ones before them; the
     command waits for each, and may be stopped and started again. The exit code is 1 where one failed.
     """
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
     from service.jobs.job import JobStatus
     from workers.feeds import backfill as backfilling
     from workers.feeds.cli import named
@@ -114,7 +114,7 @@ def subscribe(names: tuple[str, ...], data_dir: Path | None) -> None:
 
     Of all feeds with a table `mqtt`, or those that are named. Changes of the file of feeds need no restart.
     """
-    from service.feeds.config import read_feeds
+    from service.feeds.feeds_file import read_feeds
     from workers.feeds.cli import named
     from workers.feeds.mqtt.connection import check_installed
     from workers.feeds.mqtt.subscriber import subscribe as subscribe_until

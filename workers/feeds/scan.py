@@ -13,7 +13,8 @@ from collections.abc import Collection
 from functools import lru_cache
 
 from model.core.errors import InputError
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.lease import FeedLease
 from service.feeds.tables import ArrivedFile, RegisteredFeed
 from service.jobs.job import Problem, problem_of

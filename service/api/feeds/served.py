@@ -14,7 +14,8 @@ from model.core.errors import InputError
 from service.api.errors import NoNowcast, NoSuchFeed
 from service.api.nowcasts.view import NowcastView
 from service.api.work_pool import WorkPool
-from service.feeds.config import Feed, Feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import Feeds
 from service.feeds.overview import FeedState, feed_states
 from service.jobs.job import Job
 

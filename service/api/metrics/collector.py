@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.transition import AlertState
-from service.feeds.config import Feeds
+from service.feeds.feeds_file import Feeds
 from service.feeds.health import FeedStatus, health_now
 from service.feeds.ledger import FeedLedger
 from service.feeds.skill.ledger import SkillLedger

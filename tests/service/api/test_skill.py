@@ -12,7 +12,7 @@ from service.cli import cli
 from service.feeds.alerts.tables import Alert, AlertEvent
 from service.feeds.alerts.transition import Change
 from service.feeds.arrivals import DecodedFrame
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.feeds.skill.counts import PROBABILITY_EDGES, PUBLISHED, bins_shape, columns, pack, part
 from service.feeds.skill.observations import place_of_rule
 from service.feeds.skill.tables import FrameScore, PlaceObservation, RuleForecast

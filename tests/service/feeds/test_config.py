@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.core.forecast_output import ForecastOutput
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 
 GOOD = '[[feed]]\nname = "north"\nfolder = "frames"\n'
 

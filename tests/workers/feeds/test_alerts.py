@@ -18,7 +18,7 @@ from model.core.grid import Grid
 from model.core.sequence import FrameSequence
 from service.feeds.alerts.ledger import AlertLedger
 from service.feeds.alerts.tables import Alert, AlertEvent
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.feeds.skill.rule_forecasts import RuleForecasts
 from service.jobs.job import JobStatus
 from service.settings import Settings

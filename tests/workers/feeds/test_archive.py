@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from model.data.archive import Archive
 from model.data.integrity import check_archive
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.settings import Settings
 from workers.context import WorkerContext
 from workers.feeds import archive as archiving

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.tables import FileState, shown_name
 from service.jobs.job import JobStatus
 from service.settings import Settings

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from model.core.errors import InputError
 from model.readers import read
 from service.feeds.clock import ReplayClock, clock_from
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.health import health_now
 from service.settings import Settings
 from workers.context import WorkerContext

@@ -19,7 +19,7 @@ from model.core.forecast_file import write_netcdf
 from model.core.grid import Grid
 from model.core.probability_calibration import ProbabilityCalibration
 from model.core.sequence import FrameSequence
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 from service.feeds.skill.comparison import scores_of
 from service.feeds.skill.counts import (
     PROBABILITY_EDGES,

@@ -12,7 +12,8 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from model.core.errors import InputError
-from service.feeds.config import Feed, read_feeds
+from service.feeds.config import Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.mqtt_config import MqttSource, parse_broker
 from service.feeds.pushed import receive_file
 from service.feeds.tables import ArrivedFile, FileState

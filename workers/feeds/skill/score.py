@@ -23,7 +23,8 @@ from model.core.forecast_output import DEFAULT_THRESHOLDS_MM_H
 from model.core.grid import Grid
 from model.core.units import FloatArray
 from service.feeds.alerts.rule import AlertRule
-from service.feeds.config import DEFAULT_STEPS, Feed, read_feeds
+from service.feeds.config import DEFAULT_STEPS, Feed
+from service.feeds.feeds_file import read_feeds
 from service.feeds.skill.counts import Array, bins_shape, columns, pack, stride_of
 from service.feeds.skill.ledger import DueFrame, StoredForecast
 from service.feeds.skill.observations import areas_of, points_of

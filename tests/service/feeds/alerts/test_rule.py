@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.feeds.config import read_feeds
+from service.feeds.feeds_file import read_feeds
 
 FEED = '[[feed]]\nname = "north"\nfolder = "frames"\nlead_time = 60\n'
 RULE = '\n[[feed.alert]]\nname = "town"\n'
